@@ -1,0 +1,1 @@
+//! The shaping engine, sans-IO: no socket, no clock, no system randomness.

@@ -1,0 +1,2 @@
+//! Parses arguments and chooses the subcommand.
+fn main() {}
