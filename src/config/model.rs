@@ -1,0 +1,228 @@
+//! The validated settings. What stands here has been checked; nothing after this has to doubt it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::units::{BitsPerSec, Law};
+
+/// A whole configuration file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `main.enabled`: whether the daemon shapes at all.
+    pub enabled: bool,
+    /// `main.role`.
+    pub role: Role,
+    /// The level by name, and what it comes to.
+    pub level: Level,
+    /// Rates, cell and law in force for the level.
+    pub shape: Shape,
+    /// `main.data_cap` in gigabytes (10^9 bytes) a month, `None` without a cap.
+    pub data_cap_gb: Option<u32>,
+    /// `main.billing_day`, 1..=28.
+    pub billing_day: u8,
+    /// The tunnel; `None` only while `enabled` is false.
+    pub tunnel: Option<Tunnel>,
+    /// DNS of the shaped devices.
+    pub dns: Dns,
+    /// `device` sections, in the order of the file.
+    pub devices: Vec<Device>,
+    /// `network` sections, in the order of the file.
+    pub networks: Vec<Network>,
+    /// `schedule` sections, in the order of the file.
+    pub schedules: Vec<Schedule>,
+    /// `home` sections of an endpoint, in the order of the file.
+    pub homes: Vec<Home>,
+}
+
+/// Which end of the tunnel this machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The home's router.
+    Router,
+    /// The server at the tunnel's other end.
+    Endpoint,
+}
+
+/// How much privacy; each but `Custom` and `Off` stands for a [`Shape`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Devices stay in the tunnel, no cover. Only in schedules.
+    Off,
+    /// Least data.
+    Saver,
+    /// The default.
+    Balanced,
+    /// Least delay.
+    Strict,
+    /// Numbers of the user's own.
+    Custom,
+}
+
+/// What the wire is to look like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Router to endpoint, on the wire.
+    pub upload: BitsPerSec,
+    /// Endpoint to router, on the wire.
+    pub download: BitsPerSec,
+    /// The most bytes of one packet on the wire, outer IP header included.
+    pub cell_bytes: u16,
+    /// How intervals are drawn.
+    pub law: Law,
+    /// Standard deviation of the intervals in percent of their mean.
+    pub spread_percent: u8,
+}
+
+/// How the two ends are joined.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tunnel {
+    /// Kernel WireGuard on an interface of our own.
+    Wireguard(Wireguard),
+    /// An openvpn process of our own, from this profile.
+    Openvpn {
+        /// Path of the profile.
+        profile: String,
+        /// This end's address inside.
+        address: Ipv4Addr,
+        /// The other end's address inside (router).
+        peer_address: Option<Ipv4Addr>,
+    },
+    /// An interface that somebody else made.
+    Interface {
+        /// Its name.
+        interface: String,
+        /// This end's address inside.
+        address: Ipv4Addr,
+        /// The other end's address inside (router).
+        peer_address: Option<Ipv4Addr>,
+    },
+}
+
+/// A WireGuard key, 32 bytes. Printed only as `(hidden)`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(pub [u8; 32]);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// Settings of a WireGuard tunnel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wireguard {
+    /// `private_key` of this end.
+    pub private_key: Key,
+    /// `public_key` of the endpoint (router only; an endpoint has one per home).
+    pub public_key: Option<Key>,
+    /// `preshared_key`.
+    pub preshared_key: Option<Key>,
+    /// `endpoint`: where the router finds the server.
+    pub endpoint: Option<HostPort>,
+    /// `listen_port`: UDP port of this end; needed on an endpoint.
+    pub listen_port: Option<u16>,
+    /// `address` of this end inside the tunnel.
+    pub address: Ipv4Addr,
+    /// `peer_address`: the endpoint's inside the tunnel (router only).
+    pub peer_address: Option<Ipv4Addr>,
+}
+
+/// A host by name or address, and a UDP port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// DNS name, IPv4 address, or IPv6 address without brackets.
+    pub host: String,
+    /// UDP port, not zero.
+    pub port: u16,
+}
+
+/// Where the DNS requests of shaped devices go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// `tunnel` or `router`.
+    pub mode: DnsMode,
+    /// Resolvers beyond the tunnel.
+    pub servers: Vec<IpAddr>,
+}
+
+/// Who answers the shaped devices' DNS requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsMode {
+    /// The chosen servers, through the tunnel.
+    Tunnel,
+    /// The router's own resolver.
+    Router,
+}
+
+/// What happens to a device's Internet traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Through the tunnel, in cells.
+    Shape,
+    /// None at all; LAN only.
+    Block,
+    /// As if millpond were not there.
+    Direct,
+}
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Whether the locally administered bit is set, as in the randomised addresses of phones.
+    pub fn is_locally_administered(self) -> bool {
+        self.0[0] & 0x02 != 0
+    }
+}
+
+/// One device, chosen by MAC address or by IP address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// `name`, for people.
+    pub name: String,
+    /// `mac`; this or `address` is given.
+    pub mac: Option<Mac>,
+    /// `address`, on the LAN.
+    pub address: Option<IpAddr>,
+    /// What happens to it.
+    pub policy: Policy,
+}
+
+/// All devices of one network interface (a bridge or VLAN), chosen by the interface's UCI network name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// `name`: the UCI network name.
+    pub name: String,
+    /// `device`: the kernel interface, where it is not `br-NAME`.
+    pub device: Option<String>,
+    /// What happens to its devices.
+    pub policy: Policy,
+}
+
+/// A part of the week with a level of its own, in local time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Days on which it starts, Monday first.
+    pub days: [bool; 7],
+    /// Start in minutes after midnight.
+    pub start_minute: u16,
+    /// Stop in minutes after midnight; at or before the start means the next day.
+    pub stop_minute: u16,
+    /// The level meanwhile.
+    pub level: Level,
+}
+
+/// One router as its endpoint sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// `name`, for the operator.
+    pub name: String,
+    /// The router's WireGuard public key.
+    pub public_key: Key,
+    /// `preshared_key`, where both ends have one.
+    pub preshared_key: Option<Key>,
+    /// The router's address inside the tunnel.
+    pub address: Ipv4Addr,
+    /// The most that this home may ask for, endpoint to router, on the wire.
+    pub max_download: BitsPerSec,
+}
