@@ -8,7 +8,7 @@ supervise() {
 	shift 2
 	: > "$out/console.log"
 	end=$((SECONDS + seconds))
-	"$@" <&0 > >(tr -d '\r' | tee "$out/console.log" | sed -u 's/^/  world| /') 2>&1 &
+	"$@" <&0 > >(sed -u 's/\r//g' | tee "$out/console.log" | sed -u 's/^/  world| /') 2>&1 &
 	pid=$!
 	# shellcheck disable=SC2064 # this very process
 	trap "kill $pid 2> /dev/null" EXIT

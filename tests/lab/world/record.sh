@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # One measured run: the provider's capture, the replay, and the run directory that "millpond-lab" reads.
 
-readonly REPLAY_PORT=7000
+readonly REPLAY_ADDRESS=192.0.2.10 REPLAY_PORT=7000
 # How long after the window late packets may still arrive.
 readonly DRAIN_NS=5000000000
 
@@ -32,13 +32,13 @@ replay_start() {
 	shift 3
 	REPLAY=()
 	mkdir -p "$dir"
-	at internet "$WORLD" server --port "$REPLAY_PORT" --traces "$TRACES" --start-ns "$start_ns" --end-ns "$end_ns" \
+	at internet "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start-ns "$start_ns" --end-ns "$end_ns" \
 		--seed "$SEED" --log "$dir/server.log" &
 	REPLAY+=($!)
 	await 5 "the replay server" port_open internet "$REPLAY_PORT"
 	for device in "$@"; do
 		at "dev-$device" "$WORLD" device --name "$device" --trace "$TRACES/$device.csv" \
-			--server "192.0.2.10:$REPLAY_PORT" --transport "$(transport_of "$device")" \
+			--server "$REPLAY_ADDRESS:$REPLAY_PORT" --transport "$(transport_of "$device")" \
 			--start-ns "$start_ns" --end-ns "$end_ns" --seed "$SEED" --log "$dir/$device.log" &
 		REPLAY+=($!)
 	done

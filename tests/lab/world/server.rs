@@ -1,7 +1,7 @@
 //! The other side of all devices: sends the "down" packets of every trace, and takes the "up" ones.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, thread};
@@ -18,9 +18,9 @@ use crate::trace::{self, Packet, Transport, ip_bytes, messages};
 #[derive(FromArgs)]
 #[argh(subcommand, name = "server")]
 pub struct Server {
-    /// UDP and TCP port
+    /// address and port to listen on, UDP and TCP
     #[argh(option)]
-    port: u16,
+    listen: SocketAddr,
     /// folder of traces, NAME.csv
     #[argh(option)]
     traces: PathBuf,
@@ -56,14 +56,14 @@ struct Hall {
 impl Server {
     /// Runs until `end_ns`; what goes wrong on the way is in the journal.
     pub fn run(self) -> Result<(), String> {
-        let failed = |err| format!("listening on port {}: {err}", self.port);
+        let failed = |err| format!("listening on {}: {err}", self.listen);
         let traces = self.traces()?;
         let names: BTreeMap<u16, String> = traces.iter().map(|(name, _)| (tag(name), name.clone())).collect();
         if names.len() != traces.len() {
             return Err("two devices have the same tag; rename one".to_string());
         }
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, self.port)).map_err(failed)?;
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, self.port)).map_err(failed)?;
+        let socket = UdpSocket::bind(self.listen).map_err(failed)?;
+        let listener = TcpListener::bind(self.listen).map_err(failed)?;
         let hall =
             Arc::new(Hall { names, peers: Mutex::default(), journal: Journal::default(), socket, seed: self.seed });
         let (datagrams, streams) = (Arc::clone(&hall), Arc::clone(&hall));

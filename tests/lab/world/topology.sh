@@ -162,7 +162,7 @@ world_down() {
 	local place
 	for place in "${PLACES[@]}" $(device_names | sed 's/^/dev-/'); do
 		# What still runs there holds its links, and the next world wants their names.
-		ip netns pids "$place" | xargs -r kill -9
+		ip netns pids "$place" | xargs -r kill -9 2> /dev/null || true
 		ip netns del "$place"
 	done
 }
