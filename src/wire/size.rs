@@ -40,7 +40,12 @@ pub fn wireguard(max_wire_bytes: usize, outer: IpVersion) -> Option<CellSize> {
     let inner_bytes = max_wire_bytes.checked_sub(overhead)? / WIREGUARD_PADDING * WIREGUARD_PADDING;
     let payload_bytes = inner_bytes.checked_sub(INNER_HEADERS)?;
     let block_bytes = payload_bytes.checked_sub(super::cell::HEADER_BYTES)?;
-    (block_bytes > 0).then_some(CellSize { wire_bytes: inner_bytes + overhead, inner_bytes, payload_bytes, block_bytes })
+    (block_bytes > 0).then_some(CellSize {
+        wire_bytes: inner_bytes + overhead,
+        inner_bytes,
+        payload_bytes,
+        block_bytes,
+    })
 }
 
 #[cfg(test)]
@@ -59,7 +64,9 @@ mod tests {
         for outer in [IpVersion::V4, IpVersion::V6] {
             for limit in 0..=2000 {
                 match wireguard(limit, outer) {
-                    Some(size) => assert!(size.wire_bytes <= limit && size.wire_bytes + 16 > limit && size.block_bytes > 0),
+                    Some(size) => {
+                        assert!(size.wire_bytes <= limit && size.wire_bytes + 16 > limit && size.block_bytes > 0)
+                    }
                     None => assert!(limit < 140, "{limit}"),
                 }
             }
