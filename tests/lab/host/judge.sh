@@ -1,28 +1,26 @@
 # shellcheck shell=bash
 # Verdicts: those of the world itself, and those of "millpond-lab" on what the provider captured.
 
-# judge STATUS SCENARIO...: prints the sum, and returns whether nothing failed.
+# judge STATUS SCENARIO...: repeats what did not pass, prints the sum, and returns whether nothing failed.
 judge() {
 	local status=$1 scenario verdicts
 	shift
 	verdicts=$(mktemp)
 	for scenario in "$@"; do
 		if [ -s "$OUT/$scenario/checks" ]; then
-			cut -f 1 "$OUT/$scenario/checks" >> "$verdicts"
+			awk -F '\t' -v scenario="$scenario" '{ print $1 " " scenario ": " $2 ($3 == "" ? "" : " (" $3 ")") }' \
+				"$OUT/$scenario/checks" >> "$verdicts"
+		else
+			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
 		flat-line) judge_captures "$scenario" "$verdicts" ;;
 		*) checks_json "$scenario" > "$OUT/$scenario.json" ;;
 		esac
-		[ -s "$OUT/$scenario/checks" ] || {
-			say "FAIL $scenario: it did not run"
-			echo FAIL >> "$verdicts"
-		}
 	done
-	if [ "$status" -ne 0 ]; then
-		say "FAIL the laboratory ended with status $status; its console is in $OUT/console.log"
-		echo FAIL >> "$verdicts"
-	fi
+	[ "$status" -eq 0 ] ||
+		echo "FAIL laboratory: ended with status $status; its console is in target/lab/console.log" >> "$verdicts"
+	grep -v '^PASS' "$verdicts" | sed 's/^/lab: /' || true
 	printf '%d passed, %d failed, %d skipped\n' "$(count PASS "$verdicts")" "$(count FAIL "$verdicts")" "$(count SKIP "$verdicts")"
 	status=$(count FAIL "$verdicts")
 	rm "$verdicts"
@@ -31,16 +29,17 @@ judge() {
 
 count() { grep -c "^$1" "$2" || true; }
 
-# judge_captures SCENARIO VERDICTS: millpond-lab's lines begin with PASS, FAIL or SKIP; it writes OUT/SCENARIO.json.
+# judge_captures SCENARIO VERDICTS: millpond-lab's lines begin with ok, FAIL or skip; it writes OUT/SCENARIO.json.
 judge_captures() {
 	local lines status=0
 	say "judging what the provider saw"
 	lines=$("$TARGET/lab/millpond-lab" "$1" "$OUT/$1") || status=$?
+	# Its own sum is part of the one below.
+	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
-	grep -oiE '^ *(pass|fail|skip)' <<< "$lines" | tr -d ' ' | tr '[:lower:]' '[:upper:]' >> "$2" || true
-	if [ "$status" -ne 0 ] && ! grep -qiE '^ *fail' <<< "$lines"; then
-		say "FAIL $1: judging ended with status $status"
-		echo FAIL >> "$2"
+	sed -nE "s/^ok +/PASS $1: /p; s/^FAIL +/FAIL $1: /p; s/^skip +/SKIP $1: /p" <<< "$lines" >> "$2"
+	if [ "$status" -ne 0 ] && ! grep -q '^FAIL' <<< "$lines"; then
+		echo "FAIL $1: judging ended with status $status" >> "$2"
 	fi
 }
 

@@ -63,6 +63,11 @@ kernel_package() {
 	echo "$name"
 }
 
+# apt_get ARGS...: once, and again after a refresh of the package lists if that failed.
+apt_get() {
+	apt-get -qq "$@" 2> /dev/null || { apt-get -qq update && apt-get -qq "$@"; }
+}
+
 download() {
 	local dir=$1 package=$2
 	(cd "$dir" && apt_get download "$package" > /dev/null) ||

@@ -5,6 +5,7 @@
 native_works() {
 	[ "$(id -u)" -eq 0 ] || return 1
 	local lacks
+	# shellcheck disable=SC2016 # for the inner shell
 	lacks=$(unshare -n bash -c '
 		try() { local what=$1; shift; "$@" > /dev/null 2>&1 || echo "$what"; }
 		try veth ip link add veth0 type veth peer name veth1

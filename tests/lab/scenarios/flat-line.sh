@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The main one: a busy home and a silent one under each law. What the provider saw is judged on the host.
 
-allowance() { echo $((8 * (WINDOW + 45))); }
+allowance() { echo $((8 * (WINDOW + 60))); }
 
 scenario() {
 	local law

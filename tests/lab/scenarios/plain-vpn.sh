@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # A VPN without shaping: nothing to read for the provider, and everything to see.
 
-allowance() { echo $((2 * WINDOW + 60)); }
+allowance() { echo $((2 * WINDOW + 90)); }
 
 scenario() {
 	local dir=$OUT/$SCENARIO devices busy idle sizes

@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # One-way delay of a sparse stream through the tunnel, alone and beside another device's bulk TCP, for "make bench".
 
-allowance() { echo $((4 * (WINDOW + 45))); }
+allowance() { echo $((4 * (WINDOW + 60))); }
 
 scenario() {
 	local dir=$OUT/$SCENARIO home=$WORK/sparse-traces rate beside devices=(tuya-motion)
 	mkdir -p "$home"
+	# shellcheck disable=SC2034 # read by the replay
 	TRACES=$home
 	mkdir -p "$dir"
 	daemons_start gamma

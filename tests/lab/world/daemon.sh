@@ -93,17 +93,22 @@ daemon_words() {
 	done
 }
 
-# with_daemon open|close DIR: what the daemons used and say, over the window.
+# with_daemon open|close|drained DIR: what the daemons used in the window, and what they say once all has arrived.
 with_daemon() {
 	local who dir=$2
-	for who in router endpoint; do
-		if [ "$1" = open ]; then
-			ticks "${DAEMON[$who]}" > "$WORK/$who.ticks"
-		else
+	case $1 in
+	open)
+		for who in router endpoint; do ticks "${DAEMON[$who]}" > "$WORK/$who.ticks"; done
+		;;
+	close)
+		printf '{"router": %s,\n "endpoint": %s}\n' "$(footprint router)" "$(footprint endpoint)" > "$dir/proc.json"
+		;;
+	drained)
+		for who in router endpoint; do
 			status_of "$who" > "$dir/$who.json" || say "the $who gives no status"
-		fi
-	done
-	[ "$1" = open ] || printf '{"router": %s,\n "endpoint": %s}\n' "$(footprint router)" "$(footprint endpoint)" > "$dir/proc.json"
+		done
+		;;
+	esac
 }
 
 # ticks PID: processor time used so far, in hundredths of a second, and the uptime in the same.

@@ -2,8 +2,8 @@
 # One measured run: the provider's capture, the replay, and the run directory that "millpond-lab" reads.
 
 readonly REPLAY_ADDRESS=192.0.2.10 REPLAY_PORT=7000
-# How long after the window late packets may still arrive.
-readonly DRAIN_NS=5000000000
+# How long after the window late packets may still arrive: more than the 10 s that millpond lets one wait.
+readonly DRAIN_NS=12000000000
 
 # capture_start FILE: at the provider, on the line to the home.
 capture_start() {
@@ -53,10 +53,10 @@ replay_wait() {
 	return "$failed"
 }
 
-# measure DIR LAW LOAD WIRE_BYTES SECONDS AT_STOP DEVICE...: one window, replayed by the devices (none: idle).
-# AT_STOP is a command that is called with "open" at the window's start and "close" at its end.
+# measure DIR LAW LOAD WIRE_BYTES SECONDS HOOK DEVICE...: one window, replayed by the devices (none: idle). HOOK is
+# called with "open" at the window's start, "close" at its end, and "drained" when no packet of it is on its way any more.
 measure() {
-	local dir=$1 law=$2 load=$3 wire_bytes=$4 seconds=$5 at_stop=$6 start_ns stop_ns local_dir
+	local dir=$1 law=$2 load=$3 wire_bytes=$4 seconds=$5 hook=$6 start_ns stop_ns local_dir
 	shift 6
 	local_dir=$WORK/run
 	rm -rf "$local_dir" "$dir"
@@ -67,12 +67,13 @@ measure() {
 	[ $# -eq 0 ] || replay_start "$local_dir/journals" "$start_ns" "$stop_ns" "$@"
 	say "$law $load: window of $seconds s, ${#} devices active"
 	sleep_until "$start_ns"
-	"$at_stop" open "$local_dir"
+	"$hook" open "$local_dir"
 	sleep_until "$stop_ns"
-	"$at_stop" close "$local_dir"
+	"$hook" close "$local_dir"
 	if [ $# -gt 0 ]; then
 		replay_wait || say "$law $load: a replaying process failed"
 	fi
+	"$hook" drained "$local_dir"
 	capture_stop
 	run_json "$law" "$load" "$wire_bytes" "$start_ns" "$stop_ns" > "$local_dir/run.json"
 	# shellcheck disable=SC2046 # file names of ours
@@ -92,7 +93,7 @@ run_json() {
 	END
 }
 
-# without_daemon open|close DIR: for runs that have none.
+# without_daemon open|close|drained DIR: for runs that have none.
 without_daemon() { :; }
 
 # replayed_devices: those of the home that have a trace.

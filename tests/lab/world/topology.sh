@@ -35,19 +35,16 @@ at() {
 
 # world_up: WAN_NETEM ("delay 10ms loss 1%"), if set, worsens the line between home and provider both ways.
 world_up() {
-	local place device name mac host
 	say "building the world"
-	for place in "${PLACES[@]}"; do
-		ip netns add "$place"
-		settle "$place"
-	done
-	for place in router isp endpoint; do
-		at "$place" sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'
-	done
-	lines
+	cables | ip -batch -
+	router | furnish router
+	isp | furnish isp
+	endpoint | furnish endpoint
+	internet | furnish internet
+	local device name host
 	for device in "${DEVICES[@]}"; do
-		read -r name mac host <<< "$device"
-		device_up "$name" "$mac" "$host"
+		read -r name _ host <<< "$device"
+		device "$host" | furnish "dev-$name"
 	done
 	firewall
 	if [ -n "${WAN_NETEM-}" ]; then
@@ -58,79 +55,91 @@ world_up() {
 	fi
 }
 
-# No waiting for duplicate addresses, and nothing sent that nobody asked for.
-settle() {
-	at "$1" sh -c 'for dir in all default; do
-		echo 0 > /proc/sys/net/ipv6/conf/$dir/accept_dad
-		echo 0 > /proc/sys/net/ipv6/conf/$dir/accept_ra
-		echo 0 > /proc/sys/net/ipv6/conf/$dir/router_solicitations
-	done'
-	ip -n "$1" link set lo up
+# Namespaces and what joins them. Segments leave one by one, as over a real cable.
+cables() {
+	local place device name mac host segments="gso_max_segs 1"
+	for place in "${PLACES[@]}"; do echo "netns add $place"; done
+	echo "link add wan netns router $segments type veth peer name home netns isp"
+	echo "link add uplink netns endpoint $segments type veth peer name server netns isp"
+	echo "link add uplink netns internet $segments type veth peer name net netns isp"
+	for device in "${DEVICES[@]}"; do
+		read -r name mac host <<< "$device"
+		echo "netns add dev-$name"
+		echo "link add eth0 netns dev-$name address $mac $segments type veth peer name lan$host netns router"
+	done
 }
 
-# Segments leave one by one, as over a real cable.
-readonly CABLE="gso_max_segs 1"
+# furnish PLACE: with the "ip" commands on standard input; forwarding matters only to those who have two sides.
+# No waiting for duplicate addresses, and nothing sent that nobody asked for.
+furnish() {
+	# shellcheck disable=SC2016 # for the inner shell
+	at "$1" sh -c 'cd /proc/sys/net/ipv6/conf || exit
+		echo 0 > all/accept_dad; echo 0 > default/accept_dad
+		for link in *; do echo 0 > "$link/accept_dad"; echo 0 > "$link/accept_ra"; echo 0 > "$link/router_solicitations"; done
+		case $1 in router | isp | endpoint) echo 1 > all/forwarding; echo 1 > /proc/sys/net/ipv4/ip_forward ;; esac
+		{ echo "link set lo up"; cat; } | ip -batch -' - "$1"
+}
 
-lines() {
-	local host
-	ip -batch - <<- END
-		link add wan netns router $CABLE type veth peer name home netns isp
-		link add uplink netns endpoint $CABLE type veth peer name server netns isp
-		link add uplink netns internet $CABLE type veth peer name net netns isp
-	END
-	ip -n router -batch - <<- END
+router() {
+	local device host
+	cat <<- END
 		link add br-lan type bridge
 		addr add 192.168.1.1/24 dev br-lan
-		addr add fd00:6d70::1/64 dev br-lan
+		addr add fd00:6d70::1/64 dev br-lan nodad
 		link set br-lan up
 		addr add $ROUTER_WAN/24 dev wan
-		addr add 2001:db8:1::2/64 dev wan
+		addr add 2001:db8:1::2/64 dev wan nodad
 		link set wan up
 		route add default via 203.0.113.1
 		route add default via 2001:db8:1::1
 	END
-	ip -n isp -batch - <<- END
+	for device in "${DEVICES[@]}"; do
+		host=${device##* }
+		echo "link set lan$host gso_max_segs 1"
+		echo "link set lan$host master br-lan up"
+	done
+}
+
+isp() {
+	cat <<- 'END'
 		addr add 203.0.113.1/24 dev home
-		addr add 2001:db8:1::1/64 dev home
+		addr add 2001:db8:1::1/64 dev home nodad
 		link set home up
 		addr add 198.51.100.1/24 dev server
-		addr add 2001:db8:2::1/64 dev server
+		addr add 2001:db8:2::1/64 dev server nodad
 		link set server up
 		addr add 192.0.2.1/24 dev net
-		addr add 2001:db8:3::1/64 dev net
+		addr add 2001:db8:3::1/64 dev net nodad
 		link set net up
 	END
-	ip -n endpoint -batch - <<- END
+}
+
+endpoint() {
+	cat <<- END
 		addr add $ENDPOINT/24 dev uplink
-		addr add 2001:db8:2::2/64 dev uplink
+		addr add 2001:db8:2::2/64 dev uplink nodad
 		link set uplink up
 		route add default via 198.51.100.1
 		route add default via 2001:db8:2::1
 	END
-	{
-		for host in "${INTERNET_HOSTS[@]}"; do
-			echo "addr add 192.0.2.$host/24 dev uplink"
-			echo "addr add 2001:db8:3::$host/64 dev uplink"
-		done
-		echo "link set uplink up"
-		echo "route add default via 192.0.2.1"
-		echo "route add default via 2001:db8:3::1"
-	} | ip -n internet -batch -
 }
 
-# device_up NAME MAC HOST
-device_up() {
-	local place=dev-$1 mac=$2 host=$3
-	ip netns add "$place"
-	settle "$place"
-	ip link add eth0 netns "$place" address "$mac" $CABLE type veth peer name "lan$host" netns router
-	ip -n router -batch - <<- END
-		link set lan$host gso_max_segs 1
-		link set lan$host master br-lan up
-	END
-	ip -n "$place" -batch - <<- END
-		addr add 192.168.1.$host/24 dev eth0
-		addr add fd00:6d70::$host/64 dev eth0
+internet() {
+	local host
+	for host in "${INTERNET_HOSTS[@]}"; do
+		echo "addr add 192.0.2.$host/24 dev uplink"
+		echo "addr add 2001:db8:3::$host/64 dev uplink nodad"
+	done
+	echo "link set uplink up"
+	echo "route add default via 192.0.2.1"
+	echo "route add default via 2001:db8:3::1"
+}
+
+# device HOST
+device() {
+	cat <<- END
+		addr add 192.168.1.$1/24 dev eth0
+		addr add fd00:6d70::$1/64 dev eth0 nodad
 		link set eth0 up
 		route add default via 192.168.1.1
 		route add default via fd00:6d70::1

@@ -2,7 +2,8 @@
 # Keys of this world's tunnels, and a plain WireGuard tunnel as a careful household would set it up today.
 
 readonly TUNNEL_PORT=51820
-UPLOAD_KBIT=160 DOWNLOAD_KBIT=320
+# shellcheck disable=SC2034 # read by the record and by millpond's settings
+readonly UPLOAD_KBIT=160 DOWNLOAD_KBIT=320
 
 keys() {
 	local who
