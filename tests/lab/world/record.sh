@@ -13,7 +13,8 @@ capture_start() {
 }
 
 capture_stop() {
-	sleep 0.5
+	# The kernel hands packets over in blocks, the last of them after a second.
+	sleep 1.5
 	kill "$CAPTURE"
 	wait "$CAPTURE" || true
 }
