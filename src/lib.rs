@@ -15,5 +15,6 @@
 
 pub mod config;
 pub mod core;
+pub mod daemon;
 pub mod units;
 pub mod wire;
