@@ -37,7 +37,7 @@ judge_captures() {
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
-	sed -nE "s/^ok +/PASS $1: /p; s/^FAIL +/FAIL $1: /p; s/^skip +/SKIP $1: /p" <<< "$lines" >> "$2"
+	sed -nE "s/^(ok|PASS) +/PASS $1: /p; s/^FAIL +/FAIL $1: /p; s/^(skip|SKIP) +/SKIP $1: /p" <<< "$lines" >> "$2"
 	if [ "$status" -ne 0 ] && ! grep -q '^FAIL' <<< "$lines"; then
 		echo "FAIL $1: judging ended with status $status" >> "$2"
 	fi
