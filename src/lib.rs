@@ -16,6 +16,7 @@
 pub mod apply;
 pub mod config;
 pub mod core;
+pub mod daemon;
 pub mod plan;
 pub mod sys;
 pub mod units;
