@@ -15,5 +15,7 @@
 
 pub mod config;
 pub mod core;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod units;
 pub mod wire;
