@@ -1,0 +1,112 @@
+//! Durations counted in fixed memory.
+
+use crate::units::Nanos;
+
+/// Eight buckets an octave: a reading is at most 6 % off.
+const SUB_BITS: u32 = 3;
+const SUB_BUCKETS: u32 = 1 << SUB_BITS;
+/// Below 2^10 ns (about 1 µs) all is one bucket.
+const LOWEST_BIT: u32 = 10;
+/// From 2^38 ns (275 s) on all is one bucket.
+const OCTAVES: u32 = 28;
+const BUCKETS: usize = (OCTAVES * SUB_BUCKETS) as usize + 1;
+
+/// Counts of durations in logarithmic buckets from 1 µs to 275 s, with exact sum and maximum.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    counts: [u32; BUCKETS],
+    count: u64,
+    sum: u64,
+    max: Nanos,
+}
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram { counts: [0; BUCKETS], count: 0, sum: 0, max: Nanos::ZERO }
+    }
+}
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn record(&mut self, duration: Nanos) {
+        let bucket = &mut self.counts[bucket_of(duration)];
+        *bucket = bucket.saturating_add(1);
+        self.count += 1;
+        self.sum = self.sum.saturating_add(duration.0);
+        self.max = self.max.max(duration);
+    }
+
+    /// How many have been counted.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their exact mean; zero without any.
+    pub fn mean(&self) -> Nanos {
+        Nanos(self.sum.checked_div(self.count).unwrap_or(0))
+    }
+
+    /// The longest.
+    pub fn max(&self) -> Nanos {
+        self.max
+    }
+
+    /// The duration below which `percent` of them lie, to within a bucket, never above the longest; zero without any.
+    pub fn percentile(&self, percent: f64) -> Nanos {
+        let total: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
+        let wanted = (total as f64 * percent / 100.0).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            seen += u64::from(*count);
+            if seen >= wanted {
+                return middle_of(bucket).min(self.max);
+            }
+        }
+        self.max
+    }
+}
+
+fn bucket_of(duration: Nanos) -> usize {
+    let Some(octave) = duration.0.checked_ilog2().and_then(|bit| bit.checked_sub(LOWEST_BIT)) else { return 0 };
+    let within = (duration.0 >> (octave + LOWEST_BIT - SUB_BITS)) as u32 & (SUB_BUCKETS - 1);
+    ((octave * SUB_BUCKETS + within) as usize + 1).min(BUCKETS - 1)
+}
+
+fn middle_of(bucket: usize) -> Nanos {
+    let Some(index) = (bucket as u32).checked_sub(1) else { return Nanos(1 << (LOWEST_BIT - 1)) };
+    let step = 1u64 << (index / SUB_BUCKETS + LOWEST_BIT - SUB_BITS);
+    Nanos(step * u64::from(SUB_BUCKETS + index % SUB_BUCKETS) + step / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_within_a_bucket() {
+        let mut histogram = Histogram::default();
+        for us in 1..=10_000 {
+            histogram.record(Nanos::from_micros(us));
+        }
+        for percent in [1.0, 50.0, 99.0, 100.0] {
+            let exact = percent * 100.0 * 1e3;
+            let read = histogram.percentile(percent).0 as f64;
+            assert!((read / exact - 1.0).abs() < 0.07, "{percent} %: {read} against {exact}");
+        }
+        assert_eq!(histogram.mean(), Nanos(5_000_500));
+        assert_eq!(histogram.max(), Nanos::from_millis(10));
+    }
+
+    #[test]
+    fn extremes_have_a_bucket() {
+        let mut histogram = Histogram::default();
+        assert_eq!((histogram.percentile(50.0), histogram.mean()), (Nanos::ZERO, Nanos::ZERO));
+        for bit in 0..64 {
+            histogram.record(Nanos(1 << bit));
+        }
+        histogram.record(Nanos(0));
+        histogram.record(Nanos(u64::MAX));
+        assert_eq!(histogram.count(), 66);
+        assert_eq!(histogram.max(), Nanos(u64::MAX));
+    }
+}

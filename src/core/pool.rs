@@ -1,0 +1,148 @@
+//! Memory for waiting packets: chunks of one size, chained, all allocated once.
+
+use super::params::Limits;
+use crate::units::Nanos;
+use crate::wire::ip::Packet;
+
+/// Small, because most packets of smart-home devices are: 128 bytes waste less than half on the smallest ones.
+const CHUNK_BYTES: usize = 128;
+
+/// No chunk, no packet.
+pub const NIL: u16 = u16::MAX;
+
+/// A packet in the pool: the index of its first chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketId(pub u16);
+
+/// What is known of a waiting packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meta {
+    /// When it came.
+    pub arrived: Nanos,
+    /// Its length.
+    pub bytes: u16,
+    /// The packet after it in its flow, or [`NIL`].
+    pub next: u16,
+    /// The device that sent it.
+    pub device: u8,
+}
+
+/// A place inside a packet that is being copied out.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    chunk: u16,
+    offset: usize,
+}
+
+/// The chunks. Pages that were never needed are never touched, so an idle home costs no memory.
+pub struct Pool {
+    data: Vec<u8>,
+    next: Vec<u16>,
+    meta: Vec<Meta>,
+    /// Head of the list of chunks that were used and freed.
+    free: u16,
+    /// Chunks from here on were never used.
+    fresh: usize,
+    in_use: usize,
+}
+
+impl Pool {
+    /// A pool of `bytes`, at most [`Limits::MAX_BYTES`].
+    pub fn new(bytes: usize) -> Pool {
+        let chunks = (bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES).max(1);
+        Pool {
+            data: vec![0; chunks * CHUNK_BYTES],
+            next: vec![0; chunks],
+            meta: vec![Meta::default(); chunks],
+            free: NIL,
+            fresh: 0,
+            in_use: 0,
+        }
+    }
+
+    /// Whether a packet of `bytes` finds room now.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.in_use + bytes.div_ceil(CHUNK_BYTES) <= self.next.len()
+    }
+
+    /// Copies a packet in, its DSCP cleared. `None` without room.
+    pub fn insert(&mut self, packet: &Packet<'_>, bytes: &[u8], meta: Meta) -> Option<PacketId> {
+        if !self.has_room(bytes.len()) {
+            return None;
+        }
+        let mut first = NIL;
+        let mut last = NIL;
+        for part in bytes.chunks(CHUNK_BYTES) {
+            let chunk = self.take_chunk();
+            let start = usize::from(chunk) * CHUNK_BYTES;
+            self.data[start..start + part.len()].copy_from_slice(part);
+            self.next[usize::from(chunk)] = NIL;
+            match first {
+                NIL => first = chunk,
+                _ => self.next[usize::from(last)] = chunk,
+            }
+            last = chunk;
+        }
+        let header = packet.start_without_dscp();
+        let start = usize::from(first) * CHUNK_BYTES;
+        self.data[start..start + header.len()].copy_from_slice(&header);
+        self.meta[usize::from(first)] = meta;
+        Some(PacketId(first))
+    }
+
+    /// What is known of a packet.
+    pub fn meta(&self, id: PacketId) -> Meta {
+        self.meta[usize::from(id.0)]
+    }
+
+    /// Chains `next` behind `id`.
+    pub fn link(&mut self, id: PacketId, next: PacketId) {
+        self.meta[usize::from(id.0)].next = next.0;
+    }
+
+    /// The start of a packet.
+    pub fn cursor(&self, id: PacketId) -> Cursor {
+        Cursor { chunk: id.0, offset: 0 }
+    }
+
+    /// Copies the bytes at `cursor` into `buf` and moves it past them. The packet must have that many left.
+    pub fn read(&self, cursor: &mut Cursor, buf: &mut [u8]) {
+        let mut done = 0;
+        while done < buf.len() {
+            if cursor.offset == CHUNK_BYTES {
+                *cursor = Cursor { chunk: self.next[usize::from(cursor.chunk)], offset: 0 };
+            }
+            let count = (CHUNK_BYTES - cursor.offset).min(buf.len() - done);
+            let start = usize::from(cursor.chunk) * CHUNK_BYTES + cursor.offset;
+            buf[done..done + count].copy_from_slice(&self.data[start..start + count]);
+            cursor.offset += count;
+            done += count;
+        }
+    }
+
+    /// Gives a packet's chunks back.
+    pub fn remove(&mut self, id: PacketId) {
+        let mut chunk = id.0;
+        while chunk != NIL {
+            let next = self.next[usize::from(chunk)];
+            self.next[usize::from(chunk)] = self.free;
+            self.free = chunk;
+            self.in_use -= 1;
+            chunk = next;
+        }
+    }
+
+    fn take_chunk(&mut self) -> u16 {
+        self.in_use += 1;
+        match self.free {
+            NIL => {
+                self.fresh += 1;
+                (self.fresh - 1) as u16
+            }
+            chunk => {
+                self.free = self.next[usize::from(chunk)];
+                chunk
+            }
+        }
+    }
+}

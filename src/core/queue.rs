@@ -1,0 +1,320 @@
+//! The devices' packets while they wait: deficit round robin over flows, fair between devices, with a boost for
+//! sparse flows.
+//!
+//! Deficit round robin is that of M. Shreedhar, G. Varghese (1995), the two lists and the boost those of fq_codel
+//! (RFC 8290 section 4.2), the sharing of a device's quantum among its flows that of sch_cake. Bytes are charged as
+//! they enter a cell, so a large packet that spans cells does not hold up the others.
+
+use super::DEVICES;
+use super::params::Limits;
+use super::pool::{Cursor, Meta, NIL, PacketId, Pool};
+use super::stats::Drops;
+use crate::units::Nanos;
+use crate::wire::block::LENGTH_KNOWN_BYTES;
+use crate::wire::ip::Packet;
+
+/// Flows share a place where their hashes meet, which costs them fairness, not packets.
+const FLOWS: usize = 256;
+
+/// Bytes that a device may send in its turn: less than a default cell, so that turns change with every cell.
+const QUANTUM_BYTES: i32 = 256;
+
+/// However many flows a device has, each gets on.
+const MIN_QUANTUM_BYTES: i32 = 32;
+
+/// Index of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowId(u16);
+
+/// What goes into the cell next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This packet, which fits.
+    Whole(PacketId),
+    /// The first bytes of this packet, which does not; its rest is in later cells.
+    Start(FlowId, PacketId),
+    /// More of the packet that an earlier cell began.
+    Continue,
+    /// Nothing that waits fits.
+    Nothing,
+}
+
+/// Waiting packets, by flow.
+pub struct Queue {
+    limits: Limits,
+    pool: Pool,
+    flows: Vec<Flow>,
+    /// Flows that just became busy: first in line for one quantum.
+    sparse: List,
+    /// All other busy flows, in turn.
+    bulk: List,
+    /// Flows of each device that are in one of the lists.
+    busy_flows: [u16; DEVICES],
+    waiting: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Flow {
+    head: u16,
+    tail: u16,
+    /// The flow behind it in its list.
+    behind: u16,
+    busy: bool,
+    device: u8,
+    deficit: i32,
+    bytes: u32,
+}
+
+#[derive(Clone, Copy)]
+struct List {
+    head: u16,
+    tail: u16,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(limits: Limits) -> Queue {
+        let idle = Flow { head: NIL, tail: NIL, behind: NIL, busy: false, device: 0, deficit: 0, bytes: 0 };
+        Queue {
+            limits,
+            pool: Pool::new(limits.bytes),
+            flows: vec![idle; FLOWS],
+            sparse: List { head: NIL, tail: NIL },
+            bulk: List { head: NIL, tail: NIL },
+            busy_flows: [0; DEVICES],
+            waiting: 0,
+        }
+    }
+
+    /// Whether no packet waits, the begun one included.
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Takes a packet in. Where there is no room, packets at the head of the longest flow make it; they are counted
+    /// as overflow, and so is the new one where even that does not help.
+    pub fn push(&mut self, now: Nanos, packet: &Packet<'_>, bytes: &[u8], drops: &mut Drops) {
+        while !self.pool.has_room(bytes.len()) {
+            drops.overflow += 1;
+            if !self.drop_from_longest() {
+                return;
+            }
+        }
+        let device = packet.dscp();
+        let meta = Meta { arrived: now, bytes: bytes.len() as u16, next: NIL, device };
+        let Some(id) = self.pool.insert(packet, bytes, meta) else { return };
+        let index = (packet.flow_hash() as usize + usize::from(device)) % FLOWS;
+        let flow = &mut self.flows[index];
+        match flow.tail {
+            NIL => flow.head = id.0,
+            tail => self.pool.link(PacketId(tail), id),
+        }
+        flow.tail = id.0;
+        flow.bytes += bytes.len() as u32;
+        self.waiting += 1;
+        if !flow.busy {
+            flow.busy = true;
+            flow.device = device;
+            self.busy_flows[usize::from(device)] += 1;
+            self.flows[index].deficit = self.quantum(device);
+            self.sparse.push(&mut self.flows, index as u16);
+        }
+    }
+
+    /// Chooses what comes into `room` bytes of the cell next. `open` is the flow whose packet an earlier cell began
+    /// and none has ended. The caller charges the bytes that a `Start` or `Continue` takes ([`Queue::charge`]).
+    pub fn pick(&mut self, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Pick {
+        match self.pick_sparse(now, room, open, drops) {
+            Pick::Nothing => {}
+            pick => return pick,
+        }
+        match self.pick_bulk(now, room, open, drops) {
+            // The others must wait for the end of the begun packet: get on with it, whosever turn it is.
+            Pick::Nothing if open.is_some() => Pick::Continue,
+            pick => pick,
+        }
+    }
+
+    /// Charges a flow for bytes that entered the cell.
+    pub fn charge(&mut self, flow: FlowId, bytes: usize) {
+        self.flows[usize::from(flow.0)].deficit -= bytes as i32;
+    }
+
+    /// What is known of a packet that was picked.
+    pub fn meta(&self, id: PacketId) -> Meta {
+        self.pool.meta(id)
+    }
+
+    /// The start of a packet that was picked.
+    pub fn cursor(&self, id: PacketId) -> Cursor {
+        self.pool.cursor(id)
+    }
+
+    /// Copies from a packet that was picked; see [`Pool::read`].
+    pub fn read(&self, cursor: &mut Cursor, buf: &mut [u8]) {
+        self.pool.read(cursor, buf);
+    }
+
+    /// Forgets a packet that has left.
+    pub fn remove(&mut self, id: PacketId) {
+        self.pool.remove(id);
+        self.waiting -= 1;
+    }
+
+    fn pick_sparse(&mut self, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Pick {
+        let mut before = NIL;
+        let mut index = self.sparse.head;
+        while index != NIL {
+            let Flow { behind, deficit, .. } = self.flows[usize::from(index)];
+            if deficit <= 0 {
+                self.move_to_bulk(before, index);
+                index = behind;
+                continue;
+            }
+            match self.serve(index, now, room, open, drops) {
+                // An emptied flow goes to the other list, or a trickle that empties it each time would starve all
+                // others (RFC 8290 section 4.2).
+                Service::Empty => self.move_to_bulk(before, index),
+                Service::NoRoom => before = index,
+                Service::Picked(pick) => return pick,
+            }
+            index = behind;
+        }
+        Pick::Nothing
+    }
+
+    fn pick_bulk(&mut self, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Pick {
+        let mut before = NIL;
+        let mut index = self.bulk.head;
+        while index != NIL {
+            let flow = self.flows[usize::from(index)];
+            if flow.deficit <= 0 && open == Some(FlowId(index)) {
+                // It goes on where nobody else can use the room, and pays for that when its packet has ended.
+                before = index;
+                index = flow.behind;
+                continue;
+            }
+            if flow.deficit <= 0 {
+                // Its turn is over. It comes again at the end of the list, which this loop reaches if nobody else
+                // can use the room; its deficit grows each time, so that is soon.
+                self.flows[usize::from(index)].deficit += self.quantum(flow.device);
+                self.bulk.remove(&mut self.flows, before, index);
+                self.bulk.push(&mut self.flows, index);
+                index = if flow.behind == NIL { index } else { flow.behind };
+                continue;
+            }
+            match self.serve(index, now, room, open, drops) {
+                Service::Empty => {
+                    self.bulk.remove(&mut self.flows, before, index);
+                    self.flows[usize::from(index)].busy = false;
+                    self.busy_flows[usize::from(flow.device)] -= 1;
+                }
+                Service::NoRoom => before = index,
+                Service::Picked(pick) => return pick,
+            }
+            index = flow.behind;
+        }
+        Pick::Nothing
+    }
+
+    fn serve(&mut self, index: u16, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Service {
+        if open == Some(FlowId(index)) {
+            return Service::Picked(Pick::Continue);
+        }
+        let Some(id) = self.fresh_head(index, now, drops) else { return Service::Empty };
+        let bytes = usize::from(self.pool.meta(id).bytes);
+        if bytes <= room {
+            self.unlink_head(index);
+            self.charge(FlowId(index), bytes);
+            return Service::Picked(Pick::Whole(id));
+        }
+        if open.is_none() && room >= LENGTH_KNOWN_BYTES {
+            self.unlink_head(index);
+            return Service::Picked(Pick::Start(FlowId(index), id));
+        }
+        Service::NoRoom
+    }
+
+    /// The first packet of a flow that is not too old; those before it are dropped.
+    fn fresh_head(&mut self, index: u16, now: Nanos, drops: &mut Drops) -> Option<PacketId> {
+        loop {
+            let head = self.flows[usize::from(index)].head;
+            if head == NIL {
+                return None;
+            }
+            let id = PacketId(head);
+            if now.saturating_since(self.pool.meta(id).arrived) <= self.limits.age {
+                return Some(id);
+            }
+            self.unlink_head(index);
+            self.remove(id);
+            drops.aged += 1;
+        }
+    }
+
+    fn unlink_head(&mut self, index: u16) {
+        let flow = &mut self.flows[usize::from(index)];
+        let meta = self.pool.meta(PacketId(flow.head));
+        flow.head = meta.next;
+        flow.bytes -= u32::from(meta.bytes);
+        if flow.head == NIL {
+            flow.tail = NIL;
+        }
+    }
+
+    /// Drops the packet at the head of the flow that holds most bytes, the one whose packets wait longest anyway and
+    /// whose sender learns soonest from it. False where no packet waits.
+    fn drop_from_longest(&mut self) -> bool {
+        let longest = (0..FLOWS).max_by_key(|index| self.flows[*index].bytes).unwrap_or(0);
+        let head = self.flows[longest].head;
+        if head == NIL {
+            return false;
+        }
+        self.unlink_head(longest as u16);
+        self.remove(PacketId(head));
+        true
+    }
+
+    fn move_to_bulk(&mut self, before: u16, index: u16) {
+        self.sparse.remove(&mut self.flows, before, index);
+        self.bulk.push(&mut self.flows, index);
+    }
+
+    /// A device's quantum is shared by its busy flows. Number 0 stands for all unknown devices: there each flow
+    /// counts as a device.
+    fn quantum(&self, device: u8) -> i32 {
+        match device {
+            0 => QUANTUM_BYTES,
+            _ => (QUANTUM_BYTES / i32::from(self.busy_flows[usize::from(device)].max(1))).max(MIN_QUANTUM_BYTES),
+        }
+    }
+}
+
+enum Service {
+    Picked(Pick),
+    Empty,
+    NoRoom,
+}
+
+impl List {
+    fn push(&mut self, flows: &mut [Flow], index: u16) {
+        flows[usize::from(index)].behind = NIL;
+        match self.tail {
+            NIL => self.head = index,
+            tail => flows[usize::from(tail)].behind = index,
+        }
+        self.tail = index;
+    }
+
+    /// Takes out `index`, which stands behind `before`, or first where that is [`NIL`].
+    fn remove(&mut self, flows: &mut [Flow], before: u16, index: u16) {
+        let behind = flows[usize::from(index)].behind;
+        match before {
+            NIL => self.head = behind,
+            _ => flows[usize::from(before)].behind = behind,
+        }
+        if self.tail == index {
+            self.tail = before;
+        }
+    }
+}

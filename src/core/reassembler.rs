@@ -1,0 +1,161 @@
+//! Takes packets and control messages out of the peer's cells, which come in order.
+
+use super::stats::Stats;
+use crate::wire::MAX_PACKET_BYTES;
+use crate::wire::block::{self, Block};
+use crate::wire::control::{Control, Malformed};
+use crate::wire::ip;
+
+/// Room for packets that the driver has not fetched: what the reordering window can release at once.
+const READY_BYTES: usize = 6 * MAX_PACKET_BYTES;
+
+/// Puts packets together.
+pub struct Reassembler {
+    /// The packet that has begun and not ended.
+    open: Vec<u8>,
+    /// Its length; zero while none is open, `None` while its length is not known.
+    open_bytes: Option<usize>,
+    /// Whole packets one behind the other; each tells its own length.
+    ready: Vec<u8>,
+    fetched: usize,
+    /// The latest message that has not been fetched.
+    control: Option<Control>,
+}
+
+impl Reassembler {
+    /// An empty one. It never allocates again.
+    pub fn new() -> Reassembler {
+        Reassembler {
+            open: Vec::with_capacity(MAX_PACKET_BYTES),
+            open_bytes: Some(0),
+            ready: Vec::with_capacity(READY_BYTES),
+            fetched: 0,
+            control: None,
+        }
+    }
+
+    /// Takes the blocks of the next cell.
+    pub fn accept(&mut self, block_offset: u16, blocks: &[u8], stats: &mut Stats) {
+        let offset = usize::from(block_offset);
+        let (continuation, rest) = blocks.split_at(offset.min(blocks.len()));
+        if self.is_open() && !self.take_continuation(continuation, offset > blocks.len()) {
+            stats.drops.malformed_block += 1;
+            self.abandon();
+        }
+        self.deliver_if_whole(stats);
+        if self.take_blocks(rest, stats).is_err() {
+            stats.drops.malformed_block += 1;
+        }
+    }
+
+    /// Cells are missing: what has begun will never end.
+    pub fn lost(&mut self, stats: &mut Stats) {
+        if self.is_open() {
+            stats.drops.lost_fragment += 1;
+            self.abandon();
+        }
+    }
+
+    /// Copies the next whole packet into `buf` and gives its length. A packet longer than `buf` is cut.
+    pub fn poll_packet(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let waiting = &self.ready[self.fetched..];
+        let length = ip::total_bytes(waiting)?.min(waiting.len());
+        let copied = length.min(buf.len());
+        buf[..copied].copy_from_slice(&waiting[..copied]);
+        self.fetched += length;
+        if self.fetched == self.ready.len() {
+            self.ready.clear();
+            self.fetched = 0;
+        }
+        Some(copied)
+    }
+
+    /// The latest control message, once.
+    pub fn poll_control(&mut self) -> Option<Control> {
+        self.control.take()
+    }
+
+    fn is_open(&self) -> bool {
+        self.open_bytes != Some(0)
+    }
+
+    fn abandon(&mut self) {
+        self.open.clear();
+        self.open_bytes = Some(0);
+    }
+
+    /// Adds the bytes before the first block to the open packet. False where they are more than it lacks, or where
+    /// it should fill the cell and does not.
+    fn take_continuation(&mut self, mut bytes: &[u8], fills_cell: bool) -> bool {
+        if self.open_bytes.is_none() {
+            let lacking = block::LENGTH_KNOWN_BYTES.saturating_sub(self.open.len()).min(bytes.len());
+            self.open.extend_from_slice(&bytes[..lacking]);
+            bytes = &bytes[lacking..];
+            match block::classify(&self.open) {
+                Ok(Block::Ip(length)) => self.open_bytes = Some(length),
+                Ok(Block::Unknown) => return true,
+                _ => return false,
+            }
+        }
+        let lacking = self.open_bytes.unwrap_or(0).saturating_sub(self.open.len());
+        if bytes.len() > lacking || (fills_cell && bytes.len() == lacking) {
+            return false;
+        }
+        self.open.extend_from_slice(bytes);
+        true
+    }
+
+    fn deliver_if_whole(&mut self, stats: &mut Stats) {
+        if self.is_open() && self.open_bytes == Some(self.open.len()) {
+            deliver(&mut self.ready, &self.open, stats);
+            self.abandon();
+        }
+    }
+
+    fn take_blocks(&mut self, mut rest: &[u8], stats: &mut Stats) -> Result<(), block::Malformed> {
+        loop {
+            match block::classify(rest)? {
+                Block::Pad => return Ok(()),
+                Block::Ip(length) if length <= rest.len() => {
+                    deliver(&mut self.ready, &rest[..length], stats);
+                    rest = &rest[length..];
+                }
+                Block::Control(length) if length <= rest.len() => {
+                    self.take_control(&rest[..length], stats);
+                    rest = &rest[length..];
+                }
+                // Only packets span cells, and only one at a time.
+                Block::Control(_) => return Err(block::Malformed::Length),
+                Block::Ip(_) | Block::Unknown if self.is_open() => return Err(block::Malformed::Length),
+                Block::Ip(length) => {
+                    self.open.extend_from_slice(rest);
+                    self.open_bytes = Some(length);
+                    return Ok(());
+                }
+                Block::Unknown => {
+                    self.open.extend_from_slice(rest);
+                    self.open_bytes = None;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn take_control(&mut self, bytes: &[u8], stats: &mut Stats) {
+        match Control::parse(bytes) {
+            Ok(message) => self.control = Some(message),
+            Err(Malformed::Version | Malformed::Kind) => stats.drops.newer_control += 1,
+            Err(Malformed::Length | Malformed::Value) => stats.drops.malformed_control += 1,
+        }
+    }
+}
+
+fn deliver(ready: &mut Vec<u8>, packet: &[u8], stats: &mut Stats) {
+    if ready.len() + packet.len() > READY_BYTES {
+        stats.drops.not_fetched += 1;
+        return;
+    }
+    stats.packets_out += 1;
+    stats.bytes_out += packet.len() as u64;
+    ready.extend_from_slice(packet);
+}
