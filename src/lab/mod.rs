@@ -8,5 +8,6 @@
 pub mod capture;
 pub mod cli;
 pub mod error;
+pub mod simulate;
 pub mod stats;
 pub mod trace;

@@ -1,5 +1,7 @@
 //! The commands of `millpond-lab`, one file each.
 
+mod home;
+mod simulate;
 mod trace;
 
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Simulate(simulate::Simulate),
     Trace(trace::Trace),
 }
 
@@ -31,6 +34,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
+        Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),
     };
     result.unwrap_or_else(|error| {

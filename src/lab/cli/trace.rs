@@ -1,11 +1,12 @@
 //! `millpond-lab trace`: traces from captures, or made up.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use argh::FromArgs;
 
+use super::home;
 use crate::lab::capture::Mac;
 use crate::lab::error::Error;
 use crate::lab::trace::{self, DataFolder, Direction, Home, Origin, extract, write_csv};
@@ -46,8 +47,6 @@ pub(super) struct Trace {
     captures: Vec<PathBuf>,
 }
 
-const SYNTHETIC_WHOLE_S: u64 = 44 * 60;
-
 impl Trace {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let (home, origins) = match (self.all, self.whole, &self.mac) {
@@ -81,10 +80,7 @@ impl Trace {
     }
 
     fn whole_home(&self) -> Result<(Home, Vec<Origin>), Error> {
-        let (mut home, origins) = match self.folder() {
-            Some(folder) => Home::whole(&folder)?,
-            None => Home::synthetic(Nanos::from_secs(self.seconds.unwrap_or(SYNTHETIC_WHOLE_S)), self.seed),
-        };
+        let (mut home, origins) = home::whole(self.folder().as_ref(), self.seed)?;
         if let Some(seconds) = self.seconds {
             home.devices = home.devices.iter().map(|trace| trace.cut(Nanos::ZERO, Nanos::from_secs(seconds))).collect();
         }
@@ -114,19 +110,6 @@ impl Trace {
     }
 
     fn folder(&self) -> Option<DataFolder> {
-        if self.synthetic {
-            return None;
-        }
-        let folder = DataFolder::find();
-        describe(folder.as_ref().map(DataFolder::root));
-        folder
-    }
-}
-
-/// Says on stderr which traces are used, so that no result is taken for more than it is.
-pub(super) fn describe(root: Option<&Path>) {
-    match root {
-        Some(root) => eprintln!("using the captures of {}", root.display()),
-        None => eprintln!("no captures at ../shared/data or $MILLPOND_DATA: using synthetic traces"),
+        home::folder(self.synthetic)
     }
 }
