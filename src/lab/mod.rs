@@ -8,6 +8,7 @@
 pub mod capture;
 pub mod cli;
 pub mod error;
+pub mod flat_line;
 pub mod simulate;
 pub mod stats;
 pub mod trace;

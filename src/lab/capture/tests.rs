@@ -22,7 +22,10 @@ impl Drop for Scratch {
     }
 }
 
-fn all(path: &std::path::Path) -> (Vec<(u64, usize, usize)>, Result<Extent, Error>) {
+/// Time stamp, length on the wire and captured length.
+type Record = (u64, usize, usize);
+
+fn all(path: &std::path::Path) -> (Vec<Record>, Result<Extent, Error>) {
     let mut packets = Vec::new();
     let result = read(path, |packet| packets.push((packet.time_ns, packet.orig_len, packet.data.len())));
     (packets, result)

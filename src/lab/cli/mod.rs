@@ -1,5 +1,6 @@
 //! The commands of `millpond-lab`, one file each.
 
+mod flat_line;
 mod home;
 mod simulate;
 mod trace;
@@ -25,6 +26,7 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    FlatLine(flat_line::FlatLine),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
 }
@@ -34,6 +36,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
+        Command::FlatLine(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),
     };

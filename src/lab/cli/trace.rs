@@ -52,7 +52,7 @@ impl Trace {
         let (home, origins) = match (self.all, self.whole, &self.mac) {
             (true, false, None) => self.stretches()?,
             (false, true, None) => self.whole_home()?,
-            (false, false, Some(mac)) => self.from_captures(mac)?,
+            (false, false, Some(mac)) => self.one_device(mac)?,
             _ => {
                 return Err(Error::Request(
                     "trace: give one of --all, --whole, or --mac with captures; see --help".to_owned(),
@@ -60,7 +60,7 @@ impl Trace {
             }
         };
         fs::create_dir_all(&self.out).map_err(Error::io("making folder", &self.out))?;
-        println!("{:<18} {:>8} {:>10} {:>10}  {}", "device", "packets", "up bytes", "down bytes", "from");
+        println!("{:<18} {:>8} {:>10} {:>10}  from", "device", "packets", "up bytes", "down bytes");
         for (trace, origin) in home.devices.iter().zip(&origins) {
             let path = self.out.join(format!("{}.csv", trace.device));
             write_csv(trace, &path)?;
@@ -87,7 +87,7 @@ impl Trace {
         Ok((home, origins))
     }
 
-    fn from_captures(&self, mac: &str) -> Result<(Home, Vec<Origin>), Error> {
+    fn one_device(&self, mac: &str) -> Result<(Home, Vec<Origin>), Error> {
         let mac: Mac = mac.parse().map_err(|problem| Error::Request(format!("trace: --mac: {problem}")))?;
         if self.captures.is_empty() {
             return Err(Error::Request("trace: --mac needs at least one capture to look in".to_owned()));

@@ -10,6 +10,9 @@ mod home;
 mod stretch;
 mod synthetic;
 
+#[cfg(test)]
+mod tests;
+
 pub use csv::{read_csv, write_csv};
 pub use data::{DataFolder, KnownDevice};
 pub use extract::{Extracted, extract};
