@@ -15,6 +15,7 @@
 
 pub mod config;
 pub mod core;
+pub mod daemon;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod units;

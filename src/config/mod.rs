@@ -2,4 +2,11 @@
 //!
 //! Every error of a file is reported in one pass, as `section.option: problem (got X, want Y)`.
 
+mod key;
 pub mod model;
+mod parse;
+mod problem;
+pub mod uci;
+
+pub use parse::{Parsed, parse};
+pub use problem::{Problem, Severity};

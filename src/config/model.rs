@@ -175,6 +175,13 @@ impl Mac {
     }
 }
 
+impl std::fmt::Display for Mac {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
 /// One device, chosen by MAC address or by IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -200,7 +207,7 @@ pub struct Network {
 }
 
 /// A part of the week with a level of its own, in local time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// Days on which it starts, Monday first.
     pub days: [bool; 7],
@@ -210,6 +217,8 @@ pub struct Schedule {
     pub stop_minute: u16,
     /// The level meanwhile.
     pub level: Level,
+    /// What the level comes to; `None` for `off`.
+    pub shape: Option<Shape>,
 }
 
 /// One router as its endpoint sees it.

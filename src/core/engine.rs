@@ -173,6 +173,12 @@ impl Engine {
         self.schedule.set_pace(pace);
     }
 
+    /// Begins departures anew, one interval after `now`, for a driver that let them rest.
+    pub fn restart(&mut self, pace: Pace, now: Nanos) {
+        self.schedule.restart(pace, now);
+        self.counted = now;
+    }
+
     /// The law of departures in force.
     pub fn pace(&self) -> Pace {
         self.schedule.pace()

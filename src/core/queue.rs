@@ -19,8 +19,9 @@ const FLOWS: usize = 256;
 /// Bytes that a device may send in its turn: less than a default cell, so that turns change with every cell.
 const QUANTUM_BYTES: i32 = 256;
 
-/// However many flows a device has, each gets on.
-const MIN_QUANTUM_BYTES: i32 = 32;
+/// However many flows a device has, each gets on, and a turn of the round pays for at least so much: 32 busy flows
+/// of one device share its quantum, more of them take more than their due.
+const MIN_QUANTUM_BYTES: i32 = 8;
 
 /// Index of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +92,8 @@ impl Queue {
         self.waiting == 0
     }
 
-    /// Takes a packet in. Where there is no room, packets at the head of the longest flow make it; they are counted
-    /// as overflow, and so is the new one where even that does not help.
+    /// Takes a packet in. Where there is no room, packets of the device that holds most make it; they are counted as
+    /// overflow, and so is the new one where even that does not help.
     pub fn push(&mut self, now: Nanos, packet: &Packet<'_>, bytes: &[u8], drops: &mut Drops) {
         while !self.pool.has_room(bytes.len()) {
             drops.overflow += 1;
@@ -188,8 +189,9 @@ impl Queue {
         let mut index = self.bulk.head;
         while index != NIL {
             let flow = self.flows[usize::from(index)];
-            if flow.deficit <= 0 && open == Some(FlowId(index)) {
-                // It goes on where nobody else can use the room, and pays for that when its packet has ended.
+            if flow.deficit <= 0 && !self.could_use(index, room, open) {
+                // No turn passes for a flow that must wait for the end of the begun packet, nor for the one whose
+                // packet that is: it goes on where nobody else can use the room, and pays for it afterwards.
                 before = index;
                 index = flow.behind;
                 continue;
@@ -215,6 +217,16 @@ impl Queue {
             index = flow.behind;
         }
         Pick::Nothing
+    }
+
+    /// Whether a flow's first packet can go into `room` now, or the flow is empty and may leave its list.
+    fn could_use(&self, index: u16, room: usize, open: Option<FlowId>) -> bool {
+        match (open, self.flows[usize::from(index)].head) {
+            (None, _) => true,
+            (Some(flow), _) if flow == FlowId(index) => false,
+            (Some(_), NIL) => true,
+            (Some(_), head) => usize::from(self.pool.meta(PacketId(head)).bytes) <= room,
+        }
     }
 
     fn serve(&mut self, index: u16, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Service {
@@ -262,10 +274,19 @@ impl Queue {
         }
     }
 
-    /// Drops the packet at the head of the flow that holds most bytes, the one whose packets wait longest anyway and
-    /// whose sender learns soonest from it. False where no packet waits.
+    /// Drops the packet at the head of the longest flow of the device that holds most bytes: its packets wait longest
+    /// anyway, and its sender learns soonest from it. False where no packet waits.
     fn drop_from_longest(&mut self) -> bool {
-        let longest = (0..FLOWS).max_by_key(|index| self.flows[*index].bytes).unwrap_or(0);
+        let mut waiting_bytes = [0; DEVICES];
+        for flow in &self.flows {
+            waiting_bytes[usize::from(flow.device)] += flow.bytes;
+        }
+        let weight = |flow: &Flow| match flow.device {
+            0 => flow.bytes,
+            device => waiting_bytes[usize::from(device)],
+        };
+        let by_weight = |index: &usize| (weight(&self.flows[*index]), self.flows[*index].bytes);
+        let longest = (0..FLOWS).filter(|index| self.flows[*index].head != NIL).max_by_key(by_weight).unwrap_or(0);
         let head = self.flows[longest].head;
         if head == NIL {
             return false;

@@ -48,6 +48,13 @@ impl Schedule {
         self.pace = pace;
     }
 
+    /// Begins anew, one interval after `start`.
+    pub fn restart(&mut self, pace: Pace, start: Nanos) {
+        self.pace = pace;
+        self.next = start;
+        self.advance();
+    }
+
     /// Draws an interval of at least one nanosecond.
     fn interval(&mut self) -> Nanos {
         let mean = self.pace.mean.0 as f64;

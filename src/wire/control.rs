@@ -47,7 +47,7 @@ pub struct Wish {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
-    /// The most bytes of one packet on the wire.
+    /// Bytes of one cell on the wire, tunnel included; the cell's own length is that of the cell with this message.
     pub cell_bytes: u16,
     /// On the wire.
     pub rate: BitsPerSec,
@@ -60,7 +60,7 @@ pub struct Report {
     pub id: u16,
     /// Law in force.
     pub law: Law,
-    /// Most bytes of one packet on the wire, in force.
+    /// Bytes of one cell on the wire, in force.
     pub cell_bytes: u16,
     /// Rate in force.
     pub rate: BitsPerSec,

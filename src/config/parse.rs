@@ -1,0 +1,161 @@
+//! A settings file -> [`Settings`], or everything that is wrong with it.
+
+mod device;
+mod dns;
+mod general;
+mod home;
+mod reader;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod value;
+
+use std::net::Ipv4Addr;
+
+use self::reader::{Reader, Seen, nearest};
+use super::model::{Role, Settings};
+use super::problem::{Problem, Severity};
+use super::uci::{self, Section};
+
+/// The types of section that a file may have.
+const KINDS: [&str; 7] = ["millpond", "tunnel", "dns", "device", "network", "schedule", "home"];
+
+/// What came of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// The settings; `None` if there is any error.
+    pub settings: Option<Settings>,
+    /// Errors and warnings, in the order of the file's lines.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a settings file. Never fails early: one call finds every error.
+pub fn parse(text: &[u8]) -> Parsed {
+    let (sections, syntax_errors) = uci::parse(text);
+    let mut problems: Vec<Problem> = syntax_errors
+        .into_iter()
+        .map(|e| Problem {
+            severity: Severity::Error,
+            section: e.section.unwrap_or_default(),
+            option: None,
+            line: e.line,
+            text: e.text,
+        })
+        .collect();
+    warn_of_unknown(&sections, &mut problems);
+    let settings = settings(&sections, &mut problems);
+    problems.sort_by_key(|problem| problem.line);
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    Parsed { settings: settings.filter(|_| !failed), problems }
+}
+
+/// What sections of all types have to agree upon.
+struct Context {
+    enabled: bool,
+    /// `None` if the file's own word is wrong; what depends on it is then not judged.
+    role: Option<Role>,
+    /// IPv4 addresses in use inside the tunnel.
+    addresses: Seen<Ipv4Addr>,
+}
+
+impl Context {
+    fn is(&self, role: Role) -> bool {
+        self.role == Some(role)
+    }
+
+    /// Warns if a section is for the other role.
+    fn expect(&self, role: Role, reader: &mut Reader) {
+        if let Some(actual) = self.role.filter(|actual| *actual != role) {
+            reader.warn_section(format!("no effect with role '{}' (want role '{}')", actual.name(), role.name()));
+        }
+    }
+}
+
+fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Settings> {
+    let main = single(sections, "millpond", problems);
+    if main.is_none() {
+        problems.push(missing("main", "config millpond 'main'"));
+    }
+    let uses_custom = schedule::uses_custom(sections);
+    let general = general::read(main, uses_custom, problems);
+    let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new() };
+
+    let tunnel = match single(sections, "tunnel", problems) {
+        Some(section) => tunnel::read(section, &mut context, problems),
+        None if general.enabled => {
+            problems.push(missing("tunnel", "config tunnel 'tunnel'"));
+            None
+        }
+        None => None,
+    };
+    let dns = dns::read(single(sections, "dns", problems), problems);
+    let homes = home::read(of_kind(sections, "home"), &mut context, problems);
+    let devices = device::read_devices(of_kind(sections, "device"), &mut context, problems);
+    let networks = device::read_networks(of_kind(sections, "network"), &context, problems);
+    let schedules = schedule::read(of_kind(sections, "schedule"), &general, &context, problems);
+
+    Some(Settings {
+        enabled: general.enabled,
+        role: general.role?,
+        level: general.level,
+        shape: general.shape(general.level)?,
+        data_cap_gb: general.data_cap_gb,
+        billing_day: general.billing_day,
+        tunnel,
+        dns,
+        devices,
+        networks,
+        schedules,
+        homes,
+    })
+}
+
+fn of_kind<'a>(sections: &'a [Section], kind: &'static str) -> impl Iterator<Item = &'a Section> {
+    sections.iter().filter(move |section| section.kind == kind)
+}
+
+/// The first section of a type of which there may be one. Its name is the type's own, `main` for `millpond`.
+fn single<'a>(sections: &'a [Section], kind: &'static str, problems: &mut Vec<Problem>) -> Option<&'a Section> {
+    let first = of_kind(sections, kind).next()?;
+    let name = if kind == "millpond" { "main" } else { kind };
+    let note = |section: &Section, severity, text| Problem {
+        severity,
+        section: section.label(),
+        option: None,
+        line: section.line,
+        text,
+    };
+    if first.name.as_deref() != Some(name) {
+        let text = format!("scripts will not find this section (want config {kind} '{name}')");
+        problems.push(note(first, Severity::Warning, text));
+    }
+    // Two of one name have been reported with the syntax.
+    for other in of_kind(sections, kind).skip(1).filter(|other| other.name.is_none() || other.name != first.name) {
+        let text = format!("duplicate section (the first '{kind}' is on line {}; want one)", first.line);
+        problems.push(note(other, Severity::Error, text));
+    }
+    Some(first)
+}
+
+fn missing(section: &str, want: &str) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        section: section.to_owned(),
+        option: None,
+        line: 0,
+        text: format!("missing section (want {want})"),
+    }
+}
+
+fn warn_of_unknown(sections: &[Section], problems: &mut Vec<Problem>) {
+    for section in sections.iter().filter(|section| !KINDS.contains(&section.kind.as_str())) {
+        let kind = value::shown(&section.kind);
+        let text = match nearest(&section.kind, &KINDS) {
+            Some(near) => format!("unknown section type {kind}, ignored (did you mean '{near}'?)"),
+            None => format!("unknown section type {kind}, ignored"),
+        };
+        let (severity, section, line) = (Severity::Warning, section.label(), section.line);
+        problems.push(Problem { severity, section, option: None, line, text });
+    }
+}

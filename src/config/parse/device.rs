@@ -1,0 +1,81 @@
+//! `config device` and `config network`: whose traffic is shaped.
+
+use std::net::IpAddr;
+
+use super::Context;
+use super::reader::{Reader, Seen};
+use super::value::{choice, device_address, interface_name, mac, network_name, shown, title};
+use crate::config::model::{Device, Network, Policy, Role};
+use crate::config::problem::Problem;
+use crate::config::uci::Section;
+
+const DEVICE_OPTIONS: [&str; 4] = ["name", "mac", "address", "policy"];
+const NETWORK_OPTIONS: [&str; 3] = ["name", "device", "policy"];
+const POLICIES: &[(&str, Policy)] = &[("shape", Policy::Shape), ("block", Policy::Block), ("direct", Policy::Direct)];
+
+/// Reads all `device` sections.
+pub(super) fn read_devices<'a>(
+    sections: impl Iterator<Item = &'a Section>,
+    context: &mut Context,
+    problems: &mut Vec<Problem>,
+) -> Vec<Device> {
+    let (mut macs, mut addresses) = (Seen::new(), Seen::new());
+    let mut devices = Vec::new();
+    for section in sections {
+        let mut reader = Reader::new(section, &DEVICE_OPTIONS, problems);
+        context.expect(Role::Router, &mut reader);
+        if !reader.given("mac") && !reader.given("address") {
+            reader.error_section("no device named (want option mac or option address)".to_owned());
+        }
+        let mac = reader.value("mac", mac);
+        if let Some(mac) = mac {
+            reader.unique(&mut macs, mac, "mac", &mac.to_string());
+        }
+        let address = reader.value("address", device_address);
+        if let Some(address) = address {
+            reader.unique(&mut addresses, address, "address", &address.to_string());
+            not_in_tunnel(&mut reader, context, address);
+        }
+        let name = reader.value("name", title);
+        let name = name
+            .or_else(|| mac.map(|mac| mac.to_string()))
+            .or_else(|| address.map(|address| address.to_string()))
+            .unwrap_or_else(|| reader.label().to_owned());
+        let policy = reader.value("policy", choice(POLICIES)).unwrap_or(Policy::Shape);
+        devices.push(Device { name, mac, address, policy });
+    }
+    devices
+}
+
+fn not_in_tunnel(reader: &mut Reader, context: &Context, address: IpAddr) {
+    let IpAddr::V4(v4) = address else { return };
+    if let Some((other, line)) = context.addresses.get(&v4) {
+        let text = format!("overlap (got {address}, which '{other}' has in the tunnel on line {line})");
+        reader.error("address", text);
+    }
+}
+
+/// Reads all `network` sections.
+pub(super) fn read_networks<'a>(
+    sections: impl Iterator<Item = &'a Section>,
+    context: &Context,
+    problems: &mut Vec<Problem>,
+) -> Vec<Network> {
+    let mut names = Seen::new();
+    let mut networks = Vec::new();
+    for section in sections {
+        let mut reader = Reader::new(section, &NETWORK_OPTIONS, problems);
+        context.expect(Role::Router, &mut reader);
+        let name = reader.needed(true, "name", "the name of a network in /etc/config/network", network_name);
+        let device = reader.value("device", interface_name);
+        let policy = reader.value("policy", choice(POLICIES)).unwrap_or(Policy::Shape);
+        let Some(name) = name else { continue };
+        reader.unique(&mut names, name.clone(), "name", &shown(&name));
+        if !reader.given("device") && interface_name(&format!("br-{name}")).is_err() {
+            let text = format!("too long for a bridge 'br-{name}' (want option device with the interface's name)");
+            reader.error("name", text);
+        }
+        networks.push(Network { name, device, policy });
+    }
+    networks
+}

@@ -1,0 +1,37 @@
+//! `config dns 'dns'`: who answers the shaped devices' DNS requests.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::reader::Reader;
+use super::value::{choice, resolver};
+use crate::config::model::{Dns, DnsMode};
+use crate::config::problem::Problem;
+use crate::config::uci::Section;
+
+const OPTIONS: [&str; 2] = ["mode", "server"];
+const MODES: &[(&str, DnsMode)] = &[("tunnel", DnsMode::Tunnel), ("router", DnsMode::Router)];
+/// Quad9, the resolver of the shipped file.
+const DEFAULT_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 9, 9, 9));
+
+/// Reads the section; without one, the defaults.
+pub(super) fn read(section: Option<&Section>, problems: &mut Vec<Problem>) -> Dns {
+    let Some(section) = section else {
+        return Dns { mode: DnsMode::Tunnel, servers: vec![DEFAULT_SERVER] };
+    };
+    let mut reader = Reader::new(section, &OPTIONS, problems);
+    let mode = reader.value("mode", choice(MODES)).unwrap_or(DnsMode::Tunnel);
+    let mut seen = BTreeSet::new();
+    let mut servers = Vec::new();
+    for (server, _) in reader.list("server", resolver) {
+        if seen.insert(server) {
+            servers.push(server);
+        } else {
+            reader.warn("server", format!("{server} is there twice"));
+        }
+    }
+    if !reader.given("server") {
+        servers.push(DEFAULT_SERVER);
+    }
+    Dns { mode, servers }
+}

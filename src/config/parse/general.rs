@@ -1,0 +1,144 @@
+//! `config millpond 'main'`: role, level, rates and law.
+
+use std::ops::RangeInclusive;
+
+use super::reader::Reader;
+use super::value::{Wrong, boolean, choice, number};
+use crate::config::model::{Level, Role, Shape};
+use crate::config::problem::Problem;
+use crate::config::uci::Section;
+use crate::units::{BitsPerSec, Law, Nanos};
+
+const OPTIONS: [&str; 10] =
+    ["enabled", "role", "level", "upload", "download", "cell", "law", "spread", "data_cap", "billing_day"];
+const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
+const LEVELS: &[(&str, Level)] =
+    &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
+const LAWS: &[(&str, Law)] =
+    &[("gamma", Law::Gamma), ("normal", Law::Normal), ("constant", Law::Constant), ("kernel", Law::Kernel)];
+
+/// A cell more often than this and the timer's own lateness shows (design: "Law").
+const SHORTEST_INTERVAL: Nanos = Nanos::from_micros(100);
+/// The lowest rate still sends the largest cell more than once a minute.
+const KBIT: RangeInclusive<u32> = 8..=1_000_000;
+const CELL_BYTES: RangeInclusive<u32> = 128..=1400;
+const _: () = assert!(BitsPerSec::from_kbit(8).interval(1400).0 <= Nanos::from_secs(60).0);
+
+/// The section's values; defaults in place of wrong ones.
+pub(super) struct General {
+    pub enabled: bool,
+    pub role: Option<Role>,
+    pub level: Level,
+    pub data_cap_gb: Option<u32>,
+    pub billing_day: u8,
+    /// What level `custom` comes to; its law and spread hold at every level.
+    custom: Shape,
+}
+
+impl General {
+    /// What the wire looks like at a level; `None` for `off`.
+    pub fn shape(&self, level: Level) -> Option<Shape> {
+        let (upload, download) = match level {
+            Level::Off => return None,
+            Level::Custom => return Some(self.custom),
+            Level::Saver => (80, 160),
+            Level::Balanced => (160, 320),
+            Level::Strict => (320, 640),
+        };
+        let (upload, download) = (BitsPerSec::from_kbit(upload), BitsPerSec::from_kbit(download));
+        Some(Shape { upload, download, cell_bytes: 512, ..self.custom })
+    }
+}
+
+impl Role {
+    /// The name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Router => "router",
+            Role::Endpoint => "endpoint",
+        }
+    }
+}
+
+/// Reads the section. `uses_custom`: whether a schedule uses the numbers of level `custom`.
+pub(super) fn read(section: Option<&Section>, uses_custom: bool, problems: &mut Vec<Problem>) -> General {
+    let balanced = Shape {
+        upload: BitsPerSec::from_kbit(160),
+        download: BitsPerSec::from_kbit(320),
+        cell_bytes: 512,
+        law: Law::Gamma,
+        spread_percent: 33,
+    };
+    let Some(section) = section else {
+        let (level, billing_day) = (Level::Balanced, 1);
+        let role = Some(Role::Router);
+        return General { enabled: false, role, level, data_cap_gb: None, billing_day, custom: balanced };
+    };
+    let mut reader = Reader::new(section, &OPTIONS, problems);
+    // Whoever wrote a switch that we cannot read probably meant "on": judge the rest as if it were.
+    let enabled = if reader.given("enabled") { reader.value("enabled", boolean).unwrap_or(true) } else { false };
+    let role = if reader.given("role") { reader.value("role", choice(ROLES)) } else { Some(Role::Router) };
+    let (law, spread_percent) = law_and_spread(&mut reader);
+    let (upload, download, cell_bytes) = rates_and_cell(&mut reader, balanced);
+    let level = level_in_force(&mut reader, uses_custom);
+    let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB a month")).filter(|gb| *gb > 0);
+    let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
+    let custom = Shape { upload, download, cell_bytes, law, spread_percent };
+    General { enabled, role, level, data_cap_gb, billing_day, custom }
+}
+
+fn law_and_spread(reader: &mut Reader) -> (Law, u8) {
+    let given = reader.given("law");
+    let law = reader.value("law", choice(LAWS));
+    let (range, default) = match law {
+        None if given => (5..=40, 33),
+        None | Some(Law::Gamma) => (5..=40, 33),
+        Some(Law::Normal) => (5..=20, 15),
+        // Neither has a spread of its own; the option is left from another law.
+        Some(Law::Constant | Law::Kernel) => (0..=40, 0),
+    };
+    let spread = reader.value("spread", number(range, "percent")).map_or(default, |percent| percent as u8);
+    let spread = if matches!(law, Some(Law::Constant | Law::Kernel)) { 0 } else { spread };
+    (law.unwrap_or_default(), spread)
+}
+
+fn rates_and_cell(reader: &mut Reader, default: Shape) -> (BitsPerSec, BitsPerSec, u16) {
+    let cell_bytes = reader.value("cell", number(CELL_BYTES, "bytes")).map_or(default.cell_bytes, |n| n as u16);
+    let mut rate = |option, default: BitsPerSec| {
+        let parsed = reader.value(option, number(KBIT, "kbit/s"));
+        let Some(kbit) = parsed else { return default };
+        let rate = BitsPerSec::from_kbit(kbit.into());
+        let most_kbit = u64::from(cell_bytes) * 8 * 1_000_000 / SHORTEST_INTERVAL.0;
+        if rate.interval(cell_bytes.into()) < SHORTEST_INTERVAL {
+            let text = format!(
+                "cells less than 100 us apart (got '{kbit}', want at most {most_kbit} kbit/s for cells of {cell_bytes} bytes)"
+            );
+            reader.error(option, text);
+        }
+        rate
+    };
+    let upload = rate("upload", default.upload);
+    let download = rate("download", default.download);
+    (upload, download, cell_bytes)
+}
+
+fn level_in_force(reader: &mut Reader, uses_custom: bool) -> Level {
+    let given = reader.given("level");
+    let level = reader.value("level", |text| match text {
+        "off" => Err(Wrong {
+            problem: "only a schedule can be off",
+            got: "'off'".to_owned(),
+            want: "saver | balanced | strict | custom, or enabled '0'".to_owned(),
+        }),
+        _ => choice(LEVELS)(text),
+    });
+    let Some(level) = level.or((!given).then_some(Level::Balanced)) else { return Level::Balanced };
+    if level != Level::Custom && !uses_custom {
+        for option in ["upload", "download", "cell"] {
+            if reader.given(option) {
+                reader.warn(option, "no effect at this level (want level 'custom')".to_owned());
+            }
+        }
+    }
+    level
+}

@@ -1,0 +1,65 @@
+//! `config home`: the routers that an endpoint serves.
+
+use std::net::Ipv4Addr;
+
+use super::Context;
+use super::reader::{Reader, Seen};
+use super::value::{key, number, shown, title, tunnel_address};
+use crate::config::model::{Home, Role};
+use crate::config::problem::{Problem, Severity};
+use crate::config::uci::Section;
+use crate::units::BitsPerSec;
+
+const OPTIONS: [&str; 5] = ["name", "public_key", "preshared_key", "address", "max_download"];
+const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
+
+/// Reads all `home` sections. While millpond is disabled, incomplete ones are left out.
+pub(super) fn read<'a>(
+    sections: impl Iterator<Item = &'a Section>,
+    context: &mut Context,
+    problems: &mut Vec<Problem>,
+) -> Vec<Home> {
+    let (mut names, mut keys) = (Seen::new(), Seen::new());
+    let mut homes = Vec::new();
+    let mut any = false;
+    for section in sections {
+        any = true;
+        let mut reader = Reader::new(section, &OPTIONS, problems);
+        context.expect(Role::Endpoint, &mut reader);
+        let name = reader.value("name", title);
+        if let Some(name) = &name {
+            reader.unique(&mut names, name.clone(), "name", &shown(name));
+        }
+        let public_key = reader.needed(context.enabled, "public_key", "the public key of the home's router", key);
+        if let Some(key) = &public_key {
+            reader.unique(&mut keys, key.0, "public_key", &key.to_base64());
+        }
+        let preshared_key = reader.value("preshared_key", key);
+        let address = address(&mut reader, context);
+        let max_download = reader.value("max_download", number(8..=1_000_000, "kbit/s"));
+        let max_download = max_download.map_or(DEFAULT_MAX_DOWNLOAD, |kbit| BitsPerSec::from_kbit(kbit.into()));
+        if let (Some(public_key), Some(address)) = (public_key, address) {
+            let name = name.unwrap_or_else(|| address.to_string());
+            homes.push(Home { name, public_key, preshared_key, address, max_download });
+        }
+    }
+    if context.enabled && context.is(Role::Endpoint) && !any {
+        let text = "missing section (want a 'config home' for each router)".to_owned();
+        let section = "home".to_owned();
+        problems.push(Problem { severity: Severity::Error, section, option: None, line: 0, text });
+    }
+    homes
+}
+
+fn address(reader: &mut Reader, context: &mut Context) -> Option<Ipv4Addr> {
+    let want = "the router's address inside the tunnel such as 10.77.0.2";
+    let (address, prefix) = reader.needed(context.enabled, "address", want, tunnel_address)?;
+    if prefix.is_some_and(|bits| bits != 32) {
+        reader.warn("address", format!("prefix length has no effect, taken as {address}/32"));
+    }
+    // On a router the section has no effect, and may well repeat the tunnel's own address.
+    if !context.is(Role::Router) {
+        reader.unique(&mut context.addresses, address, "address", &address.to_string());
+    }
+    Some(address)
+}

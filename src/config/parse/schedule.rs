@@ -1,0 +1,102 @@
+//! `config schedule`: parts of the week with a level of their own.
+
+use std::collections::BTreeSet;
+
+use super::Context;
+use super::general::General;
+use super::reader::Reader;
+use super::value::{choice, time_of_day};
+use crate::config::model::{Level, Role, Schedule};
+use crate::config::problem::{Problem, Severity};
+use crate::config::uci::Section;
+
+const OPTIONS: [&str; 4] = ["day", "start", "stop", "level"];
+const DAYS: &[(&str, usize)] = &[("mon", 0), ("tue", 1), ("wed", 2), ("thu", 3), ("fri", 4), ("sat", 5), ("sun", 6)];
+const LEVELS: &[(&str, Level)] = &[
+    ("off", Level::Off),
+    ("saver", Level::Saver),
+    ("balanced", Level::Balanced),
+    ("strict", Level::Strict),
+    ("custom", Level::Custom),
+];
+const DAY_MINUTES: u32 = 24 * 60;
+const WEEK_MINUTES: u32 = 7 * DAY_MINUTES;
+
+/// Whether any schedule asks for the numbers of level `custom`.
+pub(super) fn uses_custom(sections: &[Section]) -> bool {
+    let custom = |section: &Section| {
+        section.options.iter().any(|o| o.name == "level" && o.values.last().is_some_and(|v| v.text == "custom"))
+    };
+    sections.iter().any(|section| section.kind == "schedule" && custom(section))
+}
+
+/// Reads all `schedule` sections.
+pub(super) fn read<'a>(
+    sections: impl Iterator<Item = &'a Section>,
+    general: &General,
+    context: &Context,
+    problems: &mut Vec<Problem>,
+) -> Vec<Schedule> {
+    let mut schedules = Vec::new();
+    let mut places = Vec::new();
+    for section in sections {
+        let mut reader = Reader::new(section, &OPTIONS, problems);
+        context.expect(Role::Router, &mut reader);
+        let days = days(&mut reader);
+        let start = reader.needed(true, "start", "HH:MM", time_of_day);
+        let stop = reader.needed(true, "stop", "HH:MM", time_of_day);
+        let level = reader.needed(true, "level", "off | saver | balanced | strict | custom", choice(LEVELS));
+        let (Some(start_minute), Some(stop_minute)) = (start, stop) else { continue };
+        let level = level.unwrap_or(Level::Balanced);
+        schedules.push(Schedule { days, start_minute, stop_minute, level, shape: general.shape(level) });
+        places.push((reader.label().to_owned(), reader.line()));
+    }
+    note_overlaps(&schedules, &places, problems);
+    schedules
+}
+
+fn days(reader: &mut Reader) -> [bool; 7] {
+    if !reader.given("day") {
+        return [true; 7];
+    }
+    let mut days = [false; 7];
+    for (day, _) in reader.list("day", choice(DAYS)) {
+        days[day] = true;
+    }
+    days
+}
+
+/// Two schedules that hold at the same time are an error of the later one.
+fn note_overlaps(schedules: &[Schedule], places: &[(String, usize)], problems: &mut Vec<Problem>) {
+    // Spans of the week by start, each cut at the week's end: (start, end, schedule).
+    let mut spans = Vec::new();
+    for (i, schedule) in schedules.iter().enumerate() {
+        let (from, to) = (u32::from(schedule.start_minute), u32::from(schedule.stop_minute));
+        let minutes = if to > from { to - from } else { to + DAY_MINUTES - from };
+        for day in (0..7).filter(|&day| schedule.days[day as usize]) {
+            let start = day * DAY_MINUTES + from;
+            let end = start + minutes;
+            spans.push((start, end.min(WEEK_MINUTES), i));
+            if end > WEEK_MINUTES {
+                spans.push((0, end - WEEK_MINUTES, i));
+            }
+        }
+    }
+    spans.sort_unstable();
+    let mut pairs = BTreeSet::new();
+    // Comparing with the span that reaches furthest finds an overlap for every schedule that has one.
+    let mut furthest: Option<(u32, usize)> = None;
+    for &(start, end, i) in &spans {
+        if let Some((_, other)) = furthest.filter(|&(reach, other)| start < reach && other != i) {
+            pairs.insert((i.max(other), i.min(other)));
+        }
+        if furthest.is_none_or(|(reach, _)| end > reach) {
+            furthest = Some((end, i));
+        }
+    }
+    for (later, earlier) in pairs {
+        let ((section, line), (other, other_line)) = (places[later].clone(), &places[earlier]);
+        let text = format!("overlap in time with '{other}' on line {other_line} (want each moment in one schedule)");
+        problems.push(Problem { severity: Severity::Error, section, option: None, line, text });
+    }
+}

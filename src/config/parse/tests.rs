@@ -1,0 +1,394 @@
+//! Whole files: the shipped ones, one with every error at once, and random damage.
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Parsed, parse};
+use crate::config::model::*;
+use crate::config::problem::Severity;
+use crate::units::{BitsPerSec, Law};
+
+const SHIPPED: &str = include_str!("../../../files/etc/config/millpond");
+const ENDPOINT: &str = include_str!("../../../files/etc/millpond/endpoint.example");
+const PRIVATE: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+const PUBLIC: &str = "ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A=";
+const ROUTER: &str = "\
+config millpond 'main'
+	option enabled '1'
+	option role 'router'
+	option level 'custom'
+	option upload '200'
+	option download '400'
+	option cell '600'
+	option law 'normal'
+	option data_cap '250'
+	option billing_day '15'
+
+config tunnel 'tunnel'
+	option type 'wireguard'
+	option private_key 'AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA='
+	option public_key 'ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A='
+	option endpoint '[2001:db8::1]:51820'
+	option address '10.77.0.2/32'
+	option peer_address '10.77.0.1'
+
+config dns 'dns'
+	option mode 'tunnel'
+	list server '9.9.9.9'
+	list server '2620:fe::fe'
+
+config device
+	option name 'Front door camera'
+	option mac '18:B4:30:26:34:40'
+
+config device 'plug'
+	option address '192.168.1.7'
+	option policy 'block'
+
+config network
+	option name 'iot'
+	option policy 'shape'
+
+config schedule
+	list day 'mon'
+	list day 'sun'
+	option start '22:00'
+	option stop '06:00'
+	option level 'off'
+
+config schedule
+	option start '08:00'
+	option stop '09:30'
+	option level 'strict'
+";
+
+fn lines(parsed: &Parsed) -> Vec<String> {
+    parsed.problems.iter().map(|p| p.at("f").to_string()).collect()
+}
+
+/// `ROUTER` with the line that has `option` replaced by other text.
+fn router_with(option: &str, line: &str) -> Parsed {
+    let found = ROUTER.lines().filter(|l| l.contains(&format!(" {option} "))).count();
+    assert!(found >= 1, "the base file has an option {option}");
+    let mut text = String::new();
+    for (i, l) in ROUTER.lines().enumerate() {
+        let first = ROUTER.lines().position(|l| l.contains(&format!(" {option} "))) == Some(i);
+        text.push_str(if first { line } else { l });
+        text.push('\n');
+    }
+    parse(text.as_bytes())
+}
+
+#[test]
+fn shipped_file_is_clean_and_off() {
+    let parsed = parse(SHIPPED.as_bytes());
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+    let settings = parsed.settings.expect("settings");
+    assert!(!settings.enabled);
+    assert_eq!(settings.tunnel, None);
+    assert_eq!(settings.shape.upload, BitsPerSec::from_kbit(160));
+}
+
+#[test]
+fn shipped_file_shows_every_option_and_the_comments_are_right() {
+    let uncommented: String = SHIPPED
+        .lines()
+        .map(|line| {
+            let bare = line.trim_start();
+            let on =
+                ["#option", "#list", "#config", "#\toption", "#\tlist"].iter().any(|start| bare.starts_with(start));
+            if on { bare[1..].to_owned() + "\n" } else { line.to_owned() + "\n" }
+        })
+        .collect();
+    let filled = uncommented
+        .replace("private_key ''", &format!("private_key '{PRIVATE}'"))
+        .replace("public_key ''", &format!("public_key '{PUBLIC}'"))
+        .replace("preshared_key ''", &format!("preshared_key '{PUBLIC}'"));
+    let parsed = parse(filled.as_bytes());
+    let unexpected: Vec<_> = lines(&parsed).into_iter().filter(|line| !line.contains("no effect")).collect();
+    assert_eq!(unexpected, Vec::<String>::new());
+    let settings = parsed.settings.expect("settings");
+    assert_eq!((settings.devices.len(), settings.networks.len(), settings.schedules.len()), (1, 1, 1));
+    assert!(settings.tunnel.is_some());
+    for option in ["upload", "download", "cell", "preshared_key", "profile", "interface", "billing_day", "server"] {
+        assert!(SHIPPED.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn endpoint_example_is_clean() {
+    let parsed = parse(ENDPOINT.as_bytes());
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+    let settings = parsed.settings.expect("settings");
+    assert_eq!(settings.role, Role::Endpoint);
+    assert_eq!(settings.homes.len(), 1);
+    assert_eq!(settings.homes[0].name, "maple street");
+    assert_eq!(settings.homes[0].max_download, BitsPerSec::from_kbit(4000));
+    let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("wireguard") };
+    assert_eq!(wireguard.listen_port, Some(51820));
+}
+
+#[test]
+fn router_file_becomes_its_settings() {
+    let parsed = parse(ROUTER.as_bytes());
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+    let settings = parsed.settings.expect("settings");
+    assert_eq!(settings.level, Level::Custom);
+    let shape = Shape {
+        upload: BitsPerSec(200_000),
+        download: BitsPerSec(400_000),
+        cell_bytes: 600,
+        law: Law::Normal,
+        spread_percent: 15,
+    };
+    assert_eq!(settings.shape, shape);
+    assert_eq!((settings.data_cap_gb, settings.billing_day), (Some(250), 15));
+    let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("wireguard") };
+    assert_eq!(wireguard.private_key, Key::from_base64(PRIVATE).expect("key"));
+    assert_eq!(wireguard.endpoint, Some(HostPort { host: "2001:db8::1".to_owned(), port: 51820 }));
+    assert_eq!(wireguard.peer_address, Some([10, 77, 0, 1].into()));
+    assert_eq!(settings.dns.servers.len(), 2);
+    assert_eq!(settings.devices[0].mac, Some(Mac([0x18, 0xb4, 0x30, 0x26, 0x34, 0x40])));
+    assert_eq!((settings.devices[1].name.as_str(), settings.devices[1].policy), ("192.168.1.7", Policy::Block));
+    assert_eq!(settings.networks[0].name, "iot");
+    let [night, morning] = &settings.schedules[..] else { panic!("two schedules") };
+    assert_eq!(night.days, [true, false, false, false, false, false, true]);
+    assert_eq!((night.start_minute, night.stop_minute, night.shape), (22 * 60, 6 * 60, None));
+    let strict = Shape { upload: BitsPerSec(320_000), download: BitsPerSec(640_000), cell_bytes: 512, ..shape };
+    assert_eq!(morning.shape, Some(strict));
+}
+
+#[test]
+fn every_level_has_its_rates_and_keeps_the_law() {
+    for (level, up, down) in [("saver", 80, 160), ("balanced", 160, 320), ("strict", 320, 640)] {
+        let parsed = router_with("level", &format!("option level '{level}'"));
+        assert_eq!(parsed.problems.len(), 3, "{:?}", lines(&parsed));
+        assert!(parsed.problems.iter().all(|p| p.severity == Severity::Warning && p.text.contains("no effect")));
+        let shape = parsed.settings.expect("settings").shape;
+        assert_eq!((shape.upload, shape.download), (BitsPerSec::from_kbit(up), BitsPerSec::from_kbit(down)));
+        assert_eq!((shape.cell_bytes, shape.law, shape.spread_percent), (512, Law::Normal, 15));
+    }
+}
+
+#[test]
+fn switches_are_read_as_uci_reads_them() {
+    for (on, words) in [(true, ["1", "yes", "on", "true", "enabled"]), (false, ["0", "no", "off", "false", "disabled"])]
+    {
+        for word in words {
+            let parsed = router_with("enabled", &format!("option enabled '{word}'"));
+            assert_eq!(parsed.settings.map(|s| s.enabled), Some(on), "{word}");
+        }
+    }
+}
+
+#[test]
+fn other_tunnels_are_read() {
+    let tunnel = |body: &str| {
+        let (head, tail) = (ROUTER.find("config tunnel").expect("start"), ROUTER.find("config dns").expect("end"));
+        parse(format!("{}config tunnel 'tunnel'\n{body}\n{}", &ROUTER[..head], &ROUTER[tail..]).as_bytes())
+    };
+    let ends = "option address 10.77.0.2\noption peer_address 10.77.0.1";
+    let parsed = tunnel(&format!("option type openvpn\noption profile /etc/millpond/client.ovpn\n{ends}"));
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+    assert!(matches!(parsed.settings.and_then(|s| s.tunnel), Some(Tunnel::Openvpn { .. })));
+    let parsed = tunnel(&format!("option type interface\noption interface wg0\n{ends}"));
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+    assert!(matches!(parsed.settings.and_then(|s| s.tunnel), Some(Tunnel::Interface { .. })));
+    let parsed = tunnel(&format!("option type interface\noption interface mp0\n{ends}"));
+    assert_eq!(parsed.settings, None);
+}
+
+#[test]
+fn single_faults_are_told_apart() {
+    // Option, its line in the file, and how its one error starts.
+    let cases = [
+        ("enabled", "option enabled 'ja'", "main.enabled: not a switch (got 'ja', want 1 or 0)"),
+        ("role", "option role 'server'", "main.role: unknown value (got 'server', want router | endpoint)"),
+        ("level", "option level 'off'", "main.level: only a schedule can be off"),
+        ("upload", "option upload '7'", "main.upload: out of range (got '7', want 8..=1000000 kbit/s)"),
+        ("upload", "option upload '-8'", "main.upload: not a whole number (got '-8'"),
+        ("upload", "option upload '99999999999999999999'", "main.upload: out of range"),
+        (
+            "upload",
+            "option upload '1000000'",
+            "main.upload: cells less than 100 us apart (got '1000000', want at most 48000",
+        ),
+        ("upload", "list upload '80'\nlist upload '90'", "main.upload: a list (got 2 values, want one"),
+        ("cell", "option cell '127'", "main.cell: out of range"),
+        ("cell", "option cell '1401'", "main.cell: out of range"),
+        (
+            "law",
+            "option law 'uniform'",
+            "main.law: unknown value (got 'uniform', want gamma | normal | constant | kernel)",
+        ),
+        ("law", "option law 'normal'\noption spread '21'", "main.spread: out of range (got '21', want 5..=20 percent)"),
+        ("law", "option law 'gamma'\noption spread '41'", "main.spread: out of range (got '41', want 5..=40 percent)"),
+        ("billing_day", "option billing_day '29'", "main.billing_day: out of range"),
+        ("private_key", "", "tunnel.private_key: missing"),
+        ("private_key", "option private_key ''", "tunnel.private_key: missing"),
+        ("public_key", "option public_key 'abc'", "tunnel.public_key: not a WireGuard key (got 3 characters"),
+        ("endpoint", "option endpoint '2001:db8::1'", "tunnel.endpoint: IPv6 address without brackets and port"),
+        ("endpoint", "option endpoint 'vpn.example.org'", "tunnel.endpoint: no port"),
+        ("endpoint", "option endpoint 'vpn.example.org:0'", "tunnel.endpoint: bad port"),
+        ("endpoint", "option endpoint '10.77.0.300:51820'", "tunnel.endpoint: not a host name"),
+        ("endpoint", "option endpoint '10.77.0.1:51820'", "tunnel.endpoint: an address inside the tunnel"),
+        ("endpoint", "option endpoint '[fe80::1%eth0]:1'", "tunnel.endpoint: not an IPv6 address in the brackets"),
+        ("peer_address", "", "tunnel.peer_address: missing"),
+        (
+            "peer_address",
+            "option peer_address '10.77.0.2'",
+            "tunnel.peer_address: duplicate (got 10.77.0.2, which 'tunnel' has",
+        ),
+        ("address", "option address '10.77.0.2/33'", "tunnel.address: bad prefix length"),
+        ("address", "option address 'fd00::1'", "tunnel.address: not an IPv4 address"),
+        ("server", "list server '127.0.0.1'", "dns.server: a loopback address"),
+        ("server", "list server '::'", "dns.server: an unspecified address"),
+        ("server", "list server '::ffff:127.0.0.1'", "dns.server: a loopback address"),
+        ("server", "list server 'dns.example.org'", "dns.server: not an IP address"),
+        ("mac", "option mac '01:00:5e:00:00:01'", "@device[0].mac: a group's MAC address"),
+        ("mac", "option mac '18:b4:30:26:34'", "@device[0].mac: not a MAC address"),
+        ("mac", "option mac '18:b4:30:26:34:40:11'", "@device[0].mac: not a MAC address"),
+        ("mac", "", "@device[0]: no device named"),
+        ("policy", "option policy 'deny'", "plug.policy: unknown value (got 'deny', want shape | block | direct)"),
+        ("start", "option start '24:00'", "@schedule[0].start: not a time of day"),
+        ("stop", "option stop '08:01'", "@schedule[1]: overlap in time with '@schedule[0]' on line 37"),
+        ("day", "list day 'monday'", "@schedule[0].day: unknown value (got 'monday', want mon | tue"),
+    ];
+    for (option, line, want) in cases {
+        let parsed = router_with(option, line);
+        let errors: Vec<_> = parsed.problems.iter().filter(|p| p.severity == Severity::Error).collect();
+        assert_eq!(errors.len(), 1, "{line}: {:?}", lines(&parsed));
+        assert!(errors[0].to_string().starts_with(want), "{line}: {}", errors[0]);
+        assert_eq!(parsed.settings, None, "{line}");
+    }
+}
+
+#[test]
+fn schedules_that_only_touch_are_fine() {
+    let parsed = router_with("stop", "option stop '08:00'");
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+}
+
+/// Sunday night reaches into Monday morning: the week is a ring.
+#[test]
+fn schedules_overlap_across_the_end_of_the_week() {
+    let text = ROUTER.replace("\tlist day 'mon'\n", "").replace("option stop '06:00'", "option stop '08:30'");
+    let parsed = parse(text.as_bytes());
+    let [problem] = &parsed.problems[..] else { panic!("{:?}", lines(&parsed)) };
+    assert!(problem.text.starts_with("overlap in time with '@schedule[0]'"), "{problem}");
+}
+
+#[test]
+fn unknown_names_are_warnings_with_a_suggestion() {
+    let text = format!("{ROUTER}\toption colour 'red'\n\toption leval 'x'\nconfig devise\nconfig thing\n");
+    let parsed = parse(text.as_bytes());
+    assert!(parsed.settings.is_some());
+    let want = [
+        "f:48: warning: @schedule[1].colour: unknown option, ignored",
+        "f:49: warning: @schedule[1].leval: unknown option, ignored (did you mean 'level'?)",
+        "f:50: warning: @devise[0]: unknown section type 'devise', ignored (did you mean 'device'?)",
+        "f:51: warning: @thing[0]: unknown section type 'thing', ignored",
+    ];
+    assert_eq!(lines(&parsed), want);
+}
+
+#[test]
+fn endpoint_homes_are_distinct() {
+    let second = &ENDPOINT[ENDPOINT.find("config home").expect("home")..];
+    let parsed = parse(format!("{ENDPOINT}\n{second}").as_bytes());
+    let texts: Vec<_> = parsed.problems.iter().map(|p| p.option.clone().unwrap_or_default()).collect();
+    assert_eq!(texts, ["name", "public_key", "address"], "{:?}", lines(&parsed));
+    let parsed = parse(ENDPOINT.replace("'10.77.0.2'", "'10.77.0.1'").as_bytes());
+    let line = &lines(&parsed)[0];
+    assert!(line.contains("@home[0].address: duplicate (got 10.77.0.1, which 'tunnel' has on line 15;"), "{line}");
+}
+
+#[test]
+fn disabled_file_may_be_incomplete_but_not_wrong() {
+    let parsed = parse(b"config millpond main\n");
+    assert!(parsed.settings.is_some_and(|s| !s.enabled), "{:?}", parsed.problems);
+    let parsed = parse(b"config millpond main\nconfig tunnel tunnel\noption address 10.0.0\n");
+    assert_eq!(lines(&parsed).len(), 1);
+    assert_eq!(parsed.settings, None);
+    assert_eq!(lines(&parse(b"")), ["f: main: missing section (want config millpond 'main')"]);
+}
+
+#[test]
+fn every_error_is_reported_at_once() {
+    let parsed = parse(include_bytes!("../../../tests/data/many-errors.uci"));
+    let got = lines(&parsed).join("\n") + "\n";
+    assert_eq!(got, include_str!("../../../tests/data/many-errors.txt"));
+    assert!(parsed.problems.iter().filter(|p| p.severity == Severity::Error).count() >= 25);
+    assert_eq!(parsed.settings, None);
+}
+
+/// Private and preshared keys stay out of messages, whatever is wrong around them.
+#[test]
+fn no_message_shows_a_secret() {
+    let secret = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U";
+    let broken = [
+        format!("option private_key '{secret}'"),
+        format!("option privat_key '{secret}='"),
+        format!("list preshared_key '{secret}'\nlist preshared_key '{secret}='"),
+        format!("option private_key {secret} x"),
+        format!("option private_key '{secret}"),
+        format!("option private_key '\n{secret}='x' x"),
+        format!("option private_key\n{secret}="),
+        format!("option {secret}= private_key"),
+        format!("{secret} option"),
+        format!("config {secret}= {secret}="),
+    ];
+    for line in broken {
+        let parsed = router_with("private_key", &line);
+        assert!(!parsed.problems.is_empty(), "{line}");
+        let text = lines(&parsed).join("\n");
+        assert!(!text.contains(&secret[..12]), "{line}: {text}");
+        assert!(!format!("{parsed:?}").contains(&secret[..12]), "{line}");
+    }
+}
+
+/// Damaged files never panic, and give settings or say why not.
+#[test]
+fn random_damage_is_settings_or_errors() {
+    let seed: u64 = std::env::var("MILLPOND_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    println!("seed {seed} (set MILLPOND_SEED for another)");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let bases = [
+        ROUTER.as_bytes(),
+        ENDPOINT.as_bytes(),
+        SHIPPED.as_bytes(),
+        include_bytes!("../../../tests/data/many-errors.uci"),
+    ];
+    let pieces: [&[u8]; 12] =
+        [b"'", b"\"", b"\\", b"\n", b"#", b";", b"\0", b"\xff", b"config home\n", b"9999999999", b"list ", b"\r\n"];
+    let (mut good, mut bad) = (0, 0);
+    for round in 0..3000 {
+        let mut text = bases[rng.random_range(0..bases.len())].to_vec();
+        for _ in 0..rng.random_range(1..6) {
+            let at = rng.random_range(0..text.len());
+            let to = (at + rng.random_range(0..30)).min(text.len());
+            match rng.random_range(0..4) {
+                0 => text[at] = rng.random(),
+                1 => drop(text.drain(at..to)),
+                2 => {
+                    let copy = text[at..to].to_vec();
+                    let into = rng.random_range(0..text.len());
+                    text.splice(into..into, copy);
+                }
+                _ => {
+                    let piece = pieces[rng.random_range(0..pieces.len())];
+                    text.splice(at..at, piece.iter().copied());
+                }
+            }
+            if text.is_empty() {
+                text.push(b'\n');
+            }
+        }
+        let parsed = parse(&text);
+        let errors = parsed.problems.iter().filter(|p| p.severity == Severity::Error).count();
+        assert_eq!(parsed.settings.is_none(), errors > 0, "seed {seed} round {round}: {:?}", lines(&parsed));
+        assert!(lines(&parsed).iter().all(|line| !line.contains('\n')), "seed {seed} round {round}");
+        *if errors > 0 { &mut bad } else { &mut good } += 1;
+    }
+    assert!(good > 100 && bad > 100, "seed {seed}: the damage must be neither void nor total ({good} good, {bad} bad)");
+}

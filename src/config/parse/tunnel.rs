@@ -1,0 +1,139 @@
+//! `config tunnel 'tunnel'`: how the two ends are joined.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::Context;
+use super::reader::Reader;
+use super::value::{choice, host_port, interface_name, key, number, path, tunnel_address};
+use crate::config::model::{Role, Tunnel, Wireguard};
+use crate::config::problem::Problem;
+use crate::config::uci::Section;
+
+const OPTIONS: [&str; 10] = [
+    "type",
+    "private_key",
+    "public_key",
+    "preshared_key",
+    "endpoint",
+    "listen_port",
+    "address",
+    "peer_address",
+    "profile",
+    "interface",
+];
+/// WireGuard's registered port.
+const DEFAULT_PORT: u16 = 51820;
+const OWN_INTERFACES: [&str; 2] = ["mp0", "mpwg0"];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Wireguard,
+    Openvpn,
+    Interface,
+}
+
+const KINDS: &[(&str, Kind)] =
+    &[("wireguard", Kind::Wireguard), ("openvpn", Kind::Openvpn), ("interface", Kind::Interface)];
+
+/// Reads the section; `None` if it is wrong or, while millpond is disabled, incomplete.
+pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<Problem>) -> Option<Tunnel> {
+    let mut reader = Reader::new(section, &OPTIONS, problems);
+    let kind = if reader.given("type") { reader.value("type", choice(KINDS)) } else { Some(Kind::Wireguard) };
+    warn_of_useless(&mut reader, kind, context);
+    let (address, peer_address) = addresses(&mut reader, context);
+    let enabled = context.enabled;
+    match kind? {
+        Kind::Wireguard => wireguard(&mut reader, context, address, peer_address).map(Tunnel::Wireguard),
+        Kind::Openvpn => {
+            let profile = reader.needed(enabled, "profile", "the path of an OpenVPN profile", path)?;
+            Some(Tunnel::Openvpn { profile, address: address?, peer_address })
+        }
+        Kind::Interface => {
+            let interface = reader.needed(enabled, "interface", "the name of a tunnel interface", interface_name)?;
+            if OWN_INTERFACES.contains(&interface.as_str()) {
+                let text = format!("an interface of millpond's own (got '{interface}', want another's)");
+                reader.error("interface", text);
+            }
+            Some(Tunnel::Interface { interface, address: address?, peer_address })
+        }
+    }
+}
+
+fn addresses(reader: &mut Reader, context: &mut Context) -> (Option<Ipv4Addr>, Option<Ipv4Addr>) {
+    let mut read = |option, want, needed| {
+        let (address, prefix): (Ipv4Addr, _) = reader.needed(needed, option, want, tunnel_address)?;
+        if prefix.is_some_and(|bits| bits != 32) {
+            reader.warn(option, format!("prefix length has no effect, taken as {address}/32"));
+        }
+        reader.unique(&mut context.addresses, address, option, &format!("{address}"));
+        Some(address)
+    };
+    let router = context.role == Some(Role::Router);
+    let address = read("address", "this end's address inside the tunnel such as 10.77.0.2/32", context.enabled);
+    let peer_needed = context.enabled && router;
+    let peer = read("peer_address", "the endpoint's address inside the tunnel such as 10.77.0.1", peer_needed);
+    (address, peer.filter(|_| router))
+}
+
+fn wireguard(
+    reader: &mut Reader,
+    context: &Context,
+    address: Option<Ipv4Addr>,
+    peer_address: Option<Ipv4Addr>,
+) -> Option<Wireguard> {
+    let router = context.is(Role::Router);
+    let router_needs = context.enabled && router;
+    let private_key = reader.needed(context.enabled, "private_key", "this end's key, as 'wg genkey' prints it", key);
+    let public_key = reader.needed(router_needs, "public_key", "the endpoint's public key", key);
+    let preshared_key = reader.value("preshared_key", key);
+    let endpoint = reader.needed(router_needs, "endpoint", "HOST:PORT of the endpoint", host_port);
+    let listen_port = reader.value("listen_port", number(1..=65535, "")).map(|port| port as u16);
+    if let Some(IpAddr::V4(host)) = endpoint.as_ref().and_then(|endpoint| endpoint.host.parse().ok()) {
+        if Some(host) == address || Some(host) == peer_address {
+            let text = format!("an address inside the tunnel (got '{host}', want the server's on the Internet)");
+            reader.error("endpoint", text);
+        }
+    }
+    if router {
+        let complete = public_key.is_some() && endpoint.is_some() && peer_address.is_some();
+        let (private_key, address) = (private_key?, address?);
+        let wireguard =
+            Wireguard { private_key, public_key, preshared_key, endpoint, listen_port, address, peer_address };
+        return complete.then_some(wireguard);
+    }
+    Some(Wireguard {
+        private_key: private_key?,
+        public_key: None,
+        preshared_key: None,
+        endpoint: None,
+        listen_port: Some(listen_port.unwrap_or(DEFAULT_PORT)),
+        address: address?,
+        peer_address: None,
+    })
+}
+
+fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
+    let Some(kind) = kind else { return };
+    let type_name = KINDS.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name);
+    let of_type = [
+        (Kind::Wireguard, &["private_key", "public_key", "preshared_key", "endpoint", "listen_port"][..]),
+        (Kind::Openvpn, &["profile"]),
+        (Kind::Interface, &["interface"]),
+    ];
+    for (_, options) in of_type.iter().filter(|(of, _)| *of != kind) {
+        for option in options.iter().filter(|option| reader.given(option)).collect::<Vec<_>>() {
+            reader.warn(option, format!("no effect with type '{type_name}'"));
+        }
+    }
+    if context.is(Role::Endpoint) {
+        let of_router: &[&str] = match kind {
+            Kind::Wireguard => &["public_key", "preshared_key", "endpoint", "peer_address"],
+            Kind::Openvpn | Kind::Interface => &["peer_address"],
+        };
+        for option in of_router {
+            if reader.given(option) {
+                reader.warn(option, "no effect with role 'endpoint' (each 'home' has its own)".to_owned());
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! One line: the engine towards one peer, the cell that is about to leave, and what the two ends say to each other.
+
+use std::net::Ipv4Addr;
+
+use super::watch::{LineState, Watch};
+use super::wish::{self, Asking};
+use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
+use crate::units::{BitsPerSec, Nanos};
+use crate::wire::MAX_PACKET_BYTES;
+use crate::wire::control::{Control, Report, Wish};
+
+/// A cell is built so long before it leaves. Building takes less than half of it on a 24Kc, and a packet that comes
+/// later has, at 40 cells a second, a chance of one in sixty to miss its cell.
+pub const LEAD: Nanos = Nanos::from_micros(400);
+
+/// An endpoint goes on towards a home that has fallen silent for this long, then rests until its next cell.
+const ABANDONED: Nanos = Nanos::from_secs(300);
+
+/// How one direction is sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shaping {
+    /// Law, mean interval and spread.
+    pub pace: Pace,
+    /// Length of a cell, UDP payload.
+    pub payload_bytes: usize,
+    /// Length of a cell on the wire.
+    pub wire_bytes: u16,
+}
+
+/// One peer and the traffic to and from it.
+pub struct Line {
+    name: String,
+    peer: Ipv4Addr,
+    engine: Engine,
+    wire_bytes: u16,
+    /// The interval at which the peer's cells should come.
+    expected: Nanos,
+    sending: bool,
+    built: Option<Transmit>,
+    cell: Box<[u8; MAX_PACKET_BYTES]>,
+    watch: Watch,
+    side: Side,
+}
+
+enum Side {
+    /// A router asks.
+    Router(Asking),
+    /// An endpoint grants what one home asks for.
+    Endpoint { max_download: BitsPerSec, granted: Option<Wish> },
+}
+
+/// What a line did when its moment came.
+pub enum Act<'a> {
+    /// The next cell stands ready.
+    Built,
+    /// This cell is to leave now, in this band.
+    Send {
+        /// When it should leave.
+        scheduled: Nanos,
+        /// Which PRIO band it takes.
+        kind: CellKind,
+        /// The cell.
+        cell: &'a [u8],
+    },
+}
+
+impl Line {
+    /// A router's line to its endpoint, sending from now on, and wishing `wish` for the way down.
+    pub fn router(peer: Ipv4Addr, shaping: Shaping, wish: Wish, seed: [u8; 32], now: Nanos) -> Line {
+        let expected = wish.rate.interval(usize::from(wish.cell_bytes));
+        let side = Side::Router(Asking::new(wish, now));
+        Line { sending: true, expected, ..Line::resting("endpoint".into(), peer, shaping, side, seed, now) }
+    }
+
+    /// An endpoint's line to a home. It rests until the home has said what it wants.
+    pub fn endpoint(name: String, peer: Ipv4Addr, max_download: BitsPerSec, seed: [u8; 32], now: Nanos) -> Line {
+        let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
+        let shaping = Shaping { pace, payload_bytes: 0, wire_bytes: 0 };
+        Line::resting(name, peer, shaping, Side::Endpoint { max_download, granted: None }, seed, now)
+    }
+
+    fn resting(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Line {
+        let Shaping { pace, payload_bytes, wire_bytes } = shaping;
+        let params = Params { payload_bytes, pace, lead: LEAD, limits: Limits::default() };
+        Line {
+            name,
+            peer,
+            engine: Engine::new(params, seed, now),
+            wire_bytes,
+            expected: pace.mean,
+            sending: false,
+            built: None,
+            cell: Box::new([0; MAX_PACKET_BYTES]),
+            watch: Watch::default(),
+            side,
+        }
+    }
+
+    /// The peer's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The peer's address inside the tunnel.
+    pub fn peer(&self) -> Ipv4Addr {
+        self.peer
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Bytes of a cell on the wire; zero before a home's first wish.
+    pub fn wire_bytes(&self) -> u16 {
+        self.wire_bytes
+    }
+
+    /// What the line is doing.
+    pub fn state(&self, now: Nanos) -> LineState {
+        match (&self.side, self.sending) {
+            (Side::Endpoint { .. }, false) => LineState::Starting,
+            _ => self.watch.state(now, self.expected),
+        }
+    }
+
+    /// When the line wants to act; `None` while it rests.
+    pub fn next(&self) -> Option<Nanos> {
+        match self.built {
+            Some(transmit) => Some(transmit.scheduled),
+            None => self.sending.then(|| self.engine.poll_timeout().0),
+        }
+    }
+
+    /// Does what is due at [`Line::next`].
+    pub fn act(&mut self, now: Nanos) -> Act<'_> {
+        let Some(Transmit { scheduled, len, kind }) = self.built.take() else {
+            self.built = self.engine.poll_transmit(now, &mut self.cell[..]);
+            return Act::Built;
+        };
+        Act::Send { scheduled, kind, cell: &self.cell[..len] }
+    }
+
+    /// Notes when a cell has left.
+    pub fn handle_departure(&mut self, scheduled: Nanos, actual: Nanos) {
+        self.engine.handle_departure(scheduled, actual);
+    }
+
+    /// Takes a packet for the peer. While the line rests there is nobody to send it to.
+    pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) {
+        if self.sending {
+            self.engine.handle_packet(now, packet);
+        }
+    }
+
+    /// Takes a cell from the peer. True if the line has begun to send because of it.
+    pub fn handle_cell(&mut self, now: Nanos, cell: &[u8]) -> bool {
+        self.watch.note_cell(now);
+        self.engine.handle_cell(cell);
+        match self.engine.poll_control() {
+            Some(Control::Wish(wish)) => self.handle_wish(now, wish, cell.len()),
+            Some(Control::Report(report)) => {
+                if let Side::Router(asking) = &mut self.side {
+                    asking.handle_report(&report);
+                }
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// The next packet from the peer for the devices.
+    pub fn poll_packet(&mut self, buf: &mut [u8]) -> Option<usize> {
+        self.engine.poll_packet(buf)
+    }
+
+    /// To be called about once a second: repeats what the peer may have missed.
+    pub fn tick(&mut self, now: Nanos) {
+        let state = self.watch.state(now, self.expected);
+        match &mut self.side {
+            Side::Router(asking) => {
+                if let Some(message) = asking.poll(now, state != LineState::Shaping) {
+                    self.engine.send_control(message);
+                }
+            }
+            Side::Endpoint { granted, .. } => {
+                if self.watch.silence(now).is_some_and(|silence| silence > ABANDONED) {
+                    self.sending = false;
+                    self.built = None;
+                    *granted = None;
+                }
+            }
+        }
+    }
+
+    /// Changes a router's line in place: the way up from the next interval on, the way down as soon as the endpoint
+    /// has heard of it.
+    pub fn reshape(&mut self, shaping: Shaping, wish: Wish, now: Nanos) {
+        if shaping.pace != self.engine.pace() {
+            self.engine.set_pace(shaping.pace);
+        }
+        self.engine.set_payload_bytes(shaping.payload_bytes);
+        self.wire_bytes = shaping.wire_bytes;
+        self.expected = wish.rate.interval(usize::from(wish.cell_bytes));
+        if let Side::Router(asking) = &mut self.side {
+            asking.change(wish, now);
+        }
+    }
+
+    /// Changes how much a home may ask for; it takes hold with the home's next wish.
+    pub fn set_max_download(&mut self, rate: BitsPerSec) {
+        if let Side::Endpoint { max_download, .. } = &mut self.side {
+            *max_download = rate;
+        }
+    }
+
+    /// Grants a home's wish, for cells as long as the one that brought it: the two ways have one size.
+    fn handle_wish(&mut self, now: Nanos, wish: Wish, payload_bytes: usize) -> bool {
+        let Side::Endpoint { max_download, granted } = &mut self.side else { return false };
+        let possible = usize::from(wish.cell_bytes) > payload_bytes;
+        let Some(grant) = wish::grant(&wish, *max_download).filter(|_| possible) else { return false };
+        let mean = grant.rate.interval(usize::from(grant.cell_bytes));
+        let pace = Pace { law: grant.law, mean, spread_percent: grant.spread_percent };
+        let begins = !self.sending;
+        if begins {
+            self.engine.restart(pace, now);
+            self.sending = true;
+        } else if *granted != Some(grant) {
+            self.engine.set_pace(pace);
+        }
+        *granted = Some(grant);
+        self.expected = mean;
+        self.wire_bytes = grant.cell_bytes;
+        self.engine.set_payload_bytes(payload_bytes);
+        let stats = self.engine.stats();
+        self.engine.send_control(Control::Report(Report {
+            id: grant.id,
+            law: grant.law,
+            cell_bytes: grant.cell_bytes,
+            rate: grant.rate,
+            cells_received: stats.cells_received,
+            cells_lost: stats.cells_lost,
+        }));
+        begins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Law;
+
+    const CELL: usize = 420;
+    const RATE: BitsPerSec = BitsPerSec(160_000);
+
+    fn wish(rate: BitsPerSec) -> Wish {
+        Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate }
+    }
+
+    fn shaping() -> Shaping {
+        let pace = Pace { law: Law::Gamma, mean: RATE.interval(508), spread_percent: 33 };
+        Shaping { pace, payload_bytes: CELL, wire_bytes: 508 }
+    }
+
+    fn pair() -> (Line, Line) {
+        let address = Ipv4Addr::new(10, 77, 0, 2);
+        let router = Line::router(address, shaping(), wish(BitsPerSec(320_000)), [1; 32], Nanos::ZERO);
+        let endpoint = Line::endpoint("maple".into(), address, BitsPerSec(400_000), [2; 32], Nanos::ZERO);
+        (router, endpoint)
+    }
+
+    /// Runs both lines up to `until` and counts the cells up and down. `up` tells whether the way up is open.
+    fn run(router: &mut Line, endpoint: &mut Line, from: Nanos, until: Nanos, up: bool) -> (usize, usize) {
+        let mut cells = (0, 0);
+        let mut second = from;
+        loop {
+            let next = router.next().into_iter().chain(endpoint.next()).min().unwrap_or(until).max(from);
+            if next >= until {
+                return cells;
+            }
+            if next >= second {
+                router.tick(next);
+                endpoint.tick(next);
+                second = next + Nanos::from_secs(1);
+            }
+            if router.next() == Some(next) || router.next().is_some_and(|at| at < from) {
+                if let Act::Send { cell, .. } = router.act(next) {
+                    assert_eq!(cell.len(), CELL);
+                    cells.0 += 1;
+                    let cell = cell.to_vec();
+                    if up {
+                        endpoint.handle_cell(next, &cell);
+                    }
+                }
+            } else if let Act::Send { cell, .. } = endpoint.act(next) {
+                assert_eq!(cell.len(), CELL);
+                cells.1 += 1;
+                let cell = cell.to_vec();
+                router.handle_cell(next, &cell);
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_sends_what_its_home_wishes() {
+        let (mut router, mut endpoint) = pair();
+        assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (LineState::Starting, None));
+        let end = Nanos::from_secs(60);
+        let (up, down) = run(&mut router, &mut endpoint, Nanos::ZERO, end, true);
+        let expected = 60.0 * 160_000.0 / 508.0 / 8.0;
+        assert!((up as f64 / expected - 1.0).abs() < 0.03, "{up} up, {expected} expected");
+        assert!((down as f64 / expected / 2.0 - 1.0).abs() < 0.04, "{down} down");
+        assert_eq!((router.state(end), endpoint.state(end)), (LineState::Shaping, LineState::Shaping));
+    }
+
+    #[test]
+    fn a_changed_wish_is_granted_up_to_the_limit() {
+        let (mut router, mut endpoint) = pair();
+        run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
+        router.reshape(shaping(), wish(BitsPerSec(9_000_000)), Nanos::from_secs(10));
+        run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), true);
+        assert_eq!(endpoint.engine().pace().mean, BitsPerSec(400_000).interval(508));
+    }
+
+    #[test]
+    fn a_home_that_went_silent_is_left_alone_and_taken_up_again() {
+        let (mut router, mut endpoint) = pair();
+        run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
+        run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), false);
+        assert_eq!(endpoint.state(Nanos::from_secs(20)), LineState::Degraded);
+        run(&mut router, &mut endpoint, Nanos::from_secs(20), Nanos::from_secs(330), false);
+        assert_eq!(endpoint.next(), None);
+        assert_eq!(router.state(Nanos::from_secs(330)), LineState::Degraded);
+        run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
+        assert_eq!(endpoint.state(Nanos::from_secs(335)), LineState::Shaping);
+        assert_eq!(router.state(Nanos::from_secs(335)), LineState::Shaping);
+    }
+}

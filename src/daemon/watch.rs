@@ -1,0 +1,73 @@
+//! Watches the peer by the one thing that never stops: its cells.
+
+use crate::units::Nanos;
+
+/// Missing cells mean little before this, however fast the line.
+const PATIENCE: Nanos = Nanos::from_secs(1);
+
+/// What a line is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineState {
+    /// No cell has come from the peer yet.
+    Starting,
+    /// Cells go and come.
+    Shaping,
+    /// Cells go, none have come for three times the expected time. The schedule goes on unchanged.
+    Degraded,
+}
+
+impl LineState {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            LineState::Starting => "starting",
+            LineState::Shaping => "shaping",
+            LineState::Degraded => "degraded",
+        }
+    }
+}
+
+/// When the peer's last cell came.
+#[derive(Debug, Default)]
+pub struct Watch {
+    last_cell: Option<Nanos>,
+}
+
+impl Watch {
+    /// Notes a cell.
+    pub fn note_cell(&mut self, now: Nanos) {
+        self.last_cell = Some(now);
+    }
+
+    /// For how long none has come; `None` if none ever did.
+    pub fn silence(&self, now: Nanos) -> Option<Nanos> {
+        self.last_cell.map(|last| now.saturating_since(last))
+    }
+
+    /// The state, where a cell is expected every `interval` on average.
+    pub fn state(&self, now: Nanos, interval: Nanos) -> LineState {
+        match self.silence(now) {
+            None => LineState::Starting,
+            Some(silence) if silence <= PATIENCE.max(Nanos(interval.0.saturating_mul(3))) => LineState::Shaping,
+            Some(_) => LineState::Degraded,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_of_three_intervals_is_degraded() {
+        let interval = Nanos::from_secs(2);
+        let mut watch = Watch::default();
+        assert_eq!(watch.state(Nanos::from_secs(100), interval), LineState::Starting);
+        watch.note_cell(Nanos::from_secs(100));
+        assert_eq!(watch.state(Nanos::from_secs(106), interval), LineState::Shaping);
+        assert_eq!(watch.state(Nanos::from_secs(107), interval), LineState::Degraded);
+        assert_eq!(watch.state(Nanos::from_millis(100_900), Nanos(1)), LineState::Shaping);
+        watch.note_cell(Nanos::from_secs(108));
+        assert_eq!(watch.state(Nanos::from_secs(108), interval), LineState::Shaping);
+    }
+}

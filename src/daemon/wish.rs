@@ -1,0 +1,120 @@
+//! How the two ends agree on the way down: the router wishes until the endpoint has answered, and now and then
+//! afterwards, so that a restarted endpoint learns of it. All inside ordinary cells: the wire shows none of it.
+
+use crate::units::{BitsPerSec, Law, Nanos};
+use crate::wire::control::{Control, Report, Wish};
+
+/// Until there is an answer, or while no cells come.
+const URGENT: Nanos = Nanos::from_secs(1);
+/// Afterwards.
+const RELAXED: Nanos = Nanos::from_secs(30);
+
+/// The smallest and largest cell that an endpoint makes, in bytes on the wire.
+const CELL_BYTES: std::ops::RangeInclusive<u16> = 128..=1500;
+/// An endpoint sends to one home at least every minute and at most every 100 µs.
+const SLOWEST_CELLS_PER_MINUTE: u64 = 1;
+const FASTEST: Nanos = Nanos::from_micros(100);
+
+/// The router's side.
+#[derive(Debug)]
+pub struct Asking {
+    wish: Wish,
+    answered: bool,
+    due: Nanos,
+}
+
+impl Asking {
+    /// Asks for the first time at once.
+    pub fn new(wish: Wish, now: Nanos) -> Asking {
+        Asking { wish, answered: false, due: now }
+    }
+
+    /// Asks for something else. The wish's own id is ignored: it gets the next one.
+    pub fn change(&mut self, wish: Wish, now: Nanos) {
+        let same = Wish { id: self.wish.id, ..wish };
+        if same != self.wish {
+            *self = Asking::new(Wish { id: self.wish.id.wrapping_add(1), ..wish }, now);
+        }
+    }
+
+    /// Takes the endpoint's answer.
+    pub fn handle_report(&mut self, report: &Report) {
+        self.answered |= report.id == self.wish.id;
+    }
+
+    /// The message to send now, if it is time.
+    pub fn poll(&mut self, now: Nanos, peer_is_silent: bool) -> Option<Control> {
+        let period = if self.answered && !peer_is_silent { RELAXED } else { URGENT };
+        self.due = self.due.min(now + period);
+        if now < self.due {
+            return None;
+        }
+        self.due = now + period;
+        Some(Control::Wish(self.wish))
+    }
+}
+
+/// What the endpoint makes of a wish: within what the operator allows, and within what a line can be.
+/// `None` where the wish cannot be met at all.
+pub fn grant(wish: &Wish, max_download: BitsPerSec) -> Option<Wish> {
+    if !CELL_BYTES.contains(&wish.cell_bytes) {
+        return None;
+    }
+    let cell_bits = u64::from(wish.cell_bytes) * 8;
+    let slowest = BitsPerSec((cell_bits * SLOWEST_CELLS_PER_MINUTE / 60).max(1));
+    let fastest = BitsPerSec(cell_bits * 1_000_000_000 / FASTEST.0);
+    let rate = wish.rate.clamp(slowest, fastest).min(max_download);
+    let widest = match wish.law {
+        Law::Normal => 20,
+        Law::Gamma | Law::Constant | Law::Kernel => 40,
+    };
+    Some(Wish { rate, spread_percent: wish.spread_percent.clamp(1, widest), ..*wish })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WISH: Wish = Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate: BitsPerSec(320_000) };
+
+    fn report(id: u16) -> Report {
+        Report { id, law: Law::Gamma, cell_bytes: 508, rate: BitsPerSec(1), cells_received: 0, cells_lost: 0 }
+    }
+
+    #[test]
+    fn wishes_are_repeated_until_answered() {
+        let mut asking = Asking::new(WISH, Nanos::ZERO);
+        let sent = |asking: &mut Asking, from: u64, silent: bool| {
+            (from..from + 60).filter(|s| asking.poll(Nanos::from_secs(*s), silent).is_some()).count()
+        };
+        assert_eq!(sent(&mut asking, 0, false), 60);
+        asking.handle_report(&report(7));
+        assert_eq!(sent(&mut asking, 60, false), 60, "an answer to another wish is none");
+        asking.handle_report(&report(1));
+        assert_eq!(sent(&mut asking, 120, false), 2, "every half minute");
+        assert_eq!(sent(&mut asking, 180, true), 60, "a silent endpoint may have restarted");
+    }
+
+    #[test]
+    fn only_a_changed_wish_gets_a_new_number() {
+        let mut asking = Asking::new(WISH, Nanos::ZERO);
+        asking.handle_report(&report(1));
+        asking.change(Wish { id: 99, ..WISH }, Nanos::ZERO);
+        assert!(asking.answered);
+        asking.change(Wish { rate: BitsPerSec(1), ..WISH }, Nanos::ZERO);
+        assert!(!asking.answered && asking.wish.id == 2);
+    }
+
+    #[test]
+    fn impossible_wishes_are_bounded_or_refused() {
+        let of =
+            |wish: Wish| grant(&wish, BitsPerSec(4_000_000)).map(|granted| (granted.rate.0, granted.spread_percent));
+        assert_eq!(of(WISH), Some((320_000, 33)));
+        assert_eq!(of(Wish { rate: BitsPerSec(u64::MAX), ..WISH }), Some((4_000_000, 33)));
+        assert_eq!(of(Wish { rate: BitsPerSec(1), spread_percent: 0, ..WISH }), Some((67, 1)));
+        assert_eq!(of(Wish { law: Law::Normal, spread_percent: 100, ..WISH }), Some((320_000, 20)));
+        assert_eq!(of(Wish { cell_bytes: 5, ..WISH }), None);
+        let unlimited = grant(&Wish { rate: BitsPerSec(u64::MAX), ..WISH }, BitsPerSec(u64::MAX)).unwrap();
+        assert_eq!(unlimited.rate.interval(508), FASTEST);
+    }
+}

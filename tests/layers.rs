@@ -1,0 +1,237 @@
+//! Keeps the house in order: modules depend downwards only, system calls and clocks stay at the edge, files stay small.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each top module and those that it may use besides itself.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("units", &[]),
+    ("wire", &["units"]),
+    ("core", &["units", "wire"]),
+    ("lab", &["units", "wire", "core"]),
+    ("config", &["units"]),
+    ("plan", &["units", "config"]),
+    ("apply", &["units", "config", "plan"]),
+    ("sys", &["units", "wire", "config", "plan", "apply"]),
+    ("daemon", &["units", "wire", "core", "config", "plan", "apply", "sys"]),
+    ("cli", &["units", "wire", "core", "config", "plan", "apply", "sys", "daemon"]),
+    ("main", &["units", "wire", "core", "config", "plan", "apply", "sys", "daemon", "cli"]),
+];
+
+/// Where the clock and the system's randomness may be asked.
+const EDGE: [&str; 5] = ["sys", "daemon", "cli", "lab", "main"];
+const AMBIENT: [&str; 5] = ["Instant::now", "SystemTime::now", "rand::rng(", "thread_rng", "SysRng"];
+const MOST_LINES: usize = 500;
+
+#[test]
+fn modules_depend_downwards_only() {
+    let mut edges = 0;
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let top = top_module(&path);
+        if top == "lib" {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == top) else {
+            faults.push(format!("{}: module {top} has no layer; give it one in tests/layers.rs", path.display()));
+            continue;
+        };
+        for used in used_modules(&code(&text), depth(&path)) {
+            edges += 1;
+            // The laboratory's binary is the one thing above it.
+            let own_library = path == Path::new("lab/main.rs") && used == "lab";
+            if used != top && !own_library && !allowed.contains(&used.as_str()) {
+                faults.push(format!("{}: {top} must not use {used}", path.display()));
+            }
+        }
+    }
+    assert!(edges > 20, "the scan must see the code: only {edges} uses found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn system_calls_clocks_and_chance_stay_at_the_edge() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let (top, code) = (top_module(&path), code(&text));
+        if top != "sys" && words(&code).any(|word| word == "unsafe") {
+            faults.push(format!("{}: unsafe belongs into sys", path.display()));
+        }
+        for ambient in AMBIENT.iter().filter(|_| !EDGE.contains(&top.as_str())) {
+            if code.contains(ambient) {
+                faults.push(format!("{}: {ambient} belongs into one of {EDGE:?}", path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn files_stay_small() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .map(|(path, text)| (text.lines().count(), path))
+        .filter(|(lines, _)| *lines > MOST_LINES)
+        .map(|(lines, path)| format!("{}: {lines} lines, want at most {MOST_LINES}", path.display()))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// All Rust files under src, with paths relative to it.
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&src, &mut paths);
+    paths.sort();
+    assert!(paths.len() > 10, "src has files");
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("readable UTF-8");
+        (path.strip_prefix(&src).expect("a path under src").to_path_buf(), text)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The top module that a file belongs to.
+fn top_module(path: &Path) -> String {
+    let first = path.components().next().expect("a path with components");
+    let first = first.as_os_str().to_string_lossy();
+    first.strip_suffix(".rs").unwrap_or(&first).to_owned()
+}
+
+/// How many modules deep a file's module is: 1 for `core/mod.rs`, 2 for `core/engine.rs`.
+fn depth(path: &Path) -> usize {
+    let depth = path.components().count();
+    if path.file_name().is_some_and(|name| name == "mod.rs") { depth - 1 } else { depth }
+}
+
+/// The top modules named in code by `crate::`, `millpond::` or enough `super::`, each as often as it is named.
+fn used_modules(code: &str, depth: usize) -> Vec<String> {
+    let mut used = Vec::new();
+    for root in ["crate".to_owned(), "millpond".to_owned(), vec!["super"; depth].join("::")] {
+        let mut rest = code;
+        while let Some(at) = rest.find(&root) {
+            let before = rest[..at].chars().next_back();
+            rest = &rest[at + root.len()..];
+            if before.is_some_and(|c| is_word(c) || c == ':') {
+                continue;
+            }
+            if let Some(path) = rest.strip_prefix("::") {
+                used.extend(first_names(path));
+            }
+        }
+    }
+    used.retain(|name| LAYERS.iter().any(|(layer, _)| layer == name));
+    used
+}
+
+/// The first name of a path, or of each path of a group in braces.
+fn first_names(path: &str) -> Vec<String> {
+    let name = |path: &str| path.trim_start().chars().take_while(|c| is_word(*c)).collect::<String>();
+    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let mut names = vec![name(group)];
+    let mut level = 0;
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => level += 1,
+            '}' if level == 0 => break,
+            '}' => level -= 1,
+            ',' if level == 0 => names.push(name(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c| !is_word(c))
+}
+
+/// The text without comments and without what is inside string literals.
+fn code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if rest.starts_with("'\"'") || rest.starts_with("b'\"'") {
+            rest.find("\"'").map_or(1, |end| end + 2)
+        } else if rest.starts_with("r#\"") {
+            rest.find("\"#").map_or(rest.len(), |end| end + 2)
+        } else if c == '"' {
+            string_len(rest)
+        } else {
+            0
+        };
+        if skipped > 0 {
+            code.push(' ');
+            rest = &rest[skipped..];
+        } else {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    code
+}
+
+/// Length of the string literal at the start of `text`, both quotes included.
+fn string_len(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The scanner sees what is planted, in every form that Rust allows, and nothing in prose.
+#[test]
+fn scanner_finds_what_is_planted() {
+    let cases: [(&str, usize, &[&str]); 12] = [
+        ("use crate::config::parse;", 1, &["config"]),
+        ("let x = crate::sys::clock();", 2, &["sys"]),
+        ("use crate::{units::{Nanos, Law}, plan, wire::cell};", 1, &["units", "plan", "wire"]),
+        ("use crate::{\n    config::{self, model},\n    sys,\n};", 1, &["config", "sys"]),
+        ("use millpond::daemon;", 1, &["daemon"]),
+        ("use super::config;", 1, &["config"]),
+        ("use super::super::config;", 2, &["config"]),
+        ("use super::config;", 2, &[]),
+        ("// use crate::config;\n/* crate::sys */ /// [`crate::plan`]", 1, &[]),
+        ("let x = \"crate::config \\\" crate::sys\";", 1, &[]),
+        ("let quote = '\"'; use crate::sys;", 1, &["sys"]),
+        ("use mycrate::config; use other::crate_::sys; use crate::strange;", 1, &[]),
+    ];
+    for (text, depth, want) in cases {
+        assert_eq!(used_modules(&code(text), depth), want, "{text}");
+    }
+    assert!(words(&code("x = unsafe { y };")).any(|word| word == "unsafe"));
+    assert!(!words(&code("#![allow(unsafe_code)] // unsafe")).any(|word| word == "unsafe"));
+    assert!(code("let now = Instant::now();").contains("Instant::now"));
+    assert_eq!(
+        (depth(Path::new("core/mod.rs")), depth(Path::new("core/engine.rs")), depth(Path::new("units.rs"))),
+        (1, 2, 1)
+    );
+    assert_eq!(
+        (top_module(Path::new("core/engine.rs")), top_module(Path::new("apply.rs"))),
+        ("core".into(), "apply".into())
+    );
+}
