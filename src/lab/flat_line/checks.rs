@@ -45,9 +45,9 @@ pub enum Verdict {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.verdict {
-            Verdict::Passed => "ok  ",
+            Verdict::Passed => "PASS",
             Verdict::Failed => "FAIL",
-            Verdict::Skipped => "skip",
+            Verdict::Skipped => "SKIP",
         };
         write!(f, "{word} {} {}", self.subject, self.what)
     }
@@ -73,14 +73,14 @@ pub struct Comparison {
 /// Checks one run by itself.
 pub(super) fn run(examined: &Examined, checks: &mut Vec<Check>) {
     for direction in Direction::ALL {
-        let subject = format!("{} {} {}", examined.run.law, examined.run.load.name(), direction.name());
+        let subject = format!("{} {} {}", examined.run.law, examined.run.recording.load.name(), direction.name());
         let mut check = |passed: bool, what: String| checks.push(Check::new(passed, &subject, what));
         one_size(examined, direction, &mut check);
         no_stray(examined, direction, &mut check);
         rate(examined, direction, &mut check);
         delivery(examined, direction, &mut check);
     }
-    let subject = format!("{} {}", examined.run.law, examined.run.load.name());
+    let subject = format!("{} {}", examined.run.law, examined.run.recording.load.name());
     let faults = &examined.run.faults;
     let first = faults.first().map(|fault| format!("; first: {fault}")).unwrap_or_default();
     checks.push(Check::new(
@@ -94,7 +94,7 @@ fn one_size(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
     let line = examined.observed.line(direction);
     let sizes = line.sizes();
     let listed = sizes.iter().map(|(bytes, count)| format!("{bytes} x {count}")).collect::<Vec<_>>().join(", ");
-    let expected = examined.run.settings.wire_bytes;
+    let expected = examined.run.recording.settings.wire_bytes;
     let passed = sizes.len() == 1 && sizes.contains_key(&expected);
     check(passed, format!("one size of {expected} bytes ({listed}; {} handshakes)", line.handshakes));
 }
@@ -111,8 +111,8 @@ fn no_stray(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
 fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, String)) {
     let line = examined.observed.line(direction);
     let run = &examined.run;
-    let (seen, wanted) = (line.bits_per_second(run.seconds()), run.bits_per_second(direction));
-    let expected_cells = wanted * run.seconds() / (8.0 * run.settings.wire_bytes as f64);
+    let (seen, wanted) = (line.bits_per_second(run.recording.seconds()), run.recording.bits_per_second(direction));
+    let expected_cells = wanted * run.recording.seconds() / (8.0 * run.recording.settings.wire_bytes as f64);
     let sampling = SIGMAS * examined.run.spread() / expected_cells.max(1.0).sqrt();
     let tolerance = RATE_TOLERANCE.max(sampling);
     let off = seen / wanted - 1.0;
@@ -130,7 +130,7 @@ fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, 
 
 fn delivery(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, String)) {
     let run = &examined.run;
-    let packets = || run.packets.iter().filter(|packet| packet.direction == direction);
+    let packets = || run.recording.packets.iter().filter(|packet| packet.direction == direction);
     let sent = packets().count();
     let received = packets().filter(|packet| packet.received_ns.is_some()).count();
     let dropped: u64 = run
@@ -161,7 +161,7 @@ fn delivery(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
 pub(super) fn compare(examined: &[Examined], checks: &mut Vec<Check>) -> Vec<Comparison> {
     let mut comparisons = Vec::new();
     for law in Law::ALL {
-        let find = |load| examined.iter().find(|other| other.run.law == law && other.run.load == load);
+        let find = |load| examined.iter().find(|other| other.run.law == law && other.run.recording.load == load);
         let (Some(busy), Some(idle)) = (find(Load::Busy), find(Load::Idle)) else {
             let what = "busy against idle (one of the two runs is missing)".to_owned();
             checks.push(Check { verdict: Verdict::Skipped, subject: law.name().to_owned(), what });
@@ -182,8 +182,8 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
     checks.push(Check::new(same_sizes, &subject, what));
 
     let rate_p_value = rate_p_value(busy, idle, direction);
-    let rates =
-        [busy, idle].map(|examined| examined.observed.line(direction).bits_per_second(examined.run.seconds()) / 1e3);
+    let rates = [busy, idle]
+        .map(|examined| examined.observed.line(direction).bits_per_second(examined.run.recording.seconds()) / 1e3);
     checks.push(Check::new(
         rate_p_value >= SIGNIFICANCE,
         &subject,
@@ -225,7 +225,7 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
 fn rate_p_value(busy: &Examined, idle: &Examined, direction: Direction) -> f64 {
     let parts = [busy, idle].map(|examined| {
         let cells = examined.observed.line(direction).cells.len() as f64;
-        let seconds = examined.run.seconds();
+        let seconds = examined.run.recording.seconds();
         let spread = match examined.run.law {
             // HTB counts from the actual departure, so the lateness of each adds up.
             Law::Kernel => relative_sd(examined.observed.line(direction).intervals_ms()),

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub use checks::{Check, Verdict};
 pub use observe::{LineView, Observed};
-pub use run::{Load, Run, Status};
+pub use run::{Load, Recording, Run, Status};
 
 use super::error::Error;
 use super::stats::Summary;
@@ -137,7 +137,7 @@ pub fn examine(folder: &Path) -> Result<Vec<Examined>, Error> {
             let path = folder.join(format!("{law}-{}", load.name()));
             if path.join("run.json").is_file() {
                 let run = Run::read(&path)?;
-                let observed = Observed::read(&path.join("wan.pcap"), &run)?;
+                let observed = Observed::read(&path.join("wan.pcap"), &run.recording.settings)?;
                 examined.push(Examined { run, observed });
             }
         }
@@ -166,7 +166,7 @@ impl Examined {
         let process = self.run.process(direction);
         RunReport {
             law: self.run.law.name(),
-            load: self.run.load.name(),
+            load: self.run.recording.load.name(),
             direction: direction.name(),
             wire: WireReport {
                 packets: line.cells.len(),
@@ -174,10 +174,10 @@ impl Examined {
                 handshakes: line.handshakes,
                 strays: line.strays.len(),
                 link_layer: line.link_layer,
-                bits_per_second: line.bits_per_second(self.run.seconds()),
+                bits_per_second: line.bits_per_second(self.run.recording.seconds()),
                 interval_ms: line.intervals_ms().into(),
             },
-            devices: self.devices(direction),
+            devices: self.run.recording.devices(direction),
             daemon: DaemonReport {
                 rss_kb: process.rss_kb,
                 anon_kb: process.anon_kb,
@@ -185,23 +185,6 @@ impl Examined {
                 lateness_us: self.run.status(direction).peer().lateness_us,
             },
         }
-    }
-
-    fn devices(&self, direction: Direction) -> Vec<DeviceReport> {
-        let mut delays: BTreeMap<&str, (usize, Vec<f64>)> = BTreeMap::new();
-        for packet in self.run.packets.iter().filter(|packet| packet.direction == direction) {
-            let (sent, delays) = delays.entry(&packet.device).or_default();
-            *sent += 1;
-            if let Some(received_ns) = packet.received_ns {
-                delays.push((received_ns as f64 - packet.sent_ns as f64) / 1e6);
-            }
-        }
-        let device = |(name, (sent, mut delays)): (&str, (usize, Vec<f64>))| {
-            let summary = Summary::of(&mut delays);
-            let received = delays.len();
-            DeviceReport { name: name.to_owned(), sent, received, lost: sent - received, delay_ms: summary.into() }
-        };
-        delays.into_iter().map(device).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::run::{Run, RunSettings};
+use super::run::RunSettings;
 use crate::lab::capture::{self, Frame, IpHeader, UdpDatagram};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
@@ -66,8 +66,7 @@ impl Observed {
     ///
     /// The capture is taken on the provider's interface towards the home, so every frame in it concerns the home. A
     /// damaged capture is an error: what is missing could have been a stray.
-    pub fn read(path: &Path, run: &Run) -> Result<Observed, Error> {
-        let settings = &run.settings;
+    pub fn read(path: &Path, settings: &RunSettings) -> Result<Observed, Error> {
         let mut observed = Observed::default();
         capture::read(path, |packet| {
             if !(settings.start_ns..settings.stop_ns).contains(&packet.time_ns) {

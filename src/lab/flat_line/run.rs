@@ -8,7 +8,9 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::DeviceReport;
 use crate::lab::error::Error;
+use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 use crate::units::Law;
 
@@ -36,17 +38,26 @@ impl Load {
     }
 }
 
-/// One run.
+/// What any run leaves, shaped or not: its settings, and the fate of every packet.
 #[derive(Clone, Debug)]
-pub struct Run {
-    /// The law in force.
-    pub law: Law,
+pub struct Recording {
+    /// `law` of `run.json`: a law's name, or `plain`.
+    pub law_name: String,
     /// What the devices did.
     pub load: Load,
     /// Everything else of `run.json`.
     pub settings: RunSettings,
     /// Every packet that a device or server sent in the window.
     pub packets: Vec<SentPacket>,
+}
+
+/// One run with millpond.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The law in force.
+    pub law: Law,
+    /// Settings and packets.
+    pub recording: Recording,
     /// Lines of `faults.txt`: packets that arrived altered or out of order.
     pub faults: Vec<String>,
     router: End,
@@ -154,35 +165,74 @@ struct Processes {
     endpoint: Process,
 }
 
-impl Run {
-    /// Reads the run's directory.
-    pub fn read(folder: &Path) -> Result<Run, Error> {
+impl Recording {
+    /// Reads `run.json` and `packets.csv` of the run's directory.
+    pub fn read(folder: &Path) -> Result<Recording, Error> {
         let run_path = folder.join("run.json");
         let file: RunFile = json(&run_path)?;
         let wrong = |what: String| Error::content(&run_path, 0, what);
-        let law = Law::from_name(&file.law).ok_or_else(|| wrong(format!("unknown law `{}`", file.law)))?;
         let load = Load::ALL.into_iter().find(|load| load.name() == file.load);
         let load = load.ok_or_else(|| wrong(format!("load `{}` is neither busy nor idle", file.load)))?;
         if file.settings.stop_ns <= file.settings.start_ns {
             return Err(wrong("stop_ns must come after start_ns".to_owned()));
         }
-        let processes: Processes = json(&folder.join("proc.json"))?;
-        let faults_path = folder.join("faults.txt");
-        let faults = fs::read_to_string(&faults_path).map_err(Error::io("reading", &faults_path))?;
-        Ok(Run {
-            law,
-            load,
-            settings: file.settings,
-            packets: packets(&folder.join("packets.csv"))?,
-            faults: faults.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
-            router: End { status: json(&folder.join("router.json"))?, process: processes.router },
-            endpoint: End { status: json(&folder.join("endpoint.json"))?, process: processes.endpoint },
-        })
+        let packets = packets(&folder.join("packets.csv"))?;
+        Ok(Recording { law_name: file.law, load, settings: file.settings, packets })
     }
 
     /// Length of the window in seconds.
     pub fn seconds(&self) -> f64 {
         (self.settings.stop_ns - self.settings.start_ns) as f64 / 1e9
+    }
+
+    /// The rate that was set, bits per second.
+    pub fn bits_per_second(&self, direction: Direction) -> f64 {
+        match direction {
+            Direction::Up => self.settings.upload_bps,
+            Direction::Down => self.settings.download_bps,
+        }
+    }
+
+    /// Packets and delays of each device in one direction, in order of name.
+    pub fn devices(&self, direction: Direction) -> Vec<DeviceReport> {
+        let mut delays: BTreeMap<&str, (usize, Vec<f64>)> = BTreeMap::new();
+        for packet in self.packets.iter().filter(|packet| packet.direction == direction) {
+            let (sent, delays) = delays.entry(&packet.device).or_default();
+            *sent += 1;
+            delays.extend(packet.delay_ms());
+        }
+        let device = |(name, (sent, mut delays)): (&str, (usize, Vec<f64>))| {
+            let received = delays.len();
+            let delay_ms = Summary::of(&mut delays).into();
+            DeviceReport { name: name.to_owned(), sent, received, lost: sent - received, delay_ms }
+        };
+        delays.into_iter().map(device).collect()
+    }
+}
+
+impl SentPacket {
+    /// From handing over to arrival in milliseconds; `None` if it never arrived.
+    pub fn delay_ms(&self) -> Option<f64> {
+        self.received_ns.map(|received_ns| (received_ns as f64 - self.sent_ns as f64) / 1e6)
+    }
+}
+
+impl Run {
+    /// Reads the run's directory.
+    pub fn read(folder: &Path) -> Result<Run, Error> {
+        let recording = Recording::read(folder)?;
+        let unknown = || Error::content(&folder.join("run.json"), 0, format!("unknown law `{}`", recording.law_name));
+        let law = Law::from_name(&recording.law_name).ok_or_else(unknown)?;
+        let processes: Processes = json(&folder.join("proc.json"))?;
+        let faults_path = folder.join("faults.txt");
+        let faults = fs::read_to_string(&faults_path).map_err(Error::io("reading", &faults_path))?;
+        Ok(Run {
+            law,
+            recording,
+            faults: faults.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
+            router: End { status: json(&folder.join("router.json"))?, process: processes.router },
+            endpoint: End { status: json(&folder.join("endpoint.json"))?, process: processes.endpoint },
+        })
     }
 
     /// Standard deviation of the law's intervals as a part of their mean.
@@ -192,15 +242,7 @@ impl Run {
             Law::Normal => 15.0,
             Law::Constant | Law::Kernel => return 0.0,
         };
-        self.settings.spread_percent.unwrap_or(default_percent) / 100.0
-    }
-
-    /// The rate that was set, bits per second.
-    pub fn bits_per_second(&self, direction: Direction) -> f64 {
-        match direction {
-            Direction::Up => self.settings.upload_bps,
-            Direction::Down => self.settings.download_bps,
-        }
+        self.recording.settings.spread_percent.unwrap_or(default_percent) / 100.0
     }
 
     /// Status of the daemon that sends in that direction.
