@@ -5,6 +5,7 @@
 //! - [`simulate`] drives two real engines, or the paper's arrangement, through a trace in virtual time;
 //! - [`stats`] holds the few statistics that the rest needs.
 
+pub mod bench;
 pub mod capture;
 pub mod cli;
 pub mod error;

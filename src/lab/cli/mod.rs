@@ -1,5 +1,6 @@
 //! The commands of `millpond-lab`, one file each.
 
+mod bench;
 mod flat_line;
 mod home;
 mod simulate;
@@ -26,6 +27,7 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Bench(bench::Bench),
     FlatLine(flat_line::FlatLine),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
@@ -36,6 +38,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
+        Command::Bench(command) => command.run(),
         Command::FlatLine(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),
