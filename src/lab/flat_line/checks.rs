@@ -45,9 +45,9 @@ pub enum Verdict {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.verdict {
-            Verdict::Passed => "PASS",
+            Verdict::Passed => "ok  ",
             Verdict::Failed => "FAIL",
-            Verdict::Skipped => "SKIP",
+            Verdict::Skipped => "skip",
         };
         write!(f, "{word} {} {}", self.subject, self.what)
     }
