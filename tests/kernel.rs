@@ -5,12 +5,13 @@
 mod common;
 
 use std::fs::File;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use millpond::apply::{Kernel, apply};
+use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
 use millpond::plan::{Desired, Facts, Snapshot};
 use millpond::sys::kernel::System;
@@ -98,12 +99,18 @@ fn assert_bare(kernel: &mut System, before: &Snapshot) {
     }
 }
 
-fn receive(socket: &CellSocket) -> Option<(usize, SocketAddrV4)> {
+/// The sockets of one end, for data and for cover.
+fn sockets() -> (CellSocket, CellSocket) {
+    let open = |port, priority| CellSocket::open("mpwg0", port, priority).unwrap();
+    (open(CELL_PORT, DATA_PRIORITY), open(0, COVER_PRIORITY))
+}
+
+fn receive(socket: &CellSocket) -> Option<(usize, Ipv4Addr)> {
     let mut buffer = [0; 2048];
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
-        if let Some(received) = socket.receive(&mut buffer).unwrap() {
-            return Some(received);
+        if let Some((length, from)) = socket.receive(&mut buffer).unwrap() {
+            return Some((length, *from.ip()));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -127,7 +134,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_eq!(apply(&mut home, &desired).unwrap().ops, []);
     let home_tun = home.take_tun().unwrap();
     show();
-    let mut home_socket = CellSocket::open("mpwg0").unwrap();
+    let home_sockets = sockets();
 
     far.enter();
     let mut server = System::open().unwrap();
@@ -136,8 +143,9 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_eq!(apply(&mut server, &endpoint()).unwrap().ops, []);
     let server_tun = server.take_tun().unwrap();
     show();
-    let mut server_socket = CellSocket::open("mpwg0").unwrap();
-    let (at_home, at_server) = ("10.77.0.2:9347".parse().unwrap(), "10.77.0.1:9347".parse().unwrap());
+    let server_sockets = sockets();
+    let [at_home, at_server]: [SocketAddrV4; 2] =
+        ["10.77.0.2:9347", "10.77.0.1:9347"].map(|address| address.parse().unwrap());
 
     // A stray into the tunnel, before any handshake and after: WireGuard never sees it, so nothing reaches the wire.
     near.enter();
@@ -145,16 +153,18 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     shell("ping -c 2 -i 0.2 -W 1 -I mpwg0 10.77.0.1 || true");
     assert_eq!(wire_packets(), quiet, "a stray reached the wire");
 
-    for priority in [DATA_PRIORITY, COVER_PRIORITY] {
-        home_socket.send(&[7; 420], priority, at_server).unwrap();
-        assert_eq!(receive(&server_socket), Some((420, at_home)), "up, {priority:#x}");
-        server_socket.send(&[8; 420], priority, at_home).unwrap();
-        assert_eq!(receive(&home_socket), Some((420, at_server)), "down, {priority:#x}");
+    for (name, from_home, from_server) in
+        [("data", &home_sockets.0, &server_sockets.0), ("cover", &home_sockets.1, &server_sockets.1)]
+    {
+        from_home.send(&[7; 420], at_server).unwrap();
+        assert_eq!(receive(&server_sockets.0), Some((420, *at_home.ip())), "{name} up");
+        from_server.send(&[8; 420], at_home).unwrap();
+        assert_eq!(receive(&home_sockets.0), Some((420, *at_server.ip())), "{name} down");
     }
     assert!(home.peers().unwrap()[0].last_handshake_s > 0);
     let busy = wire_packets();
     shell("ping -c 2 -i 0.2 -W 1 -I mpwg0 10.77.0.1 || true");
-    home_socket.send(&[9; 420], 0, at_server).unwrap();
+    CellSocket::open("mpwg0", 0, 0).unwrap().send(&[9; 420], at_server).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(wire_packets(), busy, "a stray reached the wire beside the cells");
 
