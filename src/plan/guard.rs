@@ -107,7 +107,7 @@ impl Choice {
             let [mac, ip, ip6, net] = set_names(policy);
             let chosen = || settings.devices.iter().filter(move |device| device.policy == policy);
             let addresses = || chosen().filter_map(|device| device.address);
-            add(mac, "ether_addr", chosen().filter_map(|device| device.mac).map(|mac| notation(mac.0)).collect());
+            add(mac, "ether_addr", chosen().filter_map(|device| device.mac).map(|mac| mac.to_string()).collect());
             add(ip, "ipv4_addr", addresses().filter(IpAddr::is_ipv4).map(|a| a.to_string()).collect());
             add(ip6, "ipv6_addr", addresses().filter(IpAddr::is_ipv6).map(|a| a.to_string()).collect());
             if policy != Policy::Direct {
@@ -152,10 +152,6 @@ const fn set_names(policy: Policy) -> [&'static str; 4] {
 /// The kernel interface of a network section.
 pub(super) fn interface(network: &crate::config::model::Network) -> String {
     network.device.clone().unwrap_or_else(|| format!("br-{}", network.name))
-}
-
-fn notation(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// `{ "a", "b" }`, or nothing for no name.
@@ -236,7 +232,7 @@ fn number(settings: &Settings) -> Vec<String> {
             continue;
         }
         let key = match (device.mac, device.address) {
-            (Some(mac), _) => format!("ether saddr {}", notation(mac.0)),
+            (Some(mac), _) => format!("ether saddr {mac}"),
             (None, Some(IpAddr::V4(address))) => format!("ip saddr {address}"),
             // Its IPv6 packets never come this way: the tunnel carries IPv4.
             (None, _) => continue,
