@@ -1,7 +1,17 @@
 //! The one clock of the laboratory, `CLOCK_REALTIME` in nanoseconds.
 
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fs, thread};
+
+/// From the first replayed packet to the moment when journals are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// When traces start.
+    pub start_ns: u64,
+    /// When nobody listens any more.
+    pub end_ns: u64,
+}
 
 /// Now.
 pub fn now_ns() -> u64 {
@@ -16,5 +26,19 @@ pub fn sleep_until(moment_ns: u64) {
             return;
         }
         thread::sleep(Duration::from_nanos(moment_ns - now));
+    }
+}
+
+/// Waits for the file that says when to start: the two moments of a [`Span`], once all have met.
+pub fn await_span(path: &Path) -> Result<Span, String> {
+    while !path.exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let failed = |what: &str| format!("reading the start from {}: {what}", path.display());
+    let text = fs::read_to_string(path).map_err(|err| failed(&err.to_string()))?;
+    let mut moments = text.split_whitespace().map(str::parse);
+    match (moments.next(), moments.next()) {
+        (Some(Ok(start_ns)), Some(Ok(end_ns))) => Ok(Span { start_ns, end_ns }),
+        _ => Err(failed("it does not hold two moments")),
     }
 }

@@ -4,15 +4,18 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use argh::FromArgs;
 
-use crate::clock::{now_ns, sleep_until};
+use crate::clock::{Span, await_span, now_ns, sleep_until};
 use crate::journal::Journal;
 use crate::message::{Direction, Head, Kind, tag};
 use crate::trace::{self, FRAME_BYTES, Transport, ip_bytes, messages};
+
+/// How long a device looks for its server.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// replay a device's side of a trace
 #[derive(FromArgs)]
@@ -30,12 +33,12 @@ pub struct Device {
     /// udp or tcp
     #[argh(option)]
     transport: Transport,
-    /// when the trace starts, CLOCK_REALTIME in nanoseconds
+    /// file to make once the server has answered
     #[argh(option)]
-    start_ns: u64,
-    /// when to stop listening and write the journal
+    ready: PathBuf,
+    /// file that will say when the trace starts and when to stop listening, CLOCK_REALTIME in nanoseconds
     #[argh(option)]
-    end_ns: u64,
+    start: PathBuf,
     /// seed of the payload
     #[argh(option)]
     seed: u64,
@@ -45,28 +48,24 @@ pub struct Device {
 }
 
 impl Device {
-    /// Runs until `end_ns`; what goes wrong on the way is in the journal.
+    /// Runs until the end that `start` names; fails at once if the server does not answer.
     pub fn run(self) -> Result<(), String> {
         let packets = trace::read(&self.trace)?;
         let up = messages(&packets, Direction::Up, self.transport);
         let journal = Arc::new(Journal::default());
-        let (end_ns, log) = (self.end_ns, self.log.clone());
-        let met = match self.transport {
-            Transport::Udp => self.replay_udp(up, &journal),
-            Transport::Tcp => self.replay_tcp(up, &journal),
+        let span = match self.transport {
+            Transport::Udp => self.replay_udp(&up, &journal)?,
+            Transport::Tcp => self.replay_tcp(&up, &journal)?,
         };
-        if let Err(problem) = met {
-            journal.fault(&problem);
-        }
-        sleep_until(end_ns);
-        journal.write(&log)
+        sleep_until(span.end_ns);
+        journal.write(&self.log)
     }
 
-    fn replay_udp(self, up: Vec<(u64, usize)>, journal: &Arc<Journal>) -> Result<(), String> {
-        let failed = |err| format!("{} cannot reach the replay server {}: {err}", self.name, self.server);
+    fn replay_udp(&self, up: &[(u64, usize)], journal: &Arc<Journal>) -> Result<Span, String> {
+        let failed = |err| self.unreachable(err);
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
         socket.connect(self.server).map_err(failed)?;
-        self.greet(&socket)?;
+        self.greet(&socket).map_err(failed)?;
         let incoming = socket.try_clone().map_err(failed)?;
         incoming.set_read_timeout(None).map_err(failed)?;
         let (name, seed, ear) = (self.name.clone(), self.seed, Arc::clone(journal));
@@ -79,54 +78,73 @@ impl Device {
                 }
             }
         });
-        self.send_all(up, journal, |message| socket.send(message).map(|_| ()))
+        self.play(up, journal, |message| socket.send(message).map(|_| ()))
     }
 
     /// Says hello until the server answers: it must know this device's translated address before its first packet.
-    fn greet(&self, socket: &UdpSocket) -> Result<(), String> {
-        let mut hello = Vec::new();
-        Head { kind: Kind::Hello, tag: tag(&self.name), seq: 0 }.emit(self.seed, 24, &mut hello);
+    fn greet(&self, socket: &UdpSocket) -> std::io::Result<()> {
         let mut buf = [0; 2048];
-        let timeout = Some(Duration::from_millis(500));
-        socket.set_read_timeout(timeout).map_err(|err| format!("{}: {err}", self.name))?;
-        while now_ns() < self.start_ns {
-            let _ = socket.send(&hello);
-            if let Ok(len) = socket.recv(&mut buf) {
-                if Head::parse(self.seed, &buf[..len]).is_ok_and(|head| head.kind == Kind::Welcome) {
-                    return Ok(());
-                }
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let _ = socket.send(&self.hello());
+            if socket.recv(&mut buf).is_ok_and(|len| self.is_welcome(&buf[..len])) {
+                return Ok(());
             }
         }
-        Err(format!("{}: no answer from the replay server {} before the start", self.name, self.server))
+        Err(std::io::ErrorKind::TimedOut.into())
     }
 
-    fn replay_tcp(self, up: Vec<(u64, usize)>, journal: &Arc<Journal>) -> Result<(), String> {
-        let failed = |err| format!("{} cannot connect to the replay server {}: {err}", self.name, self.server);
-        let span = Duration::from_nanos(self.start_ns.saturating_sub(now_ns()).max(1_000_000));
-        let mut stream = TcpStream::connect_timeout(&self.server, span).map_err(failed)?;
+    fn replay_tcp(&self, up: &[(u64, usize)], journal: &Arc<Journal>) -> Result<Span, String> {
+        let failed = |err| self.unreachable(err);
+        let mut stream = TcpStream::connect_timeout(&self.server, PATIENCE).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        let mut hello = Vec::new();
-        Head { kind: Kind::Hello, tag: tag(&self.name), seq: 0 }.emit(self.seed, 24, &mut hello);
-        write_frame(&mut stream, &hello).map_err(failed)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        write_frame(&mut stream, &self.hello()).map_err(failed)?;
+        let mut buf = Vec::new();
+        read_frame(&mut stream, &mut buf).map_err(failed)?;
+        if !self.is_welcome(&buf) {
+            return Err(format!("{}: the replay server {} answered something else", self.name, self.server));
+        }
+        stream.set_read_timeout(None).map_err(failed)?;
         let mut incoming = stream.try_clone().map_err(failed)?;
         let (name, seed, ear) = (self.name.clone(), self.seed, Arc::clone(journal));
         thread::spawn(move || {
-            let mut buf = Vec::new();
             while read_frame(&mut incoming, &mut buf).is_ok() {
                 take(&ear, &name, seed, &buf, Transport::Tcp);
             }
         });
-        self.send_all(up, journal, |message| write_frame(&mut stream, message))
+        self.play(up, journal, |message| write_frame(&mut stream, message))
     }
 
-    fn send_all(
+    /// Tells that all is ready, waits for the start, and sends.
+    fn play(
         &self,
-        up: Vec<(u64, usize)>,
+        up: &[(u64, usize)],
         journal: &Journal,
         send: impl FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<(), String> {
+    ) -> Result<Span, String> {
+        fs::write(&self.ready, "").map_err(|err| format!("writing {}: {err}", self.ready.display()))?;
+        let span = await_span(&self.start)?;
         let script = Script { name: &self.name, direction: Direction::Up, transport: self.transport, seed: self.seed };
-        script.play(&up, self.start_ns, self.end_ns, journal, send)
+        if let Err(problem) = script.play(up, span, journal, send) {
+            journal.fault(&problem);
+        }
+        Ok(span)
+    }
+
+    fn hello(&self) -> Vec<u8> {
+        let mut hello = Vec::new();
+        Head { kind: Kind::Hello, tag: tag(&self.name), seq: 0 }.emit(self.seed, 24, &mut hello);
+        hello
+    }
+
+    fn is_welcome(&self, message: &[u8]) -> bool {
+        Head::parse(self.seed, message).is_ok_and(|head| head.kind == Kind::Welcome)
+    }
+
+    fn unreachable(&self, err: std::io::Error) -> String {
+        format!("{} cannot reach the replay server {}: {err}", self.name, self.server)
     }
 }
 
@@ -143,12 +161,11 @@ pub struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// Sends every message at its time; stops at `end_ns` or where the connection ends.
+    /// Sends every message at its time; stops at the end of the span or of the connection.
     pub fn play(
         &self,
         messages: &[(u64, usize)],
-        start_ns: u64,
-        end_ns: u64,
+        span: Span,
         journal: &Journal,
         mut send: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), String> {
@@ -156,8 +173,8 @@ impl Script<'_> {
         let tag = tag(self.name);
         for (seq, &(at_ns, len)) in (0..).zip(messages) {
             Head { kind: Kind::Data(self.direction), tag, seq }.emit(self.seed, len, &mut message);
-            sleep_until(start_ns + at_ns);
-            if now_ns() >= end_ns {
+            sleep_until(span.start_ns + at_ns);
+            if now_ns() >= span.end_ns {
                 break;
             }
             journal.sent(self.name, self.direction, seq, ip_bytes(len, self.transport));

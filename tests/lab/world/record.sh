@@ -27,22 +27,28 @@ transport_of() {
 	esac
 }
 
-# replay_start DIR START_NS STOP_NS DEVICE...: devices and server, journals in DIR.
-replay_start() {
-	local dir=$1 start_ns=$2 end_ns=$(($3 + DRAIN_NS)) device
-	shift 3
+# replay_prepare DIR DEVICE...: devices and server, which meet and then wait for DIR/start; journals in DIR.
+replay_prepare() {
+	local dir=$1 device
+	shift
 	REPLAY=()
-	mkdir -p "$dir"
-	at internet "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start-ns "$start_ns" --end-ns "$end_ns" \
+	at internet "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start "$dir/start" \
 		--seed "$SEED" --log "$dir/server.log" &
 	REPLAY+=($!)
-	await 5 "the replay server" port_open internet "$REPLAY_PORT"
+	await 15 "the replay server" port_open internet "$REPLAY_PORT"
 	for device in "$@"; do
 		at "dev-$device" "$WORLD" device --name "$device" --trace "$TRACES/$device.csv" \
 			--server "$REPLAY_ADDRESS:$REPLAY_PORT" --transport "$(transport_of "$device")" \
-			--start-ns "$start_ns" --end-ns "$end_ns" --seed "$SEED" --log "$dir/$device.log" &
+			--ready "$dir/$device.ready" --start "$dir/start" --seed "$SEED" --log "$dir/$device.log" &
 		REPLAY+=($!)
 	done
+	await 45 "all devices to meet the server" all_ready "$dir" "$@"
+}
+
+all_ready() {
+	local dir=$1 device
+	shift
+	for device in "$@"; do [ -e "$dir/$device.ready" ] || return 1; done
 }
 
 # port_open PLACE PORT: whether a TCP socket listens there.
@@ -62,17 +68,25 @@ measure() {
 	local_dir=$WORK/run
 	rm -rf "$local_dir" "$dir"
 	mkdir -p "$local_dir/journals" "$dir"
+	if [ $# -gt 0 ] && ! replay_prepare "$local_dir/journals" "$@"; then
+		fail "$law $load: the devices meet their server"
+		kill "${REPLAY[@]}" 2> /dev/null || true
+		return
+	fi
 	capture_start "$local_dir/wan.pcap"
-	start_ns=$(($(now_ns) + (${#} > 0 ? 4 : 1) * 1000000000))
+	start_ns=$(($(now_ns) + 1000000000))
 	stop_ns=$((start_ns + seconds * 1000000000))
-	[ $# -eq 0 ] || replay_start "$local_dir/journals" "$start_ns" "$stop_ns" "$@"
+	if [ $# -gt 0 ]; then
+		echo "$start_ns $((stop_ns + DRAIN_NS))" > "$local_dir/journals/.start"
+		mv "$local_dir/journals/.start" "$local_dir/journals/start"
+	fi
 	say "$law $load: window of $seconds s, ${#} devices active"
 	sleep_until "$start_ns"
 	"$hook" open "$local_dir"
 	sleep_until "$stop_ns"
 	"$hook" close "$local_dir"
 	if [ $# -gt 0 ]; then
-		replay_wait || say "$law $load: a replaying process failed"
+		replay_wait || fail "$law $load: the replay runs to its end"
 	fi
 	"$hook" drained "$local_dir"
 	capture_stop

@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use argh::FromArgs;
 
-use crate::clock::sleep_until;
+use crate::clock::{Span, await_span, sleep_until};
 use crate::device::{Script, read_frame, write_frame};
 use crate::journal::Journal;
 use crate::message::{Direction, Head, Kind, tag};
@@ -24,12 +24,9 @@ pub struct Server {
     /// folder of traces, NAME.csv
     #[argh(option)]
     traces: PathBuf,
-    /// when the traces start, CLOCK_REALTIME in nanoseconds
+    /// file that will say when the traces start and when to stop listening, CLOCK_REALTIME in nanoseconds
     #[argh(option)]
-    start_ns: u64,
-    /// when to stop listening and write the journal
-    #[argh(option)]
-    end_ns: u64,
+    start: PathBuf,
     /// seed of the payload
     #[argh(option)]
     seed: u64,
@@ -54,7 +51,7 @@ struct Hall {
 }
 
 impl Server {
-    /// Runs until `end_ns`; what goes wrong on the way is in the journal.
+    /// Runs until the end that `start` names; what goes wrong on the way is in the journal.
     pub fn run(self) -> Result<(), String> {
         let failed = |err| format!("listening on {}: {err}", self.listen);
         let traces = self.traces()?;
@@ -69,12 +66,12 @@ impl Server {
         let (datagrams, streams) = (Arc::clone(&hall), Arc::clone(&hall));
         thread::spawn(move || datagrams.take_datagrams());
         thread::spawn(move || streams.take_streams(&listener));
+        let span = await_span(&self.start)?;
         for (name, packets) in traces {
             let hall = Arc::clone(&hall);
-            let (start_ns, end_ns) = (self.start_ns, self.end_ns);
-            thread::spawn(move || hall.play(&name, &packets, start_ns, end_ns));
+            thread::spawn(move || hall.play(&name, &packets, span));
         }
-        sleep_until(self.end_ns);
+        sleep_until(span.end_ns);
         hall.journal.write(&self.log)
     }
 
@@ -99,9 +96,7 @@ impl Hall {
             let Some(head) = self.take(&buf[..len], Transport::Udp) else { continue };
             if head.kind == Kind::Hello {
                 self.meet(head.tag, Peer::Udp(from));
-                let mut welcome = Vec::new();
-                Head { kind: Kind::Welcome, ..head }.emit(self.seed, 24, &mut welcome);
-                let _ = self.socket.send_to(&welcome, from);
+                let _ = self.socket.send_to(&self.welcome(head), from);
             }
         }
     }
@@ -114,7 +109,8 @@ impl Hall {
                 let mut buf = Vec::new();
                 while read_frame(&mut stream, &mut buf).is_ok() {
                     if let Some(head) = hall.take(&buf, Transport::Tcp) {
-                        if let (Kind::Hello, Ok(back)) = (head.kind, stream.try_clone()) {
+                        if let (Kind::Hello, Ok(mut back)) = (head.kind, stream.try_clone()) {
+                            let _ = write_frame(&mut back, &hall.welcome(head));
                             hall.meet(head.tag, Peer::Tcp(back));
                         }
                     }
@@ -146,25 +142,30 @@ impl Hall {
         Some(head)
     }
 
+    fn welcome(&self, hello: Head) -> Vec<u8> {
+        let mut welcome = Vec::new();
+        Head { kind: Kind::Welcome, ..hello }.emit(self.seed, 24, &mut welcome);
+        welcome
+    }
+
     fn meet(&self, tag: u16, peer: Peer) {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(tag, peer);
     }
 
-    fn play(&self, name: &str, packets: &[Packet], start_ns: u64, end_ns: u64) {
-        sleep_until(start_ns);
+    fn play(&self, name: &str, packets: &[Packet], span: Span) {
         let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).remove(&tag(name));
-        // Not every device of the folder takes part in every run; one that should and did not come says so itself.
+        // Not every device of the folder takes part in every run.
         let Some(peer) = peer else { return };
         let script = |transport| Script { name, direction: Direction::Down, transport, seed: self.seed };
         let down = |transport| messages(packets, Direction::Down, transport);
         let played = match peer {
             Peer::Udp(to) => {
                 let send = |message: &[u8]| self.socket.send_to(message, to).map(|_| ());
-                script(Transport::Udp).play(&down(Transport::Udp), start_ns, end_ns, &self.journal, send)
+                script(Transport::Udp).play(&down(Transport::Udp), span, &self.journal, send)
             }
             Peer::Tcp(mut stream) => {
                 let send = |message: &[u8]| write_frame(&mut stream, message);
-                script(Transport::Tcp).play(&down(Transport::Tcp), start_ns, end_ns, &self.journal, send)
+                script(Transport::Tcp).play(&down(Transport::Tcp), span, &self.journal, send)
             }
         };
         if let Err(problem) = played {
