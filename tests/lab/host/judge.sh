@@ -33,7 +33,7 @@ count() { grep -c "^$1" "$2" || true; }
 judge_captures() {
 	local lines status=0
 	say "judging what the provider saw"
-	lines=$("$TARGET/lab/millpond-lab" "$1" "$OUT/$1") || status=$?
+	lines=$("$TARGET/host/millpond-lab" "$1" "$OUT/$1") || status=$?
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
