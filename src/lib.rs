@@ -14,6 +14,7 @@
 //! The engine in [`core`] never sees the settings, the clock or the system's randomness.
 
 pub mod apply;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod daemon;

@@ -206,7 +206,7 @@ impl Desired {
 }
 
 /// The sysctl that lets a machine forward IPv4.
-pub(crate) const IP_FORWARD: &str = "net.ipv4.ip_forward";
+pub const IP_FORWARD: &str = "net.ipv4.ip_forward";
 
 /// Loose reverse path filtering, because one address stands on both interfaces and answers take the other; and no
 /// IPv6, because the kernel would send router solicitations and multicast reports of its own.

@@ -16,7 +16,7 @@ pub mod tree;
 pub mod wireguard;
 
 pub(crate) use desired::watched_sysctls;
-pub use desired::{Desired, DesiredError, Facts, LanInterface, Link};
+pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link};
 pub use diff::plan;
 pub use op::{LinkKind, Op};
 pub use snapshot::{InstalledLink, Snapshot};

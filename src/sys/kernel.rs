@@ -17,6 +17,11 @@ use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
 
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// The running kernel.
 pub struct System {
     route: Netlink,
@@ -26,12 +31,9 @@ pub struct System {
 }
 
 impl System {
-    /// Opens the netlink sockets. Only root can do anything with them.
+    /// Opens the netlink sockets. Only root can do anything with them; see [`is_root`].
     pub fn open() -> Result<System, OpError> {
         let action = "opening netlink";
-        if !nix::unistd::geteuid().is_root() {
-            return Err(OpError { action: action.into(), cause: "not permitted: run millpond as root".into() });
-        }
         let open = |protocol| Netlink::open(protocol).map_err(|error| failed(action, error));
         let (route, generic) = (open(libc::NETLINK_ROUTE as isize)?, open(libc::NETLINK_GENERIC as isize)?);
         Ok(System { route, generic, wireguard_family: None, tun: None })

@@ -1,4 +1,4 @@
-//! The control socket: one line in, one answer out.
+//! The daemon's control socket: a Unix socket on which each client sends one line and gets one answer.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -15,11 +15,19 @@ pub struct ControlSocket {
     path: PathBuf,
 }
 
+/// One who has connected. Nothing here ever waits: cells leave meanwhile.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    request: [u8; REQUEST_BYTES],
+    length: usize,
+}
+
 /// The longest request, in bytes.
 const REQUEST_BYTES: usize = 256;
 
-/// How long a client may keep the daemon waiting.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long [`ask`] waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl ControlSocket {
     /// Listens at `path`, in place of a socket that a killed daemon left. Fails with `AddrInUse` if one answers there.
@@ -40,51 +48,65 @@ impl ControlSocket {
         Ok(ControlSocket { listener, path: path.to_owned() })
     }
 
-    /// Answers every client that waits: reads its line, hands it to `answer`, writes what that returns. A client that
-    /// is slow or breaks off is dropped.
-    pub fn serve(&self, mut answer: impl FnMut(&str) -> String) -> io::Result<()> {
-        loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    let _ = serve_one(stream, &mut answer);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// The next client that waits, if any.
+    pub fn accept(&self) -> io::Result<Option<Client>> {
+        match self.listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                Ok(Some(Client { stream, request: [0; REQUEST_BYTES], length: 0 }))
             }
+            Err(error) if is_passing(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
 
-fn serve_one(mut stream: UnixStream, answer: &mut impl FnMut(&str) -> String) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut request = [0; REQUEST_BYTES];
-    let mut length = 0;
-    while length < request.len() && !request[..length].contains(&b'\n') {
-        match stream.read(&mut request[length..])? {
-            0 => break,
-            more => length += more,
+impl Client {
+    /// The client's line, once it has come whole; an error where there will be none.
+    pub fn request(&mut self) -> io::Result<Option<String>> {
+        match self.stream.read(&mut self.request[self.length..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(more) => self.length += more,
+            Err(error) if is_passing(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let request = &self.request[..self.length];
+        match request.iter().position(|byte| *byte == b'\n') {
+            Some(end) => Ok(Some(String::from_utf8_lossy(&request[..end]).trim().to_owned())),
+            None if self.length == REQUEST_BYTES => Err(io::ErrorKind::InvalidData.into()),
+            None => Ok(None),
         }
     }
-    let line = String::from_utf8_lossy(&request[..length]);
-    stream.write_all(answer(line.lines().next().unwrap_or("").trim()).as_bytes())
+
+    /// Answers and hangs up. An answer fits the socket's buffer; of one that does not, the client misses the end.
+    pub fn answer(mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(text.as_bytes())
+    }
 }
 
 /// Asks the daemon that listens at `path`, and gives its whole answer.
 pub fn ask(path: &Path, request: &str) -> io::Result<String> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(format!("{request}\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
 }
 
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
 impl AsFd for ControlSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 
@@ -97,31 +119,48 @@ impl Drop for ControlSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::epoll::Poll;
+
+    fn listen(name: &str) -> (ControlSocket, PathBuf) {
+        let path = std::env::temp_dir().join(format!("millpond-{name}-{}", std::process::id()));
+        (ControlSocket::listen(&path).unwrap(), path)
+    }
 
     #[test]
     fn a_line_is_answered_and_the_file_is_private() {
-        let path = std::env::temp_dir().join(format!("millpond-control-{}", std::process::id()));
-        let socket = ControlSocket::listen(&path).unwrap();
+        let (socket, path) = listen("answers");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(ControlSocket::listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        let client = std::thread::spawn({
+        let asking = std::thread::spawn({
             let path = path.clone();
-            move || ask(&path, "status")
+            move || ask(&path, "status json")
         });
-        let mut poll = crate::sys::epoll::Poll::new().unwrap();
+        let mut poll = Poll::new().unwrap();
         poll.add(&socket, 0).unwrap();
-        let mut asked = Vec::new();
-        while !asked.contains(&"status".to_owned()) {
+        assert_eq!(poll.wait().unwrap().count(), 1);
+        let mut client = socket.accept().unwrap().unwrap();
+        poll.add(&client, 1).unwrap();
+        let request = loop {
             assert_eq!(poll.wait().unwrap().count(), 1);
-            socket
-                .serve(|line| {
-                    asked.push(line.to_owned());
-                    format!("answer to {line}")
-                })
-                .unwrap();
-        }
-        assert_eq!(client.join().unwrap().unwrap(), "answer to status");
+            if let Some(request) = client.request().unwrap() {
+                break request;
+            }
+        };
+        client.answer(&format!("answer to {request}")).unwrap();
+        assert_eq!(asking.join().unwrap().unwrap(), "answer to status json");
+        assert_eq!(ControlSocket::listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn silent_and_endless_clients_are_no_burden() {
+        let (socket, path) = listen("burdens");
+        let mut silent = UnixStream::connect(&path).unwrap();
+        let mut client = socket.accept().unwrap().unwrap();
+        assert!(client.request().unwrap().is_none());
+        silent.write_all(&[b'x'; 300]).unwrap();
+        assert_eq!(client.request().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(silent);
+        assert!(socket.accept().unwrap().is_none());
     }
 }
