@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use millpond::apply::{Kernel, apply};
+use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
 use millpond::plan::{Desired, Facts, Snapshot};
 use millpond::sys::Tun;
@@ -129,7 +130,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_eq!(apply(&mut home, &desired).unwrap().ops, []);
     let home_tun = home.take_tun().unwrap();
     show();
-    let mut home_socket = CellSocket::open("mpwg0").unwrap();
+    let home_socket = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
 
     far.enter();
     let mut server = System::open().unwrap();
@@ -138,30 +139,32 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_eq!(apply(&mut server, &endpoint()).unwrap().ops, []);
     let server_tun = server.take_tun().unwrap();
     show();
-    let mut server_socket = CellSocket::open("mpwg0").unwrap();
+    let server_socket = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
     let (at_home, at_server) = ("10.77.0.2:9347".parse().unwrap(), "10.77.0.1:9347".parse().unwrap());
 
     // A stray into the tunnel, before any handshake and after: WireGuard never sees it, so nothing reaches the wire.
     near.enter();
     let quiet = wire_packets();
-    strays(&mut home_socket);
+    strays();
     assert_eq!(wire_packets(), quiet, "a stray reached the wire");
 
-    for priority in [DATA_PRIORITY, COVER_PRIORITY] {
-        home_socket.send(&[7; 420], priority, at_server).unwrap();
-        assert_eq!(receive(&server_socket), Some((420, at_home)), "up, {priority:#x}");
-        server_socket.send(&[8; 420], priority, at_home).unwrap();
-        assert_eq!(receive(&home_socket), Some((420, at_server)), "down, {priority:#x}");
-    }
+    home_socket.send(&[7; 420], at_server).unwrap();
+    assert_eq!(receive(&server_socket), Some((420, at_home)), "data cell up");
+    server_socket.send(&[8; 420], at_home).unwrap();
+    assert_eq!(receive(&home_socket), Some((420, at_server)), "data cell down");
+    near.enter();
+    CellSocket::open("mpwg0", 0, COVER_PRIORITY).unwrap().send(&[7; 420], at_server).unwrap();
+    assert_eq!(receive(&server_socket).map(|(length, _)| length), Some(420), "cover cell up");
     assert!(home.peers().unwrap()[0].last_handshake_s > 0);
     let busy = wire_packets();
-    strays(&mut home_socket);
+    strays();
     assert_eq!(wire_packets(), busy, "a stray reached the wire beside the cells");
 
     // The same stray with the tree taken away does get out: the counts above could have shown it.
     shell("tc qdisc del dev mpwg0 root");
-    strays(&mut home_socket);
+    strays();
     assert!(wire_packets() > busy, "the control experiment shows nothing");
+    while server_socket.receive(&mut [0; 2048]).unwrap().is_some() {}
     apply(&mut home, &desired).unwrap();
 
     // A new rate and limit change two objects, and nothing else.
@@ -169,6 +172,18 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let applied = apply(&mut home, &router(&facts, &faster)).unwrap();
     let ops: Vec<String> = applied.ops.iter().map(|op| op.to_string()).collect();
     assert!(ops.len() == 2 && ops[0].starts_with("tc class change") && ops[1].ends_with("limit 3"), "{ops:?}");
+
+    // The paper's own way: HTB paces by the wire's bytes. 160 kbit/s is one cell of 508 bytes in 25.4 ms, and of ten
+    // cells the first two find the bucket full or just empty.
+    let pacer = Guard { rate: BitsPerSec::from_kbit(160), burst_cells: 1, ..guard() };
+    apply(&mut home, &router(&facts, &pacer)).unwrap();
+    let start = Instant::now();
+    for _ in 0..10 {
+        home_socket.send(&[7; 420], at_server).unwrap();
+    }
+    (0..10).for_each(|cell| assert!(receive(&server_socket).is_some(), "cell {cell}"));
+    let took = start.elapsed();
+    assert!(took > Duration::from_micros(7 * 25_400), "HTB let ten cells through in {took:?}");
 
     assert_mends(&mut home, &router(&facts, &faster));
     drop(home_tun);
@@ -284,11 +299,12 @@ fn wire_up(far: &Namespace, near: &Namespace) -> System {
     System::open().unwrap()
 }
 
-/// Sends into the tunnel what is no cell: from the cells' own socket, and from another, with ordinary priorities.
-fn strays(cells: &mut CellSocket) {
+/// Sends into the tunnel what is no cell: from sockets like the cells' and from others, with ordinary priorities.
+fn strays() {
     let other = UdpSocket::bind("10.77.0.2:0").unwrap();
     for priority in [0, 6, 15] {
-        cells.send(&[9; 420], priority, "10.77.0.1:9347".parse().unwrap()).unwrap();
+        let like_cells = CellSocket::open("mpwg0", 0, priority).unwrap();
+        like_cells.send(&[9; 420], "10.77.0.1:9347".parse().unwrap()).unwrap();
         other.send_to(&[9; 100], "10.77.0.1:9").unwrap();
     }
     std::thread::sleep(Duration::from_millis(300));
