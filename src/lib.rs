@@ -18,6 +18,8 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod daemon;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod plan;
 pub mod sys;
 pub mod units;
