@@ -1,2 +1,5 @@
-//! Parses arguments and chooses the subcommand.
-fn main() {}
+//! `millpond-lab`: parses arguments, runs the command, chooses the exit code.
+
+fn main() -> std::process::ExitCode {
+    millpond::lab::cli::main()
+}

@@ -1,0 +1,168 @@
+//! Checked views of Ethernet frames and what they carry, as far as captures are cut.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// 802.1Q, 802.1ad and the older stacked tag.
+const ETHERTYPES_VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+const PROTOCOL_UDP: u8 = 17;
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+/// An Ethernet frame, VLAN tags taken off.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Sender.
+    pub source: Mac,
+    /// Receiver.
+    pub destination: Mac,
+    /// The type after any VLAN tags.
+    pub ethertype: u16,
+    /// Bytes before the payload: 14, and 4 more for each tag.
+    pub header_bytes: usize,
+    /// What follows, as far as it was captured.
+    pub payload: &'a [u8],
+}
+
+/// An IPv4 or IPv6 packet's header and what follows it.
+#[derive(Clone, Copy, Debug)]
+pub struct IpHeader<'a> {
+    /// Sender.
+    pub source: IpAddr,
+    /// Receiver.
+    pub destination: IpAddr,
+    /// Protocol (IPv4) or next header (IPv6, extension headers not followed).
+    pub protocol: u8,
+    /// Length of the packet by its own header, in bytes; `None` where an offload left zero there.
+    pub length: Option<usize>,
+    /// Whether this is a fragment other than the first.
+    pub later_fragment: bool,
+    /// What follows the header, as far as it was captured.
+    pub payload: &'a [u8],
+}
+
+/// A UDP datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpDatagram<'a> {
+    /// Sender's port.
+    pub source_port: u16,
+    /// Receiver's port.
+    pub destination_port: u16,
+    /// Length of the payload by the header, in bytes.
+    pub payload_bytes: usize,
+    /// Payload, as far as it was captured.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The frame in these bytes; `None` if its header is cut off.
+    pub fn parse(data: &'a [u8]) -> Option<Frame<'a>> {
+        let destination = Mac(*data.first_chunk()?);
+        let source = Mac(*data.get(6..)?.first_chunk()?);
+        let mut header_bytes = 14;
+        let mut ethertype = be16(data, 12)?;
+        while ETHERTYPES_VLAN.contains(&ethertype) {
+            ethertype = be16(data, header_bytes + 2)?;
+            header_bytes += 4;
+        }
+        Some(Frame { source, destination, ethertype, header_bytes, payload: data.get(header_bytes..)? })
+    }
+
+    /// The IP packet inside, if there is one.
+    pub fn ip(&self) -> Option<IpHeader<'a>> {
+        match self.ethertype {
+            ETHERTYPE_IPV4 => ipv4(self.payload),
+            ETHERTYPE_IPV6 => ipv6(self.payload),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> IpHeader<'a> {
+    /// The UDP datagram inside, if there is one.
+    pub fn udp(&self) -> Option<UdpDatagram<'a>> {
+        if self.protocol != PROTOCOL_UDP || self.later_fragment {
+            return None;
+        }
+        Some(UdpDatagram {
+            source_port: be16(self.payload, 0)?,
+            destination_port: be16(self.payload, 2)?,
+            payload_bytes: usize::from(be16(self.payload, 4)?).checked_sub(8)?,
+            payload: self.payload.get(8..)?,
+        })
+    }
+}
+
+fn ipv4(data: &[u8]) -> Option<IpHeader<'_>> {
+    let first = *data.first()?;
+    let header_bytes = usize::from(first & 0x0f) * 4;
+    if first >> 4 != 4 || header_bytes < 20 {
+        return None;
+    }
+    let address = |at: usize| Some(IpAddr::V4(Ipv4Addr::from(*data.get(at..)?.first_chunk::<4>()?)));
+    let length = usize::from(be16(data, 2)?);
+    Some(IpHeader {
+        source: address(12)?,
+        destination: address(16)?,
+        protocol: *data.get(9)?,
+        length: (length >= header_bytes).then_some(length),
+        later_fragment: be16(data, 6)? & 0x1fff != 0,
+        payload: data.get(header_bytes..)?,
+    })
+}
+
+fn ipv6(data: &[u8]) -> Option<IpHeader<'_>> {
+    if data.first()? >> 4 != 6 {
+        return None;
+    }
+    let address = |at: usize| Some(IpAddr::V6(Ipv6Addr::from(*data.get(at..)?.first_chunk::<16>()?)));
+    let length = usize::from(be16(data, 4)?);
+    Some(IpHeader {
+        source: address(8)?,
+        destination: address(24)?,
+        protocol: *data.get(6)?,
+        length: (length > 0).then_some(40 + length),
+        later_fragment: false,
+        payload: data.get(40..)?,
+    })
+}
+
+fn be16(data: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*data.get(at..)?.first_chunk()?))
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Mac {
+    type Err = String;
+    /// Six pairs of hexadecimal digits joined by colons.
+    fn from_str(text: &str) -> Result<Mac, String> {
+        let wrong = || format!("`{text}` is not a MAC address such as 18:b4:30:26:34:40");
+        let mut octets = [0; 6];
+        let mut parts = text.split(':');
+        for octet in &mut octets {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(wrong)?;
+            *octet = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
+        }
+        if parts.next().is_some() {
+            return Err(wrong());
+        }
+        Ok(Mac(octets))
+    }
+}

@@ -1,0 +1,38 @@
+//! `millpond-lab flat-line`: is the line flat?
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use crate::lab::error::Error;
+use crate::lab::flat_line::{Verdict, examine, judge};
+
+/// Judges the runs that `tests/lab/run flat-line` left in a folder: sizes, strays, rate, delivery, and busy against idle.
+/// Writes FOLDER.json. Exit code 1 if any check fails.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "flat-line")]
+pub(super) struct FlatLine {
+    /// folder with one LAW-LOAD folder per run
+    #[argh(positional)]
+    folder: PathBuf,
+}
+
+impl FlatLine {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        let (report, checks) = judge(&examine(&self.folder)?);
+        let mut name = self.folder.file_name().unwrap_or_default().to_owned();
+        name.push(".json");
+        let path = self.folder.with_file_name(name);
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+        fs::write(&path, text + "\n").map_err(Error::io("writing", &path))?;
+        for check in &checks {
+            println!("{check}");
+        }
+        let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
+        let failed = count(Verdict::Failed);
+        println!("{} passed, {failed} failed, {} skipped", count(Verdict::Passed), count(Verdict::Skipped));
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

@@ -1,0 +1,50 @@
+//! The commands of `millpond-lab`, one file each.
+
+mod bench;
+mod flat_line;
+mod home;
+mod simulate;
+mod trace;
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use super::error::Error;
+
+/// EX_DATAERR of sysexits: a file is not what it should be.
+const EXIT_DATA: u8 = 65;
+/// EX_USAGE of sysexits.
+const EXIT_USAGE: u8 = 64;
+
+/// Captures, simulation and judgement for millpond, on a host.
+#[derive(FromArgs)]
+struct Arguments {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Bench(bench::Bench),
+    FlatLine(flat_line::FlatLine),
+    Simulate(simulate::Simulate),
+    Trace(trace::Trace),
+}
+
+/// Runs the command of the process' arguments. Exit code 0 for success, 1 where something examined fails a check, 64
+/// for a wrong request, 65 for unusable input.
+pub fn main() -> ExitCode {
+    let arguments: Arguments = argh::from_env();
+    let result = match arguments.command {
+        Command::Bench(command) => command.run(),
+        Command::FlatLine(command) => command.run(),
+        Command::Simulate(command) => command.run(),
+        Command::Trace(command) => command.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("millpond-lab: {error}");
+        ExitCode::from(if matches!(error, Error::Request(_)) { EXIT_USAGE } else { EXIT_DATA })
+    })
+}

@@ -1,0 +1,192 @@
+//! `millpond-lab simulate`: the real engines on a home's traces in virtual time.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use serde::Serialize;
+
+use super::home;
+use crate::core::Limits;
+use crate::lab::capture::{LinkType, Writer};
+use crate::lab::error::Error;
+use crate::lab::simulate::paper::{self, Overhead, PaperOutcome};
+use crate::lab::simulate::{Departure, Outcome, Setup, simulate, wire};
+use crate::lab::stats::Summary;
+use crate::lab::trace::Home;
+use crate::units::{BitsPerSec, Law, Nanos};
+
+/// Drives the real engines through a home's traces in virtual time, and the paper's arrangement beside them: delay per
+/// device, drops by cause, share of cover. Without --home: the captured 44-minute run of a whole home, or a made-up one.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "simulate")]
+pub(super) struct Simulate {
+    /// folder with one trace (CSV) per device
+    #[argh(option)]
+    home: Option<PathBuf>,
+    /// make the home up even where there are captures
+    #[argh(switch)]
+    synthetic: bool,
+    /// repeat or cut the home to this many hours
+    #[argh(option)]
+    hours: Option<f64>,
+    /// gamma, normal, constant or kernel (default: gamma)
+    #[argh(option, default = "Law::Gamma", from_str_fn(law))]
+    law: Law,
+    /// spread of the law in percent (default: 33; normal: 15)
+    #[argh(option)]
+    spread: Option<u8>,
+    /// upload in kbit/s on the wire (default: 160)
+    #[argh(option, default = "160")]
+    upload: u64,
+    /// download in kbit/s on the wire (default: 320)
+    #[argh(option, default = "320")]
+    download: u64,
+    /// most bytes of a cell on the wire (default: 512)
+    #[argh(option, default = "512")]
+    cell: usize,
+    /// queue at each end in bytes (default: 262144)
+    #[argh(option)]
+    queue_bytes: Option<usize>,
+    /// longest wait in that queue in seconds (default: 10)
+    #[argh(option)]
+    queue_seconds: Option<u64>,
+    /// cells lost on the path in percent (default: 0)
+    #[argh(option, default = "0.0")]
+    loss: f64,
+    /// delay of the path in milliseconds (default: 0)
+    #[argh(option, default = "0")]
+    path_ms: u64,
+    /// seed of all randomness (default: 1)
+    #[argh(option, default = "1")]
+    seed: u64,
+    /// write what the provider would see to this capture
+    #[argh(option)]
+    pcap: Option<PathBuf>,
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Results {
+    law: &'static str,
+    upload_kbit: u64,
+    download_kbit: u64,
+    seed: u64,
+    millpond: Outcome,
+    paper: PaperOutcome,
+}
+
+impl Simulate {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        let setup = self.setup()?;
+        let home = self.chosen_home()?;
+        let millpond = match &self.pcap {
+            None => simulate(&home, &setup, |_| {})?,
+            Some(path) => {
+                let mut writer = Writer::create(path, LinkType::Ethernet)?;
+                let mut failure = None;
+                let each = |departure: Departure<'_>| {
+                    if failure.is_none() {
+                        failure = wire::record(&mut writer, &departure).err();
+                    }
+                };
+                let outcome = simulate(&home, &setup, each)?;
+                failure.map_or(Ok(()), Err)?;
+                writer.finish()?;
+                outcome
+            }
+        };
+        let paper = paper::simulate(&home, &setup, Overhead::None);
+        if self.json {
+            let results = Results {
+                law: self.law.name(),
+                upload_kbit: self.upload,
+                download_kbit: self.download,
+                seed: self.seed,
+                millpond,
+                paper,
+            };
+            println!("{}", serde_json::to_string_pretty(&results).unwrap_or_default());
+        } else {
+            print(&millpond, &paper);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn setup(&self) -> Result<Setup, Error> {
+        let defaults = Limits::default();
+        let limits = Limits {
+            bytes: self.queue_bytes.unwrap_or(defaults.bytes),
+            age: self.queue_seconds.map_or(defaults.age, Nanos::from_secs),
+        };
+        if limits.bytes > Limits::MAX_BYTES {
+            return Err(Error::Request(format!("simulate: --queue-bytes: at most {}", Limits::MAX_BYTES)));
+        }
+        if !(0.0..=100.0).contains(&self.loss) {
+            return Err(Error::Request(format!("simulate: --loss: {} is not a percentage", self.loss)));
+        }
+        Ok(Setup {
+            law: self.law,
+            spread_percent: self.spread.unwrap_or(if self.law == Law::Normal { 15 } else { 33 }),
+            upload: BitsPerSec::from_kbit(self.upload),
+            download: BitsPerSec::from_kbit(self.download),
+            cell_bytes: self.cell,
+            limits,
+            lead: Nanos::ZERO,
+            path_delay: Nanos::from_millis(self.path_ms),
+            loss: self.loss / 100.0,
+            seed: self.seed,
+        })
+    }
+
+    fn chosen_home(&self) -> Result<Home, Error> {
+        let home = match &self.home {
+            Some(folder) => Home::read(folder)?,
+            None => home::whole(home::folder(self.synthetic).as_ref(), self.seed)?.0,
+        };
+        match self.hours {
+            None => Ok(home),
+            Some(hours) if hours > 0.0 && hours <= 24.0 * 365.0 => Ok(home.repeated(Nanos((hours * 3.6e12) as u64))),
+            Some(hours) => Err(Error::Request(format!("simulate: --hours: {hours} is not between 0 and 8760"))),
+        }
+    }
+}
+
+fn law(name: &str) -> Result<Law, String> {
+    Law::from_name(name).ok_or_else(|| format!("`{name}` is none of gamma, normal, constant, kernel"))
+}
+
+fn print(millpond: &Outcome, paper: &PaperOutcome) {
+    println!("simulated {:.0} s", millpond.simulated_s);
+    for way in &millpond.directions {
+        println!(
+            "{:<5} cells {} ({:.1} % cover), packets {}, delivered {}, lost with cells {}, reordered {}, corrupted {}",
+            way.direction,
+            way.cells_data + way.cells_cover,
+            way.cover_percent,
+            way.sent,
+            way.delivered,
+            way.lost,
+            way.reordered,
+            way.corrupted
+        );
+        for (cause, count) in way.queue_drops.iter().chain(&way.receive_drops) {
+            println!("      dropped, {cause}: {count}");
+        }
+    }
+    println!("\n{:<18} {:>38}   {:>38}", "delay in ms", "millpond", "paper (nothing dropped)");
+    let columns = ["mean", "p50", "p99", "max"].map(|name| format!("{name:>9}")).concat();
+    println!("{:<18} {:>38}   {:>38}", "device", columns, columns);
+    let home = (millpond.home_delay_ms, paper.home_delay_ms);
+    let devices = millpond.devices.iter().zip(&paper.devices);
+    let rows = devices.map(|(ours, theirs)| (ours.name.as_str(), ours.delay_ms, theirs.delay_ms));
+    for (name, ours, theirs) in rows.chain([("home", home.0, home.1)]) {
+        println!("{name:<18} {:>38}   {:>38}", numbers(&ours), numbers(&theirs));
+    }
+}
+
+fn numbers(delay: &Summary) -> String {
+    [delay.mean, delay.p50, delay.p99, delay.max].map(|value| format!("{value:>9.1}")).concat()
+}

@@ -1,0 +1,202 @@
+//! Judges the laboratory's runs: is the line flat, and does it stay flat when the home falls silent?
+//!
+//! [`run::Run`] reads one run's directory, [`observe::Observed`] what the provider captured in it, [`checks`] decides,
+//! and [`Report`] is the JSON that remains.
+
+mod checks;
+mod observe;
+mod run;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+pub use checks::{Check, Verdict};
+pub use observe::{LineView, Observed};
+pub use run::{Load, Recording, Run, Status};
+
+use super::error::Error;
+use super::stats::Summary;
+use super::trace::Direction;
+use crate::units::Law;
+
+/// All runs of a scenario, and how busy and silent ones compare.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// One per run and direction.
+    pub runs: Vec<RunReport>,
+    /// One per law and direction for which there is a busy and a silent run.
+    pub comparisons: Vec<checks::Comparison>,
+}
+
+/// One direction of one run.
+#[derive(Debug, Serialize)]
+pub struct RunReport {
+    /// The law's name.
+    pub law: &'static str,
+    /// `busy` or `idle`.
+    pub load: &'static str,
+    /// `up` or `down`.
+    pub direction: &'static str,
+    /// What the provider saw.
+    pub wire: WireReport,
+    /// What the devices had of it.
+    pub devices: Vec<DeviceReport>,
+    /// The daemon that sends in this direction: the router's for up, the endpoint's for down.
+    pub daemon: DaemonReport,
+}
+
+/// What the provider saw in one direction.
+#[derive(Debug, Serialize)]
+pub struct WireReport {
+    /// Tunnel data packets, whatever their size.
+    pub packets: usize,
+    /// Their sizes in bytes from the IP header on, and how many there were of each.
+    pub sizes: BTreeMap<usize, usize>,
+    /// WireGuard's own handshake messages.
+    pub handshakes: usize,
+    /// Packets beside the tunnel.
+    pub strays: usize,
+    /// Frames of router and provider between themselves (ARP, neighbour discovery), which tell nothing of devices.
+    pub link_layer: usize,
+    /// Of all data packets over the window.
+    pub bits_per_second: f64,
+    /// Between data packets.
+    pub interval_ms: Intervals,
+}
+
+/// Intervals in milliseconds.
+#[derive(Debug, Serialize)]
+pub struct Intervals {
+    mean: f64,
+    sd: f64,
+    p01: f64,
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+/// One device's packets in one direction.
+#[derive(Debug, Serialize)]
+pub struct DeviceReport {
+    /// Its name.
+    pub name: String,
+    /// Packets handed to the tunnel in the window.
+    pub sent: usize,
+    /// Of them, arrived.
+    pub received: usize,
+    /// Of them, not.
+    pub lost: usize,
+    /// From handing over to arrival.
+    pub delay_ms: Delays,
+}
+
+/// Delays in milliseconds.
+#[derive(Debug, Serialize)]
+pub struct Delays {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Longest.
+    pub max: f64,
+}
+
+/// What a daemon used, and how late its cells left.
+#[derive(Debug, Serialize)]
+pub struct DaemonReport {
+    /// Resident memory in KiB.
+    pub rss_kb: f64,
+    /// Of it, anonymous.
+    pub anon_kb: f64,
+    /// Of one processor.
+    pub cpu_percent: f64,
+    /// From the scheduled to the actual departure.
+    pub lateness_us: run::Lateness,
+}
+
+/// A run with what was captured in it.
+pub struct Examined {
+    /// The directory's files.
+    pub run: Run,
+    /// The capture, reduced.
+    pub observed: Observed,
+}
+
+/// Reads every run in `folder`, in the order of laws, busy before idle. A folder without any is an error.
+pub fn examine(folder: &Path) -> Result<Vec<Examined>, Error> {
+    let mut examined = Vec::new();
+    for law in Law::ALL {
+        for load in Load::ALL {
+            let path = folder.join(format!("{law}-{}", load.name()));
+            if path.join("run.json").is_file() {
+                let run = Run::read(&path)?;
+                let observed = Observed::read(&path.join("wan.pcap"), &run.recording.settings)?;
+                examined.push(Examined { run, observed });
+            }
+        }
+    }
+    if examined.is_empty() {
+        let problem = "no run in it (LAW-LOAD/run.json); run `tests/lab/run flat-line` first";
+        return Err(Error::content(folder, 0, problem));
+    }
+    Ok(examined)
+}
+
+/// The report on these runs, and every check with its verdict.
+pub fn judge(examined: &[Examined]) -> (Report, Vec<Check>) {
+    let mut checks = Vec::new();
+    for run in examined {
+        checks::run(run, &mut checks);
+    }
+    let comparisons = checks::compare(examined, &mut checks);
+    let runs = examined.iter().flat_map(|run| Direction::ALL.map(|direction| run.report(direction))).collect();
+    (Report { runs, comparisons }, checks)
+}
+
+impl Examined {
+    fn report(&self, direction: Direction) -> RunReport {
+        let line = self.observed.line(direction);
+        let process = self.run.process(direction);
+        RunReport {
+            law: self.run.law.name(),
+            load: self.run.recording.load.name(),
+            direction: direction.name(),
+            wire: WireReport {
+                packets: line.cells.len(),
+                sizes: line.sizes(),
+                handshakes: line.handshakes,
+                strays: line.strays.len(),
+                link_layer: line.link_layer,
+                bits_per_second: line.bits_per_second(self.run.recording.seconds()),
+                interval_ms: line.intervals_ms().into(),
+            },
+            devices: self.run.recording.devices(direction),
+            daemon: DaemonReport {
+                rss_kb: process.rss_kb,
+                anon_kb: process.anon_kb,
+                cpu_percent: process.cpu_percent,
+                lateness_us: self.run.status(direction).peer().lateness_us,
+            },
+        }
+    }
+}
+
+impl From<Vec<f64>> for Intervals {
+    fn from(mut intervals: Vec<f64>) -> Intervals {
+        let Summary { mean, sd, p01, p50, p99, max, .. } = Summary::of(&mut intervals);
+        Intervals { mean, sd, p01, p50, p99, max }
+    }
+}
+
+impl From<Summary> for Delays {
+    fn from(Summary { mean, p50, p99, max, .. }: Summary) -> Delays {
+        Delays { mean, p50, p99, max }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the provider saw of a run.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::run::RunSettings;
+use crate::lab::capture::{self, Frame, IpHeader, UdpDatagram};
+use crate::lab::error::Error;
+use crate::lab::trace::Direction;
+
+const ETHERTYPE_ARP: u16 = 0x0806;
+const PROTOCOL_HOP_BY_HOP: u8 = 0;
+const PROTOCOL_ICMPV6: u8 = 58;
+/// Strays that are described in words; the others are only counted.
+const DESCRIBED_STRAYS: usize = 5;
+
+/// Both directions of the line between home and provider.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    lines: [LineView; 2],
+}
+
+/// One direction of it.
+#[derive(Clone, Debug, Default)]
+pub struct LineView {
+    /// Time (nanoseconds since 1970) and length (bytes from the IP header on) of each tunnel data packet.
+    pub cells: Vec<(u64, usize)>,
+    /// WireGuard messages of type 1, 2 and 3.
+    pub handshakes: usize,
+    /// Packets beside the tunnel.
+    pub strays: Strays,
+    /// ARP and IPv6 housekeeping on the link between router and provider.
+    pub link_layer: usize,
+}
+
+/// Packets that should not have been there.
+#[derive(Clone, Debug, Default)]
+pub struct Strays {
+    count: usize,
+    /// The first few in words.
+    pub described: Vec<String>,
+}
+
+impl Strays {
+    /// How many there were.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+enum Sort {
+    Cell,
+    Handshake,
+    LinkLayer,
+    Stray(String),
+}
+
+impl Observed {
+    /// Reduces the capture at `path` to the run's window.
+    ///
+    /// The capture is taken on the provider's interface towards the home, so every frame in it concerns the home. A
+    /// damaged capture is an error: what is missing could have been a stray.
+    pub fn read(path: &Path, settings: &RunSettings) -> Result<Observed, Error> {
+        let mut observed = Observed::default();
+        capture::read(path, |packet| {
+            if !(settings.start_ns..settings.stop_ns).contains(&packet.time_ns) {
+                return;
+            }
+            let frame = Frame::parse(packet.data);
+            let ip = frame.as_ref().and_then(Frame::ip);
+            let direction = direction(settings, ip.as_ref());
+            let line = &mut observed.lines[direction as usize];
+            match sort(settings, frame.as_ref(), ip.as_ref()) {
+                Sort::Cell => {
+                    let header_bytes = frame.map_or(0, |frame| frame.header_bytes);
+                    line.cells.push((packet.time_ns, packet.orig_len - header_bytes));
+                }
+                Sort::Handshake => line.handshakes += 1,
+                Sort::LinkLayer => line.link_layer += 1,
+                Sort::Stray(words) => {
+                    line.strays.count += 1;
+                    if line.strays.described.len() < DESCRIBED_STRAYS {
+                        line.strays.described.push(words);
+                    }
+                }
+            }
+        })?;
+        Ok(observed)
+    }
+
+    /// One direction.
+    pub fn line(&self, direction: Direction) -> &LineView {
+        &self.lines[direction as usize]
+    }
+}
+
+impl LineView {
+    /// How many cells there were of each length.
+    pub fn sizes(&self) -> BTreeMap<usize, usize> {
+        let mut sizes = BTreeMap::new();
+        for (_, bytes) in &self.cells {
+            *sizes.entry(*bytes).or_default() += 1;
+        }
+        sizes
+    }
+
+    /// Mean rate over a window of so many seconds.
+    pub fn bits_per_second(&self, seconds: f64) -> f64 {
+        self.cells.iter().map(|(_, bytes)| bytes * 8).sum::<usize>() as f64 / seconds
+    }
+
+    /// Milliseconds between neighbours.
+    pub fn intervals_ms(&self) -> Vec<f64> {
+        self.cells.windows(2).map(|pair| (pair[1].0.saturating_sub(pair[0].0)) as f64 / 1e6).collect()
+    }
+}
+
+/// What cannot be told counts as up, where a stray matters most.
+fn direction(settings: &RunSettings, ip: Option<&IpHeader<'_>>) -> Direction {
+    match ip {
+        Some(ip) if ip.destination == settings.router_wan || ip.source == settings.endpoint => Direction::Down,
+        _ => Direction::Up,
+    }
+}
+
+fn sort(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHeader<'_>>) -> Sort {
+    let Some(frame) = frame else { return Sort::Stray("a frame too short for Ethernet".to_owned()) };
+    let Some(ip) = ip else {
+        return match frame.ethertype {
+            ETHERTYPE_ARP => Sort::LinkLayer,
+            other => Sort::Stray(format!("{} > {} ethertype {other:#06x}", frame.source, frame.destination)),
+        };
+    };
+    if is_link_housekeeping(ip) {
+        return Sort::LinkLayer;
+    }
+    let (router, endpoint) = (settings.router_wan, settings.endpoint);
+    let port_of_endpoint = |udp: UdpDatagram<'_>| match (ip.source, ip.destination) {
+        ends if ends == (router, endpoint) => udp.destination_port == settings.tunnel_port,
+        ends if ends == (endpoint, router) => udp.source_port == settings.tunnel_port,
+        _ => false,
+    };
+    if let Some(udp) = ip.udp().filter(|udp| port_of_endpoint(*udp)) {
+        // Message types of WireGuard (its paper, section 5.4).
+        match udp.payload.first() {
+            Some(4) => return Sort::Cell,
+            Some(1..=3) => return Sort::Handshake,
+            _ => {}
+        }
+    }
+    let length = ip.length.unwrap_or(0);
+    let ports = ip.udp().map(|udp| format!(" ports {} > {}", udp.source_port, udp.destination_port));
+    Sort::Stray(format!(
+        "{} > {} protocol {}{}, {length} bytes",
+        ip.source,
+        ip.destination,
+        ip.protocol,
+        ports.unwrap_or_default()
+    ))
+}
+
+/// Neighbour discovery and multicast reports that IPv6 hosts send on any link.
+fn is_link_housekeeping(ip: &IpHeader<'_>) -> bool {
+    let (IpAddr::V6(source), IpAddr::V6(destination)) = (ip.source, ip.destination) else { return false };
+    let on_link = |address: std::net::Ipv6Addr| {
+        address.is_unicast_link_local() || address.is_unspecified() || address.segments()[0] == 0xff02
+    };
+    matches!(ip.protocol, PROTOCOL_ICMPV6 | PROTOCOL_HOP_BY_HOP) && on_link(source) && on_link(destination)
+}

@@ -1,0 +1,308 @@
+//! The files of one run: what was set, what the devices sent and received, what the daemons say.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::DeviceReport;
+use crate::lab::error::Error;
+use crate::lab::stats::Summary;
+use crate::lab::trace::Direction;
+use crate::units::Law;
+
+const PACKETS_HEADER: &str = "device,direction,seq,bytes,sent_ns,received_ns";
+
+/// Whether the devices spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// They replayed their traces.
+    Busy,
+    /// They were silent.
+    Idle,
+}
+
+impl Load {
+    /// Both.
+    pub const ALL: [Load; 2] = [Load::Busy, Load::Idle];
+
+    /// `busy` or `idle`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Load::Busy => "busy",
+            Load::Idle => "idle",
+        }
+    }
+}
+
+/// What any run leaves, shaped or not: its settings, and the fate of every packet.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// `law` of `run.json`: a law's name, or `plain`.
+    pub law_name: String,
+    /// What the devices did.
+    pub load: Load,
+    /// Everything else of `run.json`.
+    pub settings: RunSettings,
+    /// Every packet that a device or server sent in the window.
+    pub packets: Vec<SentPacket>,
+}
+
+/// One run with millpond.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The law in force.
+    pub law: Law,
+    /// Settings and packets.
+    pub recording: Recording,
+    /// Lines of `faults.txt`: packets that arrived altered or out of order.
+    pub faults: Vec<String>,
+    router: End,
+    endpoint: End,
+}
+
+/// `run.json`, but for the law and the load.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RunSettings {
+    /// Router to endpoint, bits per second on the wire.
+    pub upload_bps: f64,
+    /// Endpoint to router.
+    pub download_bps: f64,
+    /// Length of a cell on the wire, from the IP header on.
+    pub wire_bytes: usize,
+    /// The router's address at the provider.
+    pub router_wan: IpAddr,
+    /// The endpoint's address.
+    pub endpoint: IpAddr,
+    /// UDP port of the tunnel.
+    pub tunnel_port: u16,
+    /// Start of the window, nanoseconds since 1970.
+    pub start_ns: u64,
+    /// Its end.
+    pub stop_ns: u64,
+    /// Standard deviation of the law in percent of its mean, where it is not the law's default.
+    pub spread_percent: Option<f64>,
+}
+
+/// A line of `packets.csv`.
+#[derive(Clone, Debug)]
+pub struct SentPacket {
+    /// Name of the device.
+    pub device: String,
+    /// Up: from the device.
+    pub direction: Direction,
+    /// IP length.
+    pub bytes: u32,
+    /// Nanoseconds since 1970.
+    pub sent_ns: u64,
+    /// `None` if it never arrived.
+    pub received_ns: Option<u64>,
+}
+
+/// A daemon's process.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Process {
+    /// Resident memory in KiB.
+    pub rss_kb: f64,
+    /// Of it, anonymous.
+    pub anon_kb: f64,
+    /// Of one processor.
+    pub cpu_percent: f64,
+}
+
+/// What this module needs of `millpond status --json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Status {
+    #[serde(default)]
+    peers: Vec<Peer>,
+}
+
+/// The peer of a status.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Peer {
+    /// Cells sent with something in them.
+    pub cells_data: u64,
+    /// Cells sent with nothing in them.
+    pub cells_cover: u64,
+    /// What was thrown away, by cause.
+    pub drops: BTreeMap<String, u64>,
+    /// From scheduled to actual departure.
+    pub lateness_us: Lateness,
+    /// Departures whose moment had passed.
+    pub missed_slots: u64,
+}
+
+/// Lateness of departures in microseconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Lateness {
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+#[derive(Clone, Debug)]
+struct End {
+    status: Status,
+    process: Process,
+}
+
+#[derive(Deserialize)]
+struct RunFile {
+    law: String,
+    load: String,
+    #[serde(flatten)]
+    settings: RunSettings,
+}
+
+#[derive(Deserialize)]
+struct Processes {
+    router: Process,
+    endpoint: Process,
+}
+
+impl Recording {
+    /// Reads `run.json` and `packets.csv` of the run's directory.
+    pub fn read(folder: &Path) -> Result<Recording, Error> {
+        let run_path = folder.join("run.json");
+        let file: RunFile = json(&run_path)?;
+        let wrong = |what: String| Error::content(&run_path, 0, what);
+        let load = Load::ALL.into_iter().find(|load| load.name() == file.load);
+        let load = load.ok_or_else(|| wrong(format!("load `{}` is neither busy nor idle", file.load)))?;
+        if file.settings.stop_ns <= file.settings.start_ns {
+            return Err(wrong("stop_ns must come after start_ns".to_owned()));
+        }
+        let packets = packets(&folder.join("packets.csv"))?;
+        Ok(Recording { law_name: file.law, load, settings: file.settings, packets })
+    }
+
+    /// Length of the window in seconds.
+    pub fn seconds(&self) -> f64 {
+        (self.settings.stop_ns - self.settings.start_ns) as f64 / 1e9
+    }
+
+    /// The rate that was set, bits per second.
+    pub fn bits_per_second(&self, direction: Direction) -> f64 {
+        match direction {
+            Direction::Up => self.settings.upload_bps,
+            Direction::Down => self.settings.download_bps,
+        }
+    }
+
+    /// Packets and delays of each device in one direction, in order of name.
+    pub fn devices(&self, direction: Direction) -> Vec<DeviceReport> {
+        let mut delays: BTreeMap<&str, (usize, Vec<f64>)> = BTreeMap::new();
+        for packet in self.packets.iter().filter(|packet| packet.direction == direction) {
+            let (sent, delays) = delays.entry(&packet.device).or_default();
+            *sent += 1;
+            delays.extend(packet.delay_ms());
+        }
+        let device = |(name, (sent, mut delays)): (&str, (usize, Vec<f64>))| {
+            let received = delays.len();
+            let delay_ms = Summary::of(&mut delays).into();
+            DeviceReport { name: name.to_owned(), sent, received, lost: sent - received, delay_ms }
+        };
+        delays.into_iter().map(device).collect()
+    }
+}
+
+impl SentPacket {
+    /// From handing over to arrival in milliseconds; `None` if it never arrived.
+    pub fn delay_ms(&self) -> Option<f64> {
+        self.received_ns.map(|received_ns| (received_ns as f64 - self.sent_ns as f64) / 1e6)
+    }
+}
+
+impl Run {
+    /// Reads the run's directory.
+    pub fn read(folder: &Path) -> Result<Run, Error> {
+        let recording = Recording::read(folder)?;
+        let unknown = || Error::content(&folder.join("run.json"), 0, format!("unknown law `{}`", recording.law_name));
+        let law = Law::from_name(&recording.law_name).ok_or_else(unknown)?;
+        let processes: Processes = json(&folder.join("proc.json"))?;
+        let faults_path = folder.join("faults.txt");
+        let faults = fs::read_to_string(&faults_path).map_err(Error::io("reading", &faults_path))?;
+        Ok(Run {
+            law,
+            recording,
+            faults: faults.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
+            router: End { status: json(&folder.join("router.json"))?, process: processes.router },
+            endpoint: End { status: json(&folder.join("endpoint.json"))?, process: processes.endpoint },
+        })
+    }
+
+    /// Standard deviation of the law's intervals as a part of their mean.
+    pub fn spread(&self) -> f64 {
+        let default_percent = match self.law {
+            Law::Gamma => 33.0,
+            Law::Normal => 15.0,
+            Law::Constant | Law::Kernel => return 0.0,
+        };
+        self.recording.settings.spread_percent.unwrap_or(default_percent) / 100.0
+    }
+
+    /// Status of the daemon that sends in that direction.
+    pub fn status(&self, direction: Direction) -> &Status {
+        &self.sender(direction).status
+    }
+
+    /// Status of the daemon that receives in that direction.
+    pub fn receiver_status(&self, direction: Direction) -> &Status {
+        match direction {
+            Direction::Up => &self.endpoint.status,
+            Direction::Down => &self.router.status,
+        }
+    }
+
+    /// Process of the daemon that sends in that direction.
+    pub fn process(&self, direction: Direction) -> Process {
+        self.sender(direction).process
+    }
+
+    fn sender(&self, direction: Direction) -> &End {
+        match direction {
+            Direction::Up => &self.router,
+            Direction::Down => &self.endpoint,
+        }
+    }
+}
+
+impl Status {
+    /// The only peer of a laboratory's run; all zero if the daemon has none.
+    pub fn peer(&self) -> Peer {
+        self.peers.first().cloned().unwrap_or_default()
+    }
+}
+
+fn packets(path: &Path) -> Result<Vec<SentPacket>, Error> {
+    let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    if lines.next().map(|(_, line)| line) != Some(PACKETS_HEADER) {
+        return Err(Error::content(path, 1, format!("expected the header `{PACKETS_HEADER}`")));
+    }
+    let parsed = lines.filter(|(_, line)| !line.is_empty()).map(|(number, line)| {
+        packet(line).ok_or_else(|| Error::content(path, number, format!("`{line}` is not `{PACKETS_HEADER}`")))
+    });
+    parsed.collect()
+}
+
+fn packet(line: &str) -> Option<SentPacket> {
+    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    let [device, direction, _seq, bytes, sent_ns, received_ns] = fields[..] else { return None };
+    Some(SentPacket {
+        device: device.to_owned(),
+        direction: Direction::from_name(direction)?,
+        bytes: bytes.parse().ok()?,
+        sent_ns: sent_ns.parse().ok()?,
+        received_ns: if received_ns.is_empty() { None } else { Some(received_ns.parse().ok()?) },
+    })
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    serde_json::from_str(&text).map_err(|error| Error::content(path, error.line(), error.to_string()))
+}

@@ -1,0 +1,199 @@
+//! A flat line passes, and each fault that is planted is found by the check that is there for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::lab::capture::{LinkType, Writer};
+use crate::lab::simulate::{Departure, Setup, simulate, wire};
+use crate::lab::trace::Home;
+use crate::units::Nanos;
+
+const SECONDS: u64 = 120;
+const ROUTER_JSON: &str = r#"{"interface":1,"state":"shaping","peers":[{"name":"endpoint","cells_data":1,
+    "drops":{"overflow":2},"lateness_us":{"p50":3,"p99":40,"max":90},"missed_slots":0}]}"#;
+const ENDPOINT_JSON: &str = r#"{"interface":1,"peers":[{"drops":{},"lateness_us":{"p50":4,"p99":50,"max":95}}]}"#;
+const PROC_JSON: &str = r#"{"router":{"rss_kb":1800,"anon_kb":700,"cpu_percent":1.5},
+    "endpoint":{"rss_kb":1900,"anon_kb":800,"cpu_percent":2.5}}"#;
+const PACKETS: &str = "device,direction,seq,bytes,sent_ns,received_ns
+camera,up,1,1400,1000,9001000
+camera,up,2,1400,2000,
+plug,down,1,100,1000,21001000
+";
+
+/// Two runs as the laboratory leaves them, in a folder that goes away with the test.
+struct Runs(PathBuf);
+
+impl Runs {
+    fn new(name: &str, law: Law) -> Runs {
+        let root = std::env::temp_dir().join(format!("millpond-flat-{}-{name}", std::process::id()));
+        let runs = Runs(root);
+        for (load, seed) in [(Load::Busy, 21), (Load::Idle, 22)] {
+            let folder = runs.folder(law, load);
+            fs::create_dir_all(&folder).unwrap();
+            let run = format!(
+                r#"{{"law":"{law}","load":"{}","upload_bps":160000,"download_bps":320000,"wire_bytes":508,
+                "router_wan":"198.51.100.10","endpoint":"203.0.113.7","tunnel_port":51820,
+                "start_ns":0,"stop_ns":{SECONDS}000000000,"seed":{seed}}}"#,
+                load.name()
+            );
+            fs::write(folder.join("run.json"), run).unwrap();
+            fs::write(folder.join("router.json"), ROUTER_JSON).unwrap();
+            fs::write(folder.join("endpoint.json"), ENDPOINT_JSON).unwrap();
+            fs::write(folder.join("proc.json"), PROC_JSON).unwrap();
+            fs::write(folder.join("faults.txt"), "").unwrap();
+            fs::write(folder.join("packets.csv"), PACKETS).unwrap();
+            capture(&folder, &Setup { law, spread_percent: spread(law), seed, ..Setup::default() });
+        }
+        runs
+    }
+
+    fn folder(&self, law: Law, load: Load) -> PathBuf {
+        self.0.join(format!("{law}-{}", load.name()))
+    }
+
+    fn write(&self, law: Law, load: Load, file: &str, text: &str) {
+        fs::write(self.folder(law, load).join(file), text).unwrap();
+    }
+
+    /// What fails, one line each.
+    fn failures(&self) -> Vec<String> {
+        let (_, checks) = judge(&examine(&self.0).unwrap());
+        let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed);
+        failed.map(|check| check.to_string()).collect()
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn spread(law: Law) -> u8 {
+    if law == Law::Normal { 15 } else { 33 }
+}
+
+/// A simulated capture, with whatever else the caller writes into it.
+fn capture_with(folder: &Path, setup: &Setup, more: impl FnOnce(&mut Writer)) {
+    let mut writer = Writer::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
+    let silent = Home { devices: Vec::new(), length: Nanos::from_secs(SECONDS) };
+    simulate(&silent, setup, |cell: Departure<'_>| wire::record(&mut writer, &cell).unwrap()).unwrap();
+    more(&mut writer);
+    writer.finish().unwrap();
+}
+
+fn capture(folder: &Path, setup: &Setup) {
+    capture_with(folder, setup, |_| {});
+}
+
+/// An Ethernet frame around UDP from the router to `destination`, with this first byte of payload.
+fn frame(destination: [u8; 4], port: u16, first: u8) -> Vec<u8> {
+    let [high, low] = port.to_be_bytes();
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
+    frame.extend([0x45, 0, 0, 60, 0, 0, 0, 0, 64, 17, 0, 0, 198, 51, 100, 10]);
+    frame.extend(destination);
+    frame.extend([0xca, 0x6c, high, low, 0, 40, 0, 0, first, 0, 0, 0]);
+    frame
+}
+
+const ENDPOINT: [u8; 4] = [203, 0, 113, 7];
+const MIDDLE_NS: u64 = SECONDS / 2 * 1_000_000_000;
+
+#[test]
+fn a_flat_line_passes() {
+    for law in [Law::Gamma, Law::Normal, Law::Constant] {
+        let runs = Runs::new(&format!("passes-{law}"), law);
+        assert_eq!(runs.failures(), Vec::<String>::new());
+        let (report, checks) = judge(&examine(&runs.0).unwrap());
+        assert_eq!((report.runs.len(), report.comparisons.len()), (4, 2));
+        assert_eq!(checks.iter().filter(|check| check.verdict == Verdict::Skipped).count(), 3);
+        let up = &report.runs[0];
+        assert_eq!((up.wire.sizes.len(), up.wire.sizes[&508]), (1, up.wire.packets));
+        let camera = &up.devices[0];
+        assert_eq!((camera.name.as_str(), camera.sent, camera.received, camera.lost), ("camera", 2, 1, 1));
+        assert_eq!(camera.delay_ms.mean, 9.0);
+        assert_eq!(up.daemon.rss_kb, 1800.0);
+    }
+}
+
+#[test]
+fn handshakes_and_link_layer_are_counted_apart() {
+    let runs = Runs::new("handshakes", Law::Gamma);
+    let setup = Setup { seed: 21, ..Setup::default() };
+    capture_with(&runs.folder(Law::Gamma, Load::Busy), &setup, |writer| {
+        writer.packet(MIDDLE_NS, 190, &frame(ENDPOINT, 51_820, 1)).unwrap();
+        let arp = [&[0xff; 6][..], &[2; 6], &[0x08, 0x06], &[0; 28]].concat();
+        writer.packet(MIDDLE_NS, 42, &arp).unwrap();
+    });
+    assert_eq!(runs.failures(), Vec::<String>::new());
+    let (report, _) = judge(&examine(&runs.0).unwrap());
+    assert_eq!((report.runs[0].wire.handshakes, report.runs[0].wire.link_layer), (1, 1));
+}
+
+#[test]
+fn planted_packets_are_found() {
+    let cases: [(&str, Vec<u8>, &str); 5] = [
+        ("keep-alive of 32 bytes", frame(ENDPOINT, 51_820, 4), "one size of 508"),
+        ("DNS", frame([9, 9, 9, 9], 53, 0), "nothing beside the tunnel"),
+        ("another port of the endpoint", frame(ENDPOINT, 443, 4), "nothing beside the tunnel"),
+        ("unknown message", frame(ENDPOINT, 51_820, 9), "nothing beside the tunnel"),
+        ("foreign ethertype", [&[1; 12][..], &[0x88, 0xcc], &[0; 40]].concat(), "nothing beside the tunnel"),
+    ];
+    for (index, (name, bytes, expected)) in cases.into_iter().enumerate() {
+        let runs = Runs::new(&format!("planted-{index}"), Law::Gamma);
+        let setup = Setup { seed: 21, ..Setup::default() };
+        capture_with(&runs.folder(Law::Gamma, Load::Busy), &setup, |writer| {
+            writer.packet(MIDDLE_NS, 74, &bytes).unwrap();
+        });
+        let failures = runs.failures();
+        assert!(failures.iter().any(|line| line.contains(expected) && line.contains("up")), "{name}: {failures:?}");
+    }
+}
+
+#[test]
+fn rates_and_intervals_that_depend_on_load_are_found() {
+    let runs = Runs::new("rate", Law::Gamma);
+    let faster = Setup { upload: crate::units::BitsPerSec::from_kbit(168), seed: 21, ..Setup::default() };
+    capture(&runs.folder(Law::Gamma, Load::Busy), &faster);
+    let failures = runs.failures();
+    assert!(failures.iter().any(|line| line.contains("gamma busy up rate within")), "{failures:?}");
+    assert!(failures.iter().any(|line| line.contains("gamma up busy and idle have the same rate")), "{failures:?}");
+    assert!(!failures.iter().any(|line| line.contains("down")), "{failures:?}");
+
+    let narrower = Setup { spread_percent: 25, seed: 21, ..Setup::default() };
+    capture(&runs.folder(Law::Gamma, Load::Busy), &narrower);
+    let failures = runs.failures();
+    assert!(
+        failures.iter().any(|line| line.contains("gamma up busy and idle have the same intervals")),
+        "{failures:?}"
+    );
+}
+
+#[test]
+fn losses_and_faults_are_found() {
+    let law = Law::Constant;
+    let runs = Runs::new("losses", law);
+    runs.write(law, Load::Busy, "packets.csv", &PACKETS.replace("21001000", ""));
+    runs.write(law, Load::Idle, "faults.txt", "plug up 7 reordered\n");
+    let failures = runs.failures();
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    assert!(failures[0].contains("constant busy down what the queue accepted arrives (1 sent, 0 received, 0 dropped"));
+    assert!(failures[1].contains("constant idle packets arrive intact and in order (1 faults"), "{failures:?}");
+    let broken = ENDPOINT_JSON.replace("\"drops\":{}", "\"drops\":{\"malformed_block\":1}");
+    runs.write(law, Load::Idle, "endpoint.json", &broken);
+    assert!(runs.failures().iter().any(|line| line.contains("idle up the receiver drops nothing (malformed_block 1)")));
+}
+
+#[test]
+fn unusable_folders_are_named() {
+    let runs = Runs::new("unusable", Law::Gamma);
+    let message = |runs: &Runs| examine(&runs.0).err().map(|error| error.to_string()).unwrap_or_default();
+    runs.write(Law::Gamma, Load::Busy, "packets.csv", "nonsense");
+    assert!(message(&runs).contains("packets.csv line 1"), "{}", message(&runs));
+    runs.write(Law::Gamma, Load::Busy, "packets.csv", &format!("{PACKETS}camera,sideways,3,100,1,2\n"));
+    assert!(message(&runs).contains("packets.csv line 5"), "{}", message(&runs));
+    runs.write(Law::Gamma, Load::Busy, "run.json", "{\"law\":\"gamma\"}");
+    assert!(message(&runs).contains("run.json"), "{}", message(&runs));
+    assert!(examine(Path::new("/nonexistent")).err().unwrap().to_string().contains("no run in it"));
+}

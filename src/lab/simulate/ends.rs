@@ -1,0 +1,249 @@
+//! The driver: two engines, the path between them, and the home's packets.
+
+use std::collections::VecDeque;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::outcome::{DeviceOutcome, Ledger, Outcome};
+use super::{MAX_DEVICES, Setup, packet};
+use crate::core::{CellKind, Engine};
+use crate::lab::error::Error;
+use crate::lab::stats::Summary;
+use crate::lab::trace::{Direction, Event, Home, MAX_PACKET_BYTES};
+use crate::units::Nanos;
+
+/// A cell as it leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure<'a> {
+    /// Which way.
+    pub direction: Direction,
+    /// When.
+    pub time: Nanos,
+    /// Whether it carries anything, which the wire does not show.
+    pub kind: CellKind,
+    /// What WireGuard encrypts, without its IP and UDP headers.
+    pub payload: &'a [u8],
+}
+
+/// Runs the home through the tunnel and hands every departing cell to `each_cell`.
+///
+/// The run ends when the home's length, the queue's age limit and a second for the rest of a spanning packet are over,
+/// so every packet has either arrived or been dropped, unless the path is longer than that.
+pub fn simulate(home: &Home, setup: &Setup, mut each_cell: impl FnMut(Departure<'_>)) -> Result<Outcome, Error> {
+    if home.devices.len() > MAX_DEVICES {
+        return Err(Error::Request(format!(
+            "simulating: {} devices, but the engine tells only {MAX_DEVICES} apart",
+            home.devices.len()
+        )));
+    }
+    let mut tunnel = Tunnel::new(home.devices.len(), setup)?;
+    let end = home.length + setup.limits.age + setup.path_delay + Nanos::from_secs(1);
+    for (event, device) in on_one_time_line(home) {
+        tunnel.run_until(event.time, &mut each_cell);
+        tunnel.packet(&event, device);
+    }
+    tunnel.run_until(end, &mut each_cell);
+    Ok(tunnel.outcome(home, end))
+}
+
+/// All packets with their device's index, in order of time.
+fn on_one_time_line(home: &Home) -> Vec<(Event, usize)> {
+    let mut events: Vec<_> = home
+        .devices
+        .iter()
+        .enumerate()
+        .flat_map(|(index, trace)| trace.events.iter().map(move |event| (*event, index)))
+        .collect();
+    events.sort_by_key(|(event, index)| (event.time, *index));
+    events
+}
+
+struct Tunnel {
+    /// Router, which sends up, and endpoint, which sends down.
+    ends: [End; 2],
+    path: Path,
+    /// Milliseconds by device.
+    delays: Vec<Vec<f64>>,
+    cell: Vec<u8>,
+    packet: Vec<u8>,
+}
+
+/// One engine, the cells that it has sent and that have not arrived, and the packets that it has taken.
+struct End {
+    engine: Engine,
+    underway: VecDeque<(Nanos, Vec<u8>)>,
+    ledger: Ledger,
+}
+
+struct Path {
+    delay: Nanos,
+    loss: f64,
+    rng: ChaCha12Rng,
+    wire_bytes: u64,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Tunnel {
+    fn new(devices: usize, setup: &Setup) -> Result<Tunnel, Error> {
+        let mut seeds = ChaCha12Rng::seed_from_u64(setup.seed);
+        let mut end = |direction| -> Result<End, Error> {
+            let engine = Engine::new(setup.params(direction)?, seeds.random(), Nanos::ZERO);
+            Ok(End { engine, underway: VecDeque::new(), ledger: Ledger::new(direction, devices) })
+        };
+        let ends = [end(Direction::Up)?, end(Direction::Down)?];
+        let cell = setup.cell()?;
+        let path = Path {
+            delay: setup.path_delay,
+            loss: setup.loss,
+            rng: ChaCha12Rng::from_seed(seeds.random()),
+            wire_bytes: cell.wire_bytes as u64,
+            spare: Vec::new(),
+        };
+        Ok(Tunnel {
+            ends,
+            path,
+            delays: vec![Vec::new(); devices],
+            cell: vec![0; cell.payload_bytes],
+            packet: vec![0; usize::from(MAX_PACKET_BYTES)],
+        })
+    }
+
+    fn packet(&mut self, event: &Event, device: usize) {
+        let end = &mut self.ends[event.direction as usize];
+        let number = end.ledger.send(event.time, device, event.bytes);
+        let bytes = &mut self.packet[..usize::from(event.bytes)];
+        packet::write(bytes, device + 1, number, event.direction == Direction::Up);
+        end.engine.handle_packet(event.time, bytes);
+    }
+
+    /// All that happens before `until`, in order of time; an arrival goes before a departure at the same moment.
+    fn run_until(&mut self, until: Nanos, each_cell: &mut impl FnMut(Departure<'_>)) {
+        loop {
+            let [up, down] = &self.ends;
+            let candidates = [
+                (up.arrival(), Direction::Up, Happening::Arrival),
+                (down.arrival(), Direction::Down, Happening::Arrival),
+                (up.engine.poll_timeout().0, Direction::Up, Happening::Build),
+                (down.engine.poll_timeout().0, Direction::Down, Happening::Build),
+            ];
+            let mut next = candidates[0];
+            for candidate in &candidates[1..] {
+                if candidate.0 < next.0 {
+                    next = *candidate;
+                }
+            }
+            let (now, direction, happening) = next;
+            if now >= until {
+                return;
+            }
+            match happening {
+                Happening::Arrival => self.arrive(now, direction),
+                Happening::Build => self.depart(now, direction, each_cell),
+            }
+        }
+    }
+
+    fn depart(&mut self, now: Nanos, direction: Direction, each_cell: &mut impl FnMut(Departure<'_>)) {
+        let end = &mut self.ends[direction as usize];
+        let Some(transmit) = end.engine.poll_transmit(now, &mut self.cell) else { return };
+        let payload = &self.cell[..transmit.len];
+        let time = transmit.scheduled.max(now);
+        end.engine.handle_departure(transmit.scheduled, time);
+        each_cell(Departure { direction, time, kind: transmit.kind, payload });
+        end.ledger.outcome.wire_bytes += self.path.wire_bytes;
+        if self.path.loss > 0.0 && self.path.rng.random_bool(self.path.loss) {
+            end.ledger.outcome.cells_lost += 1;
+            return;
+        }
+        let arrival = time + self.path.delay;
+        if arrival == now {
+            let [up, down] = &mut self.ends;
+            let (sender, receiver) = if direction == Direction::Up { (up, down) } else { (down, up) };
+            receiver.engine.handle_cell(payload);
+            collect(now, &mut receiver.engine, &mut sender.ledger, &mut self.packet, &mut self.delays);
+        } else {
+            let mut copy = self.path.spare.pop().unwrap_or_default();
+            copy.clear();
+            copy.extend_from_slice(payload);
+            end.underway.push_back((arrival, copy));
+        }
+    }
+
+    fn arrive(&mut self, now: Nanos, direction: Direction) {
+        let [up, down] = &mut self.ends;
+        let (sender, receiver) = if direction == Direction::Up { (up, down) } else { (down, up) };
+        let Some((_, cell)) = sender.underway.pop_front() else { return };
+        receiver.engine.handle_cell(&cell);
+        self.path.spare.push(cell);
+        collect(now, &mut receiver.engine, &mut sender.ledger, &mut self.packet, &mut self.delays);
+    }
+
+    fn outcome(mut self, home: &Home, end: Nanos) -> Outcome {
+        let mut all: Vec<f64> = self.delays.iter().flatten().copied().collect();
+        let devices = home.devices.iter().zip(&mut self.delays).enumerate();
+        let devices = devices
+            .map(|(index, (trace, delays))| {
+                let flights = self.ends.iter().flat_map(|end| &end.ledger.flights);
+                let sent = flights.filter(|flight| flight.device as usize == index).count() as u64;
+                let delivered = delays.len() as u64;
+                let mut delays_ms = std::mem::take(delays);
+                let delay_ms = Summary::of(&mut delays_ms);
+                DeviceOutcome { name: trace.device.clone(), sent, delivered, delay_ms, delays_ms }
+            })
+            .collect();
+        let [up, down] = &mut self.ends;
+        up.close(&down.engine);
+        down.close(&up.engine);
+        Outcome {
+            simulated_s: end.as_secs_f64(),
+            directions: self.ends.into_iter().map(|end| end.ledger.outcome).collect(),
+            devices,
+            home_delay_ms: Summary::of(&mut all),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Happening {
+    Arrival,
+    Build,
+}
+
+impl End {
+    fn arrival(&self) -> Nanos {
+        self.underway.front().map_or(Nanos(u64::MAX), |(time, _)| *time)
+    }
+
+    fn close(&mut self, receiver: &Engine) {
+        let stats = self.engine.stats();
+        let outcome = &mut self.ledger.outcome;
+        outcome.cells_data = stats.cells_data;
+        outcome.cells_cover = stats.cells_cover;
+        let cells = stats.cells_data + stats.cells_cover;
+        outcome.cover_percent = 100.0 * stats.cells_cover as f64 / cells.max(1) as f64;
+        let (queue, _) = split_drops(stats.drops.by_cause());
+        let (_, receive) = split_drops(receiver.stats().drops.by_cause());
+        let dropped: u64 = queue.iter().map(|(_, count)| count).sum();
+        outcome.lost = outcome.sent.saturating_sub(outcome.delivered + dropped);
+        (outcome.queue_drops, outcome.receive_drops) = (queue, receive);
+    }
+}
+
+type Causes = Vec<(&'static str, u64)>;
+
+/// The causes that an engine counts as sender, and those that it counts as receiver, without zeros.
+fn split_drops<const N: usize>(drops: [(&'static str, u64); N]) -> (Causes, Causes) {
+    let counted = drops.into_iter().filter(|(_, count)| *count > 0);
+    counted.partition(|(cause, _)| matches!(*cause, "malformed_packet" | "overflow" | "aged"))
+}
+
+/// Takes what the last cell completed.
+fn collect(now: Nanos, engine: &mut Engine, ledger: &mut Ledger, buf: &mut [u8], delays: &mut [Vec<f64>]) {
+    while let Some(length) = engine.poll_packet(buf) {
+        let bytes = &buf[..length];
+        if let Some((device, delay)) = ledger.arrive(now, packet::read(bytes), length) {
+            delays[device].push(delay.as_millis_f64());
+        }
+    }
+}

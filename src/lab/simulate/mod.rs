@@ -1,0 +1,100 @@
+//! The real engines in virtual time: a home's traces in, delays, drops and the provider's view out.
+//!
+//! Two engines stand at the two ends of the tunnel. Every cell that one sends is handed to the other, which puts the
+//! packets together again; a packet counts as delivered only if it arrives with every byte as it was sent.
+
+mod ends;
+mod outcome;
+mod packet;
+pub mod paper;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use ends::{Departure, simulate};
+pub use outcome::{DeviceOutcome, DirectionOutcome, Outcome};
+
+use super::error::Error;
+use super::trace::Direction;
+use crate::core::{DEVICES, Limits, Pace, Params};
+use crate::units::{BitsPerSec, Law, Nanos};
+use crate::wire::size::{CellSize, IpVersion, wireguard};
+
+/// Devices that a simulated home can have; number 0 means "unknown" to the engine.
+pub const MAX_DEVICES: usize = DEVICES - 1;
+
+/// What the tunnel is set to, and what the path between its ends does.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How intervals are drawn, at both ends.
+    pub law: Law,
+    /// Standard deviation of the intervals in percent of their mean.
+    pub spread_percent: u8,
+    /// Router to endpoint, on the wire.
+    pub upload: BitsPerSec,
+    /// Endpoint to router, on the wire.
+    pub download: BitsPerSec,
+    /// The most bytes of one cell on the wire, WireGuard over IPv4.
+    pub cell_bytes: usize,
+    /// Bounds of each end's queue.
+    pub limits: Limits,
+    /// How long before its departure a cell is built.
+    pub lead: Nanos,
+    /// From one end to the other.
+    pub path_delay: Nanos,
+    /// Part of the cells that the path loses, 0..=1.
+    pub loss: f64,
+    /// All randomness follows from it.
+    pub seed: u64,
+}
+
+impl Default for Setup {
+    /// The settings' defaults on a path without delay or loss.
+    fn default() -> Setup {
+        Setup {
+            law: Law::Gamma,
+            spread_percent: 33,
+            upload: BitsPerSec::from_kbit(160),
+            download: BitsPerSec::from_kbit(320),
+            cell_bytes: 512,
+            limits: Limits::default(),
+            lead: Nanos::ZERO,
+            path_delay: Nanos::ZERO,
+            loss: 0.0,
+            seed: 1,
+        }
+    }
+}
+
+impl Setup {
+    /// The cell in force.
+    pub fn cell(&self) -> Result<CellSize, Error> {
+        wireguard(self.cell_bytes, IpVersion::V4).ok_or_else(|| {
+            Error::Request(format!("simulating: no cell fits {} bytes on the wire; try 512", self.cell_bytes))
+        })
+    }
+
+    /// The rate of one direction.
+    pub fn rate(&self, direction: Direction) -> BitsPerSec {
+        match direction {
+            Direction::Up => self.upload,
+            Direction::Down => self.download,
+        }
+    }
+
+    /// The parameters of the engine that sends in that direction.
+    pub fn params(&self, direction: Direction) -> Result<Params, Error> {
+        let cell = self.cell()?;
+        let rate = self.rate(direction);
+        if rate.0 == 0 {
+            return Err(Error::Request(format!("simulating: a rate of zero {}", direction.name())));
+        }
+        Ok(Params {
+            payload_bytes: cell.payload_bytes,
+            pace: Pace::new(self.law, self.spread_percent, rate, cell),
+            lead: self.lead,
+            limits: self.limits,
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! What the provider would capture of simulated cells: WireGuard data packets, their headers only.
+
+use super::Departure;
+use crate::lab::capture::Writer;
+use crate::lab::error::Error;
+use crate::lab::trace::Direction;
+
+/// Addresses of TEST-NET-2 and -3, and WireGuard's usual port.
+const ROUTER: [u8; 4] = [198, 51, 100, 10];
+const ENDPOINT: [u8; 4] = [203, 0, 113, 7];
+const PORT: u16 = 51_820;
+const ETHERNET_BYTES: usize = 14;
+/// IPv4 and UDP around WireGuard, WireGuard's header and tag, IPv4 and UDP inside.
+const OVERHEAD_BYTES: usize = 28 + 32 + 28;
+const TYPE_DATA: u8 = 4;
+
+/// Appends a departing cell.
+pub fn record(writer: &mut Writer, departure: &Departure<'_>) -> Result<(), Error> {
+    let ip_bytes = (departure.payload.len() + OVERHEAD_BYTES) as u16;
+    let [high, low] = ip_bytes.to_be_bytes();
+    let [udp_high, udp_low] = (ip_bytes - 20).to_be_bytes();
+    let [port_high, port_low] = PORT.to_be_bytes();
+    let up = departure.direction == Direction::Up;
+    let (source, destination) = if up { (ROUTER, ENDPOINT) } else { (ENDPOINT, ROUTER) };
+    let mut frame = Vec::with_capacity(60);
+    frame.extend([2, 0, 0, 0, 0, 2 - u8::from(up), 2, 0, 0, 0, 0, 1 + u8::from(up), 0x08, 0x00]);
+    frame.extend([0x45, 0, high, low, 0, 0, 0x40, 0, 64, 17, 0, 0]);
+    frame.extend(source);
+    frame.extend(destination);
+    frame.extend([port_high, port_low, port_high, port_low, udp_high, udp_low, 0, 0]);
+    frame.extend([TYPE_DATA, 0, 0, 0]);
+    writer.packet(departure.time.0, ETHERNET_BYTES + usize::from(ip_bytes), &frame)
+}

@@ -1,0 +1,177 @@
+//! Traces made up from a seed, in the shapes of real devices, for where no captures are at hand.
+//!
+//! The shapes follow what the captures of the paper's kinds of device show: a camera streams at a variable bit rate
+//! and bursts on motion, a voice assistant is silent but for its keep-alives and then exchanges a few hundred packets,
+//! plugs and sensors send small keep-alives and a handful of packets when something happens, hubs poll.
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Direction, Event, Trace};
+use crate::units::Nanos;
+
+/// A kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Video frames of varying size, ten a second, while somebody watches; more while something moves.
+    Camera,
+    /// A question every minute or so: speech up, answer down.
+    VoiceAssistant,
+    /// A heartbeat, and a few packets when switched.
+    Plug,
+    /// A heartbeat, and a report when something moves.
+    MotionSensor,
+    /// Keep-alives and polls to several servers.
+    Hub,
+}
+
+impl Kind {
+    /// The home that stands in for the captures: names and kinds.
+    pub const HOME: [(&'static str, Kind); 7] = [
+        ("camera", Kind::Camera),
+        ("voice-assistant", Kind::VoiceAssistant),
+        ("plug-kitchen", Kind::Plug),
+        ("plug-desk", Kind::Plug),
+        ("motion-sensor", Kind::MotionSensor),
+        ("hub", Kind::Hub),
+        ("bridge", Kind::Hub),
+    ];
+
+    /// A trace of `length`, the same for the same kind, name, length and seed.
+    pub fn trace(self, device: &str, length: Nanos, seed: u64) -> Trace {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        for (index, byte) in device.bytes().enumerate() {
+            key[8 + index % 24] = key[8 + index % 24].rotate_left(3) ^ byte;
+        }
+        let mut script = Script { rng: ChaCha8Rng::from_seed(key), length, events: Vec::new() };
+        match self {
+            Kind::Camera => script.camera(),
+            Kind::VoiceAssistant => script.voice_assistant(),
+            Kind::Plug => script.plug(),
+            Kind::MotionSensor => script.motion_sensor(),
+            Kind::Hub => script.hub(),
+        }
+        script.events.retain(|event| event.time < length);
+        script.events.sort();
+        Trace { device: device.to_owned(), events: script.events }
+    }
+}
+
+struct Script {
+    rng: ChaCha8Rng,
+    length: Nanos,
+    events: Vec<Event>,
+}
+
+impl Script {
+    fn camera(&mut self) {
+        self.keep_alive(20.0, 90, 74);
+        let mut at = self.within(5.0, 20.0);
+        while at < self.length {
+            let watched_until = at + self.within(15.0, 40.0);
+            let mut level = 1.0;
+            while at < watched_until {
+                // Motion comes and goes within a second or so, hence the level's slow walk.
+                level = (level + self.rng.random_range(-0.15..0.15f64)).clamp(0.4, 2.5);
+                let frame_bytes = (level * self.rng.random_range(600.0..2400.0)) as usize;
+                self.burst(at, Direction::Up, frame_bytes, 1_300, 0.002);
+                if self.rng.random_bool(0.2) {
+                    self.push(at + Nanos::from_millis(30), Direction::Down, 52);
+                }
+                at = at + Nanos::from_millis(self.rng.random_range(90..110));
+            }
+            at = at + self.within(20.0, 90.0);
+        }
+    }
+
+    fn voice_assistant(&mut self) {
+        self.keep_alive(30.0, 108, 72);
+        let mut at = self.within(4.0, 15.0);
+        while at < self.length {
+            let mut speech_at = at;
+            for _ in 0..self.rng.random_range(60..160) {
+                let bytes = self.rng.random_range(180..700);
+                self.push(speech_at, Direction::Up, bytes);
+                if self.rng.random_bool(0.4) {
+                    self.push(speech_at + Nanos::from_millis(25), Direction::Down, 52);
+                }
+                speech_at = speech_at + Nanos::from_millis(self.rng.random_range(10..45));
+            }
+            let answer_bytes = self.rng.random_range(30_000..80_000);
+            self.burst(speech_at + Nanos::from_millis(400), Direction::Down, answer_bytes, 1_440, 0.02);
+            at = at + self.within(35.0, 80.0);
+        }
+    }
+
+    fn plug(&mut self) {
+        self.keep_alive(10.0, 93, 93);
+        self.occasionally(20.0, 90.0, |script, at| {
+            script.push(at, Direction::Down, 217);
+            script.push(at + Nanos::from_millis(40), Direction::Up, 52);
+            script.push(at + Nanos::from_millis(180), Direction::Up, 249);
+            script.push(at + Nanos::from_millis(230), Direction::Down, 52);
+        });
+    }
+
+    fn motion_sensor(&mut self) {
+        self.keep_alive(30.0, 70, 70);
+        self.occasionally(15.0, 60.0, |script, at| {
+            for turn in 0..5 {
+                let bytes = script.rng.random_range(60..420);
+                script.push(at + Nanos::from_millis(60 * turn), Direction::Up, bytes);
+                script.push(at + Nanos::from_millis(60 * turn + 35), Direction::Down, 64);
+            }
+        });
+    }
+
+    fn hub(&mut self) {
+        self.keep_alive(15.0, 126, 91);
+        self.keep_alive(31.0, 83, 83);
+        self.occasionally(5.0, 25.0, |script, at| {
+            let bytes = script.rng.random_range(400..1_600);
+            script.burst(at, Direction::Up, bytes, 1_440, 0.003);
+            let answer_bytes = script.rng.random_range(300..3_000);
+            script.burst(at + Nanos::from_millis(80), Direction::Down, answer_bytes, 1_440, 0.003);
+        });
+    }
+
+    /// A request and its answer about every `period_s` seconds.
+    fn keep_alive(&mut self, period_s: f64, up_bytes: u16, down_bytes: u16) {
+        let mut at = self.within(0.0, period_s);
+        while at < self.length {
+            self.push(at, Direction::Up, up_bytes);
+            let round_trip = Nanos::from_millis(self.rng.random_range(20..90));
+            self.push(at + round_trip, Direction::Down, down_bytes);
+            at = at + self.within(0.97 * period_s, 1.03 * period_s);
+        }
+    }
+
+    fn occasionally(&mut self, least_s: f64, most_s: f64, mut happen: impl FnMut(&mut Script, Nanos)) {
+        let mut at = self.within(least_s / 4.0, least_s);
+        while at < self.length {
+            happen(self, at);
+            at = at + self.within(least_s, most_s);
+        }
+    }
+
+    /// `bytes` of payload in packets of at most `most_bytes`, about `gap_s` apart.
+    fn burst(&mut self, start: Nanos, direction: Direction, bytes: usize, most_bytes: usize, gap_s: f64) {
+        let mut at = start;
+        let mut left = bytes;
+        while left > 0 {
+            let piece = left.min(most_bytes);
+            self.push(at, direction, piece as u16 + 52);
+            left -= piece;
+            at = at + self.within(0.5 * gap_s, 1.5 * gap_s);
+        }
+    }
+
+    fn push(&mut self, time: Nanos, direction: Direction, bytes: u16) {
+        self.events.push(Event { time, direction, bytes });
+    }
+
+    fn within(&mut self, least_s: f64, most_s: f64) -> Nanos {
+        Nanos((self.rng.random_range(least_s..most_s) * 1e9) as u64)
+    }
+}
