@@ -65,7 +65,8 @@ declare -A DAEMON
 
 # daemon_start WHO: log in WORK/WHO.log.
 daemon_start() {
-	at "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" > "$WORK/$1.log" 2>&1 &
+	# exec: the process to signal and to measure is the daemon, not a shell around it.
+	(exec ip netns exec "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock") > "$WORK/$1.log" 2>&1 &
 	DAEMON[$1]=$!
 }
 
