@@ -29,49 +29,66 @@ pub(super) fn most_bits(comparison: &Comparison) -> f64 {
     all.into_iter().flatten().flatten().copied().fold(1.0, f64::max)
 }
 
-/// Shares of packet sizes.
-pub(super) fn sizes(view: &View, class: &str) -> String {
-    let mut counts = vec![0usize; MOST_BYTES / SIZE_BIN_BYTES];
-    for (bytes, count) in &view.sizes {
-        counts[(bytes / SIZE_BIN_BYTES).min(MOST_BYTES / SIZE_BIN_BYTES - 1)] += count;
-    }
-    let bins = counts.iter().enumerate().map(|(index, count)| {
-        let (from, to) = (index * SIZE_BIN_BYTES, (index + 1) * SIZE_BIN_BYTES);
-        (from as f64, to as f64, *count, format!("{from} to {} bytes", to - 1))
-    });
-    shares(Axis::up_to("bytes on the wire", MOST_BYTES as f64), bins.collect(), class, "Share of packet sizes")
+/// Shares of packet sizes, plain and shaped on one scale.
+pub(super) fn sizes(comparison: &Comparison) -> [String; 2] {
+    let last = MOST_BYTES / SIZE_BIN_BYTES - 1;
+    let bins = |view: &View| {
+        let mut counts = vec![0usize; last + 1];
+        for (bytes, count) in &view.sizes {
+            counts[(bytes / SIZE_BIN_BYTES).min(last)] += count;
+        }
+        let describe = |(index, count): (usize, usize)| {
+            let (from, to) = (index * SIZE_BIN_BYTES, (index + 1) * SIZE_BIN_BYTES);
+            Bin { from: from as f64, to: to as f64, count, name: format!("{from} to {} bytes", to - 1) }
+        };
+        counts.into_iter().enumerate().map(describe).collect()
+    };
+    shares(&Axis::exactly("bytes on the wire", MOST_BYTES as f64), comparison, &bins, "Share of packet sizes")
 }
 
-/// Shares of intervals, on a logarithmic scale.
-pub(super) fn intervals(view: &View, class: &str) -> String {
+/// Shares of intervals on a logarithmic axis, plain and shaped on one scale.
+pub(super) fn intervals(comparison: &Comparison) -> [String; 2] {
     let (least, most) = (0.01, 10_000.0);
-    let decades = f64::log10(most / least);
-    let mut counts = vec![0usize; (decades * BINS_PER_DECADE).round() as usize];
-    for interval in &view.intervals_ms {
-        let bin = (interval.max(least) / least).log10() * BINS_PER_DECADE;
-        let last = counts.len() - 1;
-        counts[(bin as usize).min(last)] += 1;
-    }
+    let last = (f64::log10(most / least) * BINS_PER_DECADE).round() as usize - 1;
     let edge = |index: usize| least * 10f64.powf(index as f64 / BINS_PER_DECADE);
-    let bins = counts.iter().enumerate().map(|(index, count)| {
-        let (from, to) = (edge(index), edge(index + 1));
-        (from, to, *count, format!("{} to {} ms", number(from), number(to)))
-    });
-    shares(Axis::decades("milliseconds to the next packet", least, most), bins.collect(), class, "Share of intervals")
+    let bins = |view: &View| {
+        let mut counts = vec![0usize; last + 1];
+        for interval in &view.intervals_ms {
+            let bin = (interval.max(least) / least).log10() * BINS_PER_DECADE;
+            counts[(bin as usize).min(last)] += 1;
+        }
+        let describe = |(index, count): (usize, usize)| {
+            let (from, to) = (edge(index), edge(index + 1));
+            Bin { from, to, count, name: format!("{} to {} ms", number(from), number(to)) }
+        };
+        counts.into_iter().enumerate().map(describe).collect()
+    };
+    shares(&Axis::decades("milliseconds to the next packet", least, most), comparison, &bins, "Share of intervals")
 }
 
-/// From, to, count and description of a bin.
-type Bin = (f64, f64, usize, String);
+struct Bin {
+    from: f64,
+    to: f64,
+    count: usize,
+    name: String,
+}
 
-fn shares(x: Axis, bins: Vec<Bin>, class: &str, title: &str) -> String {
-    let total = bins.iter().map(|(_, _, count, _)| count).sum::<usize>().max(1) as f64;
-    let y = Axis::up_to("share, %", 100.0);
-    let mut plot = Plot::new(HALF, 230.0, x, y);
-    for (from, to, count, name) in bins.into_iter().filter(|(_, _, count, _)| *count > 0) {
-        let percent = 100.0 * count as f64 / total;
-        plot.bar(class, from, to, percent, &format!("{name}: {count} packets, {percent:.1} %"));
-    }
-    plot.finish(title)
+fn shares(x: &Axis, comparison: &Comparison, bins: &dyn Fn(&View) -> Vec<Bin>, title: &str) -> [String; 2] {
+    let percent = |bins: &[Bin], count: usize| {
+        100.0 * count as f64 / bins.iter().map(|bin| bin.count).sum::<usize>().max(1) as f64
+    };
+    let both = [(&comparison.plain, "plain"), (&comparison.shaped, "shaped")].map(|(view, class)| (bins(view), class));
+    let tallest = |bins: &[Bin]| percent(bins, bins.iter().map(|bin| bin.count).max().unwrap_or(0));
+    let most = both.iter().map(|(bins, _)| tallest(bins)).fold(1.0, f64::max);
+    both.map(|(bins, class)| {
+        let mut plot = Plot::new(HALF, 230.0, x.clone(), Axis::up_to("share, %", most));
+        for bin in bins.iter().filter(|bin| bin.count > 0) {
+            let percent = percent(&bins, bin.count);
+            let title = format!("{}: {} packets, {percent:.1} %", bin.name, bin.count);
+            plot.bar(class, bin.from, bin.to, percent, &title);
+        }
+        plot.finish(title)
+    })
 }
 
 /// Mean and 99th percentile of each device's delay, plain above shaped.

@@ -16,12 +16,12 @@ pub fn page(comparison: &Comparison) -> String {
         pairs(
             "Sizes",
             "Sizes name devices and actions. Under millpond every data packet has the same one.",
-            [figures::sizes(plain, "plain"), figures::sizes(shaped, "shaped")],
+            figures::sizes(comparison),
         ),
         pairs(
             "Intervals",
             "Bursts and pauses tell when something happens. Millpond draws the moments in advance.",
-            [figures::intervals(plain, "plain"), figures::intervals(shaped, "shaped")],
+            figures::intervals(comparison),
         ),
         delays(comparison),
         devices(comparison),
@@ -76,18 +76,22 @@ fn cards(plain: &View, shaped: &View) -> String {
     let strays = |view: &View| view.lines.iter().map(|line| line.strays).sum::<usize>().to_string();
     let rows = [
         ("packet sizes", plain.sizes.len().to_string(), shaped.sizes.len().to_string()),
-        ("rate swings by (sd, kbit/s)", sd(plain), sd(shaped)),
-        ("line follows home (1 = exactly)", format!("{:.2}", plain.correlation), format!("{:.2}", shaped.correlation)),
+        ("rate swings, kbit/s (sd)", sd(plain), sd(shaped)),
+        ("follows the home, −1 to 1", format!("{:.2}", plain.correlation), format!("{:.2}", shaped.correlation)),
         ("packets outside the tunnel", strays(plain), strays(shaped)),
     ];
     let cards = rows.map(|(name, before, after)| {
         format!(
             "<div class=\"card\"><div class=\"name\">{name}</div><div class=\"pair\">\
-             <span><b class=\"plain\">{before}</b> <span class=\"soft\">plain VPN</span></span>\
-             <span><b class=\"shaped\">{after}</b> <span class=\"soft\">millpond</span></span></div></div>"
+             <span><b class=\"plain\">{before}</b>plain VPN</span><span><b class=\"shaped\">{after}</b>millpond</span></div></div>"
         )
     });
-    format!("<div class=\"cards\">{}</div>", cards.concat())
+    format!(
+        "<div class=\"cards\">{}</div><p class=\"soft\">How closely the line follows the home is the correlation of their \
+         rates second by second; by chance alone it lies within ±{:.2} in a run of this length.</p>",
+        cards.concat(),
+        shaped.chance()
+    )
 }
 
 fn time_lines(comparison: &Comparison, seconds: usize) -> String {

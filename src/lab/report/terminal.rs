@@ -53,6 +53,8 @@ pub fn table(comparison: &Comparison) -> String {
         "{:<28} {:>14.2} {:>14} {:>14.2}",
         "follows the home (-1 to 1)", plain.correlation, "", shaped.correlation
     );
+    let _ =
+        writeln!(text, "(the last by seconds; by chance alone within ±{:.2} in a run of this length)", shaped.chance());
     text
 }
 
