@@ -8,7 +8,7 @@ help: ## this list
 
 demo: ## as root: a home for a minute in the laboratory, and what the provider saw of it
 	@tests/setup build lab
-	@tests/with-rust tests/demo
+	@tests/with-rust tests/lab/demo
 
 test: ## units, integration, layers, then the laboratory (as root)
 	@tests/setup build lab
@@ -16,6 +16,7 @@ test: ## units, integration, layers, then the laboratory (as root)
 
 bench: ## delay against the paper's arrangement, instructions, size, memory
 	@tests/setup build lab bench
+	@tests/with-rust tests/lab/run flat-line sparse
 	@tests/with-rust tests/bench
 
 lint: ## format, lints, documentation, shell, licences

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,9 +14,11 @@ use millpond::apply::{Kernel, apply};
 use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
 use millpond::plan::{Desired, Facts, Snapshot};
+use millpond::sys::Tun;
 use millpond::sys::kernel::System;
 use millpond::sys::udp::CellSocket;
 use millpond::units::BitsPerSec;
+use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 
 const ROUTER_PRIVATE: &str = "a08419c817139a96094fe46219610143794f5ef74983d6cd78bda5efd454ae66";
@@ -99,18 +101,12 @@ fn assert_bare(kernel: &mut System, before: &Snapshot) {
     }
 }
 
-/// The sockets of one end, for data and for cover.
-fn sockets() -> (CellSocket, CellSocket) {
-    let open = |port, priority| CellSocket::open("mpwg0", port, priority).unwrap();
-    (open(CELL_PORT, DATA_PRIORITY), open(0, COVER_PRIORITY))
-}
-
-fn receive(socket: &CellSocket) -> Option<(usize, Ipv4Addr)> {
+fn receive(socket: &CellSocket) -> Option<(usize, SocketAddrV4)> {
     let mut buffer = [0; 2048];
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
-        if let Some((length, from)) = socket.receive(&mut buffer).unwrap() {
-            return Some((length, *from.ip()));
+        if let Some(received) = socket.receive(&mut buffer).unwrap() {
+            return Some(received);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -134,7 +130,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_eq!(apply(&mut home, &desired).unwrap().ops, []);
     let home_tun = home.take_tun().unwrap();
     show();
-    let home_sockets = sockets();
+    let home_socket = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
 
     far.enter();
     let mut server = System::open().unwrap();
@@ -143,36 +139,51 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_eq!(apply(&mut server, &endpoint()).unwrap().ops, []);
     let server_tun = server.take_tun().unwrap();
     show();
-    let server_sockets = sockets();
-    let [at_home, at_server]: [SocketAddrV4; 2] =
-        ["10.77.0.2:9347", "10.77.0.1:9347"].map(|address| address.parse().unwrap());
+    let server_socket = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
+    let (at_home, at_server) = ("10.77.0.2:9347".parse().unwrap(), "10.77.0.1:9347".parse().unwrap());
 
     // A stray into the tunnel, before any handshake and after: WireGuard never sees it, so nothing reaches the wire.
     near.enter();
     let quiet = wire_packets();
-    shell("ping -c 2 -i 0.2 -W 1 -I mpwg0 10.77.0.1 || true");
+    strays();
     assert_eq!(wire_packets(), quiet, "a stray reached the wire");
 
-    for (name, from_home, from_server) in
-        [("data", &home_sockets.0, &server_sockets.0), ("cover", &home_sockets.1, &server_sockets.1)]
-    {
-        from_home.send(&[7; 420], at_server).unwrap();
-        assert_eq!(receive(&server_sockets.0), Some((420, *at_home.ip())), "{name} up");
-        from_server.send(&[8; 420], at_home).unwrap();
-        assert_eq!(receive(&home_sockets.0), Some((420, *at_server.ip())), "{name} down");
-    }
+    home_socket.send(&[7; 420], at_server).unwrap();
+    assert_eq!(receive(&server_socket), Some((420, at_home)), "data cell up");
+    server_socket.send(&[8; 420], at_home).unwrap();
+    assert_eq!(receive(&home_socket), Some((420, at_server)), "data cell down");
+    near.enter();
+    CellSocket::open("mpwg0", 0, COVER_PRIORITY).unwrap().send(&[7; 420], at_server).unwrap();
+    assert_eq!(receive(&server_socket).map(|(length, _)| length), Some(420), "cover cell up");
     assert!(home.peers().unwrap()[0].last_handshake_s > 0);
     let busy = wire_packets();
-    shell("ping -c 2 -i 0.2 -W 1 -I mpwg0 10.77.0.1 || true");
-    CellSocket::open("mpwg0", 0, 0).unwrap().send(&[9; 420], at_server).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    strays();
     assert_eq!(wire_packets(), busy, "a stray reached the wire beside the cells");
+
+    // The same stray with the tree taken away does get out: the counts above could have shown it.
+    shell("tc qdisc del dev mpwg0 root");
+    strays();
+    assert!(wire_packets() > busy, "the control experiment shows nothing");
+    while server_socket.receive(&mut [0; 2048]).unwrap().is_some() {}
+    apply(&mut home, &desired).unwrap();
 
     // A new rate and limit change two objects, and nothing else.
     let faster = Guard { rate: BitsPerSec::from_kbit(1280), cover_limit: 3, ..guard() };
     let applied = apply(&mut home, &router(&facts, &faster)).unwrap();
     let ops: Vec<String> = applied.ops.iter().map(|op| op.to_string()).collect();
     assert!(ops.len() == 2 && ops[0].starts_with("tc class change") && ops[1].ends_with("limit 3"), "{ops:?}");
+
+    // The paper's own way: HTB paces by the wire's bytes. 160 kbit/s is one cell of 508 bytes in 25.4 ms, and of ten
+    // cells the first two find the bucket full or just empty.
+    let pacer = Guard { rate: BitsPerSec::from_kbit(160), burst_cells: 1, ..guard() };
+    apply(&mut home, &router(&facts, &pacer)).unwrap();
+    let start = Instant::now();
+    for _ in 0..10 {
+        home_socket.send(&[7; 420], at_server).unwrap();
+    }
+    (0..10).for_each(|cell| assert!(receive(&server_socket).is_some(), "cell {cell}"));
+    let took = start.elapsed();
+    assert!(took > Duration::from_micros(7 * 25_400), "HTB let ten cells through in {took:?}");
 
     assert_mends(&mut home, &router(&facts, &faster));
     drop(home_tun);
@@ -182,6 +193,90 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     drop(server_tun);
     apply(&mut server, &Desired::nothing().forwarding(&server_before.sysctls["net.ipv4.ip_forward"])).unwrap();
     assert_bare(&mut server, &server_before);
+}
+
+/// The next IPv4 packet that the kernel routes into the tunnel from anyone but itself.
+fn routed(tun: &Tun) -> Option<Vec<u8>> {
+    let mut buffer = [0; 2048];
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        match tun.receive(&mut buffer).unwrap() {
+            Some(length) => return Some(buffer[..length].to_vec()),
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    None
+}
+
+/// Source, destination, DSCP and UDP destination port of an IPv4 packet without options.
+fn summary(packet: &[u8]) -> (Ipv4Addr, Ipv4Addr, u8, u16) {
+    let address = |i: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&packet[i..i + 4]).unwrap());
+    (address(12), address(16), packet[1] >> 2, u16::from_be_bytes([packet[22], packet[23]]))
+}
+
+/// A connection is refused by ICMP rather than left to time out.
+fn assert_refused(server: &str) {
+    let error = TcpStream::connect_timeout(&server.parse().unwrap(), Duration::from_secs(10)).unwrap_err();
+    let unreachable = [Some(libc::ENETUNREACH), Some(libc::EHOSTUNREACH)];
+    assert!(unreachable.contains(&error.raw_os_error()), "{server}: {error}");
+}
+
+#[test]
+fn shaped_devices_reach_the_tunnel_and_nothing_else() {
+    if !is_possible("shaped_devices_reach_the_tunnel_and_nothing_else") {
+        return;
+    }
+    let (far, near, device) = (Namespace::new(), Namespace::new(), Namespace::new());
+    let mut home = wire_up(&far, &near);
+    shell(&format!("ip link set lan0 netns /proc/{}/fd/{}", std::process::id(), device.0.as_raw_fd()));
+    shell(
+        "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip addr add fd00:77::1/64 dev br-lan nodad",
+    );
+    let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
+    let facts = Facts { lan: home.lan(&settings).unwrap(), endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    apply(&mut home, &router(&facts, &guard())).unwrap();
+    let tun = home.take_tun().unwrap();
+
+    device.enter();
+    shell("ip link set lo up; ip link set lan0 address 18:b4:30:26:34:40; ip link set lan0 up");
+    shell("ip addr add 192.168.1.50/24 dev lan0; ip route add default via 192.168.1.1");
+    shell("ip addr add fd00:77::50/64 dev lan0 nodad; ip -6 route add default via fd00:77::1");
+    let here: Ipv4Addr = [10, 77, 0, 2].into();
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.send_to(b"hello", "198.51.100.7:7").unwrap();
+    assert_eq!(routed(&tun).map(|p| summary(&p)), Some((here, [198, 51, 100, 7].into(), 1, 7)), "the first device");
+    // Whoever is asked, the router included, the chosen server answers.
+    for server in ["192.168.1.1:53", "192.0.2.53:53"] {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.send_to(b"query", server).unwrap();
+        assert_eq!(routed(&tun).map(|p| summary(&p)), Some((here, [9, 9, 9, 9].into(), 1, 53)), "{server}");
+    }
+    // IPv6 is refused, so that the device falls back at once.
+    assert_refused("[2001:db8::7]:7");
+
+    // With mp0 gone it is told that there is no way; nothing goes by the wire.
+    near.enter();
+    drop(tun);
+    let quiet = wire_packets();
+    device.enter();
+    assert_refused("198.51.100.8:7");
+    near.enter();
+    assert_eq!(wire_packets(), quiet);
+
+    // Even with routing undone, the guard alone holds it back; a device that nobody named goes by the wire.
+    shell("ip rule del priority 28010");
+    device.enter();
+    UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.8:7").unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    near.enter();
+    assert_eq!(wire_packets(), quiet);
+    device.enter();
+    shell("ip link set lan0 down; ip link set lan0 address 02:00:00:00:00:77; ip link set lan0 up");
+    shell("ip route add default via 192.168.1.1");
+    UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.7:7").unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    near.enter();
+    assert!(wire_packets() > quiet, "the control experiment shows nothing");
 }
 
 /// A wire between the two namespaces, a LAN at home, a default route by the wire. Ends in `near`.
@@ -202,6 +297,17 @@ fn wire_up(far: &Namespace, near: &Namespace) -> System {
     shell("ip neigh add 203.0.113.9 lladdr 02:00:00:00:00:01 dev wan0 nud permanent");
     shell("ip link add br-lan type veth peer name lan0; ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
     System::open().unwrap()
+}
+
+/// Sends into the tunnel what is no cell: from sockets like the cells' and from others, with ordinary priorities.
+fn strays() {
+    let other = UdpSocket::bind("10.77.0.2:0").unwrap();
+    for priority in [0, 6, 15] {
+        let like_cells = CellSocket::open("mpwg0", 0, priority).unwrap();
+        like_cells.send(&[9; 420], "10.77.0.1:9347".parse().unwrap()).unwrap();
+        other.send_to(&[9; 100], "10.77.0.1:9").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(300));
 }
 
 /// What the ordinary tools say, for those who run this with `--nocapture`.

@@ -19,7 +19,7 @@ use crate::config::model::Settings;
 use crate::core::CellKind;
 use crate::plan::Op;
 use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU, WIREGUARD};
-use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY};
+use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
 use crate::sys::realtime::Refused;
@@ -61,6 +61,8 @@ pub struct EventLoop {
     sockets: Sockets,
     lines: Lines,
     agenda: Agenda,
+    /// What the queueing tree was last told.
+    guard: Guard,
     problems: Vec<Problem>,
     started: Nanos,
     next_tick: Nanos,
@@ -76,7 +78,7 @@ struct Sockets {
 
 impl EventLoop {
     /// Brings everything up. On failure nothing is left behind.
-    pub fn start(options: &Options, settings: Settings, now: Nanos) -> Result<EventLoop, Error> {
+    pub fn start(options: &Options, settings: Settings) -> Result<EventLoop, Error> {
         let poll = Poll::new().map_err(Error::system("making an epoll set"))?;
         let timer = Timer::new().map_err(Error::system("making a timer"))?;
         let signals = Signals::open().map_err(Error::system("taking signals"))?;
@@ -86,10 +88,14 @@ impl EventLoop {
         let mut machine = Machine::open(&settings)?;
         let size = shape::cell_size(&settings, machine.outer())?;
         let control = Control::listen(&options.socket, &poll, CONTROL)?;
-        let lines = Lines::new(&settings, size, now)?;
-        machine.bring_up(&settings, &shape::guard(&settings, size, lines.all()))?;
-        let opened = open_tunnel(&mut machine, &poll);
-        let (tun, sockets) = match opened {
+        let guard = shape::guard(&settings, size, &[]);
+        machine.bring_up(&settings, &guard)?;
+        let now = timer::now();
+        let opened = open_tunnel(&mut machine, &poll).and_then(|(tun, sockets)| {
+            let lines = Lines::new(&settings, size, now)?;
+            Ok((tun, sockets, lines))
+        });
+        let (tun, sockets, lines) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 machine.take_down()?;
@@ -110,6 +116,7 @@ impl EventLoop {
             sockets,
             lines,
             agenda,
+            guard,
             problems: Vec::new(),
             started: now,
             next_tick: now,
@@ -314,7 +321,8 @@ impl EventLoop {
         let settings = read_settings(&self.options.config)?;
         self.machine.learn(&settings)?;
         let size = shape::cell_size(&settings, self.machine.outer())?;
-        let applied = self.machine.bring_up(&settings, &shape::guard(&settings, size, self.lines.all()))?;
+        let guard = shape::guard(&settings, size, self.lines.all());
+        let applied = self.machine.bring_up(&settings, &guard)?;
         let remade =
             |name: &str| applied.ops.iter().any(|op| matches!(op, Op::AddLink { name: made, .. } if made == name));
         if let Some(tun) = self.machine.take_tun() {
@@ -326,6 +334,7 @@ impl EventLoop {
         }
         self.settings = settings;
         self.size = size;
+        self.guard = guard;
         self.lines.update(&self.settings, size, timer::now())?;
         self.agenda = self.lines.agenda();
         self.announce();
@@ -335,13 +344,17 @@ impl EventLoop {
     /// Fits the queueing tree to what a home has been granted.
     fn adjust_tree(&mut self) {
         let guard = shape::guard(&self.settings, self.size, self.lines.all());
-        if let Err(error) = self.machine.bring_up(&self.settings, &guard) {
-            self.note(Problem {
+        if guard == self.guard {
+            return;
+        }
+        match self.machine.bring_up(&self.settings, &guard) {
+            Ok(_) => self.guard = guard,
+            Err(error) => self.note(Problem {
                 code: "queue",
                 severity: "error",
                 text: format!("the queue on {WIREGUARD} does not fit the home's wish: {error}"),
                 fix: "stop and start the service",
-            });
+            }),
         }
     }
 

@@ -25,7 +25,7 @@ use self::event_loop::EventLoop;
 use self::machine::Machine;
 use crate::config::model::Settings;
 use crate::plan::Op;
-use crate::sys::{realtime, timer};
+use crate::sys::realtime;
 
 /// Where the daemon finds and leaves things.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         info!("not enabled: set millpond.main.enabled to 1 in {}", options.config.display());
         return Ok(());
     }
-    let mut event_loop = EventLoop::start(options, settings, timer::now())?;
+    let mut event_loop = EventLoop::start(options, settings)?;
     for refused in realtime::enter() {
         event_loop.note_refused(&refused);
     }

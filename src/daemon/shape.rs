@@ -47,16 +47,13 @@ pub fn wish(settings: &Settings, size: CellSize) -> Wish {
 
 /// What the queueing tree lets through, on either side.
 pub fn guard(settings: &Settings, size: CellSize, lines: &[Line]) -> Guard {
-    let (law, rate, wire_bytes) = match settings.role {
-        Role::Router => (settings.shape.law, settings.shape.upload, size.wire_bytes as u16),
-        Role::Endpoint => match lines {
-            // The law `kernel` is granted to a single home only; see `wish::Allowance`.
-            [line] => line.granted().map_or_else(
-                || (Law::Gamma, allowed(settings), size.wire_bytes as u16),
-                |granted| (granted.law, granted.rate, granted.cell_bytes),
-            ),
-            _ => (Law::Gamma, allowed(settings), size.wire_bytes as u16),
-        },
+    let wire_bytes = size.wire_bytes as u16;
+    let (law, rate, wire_bytes) = match (settings.role, lines.iter().find_map(Line::granted)) {
+        (Role::Router, _) => (settings.shape.law, settings.shape.upload, wire_bytes),
+        // Granted to a single home only; see `wish::Allowance`.
+        (Role::Endpoint, Some(Wish { law: Law::Kernel, rate, cell_bytes, .. })) => (Law::Kernel, *rate, *cell_bytes),
+        // Whatever the homes wish for, so that none of them disturbs the others' queue.
+        (Role::Endpoint, _) => (Law::Gamma, allowed(settings), wire_bytes),
     };
     let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;
     match law {

@@ -42,13 +42,13 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// One word for the whole: the worst state of any line.
+    /// One word for the whole: the best state of any line. A home that is away is no fault of its endpoint's.
     fn state(&self) -> LineState {
         let states = || self.lines.iter().map(|line| line.state(self.now));
-        [LineState::Degraded, LineState::Starting]
+        [LineState::Shaping, LineState::Degraded]
             .into_iter()
-            .find(|bad| states().any(|state| state == *bad))
-            .unwrap_or(if self.lines.is_empty() { LineState::Starting } else { LineState::Shaping })
+            .find(|wanted| states().any(|state| state == *wanted))
+            .unwrap_or(LineState::Starting)
     }
 
     /// The report as JSON; every number names its unit.

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod cli;
 pub mod error;
 pub mod flat_line;
+pub mod report;
 pub mod simulate;
 pub mod stats;
 pub mod trace;

@@ -33,14 +33,14 @@ const NO_LIMITS: Limits = Limits { bytes: Limits::MAX_BYTES, age: Nanos::from_se
 /// Who shapes, and by which convention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrangement {
-    /// Millpond as it is set by default.
+    /// Millpond with a queue that drops nothing, as the paper's: a dropped packet would have no delay.
     Millpond,
-    /// Millpond with queues that drop nothing.
-    MillpondUnbounded,
-    /// The paper's, 512 device bytes as 512 bytes on the wire: the VPN's own headers forgiven.
+    /// Millpond with the queue's bounds as they are by default.
+    MillpondBounded,
+    /// The paper's, 512 device bytes as the 572 bytes that WireGuard makes of them: what "equal rate on the wire" says.
     Paper,
-    /// The paper's, 512 device bytes as 572 bytes on the wire, as WireGuard carries them.
-    PaperTunnelled,
+    /// The paper's, 512 device bytes as 512 bytes on the wire: the VPN's own headers forgiven.
+    PaperBare,
 }
 
 impl Arrangement {
@@ -48,9 +48,9 @@ impl Arrangement {
     pub const fn name(self) -> &'static str {
         match self {
             Arrangement::Millpond => "millpond",
-            Arrangement::MillpondUnbounded => "millpond-unbounded",
+            Arrangement::MillpondBounded => "millpond-bounded",
             Arrangement::Paper => "paper",
-            Arrangement::PaperTunnelled => "paper-tunnelled",
+            Arrangement::PaperBare => "paper-bare",
         }
     }
 }
@@ -94,10 +94,10 @@ fn run(home: &Home, kbit: u64, arrangement: Arrangement) -> Result<Vec<DeviceOut
     let rate = BitsPerSec::from_kbit(kbit);
     let setup = Setup { upload: rate, download: rate, ..Setup::default() };
     Ok(match arrangement {
-        Arrangement::Millpond => simulate(home, &setup, |_| {})?.devices,
-        Arrangement::MillpondUnbounded => simulate(home, &Setup { limits: NO_LIMITS, ..setup }, |_| {})?.devices,
-        Arrangement::Paper => paper::simulate(home, &setup, Overhead::None).devices,
-        Arrangement::PaperTunnelled => paper::simulate(home, &setup, Overhead::Tunnel).devices,
+        Arrangement::Millpond => simulate(home, &Setup { limits: NO_LIMITS, ..setup }, |_| {})?.devices,
+        Arrangement::MillpondBounded => simulate(home, &setup, |_| {})?.devices,
+        Arrangement::Paper => paper::simulate(home, &setup, Overhead::Tunnel).devices,
+        Arrangement::PaperBare => paper::simulate(home, &setup, Overhead::None).devices,
     })
 }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 pub struct Results {
     /// Simulated delay of a home, millpond's against the paper's.
     pub delay: Vec<DelayRow>,
-    /// The same under other conventions: queues that drop nothing, and the VPN's headers counted for the paper too.
+    /// The same under other conventions: millpond's queue bounded, and the VPN's headers forgiven to the paper.
     pub delay_variants: Vec<DelayRow>,
     /// Of one cell, building and taking apart, in the fixed simulated hour.
     pub instructions_per_cell: Option<f64>,

@@ -19,7 +19,7 @@ pub struct SparseRow {
     pub per_second: u32,
     /// `nothing` or `tcp`.
     pub beside: &'static str,
-    /// Mean delay over the law's mean residual interval E[X²] / 2E[X]: what a packet waits that comes at any moment.
+    /// Mean delay over the law's mean residual interval `E[X²] / 2E[X]`: what a packet waits that comes at any moment.
     pub ratio_mean: f64,
     /// 99th percentile of the delay.
     pub p99_ms: f64,

@@ -23,12 +23,12 @@ fn rows_of_a_made_up_home() {
     println!("seed {seed}");
     let (home, _) = Home::synthetic(Nanos::from_secs(300), seed);
     let sent: usize = home.devices.iter().map(|trace| trace.events.len()).sum();
-    for arrangement in [Arrangement::Millpond, Arrangement::MillpondUnbounded, Arrangement::Paper] {
+    for arrangement in [Arrangement::Millpond, Arrangement::MillpondBounded, Arrangement::Paper] {
         let rows = delays(&home, 160, arrangement).unwrap();
         assert_eq!(rows.len(), home.devices.len() + 2);
         let total = rows.iter().find(|row| row.device == HOME).unwrap();
         assert_eq!(total.sent, sent as u64);
-        assert!(arrangement == Arrangement::Millpond || total.dropped == 0, "{total:?}");
+        assert!(arrangement == Arrangement::MillpondBounded || total.dropped == 0, "{total:?}");
     }
     let small = |arrangement| {
         let rows = delays(&home, 160, arrangement).unwrap();

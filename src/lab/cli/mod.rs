@@ -3,6 +3,7 @@
 mod bench;
 mod flat_line;
 mod home;
+mod report;
 mod simulate;
 mod trace;
 
@@ -29,6 +30,7 @@ struct Arguments {
 enum Command {
     Bench(bench::Bench),
     FlatLine(flat_line::FlatLine),
+    Report(report::Report),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
 }
@@ -40,6 +42,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Bench(command) => command.run(),
         Command::FlatLine(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),
     };

@@ -98,7 +98,7 @@ impl Simulate {
                 outcome
             }
         };
-        let paper = paper::simulate(&home, &setup, Overhead::None);
+        let paper = paper::simulate(&home, &setup, Overhead::Tunnel);
         if self.json {
             let results = Results {
                 law: self.law.name(),

@@ -76,7 +76,7 @@ fn the_wire_is_the_same_for_busy_and_silent_homes() {
     }
 }
 
-/// Delay of a packet that finds the queue empty: by the inspection paradox E[X²] / 2E[X] on average.
+/// Delay of a packet that finds the queue empty: by the inspection paradox `E[X²] / 2E[X]` on average.
 #[test]
 fn a_sparse_stream_waits_the_mean_residual_interval() {
     let seed = 15;

@@ -1,0 +1,67 @@
+//! The command line as scripts and people meet it: exit codes of sysexits.h, one line on stderr, nothing half done.
+
+use std::process::{Command, Output};
+
+const MANY_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/many-errors.uci");
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/files/etc/config/millpond");
+
+fn millpond(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn the_version_is_the_package_version_and_nothing_else() {
+    for arguments in [["--version"], ["version"]] {
+        let output = millpond(&arguments);
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    for arguments in [&["bogus"][..], &[], &["run", "--bogus"], &["check", "--config"], &["status", "extra"]] {
+        let output = millpond(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+    let help = millpond(&["--help"]);
+    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("run"));
+}
+
+#[test]
+fn the_shipped_settings_are_good_and_do_nothing() {
+    let output = millpond(&["check", "--config", SHIPPED]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("not enabled"));
+    let output = millpond(&["run", "--config", SHIPPED, "--socket", "/nonexistent/socket"]);
+    assert!(output.status.success(), "a service that is not enabled ends without a word of complaint");
+}
+
+#[test]
+fn every_error_of_the_settings_is_named_at_once_by_every_command() {
+    for command in ["check", "plan", "run"] {
+        let output = millpond(&[command, "--config", MANY_ERRORS]);
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let lines = stderr(&output).lines().filter(|line| line.contains("many-errors.uci:")).count();
+        assert!(lines > 20, "{command}: {lines} lines");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_in_one_line() {
+    for (arguments, code, words) in [
+        (["check", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
+        (["run", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
+        (["status", "--socket", "/nonexistent/socket"], 69, "is the service running"),
+    ] {
+        let output = millpond(&arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let text = stderr(&output);
+        assert!(text.lines().count() == 1 && text.contains(words), "{arguments:?}: {text}");
+    }
+}
