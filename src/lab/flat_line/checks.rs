@@ -15,8 +15,8 @@ use crate::units::Law;
 const RATE_TOLERANCE: f64 = 0.02;
 /// Sampling errors beyond this many standard deviations are no errors of sampling.
 const SIGMAS: f64 = 4.0;
-/// Tests of busy against idle fail below this.
-const SIGNIFICANCE: f64 = 0.001;
+/// Tests of busy against idle fail below this: a dozen tests a run then fail by chance once in eight hundred runs.
+const SIGNIFICANCE: f64 = 0.0001;
 /// What the sending engine's queue drops, which is where overload belongs (invariant I6).
 const QUEUE_CAUSES: [&str; 3] = ["malformed_packet", "overflow", "aged"];
 
@@ -107,7 +107,9 @@ fn no_stray(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
     check(line.strays.is_empty(), format!("nothing beside the tunnel ({numbers})"));
 }
 
-/// The count of a renewal process over a window has a relative error of spread / sqrt(count).
+/// The count of a renewal process over a window has a relative error of spread / sqrt(count). An emulated machine
+/// stands still now and then, and what it sleeps through the daemon counts and does not make up for: those slots are
+/// no fault of the schedule. Under the law `kernel` the daemon's slots are not the wire's, and none are forgiven.
 fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, String)) {
     let line = examined.observed.line(direction);
     let run = &examined.run;
@@ -115,16 +117,16 @@ fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, 
     let expected_cells = wanted * run.recording.seconds() / (8.0 * run.recording.settings.wire_bytes as f64);
     let sampling = SIGMAS * examined.run.spread() / expected_cells.max(1.0).sqrt();
     let tolerance = RATE_TOLERANCE.max(sampling);
-    let off = seen / wanted - 1.0;
+    let missed = run.process(direction).missed_slots;
+    let awake = if run.law == Law::Kernel { 1.0 } else { 1.0 - missed as f64 / expected_cells.max(1.0) };
     check(
-        off.abs() <= tolerance,
+        (seen / wanted - awake).abs() <= tolerance,
         format!(
-            "rate within {:.1} % of {:.1} kbit/s ({:.1} kbit/s, {:+.2} %; {} slots missed since the daemon's start)",
+            "rate within {:.1} % of {:.1} kbit/s ({:.1} kbit/s, {:+.2} %; {missed} of {expected_cells:.0} slots slept through)",
             tolerance * 100.0,
             wanted / 1e3,
             seen / 1e3,
-            off * 100.0,
-            run.status(direction).peer().missed_slots
+            (seen / wanted - 1.0) * 100.0,
         ),
     );
 }
@@ -228,7 +230,13 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
 /// which the edges of a window can differ.
 fn rate_p_value(busy: &Examined, idle: &Examined, direction: Direction) -> f64 {
     let parts = [busy, idle].map(|examined| {
-        let cells = examined.observed.line(direction).cells.len() as f64;
+        let seen = examined.observed.line(direction).cells.len() as f64;
+        // Slots that the emulated machine slept through; see `rate`.
+        let missed = match examined.run.law {
+            Law::Kernel => 0,
+            _ => examined.run.process(direction).missed_slots,
+        };
+        let cells = seen + missed as f64;
         let seconds = examined.run.recording.seconds();
         let spread = match examined.run.law {
             // HTB counts from the actual departure, so the lateness of each adds up.

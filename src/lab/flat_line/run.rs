@@ -111,6 +111,9 @@ pub struct Process {
     pub anon_kb: f64,
     /// Of one processor.
     pub cpu_percent: f64,
+    /// Departures in the window whose moment had passed before the daemon was given the processor.
+    #[serde(default)]
+    pub missed_slots: u64,
 }
 
 /// What this module needs of `millpond status --json`.
@@ -132,8 +135,6 @@ pub struct Peer {
     pub drops: BTreeMap<String, u64>,
     /// From scheduled to actual departure.
     pub lateness_us: Lateness,
-    /// Departures whose moment had passed.
-    pub missed_slots: u64,
 }
 
 /// Lateness of departures in microseconds.

@@ -99,7 +99,10 @@ with_daemon() {
 	local who dir=$2
 	case $1 in
 	open)
-		for who in router endpoint; do ticks "${DAEMON[$who]}" > "$WORK/$who.ticks"; done
+		for who in router endpoint; do
+			ticks "${DAEMON[$who]}" > "$WORK/$who.ticks"
+			missed "$who" > "$WORK/$who.missed"
+		done
 		;;
 	close)
 		printf '{"router": %s,\n "endpoint": %s}\n' "$(footprint router)" "$(footprint endpoint)" > "$dir/proc.json"
@@ -112,6 +115,9 @@ with_daemon() {
 	esac
 }
 
+# missed WHO: departures so far whose moment had passed before the daemon was given the processor.
+missed() { status_of "$1" | sed 's/.*"missed_slots":\([0-9]*\).*/\1/'; }
+
 # ticks PID: processor time used so far, in hundredths of a second, and the uptime in the same.
 ticks() {
 	local used up
@@ -123,9 +129,10 @@ ticks() {
 footprint() {
 	local pid=${DAEMON[$1]} before
 	before=$(cat "$WORK/$1.ticks")
-	printf '{"rss_kb": %s, "anon_kb": %s, "cpu_percent": %s}' \
+	printf '{"rss_kb": %s, "anon_kb": %s, "missed_slots": %s, "cpu_percent": %s}' \
 		"$(awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status")" \
 		"$(awk '/^Anonymous:/ { print $2 }' "/proc/$pid/smaps_rollup")" \
+		"$(($(missed "$1") - $(cat "$WORK/$1.missed")))" \
 		"$(echo "$before $(ticks "$pid")" | awk '{ printf "%.2f", 100 * ($3 - $1) / ($4 - $2) }')"
 }
 
