@@ -5,6 +5,9 @@ allowance() { echo $((2 * (WINDOW + 60))); }
 
 scenario() {
 	local dir=$OUT/$SCENARIO devices
+	# Enough for this home's camera.
+	# shellcheck disable=SC2034 # read by the record and by millpond's settings
+	UPLOAD_KBIT=320
 	mapfile -t devices < <(replayed_devices)
 	plain_tunnel_up
 	check "the VPN carries a device's datagram" udp_echo dev-echo through-the-tunnel
@@ -18,5 +21,5 @@ scenario() {
 	pass "both ends shape"
 	sleep 2
 	measure "$dir/gamma-busy" gamma busy 508 "$WINDOW" with_daemon "${devices[@]}"
-	check "both ends stop" daemons_stop "$dir"
+	if daemons_stop "$dir"; then pass "both ends stop"; else fail "both ends stop"; fi
 }

@@ -5,6 +5,10 @@ readonly REPLAY_ADDRESS=192.0.2.10 REPLAY_PORT=7000
 # How long after the window late packets may still arrive: more than the 10 s that millpond lets one wait.
 readonly DRAIN_NS=12000000000
 
+# The world gives way to what is measured, and stays on one processor: a packet sent from another one than the packet
+# before may overtake it in a virtual cable, which no real cable allows.
+readonly MODESTLY=(nice -n 5 taskset -c 0)
+
 # capture_start FILE: at the provider, on the line to the home.
 capture_start() {
 	at isp tcpdump -i home -n -s 128 --time-stamp-precision=nano -B 8192 -U -Z root -w "$1" 2> "$1.log" &
@@ -32,12 +36,12 @@ replay_prepare() {
 	local dir=$1 device
 	shift
 	REPLAY=()
-	at internet "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start "$dir/start" \
+	at internet "${MODESTLY[@]}" "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start "$dir/start" \
 		--seed "$SEED" --log "$dir/server.log" &
 	REPLAY+=($!)
 	await 15 "the replay server" port_open internet "$REPLAY_PORT"
 	for device in "$@"; do
-		at "dev-$device" "$WORLD" device --name "$device" --trace "$TRACES/$device.csv" \
+		at "dev-$device" "${MODESTLY[@]}" "$WORLD" device --name "$device" --trace "$TRACES/$device.csv" \
 			--server "$REPLAY_ADDRESS:$REPLAY_PORT" --transport "$(transport_of "$device")" \
 			--ready "$dir/$device.ready" --start "$dir/start" --seed "$SEED" --log "$dir/$device.log" &
 		REPLAY+=($!)

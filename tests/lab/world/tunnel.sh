@@ -3,7 +3,7 @@
 
 readonly TUNNEL_PORT=51820
 # shellcheck disable=SC2034 # read by the record and by millpond's settings
-readonly UPLOAD_KBIT=160 DOWNLOAD_KBIT=320
+UPLOAD_KBIT=160 DOWNLOAD_KBIT=320
 
 keys() {
 	local who
