@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use argh::FromArgs;
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::clock::{Span, await_span, now_ns, sleep_until};
 use crate::journal::Journal;
@@ -65,6 +66,7 @@ impl Device {
         let failed = |err| self.unreachable(err);
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
         socket.connect(self.server).map_err(failed)?;
+        deepen(&socket).map_err(failed)?;
         self.greet(&socket).map_err(failed)?;
         let incoming = socket.try_clone().map_err(failed)?;
         incoming.set_read_timeout(None).map_err(failed)?;
@@ -198,6 +200,11 @@ fn take(journal: &Journal, name: &str, seed: u64, message: &[u8], transport: Tra
         Ok(head) => journal.fault(&format!("{name} received what was not for it: {head:?}")),
         Err(fault) => journal.fault(&format!("{name} down: a packet of {} bytes {fault}", message.len())),
     }
+}
+
+/// Gives a socket room for a burst that comes while this process does not run: what is lost must be the path's doing.
+pub fn deepen(socket: &UdpSocket) -> std::io::Result<()> {
+    Ok(setsockopt(socket, sockopt::RcvBufForce, &(8 << 20))?)
 }
 
 /// Writes a message with its length before it, in one piece.

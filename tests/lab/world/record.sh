@@ -5,9 +5,8 @@ readonly REPLAY_ADDRESS=192.0.2.10 REPLAY_PORT=7000
 # How long after the window late packets may still arrive: more than the 10 s that millpond lets one wait.
 readonly DRAIN_NS=12000000000
 
-# The world gives way to what is measured, and stays on one processor: a packet sent from another one than the packet
-# before may overtake it in a virtual cable, which no real cable allows.
-readonly MODESTLY=(nice -n 5 taskset -c 0)
+# The world gives way to what is measured.
+readonly MODESTLY=(nice -n 5)
 
 # capture_start FILE: at the provider, on the line to the home.
 capture_start() {

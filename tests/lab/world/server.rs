@@ -9,7 +9,7 @@ use std::{fs, thread};
 use argh::FromArgs;
 
 use crate::clock::{Span, await_span, sleep_until};
-use crate::device::{Script, read_frame, write_frame};
+use crate::device::{Script, deepen, read_frame, write_frame};
 use crate::journal::Journal;
 use crate::message::{Direction, Head, Kind, tag};
 use crate::trace::{self, Packet, Transport, ip_bytes, messages};
@@ -60,6 +60,7 @@ impl Server {
             return Err("two devices have the same tag; rename one".to_string());
         }
         let socket = UdpSocket::bind(self.listen).map_err(failed)?;
+        deepen(&socket).map_err(failed)?;
         let listener = TcpListener::bind(self.listen).map_err(failed)?;
         let hall =
             Arc::new(Hall { names, peers: Mutex::default(), journal: Journal::default(), socket, seed: self.seed });

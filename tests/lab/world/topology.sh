@@ -70,12 +70,14 @@ cables() {
 }
 
 # furnish PLACE: with the "ip" commands on standard input; forwarding matters only to those who have two sides.
-# No waiting for duplicate addresses, and nothing sent that nobody asked for.
+# No waiting for duplicate addresses, and nothing sent that nobody asked for. One processor takes what comes out of all
+# cables: packets sent from different ones could overtake each other in a virtual cable, which no real cable allows.
 furnish() {
 	# shellcheck disable=SC2016 # for the inner shell
 	at "$1" sh -c 'cd /proc/sys/net/ipv6/conf || exit
 		echo 0 > all/accept_dad; echo 0 > default/accept_dad
 		for link in *; do echo 0 > "$link/accept_dad"; echo 0 > "$link/accept_ra"; echo 0 > "$link/router_solicitations"; done
+		for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do echo 1 > "$queue"; done
 		case $1 in router | isp | endpoint) echo 1 > all/forwarding; echo 1 > /proc/sys/net/ipv4/ip_forward ;; esac
 		{ echo "link set lo up"; cat; } | ip -batch -' - "$1"
 }
