@@ -1,6 +1,6 @@
 //! The running kernel: both roles in two network namespaces joined by a wire. Needs root and the modules wireguard,
-//! sch_htb, sch_prio, tun, nf_tables and veth; what is missing is named and the test skipped, unless
-//! `MILLPOND_REQUIRE_KERNEL` is set.
+//! sch_htb, sch_prio, tun, nf_tables and veth, so it is no part of a plain `cargo test`: the laboratory's scenario
+//! `kernel` runs it.
 
 mod common;
 
@@ -50,30 +50,6 @@ fn shell(command: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether the test can run here; says why not.
-fn is_possible(test: &str) -> bool {
-    let missing = if !nix::unistd::geteuid().is_root() {
-        Some("root".to_owned())
-    } else {
-        let probes = [
-            ("wireguard", "ip link add probe0 type wireguard && ip link del probe0"),
-            ("sch_htb", "tc qdisc add dev lo root handle 1: htb && tc qdisc del dev lo root"),
-            ("sch_prio", "tc qdisc add dev lo root handle 1: prio && tc qdisc del dev lo root"),
-            ("veth", "ip link add probe1 type veth peer name probe2 && ip link del probe1"),
-            ("nf_tables", "nft list tables"),
-            ("tun", "test -c /dev/net/tun"),
-        ];
-        let script = |probe: &str| format!("unshare -n sh -c 'ip link set lo up && {probe}' >/dev/null 2>&1");
-        let fails = |probe: &str| !Command::new("sh").args(["-c", &script(probe)]).status().is_ok_and(|s| s.success());
-        probes.iter().find(|(_, probe)| fails(probe)).map(|(module, _)| format!("kernel module {module}"))
-    };
-    if let Some(missing) = &missing {
-        assert!(std::env::var_os("MILLPOND_REQUIRE_KERNEL").is_none(), "{test}: no {missing}");
-        eprintln!("skipped {test}: no {missing}");
-    }
-    missing.is_none()
-}
-
 fn guard() -> Guard {
     Guard { data_limit: 16, cover_limit: 16, ..common::guard() }
 }
@@ -115,9 +91,6 @@ fn receive(socket: &CellSocket) -> Option<(usize, SocketAddrV4)> {
 
 #[test]
 fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
-    if !is_possible("two_ends_are_set_up_carry_cells_alone_and_leave_nothing") {
-        return;
-    }
     let (far, near) = (Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
     let lan = home.lan(&common::router([0; 32], [0; 32])).unwrap();
@@ -223,9 +196,6 @@ fn assert_refused(server: &str) {
 
 #[test]
 fn shaped_devices_reach_the_tunnel_and_nothing_else() {
-    if !is_possible("shaped_devices_reach_the_tunnel_and_nothing_else") {
-        return;
-    }
     let (far, near, device) = (Namespace::new(), Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
     shell(&format!("ip link set lan0 netns /proc/{}/fd/{}", std::process::id(), device.0.as_raw_fd()));
@@ -354,29 +324,4 @@ fn assert_mends(kernel: &mut System, desired: &Desired) {
         assert!(!applied.ops.is_empty(), "{damage} went unnoticed");
         assert_eq!(apply(kernel, desired).unwrap().ops, [], "after {damage}");
     }
-}
-
-/// Where a kernel part is missing, its name and package are said, and nothing is left of what came before it.
-#[test]
-fn a_kernel_without_a_part_is_left_as_it_was() {
-    let has = |probe: &str| {
-        let script = format!("unshare -n sh -c '{probe}' >/dev/null 2>&1");
-        Command::new("sh").args(["-c", &script]).status().is_ok_and(|status| status.success())
-    };
-    let part = [
-        ("kmod-wireguard", "ip link add probe0 type wireguard"),
-        ("kmod-sched-prio", "ip link set lo up && tc qdisc add dev lo root handle 1: prio"),
-    ];
-    let absent = part.iter().find(|(_, probe)| !has(probe));
-    let Some((package, _)) = absent.filter(|_| nix::unistd::geteuid().is_root() && has("nft list tables")) else {
-        eprintln!("skipped a_kernel_without_a_part_is_left_as_it_was: nothing is missing here, or not root");
-        return;
-    };
-    let _namespace = Namespace::new();
-    let mut kernel = System::open().unwrap();
-    let before = kernel.snapshot().unwrap();
-    let error = apply(&mut kernel, &router(&common::facts(), &guard())).unwrap_err();
-    assert!(error.to_string().contains(package), "{error}");
-    assert_eq!(error.remains, []);
-    assert_bare(&mut kernel, &before);
 }

@@ -1,5 +1,7 @@
 //! Settings that several tests share.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use millpond::config::model::*;
 use millpond::plan::routing::Prefix;
 use millpond::plan::tree::Guard;

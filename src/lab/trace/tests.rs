@@ -138,7 +138,7 @@ fn made_up_homes_follow_their_seed() {
 #[test]
 fn the_captured_home() {
     let Some(folder) = DataFolder::find() else {
-        println!("no data folder: skipped");
+        println!("skipped the_captured_home: no data folder");
         return;
     };
     let (home, _) = Home::whole(&folder).unwrap();

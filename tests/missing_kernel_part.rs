@@ -1,0 +1,37 @@
+//! A kernel that lacks a part.
+
+mod common;
+
+use std::process::Command;
+
+use millpond::apply::{Kernel, apply};
+use millpond::plan::Desired;
+use millpond::sys::kernel::System;
+use nix::sched::{CloneFlags, unshare};
+
+/// Where a kernel part is missing, its name and package are said, and nothing is left of what came before it.
+#[test]
+fn a_kernel_without_a_part_is_left_as_it_was() {
+    let has = |probe: &str| {
+        let script = format!("unshare -n sh -c '{probe}' >/dev/null 2>&1");
+        Command::new("sh").args(["-c", &script]).status().is_ok_and(|status| status.success())
+    };
+    let part = [
+        ("kmod-wireguard", "ip link add probe0 type wireguard"),
+        ("kmod-sched-prio", "ip link set lo up && tc qdisc add dev lo root handle 1: prio"),
+    ];
+    let absent = part.iter().find(|(_, probe)| !has(probe));
+    let Some((package, _)) = absent.filter(|_| nix::unistd::geteuid().is_root() && has("nft list tables")) else {
+        println!("skipped a_kernel_without_a_part_is_left_as_it_was: nothing is missing here, or not root");
+        return;
+    };
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let mut kernel = System::open().unwrap();
+    let before = kernel.snapshot().unwrap();
+    let desired =
+        Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::guard()).unwrap();
+    let error = apply(&mut kernel, &desired).unwrap_err();
+    assert!(error.to_string().contains(package), "{error}");
+    assert_eq!(error.remains, []);
+    assert_eq!(kernel.snapshot().unwrap(), before);
+}
