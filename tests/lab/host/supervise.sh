@@ -11,7 +11,7 @@ supervise() {
 	"$@" <&0 > >(sed -u 's/\r//g' | tee "$out/console.log" | sed -u 's/^/  world| /') 2>&1 &
 	pid=$!
 	# shellcheck disable=SC2064 # this very process
-	trap "kill $pid 2> /dev/null" EXIT
+	trap "kill -KILL $pid 2> /dev/null" EXIT
 	while kill -0 "$pid" 2> /dev/null; do
 		sleep 0.5
 		if [ "$SECONDS" -ge "$end" ]; then
@@ -21,7 +21,10 @@ supervise() {
 		else
 			continue
 		fi
+		# "unshare" is deaf to anything softer; its namespaces end with it.
 		kill "$pid"
+		sleep 1
+		kill -KILL "$pid" 2> /dev/null || true
 		break
 	done
 	wait "$pid" || true
