@@ -3,12 +3,18 @@
 //! - [`capture`] reads and writes pcap and pcapng;
 //! - [`trace`] reduces captures to times, directions and sizes per device, or makes such traces up;
 //! - [`simulate`] drives two real engines, or the paper's arrangement, through a trace in virtual time;
+//! - [`identify`] finds out which devices a home has, as its provider could;
+//! - [`activity`] finds out when somebody used them;
+//! - [`learn`] and [`plot`] serve both;
 //! - [`stats`] holds the few statistics that the rest needs.
 
 pub mod capture;
 pub mod cli;
 pub mod error;
 pub mod flat_line;
+pub mod identify;
+pub mod learn;
+pub mod plot;
 pub mod simulate;
 pub mod stats;
 pub mod trace;

@@ -2,6 +2,8 @@
 
 mod flat_line;
 mod home;
+mod identify;
+mod progress;
 mod simulate;
 mod trace;
 
@@ -27,6 +29,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     FlatLine(flat_line::FlatLine),
+    Identify(identify::Identify),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
 }
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
         Command::FlatLine(command) => command.run(),
+        Command::Identify(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),
     };
