@@ -8,6 +8,7 @@
 //! - [`learn`] and [`plot`] serve both;
 //! - [`stats`] holds the few statistics that the rest needs.
 
+pub mod activity;
 pub mod capture;
 pub mod cli;
 pub mod error;

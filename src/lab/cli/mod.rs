@@ -1,5 +1,6 @@
 //! The commands of `millpond-lab`, one file each.
 
+mod activity;
 mod flat_line;
 mod home;
 mod identify;
@@ -28,6 +29,7 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Activity(activity::Activity),
     FlatLine(flat_line::FlatLine),
     Identify(identify::Identify),
     Simulate(simulate::Simulate),
@@ -39,6 +41,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
+        Command::Activity(command) => command.run(),
         Command::FlatLine(command) => command.run(),
         Command::Identify(command) => command.run(),
         Command::Simulate(command) => command.run(),
