@@ -5,12 +5,14 @@
 //! - [`simulate`] drives two real engines, or the paper's arrangement, through a trace in virtual time;
 //! - [`identify`] finds out which devices a home has, as its provider could;
 //! - [`activity`] finds out when somebody used them;
-//! - [`learn`] and [`plot`] serve both;
+//! - [`distinguish`] tells whether the tunnel gives anything away;
+//! - [`learn`] and [`plot`] serve these;
 //! - [`stats`] holds the few statistics that the rest needs.
 
 pub mod activity;
 pub mod capture;
 pub mod cli;
+pub mod distinguish;
 pub mod error;
 pub mod flat_line;
 pub mod identify;

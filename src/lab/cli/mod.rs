@@ -1,6 +1,7 @@
 //! The commands of `millpond-lab`, one file each.
 
 mod activity;
+mod distinguish;
 mod flat_line;
 mod home;
 mod identify;
@@ -30,6 +31,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Activity(activity::Activity),
+    Distinguish(distinguish::Distinguish),
     FlatLine(flat_line::FlatLine),
     Identify(identify::Identify),
     Simulate(simulate::Simulate),
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
         Command::Activity(command) => command.run(),
+        Command::Distinguish(command) => command.run(),
         Command::FlatLine(command) => command.run(),
         Command::Identify(command) => command.run(),
         Command::Simulate(command) => command.run(),
