@@ -1,7 +1,7 @@
 //! `millpond-lab distinguish`: does the tunnel give anything away?
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use argh::FromArgs;
@@ -58,8 +58,11 @@ impl Distinguish {
         let options = Options { alpha: self.alpha, forest: !self.no_forest, seed: self.seed };
         let report = match (self.captures.as_slice(), &self.events) {
             ([first, second], None) => {
-                let (a, b) = (self.read(first)?, self.read(second)?);
-                if a.ends != b.ends {
+                let (a, mut b) = (self.read(first, None)?, self.read(second, None)?);
+                if b.ends == a.ends.turned() {
+                    // Without a handshake in a capture, which end is the home's is a guess: one guess serves both.
+                    b = self.read(second, Some(a.ends))?;
+                } else if a.ends != b.ends {
                     eprintln!(
                         "millpond-lab: the tunnel's ends differ: {} and {} in the first capture, {} and {} in the second",
                         a.ends.router, a.ends.endpoint, b.ends.router, b.ends.endpoint
@@ -69,7 +72,7 @@ impl Distinguish {
                 compare([&names[0], &names[1]], &Condition::whole(&a), &Condition::whole(&b), options)?
             }
             ([capture], Some(events)) => {
-                let tunnel = self.read(capture)?;
+                let tunnel = self.read(capture, None)?;
                 let first_ns = tunnel.cells.first().map_or(0, |cell| cell.time_ns);
                 let (quiet, eventful) = Condition::apart(&tunnel, &read_events(events, first_ns, self.reach)?);
                 compare(["quiet times", "times of events"], &quiet, &eventful, options)?
@@ -91,10 +94,10 @@ impl Distinguish {
         Ok(if report.told_apart { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn read(&self, path: &std::path::Path) -> Result<Tunnel, Error> {
+    fn read(&self, path: &Path, ends: Option<Ends>) -> Result<Tunnel, Error> {
         let ends = match (self.router, self.endpoint) {
             (Some(router), Some(endpoint)) => Some(Ends { router, endpoint }),
-            (None, None) => None,
+            (None, None) => ends,
             _ => {
                 return Err(Error::Request("distinguish: --router and --endpoint go together".to_owned()));
             }
@@ -102,14 +105,6 @@ impl Distinguish {
         let tunnel = tunnel::read(path, ends)?;
         if let Some(damage) = &tunnel.damage {
             eprintln!("millpond-lab: {damage}");
-        }
-        for (index, looks) in tunnel.looks.iter().enumerate().filter(|(_, looks)| looks.len() > 1) {
-            let way = ["up", "down"][index];
-            eprintln!(
-                "millpond-lab: {}: data packets {way} have {} different traffic classes or hop limits",
-                path.display(),
-                looks.len()
-            );
         }
         Ok(tunnel)
     }

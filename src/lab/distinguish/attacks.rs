@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
 use super::Options;
-use super::battery::{coupling_rows, line_rows};
+use super::battery::{Test, coupling_rows, line_rows};
 use super::blocks::{COUPLING, LINE, Rows};
 use super::condition::Condition;
 use crate::lab::learn::{Forest, Growth, Table};
@@ -63,6 +63,18 @@ pub(super) fn run(a: &Condition, b: &Condition, options: Options) -> Vec<Attack>
     attacks
 }
 
+/// Whether the guesses from the fewest packets, which are most, are better or worse than chance.
+pub(super) fn as_test(attack: &Attack) -> Option<Test> {
+    let point = attack.points.first()?;
+    Some(Test {
+        name: format!("guesses, {}", attack.name),
+        direction: None,
+        values: [0.5, point.area.auc],
+        p_value: point.area.p_value,
+        p_corrected: 1.0,
+    })
+}
+
 /// The one number that parts the earlier halves best, tried on the later ones. Which it is, and which way it points, is
 /// learned; so nothing of the later halves is.
 fn best_statistic(what: &str, names: &[&str], rows: [&Rows; 2], length: usize, rng: &mut ChaCha8Rng) -> Option<Attack> {
@@ -77,7 +89,7 @@ fn best_statistic(what: &str, names: &[&str], rows: [&Rows; 2], length: usize, r
     (!points.is_empty()).then(|| Attack { name: format!("best statistic of {what}: {}", names[best]), points })
 }
 
-fn halves<'a>(rows: [&'a Rows; 2]) -> Option<[[&'a [Vec<f64>]; 2]; 2]> {
+fn halves(rows: [&Rows; 2]) -> Option<[[&[Vec<f64>]; 2]; 2]> {
     let [(early_a, late_a), (early_b, late_b)] = rows.map(|rows| rows.0.split_at(rows.0.len() / 2));
     (!early_a.is_empty() && !early_b.is_empty()).then_some([[early_a, early_b], [late_a, late_b]])
 }

@@ -1,5 +1,6 @@
 //! What is compared: stretches of the tunnel's time under one condition and under another.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +17,8 @@ pub struct Condition {
     pub strays: usize,
     /// Handshake packets per direction.
     pub handshakes: [usize; 2],
+    /// Pairs of traffic class and hop limit that data packets had, per direction.
+    pub looks: [BTreeSet<(u8, u8)>; 2],
 }
 
 /// An unbroken stretch.
@@ -28,7 +31,8 @@ pub struct Stretch {
 impl Condition {
     /// A whole capture.
     pub fn whole(tunnel: &Tunnel) -> Condition {
-        let mut condition = Condition { strays: tunnel.strays.len(), ..Condition::default() };
+        let (strays, looks) = (tunnel.strays.len(), tunnel.looks.clone());
+        let mut condition = Condition { strays, looks, ..Condition::default() };
         condition.stretches.push(Stretch { cells: tunnel.cells.clone() });
         for (_, direction) in &tunnel.handshakes {
             condition.handshakes[*direction as usize] += 1;
@@ -59,6 +63,9 @@ impl Condition {
             let condition = if inside(time).is_some() { &mut eventful } else { &mut quiet };
             condition.handshakes[direction as usize] += 1;
         }
+        // Which packet had which is not kept: a flaw of the whole is one of both.
+        quiet.looks = tunnel.looks.clone();
+        eventful.looks = tunnel.looks.clone();
         (quiet, eventful)
     }
 

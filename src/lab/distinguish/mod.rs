@@ -93,9 +93,10 @@ pub fn compare(names: [&str; 2], a: &Condition, b: &Condition, options: Options)
         }
     }
     let sizes = [a, b].map(sizes);
-    let mut tests = battery::run(a, b);
-    battery::correct(&mut tests);
     let attacks = attacks::run(a, b, options);
+    let mut tests = battery::run(a, b);
+    tests.extend(attacks.iter().filter_map(attacks::as_test));
+    battery::correct(&mut tests);
     let told_apart = tests.iter().any(|test| test.p_corrected < options.alpha);
     let mut report = Report {
         names: names.map(str::to_owned),
@@ -132,6 +133,12 @@ fn flaws(names: [&str; 2], conditions: [&Condition; 2], sizes: &[BTreeMap<u32, u
                 sizes.iter().take(6).map(|(bytes, count)| format!("{count} of {bytes}")).collect();
             let more = if sizes.len() > 6 { ", ..." } else { "" };
             flaws.push(format!("{name}: data packets of {} sizes ({}{more} bytes)", sizes.len(), counts.join(", ")));
+        }
+        for (direction, looks) in Direction::ALL.into_iter().zip(&condition.looks) {
+            if looks.len() > 1 {
+                let way = direction.name();
+                flaws.push(format!("{name}: data packets {way} of {} traffic classes or hop limits", looks.len()));
+            }
         }
         if condition.strays > 0 {
             flaws.push(format!("{name}: {} packets of the home beside the tunnel", condition.strays));

@@ -7,6 +7,8 @@ use crate::lab::error::Error;
 use crate::lab::plot::{Chart, Series, Shape, save};
 use crate::lab::trace::Direction;
 
+/// With fewer guesses of a condition an interval is too wide to bound a leak.
+const ENOUGH_GUESSES: usize = 100;
 /// Tests that are printed; JSON has all.
 const TESTS_SHOWN: usize = 8;
 
@@ -96,13 +98,14 @@ pub(super) fn verdict(report: &Report) -> String {
             ))
         );
     }
-    let bound = widest(report).map_or_else(String::new, |(attack, point)| {
+    let bound = highest(report).map_or_else(String::new, |(attack, point)| {
         format!(
-            " Of the guesses, the highest upper end is {} ({}, {} packets a guess): a leak above that is unlikely for these \
-             methods, a smaller one, another method or more packets are not ruled out.",
-            interval(&point.area),
+            " Guessing from {} packets at a time, the highest upper end of an area is {:.3} ({}: {}; 0.5 is blind). A smaller leak, \
+             another method or more packets are not ruled out.",
+            point.packets_per_guess,
+            point.area.ci95[1],
             attack.name,
-            point.packets_per_guess
+            interval(&point.area)
         )
     });
     format!(
@@ -139,8 +142,12 @@ fn strongest(report: &Report) -> Option<(&Attack, &Point)> {
     points(report).max_by(|x, y| x.1.area.ci95[0].total_cmp(&y.1.area.ci95[0]))
 }
 
-fn widest(report: &Report) -> Option<(&Attack, &Point)> {
-    points(report).max_by(|x, y| x.1.area.ci95[1].total_cmp(&y.1.area.ci95[1]))
+/// The highest upper end among the attacks, each from as many packets a guess as leave enough guesses.
+fn highest(report: &Report) -> Option<(&Attack, &Point)> {
+    let enough = |point: &&Point| point.guesses.iter().all(|count| *count >= ENOUGH_GUESSES);
+    let best = |attack: &'_ Attack| attack.points.iter().rposition(|point| enough(&point)).unwrap_or(0);
+    let chosen = report.attacks.iter().filter_map(|attack| Some((attack, attack.points.get(best(attack))?)));
+    chosen.max_by(|x, y| x.1.area.ci95[1].total_cmp(&y.1.area.ci95[1]))
 }
 
 fn points(report: &Report) -> impl Iterator<Item = (&Attack, &Point)> {

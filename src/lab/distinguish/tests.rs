@@ -216,7 +216,7 @@ fn a_variance_changed_by_one_percent() {
 fn equal_tunnels_are_called_different_no_more_often_than_stated() {
     for law in [Shape::Gamma, Shape::Normal, Shape::Uniform] {
         let (mut alarms, mut below, mut tests) = (0, 0, 0);
-        let rounds = 40;
+        let rounds = 24;
         for seed in 0..rounds {
             let line = Line::sound(law);
             let (a, b) = (line.both_ways(12_000, 1_000 + seed), line.both_ways(9_000, 2_000 + seed));
@@ -230,8 +230,8 @@ fn equal_tunnels_are_called_different_no_more_often_than_stated() {
             "{law:?}: {alarms} false alarms of {rounds} at 5 %; {:.1} % of single p-values below 5 %",
             100.0 * share
         );
-        // Two expected; more than seven have a probability below one in a thousand.
-        assert!(alarms <= 7, "{law:?}: {alarms} of {rounds}");
+        // One expected; more than five have a probability of two in a thousand.
+        assert!(alarms <= 5, "{law:?}: {alarms} of {rounds}");
         assert!((0.02..0.07).contains(&share), "{law:?}: {share}");
     }
 }
@@ -269,4 +269,68 @@ fn too_few_packets_are_refused() {
     let line = Line::sound(Shape::Gamma);
     let error = compare(["a", "b"], &line.both_ways(400, 1), &line.both_ways(4_000, 1), QUICK).unwrap_err().to_string();
     assert!(error.contains("400") && error.contains("longer"), "{error}");
+}
+
+/// Frames as the provider sees them: a handshake, cells both ways, a stray, neighbours' talk.
+fn capture(name: &str, handshake: bool) -> std::path::PathBuf {
+    use crate::lab::capture::{LinkType, Writer};
+    let path = std::env::temp_dir().join(format!("millpond-{}-{name}.pcap", std::process::id()));
+    let mut writer = Writer::create(&path, LinkType::Ethernet).unwrap();
+    let (router, endpoint, other) = ([198, 51, 100, 10], [203, 0, 113, 7], [192, 0, 2, 1]);
+    let frame = |source: [u8; 4], destination: [u8; 4], protocol: u8, kind: u8, hops: u8| {
+        let ip = [&[0x45, 0, 1, 252, 0, 0, 0, 0, hops, protocol, 0, 0][..], &source, &destination].concat();
+        [&[2; 12][..], &[8, 0], &ip, &[0x24, 0x83, 0x24, 0x83, 1, 232, 0, 0, kind, 0, 0, 0]].concat()
+    };
+    let mut put = |time: u64, frame: Vec<u8>, bytes: usize| writer.packet(time, 14 + bytes, &frame).unwrap();
+    // The endpoint is heard first: only the handshake tells who is who.
+    put(1, frame(endpoint, router, 17, 4, 60), 508);
+    if handshake {
+        put(2, frame(router, endpoint, 17, 1, 64), 176);
+    }
+    put(3, frame(router, endpoint, 17, 4, 64), 508);
+    put(4, frame(router, other, 6, 0, 64), 60);
+    put(5, frame(other, other, 6, 0, 64), 60);
+    put(6, frame(router, endpoint, 17, 4, 63), 508);
+    put(7, frame(endpoint, router, 17, 4, 60), 508);
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn a_capture_is_sorted_into_cells_handshakes_and_strays() {
+    let path = capture("tunnel", true);
+    let seen = tunnel::read(&path, None);
+    std::fs::remove_file(&path).unwrap();
+    let seen = seen.unwrap();
+    assert_eq!(seen.ends.router.to_string(), "198.51.100.10");
+    let ways: Vec<Direction> = seen.cells.iter().map(|cell| cell.direction).collect();
+    assert_eq!(ways, [Direction::Down, Direction::Up, Direction::Up, Direction::Down]);
+    assert!(seen.cells.iter().all(|cell| cell.bytes == 508));
+    assert_eq!((seen.handshakes.as_slice(), seen.strays.as_slice()), (&[(2, Direction::Up)][..], &[4][..]));
+    assert_eq!(seen.looks.map(|looks| looks.len()), [2, 1], "one packet up had another hop limit");
+}
+
+#[test]
+fn named_ends_are_taken_as_they_are_named() {
+    let path = capture("named", false);
+    let guessed = tunnel::read(&path, None).unwrap().ends;
+    let turned = tunnel::read(&path, Some(guessed.turned())).unwrap();
+    let wrong = tunnel::Ends { router: "192.0.2.99".parse().unwrap(), ..guessed };
+    let refused = tunnel::read(&path, Some(wrong)).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((turned.cells.len(), turned.strays.len()), (4, 1));
+    assert!(refused.contains("192.0.2.99") && refused.contains("--router"), "{refused}");
+}
+
+#[test]
+fn events_part_the_time() {
+    let path = std::env::temp_dir().join(format!("millpond-{}-events.csv", std::process::id()));
+    std::fs::write(&path, "start_s,end_s\n10\n12,13\n40\n").unwrap();
+    let spans = read_events(&path, 0, 5.0);
+    std::fs::write(&path, "10,9\n").unwrap();
+    let refused = read_events(&path, 0, 5.0).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    let second = 1_000_000_000;
+    assert_eq!(spans.unwrap(), [(10 * second, 18 * second), (40 * second, 45 * second)]);
+    assert!(refused.contains("line 1"), "{refused}");
 }

@@ -26,6 +26,13 @@ pub struct Ends {
     pub endpoint: IpAddr,
 }
 
+impl Ends {
+    /// The same two, each taken for the other.
+    pub fn turned(self) -> Ends {
+        Ends { router: self.endpoint, endpoint: self.router }
+    }
+}
+
 /// One tunnel data packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
