@@ -13,10 +13,14 @@
 //! `sys` does the system calls that `apply` and the daemon ask for; `daemon` and `cli` join everything.
 //! The engine in [`core`] never sees the settings, the clock or the system's randomness.
 
+pub mod apply;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod daemon;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod plan;
+pub mod sys;
 pub mod units;
 pub mod wire;

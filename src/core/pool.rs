@@ -38,11 +38,10 @@ pub struct Cursor {
 pub struct Pool {
     data: Vec<u8>,
     next: Vec<u16>,
+    /// One for every chunk that was ever used.
     meta: Vec<Meta>,
     /// Head of the list of chunks that were used and freed.
     free: u16,
-    /// Chunks from here on were never used.
-    fresh: usize,
     in_use: usize,
 }
 
@@ -53,9 +52,8 @@ impl Pool {
         Pool {
             data: vec![0; chunks * CHUNK_BYTES],
             next: vec![0; chunks],
-            meta: vec![Meta::default(); chunks],
+            meta: Vec::with_capacity(chunks),
             free: NIL,
-            fresh: 0,
             in_use: 0,
         }
     }
@@ -136,8 +134,8 @@ impl Pool {
         self.in_use += 1;
         match self.free {
             NIL => {
-                self.fresh += 1;
-                (self.fresh - 1) as u16
+                self.meta.push(Meta::default());
+                (self.meta.len() - 1) as u16
             }
             chunk => {
                 self.free = self.next[usize::from(chunk)];

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 
 use super::watch::{LineState, Watch};
-use super::wish::{self, Asking};
+use super::wish::{self, Allowance, Asking};
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
-use crate::units::{BitsPerSec, Nanos};
+use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::control::{Control, Report, Wish};
 
@@ -23,8 +23,6 @@ pub struct Shaping {
     pub pace: Pace,
     /// Length of a cell, UDP payload.
     pub payload_bytes: usize,
-    /// Length of a cell on the wire.
-    pub wire_bytes: u16,
 }
 
 /// One peer and the traffic to and from it.
@@ -32,7 +30,6 @@ pub struct Line {
     name: String,
     peer: Ipv4Addr,
     engine: Engine,
-    wire_bytes: u16,
     /// The interval at which the peer's cells should come.
     expected: Nanos,
     sending: bool,
@@ -46,7 +43,7 @@ enum Side {
     /// A router asks.
     Router(Asking),
     /// An endpoint grants what one home asks for.
-    Endpoint { max_download: BitsPerSec, granted: Option<Wish> },
+    Endpoint { allowance: Allowance, granted: Option<Wish> },
 }
 
 /// What a line did when its moment came.
@@ -64,6 +61,17 @@ pub enum Act<'a> {
     },
 }
 
+/// What a cell from the peer changed about a line's own sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// It rested and sends now: [`Line::next`] has something to say.
+    Begun,
+    /// It sends in another way.
+    Regranted,
+}
+
 impl Line {
     /// A router's line to its endpoint, sending from now on, and wishing `wish` for the way down.
     pub fn router(peer: Ipv4Addr, shaping: Shaping, wish: Wish, seed: [u8; 32], now: Nanos) -> Line {
@@ -73,20 +81,19 @@ impl Line {
     }
 
     /// An endpoint's line to a home. It rests until the home has said what it wants.
-    pub fn endpoint(name: String, peer: Ipv4Addr, max_download: BitsPerSec, seed: [u8; 32], now: Nanos) -> Line {
+    pub fn endpoint(name: String, peer: Ipv4Addr, allowance: Allowance, seed: [u8; 32], now: Nanos) -> Line {
         let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
-        let shaping = Shaping { pace, payload_bytes: 0, wire_bytes: 0 };
-        Line::resting(name, peer, shaping, Side::Endpoint { max_download, granted: None }, seed, now)
+        let shaping = Shaping { pace, payload_bytes: 0 };
+        Line::resting(name, peer, shaping, Side::Endpoint { allowance, granted: None }, seed, now)
     }
 
     fn resting(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Line {
-        let Shaping { pace, payload_bytes, wire_bytes } = shaping;
+        let Shaping { pace, payload_bytes } = shaping;
         let params = Params { payload_bytes, pace, lead: LEAD, limits: Limits::default() };
         Line {
             name,
             peer,
             engine: Engine::new(params, seed, now),
-            wire_bytes,
             expected: pace.mean,
             sending: false,
             built: None,
@@ -109,11 +116,6 @@ impl Line {
     /// The engine, to look at.
     pub fn engine(&self) -> &Engine {
         &self.engine
-    }
-
-    /// Bytes of a cell on the wire; zero before a home's first wish.
-    pub fn wire_bytes(&self) -> u16 {
-        self.wire_bytes
     }
 
     /// What the line is doing.
@@ -153,8 +155,8 @@ impl Line {
         }
     }
 
-    /// Takes a cell from the peer. True if the line has begun to send because of it.
-    pub fn handle_cell(&mut self, now: Nanos, cell: &[u8]) -> bool {
+    /// Takes a cell from the peer. Tells what it changed about the line's own sending.
+    pub fn handle_cell(&mut self, now: Nanos, cell: &[u8]) -> Change {
         self.watch.note_cell(now);
         self.engine.handle_cell(cell);
         match self.engine.poll_control() {
@@ -163,9 +165,9 @@ impl Line {
                 if let Side::Router(asking) = &mut self.side {
                     asking.handle_report(&report);
                 }
-                false
+                Change::None
             }
-            None => false,
+            None => Change::None,
         }
     }
 
@@ -200,37 +202,48 @@ impl Line {
             self.engine.set_pace(shaping.pace);
         }
         self.engine.set_payload_bytes(shaping.payload_bytes);
-        self.wire_bytes = shaping.wire_bytes;
         self.expected = wish.rate.interval(usize::from(wish.cell_bytes));
         if let Side::Router(asking) = &mut self.side {
             asking.change(wish, now);
         }
     }
 
-    /// Changes how much a home may ask for; it takes hold with the home's next wish.
-    pub fn set_max_download(&mut self, rate: BitsPerSec) {
-        if let Side::Endpoint { max_download, .. } = &mut self.side {
-            *max_download = rate;
+    /// Changes what a home may ask for; it takes hold with the home's next wish.
+    pub fn set_allowance(&mut self, new: Allowance) {
+        if let Side::Endpoint { allowance, .. } = &mut self.side {
+            *allowance = new;
+        }
+    }
+
+    /// What an endpoint has granted this home; `None` on a router and before the home's first wish.
+    pub fn granted(&self) -> Option<&Wish> {
+        match &self.side {
+            Side::Router(_) => None,
+            Side::Endpoint { granted, .. } => granted.as_ref(),
         }
     }
 
     /// Grants a home's wish, for cells as long as the one that brought it: the two ways have one size.
-    fn handle_wish(&mut self, now: Nanos, wish: Wish, payload_bytes: usize) -> bool {
-        let Side::Endpoint { max_download, granted } = &mut self.side else { return false };
+    fn handle_wish(&mut self, now: Nanos, wish: Wish, payload_bytes: usize) -> Change {
+        let Side::Endpoint { allowance, granted } = &mut self.side else { return Change::None };
         let possible = usize::from(wish.cell_bytes) > payload_bytes;
-        let Some(grant) = wish::grant(&wish, *max_download).filter(|_| possible) else { return false };
+        let Some(grant) = wish::grant(&wish, *allowance).filter(|_| possible) else {
+            return Change::None;
+        };
         let mean = grant.rate.interval(usize::from(grant.cell_bytes));
         let pace = Pace { law: grant.law, mean, spread_percent: grant.spread_percent };
-        let begins = !self.sending;
-        if begins {
+        let change = if !self.sending {
             self.engine.restart(pace, now);
             self.sending = true;
+            Change::Begun
         } else if *granted != Some(grant) {
             self.engine.set_pace(pace);
-        }
+            Change::Regranted
+        } else {
+            Change::None
+        };
         *granted = Some(grant);
         self.expected = mean;
-        self.wire_bytes = grant.cell_bytes;
         self.engine.set_payload_bytes(payload_bytes);
         let stats = self.engine.stats();
         self.engine.send_control(Control::Report(Report {
@@ -241,14 +254,14 @@ impl Line {
             cells_received: stats.cells_received,
             cells_lost: stats.cells_lost,
         }));
-        begins
+        change
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Law;
+    use crate::units::{BitsPerSec, Law};
 
     const CELL: usize = 420;
     const RATE: BitsPerSec = BitsPerSec(160_000);
@@ -259,13 +272,14 @@ mod tests {
 
     fn shaping() -> Shaping {
         let pace = Pace { law: Law::Gamma, mean: RATE.interval(508), spread_percent: 33 };
-        Shaping { pace, payload_bytes: CELL, wire_bytes: 508 }
+        Shaping { pace, payload_bytes: CELL }
     }
 
     fn pair() -> (Line, Line) {
         let address = Ipv4Addr::new(10, 77, 0, 2);
         let router = Line::router(address, shaping(), wish(BitsPerSec(320_000)), [1; 32], Nanos::ZERO);
-        let endpoint = Line::endpoint("maple".into(), address, BitsPerSec(400_000), [2; 32], Nanos::ZERO);
+        let allowance = Allowance { max_download: BitsPerSec(400_000), kernel_law: true };
+        let endpoint = Line::endpoint("maple".into(), address, allowance, [2; 32], Nanos::ZERO);
         (router, endpoint)
     }
 

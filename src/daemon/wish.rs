@@ -54,21 +54,35 @@ impl Asking {
     }
 }
 
+/// What the operator allows a home to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The most that may be sent to it, on the wire.
+    pub max_download: BitsPerSec,
+    /// Whether it may have the law `kernel`. The tunnel interface has one HTB class, which paces all that leaves
+    /// there: only an endpoint with a single home can offer it. Others get `constant` instead, and are told so.
+    pub kernel_law: bool,
+}
+
 /// What the endpoint makes of a wish: within what the operator allows, and within what a line can be.
 /// `None` where the wish cannot be met at all.
-pub fn grant(wish: &Wish, max_download: BitsPerSec) -> Option<Wish> {
+pub fn grant(wish: &Wish, allowance: Allowance) -> Option<Wish> {
     if !CELL_BYTES.contains(&wish.cell_bytes) {
         return None;
     }
     let cell_bits = u64::from(wish.cell_bytes) * 8;
     let slowest = BitsPerSec((cell_bits * SLOWEST_CELLS_PER_MINUTE / 60).max(1));
     let fastest = BitsPerSec(cell_bits * 1_000_000_000 / FASTEST.0);
-    let rate = wish.rate.clamp(slowest, fastest).min(max_download);
-    let widest = match wish.law {
+    let rate = wish.rate.clamp(slowest, fastest).min(allowance.max_download);
+    let law = match wish.law {
+        Law::Kernel if !allowance.kernel_law => Law::Constant,
+        law => law,
+    };
+    let widest = match law {
         Law::Normal => 20,
         Law::Gamma | Law::Constant | Law::Kernel => 40,
     };
-    Some(Wish { rate, spread_percent: wish.spread_percent.clamp(1, widest), ..*wish })
+    Some(Wish { law, rate, spread_percent: wish.spread_percent.clamp(1, widest), ..*wish })
 }
 
 #[cfg(test)]
@@ -107,14 +121,18 @@ mod tests {
 
     #[test]
     fn impossible_wishes_are_bounded_or_refused() {
-        let of =
-            |wish: Wish| grant(&wish, BitsPerSec(4_000_000)).map(|granted| (granted.rate.0, granted.spread_percent));
+        let allowance = Allowance { max_download: BitsPerSec(4_000_000), kernel_law: false };
+        let of = |wish: Wish| grant(&wish, allowance).map(|granted| (granted.rate.0, granted.spread_percent));
         assert_eq!(of(WISH), Some((320_000, 33)));
         assert_eq!(of(Wish { rate: BitsPerSec(u64::MAX), ..WISH }), Some((4_000_000, 33)));
         assert_eq!(of(Wish { rate: BitsPerSec(1), spread_percent: 0, ..WISH }), Some((67, 1)));
         assert_eq!(of(Wish { law: Law::Normal, spread_percent: 100, ..WISH }), Some((320_000, 20)));
         assert_eq!(of(Wish { cell_bytes: 5, ..WISH }), None);
-        let unlimited = grant(&Wish { rate: BitsPerSec(u64::MAX), ..WISH }, BitsPerSec(u64::MAX)).unwrap();
+        let kernel = Wish { law: Law::Kernel, ..WISH };
+        assert_eq!(grant(&kernel, allowance).unwrap().law, Law::Constant);
+        assert_eq!(grant(&kernel, Allowance { kernel_law: true, ..allowance }).unwrap().law, Law::Kernel);
+        let unlimited = Allowance { max_download: BitsPerSec(u64::MAX), ..allowance };
+        let unlimited = grant(&Wish { rate: BitsPerSec(u64::MAX), ..WISH }, unlimited).unwrap();
         assert_eq!(unlimited.rate.interval(508), FASTEST);
     }
 }

@@ -10,6 +10,7 @@
 //! - [`stats`] holds the few statistics that the rest needs.
 
 pub mod activity;
+pub mod bench;
 pub mod capture;
 pub mod cli;
 pub mod distinguish;
@@ -18,6 +19,7 @@ pub mod flat_line;
 pub mod identify;
 pub mod learn;
 pub mod plot;
+pub mod report;
 pub mod simulate;
 pub mod stats;
 pub mod trace;

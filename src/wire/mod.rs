@@ -19,8 +19,5 @@ pub mod control;
 pub mod ip;
 pub mod size;
 
-/// UDP port of the cells inside the tunnel, at both ends; the number of the RFC that lays out their blocks.
-pub const CELL_PORT: u16 = 9347;
-
 /// The longest packet that devices may send or receive: the MTU of `mp0`, bytes.
 pub const MAX_PACKET_BYTES: usize = 1500;

@@ -181,7 +181,7 @@ fn print(millpond: &Outcome, paper: &PaperOutcome) {
     println!("{:<18} {:>38}   {:>38}", "device", columns, columns);
     let home = (millpond.home_delay_ms, paper.home_delay_ms);
     let devices = millpond.devices.iter().zip(&paper.devices);
-    let rows = devices.map(|(ours, theirs)| (ours.name.as_str(), ours.delay_ms, theirs.1));
+    let rows = devices.map(|(ours, theirs)| (ours.name.as_str(), ours.delay_ms, theirs.delay_ms));
     for (name, ours, theirs) in rows.chain([("home", home.0, home.1)]) {
         println!("{name:<18} {:>38}   {:>38}", numbers(&ours), numbers(&theirs));
     }

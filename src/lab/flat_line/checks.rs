@@ -45,9 +45,9 @@ pub enum Verdict {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.verdict {
-            Verdict::Passed => "PASS",
+            Verdict::Passed => "ok  ",
             Verdict::Failed => "FAIL",
-            Verdict::Skipped => "SKIP",
+            Verdict::Skipped => "skip",
         };
         write!(f, "{word} {} {}", self.subject, self.what)
     }
@@ -119,11 +119,12 @@ fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, 
     check(
         off.abs() <= tolerance,
         format!(
-            "rate within {:.1} % of {:.1} kbit/s ({:.1} kbit/s, {:+.2} %)",
+            "rate within {:.1} % of {:.1} kbit/s ({:.1} kbit/s, {:+.2} %; {} slots missed since the daemon's start)",
             tolerance * 100.0,
             wanted / 1e3,
             seen / 1e3,
-            off * 100.0
+            off * 100.0,
+            run.status(direction).peer().missed_slots
         ),
     );
 }
@@ -187,7 +188,10 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
     checks.push(Check::new(
         rate_p_value >= SIGNIFICANCE,
         &subject,
-        format!("busy and idle have the same rate ({:.2} and {:.2} kbit/s, p = {rate_p_value:.3})", rates[0], rates[1]),
+        format!(
+            "busy and idle have the same rate ({:.2} and {:.2} kbit/s, p = {rate_p_value:.2e})",
+            rates[0], rates[1]
+        ),
     ));
 
     let test = kolmogorov_smirnov(&mut busy_line.intervals_ms(), &mut idle_line.intervals_ms());
@@ -203,7 +207,7 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
             interval_p_value: 0.0,
         };
     };
-    let numbers = format!("Kolmogorov-Smirnov D = {:.4}, p = {:.4}", test.statistic, test.p_value);
+    let numbers = format!("Kolmogorov-Smirnov D = {:.4}, p = {:.2e}", test.statistic, test.p_value);
     let (passed, why) = if hides_jitter(law) {
         (test.p_value >= SIGNIFICANCE, "")
     } else {

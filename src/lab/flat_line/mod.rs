@@ -1,6 +1,6 @@
 //! Judges the laboratory's runs: is the line flat, and does it stay flat when the home falls silent?
 //!
-//! [`run::Run`] reads one run's directory, [`observe::Observed`] what the provider captured in it, [`checks`] decides,
+//! [`Run`] reads one run's directory, [`Observed`] what the provider captured in it, [`judge`] decides,
 //! and [`Report`] is the JSON that remains.
 
 mod checks;

@@ -187,7 +187,9 @@ impl Tunnel {
                 let flights = self.ends.iter().flat_map(|end| &end.ledger.flights);
                 let sent = flights.filter(|flight| flight.device as usize == index).count() as u64;
                 let delivered = delays.len() as u64;
-                DeviceOutcome { name: trace.device.clone(), sent, delivered, delay_ms: Summary::of(delays) }
+                let mut delays_ms = std::mem::take(delays);
+                let delay_ms = Summary::of(&mut delays_ms);
+                DeviceOutcome { name: trace.device.clone(), sent, delivered, delay_ms, delays_ms }
             })
             .collect();
         let [up, down] = &mut self.ends;

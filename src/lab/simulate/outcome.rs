@@ -61,6 +61,9 @@ pub struct DeviceOutcome {
     pub delivered: u64,
     /// Delay in milliseconds from the packet's moment in the trace to its arrival.
     pub delay_ms: Summary,
+    /// The same packet by packet, in ascending order.
+    #[serde(skip)]
+    pub delays_ms: Vec<f64>,
 }
 
 /// A packet underway.

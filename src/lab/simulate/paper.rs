@@ -8,9 +8,9 @@
 
 use serde::Serialize;
 
-use super::Setup;
+use super::{DeviceOutcome, Setup};
 use crate::lab::stats::Summary;
-use crate::lab::trace::{Direction, Home};
+use crate::lab::trace::{Direction, Home, Trace};
 use crate::units::{BitsPerSec, Nanos};
 
 /// Size that the paper pads to and cuts at.
@@ -30,8 +30,8 @@ pub enum Overhead {
 /// Delays in the paper's arrangement.
 #[derive(Clone, Debug, Serialize)]
 pub struct PaperOutcome {
-    /// Name and delay in milliseconds of each device, both ways.
-    pub devices: Vec<(String, Summary)>,
+    /// In the order of the home.
+    pub devices: Vec<DeviceOutcome>,
     /// The same for all packets.
     pub home_delay_ms: Summary,
     /// Packets that leave after the home's traces have ended.
@@ -63,9 +63,13 @@ pub fn simulate(home: &Home, setup: &Setup, overhead: Overhead) -> PaperOutcome 
         }
     }
     let mut all: Vec<f64> = delays.iter().flatten().copied().collect();
-    let devices = home.devices.iter().zip(&mut delays);
+    let device = |(trace, mut delays_ms): (&Trace, Vec<f64>)| {
+        let count = delays_ms.len() as u64;
+        let delay_ms = Summary::of(&mut delays_ms);
+        DeviceOutcome { name: trace.device.clone(), sent: count, delivered: count, delay_ms, delays_ms }
+    };
     PaperOutcome {
-        devices: devices.map(|(trace, delays)| (trace.device.clone(), Summary::of(delays))).collect(),
+        devices: home.devices.iter().zip(delays).map(device).collect(),
         home_delay_ms: Summary::of(&mut all),
         late,
     }

@@ -76,7 +76,7 @@ fn the_wire_is_the_same_for_busy_and_silent_homes() {
     }
 }
 
-/// Delay of a packet that finds the queue empty: by the inspection paradox E[X²] / 2E[X] on average.
+/// Delay of a packet that finds the queue empty: by the inspection paradox `E[X²] / 2E[X]` on average.
 #[test]
 fn a_sparse_stream_waits_the_mean_residual_interval() {
     let seed = 15;
@@ -108,7 +108,7 @@ fn the_papers_arrangement_by_hand() {
     let home = Home { devices: vec![camera, plug], length: Nanos::from_secs(3) };
     let outcome = paper::simulate(&home, &setup, paper::Overhead::None);
     // 1500 bytes leave in the slots at 100, 200, 300, then 512 at 400, 60 at 500, 513 at 1000 and 1100, 60 at 2000.
-    let [camera, plug] = [&outcome.devices[0].1, &outcome.devices[1].1];
+    let [camera, plug] = [&outcome.devices[0].delay_ms, &outcome.devices[1].delay_ms];
     assert_eq!((camera.max, camera.p50), (380.0, 290.0));
     assert!((camera.mean - (290.0 + 380.0 + 100.0) / 3.0).abs() < 1e-9);
     assert_eq!((plug.max, plug.mean), (470.0, 235.0));

@@ -107,7 +107,7 @@ fn a_stretch_is_busier_than_nine_in_ten() {
         .flat_map(|second| (0..second).map(move |index| event(second * 1_000 + index, Direction::Up, 100)))
         .collect();
     let trace = Trace { device: "d".to_owned(), events };
-    let stretch = busy(&[trace.clone()], Nanos::from_secs(1)).unwrap();
+    let stretch = busy(std::slice::from_ref(&trace), Nanos::from_secs(1)).unwrap();
     assert!((85..=95).contains(&stretch.packets), "{stretch:?}");
     assert_eq!(trace.cut(stretch.start, Nanos::from_secs(1)).events.len(), stretch.packets);
     assert_eq!(busy(&[Trace { device: "d".to_owned(), events: Vec::new() }], Nanos::from_secs(1)), None);

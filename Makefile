@@ -1,0 +1,23 @@
+# What a person or a machine asks of this project. "make help" lists it.
+
+.PHONY: help demo test bench lint
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ': ## ' '/^[a-z]+: ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## as root: a home for a minute in the laboratory, and what the provider saw of it
+	@tests/setup build lab
+	@tests/with-rust tests/demo
+
+test: ## units, integration, layers, then the laboratory (as root)
+	@tests/setup build lab
+	@tests/run
+
+bench: ## delay against the paper's arrangement, instructions, size, memory
+	@tests/setup build lab bench
+	@tests/with-rust tests/bench
+
+lint: ## format, lints, documentation, shell, licences
+	@tests/setup build lint
+	@tests/lint

@@ -1,0 +1,36 @@
+//! `millpond flush`: leave nothing of millpond in the kernel.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use super::SOCKET_PATH;
+use super::exit::{Failure, UNAVAILABLE};
+use super::run::failure;
+use crate::daemon;
+use crate::sys::unix_socket;
+
+/// Remove everything that millpond made in the kernel, after a daemon that could not do so itself.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "flush")]
+pub struct Flush {
+    /// the daemon's socket (default /var/run/millpond.sock)
+    #[argh(option, default = "PathBuf::from(SOCKET_PATH)")]
+    socket: PathBuf,
+}
+
+impl Flush {
+    /// Prints what was removed. Refuses while a daemon runs: it would put everything back.
+    pub fn execute(self) -> Result<(), Failure> {
+        if unix_socket::ask(&self.socket, "status").is_ok() {
+            let text = "removing what millpond made: the daemon is running: stop it first: /etc/init.d/millpond stop";
+            return Err(Failure::new(UNAVAILABLE, text));
+        }
+        let ops = daemon::flush().map_err(failure)?;
+        if ops.is_empty() {
+            println!("nothing to remove");
+        }
+        ops.iter().for_each(|op| println!("{op}"));
+        Ok(())
+    }
+}

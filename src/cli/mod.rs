@@ -1,0 +1,84 @@
+//! The command line: one file per subcommand.
+
+mod check;
+mod exit;
+mod flush;
+mod plan;
+mod run;
+mod settings;
+mod status;
+
+use std::process::ExitCode;
+
+use argh::{EarlyExit, FromArgs};
+
+use self::exit::{Failure, USAGE};
+
+/// Where the settings are on OpenWrt.
+pub const CONFIG_PATH: &str = "/etc/config/millpond";
+
+/// Where a running daemon listens for the other commands.
+pub const SOCKET_PATH: &str = "/var/run/millpond.sock";
+
+/// Keep a smart home private: chosen devices' traffic leaves through a VPN tunnel as packets of one size at moments
+/// drawn in advance.
+#[derive(FromArgs)]
+struct Arguments {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Plan(plan::Plan),
+    Flush(flush::Flush),
+    Status(status::Status),
+    Version(Version),
+}
+
+/// Print the version.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "version")]
+struct Version {}
+
+/// Runs the command line `arguments`, the program's name not included.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words == ["--version"] {
+        return print_version();
+    }
+    let parsed = match Arguments::from_args(&["millpond"], &words) {
+        Ok(parsed) => parsed,
+        Err(EarlyExit { output, status: Ok(()) }) => {
+            println!("{output}");
+            return ExitCode::SUCCESS;
+        }
+        Err(EarlyExit { output, status: Err(()) }) => {
+            eprintln!("{}", output.trim_end());
+            return ExitCode::from(USAGE);
+        }
+    };
+    let done = match parsed.command {
+        Command::Run(command) => command.execute(),
+        Command::Check(command) => command.execute(),
+        Command::Plan(command) => command.execute(),
+        Command::Flush(command) => command.execute(),
+        Command::Status(command) => command.execute(),
+        Command::Version(_) => return print_version(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, text }) => {
+            eprintln!("millpond: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn print_version() -> ExitCode {
+    println!("{}", env!("CARGO_PKG_VERSION"));
+    ExitCode::SUCCESS
+}

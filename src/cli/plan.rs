@@ -1,0 +1,30 @@
+//! `millpond plan`: what would be done to the kernel?
+
+use argh::FromArgs;
+
+use super::exit::Failure;
+use super::run::failure;
+use super::{CONFIG_PATH, settings};
+use crate::daemon;
+
+/// Print the operations that would bring the kernel in line with the settings, and run none.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "plan")]
+pub struct Plan {
+    /// settings file (default /etc/config/millpond)
+    #[argh(option, default = "CONFIG_PATH.into()")]
+    config: String,
+}
+
+impl Plan {
+    /// One operation a line, in the form of the command that does the same; keys are left out.
+    pub fn execute(self) -> Result<(), Failure> {
+        let settings = settings::load(&self.config)?;
+        let ops = daemon::plan(&settings).map_err(failure)?;
+        if ops.is_empty() {
+            println!("nothing to do");
+        }
+        ops.iter().for_each(|op| println!("{op}"));
+        Ok(())
+    }
+}

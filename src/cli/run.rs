@@ -1,0 +1,42 @@
+//! `millpond run`: the daemon.
+
+use argh::FromArgs;
+use log::LevelFilter;
+
+use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
+use super::{CONFIG_PATH, SOCKET_PATH};
+use crate::daemon::{self, Error, Options};
+
+/// Shape the chosen devices' traffic, as router or endpoint, until a signal comes.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run")]
+pub struct Run {
+    /// settings file (default /etc/config/millpond)
+    #[argh(option, default = "CONFIG_PATH.into()")]
+    config: String,
+    /// where to listen for the other commands (default /var/run/millpond.sock)
+    #[argh(option, default = "SOCKET_PATH.into()")]
+    socket: String,
+}
+
+impl Run {
+    /// Runs the daemon; its messages go to stderr, where procd and systemd collect them.
+    pub fn execute(self) -> Result<(), Failure> {
+        let logger = simple_logger::SimpleLogger::new().with_level(LevelFilter::Info);
+        // Only a second logger in one process could fail here.
+        _ = logger.init();
+        let options = Options { config: self.config.into(), socket: self.socket.into() };
+        daemon::run(&options).map_err(failure)
+    }
+}
+
+/// The exit code that belongs to an error of the daemon.
+pub fn failure(error: Error) -> Failure {
+    let code = match &error {
+        Error::Settings(_) => CONFIG,
+        Error::NotRoot => NO_PERMISSION,
+        Error::Unreadable { .. } => IO_ERROR,
+        Error::Unfit(_) | Error::Apply(_) | Error::System { .. } => OS_ERROR,
+    };
+    Failure::new(code, error.to_string())
+}

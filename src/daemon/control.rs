@@ -1,0 +1,81 @@
+//! Requests over the control socket.
+
+use std::path::Path;
+
+use super::error::Error;
+use crate::sys::epoll::Poll;
+use crate::sys::unix_socket::{Client, ControlSocket};
+
+/// Clients beyond this must wait for one of these to be served.
+const MAX_CLIENTS: usize = 4;
+
+/// What a client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The status for people.
+    Status,
+    /// The status as JSON.
+    StatusJson,
+    /// To read the settings again.
+    Reload,
+    /// Something else.
+    Unknown,
+}
+
+/// The socket and those who have connected.
+pub struct Control {
+    socket: ControlSocket,
+    clients: [Option<Client>; MAX_CLIENTS],
+    first_token: u64,
+}
+
+impl Control {
+    /// Listens at `path`. Uses the tokens from `first_token` on: one for the socket, then one for each client.
+    pub fn listen(path: &Path, poll: &Poll, first_token: u64) -> Result<Control, Error> {
+        let action = format!("listening at {}", path.display());
+        let socket = ControlSocket::listen(path).map_err(Error::system(action.clone()))?;
+        poll.add(&socket, first_token).map_err(Error::system(action))?;
+        Ok(Control { socket, clients: [const { None }; MAX_CLIENTS], first_token })
+    }
+
+    /// Handles an event of one of this one's tokens; a request that is whole is answered with what `answer` gives.
+    /// A client that breaks off is forgotten.
+    pub fn handle(&mut self, token: u64, poll: &Poll, answer: impl FnOnce(Request) -> String) {
+        match (token - self.first_token).checked_sub(1) {
+            None => self.accept(poll),
+            Some(place) => self.serve(place as usize, poll, answer),
+        }
+    }
+
+    fn accept(&mut self, poll: &Poll) {
+        let Ok(Some(client)) = self.socket.accept() else { return };
+        // Without a place the client is dropped and sees the connection end.
+        let Some(place) = self.clients.iter().position(Option::is_none) else { return };
+        if poll.add(&client, self.first_token + 1 + place as u64).is_ok() {
+            self.clients[place] = Some(client);
+        }
+    }
+
+    fn serve(&mut self, place: usize, poll: &Poll, answer: impl FnOnce(Request) -> String) {
+        let Some(slot) = self.clients.get_mut(place) else { return };
+        let Some(client) = slot else { return };
+        let request = client.request();
+        if matches!(request, Ok(None)) {
+            return;
+        }
+        let Some(client) = slot.take() else { return };
+        _ = poll.remove(&client);
+        if let Ok(Some(line)) = request {
+            _ = client.answer(&answer(parse(&line)));
+        }
+    }
+}
+
+fn parse(line: &str) -> Request {
+    match line {
+        "status" => Request::Status,
+        "status json" => Request::StatusJson,
+        "reload" => Request::Reload,
+        _ => Request::Unknown,
+    }
+}

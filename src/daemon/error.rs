@@ -1,0 +1,68 @@
+//! Why the daemon does not run.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::apply::ApplyError;
+use crate::plan::DesiredError;
+
+/// What kept the daemon from starting, or ended it.
+#[derive(Debug)]
+pub enum Error {
+    /// The settings are wrong; each problem has been logged.
+    Settings(String),
+    /// The settings file cannot be read.
+    Unreadable {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The settings are good and cannot be brought into force on this machine.
+    Unfit(String),
+    /// The kernel refused something, and holds what it held before unless the text says otherwise.
+    Apply(ApplyError),
+    /// A system call failed.
+    System {
+        /// What was tried, on what.
+        action: String,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// Not root.
+    NotRoot,
+}
+
+impl Error {
+    /// Adds to a failed system call what it was for.
+    pub fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        move |error| Error::System { action: action.into(), error }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Settings(text) | Error::Unfit(text) => f.write_str(text),
+            Error::Unreadable { path, error } => write!(f, "reading the settings {}: {error}", path.display()),
+            Error::Apply(error) => write!(f, "{error}"),
+            Error::System { action, error } => write!(f, "{action}: {error}"),
+            Error::NotRoot => f.write_str("bringing up the tunnel: not allowed: run as root"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<ApplyError> for Error {
+    fn from(error: ApplyError) -> Error {
+        Error::Apply(error)
+    }
+}
+
+impl From<DesiredError> for Error {
+    fn from(error: DesiredError) -> Error {
+        Error::Unfit(error.to_string())
+    }
+}

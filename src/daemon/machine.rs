@@ -1,0 +1,104 @@
+//! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
+
+use std::net::{IpAddr, SocketAddr};
+
+use log::info;
+
+use super::error::Error;
+use crate::apply::{Applied, OpError, apply};
+use crate::config::model::{Role, Settings, Tunnel};
+use crate::plan::tree::Guard;
+use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan};
+use crate::sys::kernel::{self, System};
+use crate::sys::{Tun, resolve};
+use crate::wire::size::IpVersion;
+
+/// The running kernel, and what it held before us.
+pub struct Machine {
+    system: System,
+    facts: Facts,
+    /// What a machine that is new to us did about forwarding; given back at the end.
+    before: Option<Snapshot>,
+}
+
+impl Machine {
+    /// Opens the kernel's interfaces and learns what the settings do not say. Resolving the endpoint's name waits.
+    pub fn open(settings: &Settings) -> Result<Machine, Error> {
+        let mut machine = Machine::unattended()?;
+        machine.learn(settings)?;
+        Ok(machine)
+    }
+
+    /// The same without settings, to take down what a daemon left behind.
+    pub fn unattended() -> Result<Machine, Error> {
+        if !kernel::is_root() {
+            return Err(Error::NotRoot);
+        }
+        Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
+    }
+
+    /// Learns anew what the settings do not say.
+    pub fn learn(&mut self, settings: &Settings) -> Result<(), Error> {
+        let lan = self.system.lan(settings).map_err(from_op)?;
+        self.facts = Facts { lan, endpoint: endpoint(settings)? };
+        Ok(())
+    }
+
+    /// The IP version that the tunnel's packets have on the wire. An endpoint's homes come by either; there it only
+    /// sizes the ceiling of the queue, and IPv4 is the more common.
+    pub fn outer(&self) -> IpVersion {
+        match self.facts.endpoint.map(|endpoint| endpoint.ip()) {
+            Some(IpAddr::V6(_)) => IpVersion::V6,
+            Some(IpAddr::V4(_)) | None => IpVersion::V4,
+        }
+    }
+
+    /// Where the tunnel goes, if the settings say so.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.facts.endpoint
+    }
+
+    /// The operations that would bring the kernel in line, without running any.
+    pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
+        let desired = Desired::from_settings(settings, &self.facts, guard)?;
+        let snapshot = crate::apply::Kernel::snapshot(&mut self.system).map_err(from_op)?;
+        Ok(plan(&desired, &snapshot))
+    }
+
+    /// Brings the kernel in line; on failure it holds what it held before.
+    pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
+        let desired = Desired::from_settings(settings, &self.facts, guard)?;
+        let applied = apply(&mut self.system, &desired)?;
+        applied.ops.iter().for_each(|op| info!("{op}"));
+        if self.before.is_none() {
+            self.before = Some(applied.before.clone());
+        }
+        Ok(applied)
+    }
+
+    /// The TUN interface, after a `bring_up` that made it.
+    pub fn take_tun(&mut self) -> Option<Tun> {
+        self.system.take_tun()
+    }
+
+    /// Removes all that is ours, newest first.
+    pub fn take_down(&mut self) -> Result<Applied, Error> {
+        let forwarding = self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD));
+        let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
+        Ok(apply(&mut self.system, &desired)?)
+    }
+}
+
+/// The role's endpoint by name or address: the first address that it has. A name that does not resolve is an error
+/// with the name in it.
+fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
+    let Some(Tunnel::Wireguard(wireguard)) = &settings.tunnel else { return Ok(None) };
+    let Some(host) = wireguard.endpoint.as_ref().filter(|_| settings.role == Role::Router) else { return Ok(None) };
+    let addresses =
+        resolve::resolve(host).map_err(Error::system(format!("resolving tunnel.endpoint {}", host.host)))?;
+    Ok(addresses.first().copied())
+}
+
+fn from_op(error: OpError) -> Error {
+    Error::Unfit(error.to_string())
+}

@@ -1,0 +1,87 @@
+//! From the settings to what the line, the peer and the queueing tree are told.
+
+use super::error::Error;
+use super::line::{LEAD, Line, Shaping};
+use crate::config::model::{Role, Settings};
+use crate::core::Pace;
+use crate::plan::tree::Guard;
+use crate::units::{BitsPerSec, Law};
+use crate::wire::control::Wish;
+use crate::wire::size::{self, CellSize, IpVersion};
+
+/// Where an engine paces the line, HTB is only a ceiling: this many times the mean rate, with room for the few short
+/// intervals that a wide law draws in a row.
+const CEILING: u64 = 4;
+const CEILING_BURST_CELLS: u32 = 32;
+const CEILING_BAND_CELLS: u32 = 64;
+
+/// Where HTB paces the line, cover waits two deep, and data as deep as feeding at the rate itself can ever make it.
+const PACER_COVER_CELLS: u32 = 2;
+const PACER_DATA_CELLS: u32 = 8;
+
+/// The largest cell under the settings' limit.
+pub fn cell_size(settings: &Settings, outer: IpVersion) -> Result<CellSize, Error> {
+    let limit = settings.shape.cell_bytes;
+    size::wireguard(usize::from(limit), outer).ok_or_else(|| {
+        Error::Unfit(format!("main.cell: no cell fits around the tunnel's headers (got {limit}, want at least 144)"))
+    })
+}
+
+/// How a router sends.
+pub fn shaping(settings: &Settings, size: CellSize) -> Shaping {
+    let shape = &settings.shape;
+    Shaping { pace: Pace::new(shape.law, shape.spread_percent, shape.upload, size), payload_bytes: size.payload_bytes }
+}
+
+/// How a router would like its endpoint to send.
+pub fn wish(settings: &Settings, size: CellSize) -> Wish {
+    let shape = &settings.shape;
+    Wish {
+        id: 0,
+        law: shape.law,
+        spread_percent: shape.spread_percent,
+        cell_bytes: size.wire_bytes as u16,
+        rate: shape.download,
+    }
+}
+
+/// What the queueing tree lets through, on either side.
+pub fn guard(settings: &Settings, size: CellSize, lines: &[Line]) -> Guard {
+    let (law, rate, wire_bytes) = match settings.role {
+        Role::Router => (settings.shape.law, settings.shape.upload, size.wire_bytes as u16),
+        Role::Endpoint => match lines {
+            // The law `kernel` is granted to a single home only; see `wish::Allowance`.
+            [line] => line.granted().map_or_else(
+                || (Law::Gamma, allowed(settings), size.wire_bytes as u16),
+                |granted| (granted.law, granted.rate, granted.cell_bytes),
+            ),
+            _ => (Law::Gamma, allowed(settings), size.wire_bytes as u16),
+        },
+    };
+    let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;
+    match law {
+        Law::Kernel => Guard {
+            rate,
+            inner_bytes,
+            wire_bytes,
+            burst_cells: 1,
+            data_limit: PACER_DATA_CELLS,
+            cover_limit: PACER_COVER_CELLS,
+        },
+        Law::Gamma | Law::Normal | Law::Constant => Guard {
+            rate: BitsPerSec(rate.0.saturating_mul(CEILING)),
+            inner_bytes,
+            wire_bytes,
+            burst_cells: CEILING_BURST_CELLS * settings.homes.len().max(1) as u32,
+            data_limit: CEILING_BAND_CELLS,
+            cover_limit: CEILING_BAND_CELLS,
+        },
+    }
+}
+
+/// The most that all homes together may ask for.
+fn allowed(settings: &Settings) -> BitsPerSec {
+    BitsPerSec(settings.homes.iter().map(|home| home.max_download.0).sum::<u64>().max(1_000_000))
+}
+
+const _: () = assert!(LEAD.0 < 1_000_000, "a cell is built within a millisecond of its departure");

@@ -1,0 +1,166 @@
+//! What the daemon says about itself, for programs (JSON) and for people.
+
+use std::fmt::Write;
+
+use super::json::{Json, Object};
+use super::line::Line;
+use super::watch::LineState;
+use crate::config::model::{Role, Settings};
+use crate::core::{Histogram, Stats};
+use crate::units::Nanos;
+
+/// Grows when a key changes its meaning or disappears.
+const INTERFACE: u64 = 1;
+
+/// Something that the owner should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// `error` or `warning`.
+    pub severity: &'static str,
+    /// What is wrong.
+    pub text: String,
+    /// What to do.
+    pub fix: &'static str,
+}
+
+/// All that a report is made of.
+pub struct View<'a> {
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// The lines.
+    pub lines: &'a [Line],
+    /// What the owner should know.
+    pub problems: &'a [Problem],
+    /// Bytes of a cell inside the tunnel and on the wire.
+    pub cell_bytes: (usize, usize),
+    /// How long the daemon has run.
+    pub uptime: Nanos,
+    /// The moment.
+    pub now: Nanos,
+}
+
+impl View<'_> {
+    /// One word for the whole: the worst state of any line.
+    fn state(&self) -> LineState {
+        let states = || self.lines.iter().map(|line| line.state(self.now));
+        [LineState::Degraded, LineState::Starting]
+            .into_iter()
+            .find(|bad| states().any(|state| state == *bad))
+            .unwrap_or(if self.lines.is_empty() { LineState::Starting } else { LineState::Shaping })
+    }
+
+    /// The report as JSON; every number names its unit.
+    pub fn json(&self) -> String {
+        let shape = &self.settings.shape;
+        let (inner_bytes, wire_bytes) = self.cell_bytes;
+        Json::object(|top| {
+            top.number("interface", INTERFACE);
+            top.text("version", env!("CARGO_PKG_VERSION"));
+            top.text("state", self.state().name());
+            top.text("role", role(self.settings.role));
+            top.decimal("uptime_s", self.uptime.as_secs_f64());
+            top.text("law", shape.law.name());
+            top.object("cell", |cell| {
+                cell.number("wire_bytes", wire_bytes as u64);
+                cell.number("inner_bytes", inner_bytes as u64);
+            });
+            top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
+            top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
+            top.array("peers", self.lines, |peer, line| put_line(peer, line, self.now));
+            top.array("problems", self.problems, |object, problem| {
+                object.text("code", problem.code);
+                object.text("severity", problem.severity);
+                object.text("text", &problem.text);
+                object.text("fix", problem.fix);
+            });
+        })
+    }
+
+    /// The report for people.
+    pub fn text(&self) -> String {
+        let shape = &self.settings.shape;
+        let mut out = format!(
+            "{}: {}, {} {} kbit/s up, {} kbit/s down, cells of {} bytes\n",
+            self.state().name(),
+            role(self.settings.role),
+            shape.law,
+            shape.upload.0 / 1000,
+            shape.download.0 / 1000,
+            self.cell_bytes.1,
+        );
+        for line in self.lines {
+            let stats = line.engine().stats();
+            let drops: u64 = stats.drops.by_cause().iter().map(|(_, count)| count).sum();
+            _ = writeln!(
+                out,
+                "{} ({}): {}; {} data and {} cover cells sent, {} received, {} lost; delay {:.1} ms mean, {:.1} ms p99; \
+                 {drops} dropped",
+                line.name(),
+                line.peer(),
+                line.state(self.now).name(),
+                stats.cells_data,
+                stats.cells_cover,
+                stats.cells_received,
+                stats.cells_lost,
+                stats.delay.mean().as_millis_f64(),
+                stats.delay.percentile(99.0).as_millis_f64(),
+            );
+        }
+        for problem in self.problems {
+            _ = writeln!(out, "{}: {} ({})\n  {}", problem.severity, problem.text, problem.code, problem.fix);
+        }
+        out
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Router => "router",
+        Role::Endpoint => "endpoint",
+    }
+}
+
+fn put_line(peer: &mut Object<'_>, line: &Line, now: Nanos) {
+    let stats = line.engine().stats();
+    peer.text("name", line.name());
+    peer.text("address", &line.peer().to_string());
+    peer.text("state", line.state(now).name());
+    if let Some(granted) = line.granted() {
+        peer.text("law", granted.law.name());
+        peer.decimal("download_kbit", granted.rate.0 as f64 / 1e3);
+        peer.number("cell_wire_bytes", granted.cell_bytes.into());
+    }
+    put_counters(peer, stats);
+    peer.object("drops", |drops| stats.drops.by_cause().iter().for_each(|(cause, count)| drops.number(cause, *count)));
+    peer.object("delay_ms", |delay| put_histogram(delay, &stats.delay, Nanos::as_millis_f64));
+    peer.object("lateness_us", |lateness| put_histogram(lateness, &stats.lateness, |n| n.as_millis_f64() * 1e3));
+    let seen = stats.devices.iter().enumerate().filter(|(_, device)| device.packets > 0);
+    peer.array("devices", seen, |object, (number, device)| {
+        object.number("number", number as u64);
+        object.number("packets", device.packets);
+        object.number("bytes", device.bytes);
+        object.decimal("delay_mean_ms", Nanos(device.delay_sum.0 / device.packets).as_millis_f64());
+        object.decimal("delay_max_ms", device.delay_max.as_millis_f64());
+    });
+}
+
+fn put_counters(peer: &mut Object<'_>, stats: &Stats) {
+    peer.number("cells_data", stats.cells_data);
+    peer.number("cells_cover", stats.cells_cover);
+    peer.number("cells_received", stats.cells_received);
+    peer.number("cells_lost", stats.cells_lost);
+    peer.number("missed_slots", stats.slots_missed);
+    peer.number("packets_in", stats.packets_in);
+    peer.number("packets_out", stats.packets_out);
+    peer.number("bytes_in", stats.bytes_in);
+    peer.number("bytes_out", stats.bytes_out);
+}
+
+fn put_histogram(object: &mut Object<'_>, histogram: &Histogram, unit: impl Fn(Nanos) -> f64) {
+    object.decimal("mean", unit(histogram.mean()));
+    object.decimal("p50", unit(histogram.percentile(50.0)));
+    object.decimal("p99", unit(histogram.percentile(99.0)));
+    object.decimal("max", unit(histogram.max()));
+}

@@ -1,0 +1,138 @@
+//! Delay of a home at equal rate on the wire: millpond against the paper's arrangement.
+
+use serde::Serialize;
+
+use crate::core::Limits;
+use crate::lab::error::Error;
+use crate::lab::simulate::paper::{self, Overhead};
+use crate::lab::simulate::{DeviceOutcome, Setup, simulate};
+use crate::lab::stats::Summary;
+use crate::lab::trace::{Direction, Event, Home, Trace};
+use crate::units::{BitsPerSec, Nanos};
+
+/// Rates on the wire, the same both ways.
+pub const RATES_KBIT: [u64; 3] = [80, 160, 320];
+
+/// Name of the row for all devices.
+pub const HOME: &str = "home";
+
+/// Name of the special case: all devices but cameras, beside a camera that sends more than the line takes.
+pub const SMALL_DEVICES: &str = "small devices beside a backed-up camera";
+
+/// The camera of the special case sends at this multiple of the rate ...
+const CAMERA_OVERLOAD: u64 = 3;
+/// ... for so long in every [`CAMERA_PERIOD`], so that its queue drains in between even in the paper's arrangement.
+const CAMERA_BURST: Nanos = Nanos::from_secs(10);
+const CAMERA_PERIOD: Nanos = Nanos::from_secs(60);
+const CAMERA_PACKET_BYTES: u16 = 1400;
+const CAMERA: &str = "backed-up camera";
+
+/// A queue in which nothing is ever dropped.
+const NO_LIMITS: Limits = Limits { bytes: Limits::MAX_BYTES, age: Nanos::from_secs(3600) };
+
+/// Who shapes, and by which convention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrangement {
+    /// Millpond as it is set by default.
+    Millpond,
+    /// Millpond with queues that drop nothing.
+    MillpondUnbounded,
+    /// The paper's, 512 device bytes as 512 bytes on the wire: the VPN's own headers forgiven.
+    Paper,
+    /// The paper's, 512 device bytes as 572 bytes on the wire, as WireGuard carries them.
+    PaperTunnelled,
+}
+
+impl Arrangement {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arrangement::Millpond => "millpond",
+            Arrangement::MillpondUnbounded => "millpond-unbounded",
+            Arrangement::Paper => "paper",
+            Arrangement::PaperTunnelled => "paper-tunnelled",
+        }
+    }
+}
+
+/// Delay of a device, of a group of devices, or of the home.
+#[derive(Clone, Debug, Serialize)]
+pub struct DelayRow {
+    /// Rate each way in kbit/s on the wire.
+    pub kbit: u64,
+    /// Name of the [`Arrangement`].
+    pub arrangement: &'static str,
+    /// Name of the device, `home`, or [`SMALL_DEVICES`].
+    pub device: String,
+    /// Mean delay of the packets that arrived.
+    pub mean_ms: f64,
+    /// Median.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Longest.
+    pub max_ms: f64,
+    /// Packets.
+    pub sent: u64,
+    /// Packets that the queue dropped.
+    pub dropped: u64,
+}
+
+/// Every device, the home, and the special case, at one rate.
+pub fn delays(home: &Home, kbit: u64, arrangement: Arrangement) -> Result<Vec<DelayRow>, Error> {
+    let row = |name: &str, devices: &[DeviceOutcome]| row(kbit, arrangement, name, devices);
+    let devices = run(home, kbit, arrangement)?;
+    let mut rows: Vec<_> = devices.iter().map(|device| row(&device.name, std::slice::from_ref(device))).collect();
+    rows.push(row(HOME, &devices));
+    let mut beside = run(&with_backed_up_camera(home, kbit), kbit, arrangement)?;
+    beside.retain(|device| device.name != CAMERA);
+    rows.push(row(SMALL_DEVICES, &beside));
+    Ok(rows)
+}
+
+fn run(home: &Home, kbit: u64, arrangement: Arrangement) -> Result<Vec<DeviceOutcome>, Error> {
+    let rate = BitsPerSec::from_kbit(kbit);
+    let setup = Setup { upload: rate, download: rate, ..Setup::default() };
+    Ok(match arrangement {
+        Arrangement::Millpond => simulate(home, &setup, |_| {})?.devices,
+        Arrangement::MillpondUnbounded => simulate(home, &Setup { limits: NO_LIMITS, ..setup }, |_| {})?.devices,
+        Arrangement::Paper => paper::simulate(home, &setup, Overhead::None).devices,
+        Arrangement::PaperTunnelled => paper::simulate(home, &setup, Overhead::Tunnel).devices,
+    })
+}
+
+fn row(kbit: u64, arrangement: Arrangement, name: &str, devices: &[DeviceOutcome]) -> DelayRow {
+    let mut delays: Vec<f64> = devices.iter().flat_map(|device| &device.delays_ms).copied().collect();
+    let sent = devices.iter().map(|device| device.sent).sum();
+    let delivered: u64 = devices.iter().map(|device| device.delivered).sum();
+    let Summary { mean, p50, p99, max, .. } = Summary::of(&mut delays);
+    DelayRow {
+        kbit,
+        arrangement: arrangement.name(),
+        device: name.to_owned(),
+        mean_ms: mean,
+        p50_ms: p50,
+        p99_ms: p99,
+        max_ms: max,
+        sent,
+        dropped: sent - delivered,
+    }
+}
+
+/// The home without its cameras, but with one that overloads the way up again and again.
+fn with_backed_up_camera(home: &Home, kbit: u64) -> Home {
+    let gap = BitsPerSec::from_kbit(kbit * CAMERA_OVERLOAD).interval(usize::from(CAMERA_PACKET_BYTES));
+    let mut events = Vec::new();
+    let mut start = Nanos::ZERO;
+    while start < home.length {
+        let mut time = start;
+        while time < start + CAMERA_BURST {
+            events.push(Event { time, direction: Direction::Up, bytes: CAMERA_PACKET_BYTES });
+            time = time + gap;
+        }
+        start = start + CAMERA_PERIOD;
+    }
+    let mut devices: Vec<_> = home.devices.iter().filter(|trace| !trace.device.contains("cam")).cloned().collect();
+    devices.push(Trace { device: CAMERA.to_owned(), events });
+    Home { devices, length: home.length }
+}

@@ -1,0 +1,35 @@
+//! The numbers that are followed from commit to commit.
+
+mod delay;
+mod measured;
+mod sparse;
+
+#[cfg(test)]
+mod tests;
+
+pub use delay::{Arrangement, DelayRow, HOME, RATES_KBIT, SMALL_DEVICES, delays};
+pub use measured::{Footprint, fixed_hour_cells, instructions};
+pub use sparse::{SparseRow, sparse};
+
+use serde::Serialize;
+
+/// Everything that `make bench` measures. What could not be measured is `null` or empty.
+#[derive(Debug, Serialize)]
+pub struct Results {
+    /// Simulated delay of a home, millpond's against the paper's.
+    pub delay: Vec<DelayRow>,
+    /// The same under other conventions: queues that drop nothing, and the VPN's headers counted for the paper too.
+    pub delay_variants: Vec<DelayRow>,
+    /// Of one cell, building and taking apart, in the fixed simulated hour.
+    pub instructions_per_cell: Option<f64>,
+    /// Size of the router's program.
+    pub binary_bytes: Option<u64>,
+    /// Resident memory of the router's daemon in the laboratory.
+    pub rss_kb: Option<f64>,
+    /// Of it, anonymous.
+    pub anon_kb: Option<f64>,
+    /// Delay of a sparse stream in the laboratory.
+    pub sparse: Vec<SparseRow>,
+    /// Whether the home was captured or made up.
+    pub home: &'static str,
+}

@@ -1,0 +1,176 @@
+//! `millpond-lab bench`: the numbers that are followed from commit to commit.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use super::home;
+use crate::lab::bench::{
+    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, delays, fixed_hour_cells, instructions,
+    sparse,
+};
+use crate::lab::error::Error;
+use crate::lab::trace::Home;
+
+/// Simulates a home's delay at equal wire rates, millpond against the paper's arrangement, and gathers what tests/bench has
+/// measured besides. Prints tables; writes JSON.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "bench")]
+pub(super) struct Bench {
+    /// file for the results
+    #[argh(option)]
+    json: PathBuf,
+    /// use the made-up home even where there are captures
+    #[argh(switch)]
+    synthetic: bool,
+    /// seed of the made-up home
+    #[argh(option, default = "1")]
+    seed: u64,
+    /// callgrind's output for `simulate --synthetic --hours 1 --seed 1`
+    #[argh(option)]
+    callgrind: Option<PathBuf>,
+    /// the router's program, for its size
+    #[argh(option)]
+    binary: Option<PathBuf>,
+    /// the laboratory's results, for memory and the sparse stream (default: target/lab)
+    #[argh(option, default = "PathBuf::from(\"target/lab\")")]
+    lab: PathBuf,
+}
+
+impl Bench {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        let folder = home::folder(self.synthetic);
+        let (home, _) = home::whole(folder.as_ref(), self.seed)?;
+        let results = self.measure(&home, if folder.is_some() { "captured" } else { "synthetic" })?;
+        print(&results);
+        if let Some(parent) = self.json.parent() {
+            fs::create_dir_all(parent).map_err(Error::io("making folder", parent))?;
+        }
+        let text = serde_json::to_string_pretty(&results).unwrap_or_default();
+        fs::write(&self.json, text + "\n").map_err(Error::io("writing", &self.json))?;
+        println!("\nwritten to {}", self.json.display());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn measure(&self, home: &Home, kind: &'static str) -> Result<Results, Error> {
+        let (mut delay, mut delay_variants) = (Vec::new(), Vec::new());
+        for kbit in RATES_KBIT {
+            eprintln!(
+                "simulating {:.0} s of {} devices at {kbit} kbit/s",
+                home.length.as_secs_f64(),
+                home.devices.len()
+            );
+            for arrangement in [Arrangement::Millpond, Arrangement::Paper] {
+                delay.extend(delays(home, kbit, arrangement)?);
+            }
+            for arrangement in [Arrangement::MillpondUnbounded, Arrangement::PaperTunnelled] {
+                delay_variants.extend(delays(home, kbit, arrangement)?);
+            }
+        }
+        let instructions_per_cell = match &self.callgrind {
+            Some(path) => Some((instructions(path)? as f64 / fixed_hour_cells()? as f64).round()),
+            None => None,
+        };
+        let binary_bytes = match &self.binary {
+            Some(path) => Some(fs::metadata(path).map_err(Error::io("measuring", path))?.len()),
+            None => None,
+        };
+        let runs = ["flat-line/gamma-busy", "sparse/5-nothing"].map(|run| self.lab.join(run));
+        let footprint = Footprint::of_router(&runs.each_ref().map(PathBuf::as_path))?;
+        Ok(Results {
+            delay,
+            delay_variants,
+            instructions_per_cell,
+            binary_bytes,
+            rss_kb: footprint.map(|footprint| footprint.rss_kb),
+            anon_kb: footprint.map(|footprint| footprint.anon_kb),
+            sparse: sparse(&self.lab.join("sparse"))?,
+            home: kind,
+        })
+    }
+}
+
+fn print(results: &Results) {
+    println!("\ndelay of the {} home: millpond by default against the paper's queue without bound", results.home);
+    table(&results.delay);
+    println!("\nvariants: nothing dropped by millpond either; the VPN's headers counted for the paper too");
+    let in_short = |row: &&DelayRow| row.device == HOME || row.device == SMALL_DEVICES;
+    table(&results.delay_variants.iter().filter(in_short).cloned().collect::<Vec<_>>());
+    let all: Vec<DelayRow> = results.delay.iter().chain(&results.delay_variants).cloned().collect();
+    for (title, ours, theirs) in [
+        ("wanted: millpond by default below the paper", Arrangement::Millpond, Arrangement::Paper),
+        ("nothing dropped on either side", Arrangement::MillpondUnbounded, Arrangement::Paper),
+        (
+            "the same, the VPN's headers counted on both sides",
+            Arrangement::MillpondUnbounded,
+            Arrangement::PaperTunnelled,
+        ),
+    ] {
+        println!("\n{title}:");
+        RATES_KBIT.iter().for_each(|kbit| compare(&all, *kbit, ours, theirs));
+    }
+    println!();
+    let number = |value: Option<f64>| value.map_or("not measured".to_owned(), |value| format!("{value:.0}"));
+    println!("instructions per cell  {}", number(results.instructions_per_cell));
+    println!("binary bytes           {}", number(results.binary_bytes.map(|bytes| bytes as f64)));
+    println!("resident KiB           {}", number(results.rss_kb));
+    println!("anonymous KiB          {}", number(results.anon_kb));
+    if results.sparse.is_empty() {
+        println!("sparse stream          not measured (tests/lab/run sparse)");
+    }
+    for row in &results.sparse {
+        println!(
+            "sparse, {:>2} a second beside {:<8} mean {:.2} of the law's residual interval, p99 {:.1} ms, {} lost",
+            row.per_second, row.beside, row.ratio_mean, row.p99_ms, row.lost
+        );
+    }
+}
+
+fn table(rows: &[DelayRow]) {
+    println!(
+        "{:>5} {:<40} {:<18} {:>10} {:>10} {:>10} {:>10} {:>8}",
+        "kbit", "device", "arrangement", "mean ms", "p50 ms", "p99 ms", "max ms", "dropped"
+    );
+    // Stable, so that devices keep the home's order and the arrangements of each stand together.
+    let place = |row: &&DelayRow| (row.kbit, rows.iter().position(|first| first.device == row.device));
+    let mut sorted: Vec<&DelayRow> = rows.iter().collect();
+    sorted.sort_by_key(place);
+    for row in sorted {
+        println!(
+            "{:>5} {:<40} {:<18} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>8}",
+            row.kbit, row.device, row.arrangement, row.mean_ms, row.p50_ms, row.p99_ms, row.max_ms, row.dropped
+        );
+    }
+}
+
+fn compare(rows: &[DelayRow], kbit: u64, ours: Arrangement, theirs: Arrangement) {
+    let find = |arrangement: Arrangement, device: &str| {
+        rows.iter().find(|row| row.kbit == kbit && row.device == device && row.arrangement == arrangement.name())
+    };
+    let both = |device| Some((find(ours, device)?, find(theirs, device)?));
+    if let Some((ours, theirs)) = both(HOME) {
+        println!(
+            "{} {kbit:>4} kbit/s, home: mean {:.0} against {:.0} ms, p99 {:.0} against {:.0} ms",
+            word(ours.mean_ms < theirs.mean_ms && ours.p99_ms < theirs.p99_ms),
+            ours.mean_ms,
+            theirs.mean_ms,
+            ours.p99_ms,
+            theirs.p99_ms
+        );
+    }
+    if let Some((ours, theirs)) = both(SMALL_DEVICES) {
+        println!(
+            "{} {kbit:>4} kbit/s, {SMALL_DEVICES}: mean {:.1} against {:.1} ms, {:.3} of it (at most 0.2)",
+            word(ours.mean_ms <= theirs.mean_ms / 5.0),
+            ours.mean_ms,
+            theirs.mean_ms,
+            ours.mean_ms / theirs.mean_ms
+        );
+    }
+}
+
+fn word(met: bool) -> &'static str {
+    if met { "met   " } else { "MISSED" }
+}

@@ -1,0 +1,243 @@
+//! What the settings ask the kernel to hold.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::guard;
+use super::nft::TableText;
+use super::op::LinkKind;
+use super::ownership::{
+    CELL_RULE_PRIORITY, IPV6_METRIC, LAST_METRIC, MARK, MARK_RULE_PRIORITY, ROUTE_TABLE, TUN, TUN_MTU, WIREGUARD,
+    WIREGUARD_MTU,
+};
+use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
+use super::tree::{Guard, Tree};
+use super::wireguard::{Device, Peer};
+use crate::config::model::{Role, Settings, Tunnel, Wireguard};
+
+/// What the machine is like, as far as the settings do not say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The interfaces towards the home's own networks, with their prefixes; neither the WAN's nor ours.
+    pub lan: Vec<LanInterface>,
+    /// The address of `tunnel.endpoint`, resolved (router).
+    pub endpoint: Option<SocketAddr>,
+}
+
+/// An interface towards a network of the home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanInterface {
+    /// The kernel's name.
+    pub name: String,
+    /// The networks on it, host bits cleared.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// An interface of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: LinkKind,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+}
+
+/// All that the kernel should hold of ours. Lists are in the order in which things are made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The nftables table.
+    pub table: Option<TableText>,
+    /// Interfaces, to be up.
+    pub links: Vec<Link>,
+    /// Keys under /proc/sys, dotted, and their values.
+    pub sysctls: Vec<(String, String)>,
+    /// The WireGuard interface's own part.
+    pub wireguard: Option<Device>,
+    /// Its peers.
+    pub peers: Vec<Peer>,
+    /// The queueing tree.
+    pub tree: Option<Tree>,
+    /// Addresses on our interfaces.
+    pub addresses: Vec<(String, Prefix)>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Rules.
+    pub rules: Vec<Rule>,
+}
+
+/// Why settings that are valid by themselves cannot be brought into force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DesiredError {
+    /// There is no `tunnel` section.
+    NoTunnel,
+    /// The tunnel's type is not one that this version sets up.
+    TunnelType(&'static str),
+    /// A router's tunnel lacks this option.
+    Missing(&'static str),
+    /// The endpoint's name has not been resolved.
+    Unresolved,
+}
+
+impl fmt::Display for DesiredError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DesiredError::NoTunnel => f.write_str("there is no tunnel: add a section `config tunnel 'tunnel'`"),
+            DesiredError::TunnelType(kind) => {
+                write!(f, "tunnel.type: this version cannot set up {kind} (got {kind}, want wireguard)")
+            }
+            DesiredError::Missing(option) => write!(f, "tunnel.{option}: missing, a router needs it"),
+            DesiredError::Unresolved => f.write_str("tunnel.endpoint: the address of this name is not known yet"),
+        }
+    }
+}
+
+impl std::error::Error for DesiredError {}
+
+impl Desired {
+    /// Nothing of ours. What a machine forwarded before is told to [`Desired::forwarding`].
+    pub fn nothing() -> Desired {
+        Desired::default()
+    }
+
+    /// The same, with `net.ipv4.ip_forward` as given: a machine that forwarded only because of us stops again.
+    pub fn forwarding(mut self, value: &str) -> Desired {
+        self.sysctls.retain(|(key, _)| key != IP_FORWARD);
+        self.sysctls.push((IP_FORWARD.into(), value.into()));
+        self
+    }
+
+    /// What `settings` ask for on a machine of which `facts` hold, with `guard` on the tunnel's queue. Settings that
+    /// are not enabled ask for [`Desired::nothing`].
+    pub fn from_settings(settings: &Settings, facts: &Facts, guard: &Guard) -> Result<Desired, DesiredError> {
+        if !settings.enabled {
+            return Ok(Desired::nothing());
+        }
+        let wireguard = match &settings.tunnel {
+            None => return Err(DesiredError::NoTunnel),
+            Some(Tunnel::Wireguard(wireguard)) => wireguard,
+            Some(Tunnel::Openvpn { .. }) => return Err(DesiredError::TunnelType("openvpn")),
+            Some(Tunnel::Interface { .. }) => return Err(DesiredError::TunnelType("interface")),
+        };
+        let mut desired = Desired {
+            links: vec![
+                Link { name: WIREGUARD.into(), kind: LinkKind::Wireguard, mtu: WIREGUARD_MTU },
+                Link { name: TUN.into(), kind: LinkKind::Tun, mtu: TUN_MTU },
+            ],
+            sysctls: [WIREGUARD, TUN].into_iter().flat_map(interface_sysctls).collect(),
+            wireguard: Some(Device::new(&wireguard.private_key, wireguard.listen_port)),
+            tree: Some(Tree::new(WIREGUARD, guard)),
+            addresses: vec![(WIREGUARD.into(), Prefix::host(wireguard.address))],
+            ..Desired::nothing()
+        };
+        match settings.role {
+            Role::Router => desired.router(settings, wireguard, facts)?,
+            Role::Endpoint => desired.endpoint(settings),
+        }
+        Ok(desired)
+    }
+
+    fn router(&mut self, settings: &Settings, wireguard: &Wireguard, facts: &Facts) -> Result<(), DesiredError> {
+        let peer_address = wireguard.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
+        let public_key = wireguard.public_key.clone().ok_or(DesiredError::Missing("public_key"))?;
+        wireguard.endpoint.as_ref().ok_or(DesiredError::Missing("endpoint"))?;
+        self.table = Some(TableText::from(&guard::router(settings, facts)));
+        self.peers = vec![Peer {
+            public_key,
+            preshared_key: wireguard.preshared_key.clone(),
+            endpoint: Some(facts.endpoint.ok_or(DesiredError::Unresolved)?),
+            allowed_ips: vec![Prefix::host(peer_address)],
+            keepalive_seconds: 0,
+        }];
+        // On both: what is masqueraded onto mp0 takes its address, the cells are bound to mpwg0.
+        self.addresses.push((TUN.into(), Prefix::host(wireguard.address)));
+        self.routes.push(host_route(MAIN, peer_address, WIREGUARD));
+        for lan in &facts.lan {
+            for prefix in &lan.prefixes {
+                self.routes.push(table_route(prefix.network(), 0, RouteKind::Throw));
+            }
+        }
+        self.routes.push(table_route(Prefix::all(Family::V4), 0, RouteKind::Dev(TUN.into())));
+        // With mp0 gone its route goes too; these two remain, so that marked packets never fall through to main. The
+        // tunnel carries IPv4 alone: IPv6 is refused, and devices fall back.
+        for family in [Family::V4, Family::V6] {
+            self.routes.push(table_route(Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
+        }
+        self.rules = [Family::V4, Family::V6]
+            .map(|family| Rule {
+                family,
+                priority: MARK_RULE_PRIORITY,
+                selector: Selector::Mark(MARK),
+                table: ROUTE_TABLE,
+            })
+            .to_vec();
+        dedup(&mut self.routes);
+        Ok(())
+    }
+
+    fn endpoint(&mut self, settings: &Settings) {
+        self.table = Some(TableText::from(&guard::endpoint(settings)));
+        self.peers = settings
+            .homes
+            .iter()
+            .map(|home| Peer {
+                public_key: home.public_key.clone(),
+                preshared_key: home.preshared_key.clone(),
+                endpoint: None,
+                allowed_ips: vec![Prefix::host(home.address)],
+                keepalive_seconds: 0,
+            })
+            .collect();
+        // Answers from the Internet go into cells; cells, from sockets bound to mpwg0, go to the home itself.
+        for home in &settings.homes {
+            self.routes.push(host_route(ROUTE_TABLE, home.address, WIREGUARD));
+            self.routes.push(host_route(MAIN, home.address, TUN));
+        }
+        self.rules = vec![Rule {
+            family: Family::V4,
+            priority: CELL_RULE_PRIORITY,
+            selector: Selector::Oif(WIREGUARD.into()),
+            table: ROUTE_TABLE,
+        }];
+        self.sysctls.push((IP_FORWARD.into(), "1".into()));
+        dedup(&mut self.routes);
+    }
+}
+
+/// The sysctl that lets a machine forward IPv4.
+pub const IP_FORWARD: &str = "net.ipv4.ip_forward";
+
+/// Loose reverse path filtering, because one address stands on both interfaces and answers take the other; and no
+/// IPv6, because the kernel would send router solicitations and multicast reports of its own.
+fn interface_sysctls(name: &str) -> [(String, String); 2] {
+    [
+        (format!("net.ipv4.conf.{name}.rp_filter"), "2".into()),
+        (format!("net.ipv6.conf.{name}.disable_ipv6"), "1".into()),
+    ]
+}
+
+/// Every sysctl that a plan may set, for the snapshot to read.
+pub(crate) fn watched_sysctls() -> Vec<String> {
+    let interfaces = [WIREGUARD, TUN].into_iter().flat_map(interface_sysctls).map(|(key, _)| key);
+    interfaces.chain([IP_FORWARD.into()]).collect()
+}
+
+fn host_route(table: u32, address: Ipv4Addr, dev: &str) -> Route {
+    Route { table, prefix: Prefix::host(address), metric: 0, kind: RouteKind::Dev(dev.into()) }
+}
+
+fn table_route(prefix: Prefix, metric: u32, kind: RouteKind) -> Route {
+    let metric = if metric == 0 && prefix.family() == Family::V6 { IPV6_METRIC } else { metric };
+    Route { table: ROUTE_TABLE, prefix, metric, kind }
+}
+
+/// Two interfaces may have one network between them, and the kernel takes a route only once.
+fn dedup(routes: &mut Vec<Route>) {
+    let mut seen = Vec::new();
+    routes.retain(|route| {
+        let new = !seen.contains(route);
+        seen.push(route.clone());
+        new
+    });
+}

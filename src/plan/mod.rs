@@ -1,0 +1,22 @@
+//! What the kernel should hold, what it holds, and the operations between the two; pure.
+//!
+//! [`Desired`] comes from the settings, [`Snapshot`] from the kernel, and [`plan`] gives the operations in order. Each
+//! [`Op`] prints as the `ip`, `tc`, `wg` or `nft` command that does the same, and knows its inverse.
+
+mod desired;
+mod diff;
+mod guard;
+mod inverse;
+pub mod nft;
+mod op;
+pub mod ownership;
+pub mod routing;
+mod snapshot;
+pub mod tree;
+pub mod wireguard;
+
+pub(crate) use desired::watched_sysctls;
+pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link};
+pub use diff::plan;
+pub use op::{LinkKind, Op};
+pub use snapshot::{InstalledLink, Snapshot};

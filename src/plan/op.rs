@@ -1,0 +1,89 @@
+//! One change to the kernel.
+
+use std::fmt;
+
+use super::nft::TableText;
+use super::ownership::{NFT_TABLE, WIREGUARD};
+use super::routing::{Prefix, Route, Rule};
+use super::tree::{Class, Qdisc};
+use super::wireguard::{Base64, Device, Peer};
+use crate::config::model::Key;
+
+/// The kind of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Kernel WireGuard.
+    Wireguard,
+    /// TUN. It lives as long as the process that made it holds it open.
+    Tun,
+    /// Another's, by the kernel's name.
+    Other(String),
+}
+
+impl fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LinkKind::Wireguard => "wireguard",
+            LinkKind::Tun => "tun",
+            LinkKind::Other(name) => name,
+        })
+    }
+}
+
+/// One change to the kernel, done whole or not at all. Prints as the command that does the same, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each prints as the command that it is")]
+pub enum Op {
+    SetTable(TableText),
+    DeleteTable,
+    AddLink { name: String, kind: LinkKind, mtu: u32 },
+    DeleteLink { name: String },
+    SetMtu { name: String, mtu: u32 },
+    SetUp { name: String, up: bool },
+    SetSysctl { key: String, value: String },
+    SetWireguard(Device),
+    SetPeer(Peer),
+    RemovePeer(Key),
+    AddQdisc { dev: String, qdisc: Qdisc },
+    ChangeQdisc { dev: String, qdisc: Qdisc },
+    DeleteQdisc { dev: String, qdisc: Qdisc },
+    AddClass { dev: String, class: Class },
+    ChangeClass { dev: String, class: Class },
+    DeleteClass { dev: String, class: Class },
+    AddAddress { dev: String, address: Prefix },
+    DeleteAddress { dev: String, address: Prefix },
+    AddRoute(Route),
+    DeleteRoute(Route),
+    AddRule(Rule),
+    DeleteRule(Rule),
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Op::SetTable(table) => write!(f, "nft replace {table}"),
+            Op::DeleteTable => write!(f, "nft delete table inet {NFT_TABLE}"),
+            Op::AddLink { name, kind: LinkKind::Tun, mtu } => write!(f, "ip tuntap add {name} mode tun mtu {mtu}"),
+            Op::AddLink { name, kind, mtu } => write!(f, "ip link add {name} mtu {mtu} type {kind}"),
+            Op::DeleteLink { name } => write!(f, "ip link del {name}"),
+            Op::SetMtu { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
+            Op::SetUp { name, up } => write!(f, "ip link set {name} {}", if *up { "up" } else { "down" }),
+            Op::SetSysctl { key, value } => write!(f, "sysctl {key}={value}"),
+            Op::SetWireguard(device) => write!(f, "wg set {WIREGUARD} {device}"),
+            Op::SetPeer(peer) => write!(f, "wg set {WIREGUARD} {peer}"),
+            Op::RemovePeer(key) => write!(f, "wg set {WIREGUARD} peer {} remove", Base64(&key.0)),
+            Op::AddQdisc { dev, qdisc } => write!(f, "tc qdisc add dev {dev} {qdisc}"),
+            Op::ChangeQdisc { dev, qdisc } => write!(f, "tc qdisc change dev {dev} {qdisc}"),
+            Op::DeleteQdisc { dev, qdisc } => write!(f, "tc qdisc del dev {dev} {qdisc}"),
+            Op::AddClass { dev, class } => write!(f, "tc class add dev {dev} {class}"),
+            Op::ChangeClass { dev, class } => write!(f, "tc class change dev {dev} {class}"),
+            Op::DeleteClass { dev, class } => write!(f, "tc class del dev {dev} {class}"),
+            Op::AddAddress { dev, address } => write!(f, "ip addr add {address} dev {dev}"),
+            Op::DeleteAddress { dev, address } => write!(f, "ip addr del {address} dev {dev}"),
+            Op::AddRoute(route) => write!(f, "ip {} route add {route}", route.prefix.family()),
+            Op::DeleteRoute(route) => write!(f, "ip {} route del {route}", route.prefix.family()),
+            Op::AddRule(rule) => write!(f, "ip {} rule add {rule}", rule.family),
+            Op::DeleteRule(rule) => write!(f, "ip {} rule del {rule}", rule.family),
+        }
+    }
+}

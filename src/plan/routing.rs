@@ -1,0 +1,177 @@
+//! Prefixes, routes and rules as millpond makes them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::ownership::ROUTE_PROTOCOL;
+
+/// Address family of a route or rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Family {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::V4 => "-4",
+            Family::V6 => "-6",
+        })
+    }
+}
+
+/// An address and the number of leading bits that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Prefix {
+    /// Any address inside; [`Prefix::network`] clears the host's bits.
+    pub address: IpAddr,
+    /// 0..=32 or 0..=128.
+    pub length: u8,
+}
+
+impl Prefix {
+    /// One address alone.
+    pub fn host(address: impl Into<IpAddr>) -> Prefix {
+        let address = address.into();
+        Prefix { address, length: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// All addresses of a family.
+    pub fn all(family: Family) -> Prefix {
+        match family {
+            Family::V4 => Prefix { address: [0, 0, 0, 0].into(), length: 0 },
+            Family::V6 => Prefix { address: [0u16; 8].into(), length: 0 },
+        }
+    }
+
+    /// The same prefix with the host's bits cleared.
+    pub fn network(self) -> Prefix {
+        let address = match self.address {
+            IpAddr::V4(a) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.length.min(32))).unwrap_or(0);
+                IpAddr::from((u32::from(a) & mask).to_be_bytes())
+            }
+            IpAddr::V6(a) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.length.min(128))).unwrap_or(0);
+                IpAddr::from((u128::from(a) & mask).to_be_bytes())
+            }
+        };
+        Prefix { address, length: self.length }
+    }
+
+    /// The family of its address.
+    pub fn family(self) -> Family {
+        Family::of(self.address)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.length {
+            0 => f.write_str("default"),
+            length => write!(f, "{}/{length}", self.address),
+        }
+    }
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteKind {
+    /// Out of this interface.
+    Dev(String),
+    /// Nowhere, and the sender is told so by ICMP.
+    Unreachable,
+    /// Back to the rules: this table has nothing to say.
+    Throw,
+}
+
+/// A route of millpond's protocol number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Table number; 254 is `main`.
+    pub table: u32,
+    /// Destination.
+    pub prefix: Prefix,
+    /// Metric; IPv4 has 0 by default, IPv6 1024.
+    pub metric: u32,
+    /// Where it leads.
+    pub kind: RouteKind,
+}
+
+/// Number of the table `main`.
+pub const MAIN: u32 = 254;
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            RouteKind::Dev(dev) => write!(f, "{} dev {dev}", self.prefix)?,
+            RouteKind::Unreachable => write!(f, "unreachable {}", self.prefix)?,
+            RouteKind::Throw => write!(f, "throw {}", self.prefix)?,
+        }
+        if self.table != MAIN {
+            write!(f, " table {}", self.table)?;
+        }
+        write!(f, " proto {ROUTE_PROTOCOL}")?;
+        if self.metric != 0 {
+            write!(f, " metric {}", self.metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a rule looks at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Selector {
+    /// These bits of the packet's mark, all set.
+    Mark(u32),
+    /// Sockets bound to this interface.
+    Oif(String),
+}
+
+/// A routing rule of millpond's priority range and protocol number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// Address family.
+    pub family: Family,
+    /// Priority; lower comes first.
+    pub priority: u32,
+    /// What it looks at.
+    pub selector: Selector,
+    /// The table that answers.
+    pub table: u32,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "priority {} ", self.priority)?;
+        match &self.selector {
+            Selector::Mark(mark) => write!(f, "fwmark {mark:#x}/{mark:#x}")?,
+            Selector::Oif(dev) => write!(f, "oif {dev}")?,
+        }
+        write!(f, " lookup {} protocol {ROUTE_PROTOCOL}", self.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_clears_host_bits() {
+        let prefix = |s: &str, length| Prefix { address: s.parse().unwrap(), length };
+        assert_eq!(prefix("192.168.1.77", 24).network(), prefix("192.168.1.0", 24));
+        assert_eq!(prefix("10.1.2.3", 0).network(), prefix("0.0.0.0", 0));
+        assert_eq!(prefix("10.1.2.3", 32).network(), prefix("10.1.2.3", 32));
+        assert_eq!(prefix("fd00:1:2:3::4", 48).network(), prefix("fd00:1:2::", 48));
+    }
+}

@@ -1,0 +1,206 @@
+//! The queueing tree on the tunnel interface: `HTB 1: -> class 1:1 -> PRIO 10: -> data, cover, blackhole`.
+//!
+//! A cell is sent with `SO_PRIORITY` 0x00100001 or 0x00100002. HTB has no class of that number and takes its default,
+//! 1:1; PRIO takes the band from the minor number (net/sched/sch_prio.c, `prio_classify`). Everything else has a
+//! priority below 16, which PRIO's map sends to the third band, a blackhole. HTB's direct queue has no room, so a
+//! packet that names HTB itself, or comes before the class stands, is dropped too (net/sched/sch_htb.c, `htb_enqueue`).
+
+use std::fmt;
+
+use crate::units::BitsPerSec;
+
+/// A traffic control handle, major and minor number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Handle(pub u32);
+
+impl Handle {
+    /// The parent of a root qdisc, `TC_H_ROOT`.
+    pub const ROOT: Handle = Handle(0xffff_ffff);
+
+    const fn new(major: u16, minor: u16) -> Handle {
+        Handle((major as u32) << 16 | minor as u32)
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 >> 16, self.0 & 0xffff) {
+            (major, 0) => write!(f, "{major:x}:"),
+            (major, minor) => write!(f, "{major:x}:{minor:x}"),
+        }
+    }
+}
+
+const HTB: Handle = Handle::new(1, 0);
+const CLASS: Handle = Handle::new(1, 1);
+const PRIO: Handle = Handle::new(0x10, 0);
+
+/// `SO_PRIORITY` of data cells: PRIO's first band.
+pub const DATA_PRIORITY: u32 = Handle::new(0x10, 1).0;
+
+/// `SO_PRIORITY` of cover cells: PRIO's second band.
+pub const COVER_PRIORITY: u32 = Handle::new(0x10, 2).0;
+
+const STRAYS: Handle = Handle::new(0x10, 3);
+
+/// What the tree lets through: a ceiling far above the schedule, or, for the law `kernel`, the pacer itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// HTB's rate, on the wire. At least 8 bit/s.
+    pub rate: BitsPerSec,
+    /// Bytes of a cell as the tunnel interface sees it, IP header included.
+    pub inner_bytes: u16,
+    /// Bytes of a cell on the wire; at least `inner_bytes`.
+    pub wire_bytes: u16,
+    /// HTB's burst, in cells; at least 1.
+    pub burst_cells: u32,
+    /// Cells that may wait in the data band.
+    pub data_limit: u32,
+    /// Cells that may wait in the cover band.
+    pub cover_limit: u32,
+}
+
+/// A queueing discipline and where it hangs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qdisc {
+    /// Its own handle.
+    pub handle: Handle,
+    /// [`Handle::ROOT`], or the class above.
+    pub parent: Handle,
+    /// What it does.
+    pub kind: QdiscKind,
+}
+
+/// The disciplines that the tree has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QdiscKind {
+    /// Hierarchical token bucket.
+    Htb {
+        /// Minor number of the class for what nothing else claims.
+        default_class: u32,
+        /// Packets that may pass beside the classes.
+        direct_limit: u32,
+    },
+    /// Strict priority.
+    Prio {
+        /// Number of bands.
+        bands: u32,
+        /// Band by priority, for packets that name no class of it.
+        map: [u8; 16],
+    },
+    /// First in, first out.
+    Pfifo {
+        /// Packets that may wait.
+        limit: u32,
+    },
+    /// Drops everything.
+    Blackhole,
+    /// Another's, by name.
+    Other(String),
+}
+
+impl QdiscKind {
+    /// The kernel's name.
+    pub fn name(&self) -> &str {
+        match self {
+            QdiscKind::Htb { .. } => "htb",
+            QdiscKind::Prio { .. } => "prio",
+            QdiscKind::Pfifo { .. } => "pfifo",
+            QdiscKind::Blackhole => "blackhole",
+            QdiscKind::Other(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Qdisc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parent {
+            Handle::ROOT => f.write_str("root")?,
+            parent => write!(f, "parent {parent}")?,
+        }
+        write!(f, " handle {} {}", self.handle, self.kind.name())?;
+        match &self.kind {
+            QdiscKind::Htb { default_class, direct_limit } => {
+                write!(f, " default {default_class:x} direct_qlen {direct_limit}")
+            }
+            QdiscKind::Prio { bands, map } => {
+                write!(f, " bands {bands} priomap")?;
+                map.iter().try_for_each(|band| write!(f, " {band}"))
+            }
+            QdiscKind::Pfifo { limit } => write!(f, " limit {limit}"),
+            QdiscKind::Blackhole | QdiscKind::Other(_) => Ok(()),
+        }
+    }
+}
+
+/// An HTB class whose rate is also its ceiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Its handle.
+    pub handle: Handle,
+    /// The qdisc or class above.
+    pub parent: Handle,
+    /// Bytes per second, `overhead_bytes` included.
+    pub rate_bytes_per_second: u64,
+    /// Burst as the kernel counts it: the time that it lasts at the rate, in ticks of 64 ns (`PSCHED_SHIFT` 6).
+    pub burst_ticks: u32,
+    /// Bytes added to each packet's length.
+    pub overhead_bytes: u16,
+}
+
+const TICK_NS: u128 = 64;
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.rate_bytes_per_second * 8;
+        let burst = u128::from(self.burst_ticks) * TICK_NS * u128::from(self.rate_bytes_per_second);
+        let burst = (burst + 500_000_000) / 1_000_000_000;
+        write!(f, "parent {} classid {} htb rate {rate}bit ceil {rate}bit", self.parent, self.handle)?;
+        write!(f, " burst {burst}b cburst {burst}b overhead {} linklayer ethernet", self.overhead_bytes)
+    }
+}
+
+/// The whole tree of one interface, parents first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// The interface.
+    pub dev: String,
+    /// The root, HTB.
+    pub root: Qdisc,
+    /// The one class.
+    pub class: Class,
+    /// What hangs below the class.
+    pub below: Vec<Qdisc>,
+}
+
+impl Tree {
+    /// The tree on `dev` that lets `guard`'s cells through, and nothing else.
+    pub fn new(dev: &str, guard: &Guard) -> Tree {
+        let qdisc = |handle, parent, kind| Qdisc { handle, parent, kind };
+        let pfifo = |limit| QdiscKind::Pfifo { limit };
+        Tree {
+            dev: dev.to_owned(),
+            root: qdisc(HTB, Handle::ROOT, QdiscKind::Htb { default_class: CLASS.0 & 0xffff, direct_limit: 0 }),
+            class: class(guard),
+            below: vec![
+                qdisc(PRIO, CLASS, QdiscKind::Prio { bands: 3, map: [2; 16] }),
+                qdisc(Handle::new(0x11, 0), Handle(DATA_PRIORITY), pfifo(guard.data_limit)),
+                qdisc(Handle::new(0x12, 0), Handle(COVER_PRIORITY), pfifo(guard.cover_limit)),
+                qdisc(Handle::new(0x13, 0), STRAYS, QdiscKind::Blackhole),
+            ],
+        }
+    }
+}
+
+fn class(guard: &Guard) -> Class {
+    let rate = (guard.rate.0 / 8).max(1);
+    let burst_bytes = u128::from(guard.burst_cells) * u128::from(guard.wire_bytes);
+    let ticks = burst_bytes * 1_000_000_000 / u128::from(rate) / TICK_NS;
+    Class {
+        handle: CLASS,
+        parent: HTB,
+        rate_bytes_per_second: rate,
+        burst_ticks: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
+        overhead_bytes: guard.wire_bytes.saturating_sub(guard.inner_bytes),
+    }
+}

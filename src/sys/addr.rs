@@ -1,0 +1,69 @@
+//! Addresses of interfaces.
+
+use std::net::IpAddr;
+
+use nix::libc;
+
+use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, u32_at_start};
+use crate::plan::routing::Prefix;
+
+/// An address as the kernel lists it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AddressEntry {
+    pub index: u32,
+    pub prefix: Prefix,
+}
+
+/// All addresses of all interfaces, both families.
+pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<AddressEntry>, NetlinkError> {
+    let messages = netlink.dump(libc::RTM_GETADDR, &Body::new(&[0; HEADER_BYTES]))?;
+    Ok(messages.iter().filter_map(|message| parse(message)).collect())
+}
+
+fn parse(message: &[u8]) -> Option<AddressEntry> {
+    let rest = message.get(HEADER_BYTES..)?;
+    // On a point-to-point interface IFA_ADDRESS is the other end.
+    let value = attribute(rest, libc::IFA_LOCAL).or_else(|| attribute(rest, libc::IFA_ADDRESS))?;
+    let prefix = Prefix { address: address(value)?, length: message[1] };
+    Some(AddressEntry { index: u32_at_start(&message[4..])?, prefix })
+}
+
+/// Adds an address.
+pub(super) fn add(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
+    netlink.request(libc::RTM_NEWADDR, Mode::Create, &body(index, prefix))
+}
+
+/// Removes an address.
+pub(super) fn delete(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
+    netlink.request(libc::RTM_DELADDR, Mode::Change, &body(index, prefix))
+}
+
+fn body(index: u32, prefix: Prefix) -> Body {
+    let octets = octets(prefix.address);
+    let mut header = [0; HEADER_BYTES];
+    header[0] = family(prefix.address);
+    header[1] = prefix.length;
+    header[4..].copy_from_slice(&index.to_ne_bytes());
+    Body::new(&header).attribute(libc::IFA_LOCAL, &octets).attribute(libc::IFA_ADDRESS, &octets)
+}
+
+/// `struct ifaddrmsg`.
+const HEADER_BYTES: usize = 8;
+
+/// An address from an attribute's 4 or 16 bytes.
+pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+/// An address as an attribute's bytes.
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// `AF_INET` or `AF_INET6`, as a message's header has it.
+pub(super) fn family(address: IpAddr) -> u8 {
+    (if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
+}

@@ -1,0 +1,50 @@
+//! Waiting for descriptors.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+/// A set of descriptors to wait for, each with a token of the caller's.
+#[derive(Debug)]
+pub struct Poll {
+    epoll: Epoll,
+    events: [EpollEvent; 16],
+}
+
+impl Poll {
+    /// An empty set.
+    pub fn new() -> io::Result<Poll> {
+        Ok(Poll { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, events: [EpollEvent::empty(); 16] })
+    }
+
+    /// Adds a descriptor, to be told of by `token` whenever it can be read (level triggered) or has hung up.
+    pub fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+    }
+
+    /// Removes a descriptor.
+    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.delete(fd)?)
+    }
+
+    /// Waits until something can be read, and gives the tokens; none if a signal came between.
+    pub fn wait(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
+        self.wait_for(EpollTimeout::NONE)
+    }
+
+    /// Gives the tokens of what can be read now, without waiting.
+    pub fn ready(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
+        self.wait_for(EpollTimeout::ZERO)
+    }
+
+    fn wait_for(&mut self, timeout: EpollTimeout) -> io::Result<impl Iterator<Item = u64> + '_> {
+        let count = match self.epoll.wait(&mut self.events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(self.events[..count].iter().map(EpollEvent::data))
+    }
+}

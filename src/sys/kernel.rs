@@ -1,0 +1,270 @@
+//! The running kernel as [`crate::apply`] sees it.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::link::{self, LinkEntry};
+use super::netlink::{Netlink, NetlinkError};
+use super::tun::Tun;
+use super::wireguard::{self, PeerStatus};
+use super::{addr, facts, nft, qdisc, route, rule};
+use crate::apply::{Kernel, OpError};
+use crate::config::model::Settings;
+use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
+use crate::plan::routing::{Route, RouteKind};
+use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
+
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The running kernel.
+pub struct System {
+    route: Netlink,
+    generic: Netlink,
+    wireguard_family: Option<u16>,
+    tun: Option<Tun>,
+}
+
+impl System {
+    /// Opens the netlink sockets. Only root can do anything with them; see [`is_root`].
+    pub fn open() -> Result<System, OpError> {
+        let action = "opening netlink";
+        let open = |protocol| Netlink::open(protocol).map_err(|error| failed(action, error));
+        let (route, generic) = (open(libc::NETLINK_ROUTE as isize)?, open(libc::NETLINK_GENERIC as isize)?);
+        Ok(System { route, generic, wireguard_family: None, tun: None })
+    }
+
+    /// The descriptor of `mp0`, if this made it. Whoever drops it removes the interface.
+    pub fn take_tun(&mut self) -> Option<Tun> {
+        self.tun.take()
+    }
+
+    /// The interfaces towards the home's own networks.
+    pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
+        let links = self.links()?;
+        let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        Ok(facts::lan(settings, &links, &addresses, &routes))
+    }
+
+    /// What WireGuard knows of the peers of `mpwg0`.
+    pub fn peers(&mut self) -> Result<Vec<PeerStatus>, OpError> {
+        let action = "reading WireGuard's peers";
+        let family = self.wireguard_family().map_err(|error| failed(action, error))?;
+        let installed = wireguard::read(&mut self.generic, family, WIREGUARD);
+        Ok(installed.map_err(|error| failed(action, error))?.status)
+    }
+
+    fn links(&mut self) -> Result<Vec<LinkEntry>, OpError> {
+        link::list(&mut self.route).map_err(|error| failed("listing interfaces", error))
+    }
+
+    fn wireguard_family(&mut self) -> Result<u16, NetlinkError> {
+        if let Some(family) = self.wireguard_family {
+            return Ok(family);
+        }
+        let family = wireguard::family(&mut self.generic)?;
+        self.wireguard_family = Some(family);
+        Ok(family)
+    }
+
+    fn index(&mut self, name: &str) -> Result<u32, NetlinkError> {
+        let link = link::list(&mut self.route)?.into_iter().find(|link| link.name == name);
+        link.map(|link| link.index).ok_or_else(|| NetlinkError::Io(Errno::ENODEV.into()))
+    }
+
+    fn route_index(&mut self, route: &Route) -> Result<Option<u32>, NetlinkError> {
+        match &route.kind {
+            RouteKind::Dev(dev) => self.index(dev).map(Some),
+            RouteKind::Unreachable | RouteKind::Throw => Ok(None),
+        }
+    }
+
+    fn run_netlink(&mut self, op: &Op) -> Result<(), NetlinkError> {
+        match op {
+            Op::AddLink { name, kind: LinkKind::Tun, mtu } => self.add_tun(name, *mtu),
+            Op::AddLink { name, kind, mtu } => link::add(&mut self.route, name, kind, *mtu),
+            Op::DeleteLink { name } => self.delete_link(name),
+            Op::SetMtu { name, mtu } => {
+                let index = self.index(name)?;
+                link::set_mtu(&mut self.route, index, *mtu)
+            }
+            Op::SetUp { name, up } => {
+                let index = self.index(name)?;
+                link::set_up(&mut self.route, index, *up)
+            }
+            Op::SetSysctl { key, value } => Ok(fs::write(sysctl_path(key), value)?),
+            Op::SetWireguard(device) => {
+                let family = self.wireguard_family()?;
+                wireguard::set_device(&mut self.generic, family, WIREGUARD, device)
+            }
+            Op::SetPeer(peer) => {
+                let family = self.wireguard_family()?;
+                wireguard::set_peer(&mut self.generic, family, WIREGUARD, peer)
+            }
+            Op::RemovePeer(key) => {
+                let family = self.wireguard_family()?;
+                wireguard::remove_peer(&mut self.generic, family, WIREGUARD, key)
+            }
+            Op::AddQdisc { dev, qdisc } => {
+                let index = self.index(dev)?;
+                qdisc::add(&mut self.route, index, qdisc)
+            }
+            Op::ChangeQdisc { dev, qdisc } => {
+                let index = self.index(dev)?;
+                qdisc::change(&mut self.route, index, qdisc)
+            }
+            Op::DeleteQdisc { dev, qdisc } => {
+                let index = self.index(dev)?;
+                qdisc::delete(&mut self.route, index, qdisc)
+            }
+            Op::AddClass { dev, class } => {
+                let index = self.index(dev)?;
+                qdisc::add_class(&mut self.route, index, class)
+            }
+            Op::ChangeClass { dev, class } => {
+                let index = self.index(dev)?;
+                qdisc::change_class(&mut self.route, index, class)
+            }
+            Op::DeleteClass { dev, class } => {
+                let index = self.index(dev)?;
+                qdisc::delete_class(&mut self.route, index, class)
+            }
+            Op::AddAddress { dev, address } => {
+                let index = self.index(dev)?;
+                addr::add(&mut self.route, index, *address)
+            }
+            Op::DeleteAddress { dev, address } => {
+                let index = self.index(dev)?;
+                addr::delete(&mut self.route, index, *address)
+            }
+            Op::AddRoute(route) => {
+                let oif = self.route_index(route)?;
+                route::add(&mut self.route, route, oif)
+            }
+            Op::DeleteRoute(route) => {
+                let oif = self.route_index(route)?;
+                route::delete(&mut self.route, route, oif)
+            }
+            Op::AddRule(rule) => rule::add(&mut self.route, rule),
+            Op::DeleteRule(rule) => rule::delete(&mut self.route, rule),
+            Op::SetTable(_) | Op::DeleteTable => Ok(()),
+        }
+    }
+
+    fn add_tun(&mut self, name: &str, mtu: u32) -> Result<(), NetlinkError> {
+        let tun = Tun::open(name)?;
+        if mtu != TUN_MTU {
+            let index = self.index(name)?;
+            link::set_mtu(&mut self.route, index, mtu)?;
+        }
+        self.tun = Some(tun);
+        Ok(())
+    }
+
+    /// Removes an interface; one that is gone with its descriptor is no error.
+    fn delete_link(&mut self, name: &str) -> Result<(), NetlinkError> {
+        if name == TUN && self.tun.take().is_some() {
+            return Ok(());
+        }
+        let index = self.index(name)?;
+        link::delete(&mut self.route, index)
+    }
+}
+
+impl Kernel for System {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        let listed = self.links()?;
+        let owned = || listed.iter().filter(|link| link.name == TUN || link.name == WIREGUARD);
+        let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
+        let mut snapshot = Snapshot {
+            table: nft::list().map_err(|cause| OpError { action: "reading the nft table".into(), cause })?,
+            links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
+            sysctls: read_sysctls(),
+            ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
+            ..Snapshot::default()
+        };
+        if snapshot.links.get(WIREGUARD).is_some_and(|link| link.kind == LinkKind::Wireguard) {
+            let action = "reading WireGuard's settings";
+            let family = self.wireguard_family().map_err(|error| failed(action, error))?;
+            let installed =
+                wireguard::read(&mut self.generic, family, WIREGUARD).map_err(|error| failed(action, error))?;
+            snapshot.wireguard = Some(installed.device);
+            snapshot.peers = installed.peers;
+        }
+        let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
+        for link in owned() {
+            let of_it = addresses.iter().filter(|address| address.index == link.index);
+            snapshot.addresses.extend(of_it.map(|address| (link.name.clone(), address.prefix)));
+            let qdiscs = qdisc::list(&mut self.route, link.index).map_err(|error| failed("listing qdiscs", error))?;
+            // An interface's default, such as fq_codel, is the kernel's own choice where we want no tree.
+            if link.name == WIREGUARD {
+                snapshot.qdiscs.extend(qdiscs.into_iter().map(|qdisc| (link.name.clone(), qdisc)));
+                let classes = qdisc::list_classes(&mut self.route, link.index)
+                    .map_err(|error| failed("listing classes", error))?;
+                snapshot.classes.extend(classes.into_iter().map(|class| (link.name.clone(), class)));
+            }
+        }
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        snapshot.routes = routes.iter().filter_map(|entry| route::owned(entry, name_of)).collect();
+        snapshot.rules = rule::list(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        Ok(snapshot)
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        let result = match op {
+            Op::SetTable(table) => nft::replace(table),
+            Op::DeleteTable => nft::delete(),
+            _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string())),
+        };
+        result.map_err(|cause| OpError { action: op.to_string(), cause })
+    }
+}
+
+fn installed_link(link: &LinkEntry) -> InstalledLink {
+    let kind = LinkKind::from_name(link.kind.as_deref().unwrap_or("device"));
+    InstalledLink { kind, mtu: link.mtu, up: link.up }
+}
+
+fn read_sysctls() -> BTreeMap<String, String> {
+    let read = |key: String| fs::read_to_string(sysctl_path(&key)).ok().map(|value| (key, value.trim().to_owned()));
+    watched_sysctls().into_iter().filter_map(read).collect()
+}
+
+fn sysctl_path(key: &str) -> String {
+    format!("/proc/sys/{}", key.replace('.', "/"))
+}
+
+fn failed(action: &str, error: NetlinkError) -> OpError {
+    OpError { action: action.into(), cause: error.to_string() }
+}
+
+/// What to install or to do, where the error says what is missing.
+fn hint(op: &Op, error: &NetlinkError) -> Option<String> {
+    let missing = |what: &str, module: &str, package: &str| {
+        Some(format!("{what}: kernel module {module} is missing: install {package}"))
+    };
+    match (op, error.errno()?) {
+        (_, libc::EPERM | libc::EACCES) => Some(format!("{error}: run millpond as root")),
+        (Op::AddLink { kind: LinkKind::Wireguard, .. }, libc::EOPNOTSUPP) => {
+            missing("WireGuard", "wireguard", "kmod-wireguard")
+        }
+        (Op::AddLink { kind: LinkKind::Tun, .. }, libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
+            missing("TUN", "tun", "kmod-tun")
+        }
+        (Op::AddLink { kind: LinkKind::Tun, .. }, libc::EBUSY) => {
+            Some("another process holds it: stop the other daemon first".into())
+        }
+        (Op::AddQdisc { qdisc, .. }, libc::ENOENT | libc::EOPNOTSUPP) => match qdisc.kind.name() {
+            "htb" => missing("HTB", "sch_htb", "kmod-sched-core"),
+            "prio" => missing("PRIO", "sch_prio", "kmod-sched-prio"),
+            _ => None,
+        },
+        _ => None,
+    }
+}

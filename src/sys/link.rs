@@ -1,0 +1,77 @@
+//! Network interfaces.
+
+use nix::libc;
+
+use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
+use crate::plan::LinkKind;
+
+/// An interface as the kernel lists it.
+#[derive(Clone, Debug)]
+pub(super) struct LinkEntry {
+    pub index: u32,
+    pub name: String,
+    /// `None` for hardware and other kinds that have no name.
+    pub kind: Option<String>,
+    pub mtu: u32,
+    pub up: bool,
+    /// Loopback, or a line to one other end: no network of the home's.
+    pub solitary: bool,
+}
+
+/// All interfaces.
+pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<LinkEntry>, NetlinkError> {
+    // Without the counters, most of the answer's bytes.
+    const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+    let body = header(0, 0, 0).number(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    Ok(netlink.dump(libc::RTM_GETLINK, &body)?.iter().filter_map(|message| parse(message)).collect())
+}
+
+fn parse(message: &[u8]) -> Option<LinkEntry> {
+    let rest = message.get(HEADER_BYTES..)?;
+    let flags = u32_at_start(&message[8..])?;
+    Some(LinkEntry {
+        index: u32_at_start(&message[4..])?,
+        name: string(rest, libc::IFLA_IFNAME)?,
+        kind: attribute(rest, libc::IFLA_LINKINFO).and_then(|info| string(info, libc::IFLA_INFO_KIND)),
+        mtu: number(rest, libc::IFLA_MTU).unwrap_or(0),
+        up: flags & libc::IFF_UP as u32 != 0,
+        solitary: flags & (libc::IFF_LOOPBACK | libc::IFF_POINTOPOINT) as u32 != 0,
+    })
+}
+
+/// Makes an interface of a kind that needs no parameters.
+pub(super) fn add(netlink: &mut Netlink, name: &str, kind: &LinkKind, mtu: u32) -> Result<(), NetlinkError> {
+    netlink.request(libc::RTM_NEWLINK, Mode::Create, &add_body(name, kind, mtu))
+}
+
+fn add_body(name: &str, kind: &LinkKind, mtu: u32) -> Body {
+    let info = Body::default().string(libc::IFLA_INFO_KIND, &kind.to_string());
+    header(0, 0, 0).string(libc::IFLA_IFNAME, name).number(libc::IFLA_MTU, mtu).nest(libc::IFLA_LINKINFO, info)
+}
+
+/// Removes an interface.
+pub(super) fn delete(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
+    netlink.request(libc::RTM_DELLINK, Mode::Change, &header(index, 0, 0))
+}
+
+/// Sets the MTU in bytes.
+pub(super) fn set_mtu(netlink: &mut Netlink, index: u32, mtu: u32) -> Result<(), NetlinkError> {
+    netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, 0, 0).number(libc::IFLA_MTU, mtu))
+}
+
+/// Takes an interface up or down.
+pub(super) fn set_up(netlink: &mut Netlink, index: u32, up: bool) -> Result<(), NetlinkError> {
+    let flag = libc::IFF_UP as u32;
+    netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, if up { flag } else { 0 }, flag))
+}
+
+const HEADER_BYTES: usize = 16;
+
+/// `struct ifinfomsg`.
+fn header(index: u32, flags: u32, change: u32) -> Body {
+    let mut bytes = [0; HEADER_BYTES];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
+    bytes[12..].copy_from_slice(&change.to_ne_bytes());
+    Body::new(&bytes)
+}

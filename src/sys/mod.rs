@@ -1,0 +1,26 @@
+//! The only place with system calls and unsafe code, one file per subject.
+
+#![allow(unsafe_code)]
+
+mod addr;
+pub mod epoll;
+mod facts;
+pub mod kernel;
+mod link;
+mod netlink;
+mod nft;
+mod qdisc;
+pub mod random;
+pub mod realtime;
+pub mod resolve;
+mod route;
+mod rule;
+pub mod signal;
+pub mod timer;
+mod tun;
+pub mod udp;
+pub mod unix_socket;
+mod wireguard;
+
+pub use tun::Tun;
+pub use wireguard::PeerStatus;

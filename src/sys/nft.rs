@@ -1,0 +1,67 @@
+//! nftables through the `nft` program: one transaction in, one listing out.
+
+use std::io::{self, Write};
+use std::process::{Command, Output, Stdio};
+
+use crate::plan::nft::TableText;
+use crate::plan::ownership::NFT_TABLE;
+
+/// Puts `table` in the place of the one that is there, whole or not at all.
+pub(super) fn replace(table: &TableText) -> Result<(), String> {
+    run(&["-f", "-"], &table.transaction()).and_then(succeeded).map(|_| ())
+}
+
+/// Removes the table.
+pub(super) fn delete() -> Result<(), String> {
+    run(&["delete", "table", "inet", NFT_TABLE], "").and_then(succeeded).map(|_| ())
+}
+
+/// The table as it is, if it is.
+pub(super) fn list() -> Result<Option<TableText>, String> {
+    let listing = run(&["-s", "list", "table", "inet", NFT_TABLE], "")?;
+    if listing.status.success() {
+        return Ok(Some(TableText::from_listing(&String::from_utf8_lossy(&listing.stdout))));
+    }
+    let tables = succeeded(run(&["list", "tables", "inet"], "")?)?;
+    let name = format!("table inet {NFT_TABLE}");
+    if tables.lines().any(|line| line.trim() == name) { succeeded(listing).map(|_| None) } else { Ok(None) }
+}
+
+fn run(arguments: &[&str], input: &str) -> Result<Output, String> {
+    let try_path = |path| -> io::Result<Output> {
+        let mut child = Command::new(path)
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // nft reads everything before it writes, so there is no knot to tie here; a closed pipe shows in its status.
+        let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output()?;
+        written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
+        Ok(output)
+    };
+    match try_path("nft") {
+        // Not on the path of a user's shell.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => try_path("/usr/sbin/nft"),
+        result => result,
+    }
+    .map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "nft is missing: install nftables".to_owned(),
+        _ => format!("cannot run nft: {error}"),
+    })
+}
+
+fn succeeded(output: Output) -> Result<String, String> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let said = stderr.lines().next().unwrap_or("no message").trim();
+    let missing = ["No such file or directory", "not supported", "Protocol not supported"];
+    if missing.iter().any(|text| said.contains(text)) {
+        return Err(format!("nft: {said}: a kernel part may be missing: install kmod-nft-core and kmod-nft-nat"));
+    }
+    Err(format!("nft: {said}"))
+}

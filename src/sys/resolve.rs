@@ -1,0 +1,17 @@
+//! Names to addresses.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use crate::config::model::HostPort;
+
+/// The addresses of `host`, IPv4 first: over IPv4 a cell costs 20 bytes less. Asks the system's resolver and waits.
+pub fn resolve(host: &HostPort) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<SocketAddr> = (host.host.as_str(), host.port).to_socket_addrs()?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses.dedup();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(addresses)
+}

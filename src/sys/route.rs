@@ -1,0 +1,158 @@
+//! Routes.
+
+use nix::libc;
+
+use super::addr::{address, family, octets};
+use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number};
+use crate::plan::ownership::ROUTE_PROTOCOL;
+use crate::plan::routing::{Family, Prefix, Route, RouteKind};
+
+/// A route as the kernel lists it.
+#[derive(Clone, Debug)]
+pub(super) struct RouteEntry {
+    pub protocol: u8,
+    pub table: u32,
+    pub prefix: Prefix,
+    pub metric: u32,
+    /// `RTN_*`.
+    pub kind: u8,
+    /// Interface index, where the route has one interface.
+    pub oif: Option<u32>,
+    /// Interface indices of a route with several next hops.
+    pub hops: Vec<u32>,
+}
+
+/// All routes of both families.
+pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<RouteEntry>, NetlinkError> {
+    let mut entries = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        let mut header = [0; HEADER_BYTES];
+        header[0] = super::addr::family(Prefix::all(family).address);
+        match netlink.dump(libc::RTM_GETROUTE, &Body::new(&header)) {
+            Ok(messages) => entries.extend(messages.iter().filter_map(|message| parse(message))),
+            // A kernel without IPv6.
+            Err(_) if family == Family::V6 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(entries)
+}
+
+fn parse(message: &[u8]) -> Option<RouteEntry> {
+    let rest = message.get(HEADER_BYTES..)?;
+    let family = if i32::from(message[0]) == libc::AF_INET { Family::V4 } else { Family::V6 };
+    let address = match attribute(rest, libc::RTA_DST) {
+        Some(bytes) => address(bytes)?,
+        None => Prefix::all(family).address,
+    };
+    Some(RouteEntry {
+        protocol: message[5],
+        table: number(rest, libc::RTA_TABLE).unwrap_or(u32::from(message[4])),
+        prefix: Prefix { address, length: message[1] },
+        metric: number(rest, libc::RTA_PRIORITY).unwrap_or(0),
+        kind: message[7],
+        oif: number(rest, libc::RTA_OIF),
+        hops: attribute(rest, libc::RTA_MULTIPATH).map(hops).unwrap_or_default(),
+    })
+}
+
+/// Interface indices of `struct rtnexthop`s.
+fn hops(mut bytes: &[u8]) -> Vec<u32> {
+    let mut hops = Vec::new();
+    while let Some(header) = bytes.first_chunk::<8>() {
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        hops.push(u32::from_ne_bytes([header[4], header[5], header[6], header[7]]));
+        bytes = bytes.get((length.max(8) + 3) & !3..).unwrap_or(&[]);
+    }
+    hops
+}
+
+/// The route as a plan has it, if it is ours.
+pub(super) fn owned(entry: &RouteEntry, name: impl Fn(u32) -> Option<String>) -> Option<Route> {
+    if entry.protocol != ROUTE_PROTOCOL {
+        return None;
+    }
+    let kind = match entry.kind {
+        libc::RTN_UNICAST => RouteKind::Dev(name(entry.oif?)?),
+        libc::RTN_UNREACHABLE => RouteKind::Unreachable,
+        libc::RTN_THROW => RouteKind::Throw,
+        _ => return None,
+    };
+    Some(Route { table: entry.table, prefix: entry.prefix, metric: entry.metric, kind })
+}
+
+/// Adds a route. `oif` is the index of its interface.
+pub(super) fn add(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
+    let scope = if oif.is_some() { libc::RT_SCOPE_LINK } else { libc::RT_SCOPE_UNIVERSE };
+    netlink.request(libc::RTM_NEWROUTE, Mode::Create, &body(route, oif, scope))
+}
+
+/// Removes a route.
+pub(super) fn delete(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
+    netlink.request(libc::RTM_DELROUTE, Mode::Change, &body(route, oif, libc::RT_SCOPE_NOWHERE))
+}
+
+fn body(route: &Route, oif: Option<u32>, scope: u8) -> Body {
+    let mut header = [0; HEADER_BYTES];
+    header[0] = family(route.prefix.address);
+    header[1] = route.prefix.length;
+    header[5] = ROUTE_PROTOCOL;
+    header[6] = scope;
+    header[7] = match route.kind {
+        RouteKind::Dev(_) => libc::RTN_UNICAST,
+        RouteKind::Unreachable => libc::RTN_UNREACHABLE,
+        RouteKind::Throw => libc::RTN_THROW,
+    };
+    let mut body = Body::new(&header).number(libc::RTA_TABLE, route.table);
+    if route.prefix.length != 0 {
+        body = body.attribute(libc::RTA_DST, &octets(route.prefix.address));
+    }
+    if let Some(index) = oif {
+        body = body.number(libc::RTA_OIF, index);
+    }
+    if route.metric != 0 {
+        body = body.number(libc::RTA_PRIORITY, route.metric);
+    }
+    body
+}
+
+/// `struct rtmsg`.
+const HEADER_BYTES: usize = 12;
+
+#[cfg(all(test, target_endian = "little"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_reads_back_as_it_was_written() {
+        let route = |prefix: Prefix, kind, metric| Route { table: 28_016, prefix, metric, kind };
+        let host = Prefix::host([10, 77, 0, 1]);
+        for (route, oif) in [
+            (route(host, RouteKind::Dev("mpwg0".into()), 0), Some(7)),
+            (route(Prefix::all(Family::V4), RouteKind::Unreachable, 0xff00_2000), None),
+            (route(Prefix::all(Family::V6), RouteKind::Throw, 1024), None),
+        ] {
+            let entry = parse(&body(&route, oif, libc::RT_SCOPE_LINK).0).unwrap();
+            assert_eq!(owned(&entry, |_| Some("mpwg0".into())), Some(route));
+        }
+    }
+
+    /// `ip route add 10.77.0.1/32 dev mpwg0 proto 109 table 28016`, mpwg0 having index 7.
+    #[test]
+    fn golden_bytes() {
+        let route = Route {
+            table: 28_016,
+            prefix: Prefix::host([10, 77, 0, 1]),
+            metric: 0,
+            kind: RouteKind::Dev("mpwg0".into()),
+        };
+        #[rustfmt::skip]
+        let golden: &[u8] = &[
+            2, 32, 0, 0, 0, 109, 253, 1, 0, 0, 0, 0,
+            8, 0, 15, 0, 0x70, 0x6d, 0, 0,
+            8, 0, 1, 0, 10, 77, 0, 1,
+            8, 0, 4, 0, 7, 0, 0, 0,
+        ];
+        assert_eq!(body(&route, Some(7), libc::RT_SCOPE_LINK).0, golden);
+    }
+}

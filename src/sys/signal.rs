@@ -1,0 +1,46 @@
+//! Signals as a descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM or SIGINT.
+    Stop,
+}
+
+/// SIGHUP, SIGTERM and SIGINT, which from now on come here alone.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks the signals in this thread, and in those that it starts later, and opens the descriptor.
+    pub fn open() -> io::Result<Signals> {
+        let signals: SigSet = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+        signals.thread_block()?;
+        Ok(Signals(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// The next one that came, if any.
+    pub fn next(&self) -> io::Result<Option<Request>> {
+        match self.0.read_signal() {
+            Ok(None) | Err(Errno::EINTR) => Ok(None),
+            Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => Ok(Some(Request::Reload)),
+            Ok(Some(_)) => Ok(Some(Request::Stop)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

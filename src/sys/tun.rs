@@ -1,0 +1,52 @@
+//! The TUN interface.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::libc;
+
+/// A TUN interface, which exists for as long as this does. Packets carry no header of TUN's own.
+#[derive(Debug)]
+pub struct Tun(File);
+
+impl Tun {
+    /// Makes the interface `name`, non-blocking. Fails with `EBUSY` if another process holds it.
+    pub(super) fn open(name: &str) -> io::Result<Tun> {
+        let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/net/tun")?;
+        // SAFETY: an ifreq is plain old data, for which zeros are valid.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        if name.len() >= request.ifr_name.len() {
+            return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+        }
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *to = from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+        // SAFETY: the descriptor is open, and TUNSETIFF reads and writes an ifreq, which `request` is.
+        let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Tun(file)) }
+    }
+
+    /// Takes the next packet that was routed into the interface, if one waits; its length in bytes.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match (&self.0).read(buffer) {
+            Ok(length) => Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands a packet to the kernel as one that came in by the interface.
+    pub fn send(&self, packet: &[u8]) -> io::Result<()> {
+        (&self.0).write(packet).map(|_| ())
+    }
+}
+
+impl AsFd for Tun {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

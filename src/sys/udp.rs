@@ -1,0 +1,66 @@
+//! The socket of the cells.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::libc;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
+
+/// A non-blocking UDP socket bound to one interface. Every datagram has the same TTL, DSCP and DF.
+#[derive(Debug)]
+pub struct CellSocket(UdpSocket);
+
+impl CellSocket {
+    /// Opens a socket on the interface `dev` and UDP port `port` (0 for any). What it sends has this `SO_PRIORITY`, by
+    /// which the queueing tree knows it.
+    pub fn open(dev: &str, port: u16, priority: u32) -> io::Result<CellSocket> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket::socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+        socket::setsockopt(&fd, sockopt::BindToDevice, &dev.into())?;
+        socket::bind(fd.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port))?;
+        let socket = UdpSocket::from(fd);
+        // Always DF, and deaf to forged "fragmentation needed" (ip(7), IP_PMTUDISC_PROBE).
+        set_int(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
+        set_int(&socket, libc::IPPROTO_IP, libc::IP_TTL, 64)?;
+        // Before any priority: the kernel derives one from TOS.
+        set_int(&socket, libc::IPPROTO_IP, libc::IP_TOS, 0)?;
+        set_int(&socket, libc::SOL_SOCKET, libc::SO_PRIORITY, priority as libc::c_int)?;
+        Ok(CellSocket(socket))
+    }
+
+    /// Sends one cell to `peer`.
+    pub fn send(&self, cell: &[u8], peer: SocketAddrV4) -> io::Result<()> {
+        self.0.send_to(cell, peer).map(|_| ())
+    }
+
+    /// Takes the next datagram, if one waits: its length in bytes and its sender. What is longer than `buffer` is cut.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddrV4)>> {
+        match self.0.recv_from(buffer) {
+            Ok((length, SocketAddr::V4(peer))) => Ok(Some((length, peer))),
+            Ok((_, SocketAddr::V6(_))) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for CellSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn set_int(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and the pointer and length describe `value`, which lives through the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            std::ptr::from_ref(&value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

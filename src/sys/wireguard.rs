@@ -1,0 +1,186 @@
+//! Kernel WireGuard through generic netlink (include/uapi/linux/wireguard.h).
+
+use netlink_packet_core::Emitable;
+use netlink_packet_core::ParseableParametrized;
+use netlink_packet_wireguard::{
+    WireguardAddressFamily, WireguardAllowedIp, WireguardAllowedIpAttr, WireguardAttribute, WireguardCmd,
+    WireguardMessage, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags,
+};
+
+use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute};
+use crate::config::model::Key;
+use crate::plan::routing::Prefix;
+use crate::plan::wireguard::{Device, Peer};
+
+/// What the kernel knows of a peer's traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its public key.
+    pub public_key: Key,
+    /// Seconds since the epoch of the last handshake, 0 for none yet.
+    pub last_handshake_s: u64,
+    /// Bytes received from it, WireGuard's own headers included.
+    pub received_bytes: u64,
+    /// Bytes sent to it, WireGuard's own headers included.
+    pub sent_bytes: u64,
+}
+
+/// An interface as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Installed {
+    pub device: Device,
+    pub peers: Vec<Peer>,
+    pub status: Vec<PeerStatus>,
+}
+
+/// The number of the family, by which the messages go; asked once.
+pub(super) fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
+    const GENL_ID_CTRL: u16 = 0x10;
+    const CTRL_CMD_GETFAMILY: u8 = 3;
+    const CTRL_ATTR_FAMILY_ID: u16 = 1;
+    const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+    let body = Body::new(&[CTRL_CMD_GETFAMILY, 1, 0, 0]).string(CTRL_ATTR_FAMILY_NAME, "wireguard");
+    let mut id = None;
+    netlink.query(GENL_ID_CTRL, &body, |message| {
+        let value = message.get(HEADER_BYTES..).and_then(|rest| attribute(rest, CTRL_ATTR_FAMILY_ID));
+        id = value.and_then(|value| value.first_chunk()).map(|chunk| u16::from_ne_bytes(*chunk));
+    })?;
+    id.ok_or(NetlinkError::Malformed)
+}
+
+/// Reads an interface.
+pub(super) fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed, NetlinkError> {
+    let body = body(WireguardCmd::GetDevice, vec![WireguardAttribute::IfName(name.into())]);
+    let mut device = Device { private_key: Key([0; 32]), listen_port: None };
+    let mut peers: Vec<(Peer, PeerStatus)> = Vec::new();
+    for message in netlink.dump(family, &body)? {
+        let attributes = message.get(HEADER_BYTES..).ok_or(NetlinkError::Malformed)?;
+        let header = netlink_packet_generic::GenlHeader { cmd: 0, version: 1 };
+        let message = WireguardMessage::parse_with_param(attributes, header).map_err(|_| NetlinkError::Malformed)?;
+        for attribute in message.attributes {
+            match attribute {
+                WireguardAttribute::PrivateKey(key) => device.private_key = Key(key),
+                WireguardAttribute::ListenPort(port) => device.listen_port = Some(port),
+                WireguardAttribute::Peers(list) => list.iter().for_each(|peer| merge(&mut peers, parse_peer(peer))),
+                _ => {}
+            }
+        }
+    }
+    let (mut peers, status): (Vec<Peer>, Vec<PeerStatus>) = peers.into_iter().unzip();
+    peers.iter_mut().for_each(|peer| peer.allowed_ips.sort());
+    Ok(Installed { device, peers, status })
+}
+
+/// A peer with many allowed addresses goes on in the next message under the same key.
+fn merge(peers: &mut Vec<(Peer, PeerStatus)>, (peer, status): (Peer, PeerStatus)) {
+    match peers.last_mut() {
+        Some((last, _)) if last.public_key == peer.public_key => last.allowed_ips.extend(peer.allowed_ips),
+        _ => peers.push((peer, status)),
+    }
+}
+
+fn parse_peer(attributes: &WireguardPeer) -> (Peer, PeerStatus) {
+    let none = Key([0; 32]);
+    let mut peer = Peer {
+        public_key: none.clone(),
+        preshared_key: None,
+        endpoint: None,
+        allowed_ips: Vec::new(),
+        keepalive_seconds: 0,
+    };
+    let mut status = PeerStatus { public_key: none, last_handshake_s: 0, received_bytes: 0, sent_bytes: 0 };
+    for attribute in attributes.iter() {
+        match attribute {
+            WireguardPeerAttribute::PublicKey(key) => peer.public_key = Key(*key),
+            WireguardPeerAttribute::PresharedKey(key) => {
+                peer.preshared_key = Some(Key(*key)).filter(|k| k.0 != [0; 32])
+            }
+            WireguardPeerAttribute::Endpoint(endpoint) => peer.endpoint = Some(*endpoint),
+            WireguardPeerAttribute::PersistentKeepalive(seconds) => peer.keepalive_seconds = *seconds,
+            WireguardPeerAttribute::AllowedIps(list) => {
+                peer.allowed_ips.extend(list.iter().filter_map(parse_allowed_ip))
+            }
+            WireguardPeerAttribute::LastHandshake(time) => {
+                status.last_handshake_s = u64::try_from(time.seconds).unwrap_or(0);
+            }
+            WireguardPeerAttribute::RxBytes(bytes) => status.received_bytes = *bytes,
+            WireguardPeerAttribute::TxBytes(bytes) => status.sent_bytes = *bytes,
+            _ => {}
+        }
+    }
+    status.public_key = peer.public_key.clone();
+    (peer, status)
+}
+
+fn parse_allowed_ip(attributes: &WireguardAllowedIp) -> Option<Prefix> {
+    let mut address = None;
+    let mut length = None;
+    for attribute in attributes.iter() {
+        match attribute {
+            WireguardAllowedIpAttr::IpAddr(ip) => address = Some(*ip),
+            WireguardAllowedIpAttr::Cidr(cidr) => length = Some(*cidr),
+            _ => {}
+        }
+    }
+    Some(Prefix { address: address?, length: length? })
+}
+
+/// Sets the interface's own part.
+pub(super) fn set_device(netlink: &mut Netlink, family: u16, name: &str, device: &Device) -> Result<(), NetlinkError> {
+    let mut attributes =
+        vec![WireguardAttribute::IfName(name.into()), WireguardAttribute::PrivateKey(device.private_key.0)];
+    attributes.extend(device.listen_port.map(WireguardAttribute::ListenPort));
+    netlink.request(family, Mode::Change, &body(WireguardCmd::SetDevice, attributes))
+}
+
+/// Adds a peer, or changes the one with its key.
+pub(super) fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Peer) -> Result<(), NetlinkError> {
+    let preshared_key = peer.preshared_key.as_ref().map_or([0; 32], |key| key.0);
+    let mut attributes = vec![
+        WireguardPeerAttribute::PublicKey(peer.public_key.0),
+        WireguardPeerAttribute::Flags(WireguardPeerFlags::ReplaceAllowedIps),
+        WireguardPeerAttribute::PresharedKey(preshared_key),
+        WireguardPeerAttribute::PersistentKeepalive(peer.keepalive_seconds),
+    ];
+    attributes.extend(peer.endpoint.map(WireguardPeerAttribute::Endpoint));
+    attributes.push(WireguardPeerAttribute::AllowedIps(peer.allowed_ips.iter().map(allowed_ip).collect()));
+    set_peers(netlink, family, name, attributes)
+}
+
+/// Removes the peer with that key.
+pub(super) fn remove_peer(netlink: &mut Netlink, family: u16, name: &str, key: &Key) -> Result<(), NetlinkError> {
+    let flags = WireguardPeerAttribute::Flags(WireguardPeerFlags::RemoveMe);
+    set_peers(netlink, family, name, vec![WireguardPeerAttribute::PublicKey(key.0), flags])
+}
+
+fn set_peers(
+    netlink: &mut Netlink,
+    family: u16,
+    name: &str,
+    peer: Vec<WireguardPeerAttribute>,
+) -> Result<(), NetlinkError> {
+    let attributes =
+        vec![WireguardAttribute::IfName(name.into()), WireguardAttribute::Peers(vec![WireguardPeer(peer)])];
+    netlink.request(family, Mode::Change, &body(WireguardCmd::SetDevice, attributes))
+}
+
+fn allowed_ip(prefix: &Prefix) -> WireguardAllowedIp {
+    let family = if prefix.address.is_ipv4() { WireguardAddressFamily::Ipv4 } else { WireguardAddressFamily::Ipv6 };
+    WireguardAllowedIp(vec![
+        WireguardAllowedIpAttr::Family(family),
+        WireguardAllowedIpAttr::IpAddr(prefix.address),
+        WireguardAllowedIpAttr::Cidr(prefix.length),
+    ])
+}
+
+/// `struct genlmsghdr`.
+const HEADER_BYTES: usize = 4;
+
+fn body(cmd: WireguardCmd, attributes: Vec<WireguardAttribute>) -> Body {
+    let message = WireguardMessage { cmd, attributes };
+    let mut bytes = vec![0; HEADER_BYTES + message.buffer_len()];
+    bytes[0] = cmd.into();
+    bytes[1] = 1;
+    message.emit(&mut bytes[HEADER_BYTES..]);
+    Body(bytes)
+}

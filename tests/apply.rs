@@ -1,0 +1,320 @@
+//! A model of the kernel that fails at every operation in turn: what was there before is there after, or what remains
+//! is named.
+
+mod common;
+
+use millpond::apply::{ApplyError, Failure, Kernel, OpError, apply};
+use millpond::config::model::Key;
+use millpond::plan::routing::RouteKind;
+use millpond::plan::tree::Handle;
+use millpond::plan::wireguard::Device;
+use millpond::plan::{Desired, InstalledLink, LinkKind, Op, Snapshot, plan};
+
+/// A kernel that holds what a [`Snapshot`] holds, refuses what a kernel refuses, and fails where it is told to.
+struct Model {
+    state: Snapshot,
+    /// Calls of `run`, counted from zero, that fail.
+    failing: Vec<usize>,
+    calls: usize,
+    /// Takes operations without doing them.
+    deaf: bool,
+}
+
+impl Model {
+    fn new(state: Snapshot, failing: Vec<usize>) -> Model {
+        Model { state, failing, calls: 0, deaf: false }
+    }
+}
+
+fn bare() -> Snapshot {
+    let sysctls = [("net.ipv4.ip_forward".into(), "0".into())].into();
+    Snapshot { ipv6: true, sysctls, ..Snapshot::default() }
+}
+
+impl Kernel for Model {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        Ok(self.state.clone())
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        let call = self.calls;
+        self.calls += 1;
+        let refuse = |cause: &str| Err(OpError { action: op.to_string(), cause: cause.into() });
+        if self.failing.contains(&call) {
+            return refuse("told to fail");
+        }
+        if self.deaf {
+            return Ok(());
+        }
+        let mut next = self.state.clone();
+        match change(&mut next, op.clone()) {
+            Ok(()) => {
+                self.state = next;
+                Ok(())
+            }
+            Err(cause) => refuse(cause),
+        }
+    }
+}
+
+fn change(state: &mut Snapshot, op: Op) -> Result<(), &'static str> {
+    match op {
+        Op::SetTable(table) => state.table = Some(table),
+        Op::DeleteTable => drop(state.table.take().ok_or("no such table")?),
+        Op::AddLink { name, kind, mtu } => add_link(state, name, kind, mtu)?,
+        Op::DeleteLink { name } => delete_link(state, &name)?,
+        Op::SetMtu { name, mtu } => state.links.get_mut(&name).ok_or("no such link")?.mtu = mtu,
+        Op::SetUp { name, up } => {
+            state.links.get_mut(&name).ok_or("no such link")?.up = up;
+            if !up {
+                state.routes.retain(|route| route.kind != RouteKind::Dev(name.clone()));
+            }
+        }
+        Op::SetSysctl { key, value } => *state.sysctls.get_mut(&key).ok_or("no such key")? = value,
+        Op::SetWireguard(device) => *state.wireguard.as_mut().ok_or("no such link")? = device,
+        Op::SetPeer(peer) => {
+            state.wireguard.as_ref().ok_or("no such link")?;
+            state.peers.retain(|other| other.public_key != peer.public_key);
+            state.peers.push(peer);
+        }
+        Op::RemovePeer(key) => remove(&mut state.peers, |peer| peer.public_key == key)?,
+        Op::AddQdisc { dev, qdisc } => {
+            if qdisc.parent != Handle::ROOT && !has_parent(state, &dev, qdisc.parent) {
+                return Err("no such parent");
+            }
+            add(&mut state.qdiscs, (dev, qdisc))?;
+        }
+        Op::ChangeQdisc { dev, qdisc } => {
+            let old = state.qdiscs.iter_mut().find(|(d, q)| *d == dev && q.handle == qdisc.handle);
+            old.ok_or("no such qdisc")?.1 = qdisc;
+        }
+        Op::DeleteQdisc { dev, qdisc } => remove(&mut state.qdiscs, |(d, q)| *d == dev && q.handle == qdisc.handle)?,
+        Op::AddClass { dev, class } => {
+            if !has_parent(state, &dev, class.parent) {
+                return Err("no such parent");
+            }
+            add(&mut state.classes, (dev, class))?;
+        }
+        Op::ChangeClass { dev, class } => {
+            let old = state.classes.iter_mut().find(|(d, c)| *d == dev && c.handle == class.handle);
+            old.ok_or("no such class")?.1 = class;
+        }
+        Op::DeleteClass { dev, class } => remove(&mut state.classes, |(d, c)| *d == dev && c.handle == class.handle)?,
+        Op::AddAddress { dev, address } => {
+            state.links.get(&dev).ok_or("no such link")?;
+            add(&mut state.addresses, (dev, address))?;
+        }
+        Op::DeleteAddress { dev, address } => remove(&mut state.addresses, |a| *a == (dev.clone(), address))?,
+        Op::AddRoute(route) => {
+            if let RouteKind::Dev(dev) = &route.kind {
+                if !state.links.get(dev).is_some_and(|link| link.up) {
+                    return Err("network is down");
+                }
+            }
+            add(&mut state.routes, route)?;
+        }
+        Op::DeleteRoute(route) => remove(&mut state.routes, |r| *r == route)?,
+        Op::AddRule(rule) => add(&mut state.rules, rule)?,
+        Op::DeleteRule(rule) => remove(&mut state.rules, |r| *r == rule)?,
+    }
+    Ok(())
+}
+
+fn add_link(state: &mut Snapshot, name: String, kind: LinkKind, mtu: u32) -> Result<(), &'static str> {
+    if state.links.contains_key(&name) {
+        return Err("file exists");
+    }
+    if kind == LinkKind::Wireguard {
+        state.wireguard = Some(Device { private_key: Key([0; 32]), listen_port: Some(0) });
+    }
+    state.sysctls.insert(format!("net.ipv4.conf.{name}.rp_filter"), "0".into());
+    state.sysctls.insert(format!("net.ipv6.conf.{name}.disable_ipv6"), "0".into());
+    state.links.insert(name, InstalledLink { kind, mtu, up: false });
+    Ok(())
+}
+
+fn delete_link(state: &mut Snapshot, name: &str) -> Result<(), &'static str> {
+    let link = state.links.remove(name).ok_or("no such link")?;
+    if link.kind == LinkKind::Wireguard {
+        state.wireguard = None;
+        state.peers.clear();
+    }
+    state.sysctls.retain(|key, _| !key.contains(&format!(".{name}.")));
+    state.addresses.retain(|(dev, _)| dev != name);
+    state.qdiscs.retain(|(dev, _)| dev != name);
+    state.classes.retain(|(dev, _)| dev != name);
+    state.routes.retain(|route| route.kind != RouteKind::Dev(name.into()));
+    Ok(())
+}
+
+fn has_parent(state: &Snapshot, dev: &str, parent: Handle) -> bool {
+    let major = |handle: Handle| handle.0 >> 16;
+    state.qdiscs.iter().any(|(d, q)| d == dev && major(q.handle) == major(parent))
+}
+
+fn add<T: PartialEq>(list: &mut Vec<T>, item: T) -> Result<(), &'static str> {
+    if list.contains(&item) {
+        return Err("file exists");
+    }
+    list.push(item);
+    Ok(())
+}
+
+fn remove<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Result<(), &'static str> {
+    let position = list.iter().position(is_it).ok_or("no such object")?;
+    list.remove(position);
+    Ok(())
+}
+
+/// The state as sorted lines: the order in which a kernel lists its objects means nothing.
+fn lines(state: &Snapshot) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(state.table.iter().map(|table| format!("nft {}", table.text)));
+    lines.extend(state.links.iter().map(|(name, link)| format!("{name} {link:?}")));
+    lines.extend(state.sysctls.iter().map(|(key, value)| format!("{key}={value}")));
+    lines.extend(state.wireguard.iter().map(|device| format!("wg mpwg0 {device:?} {:?}", device.private_key.0)));
+    lines.extend(state.peers.iter().map(|peer| format!("wg mpwg0 {peer}")));
+    lines.extend(state.addresses.iter().map(|(dev, address)| format!("{address} dev {dev}")));
+    lines.extend(state.qdiscs.iter().map(|(dev, qdisc)| format!("qdisc dev {dev} {qdisc}")));
+    lines.extend(state.classes.iter().map(|(dev, class)| format!("class dev {dev} {class:?}")));
+    lines.extend(state.routes.iter().map(|route| format!("route {route}")));
+    lines.extend(state.rules.iter().map(|rule| format!("rule {} {rule}", rule.family)));
+    lines.sort();
+    lines
+}
+
+fn router() -> Desired {
+    Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::guard()).unwrap()
+}
+
+fn endpoint() -> Desired {
+    Desired::from_settings(&common::endpoint([3; 32], [4; 32]), &common::facts(), &common::guard()).unwrap()
+}
+
+fn changed_router() -> Desired {
+    let mut settings = common::router([1; 32], [5; 32]);
+    settings.devices.pop();
+    let (mut facts, mut guard) = (common::facts(), common::guard());
+    facts.lan[0].prefixes.pop();
+    guard.rate.0 *= 2;
+    guard.data_limit += 1;
+    Desired::from_settings(&settings, &facts, &guard).unwrap()
+}
+
+fn holding(desired: &Desired) -> Snapshot {
+    let mut kernel = Model::new(bare(), vec![]);
+    apply(&mut kernel, desired).unwrap();
+    kernel.state
+}
+
+/// Another's dummy interface of our name stands in the way.
+fn obstructed() -> Snapshot {
+    let mut state = bare();
+    add_link(&mut state, "mpwg0".into(), LinkKind::Other("dummy".into()), 1500).unwrap();
+    state
+}
+
+fn cases() -> Vec<(&'static str, Snapshot, Desired)> {
+    vec![
+        ("router up", bare(), router()),
+        ("router down", holding(&router()), Desired::nothing()),
+        ("endpoint up", bare(), endpoint()),
+        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding("0")),
+        ("reload", holding(&router()), changed_router()),
+        ("router becomes endpoint", holding(&router()), endpoint()),
+        ("obstructed", obstructed(), router()),
+    ]
+}
+
+#[test]
+fn applying_reaches_what_is_desired_and_twice_does_nothing() {
+    for (name, before, desired) in cases() {
+        let mut kernel = Model::new(before, vec![]);
+        let applied = apply(&mut kernel, &desired).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!applied.ops.is_empty(), "{name}");
+        assert_eq!(apply(&mut kernel, &desired).unwrap().ops, [], "{name}");
+    }
+}
+
+#[test]
+fn nothing_of_ours_is_left_after_down() {
+    for desired in [router(), endpoint()] {
+        let mut kernel = Model::new(bare(), vec![]);
+        apply(&mut kernel, &desired).unwrap();
+        apply(&mut kernel, &Desired::nothing().forwarding("0")).unwrap();
+        assert_eq!(lines(&kernel.state), lines(&bare()));
+    }
+}
+
+#[test]
+fn failing_at_each_operation_leaves_the_state_before() {
+    for (name, before, desired) in cases() {
+        for step in 0..plan(&desired, &before).len() {
+            let mut kernel = Model::new(before.clone(), vec![step]);
+            let error = apply(&mut kernel, &desired).unwrap_err();
+            assert!(matches!(error.failure, Failure::Op(_)), "{name}, operation {step}: {error}");
+            assert_eq!(error.remains, [], "{name}, operation {step}");
+            assert_eq!(lines(&kernel.state), lines(&before), "{name}, operation {step}: {error}");
+        }
+    }
+}
+
+#[test]
+fn failing_while_rolling_back_too_names_what_remains() {
+    let (mut clean, mut named) = (0, 0);
+    for (name, before, desired) in cases() {
+        let steps = plan(&desired, &before).len();
+        for step in 0..steps {
+            for undo in step + 1..=2 * steps {
+                let mut kernel = Model::new(before.clone(), vec![step, undo]);
+                let error = apply(&mut kernel, &desired).unwrap_err();
+                if kernel.calls <= undo {
+                    break;
+                }
+                assert!(!error.remains.is_empty(), "{name}, {step}, {undo}: a failure went unreported");
+                let changed = differences(&lines(&before), &lines(&kernel.state));
+                for line in &changed {
+                    assert!(is_named(line, &error), "{name}, {step}, {undo}: {line:?} is not named by {error}");
+                }
+                if changed.is_empty() { clean += 1 } else { named += 1 }
+            }
+        }
+    }
+    assert!(named > 500, "only {named} of {} rollbacks left anything", clean + named);
+}
+
+fn differences(a: &[String], b: &[String]) -> Vec<String> {
+    let without = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<_>>();
+    [without(a, b), without(b, a)].concat()
+}
+
+/// Whether what `line` says is among what remains: by itself, or with the interface that it is part of.
+fn is_named(line: &str, error: &ApplyError) -> bool {
+    error.remains.iter().any(|remaining| {
+        let action = remaining.action.as_str();
+        let itself = match line.split_once(' ') {
+            Some(("nft", _)) => action.starts_with("nft "),
+            Some(("route", route)) => action.contains("route") && action.ends_with(route),
+            Some(("rule", rule)) => action.contains("rule") && action.ends_with(&rule[3..]),
+            Some(("wg", _)) => action.starts_with("wg "),
+            Some(("qdisc" | "class", _)) => action.starts_with("tc "),
+            _ => false,
+        };
+        let interface = ["mpwg0", "mp0"]
+            .into_iter()
+            .find(|name| line.split(|c: char| !c.is_alphanumeric()).any(|word| word == *name));
+        let part = interface
+            .is_some_and(|name| action.split(' ').any(|word| word == name || word.contains(&format!(".{name}."))));
+        let sysctl = line.starts_with("net.") && action.contains(line.split('=').next().unwrap());
+        itself || part || sysctl
+    })
+}
+
+#[test]
+fn a_kernel_that_says_yes_and_does_nothing_is_found_out() {
+    let mut kernel = Model::new(bare(), vec![]);
+    kernel.deaf = true;
+    let error = apply(&mut kernel, &router()).unwrap_err();
+    let Failure::Unverified(missing) = &error.failure else { panic!("{error}") };
+    assert!(missing.iter().any(|op| op.starts_with("ip link add mpwg0")), "{error}");
+}

@@ -1,0 +1,29 @@
+//! Control messages: what is understood reads the same when written again, alone and inside a cell.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use millpond::core::{Engine, Limits, Pace, Params};
+use millpond::units::{Law, Nanos};
+use millpond::wire::control::{Control, MAX_BYTES};
+
+fuzz_target!(|data: &[u8]| {
+    let message = Control::parse(data);
+    if let Ok(message) = message {
+        let mut buf = [0xff; MAX_BYTES];
+        message.emit(&mut buf);
+        assert_eq!(Control::parse(&buf[..message.buffer_len()]), Ok(message));
+    }
+    // A block may stand at the start of a cell; its other bytes are padding.
+    const HEADER: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 0];
+    let mut cell = HEADER.to_vec();
+    cell.extend_from_slice(&data[..data.len().min(412)]);
+    cell.resize(420, 0);
+    let pace = Pace { law: Law::Gamma, mean: Nanos::from_millis(25), spread_percent: 33 };
+    let limits = Limits { bytes: 16 * 1024, age: Nanos::from_secs(1) };
+    let mut engine = Engine::new(Params { payload_bytes: 420, pace, lead: Nanos::ZERO, limits }, [1; 32], Nanos::ZERO);
+    engine.handle_cell(&cell);
+    if let Ok(message) = message {
+        assert_eq!(engine.poll_control(), Some(message));
+    }
+});

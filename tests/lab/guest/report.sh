@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# How scenarios speak: progress for the terminal, verdicts for the terminal and for OUT/SCENARIO/checks.
+
+readonly BEGAN_US=${EPOCHREALTIME/[.,]/}
+
+# say TEXT: progress, with the seconds since the world began.
+say() {
+	local us=$((${EPOCHREALTIME/[.,]/} - BEGAN_US))
+	printf '[%4d.%d s] %s\n' $((us / 1000000)) $((us / 100000 % 10)) "$*"
+}
+
+pass() { verdict PASS "$@"; }
+fail() { verdict FAIL "$@"; }
+skip() { verdict SKIP "$@"; }
+
+# verdict PASS|FAIL|SKIP NAME [TEXT]
+verdict() {
+	printf '%s %s: %s%s\n' "$1" "$SCENARIO" "$2" "${3:+ ($3)}"
+	printf '%s\t%s\t%s\n' "$1" "$2" "${3-}" >> "$OUT/$SCENARIO/checks"
+}
+
+# check NAME COMMAND...: passes if the command does; its last line of output says more.
+check() {
+	local name=$1 text
+	shift
+	if text=$("$@" 2>&1 | tail -1); then
+		pass "$name" "$text"
+	else
+		fail "$name" "$text"
+	fi
+}
+
+# await SECONDS WHAT COMMAND...: until the command succeeds; says what was awaited if it never does.
+await() {
+	local seconds=$1 what=$2 end
+	shift 2
+	end=$((SECONDS + seconds))
+	until "$@" > /dev/null 2>&1; do
+		if [ "$SECONDS" -ge "$end" ]; then
+			say "waited $seconds s in vain for $what"
+			return 1
+		fi
+		sleep 0.2
+	done
+}
+
+now_ns() { date +%s%N; }
+
+# sleep_until NS
+sleep_until() {
+	local left=$((($1 - $(now_ns)) / 1000000))
+	[ "$left" -le 0 ] || sleep "$((left / 1000)).$(printf %03d $((left % 1000)))"
+}

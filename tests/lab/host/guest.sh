@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Boots the guest, shows its console, and brings its exit status home.
+
+# run_guest MAIN OUT SECONDS: runs MAIN OUT in the guest, for at most SECONDS; its exit status, 124 if it hangs.
+run_guest() {
+	local main=$1 out=$2 seconds=$3 accel=tcg,thread=multi cpu=max
+	prepare_kernel "$ROOT/target/lab/kernel"
+	kvm_works && accel=kvm cpu=host
+	say "starting the guest (${accel%%,*}, at most $seconds s)"
+	rm -f "$out/status"
+	supervise "$out" "$seconds" \
+		qemu-system-x86_64 -M q35 -accel "$accel" -cpu "$cpu" -smp 2 -m 768 -nic none -no-reboot \
+		-display none -monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" \
+		-append "console=ttyS0 loglevel=4 panic=-1 tsc=reliable mitigations=off lab.main=$main lab.out=$out" \
+		-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
+		-virtfs "local,path=$out,mount_tag=out,security_model=none,multidevs=remap"
+}
+
+# /dev/kvm may be there and not work (nested virtualisation): boot the kernel with it to see, once in this machine's life.
+kvm_works() {
+	[ -w /dev/kvm ] || return 1
+	local memory=$ROOT/target/lab/kernel/kvm boot
+	boot=$(cat /proc/sys/kernel/random/boot_id)
+	if ! grep -qs "^$boot " "$memory"; then
+		say "trying KVM"
+		if timeout 10 qemu-system-x86_64 -M q35 -accel kvm -cpu host -smp 2 -m 256 -nic none -no-reboot -display none \
+			-monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" \
+			-append "console=ttyS0 loglevel=4 panic=-1 lab.probe" < /dev/null 2>&1 | grep -q '^guest: alive'; then
+			echo "$boot yes" > "$memory"
+		else
+			echo "$boot no" > "$memory"
+		fi
+	fi
+	grep -q "^$boot yes" "$memory"
+}

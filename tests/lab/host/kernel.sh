@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# A distribution kernel with every part that millpond needs, unpacked but not installed, and an initramfs around it.
+
+# What the guest loads; their dependencies come by themselves, and what the kernel has built in is left out.
+readonly MODULES=(
+	virtio_pci 9pnet_virtio 9p overlay
+	tun veth bridge br_netfilter 8021q dummy ifb nlmon wireguard
+	sch_htb sch_prio sch_netem sch_fq sch_etf sch_tbf sch_fq_codel sch_ingress sch_cake
+	cls_u32 cls_fw cls_basic cls_matchall cls_flower act_mirred act_skbedit act_gact
+	nf_tables nf_conntrack nf_conntrack_netlink nf_flow_table nf_flow_table_inet
+	nft_ct nft_nat nft_masq nft_redir nft_chain_nat nft_reject_inet nft_fib_inet nft_limit nft_log nft_quota
+	nft_flow_offload nft_tproxy nft_socket nft_dup_netdev nft_fwd_netdev nft_numgen nft_hash nft_connlimit
+)
+
+# prepare_kernel DIR: sets KERNEL and INITRD.
+prepare_kernel() {
+	local dir=$1 release
+	mkdir -p "$dir"
+	unpack_kernel "$dir"
+	release=$(basename "$(find "$dir/lib/modules" -mindepth 1 -maxdepth 1 -type d | sort -V | tail -1)")
+	KERNEL=$dir/boot/vmlinuz-$release
+	INITRD=$dir/initramfs-$release.gz
+	[ -s "$KERNEL" ] || die "unpacking the guest kernel left no $KERNEL; remove $dir and run again"
+	if ! [ "$INITRD" -nt "$LAB/guest/init" ] || ! [ "$INITRD" -nt "$LAB/host/kernel.sh" ]; then
+		say "building the initramfs for $release"
+		build_initramfs "$dir" "$release" "$INITRD"
+	fi
+	say "guest kernel $release"
+}
+
+unpack_kernel() {
+	local dir=$1 package
+	[ -e "$dir/unpacked" ] && return
+	package=$(kernel_package)
+	if [ -z "$package" ]; then
+		say "refreshing the package lists"
+		apt-get -qq update || die "refreshing the package lists failed; is the package mirror reachable?"
+		package=$(kernel_package)
+	fi
+	[ -n "$package" ] || die "no linux-image package is on offer here; set LAB_KERNEL_PACKAGE to one"
+	say "downloading $package"
+	download "$dir" "$package"
+	# Ubuntu keeps the modules in packages of their own.
+	if [[ $package == linux-image-*-generic ]]; then
+		download "$dir" "${package/linux-image-/linux-modules-}"
+		download "$dir" "${package/linux-image-/linux-modules-extra-}"
+	fi
+	[ -d "$dir/lib/modules" ] || ln -s usr/lib "$dir/lib"
+	touch "$dir/unpacked"
+}
+
+# The newest 6.12 first (the kernel of OpenWrt 25.12), else what this distribution's own name for "current" stands for.
+kernel_package() {
+	local name
+	if [ -n "${LAB_KERNEL_PACKAGE-}" ]; then
+		echo "$LAB_KERNEL_PACKAGE"
+		return
+	fi
+	name=$(apt-cache pkgnames linux-image-6.12 | grep -E '^linux-image-6\.12\.[0-9]+.*-amd64$' |
+		grep -Ev -e '-(cloud|rt)-' | sort -V | tail -1)
+	[ -n "$name" ] || name=$(apt-cache depends --no-recommends --no-suggests linux-image-amd64 linux-image-generic 2> /dev/null |
+		sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+	echo "$name"
+}
+
+# apt_get ARGS...: once, and again after a refresh of the package lists if that failed.
+apt_get() {
+	apt-get -qq "$@" 2> /dev/null || { apt-get -qq update && apt-get -qq "$@"; }
+}
+
+download() {
+	local dir=$1 package=$2
+	(cd "$dir" && apt_get download "$package" > /dev/null) ||
+		die "downloading $package failed; is the package mirror reachable?"
+	dpkg -x "$dir/$package"_*.deb "$dir" || die "unpacking $package failed; remove $dir and run again"
+	rm -f "$dir/$package"_*.deb
+}
+
+build_initramfs() {
+	local dir=$1 release=$2 initrd=$3 stage module file
+	stage=$(mktemp -d)
+	mkdir -p "$stage"/{bin,modules,proc,sys,dev,host,rw,new}
+	static_busybox "$dir" "$stage/bin/busybox"
+	cp "$LAB/guest/init" "$stage/init"
+	chmod 755 "$stage/init"
+	PATH="$PATH:/usr/sbin:/sbin"
+	depmod -b "$dir" "$release"
+	# Busybox loads neither compressed modules nor dependencies: give it plain files and their order.
+	for module in "${MODULES[@]}"; do
+		modprobe -d "$dir" -S "$release" --show-depends "$module" 2> /dev/null || echo "missing $module" >&2
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' > "$stage/files"
+	while read -r file; do
+		module=$(basename "$file")
+		module=${module%%.*}
+		unpack_module "$file" > "$stage/modules/$module.ko"
+		echo "$module" >> "$stage/modules/order"
+	done < "$stage/files"
+	rm "$stage/files"
+	[ -s "$stage/modules/order" ] || die "found no modules of kernel $release in $dir; remove it and run again"
+	(cd "$stage" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1 > "$initrd.new"
+	mv "$initrd.new" "$initrd"
+	rm -rf "$stage"
+}
+
+unpack_module() {
+	case $1 in
+	*.xz) xz -dc "$1" ;;
+	*.zst) zstd -qdc "$1" ;;
+	*.gz) gzip -dc "$1" ;;
+	*) cat "$1" ;;
+	esac
+}
+
+# static_busybox DIR TO: this machine's, if it is the static one, else Debian's unpacked in DIR.
+static_busybox() {
+	local own
+	own=$(command -v busybox || true)
+	if [ -z "$own" ] || ldd "$own" > /dev/null 2>&1; then
+		download "$1" busybox-static
+		own=$(find "$1" -name busybox -type f -perm -u+x | head -1)
+	fi
+	cp -L "$own" "$2"
+}

@@ -1,0 +1,160 @@
+# shellcheck shell=bash
+# millpond itself: settings for both ends, start, state, footprint, stop.
+
+# settings WHO LAW: writes WORK/WHO.uci.
+settings() {
+	keys
+	"settings_$1" "$2" > "$WORK/$1.uci"
+	chmod 600 "$WORK/$1.uci"
+}
+
+settings_main() {
+	cat <<- END
+		config millpond 'main'
+			option enabled '1'
+			option role '$1'
+			option level 'custom'
+			option upload '$UPLOAD_KBIT'
+			option download '$DOWNLOAD_KBIT'
+			option cell '512'
+			option law '$2'
+
+	END
+}
+
+settings_router() {
+	local device name mac
+	settings_main router "$1"
+	cat <<- END
+		config tunnel 'tunnel'
+			option type 'wireguard'
+			option private_key '$(cat "$WORK/router.key")'
+			option public_key '$(cat "$WORK/endpoint.pub")'
+			option endpoint '$ENDPOINT:$TUNNEL_PORT'
+			option address '10.77.0.2/32'
+			option peer_address '10.77.0.1'
+
+		config dns 'dns'
+			option mode 'tunnel'
+			list server '192.0.2.53'
+	END
+	for device in "${DEVICES[@]}"; do
+		read -r name mac _ <<< "$device"
+		printf "\nconfig device\n\toption name '%s'\n\toption mac '%s'\n\toption policy 'shape'\n" "$name" "$mac"
+	done
+}
+
+settings_endpoint() {
+	settings_main endpoint "$1"
+	cat <<- END
+		config tunnel 'tunnel'
+			option type 'wireguard'
+			option private_key '$(cat "$WORK/endpoint.key")'
+			option listen_port '$TUNNEL_PORT'
+			option address '10.77.0.1/32'
+
+		config home
+			option name 'maple street'
+			option public_key '$(cat "$WORK/router.pub")'
+			option address '10.77.0.2'
+			option max_download '4000'
+	END
+}
+
+declare -A DAEMON
+
+# daemon_start WHO: log in WORK/WHO.log.
+daemon_start() {
+	# exec: the process to signal and to measure is the daemon, not a shell around it.
+	(exec ip netns exec "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock") > "$WORK/$1.log" 2>&1 &
+	DAEMON[$1]=$!
+}
+
+# daemons_start LAW: both ends, and wait until the router shapes.
+daemons_start() {
+	settings endpoint "$1"
+	settings router "$1"
+	daemon_start endpoint
+	daemon_start router
+	if ! await 30 "the router's state \"shaping\"" shaping; then
+		daemon_words
+		return 1
+	fi
+}
+
+status_of() { at "$1" timeout 5 "$MILLPOND" status --json --socket "$WORK/$1.sock"; }
+
+shaping() { status_of router | grep -Eq '"state": *"shaping"'; }
+
+# The last that both ends said, for failures.
+daemon_words() {
+	local who
+	for who in router endpoint; do
+		tail -5 "$WORK/$who.log" | sed "s/^/$who: /"
+	done
+}
+
+# with_daemon open|close|drained DIR: what the daemons used in the window, and what they say once all has arrived.
+with_daemon() {
+	local who dir=$2
+	case $1 in
+	open)
+		for who in router endpoint; do ticks "${DAEMON[$who]}" > "$WORK/$who.ticks"; done
+		;;
+	close)
+		printf '{"router": %s,\n "endpoint": %s}\n' "$(footprint router)" "$(footprint endpoint)" > "$dir/proc.json"
+		;;
+	drained)
+		for who in router endpoint; do
+			status_of "$who" > "$dir/$who.json" || say "the $who gives no status"
+		done
+		;;
+	esac
+}
+
+# ticks PID: processor time used so far, in hundredths of a second, and the uptime in the same.
+ticks() {
+	local used up
+	used=$(sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }')
+	up=$(awk '{ print $1 * 100 }' /proc/uptime)
+	echo "$used $up"
+}
+
+footprint() {
+	local pid=${DAEMON[$1]} before
+	before=$(cat "$WORK/$1.ticks")
+	printf '{"rss_kb": %s, "anon_kb": %s, "cpu_percent": %s}' \
+		"$(awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status")" \
+		"$(awk '/^Anonymous:/ { print $2 }' "/proc/$pid/smaps_rollup")" \
+		"$(echo "$before $(ticks "$pid")" | awk '{ printf "%.2f", 100 * ($3 - $1) / ($4 - $2) }')"
+}
+
+# daemons_stop DIR: SIGTERM, logs to DIR; fails if one does not end within 10 s.
+daemons_stop() {
+	local who failed=0
+	for who in router endpoint; do
+		kill -TERM "${DAEMON[$who]}" 2> /dev/null || true
+	done
+	for who in router endpoint; do
+		if ! await 10 "the $who's daemon to end" gone "${DAEMON[$who]}"; then
+			kill -KILL "${DAEMON[$who]}"
+			failed=1
+		fi
+		wait "${DAEMON[$who]}" || failed=1
+		cp "$WORK/$who.log" "$1/$who.log"
+	done
+	[ "$failed" -eq 0 ] || daemon_words
+	return "$failed"
+}
+
+# gone PID: ended, or a zombie that nobody has waited for.
+gone() { ! grep -q '^State:[[:space:]]*[^Z]' "/proc/$1/status" 2> /dev/null; }
+
+# What of millpond is left in a place: links, tables, rules, routes.
+remains() {
+	ip -n "$1" -br link | awk '$1 ~ /^mp/ { print "link " $1 }'
+	at "$1" nft list tables | grep millpond || true
+	ip -n "$1" rule | grep -vE 'lookup (local|main|default)' || true
+	ip -n "$1" -6 rule | grep -vE 'lookup (local|main|default)' || true
+	ip -n "$1" route show table all | grep -E 'dev mp|^unreachable|^blackhole' || true
+}

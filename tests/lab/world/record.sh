@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# One measured run: the provider's capture, the replay, and the run directory that "millpond-lab" reads.
+
+readonly REPLAY_ADDRESS=192.0.2.10 REPLAY_PORT=7000
+# How long after the window late packets may still arrive: more than the 10 s that millpond lets one wait.
+readonly DRAIN_NS=12000000000
+
+# capture_start FILE: at the provider, on the line to the home.
+capture_start() {
+	at isp tcpdump -i home -n -s 128 --time-stamp-precision=nano -B 8192 -U -Z root -w "$1" 2> "$1.log" &
+	CAPTURE=$!
+	await 10 "tcpdump to listen" grep -q "listening on" "$1.log"
+}
+
+capture_stop() {
+	# The kernel hands packets over in blocks, the last of them after a second.
+	sleep 1.5
+	kill "$CAPTURE"
+	wait "$CAPTURE" || true
+}
+
+# Which device speaks UDP, which TCP.
+transport_of() {
+	case $1 in
+	echo | philips-hue | tplink-plug) echo tcp ;;
+	*) echo udp ;;
+	esac
+}
+
+# replay_start DIR START_NS STOP_NS DEVICE...: devices and server, journals in DIR.
+replay_start() {
+	local dir=$1 start_ns=$2 end_ns=$(($3 + DRAIN_NS)) device
+	shift 3
+	REPLAY=()
+	mkdir -p "$dir"
+	at internet "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start-ns "$start_ns" --end-ns "$end_ns" \
+		--seed "$SEED" --log "$dir/server.log" &
+	REPLAY+=($!)
+	await 5 "the replay server" port_open internet "$REPLAY_PORT"
+	for device in "$@"; do
+		at "dev-$device" "$WORLD" device --name "$device" --trace "$TRACES/$device.csv" \
+			--server "$REPLAY_ADDRESS:$REPLAY_PORT" --transport "$(transport_of "$device")" \
+			--start-ns "$start_ns" --end-ns "$end_ns" --seed "$SEED" --log "$dir/$device.log" &
+		REPLAY+=($!)
+	done
+}
+
+# port_open PLACE PORT: whether a TCP socket listens there.
+port_open() { at "$1" grep -q "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$2") [0-9A-F]*:0000 0A" /proc/net/tcp; }
+
+replay_wait() {
+	local pid failed=0
+	for pid in "${REPLAY[@]}"; do wait "$pid" || failed=1; done
+	return "$failed"
+}
+
+# measure DIR LAW LOAD WIRE_BYTES SECONDS HOOK DEVICE...: one window, replayed by the devices (none: idle). HOOK is
+# called with "open" at the window's start, "close" at its end, and "drained" when no packet of it is on its way any more.
+measure() {
+	local dir=$1 law=$2 load=$3 wire_bytes=$4 seconds=$5 hook=$6 start_ns stop_ns local_dir
+	shift 6
+	local_dir=$WORK/run
+	rm -rf "$local_dir" "$dir"
+	mkdir -p "$local_dir/journals" "$dir"
+	capture_start "$local_dir/wan.pcap"
+	start_ns=$(($(now_ns) + (${#} > 0 ? 4 : 1) * 1000000000))
+	stop_ns=$((start_ns + seconds * 1000000000))
+	[ $# -eq 0 ] || replay_start "$local_dir/journals" "$start_ns" "$stop_ns" "$@"
+	say "$law $load: window of $seconds s, ${#} devices active"
+	sleep_until "$start_ns"
+	"$hook" open "$local_dir"
+	sleep_until "$stop_ns"
+	"$hook" close "$local_dir"
+	if [ $# -gt 0 ]; then
+		replay_wait || say "$law $load: a replaying process failed"
+	fi
+	"$hook" drained "$local_dir"
+	capture_stop
+	run_json "$law" "$load" "$wire_bytes" "$start_ns" "$stop_ns" > "$local_dir/run.json"
+	# shellcheck disable=SC2046 # file names of ours
+	say "$law $load: $("$WORLD" merge --start-ns "$start_ns" --stop-ns "$stop_ns" --out "$local_dir" \
+		$(find "$local_dir/journals" -name '*.log')), provider saw $(captured "$local_dir/wan.pcap") packets"
+	rm -r "$local_dir/journals"
+	cp -r "$local_dir/." "$dir/"
+}
+
+captured() { tcpdump -n -r "$1" 2> /dev/null | wc -l; }
+
+run_json() {
+	cat <<- END
+		{"law": "$1", "load": "$2", "upload_bps": ${UPLOAD_KBIT}000, "download_bps": ${DOWNLOAD_KBIT}000,
+		 "wire_bytes": $3, "router_wan": "$ROUTER_WAN", "endpoint": "$ENDPOINT", "tunnel_port": $TUNNEL_PORT,
+		 "start_ns": $4, "stop_ns": $5, "seed": $SEED}
+	END
+}
+
+# without_daemon open|close|drained DIR: for runs that have none.
+without_daemon() { :; }
+
+# replayed_devices: those of the home that have a trace.
+replayed_devices() {
+	local name
+	device_names | while read -r name; do
+		[ ! -e "$TRACES/$name.csv" ] || echo "$name"
+	done
+}

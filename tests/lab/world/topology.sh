@@ -1,0 +1,177 @@
+# shellcheck shell=bash
+# The world, one network namespace for each place:
+#
+#   dev-NAME ... --- br-lan router wan --- home isp server --- uplink endpoint
+#   192.168.1.11 ...  .1    203.0.113.2   .1       198.51.100.1        .2
+#                                         isp net --- uplink internet
+#                                         192.0.2.1   .7 echo .10 replay .53 DNS .80 HTTPS
+#
+# The observer sits in "isp", on its interface "home".
+
+# Name, MAC address (of the captures' devices), last byte of the address.
+readonly DEVICES=(
+	"xiaomi-cam 78:8b:2a:b2:20:ea 11"
+	"echo 4c:ef:c0:03:f2:38 12"
+	"tplink-plug 50:c7:bf:ed:0a:54 13"
+	"tuya-motion a0:92:08:7b:03:1c 14"
+	"philips-hue 00:17:88:74:c2:dc 15"
+	"smartthings-hub 68:3a:48:13:27:04 16"
+)
+readonly PLACES=(router isp endpoint internet)
+readonly ROUTER_WAN=203.0.113.2 ENDPOINT=198.51.100.2
+readonly INTERNET_HOSTS=(7 10 53 80)
+
+device_names() {
+	local device
+	for device in "${DEVICES[@]}"; do echo "${device%% *}"; done
+}
+
+# at PLACE COMMAND...: runs it there.
+at() {
+	local place=$1
+	shift
+	ip netns exec "$place" "$@"
+}
+
+# world_up: WAN_NETEM ("delay 10ms loss 1%"), if set, worsens the line between home and provider both ways.
+world_up() {
+	say "building the world"
+	cables | ip -batch -
+	router | furnish router
+	isp | furnish isp
+	endpoint | furnish endpoint
+	internet | furnish internet
+	local device name host
+	for device in "${DEVICES[@]}"; do
+		read -r name _ host <<< "$device"
+		device "$host" | furnish "dev-$name"
+	done
+	firewall
+	if [ -n "${WAN_NETEM-}" ]; then
+		# shellcheck disable=SC2086 # several words
+		at router tc qdisc add dev wan root netem $WAN_NETEM
+		# shellcheck disable=SC2086
+		at isp tc qdisc add dev home root netem $WAN_NETEM
+	fi
+}
+
+# Namespaces and what joins them. Segments leave one by one, as over a real cable.
+cables() {
+	local place device name mac host segments="gso_max_segs 1"
+	for place in "${PLACES[@]}"; do echo "netns add $place"; done
+	echo "link add wan netns router $segments type veth peer name home netns isp"
+	echo "link add uplink netns endpoint $segments type veth peer name server netns isp"
+	echo "link add uplink netns internet $segments type veth peer name net netns isp"
+	for device in "${DEVICES[@]}"; do
+		read -r name mac host <<< "$device"
+		echo "netns add dev-$name"
+		echo "link add eth0 netns dev-$name address $mac $segments type veth peer name lan$host netns router"
+	done
+}
+
+# furnish PLACE: with the "ip" commands on standard input; forwarding matters only to those who have two sides.
+# No waiting for duplicate addresses, and nothing sent that nobody asked for.
+furnish() {
+	# shellcheck disable=SC2016 # for the inner shell
+	at "$1" sh -c 'cd /proc/sys/net/ipv6/conf || exit
+		echo 0 > all/accept_dad; echo 0 > default/accept_dad
+		for link in *; do echo 0 > "$link/accept_dad"; echo 0 > "$link/accept_ra"; echo 0 > "$link/router_solicitations"; done
+		case $1 in router | isp | endpoint) echo 1 > all/forwarding; echo 1 > /proc/sys/net/ipv4/ip_forward ;; esac
+		{ echo "link set lo up"; cat; } | ip -batch -' - "$1"
+}
+
+router() {
+	local device host
+	cat <<- END
+		link add br-lan type bridge
+		addr add 192.168.1.1/24 dev br-lan
+		addr add fd00:6d70::1/64 dev br-lan nodad
+		link set br-lan up
+		addr add $ROUTER_WAN/24 dev wan
+		addr add 2001:db8:1::2/64 dev wan nodad
+		link set wan up
+		route add default via 203.0.113.1
+		route add default via 2001:db8:1::1
+	END
+	for device in "${DEVICES[@]}"; do
+		host=${device##* }
+		echo "link set lan$host gso_max_segs 1"
+		echo "link set lan$host master br-lan up"
+	done
+}
+
+isp() {
+	cat <<- 'END'
+		addr add 203.0.113.1/24 dev home
+		addr add 2001:db8:1::1/64 dev home nodad
+		link set home up
+		addr add 198.51.100.1/24 dev server
+		addr add 2001:db8:2::1/64 dev server nodad
+		link set server up
+		addr add 192.0.2.1/24 dev net
+		addr add 2001:db8:3::1/64 dev net nodad
+		link set net up
+	END
+}
+
+endpoint() {
+	cat <<- END
+		addr add $ENDPOINT/24 dev uplink
+		addr add 2001:db8:2::2/64 dev uplink nodad
+		link set uplink up
+		route add default via 198.51.100.1
+		route add default via 2001:db8:2::1
+	END
+}
+
+internet() {
+	local host
+	for host in "${INTERNET_HOSTS[@]}"; do
+		echo "addr add 192.0.2.$host/24 dev uplink"
+		echo "addr add 2001:db8:3::$host/64 dev uplink nodad"
+	done
+	echo "link set uplink up"
+	echo "route add default via 192.0.2.1"
+	echo "route add default via 2001:db8:3::1"
+}
+
+# device HOST
+device() {
+	cat <<- END
+		addr add 192.168.1.$1/24 dev eth0
+		addr add fd00:6d70::$1/64 dev eth0 nodad
+		link set eth0 up
+		route add default via 192.168.1.1
+		route add default via fd00:6d70::1
+	END
+}
+
+# What OpenWrt's own firewall does for a home: translate addresses on the WAN.
+firewall() {
+	at router nft -f - <<- 'END'
+		table inet fw4 {
+			chain forward {
+				type filter hook forward priority filter; policy accept;
+				ct state established,related accept
+				iifname "wan" oifname "br-lan" drop
+			}
+			chain srcnat {
+				type nat hook postrouting priority srcnat; policy accept;
+				oifname "wan" ip saddr 192.168.1.0/24 masquerade
+				oifname "wan" ip6 saddr fd00:6d70::/64 masquerade
+			}
+		}
+	END
+	# A device that only listens for half a minute keeps its translation, so that a replay never depends on it.
+	at router sh -c 'echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout
+		echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream'
+}
+
+world_down() {
+	local place
+	for place in "${PLACES[@]}" $(device_names | sed 's/^/dev-/'); do
+		# What still runs there holds its links, and the next world wants their names.
+		ip netns pids "$place" | xargs -r kill -9 2> /dev/null || true
+		ip netns del "$place"
+	done
+}
