@@ -6,6 +6,7 @@
 //! - [`identify`] finds out which devices a home has, as its provider could;
 //! - [`activity`] finds out when somebody used them;
 //! - [`distinguish`] tells whether the tunnel gives anything away;
+//! - [`exposure`] tells what one's own home gives away;
 //! - [`learn`] and [`plot`] serve these;
 //! - [`stats`] holds the few statistics that the rest needs.
 
@@ -15,6 +16,7 @@ pub mod capture;
 pub mod cli;
 pub mod distinguish;
 pub mod error;
+pub mod exposure;
 pub mod flat_line;
 pub mod identify;
 pub mod learn;
