@@ -34,7 +34,7 @@ impl Default for Detector {
             background: 0.80,
             factor: 1.5,
             floor_bytes: 400.0,
-            rest: Nanos::from_secs(8),
+            rest: Nanos::from_secs(15),
         }
     }
 }

@@ -101,7 +101,7 @@ impl Report {
         let (uses, through_vpn, vpn_chance) = exposure.vpn.total();
         let (_, shaped, shaped_chance) = exposure.shaped.line.total();
         let text = format!(
-            "{} devices, used {uses} times; of these show through a VPN alone {through_vpn} ({vpn_chance:.0} by chance), behind \
+            "{} devices, active {uses} times; of these show through a VPN alone {through_vpn} ({vpn_chance:.0} by chance), behind \
              millpond {shaped} ({shaped_chance:.0} by chance); seed {}",
             exposure.hosts.len(),
             self.seed

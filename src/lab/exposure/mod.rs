@@ -48,7 +48,7 @@ pub struct Exposure {
 pub struct Exposed {
     /// What can be said of who it is.
     pub identity: Unknown,
-    /// When it was used.
+    /// When it became active, by use or by itself.
     pub onsets: Vec<Onset>,
     /// Bytes to and from the Internet.
     pub bytes: u64,

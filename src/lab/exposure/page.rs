@@ -29,8 +29,8 @@ fn opening(exposure: &Exposure) -> String {
     let (uses, seen, chance) = exposure.vpn.total();
     let (_, shaped, shaped_chance) = exposure.shaped.line.total();
     format!(
-        "<h1>What this home gives away</h1><p class=\"lead\">In {:.0} minutes, {} devices were used {uses} times, as their own \
-         traffic shows. Through a VPN alone {seen} of these still show ({chance:.0} would by chance); behind millpond \
+        "<h1>What this home gives away</h1><p class=\"lead\">In {:.0} minutes, the {} devices became active {uses} times, by use or by themselves, as \
+         the traffic of each shows. Through a VPN alone {seen} of these still show ({chance:.0} would by chance); behind millpond \
          {shaped} ({shaped_chance:.0} by chance).</p><p class=\"soft\">From {}.</p>",
         exposure.length.as_secs_f64() / 60.0,
         exposure.hosts.len(),
@@ -72,7 +72,7 @@ fn before(exposure: &Exposure) -> String {
         "<h2>As it is</h2><p>Your provider sees each device's names and, behind encryption, the shape of its traffic. By names \
          and shape, devices are compared with {} labelled ones; a device that is none of them is still given to the \
          nearest.</p><table><tr><th>address</th><th>vendor</th><th>by names</th><th>by traffic</th><th>kB</th>\
-         <th>uses</th></tr>{rows}</table><figure>{}</figure>",
+         <th>times active</th></tr>{rows}</table><figure>{}</figure>",
         exposure.known,
         Chart::stack(&charts)
     )
@@ -160,7 +160,7 @@ fn uses(exposure: &Exposure, line: &Line) -> String {
         );
     }
     format!(
-        "<table><tr><th>device</th><th>uses</th><th>show on the line</th><th>would by chance</th></tr>{rows}</table>"
+        "<table><tr><th>device</th><th>times active</th><th>show on the line</th><th>would by chance</th></tr>{rows}</table>"
     )
 }
 
@@ -183,7 +183,7 @@ fn rate(title: String, trace: &Trace, exposure: &Exposure, host: Option<&Exposed
     }
     if let Some(host) = host {
         let values = host.onsets.iter().map(|onset| (onset.start_s, 0.0)).collect();
-        series.push(Series { name: "used".to_owned(), shape: Shape::Marks, values });
+        series.push(Series { name: "active".to_owned(), shape: Shape::Marks, values });
     }
     Chart { title, x: "s".to_owned(), y: "bytes per second".to_owned(), logarithmic: false, series }
 }

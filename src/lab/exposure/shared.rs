@@ -15,8 +15,8 @@ const MONTH_S: f64 = 30.44 * 86_400.0;
 pub struct Line {
     /// Its packets.
     pub trace: Trace,
-    /// For each host: uses known from its own traffic, how many of them show on the line, and how many would if they
-    /// lay elsewhere.
+    /// For each host: how often it became active by its own traffic, how many of these times show on the line, and how
+    /// many would if they lay elsewhere.
     pub uses: Vec<(usize, usize, f64)>,
     /// The host that makes up most of the bytes, and its part of them, 0..=1.
     pub largest: (usize, f64),
@@ -30,7 +30,7 @@ impl Line {
         self.largest.1 > DOMINATING
     }
 
-    /// Uses of all hosts, how many show, and how many would by chance.
+    /// Times active of all hosts, how many show, and how many would by chance.
     pub fn total(&self) -> (usize, usize, f64) {
         self.uses.iter().fold((0, 0, 0.0), |sum, own| (sum.0 + own.0, sum.1 + own.1, sum.2 + own.2))
     }

@@ -26,7 +26,7 @@ pub enum Shape {
 /// Values that belong together.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// Its entry in the legend.
+    /// Its entry in the legend. A series without a name is not drawn: it only widens the axes.
     pub name: String,
     /// How it is drawn.
     pub shape: Shape,
@@ -114,7 +114,7 @@ impl Chart {
             (TOP + bottom) / 2.0,
             escape(&self.y)
         );
-        for (index, series) in self.series.iter().enumerate() {
+        for (index, series) in self.series.iter().filter(|series| !series.name.is_empty()).enumerate() {
             let colour = colour(index);
             match series.shape {
                 Shape::Line => {
