@@ -3,13 +3,24 @@
 //! - [`capture`] reads and writes pcap and pcapng;
 //! - [`trace`] reduces captures to times, directions and sizes per device, or makes such traces up;
 //! - [`simulate`] drives two real engines, or the paper's arrangement, through a trace in virtual time;
+//! - [`identify`] finds out which devices a home has, as its provider could;
+//! - [`activity`] finds out when somebody used them;
+//! - [`distinguish`] tells whether the tunnel gives anything away;
+//! - [`exposure`] tells what one's own home gives away;
+//! - [`learn`] and [`plot`] serve these;
 //! - [`stats`] holds the few statistics that the rest needs.
 
+pub mod activity;
 pub mod bench;
 pub mod capture;
 pub mod cli;
+pub mod distinguish;
 pub mod error;
+pub mod exposure;
 pub mod flat_line;
+pub mod identify;
+pub mod learn;
+pub mod plot;
 pub mod report;
 pub mod simulate;
 pub mod stats;

@@ -1,8 +1,12 @@
 //! The commands of `millpond-lab`, one file each.
 
+mod activity;
 mod bench;
+mod distinguish;
 mod flat_line;
 mod home;
+mod identify;
+mod progress;
 mod report;
 mod simulate;
 mod trace;
@@ -28,8 +32,11 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Activity(activity::Activity),
     Bench(bench::Bench),
+    Distinguish(distinguish::Distinguish),
     FlatLine(flat_line::FlatLine),
+    Identify(identify::Identify),
     Report(report::Report),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
@@ -40,8 +47,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
+        Command::Activity(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Distinguish(command) => command.run(),
         Command::FlatLine(command) => command.run(),
+        Command::Identify(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),

@@ -6,20 +6,42 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
+use super::home;
+use super::progress::Progress;
 use crate::lab::error::Error;
+use crate::lab::exposure;
+use crate::lab::identify::{Corpus, observe, oui::Vendors};
 use crate::lab::report::{Comparison, page, table};
+use crate::lab::simulate::Setup;
+use crate::units::BitsPerSec;
 
-/// Compares two runs of the laboratory, behind a plain VPN and behind millpond: a table here, and one self-contained
-/// HTML page.
+/// One self-contained HTML page. From captures of one's own home: what it gives away as it is, through a VPN alone, behind
+/// millpond and with devices blocked. From two runs of the laboratory (--plain, --shaped): one behind a plain VPN against one
+/// behind millpond, with a table here.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "report")]
 pub(super) struct Report {
+    /// captures (pcap, pcapng) of a home's network
+    #[argh(positional)]
+    captures: Vec<PathBuf>,
     /// run directory behind a plain VPN
     #[argh(option)]
-    plain: PathBuf,
+    plain: Option<PathBuf>,
     /// run directory behind millpond
     #[argh(option)]
-    shaped: PathBuf,
+    shaped: Option<PathBuf>,
+    /// upload to shape to in kbit/s on the wire (default: 160)
+    #[argh(option, default = "160")]
+    upload: u64,
+    /// download to shape to in kbit/s on the wire (default: 320)
+    #[argh(option, default = "320")]
+    download: u64,
+    /// list of vendors: Wireshark's manuf, or the IEEE's oui.txt or oui.csv (default: a few are built in)
+    #[argh(option)]
+    oui: Option<PathBuf>,
+    /// seed of all randomness
+    #[argh(option, default = "1")]
+    seed: u64,
     /// file for the page
     #[argh(option)]
     out: PathBuf,
@@ -27,12 +49,63 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let comparison = Comparison::read(&self.plain, &self.shaped)?;
+        let (text, page) = match (self.captures.as_slice(), &self.plain, &self.shaped) {
+            ([], Some(plain), Some(shaped)) => {
+                let comparison = Comparison::read(plain, shaped)?;
+                (table(&comparison), page(&comparison))
+            }
+            ([_, ..], None, None) => self.exposure()?,
+            _ => {
+                return Err(Error::Request(
+                    "report: give captures, or both --plain and --shaped; see --help".to_owned(),
+                ));
+            }
+        };
         if let Some(parent) = self.out.parent() {
             fs::create_dir_all(parent).map_err(Error::io("making folder", parent))?;
         }
-        fs::write(&self.out, page(&comparison)).map_err(Error::io("writing", &self.out))?;
-        println!("{}\nThe page: {}", table(&comparison), self.out.display());
+        fs::write(&self.out, page).map_err(Error::io("writing", &self.out))?;
+        println!("{text}\nThe page: {}", self.out.display());
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn exposure(&self) -> Result<(String, String), Error> {
+        let mut sightings = Vec::new();
+        for path in &self.captures {
+            let sighting = observe(path)?;
+            if let Some(damage) = &sighting.damage {
+                eprintln!("millpond-lab: {damage}; using the packets before it");
+            }
+            sightings.push((path.clone(), sighting));
+        }
+        let mut vendors = Vendors::built_in();
+        if let Some(path) = &self.oui {
+            vendors = vendors.read(path)?;
+        }
+        let corpus = match home::folder(false) {
+            Some(folder) => {
+                let progress = Progress::new("reading labelled captures");
+                let corpus = Corpus::read(&folder, |done, of| progress.show(done, of))?;
+                progress.finish();
+                corpus
+            }
+            None => Corpus::synthetic(self.seed),
+        };
+        let setup = Setup {
+            upload: BitsPerSec::from_kbit(self.upload),
+            download: BitsPerSec::from_kbit(self.download),
+            seed: self.seed,
+            ..Setup::default()
+        };
+        let exposure = exposure::study(sightings, &corpus, &vendors, &setup)?;
+        let (uses, through_vpn, vpn_chance) = exposure.vpn.total();
+        let (_, shaped, shaped_chance) = exposure.shaped.line.total();
+        let text = format!(
+            "{} devices, active {uses} times; of these show through a VPN alone {through_vpn} ({vpn_chance:.0} by chance), behind \
+             millpond {shaped} ({shaped_chance:.0} by chance); seed {}",
+            exposure.hosts.len(),
+            self.seed
+        );
+        Ok((text, exposure::page(&exposure)))
     }
 }

@@ -10,6 +10,7 @@ mod view;
 mod tests;
 
 pub use page::page;
+pub(in crate::lab) use page::{STYLE, escape};
 pub use terminal::table;
 pub use view::{DeviceView, LineNumbers, View};
 

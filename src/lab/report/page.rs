@@ -3,7 +3,8 @@
 use super::terminal::provider_rows;
 use super::{Comparison, View, figures};
 
-const STYLE: &str = include_str!("page.css");
+/// How pages look.
+pub(in crate::lab) const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
 pub fn page(comparison: &Comparison) -> String {
@@ -37,7 +38,7 @@ pub fn page(comparison: &Comparison) -> String {
 }
 
 /// Text that may stand between tags and in attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::lab) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

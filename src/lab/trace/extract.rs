@@ -60,7 +60,7 @@ pub fn extract(path: &Path, devices: &[(String, Mac)]) -> Result<Extracted, Erro
 }
 
 /// The packet's IP length if it goes to, or comes from, the Internet.
-fn internet_bytes(packet: &Packet<'_>, frame: &Frame<'_>) -> Option<usize> {
+pub(in crate::lab) fn internet_bytes(packet: &Packet<'_>, frame: &Frame<'_>) -> Option<usize> {
     let ip = frame.ip()?;
     if !is_unicast(ip.source) || !is_unicast(ip.destination) || (is_home(ip.source) && is_home(ip.destination)) {
         return None;
@@ -76,14 +76,15 @@ fn is_unicast(address: IpAddr) -> bool {
     }
 }
 
-fn is_home(address: IpAddr) -> bool {
+pub(in crate::lab) fn is_home(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_loopback(),
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
     }
 }
 
-fn segments(mut events: Vec<(u64, Direction, usize)>, first_ns: u64) -> Vec<Event> {
+/// Events in order of time from `first_ns` on, what the capturing host had merged cut back to segments.
+pub(in crate::lab) fn segments(mut events: Vec<(u64, Direction, usize)>, first_ns: u64) -> Vec<Event> {
     // Captures of several interfaces merged into one file are not always in order.
     events.sort_by_key(|&(time_ns, ..)| time_ns);
     let mut segments = Vec::with_capacity(events.len());

@@ -16,6 +16,7 @@ mod tests;
 pub use csv::{read_csv, write_csv};
 pub use data::{DataFolder, KnownDevice};
 pub use extract::{Extracted, extract};
+pub(in crate::lab) use extract::{internet_bytes, is_home, segments};
 pub use home::{Home, Origin};
 pub use stretch::{Stretch, busy};
 pub use synthetic::Kind;

@@ -1,0 +1,127 @@
+//! `millpond-lab identify`: which devices does a home have?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use super::home;
+use super::progress::Progress;
+use crate::lab::error::Error;
+use crate::lab::identify::{self, Corpus, Effort, Host, oui::Vendors};
+
+/// Names the hosts of captures by vendor prefix, by the names that they look up and by the shape of their traffic.
+/// Without captures, tests how well that works on the labelled devices of the data folder (../shared/data or
+/// $MILLPOND_DATA; without it, on made-up traces), by cross-validation: the paper's section 5.1.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "identify")]
+pub(super) struct Identify {
+    /// captures (pcap, pcapng) of a home's network
+    #[argh(positional)]
+    captures: Vec<PathBuf>,
+    /// list of vendors: Wireshark's manuf, or the IEEE's oui.txt or oui.csv (default: a few are built in)
+    #[argh(option)]
+    oui: Option<PathBuf>,
+    /// only these labelled devices, separated by commas
+    #[argh(option)]
+    only: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+    /// folder for figures as SVG
+    #[argh(option)]
+    svg: Option<PathBuf>,
+    /// seed of folds, forests and shuffles
+    #[argh(option, default = "1")]
+    seed: u64,
+    /// use made-up traces even where there is a data folder
+    #[argh(switch)]
+    synthetic: bool,
+}
+
+impl Identify {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        let mut vendors = Vendors::built_in();
+        if let Some(path) = &self.oui {
+            vendors = vendors.read(path)?;
+        }
+        // What was asked about is read first: an unusable capture should not cost a minute of learning.
+        let hosts = hosts(&self.captures)?;
+        let corpus = self.corpus()?;
+        if self.captures.is_empty() { self.evaluate(&corpus, &vendors) } else { self.name(&corpus, &vendors, &hosts) }
+    }
+
+    fn evaluate(&self, corpus: &Corpus, vendors: &Vendors) -> Result<ExitCode, Error> {
+        let progress = Progress::new("testing");
+        let evaluation = identify::evaluate(corpus, &Effort::default(), self.seed, |done, of| progress.show(done, of));
+        progress.finish();
+        let names = identify::by_names(corpus);
+        let addresses = identify::by_address(corpus, vendors);
+        if self.json {
+            let report = serde_json::json!({ "by_address": addresses, "by_names": names, "by_traffic": evaluation });
+            println!("{report:#}");
+        } else {
+            identify::print_evaluation(&evaluation, &names, &addresses);
+        }
+        if let Some(folder) = &self.svg {
+            for path in identify::draw(corpus, &evaluation, folder)? {
+                eprintln!("figure: {}", path.display());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn name(&self, corpus: &Corpus, vendors: &Vendors, hosts: &[Host]) -> Result<ExitCode, Error> {
+        if self.svg.is_some() {
+            return Err(Error::Request(
+                "identify: --svg draws the test on labelled devices; give no captures".to_owned(),
+            ));
+        }
+        let unknown = identify::identify(corpus, vendors, hosts, self.seed);
+        if self.json {
+            println!("{:#}", serde_json::json!({ "seed": self.seed, "hosts": unknown }));
+        } else {
+            identify::print_unknown(&unknown, corpus.in_use);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn corpus(&self) -> Result<Corpus, Error> {
+        let corpus = match home::folder(self.synthetic) {
+            Some(folder) => {
+                let progress = Progress::new("reading labelled captures");
+                let corpus = Corpus::read(&folder, |done, of| progress.show(done, of))?;
+                progress.finish();
+                corpus
+            }
+            None => Corpus::synthetic(self.seed),
+        };
+        for warning in &corpus.warnings {
+            eprintln!("millpond-lab: {warning}");
+        }
+        match &self.only {
+            None => Ok(corpus),
+            Some(names) => corpus.only(&names.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()),
+        }
+    }
+}
+
+fn hosts(captures: &[PathBuf]) -> Result<Vec<Host>, Error> {
+    let mut hosts: Vec<Host> = Vec::new();
+    for path in captures {
+        let sighting = identify::observe(path)?;
+        if let Some(damage) = &sighting.damage {
+            eprintln!("millpond-lab: {damage}; using the packets before it");
+        }
+        if sighting.hosts.is_empty() {
+            return Err(Error::content(
+                path,
+                0,
+                "no host of a home in it (private addresses talking to the Internet, or to a resolver); \
+                 was it taken on the home's side of the router?",
+            ));
+        }
+        hosts.extend(sighting.hosts);
+    }
+    Ok(hosts)
+}

@@ -1,0 +1,136 @@
+//! What is compared: stretches of the tunnel's time under one condition and under another.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::tunnel::{Cell, Tunnel};
+use crate::lab::error::Error;
+use crate::lab::trace::Direction;
+
+/// The tunnel's packets under one condition, in stretches without a break.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    /// In order of time.
+    pub stretches: Vec<Stretch>,
+    /// Packets beside the tunnel.
+    pub strays: usize,
+    /// Handshake packets per direction.
+    pub handshakes: [usize; 2],
+    /// Pairs of traffic class and hop limit that data packets had, per direction.
+    pub looks: [BTreeSet<(u8, u8)>; 2],
+}
+
+/// An unbroken stretch.
+#[derive(Clone, Debug, Default)]
+pub struct Stretch {
+    /// Data packets in order of time.
+    pub cells: Vec<Cell>,
+}
+
+impl Condition {
+    /// A whole capture.
+    pub fn whole(tunnel: &Tunnel) -> Condition {
+        let (strays, looks) = (tunnel.strays.len(), tunnel.looks.clone());
+        let mut condition = Condition { strays, looks, ..Condition::default() };
+        condition.stretches.push(Stretch { cells: tunnel.cells.clone() });
+        for (_, direction) in &tunnel.handshakes {
+            condition.handshakes[*direction as usize] += 1;
+        }
+        condition
+    }
+
+    /// The times outside the given spans, and those inside. Spans are in nanoseconds since 1970, ascending, apart.
+    pub fn apart(tunnel: &Tunnel, spans: &[(u64, u64)]) -> (Condition, Condition) {
+        let inside = |time: u64| spans.iter().position(|&(start, end)| (start..end).contains(&time));
+        let (mut quiet, mut eventful) = (Condition::default(), Condition::default());
+        let mut last = None;
+        for cell in &tunnel.cells {
+            let place = inside(cell.time_ns);
+            let condition = if place.is_some() { &mut eventful } else { &mut quiet };
+            if last != Some(place) || condition.stretches.is_empty() {
+                condition.stretches.push(Stretch::default());
+            }
+            last = Some(place);
+            if let Some(stretch) = condition.stretches.last_mut() {
+                stretch.cells.push(*cell);
+            }
+        }
+        for &time in &tunnel.strays {
+            if inside(time).is_some() { eventful.strays += 1 } else { quiet.strays += 1 }
+        }
+        for &(time, direction) in &tunnel.handshakes {
+            let condition = if inside(time).is_some() { &mut eventful } else { &mut quiet };
+            condition.handshakes[direction as usize] += 1;
+        }
+        // Which packet had which is not kept: a flaw of the whole is one of both.
+        quiet.looks = tunnel.looks.clone();
+        eventful.looks = tunnel.looks.clone();
+        (quiet, eventful)
+    }
+
+    /// Data packets of one direction.
+    pub fn count(&self, direction: Direction) -> usize {
+        self.cells().filter(|cell| cell.direction == direction).count()
+    }
+
+    /// Data packets.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.stretches.iter().flat_map(|stretch| &stretch.cells)
+    }
+
+    /// Length of all stretches in seconds.
+    pub fn seconds(&self) -> f64 {
+        let length = |stretch: &Stretch| match (stretch.cells.first(), stretch.cells.last()) {
+            (Some(first), Some(last)) => (last.time_ns - first.time_ns) as f64 / 1e9,
+            _ => 0.0,
+        };
+        self.stretches.iter().map(length).sum()
+    }
+
+    /// Milliseconds between neighbours of one direction, for each stretch.
+    pub fn intervals_ms(&self, direction: Direction) -> Vec<Vec<f64>> {
+        let of = |stretch: &Stretch| {
+            let times: Vec<u64> =
+                stretch.cells.iter().filter(|c| c.direction == direction).map(|cell| cell.time_ns).collect();
+            times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect()
+        };
+        self.stretches.iter().map(of).collect()
+    }
+}
+
+/// Spans of events from a file of lines `start_s[,end_s]`, in seconds from the capture's first packet, each prolonged by
+/// `reach_s`. Lines that start with a letter or `#` are passed over, so the file may have a header.
+pub fn read_events(path: &Path, first_ns: u64, reach_s: f64) -> Result<Vec<(u64, u64)>, Error> {
+    let text = fs::read_to_string(path).map_err(Error::io("reading events", path))?;
+    let mut spans: Vec<(f64, f64)> = Vec::new();
+    for (index, line) in text.lines().map(str::trim).enumerate() {
+        if line.is_empty() || line.starts_with(|first: char| first == '#' || first.is_ascii_alphabetic()) {
+            continue;
+        }
+        let seconds = |field: &str| {
+            let parsed = field.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+            parsed.ok_or_else(|| Error::content(path, index + 1, format!("`{field}` is not a time in seconds")))
+        };
+        let mut fields = line.split(',');
+        let start = seconds(fields.next().unwrap_or(""))?;
+        let end = fields.next().map_or(Ok(start), seconds)?;
+        if end < start {
+            return Err(Error::content(path, index + 1, "an event must not end before it starts"));
+        }
+        spans.push((start, end + reach_s));
+    }
+    if spans.is_empty() {
+        return Err(Error::content(path, 0, "no event in it; expected lines such as `12.5` or `12.5,14`"));
+    }
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in spans {
+        let (start, end) = (first_ns + (start * 1e9) as u64, first_ns + (end * 1e9) as u64);
+        match merged.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    Ok(merged)
+}

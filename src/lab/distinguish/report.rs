@@ -1,0 +1,159 @@
+//! The comparison as text, verdict and figure.
+
+use std::path::{Path, PathBuf};
+
+use super::{Attack, Point, Report};
+use crate::lab::error::Error;
+use crate::lab::plot::{Chart, Series, Shape, save};
+use crate::lab::trace::Direction;
+
+/// With fewer guesses of a condition an interval is too wide to bound a leak.
+const ENOUGH_GUESSES: usize = 100;
+/// Tests that are printed; JSON has all.
+const TESTS_SHOWN: usize = 8;
+
+/// Prints the report.
+pub fn print(report: &Report) {
+    for index in 0..2 {
+        let sizes: Vec<String> =
+            report.sizes[index].iter().take(6).map(|(bytes, count)| format!("{bytes} B x {count}")).collect();
+        println!(
+            "{}: {} packets up, {} down in {:.0} s; sizes {}; handshakes {} up, {} down; beside the tunnel {}",
+            report.names[index],
+            report.packets[index][0],
+            report.packets[index][1],
+            report.seconds[index],
+            sizes.join(", "),
+            report.handshakes[index][0],
+            report.handshakes[index][1],
+            report.strays[index]
+        );
+    }
+    for flaw in &report.flaws {
+        println!("NOT FLAT: {flaw}");
+    }
+    println!("\n{} tests on all packets, smallest p first:", report.tests.len());
+    println!("  {:<56} {:<5} {:>12} {:>12} {:>9} {:>10}", "what", "way", "first", "second", "p", "corrected");
+    for test in report.tests.iter().take(TESTS_SHOWN) {
+        println!(
+            "  {:<56} {:<5} {:>12.6} {:>12.6} {:>9.2e} {:>10.2e}",
+            test.name,
+            test.direction.map_or("both", Direction::name),
+            test.values[0],
+            test.values[1],
+            test.p_value,
+            test.p_corrected
+        );
+    }
+    println!("\nguesses about the later half, learned on the earlier (seed {}):", report.seed);
+    println!("  {:>17} {:>13} {:>26} {:>26}", "packets per guess", "guesses", "area under curve", "labels shuffled");
+    for attack in &report.attacks {
+        println!("  {}", attack.name);
+        for point in &attack.points {
+            println!(
+                "  {:>17} {:>6}+{:<6} {:>26} {:>26}",
+                point.packets_per_guess,
+                point.guesses[0],
+                point.guesses[1],
+                interval(&point.area),
+                interval(&point.shuffled)
+            );
+        }
+    }
+    println!("\n{}", report.verdict);
+}
+
+/// The verdict in words, which claims no more than was measured.
+pub(super) fn verdict(report: &Report) -> String {
+    let flaws = match report.flaws.len() {
+        0 => String::new(),
+        _ => format!(" Whatever the condition, the line is not flat: {}.", report.flaws.join("; ")),
+    };
+    let [a, b] = report.packets.map(|counts| counts[0] + counts[1]);
+    let names = report.names.join(" and ");
+    let level = 100.0 * report.alpha;
+    let best = report.tests.first().map_or_else(String::new, |test| {
+        format!(
+            "{} ({}), {:.6} against {:.6}, p = {:.1e}, {:.1e} corrected for {} tests",
+            test.name,
+            test.direction.map_or("both", Direction::name),
+            test.values[0],
+            test.values[1],
+            test.p_value,
+            test.p_corrected,
+            report.tests.len()
+        )
+    });
+    if report.told_apart {
+        let count = report.tests.iter().filter(|test| test.p_corrected < report.alpha).count();
+        return format!(
+            "TOLD APART: {names} differ in {count} of {} tests at a level of {level} % over {a} and {b} packets; most of all in \
+             {best}.{}{flaws}",
+            report.tests.len(),
+            strongest(report).map_or_else(String::new, |(attack, point)| format!(
+                " What that is worth: guessing from {} packets at a time, {} reaches an area of {} (0.5 is blind).",
+                point.packets_per_guess,
+                attack.name,
+                interval(&point.area)
+            ))
+        );
+    }
+    let bound = highest(report).map_or_else(String::new, |(attack, point)| {
+        format!(
+            " Guessing from {} packets at a time, the highest upper end of an area is {:.3} ({}: {}; 0.5 is blind). A smaller leak, \
+             another method or more packets are not ruled out.",
+            point.packets_per_guess,
+            point.area.ci95[1],
+            attack.name,
+            interval(&point.area)
+        )
+    });
+    format!(
+        "not told apart: none of {} tests finds a difference between {names} at a level of {level} % over {a} and {b} packets (the \
+         nearest: {best}).{bound}{flaws}",
+        report.tests.len()
+    )
+}
+
+/// Draws the areas over the packets per guess.
+pub fn draw(report: &Report, folder: &Path) -> Result<PathBuf, Error> {
+    let mut series = Vec::new();
+    for attack in &report.attacks {
+        let line = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
+            attack.points.iter().map(|point| ((point.packets_per_guess as f64).log10(), value(point))).collect()
+        };
+        let short = attack.name.split(':').next().unwrap_or_default().replace("best statistic of ", "");
+        series.push(Series { name: short, shape: Shape::Line, values: line(|point| point.area.auc) });
+        let ends = [line(|point| point.area.ci95[0]), line(|point| point.area.ci95[1])].concat();
+        series.push(Series { name: "  its 95 % interval".to_owned(), shape: Shape::Points, values: ends });
+    }
+    series.push(Series { name: String::new(), shape: Shape::Points, values: vec![(2.0, 0.0), (2.0, 1.0)] });
+    let chart = Chart {
+        title: format!("Telling {} from {}", report.names[1], report.names[0]),
+        x: "packets per guess, power of ten".to_owned(),
+        y: "area under curve (0.5: blind)".to_owned(),
+        logarithmic: false,
+        series,
+    };
+    save(folder, "distinguish", &chart.svg())
+}
+
+fn strongest(report: &Report) -> Option<(&Attack, &Point)> {
+    points(report).max_by(|x, y| x.1.area.ci95[0].total_cmp(&y.1.area.ci95[0]))
+}
+
+/// The highest upper end among the attacks, each from as many packets a guess as leave enough guesses.
+fn highest(report: &Report) -> Option<(&Attack, &Point)> {
+    let enough = |point: &&Point| point.guesses.iter().all(|count| *count >= ENOUGH_GUESSES);
+    let best = |attack: &'_ Attack| attack.points.iter().rposition(|point| enough(&point)).unwrap_or(0);
+    let chosen = report.attacks.iter().filter_map(|attack| Some((attack, attack.points.get(best(attack))?)));
+    chosen.max_by(|x, y| x.1.area.ci95[1].total_cmp(&y.1.area.ci95[1]))
+}
+
+fn points(report: &Report) -> impl Iterator<Item = (&Attack, &Point)> {
+    report.attacks.iter().flat_map(|attack| attack.points.iter().map(move |point| (attack, point)))
+}
+
+fn interval(area: &crate::lab::stats::Auc) -> String {
+    format!("{:.3} [{:.3}, {:.3}]", area.auc, area.ci95[0], area.ci95[1])
+}

@@ -1,0 +1,59 @@
+//! Spectral lines: does anything in one condition recur every so many packets?
+
+use rustfft::FftPlanner;
+use rustfft::num_complex::Complex;
+
+use crate::lab::stats::variance_ratio_two_sided;
+
+/// Intervals of one transform.
+const LENGTH: usize = 256;
+/// Fewer transforms of a condition give no steady spectrum.
+const FEWEST: usize = 8;
+
+/// The frequency at which the mean spectra of two conditions differ most.
+pub(super) struct Line {
+    /// In cycles per packet, above 0 and below 0.5.
+    pub(super) frequency: f64,
+    /// Its share in each condition's power, as a multiple of the mean over all frequencies.
+    pub(super) powers: [f64; 2],
+    /// Probability of such a difference at any frequency in equal conditions.
+    pub(super) p_value: f64,
+}
+
+/// Compares the spectra of intervals; `None` with too few of them, or if they never vary.
+pub(super) fn strongest_line(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<Line> {
+    let (spectrum_a, count_a) = mean_spectrum(a)?;
+    let (spectrum_b, count_b) = mean_spectrum(b)?;
+    let bins = spectrum_a.len();
+    let p_at = |bin: usize| {
+        let ratio = spectrum_a[bin] / spectrum_b[bin];
+        variance_ratio_two_sided(ratio, 2.0 * count_a as f64, 2.0 * count_b as f64)
+    };
+    let (bin, p) = (0..bins).map(|bin| (bin, p_at(bin))).min_by(|x, y| x.1.total_cmp(&y.1))?;
+    Some(Line {
+        frequency: (bin + 1) as f64 / LENGTH as f64,
+        powers: [spectrum_a[bin], spectrum_b[bin]],
+        p_value: (p * bins as f64).min(1.0),
+    })
+}
+
+/// Mean power at each frequency between zero and half, divided by its mean, and from how many transforms.
+fn mean_spectrum(stretches: &[Vec<f64>]) -> Option<(Vec<f64>, usize)> {
+    let transform = FftPlanner::new().plan_fft_forward(LENGTH);
+    let mut power = vec![0.0; LENGTH / 2 - 1];
+    let mut count = 0;
+    for part in stretches.iter().flat_map(|stretch| stretch.chunks_exact(LENGTH)) {
+        let mean = part.iter().sum::<f64>() / LENGTH as f64;
+        let mut buffer: Vec<Complex<f64>> = part.iter().map(|value| Complex::new(value - mean, 0.0)).collect();
+        transform.process(&mut buffer);
+        for (sum, value) in power.iter_mut().zip(&buffer[1..]) {
+            *sum += value.norm_sqr();
+        }
+        count += 1;
+    }
+    let mean = power.iter().sum::<f64>() / power.len() as f64;
+    if count < FEWEST || mean <= 0.0 {
+        return None;
+    }
+    Some((power.into_iter().map(|value| value / mean).collect(), count))
+}

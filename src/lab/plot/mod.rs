@@ -1,0 +1,33 @@
+//! Plain charts as SVG: lines, points, upright marks, and tables of shares.
+
+mod chart;
+mod grid;
+mod scale;
+
+pub use chart::{Chart, Series, Shape};
+pub use grid::Grid;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::Error;
+
+/// Distinguishable for most colour-blind readers (M. Okabe, K. Ito, 2008).
+const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a00"];
+
+/// Writes a figure into a folder, which is made if it is not there.
+pub fn save(folder: &Path, name: &str, svg: &str) -> Result<PathBuf, Error> {
+    fs::create_dir_all(folder).map_err(Error::io("making folder", folder))?;
+    let path = folder.join(format!("{name}.svg"));
+    fs::write(&path, svg).map_err(Error::io("writing figure", &path))?;
+    Ok(path)
+}
+
+fn colour(index: usize) -> &'static str {
+    COLOURS[index % COLOURS.len()]
+}
+
+/// Text that XML takes as text.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

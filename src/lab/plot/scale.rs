@@ -1,0 +1,65 @@
+//! From values to positions.
+
+/// A linear or logarithmic axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    least: f64,
+    most: f64,
+    logarithmic: bool,
+}
+
+impl Scale {
+    /// An axis that holds all the values; on a logarithmic one only those above zero count.
+    pub(super) fn around(values: impl Iterator<Item = f64>, logarithmic: bool) -> Scale {
+        let kept = values.filter(|value| value.is_finite() && (!logarithmic || *value > 0.0));
+        let (least, most) = kept.fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
+        match (least <= most, logarithmic) {
+            (false, _) => Scale { least: if logarithmic { 1.0 } else { 0.0 }, most: 10.0, logarithmic },
+            (true, true) => Scale { least: least / 1.2, most: most * 1.2, logarithmic },
+            (true, false) => {
+                // A line that never goes below zero is read against zero.
+                let least = if least > 0.0 && least < 0.5 * most { 0.0 } else { least };
+                Scale { least, most: if most > least { most } else { least + 1.0 }, logarithmic }
+            }
+        }
+    }
+
+    /// 0 at the low end, 1 at the high one; below zero values on a logarithmic axis lie at its low end.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let part = if self.logarithmic {
+            (value.max(self.least) / self.least).ln() / (self.most / self.least).ln()
+        } else {
+            (value - self.least) / (self.most - self.least)
+        };
+        part.clamp(0.0, 1.0)
+    }
+
+    /// Round values to write along the axis.
+    pub(super) fn ticks(&self) -> Vec<f64> {
+        if self.logarithmic {
+            let decades = self.least.log10().ceil() as i32..=self.most.log10().floor() as i32;
+            return decades.map(|power| 10f64.powi(power)).collect();
+        }
+        let rough = (self.most - self.least) / 5.0;
+        let power = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= rough);
+        let step = step.unwrap_or(rough);
+        let first = (self.least / step).ceil() as i64;
+        (first..first + 20)
+            .map(|index| index as f64 * step)
+            .take_while(|tick| *tick <= self.most + 1e-9 * step)
+            .collect()
+    }
+}
+
+/// A value as short as it can be understood.
+pub(super) fn label(value: f64) -> String {
+    let size = value.abs();
+    let (scaled, unit) = match size {
+        _ if size >= 1e6 => (value / 1e6, "M"),
+        _ if size >= 1e4 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    let text = format!("{scaled:.3}");
+    format!("{}{unit}", if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text })
+}
