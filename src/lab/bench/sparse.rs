@@ -5,12 +5,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::Run;
+use crate::lab::flat_line::{Recording, Run};
 use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 
 const PER_SECOND: [u32; 2] = [5, 20];
 const BESIDE: [&str; 2] = ["nothing", "tcp"];
+const UNSHAPED: &str = "20-unshaped";
 
 /// One stream of 100-byte packets going up.
 #[derive(Clone, Debug, Serialize)]
@@ -19,8 +20,13 @@ pub struct SparseRow {
     pub per_second: u32,
     /// `nothing` or `tcp`.
     pub beside: &'static str,
+    /// Mean delay.
+    pub mean_ms: f64,
     /// Mean delay over the law's mean residual interval `E[X²] / 2E[X]`: what a packet waits that comes at any moment.
     pub ratio_mean: f64,
+    /// The same less what the laboratory's own machinery takes: the stream's mean delay through a tunnel that nobody
+    /// shapes. `None` if that was not measured.
+    pub ratio_above_path: Option<f64>,
     /// 99th percentile of the delay.
     pub p99_ms: f64,
     /// Packets that never arrived.
@@ -29,25 +35,43 @@ pub struct SparseRow {
 
 /// Reads the runs of scenario `sparse` in `folder`; those that are absent are left out.
 pub fn sparse(folder: &Path) -> Result<Vec<SparseRow>, Error> {
+    let unshaped = folder.join(UNSHAPED);
+    let path_ms = match unshaped.join("run.json").is_file() {
+        true => Some(upward(&Recording::read(&unshaped)?).0.mean),
+        false => None,
+    };
     let mut rows = Vec::new();
     for per_second in PER_SECOND {
         for beside in BESIDE {
             let path = folder.join(format!("{per_second}-{beside}"));
             if path.join("run.json").is_file() {
-                rows.push(row(&Run::read(&path)?, per_second, beside));
+                rows.push(row(&Run::read(&path)?, per_second, beside, path_ms));
             }
         }
     }
     Ok(rows)
 }
 
-fn row(run: &Run, per_second: u32, beside: &'static str) -> SparseRow {
+fn row(run: &Run, per_second: u32, beside: &'static str, path_ms: Option<f64>) -> SparseRow {
     let settings = &run.recording.settings;
-    let up = || run.recording.packets.iter().filter(|packet| packet.direction == Direction::Up);
-    let mut delays: Vec<f64> = up().filter_map(|packet| packet.delay_ms()).collect();
-    let lost = up().count() - delays.len();
-    let delay = Summary::of(&mut delays);
+    let (delay, lost) = upward(&run.recording);
     let mean_interval_ms = settings.wire_bytes as f64 * 8e3 / settings.upload_bps;
     let residual_ms = mean_interval_ms * (1.0 + run.spread().powi(2)) / 2.0;
-    SparseRow { per_second, beside, ratio_mean: delay.mean / residual_ms, p99_ms: delay.p99, lost }
+    SparseRow {
+        per_second,
+        beside,
+        mean_ms: delay.mean,
+        ratio_mean: delay.mean / residual_ms,
+        ratio_above_path: path_ms.map(|path_ms| (delay.mean - path_ms) / residual_ms),
+        p99_ms: delay.p99,
+        lost,
+    }
+}
+
+/// Delay of the packets that went up, and how many were lost.
+fn upward(recording: &Recording) -> (Summary, usize) {
+    let sent = || recording.packets.iter().filter(|packet| packet.direction == Direction::Up);
+    let mut delays: Vec<f64> = sent().filter_map(|packet| packet.delay_ms()).collect();
+    let lost = sent().count() - delays.len();
+    (Summary::of(&mut delays), lost)
 }

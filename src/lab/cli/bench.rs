@@ -117,9 +117,12 @@ fn print(results: &Results) {
         println!("sparse stream          not measured (tests/lab/run sparse)");
     }
     for row in &results.sparse {
+        let above = row
+            .ratio_above_path
+            .map_or("path not measured".to_owned(), |ratio| format!("{ratio:.2} above the path's own"));
         println!(
-            "sparse, {:>2} a second beside {:<8} mean {:.2} of the law's residual interval, p99 {:.1} ms, {} lost",
-            row.per_second, row.beside, row.ratio_mean, row.p99_ms, row.lost
+            "sparse, {:>2} a second beside {:<8} mean {:.1} ms = {:.2} of the law's residual interval ({above}), p99 {:.1} ms, {} lost",
+            row.per_second, row.beside, row.mean_ms, row.ratio_mean, row.p99_ms, row.lost
         );
     }
 }
