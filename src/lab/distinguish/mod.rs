@@ -1,7 +1,7 @@
 //! How well can the tunnel under two conditions be told apart by what the provider sees?
 //!
-//! Two answers. [`battery`] tests everything that is known to give tunnels away on all packets at once: the sharpest
-//! question, "is there any difference?". [`attacks`] asks what a difference is worth: methods learn on the earlier half of
+//! Two answers. `battery` tests everything that is known to give tunnels away on all packets at once: the sharpest
+//! question, "is there any difference?". `attacks` asks what a difference is worth: methods learn on the earlier half of
 //! the time and guess on the later one, from so many packets at a time; the area under the curve says how often they are
 //! right, and shuffled labels show what chance gives.
 

@@ -54,7 +54,7 @@ pub(super) fn write(buf: &mut [u8], device: usize, number: u64, up: bool) {
     filling.fill(filling_of(number));
 }
 
-/// The number of a packet that arrived, if it is in every byte one that [`write`] wrote, but for the device's number
+/// The number of a packet that arrived, if it is in every byte one that `write` wrote, but for the device's number
 /// in DSCP, which must be gone.
 pub(super) fn read(packet: &[u8]) -> Option<u64> {
     let header = packet.get(..HEADER_BYTES)?;
