@@ -58,6 +58,7 @@ fn what_is_missing_is_named_in_one_line() {
         (["check", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
         (["run", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
         (["status", "--socket", "/nonexistent/socket"], 69, "is the service running"),
+        (["reload", "--socket", "/nonexistent/socket"], 69, "is the service running"),
     ] {
         let output = millpond(&arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");

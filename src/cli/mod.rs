@@ -4,6 +4,7 @@ mod check;
 mod exit;
 mod flush;
 mod plan;
+mod reload;
 mod run;
 mod settings;
 mod status;
@@ -34,6 +35,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Plan(plan::Plan),
+    Reload(reload::Reload),
     Flush(flush::Flush),
     Status(status::Status),
     Version(Version),
@@ -65,6 +67,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Plan(command) => command.execute(),
+        Command::Reload(command) => command.execute(),
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Version(_) => return print_version(),

@@ -1,6 +1,6 @@
 //! `millpond status`: what is the daemon doing?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 
@@ -24,11 +24,15 @@ impl Status {
     /// Prints the daemon's answer.
     pub fn execute(self) -> Result<(), Failure> {
         let request = if self.json { "status json" } else { "status" };
-        let answer = unix_socket::ask(&self.socket, request).map_err(|e| {
-            let hint = "is the service running? try: /etc/init.d/millpond start";
-            Failure::new(UNAVAILABLE, format!("asking the daemon at {}: {e}: {hint}", self.socket.display()))
-        })?;
-        print!("{answer}");
+        print!("{}", ask(&self.socket, request)?);
         Ok(())
     }
+}
+
+/// The running daemon's answer to a request.
+pub fn ask(socket: &Path, request: &str) -> Result<String, Failure> {
+    unix_socket::ask(socket, request).map_err(|e| {
+        let hint = "is the service running? try: /etc/init.d/millpond start";
+        Failure::new(UNAVAILABLE, format!("asking the daemon at {}: {e}: {hint}", socket.display()))
+    })
 }

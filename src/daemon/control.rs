@@ -9,6 +9,9 @@ use crate::sys::unix_socket::{Client, ControlSocket};
 /// Clients beyond this must wait for one of these to be served.
 const MAX_CLIENTS: usize = 4;
 
+/// How an answer begins that says why something was not done.
+pub const REFUSED: &str = "refused: ";
+
 /// What a client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -38,12 +41,15 @@ impl Control {
         Ok(Control { socket, clients: [const { None }; MAX_CLIENTS], first_token })
     }
 
-    /// Handles an event of one of this one's tokens; a request that is whole is answered with what `answer` gives.
-    /// A client that breaks off is forgotten.
-    pub fn handle(&mut self, token: u64, poll: &Poll, answer: impl FnOnce(Request) -> String) {
+    /// Handles an event of one of this one's tokens: gives a request that has come whole, and its client to be
+    /// answered. A client that breaks off is forgotten.
+    pub fn handle(&mut self, token: u64, poll: &Poll) -> Option<(Request, Client)> {
         match (token - self.first_token).checked_sub(1) {
-            None => self.accept(poll),
-            Some(place) => self.serve(place as usize, poll, answer),
+            None => {
+                self.accept(poll);
+                None
+            }
+            Some(place) => self.take_request(place as usize, poll),
         }
     }
 
@@ -56,18 +62,15 @@ impl Control {
         }
     }
 
-    fn serve(&mut self, place: usize, poll: &Poll, answer: impl FnOnce(Request) -> String) {
-        let Some(slot) = self.clients.get_mut(place) else { return };
-        let Some(client) = slot else { return };
-        let request = client.request();
+    fn take_request(&mut self, place: usize, poll: &Poll) -> Option<(Request, Client)> {
+        let slot = self.clients.get_mut(place)?;
+        let request = slot.as_mut()?.request();
         if matches!(request, Ok(None)) {
-            return;
+            return None;
         }
-        let Some(client) = slot.take() else { return };
+        let client = slot.take()?;
         _ = poll.remove(&client);
-        if let Ok(Some(line)) = request {
-            _ = client.answer(&answer(parse(&line)));
-        }
+        Some((parse(&request.ok()??), client))
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 use log::{error, info, warn};
 
 use super::agenda::Agenda;
-use super::control::{Control, Request};
+use super::control::{Control, REFUSED, Request};
 use super::error::Error;
 use super::line::{Act, Change};
 use super::lines::Lines;
@@ -265,27 +265,28 @@ impl EventLoop {
             // Level-triggered: the event comes again.
             return;
         }
-        let mut reload = false;
-        let (lines, settings, problems, size) = (&self.lines, &self.settings, &self.problems, self.size);
-        let view = View {
-            settings,
-            lines: lines.all(),
-            problems,
-            cell_bytes: (size.inner_bytes, size.wire_bytes),
+        let Some((request, client)) = self.control.handle(token, &self.poll) else { return };
+        let answer = match request {
+            Request::Status => self.view(now).text(),
+            Request::StatusJson => self.view(now).json(),
+            Request::Reload => match self.reload() {
+                Ok(()) => "the settings are in force\n".into(),
+                Err(error) => format!("{REFUSED}{error}\n"),
+            },
+            Request::Unknown => format!("{REFUSED}unknown request: want status, status json or reload\n"),
+        };
+        // A client that has gone needs no answer.
+        _ = client.answer(&answer);
+    }
+
+    fn view(&self, now: Nanos) -> View<'_> {
+        View {
+            settings: &self.settings,
+            lines: self.lines.all(),
+            problems: &self.problems,
+            cell_bytes: (self.size.inner_bytes, self.size.wire_bytes),
             uptime: now.saturating_since(self.started),
             now,
-        };
-        self.control.handle(token, &self.poll, |request| match request {
-            Request::Status => view.text(),
-            Request::StatusJson => view.json(),
-            Request::Reload => {
-                reload = true;
-                "reloading; see the log and the status\n".into()
-            }
-            Request::Unknown => "unknown request: want status, status json or reload\n".into(),
-        });
-        if reload {
-            _ = self.reload();
         }
     }
 

@@ -18,6 +18,7 @@ mod wish;
 
 use std::path::{Path, PathBuf};
 
+pub use control::REFUSED;
 pub use error::Error;
 use log::{info, warn};
 

@@ -27,7 +27,7 @@ pub struct Client {
 const REQUEST_BYTES: usize = 256;
 
 /// How long [`ask`] waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl ControlSocket {
     /// Listens at `path`, in place of a socket that a killed daemon left. Fails with `AddrInUse` if one answers there.

@@ -10,7 +10,8 @@ readonly MODESTLY=(nice -n 5)
 
 # capture_start FILE: at the provider, on the line to the home.
 capture_start() {
-	at isp tcpdump -i home -n -s 128 --time-stamp-precision=nano -B 8192 -U -Z root -w "$1" 2> "$1.log" &
+	# exec: what is ended is tcpdump, not a shell around it.
+	(exec ip netns exec isp tcpdump -i home -n -s 128 --time-stamp-precision=nano -B 8192 -U -Z root -w "$1" 2> "$1.log") &
 	CAPTURE=$!
 	await 10 "tcpdump to listen" grep -q "listening on" "$1.log"
 }
