@@ -29,6 +29,9 @@ stood_still() {
 flat_run() {
 	local law=$1 load=$2 dir=$OUT/$SCENARIO/$1-$2 devices=() left
 	[ "$load" = idle ] || mapfile -t devices < <(replayed_devices)
+	if [ "$load" = busy ] && [ ${#devices[@]} -lt 5 ]; then
+		fail "$law busy: at least five devices have a trace" "${devices[*]}"
+	fi
 	say "$law $load: starting both ends"
 	rm -rf "$dir"
 	mkdir -p "$dir"
