@@ -16,7 +16,7 @@ test: ## units, integration, layers, then the laboratory (as root)
 
 bench: ## delay against the paper's arrangement, instructions, size, memory
 	@tests/setup build lab bench
-	@tests/with-rust tests/lab/run flat-line sparse
+	@tests/with-rust tests/lab/run flat-line sparse adversary
 	@tests/with-rust tests/bench
 
 lint: ## format, lints, documentation, shell, licences
