@@ -20,11 +20,12 @@ pub fn write_opkg(folder: &Path, packages: &[Package], date: u32, keys: Option<&
         index.push('\n');
         write(folder, &name, &bytes)?;
     }
-    if let Some(keys) = keys {
-        write(folder, "Packages.sig", &keys.opkg.sign(index.as_bytes())?)?;
-    }
+    write(folder, "Packages", index.as_bytes())?;
     write(folder, "Packages.gz", &gzip(index.as_bytes()))?;
-    write(folder, "Packages", index.as_bytes())
+    match keys {
+        Some(keys) => write(folder, "Packages.sig", &keys.opkg.sign(&folder.join("Packages"))?),
+        None => Ok(()),
+    }
 }
 
 /// Packages and `packages.adb`, signed with a key if there is one.

@@ -36,10 +36,10 @@ impl OpkgKey {
         Ok(OpkgKey { path: path.to_owned(), number: digest[..8].try_into().expect("eight bytes") })
     }
 
-    /// The content of a signature file: a comment, then algorithm, number of the key and signature.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let arguments = ["pkeyutl", "-sign", "-rawin", "-inkey", &utf8(&self.path), "-in", "/dev/stdin"];
-        let signature = openssl("signing", &arguments, message)?;
+    /// What belongs into the file that signs `message`: a comment, then algorithm, number of the key and signature.
+    pub fn sign(&self, message: &Path) -> Result<Vec<u8>> {
+        let arguments = ["pkeyutl", "-sign", "-rawin", "-inkey", &utf8(&self.path), "-in", &utf8(message)];
+        let signature = openssl("signing", &arguments, &[])?;
         let text = openssl("encoding", &["base64", "-A"], &[b"Ed", self.number.as_slice(), &signature].concat())?;
         Ok([format!("untrusted comment: signed by key {}\n", hex(&self.number)).into_bytes(), text, vec![b'\n']]
             .concat())
