@@ -7,6 +7,8 @@ pub enum Code {
     Settings,
     /// The endpoint's name has no address.
     Name,
+    /// The guard is not in force, or not in the file from which it is loaded at boot.
+    Guard,
     /// The kernel refused a part of the tunnel.
     Tunnel,
     /// Another process holds `mp0`.
@@ -18,13 +20,15 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 6] = [Code::Settings, Code::Name, Code::Tunnel, Code::TunTaken, Code::Upkeep, Code::Realtime];
+    const ALL: [Code; 7] =
+        [Code::Settings, Code::Name, Code::Guard, Code::Tunnel, Code::TunTaken, Code::Upkeep, Code::Realtime];
 
     /// The code.
     pub fn name(self) -> &'static str {
         match self {
             Code::Settings => "settings",
             Code::Name => "name",
+            Code::Guard => "guard",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
             Code::Upkeep => "upkeep",
@@ -50,6 +54,9 @@ impl Code {
         match self {
             Code::Settings => "run millpond check, mend what it names, and reload",
             Code::Name => "check tunnel.endpoint and the line to the Internet; it is tried again by itself",
+            Code::Guard => {
+                "see the text; until it is mended devices may go out beside the tunnel; it is tried again by itself"
+            }
             Code::Tunnel => "see the text; it is tried again by itself",
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
