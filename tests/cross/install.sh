@@ -120,6 +120,5 @@ debian_life() {
 dpkg_in() {
 	local system=$1
 	shift
-	DEBIAN_FRONTEND=noninteractive dpkg --root="$system" --force-depends --force-confold --force-not-root \
-		--force-script-chrootless --force-bad-path "$@"
+	DEBIAN_FRONTEND=noninteractive dpkg --root="$system" --force-depends --force-confold --force-bad-path "$@"
 }
