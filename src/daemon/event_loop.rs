@@ -13,13 +13,14 @@ use super::error::Error;
 use super::line::{Act, Change};
 use super::lines::Lines;
 use super::machine::Machine;
+use super::openvpn::{self, News, Openvpn};
 use super::status::{Problem, View};
 use super::{Options, read_settings, shape};
-use crate::config::model::Settings;
+use crate::config::model::{Settings, Tunnel};
 use crate::core::CellKind;
-use crate::plan::Op;
-use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU, WIREGUARD};
+use crate::plan::ownership::{CELL_PORT, OPENVPN, TUN, TUN_MTU};
 use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
+use crate::plan::{Op, tunnel};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
 use crate::sys::realtime::Refused;
@@ -35,6 +36,7 @@ const PACKETS: u64 = 1;
 const CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
 const CONTROL: u64 = 4;
+const OPENVPN_OUTPUT: u64 = 64;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
@@ -61,6 +63,7 @@ pub struct EventLoop {
     sockets: Sockets,
     lines: Lines,
     agenda: Agenda,
+    openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
     guard: Guard,
     problems: Vec<Problem>,
@@ -86,12 +89,13 @@ impl EventLoop {
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
         let mut machine = Machine::open(&settings)?;
-        let size = shape::cell_size(&settings, machine.outer())?;
+        let size = shape::cell_size(&settings, machine.wrapping())?;
         let control = Control::listen(&options.socket, &poll, CONTROL)?;
         let guard = shape::guard(&settings, size, &[]);
-        machine.bring_up(&settings, &guard)?;
         let now = timer::now();
-        let opened = open_tunnel(&mut machine, &poll).and_then(|(tun, sockets)| {
+        let openvpn = Openvpn::new(&settings, now)?;
+        machine.bring_up(&settings, &guard)?;
+        let opened = open_tunnel(&mut machine, &poll, tunnel::interface(&settings)).and_then(|(tun, sockets)| {
             let lines = Lines::new(&settings, size, now)?;
             Ok((tun, sockets, lines))
         });
@@ -116,6 +120,7 @@ impl EventLoop {
             sockets,
             lines,
             agenda,
+            openvpn,
             guard,
             problems: Vec::new(),
             started: now,
@@ -146,6 +151,7 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel.
     pub fn stop(mut self) -> Result<(), Error> {
+        self.openvpn = None;
         // mp0 lives as long as its descriptor: routes and rules go first, the guard of the queue last.
         let applied = self.machine.take_down()?;
         applied.ops.iter().for_each(|op| info!("{op}"));
@@ -200,6 +206,7 @@ impl EventLoop {
             PACKETS => self.take_packets()?,
             CELLS => self.take_cells()?,
             SIGNALS => return self.take_signal(),
+            OPENVPN_OUTPUT => self.take_openvpn_output(),
             _ => self.take_request(token),
         }
         Ok(Flow::Continue)
@@ -261,7 +268,7 @@ impl EventLoop {
 
     fn take_request(&mut self, token: u64) {
         let now = timer::now();
-        if self.agenda.next().is_some_and(|next| next < now + REQUEST_TIME) {
+        if self.is_near(now) {
             // Level-triggered: the event comes again.
             return;
         }
@@ -300,6 +307,32 @@ impl EventLoop {
         }
         self.next_tick = now + TICK;
         self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
+        if !self.is_near(now) {
+            let news = self.openvpn.as_mut().and_then(|openvpn| openvpn.tick(&self.poll, OPENVPN_OUTPUT, now));
+            self.take_news(news);
+        }
+    }
+
+    fn take_openvpn_output(&mut self) {
+        if self.is_near(timer::now()) {
+            // Level-triggered: the event comes again.
+            return;
+        }
+        let news = self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_output(&self.poll));
+        self.take_news(news);
+    }
+
+    fn take_news(&mut self, news: Option<News>) {
+        match news {
+            None => {}
+            Some(News::Up) => self.problems.retain(|problem| !problem.code.starts_with(openvpn::CODE)),
+            Some(News::Trouble(problem)) => self.note(problem),
+        }
+    }
+
+    /// Whether the next cell is too near for anything that takes long.
+    fn is_near(&self, now: Nanos) -> bool {
+        self.agenda.next().is_some_and(|next| next < now + REQUEST_TIME)
     }
 
     /// Brings changed settings into force in place. Where that fails, those before stay in force.
@@ -321,7 +354,7 @@ impl EventLoop {
     fn try_reload(&mut self) -> Result<(), Error> {
         let settings = read_settings(&self.options.config)?;
         self.machine.learn(&settings)?;
-        let size = shape::cell_size(&settings, self.machine.outer())?;
+        let size = shape::cell_size(&settings, self.machine.wrapping())?;
         let guard = shape::guard(&settings, size, self.lines.all());
         let applied = self.machine.bring_up(&settings, &guard)?;
         let remade =
@@ -330,15 +363,32 @@ impl EventLoop {
             self.poll.add(&tun, PACKETS).map_err(Error::system(format!("watching {TUN}")))?;
             self.tun = tun;
         }
-        if remade(WIREGUARD) {
-            self.sockets = Sockets::open(&self.poll)?;
+        let interface = tunnel::interface(&settings);
+        if remade(interface) || interface != tunnel::interface(&self.settings) {
+            self.sockets = Sockets::open(&self.poll, interface)?;
         }
+        self.update_openvpn(&settings, remade(OPENVPN))?;
         self.settings = settings;
         self.size = size;
         self.guard = guard;
         self.lines.update(&self.settings, size, timer::now())?;
         self.agenda = self.lines.agenda();
         self.announce();
+        Ok(())
+    }
+
+    fn update_openvpn(&mut self, settings: &Settings, remade: bool) -> Result<(), Error> {
+        let now = timer::now();
+        match &mut self.openvpn {
+            Some(_) if !matches!(settings.tunnel, Some(Tunnel::Openvpn { .. })) => self.openvpn = None,
+            Some(openvpn) => {
+                openvpn.update(settings, now)?;
+                if remade {
+                    openvpn.restart(now);
+                }
+            }
+            None => self.openvpn = Openvpn::new(settings, now)?,
+        }
         Ok(())
     }
 
@@ -353,7 +403,10 @@ impl EventLoop {
             Err(error) => self.note(Problem {
                 code: "queue",
                 severity: "error",
-                text: format!("the queue on {WIREGUARD} does not fit the home's wish: {error}"),
+                text: format!(
+                    "the queue on {} does not fit the home's wish: {error}",
+                    tunnel::interface(&self.settings)
+                ),
                 fix: "stop and start the service",
             }),
         }
@@ -386,19 +439,19 @@ enum Flow {
 }
 
 impl Sockets {
-    fn open(poll: &Poll) -> Result<Sockets, Error> {
-        let opening = || Error::system(format!("opening the cells' sockets on {WIREGUARD}"));
-        let data = CellSocket::open(WIREGUARD, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
-        let cover = CellSocket::open(WIREGUARD, 0, COVER_PRIORITY).map_err(opening())?;
+    fn open(poll: &Poll, interface: &str) -> Result<Sockets, Error> {
+        let opening = || Error::system(format!("opening the cells' sockets on {interface}"));
+        let data = CellSocket::open(interface, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
+        let cover = CellSocket::open(interface, 0, COVER_PRIORITY).map_err(opening())?;
         poll.add(&data, CELLS).map_err(opening())?;
         Ok(Sockets { data, cover })
     }
 }
 
-fn open_tunnel(machine: &mut Machine, poll: &Poll) -> Result<(Tun, Sockets), Error> {
+fn open_tunnel(machine: &mut Machine, poll: &Poll, interface: &str) -> Result<(Tun, Sockets), Error> {
     let Some(tun) = machine.take_tun() else {
         return Err(Error::Unfit(format!("taking over {TUN}: another process holds it: is millpond running already?")));
     };
     poll.add(&tun, PACKETS).map_err(Error::system(format!("watching {TUN}")))?;
-    Ok((tun, Sockets::open(poll)?))
+    Ok((tun, Sockets::open(poll, interface)?))
 }

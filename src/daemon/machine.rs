@@ -1,24 +1,29 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use log::info;
 
 use super::error::Error;
-use crate::apply::{Applied, OpError, apply};
+use super::tunnel;
+use crate::apply::{Applied, Kernel, OpError, apply};
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan};
+use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan, reverse_path_filter};
 use crate::sys::kernel::{self, System};
 use crate::sys::{Tun, resolve};
-use crate::wire::size::IpVersion;
+use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
 pub struct Machine {
     system: System,
     facts: Facts,
+    wrapping: Wrapping,
     /// What a machine that is new to us did about forwarding; given back at the end.
     before: Option<Snapshot>,
+    /// The settings of another's interface that we changed, as they were; given back at the end.
+    lent: BTreeMap<String, String>,
 }
 
 impl Machine {
@@ -34,23 +39,30 @@ impl Machine {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
-        Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
+        let system = System::open().map_err(from_op)?;
+        let wrapping = Wrapping::wireguard(IpVersion::V4);
+        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: BTreeMap::new() })
     }
 
     /// Learns anew what the settings do not say.
     pub fn learn(&mut self, settings: &Settings) -> Result<(), Error> {
         let lan = self.system.lan(settings).map_err(from_op)?;
-        self.facts = Facts { lan, endpoint: endpoint(settings)? };
+        let attached = match &settings.tunnel {
+            Some(Tunnel::Interface { interface, .. }) => Some(interface.as_str()),
+            _ => None,
+        };
+        if attached != self.system.attached() {
+            self.give_back();
+        }
+        let carrier = self.system.attach(attached).map_err(from_op)?;
+        self.facts = Facts { lan, endpoint: endpoint(settings)?, carrier };
+        self.wrapping = tunnel::wrapping(settings, &self.facts)?;
         Ok(())
     }
 
-    /// The IP version that the tunnel's packets have on the wire. An endpoint's homes come by either; there it only
-    /// sizes the ceiling of the queue, and IPv4 is the more common.
-    pub fn outer(&self) -> IpVersion {
-        match self.facts.endpoint.map(|endpoint| endpoint.ip()) {
-            Some(IpAddr::V6(_)) => IpVersion::V6,
-            Some(IpAddr::V4(_)) | None => IpVersion::V4,
-        }
+    /// What the tunnel puts around a cell.
+    pub fn wrapping(&self) -> Wrapping {
+        self.wrapping
     }
 
     /// Where the tunnel goes, if the settings say so.
@@ -61,7 +73,7 @@ impl Machine {
     /// The operations that would bring the kernel in line, without running any.
     pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let snapshot = crate::apply::Kernel::snapshot(&mut self.system).map_err(from_op)?;
+        let snapshot = self.system.snapshot().map_err(from_op)?;
         Ok(plan(&desired, &snapshot))
     }
 
@@ -70,6 +82,11 @@ impl Machine {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
         let applied = apply(&mut self.system, &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
+        if let Some(key) = self.system.attached().map(reverse_path_filter) {
+            let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
+            let value = applied.before.sysctls.get(&key).filter(|_| applied.ops.iter().any(changed));
+            self.lent.extend(value.cloned().map(|value| (key, value)));
+        }
         if self.before.is_none() {
             self.before = Some(applied.before.clone());
         }
@@ -85,7 +102,16 @@ impl Machine {
     pub fn take_down(&mut self) -> Result<Applied, Error> {
         let forwarding = self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD));
         let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
-        Ok(apply(&mut self.system, &desired)?)
+        let applied = apply(&mut self.system, &desired)?;
+        self.give_back();
+        Ok(applied)
+    }
+
+    /// Sets what we changed on another's interface as it was. One that is gone has taken it along.
+    fn give_back(&mut self) {
+        for (key, value) in std::mem::take(&mut self.lent) {
+            _ = self.system.run(&Op::SetSysctl { key, value });
+        }
     }
 }
 

@@ -11,8 +11,10 @@ mod json;
 mod line;
 mod lines;
 mod machine;
+mod openvpn;
 mod shape;
 mod status;
+mod tunnel;
 mod watch;
 mod wish;
 
@@ -56,13 +58,15 @@ pub fn run(options: &Options) -> Result<(), Error> {
 /// What [`run`] would do to the kernel now, one operation after the other.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
     let mut machine = Machine::open(settings)?;
-    let size = shape::cell_size(settings, machine.outer())?;
+    let size = shape::cell_size(settings, machine.wrapping())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
 }
 
 /// Removes from the kernel all that is ours, and gives what that took.
 pub fn flush() -> Result<Vec<Op>, Error> {
-    Machine::unattended()?.take_down().map(|applied| applied.ops)
+    let mut machine = Machine::unattended()?;
+    openvpn::end_orphans()?;
+    machine.take_down().map(|applied| applied.ops)
 }
 
 /// Reads the settings, and logs everything that is wrong with them.

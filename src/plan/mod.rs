@@ -13,10 +13,11 @@ pub mod ownership;
 pub mod routing;
 mod snapshot;
 pub mod tree;
+pub mod tunnel;
 pub mod wireguard;
 
 pub(crate) use desired::watched_sysctls;
-pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link};
+pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link, reverse_path_filter};
 pub use diff::plan;
 pub use op::{LinkKind, Op};
 pub use snapshot::{InstalledLink, Snapshot};

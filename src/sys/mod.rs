@@ -9,6 +9,7 @@ pub mod kernel;
 mod link;
 mod netlink;
 mod nft;
+pub mod process;
 mod qdisc;
 pub mod random;
 pub mod realtime;
