@@ -1,18 +1,17 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use log::info;
 
 use super::error::Error;
-use super::tunnel;
+use super::wrapping::wrapping;
 use crate::apply::{Applied, Kernel, OpError, apply};
-use crate::config::model::{Role, Settings, Tunnel};
+use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan, reverse_path_filter};
+use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan, reverse_path_filter, tunnel};
 use crate::sys::kernel::{self, System};
-use crate::sys::{Tun, resolve};
+use crate::sys::{PeerStatus, Tun, resolve};
 use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
@@ -22,41 +21,38 @@ pub struct Machine {
     wrapping: Wrapping,
     /// What a machine that is new to us did about forwarding; given back at the end.
     before: Option<Snapshot>,
-    /// The settings of another's interface that we changed, as they were; given back at the end.
-    lent: BTreeMap<String, String>,
+    /// The sysctl of another's interface that was changed, and its value before.
+    lent: Option<(String, String)>,
 }
 
 impl Machine {
     /// Opens the kernel's interfaces and learns what the settings do not say. Resolving the endpoint's name waits.
     pub fn open(settings: &Settings) -> Result<Machine, Error> {
         let mut machine = Machine::unattended()?;
-        machine.learn(settings)?;
+        machine.learn(settings, endpoint(settings)?)?;
         Ok(machine)
     }
 
-    /// The same without settings, to take down what a daemon left behind.
+    /// Opens the kernel's interfaces, and knows nothing yet.
     pub fn unattended() -> Result<Machine, Error> {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
         let system = System::open().map_err(from_op)?;
         let wrapping = Wrapping::wireguard(IpVersion::V4);
-        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: BTreeMap::new() })
+        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None })
     }
 
-    /// Learns anew what the settings do not say.
-    pub fn learn(&mut self, settings: &Settings) -> Result<(), Error> {
+    /// Learns what the settings do not say, but for where the router's endpoint is.
+    pub fn learn(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
         let lan = self.system.lan(settings).map_err(from_op)?;
         let attached = match &settings.tunnel {
             Some(Tunnel::Interface { interface, .. }) => Some(interface.as_str()),
             _ => None,
         };
-        if attached != self.system.attached() {
-            self.give_back();
-        }
         let carrier = self.system.attach(attached).map_err(from_op)?;
-        self.facts = Facts { lan, endpoint: endpoint(settings)?, carrier };
-        self.wrapping = tunnel::wrapping(settings, &self.facts)?;
+        self.facts = Facts { lan, endpoint, carrier };
+        self.wrapping = wrapping(settings, &self.facts)?;
         Ok(())
     }
 
@@ -65,9 +61,38 @@ impl Machine {
         self.wrapping
     }
 
-    /// Where the tunnel goes, if the settings say so.
-    pub fn endpoint(&self) -> Option<SocketAddr> {
-        self.facts.endpoint
+    /// What WireGuard knows of a router's endpoint; `None` while it has none.
+    pub fn endpoint_peer(&mut self, settings: &Settings) -> Option<PeerStatus> {
+        let key = endpoint_key(settings)?;
+        self.system.peers().ok()?.into_iter().find(|peer| peer.public_key == *key)
+    }
+
+    /// Removes a router's endpoint from WireGuard, so that the next `bring_up` has it begin with a handshake at once.
+    pub fn forget_endpoint(&mut self, settings: &Settings) {
+        if let Some(key) = endpoint_key(settings) {
+            // One that is not there is forgotten already.
+            _ = self.system.run(&Op::RemovePeer(key.clone()));
+        }
+    }
+
+    /// The index of the interface that cells take.
+    pub fn interface_index(&mut self, settings: &Settings) -> Result<u32, Error> {
+        self.system.interface_index(tunnel::interface(settings)).map_err(from_op)
+    }
+
+    /// What the machine did about forwarding before the first `bring_up`.
+    pub fn forwarding_before(&self) -> Option<&str> {
+        self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD)).map(String::as_str)
+    }
+
+    /// The sysctl of another's interface that the last `bring_up` changed, and its value before.
+    pub fn lent(&self) -> Option<&(String, String)> {
+        self.lent.as_ref()
+    }
+
+    /// Sets a sysctl of another's interface as it was. One that is gone has taken it along.
+    pub fn give_back(&mut self, key: String, value: String) {
+        _ = self.system.run(&Op::SetSysctl { key, value });
     }
 
     /// The operations that would bring the kernel in line, without running any.
@@ -85,7 +110,7 @@ impl Machine {
         if let Some(key) = self.system.attached().map(reverse_path_filter) {
             let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
             let value = applied.before.sysctls.get(&key).filter(|_| applied.ops.iter().any(changed));
-            self.lent.extend(value.cloned().map(|value| (key, value)));
+            self.lent = value.cloned().map(|value| (key, value));
         }
         if self.before.is_none() {
             self.before = Some(applied.before.clone());
@@ -98,20 +123,22 @@ impl Machine {
         self.system.take_tun()
     }
 
-    /// Removes all that is ours, newest first.
-    pub fn take_down(&mut self) -> Result<Applied, Error> {
-        let forwarding = self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD));
-        let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
-        let applied = apply(&mut self.system, &desired)?;
-        self.give_back();
-        Ok(applied)
+    /// A TUN interface that is there already.
+    pub fn attach_tun(&mut self) -> Result<Tun, Error> {
+        self.system.attach_tun().map_err(|_| Error::TunTaken)
     }
 
-    /// Sets what we changed on another's interface as it was. One that is gone has taken it along.
-    fn give_back(&mut self) {
-        for (key, value) in std::mem::take(&mut self.lent) {
-            _ = self.system.run(&Op::SetSysctl { key, value });
-        }
+    /// Removes all that is ours, newest first. `forwarding`: what the machine did about it before us, if that is known.
+    pub fn take_down(&mut self, forwarding: Option<&str>) -> Result<Applied, Error> {
+        let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
+        Ok(apply(&mut self.system, &desired)?)
+    }
+}
+
+fn endpoint_key(settings: &Settings) -> Option<&Key> {
+    match &settings.tunnel {
+        Some(Tunnel::Wireguard(wireguard)) if settings.role == Role::Router => wireguard.public_key.as_ref(),
+        _ => None,
     }
 }
 

@@ -4,13 +4,14 @@
 //! after it has ended. While there is none, what is sent there is lost and the schedule goes on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use log::{info, warn};
 
 use super::error::Error;
-use super::status::Problem;
+use super::problem::{Code, Problem};
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::config::openvpn::{self, Profile};
 use crate::plan::ownership::{OPENVPN, TUN_MTU};
@@ -95,7 +96,8 @@ const CLIENT_ARGUMENTS: [&str; 18] = [
 
 /// The process, or the wish for one.
 pub struct Openvpn {
-    setup: Setup,
+    /// `None` if it is to end.
+    setup: Option<Setup>,
     process: Option<Process>,
     /// When to kill it, once it has been asked to end.
     deadline: Option<Nanos>,
@@ -124,8 +126,8 @@ pub enum News {
     Trouble(Problem),
 }
 
-/// Begins the codes of all problems that [`News::Trouble`] may have.
-pub const CODE: &str = "openvpn";
+/// What [`News::Trouble`] may be about.
+pub const TROUBLES: [Code; 3] = [Code::Openvpn, Code::OpenvpnCompression, Code::OpenvpnAddress];
 
 /// Reads and checks the profile that the settings name; `None` if the tunnel is of another type.
 pub fn profile(settings: &Settings) -> Result<Option<Profile>, Error> {
@@ -138,22 +140,21 @@ pub fn profile(settings: &Settings) -> Result<Option<Profile>, Error> {
             0 | 1 => String::new(),
             many => format!(" (and {} more: millpond check names them)", many - 1),
         };
-        Error::Settings(format!("tunnel.profile: cells cannot travel by it: {first}{others}"))
+        Error::Profile(format!("tunnel.profile: cells cannot travel by it: {first}{others}"))
     })
 }
 
 fn read(profile: &str) -> Result<Vec<u8>, Error> {
-    std::fs::read(profile).map_err(|error| Error::Unreadable { path: profile.into(), error })
+    std::fs::read(profile).map_err(|error| Error::Profile(format!("reading tunnel.profile {profile}: {error}")))
 }
 
 impl Openvpn {
-    /// Prepares what the settings ask for; `None` if the tunnel is of another type. Ends what a killed daemon left.
-    /// The process starts with the first [`Openvpn::tick`].
+    /// Prepares what the settings ask for, on an interface that stands; `None` if the tunnel is of another type. The
+    /// process starts with the first [`Openvpn::tick`].
     pub fn new(settings: &Settings, now: Nanos) -> Result<Option<Openvpn>, Error> {
         let Some(setup) = Setup::new(settings)? else { return Ok(None) };
-        end_orphans()?;
         Ok(Some(Openvpn {
-            setup,
+            setup: Some(setup),
             process: None,
             deadline: None,
             started: now,
@@ -163,35 +164,39 @@ impl Openvpn {
         }))
     }
 
-    /// Follows changed settings: another setup gets another process.
-    pub fn update(&mut self, settings: &Settings, now: Nanos) -> Result<(), Error> {
-        if let Some(setup) = Setup::new(settings)?.filter(|setup| *setup != self.setup) {
+    /// Follows settings that may have changed: another setup, or another interface, gets another process; where the
+    /// tunnel is of another type, none.
+    pub fn update(&mut self, settings: &Settings, is_another_interface: bool, now: Nanos) -> Result<(), Error> {
+        let setup = Setup::new(settings)?;
+        if setup != self.setup || is_another_interface {
             self.setup = setup;
-            self.restart(now);
+            self.pause = FIRST_PAUSE;
+            self.next_start = now;
+            if let Some(process) = &self.process {
+                process.ask_to_end();
+                self.deadline = Some(now + ENDING);
+            }
         }
         Ok(())
     }
 
-    /// Starts it anew, because the interface is another or the settings are.
-    pub fn restart(&mut self, now: Nanos) {
-        self.pause = FIRST_PAUSE;
-        self.next_start = now;
-        if let Some(process) = &self.process {
-            process.ask_to_end();
-            self.deadline = Some(now + ENDING);
-        }
+    /// Whether there is none, and none is wanted.
+    pub fn is_over(&self) -> bool {
+        self.setup.is_none() && self.process.is_none()
     }
 
     /// To be called about once a second, when there is a millisecond to spare: starts and buries.
     pub fn tick(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<News> {
         if let Some(process) = &mut self.process {
-            if let Some(how) = process.ended() {
-                return self.bury(&how, now);
+            let Some(how) = process.ended() else {
+                if self.deadline.is_some_and(|deadline| deadline <= now) {
+                    process.kill();
+                }
+                return None;
+            };
+            if let Some(news) = self.bury(&how, now) {
+                return Some(news);
             }
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
-                process.kill();
-            }
-            return None;
         }
         if now < self.next_start {
             return None;
@@ -200,9 +205,10 @@ impl Openvpn {
     }
 
     fn start(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<News> {
+        let setup = self.setup.as_ref()?;
         self.started = now;
         self.last_words.clear();
-        let started = Process::start(&PROGRAMS, &self.setup.arguments).and_then(|process| {
+        let started = Process::start(&PROGRAMS, &setup.arguments).and_then(|process| {
             poll.add(&process, token)?;
             Ok(process)
         });
@@ -213,8 +219,11 @@ impl Openvpn {
             }
             Err(error) => {
                 self.postpone(now);
-                let fix = "install it: opkg install openvpn-openssl, apk add openvpn-openssl or apt install openvpn";
-                trouble("openvpn", format!("starting openvpn: {error}"), fix)
+                let hint = match error.kind() {
+                    ErrorKind::NotFound => ": install openvpn-openssl, or openvpn where that is its name",
+                    _ => "",
+                };
+                trouble(Code::Openvpn, format!("starting openvpn: {error}{hint}"))
             }
         }
     }
@@ -229,8 +238,7 @@ impl Openvpn {
             self.pause = FIRST_PAUSE;
         }
         self.postpone(now);
-        let text = format!("openvpn ended ({how}); it said last: {}", self.last_words);
-        trouble("openvpn", text, "see the log for its words; mend the profile or the files that it names, and reload")
+        trouble(Code::Openvpn, format!("openvpn ended ({how}); it said last: {}", self.last_words))
     }
 
     fn postpone(&mut self, now: Nanos) {
@@ -241,11 +249,12 @@ impl Openvpn {
     /// Logs what it says. To be called when its output can be read.
     pub fn handle_output(&mut self, poll: &Poll) -> Option<News> {
         let process = self.process.as_mut()?;
+        let address = self.setup.as_ref().and_then(|setup| setup.address);
         for _ in 0..BATCH {
             match process.read_line() {
                 Ok(Output::Line(line)) => {
                     info!("openvpn: {line}");
-                    let news = news(&line, self.setup.address);
+                    let news = news(&line, address);
                     if !line.is_empty() {
                         self.last_words = line;
                     }
@@ -308,18 +317,18 @@ fn news(line: &str, address: Option<Ipv4Addr>) -> Option<News> {
     }
     if let Some((_, rest)) = line.split_once("Pushed option rejected by filter: ") {
         let text = format!("the endpoint's openvpn pushes compression: {}", rest.trim_end_matches(" Restarting."));
-        return trouble("openvpn-compression", text, "remove the push of it from the server's profile");
+        return trouble(Code::OpenvpnCompression, text);
     }
     let (_, pushed) = line.split_once("PUSH_REPLY,")?;
     let ifconfig = pushed.split(',').find_map(|option| option.strip_prefix("ifconfig "))?;
     let given = ifconfig.split_whitespace().next()?.parse::<Ipv4Addr>().ok()?;
     let wanted = address.filter(|address| *address != given)?;
     let text = format!("the endpoint's openvpn gives this end {given}, while tunnel.address is {wanted}");
-    trouble("openvpn-address", text, "set tunnel.address and the server's ifconfig-push to the same address")
+    trouble(Code::OpenvpnAddress, text)
 }
 
-fn trouble(code: &'static str, text: String, fix: &'static str) -> Option<News> {
-    Some(News::Trouble(Problem { code, severity: "error", text, fix }))
+fn trouble(code: Code, text: String) -> Option<News> {
+    Some(News::Trouble(Problem::new(code, text)))
 }
 
 #[cfg(test)]
@@ -336,10 +345,10 @@ mod tests {
         else {
             panic!("no trouble")
         };
-        assert_eq!(problem.code, "openvpn-compression");
+        assert_eq!(problem.code, Code::OpenvpnCompression);
         assert_eq!(problem.text, "the endpoint's openvpn pushes compression: 'comp-lzo yes'.");
         let reply = "PUSH: Received control message: 'PUSH_REPLY,ifconfig 10.77.0.3 255.255.255.0,peer-id 0'";
-        assert!(matches!(news(reply, address), Some(News::Trouble(Problem { code: "openvpn-address", .. }))));
+        assert!(matches!(news(reply, address), Some(News::Trouble(Problem { code: Code::OpenvpnAddress, .. }))));
         assert_eq!(news(&reply.replace("0.3", "0.2"), address), None);
         assert_eq!(news(reply, None), None);
         assert_eq!(news("TLS: Initial packet from [AF_INET]192.0.2.1:1194", address), None);

@@ -48,6 +48,16 @@ impl System {
         self.tun.take()
     }
 
+    /// Takes over a `mp0` that is there already. Fails where another process holds it.
+    pub fn attach_tun(&mut self) -> std::io::Result<Tun> {
+        Tun::open(TUN)
+    }
+
+    /// The index of the interface of that name; 0 where there is none.
+    pub fn interface_index(&mut self, name: &str) -> Result<u32, OpError> {
+        Ok(self.links()?.iter().find(|link| link.name == name).map_or(0, |link| link.index))
+    }
+
     /// The interfaces towards the home's own networks.
     pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
         let links = self.links()?;

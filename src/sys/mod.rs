@@ -7,6 +7,7 @@ pub mod epoll;
 mod facts;
 pub mod kernel;
 mod link;
+pub mod monitor;
 mod netlink;
 mod nft;
 pub mod process;
@@ -22,6 +23,7 @@ mod tun;
 pub mod udp;
 pub mod unix_socket;
 mod wireguard;
+pub mod worker;
 
 pub use tun::Tun;
 pub use wireguard::PeerStatus;
