@@ -167,13 +167,13 @@ impl EventLoop {
         }
     }
 
-    /// Removes all that is ours from the kernel.
+    /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
         let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, .. } = self;
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
         drop(openvpn);
-        let mut machine = Machine::unattended()?;
+        let mut machine = Machine::open()?;
         let applied = machine.take_down(forwarding.as_deref())?;
         lent.into_iter().for_each(|(key, value)| machine.give_back(key, value));
         drop(tunnel);

@@ -39,10 +39,12 @@ pub struct Options {
     pub config: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
+    /// The file from which the guard is loaded at boot.
+    pub guard_file: PathBuf,
 }
 
 /// Runs until a signal or an error ends it; what may pass by itself does not. All that it made in the kernel is gone
-/// afterwards.
+/// afterwards, but for the guard.
 pub fn run(options: &Options) -> Result<(), Error> {
     if !kernel::is_root() {
         return Err(Error::NotRoot);
@@ -64,16 +66,17 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
 /// What [`run`] would do to the kernel now, one operation after the other.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
-    let mut machine = Machine::open(settings)?;
+    let mut machine = Machine::open()?;
+    machine.learn(settings, machine::endpoint(settings)?)?;
     let size = shape::cell_size(settings, machine.wrapping())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
 }
 
-/// Removes from the kernel all that is ours, and gives what that took.
-pub fn flush() -> Result<Vec<Op>, Error> {
-    let mut machine = Machine::unattended()?;
+/// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
+pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
+    let mut machine = Machine::open()?;
     openvpn::end_orphans()?;
-    machine.take_down(None).map(|applied| applied.ops)
+    machine.flush(guard_file)
 }
 
 /// Reads the settings, and logs everything that is wrong with them.

@@ -7,6 +7,8 @@ pub enum Code {
     Settings,
     /// The endpoint's name has no address.
     Name,
+    /// The guard is not in force, or not in the file from which it is loaded at boot.
+    Guard,
     /// The kernel refused a part of the tunnel.
     Tunnel,
     /// Another process holds `mp0`.
@@ -28,9 +30,10 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 11] = [
+    const ALL: [Code; 12] = [
         Code::Settings,
         Code::Name,
+        Code::Guard,
         Code::Tunnel,
         Code::TunTaken,
         Code::Interface,
@@ -47,6 +50,7 @@ impl Code {
         match self {
             Code::Settings => "settings",
             Code::Name => "name",
+            Code::Guard => "guard",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
             Code::Interface => "interface",
@@ -77,6 +81,9 @@ impl Code {
         match self {
             Code::Settings => "run millpond check, mend what it names, and reload",
             Code::Name => "check tunnel.endpoint and the line to the Internet; it is tried again by itself",
+            Code::Guard => {
+                "see the text; until it is mended devices may go out beside the tunnel; it is tried again by itself"
+            }
             Code::Tunnel => "see the text; it is tried again by itself",
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
             Code::Interface => "bring it up with tunnel.address on it; it is attached to by itself",

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::guard;
 use super::nft::TableText;
 use super::op::LinkKind;
 use super::ownership::{
@@ -11,6 +10,7 @@ use super::ownership::{
     WIREGUARD,
 };
 use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
+use super::steer;
 use super::tree::{Guard, Tree};
 use super::tunnel::{self, Carrier, Ends};
 use super::wireguard::{Device, Peer};
@@ -47,10 +47,10 @@ pub struct Link {
     pub mtu: u32,
 }
 
-/// All that the kernel should hold of ours. Lists are in the order in which things are made.
+/// All that the kernel should hold of ours but the guard's table, which stands by itself. Lists are in the order in which things are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
-    /// The nftables table.
+    /// The tunnel's nftables table.
     pub table: Option<TableText>,
     /// Interfaces, to be up.
     pub links: Vec<Link>,
@@ -135,7 +135,7 @@ impl fmt::Display for DesiredError {
 impl std::error::Error for DesiredError {}
 
 impl Desired {
-    /// Nothing of ours. What a machine forwarded before is told to [`Desired::forwarding`].
+    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding`].
     pub fn nothing() -> Desired {
         Desired::default()
     }
@@ -181,7 +181,7 @@ impl Desired {
 
     fn router(&mut self, settings: &Settings, ends: &Ends<'_>, facts: &Facts) -> Result<(), DesiredError> {
         let peer_address = ends.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
-        self.table = Some(TableText::from(&guard::router(settings, facts)));
+        self.table = Some(TableText::from(&steer::router(settings)));
         // On both: what is masqueraded onto mp0 takes its address, the cells are bound to the tunnel's interface.
         self.addresses.push((TUN.into(), Prefix::host(ends.address)));
         self.routes.push(Route { metric: ends.metric, ..host_route(MAIN, peer_address, ends.dev) });
@@ -209,7 +209,7 @@ impl Desired {
     }
 
     fn endpoint(&mut self, settings: &Settings, ends: &Ends<'_>) {
-        self.table = Some(TableText::from(&guard::endpoint(settings)));
+        self.table = Some(TableText::from(&steer::endpoint(settings)));
         // Answers from the Internet go into cells; cells, from sockets bound to the tunnel's interface, to the home.
         for home in &settings.homes {
             self.routes.push(host_route(ROUTE_TABLE, home.address, ends.dev));

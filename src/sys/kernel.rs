@@ -13,6 +13,7 @@ use super::wireguard::{self, PeerStatus};
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
+use crate::plan::nft::TableName;
 use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::tree::{Handle, Qdisc};
@@ -56,6 +57,11 @@ impl System {
     /// The index of the interface of that name; 0 where there is none.
     pub fn interface_index(&mut self, name: &str) -> Result<u32, OpError> {
         Ok(self.links()?.iter().find(|link| link.name == name).map_or(0, |link| link.index))
+    }
+
+    /// The socket for interfaces, addresses and routes.
+    pub(super) fn route(&mut self) -> &mut Netlink {
+        &mut self.route
     }
 
     /// The interfaces towards the home's own networks.
@@ -199,7 +205,7 @@ impl System {
             }
             Op::AddRule(rule) => rule::add(&mut self.route, rule),
             Op::DeleteRule(rule) => rule::delete(&mut self.route, rule),
-            Op::SetTable(_) | Op::DeleteTable => Ok(()),
+            Op::SetTable(_) | Op::DeleteTable(_) => Ok(()),
         }
     }
 
@@ -231,8 +237,11 @@ impl Kernel for System {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
+        let table =
+            |name| nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause });
         let mut snapshot = Snapshot {
-            table: nft::list().map_err(|cause| OpError { action: "reading the nft table".into(), cause })?,
+            guard: table(TableName::Guard)?,
+            table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
             sysctls: read_sysctls(self.attached.as_deref()),
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
@@ -273,7 +282,7 @@ impl Kernel for System {
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
         let result = match op {
             Op::SetTable(table) => nft::replace(table),
-            Op::DeleteTable => nft::delete(),
+            Op::DeleteTable(name) => nft::delete(*name),
             _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string())),
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
@@ -299,7 +308,7 @@ fn sysctl_path(key: &str) -> String {
     format!("/proc/sys/{}", key.chars().map(swapped).collect::<String>())
 }
 
-fn failed(action: &str, error: NetlinkError) -> OpError {
+pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {
     OpError { action: action.into(), cause: error.to_string() }
 }
 

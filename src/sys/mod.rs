@@ -3,11 +3,15 @@
 #![allow(unsafe_code)]
 
 mod addr;
+mod conntrack;
+mod enrolment;
 pub mod epoll;
 mod facts;
+pub mod guard_file;
 pub mod kernel;
 mod link;
 pub mod monitor;
+mod neighbour;
 mod netlink;
 mod nft;
 pub mod process;
@@ -25,5 +29,6 @@ pub mod unix_socket;
 mod wireguard;
 pub mod worker;
 
+pub use neighbour::Neighbour;
 pub use tun::Tun;
 pub use wireguard::PeerStatus;

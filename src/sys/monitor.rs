@@ -8,7 +8,8 @@ use nix::libc;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
 
 use super::netlink::{attribute, number, string};
-use crate::plan::ownership::{NFT_TABLE, ROUTE_PROTOCOL, ROUTE_TABLE};
+use crate::plan::nft::TableName;
+use crate::plan::ownership::{ROUTE_PROTOCOL, ROUTE_TABLE};
 
 /// A socket that is told of changes of one kind.
 #[derive(Debug)]
@@ -131,7 +132,7 @@ fn nftables_concern(_: u16, body: &[u8]) -> bool {
     const NFGENMSG_BYTES: usize = 4;
     const NFTA_TABLE: u16 = 1;
     let name = body.get(NFGENMSG_BYTES..).and_then(|attributes| string(attributes, NFTA_TABLE));
-    name.is_some_and(|name| name.starts_with(NFT_TABLE))
+    name.is_some_and(|name| [TableName::Guard, TableName::Tunnel].iter().any(|ours| ours.as_str() == name))
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ impl Tunnel {
 }
 
 /// What an outcome speaks of anew each time.
-const OF_AN_OUTCOME: [Code; 5] = [Code::Tunnel, Code::TunTaken, Code::Interface, Code::ForeignQdisc, Code::Upkeep];
+const OF_AN_OUTCOME: [Code; 6] =
+    [Code::Guard, Code::Tunnel, Code::TunTaken, Code::Interface, Code::ForeignQdisc, Code::Upkeep];
 
 impl EventLoop {
     /// When a name is to be looked up.
@@ -176,6 +177,7 @@ impl EventLoop {
         let endpoint = reload.and_then(|reload| reload.endpoint.as_ref()).unwrap_or(&self.endpoint);
         let order = Order {
             settings,
+            guard_file: &self.options.guard_file,
             lines: self.lines.all(),
             endpoint: endpoint.address(),
             endpoint_is_news: endpoint.is_news(),
@@ -222,7 +224,10 @@ impl EventLoop {
                 self.tunnel.unbind(&self.poll);
             }
             let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the address of this name is not known yet");
-            return Err(outcome.problems.into_iter().next().unwrap_or_else(unresolved));
+            let mut problems = outcome.problems.into_iter();
+            let first = problems.next().unwrap_or_else(unresolved);
+            problems.for_each(|problem| self.note_again(problem, old));
+            return Err(first);
         }
         outcome.problems.iter().for_each(|problem| self.note_again(problem.clone(), old));
         if outcome.ops > 0 && !ended.is_wish {
