@@ -13,6 +13,12 @@ pub enum Code {
     Tunnel,
     /// Another process holds `mp0`.
     TunTaken,
+    /// A rule of another program's comes before ours and may take shaped devices' packets.
+    RuleBefore,
+    /// A rule of another program's looks at our bit of the mark.
+    MarkTaken,
+    /// Another program has routes in our table.
+    TableTaken,
     /// A process that should have looked after the kernel did not come to its end.
     Upkeep,
     /// The system does not permit punctuality.
@@ -20,8 +26,18 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 7] =
-        [Code::Settings, Code::Name, Code::Guard, Code::Tunnel, Code::TunTaken, Code::Upkeep, Code::Realtime];
+    const ALL: [Code; 10] = [
+        Code::Settings,
+        Code::Name,
+        Code::Guard,
+        Code::Tunnel,
+        Code::TunTaken,
+        Code::RuleBefore,
+        Code::MarkTaken,
+        Code::TableTaken,
+        Code::Upkeep,
+        Code::Realtime,
+    ];
 
     /// The code.
     pub fn name(self) -> &'static str {
@@ -31,6 +47,9 @@ impl Code {
             Code::Guard => "guard",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
+            Code::RuleBefore => "rule-before",
+            Code::MarkTaken => "mark-taken",
+            Code::TableTaken => "table-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
         }
@@ -44,7 +63,7 @@ impl Code {
     /// `error` or `warning`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::Realtime => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
             _ => "error",
         }
     }
@@ -59,6 +78,9 @@ impl Code {
             }
             Code::Tunnel => "see the text; it is tried again by itself",
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
+            Code::RuleBefore => "set main.priority to a number before that rule's, or move the rule",
+            Code::MarkTaken => "set main.mark to a bit that no rule looks at",
+            Code::TableTaken => "set main.table to a number that nobody uses",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
         }

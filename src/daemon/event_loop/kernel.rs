@@ -83,7 +83,8 @@ impl Tunnel {
 }
 
 /// What an outcome speaks of anew each time.
-const OF_AN_OUTCOME: [Code; 4] = [Code::Guard, Code::Tunnel, Code::TunTaken, Code::Upkeep];
+const OF_AN_OUTCOME: [Code; 7] =
+    [Code::Guard, Code::Tunnel, Code::TunTaken, Code::RuleBefore, Code::MarkTaken, Code::TableTaken, Code::Upkeep];
 
 impl EventLoop {
     /// When a name is to be looked up.
