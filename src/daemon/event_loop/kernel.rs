@@ -129,7 +129,8 @@ impl EventLoop {
             None if done.is_ok() => self.announce_once(),
             None => {}
         }
-        if let Err(problem) = done {
+        // A name is the lookup's to speak of, which knows why.
+        if let Some(problem) = done.err().filter(|problem| problem.code != Code::Name) {
             self.note_again(problem, &old);
         }
         self.note_state(now);
