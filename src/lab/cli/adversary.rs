@@ -100,6 +100,8 @@ fn print(record: &Record) {
         }
         let verdict = if found.is_empty() || !of_law().any(is_promised) { "ok  " } else { "FAIL" };
         let told = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-        println!("{verdict} {law}: told apart from an idle home: {told} ({count} attacks, {missed} intervals miss 0.5)");
+        println!(
+            "{verdict} {law}: told apart from an idle home: {told} ({count} attacks, {missed} intervals miss 0.5)"
+        );
     }
 }
