@@ -2,7 +2,7 @@
 # Others delete what is millpond's, addresses change, names come to mean something else, the clock jumps: each time the
 # kernel is as it should be again within 2 s, and the line goes on. Times go to target/lab/watch.json.
 
-allowance() { echo 240; }
+allowance() { echo 420; }
 
 # The contract, and what noticing and mending may take on an emulated machine that is shared with others.
 readonly MENDED_WITHIN_MS=2000
