@@ -12,7 +12,10 @@ use nix::sched::{CloneFlags, unshare};
 /// Whether this thread is alone now in a namespace where such things can be done.
 fn alone(test: &str) -> bool {
     let possible = nix::unistd::geteuid().is_root()
-        && Command::new("sh").args(["-c", "command -v ip && command -v nft"]).output().is_ok_and(|o| o.status.success());
+        && Command::new("sh")
+            .args(["-c", "command -v ip && command -v nft"])
+            .output()
+            .is_ok_and(|o| o.status.success());
     if !possible {
         println!("skipped {test}: needs root, ip and nft");
         return false;

@@ -14,7 +14,7 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line) judge_captures "$scenario" "$verdicts" ;;
+		flat-line | adversary) judge_captures "$scenario" "$verdicts" ;;
 		*)
 			# Some measure more than they check.
 			if [ -s "$OUT/$scenario/results.json" ]; then
