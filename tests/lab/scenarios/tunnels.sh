@@ -19,7 +19,8 @@ flat() {
 }
 
 over_openvpn() {
-	TUNNEL_KIND=openvpn
+	# shellcheck disable=SC2034 # read by millpond's settings and by the record
+	TUNNEL_KIND=openvpn TUNNEL_PROTOCOL=openvpn
 	openvpn_files
 	refused_profiles
 	if daemons_start gamma; then
@@ -118,7 +119,8 @@ status_says() { status_of router | grep -oE "$1"; }
 not_shaping() { ! shaping; }
 
 over_interface() {
-	TUNNEL_KIND=interface
+	# shellcheck disable=SC2034 # read by millpond's settings and by the record
+	TUNNEL_KIND=interface TUNNEL_PROTOCOL=wireguard
 	keys
 	interface_make endpoint
 	settings endpoint gamma
@@ -147,7 +149,7 @@ over_interface() {
 
 interface_section() { printf "\toption type 'interface'\n\toption interface 'wg0'\n"; }
 
-# interface_make PLACE: as netifd would, keys and address included.
+# interface_make PLACE [down]: as netifd would, keys and address included.
 interface_make() {
 	ip -n "$1" link add wg0 type wireguard
 	at "$1" sysctl -q -w net.ipv4.conf.wg0.rp_filter=1
@@ -160,7 +162,7 @@ interface_make() {
 			peer "$(cat "$WORK/router.pub")" allowed-ips 10.77.0.2/32
 		ip -n endpoint addr add 10.77.0.1/24 dev wg0
 	fi
-	ip -n "$1" link set wg0 up
+	ip -n "$1" link set wg0 "${2-up}"
 }
 
 tree_stands() { at router tc qdisc show dev wg0 | grep -q 'blackhole 13: parent 10:3'; }
@@ -183,22 +185,16 @@ held_back() {
 	[ "$(grep -ac "$word" "$capture")" -eq 0 ] && echo "$(captured "$capture") packets, none of the device's"
 }
 
+# Another's queue is there before ours could be.
 foreign_queue() {
 	ip -n router link del wg0
-	interface_make_with_queue
+	interface_make router down
+	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
+	ip -n router link set wg0 up
 	check "another's queue is named" await 10 "the problem" status_says '"code":"foreign-qdisc"'
 	check "and left alone" queue_is_there
 	at router tc qdisc del dev wg0 root
-	check "and once it is gone, the home shapes again" await 30 "cells from the endpoint" shaping_again
-}
-
-interface_make_with_queue() {
-	ip -n router link add wg0 type wireguard
-	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
-	ip -n router link del wg0
-	at router sysctl -q -w net.core.default_qdisc=noqueue 2> /dev/null || true
-	ip -n router link add wg0 type wireguard
-	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
+	check "and once it is gone, the home shapes again" await 40 "cells from the endpoint" shaping_again
 }
 
 queue_is_there() { at router tc qdisc show dev wg0 | grep '^qdisc cake'; }
