@@ -9,6 +9,7 @@ use super::error::Error;
 use super::wrapping::wrapping;
 use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
+use crate::plan::coexistence::Conflict;
 use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
 use crate::plan::{
@@ -108,6 +109,16 @@ impl Machine {
             // One that is not there is forgotten already.
             _ = self.system.run(&Op::RemovePeer(key.clone()));
         }
+    }
+
+    /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
+    pub fn conflicts(&mut self, settings: &Settings) -> Result<Vec<Conflict>, Error> {
+        let mut others = self.system.others().map_err(from_op)?;
+        if settings.role == Role::Endpoint {
+            others.rules.clear();
+        }
+        let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
+        Ok(others.conflicts(settings.numbers, &lan))
     }
 
     /// The index of the interface that cells take.

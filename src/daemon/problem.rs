@@ -23,6 +23,12 @@ pub enum Code {
     OpenvpnCompression,
     /// The endpoint's openvpn gives this end another address than the settings.
     OpenvpnAddress,
+    /// A rule of another program's comes before ours and may take shaped devices' packets.
+    RuleBefore,
+    /// A rule of another program's looks at our bit of the mark.
+    MarkTaken,
+    /// Another program has routes in our table.
+    TableTaken,
     /// A process that should have looked after the kernel did not come to its end.
     Upkeep,
     /// The system does not permit punctuality.
@@ -30,7 +36,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 12] = [
+    const ALL: [Code; 15] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -41,6 +47,9 @@ impl Code {
         Code::Openvpn,
         Code::OpenvpnCompression,
         Code::OpenvpnAddress,
+        Code::RuleBefore,
+        Code::MarkTaken,
+        Code::TableTaken,
         Code::Upkeep,
         Code::Realtime,
     ];
@@ -58,6 +67,9 @@ impl Code {
             Code::Openvpn => "openvpn",
             Code::OpenvpnCompression => "openvpn-compression",
             Code::OpenvpnAddress => "openvpn-address",
+            Code::RuleBefore => "rule-before",
+            Code::MarkTaken => "mark-taken",
+            Code::TableTaken => "table-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
         }
@@ -71,7 +83,7 @@ impl Code {
     /// `error` or `warning`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::Realtime => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
             _ => "error",
         }
     }
@@ -93,6 +105,9 @@ impl Code {
             Code::Openvpn => "mend what the text names, in the profile or on this machine; it is tried again by itself",
             Code::OpenvpnCompression => "remove the push of it from the server's profile or its client-config-dir",
             Code::OpenvpnAddress => "set tunnel.address and the server's ifconfig-push to the same address",
+            Code::RuleBefore => "set main.priority to a number before that rule's, or move the rule",
+            Code::MarkTaken => "set main.mark to a bit that no rule looks at",
+            Code::TableTaken => "set main.table to a number that nobody uses",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
         }

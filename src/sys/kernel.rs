@@ -13,6 +13,7 @@ use super::wireguard::{self, PeerStatus};
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
+use crate::plan::coexistence::Others;
 use crate::plan::nft::TableName;
 use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
@@ -102,6 +103,14 @@ impl System {
         let family = self.wireguard_family().map_err(|error| failed(action, error))?;
         let installed = wireguard::read(&mut self.generic, family, name).map_err(|error| failed(action, error))?;
         Ok(installed.peers.iter().filter_map(|peer| peer.endpoint).any(|endpoint| endpoint.is_ipv6()))
+    }
+
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.

@@ -89,8 +89,17 @@ impl Tunnel {
 }
 
 /// What an outcome speaks of anew each time.
-const OF_AN_OUTCOME: [Code; 6] =
-    [Code::Guard, Code::Tunnel, Code::TunTaken, Code::Interface, Code::ForeignQdisc, Code::Upkeep];
+const OF_AN_OUTCOME: [Code; 9] = [
+    Code::Guard,
+    Code::Tunnel,
+    Code::TunTaken,
+    Code::Interface,
+    Code::ForeignQdisc,
+    Code::RuleBefore,
+    Code::MarkTaken,
+    Code::TableTaken,
+    Code::Upkeep,
+];
 
 impl EventLoop {
     /// When a name is to be looked up.
@@ -135,7 +144,8 @@ impl EventLoop {
             None if done.is_ok() => self.announce_once(),
             None => {}
         }
-        if let Err(problem) = done {
+        // A name is the lookup's to speak of, which knows why.
+        if let Some(problem) = done.err().filter(|problem| problem.code != Code::Name) {
             self.note_again(problem, &old);
         }
         self.note_state(now);

@@ -12,6 +12,7 @@ use super::super::shape;
 use super::outcome::Outcome;
 use crate::config::model::Settings;
 use crate::plan::DesiredError;
+use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;
 use crate::sys::worker::Report;
 
@@ -84,10 +85,20 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
         outcome.endpoint = peer.endpoint;
         outcome.handshake_s = peer.last_handshake_s;
     }
+    let conflicts = machine.conflicts(settings)?;
+    outcome.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
     match machine.take_tun() {
         Some(tun) => Ok(Some(tun)),
         None if order.has_tun => Ok(None),
         None => machine.attach_tun().map(Some),
+    }
+}
+
+fn of_conflict(conflict: &Conflict) -> Code {
+    match conflict {
+        Conflict::Rule(..) => Code::RuleBefore,
+        Conflict::Mark(..) => Code::MarkTaken,
+        Conflict::Table(_) => Code::TableTaken,
     }
 }
 

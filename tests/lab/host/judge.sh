@@ -14,13 +14,20 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line) judge_captures "$scenario" "$OUT/$scenario" "$verdicts" ;;
+		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
 		tunnels)
 			checks_json "$scenario" > "$OUT/$scenario.json"
-			judge_captures "$scenario" "$OUT/$scenario/openvpn" "$verdicts" --law gamma
-			judge_captures "$scenario" "$OUT/$scenario/interface" "$verdicts" --law gamma
+			judge_captures "$scenario" flat-line "$OUT/$scenario/openvpn" "$verdicts" --law gamma
+			judge_captures "$scenario" flat-line "$OUT/$scenario/interface" "$verdicts" --law gamma
 			;;
-		*) checks_json "$scenario" > "$OUT/$scenario.json" ;;
+		*)
+			# Some measure more than they check.
+			if [ -s "$OUT/$scenario/results.json" ]; then
+				cp "$OUT/$scenario/results.json" "$OUT/$scenario.json"
+			else
+				checks_json "$scenario" > "$OUT/$scenario.json"
+			fi
+			;;
 		esac
 	done
 	[ "$status" -eq 0 ] ||
@@ -34,12 +41,13 @@ judge() {
 
 count() { grep -c "^$1" "$2" || true; }
 
-# judge_captures SCENARIO FOLDER VERDICTS ARGS...: millpond-lab's lines begin with ok, FAIL or skip; it writes FOLDER.json.
+# judge_captures SCENARIO COMMAND FOLDER VERDICTS ARGS...: lines of "millpond-lab COMMAND" begin with ok, FAIL or skip; it
+# writes FOLDER.json.
 judge_captures() {
-	local lines scenario=$1 folder=$2 verdicts=$3 status=0
-	shift 3
+	local lines scenario=$1 command=$2 folder=$3 verdicts=$4 status=0
+	shift 4
 	say "judging what the provider saw: ${folder#"$OUT/"}"
-	lines=$("$TARGET/host/millpond-lab" flat-line "$folder" "$@" 2>&1) || status=$?
+	lines=$("$TARGET/host/millpond-lab" "$command" "$folder" "$@" 2>&1) || status=$?
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
