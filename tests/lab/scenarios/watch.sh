@@ -21,7 +21,7 @@ scenario() {
 	echo "127.0.0.1 localhost" > "$WORK/hosts"
 
 	named_start router
-	await 15 "the state \"blocked\"" state_is blocked || true
+	await 15 'the state "blocked"' state_is blocked || true
 	check "a name that nobody knows blocks, and does not end, the daemon" problem_is name
 	daemon_start endpoint
 	echo "$ENDPOINT $ENDPOINT_NAME" >> "$WORK/hosts"
@@ -70,7 +70,7 @@ scenario() {
 	at endpoint ip route replace default via 198.51.100.1
 	daemon_start endpoint
 	# It cannot call: it does not know the home yet. WireGuard still knows its last address.
-	await 5 "the state \"degraded\"" state_is degraded || true
+	await 5 'the state "degraded"' state_is degraded || true
 	check "without cells from the endpoint the state is degraded" state_is degraded
 	timed "the endpoint's name leads to another address" 45000 state_is shaping
 
