@@ -231,7 +231,7 @@ fn cases() -> Vec<(&'static str, Snapshot, Desired)> {
         ("router up", bare(), router()),
         ("router down", holding(&router()), Desired::nothing()),
         ("endpoint up", bare(), endpoint()),
-        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding("0")),
+        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding_as(&bare())),
         ("reload", holding(&router()), changed_router()),
         ("router becomes endpoint", holding(&router()), endpoint()),
         ("obstructed", obstructed(), router()),
@@ -253,7 +253,7 @@ fn nothing_of_ours_is_left_after_down() {
     for desired in [router(), endpoint()] {
         let mut kernel = Model::new(bare(), vec![]);
         apply(&mut kernel, &desired).unwrap();
-        apply(&mut kernel, &Desired::nothing().forwarding("0")).unwrap();
+        apply(&mut kernel, &Desired::nothing().forwarding_as(&bare())).unwrap();
         assert_eq!(lines(&kernel.state), lines(&bare()));
     }
 }

@@ -149,7 +149,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_bare(&mut home, &home_before);
     far.enter();
     drop(server_tun);
-    apply(&mut server, &Desired::nothing().forwarding(&server_before.sysctls["net.ipv4.ip_forward"])).unwrap();
+    apply(&mut server, &Desired::nothing().forwarding_as(&server_before)).unwrap();
     assert_bare(&mut server, &server_before);
 }
 

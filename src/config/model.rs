@@ -1,6 +1,6 @@
 //! The validated settings. What stands here has been checked; nothing after this has to doubt it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::units::{BitsPerSec, Law};
 
@@ -21,6 +21,8 @@ pub struct Settings {
     pub billing_day: u8,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
+    /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` where the tunnel carries IPv4 alone.
+    pub address6: Option<Ipv6Addr>,
     /// DNS of the shaped devices.
     pub dns: Dns,
     /// `device` sections, in the order of the file.
@@ -232,6 +234,8 @@ pub struct Home {
     pub preshared_key: Option<Key>,
     /// The router's address inside the tunnel.
     pub address: Ipv4Addr,
+    /// The same for IPv6; `None` for a home that is offered IPv4 alone.
+    pub address6: Option<Ipv6Addr>,
     /// The most that this home may ask for, endpoint to router, on the wire.
     pub max_download: BitsPerSec,
 }

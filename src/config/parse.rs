@@ -11,7 +11,7 @@ mod tests;
 mod tunnel;
 mod value;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use self::reader::{Reader, Seen, nearest};
 use super::model::{Role, Settings};
@@ -57,6 +57,8 @@ struct Context {
     role: Option<Role>,
     /// IPv4 addresses in use inside the tunnel.
     addresses: Seen<Ipv4Addr>,
+    /// IPv6 addresses in use inside the tunnel.
+    addresses6: Seen<Ipv6Addr>,
 }
 
 impl Context {
@@ -79,10 +81,15 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
     }
     let uses_custom = schedule::uses_custom(sections);
     let general = general::read(main, uses_custom, problems);
-    let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new() };
+    let mut context =
+        Context { enabled: general.enabled, role: general.role, addresses: Seen::new(), addresses6: Seen::new() };
 
+    let mut address6 = None;
     let tunnel = match single(sections, "tunnel", problems) {
-        Some(section) => tunnel::read(section, &mut context, problems),
+        Some(section) => {
+            address6 = tunnel::read_address6(section, &mut context, problems);
+            tunnel::read(section, &mut context, problems)
+        }
         None if general.enabled => {
             problems.push(missing("tunnel", "config tunnel 'tunnel'"));
             None
@@ -103,6 +110,7 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
         tunnel,
+        address6,
         dns,
         devices,
         networks,

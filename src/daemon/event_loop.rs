@@ -235,11 +235,13 @@ impl EventLoop {
             let received = self.sockets.data.receive(&mut self.buffer[..]);
             let Some((length, from)) = received.map_err(Error::system("receiving cells"))? else { break };
             let Some(index) = self.lines.of_peer(*from.ip()) else { continue };
-            let line = self.lines.line_mut(index);
-            let change = line.handle_cell(now, &self.buffer[..length]);
-            while let Some(length) = line.poll_packet(&mut self.buffer[..]) {
-                // The kernel refuses what no device could use, a martian for one: nothing to mend here.
-                _ = self.tun.send(&self.buffer[..length]);
+            let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
+            while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
+                let packet = &self.buffer[..length];
+                if self.lines.accepts(index, packet) {
+                    // The kernel refuses what no device could use, a martian for one: nothing to mend here.
+                    _ = self.tun.send(packet);
+                }
             }
             match change {
                 Change::None => {}

@@ -10,7 +10,7 @@ use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard};
+use crate::plan::{Desired, Facts, Named, Op, Snapshot, guard_table, plan, plan_guard};
 use crate::sys::kernel::{self, System};
 use crate::sys::{Tun, guard_file, resolve};
 use crate::wire::size::IpVersion;
@@ -115,8 +115,10 @@ impl Machine {
 
     /// Removes all that is ours but the guard, newest first.
     pub fn take_down(&mut self) -> Result<Applied, Error> {
-        let forwarding = self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD));
-        let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
+        let desired = match &self.before {
+            Some(before) => Desired::nothing().forwarding_as(before),
+            None => Desired::nothing(),
+        };
         Ok(apply(&mut self.system, &desired)?)
     }
 

@@ -10,6 +10,7 @@ use super::ownership::{
     WIREGUARD_MTU,
 };
 use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
+use super::snapshot::Snapshot;
 use super::steer;
 use super::tree::{Guard, Tree};
 use super::wireguard::{Device, Peer};
@@ -96,15 +97,16 @@ impl fmt::Display for DesiredError {
 impl std::error::Error for DesiredError {}
 
 impl Desired {
-    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding`].
+    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding_as`].
     pub fn nothing() -> Desired {
         Desired::default()
     }
 
-    /// The same, with `net.ipv4.ip_forward` as given: a machine that forwarded only because of us stops again.
-    pub fn forwarding(mut self, value: &str) -> Desired {
-        self.sysctls.retain(|(key, _)| key != IP_FORWARD);
-        self.sysctls.push((IP_FORWARD.into(), value.into()));
+    /// The same, with forwarding as it was in `before`: a machine that forwarded only because of us stops again.
+    pub fn forwarding_as(mut self, before: &Snapshot) -> Desired {
+        for key in [IP_FORWARD, IP6_FORWARD] {
+            self.sysctls.extend(before.sysctls.get(key).map(|value| (key.to_owned(), value.clone())));
+        }
         self
     }
 
@@ -125,7 +127,7 @@ impl Desired {
                 Link { name: WIREGUARD.into(), kind: LinkKind::Wireguard, mtu: WIREGUARD_MTU },
                 Link { name: TUN.into(), kind: LinkKind::Tun, mtu: TUN_MTU },
             ],
-            sysctls: [WIREGUARD, TUN].into_iter().flat_map(interface_sysctls).collect(),
+            sysctls: sysctls(settings),
             wireguard: Some(Device::new(&wireguard.private_key, wireguard.listen_port)),
             tree: Some(Tree::new(WIREGUARD, guard)),
             addresses: vec![(WIREGUARD.into(), Prefix::host(wireguard.address))],
@@ -159,8 +161,12 @@ impl Desired {
             }
         }
         self.routes.push(table_route(Prefix::all(Family::V4), 0, RouteKind::Dev(TUN.into())));
-        // With mp0 gone its route goes too; these two remain, so that marked packets never fall through to main. The
-        // tunnel carries IPv4 alone: IPv6 is refused, and devices fall back.
+        if let Some(address) = settings.address6 {
+            self.addresses.push((TUN.into(), Prefix::host(address)));
+            self.routes.push(table_route(Prefix::all(Family::V6), 0, RouteKind::Dev(TUN.into())));
+        }
+        // With mp0 gone its routes go too; these two remain, so that marked packets never fall through to main. Where
+        // the tunnel carries IPv4 alone, IPv6 is refused, and devices fall back.
         for family in [Family::V4, Family::V6] {
             self.routes.push(table_route(Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
         }
@@ -193,6 +199,12 @@ impl Desired {
         for home in &settings.homes {
             self.routes.push(host_route(ROUTE_TABLE, home.address, WIREGUARD));
             self.routes.push(host_route(MAIN, home.address, TUN));
+            self.routes.extend(home.address6.map(|address| Route {
+                table: MAIN,
+                prefix: Prefix::host(address),
+                metric: IPV6_METRIC,
+                kind: RouteKind::Dev(TUN.into()),
+            }));
         }
         self.rules = vec![Rule {
             family: Family::V4,
@@ -200,27 +212,49 @@ impl Desired {
             selector: Selector::Oif(WIREGUARD.into()),
             table: ROUTE_TABLE,
         }];
+        self.addresses.extend(settings.address6.map(|address| (TUN.to_owned(), Prefix::host(address))));
         self.sysctls.push((IP_FORWARD.into(), "1".into()));
+        if settings.homes.iter().any(|home| home.address6.is_some()) {
+            self.sysctls.push((IP6_FORWARD.into(), "1".into()));
+        }
         dedup(&mut self.routes);
     }
 }
 
 /// The sysctl that lets a machine forward IPv4.
-pub const IP_FORWARD: &str = "net.ipv4.ip_forward";
+const IP_FORWARD: &str = "net.ipv4.ip_forward";
+/// The sysctl that lets a machine forward IPv6.
+const IP6_FORWARD: &str = "net.ipv6.conf.all.forwarding";
+/// Whether an interface has IPv6 at all. Where it need not, the kernel would only send of its own.
+const DISABLE_IPV6: &str = "disable_ipv6";
+/// Where it must: no address of the kernel's own choice, and no ear for router advertisements out of the tunnel.
+const QUIET_IPV6: [(&str, &str); 2] = [("addr_gen_mode", "1"), ("accept_ra", "0")];
 
-/// Loose reverse path filtering, because one address stands on both interfaces and answers take the other; and no
-/// IPv6, because the kernel would send router solicitations and multicast reports of its own.
-fn interface_sysctls(name: &str) -> [(String, String); 2] {
-    [
-        (format!("net.ipv4.conf.{name}.rp_filter"), "2".into()),
-        (format!("net.ipv6.conf.{name}.disable_ipv6"), "1".into()),
-    ]
+fn sysctls(settings: &Settings) -> Vec<(String, String)> {
+    let ipv6 = settings.address6.is_some() || settings.homes.iter().any(|home| home.address6.is_some());
+    let mut sysctls = Vec::new();
+    for name in [WIREGUARD, TUN] {
+        // Loose, because one address stands on both interfaces and answers take the other.
+        sysctls.push((format!("net.ipv4.conf.{name}.rp_filter"), "2".into()));
+        let carries = ipv6 && name == TUN;
+        if carries {
+            let quiet = QUIET_IPV6.map(|(key, value)| (format!("net.ipv6.conf.{name}.{key}"), value.into()));
+            sysctls.extend(quiet);
+        }
+        sysctls.push((format!("net.ipv6.conf.{name}.{DISABLE_IPV6}"), if carries { "0" } else { "1" }.into()));
+    }
+    sysctls
 }
 
 /// Every sysctl that a plan may set, for the snapshot to read.
 pub(crate) fn watched_sysctls() -> Vec<String> {
-    let interfaces = [WIREGUARD, TUN].into_iter().flat_map(interface_sysctls).map(|(key, _)| key);
-    interfaces.chain([IP_FORWARD.into()]).collect()
+    let mut keys = vec![IP_FORWARD.to_owned(), IP6_FORWARD.to_owned()];
+    for name in [WIREGUARD, TUN] {
+        keys.push(format!("net.ipv4.conf.{name}.rp_filter"));
+        let ipv6 = [DISABLE_IPV6].into_iter().chain(QUIET_IPV6.map(|(key, _)| key));
+        keys.extend(ipv6.map(|key| format!("net.ipv6.conf.{name}.{key}")));
+    }
+    keys
 }
 
 fn host_route(table: u32, address: Ipv4Addr, dev: &str) -> Route {

@@ -1,7 +1,7 @@
 //! The rules of `table inet millpond`: nothing of a shaped or blocked device passes beside the tunnel. They hold by
 //! themselves, whether or not there is a tunnel, a daemon, or anything else of ours.
 
-use super::choice::{Choice, chain, interface};
+use super::choice::{Choice, chain, homes, interface};
 use super::desired::Facts;
 use super::nft::{Elements, Set, Table, TableText};
 use super::ownership::{CELL_PORT, TUN, WIREGUARD};
@@ -130,10 +130,9 @@ fn input(settings: &Settings, choice: &Choice) -> Vec<String> {
 }
 
 fn endpoint(settings: &Settings) -> Table {
-    let homes: Vec<String> = settings.homes.iter().map(|home| home.address.to_string()).collect();
     Table {
         name: super::nft::TableName::Guard,
-        sets: vec![Set { name: "homes", kind: "ipv4_addr", elements: Elements::Fixed(homes) }],
+        sets: homes(settings),
         chains: vec![
             chain(
                 "input",
@@ -151,8 +150,7 @@ fn endpoint(settings: &Settings) -> Table {
                     format!("oifname \"{WIREGUARD}\" drop"),
                     format!("iifname \"{TUN}\" oifname \"{TUN}\" drop"),
                     format!("iifname \"{TUN}\" ip saddr != @homes drop"),
-                    // By family, because `ip saddr` alone lets IPv6 pass it by.
-                    format!("iifname \"{TUN}\" meta nfproto ipv6 drop"),
+                    format!("iifname \"{TUN}\" ip6 saddr != @homes6 drop"),
                     // A service of the endpoint's own that is published from a container.
                     format!("iifname \"{TUN}\" ct status dnat drop"),
                     format!("oifname \"{TUN}\" ct state != {{ established, related }} drop"),

@@ -21,7 +21,7 @@ pub mod wireguard;
 
 pub use change::Named;
 pub(crate) use desired::watched_sysctls;
-pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link};
+pub use desired::{Desired, DesiredError, Facts, LanInterface, Link};
 pub use diff::{plan, plan_guard};
 pub use guard::guard_table;
 pub use op::{LinkKind, Op};

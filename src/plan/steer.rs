@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::choice::{Choice, chain};
-use super::nft::{Elements, Set, Table, TableName};
+use super::choice::{Choice, chain, homes};
+use super::nft::{Table, TableName};
 use super::ownership::{MARK, TUN, WIREGUARD};
 use crate::config::model::{DnsMode, Policy, Settings};
 
@@ -12,6 +12,7 @@ use crate::config::model::{DnsMode, Policy, Settings};
 pub(super) fn router(settings: &Settings) -> Table {
     let choice = Choice::new(settings);
     let chains = vec![
+        chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
         chain("into_tunnel", None, [format!("meta mark set meta mark | {MARK:#010x}")]),
         chain("shape", None, shape(settings)),
         chain(
@@ -30,21 +31,34 @@ pub(super) fn router(settings: &Settings) -> Table {
             Some("type nat hook postrouting priority srcnat - 1"),
             [format!("oifname \"{TUN}\" masquerade")],
         ),
+        chain(
+            "output",
+            Some("type filter hook output priority filter - 1"),
+            // What the router's own kernel says to its neighbours has none there.
+            [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
+        ),
     ];
     Table { name: TableName::Tunnel, sets: choice.sets, chains }
 }
 
 /// The endpoint's table.
 pub(super) fn endpoint(settings: &Settings) -> Table {
-    let homes: Vec<String> = settings.homes.iter().map(|home| home.address.to_string()).collect();
+    let elsewhere = format!("oifname != {{ \"{TUN}\", \"{WIREGUARD}\" }} masquerade");
     Table {
         name: TableName::Tunnel,
-        sets: vec![Set { name: "homes", kind: "ipv4_addr", elements: Elements::Fixed(homes) }],
-        chains: vec![chain(
-            "nat_out",
-            Some("type nat hook postrouting priority srcnat - 1"),
-            [format!("ip saddr @homes oifname != {{ \"{TUN}\", \"{WIREGUARD}\" }} masquerade")],
-        )],
+        sets: homes(settings),
+        chains: vec![
+            chain(
+                "nat_out",
+                Some("type nat hook postrouting priority srcnat - 1"),
+                [format!("ip saddr @homes {elsewhere}"), format!("ip6 saddr @homes6 {elsewhere}")],
+            ),
+            chain(
+                "output",
+                Some("type filter hook output priority filter - 1"),
+                [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
+            ),
+        ],
     }
 }
 
@@ -54,9 +68,10 @@ const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
 fn shape(settings: &Settings) -> Vec<String> {
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
-        for (family, known) in [("ipv4", first_server(settings, true)), ("ipv6", first_server(settings, false))] {
-            // Refused at once where no server speaks the family, so that devices fall back to the other.
-            let verdict = if known.is_some() { "goto into_tunnel" } else { "reject" };
+        let [v4, v6] = servers(settings);
+        for (family, server) in [("ipv4", v4), ("ipv6", v6)] {
+            // Refused at once where no server can be asked that way, so that devices fall back to the other.
+            let verdict = if server.is_some() { "goto into_tunnel" } else { "goto refuse" };
             rules.push(format!("meta nfproto {family} {DNS} {verdict}"));
         }
     }
@@ -72,8 +87,7 @@ fn nat_in(settings: &Settings) -> Vec<String> {
     let marked = format!("meta mark & {MARK:#010x} == {MARK:#010x}");
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
-        let servers = [first_server(settings, true), first_server(settings, false)];
-        rules.extend(servers.into_iter().flatten().map(|server| {
+        rules.extend(servers(settings).into_iter().flatten().map(|server| {
             let (family, ip) = if server.is_ipv4() { ("ipv4", "ip") } else { ("ipv6", "ip6") };
             format!("{marked} meta nfproto {family} {DNS} dnat {ip} to {server}")
         }));
@@ -82,24 +96,29 @@ fn nat_in(settings: &Settings) -> Vec<String> {
     rules
 }
 
-fn first_server(settings: &Settings, ipv4: bool) -> Option<IpAddr> {
-    settings.dns.servers.iter().copied().find(|server| server.is_ipv4() == ipv4)
+/// Who answers over IPv4, and who over IPv6, as far as the tunnel carries it.
+fn servers(settings: &Settings) -> [Option<IpAddr>; 2] {
+    let first = |of_family: fn(&IpAddr) -> bool| settings.dns.servers.iter().copied().find(of_family);
+    [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6).filter(|_| settings.address6.is_some())]
 }
 
 /// The engine tells devices apart by DSCP, 1..=63 in the order of the file, and clears it before the cell is made.
 fn number(settings: &Settings) -> Vec<String> {
-    let mut rules = vec![format!("oifname \"{TUN}\" ip dscp set cs0")];
+    let families: &[&str] = if settings.address6.is_some() { &["ip", "ip6"] } else { &["ip"] };
+    let out = format!("oifname \"{TUN}\"");
+    let mut rules: Vec<String> = families.iter().map(|ip| format!("{out} {ip} dscp set cs0")).collect();
     for (device, number) in settings.devices.iter().zip(1..=63) {
         if device.policy != Policy::Shape {
             continue;
         }
-        let key = match (device.mac, device.address) {
-            (Some(mac), _) => format!("ether saddr {mac}"),
-            (None, Some(IpAddr::V4(address))) => format!("ip saddr {address}"),
-            // Its IPv6 packets never come this way: the tunnel carries IPv4.
-            (None, _) => continue,
+        let (key, only) = match (device.mac, device.address) {
+            (Some(mac), _) => (format!("ether saddr {mac}"), None),
+            (None, Some(IpAddr::V4(address))) => (format!("ip saddr {address}"), Some("ip")),
+            (None, Some(IpAddr::V6(address))) => (format!("ip6 saddr {address}"), Some("ip6")),
+            (None, None) => continue,
         };
-        rules.push(format!("oifname \"{TUN}\" {key} ip dscp set {number:#04x}"));
+        let families = families.iter().filter(|ip| only.is_none_or(|only| only == **ip));
+        rules.extend(families.map(|ip| format!("{out} {key} {ip} dscp set {number:#04x}")));
     }
     rules
 }

@@ -68,6 +68,7 @@ mod tests {
             data_cap_gb: None,
             billing_day: 1,
             tunnel: None,
+            address6: None,
             dns: Dns { mode: DnsMode::Router, servers: Vec::new() },
             devices: Vec::new(),
             networks: vec![network],

@@ -10,7 +10,7 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 5] = ["name", "public_key", "preshared_key", "address", "max_download"];
+const OPTIONS: [&str; 6] = ["name", "public_key", "preshared_key", "address", "address6", "max_download"];
 const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
 
 /// Reads all `home` sections. While millpond is disabled, incomplete ones are left out.
@@ -36,11 +36,12 @@ pub(super) fn read<'a>(
         }
         let preshared_key = reader.value("preshared_key", key);
         let address = address(&mut reader, context);
+        let address6 = super::tunnel::address6(&mut reader, context);
         let max_download = reader.value("max_download", number(8..=1_000_000, "kbit/s"));
         let max_download = max_download.map_or(DEFAULT_MAX_DOWNLOAD, |kbit| BitsPerSec::from_kbit(kbit.into()));
         if let (Some(public_key), Some(address)) = (public_key, address) {
             let name = name.unwrap_or_else(|| address.to_string());
-            homes.push(Home { name, public_key, preshared_key, address, max_download });
+            homes.push(Home { name, public_key, preshared_key, address, address6, max_download });
         }
     }
     if context.enabled && context.is(Role::Endpoint) && !any {
