@@ -37,6 +37,11 @@ fn router(facts: &Facts, guard: &Guard) -> Desired {
     Desired::from_settings(&settings, facts, guard).unwrap()
 }
 
+fn facts(kernel: &mut System, settings: &millpond::config::model::Settings) -> Facts {
+    let facts = kernel.facts(settings, &Facts::default()).unwrap();
+    Facts { endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..facts }
+}
+
 /// The router's guard, by itself; twice, of which the second has nothing to do.
 fn set_guard(kernel: &mut System, facts: &Facts) {
     let wanted = guard_table(&common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC)), facts);
@@ -78,9 +83,8 @@ fn receive(socket: &CellSocket) -> Option<(usize, SocketAddrV4)> {
 fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let (far, near) = (Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
-    let lan = home.lan(&common::router([0; 32], [0; 32])).unwrap();
-    assert_eq!(lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
-    let facts = Facts { lan, endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    let facts = facts(&mut home, &common::router([0; 32], [0; 32]));
+    assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
     let home_before = home.snapshot().unwrap();
     let desired = router(&facts, &guard());
     let applied = apply(&mut home, &desired).unwrap();
@@ -188,7 +192,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
         "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip addr add fd00:77::1/64 dev br-lan nodad",
     );
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
-    let facts = Facts { lan: home.lan(&settings).unwrap(), endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    let facts = facts(&mut home, &settings);
     set_guard(&mut home, &facts);
     apply(&mut home, &router(&facts, &guard())).unwrap();
     let tun = home.take_tun().unwrap();
@@ -251,7 +255,10 @@ fn wire_up(far: &Namespace, near: &Namespace) -> System {
     );
     shell("ip addr add 203.0.113.1/24 dev wan0; ip link set wan0 up; ip route add default via 203.0.113.9");
     shell("ip neigh add 203.0.113.9 lladdr 02:00:00:00:00:01 dev wan0 nud permanent");
-    shell("ip link add br-lan type veth peer name lan0; ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
+    shell(
+        "ip link add br-lan type bridge; ip link add port type veth peer name lan0; ip link set port master br-lan up",
+    );
+    shell("ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
     System::open().unwrap()
 }
 

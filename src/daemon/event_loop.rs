@@ -17,9 +17,9 @@ use super::status::{Problem, View};
 use super::{Options, read_settings, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
-use crate::plan::Op;
 use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
+use crate::plan::{Doubt, Op};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
 use crate::sys::realtime::Refused;
@@ -125,6 +125,7 @@ impl EventLoop {
             next_tick: now,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
+        event_loop.note_doubts();
         event_loop.announce();
         Ok(event_loop)
     }
@@ -163,6 +164,7 @@ impl EventLoop {
             severity: "warning",
             text: refused.to_string(),
             fix: "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
+            of_machine: false,
         });
     }
 
@@ -318,6 +320,7 @@ impl EventLoop {
                 severity: "error",
                 text: format!("the changed settings are not in force: {error}"),
                 fix: "run millpond check, mend what it names, and reload",
+                of_machine: false,
             });
         }
         done
@@ -345,6 +348,7 @@ impl EventLoop {
         self.guard = guard;
         self.lines.update(&self.settings, size, timer::now())?;
         self.agenda = self.lines.agenda();
+        self.note_doubts();
         self.announce();
         Ok(())
     }
@@ -362,7 +366,18 @@ impl EventLoop {
                 severity: "error",
                 text: format!("the queue on {WIREGUARD} does not fit the home's wish: {error}"),
                 fix: "stop and start the service",
+                of_machine: false,
             }),
+        }
+    }
+
+    /// What the settings in force have against this machine, in the place of what they had before.
+    fn note_doubts(&mut self) {
+        let doubts = self.machine.doubts(&self.settings);
+        self.problems.retain(|problem| !problem.of_machine);
+        for Doubt { code, is_error, text, fix } in doubts {
+            let severity = if is_error { "error" } else { "warning" };
+            self.note(Problem { code, severity, text, fix, of_machine: true });
         }
     }
 

@@ -10,7 +10,7 @@ use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, Named, Op, Snapshot, guard_table, plan, plan_guard};
+use crate::plan::{Desired, Doubt, Facts, Named, Op, Snapshot, doubts, guard_table, plan, plan_guard};
 use crate::sys::kernel::{self, System};
 use crate::sys::{Tun, guard_file, resolve};
 use crate::wire::size::IpVersion;
@@ -40,7 +40,7 @@ impl Machine {
     }
 
     fn learn_lan(&mut self, settings: &Settings) -> Result<(), Error> {
-        self.facts.lan = self.system.lan(settings).map_err(from_op)?;
+        self.facts = self.system.facts(settings, &self.facts).map_err(from_op)?;
         Ok(())
     }
 
@@ -81,6 +81,11 @@ impl Machine {
             Some(IpAddr::V6(_)) => IpVersion::V6,
             Some(IpAddr::V4(_)) | None => IpVersion::V4,
         }
+    }
+
+    /// What does not fit the machine as it was last looked at.
+    pub fn doubts(&self, settings: &Settings) -> Vec<Doubt> {
+        doubts(settings, &self.facts)
     }
 
     /// Where the tunnel goes, if the settings say so.

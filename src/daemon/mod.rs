@@ -25,7 +25,8 @@ use log::{info, warn};
 use self::event_loop::EventLoop;
 use self::machine::Machine;
 use crate::config::model::Settings;
-use crate::plan::Op;
+use crate::plan::{Doubt, Facts, Op};
+use crate::sys::kernel::System;
 use crate::sys::realtime;
 
 /// Where the daemon finds and leaves things.
@@ -61,6 +62,12 @@ pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
     machine.learn(settings)?;
     let size = shape::cell_size(settings, machine.outer())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
+}
+
+/// What does not fit this machine about settings that are right by themselves.
+pub fn doubts(settings: &Settings) -> Result<Vec<Doubt>, Error> {
+    let facts = System::open().and_then(|mut system| system.facts(settings, &Facts::default()));
+    Ok(crate::plan::doubts(settings, &facts.map_err(|error| Error::Unfit(error.to_string()))?))
 }
 
 /// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.

@@ -23,6 +23,8 @@ pub struct Problem {
     pub text: String,
     /// What to do.
     pub fix: &'static str,
+    /// Whether it is about the machine as it was last looked at.
+    pub of_machine: bool,
 }
 
 /// All that a report is made of.

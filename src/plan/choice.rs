@@ -121,7 +121,7 @@ pub(super) fn homes(settings: &Settings) -> Vec<Set> {
 }
 
 /// The kernel interface of a network section.
-pub(super) fn interface(network: &Network) -> String {
+pub fn interface(network: &Network) -> String {
     network.device.clone().unwrap_or_else(|| format!("br-{}", network.name))
 }
 

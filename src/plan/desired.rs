@@ -1,7 +1,7 @@
 //! What the settings ask the kernel to hold.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::nft::TableText;
 use super::op::LinkKind;
@@ -21,8 +21,23 @@ use crate::config::model::{Role, Settings, Tunnel, Wireguard};
 pub struct Facts {
     /// The interfaces towards the home's own networks, with their prefixes; neither the WAN's nor ours.
     pub lan: Vec<LanInterface>,
+    /// Interfaces that lead out of the home, now or before; sorted.
+    pub outside: Vec<String>,
+    /// Interfaces of which it is not certain; not counted to the home.
+    pub unsure: Vec<String>,
+    /// Interfaces that the settings name and that are not there.
+    pub missing: Vec<String>,
+    /// Whether the firewall lets hardware pass connections along by itself.
+    pub hardware_offload: bool,
     /// The address of `tunnel.endpoint`, resolved (router).
     pub endpoint: Option<SocketAddr>,
+}
+
+impl Facts {
+    /// Whether `address` is on one of the home's own networks.
+    pub fn is_home(&self, address: IpAddr) -> bool {
+        self.lan.iter().flat_map(|lan| &lan.prefixes).any(|prefix| prefix.contains(address))
+    }
 }
 
 /// An interface towards a network of the home.
@@ -144,7 +159,7 @@ impl Desired {
         let peer_address = wireguard.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
         let public_key = wireguard.public_key.clone().ok_or(DesiredError::Missing("public_key"))?;
         wireguard.endpoint.as_ref().ok_or(DesiredError::Missing("endpoint"))?;
-        self.table = Some(TableText::from(&steer::router(settings)));
+        self.table = Some(TableText::from(&steer::router(settings, facts)));
         self.peers = vec![Peer {
             public_key,
             preshared_key: wireguard.preshared_key.clone(),

@@ -78,8 +78,8 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
 /// The home's interfaces: those found, and those named, be they there yet or not.
 fn lan(settings: &Settings, facts: &Facts) -> Vec<String> {
     let found = facts.lan.iter().map(|lan| lan.name.clone());
-    let mut names: Vec<String> =
-        found.chain(settings.networks.iter().map(interface)).map(|name| format!("\"{name}\"")).collect();
+    let named = settings.networks.iter().map(interface).filter(|name| !facts.outside.contains(name));
+    let mut names: Vec<String> = found.chain(named).map(|name| format!("\"{name}\"")).collect();
     names.sort();
     names.dedup();
     names

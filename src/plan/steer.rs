@@ -4,17 +4,18 @@
 use std::net::IpAddr;
 
 use super::choice::{Choice, chain, homes};
+use super::desired::Facts;
 use super::nft::{Table, TableName};
 use super::ownership::{MARK, TUN, WIREGUARD};
 use crate::config::model::{DnsMode, Policy, Settings};
 
 /// The router's table.
-pub(super) fn router(settings: &Settings) -> Table {
+pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
     let choice = Choice::new(settings);
     let chains = vec![
         chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
         chain("into_tunnel", None, [format!("meta mark set meta mark | {MARK:#010x}")]),
-        chain("shape", None, shape(settings)),
+        chain("shape", None, shape(settings, facts)),
         chain(
             "select",
             Some("type filter hook prerouting priority mangle"),
@@ -25,7 +26,7 @@ pub(super) fn router(settings: &Settings) -> Table {
             )),
         ),
         chain("number_devices", Some("type filter hook forward priority mangle"), number(settings)),
-        chain("nat_in", Some("type nat hook prerouting priority dstnat - 1"), nat_in(settings)),
+        chain("nat_in", Some("type nat hook prerouting priority dstnat - 1"), nat_in(settings, facts)),
         chain(
             "nat_out",
             Some("type nat hook postrouting priority srcnat - 1"),
@@ -65,10 +66,10 @@ pub(super) fn endpoint(settings: &Settings) -> Table {
 const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
 
 /// What a shaped device sends: DNS into the tunnel, the rest too unless it stays at home.
-fn shape(settings: &Settings) -> Vec<String> {
+fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
-        let [v4, v6] = servers(settings);
+        let [v4, v6] = servers(settings, facts);
         for (family, server) in [("ipv4", v4), ("ipv6", v6)] {
             // Refused at once where no server can be asked that way, so that devices fall back to the other.
             let verdict = if server.is_some() { "goto into_tunnel" } else { "goto refuse" };
@@ -83,11 +84,11 @@ fn shape(settings: &Settings) -> Vec<String> {
 
 /// DNS to the chosen servers; the rest keeps its destination, so that no later rule of anybody's can turn it aside to a
 /// proxy on the router, which would ask in clear: the first translation of a connection is its last.
-fn nat_in(settings: &Settings) -> Vec<String> {
+fn nat_in(settings: &Settings, facts: &Facts) -> Vec<String> {
     let marked = format!("meta mark & {MARK:#010x} == {MARK:#010x}");
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
-        rules.extend(servers(settings).into_iter().flatten().map(|server| {
+        rules.extend(servers(settings, facts).into_iter().flatten().map(|server| {
             let (family, ip) = if server.is_ipv4() { ("ipv4", "ip") } else { ("ipv6", "ip6") };
             format!("{marked} meta nfproto {family} {DNS} dnat {ip} to {server}")
         }));
@@ -96,9 +97,11 @@ fn nat_in(settings: &Settings) -> Vec<String> {
     rules
 }
 
-/// Who answers over IPv4, and who over IPv6, as far as the tunnel carries it.
-fn servers(settings: &Settings) -> [Option<IpAddr>; 2] {
-    let first = |of_family: fn(&IpAddr) -> bool| settings.dns.servers.iter().copied().find(of_family);
+/// Who answers over IPv4, and who over IPv6, as far as the tunnel carries it. A server within the home would not be
+/// asked through the tunnel, and ask on in clear itself.
+fn servers(settings: &Settings, facts: &Facts) -> [Option<IpAddr>; 2] {
+    let beyond = || settings.dns.servers.iter().copied().filter(|server| !facts.is_home(*server));
+    let first = |of_family: fn(&IpAddr) -> bool| beyond().find(of_family);
     [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6).filter(|_| settings.address6.is_some())]
 }
 

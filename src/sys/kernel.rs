@@ -10,13 +10,14 @@ use super::link::{self, LinkEntry};
 use super::netlink::{Netlink, NetlinkError};
 use super::tun::Tun;
 use super::wireguard::{self, PeerStatus};
+use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
 use crate::plan::nft::TableName;
 use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
-use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
+use crate::plan::{Facts, InstalledLink, LinkKind, Op, Snapshot, watched_sysctls};
 
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
@@ -50,12 +51,16 @@ impl System {
         &mut self.route
     }
 
-    /// The interfaces towards the home's own networks.
-    pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
+    /// What the machine is like around us; `before` is what it was like when it was last looked at.
+    pub fn facts(&mut self, settings: &Settings, before: &Facts) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        Ok(facts::lan(settings, &links, &addresses, &routes))
+        let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
+        let mut facts = machine.facts(settings, before);
+        facts.hardware_offload = nft::offloads_to_hardware()
+            .map_err(|cause| OpError { action: "looking for flow offloading".into(), cause })?;
+        Ok(facts)
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.

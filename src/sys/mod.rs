@@ -25,6 +25,7 @@ mod tun;
 pub mod udp;
 pub mod unix_socket;
 mod wireguard;
+mod zones;
 
 pub use neighbour::Neighbour;
 pub use tun::Tun;

@@ -32,6 +32,12 @@ pub(super) fn learn(addresses: &BTreeSet<IpAddr>) -> Result<(), String> {
     if text.is_empty() { Ok(()) } else { load(&text) }
 }
 
+/// Whether any flow table may hand connections to hardware.
+pub(super) fn offloads_to_hardware() -> Result<bool, String> {
+    let listing = succeeded(run(&["list", "flowtables"], "")?)?;
+    Ok(listing.lines().any(|line| line.trim() == "flags offload"))
+}
+
 /// Checks that the kernel would take `text`, a transaction.
 pub fn check(text: &str) -> Result<(), String> {
     run(&["-c", "-f", "-"], text).and_then(succeeded).map(|_| ())

@@ -88,7 +88,7 @@ pub fn facts() -> Facts {
     let prefix = |s: &str, length| Prefix { address: s.parse().unwrap(), length };
     let lan =
         LanInterface { name: "br-lan".into(), prefixes: vec![prefix("192.168.1.0", 24), prefix("fd00:77::", 64)] };
-    Facts { lan: vec![lan], endpoint: Some("203.0.113.9:51820".parse().unwrap()) }
+    Facts { lan: vec![lan], endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..Facts::default() }
 }
 
 pub fn guard() -> Guard {
