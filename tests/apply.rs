@@ -9,7 +9,7 @@ use millpond::plan::nft::{self, TableName, TableText};
 use millpond::plan::routing::RouteKind;
 use millpond::plan::tree::Handle;
 use millpond::plan::wireguard::Device;
-use millpond::plan::{Desired, InstalledLink, LinkKind, Op, Snapshot, plan};
+use millpond::plan::{Desired, Forwarding, InstalledLink, LinkKind, Op, Snapshot, plan};
 
 /// A kernel that holds what a [`Snapshot`] holds, refuses what a kernel refuses, and fails where it is told to.
 struct Model {
@@ -231,7 +231,7 @@ fn cases() -> Vec<(&'static str, Snapshot, Desired)> {
         ("router up", bare(), router()),
         ("router down", holding(&router()), Desired::nothing()),
         ("endpoint up", bare(), endpoint()),
-        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding_as(&bare())),
+        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding(&Forwarding::of(&bare()))),
         ("reload", holding(&router()), changed_router()),
         ("router becomes endpoint", holding(&router()), endpoint()),
         ("obstructed", obstructed(), router()),
@@ -253,7 +253,7 @@ fn nothing_of_ours_is_left_after_down() {
     for desired in [router(), endpoint()] {
         let mut kernel = Model::new(bare(), vec![]);
         apply(&mut kernel, &desired).unwrap();
-        apply(&mut kernel, &Desired::nothing().forwarding_as(&bare())).unwrap();
+        apply(&mut kernel, &Desired::nothing().forwarding(&Forwarding::of(&bare()))).unwrap();
         assert_eq!(lines(&kernel.state), lines(&bare()));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use millpond::apply::{Kernel, apply, apply_guard};
 use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
-use millpond::plan::{Desired, Facts, Snapshot, guard_table};
+use millpond::plan::{Desired, Facts, Forwarding, Snapshot, guard_table};
 use millpond::sys::Tun;
 use millpond::sys::kernel::System;
 use millpond::sys::udp::CellSocket;
@@ -153,7 +153,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_bare(&mut home, &home_before);
     far.enter();
     drop(server_tun);
-    apply(&mut server, &Desired::nothing().forwarding_as(&server_before)).unwrap();
+    apply(&mut server, &Desired::nothing().forwarding(&Forwarding::of(&server_before))).unwrap();
     assert_bare(&mut server, &server_before);
 }
 

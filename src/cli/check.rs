@@ -20,12 +20,12 @@ impl Check {
     pub fn execute(self) -> Result<(), Failure> {
         let settings = settings::load(&self.config)?;
         // Where the machine cannot be looked at, the file's own word is all that can be said.
-        let doubts = daemon::doubts(&settings).unwrap_or_default();
-        for doubt in &doubts {
-            let severity = if doubt.is_error { "" } else { "warning: " };
-            eprintln!("{}: {severity}{}: {}", self.config, doubt.text, doubt.fix);
+        let misfits = daemon::misfits(&settings).unwrap_or_default();
+        for misfit in &misfits {
+            let severity = if misfit.kind.is_error() { "" } else { "warning: " };
+            eprintln!("{}: {severity}{}: {}", self.config, misfit.text, misfit.kind.fix());
         }
-        let errors = doubts.iter().filter(|doubt| doubt.is_error).count();
+        let errors = misfits.iter().filter(|misfit| misfit.kind.is_error()).count();
         if errors > 0 {
             let text = format!("checking the settings {}: {errors} errors on this machine, see above", self.config);
             return Err(Failure::new(CONFIG, text));

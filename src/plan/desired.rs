@@ -34,6 +34,13 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What a guard that was made before tells of the machine then.
+    pub fn remembered(guard: &TableText) -> Facts {
+        let names = |set| guard.elements(set).map(|name| name.trim_matches('"').to_owned());
+        let lan = names("lan").map(|name| LanInterface { name, prefixes: Vec::new() }).collect();
+        Facts { lan, outside: names("outside").collect(), ..Facts::default() }
+    }
+
     /// Whether `address` is on one of the home's own networks.
     pub fn is_home(&self, address: IpAddr) -> bool {
         self.lan.iter().flat_map(|lan| &lan.prefixes).any(|prefix| prefix.contains(address))
@@ -112,16 +119,14 @@ impl fmt::Display for DesiredError {
 impl std::error::Error for DesiredError {}
 
 impl Desired {
-    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding_as`].
+    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding`].
     pub fn nothing() -> Desired {
         Desired::default()
     }
 
-    /// The same, with forwarding as it was in `before`: a machine that forwarded only because of us stops again.
-    pub fn forwarding_as(mut self, before: &Snapshot) -> Desired {
-        for key in [IP_FORWARD, IP6_FORWARD] {
-            self.sysctls.extend(before.sysctls.get(key).map(|value| (key.to_owned(), value.clone())));
-        }
+    /// The same, with forwarding as it was `before`: a machine that forwarded only because of us stops again.
+    pub fn forwarding(mut self, before: &Forwarding) -> Desired {
+        self.sysctls.extend(before.0.iter().cloned());
         self
     }
 
@@ -240,6 +245,34 @@ impl Desired {
 const IP_FORWARD: &str = "net.ipv4.ip_forward";
 /// The sysctl that lets a machine forward IPv6.
 const IP6_FORWARD: &str = "net.ipv6.conf.all.forwarding";
+/// What a machine did about forwarding in either family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarding(Vec<(String, String)>);
+
+impl Forwarding {
+    /// As it is in `snapshot`.
+    pub fn of(snapshot: &Snapshot) -> Forwarding {
+        let of = |key: &str| Some((key.to_owned(), snapshot.sysctls.get(key)?.clone()));
+        Forwarding([IP_FORWARD, IP6_FORWARD].into_iter().filter_map(of).collect())
+    }
+
+    /// Reads what it prints as; what is not of that form is passed over.
+    pub fn from_text(text: &str) -> Forwarding {
+        let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
+        let known = pairs.filter(|(key, _)| [IP_FORWARD, IP6_FORWARD].contains(key));
+        Forwarding(known.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    }
+}
+
+impl fmt::Display for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (key, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{key}={value}", if i == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
 /// Whether an interface has IPv6 at all. Where it need not, the kernel would only send of its own.
 const DISABLE_IPV6: &str = "disable_ipv6";
 /// Where it must: no address of the kernel's own choice, and no ear for router advertisements out of the tunnel.

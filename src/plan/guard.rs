@@ -18,6 +18,9 @@ pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
 fn router(settings: &Settings, facts: &Facts) -> Table {
     let choice = Choice::new(settings);
     let mut sets = vec![Set { name: "lan", kind: "ifname", elements: Elements::Fixed(lan(settings, facts)) }];
+    // For whoever looks while the way out is down: what once led out is not the home's.
+    let outside = facts.outside.iter().map(|name| format!("\"{name}\"")).collect();
+    sets.push(Set { name: "outside", kind: "ifname", elements: Elements::Fixed(outside) });
     let mut chains = vec![chain(
         "refuse",
         None,

@@ -28,9 +28,9 @@ impl Machine<'_> {
     /// those of the firewall's other zones, and bridges with private addresses; of the rest that have private
     /// addresses it is not certain.
     pub fn facts(&self, settings: &Settings, before: &Facts) -> Facts {
-        let outside = self.outside(before);
         let named: BTreeSet<String> = settings.networks.iter().map(interface).collect();
-        let mut facts = Facts { endpoint: before.endpoint, ..Facts::default() };
+        let outside = self.outside(before, &named);
+        let mut facts = Facts::default();
         for link in self.links {
             let ours = link.name == TUN || link.name == WIREGUARD;
             if link.solitary || link.is_port || ours || outside.contains(&link.name) {
@@ -55,13 +55,16 @@ impl Machine<'_> {
         facts
     }
 
-    fn outside(&self, before: &Facts) -> BTreeSet<String> {
+    /// The memory of what led out gives way to the owner's word that it is the home's.
+    fn outside(&self, before: &Facts, named: &BTreeSet<String>) -> BTreeSet<String> {
         let leaves =
             |route: &&RouteEntry| route.prefix.length == 0 && route.kind == libc::RTN_UNICAST && !is_ours(route);
         let default = self.routes.iter().filter(leaves);
         let indices: BTreeSet<u32> = default.flat_map(|route| route.oif.iter().chain(&route.hops)).copied().collect();
         let leading = self.links.iter().filter(|link| indices.contains(&link.index)).map(|link| link.name.clone());
-        leading.chain(self.zones.outside.iter().cloned()).chain(before.outside.iter().cloned()).collect()
+        let is_home = |name: &&String| named.contains(*name) || self.zones.inside.contains(*name);
+        let led = before.outside.iter().filter(|name| !is_home(name)).cloned();
+        leading.chain(self.zones.outside.iter().cloned()).chain(led).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
-use crate::plan::nft::TableName;
+use crate::plan::nft::{TableName, TableText};
 use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::{Facts, InstalledLink, LinkKind, Op, Snapshot, watched_sysctls};
@@ -46,9 +46,24 @@ impl System {
         self.tun.take()
     }
 
+    /// Takes over a `mp0` that is there already. Fails where another process holds it.
+    pub fn attach_tun(&mut self) -> std::io::Result<Tun> {
+        Tun::open(TUN)
+    }
+
+    /// The index of the interface of that name; 0 where there is none.
+    pub fn interface_index(&mut self, name: &str) -> Result<u32, OpError> {
+        Ok(self.links()?.iter().find(|link| link.name == name).map_or(0, |link| link.index))
+    }
+
     /// The socket for interfaces, addresses and routes.
     pub(super) fn route(&mut self) -> &mut Netlink {
         &mut self.route
+    }
+
+    /// The guard's table, if there is one.
+    pub fn guard(&mut self) -> Result<Option<TableText>, OpError> {
+        read_table(TableName::Guard)
     }
 
     /// What the machine is like around us; `before` is what it was like when it was last looked at.
@@ -193,11 +208,9 @@ impl Kernel for System {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| link.name == TUN || link.name == WIREGUARD);
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
-        let table =
-            |name| nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause });
         let mut snapshot = Snapshot {
-            guard: table(TableName::Guard)?,
-            table: table(TableName::Tunnel)?,
+            guard: read_table(TableName::Guard)?,
+            table: read_table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
             sysctls: read_sysctls(),
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
@@ -238,6 +251,10 @@ impl Kernel for System {
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }
+}
+
+fn read_table(name: TableName) -> Result<Option<TableText>, OpError> {
+    nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause })
 }
 
 fn installed_link(link: &LinkEntry) -> InstalledLink {

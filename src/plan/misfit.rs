@@ -4,48 +4,104 @@ use super::choice::interface;
 use super::desired::Facts;
 use crate::config::model::{DnsMode, Policy, Role, Settings, Tunnel};
 
+/// A kind of thing that does not fit. The name is stable, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MisfitKind {
+    /// An address inside the tunnel is one of the home's networks' too.
+    AddressInLan,
+    /// A resolver that should be beyond the tunnel is within the home.
+    ResolverInLan,
+    /// A network that the settings name leads out of the home.
+    NetworkOutside,
+    /// A network that the settings name is not there.
+    NetworkMissing,
+    /// An interface may be the home's or not.
+    NetworkUnsure,
+    /// Connections may pass in hardware, where no rule sees them.
+    HardwareOffload,
+}
+
+impl MisfitKind {
+    /// Every kind.
+    pub const ALL: [MisfitKind; 6] = [
+        MisfitKind::AddressInLan,
+        MisfitKind::ResolverInLan,
+        MisfitKind::NetworkOutside,
+        MisfitKind::NetworkMissing,
+        MisfitKind::NetworkUnsure,
+        MisfitKind::HardwareOffload,
+    ];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            MisfitKind::AddressInLan => "address-in-lan",
+            MisfitKind::ResolverInLan => "resolver-in-lan",
+            MisfitKind::NetworkOutside => "network-outside",
+            MisfitKind::NetworkMissing => "network-missing",
+            MisfitKind::NetworkUnsure => "network-unsure",
+            MisfitKind::HardwareOffload => "hardware-offload",
+        }
+    }
+
+    /// Whether something does not work because of it.
+    pub fn is_error(self) -> bool {
+        !matches!(self, MisfitKind::NetworkMissing | MisfitKind::NetworkUnsure)
+    }
+
+    /// What to do.
+    pub fn fix(self) -> &'static str {
+        match self {
+            MisfitKind::AddressInLan => "choose addresses for the tunnel that no network of the home has, at both ends",
+            MisfitKind::ResolverInLan => "name a resolver on the Internet such as 9.9.9.9, or set dns.mode to router",
+            MisfitKind::NetworkOutside => "name a network of the home",
+            MisfitKind::NetworkMissing => {
+                "name a network of /etc/config/network, and its interface as option device if it is not br-NAME"
+            }
+            MisfitKind::NetworkUnsure => {
+                "if it is the home's, add a config network with its name, option device and option policy direct"
+            }
+            MisfitKind::HardwareOffload => {
+                "switch it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay"
+            }
+        }
+    }
+}
+
 /// Something that the owner should mend, or know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
-    /// Stable, for programs.
-    pub code: &'static str,
-    /// Whether something does not work because of it.
-    pub is_error: bool,
+pub struct Misfit {
+    /// What kind.
+    pub kind: MisfitKind,
     /// What is wrong.
     pub text: String,
-    /// What to do.
-    pub fix: &'static str,
 }
 
 /// All that is to be said about `settings` where `facts` hold, in the order of the settings.
-pub fn doubts(settings: &Settings, facts: &Facts) -> Vec<Doubt> {
+pub fn misfits(settings: &Settings, facts: &Facts) -> Vec<Misfit> {
     if settings.role == Role::Endpoint {
         return Vec::new();
     }
-    let mut doubts = Vec::new();
-    addresses(settings, facts, &mut doubts);
-    networks(settings, facts, &mut doubts);
+    let mut misfits = Vec::new();
+    addresses(settings, facts, &mut misfits);
+    networks(settings, facts, &mut misfits);
     let confines = settings.devices.iter().any(|device| device.policy != Policy::Direct)
         || settings.networks.iter().any(|network| network.policy != Policy::Direct);
     if facts.hardware_offload && confines {
-        doubts.push(Doubt {
-            code: "hardware-offload",
-            is_error: true,
+        misfits.push(Misfit {
+            kind: MisfitKind::HardwareOffload,
             text: "the firewall's hardware flow offloading passes connections along where no rule sees them".into(),
-            fix: "switch it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay",
         });
     }
-    doubts
+    misfits
 }
 
-fn addresses(settings: &Settings, facts: &Facts, doubts: &mut Vec<Doubt>) {
+fn addresses(settings: &Settings, facts: &Facts, misfits: &mut Vec<Misfit>) {
     let mut collides = |option: &str, address: std::net::IpAddr| {
         if facts.is_home(address) {
-            doubts.push(Doubt {
-                code: "address-in-lan",
-                is_error: true,
+            misfits.push(Misfit {
+                kind: MisfitKind::AddressInLan,
                 text: format!("tunnel.{option}: within the home's own network (got {address})"),
-                fix: "choose addresses for the tunnel that no network of the home has, at both ends",
             });
         }
     };
@@ -61,41 +117,33 @@ fn addresses(settings: &Settings, facts: &Facts, doubts: &mut Vec<Doubt>) {
     peer_address.into_iter().for_each(|address| collides("peer_address", address.into()));
     if settings.dns.mode == DnsMode::Tunnel {
         for server in settings.dns.servers.iter().filter(|server| facts.is_home(**server)) {
-            doubts.push(Doubt {
-                code: "resolver-in-lan",
-                is_error: true,
+            misfits.push(Misfit {
+                kind: MisfitKind::ResolverInLan,
                 text: format!("dns.server: within the home, and not asked (got {server}): it would ask on in clear"),
-                fix: "name a resolver on the Internet such as 9.9.9.9, or set dns.mode to router",
             });
         }
     }
 }
 
-fn networks(settings: &Settings, facts: &Facts, doubts: &mut Vec<Doubt>) {
+fn networks(settings: &Settings, facts: &Facts, misfits: &mut Vec<Misfit>) {
     for network in &settings.networks {
         let (name, interface) = (&network.name, interface(network));
         if facts.outside.contains(&interface) {
-            doubts.push(Doubt {
-                code: "network-outside",
-                is_error: true,
+            misfits.push(Misfit {
+                kind: MisfitKind::NetworkOutside,
                 text: format!("network {name}: leads out of the home (got interface {interface})"),
-                fix: "name a network of the home",
             });
         } else if facts.missing.contains(&interface) {
-            doubts.push(Doubt {
-                code: "network-missing",
-                is_error: false,
+            misfits.push(Misfit {
+                kind: MisfitKind::NetworkMissing,
                 text: format!("network {name}: its interface is not there (got {interface})"),
-                fix: "name a network of /etc/config/network, and its interface as option device if it is not br-NAME",
             });
         }
     }
     for interface in &facts.unsure {
-        doubts.push(Doubt {
-            code: "network-unsure",
-            is_error: false,
+        misfits.push(Misfit {
+            kind: MisfitKind::NetworkUnsure,
             text: format!("interface {interface} may be the home's or lead out: shaped devices do not reach it"),
-            fix: "if it is the home's, add a section: config network, with its name, option device, option policy direct",
         });
     }
 }
@@ -121,7 +169,7 @@ mod tests {
     }
 
     fn codes(settings: &Settings, facts: &Facts) -> Vec<&'static str> {
-        doubts(settings, facts).into_iter().map(|doubt| doubt.code).collect()
+        misfits(settings, facts).into_iter().map(|misfit| misfit.kind.name()).collect()
     }
 
     #[test]
