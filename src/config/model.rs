@@ -35,6 +35,17 @@ pub struct Settings {
     pub homes: Vec<Home>,
 }
 
+impl Settings {
+    /// These settings with the devices and networks besides that `others` shape or block: for a guard that nobody's
+    /// mistake may weaken. Where both name one, the stricter policy holds.
+    pub fn confined_by(&self, others: &Settings) -> Settings {
+        let mut settings = self.clone();
+        settings.devices.extend(others.devices.iter().filter(|device| device.policy != Policy::Direct).cloned());
+        settings.networks.extend(others.networks.iter().filter(|network| network.policy != Policy::Direct).cloned());
+        settings
+    }
+}
+
 /// Which end of the tunnel this machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

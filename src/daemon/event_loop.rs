@@ -62,6 +62,8 @@ pub struct EventLoop {
     options: Options,
     /// In force; `None` until there are valid ones.
     settings: Option<Settings>,
+    /// The settings in force with what a broken file confines besides: for the guard alone.
+    confined: Option<Settings>,
     size: Option<CellSize>,
     poll: Poll,
     timer: Timer,
@@ -113,6 +115,7 @@ impl EventLoop {
             upkeep: Upkeep::start(&poll, UPKEEP, now)?,
             endpoint: Endpoint::new(settings.as_ref(), now),
             settings,
+            confined: None,
             size: None,
             poll,
             timer,

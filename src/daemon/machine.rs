@@ -8,10 +8,9 @@ use log::info;
 use super::error::Error;
 use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
-use crate::plan::nft::TableText;
 use crate::plan::ownership::WIREGUARD;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, Forwarding, Misfit, Named, Op, Snapshot, guard_table, misfits, plan, plan_guard};
+use crate::plan::{Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, misfits, plan, plan_guard};
 use crate::sys::kernel::{self, System};
 use crate::sys::{PeerStatus, Tun, guard_file, resolve};
 use crate::wire::size::IpVersion;
@@ -47,6 +46,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether a guard stands, by whatever settings.
+    pub fn has_guard(&mut self) -> Result<bool, Error> {
+        self.system.guard().map(|guard| guard.is_some()).map_err(from_op)
+    }
+
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
     /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
@@ -55,7 +59,10 @@ impl Machine {
         let applied = apply_guard(&mut self.system, Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if !applied.ops.is_empty() {
-            self.end_connections(applied.before.guard.as_ref(), &wanted)?;
+            let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
+            if ended > 0 {
+                info!("ended {ended} connections of devices whose policy is new");
+            }
         }
         let installed = match applied.ops[..] {
             [] => applied.before.guard.clone(),
@@ -67,17 +74,6 @@ impl Machine {
             info!("wrote the guard to {}", file.display());
         }
         Ok(applied)
-    }
-
-    /// Makes the guard `wanted`, in the place of `before`, hold for connections that stood already.
-    fn end_connections(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<(), Error> {
-        let (changed, confined) = (Named::changed(before, wanted), Named::confined(wanted));
-        self.system.show_to_guard(&confined.macs).map_err(from_op)?;
-        let ended = self.system.forget_connections(&changed).map_err(from_op)?;
-        if ended > 0 {
-            info!("ended {ended} connections of devices whose policy is new");
-        }
-        Ok(())
     }
 
     /// The IP version that the tunnel's packets have on the wire.

@@ -14,6 +14,9 @@ pub const GUARD_TABLE: &str = "millpond";
 /// The nftables table, of family `inet`, that leads devices into the tunnel. It comes and goes with the tunnel.
 pub const TUNNEL_TABLE: &str = "millpond_tunnel";
 
+/// The nftables table, of family `netdev`, that stands for moments while a policy changes.
+pub const CUT_TABLE: &str = "millpond_cut";
+
 /// The routing table.
 pub const ROUTE_TABLE: u32 = 28_016;
 

@@ -6,6 +6,7 @@ use std::fs;
 use nix::errno::Errno;
 use nix::libc;
 
+use super::flow_table::FlowTables;
 use super::link::{self, LinkEntry};
 use super::netlink::{Netlink, NetlinkError};
 use super::tun::Tun;
@@ -73,8 +74,7 @@ impl System {
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
         let mut facts = machine.facts(settings, before);
-        facts.hardware_offload = nft::offloads_to_hardware()
-            .map_err(|cause| OpError { action: "looking for flow offloading".into(), cause })?;
+        facts.hardware_offload = flow_tables()?.hardware;
         Ok(facts)
     }
 
@@ -251,6 +251,10 @@ impl Kernel for System {
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }
+}
+
+pub(super) fn flow_tables() -> Result<FlowTables, OpError> {
+    FlowTables::list().map_err(|cause| OpError { action: "looking for flow tables".into(), cause })
 }
 
 fn read_table(name: TableName) -> Result<Option<TableText>, OpError> {

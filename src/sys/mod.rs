@@ -7,6 +7,7 @@ mod conntrack;
 mod enrolment;
 pub mod epoll;
 mod facts;
+mod flow_table;
 pub mod guard_file;
 pub mod kernel;
 mod link;

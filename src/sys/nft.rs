@@ -32,10 +32,9 @@ pub(super) fn learn(addresses: &BTreeSet<IpAddr>) -> Result<(), String> {
     if text.is_empty() { Ok(()) } else { load(&text) }
 }
 
-/// Whether any flow table may hand connections to hardware.
-pub(super) fn offloads_to_hardware() -> Result<bool, String> {
-    let listing = succeeded(run(&["list", "flowtables"], "")?)?;
-    Ok(listing.lines().any(|line| line.trim() == "flags offload"))
+/// The flow tables of all tables.
+pub(super) fn list_flow_tables() -> Result<String, String> {
+    succeeded(run(&["list", "flowtables"], "")?)
 }
 
 /// Checks that the kernel would take `text`, a transaction.
@@ -59,7 +58,8 @@ pub(super) fn list(name: TableName) -> Result<Option<TableText>, String> {
     if tables.lines().any(|listed| listed.trim() == line) { succeeded(listing).map(|_| None) } else { Ok(None) }
 }
 
-fn load(transaction: &str) -> Result<(), String> {
+/// Does all of `transaction` or nothing.
+pub(super) fn load(transaction: &str) -> Result<(), String> {
     run(&["-f", "-"], transaction).and_then(succeeded).map(|_| ())
 }
 

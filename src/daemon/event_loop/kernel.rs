@@ -172,6 +172,7 @@ impl EventLoop {
         let endpoint = reload.and_then(|reload| reload.endpoint.as_ref()).unwrap_or(&self.endpoint);
         let order = Order {
             settings,
+            guarded: self.confined.as_ref().unwrap_or(settings),
             guard_file: &self.options.guard_file,
             lines: self.lines.all(),
             endpoint: endpoint.address(),

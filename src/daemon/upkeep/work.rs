@@ -18,6 +18,8 @@ use crate::sys::worker::Report;
 pub struct Order<'a> {
     /// To be brought into force.
     pub settings: &'a Settings,
+    /// To be guarded by: the same, or stricter.
+    pub guarded: &'a Settings,
     /// From which the guard is loaded at boot.
     pub guard_file: &'a Path,
     /// What has been granted to homes.
@@ -37,7 +39,7 @@ pub fn bring_in_line(order: &Order<'_>) -> Report {
     let mut outcome = Outcome::default();
     let attempted = Machine::open().and_then(|mut machine| {
         // First of all, and whatever becomes of the tunnel.
-        match machine.set_guard(order.settings, order.guard_file) {
+        match machine.set_guard(order.guarded, order.guard_file) {
             Ok(applied) => outcome.ops += applied.ops.len(),
             Err(error) => outcome.problems.push(Problem::new(Code::Guard, error.to_string())),
         }
