@@ -16,7 +16,7 @@ test: ## units, integration, layers, packages, then the laboratory (as root)
 
 bench: ## delay against the paper's arrangement, instructions, memory, size on each architecture
 	@tests/setup build lab bench cross
-	@tests/with-rust tests/lab/run flat-line sparse
+	@tests/with-rust tests/lab/run flat-line sparse adversary
 	@tests/with-rust tests/bench
 	@cross/packages
 

@@ -157,15 +157,15 @@ fn seed() -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Key, Level, Shape};
+    use crate::config::model::{Dns, DnsMode, Key, Level, Numbers, Shape};
     use crate::units::{BitsPerSec, Law};
-    use crate::wire::size;
+    use crate::wire::size::{IpVersion, Wrapping};
 
     fn lines() -> Lines {
         let rate = BitsPerSec::from_kbit(160);
         let home = |host: u8, address6: Option<&str>| Home {
             name: host.to_string(),
-            public_key: Key([host; 32]),
+            public_key: Some(Key([host; 32])),
             preshared_key: None,
             address: [10, 77, 0, host].into(),
             address6: address6.map(|address| address.parse().unwrap()),
@@ -178,6 +178,7 @@ mod tests {
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
             data_cap_gb: None,
             billing_day: 1,
+            numbers: Numbers::DEFAULT,
             tunnel: None,
             address6: None,
             dns: Dns { mode: DnsMode::Tunnel, servers: Vec::new() },
@@ -186,7 +187,7 @@ mod tests {
             schedules: Vec::new(),
             homes: vec![home(3, Some("fd77::3")), home(2, None)],
         };
-        let size = size::wireguard(512, size::IpVersion::V4).unwrap();
+        let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
         let mut lines = Lines::none();
         lines.update(&settings, size, Nanos::ZERO).unwrap();
         lines

@@ -6,20 +6,22 @@ use std::net::IpAddr;
 use super::choice::{Choice, chain, homes};
 use super::desired::Facts;
 use super::nft::{Table, TableName};
-use super::ownership::{MARK, TUN, WIREGUARD};
+use super::ownership::TUN;
+use super::tunnel;
 use crate::config::model::{DnsMode, Policy, Settings};
 
 /// The router's table.
 pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
     let choice = Choice::new(settings);
+    let carrier = tunnel::interface(settings);
     let chains = vec![
         chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
-        chain("into_tunnel", None, [format!("meta mark set meta mark | {MARK:#010x}")]),
+        chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.numbers.mark)]),
         chain("shape", None, shape(settings, facts)),
         chain(
             "select",
             Some("type filter hook prerouting priority mangle"),
-            [format!("iifname {{ \"{TUN}\", \"{WIREGUARD}\" }} return")].into_iter().chain(choice.by_sender(
+            [format!("iifname {{ \"{TUN}\", \"{carrier}\" }} return")].into_iter().chain(choice.by_sender(
                 "return",
                 "goto shape",
                 "return",
@@ -44,7 +46,8 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
 
 /// The endpoint's table.
 pub(super) fn endpoint(settings: &Settings) -> Table {
-    let elsewhere = format!("oifname != {{ \"{TUN}\", \"{WIREGUARD}\" }} masquerade");
+    let carrier = tunnel::interface(settings);
+    let elsewhere = format!("oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade");
     Table {
         name: TableName::Tunnel,
         sets: homes(settings),
@@ -85,7 +88,8 @@ fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {
 /// DNS to the chosen servers; the rest keeps its destination, so that no later rule of anybody's can turn it aside to a
 /// proxy on the router, which would ask in clear: the first translation of a connection is its last.
 fn nat_in(settings: &Settings, facts: &Facts) -> Vec<String> {
-    let marked = format!("meta mark & {MARK:#010x} == {MARK:#010x}");
+    let mark = settings.numbers.mark;
+    let marked = format!("meta mark & {mark:#010x} == {mark:#010x}");
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
         rules.extend(servers(settings, facts).into_iter().flatten().map(|server| {

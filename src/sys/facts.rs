@@ -10,9 +10,9 @@ use super::link::LinkEntry;
 use super::route::RouteEntry;
 use super::zones::Zones;
 use crate::config::model::Settings;
-use crate::plan::ownership::{ROUTE_PROTOCOL, TUN, WIREGUARD};
+use crate::plan::ownership::{OPENVPN, ROUTE_PROTOCOL, TUN, WIREGUARD};
 use crate::plan::routing::Prefix;
-use crate::plan::{Facts, LanInterface, interface};
+use crate::plan::{Facts, LanInterface, interface, tunnel};
 
 /// What is where, of the machine as it is.
 pub(super) struct Machine<'a> {
@@ -30,10 +30,10 @@ impl Machine<'_> {
     pub fn facts(&self, settings: &Settings, before: &Facts) -> Facts {
         let named: BTreeSet<String> = settings.networks.iter().map(interface).collect();
         let outside = self.outside(before, &named);
+        let ours = [TUN, WIREGUARD, OPENVPN, tunnel::interface(settings)];
         let mut facts = Facts::default();
         for link in self.links {
-            let ours = link.name == TUN || link.name == WIREGUARD;
-            if link.solitary || link.is_port || ours || outside.contains(&link.name) {
+            if link.solitary || link.is_port || ours.contains(&link.name.as_str()) || outside.contains(&link.name) {
                 continue;
             }
             let prefixes = prefixes(link.index, self.addresses);
@@ -97,7 +97,7 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, Policy, Role, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Network, Numbers, Policy, Role, Shape};
     use crate::plan::routing::Family;
     use crate::units::{BitsPerSec, Law};
 
@@ -111,6 +111,7 @@ mod tests {
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
             data_cap_gb: None,
             billing_day: 1,
+            numbers: Numbers::DEFAULT,
             tunnel: None,
             address6: None,
             dns: Dns { mode: DnsMode::Router, servers: Vec::new() },

@@ -23,6 +23,7 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         shape: shape(),
         data_cap_gb: None,
         billing_day: 1,
+        numbers: Numbers::DEFAULT,
         tunnel: Some(Tunnel::Wireguard(wireguard)),
         address6: None,
         dns: Dns { mode: DnsMode::Tunnel, servers: vec!["9.9.9.9".parse().unwrap()] },
@@ -75,7 +76,7 @@ pub fn endpoint(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
     };
     let home = Home {
         name: "maple street".into(),
-        public_key: Key(public_key),
+        public_key: Some(Key(public_key)),
         preshared_key: Some(Key([9; 32])),
         address: [10, 77, 0, 2].into(),
         address6: None,
