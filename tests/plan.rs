@@ -58,6 +58,48 @@ fn endpoint_tables() {
 }
 
 #[test]
+fn with_ipv6_the_tunnel_carries_both_families() {
+    let mut settings = common::router([1; 32], [2; 32]);
+    settings.address6 = Some("fd77::2".parse().unwrap());
+    settings.dns.servers.push("2620:fe::fe".parse().unwrap());
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let plan = whole(&settings, &desired);
+    for op in [
+        "sysctl net.ipv6.conf.mp0.disable_ipv6=0",
+        "sysctl net.ipv6.conf.mpwg0.disable_ipv6=1",
+        "sysctl net.ipv6.conf.mp0.addr_gen_mode=1",
+        "ip addr add fd77::2/128 dev mp0",
+        "ip -6 route add default dev mp0 table 28016 proto 109 metric 1024",
+        "ip -6 route add unreachable default table 28016 proto 109 metric 4278198272",
+    ] {
+        assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
+    }
+    let tables = tables(&settings, &desired);
+    for rule in ["th dport 53 dnat ip6 to 2620:fe::fe", "ether saddr 18:b4:30:26:34:40 ip6 dscp set 0x01"] {
+        assert!(tables.contains(rule), "{rule} is not in\n{tables}");
+    }
+    let mut settings = common::endpoint([3; 32], [4; 32]);
+    settings.homes[0].address6 = Some("fd77::2".parse().unwrap());
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let plan = whole(&settings, &desired);
+    for op in ["sysctl net.ipv6.conf.all.forwarding=1", "ip -6 route add fd77::2/128 dev mp0 proto 109 metric 1024"] {
+        assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
+    }
+}
+
+#[test]
+fn a_resolver_that_the_tunnel_cannot_reach_is_not_asked() {
+    let mut settings = common::router([1; 32], [2; 32]);
+    settings.dns.servers = vec!["2620:fe::fe".parse().unwrap()];
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let tables = tables(&settings, &desired);
+    assert!(!tables.contains("2620:fe::fe"), "{tables}");
+    for family in ["ipv4", "ipv6"] {
+        assert!(tables.contains(&format!("meta nfproto {family} meta l4proto {{ tcp, udp }} th dport 53 goto refuse")));
+    }
+}
+
+#[test]
 fn a_kernel_without_ipv6_is_asked_for_none() {
     let ops = text(&plan(&router(), &Snapshot::default()));
     assert!(!ops.contains("ip -6") && !ops.contains("net.ipv6"), "{ops}");

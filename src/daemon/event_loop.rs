@@ -28,6 +28,7 @@ use super::watch::{Standing, State};
 use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
+use crate::plan::Forwarding;
 use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
@@ -68,6 +69,8 @@ pub struct EventLoop {
     options: Options,
     /// In force; `None` until there are valid ones.
     settings: Option<Settings>,
+    /// The settings in force with what a broken file confines besides: for the guard alone.
+    confined: Option<Settings>,
     size: Option<CellSize>,
     poll: Poll,
     timer: Timer,
@@ -90,7 +93,7 @@ pub struct EventLoop {
     /// Whether the log says what is being done.
     announced: bool,
     /// What the machine did about forwarding before us.
-    forwarding: Option<String>,
+    forwarding: Option<Forwarding>,
     /// The sysctls of another's interface that we changed, as they were.
     lent: BTreeMap<String, String>,
     problems: Vec<Problem>,
@@ -122,6 +125,7 @@ impl EventLoop {
             upkeep: Upkeep::start(&poll, UPKEEP, now)?,
             endpoint: Endpoint::new(settings.as_ref(), now),
             settings,
+            confined: None,
             size: None,
             poll,
             timer,
@@ -178,7 +182,7 @@ impl EventLoop {
         drop(upkeep);
         drop(openvpn);
         let mut machine = Machine::open()?;
-        let applied = machine.take_down(forwarding.as_deref())?;
+        let applied = machine.take_down(forwarding.as_ref())?;
         lent.into_iter().for_each(|(key, value)| machine.give_back(key, value));
         drop(tunnel);
         applied.ops.iter().for_each(|op| info!("{op}"));
@@ -295,12 +299,12 @@ impl EventLoop {
                 }
             };
             let Some(index) = self.lines.of_peer(*from.ip()) else { continue };
-            let line = self.lines.line_mut(index);
-            let change = line.handle_cell(now, &self.buffer[..length]);
-            while let Some(length) = line.poll_packet(&mut self.buffer[..]) {
-                if let Some(tun) = self.tunnel.tun() {
+            let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
+            while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
+                let packet = &self.buffer[..length];
+                if let Some(tun) = self.tunnel.tun().filter(|_| self.lines.accepts(index, packet)) {
                     // The kernel refuses what no device could use, a martian for one: nothing to mend here.
-                    _ = tun.send(&self.buffer[..length]);
+                    _ = tun.send(packet);
                 }
             }
             match change {

@@ -1,5 +1,7 @@
 //! What the owner should know: stable codes, each with its severity and its remedy.
 
+use crate::plan::MisfitKind;
+
 /// What kind of problem. The name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -33,6 +35,8 @@ pub enum Code {
     Upkeep,
     /// The system does not permit punctuality.
     Realtime,
+    /// The settings do not fit the machine.
+    Misfit(MisfitKind),
 }
 
 impl Code {
@@ -72,18 +76,20 @@ impl Code {
             Code::TableTaken => "table-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
+            Code::Misfit(kind) => kind.name(),
         }
     }
 
     /// The kind whose name that is.
     pub fn from_name(name: &str) -> Option<Code> {
-        Code::ALL.into_iter().find(|code| code.name() == name)
+        Code::ALL.into_iter().chain(MisfitKind::ALL.map(Code::Misfit)).find(|code| code.name() == name)
     }
 
     /// `error` or `warning`.
     pub fn severity(self) -> &'static str {
         match self {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
+            Code::Misfit(kind) if !kind.is_error() => "warning",
             _ => "error",
         }
     }
@@ -109,6 +115,7 @@ impl Code {
             Code::MarkTaken => "set main.mark to a bit that no rule looks at",
             Code::TableTaken => "set main.table to a number that nobody uses",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
+            Code::Misfit(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
         }
     }

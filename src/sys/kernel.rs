@@ -6,10 +6,12 @@ use std::fs;
 use nix::errno::Errno;
 use nix::libc;
 
+use super::flow_table::FlowTables;
 use super::link::{self, LinkEntry};
 use super::netlink::{Netlink, NetlinkError};
 use super::tun::Tun;
 use super::wireguard::{self, PeerStatus};
+use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
@@ -19,7 +21,7 @@ use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::tree::{Handle, Qdisc};
 use crate::plan::tunnel::Carrier;
-use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
+use crate::plan::{Facts, InstalledLink, LinkKind, Op, Snapshot, watched_sysctls};
 
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
@@ -65,12 +67,20 @@ impl System {
         &mut self.route
     }
 
-    /// The interfaces towards the home's own networks.
-    pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
+    /// The guard's table, if there is one.
+    pub fn guard(&mut self) -> Result<Option<TableText>, OpError> {
+        table(TableName::Guard)
+    }
+
+    /// What the machine is like around us; `before` is what it was like when it was last looked at.
+    pub fn facts(&mut self, settings: &Settings, before: &Facts) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        Ok(facts::lan(settings, &links, &addresses, &routes))
+        let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
+        let mut facts = machine.facts(settings, before);
+        facts.hardware_offload = flow_tables()?.hardware;
+        Ok(facts)
     }
 
     /// The rules and routes of others.
@@ -331,6 +341,10 @@ impl Kernel for System {
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }
+}
+
+pub(super) fn flow_tables() -> Result<FlowTables, OpError> {
+    FlowTables::list().map_err(|cause| OpError { action: "looking for flow tables".into(), cause })
 }
 
 fn installed_link(link: &LinkEntry) -> InstalledLink {

@@ -7,6 +7,7 @@ mod conntrack;
 mod enrolment;
 pub mod epoll;
 mod facts;
+mod flow_table;
 pub mod guard_file;
 pub mod kernel;
 mod link;
@@ -28,6 +29,7 @@ pub mod udp;
 pub mod unix_socket;
 mod wireguard;
 pub mod worker;
+mod zones;
 
 pub use neighbour::Neighbour;
 pub use tun::Tun;

@@ -5,8 +5,8 @@ use log::{error, info};
 use super::super::control::{REFUSED, Request};
 use super::super::error::Error;
 use super::super::problem::{Code, Problem};
-use super::super::read_settings;
 use super::super::upkeep::endpoint::Endpoint;
+use super::super::{Reading, read_settings};
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
@@ -78,13 +78,19 @@ impl EventLoop {
             return Flow::Continue;
         }
         self.problems.retain(|problem| problem.code != Code::Settings);
-        let settings = match read_settings(&self.options.config) {
+        let Reading { settings, understood } = read_settings(&self.options.config);
+        let settings = match settings {
             Ok(settings) => settings,
             Err(error) => {
                 self.refuse(client, &error.to_string());
+                // A device that the broken file confines is confined from now on.
+                let confined = self.settings.as_ref().zip(understood).map(|(own, others)| own.confined_by(&others));
+                self.confined = confined.or(self.confined.take());
+                self.upkeep.hurry(now);
                 return Flow::Continue;
             }
         };
+        self.confined = None;
         if !settings.enabled {
             info!("not enabled any more: ending");
             client.into_iter().for_each(|client| answer(client, "not enabled: the daemon ends\n"));
