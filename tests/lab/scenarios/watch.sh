@@ -134,7 +134,7 @@ event() {
 		now() { read -r up _ < /proc/uptime; up=${up/./}; echo $((10#$up * 10)); }
 		eval "$1" > /dev/null
 		begin=$(now)
-		until eval "$2" > /dev/null 2>&1 || [ $(($(now) - begin)) -gt 15000 ]; do sleep 0.02; done
+		until eval "$2" > /dev/null 2>&1 || [ $(($(now) - begin)) -gt 60000 ]; do sleep 0.02; done
 		echo $(($(now) - begin))' - "$3" "$4") || true
 	mended "$1" "${took:-60000}" "$MENDED_WITHIN_MS"
 }
