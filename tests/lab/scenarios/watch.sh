@@ -56,11 +56,11 @@ scenario() {
 	at router ip addr del "$ROUTER_WAN/24" dev wan
 	at router ip addr add "$MOVED_WAN/24" dev wan
 	at router ip route replace default via 203.0.113.1
-	timed "the WAN has another address" 10000 cells_come 10
+	timed "the WAN has another address" $((MENDED_WITHIN_MS + 8000)) cells_come 10
 	at endpoint ip addr del "$ENDPOINT/24" dev uplink
 	at endpoint ip addr add "$MOVED_ENDPOINT/24" dev uplink
 	at endpoint ip route replace default via 198.51.100.1
-	timed "the endpoint has another address, and calls from it" 10000 cells_come 10
+	timed "the endpoint has another address, and calls from it" $((MENDED_WITHIN_MS + 8000)) cells_come 10
 
 	kill -KILL "${DAEMON[endpoint]}"
 	wait "${DAEMON[endpoint]}" || true
@@ -72,7 +72,7 @@ scenario() {
 	# It cannot call: it does not know the home yet. WireGuard still knows its last address.
 	await 5 'the state "degraded"' state_is degraded || true
 	check "without cells from the endpoint the state is degraded" state_is degraded
-	timed "the endpoint's name leads to another address" 45000 state_is shaping
+	timed "the endpoint's name leads to another address" $((MENDED_WITHIN_MS + 43000)) state_is shaping
 
 	if grep -q lab.main= /proc/cmdline; then
 		date -s "+5 years" > /dev/null
