@@ -23,7 +23,8 @@ over_openvpn() {
 	TUNNEL_KIND=openvpn TUNNEL_PROTOCOL=openvpn
 	openvpn_files
 	refused_profiles
-	if daemons_start gamma; then
+	# Two key exchanges in an emulated machine take their time.
+	if daemons_start gamma || await 90 "the router's state \"shaping\"" shaping; then
 		pass "openvpn: both ends shape"
 		flat openvpn 512
 		openvpn_dies
@@ -127,12 +128,12 @@ over_interface() {
 	settings router gamma
 	daemon_start endpoint
 	daemon_start router
-	check "without the interface the router waits" await 20 "state blocked" \
+	check "without the interface the router waits" await 60 "state blocked" \
 		status_says '"state":"blocked".*"code":"interface"'
 	check "and tells what for" status_says 'waiting for wg0[^"]*'
 	interface_make router
 	check "it is attached to within 2 s" await 2 "the queue on wg0" tree_stands
-	if await 30 "the router's state \"shaping\"" shaping; then
+	if await 90 "the router's state \"shaping\"" shaping; then
 		pass "interface: both ends shape"
 		flat interface 508
 		interface_goes
@@ -203,6 +204,7 @@ queue_is_there() { at router tc qdisc show dev wg0 | grep '^qdisc cake'; }
 # stopped KIND: both ends end, and leave nothing.
 stopped() {
 	local left
+	mkdir -p "$OUT/$SCENARIO/$1"
 	if daemons_stop "$OUT/$SCENARIO/$1"; then
 		left=$(remains router && remains endpoint)
 		if [ -z "$left" ]; then
