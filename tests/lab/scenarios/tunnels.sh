@@ -2,7 +2,7 @@
 # The line is as flat over OpenVPN, and over an interface that somebody else keeps: under the law gamma, a busy home and a
 # silent one each. And what may happen to such tunnels: openvpn dies, compression is offered, the interface goes and comes.
 
-allowance() { echo $((4 * (WINDOW + 60) + 600)); }
+allowance() { echo $((4 * 2 * (WINDOW + 60) + 600)); }
 
 scenario() {
 	over_openvpn
@@ -11,11 +11,18 @@ scenario() {
 
 # flat KIND WIRE_BYTES: measures both loads into OUT/tunnels/KIND.
 flat() {
-	local devices
-	mapfile -t devices < <(replayed_devices)
+	local devices load dir try
 	sleep 2
-	measure "$OUT/$SCENARIO/$1/gamma-busy" gamma busy "$2" "$WINDOW" with_daemon "${devices[@]}"
-	measure "$OUT/$SCENARIO/$1/gamma-idle" gamma idle "$2" "$WINDOW" with_daemon
+	for load in busy idle; do
+		devices=()
+		[ "$load" = idle ] || mapfile -t devices < <(replayed_devices)
+		dir=$OUT/$SCENARIO/$1/gamma-$load
+		for try in 1 2 3; do
+			measure "$dir" gamma "$load" "$2" "$WINDOW" with_daemon "${devices[@]}"
+			stood_still "$dir" || break
+			[ "$try" = 3 ] || say "$1 $load: the machine itself stood still for part of the window; once more"
+		done
+	done
 }
 
 over_openvpn() {
@@ -23,7 +30,8 @@ over_openvpn() {
 	TUNNEL_KIND=openvpn TUNNEL_PROTOCOL=openvpn
 	openvpn_files
 	refused_profiles
-	if daemons_start gamma; then
+	# Two key exchanges in an emulated machine take their time.
+	if daemons_start gamma || await 90 "the router's state \"shaping\"" shaping; then
 		pass "openvpn: both ends shape"
 		flat openvpn 512
 		openvpn_dies
@@ -127,12 +135,13 @@ over_interface() {
 	settings router gamma
 	daemon_start endpoint
 	daemon_start router
-	check "without the interface the router waits" await 20 "state blocked" \
+	check "without the interface the router waits" await 60 "state blocked" \
 		status_says '"state":"blocked".*"code":"interface"'
 	check "and tells what for" status_says 'waiting for wg0[^"]*'
+	WITHIN_MS=$(mended_within_ms router)
 	interface_make router
-	check "it is attached to within 2 s" await 2 "the queue on wg0" tree_stands
-	if await 30 "the router's state \"shaping\"" shaping; then
+	check "it is attached to in time" attached
+	if await 90 "the router's state \"shaping\"" shaping; then
 		pass "interface: both ends shape"
 		flat interface 508
 		interface_goes
@@ -167,17 +176,27 @@ interface_make() {
 	ip -n "$1" link set wg0 "${2-up}"
 }
 
+# attached: whether the queue stands on the interface as soon as the contract wants it. Called when that has just come up.
+attached() {
+	local begin took
+	begin=$(now_ms)
+	await 30 "the queue on wg0" tree_stands
+	took=$(($(now_ms) - begin))
+	echo "after $took ms, want at most $WITHIN_MS"
+	[ "$took" -le "$WITHIN_MS" ]
+}
+
 tree_stands() { at router tc qdisc show dev wg0 | grep -q 'blackhole 13: parent 10:3'; }
 
 interface_goes() {
 	ip -n router link del wg0
-	check "when the interface goes, the router waits" await 5 "state blocked" status_says '"state":"blocked"'
+	check "when the interface goes, the router waits" await 20 "state blocked" status_says '"state":"blocked"'
 	capture_start "$WORK/held.pcap"
 	udp_echo dev-echo held-back || true
 	capture_stop
 	check "and its devices are held back" held_back
 	interface_make router
-	check "when it is back, it is attached to within 2 s" await 2 "the queue on wg0" tree_stands
+	check "when it is back, it is attached to in time" attached
 	check "and the home shapes again" await 30 "cells from the endpoint" shaping_again
 }
 
@@ -192,7 +211,7 @@ foreign_queue() {
 	interface_make router down
 	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
 	ip -n router link set wg0 up
-	check "another's queue is named" await 10 "the problem" status_says '"code":"foreign-qdisc"'
+	check "another's queue is named" await 20 "the problem" status_says '"code":"foreign-qdisc"'
 	check "and left alone" queue_is_there
 	at router tc qdisc del dev wg0 root
 	check "and once it is gone, the home shapes again" await 40 "cells from the endpoint" shaping_again
@@ -203,6 +222,7 @@ queue_is_there() { at router tc qdisc show dev wg0 | grep '^qdisc cake'; }
 # stopped KIND: both ends end, and leave nothing.
 stopped() {
 	local left
+	mkdir -p "$OUT/$SCENARIO/$1"
 	if daemons_stop "$OUT/$SCENARIO/$1"; then
 		left=$(remains router && remains endpoint)
 		if [ -z "$left" ]; then
