@@ -14,7 +14,9 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line) judge_captures "$scenario" "$verdicts" ;;
+		flat-line) judge_captures "$verdicts" flat-line "$OUT/$scenario" ;;
+		leaks) judge_captures "$verdicts" leaks "$OUT/$scenario" ;;
+		leaks-without-guard) judge_captures "$verdicts" leaks "$OUT/$scenario" --without-guard ;;
 		*) checks_json "$scenario" > "$OUT/$scenario.json" ;;
 		esac
 	done
@@ -29,17 +31,19 @@ judge() {
 
 count() { grep -c "^$1" "$2" || true; }
 
-# judge_captures SCENARIO VERDICTS: millpond-lab's lines begin with ok, FAIL or skip; it writes OUT/SCENARIO.json.
+# judge_captures VERDICTS COMMAND DIR...: millpond-lab's lines begin with ok, FAIL or skip; it writes DIR.json.
 judge_captures() {
-	local lines status=0
+	local verdicts=$1 scenario lines status=0
+	shift
+	scenario=$(basename "$2")
 	say "judging what the provider saw"
-	lines=$("$TARGET/host/millpond-lab" "$1" "$OUT/$1") || status=$?
+	lines=$("$TARGET/host/millpond-lab" "$@") || status=$?
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
-	sed -nE "s/^(ok|PASS) +/PASS $1: /p; s/^FAIL +/FAIL $1: /p; s/^(skip|SKIP) +/SKIP $1: /p" <<< "$lines" >> "$2"
+	sed -nE "s/^(ok|PASS) +/PASS $scenario: /p; s/^FAIL +/FAIL $scenario: /p; s/^(skip|SKIP) +/SKIP $scenario: /p" <<< "$lines" >> "$verdicts"
 	if [ "$status" -ne 0 ] && ! grep -q '^FAIL' <<< "$lines"; then
-		echo "FAIL $1: judging ended with status $status" >> "$2"
+		echo "FAIL $scenario: judging ended with status $status" >> "$verdicts"
 	fi
 }
 

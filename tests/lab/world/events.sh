@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# The course of the scenario "leaks": marks at the provider (src/lab/leaks/mark.rs), the router's daemon as procd keeps it,
+# changes of policy, and what goes with an event.
+
+# How long procd waits before it starts a service again that has died.
+readonly RESPAWN_S=5
+
+# marks_open: one writer at the provider, so that all marks keep their order.
+marks_open() {
+	: > "$RUN/marks"
+	mkfifo "$WORK/marks"
+	# shellcheck disable=SC2016 # for the inner shell
+	at isp bash -c 'while read -r line; do printf %s "$line" > /dev/udp/239.255.77.77/7777; done' < "$WORK/marks" &
+	PEOPLE+=($!)
+	exec 7> "$WORK/marks"
+}
+
+# mark WORDS...: in the capture and in RUN/marks.
+mark() {
+	local line
+	line="$(uptime_ms) $*"
+	echo "$line" >> "$RUN/marks"
+	echo "$line" >&7
+}
+
+# begin EVENT
+begin() {
+	say "event $1"
+	mark begin "$1"
+	# It must be on the wire before what it announces.
+	sleep 0.1
+}
+
+# over: what the event does is done; every device is to be served again, as its policy says.
+over() {
+	OVER_MS=$(uptime_ms)
+	mark over
+}
+
+# back SECONDS: waits until they all are; the judge finds the time, or that it never happened.
+back() {
+	await "$1" "all devices to be served" all_served || true
+	# Some more of it, to be examined.
+	sleep 1
+}
+
+all_served() {
+	local name
+	for name in "${!POLICY[@]}"; do
+		[ "${POLICY[$name]}" = block ] || served "$name" || return 1
+	done
+}
+
+# served DEVICE: whether it has had an answer since OVER_MS, on the way that its policy names.
+served() {
+	local way='198[.]51[.]100[.][23]$'
+	[ "${POLICY[$1]}" = shape ] || way='203[.]0[.]113[.][29]$'
+	tail -n 500 "$RUN/$1.csv" | awk -F, -v over="$OVER_MS" -v way="$way" '
+		$1 == "sent" && $2 == "udp4" && $4 >= over { asked[$3] = 1 }
+		$1 == "answer" && $2 == "udp4" && $3 in asked && $5 ~ way { served = 1 }
+		END { exit !served }'
+}
+
+# outage FROM_MS: nobody had service since then, by the event's own doing; now there is.
+outage() { mark outage "$1" "$(uptime_ms)"; }
+
+# policies DEVICE=POLICY...: in the settings. The mark comes first for what is given up, and "policies_done" sets it for
+# what is promised.
+policies() {
+	local change name
+	PROMISED=()
+	for change in "$@"; do
+		name=${change%%=*}
+		POLICY[$name]=${change#*=}
+		if [ "${POLICY[$name]}" = direct ]; then
+			mark policy "$name" direct
+		else
+			PROMISED+=("$name")
+		fi
+	done
+	sleep 0.1
+	settings_home > "$WORK/router.uci"
+}
+
+policies_done() {
+	local name
+	for name in ${PROMISED[@]+"${PROMISED[@]}"}; do mark policy "$name" "${POLICY[$name]}"; done
+}
+
+# router_start: as procd does, in a control group that may become too small for it.
+router_start() {
+	# shellcheck disable=SC2016 # for the inner shell
+	(exec sh -c '[ -z "$1" ] || echo $$ > "$1/cgroup.procs"; shift; exec "$@"' - "${CGROUP-}" \
+		ip netns exec router "$WORK/millpond" run --config "$WORK/router.uci" --socket "$WORK/router.sock" \
+		--guard-file "$FW4_POST/30-millpond.nft") >> "$WORK/router.log" 2>&1 &
+	DAEMON[router]=$!
+}
+
+# router_end SIGNAL: and wait until it has ended.
+router_end() {
+	kill "-$1" "${DAEMON[router]}"
+	await 10 "the router's daemon to end" gone "${DAEMON[router]}" || kill -KILL "${DAEMON[router]}"
+	wait "${DAEMON[router]}" || true
+}
+
+# reload: exit status as that of "millpond reload".
+reload() { at router "$WORK/millpond" reload --socket "$WORK/router.sock" >> "$WORK/router.log" 2>&1; }
+
+# wan_down, wan_up: and what netifd does then.
+wan_down() { ip -n router link set wan down; }
+wan_up() {
+	ip -n router -batch - <<- END
+		link set wan up
+		addr replace 2001:db8:1::2/64 dev wan nodad
+		route replace default via 203.0.113.1
+		-6 route replace default via 2001:db8:1::1
+	END
+}
