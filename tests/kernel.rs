@@ -10,10 +10,10 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use millpond::apply::{Kernel, apply};
+use millpond::apply::{Kernel, apply, apply_guard};
 use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
-use millpond::plan::{Desired, Facts, Snapshot};
+use millpond::plan::{Desired, Facts, Snapshot, guard_table};
 use millpond::sys::Tun;
 use millpond::sys::kernel::System;
 use millpond::sys::udp::CellSocket;
@@ -57,6 +57,13 @@ fn guard() -> Guard {
 fn router(facts: &Facts, guard: &Guard) -> Desired {
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
     Desired::from_settings(&settings, facts, guard).unwrap()
+}
+
+/// The router's guard, by itself; twice, of which the second has nothing to do.
+fn set_guard(kernel: &mut System, facts: &Facts) {
+    let wanted = guard_table(&common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC)), facts);
+    apply_guard(kernel, Some(&wanted)).unwrap();
+    assert_eq!(apply_guard(kernel, Some(&wanted)).unwrap().ops, []);
 }
 
 fn endpoint() -> Desired {
@@ -204,6 +211,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     );
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
     let facts = Facts { lan: home.lan(&settings).unwrap(), endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    set_guard(&mut home, &facts);
     apply(&mut home, &router(&facts, &guard())).unwrap();
     let tun = home.take_tun().unwrap();
 
@@ -233,14 +241,33 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     near.enter();
     assert_eq!(wire_packets(), quiet);
 
-    // Even with routing undone, the guard alone holds it back; a device that nobody named goes by the wire.
-    shell("ip rule del priority 28010");
+    // With all else undone, the guard alone holds it back, tells it so, and keeps it from the router's resolver and
+    // from what comes unasked; a device that nobody named goes by the wire.
+    apply(&mut home, &Desired::nothing()).unwrap();
+    let resolver = UdpSocket::bind("192.168.1.1:53").unwrap();
+    resolver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     device.enter();
-    UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.8:7").unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.send_to(b"hello", "198.51.100.8:7").unwrap();
+    assert_refused("198.51.100.8:7");
+    socket.send_to(b"query", "192.168.1.1:53").unwrap();
+    socket.send_to(b"hello", "192.168.1.1:5353").unwrap();
+    assert!(resolver.recv(&mut [0; 64]).is_err(), "the router's resolver was asked");
     near.enter();
     assert_eq!(wire_packets(), quiet);
+    far.enter();
+    shell("ip route add 192.168.1.0/24 via 203.0.113.1");
+    let outside = UdpSocket::bind("203.0.113.9:0").unwrap();
     device.enter();
+    let inside = UdpSocket::bind("0.0.0.0:7777").unwrap();
+    inside.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    outside.send_to(b"knock", "192.168.1.50:7777").unwrap();
+    assert!(inside.recv(&mut [0; 64]).is_err(), "a packet from outside came in");
+    shell("ip link set lan0 address 02:00:00:00:00:77");
+    shell("ping -c1 -W2 192.168.1.1");
+    outside.send_to(b"knock", "192.168.1.50:7777").unwrap();
+    assert_eq!(inside.recv(&mut [0; 64]).unwrap(), 5, "the control experiment shows nothing");
+    shell("ip link set lan0 address 18:b4:30:26:34:40");
     shell("ip link set lan0 down; ip link set lan0 address 02:00:00:00:00:77; ip link set lan0 up");
     shell("ip route add default via 192.168.1.1");
     UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.7:7").unwrap();
@@ -299,6 +326,46 @@ fn wire_packets() -> u64 {
     line.split_whitespace().nth(9).unwrap().parse().unwrap()
 }
 
+/// What somebody else does to the guard is noticed and undone, the exchange of two rules included.
+#[test]
+fn the_guard_is_known_by_its_content() {
+    let near = Namespace::new();
+    near.enter();
+    shell("ip link set lo up");
+    let mut kernel = System::open().unwrap();
+    let wanted = guard_table(&common::router([1; 32], [2; 32]), &common::facts());
+    for damage in [
+        "true",
+        "nft delete table inet millpond",
+        "nft flush chain inet millpond guard",
+        "nft insert rule inet millpond guard accept",
+        "nft add element inet millpond lan '{ wan }'",
+        "nft delete element inet millpond shape_mac '{ 18:b4:30:26:34:40 }'",
+        "nft 'add table inet millpond { flags dormant; }'",
+        "h=$(nft -a list chain inet millpond confine | sed -n 's/.*mp0.* handle //p');
+         nft replace rule inet millpond confine handle $h oifname wan0 return",
+        "h=$(nft -a list chain inet millpond input | sed -n 's/.*mpwg0. drop # handle //p');
+         nft delete rule inet millpond input handle $h; nft insert rule inet millpond input iifname mpwg0 drop",
+    ] {
+        shell(damage);
+        let applied = apply_guard(&mut kernel, Some(&wanted)).unwrap_or_else(|error| panic!("after {damage}: {error}"));
+        assert_eq!(applied.ops.len(), 1, "{damage} went unnoticed");
+        assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, [], "after {damage}");
+    }
+    // What packets and other tables do is no damage.
+    for harmless in ["nft add element inet millpond seen4 '{ 192.168.1.9 }'", "nft add table inet fw4"] {
+        shell(harmless);
+        assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, [], "after {harmless}");
+    }
+    assert_eq!(shell("nft list tables").lines().count(), 2, "no draft is left");
+    // Loaded from its file, as at boot, it is the same table.
+    let installed = kernel.snapshot().unwrap().guard.unwrap();
+    shell(&format!("nft flush ruleset; echo '{}' | nft -f -", wanted.file(&installed.digest())));
+    assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, []);
+    apply_guard(&mut kernel, None).unwrap();
+    assert_eq!(shell("nft list tables"), "");
+}
+
 /// What somebody else takes away comes back, and nothing more is touched than that.
 fn assert_mends(kernel: &mut System, desired: &Desired) {
     for damage in [
@@ -312,8 +379,8 @@ fn assert_mends(kernel: &mut System, desired: &Desired) {
         "tc qdisc replace dev mpwg0 root handle 9: pfifo limit 5",
         "wg set mpwg0 peer $(wg show mpwg0 peers) remove",
         "nft flush ruleset",
-        "nft flush chain inet millpond guard",
-        "nft delete element inet millpond shape_mac '{ 18:b4:30:26:34:40 }'",
+        "nft flush chain inet millpond_tunnel select",
+        "nft delete element inet millpond_tunnel shape_mac '{ 18:b4:30:26:34:40 }'",
         "ip link set mpwg0 down",
         "ip link set mpwg0 mtu 1300",
         "sysctl -qw net.ipv4.conf.mpwg0.rp_filter=1",

@@ -1,11 +1,14 @@
 //! `millpond run`: the daemon.
 
+use std::path::PathBuf;
+
 use argh::FromArgs;
 use log::LevelFilter;
 
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
 use super::{CONFIG_PATH, SOCKET_PATH};
 use crate::daemon::{self, Error, Options};
+use crate::sys::guard_file;
 
 /// Shape the chosen devices' traffic, as router or endpoint, until a signal comes.
 #[derive(FromArgs)]
@@ -17,6 +20,9 @@ pub struct Run {
     /// where to listen for the other commands (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: String,
+    /// where to keep the rules that are loaded at boot (default: where the firewall looks for them)
+    #[argh(option, default = "guard_file::default_path()")]
+    guard_file: PathBuf,
 }
 
 impl Run {
@@ -25,7 +31,7 @@ impl Run {
         let logger = simple_logger::SimpleLogger::new().with_level(LevelFilter::Info);
         // Only a second logger in one process could fail here.
         _ = logger.init();
-        let options = Options { config: self.config.into(), socket: self.socket.into() };
+        let options = Options { config: self.config.into(), socket: self.socket.into(), guard_file: self.guard_file };
         daemon::run(&options).map_err(failure)
     }
 }

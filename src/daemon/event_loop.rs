@@ -77,7 +77,7 @@ struct Sockets {
 }
 
 impl EventLoop {
-    /// Brings everything up. On failure nothing is left behind.
+    /// Brings everything up. On failure nothing but the guard is left behind.
     pub fn start(options: &Options, settings: Settings) -> Result<EventLoop, Error> {
         let poll = Poll::new().map_err(Error::system("making an epoll set"))?;
         let timer = Timer::new().map_err(Error::system("making a timer"))?;
@@ -85,7 +85,10 @@ impl EventLoop {
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
-        let mut machine = Machine::open(&settings)?;
+        let mut machine = Machine::open()?;
+        // First of all, and whatever becomes of the tunnel.
+        machine.set_guard(&settings, &options.guard_file)?;
+        machine.learn(&settings)?;
         let size = shape::cell_size(&settings, machine.outer())?;
         let control = Control::listen(&options.socket, &poll, CONTROL)?;
         let guard = shape::guard(&settings, size, &[]);
@@ -144,9 +147,9 @@ impl EventLoop {
         }
     }
 
-    /// Removes all that is ours from the kernel.
+    /// Removes all that is ours from the kernel but the guard.
     pub fn stop(mut self) -> Result<(), Error> {
-        // mp0 lives as long as its descriptor: routes and rules go first, the guard of the queue last.
+        // mp0 lives as long as its descriptor: routes and rules go first.
         let applied = self.machine.take_down()?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         info!("stopped");
@@ -320,6 +323,8 @@ impl EventLoop {
 
     fn try_reload(&mut self) -> Result<(), Error> {
         let settings = read_settings(&self.options.config)?;
+        // Where the tunnel does not follow, it goes on leading devices as before: the guard may be stricter meanwhile.
+        self.machine.set_guard(&settings, &self.options.guard_file)?;
         self.machine.learn(&settings)?;
         let size = shape::cell_size(&settings, self.machine.outer())?;
         let guard = shape::guard(&settings, size, self.lines.all());

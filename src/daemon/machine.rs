@@ -1,16 +1,17 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use log::info;
 
 use super::error::Error;
-use crate::apply::{Applied, OpError, apply};
+use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan};
+use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, guard_table, plan, plan_guard};
 use crate::sys::kernel::{self, System};
-use crate::sys::{Tun, resolve};
+use crate::sys::{Tun, guard_file, resolve};
 use crate::wire::size::IpVersion;
 
 /// The running kernel, and what it held before us.
@@ -22,26 +23,40 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Opens the kernel's interfaces and learns what the settings do not say. Resolving the endpoint's name waits.
-    pub fn open(settings: &Settings) -> Result<Machine, Error> {
-        let mut machine = Machine::unattended()?;
-        machine.learn(settings)?;
-        Ok(machine)
-    }
-
-    /// The same without settings, to take down what a daemon left behind.
-    pub fn unattended() -> Result<Machine, Error> {
+    /// Opens the kernel's interfaces.
+    pub fn open() -> Result<Machine, Error> {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
         Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
     }
 
-    /// Learns anew what the settings do not say.
+    /// Learns anew what the settings do not say. Resolving the endpoint's name waits.
     pub fn learn(&mut self, settings: &Settings) -> Result<(), Error> {
-        let lan = self.system.lan(settings).map_err(from_op)?;
-        self.facts = Facts { lan, endpoint: endpoint(settings)? };
+        self.learn_lan(settings)?;
+        self.facts.endpoint = endpoint(settings)?;
         Ok(())
+    }
+
+    fn learn_lan(&mut self, settings: &Settings) -> Result<(), Error> {
+        self.facts.lan = self.system.lan(settings).map_err(from_op)?;
+        Ok(())
+    }
+
+    /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
+    /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
+    pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
+        self.learn_lan(settings)?;
+        let wanted = guard_table(settings, &self.facts);
+        let applied = apply_guard(&mut self.system, Some(&wanted))?;
+        applied.ops.iter().for_each(|op| info!("{op}"));
+        let installed = self.system.snapshot().map_err(from_op)?.guard;
+        let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
+        let written = guard_file::write(file, &wanted.file(&digest));
+        if written.map_err(Error::system(format!("writing the guard to {}", file.display())))? {
+            info!("wrote the guard to {}", file.display());
+        }
+        Ok(applied)
     }
 
     /// The IP version that the tunnel's packets have on the wire. An endpoint's homes come by either; there it only
@@ -61,11 +76,13 @@ impl Machine {
     /// The operations that would bring the kernel in line, without running any.
     pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let snapshot = crate::apply::Kernel::snapshot(&mut self.system).map_err(from_op)?;
-        Ok(plan(&desired, &snapshot))
+        let snapshot = self.system.snapshot().map_err(from_op)?;
+        let mut ops = plan_guard(Some(&guard_table(settings, &self.facts)), &snapshot);
+        ops.extend(plan(&desired, &snapshot));
+        Ok(ops)
     }
 
-    /// Brings the kernel in line; on failure it holds what it held before.
+    /// Brings the kernel in line but for the guard; on failure it holds what it held before.
     pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
         let applied = apply(&mut self.system, &desired)?;
@@ -81,11 +98,19 @@ impl Machine {
         self.system.take_tun()
     }
 
-    /// Removes all that is ours, newest first.
+    /// Removes all that is ours but the guard, newest first.
     pub fn take_down(&mut self) -> Result<Applied, Error> {
         let forwarding = self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD));
         let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
         Ok(apply(&mut self.system, &desired)?)
+    }
+
+    /// Removes all that is ours, the guard and its `file` last.
+    pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
+        let mut ops = self.take_down()?.ops;
+        guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
+        ops.extend(apply_guard(&mut self.system, None)?.ops);
+        Ok(ops)
     }
 }
 

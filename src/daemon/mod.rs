@@ -35,9 +35,11 @@ pub struct Options {
     pub config: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
+    /// The file from which the guard is loaded at boot.
+    pub guard_file: PathBuf,
 }
 
-/// Runs until a signal or an error ends it. All that it made in the kernel is gone afterwards.
+/// Runs until a signal or an error ends it. All that it made in the kernel is gone afterwards, but for the guard.
 pub fn run(options: &Options) -> Result<(), Error> {
     let settings = read_settings(&options.config)?;
     if !settings.enabled {
@@ -55,14 +57,15 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
 /// What [`run`] would do to the kernel now, one operation after the other.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
-    let mut machine = Machine::open(settings)?;
+    let mut machine = Machine::open()?;
+    machine.learn(settings)?;
     let size = shape::cell_size(settings, machine.outer())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
 }
 
-/// Removes from the kernel all that is ours, and gives what that took.
-pub fn flush() -> Result<Vec<Op>, Error> {
-    Machine::unattended()?.take_down().map(|applied| applied.ops)
+/// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
+pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
+    Machine::open()?.flush(guard_file)
 }
 
 /// Reads the settings, and logs everything that is wrong with them.

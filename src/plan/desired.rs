@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::guard;
 use super::nft::TableText;
 use super::op::LinkKind;
 use super::ownership::{
@@ -11,6 +10,7 @@ use super::ownership::{
     WIREGUARD_MTU,
 };
 use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
+use super::steer;
 use super::tree::{Guard, Tree};
 use super::wireguard::{Device, Peer};
 use crate::config::model::{Role, Settings, Tunnel, Wireguard};
@@ -44,10 +44,10 @@ pub struct Link {
     pub mtu: u32,
 }
 
-/// All that the kernel should hold of ours. Lists are in the order in which things are made.
+/// All that the kernel should hold of ours but the guard's table, which stands by itself. Lists are in the order in which things are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
-    /// The nftables table.
+    /// The tunnel's nftables table.
     pub table: Option<TableText>,
     /// Interfaces, to be up.
     pub links: Vec<Link>,
@@ -96,7 +96,7 @@ impl fmt::Display for DesiredError {
 impl std::error::Error for DesiredError {}
 
 impl Desired {
-    /// Nothing of ours. What a machine forwarded before is told to [`Desired::forwarding`].
+    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding`].
     pub fn nothing() -> Desired {
         Desired::default()
     }
@@ -142,7 +142,7 @@ impl Desired {
         let peer_address = wireguard.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
         let public_key = wireguard.public_key.clone().ok_or(DesiredError::Missing("public_key"))?;
         wireguard.endpoint.as_ref().ok_or(DesiredError::Missing("endpoint"))?;
-        self.table = Some(TableText::from(&guard::router(settings, facts)));
+        self.table = Some(TableText::from(&steer::router(settings)));
         self.peers = vec![Peer {
             public_key,
             preshared_key: wireguard.preshared_key.clone(),
@@ -177,7 +177,7 @@ impl Desired {
     }
 
     fn endpoint(&mut self, settings: &Settings) {
-        self.table = Some(TableText::from(&guard::endpoint(settings)));
+        self.table = Some(TableText::from(&steer::endpoint(settings)));
         self.peers = settings
             .homes
             .iter()

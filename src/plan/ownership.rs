@@ -8,8 +8,11 @@ pub const TUN: &str = "mp0";
 /// The WireGuard interface that carries the cells.
 pub const WIREGUARD: &str = "mpwg0";
 
-/// The nftables table, of family `inet`.
-pub const NFT_TABLE: &str = "millpond";
+/// The nftables table, of family `inet`, that keeps devices from passing beside the tunnel. It outlives the daemon.
+pub const GUARD_TABLE: &str = "millpond";
+
+/// The nftables table, of family `inet`, that leads devices into the tunnel. It comes and goes with the tunnel.
+pub const TUNNEL_TABLE: &str = "millpond_tunnel";
 
 /// The routing table.
 pub const ROUTE_TABLE: u32 = 28_016;

@@ -13,6 +13,7 @@ use super::wireguard::{self, PeerStatus};
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
+use crate::plan::nft::TableName;
 use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
@@ -153,7 +154,7 @@ impl System {
             }
             Op::AddRule(rule) => rule::add(&mut self.route, rule),
             Op::DeleteRule(rule) => rule::delete(&mut self.route, rule),
-            Op::SetTable(_) | Op::DeleteTable => Ok(()),
+            Op::SetTable(_) | Op::DeleteTable(_) => Ok(()),
         }
     }
 
@@ -182,8 +183,11 @@ impl Kernel for System {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| link.name == TUN || link.name == WIREGUARD);
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
+        let table =
+            |name| nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause });
         let mut snapshot = Snapshot {
-            table: nft::list().map_err(|cause| OpError { action: "reading the nft table".into(), cause })?,
+            guard: table(TableName::Guard)?,
+            table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
             sysctls: read_sysctls(),
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
@@ -219,7 +223,7 @@ impl Kernel for System {
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
         let result = match op {
             Op::SetTable(table) => nft::replace(table),
-            Op::DeleteTable => nft::delete(),
+            Op::DeleteTable(name) => nft::delete(*name),
             _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string())),
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })

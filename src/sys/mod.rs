@@ -5,6 +5,7 @@
 mod addr;
 pub mod epoll;
 mod facts;
+pub mod guard_file;
 pub mod kernel;
 mod link;
 mod netlink;
