@@ -2,10 +2,13 @@
 # Devices talk without pause, and others knock, while the home goes through everything that a home router lives through.
 # The provider's capture runs from before the boot to the end; "millpond-lab leaks" judges it event by event.
 
+# shellcheck disable=SC2034 # other parts of the world read what is set here
 for part in home events; do
 	# shellcheck source=/dev/null
 	. "$LAB/world/$part.sh"
 done
+# How long procd waits before it starts a service again that has died.
+readonly RESPAWN_S=5
 
 allowance() { echo 600; }
 
@@ -24,8 +27,8 @@ readonly EVENTS=(
 scenario() {
 	local event
 	UPLOAD_KBIT=320 DOWNLOAD_KBIT=640
-	POLICY=([xiaomi-cam]=shape [tplink-plug]=shape [echo]=shape [smartthings-hub]=shape [tuya-motion]=block)
-	home_up "$OUT/$SCENARIO"
+	POLICY=([xiaomi - cam]=shape [tplink - plug]=shape [echo]=shape [smartthings - hub]=shape [tuya - motion]=block)
+	home_up "$WORK/run"
 	switch_off
 	home_json > "$RUN/run.json"
 	capture_start "$WORK/wan.pcap"
@@ -33,7 +36,7 @@ scenario() {
 	for event in "${!POLICY[@]}"; do mark policy "$event" "${POLICY[$event]}"; done
 	home_talks
 	for event in "${EVENTS[@]}"; do
-		if [ -n "${ONLY-}" ] && [[ " $ONLY boot_with_guard_file_only daemon_start " != *" $event "* ]]; then continue; fi
+		chosen "$event" || continue
 		begin "$event"
 		"event_$event"
 	done
@@ -43,7 +46,11 @@ scenario() {
 	home_down
 	daemons_stop "$RUN" || fail "both ends stop on SIGTERM"
 	cp "$WORK/wan.pcap" "$WORK"/*.log "$RUN/"
+	cp -r "$RUN/." "$OUT/$SCENARIO/"
 }
+
+# chosen EVENT: all but the first two may be left out.
+chosen() { [ -z "$ONLY" ] || [[ " boot_with_guard_file_only daemon_start $ONLY " == *" $1 "* ]]; }
 
 # A home that has run millpond before, and whose router is without power now: nothing but the files is left.
 switch_off() {

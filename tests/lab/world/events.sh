@@ -2,8 +2,7 @@
 # The course of the scenario "leaks": marks at the provider (src/lab/leaks/mark.rs), the router's daemon as procd keeps it,
 # changes of policy, and what goes with an event.
 
-# How long procd waits before it starts a service again that has died.
-readonly RESPAWN_S=5
+declare -A POLICY DAEMON
 
 # marks_open: one writer at the provider, so that all marks keep their order.
 marks_open() {
@@ -113,6 +112,6 @@ wan_up() {
 		link set wan up
 		addr replace 2001:db8:1::2/64 dev wan nodad
 		route replace default via 203.0.113.1
-		-6 route replace default via 2001:db8:1::1
+		route replace default via 2001:db8:1::1
 	END
 }

@@ -38,60 +38,60 @@ fw4_ruleset() {
 	END
 	[ "$FW4_OFFLOAD" = 0 ] || echo "flowtable ft { hook ingress priority 0; devices = { $FW4_OFFLOAD_DEVICES }; }"
 	cat <<- END
-			chain input {
-				type filter hook input priority filter; policy drop;
-				iif "lo" accept
-				ct state vmap { established : accept, related : accept }
-				iifname { $FW4_LAN } accept
-				iifname "wan" jump input_wan
-				jump handle_reject
-			}
-			chain forward {
-				type filter hook forward priority filter; policy drop;
-				$offload
-				ct state vmap { established : accept, related : accept }
-				iifname { $FW4_LAN } jump forward_lan
-				iifname "wan" jump forward_wan
-				jump handle_reject
-			}
-			chain handle_reject {
-				meta l4proto tcp reject with tcp reset
-				reject with icmpx type port-unreachable
-			}
-			chain forward_lan {
-				oifname "wan" ct state invalid drop
-				oifname "wan" accept
-				oifname { "mp0", "wg0" } accept
-				oifname { $FW4_LAN } accept
-			}
-			chain input_wan {
-				icmp type echo-request accept
-				meta nfproto ipv6 icmpv6 type { echo-request, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept
-				ct status dnat accept
-				jump handle_reject
-			}
-			chain forward_wan {
-				meta nfproto ipv6 icmpv6 type { echo-request, echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept
-				$FW4_RULES
-				ct status dnat accept
-				jump handle_reject
-			}
-			chain dstnat {
-				type nat hook prerouting priority dstnat; policy accept;
-				iifname "wan" jump dstnat_wan
-			}
-			chain dstnat_wan {
-				$FW4_FORWARDS
-			}
-			chain srcnat {
-				type nat hook postrouting priority srcnat; policy accept;
-				oifname "wan" jump srcnat_wan
-			}
-			chain srcnat_wan {
-				meta nfproto ipv4 masquerade
-				ip6 saddr fc00::/7 masquerade
-			}
+		chain input {
+			type filter hook input priority filter; policy drop;
+			iif "lo" accept
+			ct state vmap { established : accept, related : accept }
+			iifname { $FW4_LAN } accept
+			iifname "wan" jump input_wan
+			jump handle_reject
 		}
-		include "$FW4_POST/*.nft"
+		chain forward {
+			type filter hook forward priority filter; policy drop;
+			$offload
+			ct state vmap { established : accept, related : accept }
+			iifname { $FW4_LAN } jump forward_lan
+			iifname "wan" jump forward_wan
+			jump handle_reject
+		}
+		chain handle_reject {
+			meta l4proto tcp reject with tcp reset
+			reject with icmpx type port-unreachable
+		}
+		chain forward_lan {
+			oifname "wan" ct state invalid drop
+			oifname "wan" accept
+			oifname { "mp0", "wg0" } accept
+			oifname { $FW4_LAN } accept
+		}
+		chain input_wan {
+			icmp type echo-request accept
+			meta nfproto ipv6 icmpv6 type { echo-request, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept
+			ct status dnat accept
+			jump handle_reject
+		}
+		chain forward_wan {
+			meta nfproto ipv6 icmpv6 type { echo-request, echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept
+			$FW4_RULES
+			ct status dnat accept
+			jump handle_reject
+		}
+		chain dstnat {
+			type nat hook prerouting priority dstnat; policy accept;
+			iifname "wan" jump dstnat_wan
+		}
+		chain dstnat_wan {
+			$FW4_FORWARDS
+		}
+		chain srcnat {
+			type nat hook postrouting priority srcnat; policy accept;
+			oifname "wan" jump srcnat_wan
+		}
+		chain srcnat_wan {
+			meta nfproto ipv4 masquerade
+			ip6 saddr fc00::/7 masquerade
+		}
+			}
+			include "$FW4_POST/*.nft"
 	END
 }

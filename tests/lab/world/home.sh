@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The home of the scenario "leaks": two networks, addresses that the Internet can reach, a resolver on the router, ports
 # forwarded to every device, and everybody talking and knocking without pause (world/places.rs says where).
+# shellcheck disable=SC2034 # world/firewall.sh reads what begins with FW4
 
 # Numbers in the order of DEVICES, from 1.
 declare -A NUMBER ADDRESS ADDRESS6 ROUTER_AT ROUTER6_AT POLICY
@@ -15,6 +16,7 @@ PEOPLE=()
 home_up() {
 	local device name host number=0 net
 	RUN=$1
+	mkdir -p "$RUN"
 	for device in "${DEVICES[@]}"; do
 		read -r name _ host <<< "$device"
 		number=$((number + 1))
@@ -49,22 +51,22 @@ networks() {
 			addr replace ${ADDRESS[$name]}/24 dev eth0
 			addr add ${ADDRESS6[$name]}/64 dev eth0 nodad
 			route replace default via ${ROUTER_AT[$name]}
-			-6 route replace default via ${ROUTER6_AT[$name]}
+			route replace default via ${ROUTER6_AT[$name]}
 		END
 		at "dev-$name" sh -c 'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range'
 	done
 	ip -n isp -batch - <<- END
-		-6 route add 2001:db8:77::/48 via 2001:db8:1::2
+		route add 2001:db8:77::/48 via 2001:db8:1::2
 		route add 198.18.0.0/15 via 192.0.2.7
-		-6 route add 2001:db8:18::/48 via 2001:db8:3::7
-		-6 route add 2001:db8:19::/48 via 2001:db8:3::7
+		route add 2001:db8:18::/48 via 2001:db8:3::7
+		route add 2001:db8:19::/48 via 2001:db8:3::7
 		route add 239.255.77.77/32 dev home
 	END
 	# Every address of these is at home there.
 	ip -n internet -batch - <<- END
 		route add local 198.18.0.0/15 dev lo
-		-6 route add local 2001:db8:18::/48 dev lo
-		-6 route add local 2001:db8:19::/48 dev lo
+		route add local 2001:db8:18::/48 dev lo
+		route add local 2001:db8:19::/48 dev lo
 	END
 	at internet sh -c 'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range
 		echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind; echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind'
@@ -89,7 +91,7 @@ resolver_up() {
 	echo "nameserver 127.0.0.1" > /etc/netns/router/resolv.conf
 	endpoint_name "$ENDPOINT"
 	person router resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv --no-hosts \
-		--addn-hosts="$WORK/hosts" --server="$NEAR_RESOLVER" --cache-size=0 --dns-forward-max=2000
+		--addn-hosts="$WORK/hosts" --local=/example.org/ --server="$NEAR_RESOLVER" --cache-size=0 --dns-forward-max=2000
 	RESOLVER=$!
 }
 
@@ -151,9 +153,9 @@ settings_home() {
 			option policy '${POLICY[$IOT_DEVICE]}'
 	END
 	device_section xiaomi-cam mac 78:8b:2a:b2:20:ea
-	device_section tplink-plug address "${ADDRESS[tplink-plug]}"
 	device_section tuya-motion mac a0:92:08:7b:03:1c
 	device_section smartthings-hub mac 68:3a:48:13:27:04
+	device_section tplink-plug address 192.168.1.13
 }
 
 # device_section NAME OPTION VALUE

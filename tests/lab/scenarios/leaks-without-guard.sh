@@ -1,0 +1,7 @@
+# shellcheck shell=bash
+# The scenario leaks with a build that lacks the guard: were that not found leaking, the other would prove nothing.
+
+# shellcheck source=/dev/null
+. "$LAB/scenarios/leaks.sh"
+
+MILLPOND=$MILLPOND_WITHOUT_GUARD
