@@ -8,8 +8,9 @@ use log::info;
 use super::error::Error;
 use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Role, Settings, Tunnel};
+use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, guard_table, plan, plan_guard};
+use crate::plan::{Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard};
 use crate::sys::kernel::{self, System};
 use crate::sys::{Tun, guard_file, resolve};
 use crate::wire::size::IpVersion;
@@ -50,6 +51,9 @@ impl Machine {
         let wanted = guard_table(settings, &self.facts);
         let applied = apply_guard(&mut self.system, Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
+        if !applied.ops.is_empty() {
+            self.end_connections(applied.before.guard.as_ref(), &wanted)?;
+        }
         let installed = self.system.snapshot().map_err(from_op)?.guard;
         let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
@@ -57,6 +61,17 @@ impl Machine {
             info!("wrote the guard to {}", file.display());
         }
         Ok(applied)
+    }
+
+    /// Makes the guard `wanted`, in the place of `before`, hold for connections that stood already.
+    fn end_connections(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<(), Error> {
+        let (changed, confined) = (Named::changed(before, wanted), Named::confined(wanted));
+        self.system.show_to_guard(&confined.macs).map_err(from_op)?;
+        let ended = self.system.forget_connections(&changed).map_err(from_op)?;
+        if ended > 0 {
+            info!("ended {ended} connections of devices whose policy is new");
+        }
+        Ok(())
     }
 
     /// The IP version that the tunnel's packets have on the wire. An endpoint's homes come by either; there it only

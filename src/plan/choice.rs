@@ -12,7 +12,7 @@ pub(super) struct Choice {
 }
 
 /// Strictest first, for a device that several sections name.
-const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
+pub(super) const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
 
 impl Choice {
     pub fn new(settings: &Settings) -> Choice {
@@ -102,7 +102,8 @@ fn verdict<'a>(policy: Policy, block: &'a str, shape: &'a str, direct: &'a str) 
     }
 }
 
-const fn set_names(policy: Policy) -> [&'static str; 4] {
+/// The names of a policy's sets: by MAC, by IPv4 address, by IPv6 address, by interface.
+pub(super) const fn set_names(policy: Policy) -> [&'static str; 4] {
     match policy {
         Policy::Block => ["block_mac", "block_ip", "block_ip6", "block_net"],
         Policy::Shape => ["shape_mac", "shape_ip", "shape_ip6", "shape_net"],

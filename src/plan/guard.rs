@@ -72,11 +72,7 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
         ),
         chain("inbound", None, inbound(&choice, learns)),
         chain("guard", Some("type filter hook forward priority filter - 1"), forward(&choice)),
-        chain(
-            "proxy",
-            None,
-            ["ct status dnat goto refuse", "meta l4proto { tcp, udp } th dport { 53, 853 } goto refuse"],
-        ),
+        chain("proxy", None, ["ct status dnat drop", "meta l4proto { tcp, udp } th dport { 53, 853 } goto refuse"]),
         chain("input", Some("type filter hook input priority filter - 1"), input(settings, &choice)),
     ]);
     sets.extend(choice.sets);

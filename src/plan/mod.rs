@@ -3,6 +3,7 @@
 //! [`Desired`] comes from the settings, [`Snapshot`] from the kernel, and [`plan`] gives the operations in order. Each
 //! [`Op`] prints as the `ip`, `tc`, `wg` or `nft` command that does the same, and knows its inverse.
 
+mod change;
 mod choice;
 mod desired;
 mod diff;
@@ -18,6 +19,7 @@ mod steer;
 pub mod tree;
 pub mod wireguard;
 
+pub use change::Named;
 pub(crate) use desired::watched_sysctls;
 pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link};
 pub use diff::{plan, plan_guard};

@@ -65,6 +65,9 @@ pub enum Elements {
     Learnt,
 }
 
+/// The names of the guard's sets of addresses that confined devices have, IPv4 and IPv6.
+pub const SEEN: [&str; 2] = ["seen4", "seen6"];
+
 /// The most that a set learns: a week of a large home's temporary IPv6 addresses.
 const LEARNT_SIZE: usize = 2048;
 
@@ -145,6 +148,15 @@ impl TableText {
     /// Whether `installed` came of the same text, and nobody has changed it since.
     pub fn is_met_by(&self, installed: &TableText) -> bool {
         self.name == installed.name && self.fingerprint == installed.fingerprint && installed.untouched
+    }
+
+    /// The elements of the set of that name, as nft writes them.
+    pub fn elements(&self, set: &str) -> impl Iterator<Item = &str> {
+        let start = format!("set {set} {{");
+        let mut lines = self.body.lines().map(str::trim).skip_while(move |line| *line != start);
+        let block = lines.by_ref().take_while(|line| *line != "}");
+        let list = block.filter_map(|line| line.strip_prefix("elements = {")?.strip_suffix('}')).next();
+        list.unwrap_or_default().split(',').map(str::trim).filter(|element| !element.is_empty())
     }
 
     /// The digest of an installed table's listing, which is to stand in its comment.

@@ -45,6 +45,11 @@ impl System {
         self.tun.take()
     }
 
+    /// The socket for interfaces, addresses and routes.
+    pub(super) fn route(&mut self) -> &mut Netlink {
+        &mut self.route
+    }
+
     /// The interfaces towards the home's own networks.
     pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
         let links = self.links()?;
@@ -244,7 +249,7 @@ fn sysctl_path(key: &str) -> String {
     format!("/proc/sys/{}", key.replace('.', "/"))
 }
 
-fn failed(action: &str, error: NetlinkError) -> OpError {
+pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {
     OpError { action: action.into(), cause: error.to_string() }
 }
 

@@ -3,11 +3,14 @@
 #![allow(unsafe_code)]
 
 mod addr;
+mod conntrack;
+mod enrolment;
 pub mod epoll;
 mod facts;
 pub mod guard_file;
 pub mod kernel;
 mod link;
+mod neighbour;
 mod netlink;
 mod nft;
 mod qdisc;
@@ -23,5 +26,6 @@ pub mod udp;
 pub mod unix_socket;
 mod wireguard;
 
+pub use neighbour::Neighbour;
 pub use tun::Tun;
 pub use wireguard::PeerStatus;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod namespace;
+
 use millpond::config::model::*;
 use millpond::plan::routing::Prefix;
 use millpond::plan::tree::Guard;
