@@ -33,7 +33,8 @@ pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
     let mut events = Vec::new();
     for (index, event) in run.watched.events.iter().enumerate() {
         let to_ms = run.watched.events.get(index + 1).map_or_else(|| run.end_ms(), |next| next.begin_ms);
-        let reached = run.reached(event.begin_ms, to_ms);
+        let from_ms = if index == 0 { 0 } else { event.begin_ms };
+        let reached = run.reached(from_ms, to_ms);
         let report = EventReport {
             name: event.name.clone(),
             examined: event.examined,
@@ -141,7 +142,8 @@ impl Run {
 
     /// A device's policy at that time, and since when it has been as confined as it is.
     fn policy(&self, name: &str, ms: u64) -> Option<(Policy, u64)> {
-        let mut now: Option<(Policy, u64)> = None;
+        let first = self.roster.place(name).and_then(|place| self.roster.devices[place].policy);
+        let mut now: Option<(Policy, u64)> = first.map(|policy| (policy, 0));
         for mark in self.watched.marks.iter().take_while(|mark| mark.ms <= ms) {
             match &mark.what {
                 What::Policy { device, policy } if device == name => {

@@ -1,7 +1,7 @@
 //! The marks that the scenario sets at the provider, as datagrams to a multicast group, for all to be in one order:
 //!
 //! ```text
-//! MS begin NAME               an event begins; the one before it ends
+//! MS begin NAME               an event begins; the one before it ends. What is seen before the first belongs to the first
 //! MS policy DEVICE POLICY     shape and block: from here on; direct: may be from here on
 //! MS over                     the event's cause is over: service is due again
 //! MS outage FROM_MS TO_MS     whoever is not shaped had no service in that time, by the event's own doing
@@ -10,6 +10,8 @@
 //! Times are milliseconds of uptime, as in the journals.
 
 use std::net::{IpAddr, Ipv4Addr};
+
+use serde::Deserialize;
 
 use crate::lab::capture::IpHeader;
 
@@ -46,7 +48,8 @@ pub enum What {
 }
 
 /// A device's policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Policy {
     /// Through the tunnel or not at all.
     Shape,

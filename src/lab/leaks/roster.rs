@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::mark::Policy;
 use crate::lab::capture::Mac;
 use crate::lab::error::Error;
 
@@ -33,8 +34,9 @@ pub struct Device {
     pub number: u8,
     /// Its own addresses.
     pub addresses: Vec<IpAddr>,
-    /// Never shaped or blocked: it must not lose service, and shows that all ways of talking do reach the wire.
-    pub unshaped: bool,
+    /// Its policy before the first event. `None`: it is in no settings. It must not lose service, and shows that all ways of
+    /// talking do reach the wire.
+    pub policy: Option<Policy>,
 }
 
 #[derive(Deserialize)]
@@ -61,7 +63,7 @@ impl Roster {
                 return Err(wrong(0, format!("device {} cannot be told from another by name and number", one.name)));
             }
         }
-        if !devices.iter().any(|device| device.unshaped) {
+        if devices.iter().all(|device| device.policy.is_some()) {
             return Err(wrong(0, "no device is unshaped".to_owned()));
         }
         Ok(Roster {
@@ -78,8 +80,8 @@ impl Roster {
         self.devices.iter().position(|device| device.name == name)
     }
 
-    /// The places of the devices that are never shaped or blocked.
+    /// The places of the devices that are in no settings.
     pub fn unshaped(&self) -> impl Iterator<Item = usize> + '_ {
-        self.devices.iter().enumerate().filter(|(_, device)| device.unshaped).map(|(place, _)| place)
+        self.devices.iter().enumerate().filter(|(_, device)| device.policy.is_none()).map(|(place, _)| place)
     }
 }

@@ -10,9 +10,9 @@ use crate::lab::flat_line::Verdict;
 
 const ROSTER: &str = r#"{"provider_mac": "02:00:00:00:00:01", "routers": ["203.0.113.2", "203.0.113.9"],
     "endpoints": ["198.51.100.2"], "tunnel_port": 51820, "devices": [
-    {"name": "camera", "number": 1, "unshaped": false, "addresses": ["192.168.1.11", "2001:db8:77:1::11"]},
-    {"name": "hub", "number": 2, "unshaped": false, "addresses": ["192.168.1.12"]},
-    {"name": "phone", "number": 13, "unshaped": true, "addresses": ["192.168.1.13"]}]}"#;
+    {"name": "camera", "number": 1, "policy": "shape", "addresses": ["192.168.1.11", "2001:db8:77:1::11"]},
+    {"name": "hub", "number": 2, "policy": "direct", "addresses": ["192.168.1.12"]},
+    {"name": "phone", "number": 13, "policy": null, "addresses": ["192.168.1.13"]}]}"#;
 const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
 const ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
 const CAMERAS_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 1));
@@ -39,8 +39,6 @@ impl Scene {
         fs::create_dir_all(&folder).unwrap();
         let mut scene =
             Scene { folder, frames: Vec::new(), marks: String::new(), journals: Default::default(), now_ms: 0 };
-        scene.mark("policy camera shape");
-        scene.mark("policy hub direct");
         scene.mark("begin calm");
         scene.cell();
         scene.everybody_talks();
@@ -252,6 +250,16 @@ fn a_clock_that_is_set_back_moves_no_leak_to_another_event() {
     let mut scene = Scene::new("clock");
     scene.send_at(7, OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b""));
     assert_eq!(scene.leaks(), 1);
+}
+
+#[test]
+fn what_leaks_before_the_first_event_counts_in_it() {
+    let mut scene = Scene::new("early");
+    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b""));
+    let planted = scene.frames.pop().unwrap();
+    scene.frames.insert(0, planted);
+    let (report, _) = judge(&scene.record().unwrap(), Build::Guarded);
+    assert_eq!((report.events[0].leaks, report.events.len()), (1, 2));
 }
 
 #[test]

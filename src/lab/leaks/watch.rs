@@ -5,9 +5,9 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::mark::{Mark, What};
+use super::mark::{Mark, Policy, What};
 use super::owner::{Owned, is_refusal, owner};
-use super::roster::Roster;
+use super::roster::{Device, Roster};
 use crate::lab::capture::{self, Frame, IpHeader, Packet};
 use crate::lab::error::Error;
 
@@ -27,8 +27,6 @@ pub struct Watched {
     pub marks: Vec<Mark>,
     /// Ways of talking that unshaped devices were seen to use beside the tunnel.
     pub kinds_seen: BTreeSet<String>,
-    /// Packets before the first event and after the end.
-    pub outside: usize,
     path: std::path::PathBuf,
 }
 
@@ -55,14 +53,17 @@ pub struct Event {
 #[derive(Clone, Copy, Default)]
 struct Confinement {
     confined: bool,
-    since_ns: u64,
+    /// `None`: for as long as anybody can remember.
+    since_ns: Option<u64>,
 }
 
 impl Watched {
     /// Reads the capture at `path`.
     pub fn read(path: &Path, roster: &Roster) -> Result<Watched, Error> {
         let mut watched = Watched { path: path.to_owned(), ..Watched::default() };
-        let mut confinement = vec![Confinement::default(); roster.devices.len()];
+        let confined = |device: &Device| device.policy.is_some_and(Policy::confines);
+        let first = |device| Confinement { confined: confined(device), since_ns: None };
+        let mut confinement: Vec<Confinement> = roster.devices.iter().map(first).collect();
         let mut problem = None;
         let mut ended = false;
         capture::read(path, |packet| {
@@ -75,7 +76,7 @@ impl Watched {
                     problem = problem.take().or(taken.err());
                 }
                 Some(Err(text)) => problem = problem.take().or(Some(text)),
-                None if ended => watched.outside += 1,
+                None if ended => {}
                 None => watched.take_packet(roster, &confinement, &packet, frame.as_ref(), ip.as_ref()),
             }
         })?;
@@ -107,7 +108,9 @@ impl Watched {
     ) -> Result<(), String> {
         match &mark.what {
             What::Begin(name) => {
-                self.events.push(Event { name: name.clone(), begin_ms: mark.ms, ..Event::default() });
+                // What came before the first belongs to it.
+                let unnamed = self.events.pop_if(|event| event.name.is_empty()).unwrap_or_default();
+                self.events.push(Event { name: name.clone(), begin_ms: mark.ms, ..unnamed });
             }
             What::Over => {
                 let event = self.events.last_mut().ok_or("a mark `over` before the first event")?;
@@ -117,7 +120,7 @@ impl Watched {
                 let place = roster.place(device).ok_or(format!("a policy of the unknown device {device}"))?;
                 // From shape to block it stays as confined as it was.
                 if confinement[place].confined != policy.confines() {
-                    confinement[place] = Confinement { confined: policy.confines(), since_ns: now_ns };
+                    confinement[place] = Confinement { confined: policy.confines(), since_ns: Some(now_ns) };
                 }
             }
             What::Outage(..) | What::End => {}
@@ -134,10 +137,10 @@ impl Watched {
         frame: Option<&Frame<'_>>,
         ip: Option<&IpHeader<'_>>,
     ) {
-        let Some(event) = self.events.last_mut() else {
-            self.outside += 1;
-            return;
-        };
+        if self.events.is_empty() {
+            self.events.push(Event::default());
+        }
+        let Some(event) = self.events.last_mut() else { return };
         event.examined += 1;
         let (Some(frame), Some(ip)) = (frame, ip) else { return };
         if is_tunnel(roster, ip) {
@@ -146,7 +149,7 @@ impl Watched {
         }
         let Some(owned) = owner(roster, ip) else { return };
         let outward = frame.source != roster.provider;
-        if roster.devices[owned.device].unshaped {
+        if roster.devices[owned.device].policy.is_none() {
             self.kinds_seen.extend(owned.kind.filter(|_| outward));
             return;
         }
@@ -170,10 +173,10 @@ fn excused(
     ip: &IpHeader<'_>,
 ) -> bool {
     // Those outside send what they like: it matters whether it gets in, which the journals tell, and what comes back.
-    let since = now_ns.saturating_sub(state.since_ns);
+    let within = |grace_ns| state.since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) < grace_ns);
     match outward {
-        true => since < IN_FLIGHT_NS || is_refusal(frame, ip),
-        false => owned.intruder || since < LAST_WORDS_NS,
+        true => within(IN_FLIGHT_NS) || is_refusal(frame, ip),
+        false => owned.intruder || within(LAST_WORDS_NS),
     }
 }
 

@@ -114,7 +114,8 @@ home_talks() {
 	local name
 	for name in $(device_names); do
 		person "dev-$name" "talk-$name" "$WORLD" talk --name "$name" --number "${NUMBER[$name]}" --router "${ROUTER_AT[$name]}" \
-			--router6 "${ROUTER6_AT[$name]}" --journal "$RUN/$name.csv"
+			--router6 "${ROUTER6_AT[$name]}" --journal "$RUN/$name.csv" \
+			--period-ms "$([ -n "${POLICY[$name]-}" ] && echo 300 || echo 100)"
 	done
 }
 
@@ -163,15 +164,17 @@ device_section() { printf "\nconfig device\n\toption name '%s'\n\toption %s '%s'
 
 # run.json for "millpond-lab leaks".
 home_json() {
-	local name comma=
+	local name policy comma=
 	cat <<- END
 		{"provider_mac": "$(at isp cat /sys/class/net/home/address)",
 		 "routers": ["$ROUTER_WAN", "$SECOND_WAN"], "endpoints": ["$ENDPOINT", "$SECOND_ENDPOINT"],
 		 "tunnel_port": $TUNNEL_PORT, "seed": $SEED, "devices": [
 	END
 	for name in $(device_names); do
-		printf '%s\n  {"name": "%s", "number": %s, "unshaped": %s, "addresses": ["%s"' "$comma" "$name" "${NUMBER[$name]}" \
-			"$([ -n "${POLICY[$name]-}" ] && echo false || echo true)" "${ADDRESS[$name]}"
+		policy=null
+		[ -z "${POLICY[$name]-}" ] || policy="\"${POLICY[$name]}\""
+		printf '%s\n  {"name": "%s", "number": %s, "policy": %s, "addresses": ["%s"' "$comma" "$name" "${NUMBER[$name]}" \
+			"$policy" "${ADDRESS[$name]}"
 		at "dev-$name" ip -6 -o addr show dev eth0 | awk '{ sub("/.*", "", $4); printf ", \"%s\"", $4 }'
 		printf ']}'
 		comma=,

@@ -17,6 +17,8 @@ use crate::places::{DOOR_PORT, ECHO_PORT, Family, Kind, LINE_PORT, server};
 
 /// How long an answer may take; a question without one is asked anew.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between questions of one kind. Eighteen kinds on six devices, in an emulator.
+const PERIOD: Duration = Duration::from_millis(800);
 /// How long a kept connection may be silent.
 const SILENCE: Duration = Duration::from_secs(5);
 const NTP_PORT: u16 = 123;
@@ -37,6 +39,9 @@ pub struct Talk {
     /// the router's address in the other family
     #[argh(option)]
     router6: Ipv6Addr,
+    /// time between its datagrams
+    #[argh(option)]
+    period_ms: u64,
     /// where to write the journal
     #[argh(option)]
     journal: PathBuf,
@@ -48,6 +53,8 @@ struct Voice {
     prefix: String,
     kind: Kind,
     family: Family,
+    /// Between datagrams over IPv4.
+    period: Duration,
     /// Kind and family, as in the journal.
     name: String,
     server: IpAddr,
@@ -75,7 +82,15 @@ impl Talk {
         };
         let name = format!("{}{}", kind.name(), family.digit());
         let prefix = format!("leak-{} {name}", self.name);
-        Voice { prefix, kind, family, name, server, diary: Arc::clone(diary) }
+        Voice {
+            prefix,
+            kind,
+            family,
+            period: Duration::from_millis(self.period_ms),
+            name,
+            server,
+            diary: Arc::clone(diary),
+        }
     }
 
     /// Lets in whoever comes, and says so.
@@ -121,13 +136,12 @@ impl Voice {
         loop {
             // Whatever opening it failed for may be over in a moment.
             let problem = match self.kind {
-                Kind::Udp => self.keep_sending(self.datagrams(ECHO_PORT), Duration::from_millis(100)),
-                Kind::Ntp => self.keep_sending(self.datagrams(NTP_PORT), Duration::from_millis(500)),
-                Kind::Icmp => self.keep_sending(ping(None, self.server), Duration::from_millis(300)),
-                Kind::Stream => self.keep_talking(Duration::from_millis(200)),
-                Kind::Tcp | Kind::DnsUdp | Kind::DnsTcp | Kind::RouterUdp | Kind::RouterTcp => {
-                    self.keep_asking(Duration::from_millis(400))
-                }
+                Kind::Udp if self.family == Family::V4 => self.keep_sending(self.datagrams(ECHO_PORT), self.period),
+                Kind::Udp => self.keep_sending(self.datagrams(ECHO_PORT), PERIOD),
+                Kind::Ntp => self.keep_sending(self.datagrams(NTP_PORT), PERIOD),
+                Kind::Icmp => self.keep_sending(ping(None, self.server), PERIOD),
+                Kind::Stream => self.keep_talking(PERIOD),
+                Kind::Tcp | Kind::DnsUdp | Kind::DnsTcp | Kind::RouterUdp | Kind::RouterTcp => self.keep_asking(PERIOD),
             };
             if let Err(err) = problem {
                 eprintln!("{}: {err}", self.prefix);
