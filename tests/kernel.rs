@@ -220,7 +220,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     assert_eq!(wire_packets(), quiet);
 
     // Even with routing undone, the guard alone holds it back; a device that nobody named goes by the wire.
-    shell("ip rule del priority 28010");
+    shell("ip rule del priority 910");
     device.enter();
     UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.8:7").unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -288,8 +288,8 @@ fn wire_packets() -> u64 {
 /// What somebody else takes away comes back, and nothing more is touched than that.
 fn assert_mends(kernel: &mut System, desired: &Desired) {
     for damage in [
-        "ip rule del priority 28010",
-        "ip -6 rule del priority 28010",
+        "ip rule del priority 910",
+        "ip -6 rule del priority 910",
         "ip route del unreachable default table 28016",
         "ip route del 10.77.0.1/32 dev mpwg0",
         "ip addr del 10.77.0.2/32 dev mpwg0",

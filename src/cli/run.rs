@@ -42,7 +42,7 @@ pub fn failure(error: Error) -> Failure {
         Error::Settings(_) => CONFIG,
         Error::NotRoot => NO_PERMISSION,
         Error::Unreadable { .. } => IO_ERROR,
-        Error::Unfit(_) | Error::Apply(_) | Error::System { .. } => OS_ERROR,
+        Error::Unfit(_) | Error::Desired(_) | Error::Apply(_) | Error::TunTaken | Error::System { .. } => OS_ERROR,
     };
     Failure::new(code, error.to_string())
 }

@@ -7,12 +7,14 @@ use log::info;
 
 use super::error::Error;
 use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
-use crate::config::model::{Role, Settings, Tunnel};
+use crate::config::model::{Key, Role, Settings, Tunnel};
+use crate::plan::coexistence::Conflict;
 use crate::plan::nft::TableText;
+use crate::plan::ownership::WIREGUARD;
 use crate::plan::tree::Guard;
 use crate::plan::{Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard};
 use crate::sys::kernel::{self, System};
-use crate::sys::{Tun, guard_file, resolve};
+use crate::sys::{PeerStatus, Tun, guard_file, resolve};
 use crate::wire::size::IpVersion;
 
 /// The running kernel, and what it held before us.
@@ -32,10 +34,10 @@ impl Machine {
         Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
     }
 
-    /// Learns anew what the settings do not say. Resolving the endpoint's name waits.
-    pub fn learn(&mut self, settings: &Settings) -> Result<(), Error> {
+    /// Learns what the settings do not say. `endpoint`: where a router's is.
+    pub fn learn(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
         self.learn_lan(settings)?;
-        self.facts.endpoint = endpoint(settings)?;
+        self.facts.endpoint = endpoint;
         Ok(())
     }
 
@@ -54,7 +56,10 @@ impl Machine {
         if !applied.ops.is_empty() {
             self.end_connections(applied.before.guard.as_ref(), &wanted)?;
         }
-        let installed = self.system.snapshot().map_err(from_op)?.guard;
+        let installed = match applied.ops[..] {
+            [] => applied.before.guard.clone(),
+            _ => self.system.snapshot().map_err(from_op)?.guard,
+        };
         let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
         if written.map_err(Error::system(format!("writing the guard to {}", file.display())))? {
@@ -74,18 +79,43 @@ impl Machine {
         Ok(())
     }
 
-    /// The IP version that the tunnel's packets have on the wire. An endpoint's homes come by either; there it only
-    /// sizes the ceiling of the queue, and IPv4 is the more common.
+    /// The IP version that the tunnel's packets have on the wire.
     pub fn outer(&self) -> IpVersion {
-        match self.facts.endpoint.map(|endpoint| endpoint.ip()) {
-            Some(IpAddr::V6(_)) => IpVersion::V6,
-            Some(IpAddr::V4(_)) | None => IpVersion::V4,
+        outer(self.facts.endpoint)
+    }
+
+    /// What WireGuard knows of a router's endpoint; `None` while it has none.
+    pub fn endpoint_peer(&mut self, settings: &Settings) -> Option<PeerStatus> {
+        let key = endpoint_key(settings)?;
+        self.system.peers().ok()?.into_iter().find(|peer| peer.public_key == *key)
+    }
+
+    /// Removes a router's endpoint from WireGuard, so that the next `bring_up` has it begin with a handshake at once.
+    pub fn forget_endpoint(&mut self, settings: &Settings) {
+        if let Some(key) = endpoint_key(settings) {
+            // One that is not there is forgotten already.
+            _ = self.system.run(&Op::RemovePeer(key.clone()));
         }
     }
 
-    /// Where the tunnel goes, if the settings say so.
-    pub fn endpoint(&self) -> Option<SocketAddr> {
-        self.facts.endpoint
+    /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
+    pub fn conflicts(&mut self, settings: &Settings) -> Result<Vec<Conflict>, Error> {
+        let mut others = self.system.others().map_err(from_op)?;
+        if settings.role == Role::Endpoint {
+            others.rules.clear();
+        }
+        let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
+        Ok(others.conflicts(settings.numbers, &lan))
+    }
+
+    /// The index of the interface that cells take.
+    pub fn interface_index(&mut self) -> Result<u32, Error> {
+        self.system.interface_index(WIREGUARD).map_err(from_op)
+    }
+
+    /// What the machine did about forwarding before the first `bring_up`.
+    pub fn forwarding_before(&self) -> Option<&str> {
+        self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD)).map(String::as_str)
     }
 
     /// The operations that would bring the kernel in line, without running any.
@@ -113,25 +143,46 @@ impl Machine {
         self.system.take_tun()
     }
 
-    /// Removes all that is ours but the guard, newest first.
-    pub fn take_down(&mut self) -> Result<Applied, Error> {
-        let forwarding = self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD));
+    /// A TUN interface that is there already.
+    pub fn attach_tun(&mut self) -> Result<Tun, Error> {
+        self.system.attach_tun().map_err(|_| Error::TunTaken)
+    }
+
+    /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
+    /// that is known.
+    pub fn take_down(&mut self, forwarding: Option<&str>) -> Result<Applied, Error> {
         let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
         Ok(apply(&mut self.system, &desired)?)
     }
 
     /// Removes all that is ours, the guard and its `file` last.
     pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
-        let mut ops = self.take_down()?.ops;
+        let mut ops = self.take_down(None)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
         ops.extend(apply_guard(&mut self.system, None)?.ops);
         Ok(ops)
     }
 }
 
+/// The IP version of the tunnel's packets on the way to `endpoint`. An endpoint's homes come by either; there it only
+/// sizes the ceiling of the queue, and IPv4 is the more common.
+pub fn outer(endpoint: Option<SocketAddr>) -> IpVersion {
+    match endpoint.map(|endpoint| endpoint.ip()) {
+        Some(IpAddr::V6(_)) => IpVersion::V6,
+        Some(IpAddr::V4(_)) | None => IpVersion::V4,
+    }
+}
+
+fn endpoint_key(settings: &Settings) -> Option<&Key> {
+    match &settings.tunnel {
+        Some(Tunnel::Wireguard(wireguard)) if settings.role == Role::Router => wireguard.public_key.as_ref(),
+        _ => None,
+    }
+}
+
 /// The role's endpoint by name or address: the first address that it has. A name that does not resolve is an error
-/// with the name in it.
-fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
+/// with the name in it. This waits for the answer.
+pub fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
     let Some(Tunnel::Wireguard(wireguard)) = &settings.tunnel else { return Ok(None) };
     let Some(host) = wireguard.endpoint.as_ref().filter(|_| settings.role == Role::Router) else { return Ok(None) };
     let addresses =

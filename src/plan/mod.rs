@@ -5,6 +5,7 @@
 
 mod change;
 mod choice;
+pub mod coexistence;
 mod desired;
 mod diff;
 mod guard;

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use super::choice::{Choice, chain};
 use super::nft::{Elements, Set, Table, TableName};
-use super::ownership::{MARK, TUN, WIREGUARD};
+use super::ownership::{TUN, WIREGUARD};
 use crate::config::model::{DnsMode, Policy, Settings};
 
 /// The router's table.
 pub(super) fn router(settings: &Settings) -> Table {
     let choice = Choice::new(settings);
     let chains = vec![
-        chain("into_tunnel", None, [format!("meta mark set meta mark | {MARK:#010x}")]),
+        chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.numbers.mark)]),
         chain("shape", None, shape(settings)),
         chain(
             "select",
@@ -69,7 +69,8 @@ fn shape(settings: &Settings) -> Vec<String> {
 /// DNS to the chosen servers; the rest keeps its destination, so that no later rule of anybody's can turn it aside to a
 /// proxy on the router, which would ask in clear: the first translation of a connection is its last.
 fn nat_in(settings: &Settings) -> Vec<String> {
-    let marked = format!("meta mark & {MARK:#010x} == {MARK:#010x}");
+    let mark = settings.numbers.mark;
+    let marked = format!("meta mark & {mark:#010x} == {mark:#010x}");
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
         let servers = [first_server(settings, true), first_server(settings, false)];

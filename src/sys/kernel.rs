@@ -13,6 +13,7 @@ use super::wireguard::{self, PeerStatus};
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
+use crate::plan::coexistence::Others;
 use crate::plan::nft::TableName;
 use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
@@ -45,6 +46,16 @@ impl System {
         self.tun.take()
     }
 
+    /// Takes over a `mp0` that is there already. Fails where another process holds it.
+    pub fn attach_tun(&mut self) -> std::io::Result<Tun> {
+        Tun::open(TUN)
+    }
+
+    /// The index of the interface of that name; 0 where there is none.
+    pub fn interface_index(&mut self, name: &str) -> Result<u32, OpError> {
+        Ok(self.links()?.iter().find(|link| link.name == name).map_or(0, |link| link.index))
+    }
+
     /// The socket for interfaces, addresses and routes.
     pub(super) fn route(&mut self) -> &mut Netlink {
         &mut self.route
@@ -56,6 +67,14 @@ impl System {
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         Ok(facts::lan(settings, &links, &addresses, &routes))
+    }
+
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.

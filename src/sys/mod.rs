@@ -10,6 +10,7 @@ mod facts;
 pub mod guard_file;
 pub mod kernel;
 mod link;
+pub mod monitor;
 mod neighbour;
 mod netlink;
 mod nft;
@@ -25,6 +26,7 @@ mod tun;
 pub mod udp;
 pub mod unix_socket;
 mod wireguard;
+pub mod worker;
 
 pub use neighbour::Neighbour;
 pub use tun::Tun;

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::libc;
@@ -42,6 +42,19 @@ impl Tun {
     /// Hands a packet to the kernel as one that came in by the interface.
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
         (&self.0).write(packet).map(|_| ())
+    }
+}
+
+impl From<Tun> for OwnedFd {
+    fn from(tun: Tun) -> OwnedFd {
+        tun.0.into()
+    }
+}
+
+/// The descriptor of an interface that another process has made and handed over.
+impl From<OwnedFd> for Tun {
+    fn from(fd: OwnedFd) -> Tun {
+        Tun(fd.into())
     }
 }
 

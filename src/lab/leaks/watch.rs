@@ -109,8 +109,9 @@ impl Watched {
         match &mark.what {
             What::Begin(name) => {
                 // What came before the first belongs to it.
-                let unnamed = self.events.pop_if(|event| event.name.is_empty()).unwrap_or_default();
-                self.events.push(Event { name: name.clone(), begin_ms: mark.ms, ..unnamed });
+                let unnamed = self.events.first().is_some_and(|event| event.name.is_empty());
+                let before = if unnamed { self.events.remove(0) } else { Event::default() };
+                self.events.push(Event { name: name.clone(), begin_ms: mark.ms, ..before });
             }
             What::Over => {
                 let event = self.events.last_mut().ok_or("a mark `over` before the first event")?;
