@@ -10,7 +10,7 @@ done
 # How long procd waits before it starts a service again that has died.
 readonly RESPAWN_S=5
 
-allowance() { echo 600; }
+allowance() { echo 900; }
 
 # In their order: each begins where the one before has left the home.
 readonly EVENTS=(
@@ -69,7 +69,7 @@ switch_off() {
 	fi
 	daemon_start endpoint
 	router_start
-	await 20 "the first run to shape" shaping || daemon_words
+	await 60 "the first run to shape" shaping || daemon_words
 	router_end TERM
 	wan_down
 	at router nft flush ruleset

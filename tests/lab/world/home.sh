@@ -11,6 +11,8 @@ readonly FAR_RESOLVER=198.18.0.53 NEAR_RESOLVER=198.18.0.54
 # In a network of its own, which is shaped as a whole.
 readonly IOT_DEVICE=echo
 PEOPLE=()
+# A hundred threads that never tire leave to the router and to the scenario what these need.
+readonly AT_LEISURE=(nice -n 19)
 
 # home_up DIR: what it is like before anybody talks; journals go to DIR.
 home_up() {
@@ -103,9 +105,9 @@ endpoint_name() {
 
 internet_people() {
 	local name
-	person internet meet "$WORLD" meet --devices "${#DEVICES[@]}"
+	person internet meet "${AT_LEISURE[@]}" "$WORLD" meet --devices "${#DEVICES[@]}"
 	for name in $(device_names); do
-		person internet "knock-$name" "$WORLD" knock --number "${NUMBER[$name]}" --wan "$ROUTER_WAN" --wan "$SECOND_WAN" \
+		person internet "knock-$name" "${AT_LEISURE[@]}" "$WORLD" knock --number "${NUMBER[$name]}" --wan "$ROUTER_WAN" --wan "$SECOND_WAN" \
 			--device6 "${ADDRESS6[$name]}"
 	done
 }
@@ -113,7 +115,7 @@ internet_people() {
 home_talks() {
 	local name
 	for name in $(device_names); do
-		person "dev-$name" "talk-$name" "$WORLD" talk --name "$name" --number "${NUMBER[$name]}" --router "${ROUTER_AT[$name]}" \
+		person "dev-$name" "talk-$name" "${AT_LEISURE[@]}" "$WORLD" talk --name "$name" --number "${NUMBER[$name]}" --router "${ROUTER_AT[$name]}" \
 			--router6 "${ROUTER6_AT[$name]}" --journal "$RUN/$name.csv" \
 			--period-ms "$([ -n "${POLICY[$name]-}" ] && echo 300 || echo 100)"
 	done
@@ -123,7 +125,7 @@ home_talks() {
 person() {
 	local place=$1 name=$2
 	shift 2
-	(exec ip netns exec "$place" "${MODESTLY[@]}" "$@") > "$WORK/$name.log" 2>&1 &
+	(exec ip netns exec "$place" "$@") > "$WORK/$name.log" 2>&1 &
 	PEOPLE+=($!)
 }
 
