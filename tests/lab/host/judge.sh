@@ -14,7 +14,7 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line) judge_captures "$verdicts" flat-line "$OUT/$scenario" ;;
+		flat-line | adversary) judge_captures "$verdicts" "$scenario" "$OUT/$scenario" ;;
 		leaks) judge_captures "$verdicts" leaks "$OUT/$scenario" ;;
 		leaks-without-guard) judge_captures "$verdicts" leaks "$OUT/$scenario" --without-guard ;;
 		*)

@@ -7,6 +7,7 @@ mod device;
 mod diary;
 mod dns;
 mod echo;
+mod flood;
 mod journal;
 mod knock;
 mod meet;
@@ -33,6 +34,7 @@ enum Command {
     Device(device::Device),
     Server(server::Server),
     Echo(echo::Echo),
+    Flood(flood::Flood),
     Dns(dns::Dns),
     Ask(dns::Ask),
     Bulk(bulk::Bulk),
@@ -49,6 +51,7 @@ fn main() {
         Command::Device(device) => device.run(),
         Command::Server(server) => server.run(),
         Command::Echo(echo) => echo.run(),
+        Command::Flood(flood) => flood.run(),
         Command::Dns(dns) => dns.run(),
         Command::Ask(ask) => ask.run(),
         Command::Bulk(bulk) => bulk.run(),
