@@ -46,9 +46,9 @@ scenario() {
 	capture_stop
 	home_down
 	[ -z "$CGROUP" ] || umount -l "$WORK/cgroup"
-	daemons_stop "$RUN" || fail "both ends stop on SIGTERM"
 	cp "$WORK/wan.pcap" "$WORK"/*.log "$RUN/"
 	cp -r "$RUN/." "$OUT/$SCENARIO/"
+	daemons_stop "$OUT/$SCENARIO" || fail "both ends stop on SIGTERM"
 }
 
 # chosen EVENT: all but the first two may be left out.
@@ -69,11 +69,23 @@ switch_off() {
 	fi
 	daemon_start endpoint
 	router_start
-	await 60 "the first run to shape" shaping || daemon_words
-	router_end TERM
+	await 60 "the guard's file" [ -s "$FW4_POST/30-millpond.nft" ] || daemon_words
+	router_end KILL
 	wan_down
+	ip -n router link del mpwg0 2> /dev/null || true
+	rules_gone
 	at router nft flush ruleset
 	at router conntrack -F 2> /dev/null
+}
+
+# rules_gone: takes the router every rule that leads into millpond's table.
+rules_gone() {
+	local family
+	for family in -4 -6; do
+		ip -n router "$family" rule | sed -n 's/^\([0-9]*\):.*lookup 28016.*/\1/p' | while read -r priority; do
+			ip -n router "$family" rule del priority "$priority"
+		done
+	done
 }
 
 event_boot_with_guard_file_only() {
@@ -256,12 +268,7 @@ event_mp0_deleted() {
 }
 
 event_rules_deleted() {
-	local family
-	for family in -4 -6; do
-		ip -n router "$family" rule | sed -n 's/^\([0-9]*\):.*lookup 28016.*/\1/p' | while read -r priority; do
-			ip -n router "$family" rule del priority "$priority"
-		done
-	done
+	rules_gone
 	over
 	sleep 2
 	back 20
