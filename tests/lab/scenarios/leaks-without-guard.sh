@@ -4,4 +4,5 @@
 # shellcheck source=/dev/null
 . "$LAB/scenarios/leaks.sh"
 
+# shellcheck disable=SC2034 # what the world starts
 MILLPOND=$MILLPOND_WITHOUT_GUARD

@@ -26,10 +26,6 @@ readonly EVENTS=(
 
 scenario() {
 	local event
-	# One by one, for shfmt takes names with a hyphen for sums.
-	for event in xiaomi-cam tplink-plug "$IOT_DEVICE" smartthings-hub; do POLICY[$event]=shape; done
-	event=tuya-motion
-	POLICY[$event]=block
 	home_up "$WORK/run"
 	switch_off
 	home_json > "$RUN/run.json"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The home of the scenario "leaks": two networks, addresses that the Internet can reach, a resolver on the router, ports
 # forwarded to every device, and everybody talking and knocking without pause (world/places.rs says where).
-# shellcheck disable=SC2034 # world/firewall.sh reads what begins with FW4
+# shellcheck disable=SC2034,SC2153 # world/topology.sh has the router's first address, and world/firewall.sh reads what begins with FW4
 
 # Numbers in the order of DEVICES, from 1.
 declare -A NUMBER ADDRESS ADDRESS6 ROUTER_AT ROUTER6_AT POLICY
@@ -30,6 +30,9 @@ home_up() {
 		ROUTER_AT[$name]=192.168.$net.1
 		ROUTER6_AT[$name]=2001:db8:77:$net::1
 	done
+	for name in xiaomi-cam tplink-plug "$IOT_DEVICE" smartthings-hub; do POLICY[$name]=shape; done
+	name=tuya-motion
+	POLICY[$name]=block
 	networks
 	forwards
 	resolver_up
