@@ -11,6 +11,8 @@ use crate::lab::flat_line::{Check, Verdict};
 const LEAST_EVENTS: usize = 18;
 /// In so many of them a build without the guard must be caught.
 const LEAST_CAUGHT: usize = 10;
+/// So many sorts of leaks of an event are named.
+const SORTS: usize = 12;
 /// What unshaped devices are asked to lose none of: ten datagrams a second.
 const PROBE: &str = "udp4";
 /// A question may be lost a moment before the outage that took its answer, and just after it.
@@ -43,7 +45,9 @@ pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
             unshaped_lost: run.unshaped_lost(event.begin_ms, to_ms),
         };
         let silent = run.silent(event.begin_ms, to_ms);
-        checks.push(check(&event.name, silent.is_empty(), || format!("devices that did not talk: {silent:?}")));
+        if !silent.is_empty() {
+            checks.push(check(&event.name, false, || format!("devices that did not talk: {silent:?}")));
+        }
         if build == Build::Guarded {
             no_leak(event, &report, &reached, &mut checks);
         }
@@ -53,7 +57,10 @@ pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
     checks.push(check("events", enough, || format!("{} of them, at least {LEAST_EVENTS}", events.len())));
     let unseen = run.unseen();
     let all = "every way of talking and of getting in works for an unshaped device";
-    checks.push(check("laboratory", unseen.is_empty(), || format!("{all}; not seen: {unseen:?}")));
+    checks.push(check("laboratory", unseen.is_empty(), || match unseen.is_empty() {
+        true => all.to_owned(),
+        false => format!("{all}, but for {unseen:?}"),
+    }));
     if build == Build::Unguarded {
         let caught: Vec<&str> =
             events.iter().filter(|event| event.leaks > 0).map(|event| event.name.as_str()).collect();
@@ -66,9 +73,15 @@ pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
 fn no_leak(event: &Event, report: &EventReport, reached: &[String], checks: &mut Vec<Check>) {
     let name = &event.name;
     checks.push(check(name, report.examined > 0 && report.leaks == 0, || {
-        let shown: Vec<&String> = event.described.iter().chain(reached.iter().take(3)).collect();
+        let mut sorts = event.sorts.clone();
+        reached.iter().for_each(|words| *sorts.entry(words.clone()).or_default() += 1);
         let (leaks, examined, tunnel) = (report.leaks, report.examined, event.tunnel);
-        let which = if shown.is_empty() { String::new() } else { format!(": {shown:?}") };
+        let mut sorts: Vec<String> = sorts.iter().map(|(words, count)| format!("{count} {words}")).collect();
+        if sorts.len() > SORTS {
+            let more = sorts.split_off(SORTS).len();
+            sorts.push(format!("{more} sorts more"));
+        }
+        let which = if sorts.is_empty() { String::new() } else { format!(": {}", sorts.join("; ")) };
         format!("{leaks} leaks in {examined} packets, {tunnel} of them the tunnel's{which}")
     }));
     if event.over_ms.is_some() {

@@ -1,6 +1,6 @@
 //! Goes through the provider's capture, event by event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -15,8 +15,6 @@ use crate::lab::error::Error;
 const IN_FLIGHT_NS: u64 = 200_000_000;
 /// For so long servers repeat what a device that is newly confined does not acknowledge any more. They cannot know.
 const LAST_WORDS_NS: u64 = 4_000_000_000;
-/// Leaks that are described in words; the others are only counted.
-const DESCRIBED: usize = 8;
 
 /// A capture, reduced.
 #[derive(Clone, Debug, Default)]
@@ -45,8 +43,8 @@ pub struct Event {
     pub tunnel: usize,
     /// Packets of confined devices beside the tunnel.
     pub leaks: usize,
-    /// The first of them in words.
-    pub described: Vec<String>,
+    /// How many of each sort, in words.
+    pub sorts: BTreeMap<String, usize>,
 }
 
 /// Whether a device is confined now, and since when by the capture's time stamps.
@@ -157,9 +155,7 @@ impl Watched {
         let state = confinement[owned.device];
         if state.confined && !excused(state, packet.time_ns, outward, &owned, frame, ip) {
             event.leaks += 1;
-            if event.described.len() < DESCRIBED {
-                event.described.push(words(roster, &owned, outward, ip));
-            }
+            *event.sorts.entry(words(roster, &owned, outward, ip)).or_default() += 1;
         }
     }
 }
@@ -191,9 +187,12 @@ fn is_tunnel(roster: &Roster, ip: &IpHeader<'_>) -> bool {
         && (ends(ip.source, ip.destination, udp.destination_port) || ends(ip.destination, ip.source, udp.source_port))
 }
 
+/// Device and direction, and what the packet says or else where it goes.
 fn words(roster: &Roster, owned: &Owned, outward: bool, ip: &IpHeader<'_>) -> String {
     let name = &roster.devices[owned.device].name;
-    let way = if outward { "out" } else { "in" };
-    let said = owned.kind.as_ref().map_or_else(String::new, |kind| format!(", {kind}"));
-    format!("{name} {way}: {} > {} protocol {}{said}", ip.source, ip.destination, ip.protocol)
+    let (way, other) = if outward { ("out", ip.destination) } else { ("in", ip.source) };
+    match &owned.kind {
+        Some(kind) if !owned.intruder => format!("{name} {way} {kind}"),
+        _ => format!("{name} {way} {other} protocol {}", ip.protocol),
+    }
 }

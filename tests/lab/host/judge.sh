@@ -14,9 +14,14 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line | adversary) judge_captures "$verdicts" "$scenario" "$OUT/$scenario" ;;
-		leaks) judge_captures "$verdicts" leaks "$OUT/$scenario" ;;
-		leaks-without-guard) judge_captures "$verdicts" leaks "$OUT/$scenario" --without-guard ;;
+		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
+		leaks) judge_captures leaks leaks "$OUT/leaks" "$verdicts" ;;
+		leaks-without-guard) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" --without-guard ;;
+		tunnels)
+			checks_json "$scenario" > "$OUT/$scenario.json"
+			judge_captures "$scenario" flat-line "$OUT/$scenario/openvpn" "$verdicts" --law gamma
+			judge_captures "$scenario" flat-line "$OUT/$scenario/interface" "$verdicts" --law gamma
+			;;
 		*)
 			# Some measure more than they check.
 			if [ -s "$OUT/$scenario/results.json" ]; then
@@ -38,17 +43,18 @@ judge() {
 
 count() { grep -c "^$1" "$2" || true; }
 
-# judge_captures VERDICTS COMMAND DIR...: millpond-lab's lines begin with ok, FAIL or skip; it writes DIR.json.
+# judge_captures SCENARIO COMMAND FOLDER VERDICTS ARGS...: lines of "millpond-lab COMMAND" begin with ok, FAIL or skip; it
+# writes FOLDER.json.
 judge_captures() {
-	local verdicts=$1 scenario lines status=0
-	shift
-	scenario=$(basename "$2")
-	say "judging what the provider saw"
-	lines=$("$TARGET/host/millpond-lab" "$@") || status=$?
+	local lines scenario=$1 command=$2 folder=$3 verdicts=$4 status=0
+	shift 4
+	say "judging what the provider saw: ${folder#"$OUT/"}"
+	lines=$("$TARGET/host/millpond-lab" "$command" "$folder" "$@" 2>&1) || status=$?
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
-	sed -nE "s/^(ok|PASS) +/PASS $scenario: /p; s/^FAIL +/FAIL $scenario: /p; s/^(skip|SKIP) +/SKIP $scenario: /p" <<< "$lines" >> "$verdicts"
+	sed -nE "s/^(ok|PASS) +/PASS $scenario: /p; s/^FAIL +/FAIL $scenario: /p; s/^(skip|SKIP) +/SKIP $scenario: /p" \
+		<<< "$lines" >> "$verdicts"
 	if [ "$status" -ne 0 ] && ! grep -q '^FAIL' <<< "$lines"; then
 		echo "FAIL $scenario: judging ended with status $status" >> "$verdicts"
 	fi
