@@ -10,10 +10,14 @@ use crate::config::model::{DnsMode, Policy, Role, Settings};
 
 /// The guard's table, whatever the tunnel's settings are.
 pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
-    TableText::from(&match settings.role {
+    let table = match settings.role {
         Role::Router => router(settings, facts),
         Role::Endpoint => endpoint(settings),
-    })
+    };
+    // Never in a release: by this the laboratory shows that it finds what the guard prevents.
+    #[cfg(without_guard)]
+    let table = Table { sets: table.sets, chains: Vec::new() };
+    TableText::from(&table)
 }
 
 fn router(settings: &Settings, facts: &Facts) -> Table {

@@ -15,6 +15,8 @@ judge() {
 		fi
 		case $scenario in
 		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
+		leaks) judge_captures leaks leaks "$OUT/leaks" "$verdicts" ;;
+		leaks-without-guard) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" --without-guard ;;
 		tunnels)
 			checks_json "$scenario" > "$OUT/$scenario.json"
 			judge_captures "$scenario" flat-line "$OUT/$scenario/openvpn" "$verdicts" --law gamma

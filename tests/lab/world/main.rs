@@ -1,16 +1,22 @@
-//! `millpond-world`: the people of the laboratory's world. Devices that replay captured traffic, the servers that they
-//! talk to, and the bookkeeper who joins what both wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
+//! `millpond-world`: the people of the laboratory's world. Devices that replay captured traffic or talk without pause, the
+//! servers that they talk to, intruders, and the bookkeeper who joins what devices and servers wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
 
 mod bulk;
 mod clock;
 mod device;
+mod diary;
 mod dns;
 mod echo;
 mod flood;
 mod journal;
+mod knock;
+mod meet;
 mod merge;
 mod message;
+mod open;
+mod places;
 mod server;
+mod talk;
 mod trace;
 
 use argh::FromArgs;
@@ -34,6 +40,9 @@ enum Command {
     Bulk(bulk::Bulk),
     BulkServer(bulk::BulkServer),
     Merge(merge::Merge),
+    Talk(talk::Talk),
+    Meet(meet::Meet),
+    Knock(knock::Knock),
 }
 
 fn main() {
@@ -48,6 +57,9 @@ fn main() {
         Command::Bulk(bulk) => bulk.run(),
         Command::BulkServer(server) => server.run(),
         Command::Merge(merge) => merge.run(),
+        Command::Talk(talk) => talk.run(),
+        Command::Meet(meet) => meet.run(),
+        Command::Knock(knock) => knock.run(),
     };
     if let Err(problem) = outcome {
         eprintln!("millpond-world: {problem}");

@@ -148,27 +148,6 @@ device() {
 	END
 }
 
-# What OpenWrt's own firewall does for a home: translate addresses on the WAN.
-firewall() {
-	at router nft -f - <<- 'END'
-		table inet fw4 {
-			chain forward {
-				type filter hook forward priority filter; policy accept;
-				ct state established,related accept
-				iifname "wan" oifname "br-lan" drop
-			}
-			chain srcnat {
-				type nat hook postrouting priority srcnat; policy accept;
-				oifname "wan" ip saddr 192.168.1.0/24 masquerade
-				oifname "wan" ip6 saddr fd00:6d70::/64 masquerade
-			}
-		}
-	END
-	# A device that only listens for half a minute keeps its translation, so that a replay never depends on it.
-	at router sh -c 'echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout
-		echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream'
-}
-
 world_down() {
 	local place
 	for place in "${PLACES[@]}" $(device_names | sed 's/^/dev-/'); do
