@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{Verdict, examine, judge};
+use crate::lab::flat_line::{Machine, Verdict, examine, judge};
 
 /// Judges the runs that `tests/lab/run flat-line` left in a folder: sizes, strays, rate, delivery, and busy against idle.
 /// Writes FOLDER.json. Exit code 1 if any check fails.
@@ -21,7 +21,9 @@ pub(super) struct FlatLine {
 
 impl FlatLine {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let (report, checks) = judge(&examine(&self.folder)?);
+        let examined = examine(&self.folder)?;
+        let machine = Machine::read(&self.folder, &examined)?;
+        let (report, checks) = judge(&examined, machine);
         let mut name = self.folder.file_name().unwrap_or_default().to_owned();
         name.push(".json");
         let path = self.folder.with_file_name(name);

@@ -14,7 +14,7 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line) judge_captures "$scenario" "$verdicts" ;;
+		flat-line | mips) judge_captures "$scenario" "$verdicts" ;;
 		*) checks_json "$scenario" > "$OUT/$scenario.json" ;;
 		esac
 	done
@@ -32,8 +32,12 @@ count() { grep -c "^$1" "$2" || true; }
 # judge_captures SCENARIO VERDICTS: millpond-lab's lines begin with ok, FAIL or skip; it writes OUT/SCENARIO.json.
 judge_captures() {
 	local lines status=0
+	if ! compgen -G "$OUT/$1/*/run.json" > /dev/null; then
+		checks_json "$1" > "$OUT/$1.json"
+		return
+	fi
 	say "judging what the provider saw"
-	lines=$("$TARGET/host/millpond-lab" "$1" "$OUT/$1") || status=$?
+	lines=$("$TARGET/host/millpond-lab" flat-line "$OUT/$1") || status=$?
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
