@@ -5,6 +5,7 @@ mod exit;
 mod flush;
 mod plan;
 mod reload;
+mod renew;
 mod run;
 mod settings;
 mod status;
@@ -36,6 +37,7 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Reload(reload::Reload),
+    Renew(renew::Renew),
     Flush(flush::Flush),
     Status(status::Status),
     Version(Version),
@@ -68,6 +70,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Check(command) => command.execute(),
         Command::Plan(command) => command.execute(),
         Command::Reload(command) => command.execute(),
+        Command::Renew(command) => command.execute(),
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Version(_) => return print_version(),

@@ -21,6 +21,8 @@ pub enum Request {
     StatusJson,
     /// To read the settings again.
     Reload,
+    /// To look for the endpoint again.
+    Renew,
     /// Something else.
     Unknown,
 }
@@ -79,6 +81,7 @@ fn parse(line: &str) -> Request {
         "status" => Request::Status,
         "status json" => Request::StatusJson,
         "reload" => Request::Reload,
+        "renew" => Request::Renew,
         _ => Request::Unknown,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::watch::{LineState, Watch};
+use super::watch::{Standing, State, Watch};
 use super::wish::{self, Allowance, Asking};
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
 use crate::units::Nanos;
@@ -36,6 +36,7 @@ pub struct Line {
     built: Option<Transmit>,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
     watch: Watch,
+    standing: Standing,
     side: Side,
 }
 
@@ -99,6 +100,7 @@ impl Line {
             built: None,
             cell: Box::new([0; MAX_PACKET_BYTES]),
             watch: Watch::default(),
+            standing: Standing::new(now),
             side,
         }
     }
@@ -119,11 +121,16 @@ impl Line {
     }
 
     /// What the line is doing.
-    pub fn state(&self, now: Nanos) -> LineState {
+    pub fn state(&self, now: Nanos) -> State {
         match (&self.side, self.sending) {
-            (Side::Endpoint { .. }, false) => LineState::Starting,
+            (Side::Endpoint { .. }, false) => State::Starting,
             _ => self.watch.state(now, self.expected),
         }
+    }
+
+    /// The state when it was last looked at by [`Line::tick`], and since when it held.
+    pub fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// When the line wants to act; `None` while it rests.
@@ -181,7 +188,7 @@ impl Line {
         let state = self.watch.state(now, self.expected);
         match &mut self.side {
             Side::Router(asking) => {
-                if let Some(message) = asking.poll(now, state != LineState::Shaping) {
+                if let Some(message) = asking.poll(now, state != State::Shaping) {
                     self.engine.send_control(message);
                 }
             }
@@ -193,6 +200,7 @@ impl Line {
                 }
             }
         }
+        self.standing.note(self.state(now), now);
     }
 
     /// Changes a router's line in place: the way up from the next interval on, the way down as soon as the endpoint
@@ -318,13 +326,13 @@ mod tests {
     #[test]
     fn an_endpoint_sends_what_its_home_wishes() {
         let (mut router, mut endpoint) = pair();
-        assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (LineState::Starting, None));
+        assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (State::Starting, None));
         let end = Nanos::from_secs(60);
         let (up, down) = run(&mut router, &mut endpoint, Nanos::ZERO, end, true);
         let expected = 60.0 * 160_000.0 / 508.0 / 8.0;
         assert!((up as f64 / expected - 1.0).abs() < 0.03, "{up} up, {expected} expected");
         assert!((down as f64 / expected / 2.0 - 1.0).abs() < 0.04, "{down} down");
-        assert_eq!((router.state(end), endpoint.state(end)), (LineState::Shaping, LineState::Shaping));
+        assert_eq!((router.state(end), endpoint.state(end)), (State::Shaping, State::Shaping));
     }
 
     #[test]
@@ -341,12 +349,12 @@ mod tests {
         let (mut router, mut endpoint) = pair();
         run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
         run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), false);
-        assert_eq!(endpoint.state(Nanos::from_secs(20)), LineState::Degraded);
+        assert_eq!(endpoint.state(Nanos::from_secs(20)), State::Degraded);
         run(&mut router, &mut endpoint, Nanos::from_secs(20), Nanos::from_secs(330), false);
         assert_eq!(endpoint.next(), None);
-        assert_eq!(router.state(Nanos::from_secs(330)), LineState::Degraded);
+        assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
         run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
-        assert_eq!(endpoint.state(Nanos::from_secs(335)), LineState::Shaping);
-        assert_eq!(router.state(Nanos::from_secs(335)), LineState::Shaping);
+        assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
+        assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);
     }
 }

@@ -21,11 +21,9 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The lines that the settings name, all new.
-    pub fn new(settings: &Settings, size: CellSize, now: Nanos) -> Result<Lines, Error> {
-        let mut lines = Lines { all: Vec::new(), places: Vec::new(), role: settings.role };
-        lines.update(settings, size, now)?;
-        Ok(lines)
+    /// None yet.
+    pub fn none() -> Lines {
+        Lines { all: Vec::new(), places: Vec::new(), role: Role::Router }
     }
 
     /// Brings the lines in line with changed settings. A peer that stays keeps its line, and its line its schedule.

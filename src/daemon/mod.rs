@@ -1,7 +1,7 @@
 //! The daemon: one thread, one epoll loop, both roles.
 //!
-//! `machine` brings the kernel in line with the settings, `lines` has one engine for each peer, `event_loop` moves
-//! packets and cells between them at the moments that the engines name.
+//! `lines` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
+//! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
 mod agenda;
 mod control;
@@ -11,10 +11,14 @@ mod json;
 mod line;
 mod lines;
 mod machine;
+mod openvpn;
+mod problem;
 mod shape;
 mod status;
+mod upkeep;
 mod watch;
 mod wish;
+mod wrapping;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +30,7 @@ use self::event_loop::EventLoop;
 use self::machine::Machine;
 use crate::config::model::Settings;
 use crate::plan::Op;
-use crate::sys::realtime;
+use crate::sys::{kernel, realtime};
 
 /// Where the daemon finds and leaves things.
 #[derive(Clone, Debug)]
@@ -39,13 +43,18 @@ pub struct Options {
     pub guard_file: PathBuf,
 }
 
-/// Runs until a signal or an error ends it. All that it made in the kernel is gone afterwards, but for the guard.
+/// Runs until a signal or an error ends it; what may pass by itself does not. All that it made in the kernel is gone
+/// afterwards, but for the guard.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let settings = read_settings(&options.config)?;
-    if !settings.enabled {
+    if !kernel::is_root() {
+        return Err(Error::NotRoot);
+    }
+    let settings = read_settings(&options.config);
+    if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
         info!("not enabled: set millpond.main.enabled to 1 in {}", options.config.display());
         return Ok(());
     }
+    // Whoever mends a broken file finds a daemon that takes it.
     let mut event_loop = EventLoop::start(options, settings)?;
     for refused in realtime::enter() {
         event_loop.note_refused(&refused);
@@ -58,14 +67,16 @@ pub fn run(options: &Options) -> Result<(), Error> {
 /// What [`run`] would do to the kernel now, one operation after the other.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
     let mut machine = Machine::open()?;
-    machine.learn(settings)?;
-    let size = shape::cell_size(settings, machine.outer())?;
+    machine.learn(settings, machine::endpoint(settings)?)?;
+    let size = shape::cell_size(settings, machine.wrapping())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
 }
 
 /// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
 pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
-    Machine::open()?.flush(guard_file)
+    let mut machine = Machine::open()?;
+    openvpn::end_orphans()?;
+    machine.flush(guard_file)
 }
 
 /// Reads the settings, and logs everything that is wrong with them.

@@ -14,8 +14,16 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line | mips) judge_captures "$scenario" "$verdicts" ;;
-		*) checks_json "$scenario" > "$OUT/$scenario.json" ;;
+		flat-line | adversary) judge_captures "$scenario" "$verdicts" "$scenario" ;;
+		mips) judge_captures "$scenario" "$verdicts" flat-line ;;
+		*)
+			# Some measure more than they check.
+			if [ -s "$OUT/$scenario/results.json" ]; then
+				cp "$OUT/$scenario/results.json" "$OUT/$scenario.json"
+			else
+				checks_json "$scenario" > "$OUT/$scenario.json"
+			fi
+			;;
 		esac
 	done
 	[ "$status" -eq 0 ] ||
@@ -29,15 +37,16 @@ judge() {
 
 count() { grep -c "^$1" "$2" || true; }
 
-# judge_captures SCENARIO VERDICTS: millpond-lab's lines begin with ok, FAIL or skip; it writes OUT/SCENARIO.json.
+# judge_captures SCENARIO VERDICTS COMMAND: millpond-lab's lines begin with ok, FAIL or skip; it writes OUT/SCENARIO.json.
 judge_captures() {
 	local lines status=0
-	if ! compgen -G "$OUT/$1/*/run.json" > /dev/null; then
+	# A scenario that was skipped has none.
+	if grep -qs '^SKIP' "$OUT/$1/checks" && ! compgen -G "$OUT/$1/*/run.json" > /dev/null; then
 		checks_json "$1" > "$OUT/$1.json"
 		return
 	fi
 	say "judging what the provider saw"
-	lines=$("$TARGET/host/millpond-lab" flat-line "$OUT/$1") || status=$?
+	lines=$("$TARGET/host/millpond-lab" "$3" "$OUT/$1") || status=$?
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
