@@ -14,7 +14,7 @@ use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
 use crate::plan::coexistence::Others;
-use crate::plan::nft::TableName;
+use crate::plan::nft::{TableName, TableText};
 use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::tree::{Handle, Qdisc};
@@ -73,6 +73,14 @@ impl System {
         Ok(facts::lan(settings, &links, &addresses, &routes))
     }
 
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
+    }
+
     /// Chooses another's interface to attach to, and tells what it is like, if it exists.
     pub fn attach(&mut self, name: Option<&str>) -> Result<Option<Carrier>, OpError> {
         self.attached = name.map(str::to_owned);
@@ -103,14 +111,6 @@ impl System {
         let family = self.wireguard_family().map_err(|error| failed(action, error))?;
         let installed = wireguard::read(&mut self.generic, family, name).map_err(|error| failed(action, error))?;
         Ok(installed.peers.iter().filter_map(|peer| peer.endpoint).any(|endpoint| endpoint.is_ipv6()))
-    }
-
-    /// The rules and routes of others.
-    pub fn others(&mut self) -> Result<Others, OpError> {
-        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
-        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
-        Ok(Others { rules, routes })
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.
@@ -241,15 +241,43 @@ impl System {
     }
 }
 
-impl Kernel for System {
+/// The kernel without the guard: reading a table takes longer than all the rest.
+pub struct WithoutGuard<'a>(pub &'a mut System);
+
+impl Kernel for WithoutGuard<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        self.0.read(None)
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+/// The kernel with nothing but the guard.
+pub struct GuardAlone<'a>(pub &'a mut System);
+
+impl Kernel for GuardAlone<'_> {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        Ok(Snapshot { guard: table(TableName::Guard)?, ..Snapshot::default() })
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+fn table(name: TableName) -> Result<Option<TableText>, OpError> {
+    nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause })
+}
+
+impl System {
+    fn read(&mut self, guard: Option<TableText>) -> Result<Snapshot, OpError> {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
-        let table =
-            |name| nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause });
         let mut snapshot = Snapshot {
-            guard: table(TableName::Guard)?,
+            guard,
             table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
             sysctls: read_sysctls(self.attached.as_deref()),
@@ -286,6 +314,13 @@ impl Kernel for System {
         snapshot.routes = routes.iter().filter_map(|entry| route::owned(entry, name_of)).collect();
         snapshot.rules = rule::list(&mut self.route).map_err(|error| failed("listing rules", error))?;
         Ok(snapshot)
+    }
+}
+
+impl Kernel for System {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        let guard = table(TableName::Guard)?;
+        self.read(guard)
     }
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {

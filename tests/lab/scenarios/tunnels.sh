@@ -19,7 +19,8 @@ flat() {
 }
 
 over_openvpn() {
-	TUNNEL_KIND=openvpn
+	# shellcheck disable=SC2034 # read by millpond's settings and by the record
+	TUNNEL_KIND=openvpn TUNNEL_PROTOCOL=openvpn
 	openvpn_files
 	refused_profiles
 	if daemons_start gamma; then
@@ -118,7 +119,8 @@ status_says() { status_of router | grep -oE "$1"; }
 not_shaping() { ! shaping; }
 
 over_interface() {
-	TUNNEL_KIND=interface
+	# shellcheck disable=SC2034 # read by millpond's settings and by the record
+	TUNNEL_KIND=interface TUNNEL_PROTOCOL=wireguard
 	keys
 	interface_make endpoint
 	settings endpoint gamma
@@ -145,12 +147,14 @@ over_interface() {
 	ip -n endpoint link del wg0
 }
 
+readonly FILTER=/proc/sys/net/ipv4/conf/wg0/rp_filter
+
 interface_section() { printf "\toption type 'interface'\n\toption interface 'wg0'\n"; }
 
-# interface_make PLACE: as netifd would, keys and address included.
+# interface_make PLACE [down]: as netifd would, keys and address included.
 interface_make() {
 	ip -n "$1" link add wg0 type wireguard
-	at "$1" sysctl -q -w net.ipv4.conf.wg0.rp_filter=1
+	at "$1" sh -c "echo 1 > $FILTER"
 	if [ "$1" = router ]; then
 		at router wg set wg0 private-key "$WORK/router.key" peer "$(cat "$WORK/endpoint.pub")" \
 			endpoint "$ENDPOINT:$TUNNEL_PORT" allowed-ips 10.77.0.1/32
@@ -160,7 +164,7 @@ interface_make() {
 			peer "$(cat "$WORK/router.pub")" allowed-ips 10.77.0.2/32
 		ip -n endpoint addr add 10.77.0.1/24 dev wg0
 	fi
-	ip -n "$1" link set wg0 up
+	ip -n "$1" link set wg0 "${2-up}"
 }
 
 tree_stands() { at router tc qdisc show dev wg0 | grep -q 'blackhole 13: parent 10:3'; }
@@ -168,6 +172,9 @@ tree_stands() { at router tc qdisc show dev wg0 | grep -q 'blackhole 13: parent 
 interface_goes() {
 	ip -n router link del wg0
 	check "when the interface goes, the router waits" await 5 "state blocked" status_says '"state":"blocked"'
+	capture_start "$WORK/held.pcap"
+	udp_echo dev-echo held-back || true
+	capture_stop
 	check "and its devices are held back" held_back
 	interface_make router
 	check "when it is back, it is attached to within 2 s" await 2 "the queue on wg0" tree_stands
@@ -176,29 +183,19 @@ interface_goes() {
 
 # Nothing of a device reaches the provider.
 held_back() {
-	local capture=$WORK/held.pcap word=held-back-$SEED
-	capture_start "$capture"
-	udp_echo dev-echo "$word" || true
-	capture_stop
-	[ "$(grep -ac "$word" "$capture")" -eq 0 ] && echo "$(captured "$capture") packets, none of the device's"
+	[ "$(grep -ac held-back "$WORK/held.pcap")" -eq 0 ] && echo "$(captured "$WORK/held.pcap") packets, none of a device's"
 }
 
+# Another's queue is there before ours could be.
 foreign_queue() {
 	ip -n router link del wg0
-	interface_make_with_queue
+	interface_make router down
+	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
+	ip -n router link set wg0 up
 	check "another's queue is named" await 10 "the problem" status_says '"code":"foreign-qdisc"'
 	check "and left alone" queue_is_there
 	at router tc qdisc del dev wg0 root
-	check "and once it is gone, the home shapes again" await 30 "cells from the endpoint" shaping_again
-}
-
-interface_make_with_queue() {
-	ip -n router link add wg0 type wireguard
-	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
-	ip -n router link del wg0
-	at router sysctl -q -w net.core.default_qdisc=noqueue 2> /dev/null || true
-	ip -n router link add wg0 type wireguard
-	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
+	check "and once it is gone, the home shapes again" await 40 "cells from the endpoint" shaping_again
 }
 
 queue_is_there() { at router tc qdisc show dev wg0 | grep '^qdisc cake'; }
@@ -222,7 +219,7 @@ stopped() {
 as_it_was() {
 	local found
 	found=$(at router tc qdisc show dev wg0 && at router ip route show dev wg0 && at router ip -o -4 addr show dev wg0 &&
-		at router sysctl net.ipv4.conf.wg0.rp_filter)
+		at router sed 's/^/rp_filter /' "$FILTER")
 	echo "${found//$'\n'/; }"
-	! grep -qE 'htb|proto 109' <<< "$found" && grep -q 10.77.0.2/24 <<< "$found" && grep -q 'rp_filter = 1' <<< "$found"
+	! grep -qE 'htb|proto 109' <<< "$found" && grep -q 10.77.0.2/24 <<< "$found" && grep -q 'rp_filter 1' <<< "$found"
 }
