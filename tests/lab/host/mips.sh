@@ -147,9 +147,9 @@ run_mips() {
 	for cable in "${MIPS_CABLES[@]}"; do
 		place=$((place + 1))
 		router+=(-netdev "stream,id=$cable,server=on,addr.type=unix,addr.path=$cables/$cable"
-			-device "virtio-net-pci,netdev=$cable,mac=02:00:00:00:01:0$place")
+			-device "virtio-net-pci,netdev=$cable,romfile=,mac=02:00:00:00:01:0$place")
 		GUEST_CABLES+=(-netdev "stream,id=$cable,server=off,addr.type=unix,addr.path=$cables/$cable"
-			-device "virtio-net-pci,netdev=$cable,mac=02:00:00:00:02:0$place")
+			-device "virtio-net-pci,netdev=$cable,romfile=,mac=02:00:00:00:02:0$place")
 	done
 	[ "$(id -u)" -ne 0 ] || before=(nice -n -10)
 	mips_counter "$out/mips"

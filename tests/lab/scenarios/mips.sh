@@ -8,7 +8,8 @@
 allowance() { echo $((6 * (WINDOW + 60) + 240)); }
 
 scenario() {
-	local load try
+	local load try clock
+	clock=$(machine_clock)
 	for load in busy idle; do
 		for try in 1 2 3; do
 			flat_run gamma "$load"
@@ -17,6 +18,13 @@ scenario() {
 		done
 	done
 	churn
+	# shellcheck disable=SC2046,SC2086 # two words each
+	check "the router's clock keeps time" same_pace $clock $(machine_clock)
+}
+
+# same_pace THERE HERE THERE HERE: within 1 %, or all rates are wrong.
+same_pace() {
+	echo "$@" | awk '{ pace = ($3 - $1) / ($4 - $2); printf "%+.3f %%\n", 100 * (pace - 1); exit !(pace > 0.99 && pace < 1.01) }'
 }
 
 # Fills the queue once, so that all its memory is in use; a minute of bulk traffic and of ever new flows must then add nothing.

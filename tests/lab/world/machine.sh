@@ -64,6 +64,10 @@ machine_daemon() {
 
 machine_daemon_succeeded() { [ "$(at_machine cat "$WORK/status")" = 0 ]; }
 
+# machine_clock: uptime there and here. An emulated board learns the speed of its clock while it boots, and may learn it
+# wrong on a crowded host.
+machine_clock() { echo "$(at_machine cut -d ' ' -f 1 /proc/uptime) $(cut -d ' ' -f 1 /proc/uptime)"; }
+
 # machine_counts open|close DIR: what the machine executed in the window, and the cells that it sent and received in it, to
 # DIR/instructions.json. Asking for the status takes instructions too: that is kept out of the window.
 machine_counts() {
