@@ -23,6 +23,10 @@ readonly MIPS_CABLES=(wan lan control)
 prepare_mips() {
 	local dir=$1 release
 	mkdir -p "$dir"
+	if ! qemu-system-mipsel -M none -netdev help 2>&1 | grep -qx stream; then
+		MIPS_LACKS="this QEMU is too old to join two machines by a socket (want 7.2)"
+		return 1
+	fi
 	unpack_mips "$dir" || return 1
 	say "building the package for $MIPS_TARGET"
 	"$ROOT/cross/packages" "$MIPS_TARGET" || die "building the package for $MIPS_TARGET failed"
