@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{Verdict, examine, judge};
+use crate::lab::flat_line::{Machine, Verdict, examine, judge};
 use crate::units::Law;
 
 /// Judges the runs that `tests/lab/run flat-line` left in a folder: sizes, strays, rate, delivery, and busy against idle.
@@ -31,7 +31,9 @@ impl FlatLine {
         if laws.is_empty() {
             laws.extend(Law::ALL);
         }
-        let (report, checks) = judge(&examine(&self.folder)?, &laws);
+        let examined = examine(&self.folder)?;
+        let machine = Machine::read(&self.folder, &examined)?;
+        let (report, checks) = judge(&examined, &laws, machine);
         let mut name = self.folder.file_name().unwrap_or_default().to_owned();
         name.push(".json");
         let path = self.folder.with_file_name(name);

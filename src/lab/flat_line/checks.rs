@@ -258,7 +258,7 @@ fn hides_jitter(law: Law) -> bool {
 }
 
 impl Check {
-    fn new(passed: bool, subject: &str, what: String) -> Check {
+    pub(super) fn new(passed: bool, subject: &str, what: String) -> Check {
         let verdict = if passed { Verdict::Passed } else { Verdict::Failed };
         Check { verdict, subject: subject.to_owned(), what }
     }

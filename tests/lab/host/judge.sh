@@ -17,6 +17,7 @@ judge() {
 		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
 		leaks) judge_captures leaks leaks "$OUT/leaks" "$verdicts" ;;
 		leaks-without-guard) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" --without-guard ;;
+		mips) judge_machine "$scenario" "$verdicts" ;;
 		tunnels)
 			checks_json "$scenario" > "$OUT/$scenario.json"
 			judge_captures "$scenario" flat-line "$OUT/$scenario/openvpn" "$verdicts" --law gamma
@@ -42,6 +43,15 @@ judge() {
 }
 
 count() { grep -c "^$1" "$2" || true; }
+
+# judge_machine SCENARIO VERDICTS: where it was skipped, there is nothing to judge.
+judge_machine() {
+	if grep -qs '^SKIP' "$OUT/$1/checks"; then
+		checks_json "$1" > "$OUT/$1.json"
+	else
+		judge_captures "$1" flat-line "$OUT/$1" "$2" --law gamma
+	fi
+}
 
 # judge_captures SCENARIO COMMAND FOLDER VERDICTS ARGS...: lines of "millpond-lab COMMAND" begin with ok, FAIL or skip; it
 # writes FOLDER.json.
