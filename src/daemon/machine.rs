@@ -15,7 +15,7 @@ use crate::plan::{
     Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, misfits, plan, plan_guard, reverse_path_filter,
     tunnel,
 };
-use crate::sys::kernel::{self, System};
+use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, resolve};
 use crate::wire::size::{IpVersion, Wrapping};
 
@@ -72,7 +72,7 @@ impl Machine {
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
         self.learn_lan(settings)?;
         let wanted = guard_table(settings, &self.facts);
-        let applied = apply_guard(&mut self.system, Some(&wanted))?;
+        let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if !applied.ops.is_empty() {
             let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
@@ -82,7 +82,7 @@ impl Machine {
         }
         let installed = match applied.ops[..] {
             [] => applied.before.guard.clone(),
-            _ => self.system.snapshot().map_err(from_op)?.guard,
+            _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
         };
         let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
@@ -158,7 +158,7 @@ impl Machine {
     /// Brings the kernel in line but for the guard; on failure it holds what it held before.
     pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let applied = apply(&mut self.system, &desired)?;
+        let applied = apply(&mut WithoutGuard(&mut self.system), &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if let Some(key) = self.system.attached().map(reverse_path_filter) {
             let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
@@ -185,14 +185,14 @@ impl Machine {
     /// that is known.
     pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
         let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
-        Ok(apply(&mut self.system, &desired)?)
+        Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
     }
 
     /// Removes all that is ours, the guard and its `file` last.
     pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
         let mut ops = self.take_down(None)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
-        ops.extend(apply_guard(&mut self.system, None)?.ops);
+        ops.extend(apply_guard(&mut GuardAlone(&mut self.system), None)?.ops);
         Ok(ops)
     }
 }

@@ -69,7 +69,7 @@ impl System {
 
     /// The guard's table, if there is one.
     pub fn guard(&mut self) -> Result<Option<TableText>, OpError> {
-        read_table(TableName::Guard)
+        table(TableName::Guard)
     }
 
     /// What the machine is like around us; `before` is what it was like when it was last looked at.
@@ -81,6 +81,14 @@ impl System {
         let mut facts = machine.facts(settings, before);
         facts.hardware_offload = flow_tables()?.hardware;
         Ok(facts)
+    }
+
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
     }
 
     /// Chooses another's interface to attach to, and tells what it is like, if it exists.
@@ -113,14 +121,6 @@ impl System {
         let family = self.wireguard_family().map_err(|error| failed(action, error))?;
         let installed = wireguard::read(&mut self.generic, family, name).map_err(|error| failed(action, error))?;
         Ok(installed.peers.iter().filter_map(|peer| peer.endpoint).any(|endpoint| endpoint.is_ipv6()))
-    }
-
-    /// The rules and routes of others.
-    pub fn others(&mut self) -> Result<Others, OpError> {
-        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
-        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
-        Ok(Others { rules, routes })
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.
@@ -251,14 +251,44 @@ impl System {
     }
 }
 
-impl Kernel for System {
+/// The kernel without the guard: reading a table takes longer than all the rest.
+pub struct WithoutGuard<'a>(pub &'a mut System);
+
+impl Kernel for WithoutGuard<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        self.0.read(None)
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+/// The kernel with nothing but the guard.
+pub struct GuardAlone<'a>(pub &'a mut System);
+
+impl Kernel for GuardAlone<'_> {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        Ok(Snapshot { guard: table(TableName::Guard)?, ..Snapshot::default() })
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+fn table(name: TableName) -> Result<Option<TableText>, OpError> {
+    nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause })
+}
+
+impl System {
+    fn read(&mut self, guard: Option<TableText>) -> Result<Snapshot, OpError> {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
         let mut snapshot = Snapshot {
-            guard: read_table(TableName::Guard)?,
-            table: read_table(TableName::Tunnel)?,
+            guard,
+            table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
             sysctls: read_sysctls(self.attached.as_deref()),
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
@@ -295,6 +325,13 @@ impl Kernel for System {
         snapshot.rules = rule::list(&mut self.route).map_err(|error| failed("listing rules", error))?;
         Ok(snapshot)
     }
+}
+
+impl Kernel for System {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        let guard = table(TableName::Guard)?;
+        self.read(guard)
+    }
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
         let result = match op {
@@ -308,10 +345,6 @@ impl Kernel for System {
 
 pub(super) fn flow_tables() -> Result<FlowTables, OpError> {
     FlowTables::list().map_err(|cause| OpError { action: "looking for flow tables".into(), cause })
-}
-
-fn read_table(name: TableName) -> Result<Option<TableText>, OpError> {
-    nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause })
 }
 
 fn installed_link(link: &LinkEntry) -> InstalledLink {

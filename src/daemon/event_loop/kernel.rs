@@ -225,7 +225,9 @@ impl EventLoop {
         }
         self.lent.extend(outcome.lent.clone());
         if !outcome.stands {
-            if reload.is_none() && outcome.problems.iter().any(|problem| problem.code == Code::Interface) {
+            // An interface that is not there, or where our queue cannot stand, gets no cells.
+            let is_out = |problem: &Problem| matches!(problem.code, Code::Interface | Code::ForeignQdisc);
+            if reload.is_none() && outcome.problems.iter().any(is_out) {
                 self.tunnel.unbind(&self.poll);
             }
             let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the address of this name is not known yet");
