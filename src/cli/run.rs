@@ -5,6 +5,7 @@ use log::LevelFilter;
 
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
 use super::{CONFIG_PATH, SOCKET_PATH};
+use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
 
 /// Shape the chosen devices' traffic, as router or endpoint, until a signal comes.
@@ -17,6 +18,9 @@ pub struct Run {
     /// where to listen for the other commands (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: String,
+    /// where the broker of ubus listens (default /var/run/ubus/ubus.sock, then /var/run/ubus.sock)
+    #[argh(option)]
+    ubus: Option<String>,
 }
 
 impl Run {
@@ -25,7 +29,11 @@ impl Run {
         let logger = simple_logger::SimpleLogger::new().with_level(LevelFilter::Info);
         // Only a second logger in one process could fail here.
         _ = logger.init();
-        let options = Options { config: self.config.into(), socket: self.socket.into() };
+        let brokers = match self.ubus {
+            Some(path) => vec![path.into()],
+            None => BROKER_PATHS.map(Into::into).to_vec(),
+        };
+        let options = Options { config: self.config.into(), socket: self.socket.into(), brokers };
         daemon::run(&options).map_err(failure)
     }
 }

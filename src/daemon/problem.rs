@@ -15,10 +15,13 @@ pub enum Code {
     Upkeep,
     /// The system does not permit punctuality.
     Realtime,
+    /// The broker of ubus cannot be reached.
+    Ubus,
 }
 
 impl Code {
-    const ALL: [Code; 6] = [Code::Settings, Code::Name, Code::Tunnel, Code::TunTaken, Code::Upkeep, Code::Realtime];
+    const ALL: [Code; 7] =
+        [Code::Settings, Code::Name, Code::Tunnel, Code::TunTaken, Code::Upkeep, Code::Realtime, Code::Ubus];
 
     /// The code.
     pub fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Code {
             Code::TunTaken => "tun-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
+            Code::Ubus => "ubus",
         }
     }
 
@@ -37,10 +41,11 @@ impl Code {
         Code::ALL.into_iter().find(|code| code.name() == name)
     }
 
-    /// `error` or `warning`.
+    /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
             Code::Realtime => "warning",
+            Code::Ubus => "info",
             _ => "error",
         }
     }
@@ -54,6 +59,7 @@ impl Code {
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
+            Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }
     }
 }

@@ -3,11 +3,14 @@
 #![allow(unsafe_code)]
 
 mod addr;
+pub mod broker_socket;
 pub mod epoll;
 mod facts;
 pub mod kernel;
 mod link;
+pub mod memory_file;
 pub mod monitor;
+pub mod neighbour;
 mod netlink;
 mod nft;
 mod qdisc;

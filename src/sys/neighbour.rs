@@ -1,0 +1,108 @@
+//! The kernel's neighbours: who has been heard of on which network.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::libc;
+
+use super::addr;
+use super::facts;
+use super::link;
+use super::netlink::{Body, Netlink, NetlinkError, attribute, u32_at_start};
+use super::route;
+use crate::config::model::{Mac, Settings};
+
+/// One address of a device's on a network of the home's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The device's Ethernet address.
+    pub mac: Mac,
+    /// Its IP address.
+    pub address: IpAddr,
+    /// The interface towards it.
+    pub interface: String,
+    /// How long ago the kernel was last sure that it is there.
+    pub age: Duration,
+}
+
+/// All neighbours on the home's networks, in the kernel's order.
+pub fn list(settings: &Settings) -> io::Result<Vec<Neighbour>> {
+    let mut netlink = Netlink::open(libc::NETLINK_ROUTE as isize).map_err(asking)?;
+    let links = link::list(&mut netlink).map_err(asking)?;
+    let addresses = addr::list(&mut netlink).map_err(asking)?;
+    let routes = route::list(&mut netlink).map_err(asking)?;
+    let lan = facts::lan(settings, &links, &addresses, &routes);
+    let messages = netlink.dump(libc::RTM_GETNEIGH, &Body::new(&[0; HEADER_BYTES])).map_err(asking)?;
+    let entries = messages.iter().filter_map(|message| parse(message));
+    let named = entries.filter_map(|(index, mac, address, age)| {
+        let interface = links.iter().find(|link| link.index == index)?.name.clone();
+        let known = lan.iter().any(|lan| lan.name == interface);
+        known.then_some(Neighbour { mac, address, interface, age })
+    });
+    Ok(named.collect())
+}
+
+/// `struct ndmsg`, and attributes of `linux/neighbour.h`.
+const HEADER_BYTES: usize = 12;
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+const NDA_CACHEINFO: u16 = 3;
+const NUD_NOARP: u16 = 0x40;
+/// The kernel's clock ticks for user space, whatever its own.
+const TICKS_PER_SECOND: u32 = 100;
+
+fn parse(message: &[u8]) -> Option<(u32, Mac, IpAddr, Duration)> {
+    let rest = message.get(HEADER_BYTES..)?;
+    let state = u16::from_ne_bytes(*message[8..].first_chunk()?);
+    if state & NUD_NOARP != 0 {
+        // Multicast and the like.
+        return None;
+    }
+    let mac = Mac(attribute(rest, NDA_LLADDR)?.try_into().ok()?);
+    let destination = attribute(rest, NDA_DST)?;
+    let address = match destination.len() {
+        4 => <[u8; 4]>::try_from(destination).ok()?.into(),
+        _ => <[u8; 16]>::try_from(destination).ok()?.into(),
+    };
+    let confirmed = attribute(rest, NDA_CACHEINFO).and_then(u32_at_start).unwrap_or(0);
+    Some((u32_at_start(&message[4..])?, mac, address, Duration::from_secs((confirmed / TICKS_PER_SECOND).into())))
+}
+
+fn asking(error: NetlinkError) -> io::Error {
+    io::Error::other(format!("asking the kernel for its neighbours: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REACHABLE: u16 = 0x02;
+
+    fn message(state: u16, destination: &[u8], mac: Option<&[u8]>) -> Vec<u8> {
+        let mut header = [0; HEADER_BYTES];
+        header[4..8].copy_from_slice(&7u32.to_ne_bytes());
+        header[8..10].copy_from_slice(&state.to_ne_bytes());
+        let mut cache = 1234u32.to_ne_bytes().to_vec();
+        cache.resize(16, 0);
+        let body = Body::new(&header).attribute(NDA_DST, destination).attribute(NDA_CACHEINFO, &cache);
+        mac.into_iter().fold(body, |body, mac| body.attribute(NDA_LLADDR, mac)).0
+    }
+
+    #[test]
+    fn a_neighbour_has_a_mac_an_address_and_an_age() {
+        let mac = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];
+        let found = parse(&message(REACHABLE, &[192, 168, 1, 11], Some(&mac)));
+        assert_eq!(found, Some((7, Mac(mac), [192, 168, 1, 11].into(), Duration::from_secs(12))));
+        let v6 = "fe80::1".parse::<std::net::Ipv6Addr>().unwrap();
+        assert_eq!(parse(&message(REACHABLE, &v6.octets(), Some(&mac))).unwrap().2, IpAddr::V6(v6));
+    }
+
+    #[test]
+    fn what_has_no_mac_is_none() {
+        assert_eq!(parse(&message(REACHABLE, &[192, 168, 1, 11], None)), None);
+        assert_eq!(parse(&message(NUD_NOARP, &[224, 0, 0, 1], Some(&[1, 0, 94, 0, 0, 1]))), None);
+        assert_eq!(parse(&message(REACHABLE, &[1, 2, 3], Some(&[0; 6]))), None);
+        assert_eq!(parse(&[0; 5]), None);
+    }
+}
