@@ -66,10 +66,10 @@ struct Log {
 }
 
 impl Daemon {
-    fn start(paths: &[PathBuf]) -> Daemon {
+    fn start(paths: &[&Path]) -> Daemon {
         let stop = Arc::new(AtomicBool::new(false));
         let (news, announced) = std::sync::mpsc::channel();
-        let (stopping, paths) = (stop.clone(), paths.to_vec());
+        let (stopping, paths) = (stop.clone(), paths.iter().map(PathBuf::from).collect());
         let thread = thread::spawn(move || {
             let (mut poll, timer) = (Poll::new().unwrap(), Timer::new().unwrap());
             poll.add(&timer, 0).unwrap();
@@ -179,7 +179,7 @@ fn call(client: &mut Client, id: u32, method: &str, arguments: impl FnOnce(&mut 
 fn methods_are_announced_and_answered() {
     let path = place("methods");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[place("nobody"), path.clone()]);
+    let daemon = Daemon::start(&[&place("nobody"), &path]);
     let mut client = connect(&path);
     let id = find(&mut client);
     let objects = client.lookup_objects(Some("millpond")).unwrap();
@@ -207,7 +207,7 @@ fn methods_are_announced_and_answered() {
 fn what_is_wrong_with_a_call_is_said() {
     let path = place("wrong");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[path.clone()]);
+    let daemon = Daemon::start(&[&path]);
     let mut client = connect(&path);
     let id = find(&mut client);
     assert_eq!(call(&mut client, id, "advise", |_| ()), Err(3), "no such method");
@@ -222,7 +222,7 @@ fn what_is_wrong_with_a_call_is_said() {
 fn commands_ask_on_ubus() {
     let path = place("commands");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[path.clone()]);
+    let daemon = Daemon::start(&[&path]);
     find(&mut connect(&path));
     assert_eq!(millpond(&path, &["status"]), (Some(0), "shaping\n".into()));
     assert_eq!(millpond(&path, &["status", "--json"]), (Some(0), "{\"state\":\"shaping\"}\n".into()));
@@ -239,7 +239,7 @@ fn commands_ask_on_ubus() {
 #[test]
 fn a_broker_that_comes_back_gets_the_object_again() {
     let path = place("again");
-    let daemon = Daemon::start(&[path.clone()]);
+    let daemon = Daemon::start(&[&path]);
     thread::sleep(Duration::from_millis(300));
     for round in 0..3 {
         let broker = Broker::start(&path);
@@ -267,7 +267,7 @@ fn a_broker_that_comes_back_gets_the_object_again() {
 fn a_broker_that_says_nothing_or_nonsense_is_left() {
     let path = place("silent");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let daemon = Daemon::start(&[path]);
+    let daemon = Daemon::start(&[&path]);
     let (mut first, _) = listener.accept().unwrap();
     first.write_all(&[0xff; 64]).unwrap();
     let (second, _) = listener.accept().expect("it comes again");
@@ -282,7 +282,7 @@ fn a_broker_that_says_nothing_or_nonsense_is_left() {
 fn a_flood_is_answered_in_measure() {
     let path = place("flood");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[path.clone()]);
+    let daemon = Daemon::start(&[&path]);
     let id = find(&mut connect(&path));
     let start = Instant::now();
     let floods: Vec<_> = (0..4)
@@ -311,7 +311,7 @@ fn a_flood_is_answered_in_measure() {
 fn news_reach_those_who_listen() {
     let path = place("news");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[path.clone()]);
+    let daemon = Daemon::start(&[&path]);
     let mut client = connect(&path);
     let object = find(&mut client);
     let listener = client.add_anonymous_object().unwrap();
@@ -348,7 +348,7 @@ fn openwrts_own_ubus_understands_us() {
     drop(version);
     let path = place("openwrt");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[path.clone()]);
+    let daemon = Daemon::start(&[&path]);
     find(&mut connect(&path));
     let ubus = |arguments: &[&str]| {
         let output = Command::new("ubus").arg("-s").arg(&path).args(arguments).output().unwrap();
@@ -368,7 +368,7 @@ fn openwrts_own_ubus_understands_us() {
 fn one_who_never_reads_holds_up_nobody() {
     let path = place("deaf");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[path.clone()]);
+    let daemon = Daemon::start(&[&path]);
     let mut client = connect(&path);
     let id = find(&mut client);
     let deaf = UnixStream::connect(&path).unwrap();

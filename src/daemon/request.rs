@@ -38,7 +38,7 @@ pub enum Form {
 /// Who waits for the answer.
 pub enum Asker {
     /// A client of the control socket.
-    Socket(Client),
+    Socket(Box<Client>),
     /// A caller on ubus.
     Ubus(Caller),
 }

@@ -38,7 +38,7 @@ impl EventLoop {
 
     pub(super) fn take_request(&mut self, token: u64, now: Nanos) -> Flow {
         let Some((request, client)) = self.control.handle(token, &self.poll) else { return Flow::Continue };
-        let asker = Asker::Socket(client);
+        let asker = Asker::Socket(Box::new(client));
         match request {
             Some(request) => self.serve(request, asker, now),
             None => {
