@@ -1,6 +1,6 @@
 # What a person or a machine asks of this project. "make help" lists it.
 
-.PHONY: help demo test bench lint
+.PHONY: help demo test bench lint packages
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,6 +18,10 @@ bench: ## delay against the paper's arrangement, instructions, size, memory
 	@tests/setup build lab bench
 	@tests/with-rust tests/lab/run flat-line sparse
 	@tests/with-rust tests/bench
+
+packages: ## for OpenWrt (ipk, apk, feeds) and Debian, all architectures, in target/packages; KEYS=FOLDER signs
+	@tests/setup build cross
+	@cross/packages $(if $(KEYS),--keys $(KEYS))
 
 lint: ## format, lints, documentation, shell, licences
 	@tests/setup build lint

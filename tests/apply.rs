@@ -5,6 +5,7 @@ mod common;
 
 use millpond::apply::{ApplyError, Failure, Kernel, OpError, apply};
 use millpond::config::model::Key;
+use millpond::plan::nft::{self, TableName, TableText};
 use millpond::plan::routing::RouteKind;
 use millpond::plan::tree::Handle;
 use millpond::plan::wireguard::Device;
@@ -59,8 +60,12 @@ impl Kernel for Model {
 
 fn change(state: &mut Snapshot, op: Op) -> Result<(), &'static str> {
     match op {
-        Op::SetTable(table) => state.table = Some(table),
-        Op::DeleteTable => drop(state.table.take().ok_or("no such table")?),
+        Op::SetTable(table) => {
+            // As an nft that lists what it is given.
+            let listing = table.file(&nft::digest(&table.draft()));
+            *table_of(state, table.name) = Some(TableText::from_listing(table.name, &listing));
+        }
+        Op::DeleteTable(name) => drop(table_of(state, name).take().ok_or("no such table")?),
         Op::AddLink { name, kind, mtu } => add_link(state, name, kind, mtu)?,
         Op::DeleteLink { name } => delete_link(state, &name)?,
         Op::SetMtu { name, mtu } => state.links.get_mut(&name).ok_or("no such link")?.mtu = mtu,
@@ -120,6 +125,13 @@ fn change(state: &mut Snapshot, op: Op) -> Result<(), &'static str> {
     Ok(())
 }
 
+fn table_of(state: &mut Snapshot, name: TableName) -> &mut Option<TableText> {
+    match name {
+        TableName::Guard => &mut state.guard,
+        TableName::Tunnel => &mut state.table,
+    }
+}
+
 fn add_link(state: &mut Snapshot, name: String, kind: LinkKind, mtu: u32) -> Result<(), &'static str> {
     if state.links.contains_key(&name) {
         return Err("file exists");
@@ -169,7 +181,7 @@ fn remove<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Result<(), &'stat
 /// The state as sorted lines: the order in which a kernel lists its objects means nothing.
 fn lines(state: &Snapshot) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    lines.extend(state.table.iter().map(|table| format!("nft {}", table.text)));
+    lines.extend(state.guard.iter().chain(&state.table).map(|table| format!("nft {} {}", table.name, table.body)));
     lines.extend(state.links.iter().map(|(name, link)| format!("{name} {link:?}")));
     lines.extend(state.sysctls.iter().map(|(key, value)| format!("{key}={value}")));
     lines.extend(state.wireguard.iter().map(|device| format!("wg mpwg0 {device:?} {:?}", device.private_key.0)));

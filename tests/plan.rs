@@ -2,7 +2,8 @@
 
 mod common;
 
-use millpond::plan::{Desired, DesiredError, Op, Snapshot, plan};
+use millpond::config::model::Settings;
+use millpond::plan::{Desired, DesiredError, Op, Snapshot, guard_table, plan, plan_guard};
 
 fn from_nothing(desired: &Desired) -> Vec<Op> {
     plan(desired, &Snapshot { ipv6: true, ..Snapshot::default() })
@@ -10,6 +11,18 @@ fn from_nothing(desired: &Desired) -> Vec<Op> {
 
 fn text(ops: &[Op]) -> String {
     ops.iter().map(|op| format!("{op}\n")).collect()
+}
+
+/// The guard first, then the tunnel.
+fn whole(settings: &Settings, desired: &Desired) -> String {
+    let guard = guard_table(settings, &common::facts());
+    text(&plan_guard(Some(&guard), &Snapshot::default())) + &text(&from_nothing(desired))
+}
+
+/// Both tables as they are loaded; the digest depends on the machine's nft.
+fn tables(settings: &Settings, desired: &Desired) -> String {
+    let guard = guard_table(settings, &common::facts());
+    guard.file("(digest)") + &desired.table.as_ref().unwrap().file("(digest)")
 }
 
 fn router() -> Desired {
@@ -22,22 +35,24 @@ fn endpoint() -> Desired {
 
 #[test]
 fn router_plan() {
-    assert_eq!(text(&from_nothing(&router())), include_str!("golden/router.plan"));
+    assert_eq!(whole(&common::router([1; 32], [2; 32]), &router()), include_str!("golden/router.plan"));
 }
 
 #[test]
-fn router_table() {
-    assert_eq!(router().table.unwrap().text, include_str!("golden/router.nft"));
+fn router_tables() {
+    let settings = common::router([1; 32], [2; 32]);
+    assert_eq!(tables(&settings, &router()), include_str!("golden/router.nft"));
 }
 
 #[test]
 fn endpoint_plan() {
-    assert_eq!(text(&from_nothing(&endpoint())), include_str!("golden/endpoint.plan"));
+    assert_eq!(whole(&common::endpoint([3; 32], [4; 32]), &endpoint()), include_str!("golden/endpoint.plan"));
 }
 
 #[test]
-fn endpoint_table() {
-    assert_eq!(endpoint().table.unwrap().text, include_str!("golden/endpoint.nft"));
+fn endpoint_tables() {
+    let settings = common::endpoint([3; 32], [4; 32]);
+    assert_eq!(tables(&settings, &endpoint()), include_str!("golden/endpoint.nft"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `millpond run`: the daemon.
 
+use std::path::PathBuf;
+
 use argh::FromArgs;
 use log::LevelFilter;
 
@@ -7,6 +9,7 @@ use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
 use super::{CONFIG_PATH, SOCKET_PATH};
 use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
+use crate::sys::guard_file;
 
 /// Shape the chosen devices' traffic, as router or endpoint, until a signal comes.
 #[derive(FromArgs)]
@@ -21,6 +24,9 @@ pub struct Run {
     /// where the broker of ubus listens (default /var/run/ubus/ubus.sock, then /var/run/ubus.sock)
     #[argh(option)]
     ubus: Option<String>,
+    /// where to keep the rules that are loaded at boot (default: where the firewall looks for them)
+    #[argh(option, default = "guard_file::default_path()")]
+    guard_file: PathBuf,
 }
 
 impl Run {
@@ -33,7 +39,8 @@ impl Run {
             Some(path) => vec![path.into()],
             None => BROKER_PATHS.map(Into::into).to_vec(),
         };
-        let options = Options { config: self.config.into(), socket: self.socket.into(), brokers };
+        let options =
+            Options { config: self.config.into(), socket: self.socket.into(), brokers, guard_file: self.guard_file };
         daemon::run(&options).map_err(failure)
     }
 }

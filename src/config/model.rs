@@ -19,6 +19,8 @@ pub struct Settings {
     pub data_cap_gb: Option<u32>,
     /// `main.billing_day`, 1..=28.
     pub billing_day: u8,
+    /// By which the kernel tells ours from others'.
+    pub numbers: Numbers,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
     /// DNS of the shaped devices.
@@ -70,6 +72,24 @@ pub struct Shape {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
+}
+
+/// The numbers by which routing finds the tunnel. Other programs have theirs, and two may not share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// `main.mark`: the one bit of a packet's mark that says "into the tunnel".
+    pub mark: u32,
+    /// `main.table`: our routing table.
+    pub table: u32,
+    /// `main.priority`: of our routing rules; lower comes first.
+    pub priority: u32,
+}
+
+impl Numbers {
+    /// The bit stands clear of mwan3's 0x3f00, of pbr's 0x00ff0000 (which Tailscale shares), of Kubernetes' 0xc000 and of
+    /// OpenWrt's own small numbers. The priority is before mwan3's (from 1001), netifd's (from 10000) and pbr's (below
+    /// 30000), because those mark all of a home's packets and would take ours with them.
+    pub const DEFAULT: Numbers = Numbers { mark: 0x0100_0000, table: 28_016, priority: 910 };
 }
 
 /// How the two ends are joined.

@@ -102,6 +102,7 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
         shape: general.shape(general.level)?,
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
+        numbers: general.numbers,
         tunnel,
         dns,
         devices,

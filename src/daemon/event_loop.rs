@@ -179,12 +179,12 @@ impl EventLoop {
         }
     }
 
-    /// Removes all that is ours from the kernel.
+    /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
         let EventLoop { upkeep, tunnel, forwarding, .. } = self;
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
-        let applied = Machine::unattended()?.take_down(forwarding.as_deref())?;
+        let applied = Machine::open()?.take_down(forwarding.as_deref())?;
         drop(tunnel);
         applied.ops.iter().for_each(|op| info!("{op}"));
         info!("stopped");

@@ -1,17 +1,20 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use log::info;
 
 use super::error::Error;
-use crate::apply::{Applied, OpError, apply};
+use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
+use crate::plan::coexistence::Conflict;
+use crate::plan::nft::TableText;
 use crate::plan::ownership::WIREGUARD;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan};
+use crate::plan::{Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard};
 use crate::sys::kernel::{self, System};
-use crate::sys::{PeerStatus, Tun, resolve};
+use crate::sys::{PeerStatus, Tun, guard_file, resolve};
 use crate::wire::size::IpVersion;
 
 /// The running kernel, and what it held before us.
@@ -23,25 +26,56 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Opens the kernel's interfaces and learns what the settings do not say. Resolving the endpoint's name waits.
-    pub fn open(settings: &Settings) -> Result<Machine, Error> {
-        let mut machine = Machine::unattended()?;
-        machine.learn(settings, endpoint(settings)?)?;
-        Ok(machine)
-    }
-
-    /// Opens the kernel's interfaces, and knows nothing yet.
-    pub fn unattended() -> Result<Machine, Error> {
+    /// Opens the kernel's interfaces.
+    pub fn open() -> Result<Machine, Error> {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
         Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
     }
 
-    /// Learns what the settings do not say, but for where the router's endpoint is.
+    /// Learns what the settings do not say. `endpoint`: where a router's is.
     pub fn learn(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
-        let lan = self.system.lan(settings).map_err(from_op)?;
-        self.facts = Facts { lan, endpoint };
+        self.learn_lan(settings)?;
+        self.facts.endpoint = endpoint;
+        Ok(())
+    }
+
+    fn learn_lan(&mut self, settings: &Settings) -> Result<(), Error> {
+        self.facts.lan = self.system.lan(settings).map_err(from_op)?;
+        Ok(())
+    }
+
+    /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
+    /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
+    pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
+        self.learn_lan(settings)?;
+        let wanted = guard_table(settings, &self.facts);
+        let applied = apply_guard(&mut self.system, Some(&wanted))?;
+        applied.ops.iter().for_each(|op| info!("{op}"));
+        if !applied.ops.is_empty() {
+            self.end_connections(applied.before.guard.as_ref(), &wanted)?;
+        }
+        let installed = match applied.ops[..] {
+            [] => applied.before.guard.clone(),
+            _ => self.system.snapshot().map_err(from_op)?.guard,
+        };
+        let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
+        let written = guard_file::write(file, &wanted.file(&digest));
+        if written.map_err(Error::system(format!("writing the guard to {}", file.display())))? {
+            info!("wrote the guard to {}", file.display());
+        }
+        Ok(applied)
+    }
+
+    /// Makes the guard `wanted`, in the place of `before`, hold for connections that stood already.
+    fn end_connections(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<(), Error> {
+        let (changed, confined) = (Named::changed(before, wanted), Named::confined(wanted));
+        self.system.show_to_guard(&confined.macs).map_err(from_op)?;
+        let ended = self.system.forget_connections(&changed).map_err(from_op)?;
+        if ended > 0 {
+            info!("ended {ended} connections of devices whose policy is new");
+        }
         Ok(())
     }
 
@@ -60,8 +94,18 @@ impl Machine {
     pub fn forget_endpoint(&mut self, settings: &Settings) {
         if let Some(key) = endpoint_key(settings) {
             // One that is not there is forgotten already.
-            _ = crate::apply::Kernel::run(&mut self.system, &Op::RemovePeer(key.clone()));
+            _ = self.system.run(&Op::RemovePeer(key.clone()));
         }
+    }
+
+    /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
+    pub fn conflicts(&mut self, settings: &Settings) -> Result<Vec<Conflict>, Error> {
+        let mut others = self.system.others().map_err(from_op)?;
+        if settings.role == Role::Endpoint {
+            others.rules.clear();
+        }
+        let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
+        Ok(others.conflicts(settings.numbers, &lan))
     }
 
     /// The index of the interface that cells take.
@@ -77,11 +121,13 @@ impl Machine {
     /// The operations that would bring the kernel in line, without running any.
     pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let snapshot = crate::apply::Kernel::snapshot(&mut self.system).map_err(from_op)?;
-        Ok(plan(&desired, &snapshot))
+        let snapshot = self.system.snapshot().map_err(from_op)?;
+        let mut ops = plan_guard(Some(&guard_table(settings, &self.facts)), &snapshot);
+        ops.extend(plan(&desired, &snapshot));
+        Ok(ops)
     }
 
-    /// Brings the kernel in line; on failure it holds what it held before.
+    /// Brings the kernel in line but for the guard; on failure it holds what it held before.
     pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
         let applied = apply(&mut self.system, &desired)?;
@@ -102,10 +148,19 @@ impl Machine {
         self.system.attach_tun().map_err(|_| Error::TunTaken)
     }
 
-    /// Removes all that is ours, newest first. `forwarding`: what the machine did about it before us, if that is known.
+    /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
+    /// that is known.
     pub fn take_down(&mut self, forwarding: Option<&str>) -> Result<Applied, Error> {
         let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
         Ok(apply(&mut self.system, &desired)?)
+    }
+
+    /// Removes all that is ours, the guard and its `file` last.
+    pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
+        let mut ops = self.take_down(None)?.ops;
+        guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
+        ops.extend(apply_guard(&mut self.system, None)?.ops);
+        Ok(ops)
     }
 }
 
@@ -126,8 +181,8 @@ fn endpoint_key(settings: &Settings) -> Option<&Key> {
 }
 
 /// The role's endpoint by name or address: the first address that it has. A name that does not resolve is an error
-/// with the name in it.
-fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
+/// with the name in it. This waits for the answer.
+pub fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
     let Some(Tunnel::Wireguard(wireguard)) = &settings.tunnel else { return Ok(None) };
     let Some(host) = wireguard.endpoint.as_ref().filter(|_| settings.role == Role::Router) else { return Ok(None) };
     let addresses =

@@ -44,10 +44,12 @@ pub struct Options {
     pub socket: PathBuf,
     /// Where a broker of ubus may listen, the likeliest first.
     pub brokers: Vec<PathBuf>,
+    /// The file from which the guard is loaded at boot.
+    pub guard_file: PathBuf,
 }
 
 /// Runs until a signal or an error ends it; what may pass by itself does not. All that it made in the kernel is gone
-/// afterwards.
+/// afterwards, but for the guard.
 pub fn run(options: &Options) -> Result<(), Error> {
     if !kernel::is_root() {
         return Err(Error::NotRoot);
@@ -69,14 +71,15 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
 /// What [`run`] would do to the kernel now, one operation after the other.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
-    let mut machine = Machine::open(settings)?;
+    let mut machine = Machine::open()?;
+    machine.learn(settings, machine::endpoint(settings)?)?;
     let size = shape::cell_size(settings, machine.outer())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
 }
 
-/// Removes from the kernel all that is ours, and gives what that took.
-pub fn flush() -> Result<Vec<Op>, Error> {
-    Machine::unattended()?.take_down(None).map(|applied| applied.ops)
+/// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
+pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
+    Machine::open()?.flush(guard_file)
 }
 
 /// Reads the settings, and logs everything that is wrong with them.

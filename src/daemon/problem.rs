@@ -7,10 +7,18 @@ pub enum Code {
     Settings,
     /// The endpoint's name has no address.
     Name,
+    /// The guard is not in force, or not in the file from which it is loaded at boot.
+    Guard,
     /// The kernel refused a part of the tunnel.
     Tunnel,
     /// Another process holds `mp0`.
     TunTaken,
+    /// A rule of another program's comes before ours and may take shaped devices' packets.
+    RuleBefore,
+    /// A rule of another program's looks at our bit of the mark.
+    MarkTaken,
+    /// Another program has routes in our table.
+    TableTaken,
     /// A process that should have looked after the kernel did not come to its end.
     Upkeep,
     /// The system does not permit punctuality.
@@ -20,16 +28,31 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 7] =
-        [Code::Settings, Code::Name, Code::Tunnel, Code::TunTaken, Code::Upkeep, Code::Realtime, Code::Ubus];
+    const ALL: [Code; 11] = [
+        Code::Settings,
+        Code::Name,
+        Code::Guard,
+        Code::Tunnel,
+        Code::TunTaken,
+        Code::RuleBefore,
+        Code::MarkTaken,
+        Code::TableTaken,
+        Code::Upkeep,
+        Code::Realtime,
+        Code::Ubus,
+    ];
 
     /// The code.
     pub fn name(self) -> &'static str {
         match self {
             Code::Settings => "settings",
             Code::Name => "name",
+            Code::Guard => "guard",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
+            Code::RuleBefore => "rule-before",
+            Code::MarkTaken => "mark-taken",
+            Code::TableTaken => "table-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
             Code::Ubus => "ubus",
@@ -44,7 +67,7 @@ impl Code {
     /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::Realtime => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
             Code::Ubus => "info",
             _ => "error",
         }
@@ -55,8 +78,14 @@ impl Code {
         match self {
             Code::Settings => "run millpond check, mend what it names, and reload",
             Code::Name => "check tunnel.endpoint and the line to the Internet; it is tried again by itself",
+            Code::Guard => {
+                "see the text; until it is mended devices may go out beside the tunnel; it is tried again by itself"
+            }
             Code::Tunnel => "see the text; it is tried again by itself",
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
+            Code::RuleBefore => "set main.priority to a number before that rule's, or move the rule",
+            Code::MarkTaken => "set main.mark to a bit that no rule looks at",
+            Code::TableTaken => "set main.table to a number that nobody uses",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
             Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",

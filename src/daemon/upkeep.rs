@@ -141,7 +141,7 @@ impl Upkeep {
             Ok(Report { text, fd }) => (Ok(Outcome::from_text(&text)), fd),
             Err(error) => (Err(error), None),
         };
-        if outcome.as_ref().is_ok_and(|outcome| outcome.stands) {
+        if outcome.as_ref().is_ok_and(Outcome::is_whole) {
             self.pace.note_success(now);
         } else {
             // The attempt and its taking back have told of themselves, which is no news.

@@ -3,14 +3,11 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::guard;
 use super::nft::TableText;
 use super::op::LinkKind;
-use super::ownership::{
-    CELL_RULE_PRIORITY, IPV6_METRIC, LAST_METRIC, MARK, MARK_RULE_PRIORITY, ROUTE_TABLE, TUN, TUN_MTU, WIREGUARD,
-    WIREGUARD_MTU,
-};
+use super::ownership::{CELL_RULE_OFFSET, IPV6_METRIC, LAST_METRIC, TUN, TUN_MTU, WIREGUARD, WIREGUARD_MTU};
 use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
+use super::steer;
 use super::tree::{Guard, Tree};
 use super::wireguard::{Device, Peer};
 use crate::config::model::{Role, Settings, Tunnel, Wireguard};
@@ -44,10 +41,10 @@ pub struct Link {
     pub mtu: u32,
 }
 
-/// All that the kernel should hold of ours. Lists are in the order in which things are made.
+/// All that the kernel should hold of ours but the guard's table, which stands by itself. Lists are in the order in which things are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
-    /// The nftables table.
+    /// The tunnel's nftables table.
     pub table: Option<TableText>,
     /// Interfaces, to be up.
     pub links: Vec<Link>,
@@ -96,7 +93,7 @@ impl fmt::Display for DesiredError {
 impl std::error::Error for DesiredError {}
 
 impl Desired {
-    /// Nothing of ours. What a machine forwarded before is told to [`Desired::forwarding`].
+    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding`].
     pub fn nothing() -> Desired {
         Desired::default()
     }
@@ -142,7 +139,8 @@ impl Desired {
         let peer_address = wireguard.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
         let public_key = wireguard.public_key.clone().ok_or(DesiredError::Missing("public_key"))?;
         wireguard.endpoint.as_ref().ok_or(DesiredError::Missing("endpoint"))?;
-        self.table = Some(TableText::from(&guard::router(settings, facts)));
+        let numbers = settings.numbers;
+        self.table = Some(TableText::from(&steer::router(settings)));
         self.peers = vec![Peer {
             public_key,
             preshared_key: wireguard.preshared_key.clone(),
@@ -155,21 +153,21 @@ impl Desired {
         self.routes.push(host_route(MAIN, peer_address, WIREGUARD));
         for lan in &facts.lan {
             for prefix in &lan.prefixes {
-                self.routes.push(table_route(prefix.network(), 0, RouteKind::Throw));
+                self.routes.push(table_route(numbers.table, prefix.network(), 0, RouteKind::Throw));
             }
         }
-        self.routes.push(table_route(Prefix::all(Family::V4), 0, RouteKind::Dev(TUN.into())));
+        self.routes.push(table_route(numbers.table, Prefix::all(Family::V4), 0, RouteKind::Dev(TUN.into())));
         // With mp0 gone its route goes too; these two remain, so that marked packets never fall through to main. The
         // tunnel carries IPv4 alone: IPv6 is refused, and devices fall back.
         for family in [Family::V4, Family::V6] {
-            self.routes.push(table_route(Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
+            self.routes.push(table_route(numbers.table, Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
         }
         self.rules = [Family::V4, Family::V6]
             .map(|family| Rule {
                 family,
-                priority: MARK_RULE_PRIORITY,
-                selector: Selector::Mark(MARK),
-                table: ROUTE_TABLE,
+                priority: numbers.priority,
+                selector: Selector::Mark(numbers.mark),
+                table: numbers.table,
             })
             .to_vec();
         dedup(&mut self.routes);
@@ -177,7 +175,8 @@ impl Desired {
     }
 
     fn endpoint(&mut self, settings: &Settings) {
-        self.table = Some(TableText::from(&guard::endpoint(settings)));
+        let numbers = settings.numbers;
+        self.table = Some(TableText::from(&steer::endpoint(settings)));
         self.peers = settings
             .homes
             .iter()
@@ -191,14 +190,14 @@ impl Desired {
             .collect();
         // Answers from the Internet go into cells; cells, from sockets bound to mpwg0, go to the home itself.
         for home in &settings.homes {
-            self.routes.push(host_route(ROUTE_TABLE, home.address, WIREGUARD));
+            self.routes.push(host_route(numbers.table, home.address, WIREGUARD));
             self.routes.push(host_route(MAIN, home.address, TUN));
         }
         self.rules = vec![Rule {
             family: Family::V4,
-            priority: CELL_RULE_PRIORITY,
+            priority: numbers.priority + CELL_RULE_OFFSET,
             selector: Selector::Oif(WIREGUARD.into()),
-            table: ROUTE_TABLE,
+            table: numbers.table,
         }];
         self.sysctls.push((IP_FORWARD.into(), "1".into()));
         dedup(&mut self.routes);
@@ -227,9 +226,9 @@ fn host_route(table: u32, address: Ipv4Addr, dev: &str) -> Route {
     Route { table, prefix: Prefix::host(address), metric: 0, kind: RouteKind::Dev(dev.into()) }
 }
 
-fn table_route(prefix: Prefix, metric: u32, kind: RouteKind) -> Route {
+fn table_route(table: u32, prefix: Prefix, metric: u32, kind: RouteKind) -> Route {
     let metric = if metric == 0 && prefix.family() == Family::V6 { IPV6_METRIC } else { metric };
-    Route { table: ROUTE_TABLE, prefix, metric, kind }
+    Route { table, prefix, metric, kind }
 }
 
 /// Two interfaces may have one network between them, and the kernel takes a route only once.

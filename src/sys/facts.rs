@@ -53,7 +53,7 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<crate::plan::routing:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, Policy, Role, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Network, Numbers, Policy, Role, Shape};
     use crate::plan::routing::{Family, Prefix};
     use crate::units::{BitsPerSec, Law};
 
@@ -67,6 +67,7 @@ mod tests {
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
             data_cap_gb: None,
             billing_day: 1,
+            numbers: Numbers::DEFAULT,
             tunnel: None,
             dns: Dns { mode: DnsMode::Router, servers: Vec::new() },
             devices: Vec::new(),

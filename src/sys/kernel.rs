@@ -13,6 +13,8 @@ use super::wireguard::{self, PeerStatus};
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
+use crate::plan::coexistence::Others;
+use crate::plan::nft::TableName;
 use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
@@ -54,12 +56,25 @@ impl System {
         Ok(self.links()?.iter().find(|link| link.name == name).map_or(0, |link| link.index))
     }
 
+    /// The socket for interfaces, addresses and routes.
+    pub(super) fn route(&mut self) -> &mut Netlink {
+        &mut self.route
+    }
+
     /// The interfaces towards the home's own networks.
     pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         Ok(facts::lan(settings, &links, &addresses, &routes))
+    }
+
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.
@@ -163,7 +178,7 @@ impl System {
             }
             Op::AddRule(rule) => rule::add(&mut self.route, rule),
             Op::DeleteRule(rule) => rule::delete(&mut self.route, rule),
-            Op::SetTable(_) | Op::DeleteTable => Ok(()),
+            Op::SetTable(_) | Op::DeleteTable(_) => Ok(()),
         }
     }
 
@@ -192,8 +207,11 @@ impl Kernel for System {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| link.name == TUN || link.name == WIREGUARD);
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
+        let table =
+            |name| nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause });
         let mut snapshot = Snapshot {
-            table: nft::list().map_err(|cause| OpError { action: "reading the nft table".into(), cause })?,
+            guard: table(TableName::Guard)?,
+            table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
             sysctls: read_sysctls(),
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
@@ -229,7 +247,7 @@ impl Kernel for System {
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
         let result = match op {
             Op::SetTable(table) => nft::replace(table),
-            Op::DeleteTable => nft::delete(),
+            Op::DeleteTable(name) => nft::delete(*name),
             _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string())),
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
@@ -250,7 +268,7 @@ fn sysctl_path(key: &str) -> String {
     format!("/proc/sys/{}", key.replace('.', "/"))
 }
 
-fn failed(action: &str, error: NetlinkError) -> OpError {
+pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {
     OpError { action: action.into(), cause: error.to_string() }
 }
 

@@ -4,8 +4,11 @@
 
 mod addr;
 pub mod broker_socket;
+mod conntrack;
+mod enrolment;
 pub mod epoll;
 mod facts;
+pub mod guard_file;
 pub mod kernel;
 mod link;
 pub mod memory_file;
@@ -27,5 +30,6 @@ pub mod unix_socket;
 mod wireguard;
 pub mod worker;
 
+pub use neighbour::Neighbour;
 pub use tun::Tun;
 pub use wireguard::PeerStatus;

@@ -13,60 +13,74 @@ use super::netlink::{Body, Netlink, NetlinkError, attribute, u32_at_start};
 use super::route;
 use crate::config::model::{Mac, Settings};
 
-/// One address of a device's on a network of the home's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A neighbour as the kernel lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// The device's Ethernet address.
+    /// Its Ethernet address.
     pub mac: Mac,
-    /// Its IP address.
+    /// One of its IP addresses.
     pub address: IpAddr,
+}
+
+/// One on a network of the home's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// Who.
+    pub neighbour: Neighbour,
     /// The interface towards it.
     pub interface: String,
     /// How long ago the kernel was last sure that it is there.
     pub age: Duration,
 }
 
-/// All neighbours on the home's networks, in the kernel's order.
-pub fn list(settings: &Settings) -> io::Result<Vec<Neighbour>> {
+/// All neighbours of both families whose Ethernet address is known.
+pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Neighbour>, NetlinkError> {
+    Ok(dump(netlink)?.into_iter().map(|entry| entry.neighbour).collect())
+}
+
+/// Those on the home's networks, in the kernel's order.
+pub fn residents(settings: &Settings) -> io::Result<Vec<Resident>> {
     let mut netlink = Netlink::open(libc::NETLINK_ROUTE as isize).map_err(asking)?;
     let links = link::list(&mut netlink).map_err(asking)?;
     let addresses = addr::list(&mut netlink).map_err(asking)?;
     let routes = route::list(&mut netlink).map_err(asking)?;
     let lan = facts::lan(settings, &links, &addresses, &routes);
-    let messages = netlink.dump(libc::RTM_GETNEIGH, &Body::new(&[0; HEADER_BYTES])).map_err(asking)?;
-    let entries = messages.iter().filter_map(|message| parse(message));
-    let named = entries.filter_map(|(index, mac, address, age)| {
+    let named = dump(&mut netlink).map_err(asking)?.into_iter().filter_map(|Entry { index, neighbour, age }| {
         let interface = links.iter().find(|link| link.index == index)?.name.clone();
         let known = lan.iter().any(|lan| lan.name == interface);
-        known.then_some(Neighbour { mac, address, interface, age })
+        known.then_some(Resident { neighbour, interface, age })
     });
     Ok(named.collect())
 }
 
-/// `struct ndmsg`, and attributes of `linux/neighbour.h`.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    index: u32,
+    neighbour: Neighbour,
+    age: Duration,
+}
+
+fn dump(netlink: &mut Netlink) -> Result<Vec<Entry>, NetlinkError> {
+    let messages = netlink.dump(libc::RTM_GETNEIGH, &Body::new(&[0; HEADER_BYTES]))?;
+    Ok(messages.iter().filter_map(|message| parse(message)).collect())
+}
+
+/// `struct ndmsg`.
 const HEADER_BYTES: usize = 12;
-const NDA_DST: u16 = 1;
-const NDA_LLADDR: u16 = 2;
-const NDA_CACHEINFO: u16 = 3;
-const NUD_NOARP: u16 = 0x40;
 /// The kernel's clock ticks for user space, whatever its own.
 const TICKS_PER_SECOND: u32 = 100;
 
-fn parse(message: &[u8]) -> Option<(u32, Mac, IpAddr, Duration)> {
+fn parse(message: &[u8]) -> Option<Entry> {
     let rest = message.get(HEADER_BYTES..)?;
-    let state = u16::from_ne_bytes(*message[8..].first_chunk()?);
-    if state & NUD_NOARP != 0 {
+    if u16::from_ne_bytes(*message[8..].first_chunk()?) & libc::NUD_NOARP != 0 {
         // Multicast and the like.
         return None;
     }
-    let mac = Mac(attribute(rest, NDA_LLADDR)?.try_into().ok()?);
-    let destination = attribute(rest, NDA_DST)?;
-    let address = match destination.len() {
-        4 => <[u8; 4]>::try_from(destination).ok()?.into(),
-        _ => <[u8; 16]>::try_from(destination).ok()?.into(),
-    };
-    let confirmed = attribute(rest, NDA_CACHEINFO).and_then(u32_at_start).unwrap_or(0);
-    Some((u32_at_start(&message[4..])?, mac, address, Duration::from_secs((confirmed / TICKS_PER_SECOND).into())))
+    let mac = Mac(attribute(rest, libc::NDA_LLADDR)?.try_into().ok()?);
+    let address = addr::address(attribute(rest, libc::NDA_DST)?)?;
+    let confirmed = attribute(rest, libc::NDA_CACHEINFO).and_then(u32_at_start).unwrap_or(0);
+    let age = Duration::from_secs((confirmed / TICKS_PER_SECOND).into());
+    Some(Entry { index: u32_at_start(&message[4..])?, neighbour: Neighbour { mac, address }, age })
 }
 
 fn asking(error: NetlinkError) -> io::Error {
@@ -85,23 +99,24 @@ mod tests {
         header[8..10].copy_from_slice(&state.to_ne_bytes());
         let mut cache = 1234u32.to_ne_bytes().to_vec();
         cache.resize(16, 0);
-        let body = Body::new(&header).attribute(NDA_DST, destination).attribute(NDA_CACHEINFO, &cache);
-        mac.into_iter().fold(body, |body, mac| body.attribute(NDA_LLADDR, mac)).0
+        let body = Body::new(&header).attribute(libc::NDA_DST, destination).attribute(libc::NDA_CACHEINFO, &cache);
+        mac.into_iter().fold(body, |body, mac| body.attribute(libc::NDA_LLADDR, mac)).0
     }
 
     #[test]
     fn a_neighbour_has_a_mac_an_address_and_an_age() {
         let mac = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];
         let found = parse(&message(REACHABLE, &[192, 168, 1, 11], Some(&mac)));
-        assert_eq!(found, Some((7, Mac(mac), [192, 168, 1, 11].into(), Duration::from_secs(12))));
+        let neighbour = Neighbour { mac: Mac(mac), address: [192, 168, 1, 11].into() };
+        assert_eq!(found, Some(Entry { index: 7, neighbour, age: Duration::from_secs(12) }));
         let v6 = "fe80::1".parse::<std::net::Ipv6Addr>().unwrap();
-        assert_eq!(parse(&message(REACHABLE, &v6.octets(), Some(&mac))).unwrap().2, IpAddr::V6(v6));
+        assert_eq!(parse(&message(REACHABLE, &v6.octets(), Some(&mac))).unwrap().neighbour.address, IpAddr::V6(v6));
     }
 
     #[test]
     fn what_has_no_mac_is_none() {
         assert_eq!(parse(&message(REACHABLE, &[192, 168, 1, 11], None)), None);
-        assert_eq!(parse(&message(NUD_NOARP, &[224, 0, 0, 1], Some(&[1, 0, 94, 0, 0, 1]))), None);
+        assert_eq!(parse(&message(libc::NUD_NOARP, &[224, 0, 0, 1], Some(&[1, 0, 94, 0, 0, 1]))), None);
         assert_eq!(parse(&message(REACHABLE, &[1, 2, 3], Some(&[0; 6]))), None);
         assert_eq!(parse(&[0; 5]), None);
     }

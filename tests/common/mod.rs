@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod namespace;
+
 use millpond::config::model::*;
 use millpond::plan::routing::Prefix;
 use millpond::plan::tree::Guard;
@@ -21,6 +23,7 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         shape: shape(),
         data_cap_gb: None,
         billing_day: 1,
+        numbers: Numbers::DEFAULT,
         tunnel: Some(Tunnel::Wireguard(wireguard)),
         dns: Dns { mode: DnsMode::Tunnel, servers: vec!["9.9.9.9".parse().unwrap()] },
         devices: Vec::new(),

@@ -13,7 +13,7 @@ use super::answer::{self, Object};
 use super::flows::{Flows, Received};
 use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::core::{DEVICES, DeviceStats, Stats};
-use crate::sys::neighbour::{self, Neighbour};
+use crate::sys::neighbour::{self, Neighbour, Resident};
 use crate::units::Nanos;
 
 /// More are left out, those last seen longest ago.
@@ -57,18 +57,18 @@ pub fn list(settings: Option<&Settings>, stats: Option<&Stats>, flows: &Flows) -
     let Some(settings) = settings.filter(|settings| settings.role == Role::Router) else {
         return Err(io::Error::other("only a router with good settings knows devices"));
     };
-    Ok(merge(settings, neighbour::list(settings)?, leases::read(), stats, flows))
+    Ok(merge(settings, neighbour::residents(settings)?, leases::read(), stats, flows))
 }
 
 fn merge(
     settings: &Settings,
-    neighbours: Vec<Neighbour>,
+    residents: Vec<Resident>,
     leases: Vec<Lease>,
     stats: Option<&Stats>,
     flows: &Flows,
 ) -> List {
     let mut found: BTreeMap<Mac, Known> = BTreeMap::new();
-    for Neighbour { mac, address, interface, age } in neighbours {
+    for Resident { neighbour: Neighbour { mac, address }, interface, age } in residents {
         let known = found.entry(mac).or_default();
         known.add(address);
         known.age = Some(known.age.map_or(age, |other| other.min(age)));

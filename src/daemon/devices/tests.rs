@@ -24,9 +24,9 @@ fn settings() -> Settings {
     config::parse(SETTINGS.as_bytes()).settings.expect("good settings")
 }
 
-fn neighbour(mac: [u8; 6], address: &str, interface: &str, age: u64) -> Neighbour {
+fn neighbour(mac: [u8; 6], address: &str, interface: &str, age: u64) -> Resident {
     let (address, interface) = (address.parse().unwrap(), interface.to_owned());
-    Neighbour { mac: Mac(mac), address, interface, age: Duration::from_secs(age) }
+    Resident { neighbour: Neighbour { mac: Mac(mac), address }, interface, age: Duration::from_secs(age) }
 }
 
 const CAMERA: [u8; 6] = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];

@@ -84,7 +84,8 @@ impl Tunnel {
 }
 
 /// What an outcome speaks of anew each time.
-const OF_AN_OUTCOME: [Code; 3] = [Code::Tunnel, Code::TunTaken, Code::Upkeep];
+const OF_AN_OUTCOME: [Code; 7] =
+    [Code::Guard, Code::Tunnel, Code::TunTaken, Code::RuleBefore, Code::MarkTaken, Code::TableTaken, Code::Upkeep];
 
 impl EventLoop {
     /// When a name is to be looked up.
@@ -129,7 +130,8 @@ impl EventLoop {
             None if done.is_ok() => self.announce_once(),
             None => {}
         }
-        if let Err(problem) = done {
+        // A name is the lookup's to speak of, which knows why.
+        if let Some(problem) = done.err().filter(|problem| problem.code != Code::Name) {
             self.note_again(problem, &old);
         }
         self.note_state(now);
@@ -171,6 +173,7 @@ impl EventLoop {
         let endpoint = reload.and_then(|reload| reload.endpoint.as_ref()).unwrap_or(&self.endpoint);
         let order = Order {
             settings,
+            guard_file: &self.options.guard_file,
             lines: self.lines.all(),
             endpoint: endpoint.address(),
             endpoint_is_news: endpoint.is_news(),
@@ -212,7 +215,10 @@ impl EventLoop {
         }
         if !outcome.stands {
             let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the address of this name is not known yet");
-            return Err(outcome.problems.into_iter().next().unwrap_or_else(unresolved));
+            let mut problems = outcome.problems.into_iter();
+            let first = problems.next().unwrap_or_else(unresolved);
+            problems.for_each(|problem| self.note_again(problem, old));
+            return Err(first);
         }
         outcome.problems.iter().for_each(|problem| self.note_again(problem.clone(), old));
         if outcome.ops > 0 && !ended.is_wish {

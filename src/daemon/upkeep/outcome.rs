@@ -25,6 +25,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether all is as the settings want it.
+    pub fn is_whole(&self) -> bool {
+        self.stands && self.problems.iter().all(|problem| problem.code != Code::Guard)
+    }
+
     /// One item a line. The texts of problems come last, so that what is cut off at the end is theirs.
     pub fn to_text(&self) -> String {
         let Outcome { problems, stands, ops, interface, endpoint, handshake_s, forwarding } = self;

@@ -1,6 +1,7 @@
 //! The work itself, in a process of its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::super::error::Error;
 use super::super::line::Line;
@@ -10,6 +11,7 @@ use super::super::shape;
 use super::outcome::Outcome;
 use crate::config::model::Settings;
 use crate::plan::DesiredError;
+use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;
 use crate::sys::worker::Report;
 
@@ -17,6 +19,8 @@ use crate::sys::worker::Report;
 pub struct Order<'a> {
     /// To be brought into force.
     pub settings: &'a Settings,
+    /// From which the guard is loaded at boot.
+    pub guard_file: &'a Path,
     /// What has been granted to homes.
     pub lines: &'a [Line],
     /// Where the router's endpoint is, as far as that is known.
@@ -32,7 +36,15 @@ pub struct Order<'a> {
 /// Does it, and reports an [`Outcome`]; the descriptor is `mp0`'s where it was made or taken over.
 pub fn bring_in_line(order: &Order<'_>) -> Report {
     let mut outcome = Outcome::default();
-    let tun = match attempt(order, &mut outcome) {
+    let attempted = Machine::open().and_then(|mut machine| {
+        // First of all, and whatever becomes of the tunnel.
+        match machine.set_guard(order.settings, order.guard_file) {
+            Ok(applied) => outcome.ops += applied.ops.len(),
+            Err(error) => outcome.problems.push(Problem::new(Code::Guard, error.to_string())),
+        }
+        attempt(&mut machine, order, &mut outcome)
+    });
+    let tun = match attempted {
         Ok(tun) => {
             outcome.stands = true;
             tun
@@ -47,9 +59,8 @@ pub fn bring_in_line(order: &Order<'_>) -> Report {
     Report { text: outcome.to_text(), fd: tun.map(Tun::into) }
 }
 
-fn attempt(order: &Order<'_>, outcome: &mut Outcome) -> Result<Option<Tun>, Error> {
+fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> Result<Option<Tun>, Error> {
     let settings = order.settings;
-    let mut machine = Machine::unattended()?;
     // No peer yet, no interface yet: then there is nothing that WireGuard could know better.
     let installed = machine.endpoint_peer(settings);
     let installed = installed.as_ref().filter(|_| !order.endpoint_is_news).and_then(|peer| peer.endpoint);
@@ -59,17 +70,27 @@ fn attempt(order: &Order<'_>, outcome: &mut Outcome) -> Result<Option<Tun>, Erro
     }
     let size = shape::cell_size(settings, machine.outer())?;
     let applied = machine.bring_up(settings, &shape::guard(settings, size, order.lines))?;
-    outcome.ops = applied.ops.len();
+    outcome.ops += applied.ops.len();
     outcome.forwarding = machine.forwarding_before().map(str::to_owned);
     outcome.interface = machine.interface_index()?;
     if let Some(peer) = machine.endpoint_peer(settings) {
         outcome.endpoint = peer.endpoint;
         outcome.handshake_s = peer.last_handshake_s;
     }
+    let conflicts = machine.conflicts(settings)?;
+    outcome.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
     match machine.take_tun() {
         Some(tun) => Ok(Some(tun)),
         None if order.has_tun => Ok(None),
         None => machine.attach_tun().map(Some),
+    }
+}
+
+fn of_conflict(conflict: &Conflict) -> Code {
+    match conflict {
+        Conflict::Rule(..) => Code::RuleBefore,
+        Conflict::Mark(..) => Code::MarkTaken,
+        Conflict::Table(_) => Code::TableTaken,
     }
 }
 

@@ -46,9 +46,9 @@ flat_run() {
 	if daemons_stop "$dir"; then
 		left=$(remains router && remains endpoint)
 		if [ -z "$left" ]; then
-			pass "$law $load: nothing remains after SIGTERM"
+			pass "$law $load: nothing but the guard remains after SIGTERM"
 		else
-			fail "$law $load: nothing remains after SIGTERM" "${left//$'\n'/; }"
+			fail "$law $load: nothing but the guard remains after SIGTERM" "${left//$'\n'/; }"
 		fi
 	else
 		fail "$law $load: both ends stop on SIGTERM"

@@ -66,7 +66,8 @@ declare -A DAEMON
 # daemon_start WHO: log in WORK/WHO.log.
 daemon_start() {
 	# exec: the process to signal and to measure is the daemon, not a shell around it.
-	(exec ip netns exec "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock") > "$WORK/$1.log" 2>&1 &
+	(exec ip netns exec "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" \
+		--guard-file "$WORK/$1.guard.nft") > "$WORK/$1.log" 2>&1 &
 	DAEMON[$1]=$!
 }
 
@@ -157,10 +158,11 @@ daemons_stop() {
 # gone PID: ended, or a zombie that nobody has waited for.
 gone() { ! grep -q '^State:[[:space:]]*[^Z]' "/proc/$1/status" 2> /dev/null; }
 
-# What of millpond is left in a place: links, tables, rules, routes.
+# What of millpond is left in a place beside the guard, which stays: links, tables, rules, routes.
 remains() {
 	ip -n "$1" -br link | awk '$1 ~ /^mp/ { print "link " $1 }'
-	at "$1" nft list tables | grep millpond || true
+	at "$1" nft list tables | grep 'millpond_' || true
+	at "$1" nft list tables | grep -q 'inet millpond$' || echo "no guard"
 	ip -n "$1" rule | grep -vE 'lookup (local|main|default)' || true
 	ip -n "$1" -6 rule | grep -vE 'lookup (local|main|default)' || true
 	ip -n "$1" route show table all | grep -E 'dev mp|^unreachable|^blackhole' || true
