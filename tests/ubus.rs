@@ -121,14 +121,16 @@ fn serve(provider: &mut Provider, poll: &Poll, now: Nanos, log: &mut Log) {
 
 fn canned(request: Request) -> Result<BlobMsgTable, Refusal> {
     match request {
-        Request::Status(Form::People) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
-        Request::Status(Form::Programs) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
+        Request::Status(Form::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
+        Request::Status(Form::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
+        Request::Status(Form::Values) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
         // As large as they come.
-        Request::Devices(_) => Ok(BlobMsgTable::build(|blob| {
+        Request::Devices(Form::Values) => Ok(BlobMsgTable::build(|blob| {
             blob.open_array(Some("devices"));
             (0..5000).for_each(|_| blob.put_str(None, "a device"));
             blob.close_array();
         })),
+        Request::Devices(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "[]"))),
         Request::History { seconds } => Ok(BlobMsgTable::build(|blob| blob.put_i64(Some("seconds"), seconds.into()))),
         Request::Reload => Err(Refusal { status: 9, text: "the settings are not usable".into() }),
         Request::Renew => Ok(BlobMsgTable::empty()),
@@ -186,7 +188,7 @@ fn methods_are_announced_and_answered() {
     let signature = to_json(&objects[0].signature, true);
     assert_eq!(
         signature,
-        "{\"status\":{\"text\":7},\"devices\":{\"text\":7},\"history\":{\"seconds\":5},\"reload\":{},\"renew\":{}}"
+        "{\"status\":{\"form\":3},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"reload\":{},\"renew\":{}}"
     );
     assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     let session = |blob: &mut BlobBuilder| {
@@ -199,7 +201,7 @@ fn methods_are_announced_and_answered() {
     assert_eq!(log.presences.last(), Some(&Presence::Published));
     assert_eq!(
         log.requests,
-        [Request::Status(Form::Programs), Request::History { seconds: 120 }, Request::Devices(Form::Programs)]
+        [Request::Status(Form::Values), Request::History { seconds: 120 }, Request::Devices(Form::Values)]
     );
 }
 
@@ -225,8 +227,8 @@ fn commands_ask_on_ubus() {
     let daemon = Daemon::start(&[&path]);
     find(&mut connect(&path));
     assert_eq!(millpond(&path, &["status"]), (Some(0), "shaping\n".into()));
-    assert_eq!(millpond(&path, &["status", "--json"]), (Some(0), "{\"state\":\"shaping\"}\n".into()));
-    assert_eq!(millpond(&path, &["devices", "--json"]).0, Some(0));
+    assert_eq!(millpond(&path, &["status", "--json"]), (Some(0), "{}".into()));
+    assert_eq!(millpond(&path, &["devices", "--json"]), (Some(0), "[]".into()));
     let (code, why) = millpond(&path, &["reload"]);
     assert_eq!(code, Some(78));
     assert!(why.ends_with("the settings before stay in force: the settings are not usable\n"), "{why}");

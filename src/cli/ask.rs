@@ -1,14 +1,14 @@
 //! Asks the running daemon: on ubus where the object is there, over the control socket elsewhere.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ubus::client::UbusClient;
-use ubus::envelope::{self, EnvBuilder, UbusAttr};
-use ubus::wire::{Codec, Frame, HEADER_SIZE, MAX_MSG_LEN, MsgType};
-use ubus::{BlobMsgTable, Transport, UbusError};
+use ubus::blobmsg::lookup;
+use ubus::envelope::{self, UbusAttr};
+use ubus::wire::{Codec, Frame, HEADER_SIZE, MAX_MSG_LEN, MsgType, ObjId, UBUS_STATUS_OK};
+use ubus::{BlobMsgTable, OutboundMsg};
 
 use super::SOCKET_PATH;
 use super::exit::{Failure, UNAVAILABLE};
@@ -75,80 +75,80 @@ fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 /// As the control socket wants to be asked.
 fn line(request: Request) -> String {
     match request {
-        Request::Status(Form::People) => "status".into(),
-        Request::Status(Form::Programs) => "status json".into(),
-        Request::Devices(Form::People) => "devices".into(),
-        Request::Devices(Form::Programs) => "devices json".into(),
+        Request::Status(Form::Text) => "status".into(),
+        Request::Status(_) => "status json".into(),
+        Request::Devices(Form::Text) => "devices".into(),
+        Request::Devices(_) => "devices json".into(),
         Request::History { seconds } => format!("history {seconds}"),
         Request::Reload => "reload".into(),
         Request::Renew => "renew".into(),
     }
 }
 
-fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, UbusError> {
-    let stream = Stream::connect(broker).map_err(|error| UbusError::Io(error.to_string()))?;
-    let mut client = UbusClient::connect(stream)?;
-    let object = client.lookup(OBJECT)?;
-    let (method, people) = match request {
-        Request::Status(form) => ("status", form == Form::People),
-        Request::Devices(form) => ("devices", form == Form::People),
-        Request::History { .. } => ("history", false),
-        Request::Reload => ("reload", true),
-        Request::Renew => ("renew", true),
+fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
+    let mut stream = connect(broker).map_err(|error| error.to_string())?;
+    let (found, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
+    let id = envelope::find(&found, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
+    let obj_id = id.ok_or("nobody there is called millpond")?;
+    let (method, form) = match request {
+        Request::Status(form) => ("status", Some(form)),
+        Request::Devices(form) => ("devices", Some(form)),
+        Request::History { .. } => ("history", None),
+        Request::Reload => ("reload", None),
+        Request::Renew => ("renew", None),
     };
-    let arguments = BlobMsgTable::build(|blob| match request {
-        Request::Status(Form::People) | Request::Devices(Form::People) => blob.put_bool(Some("text"), true),
-        Request::History { seconds } => blob.put_i64(Some("seconds"), seconds.into()),
-        _ => {}
+    let args = BlobMsgTable::build(|blob| match (form, request) {
+        (Some(Form::Text), _) => blob.put_str(Some("form"), "text"),
+        (Some(_), _) => blob.put_str(Some("form"), "json"),
+        (None, Request::History { seconds }) => blob.put_i64(Some("seconds"), seconds.into()),
+        (None, _) => {}
     });
-    let mut envelope = EnvBuilder::new();
-    envelope.push_u32(UbusAttr::ObjId, object);
-    envelope.push_str(UbusAttr::Method, method);
-    envelope.push_data(arguments.contents());
+    let (answer, status) =
+        exchange(&mut stream, &OutboundMsg::Invoke { obj_id, method, args: &args }.into_frame(CALL))?;
+    let data = envelope::find(&answer, UbusAttr::Data).map(|data| data.payload).unwrap_or_default();
+    let text = |key| lookup(data, key).and_then(|text| text.as_str()).map(str::to_owned);
+    match (status, text("text"), text("error")) {
+        (UBUS_STATUS_OK, Some(text), _) => Ok(Answer::Given(text)),
+        (_, _, Some(why)) => Ok(Answer::Refused(why)),
+        _ => Err(format!("ubus status {status}")),
+    }
+}
+
+/// Sequence numbers; the broker's greeting has none.
+const LOOKUP: u16 = 1;
+const CALL: u16 = 2;
+
+fn connect(broker: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(broker)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Sends a request; gives the payload of the last data that came for it, and its status.
+fn exchange(stream: &mut UnixStream, request: &Frame) -> Result<(Vec<u8>, i32), String> {
+    stream.write_all(&Codec::write_frame(request)).map_err(|error| error.to_string())?;
     let mut data = Vec::new();
-    let done = client.request(MsgType::Invoke, object, envelope, |frame| {
-        let found = envelope::find(&frame.payload, UbusAttr::Data);
-        data = found.map(|attribute| attribute.payload.to_vec()).unwrap_or_default();
-        Ok(())
-    });
-    let text = |key| ubus::blobmsg::lookup(&data, key).and_then(|text| text.as_str()).map(str::to_owned);
-    match (done, text("error")) {
-        (Err(UbusError::Status(_)), Some(why)) => Ok(Answer::Refused(why)),
-        (Err(error), _) => Err(error),
-        (Ok(()), _) if people => Ok(Answer::Given(text("text").unwrap_or_default())),
-        (Ok(()), _) => Ok(Answer::Given(format!("{}\n", ubus::blobmsg::to_json(&data, true)))),
-    }
-}
-
-/// A stream to the broker that waits, but not for ever.
-struct Stream(UnixStream);
-
-impl Stream {
-    fn connect(path: &Path) -> std::io::Result<Stream> {
-        let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Stream(stream))
-    }
-}
-
-impl Transport for Stream {
-    fn send(&mut self, frame: &Frame) -> Result<(), UbusError> {
-        self.0.write_all(&Codec::write_frame(frame)).map_err(|error| UbusError::Io(error.to_string()))
-    }
-
-    fn recv(&mut self) -> Result<Option<Frame>, UbusError> {
-        let io = |error: std::io::Error| UbusError::Io(error.to_string());
-        let mut bytes = vec![0; HEADER_SIZE + 4];
-        self.0.read_exact(&mut bytes).map_err(io)?;
-        let [_, a, b, c] = [bytes[HEADER_SIZE], bytes[HEADER_SIZE + 1], bytes[HEADER_SIZE + 2], bytes[HEADER_SIZE + 3]];
-        let length = HEADER_SIZE + u32::from_be_bytes([0, a, b, c]) as usize;
-        if length > HEADER_SIZE + MAX_MSG_LEN {
-            return Err(UbusError::Malformed("too long a message"));
+    loop {
+        let frame = receive(stream).map_err(|error| error.to_string())?;
+        match frame.hdr.ty {
+            _ if frame.hdr.seq != request.hdr.seq => {}
+            MsgType::Data => data = frame.payload,
+            MsgType::Status => {
+                let status = envelope::read_status(&frame.payload).map_err(|error| error.to_string())?;
+                return Ok((data, status));
+            }
+            _ => {}
         }
-        let start = bytes.len();
-        bytes.resize(length.max(start), 0);
-        self.0.read_exact(&mut bytes[start..]).map_err(io)?;
-        Codec::read_frame(&bytes).map(|(frame, _)| Some(frame))
     }
+}
+
+fn receive(stream: &mut UnixStream) -> io::Result<Frame> {
+    let mut bytes = vec![0; HEADER_SIZE + 4];
+    stream.read_exact(&mut bytes)?;
+    let length = u32::from_be_bytes([0, bytes[HEADER_SIZE + 1], bytes[HEADER_SIZE + 2], bytes[HEADER_SIZE + 3]]);
+    let length = (length as usize).clamp(4, MAX_MSG_LEN);
+    bytes.resize(HEADER_SIZE + length, 0);
+    stream.read_exact(&mut bytes[HEADER_SIZE + 4..])?;
+    Codec::read_frame(&bytes).map(|(frame, _)| frame).map_err(io::Error::other)
 }

@@ -26,7 +26,7 @@ pub struct Devices {
 impl Devices {
     /// Prints the daemon's answer.
     pub fn execute(self) -> Result<(), Failure> {
-        let form = if self.json { Form::Programs } else { Form::People };
+        let form = if self.json { Form::Json } else { Form::Text };
         let answer = ask_for(&Ways { socket: self.socket, ubus: self.ubus }, Request::Devices(form))?;
         print!("{answer}");
         Ok(())

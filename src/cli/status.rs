@@ -26,7 +26,7 @@ pub struct Status {
 impl Status {
     /// Prints the daemon's answer.
     pub fn execute(self) -> Result<(), Failure> {
-        let form = if self.json { Form::Programs } else { Form::People };
+        let form = if self.json { Form::Json } else { Form::Text };
         let answer = ask_for(&Ways { socket: self.socket, ubus: self.ubus }, Request::Status(form))?;
         print!("{answer}");
         Ok(())

@@ -64,10 +64,10 @@ impl Control {
 
 fn parse(line: &str) -> Option<Request> {
     Some(match line {
-        "status" => Request::Status(Form::People),
-        "status json" => Request::Status(Form::Programs),
-        "devices" => Request::Devices(Form::People),
-        "devices json" => Request::Devices(Form::Programs),
+        "status" => Request::Status(Form::Text),
+        "status json" => Request::Status(Form::Json),
+        "devices" => Request::Devices(Form::Text),
+        "devices json" => Request::Devices(Form::Json),
         "reload" => Request::Reload,
         "renew" => Request::Renew,
         _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },

@@ -26,13 +26,15 @@ pub enum Request {
     Renew,
 }
 
-/// For whom the answer is.
+/// What the answer looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// One text.
-    People,
-    /// Keys and values.
-    Programs,
+    /// One text, for people.
+    Text,
+    /// One text, in JSON.
+    Json,
+    /// Keys and values, which the control socket has as JSON.
+    Values,
 }
 
 /// Who waits for the answer.
@@ -45,11 +47,9 @@ pub enum Asker {
 
 /// What was asked for, in the asker's form, or why not.
 pub enum Answer {
-    /// A text for people.
+    /// A text for people, or JSON.
     Text(String),
-    /// For the control socket.
-    Json(String),
-    /// For ubus: the contents of a blobmsg table.
+    /// The contents of a blobmsg table, for ubus alone.
     Table(Vec<u8>),
     /// Why not.
     Refused(Refusal),
@@ -57,10 +57,10 @@ pub enum Answer {
 
 impl Asker {
     /// An answer for programs, in this asker's form.
-    pub fn form(&self, members: impl FnOnce(&mut Object<'_>)) -> Answer {
-        match self {
-            Asker::Socket(_) => Answer::Json(answer::json(members)),
-            Asker::Ubus(_) => Answer::Table(answer::table(members).contents().to_vec()),
+    pub fn values(&self, form: Form, members: impl FnOnce(&mut Object<'_>)) -> Answer {
+        match (form, self) {
+            (Form::Values, Asker::Ubus(_)) => Answer::Table(answer::table(members).contents().to_vec()),
+            _ => Answer::Text(answer::json(members)),
         }
     }
 }
@@ -74,18 +74,17 @@ impl Answer {
     /// As a client of the control socket gets it.
     pub fn into_text(self) -> String {
         match self {
-            Answer::Text(text) | Answer::Json(text) => text,
+            Answer::Text(text) => text,
             Answer::Refused(refusal) => format!("{REFUSED}{}\n", refusal.text),
-            Answer::Table(contents) => ubus::blobmsg::to_json(&contents, true),
+            // Nobody makes one for the socket.
+            Answer::Table(_) => String::new(),
         }
     }
 
     /// As a caller on ubus gets it.
     pub fn into_contents(self) -> Result<Vec<u8>, Refusal> {
         match self {
-            Answer::Text(text) | Answer::Json(text) => {
-                Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &text)).contents().to_vec())
-            }
+            Answer::Text(text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &text)).contents().to_vec()),
             Answer::Table(contents) => Ok(contents),
             Answer::Refused(refusal) => Err(refusal),
         }

@@ -30,15 +30,7 @@ pub struct Listing {
 struct Running {
     worker: Worker,
     until: Nanos,
-    kind: Kind,
-}
-
-/// Which of an answer's three shapes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Json,
-    Table,
+    form: Form,
 }
 
 impl Listing {
@@ -65,16 +57,16 @@ impl EventLoop {
         if self.listing.running.is_some() {
             return self.take_listing(now);
         }
-        let Some((form, asker)) = self.listing.askers.first() else { return };
-        let kind = kind(*form, asker);
+        let Some((form, _)) = self.listing.askers.first() else { return };
+        let form = *form;
         self.listing.next = now + PAUSE;
-        let begun = Worker::start(|| self.list(kind)).and_then(|worker| {
+        let begun = Worker::start(|| self.list(form)).and_then(|worker| {
             self.poll.add(&worker, LISTING)?;
-            Ok(Running { worker, until: now + LIMIT, kind })
+            Ok(Running { worker, until: now + LIMIT, form })
         });
         match begun {
             Ok(running) => self.listing.running = Some(running),
-            Err(error) => self.finish(kind, &Err(error), now),
+            Err(error) => self.finish(form, &Err(error), now),
         }
     }
 
@@ -88,20 +80,20 @@ impl EventLoop {
             Ok(Some(Report { text, fd: None })) => Err(io::Error::other(text)),
             Err(error) => Err(error),
         };
-        let kind = running.kind;
+        let form = running.form;
         _ = self.poll.remove(&running.worker);
         self.listing.running = None;
-        self.finish(kind, &bytes, now);
+        self.finish(form, &bytes, now);
     }
 
-    /// Answers all who wait for a list of this kind.
-    fn finish(&mut self, wanted: Kind, bytes: &io::Result<Vec<u8>>, now: Nanos) {
+    /// Answers all who wait for a list of this form.
+    fn finish(&mut self, wanted: Form, bytes: &io::Result<Vec<u8>>, now: Nanos) {
         let askers = std::mem::take(&mut self.listing.askers);
-        let (served, waiting) = askers.into_iter().partition(|(form, asker)| kind(*form, asker) == wanted);
+        let (served, waiting) = askers.into_iter().partition(|(form, _)| *form == wanted);
         self.listing.askers = waiting;
         for (_, asker) in served {
             let answer = match (bytes, wanted) {
-                (Ok(bytes), Kind::Table) => Answer::Table(bytes.clone()),
+                (Ok(bytes), Form::Values) => Answer::Table(bytes.clone()),
                 (Ok(bytes), _) => Answer::Text(String::from_utf8_lossy(bytes).into_owned()),
                 (Err(error), _) => Answer::refused(format!("listing the devices: {error}")),
             };
@@ -110,13 +102,13 @@ impl EventLoop {
     }
 
     /// In the forked process: the whole answer, in a file of its own.
-    fn list(&self, kind: Kind) -> Report {
+    fn list(&self, form: Form) -> Report {
         let stats = self.lines.all().first().map(|line| line.engine().stats());
         let written = devices::list(self.settings.as_ref(), stats, &self.flows).and_then(|list| {
-            let bytes = match kind {
-                Kind::Text => list.text().into_bytes(),
-                Kind::Json => list.json().into_bytes(),
-                Kind::Table => list.table(),
+            let bytes = match form {
+                Form::Text => list.text().into_bytes(),
+                Form::Json => list.json().into_bytes(),
+                Form::Values => list.table(),
             };
             let mut file = memory_file::create()?;
             file.write_all(&bytes)?;
@@ -127,14 +119,6 @@ impl EventLoop {
             Ok(file) => Report { text: String::new(), fd: Some(file.into()) },
             Err(error) => Report { text: error.to_string(), fd: None },
         }
-    }
-}
-
-fn kind(form: Form, asker: &Asker) -> Kind {
-    match (form, asker) {
-        (Form::People, _) => Kind::Text,
-        (Form::Programs, Asker::Socket(_)) => Kind::Json,
-        (Form::Programs, Asker::Ubus(_)) => Kind::Table,
     }
 }
 

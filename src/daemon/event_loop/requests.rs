@@ -52,9 +52,9 @@ impl EventLoop {
     /// Does what is asked, or begins to.
     pub(super) fn serve(&mut self, request: Request, asker: Asker, now: Nanos) -> Flow {
         let answer = match request {
-            Request::Status(Form::People) => Answer::Text(self.view(now).text()),
-            Request::Status(Form::Programs) => asker.form(|top| self.view(now).put(top)),
-            Request::History { seconds } => asker.form(|top| self.history.put(seconds, top)),
+            Request::Status(Form::Text) => Answer::Text(self.view(now).text()),
+            Request::Status(form) => asker.values(form, |top| self.view(now).put(top)),
+            Request::History { seconds } => asker.values(Form::Values, |top| self.history.put(seconds, top)),
             Request::Devices(form) => {
                 self.ask_for_devices(form, asker, now);
                 return Flow::Continue;

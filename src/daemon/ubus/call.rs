@@ -19,8 +19,8 @@ const DEFAULT_SECONDS: u32 = 300;
 
 /// Each method with its arguments, as `ubus -v list` shows them.
 const METHODS: [(&str, &[(&str, BlobType)]); 5] = [
-    ("status", &[("text", BlobType::Int8)]),
-    ("devices", &[("text", BlobType::Int8)]),
+    ("status", &[("form", BlobType::String)]),
+    ("devices", &[("form", BlobType::String)]),
     ("history", &[("seconds", BlobType::Int32)]),
     ("reload", &[]),
     ("renew", &[]),
@@ -39,7 +39,7 @@ pub(super) fn signature() -> Vec<u8> {
 
 /// Reads a call. Arguments that it does not know are nobody's mistake: uhttpd adds one of its own to every call.
 pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> {
-    let mut form = Form::Programs;
+    let mut form = Form::Values;
     let mut seconds = DEFAULT_SECONDS;
     let Some((method, known)) = METHODS.into_iter().find(|(name, _)| *name == method) else {
         let names = METHODS.map(|(name, _)| name).join(", ");
@@ -50,9 +50,10 @@ pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> 
         let Some(name) = argument.name.filter(|name| known.iter().any(|(known, _)| known == name)) else { continue };
         let value = argument.value().map_err(|error| wrong(format!("{method}.{name}: {error}")))?;
         match (name, &value) {
-            ("text", BlobValue::Int8(0)) => form = Form::Programs,
-            ("text", BlobValue::Int8(_)) => form = Form::People,
-            ("text", _) => return Err(wrong(format!("{method}.text: want true or false, got {}", kind(&value)))),
+            ("form", BlobValue::String("text")) => form = Form::Text,
+            ("form", BlobValue::String("json")) => form = Form::Json,
+            ("form", BlobValue::String("values")) => form = Form::Values,
+            ("form", _) => return Err(wrong(format!("{method}.form: want text, json or values"))),
             _ => {
                 seconds = whole(&value)
                     .ok_or_else(|| wrong(format!("{method}.{name}: want a whole number, got {}", kind(&value))))?;
@@ -113,8 +114,8 @@ mod tests {
         };
         assert_eq!(parse("history", session), Ok(Request::History { seconds: 60 }));
         assert_eq!(parse("reload", session), Ok(Request::Reload));
-        assert_eq!(parse("status", |_| ()), Ok(Request::Status(Form::Programs)));
-        assert_eq!(parse("devices", |blob| blob.put_bool(Some("text"), true)), Ok(Request::Devices(Form::People)));
+        assert_eq!(parse("status", |_| ()), Ok(Request::Status(Form::Values)));
+        assert_eq!(parse("devices", |blob| blob.put_str(Some("form"), "text")), Ok(Request::Devices(Form::Text)));
     }
 
     #[test]
@@ -131,8 +132,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         let wrong = parse("history", |blob| blob.put_str(Some("seconds"), "60"));
         assert_eq!(wrong, Err("history.seconds: want a whole number, got a string".into()));
-        let wrong = parse("status", |blob| blob.put_i32(Some("text"), 1));
-        assert_eq!(wrong, Err("status.text: want true or false, got a whole number".into()));
+        let wrong = parse("status", |blob| blob.put_i32(Some("form"), 1));
+        assert_eq!(wrong, Err("status.form: want text, json or values".into()));
         assert!(parse("advise", |_| ()).unwrap_err().contains("history"));
         assert!(super::parse("status", &[0x83, 0, 0, 99, 1]).unwrap_err().text.contains("malformed"));
     }

@@ -261,7 +261,7 @@ mod tests {
     fn a_call_is_answered_to_its_caller() {
         let mut session = published();
         let events = feed(&mut session, &invoke("status", 10)).unwrap();
-        let [Event::Call(caller, Ok(Request::Status(Form::Programs)))] = &events[..] else { panic!("no call") };
+        let [Event::Call(caller, Ok(Request::Status(Form::Values)))] = &events[..] else { panic!("no call") };
         let state = BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"));
         session.answer(caller, Ok(state.contents()));
         let [data, status] = &take_output(&mut session)[..] else { panic!("want data and status") };

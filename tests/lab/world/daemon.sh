@@ -67,8 +67,17 @@ declare -A DAEMON
 daemon_start() {
 	# exec: the process to signal and to measure is the daemon, not a shell around it.
 	(exec ip netns exec "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" \
-		--guard-file "$WORK/$1.guard.nft") > "$WORK/$1.log" 2>&1 &
+		--guard-file "$WORK/$1.guard.nft" --ubus "$(broker_of "$1")") > "$WORK/$1.log" 2>&1 &
 	DAEMON[$1]=$!
+}
+
+# The broker that it publishes at: the router's, if a scenario has set BROKER.
+broker_of() {
+	if [ "$1" = router ] && [ -n "${BROKER-}" ]; then
+		echo "$BROKER"
+	else
+		echo "$WORK/no-broker"
+	fi
 }
 
 # daemons_start LAW: both ends, and wait until the router shapes.

@@ -2,6 +2,7 @@
 //! talk to, and the bookkeeper who joins what both wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
 
 mod bulk;
+mod bus;
 mod clock;
 mod device;
 mod dns;
@@ -31,6 +32,9 @@ enum Command {
     Ask(dns::Ask),
     Bulk(bulk::Bulk),
     BulkServer(bulk::BulkServer),
+    Broker(bus::Broker),
+    Call(bus::Call),
+    Flood(bus::Flood),
     Merge(merge::Merge),
 }
 
@@ -44,6 +48,9 @@ fn main() {
         Command::Ask(ask) => ask.run(),
         Command::Bulk(bulk) => bulk.run(),
         Command::BulkServer(server) => server.run(),
+        Command::Broker(broker) => broker.run(),
+        Command::Call(call) => call.run(),
+        Command::Flood(flood) => flood.run(),
         Command::Merge(merge) => merge.run(),
     };
     if let Err(problem) = outcome {
