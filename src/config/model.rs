@@ -114,6 +114,8 @@ pub enum Tunnel {
         address: Ipv4Addr,
         /// The other end's address inside (router).
         peer_address: Option<Ipv4Addr>,
+        /// Bytes that it puts around a packet on the wire, outer IP header included; `None` where its kind tells.
+        overhead: Option<u16>,
     },
 }
 
@@ -246,8 +248,8 @@ pub struct Schedule {
 pub struct Home {
     /// `name`, for the operator.
     pub name: String,
-    /// The router's WireGuard public key.
-    pub public_key: Key,
+    /// The router's WireGuard public key; there always where the tunnel is WireGuard of our own, meaningless elsewhere.
+    pub public_key: Option<Key>,
     /// `preshared_key`, where both ends have one.
     pub preshared_key: Option<Key>,
     /// The router's address inside the tunnel.

@@ -55,6 +55,8 @@ struct Context {
     enabled: bool,
     /// `None` if the file's own word is wrong; what depends on it is then not judged.
     role: Option<Role>,
+    /// `None` if there is no right word for it.
+    tunnel: Option<tunnel::Kind>,
     /// IPv4 addresses in use inside the tunnel.
     addresses: Seen<Ipv4Addr>,
 }
@@ -79,7 +81,7 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
     }
     let uses_custom = schedule::uses_custom(sections);
     let general = general::read(main, uses_custom, problems);
-    let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new() };
+    let mut context = Context { enabled: general.enabled, role: general.role, tunnel: None, addresses: Seen::new() };
 
     let tunnel = match single(sections, "tunnel", problems) {
         Some(section) => tunnel::read(section, &mut context, problems),

@@ -1,28 +1,33 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use log::info;
 
 use super::error::Error;
+use super::wrapping::wrapping;
 use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::TableText;
-use crate::plan::ownership::WIREGUARD;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard};
-use crate::sys::kernel::{self, System};
+use crate::plan::{
+    Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard, reverse_path_filter, tunnel,
+};
+use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, resolve};
-use crate::wire::size::IpVersion;
+use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
 pub struct Machine {
     system: System,
     facts: Facts,
+    wrapping: Wrapping,
     /// What a machine that is new to us did about forwarding; given back at the end.
     before: Option<Snapshot>,
+    /// The sysctl of another's interface that was changed, and its value before.
+    lent: Option<(String, String)>,
 }
 
 impl Machine {
@@ -31,13 +36,21 @@ impl Machine {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
-        Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
+        let system = System::open().map_err(from_op)?;
+        let wrapping = Wrapping::wireguard(IpVersion::V4);
+        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None })
     }
 
     /// Learns what the settings do not say. `endpoint`: where a router's is.
     pub fn learn(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
         self.learn_lan(settings)?;
+        let attached = match &settings.tunnel {
+            Some(Tunnel::Interface { interface, .. }) => Some(interface.as_str()),
+            _ => None,
+        };
         self.facts.endpoint = endpoint;
+        self.facts.carrier = self.system.attach(attached).map_err(from_op)?;
+        self.wrapping = wrapping(settings, &self.facts)?;
         Ok(())
     }
 
@@ -51,14 +64,14 @@ impl Machine {
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
         self.learn_lan(settings)?;
         let wanted = guard_table(settings, &self.facts);
-        let applied = apply_guard(&mut self.system, Some(&wanted))?;
+        let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if !applied.ops.is_empty() {
             self.end_connections(applied.before.guard.as_ref(), &wanted)?;
         }
         let installed = match applied.ops[..] {
             [] => applied.before.guard.clone(),
-            _ => self.system.snapshot().map_err(from_op)?.guard,
+            _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
         };
         let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
@@ -79,9 +92,9 @@ impl Machine {
         Ok(())
     }
 
-    /// The IP version that the tunnel's packets have on the wire.
-    pub fn outer(&self) -> IpVersion {
-        outer(self.facts.endpoint)
+    /// What the tunnel puts around a cell.
+    pub fn wrapping(&self) -> Wrapping {
+        self.wrapping
     }
 
     /// What WireGuard knows of a router's endpoint; `None` while it has none.
@@ -109,13 +122,23 @@ impl Machine {
     }
 
     /// The index of the interface that cells take.
-    pub fn interface_index(&mut self) -> Result<u32, Error> {
-        self.system.interface_index(WIREGUARD).map_err(from_op)
+    pub fn interface_index(&mut self, settings: &Settings) -> Result<u32, Error> {
+        self.system.interface_index(tunnel::interface(settings)).map_err(from_op)
     }
 
     /// What the machine did about forwarding before the first `bring_up`.
     pub fn forwarding_before(&self) -> Option<&str> {
         self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD)).map(String::as_str)
+    }
+
+    /// The sysctl of another's interface that the last `bring_up` changed, and its value before.
+    pub fn lent(&self) -> Option<&(String, String)> {
+        self.lent.as_ref()
+    }
+
+    /// Sets a sysctl of another's interface as it was. One that is gone has taken it along.
+    pub fn give_back(&mut self, key: String, value: String) {
+        _ = self.system.run(&Op::SetSysctl { key, value });
     }
 
     /// The operations that would bring the kernel in line, without running any.
@@ -130,8 +153,13 @@ impl Machine {
     /// Brings the kernel in line but for the guard; on failure it holds what it held before.
     pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let applied = apply(&mut self.system, &desired)?;
+        let applied = apply(&mut WithoutGuard(&mut self.system), &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
+        if let Some(key) = self.system.attached().map(reverse_path_filter) {
+            let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
+            let value = applied.before.sysctls.get(&key).filter(|_| applied.ops.iter().any(changed));
+            self.lent = value.cloned().map(|value| (key, value));
+        }
         if self.before.is_none() {
             self.before = Some(applied.before.clone());
         }
@@ -152,24 +180,15 @@ impl Machine {
     /// that is known.
     pub fn take_down(&mut self, forwarding: Option<&str>) -> Result<Applied, Error> {
         let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
-        Ok(apply(&mut self.system, &desired)?)
+        Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
     }
 
     /// Removes all that is ours, the guard and its `file` last.
     pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
         let mut ops = self.take_down(None)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
-        ops.extend(apply_guard(&mut self.system, None)?.ops);
+        ops.extend(apply_guard(&mut GuardAlone(&mut self.system), None)?.ops);
         Ok(ops)
-    }
-}
-
-/// The IP version of the tunnel's packets on the way to `endpoint`. An endpoint's homes come by either; there it only
-/// sizes the ceiling of the queue, and IPv4 is the more common.
-pub fn outer(endpoint: Option<SocketAddr>) -> IpVersion {
-    match endpoint.map(|endpoint| endpoint.ip()) {
-        Some(IpAddr::V6(_)) => IpVersion::V6,
-        Some(IpAddr::V4(_)) | None => IpVersion::V4,
     }
 }
 

@@ -6,6 +6,9 @@ pub const TUN: &str = "mp0";
 /// The WireGuard interface that carries the cells.
 pub const WIREGUARD: &str = "mpwg0";
 
+/// The TUN interface that an openvpn of ours serves. It outlives that process, so that whatever stands on it stays.
+pub const OPENVPN: &str = "mpvpn0";
+
 /// The nftables table, of family `inet`, that keeps devices from passing beside the tunnel. It outlives the daemon.
 pub const GUARD_TABLE: &str = "millpond";
 
@@ -33,3 +36,6 @@ pub const LAST_METRIC: u32 = 0xff00_2000;
 
 /// Metric of the other IPv6 routes: the kernel's own default, named so that what is read back equals what was asked.
 pub const IPV6_METRIC: u32 = 1024;
+
+/// Metric of the route to the endpoint over an interface of another's, who may have a route to it with metric 0.
+pub const ATTACHED_METRIC: u32 = 28_016;

@@ -5,19 +5,21 @@ use std::net::IpAddr;
 
 use super::choice::{Choice, chain};
 use super::nft::{Elements, Set, Table, TableName};
-use super::ownership::{TUN, WIREGUARD};
+use super::ownership::TUN;
+use super::tunnel;
 use crate::config::model::{DnsMode, Policy, Settings};
 
 /// The router's table.
 pub(super) fn router(settings: &Settings) -> Table {
     let choice = Choice::new(settings);
+    let carrier = tunnel::interface(settings);
     let chains = vec![
         chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.numbers.mark)]),
         chain("shape", None, shape(settings)),
         chain(
             "select",
             Some("type filter hook prerouting priority mangle"),
-            [format!("iifname {{ \"{TUN}\", \"{WIREGUARD}\" }} return")].into_iter().chain(choice.by_sender(
+            [format!("iifname {{ \"{TUN}\", \"{carrier}\" }} return")].into_iter().chain(choice.by_sender(
                 "return",
                 "goto shape",
                 "return",
@@ -36,6 +38,7 @@ pub(super) fn router(settings: &Settings) -> Table {
 
 /// The endpoint's table.
 pub(super) fn endpoint(settings: &Settings) -> Table {
+    let carrier = tunnel::interface(settings);
     let homes: Vec<String> = settings.homes.iter().map(|home| home.address.to_string()).collect();
     Table {
         name: TableName::Tunnel,
@@ -43,7 +46,7 @@ pub(super) fn endpoint(settings: &Settings) -> Table {
         chains: vec![chain(
             "nat_out",
             Some("type nat hook postrouting priority srcnat - 1"),
-            [format!("ip saddr @homes oifname != {{ \"{TUN}\", \"{WIREGUARD}\" }} masquerade")],
+            [format!("ip saddr @homes oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade")],
         )],
     }
 }

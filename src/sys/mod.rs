@@ -16,6 +16,7 @@ pub mod monitor;
 pub mod neighbour;
 mod netlink;
 mod nft;
+pub mod process;
 mod qdisc;
 pub mod random;
 pub mod realtime;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::error::Error;
 use super::super::line::Line;
 use super::super::machine::Machine;
+use super::super::openvpn;
 use super::super::problem::{Code, Problem};
 use super::super::shape;
 use super::outcome::Outcome;
@@ -31,6 +32,8 @@ pub struct Order<'a> {
     pub renew: bool,
     /// Whether the daemon holds `mp0`.
     pub has_tun: bool,
+    /// Whether it runs an openvpn.
+    pub has_openvpn: bool,
 }
 
 /// Does it, and reports an [`Outcome`]; the descriptor is `mp0`'s where it was made or taken over.
@@ -68,11 +71,16 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
     if order.renew {
         machine.forget_endpoint(settings);
     }
-    let size = shape::cell_size(settings, machine.outer())?;
+    if !order.has_openvpn {
+        openvpn::end_orphans()?;
+    }
+    outcome.wrapping = Some(machine.wrapping());
+    let size = shape::cell_size(settings, machine.wrapping())?;
     let applied = machine.bring_up(settings, &shape::guard(settings, size, order.lines))?;
     outcome.ops += applied.ops.len();
     outcome.forwarding = machine.forwarding_before().map(str::to_owned);
-    outcome.interface = machine.interface_index()?;
+    outcome.lent = machine.lent().cloned();
+    outcome.interface = machine.interface_index(settings)?;
     if let Some(peer) = machine.endpoint_peer(settings) {
         outcome.endpoint = peer.endpoint;
         outcome.handshake_s = peer.last_handshake_s;
@@ -97,6 +105,11 @@ fn of_conflict(conflict: &Conflict) -> Code {
 fn code(error: &Error) -> Code {
     match error {
         Error::TunTaken => Code::TunTaken,
+        Error::Profile(_) => Code::Openvpn,
+        Error::Desired(
+            DesiredError::NoInterface(_) | DesiredError::InterfaceDown(_) | DesiredError::NotAddressed { .. },
+        ) => Code::Interface,
+        Error::Desired(DesiredError::ForeignQdisc { .. }) => Code::ForeignQdisc,
         _ => Code::Tunnel,
     }
 }

@@ -57,7 +57,7 @@ pub struct WireReport {
     pub packets: usize,
     /// Their sizes in bytes from the IP header on, and how many there were of each.
     pub sizes: BTreeMap<usize, usize>,
-    /// WireGuard's own handshake messages.
+    /// The tunnel's own handshake and control messages.
     pub handshakes: usize,
     /// Packets beside the tunnel.
     pub strays: usize,
@@ -149,13 +149,13 @@ pub fn examine(folder: &Path) -> Result<Vec<Examined>, Error> {
     Ok(examined)
 }
 
-/// The report on these runs, and every check with its verdict.
-pub fn judge(examined: &[Examined]) -> (Report, Vec<Check>) {
+/// The report on these runs, and every check with its verdict; of the laws in `laws` both loads should be there.
+pub fn judge(examined: &[Examined], laws: &[Law]) -> (Report, Vec<Check>) {
     let mut checks = Vec::new();
     for run in examined {
         checks::run(run, &mut checks);
     }
-    let comparisons = checks::compare(examined, &mut checks);
+    let comparisons = checks::compare(examined, laws, &mut checks);
     let runs = examined.iter().flat_map(|run| Direction::ALL.map(|direction| run.report(direction))).collect();
     (Report { runs, comparisons }, checks)
 }

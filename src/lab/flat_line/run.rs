@@ -79,12 +79,26 @@ pub struct RunSettings {
     pub endpoint: IpAddr,
     /// UDP port of the tunnel.
     pub tunnel_port: u16,
+    /// What speaks there.
+    #[serde(default)]
+    pub tunnel: Protocol,
     /// Start of the window, nanoseconds since 1970.
     pub start_ns: u64,
     /// Its end.
     pub stop_ns: u64,
     /// Standard deviation of the law in percent of its mean, where it is not the law's default.
     pub spread_percent: Option<f64>,
+}
+
+/// The protocol of a tunnel's packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// WireGuard.
+    #[default]
+    Wireguard,
+    /// OpenVPN.
+    Openvpn,
 }
 
 /// A line of `packets.csv`.

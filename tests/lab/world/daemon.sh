@@ -27,10 +27,7 @@ settings_router() {
 	settings_main router "$1"
 	cat <<- END
 		config tunnel 'tunnel'
-			option type 'wireguard'
-			option private_key '$(cat "$WORK/router.key")'
-			option public_key '$(cat "$WORK/endpoint.pub")'
-			option endpoint '$ENDPOINT:$TUNNEL_PORT'
+		$("${TUNNEL_KIND:-wireguard}_section" router)
 			option address '10.77.0.2/32'
 			option peer_address '10.77.0.1'
 
@@ -48,18 +45,29 @@ settings_endpoint() {
 	settings_main endpoint "$1"
 	cat <<- END
 		config tunnel 'tunnel'
-			option type 'wireguard'
-			option private_key '$(cat "$WORK/endpoint.key")'
-			option listen_port '$TUNNEL_PORT'
+		$("${TUNNEL_KIND:-wireguard}_section" endpoint)
 			option address '10.77.0.1/32'
 
 		config home
 			option name 'maple street'
-			option public_key '$(cat "$WORK/router.pub")'
+			$(home_key)
 			option address '10.77.0.2'
 			option max_download '4000'
 	END
 }
+
+# What a tunnel of type wireguard has besides addresses; scenarios with another TUNNEL_KIND have a function of their own.
+wireguard_section() {
+	printf "\toption type 'wireguard'\n\toption private_key '%s'\n" "$(cat "$WORK/$1.key")"
+	if [ "$1" = router ]; then
+		printf "\toption public_key '%s'\n\toption endpoint '%s'\n" "$(cat "$WORK/endpoint.pub")" "$ENDPOINT:$TUNNEL_PORT"
+	else
+		printf "\toption listen_port '%s'\n" "$TUNNEL_PORT"
+	fi
+}
+
+# Homes have keys with WireGuard alone.
+home_key() { [ "${TUNNEL_KIND:-wireguard}" != wireguard ] || printf "option public_key '%s'" "$(cat "$WORK/router.pub")"; }
 
 declare -A DAEMON
 
