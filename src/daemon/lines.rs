@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::agenda::Agenda;
 use super::error::Error;
+use super::history::{Delays, Totals};
 use super::line::Line;
 use super::shape;
 use super::wish::Allowance;
@@ -93,6 +94,33 @@ impl Lines {
     fn of_home6(&self, address: Ipv6Addr) -> Option<usize> {
         let place = self.places6.binary_search_by_key(&address, |(address, _)| *address).ok()?;
         Some(self.places6[place].1)
+    }
+
+    /// What has passed through all lines, in bytes, as far as their engines remember.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for line in &self.all {
+            let stats = line.engine().stats();
+            let [sent, received] = line.wire_bytes();
+            let (up, down) = match self.role {
+                Role::Router => ((stats.bytes_in, sent), (stats.bytes_out, received)),
+                Role::Endpoint => ((stats.bytes_out, received), (stats.bytes_in, sent)),
+            };
+            totals.home_upload += up.0;
+            totals.wire_upload += up.1;
+            totals.home_download += down.0;
+            totals.wire_download += down.1;
+        }
+        totals
+    }
+
+    /// The delays of the packets that have left, over all lines.
+    pub fn delays(&self) -> Delays {
+        let add = |sum: Delays, line: &Line| {
+            let delay = &line.engine().stats().delay;
+            Delays { count: sum.count + delay.count(), sum: sum.sum.saturating_add(delay.sum()) }
+        };
+        self.all.iter().fold(Delays::default(), add)
     }
 
     /// When each line wants to act next.

@@ -4,17 +4,22 @@
 //! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
 mod agenda;
+mod answer;
 mod control;
+mod devices;
 mod error;
 mod event_loop;
-mod json;
+mod flows;
+mod history;
 mod line;
 mod lines;
 mod machine;
 mod openvpn;
 mod problem;
+pub mod request;
 mod shape;
 mod status;
+pub mod ubus;
 mod upkeep;
 mod watch;
 mod wish;
@@ -40,6 +45,8 @@ pub struct Options {
     pub config: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
+    /// Where a broker of ubus may listen, the likeliest first.
+    pub brokers: Vec<PathBuf>,
     /// The file from which the guard is loaded at boot.
     pub guard_file: PathBuf,
 }

@@ -37,10 +37,12 @@ pub enum Code {
     Realtime,
     /// The settings do not fit the machine.
     Misfit(MisfitKind),
+    /// The broker of ubus cannot be reached.
+    Ubus,
 }
 
 impl Code {
-    const ALL: [Code; 15] = [
+    const ALL: [Code; 16] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -56,6 +58,7 @@ impl Code {
         Code::TableTaken,
         Code::Upkeep,
         Code::Realtime,
+        Code::Ubus,
     ];
 
     /// The code.
@@ -77,6 +80,7 @@ impl Code {
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
             Code::Misfit(kind) => kind.name(),
+            Code::Ubus => "ubus",
         }
     }
 
@@ -85,11 +89,12 @@ impl Code {
         Code::ALL.into_iter().chain(MisfitKind::ALL.map(Code::Misfit)).find(|code| code.name() == name)
     }
 
-    /// `error` or `warning`.
+    /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
             Code::Misfit(kind) if !kind.is_error() => "warning",
+            Code::Ubus => "info",
             _ => "error",
         }
     }
@@ -117,6 +122,7 @@ impl Code {
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Misfit(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
+            Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }
     }
 }

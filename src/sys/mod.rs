@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 mod addr;
+pub mod broker_socket;
 mod conntrack;
 mod enrolment;
 pub mod epoll;
@@ -11,8 +12,9 @@ mod flow_table;
 pub mod guard_file;
 pub mod kernel;
 mod link;
+pub mod memory_file;
 pub mod monitor;
-mod neighbour;
+pub mod neighbour;
 mod netlink;
 mod nft;
 pub mod process;

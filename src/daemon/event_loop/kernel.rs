@@ -3,6 +3,7 @@
 use log::{info, warn};
 
 use super::super::error::Error;
+use super::super::line::Line;
 use super::super::openvpn::{News, Openvpn, TROUBLES};
 use super::super::problem::{Code, Problem};
 use super::super::shape;
@@ -250,6 +251,11 @@ impl EventLoop {
     fn follow(&mut self, reload: Option<&mut Reload>, outcome: &Outcome, now: Nanos) -> Result<(), Error> {
         let is_new = reload.is_some() || self.lines.all().is_empty();
         if let Some(reload) = reload {
+            if self.settings.as_ref().is_none_or(|before| before.devices != reload.settings.devices) {
+                // Numbers have come to mean other devices.
+                self.flows.clear();
+                self.lines.all_mut().iter_mut().for_each(Line::forget_devices);
+            }
             self.settings = Some(reload.settings.clone());
             if let Some(endpoint) = reload.endpoint.take() {
                 self.endpoint = endpoint;

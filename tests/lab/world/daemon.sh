@@ -73,7 +73,8 @@ declare -A DAEMON
 
 # daemon_start WHO: log in WORK/WHO.log.
 daemon_start() {
-	local run=("$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" --guard-file "$WORK/$1.guard.nft")
+	local run=("$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" --guard-file "$WORK/$1.guard.nft"
+		--ubus "$(broker_of "$1")")
 	if [ "$1" = router ] && [ -n "$MACHINE" ]; then
 		DAEMON[router]=$(machine_daemon "${run[@]}")
 		return
@@ -81,6 +82,15 @@ daemon_start() {
 	# exec: the process to signal and to measure is the daemon, not a shell around it.
 	(exec ip netns exec "$1" "${run[@]}") > "$WORK/$1.log" 2>&1 &
 	DAEMON[$1]=$!
+}
+
+# The broker that it publishes at: the router's, if a scenario has set BROKER.
+broker_of() {
+	if [ "$1" = router ] && [ -n "${BROKER-}" ]; then
+		echo "$BROKER"
+	else
+		echo "$WORK/no-broker"
+	fi
 }
 
 # daemons_start LAW: both ends, and wait until the router shapes.

@@ -2,6 +2,7 @@
 //! servers that they talk to, intruders, and the bookkeeper who joins what devices and servers wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
 
 mod bulk;
+mod bus;
 mod clock;
 mod device;
 mod diary;
@@ -39,6 +40,9 @@ enum Command {
     Ask(dns::Ask),
     Bulk(bulk::Bulk),
     BulkServer(bulk::BulkServer),
+    Broker(bus::Broker),
+    Call(bus::Call),
+    CallFlood(bus::CallFlood),
     Merge(merge::Merge),
     Talk(talk::Talk),
     Meet(meet::Meet),
@@ -56,6 +60,9 @@ fn main() {
         Command::Ask(ask) => ask.run(),
         Command::Bulk(bulk) => bulk.run(),
         Command::BulkServer(server) => server.run(),
+        Command::Broker(broker) => broker.run(),
+        Command::Call(call) => call.run(),
+        Command::CallFlood(flood) => flood.run(),
         Command::Merge(merge) => merge.run(),
         Command::Talk(talk) => talk.run(),
         Command::Meet(meet) => meet.run(),
