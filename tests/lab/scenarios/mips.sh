@@ -27,29 +27,32 @@ same_pace() {
 	echo "$@" | awk '{ pace = ($3 - $1) / ($4 - $2); printf "%+.3f %%\n", 100 * (pace - 1); exit !(pace > 0.99 && pace < 1.01) }'
 }
 
-# Fills the queue once, so that all its memory is in use; a minute of bulk traffic and of ever new flows must then add nothing.
+# Fills the queue once, so that all its memory is in use; a minute of a device's flood and of ever new flows must then add
+# nothing.
 churn() {
-	local dir=$OUT/$SCENARIO/churn before after bulk
+	local dir=$OUT/$SCENARIO/churn before after flood
 	mkdir -p "$dir"
 	if ! daemons_start gamma; then
 		fail "churn: both ends shape"
 		daemons_stop "$dir" || true
 		return
 	fi
-	at dev-xiaomi-cam "$WORLD" bulk --server 192.0.2.10:9000 --direction up --seconds $((WINDOW + 20)) > "$WORK/bulk.log" 2>&1 &
-	bulk=$!
-	sleep 15
+	at dev-xiaomi-cam "$WORLD" flood --target 192.0.2.7:9 --rate 100 --seconds $((WINDOW + 60)) &
+	flood=$!
+	await 50 "the queue to overflow" overflows || fail "churn: a flood fills the queue"
 	before=$(memory router)
-	say "churn: $WINDOW s of bulk traffic and new flows"
+	say "churn: $WINDOW s of a flood and new flows"
 	questions $((SECONDS + WINDOW))
 	after=$(memory router)
-	kill "$bulk" 2> /dev/null || true
-	wait "$bulk" || true
+	kill "$flood" 2> /dev/null || true
+	wait "$flood" || true
 	printf '{"before": {%s}, "after": {%s}}\n' "$before" "$after" > "$dir/memory.json"
 	check "a minute of churn adds no memory" same_memory "$before" "$after"
 	status_of router > "$dir/router.json"
 	daemons_stop "$dir" || fail "churn: both ends stop on SIGTERM"
 }
+
+overflows() { status_of router | grep -q '"overflow":[1-9]'; }
 
 # questions END: every device asks and asks, each time from a new port: a new flow in the queue.
 questions() {
