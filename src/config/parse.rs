@@ -30,8 +30,17 @@ pub struct Parsed {
     pub problems: Vec<Problem>,
 }
 
-/// Reads a settings file. Never fails early: one call finds every error.
+/// Reads the text of a key file, or says why not.
+pub type KeyFiles<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Reads a settings file that names no key file. Never fails early: one call finds every error.
 pub fn parse(text: &[u8]) -> Parsed {
+    parse_with(text, &|_| Err("no files here".to_owned()))
+}
+
+/// As [`parse`], for settings that may name a file where a key is wanted, so that the keys need not lie in a file that
+/// the web interface reads.
+pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     let (sections, syntax_errors) = uci::parse(text);
     let mut problems: Vec<Problem> = syntax_errors
         .into_iter()
@@ -44,22 +53,23 @@ pub fn parse(text: &[u8]) -> Parsed {
         })
         .collect();
     warn_of_unknown(&sections, &mut problems);
-    let settings = settings(&sections, &mut problems);
+    let settings = settings(&sections, key_files, &mut problems);
     problems.sort_by_key(|problem| problem.line);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     Parsed { settings: settings.filter(|_| !failed), problems }
 }
 
 /// What sections of all types have to agree upon.
-struct Context {
+struct Context<'a> {
     enabled: bool,
     /// `None` if the file's own word is wrong; what depends on it is then not judged.
     role: Option<Role>,
     /// IPv4 addresses in use inside the tunnel.
     addresses: Seen<Ipv4Addr>,
+    key_files: KeyFiles<'a>,
 }
 
-impl Context {
+impl Context<'_> {
     fn is(&self, role: Role) -> bool {
         self.role == Some(role)
     }
@@ -72,14 +82,14 @@ impl Context {
     }
 }
 
-fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Settings> {
+fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Problem>) -> Option<Settings> {
     let main = single(sections, "millpond", problems);
     if main.is_none() {
         problems.push(missing("main", "config millpond 'main'"));
     }
     let uses_custom = schedule::uses_custom(sections);
     let general = general::read(main, uses_custom, problems);
-    let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new() };
+    let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new(), key_files };
 
     let tunnel = match single(sections, "tunnel", problems) {
         Some(section) => tunnel::read(section, &mut context, problems),

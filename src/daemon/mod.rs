@@ -78,7 +78,7 @@ pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
 /// Reads the settings, and logs everything that is wrong with them.
 fn read_settings(path: &Path) -> Result<Settings, Error> {
     let text = std::fs::read(path).map_err(|error| Error::Unreadable { path: path.into(), error })?;
-    let parsed = crate::config::parse(&text);
+    let parsed = crate::config::parse_with(&text, &crate::sys::key_file::read);
     let name = path.display().to_string();
     for problem in &parsed.problems {
         warn!("{}", problem.at(&name));

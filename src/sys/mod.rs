@@ -9,6 +9,7 @@ pub mod epoll;
 mod facts;
 pub mod guard_file;
 pub mod kernel;
+pub mod key_file;
 mod link;
 pub mod monitor;
 mod neighbour;
