@@ -22,11 +22,8 @@ export async function serve({ router, resources, theme, real }) {
 		if (url.pathname.startsWith('/luci-static/theme/'))
 			return file(response, [ theme ], url.pathname.slice('/luci-static/theme/'.length));
 
-		// LuCI asks whether the broker can be reached without its own dispatcher.
-		if (url.pathname.startsWith('/ubus/'))
-			return send(response, 200, 'application/json', '');
-
-		if (url.pathname.startsWith(`${PAGES}admin/ubus`))
+		// The probe with GET is how LuCI finds uhttpd's own way to the broker; without it, calls go through its dispatcher.
+		if (url.pathname.startsWith('/ubus/') || url.pathname.startsWith(`${PAGES}admin/ubus`))
 			return rpc(request, response, mode);
 
 		if (url.pathname.startsWith(`${PAGES}admin/uci/`))
@@ -48,6 +45,9 @@ export async function serve({ router, resources, theme, real }) {
 
 		for await (const part of request)
 			body += part;
+
+		if (!body)
+			return send(response, 200, 'application/json', '');
 
 		const asked = JSON.parse(body);
 		const answers = await Promise.all([ asked ].flat().map(async ({ id, method, params }) => {

@@ -89,21 +89,6 @@ return baseclass.extend({
 		};
 	},
 
-	/* The same in one line; cap in GB, 0 for none. */
-	priceText(upload, download, cap) {
-		const price = this.price(upload, download);
-		const parts = [
-			_('%d kbit/s up, %d down').format(upload, download),
-			_('delay about %.0f ms up, %.0f down').format(price.upload_ms, price.download_ms),
-			_('%.0f GB a month').format(price.gigabytes)
-		];
-
-		if (cap > 0)
-			parts.push(_('%.0f %% of your allowance').format(100 * price.gigabytes / cap));
-
-		return parts.join(' · ');
-	},
-
 	/* A label in LuCI's own style. */
 	badge(style, text) {
 		return E('span', { 'class': `label millpond-badge ${style}` }, text);

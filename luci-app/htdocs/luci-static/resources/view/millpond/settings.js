@@ -22,14 +22,29 @@ function levelName(level) {
 	return level === 'off' ? _('Off') : (words.LEVELS[level]?.[0] ?? _('Custom'));
 }
 
-/* A level with its price. Where the daemon has watched this home, its own figures count. */
-function levelText(level, advice) {
+/* What each level costs. Where the daemon has watched this home, its own figures stand beside. */
+function prices(advice) {
 	const cap = Number(uci.get('millpond', 'main', 'data_cap')) || 0;
-	const [ upload, download ] = words.LEVELS[level]?.slice(1) ?? custom();
-	const step = L.toArray(advice?.levels).find((entry) => entry.level === level);
-	const watched = words.number(step?.delay_p99_ms) === null ? '' : ' · ' + _('in your home nearly always under %s').format(words.delay(step.delay_p99_ms));
+	const titles = [ _('Level'), _('Rate'), _('Delay'), _('Data'), ...(cap ? [ _('Share') ] : []), ...(advice ? [ _('In your home') ] : []) ];
+	const rows = LEVEL_NAMES.map((level) => {
+		const [ upload, download ] = words.LEVELS[level]?.slice(1) ?? custom();
+		const price = words.price(upload, download);
+		const step = L.toArray(advice?.levels).find((entry) => entry.level === level);
 
-	return `${levelName(level)}: ${words.priceText(upload, download, cap)}${watched}`;
+		return [
+			E('strong', levelName(level)),
+			_('%d kbit/s up, %d down').format(upload, download),
+			_('about %.0f ms up, %.0f down').format(price.upload_ms, price.download_ms),
+			_('%.0f GB a month').format(price.gigabytes),
+			...(cap ? [ _('%.0f %% of your allowance').format(100 * price.gigabytes / cap) ] : []),
+			...(advice ? [ words.number(step?.delay_p99_ms) === null ? '–' : _('nearly always under %s').format(words.delay(step.delay_p99_ms)) ] : [])
+		];
+	});
+
+	return E('table', { 'class': 'table millpond-devices', 'data-name': 'prices' }, [
+		E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th', 'scope': 'col' }, title))),
+		...rows.map((cells) => E('tr', { 'class': 'tr' }, cells.map((cell, at) => E('td', { 'class': 'td', 'data-title': titles[at] }, [ cell ]))))
+	]);
 }
 
 function whole(least, most) {
@@ -65,10 +80,11 @@ return view.extend({
 
 		option = section.taboption('level', form.ListValue, 'level', _('How much to hide'),
 			_('A faster line delays less and costs more data, day and night, whether or not anything happens.'));
-		option.widget = 'radio';
-		option.orientation = 'vertical';
 		option.default = 'balanced';
-		LEVEL_NAMES.forEach((level) => option.value(level, levelText(level, advice)));
+		LEVEL_NAMES.forEach((level) => option.value(level, levelName(level)));
+
+		option = section.taboption('level', form.DummyValue, '_prices', _('What that costs'));
+		option.renderWidget = () => prices(advice);
 
 		for (const [ name, title, standard ] of [ [ 'upload', _('Rate from home'), '160' ], [ 'download', _('Rate to home'), '320' ] ]) {
 			option = section.taboption('level', form.Value, name, title, _('kbit/s on the wire'));
@@ -145,8 +161,7 @@ return view.extend({
 		option.placeholder = 'wg0';
 
 		option = section.taboption('pair', form.DummyValue, '_public', _('This router\'s public key'), _('Give it to whoever looks after the server. The secret key stays on the router and is never shown.'));
-		option.rawhtml = true;
-		option.cfgvalue = () => E('span', [
+		option.renderWidget = () => E('span', [
 			E('code', { 'data-name': 'public-key', 'style': 'overflow-wrap: anywhere' }, key.public_key || _('none yet')),
 			key.lies === 'settings' ? E('span', { 'class': 'millpond-hint' }, _('The secret key lies in the settings, where these pages read it. Make a new pair, and give the server the new public key.')) : '',
 			key.error ? E('span', { 'class': 'millpond-hint' }, key.error) : ''
