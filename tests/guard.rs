@@ -96,7 +96,7 @@ impl World {
         device.take("lan0");
         let mut kernel = System::open().unwrap();
         let settings = common::router([1; 32], [2; 32]);
-        let facts = Facts { lan: kernel.lan(&settings).unwrap(), endpoint: None };
+        let facts = Facts { lan: kernel.lan(&settings).unwrap(), endpoint: None, carrier: None };
         assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
         let world = World { device, router, outside, kernel, settings, facts };
         world.be("18:b4:30:26:34:40");

@@ -80,7 +80,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let mut home = wire_up(&far, &near);
     let lan = home.lan(&common::router([0; 32], [0; 32])).unwrap();
     assert_eq!(lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
-    let facts = Facts { lan, endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    let facts = Facts { lan, endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..Facts::default() };
     let home_before = home.snapshot().unwrap();
     let desired = router(&facts, &guard());
     let applied = apply(&mut home, &desired).unwrap();
@@ -188,7 +188,11 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
         "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip addr add fd00:77::1/64 dev br-lan nodad",
     );
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
-    let facts = Facts { lan: home.lan(&settings).unwrap(), endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    let facts = Facts {
+        lan: home.lan(&settings).unwrap(),
+        endpoint: Some("203.0.113.9:51820".parse().unwrap()),
+        ..Facts::default()
+    };
     set_guard(&mut home, &facts);
     apply(&mut home, &router(&facts, &guard())).unwrap();
     let tun = home.take_tun().unwrap();
@@ -220,7 +224,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     assert_eq!(wire_packets(), quiet);
 
     // Even with routing undone, the guard alone holds it back; a device that nobody named goes by the wire.
-    shell("ip rule del priority 28010");
+    shell("ip rule del priority 910");
     device.enter();
     UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.8:7").unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -288,8 +292,8 @@ fn wire_packets() -> u64 {
 /// What somebody else takes away comes back, and nothing more is touched than that.
 fn assert_mends(kernel: &mut System, desired: &Desired) {
     for damage in [
-        "ip rule del priority 28010",
-        "ip -6 rule del priority 28010",
+        "ip rule del priority 910",
+        "ip -6 rule del priority 910",
         "ip route del unreachable default table 28016",
         "ip route del 10.77.0.1/32 dev mpwg0",
         "ip addr del 10.77.0.2/32 dev mpwg0",

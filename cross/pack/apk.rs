@@ -125,29 +125,36 @@ fn permissions(adb: &mut Adb, mode: u32) -> Value {
 
 /// Apk knows what opkg does not: an upgrade never runs the scripts of a removal.
 fn scripts(adb: &mut Adb, package: &Package) -> Value {
-    let installed =
-        script(package, "[ \"${IPKG_NO_SCRIPT}\" = 1 ] && exit 0\n", "add_group_and_user\ndefault_postinst\n");
-    let upgraded = installed.replacen("#!/bin/sh\n", "#!/bin/sh\nexport PKG_UPGRADE=1\n", 1);
-    let own = package.prerm.as_deref().unwrap_or_default();
-    let removed = script(package, "", "default_prerm\n") + own.strip_prefix("#!/bin/sh\n").unwrap_or(own);
+    let no_script = "[ \"${IPKG_NO_SCRIPT}\" = 1 ] && exit 0\n";
+    let installed = |environment: &str| {
+        script(
+            package,
+            &format!("{environment}{no_script}"),
+            "add_group_and_user\ndefault_postinst\n",
+            &package.postinst,
+        )
+    };
+    let removed = script(package, "", "default_prerm\n", &package.prerm);
     let slots = [
         Value::NULL, // trigger
         Value::NULL, // pre-install
-        adb.blob(installed.as_bytes()),
+        adb.blob(installed("").as_bytes()),
         adb.blob(removed.as_bytes()),
         Value::NULL, // post-deinstall
         Value::NULL, // pre-upgrade
-        adb.blob(upgraded.as_bytes()),
+        adb.blob(installed("export PKG_UPGRADE=1\n").as_bytes()),
     ];
     adb.object(&slots)
 }
 
-/// The script of every package of OpenWrt: enables and starts, or stops, what is in /etc/init.d.
-fn script(package: &Package, first: &str, last: &str) -> String {
+/// The script of every package of OpenWrt, which enables and starts, or stops, what is in /etc/init.d; then the package's
+/// own.
+fn script(package: &Package, first: &str, call: &str, own: &Option<String>) -> String {
+    let own = own.as_deref().map_or("", |script| script.strip_prefix("#!/bin/sh\n").unwrap_or(script));
     format!(
         "#!/bin/sh\n{first}[ -s \"${{IPKG_INSTROOT}}/lib/functions.sh\" ] || exit 0\n\
          . \"${{IPKG_INSTROOT}}/lib/functions.sh\"\n\
-         export root=\"${{IPKG_INSTROOT}}\"\nexport pkgname=\"{}\"\n{last}",
+         export root=\"${{IPKG_INSTROOT}}\"\nexport pkgname=\"{}\"\n{call}{own}",
         package.name
     )
 }

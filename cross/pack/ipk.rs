@@ -17,8 +17,10 @@ pub fn write(package: &Package, date: u32) -> Result<Vec<u8>> {
     }
     control.add("postinst", 0o755, script("default_postinst", "[ \"${IPKG_NO_SCRIPT}\" = 1 ] && exit 0\n"));
     control.add("prerm", 0o755, script("default_prerm", ""));
-    if let Some(prerm) = &package.prerm {
-        control.add("prerm-pkg", 0o755, prerm.as_str());
+    for (name, script) in [("postinst-pkg", &package.postinst), ("prerm-pkg", &package.prerm)] {
+        if let Some(script) = script {
+            control.add(name, 0o755, script.as_str());
+        }
     }
     let mut whole = Tree::default();
     whole.add("debian-binary", 0o644, "2.0\n");

@@ -22,6 +22,8 @@ pub struct Package {
     pub depends: Vec<String>,
     /// Paths from the router's root, with the slash.
     pub conffiles: Vec<String>,
+    /// Shell to run after an installation or upgrade.
+    pub postinst: Option<String>,
     /// Shell to run before a removal or, where the system does so, before an upgrade.
     pub prerm: Option<String>,
     pub tree: Tree,

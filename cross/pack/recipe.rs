@@ -60,6 +60,7 @@ impl Recipe {
             section: section.to_owned(),
             depends,
             conffiles: field("conffiles").lines().map(str::to_owned).collect(),
+            postinst: self.fields.get("postinst").cloned(),
             prerm: self.fields.get("prerm").cloned(),
             tree,
         }
@@ -116,6 +117,6 @@ mod tests {
         assert!(package.prerm.is_some_and(|script| script.contains("PKG_UPGRADE")));
         let pages = Recipe::read(root, "luci-app-millpond").expect("a recipe").package("all", Tree::default());
         assert_eq!(pages.depends, ["luci-base", "millpond"]);
-        assert_eq!((pages.conffiles.len(), pages.prerm), (0, None));
+        assert_eq!((pages.conffiles.len(), pages.postinst, pages.prerm), (0, None, None));
     }
 }

@@ -39,7 +39,7 @@ impl Run {
 /// The exit code that belongs to an error of the daemon.
 pub fn failure(error: Error) -> Failure {
     let code = match &error {
-        Error::Settings(_) => CONFIG,
+        Error::Settings(_) | Error::Profile(_) => CONFIG,
         Error::NotRoot => NO_PERMISSION,
         Error::Unreadable { .. } => IO_ERROR,
         Error::Unfit(_) | Error::Desired(_) | Error::Apply(_) | Error::TunTaken | Error::System { .. } => OS_ERROR,

@@ -1,9 +1,14 @@
 //! Reads a settings file for a command.
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
+<<<<<<< HEAD
 use crate::config::model::Settings;
 use crate::config::{Severity, parse_with};
 use crate::sys::key_file;
+=======
+use crate::config::model::{Settings, Tunnel};
+use crate::config::{Severity, openvpn, parse};
+>>>>>>> main
 
 /// The file's settings. Warnings go to stderr, and so does every error before the failure that counts them.
 pub fn load(path: &str) -> Result<Settings, Failure> {
@@ -13,7 +18,22 @@ pub fn load(path: &str) -> Result<Settings, Failure> {
         eprintln!("{}", problem.at(path));
     }
     let errors = parsed.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    parsed
+    let settings = parsed
         .settings
-        .ok_or_else(|| Failure::new(CONFIG, format!("checking the settings {path}: {errors} errors, see above")))
+        .ok_or_else(|| Failure::new(CONFIG, format!("checking the settings {path}: {errors} errors, see above")))?;
+    check_profile(&settings)?;
+    Ok(settings)
+}
+
+/// The same for the OpenVPN profile that the settings name.
+fn check_profile(settings: &Settings) -> Result<(), Failure> {
+    let Some(Tunnel::Openvpn { profile, .. }) = settings.tunnel.as_ref().filter(|_| settings.enabled) else {
+        return Ok(());
+    };
+    let text =
+        std::fs::read(profile).map_err(|e| Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {e}")))?;
+    openvpn::parse(&text, settings.role).map(drop).map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("{}", problem.at(profile)));
+        Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {} errors, see above", problems.len()))
+    })
 }

@@ -4,6 +4,7 @@
 
 mod key;
 pub mod model;
+pub mod openvpn;
 mod parse;
 mod problem;
 pub mod uci;

@@ -19,6 +19,8 @@ pub struct Settings {
     pub data_cap_gb: Option<u32>,
     /// `main.billing_day`, 1..=28.
     pub billing_day: u8,
+    /// By which the kernel tells ours from others'.
+    pub numbers: Numbers,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
     /// DNS of the shaped devices.
@@ -72,6 +74,24 @@ pub struct Shape {
     pub spread_percent: u8,
 }
 
+/// The numbers by which routing finds the tunnel. Other programs have theirs, and two may not share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// `main.mark`: the one bit of a packet's mark that says "into the tunnel".
+    pub mark: u32,
+    /// `main.table`: our routing table.
+    pub table: u32,
+    /// `main.priority`: of our routing rules; lower comes first.
+    pub priority: u32,
+}
+
+impl Numbers {
+    /// The bit stands clear of mwan3's 0x3f00, of pbr's 0x00ff0000 (which Tailscale shares), of Kubernetes' 0xc000 and of
+    /// OpenWrt's own small numbers. The priority is before mwan3's (from 1001), netifd's (from 10000) and pbr's (below
+    /// 30000), because those mark all of a home's packets and would take ours with them.
+    pub const DEFAULT: Numbers = Numbers { mark: 0x0100_0000, table: 28_016, priority: 910 };
+}
+
 /// How the two ends are joined.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tunnel {
@@ -94,6 +114,8 @@ pub enum Tunnel {
         address: Ipv4Addr,
         /// The other end's address inside (router).
         peer_address: Option<Ipv4Addr>,
+        /// Bytes that it puts around a packet on the wire, outer IP header included; `None` where its kind tells.
+        overhead: Option<u16>,
     },
 }
 
@@ -226,8 +248,8 @@ pub struct Schedule {
 pub struct Home {
     /// `name`, for the operator.
     pub name: String,
-    /// The router's WireGuard public key.
-    pub public_key: Key,
+    /// The router's WireGuard public key; there always where the tunnel is WireGuard of our own, meaningless elsewhere.
+    pub public_key: Option<Key>,
     /// `preshared_key`, where both ends have one.
     pub preshared_key: Option<Key>,
     /// The router's address inside the tunnel.

@@ -64,6 +64,8 @@ struct Context<'a> {
     enabled: bool,
     /// `None` if the file's own word is wrong; what depends on it is then not judged.
     role: Option<Role>,
+    /// `None` if there is no right word for it.
+    tunnel: Option<tunnel::Kind>,
     /// IPv4 addresses in use inside the tunnel.
     addresses: Seen<Ipv4Addr>,
     key_files: KeyFiles<'a>,
@@ -89,7 +91,11 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
     }
     let uses_custom = schedule::uses_custom(sections);
     let general = general::read(main, uses_custom, problems);
+<<<<<<< HEAD
     let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new(), key_files };
+=======
+    let mut context = Context { enabled: general.enabled, role: general.role, tunnel: None, addresses: Seen::new() };
+>>>>>>> main
 
     let tunnel = match single(sections, "tunnel", problems) {
         Some(section) => tunnel::read(section, &mut context, problems),
@@ -112,6 +118,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         shape: general.shape(general.level)?,
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
+        numbers: general.numbers,
         tunnel,
         dns,
         devices,

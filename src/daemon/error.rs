@@ -20,6 +20,8 @@ pub enum Error {
         /// Why.
         error: io::Error,
     },
+    /// The OpenVPN profile does not do for cells, or cannot be read.
+    Profile(String),
     /// The settings are good and cannot be brought into force on this machine.
     Unfit(String),
     /// They ask for something that cannot be, or cannot be yet.
@@ -49,7 +51,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Settings(text) | Error::Unfit(text) => f.write_str(text),
+            Error::Settings(text) | Error::Profile(text) | Error::Unfit(text) => f.write_str(text),
             Error::Unreadable { path, error } => write!(f, "reading the settings {}: {error}", path.display()),
             Error::Apply(error) => write!(f, "{error}"),
             Error::Desired(error) => write!(f, "{error}"),

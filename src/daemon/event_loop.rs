@@ -6,6 +6,7 @@
 mod kernel;
 mod requests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 use log::{debug, info, warn};
@@ -18,6 +19,7 @@ use super::error::Error;
 use super::line::{Act, Change};
 use super::lines::Lines;
 use super::machine::Machine;
+use super::openvpn::Openvpn;
 use super::problem::{Code, Problem};
 use super::status::View;
 use super::upkeep::endpoint::Endpoint;
@@ -42,9 +44,14 @@ const CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
 const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
 const CONTROL: u64 = 7;
+const OPENVPN: u64 = 32;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
+
+/// A home's only line is awaited awake for so long, which takes less than one percent of a processor at the default
+/// rates. With more lines some other cell is always about to leave, and the processor seldom sleeps deeply.
+const AWAKE: Nanos = Nanos::from_micros(200);
 
 /// Housekeeping period.
 const TICK: Nanos = Nanos::from_secs(1);
@@ -71,6 +78,7 @@ pub struct EventLoop {
     tunnel: Tunnel,
     lines: Lines,
     agenda: Agenda,
+    openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
     guard: Option<Guard>,
     /// Settings that wait to come into force.
@@ -83,6 +91,8 @@ pub struct EventLoop {
     announced: bool,
     /// What the machine did about forwarding before us.
     forwarding: Option<String>,
+    /// The sysctls of another's interface that we changed, as they were.
+    lent: BTreeMap<String, String>,
     problems: Vec<Problem>,
     standing: Standing,
     started: Nanos,
@@ -120,12 +130,14 @@ impl EventLoop {
             tunnel: Tunnel::default(),
             lines: Lines::none(),
             agenda: Agenda::default(),
+            openvpn: None,
             guard: None,
             reload: None,
             read_again: false,
             renew: false,
             announced: false,
             forwarding: None,
+            lent: BTreeMap::new(),
             problems: Vec::new(),
             standing: Standing::new(now),
             started: now,
@@ -161,10 +173,13 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, forwarding, .. } = self;
+        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, .. } = self;
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
-        let applied = Machine::open()?.take_down(forwarding.as_deref())?;
+        drop(openvpn);
+        let mut machine = Machine::open()?;
+        let applied = machine.take_down(forwarding.as_deref())?;
+        lent.into_iter().for_each(|(key, value)| machine.give_back(key, value));
         drop(tunnel);
         applied.ops.iter().for_each(|op| info!("{op}"));
         info!("stopped");
@@ -178,13 +193,14 @@ impl EventLoop {
 
     /// Builds and sends what is due. While a cell stands ready this does not return.
     fn keep_moments(&mut self) -> Result<(), Error> {
+        let awake = if self.lines.all().len() == 1 { AWAKE } else { Nanos::ZERO };
         let mut ready = 0;
         while let Some(next) = self.agenda.next() {
             if ready == 0 && next > timer::now() {
                 break;
             }
             let Some((when, index)) = self.agenda.pop() else { break };
-            timer::sleep_until(when).map_err(Error::system("sleeping until a departure"))?;
+            timer::wait_until(when, awake).map_err(Error::system("waiting for a departure"))?;
             let line = self.lines.line_mut(index);
             let peer = SocketAddrV4::new(line.peer(), CELL_PORT);
             match line.act(timer::now()) {
@@ -226,6 +242,7 @@ impl EventLoop {
             token if token == UPKEEP.monitor => self.take_changes(now),
             // Level-triggered: what waits for a gap comes again.
             _ if !self.has_gap(now) => {}
+            OPENVPN => self.take_openvpn_output(),
             token if token == UPKEEP.work => self.take_outcome(now),
             token if token == UPKEEP.lookup => self.take_addresses(now),
             _ => return Ok(self.take_request(token, now)),
@@ -334,6 +351,9 @@ impl EventLoop {
             self.endpoint.note_heard(now);
         }
         self.note_state(now);
+        if self.openvpn.is_some() && self.has_gap(now) {
+            self.look_after_openvpn(now);
+        }
     }
 
     /// One word for the whole: the best state of any line. A home that is away is no fault of its endpoint's.

@@ -1,27 +1,33 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use log::info;
 
 use super::error::Error;
+use super::wrapping::wrapping;
 use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
+use crate::plan::coexistence::Conflict;
 use crate::plan::nft::TableText;
-use crate::plan::ownership::WIREGUARD;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard};
+use crate::plan::{
+    Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard, reverse_path_filter, tunnel,
+};
 use crate::sys::kernel::{self, System};
 use crate::sys::{PeerStatus, Tun, guard_file, resolve};
-use crate::wire::size::IpVersion;
+use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
 pub struct Machine {
     system: System,
     facts: Facts,
+    wrapping: Wrapping,
     /// What a machine that is new to us did about forwarding; given back at the end.
     before: Option<Snapshot>,
+    /// The sysctl of another's interface that was changed, and its value before.
+    lent: Option<(String, String)>,
 }
 
 impl Machine {
@@ -30,13 +36,21 @@ impl Machine {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
-        Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
+        let system = System::open().map_err(from_op)?;
+        let wrapping = Wrapping::wireguard(IpVersion::V4);
+        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None })
     }
 
     /// Learns what the settings do not say. `endpoint`: where a router's is.
     pub fn learn(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
         self.learn_lan(settings)?;
+        let attached = match &settings.tunnel {
+            Some(Tunnel::Interface { interface, .. }) => Some(interface.as_str()),
+            _ => None,
+        };
         self.facts.endpoint = endpoint;
+        self.facts.carrier = self.system.attach(attached).map_err(from_op)?;
+        self.wrapping = wrapping(settings, &self.facts)?;
         Ok(())
     }
 
@@ -78,9 +92,9 @@ impl Machine {
         Ok(())
     }
 
-    /// The IP version that the tunnel's packets have on the wire.
-    pub fn outer(&self) -> IpVersion {
-        outer(self.facts.endpoint)
+    /// What the tunnel puts around a cell.
+    pub fn wrapping(&self) -> Wrapping {
+        self.wrapping
     }
 
     /// What WireGuard knows of a router's endpoint; `None` while it has none.
@@ -97,14 +111,34 @@ impl Machine {
         }
     }
 
+    /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
+    pub fn conflicts(&mut self, settings: &Settings) -> Result<Vec<Conflict>, Error> {
+        let mut others = self.system.others().map_err(from_op)?;
+        if settings.role == Role::Endpoint {
+            others.rules.clear();
+        }
+        let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
+        Ok(others.conflicts(settings.numbers, &lan))
+    }
+
     /// The index of the interface that cells take.
-    pub fn interface_index(&mut self) -> Result<u32, Error> {
-        self.system.interface_index(WIREGUARD).map_err(from_op)
+    pub fn interface_index(&mut self, settings: &Settings) -> Result<u32, Error> {
+        self.system.interface_index(tunnel::interface(settings)).map_err(from_op)
     }
 
     /// What the machine did about forwarding before the first `bring_up`.
     pub fn forwarding_before(&self) -> Option<&str> {
         self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD)).map(String::as_str)
+    }
+
+    /// The sysctl of another's interface that the last `bring_up` changed, and its value before.
+    pub fn lent(&self) -> Option<&(String, String)> {
+        self.lent.as_ref()
+    }
+
+    /// Sets a sysctl of another's interface as it was. One that is gone has taken it along.
+    pub fn give_back(&mut self, key: String, value: String) {
+        _ = self.system.run(&Op::SetSysctl { key, value });
     }
 
     /// The operations that would bring the kernel in line, without running any.
@@ -121,6 +155,11 @@ impl Machine {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
         let applied = apply(&mut self.system, &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
+        if let Some(key) = self.system.attached().map(reverse_path_filter) {
+            let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
+            let value = applied.before.sysctls.get(&key).filter(|_| applied.ops.iter().any(changed));
+            self.lent = value.cloned().map(|value| (key, value));
+        }
         if self.before.is_none() {
             self.before = Some(applied.before.clone());
         }
@@ -150,15 +189,6 @@ impl Machine {
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
         ops.extend(apply_guard(&mut self.system, None)?.ops);
         Ok(ops)
-    }
-}
-
-/// The IP version of the tunnel's packets on the way to `endpoint`. An endpoint's homes come by either; there it only
-/// sizes the ceiling of the queue, and IPv4 is the more common.
-pub fn outer(endpoint: Option<SocketAddr>) -> IpVersion {
-    match endpoint.map(|endpoint| endpoint.ip()) {
-        Some(IpAddr::V6(_)) => IpVersion::V6,
-        Some(IpAddr::V4(_)) | None => IpVersion::V4,
     }
 }
 

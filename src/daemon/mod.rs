@@ -11,12 +11,14 @@ mod json;
 mod line;
 mod lines;
 mod machine;
+mod openvpn;
 mod problem;
 mod shape;
 mod status;
 mod upkeep;
 mod watch;
 mod wish;
+mod wrapping;
 
 use std::path::{Path, PathBuf};
 
@@ -66,13 +68,15 @@ pub fn run(options: &Options) -> Result<(), Error> {
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
     let mut machine = Machine::open()?;
     machine.learn(settings, machine::endpoint(settings)?)?;
-    let size = shape::cell_size(settings, machine.outer())?;
+    let size = shape::cell_size(settings, machine.wrapping())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
 }
 
 /// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
 pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
-    Machine::open()?.flush(guard_file)
+    let mut machine = Machine::open()?;
+    openvpn::end_orphans()?;
+    machine.flush(guard_file)
 }
 
 /// Reads the settings, and logs everything that is wrong with them.

@@ -13,6 +13,22 @@ pub enum Code {
     Tunnel,
     /// Another process holds `mp0`.
     TunTaken,
+    /// The interface to attach to is not there, or not ready.
+    Interface,
+    /// Another's queue stands where ours has to stand.
+    ForeignQdisc,
+    /// The profile does not do for cells, or openvpn does not run.
+    Openvpn,
+    /// The endpoint's openvpn wants to compress.
+    OpenvpnCompression,
+    /// The endpoint's openvpn gives this end another address than the settings.
+    OpenvpnAddress,
+    /// A rule of another program's comes before ours and may take shaped devices' packets.
+    RuleBefore,
+    /// A rule of another program's looks at our bit of the mark.
+    MarkTaken,
+    /// Another program has routes in our table.
+    TableTaken,
     /// A process that should have looked after the kernel did not come to its end.
     Upkeep,
     /// The system does not permit punctuality.
@@ -20,8 +36,23 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 7] =
-        [Code::Settings, Code::Name, Code::Guard, Code::Tunnel, Code::TunTaken, Code::Upkeep, Code::Realtime];
+    const ALL: [Code; 15] = [
+        Code::Settings,
+        Code::Name,
+        Code::Guard,
+        Code::Tunnel,
+        Code::TunTaken,
+        Code::Interface,
+        Code::ForeignQdisc,
+        Code::Openvpn,
+        Code::OpenvpnCompression,
+        Code::OpenvpnAddress,
+        Code::RuleBefore,
+        Code::MarkTaken,
+        Code::TableTaken,
+        Code::Upkeep,
+        Code::Realtime,
+    ];
 
     /// The code.
     pub fn name(self) -> &'static str {
@@ -31,6 +62,14 @@ impl Code {
             Code::Guard => "guard",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
+            Code::Interface => "interface",
+            Code::ForeignQdisc => "foreign-qdisc",
+            Code::Openvpn => "openvpn",
+            Code::OpenvpnCompression => "openvpn-compression",
+            Code::OpenvpnAddress => "openvpn-address",
+            Code::RuleBefore => "rule-before",
+            Code::MarkTaken => "mark-taken",
+            Code::TableTaken => "table-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
         }
@@ -44,7 +83,7 @@ impl Code {
     /// `error` or `warning`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::Realtime => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
             _ => "error",
         }
     }
@@ -59,6 +98,16 @@ impl Code {
             }
             Code::Tunnel => "see the text; it is tried again by itself",
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
+            Code::Interface => "bring it up with tunnel.address on it; it is attached to by itself",
+            Code::ForeignQdisc => {
+                "take that queue off, as with SQM disabled on this interface; it is tried again by itself"
+            }
+            Code::Openvpn => "mend what the text names, in the profile or on this machine; it is tried again by itself",
+            Code::OpenvpnCompression => "remove the push of it from the server's profile or its client-config-dir",
+            Code::OpenvpnAddress => "set tunnel.address and the server's ifconfig-push to the same address",
+            Code::RuleBefore => "set main.priority to a number before that rule's, or move the rule",
+            Code::MarkTaken => "set main.mark to a bit that no rule looks at",
+            Code::TableTaken => "set main.table to a number that nobody uses",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
         }

@@ -6,11 +6,13 @@
 //! - [`identify`] finds out which devices a home has, as its provider could;
 //! - [`activity`] finds out when somebody used them;
 //! - [`distinguish`] tells whether the tunnel gives anything away;
+//! - [`adversary`] asks that of every law and condition;
 //! - [`exposure`] tells what one's own home gives away;
 //! - [`learn`] and [`plot`] serve these;
 //! - [`stats`] holds the few statistics that the rest needs.
 
 pub mod activity;
+pub mod adversary;
 pub mod bench;
 pub mod capture;
 pub mod cli;

@@ -4,7 +4,8 @@
 use super::choice::{Choice, chain, interface};
 use super::desired::Facts;
 use super::nft::{Elements, Set, Table, TableText};
-use super::ownership::{CELL_PORT, TUN, WIREGUARD};
+use super::ownership::{CELL_PORT, TUN};
+use super::tunnel;
 use crate::config::model::{DnsMode, Policy, Role, Settings};
 
 /// The guard's table, whatever the tunnel's settings are.
@@ -67,7 +68,7 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
             ["oifname @lan return".into(), format!("oifname \"{TUN}\" return"), "goto refuse".into()],
         ),
         chain("inbound", None, inbound(&choice, learns)),
-        chain("guard", Some("type filter hook forward priority filter - 1"), forward(&choice)),
+        chain("guard", Some("type filter hook forward priority filter - 1"), forward(settings, &choice)),
         chain("proxy", None, ["ct status dnat drop", "meta l4proto { tcp, udp } th dport { 53, 853 } goto refuse"]),
         chain("input", Some("type filter hook input priority filter - 1"), input(settings, &choice)),
     ]);
@@ -100,10 +101,11 @@ fn inbound(choice: &Choice, learns: bool) -> Vec<String> {
 }
 
 /// What is forwarded: from the tunnel only answers, from a shaped device only into it.
-fn forward(choice: &Choice) -> Vec<String> {
+fn forward(settings: &Settings, choice: &Choice) -> Vec<String> {
+    let carrier = tunnel::interface(settings);
     let mut rules = vec![
-        format!("iifname \"{WIREGUARD}\" drop"),
-        format!("oifname \"{WIREGUARD}\" drop"),
+        format!("iifname \"{carrier}\" drop"),
+        format!("oifname \"{carrier}\" drop"),
         format!("iifname \"{TUN}\" ct state {{ established, related }} return"),
         format!("iifname \"{TUN}\" drop"),
         "iifname != @lan jump inbound".into(),
@@ -115,9 +117,10 @@ fn forward(choice: &Choice) -> Vec<String> {
 /// What is for the router itself: cells, and what devices may ask of it. A resolver, or a proxy that somebody's rule
 /// has put in the way, would ask in clear on their behalf.
 fn input(settings: &Settings, choice: &Choice) -> Vec<String> {
+    let carrier = tunnel::interface(settings);
     let mut rules = vec![
-        format!("iifname \"{WIREGUARD}\" udp dport {CELL_PORT} accept"),
-        format!("iifname \"{WIREGUARD}\" drop"),
+        format!("iifname \"{carrier}\" udp dport {CELL_PORT} accept"),
+        format!("iifname \"{carrier}\" drop"),
         format!("iifname \"{TUN}\" ct state {{ established, related }} accept"),
         format!("iifname \"{TUN}\" drop"),
     ];
@@ -130,6 +133,7 @@ fn input(settings: &Settings, choice: &Choice) -> Vec<String> {
 }
 
 fn endpoint(settings: &Settings) -> Table {
+    let carrier = tunnel::interface(settings);
     let homes: Vec<String> = settings.homes.iter().map(|home| home.address.to_string()).collect();
     Table {
         name: super::nft::TableName::Guard,
@@ -139,16 +143,16 @@ fn endpoint(settings: &Settings) -> Table {
                 "input",
                 Some("type filter hook input priority filter - 1"),
                 [
-                    format!("iifname \"{WIREGUARD}\" ip saddr @homes udp dport {CELL_PORT} accept"),
-                    format!("iifname {{ \"{TUN}\", \"{WIREGUARD}\" }} drop"),
+                    format!("iifname \"{carrier}\" ip saddr @homes udp dport {CELL_PORT} accept"),
+                    format!("iifname {{ \"{TUN}\", \"{carrier}\" }} drop"),
                 ],
             ),
             chain(
                 "forward",
                 Some("type filter hook forward priority filter - 1"),
                 [
-                    format!("iifname \"{WIREGUARD}\" drop"),
-                    format!("oifname \"{WIREGUARD}\" drop"),
+                    format!("iifname \"{carrier}\" drop"),
+                    format!("oifname \"{carrier}\" drop"),
                     format!("iifname \"{TUN}\" oifname \"{TUN}\" drop"),
                     format!("iifname \"{TUN}\" ip saddr != @homes drop"),
                     // By family, because `ip saddr` alone lets IPv6 pass it by.

@@ -5,6 +5,7 @@
 
 mod change;
 mod choice;
+pub mod coexistence;
 mod desired;
 mod diff;
 mod guard;
@@ -17,11 +18,12 @@ pub mod routing;
 mod snapshot;
 mod steer;
 pub mod tree;
+pub mod tunnel;
 pub mod wireguard;
 
 pub use change::Named;
 pub(crate) use desired::watched_sysctls;
-pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link};
+pub use desired::{Desired, DesiredError, Facts, IP_FORWARD, LanInterface, Link, reverse_path_filter};
 pub use diff::{plan, plan_guard};
 pub use guard::guard_table;
 pub use op::{LinkKind, Op};

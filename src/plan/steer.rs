@@ -5,19 +5,21 @@ use std::net::IpAddr;
 
 use super::choice::{Choice, chain};
 use super::nft::{Elements, Set, Table, TableName};
-use super::ownership::{MARK, TUN, WIREGUARD};
+use super::ownership::TUN;
+use super::tunnel;
 use crate::config::model::{DnsMode, Policy, Settings};
 
 /// The router's table.
 pub(super) fn router(settings: &Settings) -> Table {
     let choice = Choice::new(settings);
+    let carrier = tunnel::interface(settings);
     let chains = vec![
-        chain("into_tunnel", None, [format!("meta mark set meta mark | {MARK:#010x}")]),
+        chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.numbers.mark)]),
         chain("shape", None, shape(settings)),
         chain(
             "select",
             Some("type filter hook prerouting priority mangle"),
-            [format!("iifname {{ \"{TUN}\", \"{WIREGUARD}\" }} return")].into_iter().chain(choice.by_sender(
+            [format!("iifname {{ \"{TUN}\", \"{carrier}\" }} return")].into_iter().chain(choice.by_sender(
                 "return",
                 "goto shape",
                 "return",
@@ -36,6 +38,7 @@ pub(super) fn router(settings: &Settings) -> Table {
 
 /// The endpoint's table.
 pub(super) fn endpoint(settings: &Settings) -> Table {
+    let carrier = tunnel::interface(settings);
     let homes: Vec<String> = settings.homes.iter().map(|home| home.address.to_string()).collect();
     Table {
         name: TableName::Tunnel,
@@ -43,7 +46,7 @@ pub(super) fn endpoint(settings: &Settings) -> Table {
         chains: vec![chain(
             "nat_out",
             Some("type nat hook postrouting priority srcnat - 1"),
-            [format!("ip saddr @homes oifname != {{ \"{TUN}\", \"{WIREGUARD}\" }} masquerade")],
+            [format!("ip saddr @homes oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade")],
         )],
     }
 }
@@ -69,7 +72,8 @@ fn shape(settings: &Settings) -> Vec<String> {
 /// DNS to the chosen servers; the rest keeps its destination, so that no later rule of anybody's can turn it aside to a
 /// proxy on the router, which would ask in clear: the first translation of a connection is its last.
 fn nat_in(settings: &Settings) -> Vec<String> {
-    let marked = format!("meta mark & {MARK:#010x} == {MARK:#010x}");
+    let mark = settings.numbers.mark;
+    let marked = format!("meta mark & {mark:#010x} == {mark:#010x}");
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
         let servers = [first_server(settings, true), first_server(settings, false)];

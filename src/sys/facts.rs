@@ -9,7 +9,8 @@ use super::link::LinkEntry;
 use super::route::RouteEntry;
 use crate::config::model::Settings;
 use crate::plan::LanInterface;
-use crate::plan::ownership::{ROUTE_PROTOCOL, TUN, WIREGUARD};
+use crate::plan::ownership::{OPENVPN, ROUTE_PROTOCOL, TUN, WIREGUARD};
+use crate::plan::tunnel;
 
 /// The interfaces towards the home's own networks: those with an address that no default route leaves by. While there
 /// is no default route any of them may be the WAN's, and only bridges and what the settings name count.
@@ -25,9 +26,10 @@ pub(super) fn lan(
         .flat_map(|route| route.oif.iter().chain(&route.hops).copied())
         .collect();
     let named = |name: &str| settings.networks.iter().any(|n| n.device.as_deref() == Some(name));
+    let ours = [TUN, WIREGUARD, OPENVPN, tunnel::interface(settings)];
     let mut lan: Vec<LanInterface> = links
         .iter()
-        .filter(|link| !link.solitary && link.name != TUN && link.name != WIREGUARD && !wan.contains(&link.index))
+        .filter(|link| !link.solitary && !ours.contains(&link.name.as_str()) && !wan.contains(&link.index))
         .filter(|link| !wan.is_empty() || link.kind.as_deref() == Some("bridge") || named(&link.name))
         .map(|link| LanInterface { name: link.name.clone(), prefixes: prefixes(link.index, addresses) })
         .filter(|lan| !lan.prefixes.is_empty())
@@ -53,7 +55,7 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<crate::plan::routing:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, Policy, Role, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Network, Numbers, Policy, Role, Shape};
     use crate::plan::routing::{Family, Prefix};
     use crate::units::{BitsPerSec, Law};
 
@@ -67,6 +69,7 @@ mod tests {
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
             data_cap_gb: None,
             billing_day: 1,
+            numbers: Numbers::DEFAULT,
             tunnel: None,
             dns: Dns { mode: DnsMode::Router, servers: Vec::new() },
             devices: Vec::new(),

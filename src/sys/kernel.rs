@@ -13,9 +13,12 @@ use super::wireguard::{self, PeerStatus};
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
+use crate::plan::coexistence::Others;
 use crate::plan::nft::TableName;
-use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
+use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
+use crate::plan::tree::{Handle, Qdisc};
+use crate::plan::tunnel::Carrier;
 use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
 
 /// Whether this process runs as root.
@@ -29,6 +32,8 @@ pub struct System {
     generic: Netlink,
     wireguard_family: Option<u16>,
     tun: Option<Tun>,
+    /// Another's interface that we attach to.
+    attached: Option<String>,
 }
 
 impl System {
@@ -37,7 +42,7 @@ impl System {
         let action = "opening netlink";
         let open = |protocol| Netlink::open(protocol).map_err(|error| failed(action, error));
         let (route, generic) = (open(libc::NETLINK_ROUTE as isize)?, open(libc::NETLINK_GENERIC as isize)?);
-        Ok(System { route, generic, wireguard_family: None, tun: None })
+        Ok(System { route, generic, wireguard_family: None, tun: None, attached: None })
     }
 
     /// The descriptor of `mp0`, if this made it. Whoever drops it removes the interface.
@@ -66,6 +71,46 @@ impl System {
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         Ok(facts::lan(settings, &links, &addresses, &routes))
+    }
+
+    /// Chooses another's interface to attach to, and tells what it is like, if it exists.
+    pub fn attach(&mut self, name: Option<&str>) -> Result<Option<Carrier>, OpError> {
+        self.attached = name.map(str::to_owned);
+        let Some(name) = name else { return Ok(None) };
+        let Some(link) = self.links()?.into_iter().find(|link| link.name == name) else { return Ok(None) };
+        let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
+        let qdiscs = qdisc::list(&mut self.route).map_err(|error| failed("listing qdiscs", error))?;
+        let root = qdiscs.iter().find(|(index, qdisc)| *index == link.index && qdisc.parent == Handle::ROOT);
+        let foreign_qdisc = root.filter(|(_, root)| !root.is_our_root()).map(|(_, root)| root.kind.name().to_owned());
+        Ok(Some(Carrier {
+            index: link.index,
+            outer_ipv6: link.kind.as_deref() == Some("wireguard") && self.has_ipv6_peer(name)?,
+            kind: link.kind.unwrap_or_else(|| "device".into()),
+            mtu: link.mtu,
+            up: link.up,
+            addresses: addresses.iter().filter(|a| a.index == link.index).map(|a| a.prefix).collect(),
+            foreign_qdisc,
+        }))
+    }
+
+    /// The interface to attach to that was chosen last.
+    pub fn attached(&self) -> Option<&str> {
+        self.attached.as_deref()
+    }
+
+    fn has_ipv6_peer(&mut self, name: &str) -> Result<bool, OpError> {
+        let action = "reading WireGuard's peers";
+        let family = self.wireguard_family().map_err(|error| failed(action, error))?;
+        let installed = wireguard::read(&mut self.generic, family, name).map_err(|error| failed(action, error))?;
+        Ok(installed.peers.iter().filter_map(|peer| peer.endpoint).any(|endpoint| endpoint.is_ipv6()))
+    }
+
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.
@@ -175,6 +220,9 @@ impl System {
 
     fn add_tun(&mut self, name: &str, mtu: u32) -> Result<(), NetlinkError> {
         let tun = Tun::open(name)?;
+        if name == OPENVPN {
+            return Ok(tun.persist()?);
+        }
         if mtu != TUN_MTU {
             let index = self.index(name)?;
             link::set_mtu(&mut self.route, index, mtu)?;
@@ -196,7 +244,7 @@ impl System {
 impl Kernel for System {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
         let listed = self.links()?;
-        let owned = || listed.iter().filter(|link| link.name == TUN || link.name == WIREGUARD);
+        let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
         let table =
             |name| nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause });
@@ -204,7 +252,7 @@ impl Kernel for System {
             guard: table(TableName::Guard)?,
             table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
-            sysctls: read_sysctls(),
+            sysctls: read_sysctls(self.attached.as_deref()),
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
             ..Snapshot::default()
         };
@@ -220,14 +268,19 @@ impl Kernel for System {
         for link in owned() {
             let of_it = addresses.iter().filter(|address| address.index == link.index);
             snapshot.addresses.extend(of_it.map(|address| (link.name.clone(), address.prefix)));
-            let qdiscs = qdisc::list(&mut self.route, link.index).map_err(|error| failed("listing qdiscs", error))?;
+        }
+        let qdiscs = qdisc::list(&mut self.route).map_err(|error| failed("listing qdiscs", error))?;
+        for link in &listed {
+            let of_it = || qdiscs.iter().filter(|(index, _)| *index == link.index).map(|(_, qdisc)| qdisc);
             // An interface's default, such as fq_codel, is the kernel's own choice where we want no tree.
-            if link.name == WIREGUARD {
-                snapshot.qdiscs.extend(qdiscs.into_iter().map(|qdisc| (link.name.clone(), qdisc)));
-                let classes = qdisc::list_classes(&mut self.route, link.index)
-                    .map_err(|error| failed("listing classes", error))?;
-                snapshot.classes.extend(classes.into_iter().map(|class| (link.name.clone(), class)));
+            let is_tunnel = link.name == WIREGUARD || link.name == OPENVPN;
+            if !is_tunnel && !of_it().any(Qdisc::is_our_root) {
+                continue;
             }
+            snapshot.qdiscs.extend(of_it().map(|qdisc| (link.name.clone(), qdisc.clone())));
+            let classes =
+                qdisc::list_classes(&mut self.route, link.index).map_err(|error| failed("listing classes", error))?;
+            snapshot.classes.extend(classes.into_iter().map(|class| (link.name.clone(), class)));
         }
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         snapshot.routes = routes.iter().filter_map(|entry| route::owned(entry, name_of)).collect();
@@ -250,13 +303,18 @@ fn installed_link(link: &LinkEntry) -> InstalledLink {
     InstalledLink { kind, mtu: link.mtu, up: link.up }
 }
 
-fn read_sysctls() -> BTreeMap<String, String> {
+fn read_sysctls(attached: Option<&str>) -> BTreeMap<String, String> {
     let read = |key: String| fs::read_to_string(sysctl_path(&key)).ok().map(|value| (key, value.trim().to_owned()));
-    watched_sysctls().into_iter().filter_map(read).collect()
+    watched_sysctls(attached).into_iter().filter_map(read).collect()
 }
 
 fn sysctl_path(key: &str) -> String {
-    format!("/proc/sys/{}", key.replace('.', "/"))
+    let swapped = |c| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    format!("/proc/sys/{}", key.chars().map(swapped).collect::<String>())
 }
 
 pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {

@@ -15,6 +15,7 @@ pub mod monitor;
 mod neighbour;
 mod netlink;
 mod nft;
+pub mod process;
 mod qdisc;
 pub mod random;
 pub mod realtime;

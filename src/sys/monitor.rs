@@ -7,9 +7,9 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
 
-use super::netlink::{attribute, number, string};
+use super::netlink::{attribute, string};
 use crate::plan::nft::TableName;
-use crate::plan::ownership::{ROUTE_PROTOCOL, ROUTE_TABLE};
+use crate::plan::ownership::ROUTE_PROTOCOL;
 
 /// A socket that is told of changes of one kind.
 #[derive(Debug)]
@@ -118,13 +118,12 @@ fn link_concerns(body: &[u8]) -> bool {
     i32::from(body[0]) == libc::AF_UNSPEC && attribute(attributes, IFLA_WIRELESS).is_none()
 }
 
-/// Routes of ours, in our table, and default routes, by which the WAN is known. A mesh may change others all the time.
+/// Routes of ours, and default routes, by which the WAN is known. A mesh may change others all the time.
 fn route_concerns(body: &[u8]) -> bool {
     const RTMSG_BYTES: usize = 12;
-    let Some(attributes) = body.get(RTMSG_BYTES..) else { return false };
-    let table = number(attributes, libc::RTA_TABLE).unwrap_or(u32::from(body[4]));
-    let (destination_bits, protocol) = (body[1], body[5]);
-    protocol == ROUTE_PROTOCOL || table == ROUTE_TABLE || destination_bits == 0
+    let Some(header) = body.get(..RTMSG_BYTES) else { return false };
+    let (destination_bits, protocol) = (header[1], header[5]);
+    protocol == ROUTE_PROTOCOL || destination_bits == 0
 }
 
 /// Every message but the one that counts generations begins with the table's name (`NFTA_*_TABLE`, number 1).
@@ -160,12 +159,9 @@ mod tests {
 
     #[test]
     fn routes_of_a_mesh_are_passed_over() {
-        for (datagram, wanted) in [
-            (route(ROUTE_PROTOCOL, 254, 32), true),
-            (route(3, ROUTE_TABLE, 24), true),
-            (route(3, 254, 0), true),
-            (route(42, 254, 24), false),
-        ] {
+        for (datagram, wanted) in
+            [(route(ROUTE_PROTOCOL, 254, 32), true), (route(3, 254, 0), true), (route(42, 254, 24), false)]
+        {
             assert_eq!(concerned(routing_concerns, &datagram), wanted, "{datagram:?}");
         }
     }

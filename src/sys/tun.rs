@@ -30,6 +30,13 @@ impl Tun {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Tun(file)) }
     }
 
+    /// Leaves the interface there for good, for another process to open.
+    pub(super) fn persist(self) -> io::Result<()> {
+        // SAFETY: the descriptor is open, and TUNSETPERSIST takes a number.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TUNSETPERSIST as _, 1) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Takes the next packet that was routed into the interface, if one waits; its length in bytes.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match (&self.0).read(buffer) {

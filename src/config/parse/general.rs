@@ -3,14 +3,27 @@
 use std::ops::RangeInclusive;
 
 use super::reader::Reader;
-use super::value::{Wrong, boolean, choice, number};
-use crate::config::model::{Level, Role, Shape};
+use super::value::{Wrong, bit, boolean, choice, number};
+use crate::config::model::{Level, Numbers, Role, Shape};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 use crate::units::{BitsPerSec, Law, Nanos};
 
-const OPTIONS: [&str; 10] =
-    ["enabled", "role", "level", "upload", "download", "cell", "law", "spread", "data_cap", "billing_day"];
+const OPTIONS: [&str; 13] = [
+    "enabled",
+    "role",
+    "level",
+    "upload",
+    "download",
+    "cell",
+    "law",
+    "spread",
+    "data_cap",
+    "billing_day",
+    "mark",
+    "table",
+    "priority",
+];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
     &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
@@ -31,6 +44,7 @@ pub(super) struct General {
     pub level: Level,
     pub data_cap_gb: Option<u32>,
     pub billing_day: u8,
+    pub numbers: Numbers,
     /// What level `custom` comes to; its law and spread hold at every level.
     custom: Shape,
 }
@@ -72,7 +86,8 @@ pub(super) fn read(section: Option<&Section>, uses_custom: bool, problems: &mut 
     let Some(section) = section else {
         let (level, billing_day) = (Level::Balanced, 1);
         let role = Some(Role::Router);
-        return General { enabled: false, role, level, data_cap_gb: None, billing_day, custom: balanced };
+        let numbers = Numbers::DEFAULT;
+        return General { enabled: false, role, level, data_cap_gb: None, billing_day, numbers, custom: balanced };
     };
     let mut reader = Reader::new(section, &OPTIONS, problems);
     // Whoever wrote a switch that we cannot read probably meant "on": judge the rest as if it were.
@@ -83,8 +98,20 @@ pub(super) fn read(section: Option<&Section>, uses_custom: bool, problems: &mut 
     let level = level_in_force(&mut reader, uses_custom);
     let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB a month")).filter(|gb| *gb > 0);
     let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
+    let numbers = numbers(&mut reader);
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
-    General { enabled, role, level, data_cap_gb, billing_day, custom }
+    General { enabled, role, level, data_cap_gb, billing_day, numbers, custom }
+}
+
+/// Beside those of the kernel's own tables, and before its rule for `main`.
+fn numbers(reader: &mut Reader) -> Numbers {
+    const LAST_PRIORITY: u32 = 32_764;
+    let default = Numbers::DEFAULT;
+    Numbers {
+        mark: reader.value("mark", bit).unwrap_or(default.mark),
+        table: reader.value("table", number(256..=u32::MAX, "")).unwrap_or(default.table),
+        priority: reader.value("priority", number(1..=LAST_PRIORITY, "")).unwrap_or(default.priority),
+    }
 }
 
 fn law_and_spread(reader: &mut Reader) -> (Law, u8) {

@@ -195,11 +195,38 @@ fn other_tunnels_are_read() {
     let parsed = tunnel(&format!("option type openvpn\noption profile /etc/millpond/client.ovpn\n{ends}"));
     assert_eq!(lines(&parsed), Vec::<String>::new());
     assert!(matches!(parsed.settings.and_then(|s| s.tunnel), Some(Tunnel::Openvpn { .. })));
-    let parsed = tunnel(&format!("option type interface\noption interface wg0\n{ends}"));
+    for (option, overhead) in [("", None), ("option overhead 52", Some(52))] {
+        let parsed = tunnel(&format!("option type interface\noption interface wg0\n{option}\n{ends}"));
+        assert_eq!(lines(&parsed), Vec::<String>::new());
+        let tunnel = parsed.settings.and_then(|s| s.tunnel);
+        assert!(matches!(tunnel, Some(Tunnel::Interface { overhead: got, .. }) if got == overhead), "{tunnel:?}");
+    }
+    for own in ["mp0", "mpwg0", "mpvpn0"] {
+        let parsed = tunnel(&format!("option type interface\noption interface {own}\n{ends}"));
+        assert_eq!(parsed.settings, None);
+    }
+}
+
+#[test]
+fn homes_have_keys_with_wireguard_alone() {
+    let endpoint = |kind: &str, key: &str| {
+        let text = format!(
+            "config millpond 'main'\noption enabled 1\noption role endpoint\nconfig tunnel 'tunnel'\n{kind}\n\
+             option address 10.77.0.1\nconfig home\n{key}\noption address 10.77.0.2\n"
+        );
+        parse(text.as_bytes())
+    };
+    let openvpn = "option type openvpn\noption profile /etc/millpond/server.ovpn";
+    let parsed = endpoint(openvpn, "");
     assert_eq!(lines(&parsed), Vec::<String>::new());
-    assert!(matches!(parsed.settings.and_then(|s| s.tunnel), Some(Tunnel::Interface { .. })));
-    let parsed = tunnel(&format!("option type interface\noption interface mp0\n{ends}"));
-    assert_eq!(parsed.settings, None);
+    assert_eq!(parsed.settings.expect("settings").homes[0].public_key, None);
+    let parsed = endpoint("option type interface\noption interface tun0", "option public_key nonsense");
+    assert_eq!(
+        lines(&parsed),
+        ["f:9: warning: @home[0].public_key: no effect where the tunnel's type is not 'wireguard'"]
+    );
+    let key = "option private_key AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+    assert!(lines(&endpoint(key, "")).iter().any(|line| line.contains("@home[0].public_key: missing")));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::config::model::{Role, Tunnel, Wireguard};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "type",
     "private_key",
     "public_key",
@@ -20,13 +20,15 @@ const OPTIONS: [&str; 10] = [
     "peer_address",
     "profile",
     "interface",
+    "overhead",
 ];
 /// WireGuard's registered port.
 const DEFAULT_PORT: u16 = 51820;
-const OWN_INTERFACES: [&str; 2] = ["mp0", "mpwg0"];
+const OWN_INTERFACES: [&str; 3] = ["mp0", "mpwg0", "mpvpn0"];
 
+/// The tunnel's type.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Wireguard,
     Openvpn,
     Interface,
@@ -39,6 +41,7 @@ const KINDS: &[(&str, Kind)] =
 pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<Problem>) -> Option<Tunnel> {
     let mut reader = Reader::new(section, &OPTIONS, problems);
     let kind = if reader.given("type") { reader.value("type", choice(KINDS)) } else { Some(Kind::Wireguard) };
+    context.tunnel = kind;
     warn_of_useless(&mut reader, kind, context);
     let (address, peer_address) = addresses(&mut reader, context);
     let enabled = context.enabled;
@@ -54,7 +57,8 @@ pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<
                 let text = format!("an interface of millpond's own (got '{interface}', want another's)");
                 reader.error("interface", text);
             }
-            Some(Tunnel::Interface { interface, address: address?, peer_address })
+            let overhead = reader.value("overhead", number(0..=200, "bytes")).map(|bytes| bytes as u16);
+            Some(Tunnel::Interface { interface, address: address?, peer_address, overhead })
         }
     }
 }
@@ -119,7 +123,7 @@ fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
     let of_type = [
         (Kind::Wireguard, &["private_key", "public_key", "preshared_key", "endpoint", "listen_port"][..]),
         (Kind::Openvpn, &["profile"]),
-        (Kind::Interface, &["interface"]),
+        (Kind::Interface, &["interface", "overhead"]),
     ];
     for (_, options) in of_type.iter().filter(|(of, _)| *of != kind) {
         for option in options.iter().filter(|option| reader.given(option)).collect::<Vec<_>>() {

@@ -64,6 +64,12 @@ pub(super) fn number(range: RangeInclusive<u32>, unit: &'static str) -> impl Fn(
     }
 }
 
+/// A number of 32 bits of which one is set, in hexadecimal.
+pub(super) fn bit(text: &str) -> Result<u32> {
+    let bits = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    bits.filter(|bits| bits.is_power_of_two()).ok_or_else(|| Wrong::new("not one bit", text, "one such as 0x01000000"))
+}
+
 /// A key. Messages tell its length only.
 pub(super) fn key(text: &str) -> Result<Key> {
     let wrong = |problem| Wrong {

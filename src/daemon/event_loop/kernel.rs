@@ -3,16 +3,17 @@
 use log::{info, warn};
 
 use super::super::error::Error;
-use super::super::machine::outer;
+use super::super::openvpn::{News, Openvpn, TROUBLES};
 use super::super::problem::{Code, Problem};
 use super::super::shape;
 use super::super::upkeep::endpoint::Endpoint;
 use super::super::upkeep::outcome::Outcome;
 use super::super::upkeep::{Ended, Order};
 use super::requests::Reload;
-use super::{CELLS, EventLoop, PACKETS};
-use crate::plan::ownership::{CELL_PORT, TUN, WIREGUARD};
+use super::{CELLS, EventLoop, OPENVPN, PACKETS};
+use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY};
+use crate::plan::tunnel;
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
 use crate::sys::udp::CellSocket;
@@ -65,25 +66,40 @@ impl Tunnel {
         Ok(())
     }
 
-    /// Has the sockets bound to the interface of that index.
-    fn bind(&mut self, interface: u32, poll: &Poll) -> Result<(), Error> {
+    /// Has the sockets bound to the interface of that name and index. Says whether it is another than before.
+    fn bind(&mut self, name: &str, interface: u32, poll: &Poll) -> Result<bool, Error> {
         if self.sockets.as_ref().is_some_and(|sockets| sockets.interface == interface) {
-            return Ok(());
+            return Ok(false);
         }
+        self.unbind(poll);
+        let opening = || Error::system(format!("opening the cells' sockets on {name}"));
+        let data = CellSocket::open(name, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
+        let cover = CellSocket::open(name, 0, COVER_PRIORITY).map_err(opening())?;
+        poll.add(&data, CELLS).map_err(opening())?;
+        self.sockets = Some(Sockets { data, cover, interface });
+        Ok(true)
+    }
+
+    /// Closes the sockets, because the interface is gone.
+    fn unbind(&mut self, poll: &Poll) {
         if let Some(sockets) = self.sockets.take() {
             _ = poll.remove(&sockets.data);
         }
-        let opening = || Error::system(format!("opening the cells' sockets on {WIREGUARD}"));
-        let data = CellSocket::open(WIREGUARD, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
-        let cover = CellSocket::open(WIREGUARD, 0, COVER_PRIORITY).map_err(opening())?;
-        poll.add(&data, CELLS).map_err(opening())?;
-        self.sockets = Some(Sockets { data, cover, interface });
-        Ok(())
     }
 }
 
 /// What an outcome speaks of anew each time.
-const OF_AN_OUTCOME: [Code; 4] = [Code::Guard, Code::Tunnel, Code::TunTaken, Code::Upkeep];
+const OF_AN_OUTCOME: [Code; 9] = [
+    Code::Guard,
+    Code::Tunnel,
+    Code::TunTaken,
+    Code::Interface,
+    Code::ForeignQdisc,
+    Code::RuleBefore,
+    Code::MarkTaken,
+    Code::TableTaken,
+    Code::Upkeep,
+];
 
 impl EventLoop {
     /// When a name is to be looked up.
@@ -128,7 +144,8 @@ impl EventLoop {
             None if done.is_ok() => self.announce_once(),
             None => {}
         }
-        if let Err(problem) = done {
+        // A name is the lookup's to speak of, which knows why.
+        if let Some(problem) = done.err().filter(|problem| problem.code != Code::Name) {
             self.note_again(problem, &old);
         }
         self.note_state(now);
@@ -176,6 +193,7 @@ impl EventLoop {
             endpoint_is_news: endpoint.is_news(),
             renew: self.renew,
             has_tun: self.tunnel.tun().is_some(),
+            has_openvpn: self.openvpn.is_some(),
         };
         if let Err(error) = self.upkeep.start_work(&order, &self.poll, now) {
             self.note(Problem::new(Code::Upkeep, format!("starting a process that looks after the kernel: {error}")));
@@ -210,7 +228,11 @@ impl EventLoop {
         if self.forwarding.is_none() {
             self.forwarding.clone_from(&outcome.forwarding);
         }
+        self.lent.extend(outcome.lent.clone());
         if !outcome.stands {
+            if reload.is_none() && outcome.problems.iter().any(|problem| problem.code == Code::Interface) {
+                self.tunnel.unbind(&self.poll);
+            }
             let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the address of this name is not known yet");
             let mut problems = outcome.problems.into_iter();
             let first = problems.next().unwrap_or_else(unresolved);
@@ -223,7 +245,6 @@ impl EventLoop {
         }
         let descriptors = ended.tun.map_or(Ok(()), |tun| self.tunnel.take_tun(Tun::from(tun), &self.poll));
         descriptors
-            .and_then(|()| self.tunnel.bind(outcome.interface, &self.poll))
             .and_then(|()| self.follow(reload, &outcome, now))
             .map_err(|error| Problem::new(Code::Tunnel, error.to_string()))
     }
@@ -238,8 +259,14 @@ impl EventLoop {
             }
         }
         self.endpoint.note_wireguard(now, outcome.endpoint, outcome.handshake_s, self.endpoint.is_news());
-        let Some(settings) = &self.settings else { return Ok(()) };
-        let size = shape::cell_size(settings, outer(outcome.endpoint))?;
+        let (Some(settings), Some(wrapping)) = (&self.settings, outcome.wrapping) else { return Ok(()) };
+        let is_another = self.tunnel.bind(tunnel::interface(settings), outcome.interface, &self.poll)?;
+        match &mut self.openvpn {
+            Some(openvpn) if is_new || is_another => openvpn.update(settings, is_another, now)?,
+            Some(_) => {}
+            None => self.openvpn = Openvpn::new(settings, now)?,
+        }
+        let size = shape::cell_size(settings, wrapping)?;
         if is_new || self.size != Some(size) {
             self.lines.update(settings, size, now)?;
             self.agenda = self.lines.agenda();
@@ -247,6 +274,27 @@ impl EventLoop {
         }
         self.guard = Some(shape::guard(settings, size, self.lines.all()));
         Ok(())
+    }
+
+    /// Starts and buries the openvpn that carries the cells.
+    pub(super) fn look_after_openvpn(&mut self, now: Nanos) {
+        let news = self.openvpn.as_mut().and_then(|openvpn| openvpn.tick(&self.poll, OPENVPN, now));
+        self.openvpn.take_if(|openvpn| openvpn.is_over());
+        self.take_news(news);
+    }
+
+    /// Takes what openvpn says.
+    pub(super) fn take_openvpn_output(&mut self) {
+        let news = self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_output(&self.poll));
+        self.take_news(news);
+    }
+
+    fn take_news(&mut self, news: Option<News>) {
+        match news {
+            None => {}
+            Some(News::Up) => _ = self.forget(&TROUBLES),
+            Some(News::Trouble(problem)) => self.note(problem),
+        }
     }
 
     /// Takes the problems of these kinds off the list.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::super::problem::{Code, Problem};
+use crate::wire::size::Wrapping;
 
 /// What was found and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct Outcome {
     pub handshake_s: u64,
     /// `net.ipv4.ip_forward` before.
     pub forwarding: Option<String>,
+    /// What the tunnel puts around a cell.
+    pub wrapping: Option<Wrapping>,
+    /// The sysctl of another's interface that was changed, and its value before.
+    pub lent: Option<(String, String)>,
 }
 
 impl Outcome {
@@ -32,10 +37,14 @@ impl Outcome {
 
     /// One item a line. The texts of problems come last, so that what is cut off at the end is theirs.
     pub fn to_text(&self) -> String {
-        let Outcome { problems, stands, ops, interface, endpoint, handshake_s, forwarding } = self;
+        let Outcome { problems, stands, ops, interface, endpoint, handshake_s, forwarding, wrapping, lent } = self;
         let mut text = format!("stands {stands}\nops {ops}\ninterface {interface}\nhandshake {handshake_s}\n");
         endpoint.iter().for_each(|endpoint| _ = writeln!(text, "endpoint {endpoint}"));
         forwarding.iter().for_each(|value| _ = writeln!(text, "forwarding {value}"));
+        if let Some(Wrapping { overhead_bytes, padding }) = wrapping {
+            _ = writeln!(text, "wrapping {overhead_bytes} {padding}");
+        }
+        lent.iter().for_each(|(key, value)| _ = writeln!(text, "lent {key} {value}"));
         for Problem { code, text: words } in problems {
             _ = writeln!(text, "problem {} {}", code.name(), words.replace('\n', " "));
         }
@@ -53,12 +62,20 @@ impl Outcome {
                 "handshake" => outcome.handshake_s = value.parse().unwrap_or(0),
                 "endpoint" => outcome.endpoint = value.parse().ok(),
                 "forwarding" => outcome.forwarding = Some(value.into()),
+                "wrapping" => outcome.wrapping = wrapping(value),
+                "lent" => outcome.lent = value.split_once(' ').map(|(key, value)| (key.into(), value.into())),
                 "problem" => outcome.problems.extend(problem(value)),
                 _ => {}
             }
         }
         outcome
     }
+}
+
+fn wrapping(value: &str) -> Option<Wrapping> {
+    let (overhead_bytes, padding) = value.split_once(' ')?;
+    let padding = padding.parse().ok().filter(|padding| *padding > 0)?;
+    Some(Wrapping { overhead_bytes: overhead_bytes.parse().ok()?, padding })
 }
 
 fn problem(value: &str) -> Option<Problem> {
@@ -80,6 +97,8 @@ mod tests {
             endpoint: Some("[2001:db8::1]:51820".parse().unwrap()),
             handshake_s: 1_700_000_000,
             forwarding: Some("0".into()),
+            wrapping: Some(Wrapping { overhead_bytes: 60, padding: 16 }),
+            lent: Some(("net.ipv4.conf.wg0.rp_filter".into(), "1".into())),
         };
         let mut read = Outcome::from_text(&outcome.to_text());
         assert_eq!(read.problems[1].text, "x: not found");

@@ -6,11 +6,13 @@ use std::path::Path;
 use super::super::error::Error;
 use super::super::line::Line;
 use super::super::machine::Machine;
+use super::super::openvpn;
 use super::super::problem::{Code, Problem};
 use super::super::shape;
 use super::outcome::Outcome;
 use crate::config::model::Settings;
 use crate::plan::DesiredError;
+use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;
 use crate::sys::worker::Report;
 
@@ -30,6 +32,8 @@ pub struct Order<'a> {
     pub renew: bool,
     /// Whether the daemon holds `mp0`.
     pub has_tun: bool,
+    /// Whether it runs an openvpn.
+    pub has_openvpn: bool,
 }
 
 /// Does it, and reports an [`Outcome`]; the descriptor is `mp0`'s where it was made or taken over.
@@ -67,15 +71,22 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
     if order.renew {
         machine.forget_endpoint(settings);
     }
-    let size = shape::cell_size(settings, machine.outer())?;
+    if !order.has_openvpn {
+        openvpn::end_orphans()?;
+    }
+    outcome.wrapping = Some(machine.wrapping());
+    let size = shape::cell_size(settings, machine.wrapping())?;
     let applied = machine.bring_up(settings, &shape::guard(settings, size, order.lines))?;
     outcome.ops += applied.ops.len();
     outcome.forwarding = machine.forwarding_before().map(str::to_owned);
-    outcome.interface = machine.interface_index()?;
+    outcome.lent = machine.lent().cloned();
+    outcome.interface = machine.interface_index(settings)?;
     if let Some(peer) = machine.endpoint_peer(settings) {
         outcome.endpoint = peer.endpoint;
         outcome.handshake_s = peer.last_handshake_s;
     }
+    let conflicts = machine.conflicts(settings)?;
+    outcome.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
     match machine.take_tun() {
         Some(tun) => Ok(Some(tun)),
         None if order.has_tun => Ok(None),
@@ -83,9 +94,22 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
     }
 }
 
+fn of_conflict(conflict: &Conflict) -> Code {
+    match conflict {
+        Conflict::Rule(..) => Code::RuleBefore,
+        Conflict::Mark(..) => Code::MarkTaken,
+        Conflict::Table(_) => Code::TableTaken,
+    }
+}
+
 fn code(error: &Error) -> Code {
     match error {
         Error::TunTaken => Code::TunTaken,
+        Error::Profile(_) => Code::Openvpn,
+        Error::Desired(
+            DesiredError::NoInterface(_) | DesiredError::InterfaceDown(_) | DesiredError::NotAddressed { .. },
+        ) => Code::Interface,
+        Error::Desired(DesiredError::ForeignQdisc { .. }) => Code::ForeignQdisc,
         _ => Code::Tunnel,
     }
 }

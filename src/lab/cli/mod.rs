@@ -1,6 +1,7 @@
 //! The commands of `millpond-lab`, one file each.
 
 mod activity;
+mod adversary;
 mod bench;
 mod distinguish;
 mod flat_line;
@@ -33,6 +34,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Activity(activity::Activity),
+    Adversary(adversary::Adversary),
     Bench(bench::Bench),
     Distinguish(distinguish::Distinguish),
     FlatLine(flat_line::FlatLine),
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
         Command::Activity(command) => command.run(),
+        Command::Adversary(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Distinguish(command) => command.run(),
         Command::FlatLine(command) => command.run(),

@@ -6,6 +6,7 @@ mod clock;
 mod device;
 mod dns;
 mod echo;
+mod flood;
 mod journal;
 mod merge;
 mod message;
@@ -27,6 +28,7 @@ enum Command {
     Device(device::Device),
     Server(server::Server),
     Echo(echo::Echo),
+    Flood(flood::Flood),
     Dns(dns::Dns),
     Ask(dns::Ask),
     Bulk(bulk::Bulk),
@@ -40,6 +42,7 @@ fn main() {
         Command::Device(device) => device.run(),
         Command::Server(server) => server.run(),
         Command::Echo(echo) => echo.run(),
+        Command::Flood(flood) => flood.run(),
         Command::Dns(dns) => dns.run(),
         Command::Ask(ask) => ask.run(),
         Command::Bulk(bulk) => bulk.run(),
