@@ -1,14 +1,9 @@
 //! Reads a settings file for a command.
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
-<<<<<<< HEAD
-use crate::config::model::Settings;
-use crate::config::{Severity, parse_with};
-use crate::sys::key_file;
-=======
 use crate::config::model::{Settings, Tunnel};
-use crate::config::{Severity, openvpn, parse};
->>>>>>> main
+use crate::config::{Severity, openvpn, parse_with};
+use crate::sys::key_file;
 
 /// The file's settings. Warnings go to stderr, and so does every error before the failure that counts them.
 pub fn load(path: &str) -> Result<Settings, Failure> {

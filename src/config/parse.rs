@@ -91,11 +91,8 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
     }
     let uses_custom = schedule::uses_custom(sections);
     let general = general::read(main, uses_custom, problems);
-<<<<<<< HEAD
-    let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new(), key_files };
-=======
-    let mut context = Context { enabled: general.enabled, role: general.role, tunnel: None, addresses: Seen::new() };
->>>>>>> main
+    let (enabled, role) = (general.enabled, general.role);
+    let mut context = Context { enabled, role, tunnel: None, addresses: Seen::new(), key_files };
 
     let tunnel = match single(sections, "tunnel", problems) {
         Some(section) => tunnel::read(section, &mut context, problems),

@@ -158,9 +158,6 @@ export class Router {
 			return answer === undefined ? [ STATUS.notFound ] : [ 0, typeof answer === 'function' ? answer(parameters) : answer ];
 		}
 
-		if (this.bus)
-			return this.bus.call('millpond', method, parameters);
-
 		const text = this.process && await this.ask(method === 'reload' ? 'reload' : `${method} json`);
 
 		if (!text)

@@ -220,7 +220,7 @@ const Map = baseclass.extend({
 		this.node ??= E('div', { 'class': 'cbi-map' });
 		this.node.owner = this;
 		dom.content(this.node, [ E('h2', this.title), E('div', { 'class': 'cbi-map-descr' }, this.description ?? ''), await Promise.all(this.list.map((section) => section.render())) ]);
-		this.node.querySelectorAll('input, select, textarea').forEach((field) => { field.disabled = !L.hasViewPermission(); });
+		this.node.querySelectorAll('input, select, textarea, button').forEach((field) => { field.disabled = !L.hasViewPermission(); });
 
 		return this.node;
 	},

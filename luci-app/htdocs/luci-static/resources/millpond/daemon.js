@@ -62,7 +62,7 @@ return baseclass.extend({
 		return callDevices().catch(() => callHostHints().then((hints) => ({
 			devices: Object.keys(hints).map((mac) => ({
 				mac: mac.toLowerCase(),
-				random_mac: (parseInt(mac.substring(0, 2), 16) & 2) != 0,
+				random_mac: (parseInt(mac.substring(0, 2), 16) & 2) !== 0,
 				addresses: [ ...L.toArray(hints[mac].ipaddrs), ...L.toArray(hints[mac].ip6addrs) ],
 				hostname: hints[mac].name
 			}))
