@@ -96,7 +96,7 @@ impl World {
         device.take("lan0");
         let mut kernel = System::open().unwrap();
         let settings = common::router([1; 32], [2; 32]);
-        let facts = Facts { lan: kernel.lan(&settings).unwrap(), endpoint: None, carrier: None };
+        let facts = kernel.facts(&settings, &Facts::default()).unwrap();
         assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
         let world = World { device, router, outside, kernel, settings, facts };
         world.be("18:b4:30:26:34:40");
@@ -214,17 +214,67 @@ fn connections_that_stood_before_end_at_once() {
     let _accepted = [server.accept().unwrap(), server.accept().unwrap()];
     world.settings.devices[0].policy = Policy::Shape;
     world.guard();
-    let changed = Named::changed(Some(&before), &guard_table(&world.settings, &world.facts));
-    assert_eq!(changed.macs.iter().map(String::as_str).collect::<Vec<_>>(), ["18:b4:30:26:34:40"]);
+    let wanted = guard_table(&world.settings, &world.facts);
     assert_eq!(world.kernel.forget_connections(&Named::default()).unwrap(), 0);
     // The router's own answers to the device may be among them.
-    assert!(world.kernel.forget_connections(&changed).unwrap() >= 2);
-    assert_eq!(world.kernel.forget_connections(&changed).unwrap(), 0);
+    assert!(world.kernel.enforce(Some(&before), &wanted).unwrap() >= 2);
+    assert_eq!(world.kernel.enforce(Some(&before), &wanted).unwrap(), 0);
     for stream in &mut open {
         stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
         stream.write_all(b"more").unwrap();
         assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
+}
+
+#[test]
+fn offloaded_connections_end_too() {
+    let table = "table inet fw4 { flowtable ft { hook ingress priority 0; devices = { port, wan0 }; };
+        chain c { type filter hook forward priority 0; ct state established flow add @ft; counter; }; }";
+    let probe = "unshare -n sh -c 'ip link add port type veth peer name wan0; nft -f -'";
+    let probe = std::process::Command::new("sh").args(["-c", &format!("echo '{table}' | {probe}")]).output();
+    if !possible("offloaded_connections_end_too") || !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped offloaded_connections_end_too: there are no flow tables here");
+        return;
+    }
+    let mut world = World::new();
+    world.router.enter();
+    shell(&format!("echo '{table}' | nft -f -"));
+    world.outside.enter();
+    let server = TcpListener::bind("[::]:80").unwrap();
+    world.settings.devices[0].policy = Policy::Direct;
+    world.guard();
+    let before = world.kernel.snapshot().unwrap().guard.unwrap();
+    world.device.enter();
+    let mut open = TcpStream::connect(SERVERS[0]).unwrap();
+    let mut accepted = server.accept().unwrap().0;
+    // Both ways, and then along the short way alone.
+    let mut exchange = |times: usize| {
+        for _ in 0..times {
+            open.write_all(b"ping").unwrap();
+            accepted.read_exact(&mut [0; 4]).unwrap();
+            accepted.write_all(b"pong").unwrap();
+            open.read_exact(&mut [0; 4]).unwrap();
+        }
+    };
+    let forwarded = |world: &World| {
+        world.router.enter();
+        shell("nft list chain inet fw4 c")
+    };
+    exchange(5);
+    let slow = forwarded(&world);
+    exchange(5);
+    assert_eq!(forwarded(&world), slow, "the connection is not offloaded");
+    world.settings.devices[0].policy = Policy::Block;
+    world.guard();
+    assert!(world.kernel.enforce(Some(&before), &guard_table(&world.settings, &world.facts)).unwrap() >= 1);
+    accepted.set_nonblocking(true).unwrap();
+    for _ in 0..20 {
+        _ = open.write_all(b"ping");
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(accepted.read(&mut [0; 4]).is_err(), "the connection goes on");
+    }
+    world.router.enter();
+    assert!(!shell("nft list tables").contains("millpond_cut"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use millpond::apply::{Kernel, apply, apply_guard};
 use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
-use millpond::plan::{Desired, Facts, Snapshot, guard_table};
+use millpond::plan::{Desired, Facts, Forwarding, Snapshot, guard_table};
 use millpond::sys::Tun;
 use millpond::sys::kernel::System;
 use millpond::sys::udp::CellSocket;
@@ -35,6 +35,11 @@ fn guard() -> Guard {
 fn router(facts: &Facts, guard: &Guard) -> Desired {
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
     Desired::from_settings(&settings, facts, guard).unwrap()
+}
+
+fn facts(kernel: &mut System, settings: &millpond::config::model::Settings) -> Facts {
+    let facts = kernel.facts(settings, &Facts::default()).unwrap();
+    Facts { endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..facts }
 }
 
 /// The router's guard, by itself; twice, of which the second has nothing to do.
@@ -78,9 +83,8 @@ fn receive(socket: &CellSocket) -> Option<(usize, SocketAddrV4)> {
 fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let (far, near) = (Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
-    let lan = home.lan(&common::router([0; 32], [0; 32])).unwrap();
-    assert_eq!(lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
-    let facts = Facts { lan, endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..Facts::default() };
+    let facts = facts(&mut home, &common::router([0; 32], [0; 32]));
+    assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
     let home_before = home.snapshot().unwrap();
     let desired = router(&facts, &guard());
     let applied = apply(&mut home, &desired).unwrap();
@@ -149,7 +153,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_bare(&mut home, &home_before);
     far.enter();
     drop(server_tun);
-    apply(&mut server, &Desired::nothing().forwarding(&server_before.sysctls["net.ipv4.ip_forward"])).unwrap();
+    apply(&mut server, &Desired::nothing().forwarding(&Forwarding::of(&server_before))).unwrap();
     assert_bare(&mut server, &server_before);
 }
 
@@ -188,11 +192,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
         "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip addr add fd00:77::1/64 dev br-lan nodad",
     );
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
-    let facts = Facts {
-        lan: home.lan(&settings).unwrap(),
-        endpoint: Some("203.0.113.9:51820".parse().unwrap()),
-        ..Facts::default()
-    };
+    let facts = facts(&mut home, &settings);
     set_guard(&mut home, &facts);
     apply(&mut home, &router(&facts, &guard())).unwrap();
     let tun = home.take_tun().unwrap();
@@ -255,7 +255,10 @@ fn wire_up(far: &Namespace, near: &Namespace) -> System {
     );
     shell("ip addr add 203.0.113.1/24 dev wan0; ip link set wan0 up; ip route add default via 203.0.113.9");
     shell("ip neigh add 203.0.113.9 lladdr 02:00:00:00:00:01 dev wan0 nud permanent");
-    shell("ip link add br-lan type veth peer name lan0; ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
+    shell(
+        "ip link add br-lan type bridge; ip link add port type veth peer name lan0; ip link set port master br-lan up",
+    );
+    shell("ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
     System::open().unwrap()
 }
 

@@ -16,7 +16,10 @@ pub fn write(folder: &Path, root: &Path, program: &Path, arch: &str, date: u32) 
     let mut data = Tree::default();
     data.add_folder(&sources.join("root"), "")?;
     data.add_file(program, "usr/bin/millpond", 0o755)?;
-    data.add_file(&root.join("files/etc/millpond/endpoint.example"), "usr/share/doc/millpond/endpoint.example", 0o644)?;
+    for example in ["endpoint.example", "client.ovpn.example", "server.ovpn.example"] {
+        let file = root.join("files/etc/millpond").join(example);
+        data.add_file(&file, &format!("usr/share/doc/millpond/{example}"), 0o644)?;
+    }
     data.add_file(&root.join("README.md"), "usr/share/doc/millpond/README.md", 0o644)?;
     // The daemon may write nowhere else in /etc, and so cannot make it.
     data.add_empty_folder("etc/millpond");

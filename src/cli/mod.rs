@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand.
 
+mod ask;
 mod check;
+mod devices;
 mod exit;
 mod flush;
 mod plan;
@@ -40,6 +42,7 @@ enum Command {
     Renew(renew::Renew),
     Flush(flush::Flush),
     Status(status::Status),
+    Devices(devices::Devices),
     Version(Version),
 }
 
@@ -73,6 +76,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Renew(command) => command.execute(),
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
+        Command::Devices(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {

@@ -7,6 +7,7 @@ use log::LevelFilter;
 
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
 use super::{CONFIG_PATH, SOCKET_PATH};
+use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
 use crate::sys::guard_file;
 
@@ -20,6 +21,9 @@ pub struct Run {
     /// where to listen for the other commands (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: String,
+    /// where the broker of ubus listens (default /var/run/ubus/ubus.sock, then /var/run/ubus.sock)
+    #[argh(option)]
+    ubus: Option<String>,
     /// where to keep the rules that are loaded at boot (default: where the firewall looks for them)
     #[argh(option, default = "guard_file::default_path()")]
     guard_file: PathBuf,
@@ -31,7 +35,12 @@ impl Run {
         let logger = simple_logger::SimpleLogger::new().with_level(LevelFilter::Info);
         // Only a second logger in one process could fail here.
         _ = logger.init();
-        let options = Options { config: self.config.into(), socket: self.socket.into(), guard_file: self.guard_file };
+        let brokers = match self.ubus {
+            Some(path) => vec![path.into()],
+            None => BROKER_PATHS.map(Into::into).to_vec(),
+        };
+        let options =
+            Options { config: self.config.into(), socket: self.socket.into(), brokers, guard_file: self.guard_file };
         daemon::run(&options).map_err(failure)
     }
 }

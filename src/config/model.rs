@@ -1,6 +1,6 @@
 //! The validated settings. What stands here has been checked; nothing after this has to doubt it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::units::{BitsPerSec, Law};
 
@@ -23,6 +23,8 @@ pub struct Settings {
     pub numbers: Numbers,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
+    /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` where the tunnel carries IPv4 alone.
+    pub address6: Option<Ipv6Addr>,
     /// DNS of the shaped devices.
     pub dns: Dns,
     /// `device` sections, in the order of the file.
@@ -33,6 +35,17 @@ pub struct Settings {
     pub schedules: Vec<Schedule>,
     /// `home` sections of an endpoint, in the order of the file.
     pub homes: Vec<Home>,
+}
+
+impl Settings {
+    /// These settings with the devices and networks besides that `others` shape or block: for a guard that nobody's
+    /// mistake may weaken. Where both name one, the stricter policy holds.
+    pub fn confined_by(&self, others: &Settings) -> Settings {
+        let mut settings = self.clone();
+        settings.devices.extend(others.devices.iter().filter(|device| device.policy != Policy::Direct).cloned());
+        settings.networks.extend(others.networks.iter().filter(|network| network.policy != Policy::Direct).cloned());
+        settings
+    }
 }
 
 /// Which end of the tunnel this machine is.
@@ -254,6 +267,8 @@ pub struct Home {
     pub preshared_key: Option<Key>,
     /// The router's address inside the tunnel.
     pub address: Ipv4Addr,
+    /// The same for IPv6; `None` for a home that is offered IPv4 alone.
+    pub address6: Option<Ipv6Addr>,
     /// The most that this home may ask for, endpoint to router, on the wire.
     pub max_download: BitsPerSec,
 }

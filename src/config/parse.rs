@@ -11,10 +11,10 @@ mod tests;
 mod tunnel;
 mod value;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use self::reader::{Reader, Seen, nearest};
-use super::model::{Role, Settings};
+use super::model::{Level, Role, Settings};
 use super::problem::{Problem, Severity};
 use super::uci::{self, Section};
 
@@ -26,6 +26,9 @@ const KINDS: [&str; 7] = ["millpond", "tunnel", "dns", "device", "network", "sch
 pub struct Parsed {
     /// The settings; `None` if there is any error.
     pub settings: Option<Settings>,
+    /// Where there is an error, what could be understood nevertheless, whose devices and networks are at least as
+    /// confined as was meant: good for [`Settings::confined_by`], and for nothing else. `None` without a role.
+    pub understood: Option<Settings>,
     /// Errors and warnings, in the order of the file's lines.
     pub problems: Vec<Problem>,
 }
@@ -56,7 +59,8 @@ pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     let settings = settings(&sections, key_files, &mut problems);
     problems.sort_by_key(|problem| problem.line);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    Parsed { settings: settings.filter(|_| !failed), problems }
+    let (settings, understood) = if failed { (None, settings) } else { (settings, None) };
+    Parsed { settings, understood, problems }
 }
 
 /// What sections of all types have to agree upon.
@@ -68,6 +72,8 @@ struct Context<'a> {
     tunnel: Option<tunnel::Kind>,
     /// IPv4 addresses in use inside the tunnel.
     addresses: Seen<Ipv4Addr>,
+    /// IPv6 addresses in use inside the tunnel.
+    addresses6: Seen<Ipv6Addr>,
     key_files: KeyFiles<'a>,
 }
 
@@ -91,11 +97,21 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
     }
     let uses_custom = schedule::uses_custom(sections);
     let general = general::read(main, uses_custom, problems);
-    let (enabled, role) = (general.enabled, general.role);
-    let mut context = Context { enabled, role, tunnel: None, addresses: Seen::new(), key_files };
+    let mut context = Context {
+        enabled: general.enabled,
+        role: general.role,
+        tunnel: None,
+        addresses: Seen::new(),
+        addresses6: Seen::new(),
+        key_files,
+    };
 
+    let mut address6 = None;
     let tunnel = match single(sections, "tunnel", problems) {
-        Some(section) => tunnel::read(section, &mut context, problems),
+        Some(section) => {
+            address6 = tunnel::read_address6(section, &mut context, problems);
+            tunnel::read(section, &mut context, problems)
+        }
         None if general.enabled => {
             problems.push(missing("tunnel", "config tunnel 'tunnel'"));
             None
@@ -112,11 +128,12 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         enabled: general.enabled,
         role: general.role?,
         level: general.level,
-        shape: general.shape(general.level)?,
+        shape: general.shape(general.level).or(general.shape(Level::Custom))?,
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
         numbers: general.numbers,
         tunnel,
+        address6,
         dns,
         devices,
         networks,
@@ -165,11 +182,15 @@ fn missing(section: &str, want: &str) -> Problem {
 fn warn_of_unknown(sections: &[Section], problems: &mut Vec<Problem>) {
     for section in sections.iter().filter(|section| !KINDS.contains(&section.kind.as_str())) {
         let kind = value::shown(&section.kind);
-        let text = match nearest(&section.kind, &KINDS) {
-            Some(near) => format!("unknown section type {kind}, ignored (did you mean '{near}'?)"),
-            None => format!("unknown section type {kind}, ignored"),
+        let (severity, text) = match nearest(&section.kind, &KINDS) {
+            // Ignored, it would leave the device that it means unprotected.
+            Some(near @ ("device" | "network")) => {
+                (Severity::Error, format!("unknown section type {kind} (did you mean '{near}'?)"))
+            }
+            Some(near) => (Severity::Warning, format!("unknown section type {kind}, ignored (did you mean '{near}'?)")),
+            None => (Severity::Warning, format!("unknown section type {kind}, ignored")),
         };
-        let (severity, section, line) = (Severity::Warning, section.label(), section.line);
+        let (section, line) = (section.label(), section.line);
         problems.push(Problem { severity, section, option: None, line, text });
     }
 }

@@ -3,7 +3,9 @@
 //! Between the building of a cell and its departure nothing else is done, so that how late it leaves does not depend
 //! on what the devices or the peer just sent (design: "Timing").
 
+mod bus;
 mod kernel;
+mod listing;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -12,22 +14,27 @@ use std::net::SocketAddrV4;
 use log::{debug, info, warn};
 
 use self::kernel::Tunnel;
+use self::listing::Listing;
 use self::requests::Reload;
 use super::agenda::Agenda;
 use super::control::Control;
 use super::error::Error;
+use super::flows::Flows;
+use super::history::History;
 use super::line::{Act, Change};
 use super::lines::Lines;
 use super::machine::Machine;
 use super::openvpn::Openvpn;
 use super::problem::{Code, Problem};
 use super::status::View;
+use super::ubus::{Presence, Provider};
 use super::upkeep::endpoint::Endpoint;
 use super::upkeep::{Tokens, Upkeep};
 use super::watch::{Standing, State};
 use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
+use crate::plan::Forwarding;
 use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
@@ -43,7 +50,9 @@ const PACKETS: u64 = 1;
 const CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
 const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
-const CONTROL: u64 = 7;
+const UBUS: u64 = 7;
+const LISTING: u64 = 8;
+const CONTROL: u64 = 9;
 const OPENVPN: u64 = 32;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
@@ -68,15 +77,23 @@ pub struct EventLoop {
     options: Options,
     /// In force; `None` until there are valid ones.
     settings: Option<Settings>,
+    /// The settings in force with what a broken file confines besides: for the guard alone.
+    confined: Option<Settings>,
     size: Option<CellSize>,
     poll: Poll,
     timer: Timer,
     signals: Signals,
     control: Control,
+    ubus: Provider,
+    /// What was last said about it.
+    presence: Presence,
+    listing: Listing,
     upkeep: Upkeep,
     endpoint: Endpoint,
     tunnel: Tunnel,
     lines: Lines,
+    flows: Flows,
+    history: History,
     agenda: Agenda,
     openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
@@ -90,7 +107,7 @@ pub struct EventLoop {
     /// Whether the log says what is being done.
     announced: bool,
     /// What the machine did about forwarding before us.
-    forwarding: Option<String>,
+    forwarding: Option<Forwarding>,
     /// The sysctls of another's interface that we changed, as they were.
     lent: BTreeMap<String, String>,
     problems: Vec<Problem>,
@@ -122,13 +139,19 @@ impl EventLoop {
             upkeep: Upkeep::start(&poll, UPKEEP, now)?,
             endpoint: Endpoint::new(settings.as_ref(), now),
             settings,
+            confined: None,
             size: None,
             poll,
             timer,
             signals,
             control,
+            ubus: Provider::new(options.brokers.clone(), UBUS, now),
+            presence: Presence::Unknown,
+            listing: Listing::default(),
             tunnel: Tunnel::default(),
             lines: Lines::none(),
+            flows: Flows::default(),
+            history: History::new(now),
             agenda: Agenda::default(),
             openvpn: None,
             guard: None,
@@ -156,6 +179,7 @@ impl EventLoop {
             let now = timer::now();
             self.tick(now);
             self.look_after_kernel(now);
+            self.look_after_bus(now);
             if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == Flow::Stop {
                 return Ok(());
             }
@@ -178,7 +202,7 @@ impl EventLoop {
         drop(upkeep);
         drop(openvpn);
         let mut machine = Machine::open()?;
-        let applied = machine.take_down(forwarding.as_deref())?;
+        let applied = machine.take_down(forwarding.as_ref())?;
         lent.into_iter().for_each(|(key, value)| machine.give_back(key, value));
         drop(tunnel);
         applied.ops.iter().for_each(|op| info!("{op}"));
@@ -227,7 +251,7 @@ impl EventLoop {
 
     /// When there is something to do again. What is late already waits for a gap, which comes with a departure.
     fn wake(&self, now: Nanos) -> Nanos {
-        let upkeep = [self.upkeep.due(), self.lookup_due(now)];
+        let upkeep = [self.upkeep.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
         let upkeep = upkeep.into_iter().flatten().filter(|due| *due > now);
         self.agenda.next().into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
     }
@@ -245,6 +269,8 @@ impl EventLoop {
             OPENVPN => self.take_openvpn_output(),
             token if token == UPKEEP.work => self.take_outcome(now),
             token if token == UPKEEP.lookup => self.take_addresses(now),
+            LISTING => self.take_listing(now),
+            UBUS => return Ok(self.take_call(now)),
             _ => return Ok(self.take_request(token, now)),
         }
         Ok(Flow::Continue)
@@ -263,6 +289,7 @@ impl EventLoop {
                 Ok(Some(length)) => {
                     let packet = &self.buffer[..length];
                     if let Some(index) = self.lines.of_packet(packet) {
+                        self.flows.note_upload(packet);
                         self.lines.line_mut(index).handle_packet(now, packet);
                     }
                 }
@@ -295,12 +322,13 @@ impl EventLoop {
                 }
             };
             let Some(index) = self.lines.of_peer(*from.ip()) else { continue };
-            let line = self.lines.line_mut(index);
-            let change = line.handle_cell(now, &self.buffer[..length]);
-            while let Some(length) = line.poll_packet(&mut self.buffer[..]) {
-                if let Some(tun) = self.tunnel.tun() {
+            let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
+            while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
+                let packet = &self.buffer[..length];
+                self.flows.note_download(packet);
+                if let Some(tun) = self.tunnel.tun().filter(|_| self.lines.accepts(index, packet)) {
                     // The kernel refuses what no device could use, a martian for one: nothing to mend here.
-                    _ = tun.send(&self.buffer[..length]);
+                    _ = tun.send(packet);
                 }
             }
             match change {
@@ -321,6 +349,7 @@ impl EventLoop {
             problems: &self.problems,
             cell_bytes: self.size.map(|size| (size.inner_bytes, size.wire_bytes)),
             standing: self.standing,
+            history: &self.history,
             uptime: now.saturating_since(self.started),
             now,
         }
@@ -345,8 +374,10 @@ impl EventLoop {
         if now < self.next_tick {
             return;
         }
-        self.next_tick = now + TICK;
+        // On a grid, so that a day has as many as it should; what was slept through is not made up for.
+        self.next_tick = (self.next_tick + TICK).max(now);
         self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
+        self.history.sample(self.lines.totals(), self.lines.delays(), now);
         if self.state(now) == State::Shaping {
             self.endpoint.note_heard(now);
         }
@@ -374,6 +405,7 @@ impl EventLoop {
         let Some(before) = self.standing.note(state, now) else { return };
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
+        self.announce_state(before.state, now);
         if state == State::Degraded {
             // Of a peer that somebody took out of WireGuard the kernel does not tell.
             self.upkeep.note_change(now);

@@ -38,6 +38,9 @@ pub struct Line {
     watch: Watch,
     standing: Standing,
     side: Side,
+    /// Cells so far, sent and received, and what they came to on the wire.
+    counted: [u64; 2],
+    wire: [u64; 2],
 }
 
 enum Side {
@@ -102,6 +105,8 @@ impl Line {
             watch: Watch::default(),
             standing: Standing::new(now),
             side,
+            counted: [0; 2],
+            wire: [0; 2],
         }
     }
 
@@ -118,6 +123,11 @@ impl Line {
     /// The engine, to look at.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Begins anew with what is known of each device.
+    pub fn forget_devices(&mut self) {
+        self.engine.forget_devices();
     }
 
     /// What the line is doing.
@@ -185,6 +195,7 @@ impl Line {
 
     /// To be called about once a second: repeats what the peer may have missed.
     pub fn tick(&mut self, now: Nanos) {
+        self.weigh();
         let state = self.watch.state(now, self.expected);
         match &mut self.side {
             Side::Router(asking) => {
@@ -201,6 +212,25 @@ impl Line {
             }
         }
         self.standing.note(self.state(now), now);
+    }
+
+    /// Bytes of cells on the wire until the last tick, sent and received. Other ends' sizes are as agreed.
+    pub fn wire_bytes(&self) -> [u64; 2] {
+        self.wire
+    }
+
+    fn weigh(&mut self) {
+        let agreed = match &self.side {
+            Side::Router(asking) => Some(asking.wish()),
+            Side::Endpoint { granted, .. } => granted.as_ref(),
+        };
+        let cell_bytes = agreed.map_or(0, |wish| u64::from(wish.cell_bytes));
+        let stats = self.engine.stats();
+        let counts = [stats.cells_data + stats.cells_cover, stats.cells_received];
+        for ((wire, counted), count) in self.wire.iter_mut().zip(&mut self.counted).zip(counts) {
+            *wire += (count - *counted) * cell_bytes;
+            *counted = count;
+        }
     }
 
     /// Changes a router's line in place: the way up from the next interval on, the way down as soon as the endpoint

@@ -10,12 +10,12 @@ use super::wrapping::wrapping;
 use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
-use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
 use crate::plan::{
-    Desired, Facts, IP_FORWARD, Named, Op, Snapshot, guard_table, plan, plan_guard, reverse_path_filter, tunnel,
+    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, misfits, plan, plan_guard, reverse_path_filter,
+    tunnel,
 };
-use crate::sys::kernel::{self, System};
+use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, resolve};
 use crate::wire::size::{IpVersion, Wrapping};
 
@@ -54,9 +54,17 @@ impl Machine {
         Ok(())
     }
 
+    /// Where the home ends. The guard that stands remembers what led out when that was last to be seen.
     fn learn_lan(&mut self, settings: &Settings) -> Result<(), Error> {
-        self.facts.lan = self.system.lan(settings).map_err(from_op)?;
+        let before = self.system.guard().map_err(from_op)?.as_ref().map(Facts::remembered).unwrap_or_default();
+        let (endpoint, carrier) = (self.facts.endpoint, self.facts.carrier.take());
+        self.facts = Facts { endpoint, carrier, ..self.system.facts(settings, &before).map_err(from_op)? };
         Ok(())
+    }
+
+    /// Whether a guard stands, by whatever settings.
+    pub fn has_guard(&mut self) -> Result<bool, Error> {
+        self.system.guard().map(|guard| guard.is_some()).map_err(from_op)
     }
 
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
@@ -64,14 +72,17 @@ impl Machine {
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
         self.learn_lan(settings)?;
         let wanted = guard_table(settings, &self.facts);
-        let applied = apply_guard(&mut self.system, Some(&wanted))?;
+        let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if !applied.ops.is_empty() {
-            self.end_connections(applied.before.guard.as_ref(), &wanted)?;
+            let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
+            if ended > 0 {
+                info!("ended {ended} connections of devices whose policy is new");
+            }
         }
         let installed = match applied.ops[..] {
             [] => applied.before.guard.clone(),
-            _ => self.system.snapshot().map_err(from_op)?.guard,
+            _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
         };
         let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
@@ -79,17 +90,6 @@ impl Machine {
             info!("wrote the guard to {}", file.display());
         }
         Ok(applied)
-    }
-
-    /// Makes the guard `wanted`, in the place of `before`, hold for connections that stood already.
-    fn end_connections(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<(), Error> {
-        let (changed, confined) = (Named::changed(before, wanted), Named::confined(wanted));
-        self.system.show_to_guard(&confined.macs).map_err(from_op)?;
-        let ended = self.system.forget_connections(&changed).map_err(from_op)?;
-        if ended > 0 {
-            info!("ended {ended} connections of devices whose policy is new");
-        }
-        Ok(())
     }
 
     /// What the tunnel puts around a cell.
@@ -111,6 +111,11 @@ impl Machine {
         }
     }
 
+    /// What does not fit the machine as it was last looked at.
+    pub fn misfits(&self, settings: &Settings) -> Vec<Misfit> {
+        misfits(settings, &self.facts)
+    }
+
     /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
     pub fn conflicts(&mut self, settings: &Settings) -> Result<Vec<Conflict>, Error> {
         let mut others = self.system.others().map_err(from_op)?;
@@ -127,8 +132,8 @@ impl Machine {
     }
 
     /// What the machine did about forwarding before the first `bring_up`.
-    pub fn forwarding_before(&self) -> Option<&str> {
-        self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD)).map(String::as_str)
+    pub fn forwarding_before(&self) -> Option<Forwarding> {
+        self.before.as_ref().map(Forwarding::of)
     }
 
     /// The sysctl of another's interface that the last `bring_up` changed, and its value before.
@@ -153,7 +158,7 @@ impl Machine {
     /// Brings the kernel in line but for the guard; on failure it holds what it held before.
     pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let applied = apply(&mut self.system, &desired)?;
+        let applied = apply(&mut WithoutGuard(&mut self.system), &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if let Some(key) = self.system.attached().map(reverse_path_filter) {
             let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
@@ -178,16 +183,16 @@ impl Machine {
 
     /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
     /// that is known.
-    pub fn take_down(&mut self, forwarding: Option<&str>) -> Result<Applied, Error> {
-        let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
-        Ok(apply(&mut self.system, &desired)?)
+    pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
+        let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
+        Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
     }
 
     /// Removes all that is ours, the guard and its `file` last.
     pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
         let mut ops = self.take_down(None)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
-        ops.extend(apply_guard(&mut self.system, None)?.ops);
+        ops.extend(apply_guard(&mut GuardAlone(&mut self.system), None)?.ops);
         Ok(ops)
     }
 }

@@ -33,65 +33,38 @@ const ENDING: Nanos = Nanos::from_secs(3);
 /// Lines that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
 
-/// Of both ends. The first two keep the interface ours; those after `--verb` keep every packet of one size; the last
-/// are for versions that differ. No pings: cells never pause for as long.
-const ARGUMENTS: [&str; 34] = [
-    "--ifconfig-noexec",
-    "--route-noexec",
-    "--ifconfig-nowarn",
+/// Of both ends, on [`OPENVPN`]. No pings: cells never pause for as long as that.
+const ARGUMENTS: [&str; 16] = [
+    // The interface is millpond's, and the process is seen to by it.
+    "--dev-type tun",
     "--persist-tun",
     "--persist-key",
-    "--topology",
-    "subnet",
-    "--script-security",
-    "1",
-    "--nice",
-    "-20",
-    "--suppress-timestamps",
-    "--verb",
-    "3",
-    "--data-ciphers",
-    "AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305",
-    "--allow-compression",
-    "no",
-    "--keepalive",
-    "0",
-    "0",
-    "--ping",
-    "0",
-    "--inactive",
-    "0",
-    "--mssfix",
-    "0",
-    "--ignore-unknown-option",
-    "disable-dco",
-    "--disable-dco",
-    "--dev-type",
-    "tun",
-    "--dev",
-    OPENVPN,
+    "--topology subnet",
+    "--ifconfig-noexec",
+    "--ifconfig-nowarn",
+    "--route-noexec",
+    "--script-security 1",
+    "--nice -20",
+    "--verb 3 --suppress-timestamps",
+    // Every packet is a cell, and all are of one size.
+    "--data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305",
+    "--allow-compression no",
+    "--keepalive 0 0 --ping 0",
+    "--inactive 0",
+    "--mssfix 0",
+    // Not every version can offload to the kernel, whose interface would be another.
+    "--ignore-unknown-option disable-dco --disable-dco",
 ];
 
 /// Of a router. A server that has forgotten us after its restart does not say so: only its silence tells.
-const CLIENT_ARGUMENTS: [&str; 18] = [
+const CLIENT_ARGUMENTS: [&str; 7] = [
     "--route-nopull",
-    "--pull-filter",
-    "reject",
-    "comp",
-    "--pull-filter",
-    "ignore",
-    "ping",
-    "--pull-filter",
-    "ignore",
-    "inactive",
-    "--ping-restart",
-    "20",
-    "--connect-retry",
-    "2",
-    "10",
-    "--server-poll-timeout",
-    "10",
-    "--explicit-exit-notify",
+    "--pull-filter reject comp",
+    "--pull-filter ignore ping",
+    "--pull-filter ignore inactive",
+    "--ping-restart 20",
+    "--connect-retry 2 10 --server-poll-timeout 10",
+    "--explicit-exit-notify 0",
 ];
 
 /// The process, or the wish for one.
@@ -289,15 +262,15 @@ impl Setup {
 /// What stands behind the profile overrides it.
 fn arguments(profile: &str, role: Role, checked: Profile) -> Vec<String> {
     let folder = Path::new(profile).parent().unwrap_or(Path::new("/")).to_string_lossy();
-    let mut arguments: Vec<String> = ["--cd", &folder, "--config", profile].map(str::to_owned).into();
-    arguments.extend(ARGUMENTS.map(str::to_owned));
-    arguments.extend(["--tun-mtu".to_owned(), TUN_MTU.to_string()]);
+    let mtu = TUN_MTU.to_string();
+    let mut arguments = vec!["--cd", &folder, "--config", profile, "--dev", OPENVPN, "--tun-mtu", &mtu];
+    arguments.extend(ARGUMENTS.iter().flat_map(|words| words.split(' ')));
     if role == Role::Router {
-        arguments.extend(CLIENT_ARGUMENTS.map(str::to_owned));
+        arguments.extend(CLIENT_ARGUMENTS.iter().flat_map(|words| words.split(' ')));
         // The size of a cell has been reckoned for one of them.
-        arguments.extend(["0", "--proto", if checked.ipv6 { "udp6" } else { "udp4" }].map(str::to_owned));
+        arguments.extend(["--proto", if checked.ipv6 { "udp6" } else { "udp4" }]);
     }
-    arguments
+    arguments.into_iter().map(str::to_owned).collect()
 }
 
 /// Ends what serves our interface without us.
@@ -358,8 +331,8 @@ mod tests {
     fn what_overrides_stands_behind_the_profile() {
         let client = arguments("/etc/millpond/client.ovpn", Role::Router, Profile { ipv6: true });
         assert_eq!(client[..4], ["--cd", "/etc/millpond", "--config", "/etc/millpond/client.ovpn"]);
+        assert_eq!(client[4..6], ["--dev", "mpvpn0"]);
         assert!(client.ends_with(&["--explicit-exit-notify", "0", "--proto", "udp6"].map(str::to_owned)));
-        assert!(client.windows(2).any(|pair| pair == ["--dev", "mpvpn0"]));
         let server = arguments("/etc/millpond/server.ovpn", Role::Endpoint, Profile { ipv6: false });
         assert!(!server.iter().any(|word| word == "--proto" || word == "--pull-filter"));
     }

@@ -1,5 +1,7 @@
 //! What the owner should know: stable codes, each with its severity and its remedy.
 
+use crate::plan::MisfitKind;
+
 /// What kind of problem. The name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -33,10 +35,14 @@ pub enum Code {
     Upkeep,
     /// The system does not permit punctuality.
     Realtime,
+    /// The settings do not fit the machine.
+    Misfit(MisfitKind),
+    /// The broker of ubus cannot be reached.
+    Ubus,
 }
 
 impl Code {
-    const ALL: [Code; 15] = [
+    const ALL: [Code; 16] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -52,6 +58,7 @@ impl Code {
         Code::TableTaken,
         Code::Upkeep,
         Code::Realtime,
+        Code::Ubus,
     ];
 
     /// The code.
@@ -72,18 +79,22 @@ impl Code {
             Code::TableTaken => "table-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
+            Code::Misfit(kind) => kind.name(),
+            Code::Ubus => "ubus",
         }
     }
 
     /// The kind whose name that is.
     pub fn from_name(name: &str) -> Option<Code> {
-        Code::ALL.into_iter().find(|code| code.name() == name)
+        Code::ALL.into_iter().chain(MisfitKind::ALL.map(Code::Misfit)).find(|code| code.name() == name)
     }
 
-    /// `error` or `warning`.
+    /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
+            Code::Misfit(kind) if !kind.is_error() => "warning",
+            Code::Ubus => "info",
             _ => "error",
         }
     }
@@ -109,7 +120,9 @@ impl Code {
             Code::MarkTaken => "set main.mark to a bit that no rule looks at",
             Code::TableTaken => "set main.table to a number that nobody uses",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
+            Code::Misfit(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
+            Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }
     }
 }

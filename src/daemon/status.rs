@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::json::{Json, Object};
+use super::answer::Object;
+use super::history::History;
 use super::line::Line;
 use super::problem::Problem;
 use super::watch::Standing;
@@ -23,6 +24,8 @@ pub struct View<'a> {
     pub problems: &'a [Problem],
     /// Bytes of a cell inside the tunnel and on the wire, once that is known.
     pub cell_bytes: Option<(usize, usize)>,
+    /// What has passed.
+    pub history: &'a History,
     /// The state of the whole.
     pub standing: Standing,
     /// How long the daemon has run.
@@ -32,35 +35,42 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// The report as JSON; every number names its unit.
-    pub fn json(&self) -> String {
-        Json::object(|top| {
-            top.number("interface", INTERFACE);
-            top.text("version", env!("CARGO_PKG_VERSION"));
-            top.text("state", self.standing.state.name());
-            top.decimal("state_age_s", self.now.saturating_since(self.standing.since).as_secs_f64());
-            top.decimal("uptime_s", self.uptime.as_secs_f64());
-            if let Some(settings) = self.settings {
-                let shape = &settings.shape;
-                top.text("role", settings.role.name());
-                top.text("law", shape.law.name());
-                top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
-                top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
-            }
-            if let Some((inner_bytes, wire_bytes)) = self.cell_bytes {
-                top.object("cell", |cell| {
-                    cell.number("wire_bytes", wire_bytes as u64);
-                    cell.number("inner_bytes", inner_bytes as u64);
-                });
-            }
-            top.array("peers", self.lines, |peer, line| put_line(peer, line, self.now));
-            top.array("problems", self.problems, |object, problem| {
-                object.text("code", problem.code.name());
-                object.text("severity", problem.code.severity());
-                object.text("text", &problem.text);
-                object.text("fix", problem.code.fix());
+    /// The report for programs; every number names its unit.
+    pub fn put(&self, top: &mut Object<'_>) {
+        top.number("interface", INTERFACE);
+        top.text("version", env!("CARGO_PKG_VERSION"));
+        top.text("state", self.standing.state.name());
+        top.decimal("state_age_s", self.now.saturating_since(self.standing.since).as_secs_f64());
+        top.decimal("uptime_s", self.uptime.as_secs_f64());
+        if let Some(settings) = self.settings {
+            let shape = &settings.shape;
+            top.text("role", settings.role.name());
+            top.text("level", settings.level.name());
+            top.text("law", shape.law.name());
+            top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
+            top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
+        }
+        if let Some((inner_bytes, wire_bytes)) = self.cell_bytes {
+            top.object("cell", |cell| {
+                cell.number("wire_bytes", wire_bytes as u64);
+                cell.number("inner_bytes", inner_bytes as u64);
             });
-        })
+        }
+        let totals = self.history.totals();
+        top.number("home_upload_bytes", totals.home_upload);
+        top.number("home_download_bytes", totals.home_download);
+        top.number("wire_upload_bytes", totals.wire_upload);
+        top.number("wire_download_bytes", totals.wire_download);
+        if let Some(delay) = self.history.delay() {
+            top.decimal("delay_now_ms", delay.as_millis_f64());
+        }
+        top.array("peers", self.lines, |peer, line| put_line(peer, line, self.now));
+        top.array("problems", self.problems, |object, problem| {
+            object.text("code", problem.code.name());
+            object.text("severity", problem.code.severity());
+            object.text("text", &problem.text);
+            object.text("fix", problem.code.fix());
+        });
     }
 
     /// The report for people.

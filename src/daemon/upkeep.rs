@@ -13,6 +13,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use log::warn;
+
 use self::endpoint::Endpoint;
 use self::outcome::Outcome;
 use self::pace::Pace;
@@ -30,8 +32,8 @@ const BATCH: usize = 8;
 /// Enough to empty a socket's buffer.
 const ALL: usize = 1024;
 
-/// What takes longer hangs, and is killed.
-const WORK_LIMIT: Nanos = Nanos::from_secs(20);
+/// What takes longer hangs, and is killed. A busy router may well take ten seconds for the first time.
+const WORK_LIMIT: Nanos = Nanos::from_secs(60);
 
 /// The tokens of this module's descriptors.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +48,7 @@ pub struct Tokens {
 
 /// Watches the kernel and sends processes after it.
 pub struct Upkeep {
-    monitors: [Monitor; 2],
+    monitors: Vec<Monitor>,
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     tokens: Tokens,
     pace: Pace,
@@ -77,7 +79,12 @@ impl Upkeep {
     /// Listens from now on, and wants a first look at once.
     pub fn start(poll: &Poll, tokens: Tokens, now: Nanos) -> Result<Upkeep, Error> {
         let listening = || Error::system("listening for changes in the kernel");
-        let monitors = [Monitor::routing().map_err(listening())?, Monitor::nftables().map_err(listening())?];
+        let mut monitors = vec![Monitor::routing().map_err(listening())?];
+        match Monitor::nftables() {
+            Ok(monitor) => monitors.push(monitor),
+            // A kernel without nftables can have no guard either, and the first look will say so.
+            Err(error) => warn!("listening for changes of nftables: {error}: they are looked for now and then"),
+        }
         monitors.iter().try_for_each(|monitor| poll.add(monitor, tokens.monitor)).map_err(listening())?;
         let datagram = Box::new([0; DATAGRAM_BYTES]);
         Ok(Upkeep {

@@ -7,6 +7,7 @@
 //! - [`activity`] finds out when somebody used them;
 //! - [`distinguish`] tells whether the tunnel gives anything away;
 //! - [`adversary`] asks that of every law and condition;
+//! - [`leaks`] tells whether anything passes beside the tunnel;
 //! - [`exposure`] tells what one's own home gives away;
 //! - [`learn`] and [`plot`] serve these;
 //! - [`stats`] holds the few statistics that the rest needs.
@@ -21,6 +22,7 @@ pub mod error;
 pub mod exposure;
 pub mod flat_line;
 pub mod identify;
+pub mod leaks;
 pub mod learn;
 pub mod plot;
 pub mod report;

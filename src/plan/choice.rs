@@ -111,8 +111,17 @@ pub(super) const fn set_names(policy: Policy) -> [&'static str; 4] {
     }
 }
 
+/// The addresses of an endpoint's homes, IPv4 and IPv6.
+pub(super) fn homes(settings: &Settings) -> Vec<Set> {
+    let v4 = settings.homes.iter().map(|home| home.address.to_string()).collect();
+    let v6 = settings.homes.iter().filter_map(|home| home.address6).map(|address| address.to_string()).collect();
+    [("homes", "ipv4_addr", v4), ("homes6", "ipv6_addr", v6)]
+        .map(|(name, kind, elements)| Set { name, kind, elements: Elements::Fixed(elements) })
+        .to_vec()
+}
+
 /// The kernel interface of a network section.
-pub(super) fn interface(network: &Network) -> String {
+pub fn interface(network: &Network) -> String {
     network.device.clone().unwrap_or_else(|| format!("br-{}", network.name))
 }
 

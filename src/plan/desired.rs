@@ -1,12 +1,13 @@
 //! What the settings ask the kernel to hold.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::nft::TableText;
 use super::op::LinkKind;
 use super::ownership::{CELL_RULE_OFFSET, IPV6_METRIC, LAST_METRIC, OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
+use super::snapshot::Snapshot;
 use super::steer;
 use super::tree::{Guard, Tree};
 use super::tunnel::{self, Carrier, Ends};
@@ -18,10 +19,32 @@ use crate::config::model::{Home, Role, Settings, Tunnel, Wireguard};
 pub struct Facts {
     /// The interfaces towards the home's own networks, with their prefixes; neither the WAN's nor ours.
     pub lan: Vec<LanInterface>,
+    /// Interfaces that lead out of the home, now or before; sorted.
+    pub outside: Vec<String>,
+    /// Interfaces of which it is not certain; not counted to the home.
+    pub unsure: Vec<String>,
+    /// Interfaces that the settings name and that are not there.
+    pub missing: Vec<String>,
+    /// Whether the firewall lets hardware pass connections along by itself.
+    pub hardware_offload: bool,
     /// The address of `tunnel.endpoint`, resolved (router).
     pub endpoint: Option<SocketAddr>,
     /// The interface that `tunnel.interface` names, if it exists.
     pub carrier: Option<Carrier>,
+}
+
+impl Facts {
+    /// What a guard that was made before tells of the machine then.
+    pub fn remembered(guard: &TableText) -> Facts {
+        let names = |set| guard.elements(set).map(|name| name.trim_matches('"').to_owned());
+        let lan = names("lan").map(|name| LanInterface { name, prefixes: Vec::new() }).collect();
+        Facts { lan, outside: names("outside").collect(), ..Facts::default() }
+    }
+
+    /// Whether `address` is on one of the home's own networks.
+    pub fn is_home(&self, address: IpAddr) -> bool {
+        self.lan.iter().flat_map(|lan| &lan.prefixes).any(|prefix| prefix.contains(address))
+    }
 }
 
 /// An interface towards a network of the home.
@@ -137,10 +160,9 @@ impl Desired {
         Desired::default()
     }
 
-    /// The same, with `net.ipv4.ip_forward` as given: a machine that forwarded only because of us stops again.
-    pub fn forwarding(mut self, value: &str) -> Desired {
-        self.sysctls.retain(|(key, _)| key != IP_FORWARD);
-        self.sysctls.push((IP_FORWARD.into(), value.into()));
+    /// The same, with forwarding as it was `before`: a machine that forwarded only because of us stops again.
+    pub fn forwarding(mut self, before: &Forwarding) -> Desired {
+        self.sysctls.extend(before.0.iter().cloned());
         self
     }
 
@@ -155,7 +177,7 @@ impl Desired {
         let tun = Link { name: TUN.into(), kind: LinkKind::Tun, mtu: TUN_MTU };
         let mut desired = Desired {
             links: ends.link.iter().cloned().chain([tun]).collect(),
-            sysctls: carrier_sysctls(tunnel).into_iter().chain(interface_sysctls(TUN)).collect(),
+            sysctls: sysctls(settings, tunnel),
             tree: Some(Tree::new(ends.dev, guard)),
             ..Desired::nothing()
         };
@@ -179,7 +201,7 @@ impl Desired {
     fn router(&mut self, settings: &Settings, ends: &Ends<'_>, facts: &Facts) -> Result<(), DesiredError> {
         let peer_address = ends.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
         let numbers = settings.numbers;
-        self.table = Some(TableText::from(&steer::router(settings)));
+        self.table = Some(TableText::from(&steer::router(settings, facts)));
         // On both: what is masqueraded onto mp0 takes its address, the cells are bound to the tunnel's interface.
         self.addresses.push((TUN.into(), Prefix::host(ends.address)));
         self.routes.push(Route { metric: ends.metric, ..host_route(MAIN, peer_address, ends.dev) });
@@ -188,9 +210,14 @@ impl Desired {
                 self.routes.push(table_route(numbers.table, prefix.network(), 0, RouteKind::Throw));
             }
         }
-        self.routes.push(table_route(numbers.table, Prefix::all(Family::V4), 0, RouteKind::Dev(TUN.into())));
-        // With mp0 gone its route goes too; these two remain, so that marked packets never fall through to main. The
-        // tunnel carries IPv4 alone: IPv6 is refused, and devices fall back.
+        let all = |family| table_route(numbers.table, Prefix::all(family), 0, RouteKind::Dev(TUN.into()));
+        self.routes.push(all(Family::V4));
+        if let Some(address) = settings.address6 {
+            self.addresses.push((TUN.into(), Prefix::host(address)));
+            self.routes.push(all(Family::V6));
+        }
+        // With mp0 gone its routes go too; these two remain, so that marked packets never fall through to main. Where
+        // the tunnel carries IPv4 alone, IPv6 is refused, and devices fall back.
         for family in [Family::V4, Family::V6] {
             self.routes.push(table_route(numbers.table, Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
         }
@@ -213,6 +240,12 @@ impl Desired {
         for home in &settings.homes {
             self.routes.push(host_route(numbers.table, home.address, ends.dev));
             self.routes.push(host_route(MAIN, home.address, TUN));
+            self.routes.extend(home.address6.map(|address| Route {
+                table: MAIN,
+                prefix: Prefix::host(address),
+                metric: IPV6_METRIC,
+                kind: RouteKind::Dev(TUN.into()),
+            }));
         }
         self.rules = vec![Rule {
             family: Family::V4,
@@ -220,31 +253,76 @@ impl Desired {
             selector: Selector::Oif(ends.dev.into()),
             table: numbers.table,
         }];
+        self.addresses.extend(settings.address6.map(|address| (TUN.to_owned(), Prefix::host(address))));
         self.sysctls.push((IP_FORWARD.into(), "1".into()));
+        if settings.homes.iter().any(|home| home.address6.is_some()) {
+            self.sysctls.push((IP6_FORWARD.into(), "1".into()));
+        }
         dedup(&mut self.routes);
     }
 }
 
 /// The sysctl that lets a machine forward IPv4.
-pub const IP_FORWARD: &str = "net.ipv4.ip_forward";
+const IP_FORWARD: &str = "net.ipv4.ip_forward";
+/// The sysctl that lets a machine forward IPv6.
+const IP6_FORWARD: &str = "net.ipv6.conf.all.forwarding";
+/// What a machine did about forwarding in either family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarding(Vec<(String, String)>);
 
-/// Loose reverse path filtering, because one address stands on both interfaces and answers take the other; and no
-/// IPv6, because the kernel would send router solicitations and multicast reports of its own.
-fn interface_sysctls(name: &str) -> [(String, String); 2] {
-    [
-        (format!("net.ipv4.conf.{name}.rp_filter"), "2".into()),
-        (format!("net.ipv6.conf.{name}.disable_ipv6"), "1".into()),
-    ]
+impl Forwarding {
+    /// As it is in `snapshot`.
+    pub fn of(snapshot: &Snapshot) -> Forwarding {
+        let of = |key: &str| Some((key.to_owned(), snapshot.sysctls.get(key)?.clone()));
+        Forwarding([IP_FORWARD, IP6_FORWARD].into_iter().filter_map(of).collect())
+    }
+
+    /// Reads what it prints as; what is not of that form is passed over.
+    pub fn from_text(text: &str) -> Forwarding {
+        let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
+        let known = pairs.filter(|(key, _)| [IP_FORWARD, IP6_FORWARD].contains(key));
+        Forwarding(known.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    }
 }
+
+impl fmt::Display for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (key, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{key}={value}", if i == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an interface has IPv6 at all. Where it need not, the kernel would only send of its own.
+const DISABLE_IPV6: &str = "disable_ipv6";
+/// Where it must: no address of the kernel's own choice, and no ear for router advertisements out of the tunnel.
+const QUIET_IPV6: [(&str, &str); 2] = [("addr_gen_mode", "1"), ("accept_ra", "0")];
 
 /// Of an interface that we attach to only the filter, which is given back at the end: what its owner lets the kernel
 /// send of its own ends in the tree.
-fn carrier_sysctls(tunnel: &Tunnel) -> Vec<(String, String)> {
-    match tunnel {
-        Tunnel::Wireguard(_) => interface_sysctls(WIREGUARD).into(),
-        Tunnel::Openvpn { .. } => interface_sysctls(OPENVPN).into(),
-        Tunnel::Interface { interface, .. } => vec![(reverse_path_filter(interface), "2".into())],
+fn sysctls(settings: &Settings, tunnel: &Tunnel) -> Vec<(String, String)> {
+    let carrier = match tunnel {
+        Tunnel::Wireguard(_) => WIREGUARD,
+        Tunnel::Openvpn { .. } => OPENVPN,
+        Tunnel::Interface { interface, .. } => interface,
+    };
+    let is_ours = !matches!(tunnel, Tunnel::Interface { .. });
+    let ipv6 = settings.address6.is_some() || settings.homes.iter().any(|home| home.address6.is_some());
+    let mut sysctls = Vec::new();
+    for name in [carrier, TUN] {
+        // Loose, because one address stands on both interfaces and answers take the other.
+        sysctls.push((reverse_path_filter(name), "2".into()));
+        let carries = ipv6 && name == TUN;
+        if carries {
+            let quiet = QUIET_IPV6.map(|(key, value)| (format!("net.ipv6.conf.{name}.{key}"), value.into()));
+            sysctls.extend(quiet);
+        }
+        if name == TUN || is_ours {
+            sysctls.push((format!("net.ipv6.conf.{name}.{DISABLE_IPV6}"), if carries { "0" } else { "1" }.into()));
+        }
     }
+    sysctls
 }
 
 /// The sysctl by which a kernel drops what came in by `name` and would not be answered by it.
@@ -255,8 +333,14 @@ pub fn reverse_path_filter(name: &str) -> String {
 
 /// Every sysctl that a plan may set, for the snapshot to read; `attached` is another's interface.
 pub(crate) fn watched_sysctls(attached: Option<&str>) -> Vec<String> {
-    let interfaces = [WIREGUARD, OPENVPN, TUN].into_iter().flat_map(interface_sysctls).map(|(key, _)| key);
-    interfaces.chain(attached.map(reverse_path_filter)).chain([IP_FORWARD.into()]).collect()
+    let mut keys = vec![IP_FORWARD.to_owned(), IP6_FORWARD.to_owned()];
+    keys.extend(attached.map(reverse_path_filter));
+    for name in [WIREGUARD, OPENVPN, TUN] {
+        keys.push(reverse_path_filter(name));
+        let ipv6 = [DISABLE_IPV6].into_iter().chain(QUIET_IPV6.map(|(key, _)| key));
+        keys.extend(ipv6.map(|key| format!("net.ipv6.conf.{name}.{key}")));
+    }
+    keys
 }
 
 fn endpoint_peer(wireguard: &Wireguard, facts: &Facts) -> Result<Peer, DesiredError> {

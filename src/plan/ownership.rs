@@ -15,6 +15,9 @@ pub const GUARD_TABLE: &str = "millpond";
 /// The nftables table, of family `inet`, that leads devices into the tunnel. It comes and goes with the tunnel.
 pub const TUNNEL_TABLE: &str = "millpond_tunnel";
 
+/// The nftables table, of family `netdev`, that stands for moments while a policy changes.
+pub const CUT_TABLE: &str = "millpond_cut";
+
 /// How far the endpoint's rule that sends cells to our table stands behind the priority in the settings, which is that of
 /// the router's rule for marked packets.
 pub const CELL_RULE_OFFSET: u32 = 1;

@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub table: Option<TableText>,
     /// Our interfaces, by name.
     pub links: BTreeMap<String, InstalledLink>,
-    /// The settings of each interface's that matter, and `net.ipv4.ip_forward`; absent where the kernel has none.
+    /// The settings of each interface's that matter, and both forwarding ones; absent where the kernel has none.
     pub sysctls: BTreeMap<String, String>,
     /// Our WireGuard interface's own part.
     pub wireguard: Option<Device>,

@@ -16,7 +16,8 @@ const ELSEWHERE: &str = "/etc/millpond/guard.nft";
 /// Where the file belongs on this machine.
 pub fn default_path() -> PathBuf {
     let directory = Path::new(FIREWALL_DIRECTORY);
-    if directory.is_dir() { directory.join(FIREWALL_NAME) } else { ELSEWHERE.into() }
+    // The firewall comes with the folder above; this one is made by whoever first puts something in.
+    if directory.parent().is_some_and(Path::is_dir) { directory.join(FIREWALL_NAME) } else { ELSEWHERE.into() }
 }
 
 /// Makes `text` the file's content, whole or not at all; gives whether that changed anything. A file that the kernel

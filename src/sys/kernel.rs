@@ -6,20 +6,22 @@ use std::fs;
 use nix::errno::Errno;
 use nix::libc;
 
+use super::flow_table::FlowTables;
 use super::link::{self, LinkEntry};
 use super::netlink::{Netlink, NetlinkError};
 use super::tun::Tun;
 use super::wireguard::{self, PeerStatus};
+use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
 use crate::plan::coexistence::Others;
-use crate::plan::nft::TableName;
+use crate::plan::nft::{TableName, TableText};
 use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::tree::{Handle, Qdisc};
 use crate::plan::tunnel::Carrier;
-use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
+use crate::plan::{Facts, InstalledLink, LinkKind, Op, Snapshot, watched_sysctls};
 
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
@@ -65,12 +67,28 @@ impl System {
         &mut self.route
     }
 
-    /// The interfaces towards the home's own networks.
-    pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
+    /// The guard's table, if there is one.
+    pub fn guard(&mut self) -> Result<Option<TableText>, OpError> {
+        table(TableName::Guard)
+    }
+
+    /// What the machine is like around us; `before` is what it was like when it was last looked at.
+    pub fn facts(&mut self, settings: &Settings, before: &Facts) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        Ok(facts::lan(settings, &links, &addresses, &routes))
+        let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
+        let mut facts = machine.facts(settings, before);
+        facts.hardware_offload = flow_tables()?.hardware;
+        Ok(facts)
+    }
+
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
     }
 
     /// Chooses another's interface to attach to, and tells what it is like, if it exists.
@@ -103,14 +121,6 @@ impl System {
         let family = self.wireguard_family().map_err(|error| failed(action, error))?;
         let installed = wireguard::read(&mut self.generic, family, name).map_err(|error| failed(action, error))?;
         Ok(installed.peers.iter().filter_map(|peer| peer.endpoint).any(|endpoint| endpoint.is_ipv6()))
-    }
-
-    /// The rules and routes of others.
-    pub fn others(&mut self) -> Result<Others, OpError> {
-        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
-        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
-        Ok(Others { rules, routes })
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.
@@ -241,15 +251,43 @@ impl System {
     }
 }
 
-impl Kernel for System {
+/// The kernel without the guard: reading a table takes longer than all the rest.
+pub struct WithoutGuard<'a>(pub &'a mut System);
+
+impl Kernel for WithoutGuard<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        self.0.read(None)
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+/// The kernel with nothing but the guard.
+pub struct GuardAlone<'a>(pub &'a mut System);
+
+impl Kernel for GuardAlone<'_> {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        Ok(Snapshot { guard: table(TableName::Guard)?, ..Snapshot::default() })
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+fn table(name: TableName) -> Result<Option<TableText>, OpError> {
+    nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause })
+}
+
+impl System {
+    fn read(&mut self, guard: Option<TableText>) -> Result<Snapshot, OpError> {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
-        let table =
-            |name| nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause });
         let mut snapshot = Snapshot {
-            guard: table(TableName::Guard)?,
+            guard,
             table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
             sysctls: read_sysctls(self.attached.as_deref()),
@@ -287,6 +325,13 @@ impl Kernel for System {
         snapshot.rules = rule::list(&mut self.route).map_err(|error| failed("listing rules", error))?;
         Ok(snapshot)
     }
+}
+
+impl Kernel for System {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        let guard = table(TableName::Guard)?;
+        self.read(guard)
+    }
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
         let result = match op {
@@ -296,6 +341,10 @@ impl Kernel for System {
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }
+}
+
+pub(super) fn flow_tables() -> Result<FlowTables, OpError> {
+    FlowTables::list().map_err(|cause| OpError { action: "looking for flow tables".into(), cause })
 }
 
 fn installed_link(link: &LinkEntry) -> InstalledLink {

@@ -32,6 +32,11 @@ pub(super) fn learn(addresses: &BTreeSet<IpAddr>) -> Result<(), String> {
     if text.is_empty() { Ok(()) } else { load(&text) }
 }
 
+/// The flow tables of all tables.
+pub(super) fn list_flow_tables() -> Result<String, String> {
+    succeeded(run(&["list", "flowtables"], "")?)
+}
+
 /// Checks that the kernel would take `text`, a transaction.
 pub fn check(text: &str) -> Result<(), String> {
     run(&["-c", "-f", "-"], text).and_then(succeeded).map(|_| ())
@@ -53,7 +58,8 @@ pub(super) fn list(name: TableName) -> Result<Option<TableText>, String> {
     if tables.lines().any(|listed| listed.trim() == line) { succeeded(listing).map(|_| None) } else { Ok(None) }
 }
 
-fn load(transaction: &str) -> Result<(), String> {
+/// Does all of `transaction` or nothing.
+pub(super) fn load(transaction: &str) -> Result<(), String> {
     run(&["-f", "-"], transaction).and_then(succeeded).map(|_| ())
 }
 

@@ -142,8 +142,8 @@ impl AsFd for Process {
     }
 }
 
-/// Ends every process named `name` that has `words` among its arguments, one after the other: what a killed daemon
-/// left behind. Gives how many there were.
+/// Ends every process of this network namespace that is named `name` and has `words` among its arguments, one after the
+/// other: what a killed daemon left behind. Gives how many there were.
 pub fn end_others(name: &str, words: &[&str]) -> io::Result<usize> {
     let mut ended = 0;
     for entry in fs::read_dir("/proc")? {
@@ -158,6 +158,10 @@ pub fn end_others(name: &str, words: &[&str]) -> io::Result<usize> {
 
 /// Whether the process of that directory in /proc is the one meant; one that has ended is not.
 fn is_that(path: &Path, name: &str, words: &[&str]) -> bool {
+    let namespace = |process: &Path| fs::read_link(process.join("ns/net")).ok();
+    if namespace(path).is_none_or(|theirs| Some(theirs) != namespace(Path::new("/proc/self"))) {
+        return false;
+    }
     let read = |file| fs::read(path.join(file)).unwrap_or_default();
     let arguments = read("cmdline");
     let mut arguments = arguments.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect::<Vec<_>>().into_iter();

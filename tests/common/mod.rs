@@ -25,6 +25,7 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         billing_day: 1,
         numbers: Numbers::DEFAULT,
         tunnel: Some(Tunnel::Wireguard(wireguard)),
+        address6: None,
         dns: Dns { mode: DnsMode::Tunnel, servers: vec!["9.9.9.9".parse().unwrap()] },
         devices: Vec::new(),
         networks: Vec::new(),
@@ -78,6 +79,7 @@ pub fn endpoint(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
         public_key: Some(Key(public_key)),
         preshared_key: Some(Key([9; 32])),
         address: [10, 77, 0, 2].into(),
+        address6: None,
         max_download: BitsPerSec::from_kbit(4000),
     };
     Settings { homes: vec![home], ..settings(Role::Endpoint, wireguard) }

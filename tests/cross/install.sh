@@ -20,11 +20,13 @@ busybox_root() {
 	: > "$1/dev/null"
 }
 
-# record ROOT PROGRAM: puts a program there that notes its calls, with PKG_UPGRADE, in ROOT/tmp/calls.
+# record ROOT PROGRAM [MORE]: puts a program there that notes its calls, with PKG_UPGRADE, in ROOT/tmp/calls, and does MORE.
 record() {
-	cat > "$1/$2" << 'RECORD'
+	mkdir -p "$(dirname "$1/$2")"
+	cat > "$1/$2" << RECORD
 #!/bin/sh
-echo "$(basename "$0") $*${PKG_UPGRADE:+ (upgrade)}" >> /tmp/calls
+echo "\$(basename "\$0") \$*\${PKG_UPGRADE:+ (upgrade)}" >> /tmp/calls
+${3-}
 RECORD
 	chmod 755 "$1/$2"
 }
@@ -71,7 +73,9 @@ opkg_life() {
 		cp -p "$script" "$system/$info/millpond.$(basename "$script")"
 	done
 	record "$system" etc/init.d/millpond
-	record "$system" usr/bin/millpond
+	record "$system" usr/share/millpond/firewall
+	# The daemon takes its time to end.
+	record "$system" usr/bin/millpond '[ "$(grep -c flush /tmp/calls)" -ge 3 ] || exit 69'
 
 	chroot "$system" "/$info/millpond.postinst" configure
 	called "$system" 'millpond enable' 'millpond start'
@@ -80,7 +84,8 @@ opkg_life() {
 	PKG_UPGRADE=1 chroot "$system" "/$info/millpond.postinst" configure
 	called "$system" 'millpond restart (upgrade)' 'millpond start (upgrade)'
 	chroot "$system" "/$info/millpond.prerm" remove
-	called "$system" 'millpond stop' 'millpond flush' 'millpond disable' 'millpond stop'
+	called "$system" 'millpond stop' 'millpond flush' 'millpond flush' 'millpond flush' 'firewall remove' \
+		'millpond disable' 'millpond stop'
 	# In an image being built nothing runs.
 	IPKG_INSTROOT=/ chroot "$system" "/$info/millpond.prerm-pkg"
 	called "$system"

@@ -3,6 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { Uci } from './uci.mjs';
 
@@ -182,7 +183,7 @@ export class Router {
 	/* The application's own object: its script, run as rpcd runs it. */
 	plugin(method, parameters) {
 		return new Promise((resolve) => {
-			const environment = { ...process.env, PATH: `${join(import.meta.dirname, 'bin')}:${process.env.PATH}`, MILLPOND_KEYS: join(this.work, 'keys'), UCI_CONFIG_DIR: this.config };
+			const environment = { ...process.env, PATH: `${fileURLToPath(new URL('bin', import.meta.url))}:${process.env.PATH}`, MILLPOND_KEYS: join(this.work, 'keys'), UCI_CONFIG_DIR: this.config };
 			const child = execFile(join(this.root, 'root/usr/libexec/rpcd/luci.millpond'), [ 'call', method ], { env: environment }, (error, stdout) => {
 				resolve(error ? { error: String(error) } : JSON.parse(stdout));
 			});

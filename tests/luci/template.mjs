@@ -1,7 +1,8 @@
 // The template for translators, luci-app/po/templates/millpond.pot: every text in _() or N_() of the pages and of the menu, in
 // the order of the files. Prints it; tests/luci/run compares.
 import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const CALL = /\b_\(\s*'((?:[^'\\]|\\.)*)'|\bN_\([^,]+,\s*'((?:[^'\\]|\\.)*)',\s*'((?:[^'\\]|\\.)*)'/g;
 
@@ -43,5 +44,5 @@ function plain(text) {
 	return text.replace(/\\(.)/g, '$1');
 }
 
-if (process.argv[1] === import.meta.filename)
+if (resolve(process.argv[1]) === fileURLToPath(import.meta.url))
 	process.stdout.write(template(process.argv[2]));

@@ -13,6 +13,17 @@ const DEVICE_OPTIONS: [&str; 4] = ["name", "mac", "address", "policy"];
 const NETWORK_OPTIONS: [&str; 3] = ["name", "device", "policy"];
 const POLICIES: &[(&str, Policy)] = &[("shape", Policy::Shape), ("block", Policy::Block), ("direct", Policy::Direct)];
 
+impl Policy {
+    /// The word in the settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Policy::Shape => "shape",
+            Policy::Block => "block",
+            Policy::Direct => "direct",
+        }
+    }
+}
+
 /// Reads all `device` sections.
 pub(super) fn read_devices<'a>(
     sections: impl Iterator<Item = &'a Section>,

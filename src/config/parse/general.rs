@@ -64,6 +64,19 @@ impl General {
     }
 }
 
+impl Level {
+    /// The word in the settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Off => "off",
+            Level::Saver => "saver",
+            Level::Balanced => "balanced",
+            Level::Strict => "strict",
+            Level::Custom => "custom",
+        }
+    }
+}
+
 impl Role {
     /// The name in settings.
     pub const fn name(self) -> &'static str {

@@ -311,16 +311,38 @@ fn schedules_overlap_across_the_end_of_the_week() {
 
 #[test]
 fn unknown_names_are_warnings_with_a_suggestion() {
-    let text = format!("{ROUTER}\toption colour 'red'\n\toption leval 'x'\nconfig devise\nconfig thing\n");
+    let text = format!("{ROUTER}\toption colour 'red'\n\toption leval 'x'\nconfig hole\nconfig thing\n");
     let parsed = parse(text.as_bytes());
     assert!(parsed.settings.is_some());
     let want = [
         "f:48: warning: @schedule[1].colour: unknown option, ignored",
         "f:49: warning: @schedule[1].leval: unknown option, ignored (did you mean 'level'?)",
-        "f:50: warning: @devise[0]: unknown section type 'devise', ignored (did you mean 'device'?)",
+        "f:50: warning: @hole[0]: unknown section type 'hole', ignored (did you mean 'home'?)",
         "f:51: warning: @thing[0]: unknown section type 'thing', ignored",
     ];
     assert_eq!(lines(&parsed), want);
+}
+
+#[test]
+fn what_is_not_understood_is_confined() {
+    let base = "config millpond main\noption enabled 1\noption upload x\nconfig device\noption mac 00:16:6c:ab:6b:88\n\
+        option policy direct\n";
+    for broken in
+        ["option policy shpae", "option policy direct\noption policy ''", "option mac 7\noption address 192.0.2.5"]
+    {
+        let text = format!("{base}config device\noption mac 18:b4:30:26:34:40\n{broken}\n");
+        let parsed = parse(text.as_bytes());
+        assert_eq!(parsed.settings, None);
+        let understood = parsed.understood.expect("a role");
+        let policies: Vec<_> = understood.devices.iter().map(|device| device.policy).collect();
+        assert_eq!(policies, [Policy::Direct, Policy::Shape], "{broken}");
+        // Added to others, what is direct stays out.
+        assert_eq!(understood.confined_by(&understood).devices.len(), 3);
+    }
+    let parsed = parse(format!("{base}config devise\noption mac 18:b4:30:26:34:40\n").as_bytes());
+    let named = |line: &String| line.ends_with("@devise[0]: unknown section type 'devise' (did you mean 'device'?)");
+    assert!(lines(&parsed).iter().any(named), "{:?}", lines(&parsed));
+    assert_eq!(parse(b"config millpond main\noption role x\n").understood, None);
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! `config tunnel 'tunnel'`: how the two ends are joined.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Context;
 use super::reader::Reader;
-use super::value::{choice, host_port, interface_name, key, key_or_file, number, path, tunnel_address};
+use super::value::{
+    choice, host_port, interface_name, key, key_or_file, number, path, tunnel_address, tunnel_address6,
+};
 use crate::config::model::{Role, Tunnel, Wireguard};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 12] = [
     "type",
     "private_key",
     "public_key",
@@ -17,6 +19,7 @@ const OPTIONS: [&str; 11] = [
     "endpoint",
     "listen_port",
     "address",
+    "address6",
     "peer_address",
     "profile",
     "interface",
@@ -61,6 +64,22 @@ pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<
             Some(Tunnel::Interface { interface, address: address?, peer_address, overhead })
         }
     }
+}
+
+/// This end's IPv6 address inside the tunnel, which has a meaning with every type of it.
+pub(super) fn read_address6(section: &Section, context: &mut Context, problems: &mut Vec<Problem>) -> Option<Ipv6Addr> {
+    let mut reader = Reader::again(section, problems);
+    address6(&mut reader, context)
+}
+
+/// The option `address6` of a tunnel or home.
+pub(super) fn address6(reader: &mut Reader, context: &mut Context) -> Option<Ipv6Addr> {
+    let (address, prefix) = reader.value("address6", tunnel_address6)?;
+    if prefix.is_some_and(|bits| bits != 128) {
+        reader.warn("address6", format!("prefix length has no effect, taken as {address}/128"));
+    }
+    reader.unique(&mut context.addresses6, address, "address6", &address.to_string());
+    Some(address)
 }
 
 fn addresses(reader: &mut Reader, context: &mut Context) -> (Option<Ipv4Addr>, Option<Ipv4Addr>) {

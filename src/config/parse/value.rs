@@ -177,6 +177,26 @@ pub(super) fn tunnel_address(text: &str) -> Result<(Ipv4Addr, Option<u8>)> {
     Ok((address, prefix))
 }
 
+/// An IPv6 address inside the tunnel, with the prefix length if one was given.
+pub(super) fn tunnel_address6(text: &str) -> Result<(Ipv6Addr, Option<u8>)> {
+    const WANT: &str = "an IPv6 address such as fd77::2 or fd77::2/128";
+    let (host, prefix) = match text.split_once('/') {
+        Some((host, prefix)) => (host, Some(prefix)),
+        None => (text, None),
+    };
+    let address: Ipv6Addr = host.parse().map_err(|_| Wrong::new("not an IPv6 address", text, WANT))?;
+    let prefix = match prefix.map(number(1..=128, "")) {
+        None => None,
+        Some(Ok(bits)) => Some(bits as u8),
+        Some(Err(_)) => return Err(Wrong::new("bad prefix length", text, WANT)),
+    };
+    one_host(address.into()).map_err(|problem| Wrong::new(problem, text, WANT))?;
+    if address.is_unicast_link_local() || address.to_ipv4_mapped().is_some() {
+        return Err(Wrong::new("an address that cannot be routed", text, WANT));
+    }
+    Ok((address, prefix))
+}
+
 /// The address of a device on the LAN.
 pub(super) fn device_address(text: &str) -> Result<IpAddr> {
     const WANT: &str = "the device's IPv4 or IPv6 address";

@@ -3,6 +3,7 @@
 use log::{info, warn};
 
 use super::super::error::Error;
+use super::super::line::Line;
 use super::super::openvpn::{News, Openvpn, TROUBLES};
 use super::super::problem::{Code, Problem};
 use super::super::shape;
@@ -89,17 +90,11 @@ impl Tunnel {
 }
 
 /// What an outcome speaks of anew each time.
-const OF_AN_OUTCOME: [Code; 9] = [
-    Code::Guard,
-    Code::Tunnel,
-    Code::TunTaken,
-    Code::Interface,
-    Code::ForeignQdisc,
-    Code::RuleBefore,
-    Code::MarkTaken,
-    Code::TableTaken,
-    Code::Upkeep,
-];
+fn is_of_an_outcome(code: Code) -> bool {
+    let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Misfit(_));
+    let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
+    of_settings || of_tunnel || matches!(code, Code::Guard | Code::Upkeep)
+}
 
 impl EventLoop {
     /// When a name is to be looked up.
@@ -137,7 +132,7 @@ impl EventLoop {
     pub(super) fn take_outcome(&mut self, now: Nanos) {
         let Some(ended) = self.upkeep.take_ended(&self.poll, now) else { return };
         let mut reload = self.reload.take_if(|reload| reload.begun);
-        let old = self.forget(&OF_AN_OUTCOME);
+        let old = self.forget(is_of_an_outcome);
         let done = self.adopt(ended, reload.as_mut(), &old, now);
         match reload {
             Some(reload) => self.finish_reload(reload, &done, now),
@@ -161,7 +156,7 @@ impl EventLoop {
         }
         let news = addresses.as_ref().is_ok_and(|addresses| endpoint.take(addresses));
         let (address, unresolved) = (endpoint.address(), endpoint.is_unresolved());
-        let old = self.forget(&[Code::Name]);
+        let old = self.forget(|code| code == Code::Name);
         if let (true, Some(address)) = (news, address) {
             info!("{} is at {address}", host.host);
             self.upkeep.hurry(now);
@@ -187,6 +182,7 @@ impl EventLoop {
         let endpoint = reload.and_then(|reload| reload.endpoint.as_ref()).unwrap_or(&self.endpoint);
         let order = Order {
             settings,
+            guarded: self.confined.as_ref().unwrap_or(settings),
             guard_file: &self.options.guard_file,
             lines: self.lines.all(),
             endpoint: endpoint.address(),
@@ -230,7 +226,9 @@ impl EventLoop {
         }
         self.lent.extend(outcome.lent.clone());
         if !outcome.stands {
-            if reload.is_none() && outcome.problems.iter().any(|problem| problem.code == Code::Interface) {
+            // An interface that is not there, or where our queue cannot stand, gets no cells.
+            let is_out = |problem: &Problem| matches!(problem.code, Code::Interface | Code::ForeignQdisc);
+            if reload.is_none() && outcome.problems.iter().any(is_out) {
                 self.tunnel.unbind(&self.poll);
             }
             let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the address of this name is not known yet");
@@ -253,6 +251,11 @@ impl EventLoop {
     fn follow(&mut self, reload: Option<&mut Reload>, outcome: &Outcome, now: Nanos) -> Result<(), Error> {
         let is_new = reload.is_some() || self.lines.all().is_empty();
         if let Some(reload) = reload {
+            if self.settings.as_ref().is_none_or(|before| before.devices != reload.settings.devices) {
+                // Numbers have come to mean other devices.
+                self.flows.clear();
+                self.lines.all_mut().iter_mut().for_each(Line::forget_devices);
+            }
             self.settings = Some(reload.settings.clone());
             if let Some(endpoint) = reload.endpoint.take() {
                 self.endpoint = endpoint;
@@ -292,14 +295,14 @@ impl EventLoop {
     fn take_news(&mut self, news: Option<News>) {
         match news {
             None => {}
-            Some(News::Up) => _ = self.forget(&TROUBLES),
+            Some(News::Up) => _ = self.forget(|code| TROUBLES.contains(&code)),
             Some(News::Trouble(problem)) => self.note(problem),
         }
     }
 
     /// Takes the problems of these kinds off the list.
-    fn forget(&mut self, codes: &[Code]) -> Vec<Problem> {
-        let (old, kept) = std::mem::take(&mut self.problems).into_iter().partition(|p| codes.contains(&p.code));
+    fn forget(&mut self, is_one: impl Fn(Code) -> bool) -> Vec<Problem> {
+        let (old, kept) = std::mem::take(&mut self.problems).into_iter().partition(|problem| is_one(problem.code));
         self.problems = kept;
         old
     }

@@ -1,17 +1,16 @@
-//! What others ask of the running daemon: by a signal or over the control socket.
+//! What others ask of the running daemon: by a signal, over the control socket, or on ubus.
 
 use log::{error, info};
 
-use super::super::control::{REFUSED, Request};
 use super::super::error::Error;
 use super::super::problem::{Code, Problem};
-use super::super::read_settings;
+use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
+use super::super::{Reading, read_settings};
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
 use crate::sys::timer;
-use crate::sys::unix_socket::Client;
 use crate::units::Nanos;
 
 /// Settings that wait to come into force, and who waits to hear of it.
@@ -21,7 +20,7 @@ pub struct Reload {
     pub endpoint: Option<Endpoint>,
     /// Whether a process is at work on them.
     pub begun: bool,
-    client: Option<Client>,
+    asker: Option<Asker>,
 }
 
 impl EventLoop {
@@ -39,19 +38,46 @@ impl EventLoop {
 
     pub(super) fn take_request(&mut self, token: u64, now: Nanos) -> Flow {
         let Some((request, client)) = self.control.handle(token, &self.poll) else { return Flow::Continue };
+        let asker = Asker::Socket(Box::new(client));
         match request {
-            Request::Status => answer(client, &self.view(now).text()),
-            Request::StatusJson => answer(client, &self.view(now).json()),
-            Request::Reload => return self.reload(Some(client), now),
-            Request::Renew => {
-                self.renew(now);
-                answer(client, "looking for the endpoint again\n");
-            }
-            Request::Unknown => {
-                answer(client, &format!("{REFUSED}unknown request: want status, status json, reload or renew\n"));
+            Some(request) => self.serve(request, asker, now),
+            None => {
+                let have = "status, devices (each also with json), history SECONDS, reload, renew";
+                self.answer(asker, Answer::refused(format!("unknown request (have {have})")), now);
+                Flow::Continue
             }
         }
+    }
+
+    /// Does what is asked, or begins to.
+    pub(super) fn serve(&mut self, request: Request, asker: Asker, now: Nanos) -> Flow {
+        let answer = match request {
+            Request::Status(Form::Text) => Answer::Text(self.view(now).text()),
+            Request::Status(form) => asker.values(form, |top| self.view(now).put(top)),
+            Request::History { seconds } => asker.values(Form::Values, |top| self.history.put(seconds, top)),
+            Request::Devices(form) => {
+                self.ask_for_devices(form, asker, now);
+                return Flow::Continue;
+            }
+            Request::Reload => return self.reload(Some(asker), now),
+            Request::Renew => {
+                self.renew(now);
+                Answer::Text("looking for the endpoint again\n".into())
+            }
+        };
+        self.answer(asker, answer, now);
         Flow::Continue
+    }
+
+    /// Hands an answer over. One who has gone needs none.
+    pub(super) fn answer(&mut self, asker: Asker, answer: Answer, now: Nanos) {
+        match asker {
+            Asker::Socket(client) => _ = client.answer(&answer.into_text()),
+            Asker::Ubus(caller) => {
+                let answer = answer.into_contents();
+                self.ubus.answer(&caller, answer.as_deref(), &self.poll, now);
+            }
+        }
     }
 
     /// Tells whoever waits how a reload ended.
@@ -59,10 +85,10 @@ impl EventLoop {
         match done {
             Ok(()) => {
                 self.announce();
-                reload.client.into_iter().for_each(|client| answer(client, "the settings are in force\n"));
+                self.answer_all(reload.asker, || Answer::Text("the settings are in force\n".into()), now);
             }
             Err(problem) => {
-                self.refuse(reload.client, &problem.text);
+                self.refuse(reload.asker, &problem.text, now);
                 // The kernel may hold a part of theirs.
                 self.upkeep.hurry(now);
             }
@@ -70,35 +96,40 @@ impl EventLoop {
     }
 
     /// Begins to bring changed settings into force in place. Where that fails, those before stay in force.
-    pub(super) fn reload(&mut self, client: Option<Client>, now: Nanos) -> Flow {
+    pub(super) fn reload(&mut self, asker: Option<Asker>, now: Nanos) -> Flow {
         if self.reload.is_some() {
-            self.read_again |= client.is_none();
-            let busy = format!("{REFUSED}another reload is under way: try again\n");
-            client.into_iter().for_each(|client| answer(client, &busy));
+            self.read_again |= asker.is_none();
+            self.answer_all(asker, || Answer::refused("another reload is under way: try again"), now);
             return Flow::Continue;
         }
         self.problems.retain(|problem| problem.code != Code::Settings);
-        let settings = match read_settings(&self.options.config) {
+        let Reading { settings, understood } = read_settings(&self.options.config);
+        let settings = match settings {
             Ok(settings) => settings,
             Err(error) => {
-                self.refuse(client, &error.to_string());
+                self.refuse(asker, &error.to_string(), now);
+                // A device that the broken file confines is confined from now on.
+                let confined = self.settings.as_ref().zip(understood).map(|(own, others)| own.confined_by(&others));
+                self.confined = confined.or(self.confined.take());
+                self.upkeep.hurry(now);
                 return Flow::Continue;
             }
         };
+        self.confined = None;
         if !settings.enabled {
             info!("not enabled any more: ending");
-            client.into_iter().for_each(|client| answer(client, "not enabled: the daemon ends\n"));
+            self.answer_all(asker, || Answer::Text("not enabled: the daemon ends\n".into()), now);
             return Flow::Stop;
         }
         let endpoint = (!self.endpoint.is_of(&settings)).then(|| Endpoint::new(Some(&settings), now));
         if self.tunnel.is_complete() {
-            self.reload = Some(Reload { settings, endpoint, begun: false, client });
+            self.reload = Some(Reload { settings, endpoint, begun: false, asker });
         } else {
             // Nothing stands that could stay as it is: from now on these are tried.
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
             self.problems.retain(|problem| problem.code == Code::Realtime);
-            client.into_iter().for_each(|client| answer(client, "the settings are taken; nothing stands yet\n"));
+            self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
         Flow::Continue
@@ -111,10 +142,14 @@ impl EventLoop {
         self.renew = self.state(now) != super::State::Shaping;
     }
 
-    fn refuse(&mut self, client: Option<Client>, why: &str) {
+    fn refuse(&mut self, asker: Option<Asker>, why: &str, now: Nanos) {
         error!("reload failed, the settings before stay in force: {why}");
         self.note(Problem::new(Code::Settings, format!("the changed settings are not in force: {why}")));
-        client.into_iter().for_each(|client| answer(client, &format!("{REFUSED}{why}\n")));
+        self.answer_all(asker, || Answer::refused(why), now);
+    }
+
+    fn answer_all(&mut self, askers: impl IntoIterator<Item = Asker>, what: impl Fn() -> Answer, now: Nanos) {
+        askers.into_iter().for_each(|asker| self.answer(asker, what(), now));
     }
 
     /// Says what is done from now on, the first time that anything is.
@@ -135,9 +170,4 @@ impl EventLoop {
             None => info!("serving {} homes", self.lines.all().len()),
         }
     }
-}
-
-/// A client that has gone needs no answer.
-fn answer(client: Client, text: &str) {
-    _ = client.answer(text);
 }

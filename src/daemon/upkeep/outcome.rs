@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::super::problem::{Code, Problem};
+use crate::plan::Forwarding;
 use crate::wire::size::Wrapping;
 
 /// What was found and done.
@@ -21,8 +22,8 @@ pub struct Outcome {
     pub endpoint: Option<SocketAddr>,
     /// The router's last handshake, seconds since the epoch, 0 for none.
     pub handshake_s: u64,
-    /// `net.ipv4.ip_forward` before.
-    pub forwarding: Option<String>,
+    /// What the machine did about forwarding before.
+    pub forwarding: Option<Forwarding>,
     /// What the tunnel puts around a cell.
     pub wrapping: Option<Wrapping>,
     /// The sysctl of another's interface that was changed, and its value before.
@@ -61,7 +62,7 @@ impl Outcome {
                 "interface" => outcome.interface = value.parse().unwrap_or(0),
                 "handshake" => outcome.handshake_s = value.parse().unwrap_or(0),
                 "endpoint" => outcome.endpoint = value.parse().ok(),
-                "forwarding" => outcome.forwarding = Some(value.into()),
+                "forwarding" => outcome.forwarding = Some(Forwarding::from_text(value)),
                 "wrapping" => outcome.wrapping = wrapping(value),
                 "lent" => outcome.lent = value.split_once(' ').map(|(key, value)| (key.into(), value.into())),
                 "problem" => outcome.problems.extend(problem(value)),
@@ -96,7 +97,7 @@ mod tests {
             interface: 12,
             endpoint: Some("[2001:db8::1]:51820".parse().unwrap()),
             handshake_s: 1_700_000_000,
-            forwarding: Some("0".into()),
+            forwarding: Some(Forwarding::from_text("net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1")),
             wrapping: Some(Wrapping { overhead_bytes: 60, padding: 16 }),
             lent: Some(("net.ipv4.conf.wg0.rp_filter".into(), "1".into())),
         };

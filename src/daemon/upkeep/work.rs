@@ -20,6 +20,8 @@ use crate::sys::worker::Report;
 pub struct Order<'a> {
     /// To be brought into force.
     pub settings: &'a Settings,
+    /// To be guarded by: the same, or stricter.
+    pub guarded: &'a Settings,
     /// From which the guard is loaded at boot.
     pub guard_file: &'a Path,
     /// What has been granted to homes.
@@ -41,11 +43,14 @@ pub fn bring_in_line(order: &Order<'_>) -> Report {
     let mut outcome = Outcome::default();
     let attempted = Machine::open().and_then(|mut machine| {
         // First of all, and whatever becomes of the tunnel.
-        match machine.set_guard(order.settings, order.guard_file) {
+        match machine.set_guard(order.guarded, order.guard_file) {
             Ok(applied) => outcome.ops += applied.ops.len(),
             Err(error) => outcome.problems.push(Problem::new(Code::Guard, error.to_string())),
         }
-        attempt(&mut machine, order, &mut outcome)
+        let attempted = attempt(&mut machine, order, &mut outcome);
+        let misfits = machine.misfits(order.settings).into_iter();
+        outcome.problems.extend(misfits.map(|misfit| Problem::new(Code::Misfit(misfit.kind), misfit.text)));
+        attempted
     });
     let tun = match attempted {
         Ok(tun) => {
@@ -78,7 +83,7 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
     let size = shape::cell_size(settings, machine.wrapping())?;
     let applied = machine.bring_up(settings, &shape::guard(settings, size, order.lines))?;
     outcome.ops += applied.ops.len();
-    outcome.forwarding = machine.forwarding_before().map(str::to_owned);
+    outcome.forwarding = machine.forwarding_before();
     outcome.lent = machine.lent().cloned();
     outcome.interface = machine.interface_index(settings)?;
     if let Some(peer) = machine.endpoint_peer(settings) {

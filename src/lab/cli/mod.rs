@@ -7,6 +7,7 @@ mod distinguish;
 mod flat_line;
 mod home;
 mod identify;
+mod leaks;
 mod progress;
 mod report;
 mod simulate;
@@ -39,6 +40,7 @@ enum Command {
     Distinguish(distinguish::Distinguish),
     FlatLine(flat_line::FlatLine),
     Identify(identify::Identify),
+    Leaks(leaks::Leaks),
     Report(report::Report),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Distinguish(command) => command.run(),
         Command::FlatLine(command) => command.run(),
         Command::Identify(command) => command.run(),
+        Command::Leaks(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),

@@ -2,7 +2,7 @@
 # The line is as flat over OpenVPN, and over an interface that somebody else keeps: under the law gamma, a busy home and a
 # silent one each. And what may happen to such tunnels: openvpn dies, compression is offered, the interface goes and comes.
 
-allowance() { echo $((4 * (WINDOW + 60) + 600)); }
+allowance() { echo $((4 * 2 * (WINDOW + 60) + 600)); }
 
 scenario() {
 	over_openvpn
@@ -11,18 +11,27 @@ scenario() {
 
 # flat KIND WIRE_BYTES: measures both loads into OUT/tunnels/KIND.
 flat() {
-	local devices
-	mapfile -t devices < <(replayed_devices)
+	local devices load dir try
 	sleep 2
-	measure "$OUT/$SCENARIO/$1/gamma-busy" gamma busy "$2" "$WINDOW" with_daemon "${devices[@]}"
-	measure "$OUT/$SCENARIO/$1/gamma-idle" gamma idle "$2" "$WINDOW" with_daemon
+	for load in busy idle; do
+		devices=()
+		[ "$load" = idle ] || mapfile -t devices < <(replayed_devices)
+		dir=$OUT/$SCENARIO/$1/gamma-$load
+		for try in 1 2 3; do
+			measure "$dir" gamma "$load" "$2" "$WINDOW" with_daemon "${devices[@]}"
+			stood_still "$dir" || break
+			[ "$try" = 3 ] || say "$1 $load: the machine itself stood still for part of the window; once more"
+		done
+	done
 }
 
 over_openvpn() {
-	TUNNEL_KIND=openvpn
+	# shellcheck disable=SC2034 # read by millpond's settings and by the record
+	TUNNEL_KIND=openvpn TUNNEL_PROTOCOL=openvpn
 	openvpn_files
 	refused_profiles
-	if daemons_start gamma; then
+	# Two key exchanges in an emulated machine take their time.
+	if daemons_start gamma || await 90 "the router's state \"shaping\"" shaping; then
 		pass "openvpn: both ends shape"
 		flat openvpn 512
 		openvpn_dies
@@ -118,19 +127,21 @@ status_says() { status_of router | grep -oE "$1"; }
 not_shaping() { ! shaping; }
 
 over_interface() {
-	TUNNEL_KIND=interface
+	# shellcheck disable=SC2034 # read by millpond's settings and by the record
+	TUNNEL_KIND=interface TUNNEL_PROTOCOL=wireguard
 	keys
 	interface_make endpoint
 	settings endpoint gamma
 	settings router gamma
 	daemon_start endpoint
 	daemon_start router
-	check "without the interface the router waits" await 20 "state blocked" \
+	check "without the interface the router waits" await 60 "state blocked" \
 		status_says '"state":"blocked".*"code":"interface"'
 	check "and tells what for" status_says 'waiting for wg0[^"]*'
+	WITHIN_MS=$(mended_within_ms router)
 	interface_make router
-	check "it is attached to within 2 s" await 2 "the queue on wg0" tree_stands
-	if await 30 "the router's state \"shaping\"" shaping; then
+	check "it is attached to in time" attached
+	if await 90 "the router's state \"shaping\"" shaping; then
 		pass "interface: both ends shape"
 		flat interface 508
 		interface_goes
@@ -145,12 +156,14 @@ over_interface() {
 	ip -n endpoint link del wg0
 }
 
+readonly FILTER=/proc/sys/net/ipv4/conf/wg0/rp_filter
+
 interface_section() { printf "\toption type 'interface'\n\toption interface 'wg0'\n"; }
 
-# interface_make PLACE: as netifd would, keys and address included.
+# interface_make PLACE [down]: as netifd would, keys and address included.
 interface_make() {
 	ip -n "$1" link add wg0 type wireguard
-	at "$1" sysctl -q -w net.ipv4.conf.wg0.rp_filter=1
+	at "$1" sh -c "echo 1 > $FILTER"
 	if [ "$1" = router ]; then
 		at router wg set wg0 private-key "$WORK/router.key" peer "$(cat "$WORK/endpoint.pub")" \
 			endpoint "$ENDPOINT:$TUNNEL_PORT" allowed-ips 10.77.0.1/32
@@ -160,45 +173,48 @@ interface_make() {
 			peer "$(cat "$WORK/router.pub")" allowed-ips 10.77.0.2/32
 		ip -n endpoint addr add 10.77.0.1/24 dev wg0
 	fi
-	ip -n "$1" link set wg0 up
+	ip -n "$1" link set wg0 "${2-up}"
+}
+
+# attached: whether the queue stands on the interface as soon as the contract wants it. Called when that has just come up.
+attached() {
+	local begin took
+	begin=$(now_ms)
+	await 30 "the queue on wg0" tree_stands
+	took=$(($(now_ms) - begin))
+	echo "after $took ms, want at most $WITHIN_MS"
+	[ "$took" -le "$WITHIN_MS" ]
 }
 
 tree_stands() { at router tc qdisc show dev wg0 | grep -q 'blackhole 13: parent 10:3'; }
 
 interface_goes() {
 	ip -n router link del wg0
-	check "when the interface goes, the router waits" await 5 "state blocked" status_says '"state":"blocked"'
+	check "when the interface goes, the router waits" await 20 "state blocked" status_says '"state":"blocked"'
+	capture_start "$WORK/held.pcap"
+	udp_echo dev-echo held-back || true
+	capture_stop
 	check "and its devices are held back" held_back
 	interface_make router
-	check "when it is back, it is attached to within 2 s" await 2 "the queue on wg0" tree_stands
+	check "when it is back, it is attached to in time" attached
 	check "and the home shapes again" await 30 "cells from the endpoint" shaping_again
 }
 
 # Nothing of a device reaches the provider.
 held_back() {
-	local capture=$WORK/held.pcap word=held-back-$SEED
-	capture_start "$capture"
-	udp_echo dev-echo "$word" || true
-	capture_stop
-	[ "$(grep -ac "$word" "$capture")" -eq 0 ] && echo "$(captured "$capture") packets, none of the device's"
+	[ "$(grep -ac held-back "$WORK/held.pcap")" -eq 0 ] && echo "$(captured "$WORK/held.pcap") packets, none of a device's"
 }
 
+# Another's queue is there before ours could be.
 foreign_queue() {
 	ip -n router link del wg0
-	interface_make_with_queue
-	check "another's queue is named" await 10 "the problem" status_says '"code":"foreign-qdisc"'
+	interface_make router down
+	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
+	ip -n router link set wg0 up
+	check "another's queue is named" await 20 "the problem" status_says '"code":"foreign-qdisc"'
 	check "and left alone" queue_is_there
 	at router tc qdisc del dev wg0 root
-	check "and once it is gone, the home shapes again" await 30 "cells from the endpoint" shaping_again
-}
-
-interface_make_with_queue() {
-	ip -n router link add wg0 type wireguard
-	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
-	ip -n router link del wg0
-	at router sysctl -q -w net.core.default_qdisc=noqueue 2> /dev/null || true
-	ip -n router link add wg0 type wireguard
-	at router tc qdisc add dev wg0 root cake bandwidth 10mbit
+	check "and once it is gone, the home shapes again" await 40 "cells from the endpoint" shaping_again
 }
 
 queue_is_there() { at router tc qdisc show dev wg0 | grep '^qdisc cake'; }
@@ -206,6 +222,7 @@ queue_is_there() { at router tc qdisc show dev wg0 | grep '^qdisc cake'; }
 # stopped KIND: both ends end, and leave nothing.
 stopped() {
 	local left
+	mkdir -p "$OUT/$SCENARIO/$1"
 	if daemons_stop "$OUT/$SCENARIO/$1"; then
 		left=$(remains router && remains endpoint)
 		if [ -z "$left" ]; then
@@ -222,7 +239,7 @@ stopped() {
 as_it_was() {
 	local found
 	found=$(at router tc qdisc show dev wg0 && at router ip route show dev wg0 && at router ip -o -4 addr show dev wg0 &&
-		at router sysctl net.ipv4.conf.wg0.rp_filter)
+		at router sed 's/^/rp_filter /' "$FILTER")
 	echo "${found//$'\n'/; }"
-	! grep -qE 'htb|proto 109' <<< "$found" && grep -q 10.77.0.2/24 <<< "$found" && grep -q 'rp_filter = 1' <<< "$found"
+	! grep -qE 'htb|proto 109' <<< "$found" && grep -q 10.77.0.2/24 <<< "$found" && grep -q 'rp_filter 1' <<< "$found"
 }

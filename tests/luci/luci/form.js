@@ -250,6 +250,10 @@ const Map = baseclass.extend({
 		return this.render();
 	},
 
+	load() {
+		return uci.load(this.config);
+	},
+
 	reset() {
 		return this.render();
 	}

@@ -60,6 +60,7 @@ return view.extend({
 		const map = new form.Map('millpond', _('Settings'), _('How much your line hides and costs, and where the tunnel leads.'));
 
 		this.map = map;
+		this.key = key;
 		this.main(map, advice);
 		this.tunnel(map, key);
 		this.schedules(map);
@@ -277,7 +278,10 @@ return view.extend({
 					kept.public_key ? _('This router\'s public key: %s').format(kept.public_key) : ''
 				]), 'info');
 
-				return this.map.reset();
+				// What the files hold now, before the next look at the settings in force.
+				Object.assign(this.key, kept.public_key ? { public_key: kept.public_key, lies: 'file' } : {});
+
+				return this.map.load().then(() => this.map.reset());
 			});
 		}).catch((error) => {
 			ui.hideModal();
