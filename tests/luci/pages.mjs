@@ -1,4 +1,4 @@
-// The pages in a browser: what is clicked reaches the daemon. Arguments: the program, a folder for this run, a folder for
+// The pages in a browser: what is clicked reaches the daemon. Arguments: the program, the laboratory's, a folder for this run, a folder for
 // pictures, and playwright-core's folder. With LUCI_RESOURCES (and LUCI_THEME), LuCI's own modules instead of the ones here.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -13,7 +13,7 @@ import { Router } from './router.mjs';
 import { serve } from './server.mjs';
 import { template } from './template.mjs';
 
-const [ program, work, pictures, tools ] = process.argv.slice(2).map((path) => resolve(path));
+const [ program, worldProgram, work, pictures, tools ] = process.argv.slice(2).map((path) => resolve(path));
 const { chromium } = createRequire(join(tools, 'x.js'))(join(tools, 'node_modules/playwright-core'));
 const here = fileURLToPath(new URL('.', import.meta.url));
 const root = resolve(here, '../../luci-app');
@@ -34,7 +34,7 @@ async function world({ live = false, settings = SETTINGS, ...extra }, run) {
 	writeFileSync(join(folder, 'config/millpond'), settings);
 
 	const netns = `millpond-luci-${process.pid}`;
-	const router = new Router({ root, work: folder, program, netns, answers: live ? null : answers(extra) });
+	const router = new Router({ root, work: folder, program, world: worldProgram, netns, answers: live ? null : answers(extra) });
 	const modules = real ? real.split(':') : [ join(here, 'luci') ];
 	const theme = real ? process.env.LUCI_THEME : join(here, 'luci');
 	const pages = await serve({ router, resources: [ join(root, 'htdocs/luci-static/resources'), ...modules ], theme, real: Boolean(real) });
@@ -48,7 +48,7 @@ async function world({ live = false, settings = SETTINGS, ...extra }, run) {
 		await run({ router, folder, open: (view, options) => open(pages.url, view, options), file: () => readFileSync(join(folder, 'config/millpond'), 'utf8') });
 	}
 	finally {
-		await router.stop();
+		await router.close();
 		await pages.close();
 
 		if (live)
@@ -158,6 +158,18 @@ test('a device that is chosen is in the settings, with its name, and the setting
 	assert.match(file(), /config network\n\toption name 'iot'\n\toption policy 'block'/);
 	execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ]);
 	assert.ok(!router.process);
+}));
+
+test('what the page draws and lists comes from the daemon, by way of the broker', () => world({ live: true, settings: SETTINGS.replace('enabled \'0\'', 'enabled \'1\'') }, async ({ open, router }) => {
+	await router.start();
+	await until(async () => (await router.overBus('status', {}))[0] === 0, 'the object is published');
+
+	const page = await open('overview');
+
+	assert.equal((await router.overBus('history', { seconds: 300 }))[1].resolution_s, 1);
+	await page.waitForSelector('svg.millpond-graph');
+	await until(async () => /Front door camera/.test(await page.innerText('[data-policy=shape]')), 'the daemon\'s devices');
+	assert.deepEqual(page.faults, []);
 }));
 
 test('a device with a MAC of its own making is pointed out', () => world({}, async ({ open }) => {

@@ -1,6 +1,6 @@
 // A router as LuCI sees it over /ubus: sessions with rights from the ACL files, the settings, the service, and the daemon.
 import { execFile, spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,11 +15,12 @@ const BASE = {
 };
 
 export class Router {
-	/* root: luci-app; work: a folder for this run; program: millpond; answers: instead of a daemon, { method: answer }. */
-	constructor({ root, work, program, answers, netns }) {
-		Object.assign(this, { root, work, program, answers, netns });
+	/* root: luci-app; work: a folder for this run; program: millpond; world: the laboratory's program, for the broker; answers: instead of a daemon, { method: answer }. */
+	constructor({ root, work, program, world, answers, netns }) {
+		Object.assign(this, { root, work, program, world, answers, netns });
 		this.config = join(work, 'config');
 		this.socket = join(work, 'millpond.sock');
+		this.bus = join(work, 'ubus.sock');
 		this.logFile = join(work, 'log');
 		mkdirSync(this.config, { recursive: true });
 		writeFileSync(this.logFile, '');
@@ -106,7 +107,9 @@ export class Router {
 		if (this.process)
 			return { code: 0 };
 
-		const run = [ this.program, 'run', '--config', join(this.config, 'millpond'), '--socket', this.socket, '--guard-file', join(this.work, 'guard.nft') ];
+		await this.startBroker();
+
+		const run = [ this.program, 'run', '--config', join(this.config, 'millpond'), '--socket', this.socket, '--ubus', this.bus, '--guard-file', join(this.work, 'guard.nft') ];
 		const started = spawn('ip', [ 'netns', 'exec', this.netns, ...run ], { stdio: [ 'ignore', 'pipe', 'pipe' ] });
 		const log = createWriteStream(this.logFile, { flags: 'a' });
 
@@ -126,6 +129,22 @@ export class Router {
 		}
 
 		return { code: 0 };
+	}
+
+	/* The broker outlives the daemon, as ubusd does. */
+	async startBroker() {
+		if (this.broker)
+			return;
+
+		this.broker = spawn(this.world, [ 'broker', '--socket', this.bus ], { stdio: 'ignore' });
+
+		for (let tries = 0; tries < 100 && !existsSync(this.bus); tries++)
+			await new Promise((resolve) => setTimeout(resolve, 50));
+	}
+
+	async close() {
+		await this.stop();
+		this.broker?.kill('SIGTERM');
 	}
 
 	async stop() {
@@ -159,12 +178,21 @@ export class Router {
 			return answer === undefined ? [ STATUS.notFound ] : [ 0, typeof answer === 'function' ? answer(parameters) : answer ];
 		}
 
-		const text = this.process && await this.ask(method === 'reload' ? 'reload' : `${method} json`);
+		return this.overBus(method, parameters);
+	}
 
-		if (!text)
-			return [ STATUS.notFound ];
+	/* A call by way of the broker, with the argument that uhttpd adds to every one. */
+	overBus(method, parameters) {
+		const call = [ 'call', '--socket', this.bus, method, JSON.stringify({ ...parameters, ubus_rpc_session: '0'.repeat(32) }) ];
 
-		return text.startsWith('{') ? [ 0, JSON.parse(text) ] : [ STATUS.failed ];
+		return new Promise((resolve) => {
+			execFile(this.world, call, (error, stdout) => {
+				if (!error)
+					resolve([ 0, stdout.trim() ? JSON.parse(stdout) : undefined ]);
+				else
+					resolve([ this.process ? STATUS.failed : STATUS.notFound ]);
+			});
+		});
 	}
 
 	/* A request over the daemon's own socket, or null where nobody listens. */
