@@ -10,8 +10,8 @@ demo: ## as root: a home for a minute in the laboratory, and what the provider s
 	@tests/setup build lab
 	@tests/with-rust tests/lab/demo
 
-test: ## units, integration, layers, packages, then the laboratory (as root)
-	@tests/setup build lab
+test: ## units, integration, layers, packages, pages, then the laboratory (as root)
+	@tests/setup build lab luci
 	@tests/run
 
 bench: ## delay against the paper's arrangement, instructions, memory, size on each architecture
@@ -25,5 +25,5 @@ packages: ## for OpenWrt (ipk, apk, feeds) and Debian, all architectures, in tar
 	@cross/packages $(if $(KEYS),--keys $(KEYS))
 
 lint: ## format, lints, documentation, shell, licences
-	@tests/setup build lint
+	@tests/setup build lint luci
 	@tests/lint

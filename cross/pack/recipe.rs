@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(package.conffiles, ["/etc/config/millpond"]);
         assert!(package.prerm.is_some_and(|script| script.contains("PKG_UPGRADE")));
         let pages = Recipe::read(root, "luci-app-millpond").expect("a recipe").package("all", Tree::default());
-        assert_eq!(pages.depends, ["luci-base", "millpond"]);
+        assert_eq!(pages.depends, ["luci-base", "millpond", "wireguard-tools"]);
         assert_eq!((pages.conffiles.len(), pages.postinst, pages.prerm), (0, None, None));
     }
 }

@@ -2,12 +2,13 @@
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
 use crate::config::model::{Settings, Tunnel};
-use crate::config::{Severity, openvpn, parse};
+use crate::config::{Severity, openvpn, parse_with};
+use crate::sys::key_file;
 
 /// The file's settings. Warnings go to stderr, and so does every error before the failure that counts them.
 pub fn load(path: &str) -> Result<Settings, Failure> {
     let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("reading the settings {path}: {e}")))?;
-    let parsed = parse(&text);
+    let parsed = parse_with(&text, &key_file::read);
     for problem in &parsed.problems {
         eprintln!("{}", problem.at(path));
     }

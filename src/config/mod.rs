@@ -9,5 +9,5 @@ mod parse;
 mod problem;
 pub mod uci;
 
-pub use parse::{Parsed, parse};
+pub use parse::{KeyFiles, Parsed, parse, parse_with};
 pub use problem::{Problem, Severity};

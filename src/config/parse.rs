@@ -33,8 +33,17 @@ pub struct Parsed {
     pub problems: Vec<Problem>,
 }
 
-/// Reads a settings file. Never fails early: one call finds every error.
+/// Reads the text of a key file, or says why not.
+pub type KeyFiles<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Reads a settings file that names no key file. Never fails early: one call finds every error.
 pub fn parse(text: &[u8]) -> Parsed {
+    parse_with(text, &|_| Err("no files here".to_owned()))
+}
+
+/// As [`parse`], for settings that may name a file where a key is wanted, so that the keys need not lie in a file that
+/// the web interface reads.
+pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     let (sections, syntax_errors) = uci::parse(text);
     let mut problems: Vec<Problem> = syntax_errors
         .into_iter()
@@ -47,7 +56,7 @@ pub fn parse(text: &[u8]) -> Parsed {
         })
         .collect();
     warn_of_unknown(&sections, &mut problems);
-    let settings = settings(&sections, &mut problems);
+    let settings = settings(&sections, key_files, &mut problems);
     problems.sort_by_key(|problem| problem.line);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     let (settings, understood) = if failed { (None, settings) } else { (settings, None) };
@@ -55,7 +64,7 @@ pub fn parse(text: &[u8]) -> Parsed {
 }
 
 /// What sections of all types have to agree upon.
-struct Context {
+struct Context<'a> {
     enabled: bool,
     /// `None` if the file's own word is wrong; what depends on it is then not judged.
     role: Option<Role>,
@@ -65,9 +74,10 @@ struct Context {
     addresses: Seen<Ipv4Addr>,
     /// IPv6 addresses in use inside the tunnel.
     addresses6: Seen<Ipv6Addr>,
+    key_files: KeyFiles<'a>,
 }
 
-impl Context {
+impl Context<'_> {
     fn is(&self, role: Role) -> bool {
         self.role == Some(role)
     }
@@ -80,7 +90,7 @@ impl Context {
     }
 }
 
-fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Settings> {
+fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Problem>) -> Option<Settings> {
     let main = single(sections, "millpond", problems);
     if main.is_none() {
         problems.push(missing("main", "config millpond 'main'"));
@@ -93,6 +103,7 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
         tunnel: None,
         addresses: Seen::new(),
         addresses6: Seen::new(),
+        key_files,
     };
 
     let mut address6 = None;

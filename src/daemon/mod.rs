@@ -122,7 +122,7 @@ fn read_settings(path: &Path) -> Reading {
             return Reading { settings, understood: None };
         }
     };
-    let parsed = crate::config::parse(&text);
+    let parsed = crate::config::parse_with(&text, &crate::sys::key_file::read);
     let name = path.display().to_string();
     for problem in &parsed.problems {
         warn!("{}", problem.at(&name));

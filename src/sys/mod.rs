@@ -11,6 +11,7 @@ mod facts;
 mod flow_table;
 pub mod guard_file;
 pub mod kernel;
+pub mod key_file;
 mod link;
 pub mod memory_file;
 pub mod monitor;

@@ -3,7 +3,7 @@
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Parsed, parse};
+use super::{Parsed, parse, parse_with};
 use crate::config::model::*;
 use crate::config::problem::Severity;
 use crate::units::{BitsPerSec, Law};
@@ -68,6 +68,10 @@ fn lines(parsed: &Parsed) -> Vec<String> {
 
 /// `ROUTER` with the line that has `option` replaced by other text.
 fn router_with(option: &str, line: &str) -> Parsed {
+    parse(router_text(option, line).as_bytes())
+}
+
+fn router_text(option: &str, line: &str) -> String {
     let found = ROUTER.lines().filter(|l| l.contains(&format!(" {option} "))).count();
     assert!(found >= 1, "the base file has an option {option}");
     let mut text = String::new();
@@ -76,7 +80,7 @@ fn router_with(option: &str, line: &str) -> Parsed {
         text.push_str(if first { line } else { l });
         text.push('\n');
     }
-    parse(text.as_bytes())
+    text
 }
 
 #[test]
@@ -394,6 +398,24 @@ fn no_message_shows_a_secret() {
         assert!(!text.contains(&secret[..12]), "{line}: {text}");
         assert!(!format!("{parsed:?}").contains(&secret[..12]), "{line}");
     }
+}
+
+/// The web interface reads the settings, so the keys may lie elsewhere.
+#[test]
+fn a_key_may_lie_in_a_file() {
+    let settings = router_text("private_key", "option private_key '/etc/millpond/private.key'");
+    let held = |text: &'static str| move |_: &str| Ok(text.to_owned());
+    let parsed = parse_with(settings.as_bytes(), &|path| {
+        assert_eq!(path, "/etc/millpond/private.key");
+        Ok(format!("{PRIVATE}\n"))
+    });
+    let Some(Tunnel::Wireguard(wireguard)) = parsed.settings.expect("settings").tunnel else { panic!("wireguard") };
+    assert_eq!(wireguard.private_key, Key::from_base64(PRIVATE).expect("key"));
+    let broken = parse_with(settings.as_bytes(), &held("c2VjcmV0c2Vj"));
+    assert!(lines(&broken).join("\n").contains("not a WireGuard key (got 12 characters"), "{:?}", lines(&broken));
+    let absent = parse_with(settings.as_bytes(), &|_| Err("no such file".to_owned()));
+    assert!(lines(&absent).join("\n").contains("tunnel.private_key: cannot read the key file (got no such file"));
+    assert_eq!(absent.settings, None);
 }
 
 /// Damaged files never panic, and give settings or say why not.

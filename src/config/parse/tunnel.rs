@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Context;
 use super::reader::Reader;
-use super::value::{choice, host_port, interface_name, key, number, path, tunnel_address, tunnel_address6};
+use super::value::{
+    choice, host_port, interface_name, key, key_or_file, number, path, tunnel_address, tunnel_address6,
+};
 use crate::config::model::{Role, Tunnel, Wireguard};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
@@ -104,9 +106,10 @@ fn wireguard(
 ) -> Option<Wireguard> {
     let router = context.is(Role::Router);
     let router_needs = context.enabled && router;
-    let private_key = reader.needed(context.enabled, "private_key", "this end's key, as 'wg genkey' prints it", key);
+    let secret = |text: &str| key_or_file(text, context.key_files);
+    let private_key = reader.needed(context.enabled, "private_key", "this end's key, as 'wg genkey' prints it", secret);
     let public_key = reader.needed(router_needs, "public_key", "the endpoint's public key", key);
-    let preshared_key = reader.value("preshared_key", key);
+    let preshared_key = reader.value("preshared_key", secret);
     let endpoint = reader.needed(router_needs, "endpoint", "HOST:PORT of the endpoint", host_port);
     let listen_port = reader.value("listen_port", number(1..=65535, "")).map(|port| port as u16);
     if let Some(IpAddr::V4(host)) = endpoint.as_ref().and_then(|endpoint| endpoint.host.parse().ok()) {

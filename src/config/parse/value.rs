@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+use super::KeyFiles;
 use crate::config::model::{HostPort, Key, Mac};
 
 /// Why a value is refused. `got` is already fit to be shown: quoted and short, and never a secret.
@@ -81,6 +82,19 @@ pub(super) fn key(text: &str) -> Result<Key> {
         return Err(Wrong { got: "zeros only".to_owned(), ..wrong("not a WireGuard key") });
     }
     Ok(key)
+}
+
+/// A key, or the path of a file that holds one. Nothing that may be a key is quoted.
+pub(super) fn key_or_file(text: &str, key_files: KeyFiles<'_>) -> Result<Key> {
+    if !text.starts_with('/') || Key::from_base64(text).is_some() {
+        return key(text);
+    }
+    let held = key_files(text).map_err(|cause| Wrong {
+        problem: "cannot read the key file",
+        got: cause,
+        want: "the path of a file that holds a key".to_owned(),
+    })?;
+    key(held.trim_end())
 }
 
 /// A name for people: any text on one line.
