@@ -4,14 +4,21 @@
 
 # at_machine COMMAND...: runs it there, with what a pipe or a file gives on standard input. Errors go to its console.
 at_machine() {
-	local said
-	said=$({
+	local said request try
+	request=$(mktemp -p "$WORK")
+	{
 		quoted "$@" | base64 -w 0
 		echo
 		if [ -p /dev/stdin ] || [ -f /dev/stdin ]; then cat; fi
-	} | timeout 60 busybox nc "$MACHINE" 7) || return 255
+	} > "$request"
+	# Its door is shut for a moment now and then; nothing has run there as long as nothing was answered.
+	for try in 1 2 3 4 5; do
+		said=$(timeout 60 busybox nc "$MACHINE" 7 < "$request" 2> /dev/null) && [ -n "$said" ] && break
+		[ "$try" = 5 ] || sleep 0.5
+	done
+	rm "$request"
 	printf '%s\n' "${said%$'\n'*}" | sed '$ { /^$/ d }'
-	return "${said##*$'\n'}"
+	return "$([ -n "$said" ] && echo "${said##*$'\n'}" || echo 255)"
 }
 
 # quoted WORD...: as a line of any shell.
