@@ -2,6 +2,10 @@
 # The router as a machine of its own (MACHINE, its address; it is booted by host/mips.sh): commands go there by a cable
 # that is no part of the world, to tests/lab/mips/serve.
 
+# The router's firewall lets in whoever comes by that cable.
+# shellcheck disable=SC2034 # read by the firewall
+[ -z "$MACHINE" ] || FW4_LAN='"br-lan", "control"'
+
 # at_machine COMMAND...: runs it there, with what a pipe or a file gives on standard input. Errors go to its console.
 at_machine() {
 	local said
