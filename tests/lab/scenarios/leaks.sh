@@ -297,7 +297,7 @@ event_memory_exhausted() {
 		return
 	fi
 	echo 4096 > "$CGROUP/memory.max"
-	check "the kernel kills the daemon" await 5 "the daemon's end" gone "${DAEMON[router]}"
+	check "the kernel kills the daemon" await 5 "the daemon's end" gone router
 	wait "${DAEMON[router]}" || true
 	check "for want of memory" grep -E '^oom_kill [1-9]' "$CGROUP/memory.events"
 	over
