@@ -41,7 +41,6 @@ scenario() {
 	sleep 0.5
 	capture_stop
 	home_down
-	[ -z "$CGROUP" ] || umount -l "$WORK/cgroup"
 	cp "$WORK/wan.pcap" "$WORK"/*.log "$RUN/"
 	cp -r "$RUN/." "$OUT/$SCENARIO/"
 	daemons_stop "$OUT/$SCENARIO" || fail "both ends stop on SIGTERM"
@@ -57,16 +56,14 @@ switch_off() {
 	settings_home > "$WORK/router.uci"
 	cp "$MILLPOND" "$WORK/millpond"
 	: > "$WORK/router.log"
-	CGROUP=
-	mkdir -p "$WORK/cgroup"
-	if mount -t cgroup2 none "$WORK/cgroup" && echo +memory > "$WORK/cgroup/cgroup.subtree_control"; then
-		CGROUP=$WORK/cgroup/millpond
-		mkdir -p "$CGROUP"
-	fi
+	own_group
 	daemon_start endpoint
 	router_start
 	await 60 "the guard's file" [ -s "$FW4_POST/30-millpond.nft" ] || daemon_words
 	router_end KILL
+	# What it had begun by helpers of its own ends with the power, too.
+	[ -z "$CGROUP" ] || echo 1 > "$CGROUP/cgroup.kill"
+	sleep 1
 	wan_down
 	ip -n router link del mpwg0 2> /dev/null || true
 	rules_gone
@@ -74,12 +71,22 @@ switch_off() {
 	at router conntrack -F 2> /dev/null
 }
 
+# own_group: sets CGROUP to a control group for the router's daemon, or to nothing where there are none.
+own_group() {
+	local root=/sys/fs/cgroup
+	CGROUP=
+	[ -e "$root/cgroup.procs" ] || mount -t cgroup2 none "$root" 2> /dev/null || return 0
+	if echo +memory > "$root/cgroup.subtree_control" && mkdir -p "$root/millpond"; then
+		CGROUP=$root/millpond
+	fi
+}
+
 # rules_gone: takes the router every rule that leads into millpond's table.
 rules_gone() {
 	local family
 	for family in -4 -6; do
 		ip -n router "$family" rule | sed -n 's/^\([0-9]*\):.*lookup 28016.*/\1/p' | while read -r priority; do
-			ip -n router "$family" rule del priority "$priority"
+			ip -n router "$family" rule del priority "$priority" || true
 		done
 	done
 }
@@ -290,7 +297,7 @@ event_memory_exhausted() {
 		return
 	fi
 	echo 4096 > "$CGROUP/memory.max"
-	check "the kernel kills the daemon" await 5 "the daemon's end" gone "${DAEMON[router]}"
+	check "the kernel kills the daemon" await 5 "the daemon's end" gone router
 	wait "${DAEMON[router]}" || true
 	check "for want of memory" grep -E '^oom_kill [1-9]' "$CGROUP/memory.events"
 	over

@@ -105,7 +105,7 @@ router_start() {
 # router_end SIGNAL: and wait until it has ended.
 router_end() {
 	kill "-$1" "${DAEMON[router]}"
-	await 30 "the router's daemon to end" gone "${DAEMON[router]}" || kill -KILL "${DAEMON[router]}"
+	await 30 "the router's daemon to end" gone router || kill -KILL "${DAEMON[router]}"
 	wait "${DAEMON[router]}" || true
 }
 
