@@ -11,13 +11,13 @@ scenario() {
 # run_tests NAME PROGRAM.
 run_tests() {
 	local line log=$OUT/$SCENARIO/$1.log status=0
-	RUST_BACKTRACE=0 "$2" --test-threads=1 > "$log" 2>&1 || status=$?
-	while read -r line; do
+	RUST_BACKTRACE=0 "$2" --test-threads=1 2>&1 | tee "$log" | while read -r line; do
 		case $line in
 		test\ *\ ok) pass "$(cut -d' ' -f2 <<< "$line")" ;;
 		test\ *\ FAILED) fail "$(cut -d' ' -f2 <<< "$line")" ;;
 		esac
-	done < "$log"
+	done
+	status=${PIPESTATUS[0]}
 	[ "$status" -eq 0 ] || tail -20 "$log"
 	[ "$status" -eq 0 ] || fail "tests/$1.rs ends well" "status $status"
 }
