@@ -16,7 +16,7 @@ pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
     };
     // Never in a release: by this the laboratory shows that it finds what the guard prevents.
     #[cfg(without_guard)]
-    let table = Table { sets: table.sets, chains: Vec::new() };
+    let table = Table { chains: Vec::new(), ..table };
     TableText::from(&table)
 }
 

@@ -4,5 +4,5 @@
 # shellcheck source=/dev/null
 . "$LAB/scenarios/leaks.sh"
 
-# shellcheck disable=SC2034 # what the world starts
-MILLPOND=$MILLPOND_WITHOUT_GUARD
+# shellcheck disable=SC2034 # what the world starts, unset where only the allowance is asked for
+MILLPOND=${MILLPOND_WITHOUT_GUARD-}
