@@ -11,7 +11,7 @@ use argh::FromArgs;
 use crate::open::{connect_from, echo_request, ping};
 use crate::places::{DOOR_PORT, Family, intruder};
 
-const PERIOD: Duration = Duration::from_millis(800);
+const PERIOD: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_millis(1500);
 const WORDS: &[u8] = b"anybody at home?\n";
 

@@ -18,7 +18,7 @@ use crate::places::{DOOR_PORT, ECHO_PORT, Family, Kind, LINE_PORT, server};
 /// How long an answer may take; a question without one is asked anew.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between questions of one kind. Eighteen kinds on six devices, in an emulator.
-const PERIOD: Duration = Duration::from_millis(800);
+const PERIOD: Duration = Duration::from_millis(1500);
 /// How long a kept connection may be silent.
 const SILENCE: Duration = Duration::from_secs(5);
 const NTP_PORT: u16 = 123;
