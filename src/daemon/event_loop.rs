@@ -47,12 +47,13 @@ use crate::wire::size::CellSize;
 
 const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
-const CELLS: u64 = 2;
+const DATA_CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
 const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
 const UBUS: u64 = 7;
 const LISTING: u64 = 8;
-const CONTROL: u64 = 9;
+const COVER_CELLS: u64 = 9;
+const CONTROL: u64 = 10;
 const OPENVPN: u64 = 32;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
@@ -232,11 +233,7 @@ impl EventLoop {
                 Act::Send { scheduled, kind, cell } => {
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
-                        let socket = match kind {
-                            CellKind::Data => &sockets.data,
-                            CellKind::Cover => &sockets.cover,
-                        };
-                        _ = socket.send(cell, peer);
+                        _ = sockets.of(kind).send(cell, peer);
                     }
                     line.handle_departure(scheduled, timer::now());
                     ready -= 1;
@@ -261,7 +258,8 @@ impl EventLoop {
         match token {
             TIMER => self.timer.acknowledge().map_err(Error::system("reading the timer"))?,
             PACKETS => self.take_packets(),
-            CELLS => self.take_cells(),
+            DATA_CELLS => self.take_cells(CellKind::Data),
+            COVER_CELLS => self.take_cells(CellKind::Cover),
             SIGNALS => return self.take_signal(),
             token if token == UPKEEP.monitor => self.take_changes(now),
             // Level-triggered: what waits for a gap comes again.
@@ -304,15 +302,16 @@ impl EventLoop {
         }
     }
 
-    /// From the peers to the engines, and what that completes to the devices.
-    fn take_cells(&mut self) {
+    /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
+    /// the devices.
+    fn take_cells(&mut self, kind: CellKind) {
         for _ in 0..BATCH {
             let now = timer::now();
             if self.is_due(now) {
                 break;
             }
             let Some(sockets) = self.tunnel.sockets() else { break };
-            let (length, from) = match sockets.data.receive(&mut self.buffer[..]) {
+            let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
                 // Of the interface or of the path: what it means, the state of the lines shows.

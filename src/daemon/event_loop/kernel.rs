@@ -11,7 +11,8 @@ use super::super::upkeep::endpoint::Endpoint;
 use super::super::upkeep::outcome::Outcome;
 use super::super::upkeep::{Ended, Order};
 use super::requests::Reload;
-use super::{CELLS, EventLoop, OPENVPN, PACKETS};
+use super::{COVER_CELLS, DATA_CELLS, EventLoop, OPENVPN, PACKETS};
+use crate::core::CellKind;
 use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY};
 use crate::plan::tunnel;
@@ -27,13 +28,23 @@ pub struct Tunnel {
     sockets: Option<Sockets>,
 }
 
-/// One socket for each PRIO band, so that no system call between two cells depends on what is in them. Both ends
-/// receive on the first only.
+/// One socket for each PRIO band, so that no system call between two cells depends on what is in them. They share a port:
+/// to a firewall, cells of both kinds are one connection, and what the peer sends answers it. Either may receive.
 pub struct Sockets {
-    pub data: CellSocket,
-    pub cover: CellSocket,
+    data: CellSocket,
+    cover: CellSocket,
     /// Of the interface that they are bound to. One of the same name that is made later is another.
     interface: u32,
+}
+
+impl Sockets {
+    /// The one that cells of that kind are sent by.
+    pub fn of(&self, kind: CellKind) -> &CellSocket {
+        match kind {
+            CellKind::Data => &self.data,
+            CellKind::Cover => &self.cover,
+        }
+    }
 }
 
 impl Tunnel {
@@ -75,8 +86,9 @@ impl Tunnel {
         self.unbind(poll);
         let opening = || Error::system(format!("opening the cells' sockets on {name}"));
         let data = CellSocket::open(name, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
-        let cover = CellSocket::open(name, 0, COVER_PRIORITY).map_err(opening())?;
-        poll.add(&data, CELLS).map_err(opening())?;
+        let cover = CellSocket::open(name, CELL_PORT, COVER_PRIORITY).map_err(opening())?;
+        poll.add(&data, DATA_CELLS).map_err(opening())?;
+        poll.add(&cover, COVER_CELLS).map_err(opening())?;
         self.sockets = Some(Sockets { data, cover, interface });
         Ok(true)
     }
@@ -85,6 +97,7 @@ impl Tunnel {
     fn unbind(&mut self, poll: &Poll) {
         if let Some(sockets) = self.sockets.take() {
             _ = poll.remove(&sockets.data);
+            _ = poll.remove(&sockets.cover);
         }
     }
 }
