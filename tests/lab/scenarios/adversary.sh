@@ -2,7 +2,7 @@
 # What an adversary makes of the line when the home, the router's processor, the LAN or he himself is busy, for "make
 # bench". Conditions take turns within one run, so that no drift of the machine is taken for a leak. LAB_CYCLES: turns of
 # gamma and normal (default 5, with 24,000 packets of each condition and 12 minutes a law); the other laws have a third.
-# LAB_LAWS: the laws to try, of "gamma normal constant kernel".
+# LAB_LAWS: the laws to try, of "gamma normal constant kernel"; LAB_CONDITIONS: what to compare with an idle home.
 
 readonly BLOCK=20
 # What empties by itself between two conditions takes longer where a queue was filled.
@@ -36,7 +36,7 @@ turns() {
 	start_ns=$(now_ns)
 	echo "condition,start_ns,stop_ns" > "$dir/timeline.csv"
 	for cycle in $(seq "$cycles"); do
-		for condition in idle cpu-loaded router-pinged lan-flooded busy device-flooding; do
+		for condition in idle $CONDITIONS; do
 			say "$law: turn $cycle of $cycles, $condition"
 			turn "$condition" "$dir/timeline.csv"
 			case $condition in
