@@ -1,5 +1,6 @@
 //! The command line as scripts and people meet it: exit codes of sysexits.h, one line on stderr, nothing half done.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
 const MANY_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/many-errors.uci");
@@ -40,6 +41,27 @@ fn the_shipped_settings_are_good_and_do_nothing() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("not enabled"));
     let output = millpond(&["run", "--config", SHIPPED, "--socket", "/nonexistent/socket"]);
     assert!(output.status.success(), "a service that is not enabled ends without a word of complaint");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_without_a_panic() {
+    for arguments in [&["--help"][..], &["version"], &["check", "--config", SHIPPED]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.signal(), Some(13), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_daemon_whose_log_is_gone_still_ends_as_it_should() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = ["run", "--config", "/nonexistent/file", "--socket", "/nonexistent/socket"];
+    let heard = millpond(&run).status.code();
+    let unheard = Command::new(env!("CARGO_BIN_EXE_millpond")).args(run).stderr(writer).status().unwrap();
+    assert!(heard.is_some() && unheard.code() == heard, "{heard:?} {unheard:?}");
 }
 
 #[test]
