@@ -47,7 +47,7 @@ pub fn failure(error: Error) -> Failure {
     let code = match &error {
         Error::Settings(_) | Error::Profile(_) => CONFIG,
         Error::NotRoot => NO_PERMISSION,
-        Error::Unreadable { .. } => IO_ERROR,
+        Error::Unreadable { .. } | Error::GuardFile { .. } => IO_ERROR,
         Error::Unfit(_) | Error::Desired(_) | Error::Apply(_) | Error::TunTaken | Error::System { .. } => OS_ERROR,
     };
     Failure::new(code, error.to_string())

@@ -4,6 +4,7 @@
 //! on what the devices or the peer just sent (design: "Timing").
 
 mod bus;
+mod clock;
 mod kernel;
 mod listing;
 mod requests;
@@ -380,6 +381,7 @@ impl EventLoop {
         if self.state(now) == State::Shaping {
             self.endpoint.note_heard(now);
         }
+        self.note_clock(timer::wall_clock(), now);
         self.note_state(now);
         if self.openvpn.is_some() && self.has_gap(now) {
             self.look_after_openvpn(now);
@@ -411,7 +413,8 @@ impl EventLoop {
         }
     }
 
-    fn note(&mut self, problem: Problem) {
+    /// Remembers a problem, and logs it the first time.
+    pub fn note(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             warn!("{}", problem.text);
             self.problems.push(problem);

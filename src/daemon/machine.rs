@@ -7,7 +7,7 @@ use log::info;
 
 use super::error::Error;
 use super::wrapping::wrapping;
-use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
+use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
 use crate::plan::tree::Guard;
@@ -86,7 +86,7 @@ impl Machine {
         };
         let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
-        if written.map_err(Error::system(format!("writing the guard to {}", file.display())))? {
+        if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
             info!("wrote the guard to {}", file.display());
         }
         Ok(applied)
@@ -214,6 +214,7 @@ pub fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
     Ok(addresses.first().copied())
 }
 
-fn from_op(error: OpError) -> Error {
-    Error::Unfit(error.to_string())
+/// An operation that failed by itself.
+pub fn from_op(error: OpError) -> Error {
+    Error::Apply(ApplyError::before_anything(error))
 }

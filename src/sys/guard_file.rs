@@ -26,7 +26,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
     if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(false);
     }
-    nft::check(text).map_err(io::Error::other)?;
+    nft::check(text).map_err(|cause| io::Error::other(cause.to_string()))?;
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }

@@ -106,7 +106,8 @@ impl Tunnel {
 fn is_of_an_outcome(code: Code) -> bool {
     let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Misfit(_));
     let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
-    of_settings || of_tunnel || matches!(code, Code::Guard | Code::Upkeep)
+    let of_both = matches!(code, Code::PackageMissing | Code::Guard | Code::GuardFile | Code::Upkeep);
+    of_settings || of_tunnel || of_both
 }
 
 impl EventLoop {
@@ -257,7 +258,7 @@ impl EventLoop {
         let descriptors = ended.tun.map_or(Ok(()), |tun| self.tunnel.take_tun(Tun::from(tun), &self.poll));
         descriptors
             .and_then(|()| self.follow(reload, &outcome, now))
-            .map_err(|error| Problem::new(Code::Tunnel, error.to_string()))
+            .map_err(|error| Problem::of_tunnel(&error))
     }
 
     /// Has the lines follow the settings that are in force now.

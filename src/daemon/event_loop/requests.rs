@@ -128,7 +128,7 @@ impl EventLoop {
             // Nothing stands that could stay as it is: from now on these are tried.
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
-            self.problems.retain(|problem| problem.code == Code::Realtime);
+            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock));
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
@@ -136,7 +136,7 @@ impl EventLoop {
     }
 
     /// Tries at once what waits, and has a tunnel that carries nothing begin anew.
-    fn renew(&mut self, now: Nanos) {
+    pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
         self.renew = self.state(now) != super::State::Shaping;
