@@ -10,10 +10,11 @@ use super::wrapping::wrapping;
 use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
+use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
 use crate::plan::{
-    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, misfits, plan, plan_guard, reverse_path_filter,
-    tunnel,
+    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, lasting, misfits, plan, plan_guard,
+    reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, resolve};
@@ -71,7 +72,9 @@ impl Machine {
     /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
         self.learn_lan(settings)?;
-        let wanted = guard_table(settings, &self.facts);
+        let mut wanted = guard_table(settings, &self.facts);
+        let before = self.system.guard().map_err(from_op)?;
+        wanted.known = self.system.known(before.as_ref(), &wanted).map_err(from_op)?;
         let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if !applied.ops.is_empty() {
@@ -84,7 +87,9 @@ impl Machine {
             [] => applied.before.guard.clone(),
             _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
         };
-        let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
+        let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
+        // Addresses come and go by the hour, and the file is on flash memory.
+        wanted.known = installed.map(|installed| lasting(&installed.known)).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
         if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
             info!("wrote the guard to {}", file.display());

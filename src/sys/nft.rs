@@ -1,12 +1,10 @@
 //! nftables through the `nft` program: one transaction in, one listing out.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::process::{Command, Output, Stdio};
 
 use crate::apply::Cause;
-use crate::plan::nft::{SEEN, TableName, TableText, digest};
+use crate::plan::nft::{TableName, TableText, digest};
 
 /// Puts `table` in the place of the one that is there, whole or not at all. How nft prints it is learnt beforehand,
 /// from a dormant draft.
@@ -20,17 +18,6 @@ pub(super) fn replace(table: &TableText) -> Result<(), Cause> {
         _ = run(&["delete", "table", "inet", &draft], "");
     }
     replaced
-}
-
-/// Adds `addresses` to those that the guard has seen devices use that it confines.
-pub(super) fn learn(addresses: &BTreeSet<IpAddr>) -> Result<(), Cause> {
-    let add = |set: &str, of_family: fn(&IpAddr) -> bool| {
-        let elements: Vec<String> = addresses.iter().filter(|a| of_family(a)).map(IpAddr::to_string).collect();
-        let table = TableName::Guard;
-        (!elements.is_empty()).then(|| format!("add element inet {table} {set} {{ {} }}\n", elements.join(", ")))
-    };
-    let text: String = [add(SEEN[0], IpAddr::is_ipv4), add(SEEN[1], IpAddr::is_ipv6)].into_iter().flatten().collect();
-    if text.is_empty() { Ok(()) } else { load(&text) }
 }
 
 /// The flow tables of all tables.
