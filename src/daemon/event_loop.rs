@@ -407,8 +407,9 @@ impl EventLoop {
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
-        if state == State::Degraded {
-            // Of a peer that somebody took out of WireGuard the kernel does not tell.
+        // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
+        // workers that encrypt them.
+        if matches!(state, State::Degraded | State::Shaping) {
             self.upkeep.note_change(now);
         }
     }

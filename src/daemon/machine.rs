@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use log::info;
+use log::{info, warn};
 
 use super::error::Error;
 use super::wrapping::wrapping;
@@ -17,7 +17,7 @@ use crate::plan::{
     reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
-use crate::sys::{PeerStatus, Tun, guard_file, resolve};
+use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
 use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
@@ -131,6 +131,15 @@ impl Machine {
         Ok(others.conflicts(settings.numbers, &lan))
     }
 
+    /// Lets what encrypts the cells go before programs, as far as there is such a thing and it is permitted.
+    pub fn hurry_encryption(&self, settings: &Settings) {
+        match realtime::promote_encryption(tunnel::interface(settings)) {
+            Ok(0) => {}
+            Ok(promoted) => info!("{promoted} of the kernel's workers that encrypt cells go before programs now"),
+            Err(error) => warn!("looking for the kernel's workers: {error}: departures may be late under load"),
+        }
+    }
+
     /// The index of the interface that cells take.
     pub fn interface_index(&mut self, settings: &Settings) -> Result<u32, Error> {
         self.system.interface_index(tunnel::interface(settings)).map_err(from_op)
@@ -189,6 +198,8 @@ impl Machine {
     /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
     /// that is known.
     pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
+        // What it fails at is harmless: the kernel ends its workers by and by.
+        _ = realtime::demote_encryption();
         let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
         Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
     }

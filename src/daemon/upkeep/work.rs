@@ -93,6 +93,7 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
         outcome.endpoint = peer.endpoint;
         outcome.handshake_s = peer.last_handshake_s;
     }
+    machine.hurry_encryption(settings);
     let conflicts = machine.conflicts(settings)?;
     outcome.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
     match machine.take_tun() {
