@@ -124,7 +124,10 @@ fn check(path: &Path) -> (Option<i32>, String) {
 fn possible(test: &str) -> bool {
     let probe = "nft list tables && ip link set lo up && mount -t tmpfs tmpfs /mnt";
     let possible = nix::unistd::geteuid().is_root()
-        && Command::new("unshare").args(["--net", "--mount", "sh", "-c", probe]).output().is_ok_and(|o| o.status.success());
+        && Command::new("unshare")
+            .args(["--net", "--mount", "sh", "-c", probe])
+            .output()
+            .is_ok_and(|o| o.status.success());
     if !possible {
         println!("skipped {test}: not root, or no nftables here");
     }
@@ -163,7 +166,10 @@ fn nonsense() -> Vec<Vec<u8>> {
         change("AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=", "****"),
         change("option enabled '1'", "option enabled '1'\n\toption level 'turbo'"),
         change("option enabled '1'", "option enabled '1'\n\toption level 'custom'\n\toption upload '-1'"),
-        change("option enabled '1'", "option enabled '1'\n\toption level 'custom'\n\toption cell '99999999999999999999'"),
+        change(
+            "option enabled '1'",
+            "option enabled '1'\n\toption level 'custom'\n\toption cell '99999999999999999999'",
+        ),
         change("option enabled '1'", "option enabled '1'\n\toption table '254'"),
         change(CAMERA, "18:b4:30:26:34"),
         change(CAMERA, "ff:ff:ff:ff:ff:ff"),

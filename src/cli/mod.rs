@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use argh::{EarlyExit, FromArgs};
 
 use self::exit::{Failure, USAGE};
+use crate::sys::fault;
 
 /// Where the settings are on OpenWrt.
 pub const CONFIG_PATH: &str = "/etc/config/millpond";
@@ -53,6 +54,7 @@ struct Version {}
 
 /// Runs the command line `arguments`, the program's name not included.
 pub fn run(arguments: &[String]) -> ExitCode {
+    fault::install();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if words == ["--version"] {
         return print_version();

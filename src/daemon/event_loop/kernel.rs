@@ -243,9 +243,7 @@ impl EventLoop {
             warn!("the kernel had been changed: {} operations to bring it in line again", outcome.ops);
         }
         let descriptors = ended.tun.map_or(Ok(()), |tun| self.tunnel.take_tun(Tun::from(tun), &self.poll));
-        descriptors
-            .and_then(|()| self.follow(reload, &outcome, now))
-            .map_err(|error| Problem::of_tunnel(&error))
+        descriptors.and_then(|()| self.follow(reload, &outcome, now)).map_err(|error| Problem::of_tunnel(&error))
     }
 
     /// Has the lines follow the settings that are in force now.
