@@ -89,6 +89,28 @@ fn what_is_missing_is_named_in_one_line() {
     }
 }
 
+/// What cannot happen, here a signal from outside, leaves a line with the place and the version.
+#[test]
+fn an_end_by_a_fault_is_one_line() {
+    use std::os::unix::process::ExitStatusExt;
+    // Waits for the writer of a settings file that is a pipe.
+    let folder = std::env::temp_dir().join(format!("millpond-fault-{}", std::process::id()));
+    let settings = folder.to_str().unwrap();
+    nix::unistd::mkfifo(settings, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+    let child = command.args(["check", "--config", settings]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // Opening waits for the reader.
+    let pipe = std::fs::File::create(settings).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGILL).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(pipe);
+    std::fs::remove_file(settings).unwrap();
+    assert_eq!(output.status.signal(), Some(nix::libc::SIGILL));
+    let text = stderr(&output);
+    assert!(text.starts_with("millpond: internal error at 0x") && text.lines().count() == 1, "{text}");
+    assert!(text.contains(env!("CARGO_PKG_VERSION")) && !text.contains("at 0x0000000000000000"), "{text}");
+}
+
 /// Whoever mends the file finds a daemon that takes it, and until then one that says what is wrong.
 #[test]
 fn a_daemon_without_valid_settings_is_blocked_and_says_so() {

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use argh::{EarlyExit, FromArgs};
 
 use self::exit::{Failure, USAGE};
-use crate::sys::signal;
+use crate::sys::{fault, signal};
 
 /// Where the settings are on OpenWrt.
 pub const CONFIG_PATH: &str = "/etc/config/millpond";
@@ -55,6 +55,7 @@ struct Version {}
 
 /// Runs the command line `arguments`, the program's name not included.
 pub fn run(arguments: &[String]) -> ExitCode {
+    fault::install();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if words.first() != Some(&"run") {
         signal::end_with_the_reader();
