@@ -171,6 +171,12 @@ const Section = baseclass.extend({
 		]);
 	},
 
+	formvalue(id, name) {
+		const option = this.options.find((other) => other.name === name);
+
+		return option?.active(id) ? option.formvalue(id) : null;
+	},
+
 	each(work) {
 		return this.ids().flatMap((id) => this.options.map((option) => work(option, id)));
 	}

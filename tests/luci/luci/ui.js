@@ -27,7 +27,12 @@ return baseclass.extend({
 
 	showModal(title, children) {
 		this.hideModal();
-		document.body.appendChild(E('div', { 'id': 'modal_overlay' }, E('div', { 'class': 'modal', 'role': 'dialog', 'aria-modal': 'true' }, [ E('h4', title), children ])));
+
+		const modal = E('div', { 'class': 'modal', 'role': 'dialog', 'aria-modal': 'true' }, [ E('h4', title), children ]);
+
+		document.body.appendChild(E('div', { 'id': 'modal_overlay' }, modal));
+
+		return modal;
 	},
 
 	hideModal() {

@@ -46,18 +46,16 @@ return baseclass.extend({
 	},
 
 	render(schedules, usual) {
-		const name = (level) => level === 'off' ? _('Off') : (words.LEVELS[level]?.[0] ?? _('Custom'));
-
 		return E('div', [
 			E('table', { 'class': 'millpond-week', 'aria-label': _('The week: what is in force at each hour') }, DAYS.map((day, row) => E('tr', [
 				E('th', { 'scope': 'row' }, NAMES[row]),
 				...Array.from({ length: 24 }, (unused, hour) => {
 					const level = this.levelAt((row * 24 + hour) * 60 + 30, schedules, usual);
 
-					return E('td', { 'class': level, 'title': `${NAMES[row]} ${hour}:00 ${name(level)}` });
+					return E('td', { 'class': level, 'title': `${NAMES[row]} ${hour}:00 ${words.level(level)}` });
 				})
 			]))),
-			E('p', { 'class': 'millpond-hint' }, _('Each cell is an hour, from midnight to midnight. Usual level: %s. Hatched: off.').format(name(usual)))
+			E('p', { 'class': 'millpond-hint' }, _('Each cell is an hour, from midnight to midnight. Usual level: %s. Hatched: off.').format(words.level(usual)))
 		]);
 	}
 });

@@ -8,7 +8,7 @@ const STATES = {
 	starting: [ 'notice', _('Starting'), _('The tunnel is being set up. Until it stands, protected devices have no Internet.') ],
 	shaping: [ 'success', _('Protected'), _('Your provider sees the same flat line whatever happens at home.') ],
 	degraded: [ 'warning', _('No answer'), _('Your provider still sees the flat line, but the other end does not answer. Protected devices wait.') ],
-	paused: [ 'notice', _('Paused'), _('By the schedule, the flat line is off now.') ],
+	paused: [ 'notice', _('Paused'), _('By the schedule, the flat line is off now: there is no promise until it is on again.') ],
 	blocked: [ 'danger', _('Closed'), _('There is no tunnel, so protected devices have no Internet. Nothing of theirs goes out beside it.') ]
 };
 
@@ -50,6 +50,10 @@ return baseclass.extend({
 			return [ 'warning', _('Unknown'), _('millpond did not answer: %s').format(status.text) ];
 
 		return STATES[status.state] ?? [ 'notice', String(status.state ?? '?'), _('These pages do not know this state.') ];
+	},
+
+	level(name) {
+		return name === 'off' ? _('Off') : (LEVELS[name]?.[0] ?? _('Custom'));
 	},
 
 	policy(name) {
@@ -122,6 +126,9 @@ return baseclass.extend({
 .millpond-week .balanced { background: #2f7ed888 }
 .millpond-week .strict { background: #2f7ed8cc }
 .millpond-week .custom { background: #8a5fc7aa }
+.millpond-facts > div { display: flex; flex-wrap: wrap; gap: 0 1em; padding: .15em 0 }
+.millpond-facts dt { flex: 0 1 16em }
+.millpond-facts dd { margin: 0; flex: 1 1 12em; overflow-wrap: anywhere }
 .millpond-log { max-height: 28em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
 @media (max-width: 600px) {
 	.millpond-devices thead, .millpond-devices .table-titles { display: none }

@@ -29,24 +29,41 @@ function usage({ data }) {
 	if (!L.isObject(data))
 		return [];
 
-	const tiles = [ tile(_('Data this period'), words.bytes(data.used_bytes)) ];
+	const share = (bytes, percent) => data.cap_bytes > 0
+		? _('%s, %.0f %% of your allowance').format(words.bytes(bytes), words.number(percent) ?? 100 * bytes / data.cap_bytes)
+		: words.bytes(bytes);
+	const tiles = [ tile(_('Data this period'), share(data.used_bytes, data.share_percent)) ];
 
-	if (words.number(data.forecast_bytes) !== null)
-		tiles.push(tile(_('Forecast'), words.bytes(data.forecast_bytes)));
+	if (words.number(data.forecast_bytes) !== null) {
+		const end = data.until_unix ? _('Forecast to %s').format(new Date(data.until_unix * 1000).toLocaleDateString()) : _('Forecast');
 
-	if (data.cap_bytes > 0)
-		tiles.push(tile(_('Of your allowance'), '%.0f %%'.format(100 * data.used_bytes / data.cap_bytes)));
+		tiles.push(tile(end, share(data.forecast_bytes, data.forecast_percent)));
+	}
+
+	if (data.forecast_price > 0)
+		tiles.push(tile(_('Beyond the allowance'), _('costs %.2f').format(data.forecast_price)));
 
 	return tiles;
 }
 
+/* What the last check of the wire found. */
 function wireCheck(audit) {
-	const good = !L.toArray(audit.faults).length;
-	const text = good
-		? _('%d packets seen, all %d bytes, nothing else.').format(audit.packets, audit.wire_bytes)
-		: _('%d packets seen. Not as it should be: %s').format(audit.packets, L.toArray(audit.faults).join('; '));
+	if (words.number(audit?.packets) === null || !audit.wire_bytes)
+		return [ audit?.running ? '' : _('There has been none yet.') ];
 
-	return [ words.badge(good ? 'success' : 'danger', good ? _('Good') : _('Look here')), ' ', text ];
+	const faults = L.toArray(audit.faults);
+	const text = faults.length
+		? _('%d packets seen. Not as it should be: %s').format(audit.packets, faults.join('; '))
+		: _('%d packets seen, all %d bytes, nothing else.').format(audit.packets, audit.wire_bytes);
+
+	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Look here') : _('Good')), ' ', text, ' ', words.ago(audit.age_s) ];
+}
+
+/* Why the level in force is not the one of the settings. */
+function reason(status) {
+	const why = { 'schedule': _('by the schedule'), 'cap-day': _('to save data') }[status.level_by];
+
+	return why ? ` (${why})` : '';
 }
 
 return view.extend({
@@ -140,19 +157,33 @@ return view.extend({
 
 		dom.content(this.tiles, status.failure ? [] : [
 			tile(_('Delay now'), delay(status)),
+			...(status.level ? [ tile(_('Level'), words.level(status.level) + reason(status)) ] : []),
 			tile(_('On the wire'), _('%d kbit/s up, %d down').format(status.upload_kbit ?? 0, status.download_kbit ?? 0)),
 			...(status.cell ? [ tile(_('Each packet'), _('%d bytes').format(status.cell.wire_bytes)) ] : []),
 			tile(_('Running for'), '%t'.format(status.uptime_s ?? 0)),
 			...usage(status)
 		]);
 
-		dom.content(this.check, L.isObject(status.audit) ? E('div', { 'class': 'millpond-row', 'data-name': 'audit' }, [
+		dom.content(this.check, status.failure ? [] : this.wire(status));
+		dom.content(this.devices, this.glance());
+	},
+
+	/* The last check, with a button for another where the daemon knows how; `level_by` came with it. */
+	wire(status) {
+		const running = status.audit?.running;
+
+		if (!L.isObject(status.audit) && status.level_by === undefined)
+			return E('p', { 'data-name': 'no-audit' }, _('This millpond is too old to check its own line and to count its data.'));
+
+		return E('div', { 'class': 'millpond-row', 'data-name': 'audit' }, [
 			E('strong', _('Last wire check')),
 			E('span', { 'class': 'grow' }, wireCheck(status.audit)),
-			E('button', { 'class': 'btn cbi-button', 'disabled': this.readonly ? '' : null, 'click': ui.createHandlerFn(this, 'act', () => daemon.audit()) }, _('Check again'))
-		]) : []);
-
-		dom.content(this.devices, this.glance());
+			running ? E('em', { 'class': 'spinning' }, _('A check is under way.')) : '',
+			E('button', {
+				'class': 'btn cbi-button', 'data-action': 'audit', 'disabled': this.readonly || running || this.busy ? '' : null,
+				'click': ui.createHandlerFn(this, 'act', () => daemon.audit())
+			}, _('Check again'))
+		]);
 	},
 
 	/* What to do where nothing runs. */
@@ -197,7 +228,7 @@ return view.extend({
 	/* Does what a button is for, with all of them locked, and says it where that fails. */
 	act(work) {
 		this.busy = true;
-		this.buttons.querySelectorAll('button').forEach((button) => { button.disabled = true; });
+		[ this.buttons, this.check ].forEach((node) => node.querySelectorAll('button').forEach((button) => { button.disabled = true; }));
 
 		return Promise.resolve().then(work).catch((error) => {
 			ui.addNotification(_('That did not work'), E('p', String(error.message ?? error)), 'danger');
