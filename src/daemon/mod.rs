@@ -88,7 +88,10 @@ pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
 
 /// What does not fit this machine about settings that are right by themselves.
 pub fn misfits(settings: &Settings) -> Result<Vec<Misfit>, Error> {
-    let facts = System::open().and_then(|mut system| system.facts(settings, &Facts::default()));
+    let facts = System::open().and_then(|mut system| {
+        let hardware_offload = system.hardware_offload()?;
+        system.facts(settings, &Facts::default(), hardware_offload)
+    });
     Ok(crate::plan::misfits(settings, &facts.map_err(machine::from_op)?))
 }
 
