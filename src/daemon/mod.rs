@@ -96,11 +96,9 @@ pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
     machine.flush(guard_file)
 }
 
-/// By what can be understood of broken settings, where no guard stands yet. One that stands was made of good ones.
+/// By what can be understood of broken settings, and by the guard that stands.
 fn guard_provisionally(understood: &Settings, options: &Options) {
-    let set = Machine::open().and_then(|mut machine| {
-        if machine.has_guard()? { Ok(()) } else { machine.set_guard(understood, &options.guard_file).map(|_| ()) }
-    });
+    let set = Machine::open().and_then(|mut machine| machine.set_guard_besides(understood, &options.guard_file));
     if let Err(error) = set {
         warn!("{error}");
     }
