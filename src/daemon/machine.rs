@@ -13,7 +13,7 @@ use crate::plan::coexistence::Conflict;
 use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
 use crate::plan::{
-    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, lasting, misfits, plan, plan_guard,
+    Desired, Facts, Forwarding, Misfit, Op, Snapshot, confined_by, guard_table, lasting, misfits, plan, plan_guard,
     reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
@@ -84,9 +84,16 @@ impl Machine {
         Ok(self.tables.insert(tables))
     }
 
-    /// Whether a guard stands, by whatever settings.
-    pub fn has_guard(&mut self) -> Result<bool, Error> {
-        Ok(self.tables()?.guard.is_some())
+    /// Brings the guard in line with `understood`, the part of broken settings that could be read, and lets go of nobody
+    /// whom one that stands confines.
+    pub fn set_guard_besides(&mut self, understood: &Settings, file: &Path) -> Result<Applied, Error> {
+        let mut settings = understood.clone();
+        if let Some(guard) = &self.tables()?.guard {
+            let (devices, networks) = confined_by(guard);
+            settings.devices.extend(devices);
+            settings.networks.extend(networks);
+        }
+        self.set_guard(&settings, file)
     }
 
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs

@@ -102,10 +102,12 @@ pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
     machine.flush(guard_file)
 }
 
-/// By what can be understood of broken settings, where no guard stands yet. One that stands was made of good ones.
-fn guard_provisionally(understood: &Settings, options: &Options) -> Result<(), Error> {
-    let mut machine = Machine::open()?;
-    if machine.has_guard()? { Ok(()) } else { machine.set_guard(understood, &options.guard_file).map(|_| ()) }
+/// By what can be understood of broken settings, and by the guard that stands.
+fn guard_provisionally(understood: &Settings, options: &Options) {
+    let set = Machine::open().and_then(|mut machine| machine.set_guard_besides(understood, &options.guard_file));
+    if let Err(error) = set {
+        warn!("{error}");
+    }
 }
 
 /// What came of the settings file.
