@@ -2,6 +2,8 @@
 //!
 //! Every error of a file is reported in one pass, as `section.option: problem (got X, want Y)`.
 
+mod base64;
+pub mod join;
 mod key;
 pub mod model;
 pub mod openvpn;
