@@ -5,6 +5,7 @@ mod check;
 mod devices;
 mod exit;
 mod flush;
+mod join;
 mod plan;
 mod reload;
 mod renew;
@@ -36,6 +37,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Run(run::Run),
+    Join(join::Join),
     Check(check::Check),
     Plan(plan::Plan),
     Reload(reload::Reload),
@@ -70,6 +72,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     };
     let done = match parsed.command {
         Command::Run(command) => command.execute(),
+        Command::Join(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Plan(command) => command.execute(),
         Command::Reload(command) => command.execute(),

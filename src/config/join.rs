@@ -5,6 +5,7 @@
 //! checksum is against accidents; who could change a text on purpose could as well send another.
 
 mod fields;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -12,8 +13,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::fields::{Reader, Writer};
+pub use self::settings::Assignment;
 use super::base64::{URL_SAFE, decode, encode};
-use super::model::{HostPort, Key};
+use super::model::{HostPort, Key, Server};
 use super::parse::value;
 use crate::units::BitsPerSec;
 
@@ -58,15 +60,6 @@ pub enum Identity {
     Private(Key),
     /// The router, which alone has the private half of this one.
     Public(Key),
-}
-
-/// One endpoint.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Server {
-    /// Where it is.
-    pub at: HostPort,
-    /// Its public key.
-    pub public_key: Key,
 }
 
 /// Why a text is of no use.

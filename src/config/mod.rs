@@ -3,6 +3,7 @@
 //! Every error of a file is reported in one pass, as `section.option: problem (got X, want Y)`.
 
 mod base64;
+pub mod edit;
 pub mod join;
 mod key;
 pub mod model;

@@ -4,7 +4,7 @@
 //! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
 mod agenda;
-mod answer;
+pub mod answer;
 mod control;
 mod devices;
 mod error;

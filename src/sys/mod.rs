@@ -30,6 +30,7 @@ pub mod timer;
 mod tun;
 pub mod udp;
 pub mod unix_socket;
+pub mod whole_file;
 mod wireguard;
 pub mod worker;
 mod zones;

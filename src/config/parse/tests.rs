@@ -105,6 +105,7 @@ fn shipped_file_shows_every_option_and_the_comments_are_right() {
         })
         .collect();
     let filled = uncommented
+        .replace(":51820 KEY'", &format!(":51820 {PRIVATE}'"))
         .replace("private_key ''", &format!("private_key '{PRIVATE}'"))
         .replace("public_key ''", &format!("public_key '{PUBLIC}'"))
         .replace("preshared_key ''", &format!("preshared_key '{PUBLIC}'"));
@@ -114,7 +115,7 @@ fn shipped_file_shows_every_option_and_the_comments_are_right() {
     let settings = parsed.settings.expect("settings");
     assert_eq!((settings.devices.len(), settings.networks.len(), settings.schedules.len()), (1, 1, 1));
     assert!(settings.tunnel.is_some());
-    for option in ["upload", "download", "cell", "preshared_key", "profile", "interface", "billing_day", "server"] {
+    for option in ["upload", "download", "cell", "preshared_key", "backup", "profile", "interface", "server"] {
         assert!(SHIPPED.contains(option), "{option}");
     }
 }
@@ -343,6 +344,35 @@ fn what_is_not_understood_is_confined() {
     let named = |line: &String| line.ends_with("@devise[0]: unknown section type 'devise' (did you mean 'device'?)");
     assert!(lines(&parsed).iter().any(named), "{:?}", lines(&parsed));
     assert_eq!(parse(b"config millpond main\noption role x\n").understood, None);
+}
+
+#[test]
+fn other_endpoints_have_keys_of_their_own() {
+    let with = |backup: &str| {
+        let text = format!(
+            "config millpond main\nconfig tunnel tunnel\n\toption private_key '{PRIVATE}'\n\toption public_key '{PUBLIC}'\n\
+             \toption endpoint 'vpn.example.org:51820'\n\toption address 10.77.0.2\n\toption peer_address 10.77.0.1\n{backup}"
+        );
+        parse(text.as_bytes())
+    };
+    let other = Key([5; 32]).to_base64();
+    let parsed =
+        with(&format!("\tlist backup 'vpn2.example.org:51820 {other}'\n\tlist backup '[2001:db8::1]:9 {PRIVATE}'"));
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+    let Some(Tunnel::Wireguard(wireguard)) = parsed.settings.unwrap().tunnel else { panic!("no tunnel") };
+    let backup: Vec<String> = wireguard.backup.iter().map(ToString::to_string).collect();
+    assert_eq!(backup, [format!("vpn2.example.org:51820 {other}"), format!("[2001:db8::1]:9 {PRIVATE}")]);
+    let many: String = (1..9).map(|n| format!("\tlist backup 'a:1 {}'\n", Key([n; 32]).to_base64())).collect();
+    for (backup, words) in [
+        (format!("\tlist backup 'a:1 {PUBLIC}'"), "two endpoints with one key"),
+        (format!("\tlist backup 'a:1 {other}'\n\tlist backup 'b:2 {other}'"), "two endpoints with one key"),
+        ("\tlist backup 'a:1'".to_owned(), "not an address and a key"),
+        (format!("\tlist backup 'a {other}'"), "no port"),
+        (many, "at most 7"),
+    ] {
+        let found = lines(&with(&backup));
+        assert!(found.len() == 1 && found[0].contains(words), "{backup}: {found:?}");
+    }
 }
 
 #[test]

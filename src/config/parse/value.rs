@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use super::KeyFiles;
-use crate::config::model::{HostPort, Key, Mac};
+use crate::config::model::{HostPort, Key, Mac, Server};
 
 /// Why a value is refused. `got` is already fit to be shown: quoted and short, and never a secret.
 pub(in crate::config) struct Wrong {
@@ -265,6 +265,16 @@ pub(in crate::config) fn host_port(text: &str) -> Result<HostPort> {
     }
     let port = number(1..=65535, "")(port).map_err(|_| wrong("bad port"))?;
     Ok(HostPort { host, port: port as u16 })
+}
+
+/// `HOST:PORT PUBLIC_KEY`.
+pub(super) fn server(text: &str) -> Result<Server> {
+    const WANT: &str = "HOST:PORT PUBLIC_KEY of another endpoint";
+    let mut words = text.split_whitespace();
+    let (Some(at), Some(public_key), None) = (words.next(), words.next(), words.next()) else {
+        return Err(Wrong::new("not an address and a key", text, WANT));
+    };
+    Ok(Server { at: host_port(at)?, public_key: key(public_key)? })
 }
 
 /// A DNS name (RFC 1123 §2.1; underscores as resolvers take them). A name of digits only is a mistyped address.
