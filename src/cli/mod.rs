@@ -3,6 +3,8 @@
 mod ask;
 mod check;
 mod devices;
+#[cfg(feature = "endpoint")]
+mod endpoint;
 mod exit;
 mod flush;
 mod join;
@@ -45,6 +47,8 @@ enum Command {
     Flush(flush::Flush),
     Status(status::Status),
     Devices(devices::Devices),
+    #[cfg(feature = "endpoint")]
+    Endpoint(endpoint::Endpoint),
     Version(Version),
 }
 
@@ -80,6 +84,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Devices(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Endpoint(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {

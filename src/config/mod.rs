@@ -9,6 +9,7 @@ mod key;
 pub mod model;
 pub mod openvpn;
 mod parse;
+pub mod pool;
 mod problem;
 pub mod uci;
 

@@ -37,6 +37,11 @@ pub(super) fn list_flow_tables() -> Result<String, String> {
     succeeded(run(&["list", "flowtables"], "")?)
 }
 
+/// Everything that is loaded, others' tables too.
+pub fn list_all() -> Result<String, String> {
+    succeeded(run(&["-n", "list", "ruleset"], "")?)
+}
+
 /// Checks that the kernel would take `text`, a transaction.
 pub fn check(text: &str) -> Result<(), String> {
     run(&["-c", "-f", "-"], text).and_then(succeeded).map(|_| ())

@@ -383,7 +383,7 @@ fn endpoint_homes_are_distinct() {
     assert_eq!(texts, ["name", "public_key", "address"], "{:?}", lines(&parsed));
     let parsed = parse(ENDPOINT.replace("'10.77.0.2'", "'10.77.0.1'").as_bytes());
     let line = &lines(&parsed)[0];
-    assert!(line.contains("@home[0].address: duplicate (got 10.77.0.1, which 'tunnel' has on line 15;"), "{line}");
+    assert!(line.contains("@home[0].address: duplicate (got 10.77.0.1, which 'tunnel' has on line 19;"), "{line}");
 }
 
 #[test]
