@@ -4,7 +4,7 @@
 //! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
 mod agenda;
-mod answer;
+pub mod answer;
 mod control;
 mod devices;
 mod error;
@@ -103,11 +103,8 @@ pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
 }
 
 /// By what can be understood of broken settings, and by the guard that stands.
-fn guard_provisionally(understood: &Settings, options: &Options) {
-    let set = Machine::open().and_then(|mut machine| machine.set_guard_besides(understood, &options.guard_file));
-    if let Err(error) = set {
-        warn!("{error}");
-    }
+fn guard_provisionally(understood: &Settings, options: &Options) -> Result<(), Error> {
+    Machine::open()?.set_guard_besides(understood, &options.guard_file).map(|_| ())
 }
 
 /// What came of the settings file.

@@ -25,6 +25,11 @@ pub(super) fn list_flow_tables() -> Result<String, Cause> {
     succeeded(run(&["list", "flowtables"], "")?)
 }
 
+/// Everything that is loaded, others' tables too.
+pub fn list_all() -> Result<String, Cause> {
+    succeeded(run(&["-n", "list", "ruleset"], "")?)
+}
+
 /// Checks that the kernel would take `text`, a transaction.
 pub fn check(text: &str) -> Result<(), Cause> {
     run(&["-c", "-f", "-"], text).and_then(succeeded).map(|_| ())

@@ -113,7 +113,9 @@ impl EventLoop {
                     (Some(own), Some(understood)) => Some(own.confined_by(&understood)),
                     // Nothing is in force, so that there is no cell for this to hold up.
                     (None, Some(understood)) if understood.enabled => {
-                        guard_provisionally(&understood, &self.options);
+                        if let Err(error) = guard_provisionally(&understood, &self.options) {
+                            self.note(Problem::of_guard(&error));
+                        }
                         None
                     }
                     _ => None,
