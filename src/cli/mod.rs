@@ -3,8 +3,11 @@
 mod ask;
 mod check;
 mod devices;
+#[cfg(feature = "endpoint")]
+mod endpoint;
 mod exit;
 mod flush;
+mod join;
 mod plan;
 mod reload;
 mod renew;
@@ -38,6 +41,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Run(run::Run),
+    Join(join::Join),
     Check(check::Check),
     Plan(plan::Plan),
     Reload(reload::Reload),
@@ -45,6 +49,8 @@ enum Command {
     Flush(flush::Flush),
     Status(status::Status),
     Devices(devices::Devices),
+    #[cfg(feature = "endpoint")]
+    Endpoint(endpoint::Endpoint),
     Version(Version),
 }
 
@@ -76,6 +82,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     };
     let done = match parsed.command {
         Command::Run(command) => command.execute(),
+        Command::Join(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Plan(command) => command.execute(),
         Command::Reload(command) => command.execute(),
@@ -83,6 +90,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Devices(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Endpoint(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {

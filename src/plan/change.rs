@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::choice::{PRECEDENCE, set_names};
 use super::nft::TableText;
-use crate::config::model::Policy;
+use crate::config::model::{Device, Mac, Network, Policy};
 
 /// Devices and networks as a guard's sets name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,23 @@ impl Named {
     pub fn is_empty(&self) -> bool {
         self.macs.is_empty() && self.addresses.is_empty() && self.interfaces.is_empty()
     }
+}
+
+/// What `guard` confines, as sections of settings that are to confine no less.
+pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
+    let (mut devices, mut networks) = (Vec::new(), Vec::new());
+    for (key, policy) in policies(guard) {
+        if policy == Policy::Direct {
+            continue;
+        }
+        let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy });
+        match key {
+            Key::Mac(text) => add(Mac::from_text(&text), None, text),
+            Key::Address(address) => add(None, Some(address), address.to_string()),
+            Key::Interface(name) => networks.push(Network { device: Some(name.clone()), name, policy }),
+        }
+    }
+    (devices, networks)
 }
 
 /// One of those.
@@ -99,6 +116,22 @@ mod tests {
             .map(|(name, elements)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n"))
             .collect();
         TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, known: Known::new() }
+    }
+
+    #[test]
+    fn what_a_guard_confines_can_be_asked_for_again() {
+        let guard = guard(&[
+            ("shape_mac", "02:00:00:00:00:01"),
+            ("direct_mac", "02:00:00:00:00:03"),
+            ("block_ip6", "2001:db8::1"),
+            ("shape_net", "\"br-iot\""),
+        ]);
+        let (devices, networks) = confined_by(&guard);
+        let shown: Vec<_> = devices.iter().map(|device| (device.mac, device.address, device.policy)).collect();
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let address = "2001:db8::1".parse().ok();
+        assert_eq!(shown, [(Some(mac), None, Policy::Shape), (None, address, Policy::Block)]);
+        assert_eq!(networks.iter().map(crate::plan::interface).collect::<Vec<_>>(), ["br-iot"]);
     }
 
     #[test]
