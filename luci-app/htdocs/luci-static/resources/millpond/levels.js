@@ -17,9 +17,9 @@ const GUARANTEES = {
 
 const CONFIDENCE = {
 	none: _('Nothing has been watched in your home yet, so the delays are estimates.'),
-	low: _('Watched in your home for %t: still too short to rely on.'),
-	fair: _('Watched in your home for %t: fairly reliable.'),
-	good: _('Watched in your home for %t: reliable.')
+	low: _('Watched in your home for %s: still too short to rely on.'),
+	fair: _('Watched in your home for %s: fairly reliable.'),
+	good: _('Watched in your home for %s: reliable.')
 };
 
 const UNAVAILABLE = {
@@ -92,7 +92,7 @@ return baseclass.extend({
 		return E('div', [
 			table('prices', [ _('Level'), _('Rate'), _('Delay'), _('Data'), _('Fitted to your devices') ], rows),
 			E('p', { 'data-name': 'confidence' }, advice.failure ? UNAVAILABLE[advice.failure]
-				: (CONFIDENCE[advice.confidence] ?? String(advice.confidence_text ?? '')).format(Number(advice.watched_s) || 0)),
+				: (CONFIDENCE[advice.confidence] ?? String(advice.confidence_text ?? '')).format(words.span(Number(advice.watched_s) || 0))),
 			this.devices(advice)
 		]);
 	},

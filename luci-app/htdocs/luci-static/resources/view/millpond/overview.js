@@ -14,8 +14,8 @@
 
 const SPANS = [ [ 60, _('1 minute') ], [ 300, _('5 minutes') ], [ 3600, _('1 hour') ], [ 86400, _('1 day') ] ];
 
-function tile(name, value) {
-	return E('div', [ E('dt', name), E('dd', value) ]);
+function tile(name, value, hint) {
+	return E('div', [ E('dt', name), E('dd', [ value, hint ? E('span', { 'class': 'millpond-hint' }, hint) : '' ]) ]);
 }
 
 function delay(status) {
@@ -30,14 +30,13 @@ function usage({ data }) {
 		return [];
 
 	const share = (bytes, percent) => data.cap_bytes > 0
-		? _('%s, %.0f %% of your allowance').format(words.bytes(bytes), words.number(percent) ?? 100 * bytes / data.cap_bytes)
-		: words.bytes(bytes);
-	const tiles = [ tile(_('Data this period'), share(data.used_bytes, data.share_percent)) ];
+		? _('%.0f %% of your allowance').format(words.number(percent) ?? 100 * bytes / data.cap_bytes) : '';
+	const tiles = [ tile(_('Data this period'), words.bytes(data.used_bytes), share(data.used_bytes, data.share_percent)) ];
 
 	if (words.number(data.forecast_bytes) !== null) {
 		const end = data.until_unix ? _('Forecast to %s').format(new Date(data.until_unix * 1000).toLocaleDateString()) : _('Forecast');
 
-		tiles.push(tile(end, share(data.forecast_bytes, data.forecast_percent)));
+		tiles.push(tile(end, words.bytes(data.forecast_bytes), share(data.forecast_bytes, data.forecast_percent)));
 	}
 
 	if (data.forecast_price > 0)
@@ -61,9 +60,7 @@ function wireCheck(audit) {
 
 /* Why the level in force is not the one of the settings. */
 function reason(status) {
-	const why = { 'schedule': _('by the schedule'), 'cap-day': _('to save data') }[status.level_by];
-
-	return why ? ` (${why})` : '';
+	return { 'schedule': _('by the schedule'), 'cap-day': _('to save data') }[status.level_by];
 }
 
 return view.extend({
@@ -157,10 +154,10 @@ return view.extend({
 
 		dom.content(this.tiles, status.failure ? [] : [
 			tile(_('Delay now'), delay(status)),
-			...(status.level ? [ tile(_('Level'), words.level(status.level) + reason(status)) ] : []),
-			tile(_('On the wire'), _('%d kbit/s up, %d down').format(status.upload_kbit ?? 0, status.download_kbit ?? 0)),
+			...(status.level ? [ tile(_('Level'), words.level(status.level), reason(status)) ] : []),
+			tile(_('On the wire'), _('%d kbit/s up').format(status.upload_kbit ?? 0), _('%d kbit/s down').format(status.download_kbit ?? 0)),
 			...(status.cell ? [ tile(_('Each packet'), _('%d bytes').format(status.cell.wire_bytes)) ] : []),
-			tile(_('Running for'), '%t'.format(status.uptime_s ?? 0)),
+			tile(_('Running for'), words.span(status.uptime_s ?? 0)),
 			...usage(status)
 		]);
 
@@ -248,7 +245,7 @@ return view.extend({
 			const devices = count(policy);
 
 			return E('p', { 'class': 'millpond-row', 'data-policy': policy }, [
-				words.badge(style, '%s: %d'.format(word, devices.length)),
+				words.badge(devices.length ? style : '', '%s: %d'.format(word, devices.length)),
 				E('span', { 'class': 'grow' }, devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : ''))
 			]);
 		});
