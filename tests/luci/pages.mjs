@@ -2,7 +2,7 @@
 // pictures, and playwright-core's folder. With LUCI_RESOURCES (and LUCI_THEME), LuCI's own modules instead of the ones here.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -483,6 +483,27 @@ test('every control has a name, and the keyboard reaches the buttons', () => wor
 	}
 
 	assert.fail('Tab does not reach the button');
+}));
+
+test('what devices and messages say is text, never part of the page', () => world({
+	settings: SETTINGS.replace('Front door camera', '<img src=x onerror=window.hurt=1>'),
+	extra: { version: '<b>1</b>', problems: [ { code: '<i>', severity: 'error', text: '<img src=x onerror="window.hurt=1">', fix: '<u>mend</u>' } ] },
+	methods: { devices: { devices: [ { mac: '18:b4:30:26:34:41', addresses: [ '192.168.1.20' ], hostname: '<img src=x onerror="window.hurt=1">', network: '<s>lan</s>', policy: 'shape' } ] } }
+}, async ({ open, router }) => {
+	appendFileSync(router.logFile, 'millpond: <img src=x onerror="window.hurt=1">\n');
+
+	for (const view of VIEWS) {
+		const page = await open(view);
+
+		assert.equal(await page.locator('#view :is(img, b, i, u, s)').count(), 0, view);
+		assert.equal(await page.evaluate(() => window.hurt), undefined, view);
+		assert.deepEqual(page.faults, [], view);
+	}
+
+	const page = await open('settings');
+
+	await paste(page, '<img src=x onerror=window.hurt=1>');
+	assert.equal(await page.locator('.modal img').count(), 0);
 }));
 
 test('pictures: wide, narrow, dark; nothing is wider than 360 pixels', () => world({

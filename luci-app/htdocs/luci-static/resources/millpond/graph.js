@@ -80,7 +80,7 @@ return baseclass.extend({
 			E('figcaption', { 'class': 'millpond-row' }, [
 				E('span', { 'class': 'millpond-key' }, _('from home')),
 				E('span', { 'class': 'millpond-key down' }, _('to home')),
-				E('span', summary)
+				E('span', [ summary ])
 			])
 		]);
 	}

@@ -50,7 +50,7 @@ function monthly(gigabytes, share, price) {
 
 function table(name, titles, rows) {
 	return E('table', { 'class': 'table millpond-devices', 'data-name': name }, [
-		E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th', 'scope': 'col' }, title))),
+		E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th', 'scope': 'col' }, [ title ]))),
 		...rows.map((cells) => E('tr', { 'class': 'tr' }, cells.map((cell, at) => E('td', { 'class': 'td', 'data-title': titles[at] }, E('div', [ cell ])))))
 	]);
 }
@@ -80,7 +80,7 @@ return baseclass.extend({
 			const measured = words.number(seen.delay_mean_ms) !== null;
 
 			return [
-				E('span', [ E('strong', words.level(level)), ' ', seen.in_force ? words.badge('success', _('in force')) : '' ]),
+				E('span', [ E('strong', [ words.level(level) ]), ' ', seen.in_force ? words.badge('success', _('in force')) : '' ]),
 				both(upload, download),
 				measured ? _('%s on average, nearly always under %s').format(words.delay(seen.delay_mean_ms), words.delay(seen.delay_p99_ms))
 					: _('about %.0f ms up, %.0f down').format(guess.upload_ms, guess.download_ms),
@@ -91,8 +91,8 @@ return baseclass.extend({
 
 		return E('div', [
 			table('prices', [ _('Level'), _('Rate'), _('Delay'), _('Data'), _('Fitted to your devices') ], rows),
-			E('p', { 'data-name': 'confidence' }, advice.failure ? UNAVAILABLE[advice.failure]
-				: (CONFIDENCE[advice.confidence] ?? String(advice.confidence_text ?? '')).format(words.span(Number(advice.watched_s) || 0))),
+			E('p', { 'data-name': 'confidence' }, [ advice.failure ? UNAVAILABLE[advice.failure]
+				: (CONFIDENCE[advice.confidence] ?? String(advice.confidence_text ?? '')).format(words.span(Number(advice.watched_s) || 0)) ]),
 			this.devices(advice)
 		]);
 	},
@@ -115,14 +115,14 @@ return baseclass.extend({
 			}, _('Usual rates')));
 		}
 
-		return E('span', parts.length ? parts : '–');
+		return E('span', parts.length ? parts : [ '–' ]);
 	},
 
 	confirm(level, seen, done) {
 		ui.showModal(_('%s, fitted to your devices').format(words.level(level)), [
-			E('p', _('The line will have %s, which is %s. Then %s, as far as your home was watched.').format(
+			E('p', [ _('The line will have %s, which is %s. Then %s, as far as your home was watched.').format(
 				both(seen.advised_upload_kbit, seen.advised_download_kbit),
-				monthly(seen.advised_month_gb, seen.advised_cap_percent, seen.advised_month_price), GUARANTEES[level] ?? seen.guarantee)),
+				monthly(seen.advised_month_gb, seen.advised_cap_percent, seen.advised_month_price), GUARANTEES[level] ?? seen.guarantee) ]),
 			E('div', { 'class': 'right' }, [
 				E('button', { 'class': 'btn', 'click': ui.hideModal }, _('Cancel')), ' ',
 				E('button', { 'class': 'btn cbi-button cbi-button-positive', 'data-action': 'confirm-rates', 'click': ui.createHandlerFn(this, () => done({
@@ -143,7 +143,7 @@ return baseclass.extend({
 			E('summary', _('How long each device would wait')),
 			E('p', _('Of 100 packets, 99 wait less than this. Marked: longer than the device can bear.')),
 			table('delays', [ _('Device'), _('Can bear'), ...NAMES.map((level) => words.level(level)) ], devices.map((device) => [
-				E('strong', device.name),
+				E('strong', [ device.name ]),
 				words.delay(device.tolerance_ms),
 				...NAMES.map((level) => {
 					const delay = slowest(device, L.toArray(advice.steps), rates(level));

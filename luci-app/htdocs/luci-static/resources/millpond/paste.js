@@ -89,17 +89,17 @@ return baseclass.extend({
 		const next = E('div', { 'style': 'display: inline' });
 		const button = (name, title, work) => E('button', {
 			'class': 'btn cbi-button cbi-button-positive', 'data-action': name,
-			'click': ui.createHandlerFn(this, () => Promise.resolve().then(work).catch((error) => dom.content(fault, String(error.message ?? error))))
+			'click': ui.createHandlerFn(this, () => Promise.resolve().then(work).catch((error) => dom.content(fault, [ String(error.message ?? error) ])))
 		}, title);
 		const show = (found) => {
 			text.value = '';
 			dom.content(body, [
 				E('p', _('This is in it:')),
-				E('dl', { 'class': 'millpond-facts' }, found.lines.filter(([ , value ]) => value).map(([ name, value ]) => E('div', [ E('dt', name), E('dd', value) ]))),
-				...found.warnings.map((warning) => E('p', { 'class': 'alert-message warning' }, warning)),
+				E('dl', { 'class': 'millpond-facts' }, found.lines.filter(([ , value ]) => value).map(([ name, value ]) => E('div', [ E('dt', [ name ]), E('dd', [ value ]) ]))),
+				...found.warnings.map((warning) => E('p', { 'class': 'alert-message warning' }, [ warning ])),
 				fault
 			]);
-			dom.content(fault, '');
+			dom.content(fault, []);
 			dom.content(next, button('take', _('Take it over'), () => found.take().then(done)));
 			next.firstChild.focus();
 		};

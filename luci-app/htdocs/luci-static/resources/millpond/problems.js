@@ -30,11 +30,11 @@ return baseclass.extend({
 			const severity = problem.severity === 'error' ? 'danger' : (problem.severity === 'info' ? 'notice' : 'warning');
 
 			return E('div', { 'class': `alert-message ${severity}`, 'role': 'alert', 'data-problem': code }, [
-				E('h4', KNOWN[code]?.[0] ?? _('Problem')),
-				E('p', String(problem.text ?? '')),
+				E('h4', [ KNOWN[code]?.[0] ?? _('Problem') ]),
+				E('p', [ String(problem.text ?? '') ]),
 				E('p', [
 					KNOWN[code]?.[1] ?? String(problem.fix ?? ''), ' ',
-					E('a', { 'href': `${L.url('admin/services/millpond/help')}#problem-${code}` }, _('More about this (%s)').format(code))
+					E('a', { 'style': 'color: inherit; text-decoration: underline', 'href': `${L.url('admin/services/millpond/help')}#problem-${code}` }, [ _('More about this (%s)').format(code) ])
 				])
 			]);
 		});
@@ -43,8 +43,8 @@ return baseclass.extend({
 	/* Explanations of all codes. */
 	help() {
 		return Object.keys(KNOWN).map((code) => E('div', { 'id': `problem-${code}` }, [
-			E('h4', [ KNOWN[code][0], ' ', E('small', E('code', code)) ]),
-			E('p', KNOWN[code][1])
+			E('h4', [ KNOWN[code][0], ' ', E('small', [ E('code', [ code ]) ]) ]),
+			E('p', [ KNOWN[code][1] ])
 		]));
 	}
 });

@@ -48,9 +48,9 @@ return baseclass.extend({
 	render(schedules, usual) {
 		return E('div', [
 			E('table', { 'class': 'millpond-week', 'aria-label': _('The week: what is in force at each hour') }, [
-				E('tr', [ E('td', { 'style': 'border: 0' }), ...[ 0, 6, 12, 18 ].map((hour) => E('th', { 'scope': 'colgroup', 'colspan': 6 }, `${hour}:00`)) ]),
+				E('tr', [ E('td', { 'class': 'corner' }), ...[ 0, 6, 12, 18 ].map((hour) => E('th', { 'scope': 'colgroup', 'colspan': 6 }, [ `${hour}:00` ])) ]),
 				...DAYS.map((day, row) => E('tr', [
-					E('th', { 'scope': 'row' }, NAMES[row]),
+					E('th', { 'scope': 'row' }, [ NAMES[row] ]),
 					...Array.from({ length: 24 }, (unused, hour) => {
 						const level = this.levelAt((row * 24 + hour) * 60 + 30, schedules, usual);
 

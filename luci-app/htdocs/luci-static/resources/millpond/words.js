@@ -105,7 +105,7 @@ return baseclass.extend({
 
 	/* A label in LuCI's own style. */
 	badge(style, text) {
-		return E('span', { 'class': `label millpond-badge ${style}` }, text);
+		return E('span', { 'class': `label millpond-badge ${style}` }, [ text ]);
 	},
 
 	/* Styles that LuCI's themes do not have, with colours from the theme where it names them. */
@@ -130,7 +130,8 @@ return baseclass.extend({
 .millpond-devices td { overflow-wrap: anywhere }
 .millpond-hint { display: block; opacity: .85; font-size: .92em }
 .millpond-week { border-collapse: collapse; width: 100%; max-width: 48em; table-layout: fixed }
-.millpond-week th { width: 3em; text-align: left; font-weight: normal; font-size: .92em; padding: 0 }
+.millpond-week th[scope=row], .millpond-week .corner { width: 3em; border: 0 }
+.millpond-week th { text-align: left; font-weight: normal; font-size: .92em; padding: 0 }
 .millpond-week .swatch { display: inline-block; width: 1.6em; height: 1em; vertical-align: middle; margin-right: .4em; border: 1px solid var(--border-color-medium, #8884) }
 .millpond-week td { height: 1.3em; padding: 0; border: 1px solid var(--border-color-medium, #8884) }
 .millpond-week .off { background: repeating-linear-gradient(45deg, #8886 0 3px, transparent 3px 7px) }
@@ -144,10 +145,10 @@ return baseclass.extend({
 .millpond-log { max-height: 28em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
 @media (max-width: 600px) {
 	.millpond-graph text { font-size: 23px }
-	.millpond-devices thead, .millpond-devices .table-titles { display: none }
-	.millpond-devices tr { display: block; border-bottom: 1px solid var(--border-color-medium, #8884); padding: .5em 0 }
-	.millpond-devices td { display: flex; gap: .75em; border: 0; padding: .15em .25em; text-align: left }
-	.millpond-devices td::before { content: attr(data-title); flex: 0 0 6.5em; opacity: .8 }
+	.table.millpond-devices .table-titles { display: none }
+	.table.millpond-devices .tr { display: block; border-bottom: 1px solid var(--border-color-medium, #8884); padding: .5em 0 }
+	.table.millpond-devices .tr .td { display: flex; gap: .75em; border: 0; padding: .15em .25em; text-align: left; width: auto; max-width: 100% }
+	.table.millpond-devices .tr .td::before { content: attr(data-title); flex: 0 0 6.5em; opacity: .8; font-weight: normal }
 }` ]);
 	}
 });

@@ -15,7 +15,7 @@
 const SPANS = [ [ 60, _('1 minute') ], [ 300, _('5 minutes') ], [ 3600, _('1 hour') ], [ 86400, _('1 day') ] ];
 
 function tile(name, value, hint) {
-	return E('div', [ E('dt', name), E('dd', [ value, hint ? E('span', { 'class': 'millpond-hint' }, hint) : '' ]) ]);
+	return E('div', [ E('dt', [ name ]), E('dd', [ value, hint ? E('span', { 'class': 'millpond-hint' }, [ hint ]) : '' ]) ]);
 }
 
 function delay(status) {
@@ -105,7 +105,7 @@ return view.extend({
 
 							return this.refresh();
 						}
-					}, SPANS.map(([ seconds, name ]) => E('option', { 'value': seconds, 'selected': seconds === this.seconds ? '' : null }, name))) ])
+					}, SPANS.map(([ seconds, name ]) => E('option', { 'value': seconds, 'selected': seconds === this.seconds ? '' : null }, [ name ]))) ])
 				]),
 				this.picture,
 				this.tiles,
@@ -136,7 +136,7 @@ return view.extend({
 
 		dom.content(this.top, [
 			E('p', { 'class': 'millpond-row', 'data-state': status.failure ?? status.state }, [
-				words.badge(style, word), E('span', { 'class': 'grow' }, sentence)
+				words.badge(style, word), E('span', { 'class': 'grow' }, [ sentence ])
 			]),
 			mismatch ? E('div', { 'class': 'alert-message notice', 'data-mismatch': mismatch }, mismatch === 'newer'
 				? _('millpond is newer than these pages. Some of it may not be shown; update luci-app-millpond.')
@@ -188,12 +188,12 @@ return view.extend({
 		const complete = uci.get('millpond', 'tunnel', 'public_key') || uci.get('millpond', 'tunnel', 'profile') || uci.get('millpond', 'tunnel', 'interface');
 
 		return E('div', { 'class': 'alert-message notice', 'data-name': 'way-out' }, [
-			E('p', !complete
+			E('p', [ !complete
 				? _('Two steps are left: enter the data of your server under Settings, and choose devices. Then turn millpond on.')
 				: (enabled ? _('millpond is turned on but does not run. Start it; if it stops again, see the messages under Help.')
-					: _('millpond is turned off. Turn it on to protect the devices that you have chosen.'))),
-			E('p', E('a', { 'class': 'btn cbi-button', 'href': L.url('admin/services/millpond', complete ? 'help' : 'settings') },
-				complete ? _('See the messages') : _('Go to Settings')))
+					: _('millpond is turned off. Turn it on to protect the devices that you have chosen.')) ]),
+			E('p', [ E('a', { 'class': 'btn cbi-button', 'href': L.url('admin/services/millpond', complete ? 'help' : 'settings') },
+				[ complete ? _('See the messages') : _('Go to Settings') ]) ])
 		]);
 	},
 
@@ -228,7 +228,7 @@ return view.extend({
 		[ this.buttons, this.check ].forEach((node) => node.querySelectorAll('button').forEach((button) => { button.disabled = true; }));
 
 		return Promise.resolve().then(work).catch((error) => {
-			ui.addNotification(_('That did not work'), E('p', String(error.message ?? error)), 'danger');
+			ui.addNotification(_('That did not work'), E('p', [ String(error.message ?? error) ]), 'danger');
 		}).finally(() => {
 			this.busy = false;
 
@@ -246,7 +246,7 @@ return view.extend({
 
 			return E('p', { 'class': 'millpond-row', 'data-policy': policy }, [
 				words.badge(devices.length ? style : '', '%s: %d'.format(word, devices.length)),
-				E('span', { 'class': 'grow' }, devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : ''))
+				E('span', { 'class': 'grow' }, [ devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : '') ])
 			]);
 		});
 	},

@@ -152,9 +152,9 @@ return view.extend({
 
 		option = section.taboption('pair', form.DummyValue, '_public', _('This router\'s public key'), _('Give it to whoever looks after the server. The secret key stays on the router and is never shown.'));
 		option.renderWidget = () => E('span', [
-			E('code', { 'data-name': 'public-key', 'style': 'overflow-wrap: anywhere' }, key.public_key || _('none yet')),
+			E('code', { 'data-name': 'public-key', 'style': 'overflow-wrap: anywhere' }, [ key.public_key || _('none yet') ]),
 			key.lies === 'settings' ? E('span', { 'class': 'millpond-hint' }, _('The secret key lies in the settings, where these pages read it. Make a new pair, and give the server the new public key.')) : '',
-			key.error ? E('span', { 'class': 'millpond-hint' }, key.error) : ''
+			key.error ? E('span', { 'class': 'millpond-hint' }, [ key.error ]) : ''
 		]);
 
 		option = section.taboption('pair', form.Button, '_make', _('New pair of keys'), _('The server must be told the new public key; until then the tunnel does not work.'));
@@ -253,6 +253,6 @@ return view.extend({
 				throw new Error(kept.error);
 
 			return this.fill({ public_key: kept.public_key, settings: { tunnel: { private_key: kept.private_key_file } } });
-		}).catch((error) => ui.addNotification(_('That did not work'), E('p', String(error.message ?? error)), 'danger'));
+		}).catch((error) => ui.addNotification(_('That did not work'), E('p', [ String(error.message ?? error) ]), 'danger'));
 	}
 });
