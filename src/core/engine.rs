@@ -3,9 +3,9 @@
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
+use super::backlog::Backlog;
 use super::packer::Packer;
 use super::params::{Pace, Params};
-use super::queue::Queue;
 use super::reassembler::Reassembler;
 use super::reorder::{Event, Reorder};
 use super::schedule::Schedule;
@@ -27,7 +27,7 @@ pub struct Engine {
     /// Under the law `kernel`: time for which data cells may still be fed, and when that was last counted.
     allowance: Nanos,
     counted: Nanos,
-    queue: Queue,
+    backlog: Backlog,
     packer: Packer,
     control: Option<Control>,
     reorder: Reorder,
@@ -73,7 +73,7 @@ impl Engine {
             schedule: Schedule::new(params.pace, seeds.random(), now),
             allowance: Nanos::ZERO,
             counted: now,
-            queue: Queue::new(params.limits),
+            backlog: Backlog::new(params.limits),
             packer: Packer::new(seeds.random()),
             control: None,
             reorder: Reorder::new(MAX_CELL_BYTES),
@@ -93,7 +93,7 @@ impl Engine {
         };
         self.stats.packets_in += 1;
         self.stats.bytes_in += bytes.len() as u64;
-        self.queue.push(now, &packet, bytes, &mut self.stats.drops);
+        self.backlog.push(now, &packet, bytes, &mut self.stats.drops);
     }
 
     /// Takes one cell from the peer. Fetch what it completed with [`Engine::poll_packet`] before the next one.
@@ -199,7 +199,7 @@ impl Engine {
             self.packer.pack_unsequenced(cell);
             return CellKind::Cover;
         }
-        match self.packer.pack((now, scheduled), &mut self.queue, &mut self.control, cell, &mut self.stats) {
+        match self.packer.pack((now, scheduled), &mut self.backlog, &mut self.control, cell, &mut self.stats) {
             true => CellKind::Data,
             false => CellKind::Cover,
         }
@@ -212,7 +212,7 @@ impl Engine {
         let gained = self.allowance + scheduled.saturating_since(self.counted);
         self.allowance = gained.min(mean + mean);
         self.counted = scheduled;
-        let idle = self.queue.is_empty() && self.control.is_none();
+        let idle = self.backlog.is_empty() && self.control.is_none();
         if idle || self.allowance < mean {
             return false;
         }

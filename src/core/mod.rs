@@ -8,8 +8,10 @@
 //! handle_cell -> reorder -> reassembler -> poll_packet     (in)
 //! ```
 
+mod backlog;
 mod engine;
 mod histogram;
+mod load;
 mod packer;
 mod params;
 mod pool;
