@@ -11,6 +11,7 @@
 mod backlog;
 mod engine;
 mod histogram;
+pub mod ladder;
 mod load;
 mod packer;
 mod params;

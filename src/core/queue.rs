@@ -162,6 +162,15 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         self.flows[usize::from(flow.0)].deficit -= bytes as i32;
     }
 
+    /// Drops a packet if it is the first of its flow, pushed with a hash of 0.
+    pub fn drop_head(&mut self, store: &mut impl Store, id: PacketId) {
+        let index = usize::from(store.meta(id).device) % FLOWS;
+        if self.flows[index].head == id.0 {
+            self.unlink_head(index as u16, store);
+            self.remove(store, id);
+        }
+    }
+
     /// Forgets a packet that has left.
     pub fn remove(&mut self, store: &mut impl Store, id: PacketId) {
         store.remove(id);
