@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::units::{BitsPerSec, Law};
+use crate::units::{BitsPerSec, Law, Nanos};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,10 @@ pub struct Settings {
     pub data_cap_gb: Option<u32>,
     /// `main.billing_day`, 1..=28.
     pub billing_day: u8,
+    /// `main.price`: hundredths of the owner's currency for each gigabyte beyond the cap.
+    pub price_cents: Option<u32>,
+    /// `main.cap_day` and `main.cap_level`.
+    pub step_down: Option<StepDown>,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
     /// DNS of the shaped devices.
@@ -70,6 +74,17 @@ pub struct Shape {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
+}
+
+/// A level for the last days before each billing day, whatever has been used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepDown {
+    /// First day of the month on which it holds, 1..=28.
+    pub day: u8,
+    /// The level.
+    pub level: Level,
+    /// What it comes to.
+    pub shape: Shape,
 }
 
 /// How the two ends are joined.
@@ -193,6 +208,10 @@ pub struct Device {
     pub address: Option<IpAddr>,
     /// What happens to it.
     pub policy: Policy,
+    /// `watch`: whether its packets are counted for `advise` though it is not shaped.
+    pub watch: bool,
+    /// `tolerance`, or that of its `kind`: how long its packets may wait before people notice.
+    pub tolerance: Nanos,
 }
 
 /// All devices of one network interface (a bridge or VLAN), chosen by the interface's UCI network name.

@@ -4,6 +4,7 @@ mod device;
 mod dns;
 mod general;
 mod home;
+mod level;
 mod reader;
 mod schedule;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use super::problem::{Problem, Severity};
 use super::uci::{self, Section};
 
 /// The types of section that a file may have.
-const KINDS: [&str; 7] = ["millpond", "tunnel", "dns", "device", "network", "schedule", "home"];
+const KINDS: [&str; 8] = ["millpond", "level", "tunnel", "dns", "device", "network", "schedule", "home"];
 
 /// What came of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +79,8 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
         problems.push(missing("main", "config millpond 'main'"));
     }
     let uses_custom = schedule::uses_custom(sections);
-    let general = general::read(main, uses_custom, problems);
+    let confirmed = level::read(of_kind(sections, "level"), problems);
+    let general = general::read(main, confirmed, uses_custom, problems);
     let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new() };
 
     let tunnel = match single(sections, "tunnel", problems) {
@@ -102,6 +104,8 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
         shape: general.shape(general.level)?,
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
+        price_cents: general.price_cents,
+        step_down: general.step_down(),
         tunnel,
         dns,
         devices,

@@ -4,6 +4,7 @@
 //! packets and cells between them at the moments that the engines name.
 
 mod agenda;
+mod calendar;
 mod control;
 mod error;
 mod event_loop;

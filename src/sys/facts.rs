@@ -67,6 +67,8 @@ mod tests {
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
             data_cap_gb: None,
             billing_day: 1,
+            price_cents: None,
+            step_down: None,
             tunnel: None,
             dns: Dns { mode: DnsMode::Router, servers: Vec::new() },
             devices: Vec::new(),
