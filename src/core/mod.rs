@@ -8,6 +8,7 @@
 //! handle_cell -> reorder -> reassembler -> poll_packet     (in)
 //! ```
 
+pub mod audit;
 mod backlog;
 mod engine;
 mod histogram;
