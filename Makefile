@@ -1,6 +1,6 @@
 # What a person or a machine asks of this project. "make help" lists it.
 
-.PHONY: help demo test bench lint
+.PHONY: help demo test bench lint packages
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -10,15 +10,20 @@ demo: ## as root: a home for a minute in the laboratory, and what the provider s
 	@tests/setup build lab
 	@tests/with-rust tests/lab/demo
 
-test: ## units, integration, layers, then the laboratory (as root)
-	@tests/setup build lab
+test: ## units, integration, layers, packages, pages, then the laboratory (as root)
+	@tests/setup build lab luci
 	@tests/run
 
-bench: ## delay against the paper's arrangement, instructions, size, memory
-	@tests/setup build lab bench
-	@tests/with-rust tests/lab/run flat-line sparse
+bench: ## delay against the paper's arrangement, instructions, memory, size on each architecture
+	@tests/setup build lab bench cross
+	@tests/with-rust tests/lab/run flat-line sparse adversary
 	@tests/with-rust tests/bench
+	@cross/packages
+
+packages: ## for OpenWrt (ipk, apk, feeds) and Debian, all architectures, in target/packages; KEYS=FOLDER signs
+	@tests/setup build cross
+	@cross/packages $(if $(KEYS),--keys $(KEYS))
 
 lint: ## format, lints, documentation, shell, licences
-	@tests/setup build lint
+	@tests/setup build lint luci
 	@tests/lint

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::plan::{Desired, Op, Snapshot, plan};
+use crate::plan::nft::TableText;
+use crate::plan::{Desired, Op, Snapshot, plan, plan_guard};
 
 /// What a plan is run against: the system's kernel, or a model of one.
 pub trait Kernel {
@@ -75,7 +76,8 @@ pub struct Applied {
     pub ops: Vec<Op>,
 }
 
-/// Makes `kernel` hold `desired`, and reads back that it does. On any failure, takes back what was done.
+/// Makes `kernel` hold `desired`, and reads back that it does. On any failure, takes back what was done. The guard's
+/// table is no part of it: see [`apply_guard`].
 pub fn apply(kernel: &mut impl Kernel, desired: &Desired) -> Result<Applied, ApplyError> {
     let before = kernel.snapshot().map_err(ApplyError::before_anything)?;
     let ops = plan(desired, &before);
@@ -86,20 +88,35 @@ pub fn apply(kernel: &mut impl Kernel, desired: &Desired) -> Result<Applied, App
         }
         journal.push(op.inverse(&before));
     }
-    if ops.is_empty() {
-        return Ok(Applied { before, ops });
+    match verify(kernel, &ops, |after| plan(desired, after)) {
+        Ok(()) => Ok(Applied { before, ops }),
+        Err(failure) => Err(roll_back(kernel, failure, journal)),
     }
-    let failure = match kernel.snapshot() {
-        Err(error) => Failure::Op(error),
-        Ok(after) => {
-            let missing: Vec<String> = plan(desired, &after).iter().map(Op::to_string).collect();
-            if missing.is_empty() {
-                return Ok(Applied { before, ops });
-            }
-            Failure::Unverified(missing)
-        }
-    };
-    Err(roll_back(kernel, failure, journal))
+}
+
+/// Makes `kernel` hold the guard's table `wanted`, or none, and reads back that it does. One operation does it whole or
+/// not at all. Where it went well and reads back otherwise, it stays: a guard that cannot be verified is better than
+/// none.
+pub fn apply_guard(kernel: &mut impl Kernel, wanted: Option<&TableText>) -> Result<Applied, ApplyError> {
+    let before = kernel.snapshot().map_err(ApplyError::before_anything)?;
+    let ops = plan_guard(wanted, &before);
+    for op in &ops {
+        kernel.run(op).map_err(ApplyError::before_anything)?;
+    }
+    match verify(kernel, &ops, |after| plan_guard(wanted, after)) {
+        Ok(()) => Ok(Applied { before, ops }),
+        Err(failure) => Err(ApplyError { failure, remains: Vec::new() }),
+    }
+}
+
+/// Reads back that nothing is left to do after `done`.
+fn verify(kernel: &mut impl Kernel, done: &[Op], left: impl Fn(&Snapshot) -> Vec<Op>) -> Result<(), Failure> {
+    if done.is_empty() {
+        return Ok(());
+    }
+    let after = kernel.snapshot().map_err(Failure::Op)?;
+    let missing: Vec<String> = left(&after).iter().map(Op::to_string).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Failure::Unverified(missing)) }
 }
 
 impl ApplyError {

@@ -1,12 +1,14 @@
-//! Once it runs, the engine allocates nothing: a router's heap must not be at the mercy of what devices send.
+//! Once it runs, the engine allocates nothing, and holds nothing more after an hour: a router's heap must not be at the
+//! mercy of what devices send.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use millpond::core::{Engine, Limits, Pace, Params};
-use millpond::units::{Law, Nanos};
+use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
+use millpond::wire::control::{Control, Wish};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -15,17 +17,21 @@ struct Counting;
 thread_local! {
     /// Of this thread: the test harness allocates in its own while a test runs.
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that it has allocated and not given back; negative where it frees what others allocated.
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let _ = LIVE_BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size() as isize));
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let _ = LIVE_BYTES.try_with(|bytes| bytes.set(bytes.get() - layout.size() as isize));
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -66,4 +72,69 @@ fn a_running_engine_allocates_nothing() {
         assert_eq!(ALLOCATIONS.get() - before, 0, "{law}");
         assert!(sender.stats().drops.overflow > 0 && receiver.stats().packets_out > 1_000, "{law}: it did work");
     }
+}
+
+/// An hour of everything that happens to a home: 63 devices with ever new flows, bursts beyond the rate, silence; cells
+/// lost, displaced and repeated; the owner changing levels, the endpoint's answers, and a peer that starts anew.
+#[test]
+fn an_hour_of_churn_leaves_no_more_memory_in_use() {
+    let pace =
+        |kbit: u64| Pace { law: Law::Gamma, mean: BitsPerSec::from_kbit(kbit).interval(508), spread_percent: 33 };
+    let params =
+        Params { payload_bytes: 420, pace: pace(160), lead: Nanos::from_micros(400), limits: Limits::default() };
+    let seed = 1;
+    println!("seed {seed}");
+    let mut rng = ChaCha12Rng::from_seed([seed; 32]);
+    let before = LIVE_BYTES.get();
+    let mut ends = [1, 2].map(|end| Engine::new(params, [end * seed; 32], Nanos::ZERO));
+    let made = LIVE_BYTES.get() - before;
+    let mut packet = [0; MAX_PACKET_BYTES];
+    let mut cell = [0; MAX_PACKET_BYTES];
+    let mut held: Option<[u8; 420]> = None;
+    let mut minute = 0;
+    let mut cells = 0u64;
+    loop {
+        // The two ends take turns as their departures come.
+        let sender = usize::from(ends[1].poll_timeout().0 < ends[0].poll_timeout().0);
+        let now = ends[sender].poll_timeout().0;
+        if now >= Nanos::from_secs(3600) {
+            break;
+        }
+        let burst = now.0 / 10_000_000_000 % 3;
+        for _ in 0..rng.random_range(0..=2 * burst) {
+            let bytes = rng.random_range(28..=MAX_PACKET_BYTES);
+            rng.fill(&mut packet[..bytes]);
+            packet[..4].copy_from_slice(&[0x45, rng.random(), (bytes >> 8) as u8, bytes as u8]);
+            ends[sender].handle_packet(now, &packet[..bytes]);
+        }
+        let Some(transmit) = ends[sender].poll_transmit(now, &mut cell) else { continue };
+        cells += 1;
+        let receiver = &mut ends[1 - sender];
+        match rng.random_range(0..100) {
+            0 | 1 => {}
+            2 => held = cell[..transmit.len].try_into().ok(),
+            3 => (0..2).for_each(|_| receiver.handle_cell(&cell[..transmit.len])),
+            _ => receiver.handle_cell(&cell[..transmit.len]),
+        }
+        while receiver.poll_packet(&mut packet).is_some() {}
+        if rng.random_bool(0.2) {
+            held.take().into_iter().for_each(|cell| receiver.handle_cell(&cell));
+        }
+        if now.0 / 60_000_000_000 > minute {
+            minute += 1;
+            assert_eq!(LIVE_BYTES.get() - before, made, "minute {minute}");
+            let kbit = [80, 160, 320][minute as usize % 3];
+            ends[sender].set_pace(pace(kbit));
+            let rate = BitsPerSec::from_kbit(kbit);
+            let wish = Wish { id: minute as u16, law: Law::Gamma, spread_percent: 33, cell_bytes: 512, rate };
+            ends[sender].send_control(Control::Wish(wish));
+            if minute % 10 == 0 {
+                ends[1 - sender] = Engine::new(params, rng.random(), now);
+            }
+        }
+    }
+    assert_eq!(minute, 59);
+    assert!(cells > 100_000, "{cells} cells");
+    let stats = ends[0].stats();
+    assert!(stats.drops.overflow > 0 && stats.cells_lost > 0 && stats.packets_out > 100, "it was busy");
 }

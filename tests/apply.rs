@@ -3,12 +3,13 @@
 
 mod common;
 
-use millpond::apply::{ApplyError, Failure, Kernel, OpError, apply};
+use millpond::apply::{ApplyError, Failure, Kernel, OpError, apply, apply_guard};
 use millpond::config::model::Key;
+use millpond::plan::nft::{self, TableName, TableText};
 use millpond::plan::routing::RouteKind;
 use millpond::plan::tree::Handle;
 use millpond::plan::wireguard::Device;
-use millpond::plan::{Desired, InstalledLink, LinkKind, Op, Snapshot, plan};
+use millpond::plan::{Desired, Forwarding, InstalledLink, LinkKind, Op, Snapshot, guard_table, plan};
 
 /// A kernel that holds what a [`Snapshot`] holds, refuses what a kernel refuses, and fails where it is told to.
 struct Model {
@@ -18,11 +19,13 @@ struct Model {
     calls: usize,
     /// Takes operations without doing them.
     deaf: bool,
+    /// Somebody changes every table as soon as it stands.
+    tampers: bool,
 }
 
 impl Model {
     fn new(state: Snapshot, failing: Vec<usize>) -> Model {
-        Model { state, failing, calls: 0, deaf: false }
+        Model { state, failing, calls: 0, deaf: false, tampers: false }
     }
 }
 
@@ -50,6 +53,8 @@ impl Kernel for Model {
         match change(&mut next, op.clone()) {
             Ok(()) => {
                 self.state = next;
+                let tables = self.state.guard.iter_mut().chain(&mut self.state.table);
+                tables.for_each(|table| table.untouched &= !self.tampers);
                 Ok(())
             }
             Err(cause) => refuse(cause),
@@ -59,8 +64,12 @@ impl Kernel for Model {
 
 fn change(state: &mut Snapshot, op: Op) -> Result<(), &'static str> {
     match op {
-        Op::SetTable(table) => state.table = Some(table),
-        Op::DeleteTable => drop(state.table.take().ok_or("no such table")?),
+        Op::SetTable(table) => {
+            // As an nft that lists what it is given.
+            let listing = table.file(&nft::digest(&table.draft()));
+            *table_of(state, table.name) = Some(TableText::from_listing(table.name, &listing));
+        }
+        Op::DeleteTable(name) => drop(table_of(state, name).take().ok_or("no such table")?),
         Op::AddLink { name, kind, mtu } => add_link(state, name, kind, mtu)?,
         Op::DeleteLink { name } => delete_link(state, &name)?,
         Op::SetMtu { name, mtu } => state.links.get_mut(&name).ok_or("no such link")?.mtu = mtu,
@@ -120,6 +129,13 @@ fn change(state: &mut Snapshot, op: Op) -> Result<(), &'static str> {
     Ok(())
 }
 
+fn table_of(state: &mut Snapshot, name: TableName) -> &mut Option<TableText> {
+    match name {
+        TableName::Guard => &mut state.guard,
+        TableName::Tunnel => &mut state.table,
+    }
+}
+
 fn add_link(state: &mut Snapshot, name: String, kind: LinkKind, mtu: u32) -> Result<(), &'static str> {
     if state.links.contains_key(&name) {
         return Err("file exists");
@@ -169,7 +185,7 @@ fn remove<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Result<(), &'stat
 /// The state as sorted lines: the order in which a kernel lists its objects means nothing.
 fn lines(state: &Snapshot) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    lines.extend(state.table.iter().map(|table| format!("nft {}", table.text)));
+    lines.extend(state.guard.iter().chain(&state.table).map(|table| format!("nft {} {}", table.name, table.body)));
     lines.extend(state.links.iter().map(|(name, link)| format!("{name} {link:?}")));
     lines.extend(state.sysctls.iter().map(|(key, value)| format!("{key}={value}")));
     lines.extend(state.wireguard.iter().map(|device| format!("wg mpwg0 {device:?} {:?}", device.private_key.0)));
@@ -219,7 +235,7 @@ fn cases() -> Vec<(&'static str, Snapshot, Desired)> {
         ("router up", bare(), router()),
         ("router down", holding(&router()), Desired::nothing()),
         ("endpoint up", bare(), endpoint()),
-        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding("0")),
+        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding(&Forwarding::of(&bare()))),
         ("reload", holding(&router()), changed_router()),
         ("router becomes endpoint", holding(&router()), endpoint()),
         ("obstructed", obstructed(), router()),
@@ -241,7 +257,7 @@ fn nothing_of_ours_is_left_after_down() {
     for desired in [router(), endpoint()] {
         let mut kernel = Model::new(bare(), vec![]);
         apply(&mut kernel, &desired).unwrap();
-        apply(&mut kernel, &Desired::nothing().forwarding("0")).unwrap();
+        apply(&mut kernel, &Desired::nothing().forwarding(&Forwarding::of(&bare()))).unwrap();
         assert_eq!(lines(&kernel.state), lines(&bare()));
     }
 }
@@ -308,6 +324,63 @@ fn is_named(line: &str, error: &ApplyError) -> bool {
         let sysctl = line.starts_with("net.") && action.contains(line.split('=').next().unwrap());
         itself || part || sysctl
     })
+}
+
+fn guard() -> TableText {
+    guard_table(&common::router([1; 32], [2; 32]), &common::facts())
+}
+
+/// The guard before and after the settings changed.
+fn guards() -> [TableText; 2] {
+    let mut settings = common::router([1; 32], [2; 32]);
+    settings.devices.pop();
+    [guard(), guard_table(&settings, &common::facts())]
+}
+
+#[test]
+fn the_guard_stands_whatever_becomes_of_the_tunnel() {
+    for (name, mut before, desired) in cases() {
+        let mut kernel = Model::new(before, vec![]);
+        apply_guard(&mut kernel, Some(&guard())).unwrap();
+        before = kernel.state;
+        let steps = plan(&desired, &before).len();
+        for (step, undo) in (0..steps).flat_map(|step| [(step, usize::MAX), (step, step + 1), (step, step + 2)]) {
+            let mut kernel = Model::new(before.clone(), vec![step, undo]);
+            apply(&mut kernel, &desired).unwrap_err();
+            assert_eq!(kernel.state.guard, before.guard, "{name}, operation {step}");
+        }
+        let mut kernel = Model::new(before.clone(), vec![]);
+        apply(&mut kernel, &desired).unwrap();
+        assert_eq!(kernel.state.guard, before.guard, "{name}");
+        assert_eq!(apply_guard(&mut kernel, Some(&guard())).unwrap().ops, [], "{name}");
+    }
+}
+
+#[test]
+fn a_guard_that_cannot_be_set_leaves_the_one_before() {
+    let [old, new] = guards();
+    for (before, wanted) in [(None, Some(&new)), (Some(&old), Some(&new)), (Some(&old), None)] {
+        let mut kernel = Model::new(bare(), vec![]);
+        apply_guard(&mut kernel, before).unwrap();
+        let state = lines(&kernel.state);
+        let mut kernel = Model::new(kernel.state, vec![0]);
+        let error = apply_guard(&mut kernel, wanted).unwrap_err();
+        assert!(matches!(error.failure, Failure::Op(_)) && error.remains.is_empty(), "{error}");
+        assert_eq!(lines(&kernel.state), state);
+        assert_eq!(apply_guard(&mut kernel, wanted).unwrap().ops.len(), 1);
+        assert_eq!(apply_guard(&mut kernel, wanted).unwrap().ops, []);
+    }
+}
+
+#[test]
+fn a_guard_that_reads_back_otherwise_is_reported_and_stays() {
+    let mut kernel = Model::new(bare(), vec![]);
+    kernel.tampers = true;
+    let error = apply_guard(&mut kernel, Some(&guard())).unwrap_err();
+    assert!(matches!(error.failure, Failure::Unverified(_)) && error.remains.is_empty(), "{error}");
+    assert!(kernel.state.guard.is_some());
+    kernel.tampers = false;
+    assert_eq!(apply_guard(&mut kernel, Some(&guard())).unwrap().ops.len(), 1, "what was changed is made anew");
 }
 
 #[test]

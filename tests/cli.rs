@@ -44,7 +44,7 @@ fn the_shipped_settings_are_good_and_do_nothing() {
 
 #[test]
 fn every_error_of_the_settings_is_named_at_once_by_every_command() {
-    for command in ["check", "plan", "run"] {
+    for command in ["check", "plan"] {
         let output = millpond(&[command, "--config", MANY_ERRORS]);
         assert_eq!(output.status.code(), Some(78), "{command}");
         let lines = stderr(&output).lines().filter(|line| line.contains("many-errors.uci:")).count();
@@ -56,13 +56,42 @@ fn every_error_of_the_settings_is_named_at_once_by_every_command() {
 fn what_is_missing_is_named_in_one_line() {
     for (arguments, code, words) in [
         (["check", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
-        (["run", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
         (["status", "--socket", "/nonexistent/socket"], 69, "is the service running"),
         (["reload", "--socket", "/nonexistent/socket"], 69, "is the service running"),
+        (["renew", "--socket", "/nonexistent/socket"], 69, "is the service running"),
     ] {
         let output = millpond(&arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         let text = stderr(&output);
         assert!(text.lines().count() == 1 && text.contains(words), "{arguments:?}: {text}");
+    }
+}
+
+/// Whoever mends the file finds a daemon that takes it, and until then one that says what is wrong.
+#[test]
+fn a_daemon_without_valid_settings_is_blocked_and_says_so() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped a_daemon_without_valid_settings_is_blocked_and_says_so: not root");
+        return;
+    }
+    let socket = std::env::temp_dir().join(format!("millpond-blocked-{}", std::process::id()));
+    let socket = socket.to_str().unwrap();
+    for config in [MANY_ERRORS, "/nonexistent/file"] {
+        let mut daemon = Command::new("unshare")
+            .args(["--net", env!("CARGO_BIN_EXE_millpond"), "run", "--config", config, "--socket", socket])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = (0..100).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let answer = millpond(&["status", "--json", "--socket", socket]);
+            answer.status.success().then(|| String::from_utf8(answer.stdout).unwrap())
+        });
+        let status = status.expect("an answer within 10 s");
+        assert!(status.contains(r#""state":"blocked""#) && status.contains(r#""code":"settings""#), "{status}");
+        let reload = millpond(&["reload", "--socket", socket]);
+        assert_eq!(reload.status.code(), Some(78), "{}", stderr(&reload));
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+        assert!(daemon.wait().unwrap().success(), "{config}: it ends well");
     }
 }

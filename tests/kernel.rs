@@ -4,22 +4,20 @@
 
 mod common;
 
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use millpond::apply::{Kernel, apply};
+use millpond::apply::{Kernel, apply, apply_guard};
 use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
-use millpond::plan::{Desired, Facts, Snapshot};
+use millpond::plan::{Desired, Facts, Forwarding, Snapshot, guard_table};
 use millpond::sys::Tun;
 use millpond::sys::kernel::System;
 use millpond::sys::udp::CellSocket;
 use millpond::units::BitsPerSec;
 use nix::libc;
-use nix::sched::{CloneFlags, setns, unshare};
+
+use common::namespace::{Namespace, shell};
 
 const ROUTER_PRIVATE: &str = "a08419c817139a96094fe46219610143794f5ef74983d6cd78bda5efd454ae66";
 const ROUTER_PUBLIC: &str = "b693e6d220ca1ea4a664292bea1e20d39bd5b39f8b03592d82a81c688b34d363";
@@ -30,26 +28,6 @@ fn key(text: &str) -> [u8; 32] {
     std::array::from_fn(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
 }
 
-/// A network namespace of this test's own.
-struct Namespace(File);
-
-impl Namespace {
-    fn new() -> Namespace {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        Namespace(File::open("/proc/thread-self/ns/net").unwrap())
-    }
-
-    fn enter(&self) {
-        setns(&self.0, CloneFlags::CLONE_NEWNET).unwrap();
-    }
-}
-
-fn shell(command: &str) -> String {
-    let output = Command::new("sh").args(["-c", command]).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 fn guard() -> Guard {
     Guard { data_limit: 16, cover_limit: 16, ..common::guard() }
 }
@@ -57,6 +35,18 @@ fn guard() -> Guard {
 fn router(facts: &Facts, guard: &Guard) -> Desired {
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
     Desired::from_settings(&settings, facts, guard).unwrap()
+}
+
+fn facts(kernel: &mut System, settings: &millpond::config::model::Settings) -> Facts {
+    let facts = kernel.facts(settings, &Facts::default()).unwrap();
+    Facts { endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..facts }
+}
+
+/// The router's guard, by itself; twice, of which the second has nothing to do.
+fn set_guard(kernel: &mut System, facts: &Facts) {
+    let wanted = guard_table(&common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC)), facts);
+    apply_guard(kernel, Some(&wanted)).unwrap();
+    assert_eq!(apply_guard(kernel, Some(&wanted)).unwrap().ops, []);
 }
 
 fn endpoint() -> Desired {
@@ -93,9 +83,8 @@ fn receive(socket: &CellSocket) -> Option<(usize, SocketAddrV4)> {
 fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let (far, near) = (Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
-    let lan = home.lan(&common::router([0; 32], [0; 32])).unwrap();
-    assert_eq!(lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
-    let facts = Facts { lan, endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    let facts = facts(&mut home, &common::router([0; 32], [0; 32]));
+    assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
     let home_before = home.snapshot().unwrap();
     let desired = router(&facts, &guard());
     let applied = apply(&mut home, &desired).unwrap();
@@ -164,7 +153,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     assert_bare(&mut home, &home_before);
     far.enter();
     drop(server_tun);
-    apply(&mut server, &Desired::nothing().forwarding(&server_before.sysctls["net.ipv4.ip_forward"])).unwrap();
+    apply(&mut server, &Desired::nothing().forwarding(&Forwarding::of(&server_before))).unwrap();
     assert_bare(&mut server, &server_before);
 }
 
@@ -198,12 +187,13 @@ fn assert_refused(server: &str) {
 fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     let (far, near, device) = (Namespace::new(), Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
-    shell(&format!("ip link set lan0 netns /proc/{}/fd/{}", std::process::id(), device.0.as_raw_fd()));
+    device.take("lan0");
     shell(
         "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip addr add fd00:77::1/64 dev br-lan nodad",
     );
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
-    let facts = Facts { lan: home.lan(&settings).unwrap(), endpoint: Some("203.0.113.9:51820".parse().unwrap()) };
+    let facts = facts(&mut home, &settings);
+    set_guard(&mut home, &facts);
     apply(&mut home, &router(&facts, &guard())).unwrap();
     let tun = home.take_tun().unwrap();
 
@@ -234,7 +224,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     assert_eq!(wire_packets(), quiet);
 
     // Even with routing undone, the guard alone holds it back; a device that nobody named goes by the wire.
-    shell("ip rule del priority 28010");
+    shell("ip rule del priority 910");
     device.enter();
     UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.8:7").unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -258,14 +248,17 @@ fn wire_up(far: &Namespace, near: &Namespace) -> System {
     shell("sysctl -qw net.ipv6.conf.wan1.disable_ipv6=1; ip link set wan1 address 02:00:00:00:00:01");
     shell("ip addr add 203.0.113.9/24 dev wan1; ip link set wan1 up");
     shell("ip neigh add 203.0.113.1 lladdr 02:00:00:00:00:02 dev wan1 nud permanent");
-    shell(&format!("ip link set wan0 netns /proc/{}/fd/{}", std::process::id(), near.0.as_raw_fd()));
+    near.take("wan0");
     near.enter();
     shell(
         "ip link set lo up; sysctl -qw net.ipv6.conf.wan0.disable_ipv6=1; ip link set wan0 address 02:00:00:00:00:02",
     );
     shell("ip addr add 203.0.113.1/24 dev wan0; ip link set wan0 up; ip route add default via 203.0.113.9");
     shell("ip neigh add 203.0.113.9 lladdr 02:00:00:00:00:01 dev wan0 nud permanent");
-    shell("ip link add br-lan type veth peer name lan0; ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
+    shell(
+        "ip link add br-lan type bridge; ip link add port type veth peer name lan0; ip link set port master br-lan up",
+    );
+    shell("ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
     System::open().unwrap()
 }
 
@@ -302,8 +295,8 @@ fn wire_packets() -> u64 {
 /// What somebody else takes away comes back, and nothing more is touched than that.
 fn assert_mends(kernel: &mut System, desired: &Desired) {
     for damage in [
-        "ip rule del priority 28010",
-        "ip -6 rule del priority 28010",
+        "ip rule del priority 910",
+        "ip -6 rule del priority 910",
         "ip route del unreachable default table 28016",
         "ip route del 10.77.0.1/32 dev mpwg0",
         "ip addr del 10.77.0.2/32 dev mpwg0",
@@ -312,8 +305,8 @@ fn assert_mends(kernel: &mut System, desired: &Desired) {
         "tc qdisc replace dev mpwg0 root handle 9: pfifo limit 5",
         "wg set mpwg0 peer $(wg show mpwg0 peers) remove",
         "nft flush ruleset",
-        "nft flush chain inet millpond guard",
-        "nft delete element inet millpond shape_mac '{ 18:b4:30:26:34:40 }'",
+        "nft flush chain inet millpond_tunnel select",
+        "nft delete element inet millpond_tunnel shape_mac '{ 18:b4:30:26:34:40 }'",
         "ip link set mpwg0 down",
         "ip link set mpwg0 mtu 1300",
         "sysctl -qw net.ipv4.conf.mpwg0.rp_filter=1",

@@ -2,7 +2,10 @@
 
 mod common;
 
-use millpond::plan::{Desired, DesiredError, Op, Snapshot, plan};
+use millpond::config::model::{Settings, Tunnel};
+use millpond::plan::routing::Prefix;
+use millpond::plan::tunnel::Carrier;
+use millpond::plan::{Desired, DesiredError, Facts, Op, Snapshot, guard_table, plan, plan_guard};
 
 fn from_nothing(desired: &Desired) -> Vec<Op> {
     plan(desired, &Snapshot { ipv6: true, ..Snapshot::default() })
@@ -10,6 +13,18 @@ fn from_nothing(desired: &Desired) -> Vec<Op> {
 
 fn text(ops: &[Op]) -> String {
     ops.iter().map(|op| format!("{op}\n")).collect()
+}
+
+/// The guard first, then the tunnel.
+fn whole(settings: &Settings, desired: &Desired) -> String {
+    let guard = guard_table(settings, &common::facts());
+    text(&plan_guard(Some(&guard), &Snapshot::default())) + &text(&from_nothing(desired))
+}
+
+/// Both tables as they are loaded; the digest depends on the machine's nft.
+fn tables(settings: &Settings, desired: &Desired) -> String {
+    let guard = guard_table(settings, &common::facts());
+    guard.file("(digest)") + &desired.table.as_ref().unwrap().file("(digest)")
 }
 
 fn router() -> Desired {
@@ -22,22 +37,66 @@ fn endpoint() -> Desired {
 
 #[test]
 fn router_plan() {
-    assert_eq!(text(&from_nothing(&router())), include_str!("golden/router.plan"));
+    assert_eq!(whole(&common::router([1; 32], [2; 32]), &router()), include_str!("golden/router.plan"));
 }
 
 #[test]
-fn router_table() {
-    assert_eq!(router().table.unwrap().text, include_str!("golden/router.nft"));
+fn router_tables() {
+    let settings = common::router([1; 32], [2; 32]);
+    assert_eq!(tables(&settings, &router()), include_str!("golden/router.nft"));
 }
 
 #[test]
 fn endpoint_plan() {
-    assert_eq!(text(&from_nothing(&endpoint())), include_str!("golden/endpoint.plan"));
+    assert_eq!(whole(&common::endpoint([3; 32], [4; 32]), &endpoint()), include_str!("golden/endpoint.plan"));
 }
 
 #[test]
-fn endpoint_table() {
-    assert_eq!(endpoint().table.unwrap().text, include_str!("golden/endpoint.nft"));
+fn endpoint_tables() {
+    let settings = common::endpoint([3; 32], [4; 32]);
+    assert_eq!(tables(&settings, &endpoint()), include_str!("golden/endpoint.nft"));
+}
+
+#[test]
+fn with_ipv6_the_tunnel_carries_both_families() {
+    let mut settings = common::router([1; 32], [2; 32]);
+    settings.address6 = Some("fd77::2".parse().unwrap());
+    settings.dns.servers.push("2620:fe::fe".parse().unwrap());
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let plan = whole(&settings, &desired);
+    for op in [
+        "sysctl net.ipv6.conf.mp0.disable_ipv6=0",
+        "sysctl net.ipv6.conf.mpwg0.disable_ipv6=1",
+        "sysctl net.ipv6.conf.mp0.addr_gen_mode=1",
+        "ip addr add fd77::2/128 dev mp0",
+        "ip -6 route add default dev mp0 table 28016 proto 109 metric 1024",
+        "ip -6 route add unreachable default table 28016 proto 109 metric 4278198272",
+    ] {
+        assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
+    }
+    let tables = tables(&settings, &desired);
+    for rule in ["th dport 53 dnat ip6 to 2620:fe::fe", "ether saddr 18:b4:30:26:34:40 ip6 dscp set 0x01"] {
+        assert!(tables.contains(rule), "{rule} is not in\n{tables}");
+    }
+    let mut settings = common::endpoint([3; 32], [4; 32]);
+    settings.homes[0].address6 = Some("fd77::2".parse().unwrap());
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let plan = whole(&settings, &desired);
+    for op in ["sysctl net.ipv6.conf.all.forwarding=1", "ip -6 route add fd77::2/128 dev mp0 proto 109 metric 1024"] {
+        assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
+    }
+}
+
+#[test]
+fn a_resolver_that_the_tunnel_cannot_reach_is_not_asked() {
+    let mut settings = common::router([1; 32], [2; 32]);
+    settings.dns.servers = vec!["2620:fe::fe".parse().unwrap()];
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let tables = tables(&settings, &desired);
+    assert!(!tables.contains("2620:fe::fe"), "{tables}");
+    for family in ["ipv4", "ipv6"] {
+        assert!(tables.contains(&format!("meta nfproto {family} meta l4proto {{ tcp, udp }} th dport 53 goto refuse")));
+    }
 }
 
 #[test]
@@ -65,4 +124,86 @@ fn what_is_missing_is_named() {
     };
     assert_eq!(refused(&|settings, _| settings.tunnel = None), DesiredError::NoTunnel);
     assert_eq!(refused(&|_, facts| facts.endpoint = None), DesiredError::Unresolved);
+}
+
+fn interface_router() -> Settings {
+    let tunnel = Tunnel::Interface {
+        interface: "wg0".into(),
+        address: [10, 77, 0, 2].into(),
+        peer_address: Some([10, 77, 0, 1].into()),
+        overhead: None,
+    };
+    Settings { tunnel: Some(tunnel), ..common::router([1; 32], [2; 32]) }
+}
+
+/// Where wg0 stands, as netifd makes it.
+fn interface_facts() -> Facts {
+    let carrier = Carrier {
+        index: 7,
+        kind: "wireguard".into(),
+        mtu: 1420,
+        up: true,
+        addresses: vec![Prefix { address: [10, 77, 0, 2].into(), length: 24 }],
+        foreign_qdisc: None,
+        outer_ipv6: false,
+    };
+    Facts { endpoint: None, carrier: Some(carrier), ..common::facts() }
+}
+
+#[test]
+fn openvpn_plan() {
+    let profile = "/etc/millpond/server.ovpn".into();
+    let tunnel = Tunnel::Openvpn { profile, address: [10, 77, 0, 1].into(), peer_address: None };
+    let settings = Settings { tunnel: Some(tunnel), ..common::endpoint([3; 32], [4; 32]) };
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    assert_eq!(whole(&settings, &desired), include_str!("golden/openvpn.plan"));
+    assert!(tables(&settings, &desired).contains("iifname \"mpvpn0\" ip saddr @homes udp dport 9347 accept"));
+}
+
+#[test]
+fn interface_plan() {
+    let settings = interface_router();
+    let desired = Desired::from_settings(&settings, &interface_facts(), &common::guard()).unwrap();
+    assert_eq!(whole(&settings, &desired), include_str!("golden/interface.plan"));
+    assert!(tables(&settings, &desired).contains("oifname \"wg0\" drop"));
+}
+
+#[test]
+fn an_attached_interface_is_left_to_its_owner() {
+    let settings = interface_router();
+    let desired = Desired::from_settings(&settings, &interface_facts(), &common::guard()).unwrap();
+    let tree = desired.tree.unwrap();
+    let on_it = std::iter::once(tree.root).chain(tree.below).map(|qdisc| ("wg0".into(), qdisc)).collect();
+    let installed = Snapshot {
+        qdiscs: on_it,
+        classes: vec![("wg0".into(), tree.class)],
+        routes: desired.routes,
+        ..Snapshot::default()
+    };
+    let ops = text(&plan(&Desired::nothing(), &installed));
+    let of_it: Vec<&str> = ops.lines().filter(|line| line.contains("wg0")).collect();
+    assert_eq!(of_it.len(), 7, "{ops}");
+    assert_eq!(of_it[0], "ip -4 route del 10.77.0.1/32 dev wg0 proto 109 metric 28016");
+    assert!(of_it[1..].iter().all(|line| line.starts_with("tc ") && line.contains(" del dev wg0 ")), "{ops}");
+    assert_eq!(of_it[6], "tc qdisc del dev wg0 root handle 1: htb default 1 direct_qlen 0");
+}
+
+#[test]
+fn an_interface_that_will_not_do_is_refused() {
+    let refused = |change: &dyn Fn(&mut Carrier)| {
+        let mut facts = interface_facts();
+        change(facts.carrier.as_mut().unwrap());
+        Desired::from_settings(&interface_router(), &facts, &common::guard()).unwrap_err()
+    };
+    let dev = || "wg0".to_owned();
+    assert_eq!(refused(&|carrier| carrier.up = false), DesiredError::InterfaceDown(dev()));
+    let address = [10, 77, 0, 2].into();
+    assert_eq!(refused(&|carrier| carrier.addresses.clear()), DesiredError::NotAddressed { dev: dev(), address });
+    let mtu = DesiredError::Mtu { dev: dev(), mtu: 447, cell_bytes: 448 };
+    assert_eq!(refused(&|carrier| carrier.mtu = 447), mtu);
+    let foreign = DesiredError::ForeignQdisc { dev: dev(), kind: "cake".into() };
+    assert_eq!(refused(&|carrier| carrier.foreign_qdisc = Some("cake".into())), foreign);
+    let facts = Facts { carrier: None, ..interface_facts() };
+    let absent = Desired::from_settings(&interface_router(), &facts, &common::guard()).unwrap_err();
+    assert_eq!(absent, DesiredError::NoInterface(dev()));
 }

@@ -2,8 +2,9 @@
 
 use argh::FromArgs;
 
-use super::exit::Failure;
+use super::exit::{CONFIG, Failure};
 use super::{CONFIG_PATH, settings};
+use crate::daemon;
 
 /// Read the settings and report every error at once.
 #[derive(FromArgs)]
@@ -18,6 +19,17 @@ impl Check {
     /// Says so where all is well.
     pub fn execute(self) -> Result<(), Failure> {
         let settings = settings::load(&self.config)?;
+        // Where the machine cannot be looked at, the file's own word is all that can be said.
+        let misfits = daemon::misfits(&settings).unwrap_or_default();
+        for misfit in &misfits {
+            let severity = if misfit.kind.is_error() { "" } else { "warning: " };
+            eprintln!("{}: {severity}{}: {}", self.config, misfit.text, misfit.kind.fix());
+        }
+        let errors = misfits.iter().filter(|misfit| misfit.kind.is_error()).count();
+        if errors > 0 {
+            let text = format!("checking the settings {}: {errors} errors on this machine, see above", self.config);
+            return Err(Failure::new(CONFIG, text));
+        }
         let state = if settings.enabled { "" } else { " (not enabled)" };
         println!("{}: good{state}", self.config);
         Ok(())

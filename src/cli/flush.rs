@@ -1,4 +1,4 @@
-//! `millpond flush`: leave nothing of millpond in the kernel.
+//! `millpond flush`: leave nothing of millpond behind, the guard included.
 
 use std::path::PathBuf;
 
@@ -8,15 +8,18 @@ use super::SOCKET_PATH;
 use super::exit::{Failure, UNAVAILABLE};
 use super::run::failure;
 use crate::daemon;
-use crate::sys::unix_socket;
+use crate::sys::{guard_file, unix_socket};
 
-/// Remove everything that millpond made in the kernel, after a daemon that could not do so itself.
+/// Remove everything that millpond made, the guard and its file included: devices then go out as without millpond.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "flush")]
 pub struct Flush {
     /// the daemon's socket (default /var/run/millpond.sock)
     #[argh(option, default = "PathBuf::from(SOCKET_PATH)")]
     socket: PathBuf,
+    /// the rules that are loaded at boot (default: where the firewall looks for them)
+    #[argh(option, default = "guard_file::default_path()")]
+    guard_file: PathBuf,
 }
 
 impl Flush {
@@ -26,7 +29,7 @@ impl Flush {
             let text = "removing what millpond made: the daemon is running: stop it first: /etc/init.d/millpond stop";
             return Err(Failure::new(UNAVAILABLE, text));
         }
-        let ops = daemon::flush().map_err(failure)?;
+        let ops = daemon::flush(&self.guard_file).map_err(failure)?;
         if ops.is_empty() {
             println!("nothing to remove");
         }

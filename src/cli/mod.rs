@@ -1,10 +1,13 @@
 //! The command line: one file per subcommand.
 
+mod ask;
 mod check;
+mod devices;
 mod exit;
 mod flush;
 mod plan;
 mod reload;
+mod renew;
 mod run;
 mod settings;
 mod status;
@@ -36,8 +39,10 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Reload(reload::Reload),
+    Renew(renew::Renew),
     Flush(flush::Flush),
     Status(status::Status),
+    Devices(devices::Devices),
     Version(Version),
 }
 
@@ -68,8 +73,10 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Check(command) => command.execute(),
         Command::Plan(command) => command.execute(),
         Command::Reload(command) => command.execute(),
+        Command::Renew(command) => command.execute(),
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
+        Command::Devices(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {

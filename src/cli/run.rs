@@ -1,11 +1,15 @@
 //! `millpond run`: the daemon.
 
+use std::path::PathBuf;
+
 use argh::FromArgs;
 use log::LevelFilter;
 
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
 use super::{CONFIG_PATH, SOCKET_PATH};
+use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
+use crate::sys::guard_file;
 
 /// Shape the chosen devices' traffic, as router or endpoint, until a signal comes.
 #[derive(FromArgs)]
@@ -17,6 +21,12 @@ pub struct Run {
     /// where to listen for the other commands (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: String,
+    /// where the broker of ubus listens (default /var/run/ubus/ubus.sock, then /var/run/ubus.sock)
+    #[argh(option)]
+    ubus: Option<String>,
+    /// where to keep the rules that are loaded at boot (default: where the firewall looks for them)
+    #[argh(option, default = "guard_file::default_path()")]
+    guard_file: PathBuf,
 }
 
 impl Run {
@@ -25,7 +35,12 @@ impl Run {
         let logger = simple_logger::SimpleLogger::new().with_level(LevelFilter::Info);
         // Only a second logger in one process could fail here.
         _ = logger.init();
-        let options = Options { config: self.config.into(), socket: self.socket.into() };
+        let brokers = match self.ubus {
+            Some(path) => vec![path.into()],
+            None => BROKER_PATHS.map(Into::into).to_vec(),
+        };
+        let options =
+            Options { config: self.config.into(), socket: self.socket.into(), brokers, guard_file: self.guard_file };
         daemon::run(&options).map_err(failure)
     }
 }
@@ -33,10 +48,10 @@ impl Run {
 /// The exit code that belongs to an error of the daemon.
 pub fn failure(error: Error) -> Failure {
     let code = match &error {
-        Error::Settings(_) => CONFIG,
+        Error::Settings(_) | Error::Profile(_) => CONFIG,
         Error::NotRoot => NO_PERMISSION,
         Error::Unreadable { .. } => IO_ERROR,
-        Error::Unfit(_) | Error::Apply(_) | Error::System { .. } => OS_ERROR,
+        Error::Unfit(_) | Error::Desired(_) | Error::Apply(_) | Error::TunTaken | Error::System { .. } => OS_ERROR,
     };
     Failure::new(code, error.to_string())
 }

@@ -1,18 +1,34 @@
 //! Reads a settings file for a command.
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
-use crate::config::model::Settings;
-use crate::config::{Severity, parse};
+use crate::config::model::{Settings, Tunnel};
+use crate::config::{Severity, openvpn, parse_with};
+use crate::sys::key_file;
 
 /// The file's settings. Warnings go to stderr, and so does every error before the failure that counts them.
 pub fn load(path: &str) -> Result<Settings, Failure> {
     let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("reading the settings {path}: {e}")))?;
-    let parsed = parse(&text);
+    let parsed = parse_with(&text, &key_file::read);
     for problem in &parsed.problems {
         eprintln!("{}", problem.at(path));
     }
     let errors = parsed.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    parsed
+    let settings = parsed
         .settings
-        .ok_or_else(|| Failure::new(CONFIG, format!("checking the settings {path}: {errors} errors, see above")))
+        .ok_or_else(|| Failure::new(CONFIG, format!("checking the settings {path}: {errors} errors, see above")))?;
+    check_profile(&settings)?;
+    Ok(settings)
+}
+
+/// The same for the OpenVPN profile that the settings name.
+fn check_profile(settings: &Settings) -> Result<(), Failure> {
+    let Some(Tunnel::Openvpn { profile, .. }) = settings.tunnel.as_ref().filter(|_| settings.enabled) else {
+        return Ok(());
+    };
+    let text =
+        std::fs::read(profile).map_err(|e| Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {e}")))?;
+    openvpn::parse(&text, settings.role).map(drop).map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("{}", problem.at(profile)));
+        Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {} errors, see above", problems.len()))
+    })
 }

@@ -4,9 +4,10 @@
 
 mod key;
 pub mod model;
+pub mod openvpn;
 mod parse;
 mod problem;
 pub mod uci;
 
-pub use parse::{Parsed, parse};
+pub use parse::{KeyFiles, Parsed, parse, parse_with};
 pub use problem::{Problem, Severity};

@@ -1,6 +1,6 @@
 //! The validated settings. What stands here has been checked; nothing after this has to doubt it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::units::{BitsPerSec, Law, Nanos};
 
@@ -23,8 +23,12 @@ pub struct Settings {
     pub price_cents: Option<u32>,
     /// `main.cap_day` and `main.cap_level`.
     pub step_down: Option<StepDown>,
+    /// By which the kernel tells ours from others'.
+    pub numbers: Numbers,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
+    /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` where the tunnel carries IPv4 alone.
+    pub address6: Option<Ipv6Addr>,
     /// DNS of the shaped devices.
     pub dns: Dns,
     /// `device` sections, in the order of the file.
@@ -35,6 +39,17 @@ pub struct Settings {
     pub schedules: Vec<Schedule>,
     /// `home` sections of an endpoint, in the order of the file.
     pub homes: Vec<Home>,
+}
+
+impl Settings {
+    /// These settings with the devices and networks besides that `others` shape or block: for a guard that nobody's
+    /// mistake may weaken. Where both name one, the stricter policy holds.
+    pub fn confined_by(&self, others: &Settings) -> Settings {
+        let mut settings = self.clone();
+        settings.devices.extend(others.devices.iter().filter(|device| device.policy != Policy::Direct).cloned());
+        settings.networks.extend(others.networks.iter().filter(|network| network.policy != Policy::Direct).cloned());
+        settings
+    }
 }
 
 /// Which end of the tunnel this machine is.
@@ -87,6 +102,24 @@ pub struct StepDown {
     pub shape: Shape,
 }
 
+/// The numbers by which routing finds the tunnel. Other programs have theirs, and two may not share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// `main.mark`: the one bit of a packet's mark that says "into the tunnel".
+    pub mark: u32,
+    /// `main.table`: our routing table.
+    pub table: u32,
+    /// `main.priority`: of our routing rules; lower comes first.
+    pub priority: u32,
+}
+
+impl Numbers {
+    /// The bit stands clear of mwan3's 0x3f00, of pbr's 0x00ff0000 (which Tailscale shares), of Kubernetes' 0xc000 and of
+    /// OpenWrt's own small numbers. The priority is before mwan3's (from 1001), netifd's (from 10000) and pbr's (below
+    /// 30000), because those mark all of a home's packets and would take ours with them.
+    pub const DEFAULT: Numbers = Numbers { mark: 0x0100_0000, table: 28_016, priority: 910 };
+}
+
 /// How the two ends are joined.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tunnel {
@@ -109,6 +142,8 @@ pub enum Tunnel {
         address: Ipv4Addr,
         /// The other end's address inside (router).
         peer_address: Option<Ipv4Addr>,
+        /// Bytes that it puts around a packet on the wire, outer IP header included; `None` where its kind tells.
+        overhead: Option<u16>,
     },
 }
 
@@ -245,12 +280,14 @@ pub struct Schedule {
 pub struct Home {
     /// `name`, for the operator.
     pub name: String,
-    /// The router's WireGuard public key.
-    pub public_key: Key,
+    /// The router's WireGuard public key; there always where the tunnel is WireGuard of our own, meaningless elsewhere.
+    pub public_key: Option<Key>,
     /// `preshared_key`, where both ends have one.
     pub preshared_key: Option<Key>,
     /// The router's address inside the tunnel.
     pub address: Ipv4Addr,
+    /// The same for IPv6; `None` for a home that is offered IPv4 alone.
+    pub address6: Option<Ipv6Addr>,
     /// The most that this home may ask for, endpoint to router, on the wire.
     pub max_download: BitsPerSec,
 }

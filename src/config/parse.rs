@@ -12,10 +12,10 @@ mod tests;
 mod tunnel;
 mod value;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use self::reader::{Reader, Seen, nearest};
-use super::model::{Role, Settings};
+use super::model::{Level, Role, Settings};
 use super::problem::{Problem, Severity};
 use super::uci::{self, Section};
 
@@ -27,12 +27,24 @@ const KINDS: [&str; 8] = ["millpond", "level", "tunnel", "dns", "device", "netwo
 pub struct Parsed {
     /// The settings; `None` if there is any error.
     pub settings: Option<Settings>,
+    /// Where there is an error, what could be understood nevertheless, whose devices and networks are at least as
+    /// confined as was meant: good for [`Settings::confined_by`], and for nothing else. `None` without a role.
+    pub understood: Option<Settings>,
     /// Errors and warnings, in the order of the file's lines.
     pub problems: Vec<Problem>,
 }
 
-/// Reads a settings file. Never fails early: one call finds every error.
+/// Reads the text of a key file, or says why not.
+pub type KeyFiles<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Reads a settings file that names no key file. Never fails early: one call finds every error.
 pub fn parse(text: &[u8]) -> Parsed {
+    parse_with(text, &|_| Err("no files here".to_owned()))
+}
+
+/// As [`parse`], for settings that may name a file where a key is wanted, so that the keys need not lie in a file that
+/// the web interface reads.
+pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     let (sections, syntax_errors) = uci::parse(text);
     let mut problems: Vec<Problem> = syntax_errors
         .into_iter()
@@ -45,22 +57,28 @@ pub fn parse(text: &[u8]) -> Parsed {
         })
         .collect();
     warn_of_unknown(&sections, &mut problems);
-    let settings = settings(&sections, &mut problems);
+    let settings = settings(&sections, key_files, &mut problems);
     problems.sort_by_key(|problem| problem.line);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    Parsed { settings: settings.filter(|_| !failed), problems }
+    let (settings, understood) = if failed { (None, settings) } else { (settings, None) };
+    Parsed { settings, understood, problems }
 }
 
 /// What sections of all types have to agree upon.
-struct Context {
+struct Context<'a> {
     enabled: bool,
     /// `None` if the file's own word is wrong; what depends on it is then not judged.
     role: Option<Role>,
+    /// `None` if there is no right word for it.
+    tunnel: Option<tunnel::Kind>,
     /// IPv4 addresses in use inside the tunnel.
     addresses: Seen<Ipv4Addr>,
+    /// IPv6 addresses in use inside the tunnel.
+    addresses6: Seen<Ipv6Addr>,
+    key_files: KeyFiles<'a>,
 }
 
-impl Context {
+impl Context<'_> {
     fn is(&self, role: Role) -> bool {
         self.role == Some(role)
     }
@@ -73,7 +91,7 @@ impl Context {
     }
 }
 
-fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Settings> {
+fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Problem>) -> Option<Settings> {
     let main = single(sections, "millpond", problems);
     if main.is_none() {
         problems.push(missing("main", "config millpond 'main'"));
@@ -81,10 +99,21 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
     let uses_custom = schedule::uses_custom(sections);
     let confirmed = level::read(of_kind(sections, "level"), problems);
     let general = general::read(main, confirmed, uses_custom, problems);
-    let mut context = Context { enabled: general.enabled, role: general.role, addresses: Seen::new() };
+    let mut context = Context {
+        enabled: general.enabled,
+        role: general.role,
+        tunnel: None,
+        addresses: Seen::new(),
+        addresses6: Seen::new(),
+        key_files,
+    };
 
+    let mut address6 = None;
     let tunnel = match single(sections, "tunnel", problems) {
-        Some(section) => tunnel::read(section, &mut context, problems),
+        Some(section) => {
+            address6 = tunnel::read_address6(section, &mut context, problems);
+            tunnel::read(section, &mut context, problems)
+        }
         None if general.enabled => {
             problems.push(missing("tunnel", "config tunnel 'tunnel'"));
             None
@@ -101,12 +130,14 @@ fn settings(sections: &[Section], problems: &mut Vec<Problem>) -> Option<Setting
         enabled: general.enabled,
         role: general.role?,
         level: general.level,
-        shape: general.shape(general.level)?,
+        shape: general.shape(general.level).or(general.shape(Level::Custom))?,
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
         price_cents: general.price_cents,
         step_down: general.step_down(),
+        numbers: general.numbers,
         tunnel,
+        address6,
         dns,
         devices,
         networks,
@@ -155,11 +186,15 @@ fn missing(section: &str, want: &str) -> Problem {
 fn warn_of_unknown(sections: &[Section], problems: &mut Vec<Problem>) {
     for section in sections.iter().filter(|section| !KINDS.contains(&section.kind.as_str())) {
         let kind = value::shown(&section.kind);
-        let text = match nearest(&section.kind, &KINDS) {
-            Some(near) => format!("unknown section type {kind}, ignored (did you mean '{near}'?)"),
-            None => format!("unknown section type {kind}, ignored"),
+        let (severity, text) = match nearest(&section.kind, &KINDS) {
+            // Ignored, it would leave the device that it means unprotected.
+            Some(near @ ("device" | "network")) => {
+                (Severity::Error, format!("unknown section type {kind} (did you mean '{near}'?)"))
+            }
+            Some(near) => (Severity::Warning, format!("unknown section type {kind}, ignored (did you mean '{near}'?)")),
+            None => (Severity::Warning, format!("unknown section type {kind}, ignored")),
         };
-        let (severity, section, line) = (Severity::Warning, section.label(), section.line);
+        let (section, line) = (section.label(), section.line);
         problems.push(Problem { severity, section, option: None, line, text });
     }
 }

@@ -3,13 +3,14 @@
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
+use super::DEVICES;
 use super::backlog::Backlog;
 use super::packer::Packer;
 use super::params::{Pace, Params};
 use super::reassembler::Reassembler;
 use super::reorder::{Event, Reorder};
 use super::schedule::Schedule;
-use super::stats::Stats;
+use super::stats::{DeviceStats, Stats};
 use crate::units::{Law, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
@@ -187,6 +188,11 @@ impl Engine {
     /// Changes the length of the cells.
     pub fn set_payload_bytes(&mut self, payload_bytes: usize) {
         self.payload_bytes = payload_bytes.clamp(HEADER_BYTES + 1, MAX_CELL_BYTES);
+    }
+
+    /// Begins anew with the statistics of each device, where numbers have come to mean other devices.
+    pub fn forget_devices(&mut self) {
+        self.stats.devices = [DeviceStats::default(); DEVICES];
     }
 
     /// What has happened so far.

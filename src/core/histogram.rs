@@ -41,6 +41,11 @@ impl Histogram {
         self.count
     }
 
+    /// All of them together, in nanoseconds.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
     /// Their exact mean; zero without any.
     pub fn mean(&self) -> Nanos {
         Nanos(self.sum.checked_div(self.count).unwrap_or(0))

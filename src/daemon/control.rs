@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::error::Error;
+use super::request::{Form, Request};
 use crate::sys::epoll::Poll;
 use crate::sys::unix_socket::{Client, ControlSocket};
 
@@ -11,19 +12,6 @@ const MAX_CLIENTS: usize = 4;
 
 /// How an answer begins that says why something was not done.
 pub const REFUSED: &str = "refused: ";
-
-/// What a client asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// The status for people.
-    Status,
-    /// The status as JSON.
-    StatusJson,
-    /// To read the settings again.
-    Reload,
-    /// Something else.
-    Unknown,
-}
 
 /// The socket and those who have connected.
 pub struct Control {
@@ -41,9 +29,9 @@ impl Control {
         Ok(Control { socket, clients: [const { None }; MAX_CLIENTS], first_token })
     }
 
-    /// Handles an event of one of this one's tokens: gives a request that has come whole, and its client to be
-    /// answered. A client that breaks off is forgotten.
-    pub fn handle(&mut self, token: u64, poll: &Poll) -> Option<(Request, Client)> {
+    /// Handles an event of one of this one's tokens: gives a request that has come whole, `None` for one that is
+    /// unknown, and its client to be answered. A client that breaks off is forgotten.
+    pub fn handle(&mut self, token: u64, poll: &Poll) -> Option<(Option<Request>, Client)> {
         match (token - self.first_token).checked_sub(1) {
             None => {
                 self.accept(poll);
@@ -62,7 +50,7 @@ impl Control {
         }
     }
 
-    fn take_request(&mut self, place: usize, poll: &Poll) -> Option<(Request, Client)> {
+    fn take_request(&mut self, place: usize, poll: &Poll) -> Option<(Option<Request>, Client)> {
         let slot = self.clients.get_mut(place)?;
         let request = slot.as_mut()?.request();
         if matches!(request, Ok(None)) {
@@ -74,11 +62,14 @@ impl Control {
     }
 }
 
-fn parse(line: &str) -> Request {
-    match line {
-        "status" => Request::Status,
-        "status json" => Request::StatusJson,
+fn parse(line: &str) -> Option<Request> {
+    Some(match line {
+        "status" => Request::Status(Form::Text),
+        "status json" => Request::Status(Form::Json),
+        "devices" => Request::Devices(Form::Text),
+        "devices json" => Request::Devices(Form::Json),
         "reload" => Request::Reload,
-        _ => Request::Unknown,
-    }
+        "renew" => Request::Renew,
+        _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },
+    })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::apply::ApplyError;
 use crate::plan::DesiredError;
+use crate::plan::ownership::TUN;
 
 /// What kept the daemon from starting, or ended it.
 #[derive(Debug)]
@@ -19,8 +20,12 @@ pub enum Error {
         /// Why.
         error: io::Error,
     },
+    /// The OpenVPN profile does not do for cells, or cannot be read.
+    Profile(String),
     /// The settings are good and cannot be brought into force on this machine.
     Unfit(String),
+    /// They ask for something that cannot be, or cannot be yet.
+    Desired(DesiredError),
     /// The kernel refused something, and holds what it held before unless the text says otherwise.
     Apply(ApplyError),
     /// A system call failed.
@@ -32,6 +37,8 @@ pub enum Error {
     },
     /// Not root.
     NotRoot,
+    /// `mp0` is there and another process holds it.
+    TunTaken,
 }
 
 impl Error {
@@ -44,11 +51,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Settings(text) | Error::Unfit(text) => f.write_str(text),
+            Error::Settings(text) | Error::Profile(text) | Error::Unfit(text) => f.write_str(text),
             Error::Unreadable { path, error } => write!(f, "reading the settings {}: {error}", path.display()),
             Error::Apply(error) => write!(f, "{error}"),
+            Error::Desired(error) => write!(f, "{error}"),
             Error::System { action, error } => write!(f, "{action}: {error}"),
             Error::NotRoot => f.write_str("bringing up the tunnel: not allowed: run as root"),
+            Error::TunTaken => write!(f, "taking over {TUN}: another process holds it: is millpond running already?"),
         }
     }
 }
@@ -63,6 +72,6 @@ impl From<ApplyError> for Error {
 
 impl From<DesiredError> for Error {
     fn from(error: DesiredError) -> Error {
-        Error::Unfit(error.to_string())
+        Error::Desired(error)
     }
 }

@@ -3,29 +3,44 @@
 //! Between the building of a cell and its departure nothing else is done, so that how late it leaves does not depend
 //! on what the devices or the peer just sent (design: "Timing").
 
+mod bus;
+mod kernel;
+mod listing;
+mod requests;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use log::{error, info, warn};
+use log::{debug, info, warn};
 
+use self::kernel::Tunnel;
+use self::listing::Listing;
+use self::requests::Reload;
 use super::agenda::Agenda;
-use super::control::{Control, REFUSED, Request};
+use super::control::Control;
 use super::error::Error;
+use super::flows::Flows;
+use super::history::History;
 use super::line::{Act, Change};
 use super::lines::Lines;
 use super::machine::Machine;
-use super::status::{Problem, View};
-use super::{Options, read_settings, shape};
+use super::openvpn::Openvpn;
+use super::problem::{Code, Problem};
+use super::status::View;
+use super::ubus::{Presence, Provider};
+use super::upkeep::endpoint::Endpoint;
+use super::upkeep::{Tokens, Upkeep};
+use super::watch::{Standing, State};
+use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
-use crate::plan::Op;
-use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU, WIREGUARD};
-use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
-use crate::sys::Tun;
+use crate::plan::Forwarding;
+use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
+use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
 use crate::sys::realtime::Refused;
-use crate::sys::signal::{self, Signals};
+use crate::sys::signal::Signals;
 use crate::sys::timer::{self, Timer};
-use crate::sys::udp::CellSocket;
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::size::CellSize;
@@ -34,95 +49,126 @@ const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
 const CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
-const CONTROL: u64 = 4;
+const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
+const UBUS: u64 = 7;
+const LISTING: u64 = 8;
+const CONTROL: u64 = 9;
+const OPENVPN: u64 = 32;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
 
+/// A home's only line is awaited awake for so long, which takes less than one percent of a processor at the default
+/// rates. With more lines some other cell is always about to leave, and the processor seldom sleeps deeply.
+const AWAKE: Nanos = Nanos::from_micros(200);
+
 /// Housekeeping period.
 const TICK: Nanos = Nanos::from_secs(1);
 
-/// Requests wait until the next cell is at least so far away; writing a status takes less.
-const REQUEST_TIME: Nanos = Nanos::from_millis(2);
+/// What is no cell's business waits until the next one is at least so far away: writing a status or forking takes less.
+const GAP: Nanos = Nanos::from_millis(2);
+/// Where cells are never so far apart, it waits no longer than this.
+const PATIENCE: Nanos = Nanos::from_millis(500);
 
 const _: () = assert!(TUN_MTU as usize == MAX_PACKET_BYTES, "the engine takes whatever the TUN interface gives");
 
 /// A running daemon.
 pub struct EventLoop {
     options: Options,
-    settings: Settings,
-    size: CellSize,
-    machine: Machine,
+    /// In force; `None` until there are valid ones.
+    settings: Option<Settings>,
+    /// The settings in force with what a broken file confines besides: for the guard alone.
+    confined: Option<Settings>,
+    size: Option<CellSize>,
     poll: Poll,
     timer: Timer,
     signals: Signals,
     control: Control,
-    tun: Tun,
-    sockets: Sockets,
+    ubus: Provider,
+    /// What was last said about it.
+    presence: Presence,
+    listing: Listing,
+    upkeep: Upkeep,
+    endpoint: Endpoint,
+    tunnel: Tunnel,
     lines: Lines,
+    flows: Flows,
+    history: History,
     agenda: Agenda,
+    openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
-    guard: Guard,
+    guard: Option<Guard>,
+    /// Settings that wait to come into force.
+    reload: Option<Reload>,
+    /// Whether they have changed again meanwhile.
+    read_again: bool,
+    /// Whether WireGuard is to begin anew with the endpoint.
+    renew: bool,
+    /// Whether the log says what is being done.
+    announced: bool,
+    /// What the machine did about forwarding before us.
+    forwarding: Option<Forwarding>,
+    /// The sysctls of another's interface that we changed, as they were.
+    lent: BTreeMap<String, String>,
     problems: Vec<Problem>,
+    standing: Standing,
     started: Nanos,
     next_tick: Nanos,
+    /// Since when something has waited for a gap between cells.
+    waiting: Option<Nanos>,
     buffer: Box<[u8; MAX_PACKET_BYTES]>,
 }
 
-/// One socket for each PRIO band, so that no system call between two cells depends on what is in them. Both ends
-/// receive on the first only.
-struct Sockets {
-    data: CellSocket,
-    cover: CellSocket,
-}
-
 impl EventLoop {
-    /// Brings everything up. On failure nothing is left behind.
-    pub fn start(options: &Options, settings: Settings) -> Result<EventLoop, Error> {
+    /// Makes ready to bring everything up. Where there are no valid settings yet, that waits for them.
+    pub fn start(options: &Options, settings: Result<Settings, Error>) -> Result<EventLoop, Error> {
         let poll = Poll::new().map_err(Error::system("making an epoll set"))?;
         let timer = Timer::new().map_err(Error::system("making a timer"))?;
         let signals = Signals::open().map_err(Error::system("taking signals"))?;
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
-        let mut machine = Machine::open(&settings)?;
-        let size = shape::cell_size(&settings, machine.outer())?;
         let control = Control::listen(&options.socket, &poll, CONTROL)?;
-        let guard = shape::guard(&settings, size, &[]);
-        machine.bring_up(&settings, &guard)?;
         let now = timer::now();
-        let opened = open_tunnel(&mut machine, &poll).and_then(|(tun, sockets)| {
-            let lines = Lines::new(&settings, size, now)?;
-            Ok((tun, sockets, lines))
-        });
-        let (tun, sockets, lines) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                machine.take_down()?;
-                return Err(error);
-            }
+        let (settings, wrong) = match settings {
+            Ok(settings) => (Some(settings), None),
+            Err(error) => (None, Some(Problem::new(Code::Settings, error.to_string()))),
         };
-        let agenda = lines.agenda();
         let mut event_loop = EventLoop {
             options: options.clone(),
+            upkeep: Upkeep::start(&poll, UPKEEP, now)?,
+            endpoint: Endpoint::new(settings.as_ref(), now),
             settings,
-            size,
-            machine,
+            confined: None,
+            size: None,
             poll,
             timer,
             signals,
             control,
-            tun,
-            sockets,
-            lines,
-            agenda,
-            guard,
+            ubus: Provider::new(options.brokers.clone(), UBUS, now),
+            presence: Presence::Unknown,
+            listing: Listing::default(),
+            tunnel: Tunnel::default(),
+            lines: Lines::none(),
+            flows: Flows::default(),
+            history: History::new(now),
+            agenda: Agenda::default(),
+            openvpn: None,
+            guard: None,
+            reload: None,
+            read_again: false,
+            renew: false,
+            announced: false,
+            forwarding: None,
+            lent: BTreeMap::new(),
             problems: Vec::new(),
+            standing: Standing::new(now),
             started: now,
             next_tick: now,
+            waiting: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
-        event_loop.announce();
+        wrong.into_iter().for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
     }
 
@@ -130,9 +176,14 @@ impl EventLoop {
     pub fn run(&mut self) -> Result<(), Error> {
         loop {
             self.keep_moments()?;
-            self.tick(timer::now());
-            let wake = self.agenda.next().map_or(self.next_tick, |next| next.min(self.next_tick));
-            self.timer.set(wake).map_err(Error::system("setting the timer"))?;
+            let now = timer::now();
+            self.tick(now);
+            self.look_after_kernel(now);
+            self.look_after_bus(now);
+            if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == Flow::Stop {
+                return Ok(());
+            }
+            self.timer.set(self.wake(timer::now())).map_err(Error::system("setting the timer"))?;
             let mut tokens = [None; 16];
             let ready = self.poll.wait().map_err(Error::system("waiting for events"))?;
             tokens.iter_mut().zip(ready).for_each(|(place, token)| *place = Some(token));
@@ -144,10 +195,16 @@ impl EventLoop {
         }
     }
 
-    /// Removes all that is ours from the kernel.
-    pub fn stop(mut self) -> Result<(), Error> {
-        // mp0 lives as long as its descriptor: routes and rules go first, the guard of the queue last.
-        let applied = self.machine.take_down()?;
+    /// Removes all that is ours from the kernel but the guard.
+    pub fn stop(self) -> Result<(), Error> {
+        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, .. } = self;
+        // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
+        drop(upkeep);
+        drop(openvpn);
+        let mut machine = Machine::open()?;
+        let applied = machine.take_down(forwarding.as_ref())?;
+        lent.into_iter().for_each(|(key, value)| machine.give_back(key, value));
+        drop(tunnel);
         applied.ops.iter().for_each(|op| info!("{op}"));
         info!("stopped");
         Ok(())
@@ -155,34 +212,32 @@ impl EventLoop {
 
     /// Remembers what the system did not permit.
     pub fn note_refused(&mut self, refused: &Refused) {
-        self.note(Problem {
-            code: "realtime",
-            severity: "warning",
-            text: refused.to_string(),
-            fix: "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
-        });
+        self.note(Problem::new(Code::Realtime, refused.to_string()));
     }
 
     /// Builds and sends what is due. While a cell stands ready this does not return.
     fn keep_moments(&mut self) -> Result<(), Error> {
+        let awake = if self.lines.all().len() == 1 { AWAKE } else { Nanos::ZERO };
         let mut ready = 0;
         while let Some(next) = self.agenda.next() {
             if ready == 0 && next > timer::now() {
                 break;
             }
             let Some((when, index)) = self.agenda.pop() else { break };
-            timer::sleep_until(when).map_err(Error::system("sleeping until a departure"))?;
+            timer::wait_until(when, awake).map_err(Error::system("waiting for a departure"))?;
             let line = self.lines.line_mut(index);
             let peer = SocketAddrV4::new(line.peer(), CELL_PORT);
             match line.act(timer::now()) {
                 Act::Built => ready += 1,
                 Act::Send { scheduled, kind, cell } => {
-                    let socket = match kind {
-                        CellKind::Data => &self.sockets.data,
-                        CellKind::Cover => &self.sockets.cover,
-                    };
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
-                    _ = socket.send(cell, peer);
+                    if let Some(sockets) = self.tunnel.sockets() {
+                        let socket = match kind {
+                            CellKind::Data => &sockets.data,
+                            CellKind::Cover => &sockets.cover,
+                        };
+                        _ = socket.send(cell, peer);
+                    }
                     line.handle_departure(scheduled, timer::now());
                     ready -= 1;
                 }
@@ -194,97 +249,107 @@ impl EventLoop {
         Ok(())
     }
 
+    /// When there is something to do again. What is late already waits for a gap, which comes with a departure.
+    fn wake(&self, now: Nanos) -> Nanos {
+        let upkeep = [self.upkeep.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
+        let upkeep = upkeep.into_iter().flatten().filter(|due| *due > now);
+        self.agenda.next().into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
+    }
+
     fn handle(&mut self, token: u64) -> Result<Flow, Error> {
+        let now = timer::now();
         match token {
             TIMER => self.timer.acknowledge().map_err(Error::system("reading the timer"))?,
-            PACKETS => self.take_packets()?,
-            CELLS => self.take_cells()?,
+            PACKETS => self.take_packets(),
+            CELLS => self.take_cells(),
             SIGNALS => return self.take_signal(),
-            _ => self.take_request(token),
+            token if token == UPKEEP.monitor => self.take_changes(now),
+            // Level-triggered: what waits for a gap comes again.
+            _ if !self.has_gap(now) => {}
+            OPENVPN => self.take_openvpn_output(),
+            token if token == UPKEEP.work => self.take_outcome(now),
+            token if token == UPKEEP.lookup => self.take_addresses(now),
+            LISTING => self.take_listing(now),
+            UBUS => return Ok(self.take_call(now)),
+            _ => return Ok(self.take_request(token, now)),
         }
         Ok(Flow::Continue)
     }
 
     /// From the devices to the engines.
-    fn take_packets(&mut self) -> Result<(), Error> {
+    fn take_packets(&mut self) {
         for _ in 0..BATCH {
             let now = timer::now();
             if self.is_due(now) {
                 break;
             }
-            let received = self.tun.receive(&mut self.buffer[..]);
-            let Some(length) = received.map_err(Error::system(format!("reading packets from {TUN}")))? else { break };
-            let packet = &self.buffer[..length];
-            if let Some(index) = self.lines.of_packet(packet) {
-                self.lines.line_mut(index).handle_packet(now, packet);
+            let Some(tun) = self.tunnel.tun() else { break };
+            match tun.receive(&mut self.buffer[..]) {
+                Ok(None) => break,
+                Ok(Some(length)) => {
+                    let packet = &self.buffer[..length];
+                    if let Some(index) = self.lines.of_packet(packet) {
+                        self.flows.note_upload(packet);
+                        self.lines.line_mut(index).handle_packet(now, packet);
+                    }
+                }
+                Err(error) => {
+                    // Somebody has deleted it. The engines go on, and so do their schedules.
+                    warn!("reading packets from {TUN}: {error}: making it anew");
+                    self.tunnel.drop_tun(&self.poll);
+                    self.upkeep.hurry(now);
+                    break;
+                }
             }
         }
-        Ok(())
     }
 
     /// From the peers to the engines, and what that completes to the devices.
-    fn take_cells(&mut self) -> Result<(), Error> {
+    fn take_cells(&mut self) {
         for _ in 0..BATCH {
             let now = timer::now();
             if self.is_due(now) {
                 break;
             }
-            let received = self.sockets.data.receive(&mut self.buffer[..]);
-            let Some((length, from)) = received.map_err(Error::system("receiving cells"))? else { break };
+            let Some(sockets) = self.tunnel.sockets() else { break };
+            let (length, from) = match sockets.data.receive(&mut self.buffer[..]) {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
+                // Of the interface or of the path: what it means, the state of the lines shows.
+                Err(error) => {
+                    debug!("receiving cells: {error}");
+                    break;
+                }
+            };
             let Some(index) = self.lines.of_peer(*from.ip()) else { continue };
-            let line = self.lines.line_mut(index);
-            let change = line.handle_cell(now, &self.buffer[..length]);
-            while let Some(length) = line.poll_packet(&mut self.buffer[..]) {
-                // The kernel refuses what no device could use, a martian for one: nothing to mend here.
-                _ = self.tun.send(&self.buffer[..length]);
+            let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
+            while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
+                let packet = &self.buffer[..length];
+                self.flows.note_download(packet);
+                if let Some(tun) = self.tunnel.tun().filter(|_| self.lines.accepts(index, packet)) {
+                    // The kernel refuses what no device could use, a martian for one: nothing to mend here.
+                    _ = tun.send(packet);
+                }
             }
             match change {
                 Change::None => {}
                 Change::Begun => {
                     self.agenda = self.lines.agenda();
-                    self.adjust_tree();
+                    self.adjust_tree(now);
                 }
-                Change::Regranted => self.adjust_tree(),
+                Change::Regranted => self.adjust_tree(now),
             }
         }
-        Ok(())
-    }
-
-    fn take_signal(&mut self) -> Result<Flow, Error> {
-        match self.signals.next().map_err(Error::system("reading signals"))? {
-            Some(signal::Request::Stop) => return Ok(Flow::Stop),
-            Some(signal::Request::Reload) => _ = self.reload(),
-            None => {}
-        }
-        Ok(Flow::Continue)
-    }
-
-    fn take_request(&mut self, token: u64) {
-        let now = timer::now();
-        if self.agenda.next().is_some_and(|next| next < now + REQUEST_TIME) {
-            // Level-triggered: the event comes again.
-            return;
-        }
-        let Some((request, client)) = self.control.handle(token, &self.poll) else { return };
-        let answer = match request {
-            Request::Status => self.view(now).text(),
-            Request::StatusJson => self.view(now).json(),
-            Request::Reload => match self.reload() {
-                Ok(()) => "the settings are in force\n".into(),
-                Err(error) => format!("{REFUSED}{error}\n"),
-            },
-            Request::Unknown => format!("{REFUSED}unknown request: want status, status json or reload\n"),
-        };
-        // A client that has gone needs no answer.
-        _ = client.answer(&answer);
     }
 
     fn view(&self, now: Nanos) -> View<'_> {
         View {
-            settings: &self.settings,
+            settings: self.settings.as_ref(),
             lines: self.lines.all(),
             problems: &self.problems,
-            cell_bytes: (self.size.inner_bytes, self.size.wire_bytes),
+            cell_bytes: self.size.map(|size| (size.inner_bytes, size.wire_bytes)),
+            standing: self.standing,
+            history: &self.history,
             uptime: now.saturating_since(self.started),
             now,
         }
@@ -294,87 +359,73 @@ impl EventLoop {
         self.agenda.next().is_some_and(|next| next <= now)
     }
 
+    /// Whether there is time now for what is no cell's business, which otherwise waits.
+    fn has_gap(&mut self, now: Nanos) -> bool {
+        let gap = self.agenda.next().is_none_or(|next| next >= now + GAP);
+        let since = *self.waiting.get_or_insert(now);
+        let has = gap || now.saturating_since(since) > PATIENCE;
+        if has {
+            self.waiting = None;
+        }
+        has
+    }
+
     fn tick(&mut self, now: Nanos) {
         if now < self.next_tick {
             return;
         }
-        self.next_tick = now + TICK;
+        // On a grid, so that a day has as many as it should; what was slept through is not made up for.
+        self.next_tick = (self.next_tick + TICK).max(now);
         self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
+        self.history.sample(self.lines.totals(), self.lines.delays(), now);
+        if self.state(now) == State::Shaping {
+            self.endpoint.note_heard(now);
+        }
+        self.note_state(now);
+        if self.openvpn.is_some() && self.has_gap(now) {
+            self.look_after_openvpn(now);
+        }
     }
 
-    /// Brings changed settings into force in place. Where that fails, those before stay in force.
-    fn reload(&mut self) -> Result<(), Error> {
-        self.problems.retain(|problem| problem.code != "settings");
-        let done = self.try_reload();
-        if let Err(error) = &done {
-            error!("reload failed, the settings before stay in force: {error}");
-            self.note(Problem {
-                code: "settings",
-                severity: "error",
-                text: format!("the changed settings are not in force: {error}"),
-                fix: "run millpond check, mend what it names, and reload",
-            });
+    /// One word for the whole: the best state of any line. A home that is away is no fault of its endpoint's.
+    fn state(&self, now: Nanos) -> State {
+        if !self.tunnel.is_complete() && self.problems.iter().any(|problem| problem.code.severity() == "error") {
+            return State::Blocked;
         }
-        done
+        let states = || self.lines.all().iter().map(|line| line.state(now));
+        [State::Shaping, State::Degraded]
+            .into_iter()
+            .find(|wanted| states().any(|state| state == *wanted))
+            .unwrap_or(State::Starting)
     }
 
-    fn try_reload(&mut self) -> Result<(), Error> {
-        let settings = read_settings(&self.options.config)?;
-        self.machine.learn(&settings)?;
-        let size = shape::cell_size(&settings, self.machine.outer())?;
-        let guard = shape::guard(&settings, size, self.lines.all());
-        let applied = self.machine.bring_up(&settings, &guard)?;
-        let remade =
-            |name: &str| applied.ops.iter().any(|op| matches!(op, Op::AddLink { name: made, .. } if made == name));
-        if let Some(tun) = self.machine.take_tun() {
-            self.poll.add(&tun, PACKETS).map_err(Error::system(format!("watching {TUN}")))?;
-            self.tun = tun;
-        }
-        if remade(WIREGUARD) {
-            self.sockets = Sockets::open(&self.poll)?;
-        }
-        self.settings = settings;
-        self.size = size;
-        self.guard = guard;
-        self.lines.update(&self.settings, size, timer::now())?;
-        self.agenda = self.lines.agenda();
-        self.announce();
-        Ok(())
-    }
-
-    /// Fits the queueing tree to what a home has been granted.
-    fn adjust_tree(&mut self) {
-        let guard = shape::guard(&self.settings, self.size, self.lines.all());
-        if guard == self.guard {
-            return;
-        }
-        match self.machine.bring_up(&self.settings, &guard) {
-            Ok(_) => self.guard = guard,
-            Err(error) => self.note(Problem {
-                code: "queue",
-                severity: "error",
-                text: format!("the queue on {WIREGUARD} does not fit the home's wish: {error}"),
-                fix: "stop and start the service",
-            }),
+    /// The one place that every change of state passes.
+    fn note_state(&mut self, now: Nanos) {
+        let state = self.state(now);
+        let Some(before) = self.standing.note(state, now) else { return };
+        let lasted = now.saturating_since(before.since).as_secs_f64();
+        info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
+        self.announce_state(before.state, now);
+        if state == State::Degraded {
+            // Of a peer that somebody took out of WireGuard the kernel does not tell.
+            self.upkeep.note_change(now);
         }
     }
 
     fn note(&mut self, problem: Problem) {
-        warn!("{}", problem.text);
         if !self.problems.contains(&problem) {
+            warn!("{}", problem.text);
             self.problems.push(problem);
         }
     }
 
-    fn announce(&mut self) {
-        let shape = &self.settings.shape;
-        let wire_bytes = self.size.wire_bytes;
-        match self.machine.endpoint() {
-            Some(endpoint) => info!(
-                "shaping towards {endpoint}: {} {} up, {} down, cells of {wire_bytes} bytes",
-                shape.law, shape.upload, shape.download
-            ),
-            None => info!("serving {} homes", self.lines.all().len()),
+    /// Fits the queueing tree to what a home has been granted.
+    fn adjust_tree(&mut self, now: Nanos) {
+        let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
+        let guard = shape::guard(settings, size, self.lines.all());
+        if self.guard != Some(guard) {
+            self.guard = Some(guard);
+            self.upkeep.hurry(now);
         }
     }
 }
@@ -383,22 +434,4 @@ impl EventLoop {
 enum Flow {
     Continue,
     Stop,
-}
-
-impl Sockets {
-    fn open(poll: &Poll) -> Result<Sockets, Error> {
-        let opening = || Error::system(format!("opening the cells' sockets on {WIREGUARD}"));
-        let data = CellSocket::open(WIREGUARD, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
-        let cover = CellSocket::open(WIREGUARD, 0, COVER_PRIORITY).map_err(opening())?;
-        poll.add(&data, CELLS).map_err(opening())?;
-        Ok(Sockets { data, cover })
-    }
-}
-
-fn open_tunnel(machine: &mut Machine, poll: &Poll) -> Result<(Tun, Sockets), Error> {
-    let Some(tun) = machine.take_tun() else {
-        return Err(Error::Unfit(format!("taking over {TUN}: another process holds it: is millpond running already?")));
-    };
-    poll.add(&tun, PACKETS).map_err(Error::system(format!("watching {TUN}")))?;
-    Ok((tun, Sockets::open(poll)?))
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::watch::{LineState, Watch};
+use super::watch::{Standing, State, Watch};
 use super::wish::{self, Allowance, Asking};
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
 use crate::units::Nanos;
@@ -36,7 +36,11 @@ pub struct Line {
     built: Option<Transmit>,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
     watch: Watch,
+    standing: Standing,
     side: Side,
+    /// Cells so far, sent and received, and what they came to on the wire.
+    counted: [u64; 2],
+    wire: [u64; 2],
 }
 
 enum Side {
@@ -99,7 +103,10 @@ impl Line {
             built: None,
             cell: Box::new([0; MAX_PACKET_BYTES]),
             watch: Watch::default(),
+            standing: Standing::new(now),
             side,
+            counted: [0; 2],
+            wire: [0; 2],
         }
     }
 
@@ -118,12 +125,22 @@ impl Line {
         &self.engine
     }
 
+    /// Begins anew with what is known of each device.
+    pub fn forget_devices(&mut self) {
+        self.engine.forget_devices();
+    }
+
     /// What the line is doing.
-    pub fn state(&self, now: Nanos) -> LineState {
+    pub fn state(&self, now: Nanos) -> State {
         match (&self.side, self.sending) {
-            (Side::Endpoint { .. }, false) => LineState::Starting,
+            (Side::Endpoint { .. }, false) => State::Starting,
             _ => self.watch.state(now, self.expected),
         }
+    }
+
+    /// The state when it was last looked at by [`Line::tick`], and since when it held.
+    pub fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// When the line wants to act; `None` while it rests.
@@ -178,10 +195,11 @@ impl Line {
 
     /// To be called about once a second: repeats what the peer may have missed.
     pub fn tick(&mut self, now: Nanos) {
+        self.weigh();
         let state = self.watch.state(now, self.expected);
         match &mut self.side {
             Side::Router(asking) => {
-                if let Some(message) = asking.poll(now, state != LineState::Shaping) {
+                if let Some(message) = asking.poll(now, state != State::Shaping) {
                     self.engine.send_control(message);
                 }
             }
@@ -192,6 +210,26 @@ impl Line {
                     *granted = None;
                 }
             }
+        }
+        self.standing.note(self.state(now), now);
+    }
+
+    /// Bytes of cells on the wire until the last tick, sent and received. Other ends' sizes are as agreed.
+    pub fn wire_bytes(&self) -> [u64; 2] {
+        self.wire
+    }
+
+    fn weigh(&mut self) {
+        let agreed = match &self.side {
+            Side::Router(asking) => Some(asking.wish()),
+            Side::Endpoint { granted, .. } => granted.as_ref(),
+        };
+        let cell_bytes = agreed.map_or(0, |wish| u64::from(wish.cell_bytes));
+        let stats = self.engine.stats();
+        let counts = [stats.cells_data + stats.cells_cover, stats.cells_received];
+        for ((wire, counted), count) in self.wire.iter_mut().zip(&mut self.counted).zip(counts) {
+            *wire += (count - *counted) * cell_bytes;
+            *counted = count;
         }
     }
 
@@ -318,13 +356,13 @@ mod tests {
     #[test]
     fn an_endpoint_sends_what_its_home_wishes() {
         let (mut router, mut endpoint) = pair();
-        assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (LineState::Starting, None));
+        assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (State::Starting, None));
         let end = Nanos::from_secs(60);
         let (up, down) = run(&mut router, &mut endpoint, Nanos::ZERO, end, true);
         let expected = 60.0 * 160_000.0 / 508.0 / 8.0;
         assert!((up as f64 / expected - 1.0).abs() < 0.03, "{up} up, {expected} expected");
         assert!((down as f64 / expected / 2.0 - 1.0).abs() < 0.04, "{down} down");
-        assert_eq!((router.state(end), endpoint.state(end)), (LineState::Shaping, LineState::Shaping));
+        assert_eq!((router.state(end), endpoint.state(end)), (State::Shaping, State::Shaping));
     }
 
     #[test]
@@ -341,12 +379,12 @@ mod tests {
         let (mut router, mut endpoint) = pair();
         run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
         run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), false);
-        assert_eq!(endpoint.state(Nanos::from_secs(20)), LineState::Degraded);
+        assert_eq!(endpoint.state(Nanos::from_secs(20)), State::Degraded);
         run(&mut router, &mut endpoint, Nanos::from_secs(20), Nanos::from_secs(330), false);
         assert_eq!(endpoint.next(), None);
-        assert_eq!(router.state(Nanos::from_secs(330)), LineState::Degraded);
+        assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
         run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
-        assert_eq!(endpoint.state(Nanos::from_secs(335)), LineState::Shaping);
-        assert_eq!(router.state(Nanos::from_secs(335)), LineState::Shaping);
+        assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
+        assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);
     }
 }

@@ -1,9 +1,10 @@
 //! All lines of this end: one on a router, one for each home on an endpoint.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::agenda::Agenda;
 use super::error::Error;
+use super::history::{Delays, Totals};
 use super::line::Line;
 use super::shape;
 use super::wish::Allowance;
@@ -15,17 +16,17 @@ use crate::wire::size::CellSize;
 /// The lines, and their places by address.
 pub struct Lines {
     all: Vec<Line>,
-    /// Sorted by address.
+    /// By the address that cells come from, sorted.
     places: Vec<(Ipv4Addr, usize)>,
+    /// By the IPv6 address of a home's devices, sorted.
+    places6: Vec<(Ipv6Addr, usize)>,
     role: Role,
 }
 
 impl Lines {
-    /// The lines that the settings name, all new.
-    pub fn new(settings: &Settings, size: CellSize, now: Nanos) -> Result<Lines, Error> {
-        let mut lines = Lines { all: Vec::new(), places: Vec::new(), role: settings.role };
-        lines.update(settings, size, now)?;
-        Ok(lines)
+    /// None yet.
+    pub fn none() -> Lines {
+        Lines { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router }
     }
 
     /// Brings the lines in line with changed settings. A peer that stays keeps its line, and its line its schedule.
@@ -40,6 +41,9 @@ impl Lines {
         }
         self.places = self.all.iter().enumerate().map(|(index, line)| (line.peer(), index)).collect();
         self.places.sort_unstable();
+        let homes = settings.homes.iter().zip(0..self.all.len());
+        self.places6 = homes.filter_map(|(home, index)| Some((home.address6?, index))).collect();
+        self.places6.sort_unstable();
         Ok(())
     }
 
@@ -69,12 +73,54 @@ impl Lines {
     pub fn of_packet(&self, packet: &[u8]) -> Option<usize> {
         match (self.role, packet) {
             (Role::Router, _) => (!self.all.is_empty()).then_some(0),
-            (Role::Endpoint, [0x40..0x50, ..]) => {
-                let [a, b, c, d] = *packet.get(16..20)? else { return None };
-                self.of_peer(Ipv4Addr::new(a, b, c, d))
-            }
+            (Role::Endpoint, [0x40..0x50, ..]) => self.of_peer(ipv4_at(packet, 16)?),
+            (Role::Endpoint, [0x60..0x70, ..]) => self.of_home6(ipv6_at(packet, 24)?),
             (Role::Endpoint, _) => None,
         }
+    }
+
+    /// Whether a packet out of a cell of that line's may go on: on an endpoint it has to come from that home's own
+    /// address, or one home could speak for another. On a router the kernel knows whom the answers are for.
+    pub fn accepts(&self, index: usize, packet: &[u8]) -> bool {
+        let sender = match (self.role, packet) {
+            (Role::Router, _) => return true,
+            (Role::Endpoint, [0x40..0x50, ..]) => ipv4_at(packet, 12).and_then(|address| self.of_peer(address)),
+            (Role::Endpoint, [0x60..0x70, ..]) => ipv6_at(packet, 8).and_then(|address| self.of_home6(address)),
+            (Role::Endpoint, _) => None,
+        };
+        sender == Some(index)
+    }
+
+    fn of_home6(&self, address: Ipv6Addr) -> Option<usize> {
+        let place = self.places6.binary_search_by_key(&address, |(address, _)| *address).ok()?;
+        Some(self.places6[place].1)
+    }
+
+    /// What has passed through all lines, in bytes, as far as their engines remember.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for line in &self.all {
+            let stats = line.engine().stats();
+            let [sent, received] = line.wire_bytes();
+            let (up, down) = match self.role {
+                Role::Router => ((stats.bytes_in, sent), (stats.bytes_out, received)),
+                Role::Endpoint => ((stats.bytes_out, received), (stats.bytes_in, sent)),
+            };
+            totals.home_upload += up.0;
+            totals.wire_upload += up.1;
+            totals.home_download += down.0;
+            totals.wire_download += down.1;
+        }
+        totals
+    }
+
+    /// The delays of the packets that have left, over all lines.
+    pub fn delays(&self) -> Delays {
+        let add = |sum: Delays, line: &Line| {
+            let delay = &line.engine().stats().delay;
+            Delays { count: sum.count + delay.count(), sum: sum.sum.saturating_add(delay.sum()) }
+        };
+        self.all.iter().fold(Delays::default(), add)
     }
 
     /// When each line wants to act next.
@@ -117,6 +163,14 @@ impl Lines {
     }
 }
 
+fn ipv4_at(packet: &[u8], offset: usize) -> Option<Ipv4Addr> {
+    packet.get(offset..)?.first_chunk::<4>().map(|bytes| (*bytes).into())
+}
+
+fn ipv6_at(packet: &[u8], offset: usize) -> Option<Ipv6Addr> {
+    packet.get(offset..)?.first_chunk::<16>().map(|bytes| (*bytes).into())
+}
+
 fn peer_address(settings: &Settings) -> Option<Ipv4Addr> {
     match settings.tunnel.as_ref()? {
         Tunnel::Wireguard(wireguard) => wireguard.peer_address,
@@ -126,4 +180,84 @@ fn peer_address(settings: &Settings) -> Option<Ipv4Addr> {
 
 fn seed() -> Result<[u8; 32], Error> {
     random::seed().map_err(Error::system("asking the kernel for random bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Dns, DnsMode, Key, Level, Numbers, Shape};
+    use crate::units::{BitsPerSec, Law};
+    use crate::wire::size::{IpVersion, Wrapping};
+
+    fn lines() -> Lines {
+        let rate = BitsPerSec::from_kbit(160);
+        let home = |host: u8, address6: Option<&str>| Home {
+            name: host.to_string(),
+            public_key: Some(Key([host; 32])),
+            preshared_key: None,
+            address: [10, 77, 0, host].into(),
+            address6: address6.map(|address| address.parse().unwrap()),
+            max_download: rate,
+        };
+        let settings = Settings {
+            enabled: true,
+            role: Role::Endpoint,
+            level: Level::Balanced,
+            shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
+            data_cap_gb: None,
+            billing_day: 1,
+            price_cents: None,
+            step_down: None,
+            numbers: Numbers::DEFAULT,
+            tunnel: None,
+            address6: None,
+            dns: Dns { mode: DnsMode::Tunnel, servers: Vec::new() },
+            devices: Vec::new(),
+            networks: Vec::new(),
+            schedules: Vec::new(),
+            homes: vec![home(3, Some("fd77::3")), home(2, None)],
+        };
+        let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+        let mut lines = Lines::none();
+        lines.update(&settings, size, Nanos::ZERO).unwrap();
+        lines
+    }
+
+    fn ipv4(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
+        let mut packet = vec![0; 20];
+        packet[0] = 0x45;
+        packet[12..16].copy_from_slice(&source);
+        packet[16..20].copy_from_slice(&destination);
+        packet
+    }
+
+    fn ipv6(source: &str, destination: &str) -> Vec<u8> {
+        let octets = |address: &str| address.parse::<Ipv6Addr>().unwrap().octets();
+        let mut packet = vec![0; 40];
+        packet[0] = 0x60;
+        packet[8..24].copy_from_slice(&octets(source));
+        packet[24..40].copy_from_slice(&octets(destination));
+        packet
+    }
+
+    #[test]
+    fn a_home_speaks_for_itself_alone() {
+        let lines = lines();
+        let far = [198, 51, 100, 7];
+        assert!(lines.accepts(0, &ipv4([10, 77, 0, 3], far)) && lines.accepts(1, &ipv4([10, 77, 0, 2], far)));
+        assert!(!lines.accepts(0, &ipv4([10, 77, 0, 2], far)) && !lines.accepts(1, &ipv4([192, 168, 1, 1], far)));
+        assert!(lines.accepts(0, &ipv6("fd77::3", "2001:db8::7")));
+        for packet in [ipv6("fd77::3", "2001:db8::7"), ipv6("fe80::1", "ff02::1"), vec![0x45], vec![0x60; 20], vec![]] {
+            assert!(!lines.accepts(1, &packet), "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn answers_find_their_home_in_both_families() {
+        let lines = lines();
+        assert_eq!(lines.of_packet(&ipv4([198, 51, 100, 7], [10, 77, 0, 2])), Some(1));
+        assert_eq!(lines.of_packet(&ipv6("2001:db8::7", "fd77::3")), Some(0));
+        assert_eq!(lines.of_packet(&ipv6("2001:db8::7", "fd77::2")), None);
+        assert_eq!(lines.of_packet(&[0x60; 30]), None);
+    }
 }

@@ -1,75 +1,170 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::path::Path;
 
 use log::info;
 
 use super::error::Error;
-use crate::apply::{Applied, OpError, apply};
-use crate::config::model::{Role, Settings, Tunnel};
+use super::wrapping::wrapping;
+use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
+use crate::config::model::{Key, Role, Settings, Tunnel};
+use crate::plan::coexistence::Conflict;
 use crate::plan::tree::Guard;
-use crate::plan::{Desired, Facts, IP_FORWARD, Op, Snapshot, plan};
-use crate::sys::kernel::{self, System};
-use crate::sys::{Tun, resolve};
-use crate::wire::size::IpVersion;
+use crate::plan::{
+    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, misfits, plan, plan_guard, reverse_path_filter,
+    tunnel,
+};
+use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
+use crate::sys::{PeerStatus, Tun, guard_file, resolve};
+use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
 pub struct Machine {
     system: System,
     facts: Facts,
+    wrapping: Wrapping,
     /// What a machine that is new to us did about forwarding; given back at the end.
     before: Option<Snapshot>,
+    /// The sysctl of another's interface that was changed, and its value before.
+    lent: Option<(String, String)>,
 }
 
 impl Machine {
-    /// Opens the kernel's interfaces and learns what the settings do not say. Resolving the endpoint's name waits.
-    pub fn open(settings: &Settings) -> Result<Machine, Error> {
-        let mut machine = Machine::unattended()?;
-        machine.learn(settings)?;
-        Ok(machine)
-    }
-
-    /// The same without settings, to take down what a daemon left behind.
-    pub fn unattended() -> Result<Machine, Error> {
+    /// Opens the kernel's interfaces.
+    pub fn open() -> Result<Machine, Error> {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
-        Ok(Machine { system: System::open().map_err(from_op)?, facts: Facts::default(), before: None })
+        let system = System::open().map_err(from_op)?;
+        let wrapping = Wrapping::wireguard(IpVersion::V4);
+        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None })
     }
 
-    /// Learns anew what the settings do not say.
-    pub fn learn(&mut self, settings: &Settings) -> Result<(), Error> {
-        let lan = self.system.lan(settings).map_err(from_op)?;
-        self.facts = Facts { lan, endpoint: endpoint(settings)? };
+    /// Learns what the settings do not say. `endpoint`: where a router's is.
+    pub fn learn(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
+        self.learn_lan(settings)?;
+        let attached = match &settings.tunnel {
+            Some(Tunnel::Interface { interface, .. }) => Some(interface.as_str()),
+            _ => None,
+        };
+        self.facts.endpoint = endpoint;
+        self.facts.carrier = self.system.attach(attached).map_err(from_op)?;
+        self.wrapping = wrapping(settings, &self.facts)?;
         Ok(())
     }
 
-    /// The IP version that the tunnel's packets have on the wire. An endpoint's homes come by either; there it only
-    /// sizes the ceiling of the queue, and IPv4 is the more common.
-    pub fn outer(&self) -> IpVersion {
-        match self.facts.endpoint.map(|endpoint| endpoint.ip()) {
-            Some(IpAddr::V6(_)) => IpVersion::V6,
-            Some(IpAddr::V4(_)) | None => IpVersion::V4,
+    /// Where the home ends. The guard that stands remembers what led out when that was last to be seen.
+    fn learn_lan(&mut self, settings: &Settings) -> Result<(), Error> {
+        let before = self.system.guard().map_err(from_op)?.as_ref().map(Facts::remembered).unwrap_or_default();
+        let (endpoint, carrier) = (self.facts.endpoint, self.facts.carrier.take());
+        self.facts = Facts { endpoint, carrier, ..self.system.facts(settings, &before).map_err(from_op)? };
+        Ok(())
+    }
+
+    /// Whether a guard stands, by whatever settings.
+    pub fn has_guard(&mut self) -> Result<bool, Error> {
+        self.system.guard().map(|guard| guard.is_some()).map_err(from_op)
+    }
+
+    /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
+    /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
+    pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
+        self.learn_lan(settings)?;
+        let wanted = guard_table(settings, &self.facts);
+        let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
+        applied.ops.iter().for_each(|op| info!("{op}"));
+        if !applied.ops.is_empty() {
+            let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
+            if ended > 0 {
+                info!("ended {ended} connections of devices whose policy is new");
+            }
+        }
+        let installed = match applied.ops[..] {
+            [] => applied.before.guard.clone(),
+            _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
+        };
+        let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
+        let written = guard_file::write(file, &wanted.file(&digest));
+        if written.map_err(Error::system(format!("writing the guard to {}", file.display())))? {
+            info!("wrote the guard to {}", file.display());
+        }
+        Ok(applied)
+    }
+
+    /// What the tunnel puts around a cell.
+    pub fn wrapping(&self) -> Wrapping {
+        self.wrapping
+    }
+
+    /// What WireGuard knows of a router's endpoint; `None` while it has none.
+    pub fn endpoint_peer(&mut self, settings: &Settings) -> Option<PeerStatus> {
+        let key = endpoint_key(settings)?;
+        self.system.peers().ok()?.into_iter().find(|peer| peer.public_key == *key)
+    }
+
+    /// Removes a router's endpoint from WireGuard, so that the next `bring_up` has it begin with a handshake at once.
+    pub fn forget_endpoint(&mut self, settings: &Settings) {
+        if let Some(key) = endpoint_key(settings) {
+            // One that is not there is forgotten already.
+            _ = self.system.run(&Op::RemovePeer(key.clone()));
         }
     }
 
-    /// Where the tunnel goes, if the settings say so.
-    pub fn endpoint(&self) -> Option<SocketAddr> {
-        self.facts.endpoint
+    /// What does not fit the machine as it was last looked at.
+    pub fn misfits(&self, settings: &Settings) -> Vec<Misfit> {
+        misfits(settings, &self.facts)
+    }
+
+    /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
+    pub fn conflicts(&mut self, settings: &Settings) -> Result<Vec<Conflict>, Error> {
+        let mut others = self.system.others().map_err(from_op)?;
+        if settings.role == Role::Endpoint {
+            others.rules.clear();
+        }
+        let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
+        Ok(others.conflicts(settings.numbers, &lan))
+    }
+
+    /// The index of the interface that cells take.
+    pub fn interface_index(&mut self, settings: &Settings) -> Result<u32, Error> {
+        self.system.interface_index(tunnel::interface(settings)).map_err(from_op)
+    }
+
+    /// What the machine did about forwarding before the first `bring_up`.
+    pub fn forwarding_before(&self) -> Option<Forwarding> {
+        self.before.as_ref().map(Forwarding::of)
+    }
+
+    /// The sysctl of another's interface that the last `bring_up` changed, and its value before.
+    pub fn lent(&self) -> Option<&(String, String)> {
+        self.lent.as_ref()
+    }
+
+    /// Sets a sysctl of another's interface as it was. One that is gone has taken it along.
+    pub fn give_back(&mut self, key: String, value: String) {
+        _ = self.system.run(&Op::SetSysctl { key, value });
     }
 
     /// The operations that would bring the kernel in line, without running any.
     pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let snapshot = crate::apply::Kernel::snapshot(&mut self.system).map_err(from_op)?;
-        Ok(plan(&desired, &snapshot))
+        let snapshot = self.system.snapshot().map_err(from_op)?;
+        let mut ops = plan_guard(Some(&guard_table(settings, &self.facts)), &snapshot);
+        ops.extend(plan(&desired, &snapshot));
+        Ok(ops)
     }
 
-    /// Brings the kernel in line; on failure it holds what it held before.
+    /// Brings the kernel in line but for the guard; on failure it holds what it held before.
     pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let applied = apply(&mut self.system, &desired)?;
+        let applied = apply(&mut WithoutGuard(&mut self.system), &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
+        if let Some(key) = self.system.attached().map(reverse_path_filter) {
+            let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
+            let value = applied.before.sysctls.get(&key).filter(|_| applied.ops.iter().any(changed));
+            self.lent = value.cloned().map(|value| (key, value));
+        }
         if self.before.is_none() {
             self.before = Some(applied.before.clone());
         }
@@ -81,17 +176,37 @@ impl Machine {
         self.system.take_tun()
     }
 
-    /// Removes all that is ours, newest first.
-    pub fn take_down(&mut self) -> Result<Applied, Error> {
-        let forwarding = self.before.as_ref().and_then(|before| before.sysctls.get(IP_FORWARD));
-        let desired = forwarding.map_or_else(Desired::nothing, |value| Desired::nothing().forwarding(value));
-        Ok(apply(&mut self.system, &desired)?)
+    /// A TUN interface that is there already.
+    pub fn attach_tun(&mut self) -> Result<Tun, Error> {
+        self.system.attach_tun().map_err(|_| Error::TunTaken)
+    }
+
+    /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
+    /// that is known.
+    pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
+        let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
+        Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
+    }
+
+    /// Removes all that is ours, the guard and its `file` last.
+    pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
+        let mut ops = self.take_down(None)?.ops;
+        guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
+        ops.extend(apply_guard(&mut GuardAlone(&mut self.system), None)?.ops);
+        Ok(ops)
+    }
+}
+
+fn endpoint_key(settings: &Settings) -> Option<&Key> {
+    match &settings.tunnel {
+        Some(Tunnel::Wireguard(wireguard)) if settings.role == Role::Router => wireguard.public_key.as_ref(),
+        _ => None,
     }
 }
 
 /// The role's endpoint by name or address: the first address that it has. A name that does not resolve is an error
-/// with the name in it.
-fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
+/// with the name in it. This waits for the answer.
+pub fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
     let Some(Tunnel::Wireguard(wireguard)) = &settings.tunnel else { return Ok(None) };
     let Some(host) = wireguard.endpoint.as_ref().filter(|_| settings.role == Role::Router) else { return Ok(None) };
     let addresses =

@@ -1,21 +1,30 @@
 //! The daemon: one thread, one epoll loop, both roles.
 //!
-//! `machine` brings the kernel in line with the settings, `lines` has one engine for each peer, `event_loop` moves
-//! packets and cells between them at the moments that the engines name.
+//! `lines` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
+//! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
 mod agenda;
+mod answer;
 mod calendar;
 mod control;
+mod devices;
 mod error;
 mod event_loop;
-mod json;
+mod flows;
+mod history;
 mod line;
 mod lines;
 mod machine;
+mod openvpn;
+mod problem;
+pub mod request;
 mod shape;
 mod status;
+pub mod ubus;
+mod upkeep;
 mod watch;
 mod wish;
+mod wrapping;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +35,8 @@ use log::{info, warn};
 use self::event_loop::EventLoop;
 use self::machine::Machine;
 use crate::config::model::Settings;
-use crate::plan::Op;
+use crate::plan::{Facts, Misfit, Op};
+use crate::sys::kernel::{self, System};
 use crate::sys::realtime;
 
 /// Where the daemon finds and leaves things.
@@ -36,15 +46,27 @@ pub struct Options {
     pub config: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
+    /// Where a broker of ubus may listen, the likeliest first.
+    pub brokers: Vec<PathBuf>,
+    /// The file from which the guard is loaded at boot.
+    pub guard_file: PathBuf,
 }
 
-/// Runs until a signal or an error ends it. All that it made in the kernel is gone afterwards.
+/// Runs until a signal or an error ends it; what may pass by itself does not. All that it made in the kernel is gone
+/// afterwards, but for the guard.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let settings = read_settings(&options.config)?;
-    if !settings.enabled {
+    if !kernel::is_root() {
+        return Err(Error::NotRoot);
+    }
+    let Reading { settings, understood } = read_settings(&options.config);
+    if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
         info!("not enabled: set millpond.main.enabled to 1 in {}", options.config.display());
         return Ok(());
     }
+    if let Some(understood) = understood.filter(|understood| understood.enabled) {
+        guard_provisionally(&understood, options);
+    }
+    // Whoever mends a broken file finds a daemon that takes it.
     let mut event_loop = EventLoop::start(options, settings)?;
     for refused in realtime::enter() {
         event_loop.note_refused(&refused);
@@ -56,25 +78,58 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
 /// What [`run`] would do to the kernel now, one operation after the other.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
-    let mut machine = Machine::open(settings)?;
-    let size = shape::cell_size(settings, machine.outer())?;
+    let mut machine = Machine::open()?;
+    machine.learn(settings, machine::endpoint(settings)?)?;
+    let size = shape::cell_size(settings, machine.wrapping())?;
     machine.plan(settings, &shape::guard(settings, size, &[]))
 }
 
-/// Removes from the kernel all that is ours, and gives what that took.
-pub fn flush() -> Result<Vec<Op>, Error> {
-    Machine::unattended()?.take_down().map(|applied| applied.ops)
+/// What does not fit this machine about settings that are right by themselves.
+pub fn misfits(settings: &Settings) -> Result<Vec<Misfit>, Error> {
+    let facts = System::open().and_then(|mut system| system.facts(settings, &Facts::default()));
+    Ok(crate::plan::misfits(settings, &facts.map_err(|error| Error::Unfit(error.to_string()))?))
+}
+
+/// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
+pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
+    let mut machine = Machine::open()?;
+    openvpn::end_orphans()?;
+    machine.flush(guard_file)
+}
+
+/// By what can be understood of broken settings, where no guard stands yet. One that stands was made of good ones.
+fn guard_provisionally(understood: &Settings, options: &Options) {
+    let set = Machine::open().and_then(|mut machine| {
+        if machine.has_guard()? { Ok(()) } else { machine.set_guard(understood, &options.guard_file).map(|_| ()) }
+    });
+    if let Err(error) = set {
+        warn!("{error}");
+    }
+}
+
+/// What came of the settings file.
+struct Reading {
+    settings: Result<Settings, Error>,
+    /// Of broken ones, what could be understood: see [`crate::config::Parsed::understood`].
+    understood: Option<Settings>,
 }
 
 /// Reads the settings, and logs everything that is wrong with them.
-fn read_settings(path: &Path) -> Result<Settings, Error> {
-    let text = std::fs::read(path).map_err(|error| Error::Unreadable { path: path.into(), error })?;
-    let parsed = crate::config::parse(&text);
+fn read_settings(path: &Path) -> Reading {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let settings = Err(Error::Unreadable { path: path.into(), error });
+            return Reading { settings, understood: None };
+        }
+    };
+    let parsed = crate::config::parse_with(&text, &crate::sys::key_file::read);
     let name = path.display().to_string();
     for problem in &parsed.problems {
         warn!("{}", problem.at(&name));
     }
-    parsed
+    let settings = parsed
         .settings
-        .ok_or_else(|| Error::Settings(format!("the settings {name} are not usable: millpond check names why")))
+        .ok_or_else(|| Error::Settings(format!("the settings {name} are not usable: millpond check names why")));
+    Reading { settings, understood: parsed.understood }
 }

@@ -2,39 +2,32 @@
 
 use std::fmt::Write;
 
-use super::json::{Json, Object};
+use super::answer::Object;
+use super::history::History;
 use super::line::Line;
-use super::watch::LineState;
-use crate::config::model::{Role, Settings};
+use super::problem::Problem;
+use super::watch::Standing;
+use crate::config::model::Settings;
 use crate::core::{Histogram, Stats};
 use crate::units::Nanos;
 
 /// Grows when a key changes its meaning or disappears.
 const INTERFACE: u64 = 1;
 
-/// Something that the owner should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Stable, for programs.
-    pub code: &'static str,
-    /// `error` or `warning`.
-    pub severity: &'static str,
-    /// What is wrong.
-    pub text: String,
-    /// What to do.
-    pub fix: &'static str,
-}
-
 /// All that a report is made of.
 pub struct View<'a> {
-    /// The settings in force.
-    pub settings: &'a Settings,
+    /// The settings in force, once there are any.
+    pub settings: Option<&'a Settings>,
     /// The lines.
     pub lines: &'a [Line],
     /// What the owner should know.
     pub problems: &'a [Problem],
-    /// Bytes of a cell inside the tunnel and on the wire.
-    pub cell_bytes: (usize, usize),
+    /// Bytes of a cell inside the tunnel and on the wire, once that is known.
+    pub cell_bytes: Option<(usize, usize)>,
+    /// What has passed.
+    pub history: &'a History,
+    /// The state of the whole.
+    pub standing: Standing,
     /// How long the daemon has run.
     pub uptime: Nanos,
     /// The moment.
@@ -42,64 +35,64 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// One word for the whole: the best state of any line. A home that is away is no fault of its endpoint's.
-    fn state(&self) -> LineState {
-        let states = || self.lines.iter().map(|line| line.state(self.now));
-        [LineState::Shaping, LineState::Degraded]
-            .into_iter()
-            .find(|wanted| states().any(|state| state == *wanted))
-            .unwrap_or(LineState::Starting)
-    }
-
-    /// The report as JSON; every number names its unit.
-    pub fn json(&self) -> String {
-        let shape = &self.settings.shape;
-        let (inner_bytes, wire_bytes) = self.cell_bytes;
-        Json::object(|top| {
-            top.number("interface", INTERFACE);
-            top.text("version", env!("CARGO_PKG_VERSION"));
-            top.text("state", self.state().name());
-            top.text("role", role(self.settings.role));
-            top.decimal("uptime_s", self.uptime.as_secs_f64());
+    /// The report for programs; every number names its unit.
+    pub fn put(&self, top: &mut Object<'_>) {
+        top.number("interface", INTERFACE);
+        top.text("version", env!("CARGO_PKG_VERSION"));
+        top.text("state", self.standing.state.name());
+        top.decimal("state_age_s", self.now.saturating_since(self.standing.since).as_secs_f64());
+        top.decimal("uptime_s", self.uptime.as_secs_f64());
+        if let Some(settings) = self.settings {
+            let shape = &settings.shape;
+            top.text("role", settings.role.name());
+            top.text("level", settings.level.name());
             top.text("law", shape.law.name());
+            top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
+            top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
+        }
+        if let Some((inner_bytes, wire_bytes)) = self.cell_bytes {
             top.object("cell", |cell| {
                 cell.number("wire_bytes", wire_bytes as u64);
                 cell.number("inner_bytes", inner_bytes as u64);
             });
-            top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
-            top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
-            top.array("peers", self.lines, |peer, line| put_line(peer, line, self.now));
-            top.array("problems", self.problems, |object, problem| {
-                object.text("code", problem.code);
-                object.text("severity", problem.severity);
-                object.text("text", &problem.text);
-                object.text("fix", problem.fix);
-            });
-        })
+        }
+        let totals = self.history.totals();
+        top.number("home_upload_bytes", totals.home_upload);
+        top.number("home_download_bytes", totals.home_download);
+        top.number("wire_upload_bytes", totals.wire_upload);
+        top.number("wire_download_bytes", totals.wire_download);
+        if let Some(delay) = self.history.delay() {
+            top.decimal("delay_now_ms", delay.as_millis_f64());
+        }
+        top.array("peers", self.lines, |peer, line| put_line(peer, line, self.now));
+        top.array("problems", self.problems, |object, problem| {
+            object.text("code", problem.code.name());
+            object.text("severity", problem.code.severity());
+            object.text("text", &problem.text);
+            object.text("fix", problem.code.fix());
+        });
     }
 
     /// The report for people.
     pub fn text(&self) -> String {
-        let shape = &self.settings.shape;
-        let mut out = format!(
-            "{}: {}, {} {} kbit/s up, {} kbit/s down, cells of {} bytes\n",
-            self.state().name(),
-            role(self.settings.role),
-            shape.law,
-            shape.upload.0 / 1000,
-            shape.download.0 / 1000,
-            self.cell_bytes.1,
-        );
+        let mut out = format!("{} {}", self.standing.state.name(), self.since(self.standing));
+        if let (Some(settings), Some((_, wire_bytes))) = (self.settings, self.cell_bytes) {
+            let shape = &settings.shape;
+            let (role, up, down) = (settings.role.name(), shape.upload.0 / 1000, shape.download.0 / 1000);
+            _ = write!(out, ": {role}, {} {up} kbit/s up, {down} kbit/s down, cells of {wire_bytes} bytes", shape.law);
+        }
+        out.push('\n');
         for line in self.lines {
             let stats = line.engine().stats();
             let drops: u64 = stats.drops.by_cause().iter().map(|(_, count)| count).sum();
             _ = writeln!(
                 out,
-                "{} ({}): {}; {} data and {} cover cells sent, {} received, {} lost; delay {:.1} ms mean, {:.1} ms p99; \
+                "{} ({}): {} {}; {} data and {} cover cells sent, {} received, {} lost; delay {:.1} ms mean, {:.1} ms p99; \
                  {drops} dropped",
                 line.name(),
                 line.peer(),
-                line.state(self.now).name(),
+                line.standing().state.name(),
+                self.since(line.standing()),
                 stats.cells_data,
                 stats.cells_cover,
                 stats.cells_received,
@@ -109,16 +102,20 @@ impl View<'_> {
             );
         }
         for problem in self.problems {
-            _ = writeln!(out, "{}: {} ({})\n  {}", problem.severity, problem.text, problem.code, problem.fix);
+            let code = problem.code;
+            _ = writeln!(out, "{}: {} ({})\n  {}", code.severity(), problem.text, code.name(), code.fix());
         }
         out
     }
-}
 
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Router => "router",
-        Role::Endpoint => "endpoint",
+    /// `for 75 s`, `for 12 min`, `for 30 h`.
+    fn since(&self, standing: Standing) -> String {
+        let seconds = self.now.saturating_since(standing.since).0 / 1_000_000_000;
+        match seconds {
+            0..600 => format!("for {seconds} s"),
+            600..36_000 => format!("for {} min", seconds / 60),
+            _ => format!("for {} h", seconds / 3600),
+        }
     }
 }
 
@@ -126,7 +123,8 @@ fn put_line(peer: &mut Object<'_>, line: &Line, now: Nanos) {
     let stats = line.engine().stats();
     peer.text("name", line.name());
     peer.text("address", &line.peer().to_string());
-    peer.text("state", line.state(now).name());
+    peer.text("state", line.standing().state.name());
+    peer.decimal("state_age_s", now.saturating_since(line.standing().since).as_secs_f64());
     if let Some(granted) = line.granted() {
         peer.text("law", granted.law.name());
         peer.decimal("download_kbit", granted.rate.0 as f64 / 1e3);

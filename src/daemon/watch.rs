@@ -5,25 +5,54 @@ use crate::units::Nanos;
 /// Missing cells mean little before this, however fast the line.
 const PATIENCE: Nanos = Nanos::from_secs(1);
 
-/// What a line is doing.
+/// What a line is doing, or all of them together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineState {
+pub enum State {
     /// No cell has come from the peer yet.
     Starting,
     /// Cells go and come.
     Shaping,
     /// Cells go, none have come for three times the expected time. The schedule goes on unchanged.
     Degraded,
+    /// There is no tunnel, and a problem says why. Only all together can be so.
+    Blocked,
 }
 
-impl LineState {
+impl State {
     /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
-            LineState::Starting => "starting",
-            LineState::Shaping => "shaping",
-            LineState::Degraded => "degraded",
+            State::Starting => "starting",
+            State::Shaping => "shaping",
+            State::Degraded => "degraded",
+            State::Blocked => "blocked",
         }
+    }
+}
+
+/// A state, and since when it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// What is being done.
+    pub state: State,
+    /// Since when.
+    pub since: Nanos,
+}
+
+impl Standing {
+    /// Nothing has come yet.
+    pub fn new(now: Nanos) -> Standing {
+        Standing { state: State::Starting, since: now }
+    }
+
+    /// Notes the state of this moment. Gives the one before where that was another.
+    pub fn note(&mut self, state: State, now: Nanos) -> Option<Standing> {
+        let before = *self;
+        if state == before.state {
+            return None;
+        }
+        *self = Standing { state, since: now };
+        Some(before)
     }
 }
 
@@ -45,11 +74,11 @@ impl Watch {
     }
 
     /// The state, where a cell is expected every `interval` on average.
-    pub fn state(&self, now: Nanos, interval: Nanos) -> LineState {
+    pub fn state(&self, now: Nanos, interval: Nanos) -> State {
         match self.silence(now) {
-            None => LineState::Starting,
-            Some(silence) if silence <= PATIENCE.max(Nanos(interval.0.saturating_mul(3))) => LineState::Shaping,
-            Some(_) => LineState::Degraded,
+            None => State::Starting,
+            Some(silence) if silence <= PATIENCE.max(Nanos(interval.0.saturating_mul(3))) => State::Shaping,
+            Some(_) => State::Degraded,
         }
     }
 }
@@ -62,12 +91,12 @@ mod tests {
     fn silence_of_three_intervals_is_degraded() {
         let interval = Nanos::from_secs(2);
         let mut watch = Watch::default();
-        assert_eq!(watch.state(Nanos::from_secs(100), interval), LineState::Starting);
+        assert_eq!(watch.state(Nanos::from_secs(100), interval), State::Starting);
         watch.note_cell(Nanos::from_secs(100));
-        assert_eq!(watch.state(Nanos::from_secs(106), interval), LineState::Shaping);
-        assert_eq!(watch.state(Nanos::from_secs(107), interval), LineState::Degraded);
-        assert_eq!(watch.state(Nanos::from_millis(100_900), Nanos(1)), LineState::Shaping);
+        assert_eq!(watch.state(Nanos::from_secs(106), interval), State::Shaping);
+        assert_eq!(watch.state(Nanos::from_secs(107), interval), State::Degraded);
+        assert_eq!(watch.state(Nanos::from_millis(100_900), Nanos(1)), State::Shaping);
         watch.note_cell(Nanos::from_secs(108));
-        assert_eq!(watch.state(Nanos::from_secs(108), interval), LineState::Shaping);
+        assert_eq!(watch.state(Nanos::from_secs(108), interval), State::Shaping);
     }
 }

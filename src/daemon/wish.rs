@@ -37,6 +37,11 @@ impl Asking {
         }
     }
 
+    /// What is asked for.
+    pub fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
     /// Takes the endpoint's answer.
     pub fn handle_report(&mut self, report: &Report) {
         self.answered |= report.id == self.wish.id;

@@ -1,12 +1,25 @@
 //! From what is to what should be.
 
 use super::desired::Desired;
+use super::nft::{TableName, TableText};
 use super::op::{LinkKind, Op};
 use super::snapshot::Snapshot;
 use super::tree::{Qdisc, Tree};
 
+/// The operation that makes the kernel hold the guard's table `wanted`, or none where it does. No other operation
+/// touches that table, whatever becomes of the tunnel.
+pub fn plan_guard(wanted: Option<&TableText>, snapshot: &Snapshot) -> Vec<Op> {
+    match (wanted, &snapshot.guard) {
+        (Some(table), Some(installed)) if table.is_met_by(installed) => Vec::new(),
+        (Some(table), _) => vec![Op::SetTable(table.clone())],
+        (None, Some(_)) => vec![Op::DeleteTable(TableName::Guard)],
+        (None, None) => Vec::new(),
+    }
+}
+
 /// The operations that make the kernel hold `desired` where it now holds `snapshot`, in order: what is not wanted goes,
-/// rules first and the table last; what is wanted comes, the table first and rules last. None where nothing differs.
+/// rules first and the tunnel's table last; what is wanted comes, the table first and rules last. None where nothing
+/// differs.
 ///
 /// An interface in the way of ours, of another kind, is taken down whole and made anew.
 pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Vec<Op> {
@@ -14,9 +27,8 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Vec<Op> {
     let mut left = snapshot.clone();
     withdraw(desired, &mut left, &mut ops);
     establish(desired, &left, &mut ops);
-    // Last of all, so that the guard outlives what it guards.
     if desired.table.is_none() && snapshot.table.is_some() {
-        ops.push(Op::DeleteTable);
+        ops.push(Op::DeleteTable(TableName::Tunnel));
     }
     ops
 }

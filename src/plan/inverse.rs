@@ -1,5 +1,6 @@
 //! What takes an operation back.
 
+use super::nft::TableName;
 use super::op::Op;
 use super::ownership::WIREGUARD;
 use super::snapshot::Snapshot;
@@ -9,8 +10,8 @@ impl Op {
     /// undoes it too.
     pub fn inverse(&self, before: &Snapshot) -> Vec<Op> {
         match self.clone() {
-            Op::SetTable(_) => vec![before.table.clone().map_or(Op::DeleteTable, Op::SetTable)],
-            Op::DeleteTable => before.table.clone().map(Op::SetTable).into_iter().collect(),
+            Op::SetTable(table) => vec![restored_table(table.name, before).unwrap_or(Op::DeleteTable(table.name))],
+            Op::DeleteTable(name) => restored_table(name, before).into_iter().collect(),
             Op::AddLink { name, .. } => vec![Op::DeleteLink { name }],
             Op::DeleteLink { name } => restored_link(&name, before),
             Op::SetMtu { name, .. } => {
@@ -52,6 +53,10 @@ impl Op {
             Op::DeleteRule(rule) => vec![Op::AddRule(rule)],
         }
     }
+}
+
+fn restored_table(name: TableName, before: &Snapshot) -> Option<Op> {
+    before.table(name).cloned().map(Op::SetTable)
 }
 
 /// An interface as it was, but for what operations of its own take away before it goes.

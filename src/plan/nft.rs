@@ -1,13 +1,44 @@
-//! An nftables table: built here as chains and sets, applied as one transaction, and recognised in nft's own listing.
+//! An nftables table: built here as chains and sets, and recognised in nft's own listing.
+//!
+//! nft prints a table otherwise than it was given, and each version in its own way. A table that is installed therefore
+//! carries in its comment two marks: the fingerprint of the text that millpond gave, and the digest of how this
+//! machine's nft prints it, taken from a dormant draft. The first tells whether it is the table that is wanted, the
+//! second whether anybody has changed it since.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use super::ownership::NFT_TABLE;
+use super::ownership::{GUARD_TABLE, TUNNEL_TABLE};
+
+/// Which of millpond's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableName {
+    /// Keeps devices from passing beside the tunnel.
+    Guard,
+    /// Leads them into it.
+    Tunnel,
+}
+
+impl TableName {
+    /// The kernel's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TableName::Guard => GUARD_TABLE,
+            TableName::Tunnel => TUNNEL_TABLE,
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// A table of family `inet`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
+    /// Its name.
+    pub name: TableName,
     /// Named sets, before the chains that use them.
     pub sets: Vec<Set>,
     /// Chains, those without a hook before those that jump to them.
@@ -21,9 +52,24 @@ pub struct Set {
     pub name: &'static str,
     /// nft's type: `ether_addr`, `ipv4_addr`, `ipv6_addr`, `ifname`.
     pub kind: &'static str,
-    /// Elements in nft's notation, without repetition.
-    pub elements: Vec<String>,
+    /// What it holds.
+    pub elements: Elements,
 }
+
+/// What a set holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elements {
+    /// These, in nft's notation, without repetition.
+    Fixed(Vec<String>),
+    /// What packets put there, forgotten after a week in which none did.
+    Learnt,
+}
+
+/// The names of the guard's sets of addresses that confined devices have, IPv4 and IPv6.
+pub const SEEN: [&str; 2] = ["seen4", "seen6"];
+
+/// The most that a set learns: a week of a large home's temporary IPv6 addresses.
+const LEARNT_SIZE: usize = 2048;
 
 /// A chain, and where it hooks in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +83,19 @@ pub struct Chain {
 }
 
 impl Table {
-    /// Everything between the table's braces.
+    /// Everything between the table's braces, but for its comment.
     fn body(&self) -> String {
         let mut text = String::new();
         for set in &self.sets {
-            let elements = set.elements.join(", ");
-            let (name, kind) = (set.name, set.kind);
-            let _ = writeln!(text, "\tset {name} {{\n\t\ttype {kind}\n\t\telements = {{ {elements} }}\n\t}}");
+            let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
+            let _ = match &set.elements {
+                Elements::Fixed(elements) if elements.is_empty() => Ok(()),
+                Elements::Fixed(elements) => writeln!(text, "\t\telements = {{ {} }}", elements.join(", ")),
+                Elements::Learnt => {
+                    writeln!(text, "\t\tsize {LEARNT_SIZE}\n\t\tflags dynamic,timeout\n\t\ttimeout 7d")
+                }
+            };
+            text.push_str("\t}\n");
         }
         for chain in &self.chains {
             let _ = writeln!(text, "\tchain {} {{", chain.name);
@@ -57,114 +109,156 @@ impl Table {
         }
         text
     }
-
-    /// What marks this table, with exactly these sets and rules, as the one installed: 16 hexadecimal digits.
-    pub fn fingerprint(&self) -> String {
-        // FNV-1a: it has to notice a change of settings, not an attack by root.
-        let hash = self
-            .body()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        format!("{hash:016x}")
-    }
-
-    /// The table as `nft -f` takes it.
-    pub fn text(&self) -> String {
-        format!("table inet {NFT_TABLE} {{\n\tcomment \"{}\"\n{}}}\n", self.fingerprint(), self.body())
-    }
-
-    /// How many rules each chain, and elements each set has.
-    pub fn shape(&self) -> Shape {
-        let sets = self.sets.iter().map(|s| (format!("set {}", s.name), s.elements.len()));
-        let chains = self.chains.iter().map(|c| (format!("chain {}", c.name), c.rules.len()));
-        Shape(sets.chain(chains).collect())
-    }
 }
 
-/// The number of rules by `chain NAME` and of elements by `set NAME`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shape(BTreeMap<String, usize>);
-
-/// A table as text that `nft -f` takes, with what it takes to recognise it.
+/// A table as text, with what it takes to recognise it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableText {
-    /// `table inet millpond { … }`.
-    pub text: String,
-    /// The table's comment: [`Table::fingerprint`] if millpond made it.
+    /// Which one.
+    pub name: TableName,
+    /// Everything between the table's braces, but for its comment.
+    pub body: String,
+    /// The fingerprint of the text that was given, if millpond gave it: 16 hexadecimal digits.
     pub fingerprint: Option<String>,
-    /// Counted from the text, so that a rule or element that someone took away or added is missed.
-    pub shape: Shape,
+    /// Whether the table stands as it was made; always so where it has not been made yet.
+    pub untouched: bool,
 }
 
 impl From<&Table> for TableText {
     fn from(table: &Table) -> TableText {
-        TableText { text: table.text(), fingerprint: Some(table.fingerprint()), shape: table.shape() }
+        let body = table.body();
+        TableText { name: table.name, fingerprint: Some(hash(&body)), untouched: true, body }
     }
 }
 
 impl TableText {
-    /// Reads the output of `nft -s list table inet millpond`.
-    pub fn from_listing(listing: &str) -> TableText {
-        let mut fingerprint = None;
-        let mut shape = BTreeMap::new();
-        let mut block: Option<String> = None;
-        let mut in_elements = false;
-        for line in listing.lines().map(str::trim) {
-            let Some(name) = &block else {
-                if let Some(comment) = line.strip_prefix("comment ") {
-                    fingerprint = Some(comment.trim_matches('"').to_owned());
-                } else if (line.starts_with("chain ") || line.starts_with("set ")) && line.ends_with('{') {
-                    let name = line.trim_end_matches('{').trim().to_owned();
-                    shape.insert(name.clone(), 0);
-                    block = Some(name);
-                }
-                continue;
-            };
-            let count = shape.entry(name.clone()).or_insert(0);
-            if line == "}" {
-                block = None;
-                in_elements = false;
-            } else if name.starts_with("set ") {
-                let elements = line.strip_prefix("elements = {");
-                in_elements |= elements.is_some();
-                if in_elements {
-                    *count += elements
-                        .unwrap_or(line)
-                        .trim_end_matches('}')
-                        .split(',')
-                        .filter(|e| !e.trim().is_empty())
-                        .count();
-                    in_elements = !line.ends_with('}');
-                }
-            } else if !line.is_empty() && !line.starts_with("type ") && !line.starts_with("comment ") {
-                *count += 1;
-            }
+    /// Reads the output of `nft -s list table inet NAME`.
+    pub fn from_listing(name: TableName, listing: &str) -> TableText {
+        let marks = listing.lines().find_map(|line| line.trim().strip_prefix("comment "));
+        let marks = marks.and_then(|marks| marks.trim_matches('"').split_once(' '));
+        let body = constant_part(listing);
+        TableText {
+            name,
+            fingerprint: marks.map(|(fingerprint, _)| fingerprint.to_owned()),
+            untouched: marks.is_some_and(|(_, digest)| digest == hash(&body)) && !is_dormant(listing),
+            body,
         }
-        TableText { text: listing.to_owned(), fingerprint, shape: Shape(shape) }
     }
 
-    /// Whether `installed` has the same fingerprint and as many rules and elements.
+    /// Whether `installed` came of the same text, and nobody has changed it since.
     pub fn is_met_by(&self, installed: &TableText) -> bool {
-        self.fingerprint == installed.fingerprint && self.shape == installed.shape
+        self.name == installed.name && self.fingerprint == installed.fingerprint && installed.untouched
     }
 
-    /// The transaction that puts this table in the place of whatever has its name, with no moment in between.
-    pub fn transaction(&self) -> String {
-        format!("add table inet {NFT_TABLE}\ndelete table inet {NFT_TABLE}\n{}", self.text)
+    /// The elements of the set of that name, as nft writes them.
+    pub fn elements(&self, set: &str) -> impl Iterator<Item = &str> {
+        let start = format!("set {set} {{");
+        let mut lines = self.body.lines().map(str::trim).skip_while(move |line| *line != start);
+        let block = lines.by_ref().take_while(|line| *line != "}");
+        let list = block.filter_map(|line| line.strip_prefix("elements = {")?.strip_suffix('}')).next();
+        list.unwrap_or_default().split(',').map(str::trim).filter(|element| !element.is_empty())
     }
+
+    /// The digest of an installed table's listing, which is to stand in its comment.
+    pub fn digest(&self) -> String {
+        hash(&self.body)
+    }
+
+    /// The transaction that makes a draft of the table, without effect on any packet.
+    pub fn draft(&self) -> String {
+        format!("{}table inet {} {{\n\tflags dormant\n{}}}\n", self.without_draft(), self.draft_name(), self.body)
+    }
+
+    /// The name of the draft.
+    pub fn draft_name(&self) -> String {
+        format!("{}_draft", self.name)
+    }
+
+    /// The transaction that puts this table in the place of whatever has its name, with no moment in between, and
+    /// removes the draft; `digest` is that of the draft's listing.
+    pub fn transaction(&self, digest: &str) -> String {
+        format!("{}{}", self.without_draft(), self.file(digest))
+    }
+
+    /// The same for a file that is loaded at any time, draft or none.
+    pub fn file(&self, digest: &str) -> String {
+        let fingerprint = self.fingerprint.as_deref().unwrap_or("foreign");
+        let name = self.name;
+        format!(
+            "add table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n\tcomment \"{fingerprint} {digest}\"\n{}}}\n",
+            self.body
+        )
+    }
+
+    fn without_draft(&self) -> String {
+        let draft = self.draft_name();
+        format!("add table inet {draft}\ndelete table inet {draft}\n")
+    }
+}
+
+/// What to remember of the listing of a draft, or of a table, to notice a change: 16 hexadecimal digits.
+pub fn digest(listing: &str) -> String {
+    hash(&constant_part(listing))
+}
+
+/// FNV-1a: it has to notice a change, not an attack by root.
+fn hash(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
+/// Whether somebody put the table to sleep.
+fn is_dormant(listing: &str) -> bool {
+    listing.lines().any(|line| line.trim() == "flags dormant")
+}
+
+/// The sets and chains of a listing, without what packets or the order of a hash table change: the elements of sets
+/// that learn, and the order of the others'.
+fn constant_part(listing: &str) -> String {
+    let mut body = String::new();
+    let mut lines = listing.lines().map(str::trim);
+    let mut learns = false;
+    while let Some(line) = lines.next() {
+        let is_block = line.starts_with("set ") || line.starts_with("chain ");
+        if let Some(first) = line.strip_prefix("elements = {") {
+            let mut elements = first.to_owned();
+            while !elements.ends_with('}') {
+                let Some(line) = lines.next() else { break };
+                elements.push_str(line);
+            }
+            let mut elements: Vec<&str> = elements.trim_end_matches('}').split(',').map(str::trim).collect();
+            elements.sort_unstable();
+            if !learns {
+                let _ = writeln!(body, "\t\telements = {{ {} }}", elements.join(", "));
+            }
+        } else if is_block && line.ends_with('{') {
+            learns = false;
+            let _ = writeln!(body, "\t{line}");
+        } else if line == "}" && !body.is_empty() && !body.ends_with("\t}\n") {
+            body.push_str("\t}\n");
+        } else if !line.is_empty() && line != "}" && !body.is_empty() && !body.ends_with("\t}\n") {
+            learns |= line.starts_with("flags ") && line.contains("dynamic");
+            let _ = writeln!(body, "\t\t{line}");
+        }
+    }
+    body
 }
 
 impl fmt::Display for TableText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = |kind| self.shape.0.iter().filter(move |(name, _)| name.starts_with(kind)).map(|(_, count)| count);
-        write!(f, "table inet {NFT_TABLE}: {} rules", of("chain ").sum::<usize>())?;
-        write!(
-            f,
-            " in {} chains, {} elements in {} sets",
-            of("chain ").count(),
-            of("set ").sum::<usize>(),
-            of("set ").count()
-        )?;
+        let (mut chains, mut rules, mut sets, mut elements) = (0, 0, 0, 0);
+        let mut in_chain = false;
+        for line in self.body.lines().map(str::trim) {
+            if line.ends_with('{') {
+                in_chain = line.starts_with("chain ");
+                *(if in_chain { &mut chains } else { &mut sets }) += 1;
+            } else if line.starts_with("elements = {") {
+                elements += line.split(',').count();
+            } else if in_chain && line != "}" && !line.starts_with("type ") {
+                rules += 1;
+            }
+        }
+        write!(f, "table inet {}: {rules} rules in {chains} chains, {elements} elements in {sets} sets", self.name)?;
         self.fingerprint.iter().try_for_each(|mark| write!(f, " ({mark})"))
     }
 }
@@ -174,12 +268,14 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
+        let fixed = Elements::Fixed(vec!["192.0.2.1".into(), "192.0.2.2".into()]);
         Table {
-            sets: vec![Set {
-                name: "shape_ip",
-                kind: "ipv4_addr",
-                elements: vec!["192.0.2.1".into(), "192.0.2.2".into()],
-            }],
+            name: TableName::Guard,
+            sets: vec![
+                Set { name: "shape_ip", kind: "ipv4_addr", elements: fixed },
+                Set { name: "seen4", kind: "ipv4_addr", elements: Elements::Learnt },
+                Set { name: "lan", kind: "ifname", elements: Elements::Fixed(Vec::new()) },
+            ],
             chains: vec![
                 Chain { name: "confine", hook: None, rules: vec!["drop".into()] },
                 Chain {
@@ -191,31 +287,71 @@ mod tests {
         }
     }
 
+    /// As an nft that prints what it is given lists the table.
+    fn installed() -> String {
+        let table = TableText::from(&table());
+        let draft = table.draft();
+        let file = table.file(&digest(&draft[draft.find("table inet millpond_draft {").unwrap()..]));
+        file[file.find("table inet millpond {").unwrap()..].to_owned()
+    }
+
+    fn met_by(listing: &str) -> bool {
+        TableText::from(&table()).is_met_by(&TableText::from_listing(TableName::Guard, listing))
+    }
+
     #[test]
     fn own_text_meets_itself() {
-        let wanted = TableText::from(&table());
-        assert!(wanted.is_met_by(&TableText::from_listing(&table().text())));
+        assert!(met_by(&installed()), "{}", installed());
+        assert!(!met_by(&table().body()), "nobody's table");
     }
 
     #[test]
-    fn elements_over_several_lines_are_counted() {
-        let listing = table().text().replace("192.0.2.1, ", "192.0.2.1,\n\t\t\t     ");
-        assert!(TableText::from(&table()).is_met_by(&TableText::from_listing(&listing)));
-    }
-
-    #[test]
-    fn what_someone_took_away_is_missed() {
-        let wanted = TableText::from(&table());
-        for gone in ["\t\tdrop\n", "192.0.2.1, ", "\t\toifname \"mp0\" accept\n"] {
-            let listing = table().text().replacen(gone, "", 1);
-            assert!(!wanted.is_met_by(&TableText::from_listing(&listing)), "without {gone:?}");
+    fn what_packets_change_does_not_matter() {
+        let learnt = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d,\n\t\t\t     192.0.2.10 timeout 7d }\n";
+        for (from, to) in [
+            ("192.0.2.1, ", "192.0.2.1,\n\t\t\t     "),
+            ("192.0.2.1, 192.0.2.2", "192.0.2.2, 192.0.2.1"),
+            ("\t\ttimeout 7d\n", learnt),
+        ] {
+            assert!(met_by(&installed().replace(from, to)), "{from:?} to {to:?}");
         }
     }
 
     #[test]
+    fn what_someone_changed_is_noticed() {
+        for (from, to) in [
+            ("\t\tdrop\n", ""),
+            ("\t\tdrop\n", "\t\taccept\n"),
+            ("192.0.2.1, ", ""),
+            ("192.0.2.1,", "192.0.2.3,"),
+            ("\t\toifname \"mp0\" accept\n", ""),
+            (
+                "\t\toifname \"mp0\" accept\n\t\tip saddr @shape_ip goto confine\n",
+                "\t\tip saddr @shape_ip goto confine\n\t\toifname \"mp0\" accept\n",
+            ),
+            ("filter - 1", "filter - 2"),
+            ("\tcomment", "\tflags dormant\n\tcomment"),
+            ("\tset lan {\n\t\ttype ifname\n", "\tset lan {\n\t\ttype ifname\n\t\telements = { \"wan\" }\n"),
+        ] {
+            let changed = installed().replacen(from, to, 1);
+            assert_ne!(changed, installed());
+            assert!(!met_by(&changed), "{from:?} to {to:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_can_be_put_back() {
+        let read = TableText::from_listing(TableName::Guard, &installed());
+        let again = read.file(&digest(&installed()));
+        assert!(met_by(&again[again.find("table inet millpond {").unwrap()..]), "{again}");
+    }
+
+    #[test]
     fn any_text_is_read_without_panic() {
-        for text in ["", "}", "set {", "chain x {\n}\n}", "set a {\nelements = {", "\u{fe0f}{}"] {
-            TableText::from_listing(text);
+        for text in
+            ["", "}", "set {", "chain x {\n}\n}", "set a {\nelements = {", "\u{fe0f}{}", "comment \"", "comment "]
+        {
+            TableText::from_listing(TableName::Tunnel, text);
         }
     }
 }

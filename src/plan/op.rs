@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::nft::TableText;
-use super::ownership::{NFT_TABLE, WIREGUARD};
+use super::nft::{TableName, TableText};
+use super::ownership::WIREGUARD;
 use super::routing::{Prefix, Route, Rule};
 use super::tree::{Class, Qdisc};
 use super::wireguard::{Base64, Device, Peer};
@@ -35,7 +35,7 @@ impl fmt::Display for LinkKind {
 #[allow(missing_docs, reason = "each prints as the command that it is")]
 pub enum Op {
     SetTable(TableText),
-    DeleteTable,
+    DeleteTable(TableName),
     AddLink { name: String, kind: LinkKind, mtu: u32 },
     DeleteLink { name: String },
     SetMtu { name: String, mtu: u32 },
@@ -62,7 +62,7 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Op::SetTable(table) => write!(f, "nft replace {table}"),
-            Op::DeleteTable => write!(f, "nft delete table inet {NFT_TABLE}"),
+            Op::DeleteTable(name) => write!(f, "nft delete table inet {name}"),
             Op::AddLink { name, kind: LinkKind::Tun, mtu } => write!(f, "ip tuntap add {name} mode tun mtu {mtu}"),
             Op::AddLink { name, kind, mtu } => write!(f, "ip link add {name} mtu {mtu} type {kind}"),
             Op::DeleteLink { name } => write!(f, "ip link del {name}"),

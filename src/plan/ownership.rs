@@ -1,32 +1,26 @@
 //! The names and numbers by which millpond knows its own. Nothing else is ever changed or removed.
 
-use std::ops::RangeInclusive;
-
 /// The TUN interface that shaped devices' packets are routed into.
 pub const TUN: &str = "mp0";
 
 /// The WireGuard interface that carries the cells.
 pub const WIREGUARD: &str = "mpwg0";
 
-/// The nftables table, of family `inet`.
-pub const NFT_TABLE: &str = "millpond";
+/// The TUN interface that an openvpn of ours serves. It outlives that process, so that whatever stands on it stays.
+pub const OPENVPN: &str = "mpvpn0";
 
-/// The routing table.
-pub const ROUTE_TABLE: u32 = 28_016;
+/// The nftables table, of family `inet`, that keeps devices from passing beside the tunnel. It outlives the daemon.
+pub const GUARD_TABLE: &str = "millpond";
 
-/// The priorities of routing rules: before `main` (32766) and before pbr's (from 29998 or so down, as many as it has
-/// policies).
-pub const RULE_PRIORITIES: RangeInclusive<u32> = 28_010..=28_019;
+/// The nftables table, of family `inet`, that leads devices into the tunnel. It comes and goes with the tunnel.
+pub const TUNNEL_TABLE: &str = "millpond_tunnel";
 
-/// Priority of the rule that sends marked packets to [`ROUTE_TABLE`].
-pub const MARK_RULE_PRIORITY: u32 = 28_010;
+/// The nftables table, of family `netdev`, that stands for moments while a policy changes.
+pub const CUT_TABLE: &str = "millpond_cut";
 
-/// Priority of the endpoint's rule that sends cells to [`ROUTE_TABLE`].
-pub const CELL_RULE_PRIORITY: u32 = 28_011;
-
-/// The one bit of the packet mark that says "into the tunnel", value and mask. It stands clear of mwan3's 0x3f00, of
-/// pbr's 0x00ff0000 (which Tailscale shares), of Kubernetes' 0xc000 and of OpenWrt's own small numbers.
-pub const MARK: u32 = 0x0100_0000;
+/// How far the endpoint's rule that sends cells to our table stands behind the priority in the settings, which is that of
+/// the router's rule for marked packets.
+pub const CELL_RULE_OFFSET: u32 = 1;
 
 /// The protocol number on routes and rules; free in iproute2's `rt_protos`.
 pub const ROUTE_PROTOCOL: u8 = 109;
@@ -45,3 +39,6 @@ pub const LAST_METRIC: u32 = 0xff00_2000;
 
 /// Metric of the other IPv6 routes: the kernel's own default, named so that what is read back equals what was asked.
 pub const IPV6_METRIC: u32 = 1024;
+
+/// Metric of the route to the endpoint over an interface of another's, who may have a route to it with metric 0.
+pub const ATTACHED_METRIC: u32 = 28_016;

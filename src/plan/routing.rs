@@ -69,6 +69,11 @@ impl Prefix {
         Prefix { address, length: self.length }
     }
 
+    /// Whether `address` is inside.
+    pub fn contains(self, address: IpAddr) -> bool {
+        self.family() == Family::of(address) && Prefix { address, length: self.length }.network() == self.network()
+    }
+
     /// The family of its address.
     pub fn family(self) -> Family {
         Family::of(self.address)

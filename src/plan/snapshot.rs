@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::nft::TableText;
+use super::nft::{TableName, TableText};
 use super::op::LinkKind;
 use super::routing::{Prefix, Route, Rule};
 use super::tree::{Class, Qdisc};
@@ -11,11 +11,13 @@ use super::wireguard::{Device, Peer};
 /// What the kernel holds under the names and numbers of [`super::ownership`], and whether it forwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The nftables table.
+    /// The guard's nftables table.
+    pub guard: Option<TableText>,
+    /// The tunnel's nftables table.
     pub table: Option<TableText>,
     /// Our interfaces, by name.
     pub links: BTreeMap<String, InstalledLink>,
-    /// The settings of each interface's that matter, and `net.ipv4.ip_forward`; absent where the kernel has none.
+    /// The settings of each interface's that matter, and both forwarding ones; absent where the kernel has none.
     pub sysctls: BTreeMap<String, String>,
     /// Our WireGuard interface's own part.
     pub wireguard: Option<Device>,
@@ -33,6 +35,16 @@ pub struct Snapshot {
     pub rules: Vec<Rule>,
     /// Whether the kernel speaks IPv6.
     pub ipv6: bool,
+}
+
+impl Snapshot {
+    /// The nftables table of that name.
+    pub fn table(&self, name: TableName) -> Option<&TableText> {
+        match name {
+            TableName::Guard => self.guard.as_ref(),
+            TableName::Tunnel => self.table.as_ref(),
+        }
+    }
 }
 
 /// An interface that exists.

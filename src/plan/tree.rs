@@ -180,7 +180,7 @@ impl Tree {
         let pfifo = |limit| QdiscKind::Pfifo { limit };
         Tree {
             dev: dev.to_owned(),
-            root: qdisc(HTB, Handle::ROOT, QdiscKind::Htb { default_class: CLASS.0 & 0xffff, direct_limit: 0 }),
+            root: root(),
             class: class(guard),
             below: vec![
                 qdisc(PRIO, CLASS, QdiscKind::Prio { bands: 3, map: [2; 16] }),
@@ -190,6 +190,19 @@ impl Tree {
             ],
         }
     }
+}
+
+impl Qdisc {
+    /// Whether this is the root of such a tree, on whatever interface: nobody else lets nothing at all pass beside
+    /// HTB's classes.
+    pub fn is_our_root(&self) -> bool {
+        *self == root()
+    }
+}
+
+fn root() -> Qdisc {
+    let kind = QdiscKind::Htb { default_class: CLASS.0 & 0xffff, direct_limit: 0 };
+    Qdisc { handle: HTB, parent: Handle::ROOT, kind }
 }
 
 fn class(guard: &Guard) -> Class {

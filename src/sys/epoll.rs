@@ -24,6 +24,14 @@ impl Poll {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
+    /// Has a descriptor that is in the set told of when it can be read, written, or neither.
+    pub fn change(&self, fd: impl AsFd, token: u64, (read, write): (bool, bool)) -> io::Result<()> {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, read);
+        flags.set(EpollFlags::EPOLLOUT, write);
+        Ok(self.epoll.modify(fd, &mut EpollEvent::new(flags, token))?)
+    }
+
     /// Removes a descriptor.
     pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
         Ok(self.epoll.delete(fd)?)

@@ -1,5 +1,6 @@
 //! What the machine is like around us.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use nix::libc;
@@ -7,36 +8,79 @@ use nix::libc;
 use super::addr::AddressEntry;
 use super::link::LinkEntry;
 use super::route::RouteEntry;
+use super::zones::Zones;
 use crate::config::model::Settings;
-use crate::plan::LanInterface;
-use crate::plan::ownership::{ROUTE_PROTOCOL, TUN, WIREGUARD};
+use crate::plan::ownership::{OPENVPN, ROUTE_PROTOCOL, TUN, WIREGUARD};
+use crate::plan::routing::Prefix;
+use crate::plan::{Facts, LanInterface, interface, tunnel};
 
-/// The interfaces towards the home's own networks: those with an address that no default route leaves by. While there
-/// is no default route any of them may be the WAN's, and only bridges and what the settings name count.
-pub(super) fn lan(
-    settings: &Settings,
-    links: &[LinkEntry],
-    addresses: &[AddressEntry],
-    routes: &[RouteEntry],
-) -> Vec<LanInterface> {
-    let wan: Vec<u32> = routes
-        .iter()
-        .filter(|route| route.prefix.length == 0 && route.kind == libc::RTN_UNICAST && route.protocol != ROUTE_PROTOCOL)
-        .flat_map(|route| route.oif.iter().chain(&route.hops).copied())
-        .collect();
-    let named = |name: &str| settings.networks.iter().any(|n| n.device.as_deref() == Some(name));
-    let mut lan: Vec<LanInterface> = links
-        .iter()
-        .filter(|link| !link.solitary && link.name != TUN && link.name != WIREGUARD && !wan.contains(&link.index))
-        .filter(|link| !wan.is_empty() || link.kind.as_deref() == Some("bridge") || named(&link.name))
-        .map(|link| LanInterface { name: link.name.clone(), prefixes: prefixes(link.index, addresses) })
-        .filter(|lan| !lan.prefixes.is_empty())
-        .collect();
-    lan.sort_by(|a, b| a.name.cmp(&b.name));
-    lan
+/// What is where, of the machine as it is.
+pub(super) struct Machine<'a> {
+    pub links: &'a [LinkEntry],
+    pub addresses: &'a [AddressEntry],
+    pub routes: &'a [RouteEntry],
+    pub zones: &'a Zones,
 }
 
-fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<crate::plan::routing::Prefix> {
+impl Machine<'_> {
+    /// Which interfaces are the home's. An interface leads out if a default route leaves by it, or ever did by `before`,
+    /// or if the firewall translates what leaves by it. Of the others, the home's are those that the settings name,
+    /// those of the firewall's other zones, and bridges with private addresses; of the rest that have private
+    /// addresses it is not certain.
+    pub fn facts(&self, settings: &Settings, before: &Facts) -> Facts {
+        let named: BTreeSet<String> = settings.networks.iter().map(interface).collect();
+        let outside = self.outside(before, &named);
+        let ours = [TUN, WIREGUARD, OPENVPN, tunnel::interface(settings)];
+        let mut facts = Facts::default();
+        for link in self.links {
+            if link.solitary || link.is_port || ours.contains(&link.name.as_str()) || outside.contains(&link.name) {
+                continue;
+            }
+            let prefixes = prefixes(link.index, self.addresses);
+            // What was the home's stays so while its addresses are away, as when the network is restarted.
+            let was = before.lan.iter().any(|lan| lan.name == link.name);
+            let is_bridge = link.kind.as_deref() == Some("bridge");
+            let private = !prefixes.is_empty() && prefixes.iter().all(is_private);
+            let certain = named.contains(&link.name) || self.zones.inside.contains(&link.name) || is_bridge && private;
+            if certain && !prefixes.is_empty() || was && prefixes.is_empty() {
+                facts.lan.push(LanInterface { name: link.name.clone(), prefixes });
+            } else if private {
+                facts.unsure.push(link.name.clone());
+            }
+        }
+        facts.missing = named.into_iter().filter(|name| !self.links.iter().any(|link| link.name == *name)).collect();
+        facts.outside = outside.into_iter().collect();
+        facts.lan.sort_by(|a, b| a.name.cmp(&b.name));
+        facts.unsure.sort();
+        facts
+    }
+
+    /// The memory of what led out gives way to the owner's word that it is the home's.
+    fn outside(&self, before: &Facts, named: &BTreeSet<String>) -> BTreeSet<String> {
+        let leaves =
+            |route: &&RouteEntry| route.prefix.length == 0 && route.kind == libc::RTN_UNICAST && !is_ours(route);
+        let default = self.routes.iter().filter(leaves);
+        let indices: BTreeSet<u32> = default.flat_map(|route| route.oif.iter().chain(&route.hops)).copied().collect();
+        let leading = self.links.iter().filter(|link| indices.contains(&link.index)).map(|link| link.name.clone());
+        let is_home = |name: &&String| named.contains(*name) || self.zones.inside.contains(*name);
+        let led = before.outside.iter().filter(|name| !is_home(name)).cloned();
+        leading.chain(self.zones.outside.iter().cloned()).chain(led).collect()
+    }
+}
+
+fn is_ours(route: &RouteEntry) -> bool {
+    route.protocol == ROUTE_PROTOCOL
+}
+
+/// A home's networks have private IPv4 addresses, and any IPv6 addresses.
+fn is_private(prefix: &Prefix) -> bool {
+    match prefix.address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(_) => true,
+    }
+}
+
+fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
     let of_it = addresses.iter().filter(|address| address.index == index);
     let mut prefixes: Vec<_> = of_it
         .map(|address| address.prefix.network())
@@ -53,8 +97,8 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<crate::plan::routing:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, Policy, Role, Shape};
-    use crate::plan::routing::{Family, Prefix};
+    use crate::config::model::{Dns, DnsMode, Level, Network, Numbers, Policy, Role, Shape};
+    use crate::plan::routing::Family;
     use crate::units::{BitsPerSec, Law};
 
     fn settings() -> Settings {
@@ -69,7 +113,9 @@ mod tests {
             billing_day: 1,
             price_cents: None,
             step_down: None,
+            numbers: Numbers::DEFAULT,
             tunnel: None,
+            address6: None,
             dns: Dns { mode: DnsMode::Router, servers: Vec::new() },
             devices: Vec::new(),
             networks: vec![network],
@@ -86,6 +132,7 @@ mod tests {
             mtu: 1500,
             up: true,
             solitary,
+            is_port: name == "lan1",
         };
         let links = vec![
             link(1, "lo", None, true),
@@ -94,6 +141,8 @@ mod tests {
             link(4, "br-lan", Some("bridge"), false),
             link(5, "mpwg0", Some("wireguard"), true),
             link(6, "eth1", None, false),
+            link(7, "br-modem", Some("bridge"), false),
+            link(8, "lan1", None, false),
         ];
         let address =
             |index, a: &str, length| AddressEntry { index, prefix: Prefix { address: a.parse().unwrap(), length } };
@@ -105,6 +154,9 @@ mod tests {
             address(4, "fe80::1", 64),
             address(4, "fd00::1", 60),
             address(5, "10.77.0.2", 32),
+            address(6, "10.0.0.5", 24),
+            address(7, "198.51.100.3", 24),
+            address(8, "192.168.9.1", 24),
         ];
         (links, addresses)
     }
@@ -114,28 +166,61 @@ mod tests {
         RouteEntry { protocol, table: 254, prefix: Prefix::all(Family::V4), metric: 0, kind, oif, hops }
     }
 
-    fn names(routes: &[RouteEntry]) -> Vec<String> {
+    fn facts(routes: &[RouteEntry], zones: &Zones, before: &Facts) -> Facts {
         let (links, addresses) = machine();
-        lan(&settings(), &links, &addresses, routes).into_iter().map(|lan| lan.name).collect()
+        Machine { links: &links, addresses: &addresses, routes, zones }.facts(&settings(), before)
+    }
+
+    fn names(facts: &Facts) -> Vec<&str> {
+        facts.lan.iter().map(|lan| lan.name.as_str()).collect()
     }
 
     #[test]
-    fn the_home_is_what_no_default_route_leaves_by() {
-        assert_eq!(names(&[default_route(Some(3), vec![], 3)]), ["br-lan", "eth0.3"]);
-        assert_eq!(names(&[default_route(None, vec![3, 2], 3)]), ["br-lan"]);
+    fn the_home_is_what_is_certain_and_no_default_route_leaves_by() {
+        let nothing = (Zones::default(), Facts::default());
+        let one = facts(&[default_route(Some(3), vec![], 3)], &nothing.0, &nothing.1);
+        assert_eq!(names(&one), ["br-lan", "eth0.3"]);
+        assert_eq!((&one.outside[..], &one.unsure[..]), (&["wan".to_owned()][..], &["eth1".to_owned()][..]));
+        let two = facts(&[default_route(None, vec![3, 2], 3)], &nothing.0, &nothing.1);
+        assert_eq!(names(&two), ["br-lan"]);
+        // Without a default route the provider's side is not mistaken for the home, and ours does not count.
+        for routes in [vec![], vec![default_route(Some(4), vec![], ROUTE_PROTOCOL)]] {
+            let none = facts(&routes, &nothing.0, &nothing.1);
+            assert_eq!(names(&none), ["br-lan", "eth0.3"]);
+            assert_eq!(none.unsure, ["eth1", "wan"]);
+        }
     }
 
     #[test]
-    fn without_a_default_route_only_the_certain_count() {
-        assert_eq!(names(&[]), ["br-lan", "eth0.3"]);
-        assert_eq!(names(&[default_route(Some(7), vec![], ROUTE_PROTOCOL)]), ["br-lan", "eth0.3"]);
+    fn what_once_led_out_never_becomes_the_home() {
+        let zones = Zones::default();
+        let before = facts(&[default_route(Some(4), vec![], 3)], &zones, &Facts::default());
+        assert_eq!(names(&before), ["eth0.3"]);
+        let after = facts(&[], &zones, &before);
+        assert_eq!((names(&after), &after.outside[..]), (vec!["eth0.3"], &["br-lan".to_owned()][..]));
+    }
+
+    #[test]
+    fn the_firewalls_zones_decide() {
+        let zones = Zones { inside: ["eth1".to_owned()].into(), outside: ["br-lan".to_owned()].into() };
+        let facts = facts(&[default_route(Some(3), vec![], 3)], &zones, &Facts::default());
+        assert_eq!(names(&facts), ["eth0.3", "eth1"]);
+        assert_eq!(facts.unsure, [""; 0]);
+    }
+
+    #[test]
+    fn a_home_stays_one_while_its_addresses_are_away() {
+        let (links, _) = machine();
+        let lan = LanInterface { name: "br-lan".into(), prefixes: Vec::new() };
+        let before = Facts { lan: vec![lan], ..Facts::default() };
+        let machine = Machine { links: &links, addresses: &[], routes: &[], zones: &Zones::default() };
+        assert_eq!(names(&machine.facts(&settings(), &before)), ["br-lan"]);
     }
 
     #[test]
     fn prefixes_are_networks_without_link_local_ones() {
-        let (links, addresses) = machine();
-        let lan = lan(&settings(), &links, &addresses, &[]);
-        let shown: Vec<String> = lan[0].prefixes.iter().map(Prefix::to_string).collect();
+        let facts = facts(&[], &Zones::default(), &Facts::default());
+        let shown: Vec<String> = facts.lan[0].prefixes.iter().map(Prefix::to_string).collect();
         assert_eq!(shown, ["192.168.1.0/24", "fd00::/60"]);
     }
 }

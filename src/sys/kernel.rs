@@ -6,16 +6,22 @@ use std::fs;
 use nix::errno::Errno;
 use nix::libc;
 
+use super::flow_table::FlowTables;
 use super::link::{self, LinkEntry};
 use super::netlink::{Netlink, NetlinkError};
 use super::tun::Tun;
 use super::wireguard::{self, PeerStatus};
+use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
-use crate::plan::ownership::{TUN, TUN_MTU, WIREGUARD};
+use crate::plan::coexistence::Others;
+use crate::plan::nft::{TableName, TableText};
+use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
-use crate::plan::{InstalledLink, LanInterface, LinkKind, Op, Snapshot, watched_sysctls};
+use crate::plan::tree::{Handle, Qdisc};
+use crate::plan::tunnel::Carrier;
+use crate::plan::{Facts, InstalledLink, LinkKind, Op, Snapshot, watched_sysctls};
 
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
@@ -28,6 +34,8 @@ pub struct System {
     generic: Netlink,
     wireguard_family: Option<u16>,
     tun: Option<Tun>,
+    /// Another's interface that we attach to.
+    attached: Option<String>,
 }
 
 impl System {
@@ -36,7 +44,7 @@ impl System {
         let action = "opening netlink";
         let open = |protocol| Netlink::open(protocol).map_err(|error| failed(action, error));
         let (route, generic) = (open(libc::NETLINK_ROUTE as isize)?, open(libc::NETLINK_GENERIC as isize)?);
-        Ok(System { route, generic, wireguard_family: None, tun: None })
+        Ok(System { route, generic, wireguard_family: None, tun: None, attached: None })
     }
 
     /// The descriptor of `mp0`, if this made it. Whoever drops it removes the interface.
@@ -44,12 +52,75 @@ impl System {
         self.tun.take()
     }
 
-    /// The interfaces towards the home's own networks.
-    pub fn lan(&mut self, settings: &Settings) -> Result<Vec<LanInterface>, OpError> {
+    /// Takes over a `mp0` that is there already. Fails where another process holds it.
+    pub fn attach_tun(&mut self) -> std::io::Result<Tun> {
+        Tun::open(TUN)
+    }
+
+    /// The index of the interface of that name; 0 where there is none.
+    pub fn interface_index(&mut self, name: &str) -> Result<u32, OpError> {
+        Ok(self.links()?.iter().find(|link| link.name == name).map_or(0, |link| link.index))
+    }
+
+    /// The socket for interfaces, addresses and routes.
+    pub(super) fn route(&mut self) -> &mut Netlink {
+        &mut self.route
+    }
+
+    /// The guard's table, if there is one.
+    pub fn guard(&mut self) -> Result<Option<TableText>, OpError> {
+        table(TableName::Guard)
+    }
+
+    /// What the machine is like around us; `before` is what it was like when it was last looked at.
+    pub fn facts(&mut self, settings: &Settings, before: &Facts) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        Ok(facts::lan(settings, &links, &addresses, &routes))
+        let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
+        let mut facts = machine.facts(settings, before);
+        facts.hardware_offload = flow_tables()?.hardware;
+        Ok(facts)
+    }
+
+    /// The rules and routes of others.
+    pub fn others(&mut self) -> Result<Others, OpError> {
+        let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
+        let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
+        let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
+        Ok(Others { rules, routes })
+    }
+
+    /// Chooses another's interface to attach to, and tells what it is like, if it exists.
+    pub fn attach(&mut self, name: Option<&str>) -> Result<Option<Carrier>, OpError> {
+        self.attached = name.map(str::to_owned);
+        let Some(name) = name else { return Ok(None) };
+        let Some(link) = self.links()?.into_iter().find(|link| link.name == name) else { return Ok(None) };
+        let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
+        let qdiscs = qdisc::list(&mut self.route).map_err(|error| failed("listing qdiscs", error))?;
+        let root = qdiscs.iter().find(|(index, qdisc)| *index == link.index && qdisc.parent == Handle::ROOT);
+        let foreign_qdisc = root.filter(|(_, root)| !root.is_our_root()).map(|(_, root)| root.kind.name().to_owned());
+        Ok(Some(Carrier {
+            index: link.index,
+            outer_ipv6: link.kind.as_deref() == Some("wireguard") && self.has_ipv6_peer(name)?,
+            kind: link.kind.unwrap_or_else(|| "device".into()),
+            mtu: link.mtu,
+            up: link.up,
+            addresses: addresses.iter().filter(|a| a.index == link.index).map(|a| a.prefix).collect(),
+            foreign_qdisc,
+        }))
+    }
+
+    /// The interface to attach to that was chosen last.
+    pub fn attached(&self) -> Option<&str> {
+        self.attached.as_deref()
+    }
+
+    fn has_ipv6_peer(&mut self, name: &str) -> Result<bool, OpError> {
+        let action = "reading WireGuard's peers";
+        let family = self.wireguard_family().map_err(|error| failed(action, error))?;
+        let installed = wireguard::read(&mut self.generic, family, name).map_err(|error| failed(action, error))?;
+        Ok(installed.peers.iter().filter_map(|peer| peer.endpoint).any(|endpoint| endpoint.is_ipv6()))
     }
 
     /// What WireGuard knows of the peers of `mpwg0`.
@@ -153,12 +224,15 @@ impl System {
             }
             Op::AddRule(rule) => rule::add(&mut self.route, rule),
             Op::DeleteRule(rule) => rule::delete(&mut self.route, rule),
-            Op::SetTable(_) | Op::DeleteTable => Ok(()),
+            Op::SetTable(_) | Op::DeleteTable(_) => Ok(()),
         }
     }
 
     fn add_tun(&mut self, name: &str, mtu: u32) -> Result<(), NetlinkError> {
         let tun = Tun::open(name)?;
+        if name == OPENVPN {
+            return Ok(tun.persist()?);
+        }
         if mtu != TUN_MTU {
             let index = self.index(name)?;
             link::set_mtu(&mut self.route, index, mtu)?;
@@ -177,15 +251,46 @@ impl System {
     }
 }
 
-impl Kernel for System {
+/// The kernel without the guard: reading a table takes longer than all the rest.
+pub struct WithoutGuard<'a>(pub &'a mut System);
+
+impl Kernel for WithoutGuard<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        self.0.read(None)
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+/// The kernel with nothing but the guard.
+pub struct GuardAlone<'a>(pub &'a mut System);
+
+impl Kernel for GuardAlone<'_> {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        Ok(Snapshot { guard: table(TableName::Guard)?, ..Snapshot::default() })
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), OpError> {
+        self.0.run(op)
+    }
+}
+
+fn table(name: TableName) -> Result<Option<TableText>, OpError> {
+    nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause })
+}
+
+impl System {
+    fn read(&mut self, guard: Option<TableText>) -> Result<Snapshot, OpError> {
         let listed = self.links()?;
-        let owned = || listed.iter().filter(|link| link.name == TUN || link.name == WIREGUARD);
+        let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
         let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
         let mut snapshot = Snapshot {
-            table: nft::list().map_err(|cause| OpError { action: "reading the nft table".into(), cause })?,
+            guard,
+            table: table(TableName::Tunnel)?,
             links: owned().map(|link| (link.name.clone(), installed_link(link))).collect(),
-            sysctls: read_sysctls(),
+            sysctls: read_sysctls(self.attached.as_deref()),
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
             ..Snapshot::default()
         };
@@ -201,29 +306,45 @@ impl Kernel for System {
         for link in owned() {
             let of_it = addresses.iter().filter(|address| address.index == link.index);
             snapshot.addresses.extend(of_it.map(|address| (link.name.clone(), address.prefix)));
-            let qdiscs = qdisc::list(&mut self.route, link.index).map_err(|error| failed("listing qdiscs", error))?;
+        }
+        let qdiscs = qdisc::list(&mut self.route).map_err(|error| failed("listing qdiscs", error))?;
+        for link in &listed {
+            let of_it = || qdiscs.iter().filter(|(index, _)| *index == link.index).map(|(_, qdisc)| qdisc);
             // An interface's default, such as fq_codel, is the kernel's own choice where we want no tree.
-            if link.name == WIREGUARD {
-                snapshot.qdiscs.extend(qdiscs.into_iter().map(|qdisc| (link.name.clone(), qdisc)));
-                let classes = qdisc::list_classes(&mut self.route, link.index)
-                    .map_err(|error| failed("listing classes", error))?;
-                snapshot.classes.extend(classes.into_iter().map(|class| (link.name.clone(), class)));
+            let is_tunnel = link.name == WIREGUARD || link.name == OPENVPN;
+            if !is_tunnel && !of_it().any(Qdisc::is_our_root) {
+                continue;
             }
+            snapshot.qdiscs.extend(of_it().map(|qdisc| (link.name.clone(), qdisc.clone())));
+            let classes =
+                qdisc::list_classes(&mut self.route, link.index).map_err(|error| failed("listing classes", error))?;
+            snapshot.classes.extend(classes.into_iter().map(|class| (link.name.clone(), class)));
         }
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         snapshot.routes = routes.iter().filter_map(|entry| route::owned(entry, name_of)).collect();
         snapshot.rules = rule::list(&mut self.route).map_err(|error| failed("listing rules", error))?;
         Ok(snapshot)
     }
+}
+
+impl Kernel for System {
+    fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        let guard = table(TableName::Guard)?;
+        self.read(guard)
+    }
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
         let result = match op {
             Op::SetTable(table) => nft::replace(table),
-            Op::DeleteTable => nft::delete(),
+            Op::DeleteTable(name) => nft::delete(*name),
             _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string())),
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }
+}
+
+pub(super) fn flow_tables() -> Result<FlowTables, OpError> {
+    FlowTables::list().map_err(|cause| OpError { action: "looking for flow tables".into(), cause })
 }
 
 fn installed_link(link: &LinkEntry) -> InstalledLink {
@@ -231,16 +352,21 @@ fn installed_link(link: &LinkEntry) -> InstalledLink {
     InstalledLink { kind, mtu: link.mtu, up: link.up }
 }
 
-fn read_sysctls() -> BTreeMap<String, String> {
+fn read_sysctls(attached: Option<&str>) -> BTreeMap<String, String> {
     let read = |key: String| fs::read_to_string(sysctl_path(&key)).ok().map(|value| (key, value.trim().to_owned()));
-    watched_sysctls().into_iter().filter_map(read).collect()
+    watched_sysctls(attached).into_iter().filter_map(read).collect()
 }
 
 fn sysctl_path(key: &str) -> String {
-    format!("/proc/sys/{}", key.replace('.', "/"))
+    let swapped = |c| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    format!("/proc/sys/{}", key.chars().map(swapped).collect::<String>())
 }
 
-fn failed(action: &str, error: NetlinkError) -> OpError {
+pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {
     OpError { action: action.into(), cause: error.to_string() }
 }
 

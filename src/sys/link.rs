@@ -14,6 +14,8 @@ pub(super) struct LinkEntry {
     pub kind: Option<String>,
     pub mtu: u32,
     pub up: bool,
+    /// Part of a bridge or a bond, which stands for it.
+    pub is_port: bool,
     /// Loopback, or a line to one other end: no network of the home's.
     pub solitary: bool,
 }
@@ -35,6 +37,7 @@ fn parse(message: &[u8]) -> Option<LinkEntry> {
         kind: attribute(rest, libc::IFLA_LINKINFO).and_then(|info| string(info, libc::IFLA_INFO_KIND)),
         mtu: number(rest, libc::IFLA_MTU).unwrap_or(0),
         up: flags & libc::IFF_UP as u32 != 0,
+        is_port: number(rest, libc::IFLA_MASTER).is_some(),
         solitary: flags & (libc::IFF_LOOPBACK | libc::IFF_POINTOPOINT) as u32 != 0,
     })
 }

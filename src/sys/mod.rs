@@ -3,12 +3,22 @@
 #![allow(unsafe_code)]
 
 mod addr;
+pub mod broker_socket;
+mod conntrack;
+mod enrolment;
 pub mod epoll;
 mod facts;
+mod flow_table;
+pub mod guard_file;
 pub mod kernel;
+pub mod key_file;
 mod link;
+pub mod memory_file;
+pub mod monitor;
+pub mod neighbour;
 mod netlink;
 mod nft;
+pub mod process;
 mod qdisc;
 pub mod random;
 pub mod realtime;
@@ -21,6 +31,9 @@ mod tun;
 pub mod udp;
 pub mod unix_socket;
 mod wireguard;
+pub mod worker;
+mod zones;
 
+pub use neighbour::Neighbour;
 pub use tun::Tun;
 pub use wireguard::PeerStatus;

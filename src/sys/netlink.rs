@@ -193,6 +193,13 @@ impl Netlink {
         Err(NetlinkError::Changing)
     }
 
+    /// Hands every message of a dump to `each`, without its netlink header, and keeps none: for lists that may be long.
+    /// What changes meanwhile may be missed.
+    pub fn each(&mut self, kind: u16, body: &Body, each: impl FnMut(&[u8])) -> Result<(), NetlinkError> {
+        self.send(kind, NLM_F_REQUEST | NLM_F_DUMP, body)?;
+        self.receive(each).map(|_| ())
+    }
+
     fn send(&mut self, kind: u16, flags: u16, body: &Body) -> Result<(), NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         let length = (HEADER_BYTES + body.0.len()) as u32;

@@ -1,30 +1,66 @@
 //! nftables through the `nft` program: one transaction in, one listing out.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::process::{Command, Output, Stdio};
 
-use crate::plan::nft::TableText;
-use crate::plan::ownership::NFT_TABLE;
+use crate::plan::nft::{SEEN, TableName, TableText, digest};
 
-/// Puts `table` in the place of the one that is there, whole or not at all.
+/// Puts `table` in the place of the one that is there, whole or not at all. How nft prints it is learnt beforehand,
+/// from a dormant draft.
 pub(super) fn replace(table: &TableText) -> Result<(), String> {
-    run(&["-f", "-"], &table.transaction()).and_then(succeeded).map(|_| ())
+    load(&table.draft())?;
+    let draft = table.draft_name();
+    let replaced = succeeded(run(&["-s", "list", "table", "inet", &draft], "")?)
+        .and_then(|listing| load(&table.transaction(&digest(&listing))));
+    if replaced.is_err() {
+        // Without effect on packets, and replaced by the next draft anyway.
+        _ = run(&["delete", "table", "inet", &draft], "");
+    }
+    replaced
+}
+
+/// Adds `addresses` to those that the guard has seen devices use that it confines.
+pub(super) fn learn(addresses: &BTreeSet<IpAddr>) -> Result<(), String> {
+    let add = |set: &str, of_family: fn(&IpAddr) -> bool| {
+        let elements: Vec<String> = addresses.iter().filter(|a| of_family(a)).map(IpAddr::to_string).collect();
+        let table = TableName::Guard;
+        (!elements.is_empty()).then(|| format!("add element inet {table} {set} {{ {} }}\n", elements.join(", ")))
+    };
+    let text: String = [add(SEEN[0], IpAddr::is_ipv4), add(SEEN[1], IpAddr::is_ipv6)].into_iter().flatten().collect();
+    if text.is_empty() { Ok(()) } else { load(&text) }
+}
+
+/// The flow tables of all tables.
+pub(super) fn list_flow_tables() -> Result<String, String> {
+    succeeded(run(&["list", "flowtables"], "")?)
+}
+
+/// Checks that the kernel would take `text`, a transaction.
+pub fn check(text: &str) -> Result<(), String> {
+    run(&["-c", "-f", "-"], text).and_then(succeeded).map(|_| ())
 }
 
 /// Removes the table.
-pub(super) fn delete() -> Result<(), String> {
-    run(&["delete", "table", "inet", NFT_TABLE], "").and_then(succeeded).map(|_| ())
+pub(super) fn delete(name: TableName) -> Result<(), String> {
+    run(&["delete", "table", "inet", name.as_str()], "").and_then(succeeded).map(|_| ())
 }
 
 /// The table as it is, if it is.
-pub(super) fn list() -> Result<Option<TableText>, String> {
-    let listing = run(&["-s", "list", "table", "inet", NFT_TABLE], "")?;
+pub(super) fn list(name: TableName) -> Result<Option<TableText>, String> {
+    let listing = run(&["-s", "list", "table", "inet", name.as_str()], "")?;
     if listing.status.success() {
-        return Ok(Some(TableText::from_listing(&String::from_utf8_lossy(&listing.stdout))));
+        return Ok(Some(TableText::from_listing(name, &String::from_utf8_lossy(&listing.stdout))));
     }
     let tables = succeeded(run(&["list", "tables", "inet"], "")?)?;
-    let name = format!("table inet {NFT_TABLE}");
-    if tables.lines().any(|line| line.trim() == name) { succeeded(listing).map(|_| None) } else { Ok(None) }
+    let line = format!("table inet {name}");
+    if tables.lines().any(|listed| listed.trim() == line) { succeeded(listing).map(|_| None) } else { Ok(None) }
+}
+
+/// Does all of `transaction` or nothing.
+pub(super) fn load(transaction: &str) -> Result<(), String> {
+    run(&["-f", "-"], transaction).and_then(succeeded).map(|_| ())
 }
 
 fn run(arguments: &[&str], input: &str) -> Result<Output, String> {

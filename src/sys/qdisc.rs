@@ -5,12 +5,13 @@ use nix::libc;
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
 use crate::plan::tree::{Class, Handle, Qdisc, QdiscKind};
 
-/// All qdiscs on the interface of that index, parents first, without those that the kernel attached by itself.
-pub(super) fn list(netlink: &mut Netlink, index: u32) -> Result<Vec<Qdisc>, NetlinkError> {
-    let messages = netlink.dump(libc::RTM_GETQDISC, &header(index, Handle(0), Handle(0)))?;
-    let mut qdiscs: Vec<Qdisc> =
-        messages.iter().filter(|message| index_of(message) == Some(index)).filter_map(|m| parse_qdisc(m)).collect();
-    qdiscs.sort_by_key(|qdisc| (qdisc.parent != Handle::ROOT, qdisc.parent, qdisc.handle));
+/// All qdiscs, each with the index of its interface, parents first, without those that the kernel attached by itself.
+pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkError> {
+    // The kernel gives those of all interfaces, whichever is named.
+    let messages = netlink.dump(libc::RTM_GETQDISC, &header(0, Handle(0), Handle(0)))?;
+    let mut qdiscs: Vec<(u32, Qdisc)> =
+        messages.iter().filter_map(|message| Some((index_of(message)?, parse_qdisc(message)?))).collect();
+    qdiscs.sort_by_key(|(index, qdisc)| (*index, qdisc.parent != Handle::ROOT, qdisc.parent, qdisc.handle));
     Ok(qdiscs)
 }
 

@@ -3,17 +3,27 @@
 use nix::libc;
 
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string};
-use crate::plan::ownership::{ROUTE_PROTOCOL, RULE_PRIORITIES};
+use crate::plan::coexistence::OtherRule;
+use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Rule, Selector};
 
 /// The rules that are ours, of both families.
 pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Rule>, NetlinkError> {
+    Ok(dump(netlink)?.iter().filter_map(|message| parse(message)).collect())
+}
+
+/// The rules of others, of both families.
+pub(super) fn list_others(netlink: &mut Netlink) -> Result<Vec<OtherRule>, NetlinkError> {
+    Ok(dump(netlink)?.iter().filter_map(|message| parse_other(message)).collect())
+}
+
+fn dump(netlink: &mut Netlink) -> Result<Vec<Vec<u8>>, NetlinkError> {
     let mut rules = Vec::new();
     for family in [Family::V4, Family::V6] {
         let mut header = [0; HEADER_BYTES];
         header[0] = family_number(family);
         match netlink.dump(libc::RTM_GETRULE, &Body::new(&header)) {
-            Ok(messages) => rules.extend(messages.iter().filter_map(|message| parse(message))),
+            Ok(messages) => rules.extend(messages),
             // A kernel without IPv6 or without policy routing for it.
             Err(_) if family == Family::V6 => {}
             Err(error) => return Err(error),
@@ -22,12 +32,13 @@ pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Rule>, NetlinkError> {
     Ok(rules)
 }
 
+fn is_ours(attributes: &[u8]) -> bool {
+    attribute(attributes, FRA_PROTOCOL) == Some(&[ROUTE_PROTOCOL])
+}
+
 fn parse(message: &[u8]) -> Option<Rule> {
-    let rest = message.get(HEADER_BYTES..)?;
+    let rest = message.get(HEADER_BYTES..).filter(|rest| is_ours(rest))?;
     let priority = number(rest, FRA_PRIORITY).unwrap_or(0);
-    if attribute(rest, FRA_PROTOCOL)? != [ROUTE_PROTOCOL] || !RULE_PRIORITIES.contains(&priority) {
-        return None;
-    }
     let selector = match (number(rest, FRA_FWMARK), string(rest, FRA_OIFNAME)) {
         (Some(mark), None) if number(rest, FRA_FWMASK) == Some(mark) => Selector::Mark(mark),
         (None, Some(dev)) => Selector::Oif(dev),
@@ -35,6 +46,22 @@ fn parse(message: &[u8]) -> Option<Rule> {
     };
     let family = if i32::from(message[0]) == libc::AF_INET { Family::V4 } else { Family::V6 };
     Some(Rule { family, priority, selector, table: number(rest, FRA_TABLE).unwrap_or(u32::from(message[4])) })
+}
+
+fn parse_other(message: &[u8]) -> Option<OtherRule> {
+    let rest = message.get(HEADER_BYTES..).filter(|rest| !is_ours(rest))?;
+    let (family, destination_bits, action) = (message[0], message[1], message[7]);
+    let suppressed = number(rest, FRA_SUPPRESS_PREFIXLEN).is_some_and(|length| length != u32::MAX);
+    let oif = attribute(rest, FRA_OIFNAME).is_some();
+    Some(OtherRule {
+        ipv6: i32::from(family) == libc::AF_INET6,
+        priority: number(rest, FRA_PRIORITY).unwrap_or(0),
+        mark: number(rest, FRA_FWMARK).unwrap_or(0),
+        mask: number(rest, FRA_FWMASK).unwrap_or(0),
+        iif: string(rest, FRA_IIFNAME),
+        is_narrow: destination_bits != 0 || oif || suppressed || action != FR_ACT_TO_TBL,
+        table: number(rest, FRA_TABLE).unwrap_or(u32::from(message[4])),
+    })
 }
 
 /// Adds a rule.
@@ -66,8 +93,10 @@ fn family_number(family: Family) -> u8 {
 /// `struct fib_rule_hdr` and the attributes of include/uapi/linux/fib_rules.h.
 const HEADER_BYTES: usize = 12;
 const FR_ACT_TO_TBL: u8 = 1;
+const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
+const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_TABLE: u16 = 15;
 const FRA_FWMASK: u16 = 16;
 const FRA_OIFNAME: u16 = 17;
@@ -89,7 +118,25 @@ mod tests {
 
     #[test]
     fn anothers_rule_is_not_ours() {
-        let rule = Rule { family: Family::V4, priority: 1_001, selector: Selector::Mark(0x100), table: 1 };
-        assert_eq!(parse(&body(&rule).0), None);
+        // `ip rule add iif lan0 fwmark 0x100/0x3f00 lookup 1 priority 2001`.
+        let mut header = [0; HEADER_BYTES];
+        (header[0], header[7]) = (libc::AF_INET as u8, FR_ACT_TO_TBL);
+        let body = Body::new(&header).number(FRA_PRIORITY, 2001).number(FRA_TABLE, 1).string(FRA_IIFNAME, "lan0");
+        let body = body.number(FRA_FWMARK, 0x100).number(FRA_FWMASK, 0x3f00).attribute(FRA_PROTOCOL, &[4]);
+        assert_eq!(parse(&body.0), None);
+        let wanted = OtherRule {
+            ipv6: false,
+            priority: 2001,
+            mark: 0x100,
+            mask: 0x3f00,
+            iif: Some("lan0".into()),
+            is_narrow: false,
+            table: 1,
+        };
+        assert_eq!(parse_other(&body.0), Some(wanted));
+        let ours = Rule { family: Family::V4, priority: 1, selector: Selector::Mark(1), table: 1 };
+        assert_eq!(parse_other(&super::body(&ours).0), None);
+        let for_a_socket = body.string(FRA_OIFNAME, "wan0");
+        assert!(parse_other(&for_a_socket.0).is_some_and(|rule| rule.is_narrow));
     }
 }

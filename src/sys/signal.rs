@@ -12,18 +12,20 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 pub enum Request {
     /// SIGHUP.
     Reload,
+    /// SIGUSR1.
+    Renew,
     /// SIGTERM or SIGINT.
     Stop,
 }
 
-/// SIGHUP, SIGTERM and SIGINT, which from now on come here alone.
+/// SIGHUP, SIGUSR1, SIGTERM and SIGINT, which from now on come here alone.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
     /// Blocks the signals in this thread, and in those that it starts later, and opens the descriptor.
     pub fn open() -> io::Result<Signals> {
-        let signals: SigSet = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+        let signals: SigSet = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         signals.thread_block()?;
         Ok(Signals(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
@@ -33,6 +35,7 @@ impl Signals {
         match self.0.read_signal() {
             Ok(None) | Err(Errno::EINTR) => Ok(None),
             Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => Ok(Some(Request::Reload)),
+            Ok(Some(signal)) if signal.ssi_signo == Signal::SIGUSR1 as u32 => Ok(Some(Request::Renew)),
             Ok(Some(_)) => Ok(Some(Request::Stop)),
             Err(error) => Err(error.into()),
         }

@@ -22,16 +22,21 @@ pub fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Sleeps until `moment`, however often signals come.
-pub fn sleep_until(moment: Nanos) -> io::Result<()> {
-    let moment = time_spec(moment);
+/// Waits until `moment`, however often signals come: asleep, but for the last `awake` of it, because how long it takes to
+/// wake depends on what else the processor does.
+pub fn wait_until(moment: Nanos, awake: Nanos) -> io::Result<()> {
+    let woken = time_spec(moment.saturating_since(awake));
     loop {
-        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &moment) {
-            Ok(_) => return Ok(()),
+        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &woken) {
+            Ok(_) => break,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
+    while now() < moment {
+        std::hint::spin_loop();
+    }
+    Ok(())
 }
 
 /// A descriptor that can be read once a given moment has come.
@@ -84,7 +89,10 @@ mod tests {
     fn neither_sleep_nor_timer_is_early() {
         let start = now();
         let moment = start + Nanos::from_millis(2);
-        sleep_until(moment).unwrap();
+        wait_until(moment, Nanos::ZERO).unwrap();
+        assert!(now() >= moment);
+        let moment = now() + Nanos::from_millis(2);
+        wait_until(moment, Nanos::from_millis(1)).unwrap();
         assert!(now() >= moment);
 
         let timer = Timer::new().unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::libc;
@@ -30,6 +30,13 @@ impl Tun {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Tun(file)) }
     }
 
+    /// Leaves the interface there for good, for another process to open.
+    pub(super) fn persist(self) -> io::Result<()> {
+        // SAFETY: the descriptor is open, and TUNSETPERSIST takes a number.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TUNSETPERSIST as _, 1) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Takes the next packet that was routed into the interface, if one waits; its length in bytes.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match (&self.0).read(buffer) {
@@ -42,6 +49,19 @@ impl Tun {
     /// Hands a packet to the kernel as one that came in by the interface.
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
         (&self.0).write(packet).map(|_| ())
+    }
+}
+
+impl From<Tun> for OwnedFd {
+    fn from(tun: Tun) -> OwnedFd {
+        tun.0.into()
+    }
+}
+
+/// The descriptor of an interface that another process has made and handed over.
+impl From<OwnedFd> for Tun {
+    fn from(fd: OwnedFd) -> Tun {
+        Tun(fd.into())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Kernel WireGuard through generic netlink (include/uapi/linux/wireguard.h).
 
+use std::net::SocketAddr;
+
 use netlink_packet_core::Emitable;
 use netlink_packet_core::ParseableParametrized;
 use netlink_packet_wireguard::{
@@ -17,6 +19,8 @@ use crate::plan::wireguard::{Device, Peer};
 pub struct PeerStatus {
     /// Its public key.
     pub public_key: Key,
+    /// Where it is, if it has been told or has called.
+    pub endpoint: Option<SocketAddr>,
     /// Seconds since the epoch of the last handshake, 0 for none yet.
     pub last_handshake_s: u64,
     /// Bytes received from it, WireGuard's own headers included.
@@ -88,7 +92,8 @@ fn parse_peer(attributes: &WireguardPeer) -> (Peer, PeerStatus) {
         allowed_ips: Vec::new(),
         keepalive_seconds: 0,
     };
-    let mut status = PeerStatus { public_key: none, last_handshake_s: 0, received_bytes: 0, sent_bytes: 0 };
+    let mut status =
+        PeerStatus { public_key: none, endpoint: None, last_handshake_s: 0, received_bytes: 0, sent_bytes: 0 };
     for attribute in attributes.iter() {
         match attribute {
             WireguardPeerAttribute::PublicKey(key) => peer.public_key = Key(*key),
@@ -109,6 +114,7 @@ fn parse_peer(attributes: &WireguardPeer) -> (Peer, PeerStatus) {
         }
     }
     status.public_key = peer.public_key.clone();
+    status.endpoint = peer.endpoint;
     (peer, status)
 }
 

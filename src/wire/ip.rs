@@ -91,13 +91,23 @@ impl<'a> Packet<'a> {
             true => self.v4_parts(),
             false => self.v6_parts(),
         };
-        let ports = match protocol {
-            PROTOCOL_TCP | PROTOCOL_UDP | PROTOCOL_UDPLITE | PROTOCOL_SCTP | PROTOCOL_DCCP => transport.get(..4),
-            _ => None,
-        };
         let seeded = fnv1a(FNV_OFFSET, addresses);
-        let hash = fnv1a(fnv1a(seeded, &[protocol]), ports.unwrap_or(&[]));
+        let hash = fnv1a(fnv1a(seeded, &[protocol]), ports(protocol, transport).unwrap_or(&[]));
         // FNV-1a's low bits mix poorly on short input; the queue uses the low bits.
+        hash ^ hash >> 15
+    }
+
+    /// A hash of the same that both directions of a conversation have in common.
+    pub fn conversation_hash(&self) -> u32 {
+        let (addresses, protocol, transport) = match self.is_v4() {
+            true => self.v4_parts(),
+            false => self.v6_parts(),
+        };
+        let ports = ports(protocol, transport).unwrap_or(&[]);
+        let (from, to) = addresses.split_at(addresses.len() / 2);
+        let (from_port, to_port) = ports.split_at(ports.len() / 2);
+        let side = |address, port| fnv1a(fnv1a(FNV_OFFSET, address), port);
+        let hash = fnv1a(side(from, from_port).wrapping_add(side(to, to_port)), &[protocol]);
         hash ^ hash >> 15
     }
 
@@ -140,6 +150,14 @@ fn updated_checksum(checksum: u16, before: u16, after: u16) -> u16 {
 
 const FNV_OFFSET: u32 = 0x811c_9dc5;
 const FNV_PRIME: u32 = 0x0100_0193;
+
+/// Both ports, where the protocol has any.
+fn ports(protocol: u8, transport: &[u8]) -> Option<&[u8]> {
+    match protocol {
+        PROTOCOL_TCP | PROTOCOL_UDP | PROTOCOL_UDPLITE | PROTOCOL_SCTP | PROTOCOL_DCCP => transport.get(..4),
+        _ => None,
+    }
+}
 
 fn fnv1a(hash: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(FNV_PRIME))

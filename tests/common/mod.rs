@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod namespace;
+
 use millpond::config::model::*;
 use millpond::plan::routing::Prefix;
 use millpond::plan::tree::Guard;
@@ -23,7 +25,9 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         billing_day: 1,
         price_cents: None,
         step_down: None,
+        numbers: Numbers::DEFAULT,
         tunnel: Some(Tunnel::Wireguard(wireguard)),
+        address6: None,
         dns: Dns { mode: DnsMode::Tunnel, servers: vec!["9.9.9.9".parse().unwrap()] },
         devices: Vec::new(),
         networks: Vec::new(),
@@ -76,9 +80,10 @@ pub fn endpoint(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
     };
     let home = Home {
         name: "maple street".into(),
-        public_key: Key(public_key),
+        public_key: Some(Key(public_key)),
         preshared_key: Some(Key([9; 32])),
         address: [10, 77, 0, 2].into(),
+        address6: None,
         max_download: BitsPerSec::from_kbit(4000),
     };
     Settings { homes: vec![home], ..settings(Role::Endpoint, wireguard) }
@@ -88,7 +93,7 @@ pub fn facts() -> Facts {
     let prefix = |s: &str, length| Prefix { address: s.parse().unwrap(), length };
     let lan =
         LanInterface { name: "br-lan".into(), prefixes: vec![prefix("192.168.1.0", 24), prefix("fd00:77::", 64)] };
-    Facts { lan: vec![lan], endpoint: Some("203.0.113.9:51820".parse().unwrap()) }
+    Facts { lan: vec![lan], endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..Facts::default() }
 }
 
 pub fn guard() -> Guard {

@@ -26,6 +26,17 @@ const KINDS: &[(&str, Nanos)] = &[
 /// That of the sleep monitor: a device of which nothing is known is taken for the least patient.
 const SHORTEST_TOLERANCE: Nanos = Nanos::from_millis(1_400);
 
+impl Policy {
+    /// The word in the settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Policy::Shape => "shape",
+            Policy::Block => "block",
+            Policy::Direct => "direct",
+        }
+    }
+}
+
 /// Reads all `device` sections.
 pub(super) fn read_devices<'a>(
     sections: impl Iterator<Item = &'a Section>,

@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 
 use super::level::Confirmed;
 use super::reader::Reader;
-use super::value::{Wrong, boolean, choice, number, price};
-use crate::config::model::{Level, Role, Shape, StepDown};
+use super::value::{Wrong, bit, boolean, choice, number, price};
+use crate::config::model::{Level, Numbers, Role, Shape, StepDown};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 use crate::units::{BitsPerSec, Law, Nanos};
 
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 16] = [
     "enabled",
     "role",
     "level",
@@ -24,6 +24,9 @@ const OPTIONS: [&str; 13] = [
     "price",
     "cap_day",
     "cap_level",
+    "mark",
+    "table",
+    "priority",
 ];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
@@ -50,6 +53,7 @@ pub(super) struct General {
     step_down: Option<(u8, Level)>,
     /// Rates that the owner confirmed for levels, in place of the built-in ones.
     confirmed: Confirmed,
+    pub numbers: Numbers,
     /// What level `custom` comes to; its law and spread hold at every level.
     custom: Shape,
 }
@@ -73,6 +77,19 @@ impl General {
     pub fn step_down(&self) -> Option<StepDown> {
         let (day, level) = self.step_down?;
         Some(StepDown { day, level, shape: self.shape(level)? })
+    }
+}
+
+impl Level {
+    /// The word in the settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Off => "off",
+            Level::Saver => "saver",
+            Level::Balanced => "balanced",
+            Level::Strict => "strict",
+            Level::Custom => "custom",
+        }
     }
 }
 
@@ -111,6 +128,7 @@ pub(super) fn read(
             price_cents: None,
             step_down: None,
             confirmed,
+            numbers: Numbers::DEFAULT,
             custom: balanced,
         };
     };
@@ -123,10 +141,11 @@ pub(super) fn read(
     let level = level_in_force(&mut reader, uses_custom);
     let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB a month")).filter(|gb| *gb > 0);
     let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
+    let numbers = numbers(&mut reader);
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
     let price_cents = reader.value("price", price);
     let step_down = step_down(&mut reader, billing_day);
-    General { enabled, role, level, data_cap_gb, billing_day, price_cents, step_down, confirmed, custom }
+    General { enabled, role, level, data_cap_gb, billing_day, price_cents, step_down, confirmed, numbers, custom }
 }
 
 fn step_down(reader: &mut Reader, billing_day: u8) -> Option<(u8, Level)> {
@@ -143,6 +162,17 @@ fn step_down(reader: &mut Reader, billing_day: u8) -> Option<(u8, Level)> {
         reader.error("cap_day", text);
     }
     day.zip(level)
+}
+
+/// Beside those of the kernel's own tables, and before its rule for `main`.
+fn numbers(reader: &mut Reader) -> Numbers {
+    const LAST_PRIORITY: u32 = 32_764;
+    let default = Numbers::DEFAULT;
+    Numbers {
+        mark: reader.value("mark", bit).unwrap_or(default.mark),
+        table: reader.value("table", number(256..=u32::MAX, "")).unwrap_or(default.table),
+        priority: reader.value("priority", number(1..=LAST_PRIORITY, "")).unwrap_or(default.priority),
+    }
 }
 
 fn law_and_spread(reader: &mut Reader) -> (Law, u8) {

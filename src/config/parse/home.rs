@@ -4,13 +4,14 @@ use std::net::Ipv4Addr;
 
 use super::Context;
 use super::reader::{Reader, Seen};
+use super::tunnel::Kind;
 use super::value::{key, number, shown, title, tunnel_address};
-use crate::config::model::{Home, Role};
+use crate::config::model::{Home, Key, Role};
 use crate::config::problem::{Problem, Severity};
 use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 5] = ["name", "public_key", "preshared_key", "address", "max_download"];
+const OPTIONS: [&str; 6] = ["name", "public_key", "preshared_key", "address", "address6", "max_download"];
 const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
 
 /// Reads all `home` sections. While millpond is disabled, incomplete ones are left out.
@@ -19,7 +20,7 @@ pub(super) fn read<'a>(
     context: &mut Context,
     problems: &mut Vec<Problem>,
 ) -> Vec<Home> {
-    let (mut names, mut keys) = (Seen::new(), Seen::new());
+    let (mut names, mut seen_keys) = (Seen::new(), Seen::new());
     let mut homes = Vec::new();
     let mut any = false;
     for section in sections {
@@ -30,17 +31,16 @@ pub(super) fn read<'a>(
         if let Some(name) = &name {
             reader.unique(&mut names, name.clone(), "name", &shown(name));
         }
-        let public_key = reader.needed(context.enabled, "public_key", "the public key of the home's router", key);
-        if let Some(key) = &public_key {
-            reader.unique(&mut keys, key.0, "public_key", &key.to_base64());
-        }
-        let preshared_key = reader.value("preshared_key", key);
+        let has_keys = context.tunnel.is_none_or(|kind| kind == Kind::Wireguard);
+        let (public_key, preshared_key) =
+            if has_keys { keys(&mut reader, context, &mut seen_keys) } else { no_keys(&mut reader) };
         let address = address(&mut reader, context);
+        let address6 = super::tunnel::address6(&mut reader, context);
         let max_download = reader.value("max_download", number(8..=1_000_000, "kbit/s"));
         let max_download = max_download.map_or(DEFAULT_MAX_DOWNLOAD, |kbit| BitsPerSec::from_kbit(kbit.into()));
-        if let (Some(public_key), Some(address)) = (public_key, address) {
+        if let Some(address) = address.filter(|_| public_key.is_some() || !has_keys) {
             let name = name.unwrap_or_else(|| address.to_string());
-            homes.push(Home { name, public_key, preshared_key, address, max_download });
+            homes.push(Home { name, public_key, preshared_key, address, address6, max_download });
         }
     }
     if context.enabled && context.is(Role::Endpoint) && !any {
@@ -49,6 +49,24 @@ pub(super) fn read<'a>(
         problems.push(Problem { severity: Severity::Error, section, option: None, line: 0, text });
     }
     homes
+}
+
+fn keys(reader: &mut Reader, context: &Context, seen: &mut Seen<[u8; 32]>) -> (Option<Key>, Option<Key>) {
+    let public_key = reader.needed(context.enabled, "public_key", "the public key of the home's router", key);
+    if let Some(key) = &public_key {
+        reader.unique(seen, key.0, "public_key", &key.to_base64());
+    }
+    (public_key, reader.value("preshared_key", key))
+}
+
+/// Other tunnels have certificates, or are another's.
+fn no_keys(reader: &mut Reader) -> (Option<Key>, Option<Key>) {
+    for option in ["public_key", "preshared_key"] {
+        if reader.given(option) {
+            reader.warn(option, "no effect where the tunnel's type is not 'wireguard'".to_owned());
+        }
+    }
+    (None, None)
 }
 
 fn address(reader: &mut Reader, context: &mut Context) -> Option<Ipv4Addr> {

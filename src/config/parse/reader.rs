@@ -16,7 +16,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts on a section whose type has the options `known`, and warns of all others.
     pub fn new(section: &'a Section, known: &[&str], problems: &'a mut Vec<Problem>) -> Reader<'a> {
-        let mut reader = Reader { section, label: section.label(), problems };
+        let mut reader = Reader::again(section, problems);
         for option in &section.options {
             if !known.contains(&option.name.as_str()) {
                 let text = match nearest(&option.name, known) {
@@ -27,6 +27,11 @@ impl<'a> Reader<'a> {
             }
         }
         reader
+    }
+
+    /// Reads on in a section whose unknown options have been noted.
+    pub fn again(section: &'a Section, problems: &'a mut Vec<Problem>) -> Reader<'a> {
+        Reader { section, label: section.label(), problems }
     }
 
     /// The section's name as messages give it.

@@ -3,7 +3,7 @@
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Parsed, parse};
+use super::{Parsed, parse, parse_with};
 use crate::config::model::*;
 use crate::config::problem::Severity;
 use crate::units::{BitsPerSec, Law};
@@ -68,6 +68,10 @@ fn lines(parsed: &Parsed) -> Vec<String> {
 
 /// `ROUTER` with the line that has `option` replaced by other text.
 fn router_with(option: &str, line: &str) -> Parsed {
+    parse(router_text(option, line).as_bytes())
+}
+
+fn router_text(option: &str, line: &str) -> String {
     let found = ROUTER.lines().filter(|l| l.contains(&format!(" {option} "))).count();
     assert!(found >= 1, "the base file has an option {option}");
     let mut text = String::new();
@@ -76,7 +80,7 @@ fn router_with(option: &str, line: &str) -> Parsed {
         text.push_str(if first { line } else { l });
         text.push('\n');
     }
-    parse(text.as_bytes())
+    text
 }
 
 #[test]
@@ -191,11 +195,38 @@ fn other_tunnels_are_read() {
     let parsed = tunnel(&format!("option type openvpn\noption profile /etc/millpond/client.ovpn\n{ends}"));
     assert_eq!(lines(&parsed), Vec::<String>::new());
     assert!(matches!(parsed.settings.and_then(|s| s.tunnel), Some(Tunnel::Openvpn { .. })));
-    let parsed = tunnel(&format!("option type interface\noption interface wg0\n{ends}"));
+    for (option, overhead) in [("", None), ("option overhead 52", Some(52))] {
+        let parsed = tunnel(&format!("option type interface\noption interface wg0\n{option}\n{ends}"));
+        assert_eq!(lines(&parsed), Vec::<String>::new());
+        let tunnel = parsed.settings.and_then(|s| s.tunnel);
+        assert!(matches!(tunnel, Some(Tunnel::Interface { overhead: got, .. }) if got == overhead), "{tunnel:?}");
+    }
+    for own in ["mp0", "mpwg0", "mpvpn0"] {
+        let parsed = tunnel(&format!("option type interface\noption interface {own}\n{ends}"));
+        assert_eq!(parsed.settings, None);
+    }
+}
+
+#[test]
+fn homes_have_keys_with_wireguard_alone() {
+    let endpoint = |kind: &str, key: &str| {
+        let text = format!(
+            "config millpond 'main'\noption enabled 1\noption role endpoint\nconfig tunnel 'tunnel'\n{kind}\n\
+             option address 10.77.0.1\nconfig home\n{key}\noption address 10.77.0.2\n"
+        );
+        parse(text.as_bytes())
+    };
+    let openvpn = "option type openvpn\noption profile /etc/millpond/server.ovpn";
+    let parsed = endpoint(openvpn, "");
     assert_eq!(lines(&parsed), Vec::<String>::new());
-    assert!(matches!(parsed.settings.and_then(|s| s.tunnel), Some(Tunnel::Interface { .. })));
-    let parsed = tunnel(&format!("option type interface\noption interface mp0\n{ends}"));
-    assert_eq!(parsed.settings, None);
+    assert_eq!(parsed.settings.expect("settings").homes[0].public_key, None);
+    let parsed = endpoint("option type interface\noption interface tun0", "option public_key nonsense");
+    assert_eq!(
+        lines(&parsed),
+        ["f:9: warning: @home[0].public_key: no effect where the tunnel's type is not 'wireguard'"]
+    );
+    let key = "option private_key AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+    assert!(lines(&endpoint(key, "")).iter().any(|line| line.contains("@home[0].public_key: missing")));
 }
 
 #[test]
@@ -280,16 +311,38 @@ fn schedules_overlap_across_the_end_of_the_week() {
 
 #[test]
 fn unknown_names_are_warnings_with_a_suggestion() {
-    let text = format!("{ROUTER}\toption colour 'red'\n\toption leval 'x'\nconfig devise\nconfig thing\n");
+    let text = format!("{ROUTER}\toption colour 'red'\n\toption leval 'x'\nconfig hole\nconfig thing\n");
     let parsed = parse(text.as_bytes());
     assert!(parsed.settings.is_some());
     let want = [
         "f:48: warning: @schedule[1].colour: unknown option, ignored",
         "f:49: warning: @schedule[1].leval: unknown option, ignored (did you mean 'level'?)",
-        "f:50: warning: @devise[0]: unknown section type 'devise', ignored (did you mean 'device'?)",
+        "f:50: warning: @hole[0]: unknown section type 'hole', ignored (did you mean 'home'?)",
         "f:51: warning: @thing[0]: unknown section type 'thing', ignored",
     ];
     assert_eq!(lines(&parsed), want);
+}
+
+#[test]
+fn what_is_not_understood_is_confined() {
+    let base = "config millpond main\noption enabled 1\noption upload x\nconfig device\noption mac 00:16:6c:ab:6b:88\n\
+        option policy direct\n";
+    for broken in
+        ["option policy shpae", "option policy direct\noption policy ''", "option mac 7\noption address 192.0.2.5"]
+    {
+        let text = format!("{base}config device\noption mac 18:b4:30:26:34:40\n{broken}\n");
+        let parsed = parse(text.as_bytes());
+        assert_eq!(parsed.settings, None);
+        let understood = parsed.understood.expect("a role");
+        let policies: Vec<_> = understood.devices.iter().map(|device| device.policy).collect();
+        assert_eq!(policies, [Policy::Direct, Policy::Shape], "{broken}");
+        // Added to others, what is direct stays out.
+        assert_eq!(understood.confined_by(&understood).devices.len(), 3);
+    }
+    let parsed = parse(format!("{base}config devise\noption mac 18:b4:30:26:34:40\n").as_bytes());
+    let named = |line: &String| line.ends_with("@devise[0]: unknown section type 'devise' (did you mean 'device'?)");
+    assert!(lines(&parsed).iter().any(named), "{:?}", lines(&parsed));
+    assert_eq!(parse(b"config millpond main\noption role x\n").understood, None);
 }
 
 #[test]
@@ -345,6 +398,24 @@ fn no_message_shows_a_secret() {
         assert!(!text.contains(&secret[..12]), "{line}: {text}");
         assert!(!format!("{parsed:?}").contains(&secret[..12]), "{line}");
     }
+}
+
+/// The web interface reads the settings, so the keys may lie elsewhere.
+#[test]
+fn a_key_may_lie_in_a_file() {
+    let settings = router_text("private_key", "option private_key '/etc/millpond/private.key'");
+    let held = |text: &'static str| move |_: &str| Ok(text.to_owned());
+    let parsed = parse_with(settings.as_bytes(), &|path| {
+        assert_eq!(path, "/etc/millpond/private.key");
+        Ok(format!("{PRIVATE}\n"))
+    });
+    let Some(Tunnel::Wireguard(wireguard)) = parsed.settings.expect("settings").tunnel else { panic!("wireguard") };
+    assert_eq!(wireguard.private_key, Key::from_base64(PRIVATE).expect("key"));
+    let broken = parse_with(settings.as_bytes(), &held("c2VjcmV0c2Vj"));
+    assert!(lines(&broken).join("\n").contains("not a WireGuard key (got 12 characters"), "{:?}", lines(&broken));
+    let absent = parse_with(settings.as_bytes(), &|_| Err("no such file".to_owned()));
+    assert!(lines(&absent).join("\n").contains("tunnel.private_key: cannot read the key file (got no such file"));
+    assert_eq!(absent.settings, None);
 }
 
 /// Damaged files never panic, and give settings or say why not.

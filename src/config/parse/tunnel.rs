@@ -1,15 +1,17 @@
 //! `config tunnel 'tunnel'`: how the two ends are joined.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Context;
 use super::reader::Reader;
-use super::value::{choice, host_port, interface_name, key, number, path, tunnel_address};
+use super::value::{
+    choice, host_port, interface_name, key, key_or_file, number, path, tunnel_address, tunnel_address6,
+};
 use crate::config::model::{Role, Tunnel, Wireguard};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 12] = [
     "type",
     "private_key",
     "public_key",
@@ -17,16 +19,19 @@ const OPTIONS: [&str; 10] = [
     "endpoint",
     "listen_port",
     "address",
+    "address6",
     "peer_address",
     "profile",
     "interface",
+    "overhead",
 ];
 /// WireGuard's registered port.
 const DEFAULT_PORT: u16 = 51820;
-const OWN_INTERFACES: [&str; 2] = ["mp0", "mpwg0"];
+const OWN_INTERFACES: [&str; 3] = ["mp0", "mpwg0", "mpvpn0"];
 
+/// The tunnel's type.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Wireguard,
     Openvpn,
     Interface,
@@ -39,6 +44,7 @@ const KINDS: &[(&str, Kind)] =
 pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<Problem>) -> Option<Tunnel> {
     let mut reader = Reader::new(section, &OPTIONS, problems);
     let kind = if reader.given("type") { reader.value("type", choice(KINDS)) } else { Some(Kind::Wireguard) };
+    context.tunnel = kind;
     warn_of_useless(&mut reader, kind, context);
     let (address, peer_address) = addresses(&mut reader, context);
     let enabled = context.enabled;
@@ -54,9 +60,26 @@ pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<
                 let text = format!("an interface of millpond's own (got '{interface}', want another's)");
                 reader.error("interface", text);
             }
-            Some(Tunnel::Interface { interface, address: address?, peer_address })
+            let overhead = reader.value("overhead", number(0..=200, "bytes")).map(|bytes| bytes as u16);
+            Some(Tunnel::Interface { interface, address: address?, peer_address, overhead })
         }
     }
+}
+
+/// This end's IPv6 address inside the tunnel, which has a meaning with every type of it.
+pub(super) fn read_address6(section: &Section, context: &mut Context, problems: &mut Vec<Problem>) -> Option<Ipv6Addr> {
+    let mut reader = Reader::again(section, problems);
+    address6(&mut reader, context)
+}
+
+/// The option `address6` of a tunnel or home.
+pub(super) fn address6(reader: &mut Reader, context: &mut Context) -> Option<Ipv6Addr> {
+    let (address, prefix) = reader.value("address6", tunnel_address6)?;
+    if prefix.is_some_and(|bits| bits != 128) {
+        reader.warn("address6", format!("prefix length has no effect, taken as {address}/128"));
+    }
+    reader.unique(&mut context.addresses6, address, "address6", &address.to_string());
+    Some(address)
 }
 
 fn addresses(reader: &mut Reader, context: &mut Context) -> (Option<Ipv4Addr>, Option<Ipv4Addr>) {
@@ -83,9 +106,10 @@ fn wireguard(
 ) -> Option<Wireguard> {
     let router = context.is(Role::Router);
     let router_needs = context.enabled && router;
-    let private_key = reader.needed(context.enabled, "private_key", "this end's key, as 'wg genkey' prints it", key);
+    let secret = |text: &str| key_or_file(text, context.key_files);
+    let private_key = reader.needed(context.enabled, "private_key", "this end's key, as 'wg genkey' prints it", secret);
     let public_key = reader.needed(router_needs, "public_key", "the endpoint's public key", key);
-    let preshared_key = reader.value("preshared_key", key);
+    let preshared_key = reader.value("preshared_key", secret);
     let endpoint = reader.needed(router_needs, "endpoint", "HOST:PORT of the endpoint", host_port);
     let listen_port = reader.value("listen_port", number(1..=65535, "")).map(|port| port as u16);
     if let Some(IpAddr::V4(host)) = endpoint.as_ref().and_then(|endpoint| endpoint.host.parse().ok()) {
@@ -118,7 +142,7 @@ fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
     let of_type = [
         (Kind::Wireguard, &["private_key", "public_key", "preshared_key", "endpoint", "listen_port"][..]),
         (Kind::Openvpn, &["profile"]),
-        (Kind::Interface, &["interface"]),
+        (Kind::Interface, &["interface", "overhead"]),
     ];
     for (_, options) in of_type.iter().filter(|(of, _)| *of != kind) {
         for option in options.iter().filter(|option| reader.given(option)).collect::<Vec<_>>() {

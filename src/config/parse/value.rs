@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+use super::KeyFiles;
 use crate::config::model::{HostPort, Key, Mac};
 
 /// Why a value is refused. `got` is already fit to be shown: quoted and short, and never a secret.
@@ -76,6 +77,12 @@ pub(super) fn price(text: &str) -> Result<u32> {
     if whole >= 1000 { Err(wrong()) } else { Ok(whole * 100 + cents) }
 }
 
+/// A number of 32 bits of which one is set, in hexadecimal.
+pub(super) fn bit(text: &str) -> Result<u32> {
+    let bits = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    bits.filter(|bits| bits.is_power_of_two()).ok_or_else(|| Wrong::new("not one bit", text, "one such as 0x01000000"))
+}
+
 /// A key. Messages tell its length only.
 pub(super) fn key(text: &str) -> Result<Key> {
     let wrong = |problem| Wrong {
@@ -88,6 +95,19 @@ pub(super) fn key(text: &str) -> Result<Key> {
         return Err(Wrong { got: "zeros only".to_owned(), ..wrong("not a WireGuard key") });
     }
     Ok(key)
+}
+
+/// A key, or the path of a file that holds one. Nothing that may be a key is quoted.
+pub(super) fn key_or_file(text: &str, key_files: KeyFiles<'_>) -> Result<Key> {
+    if !text.starts_with('/') || Key::from_base64(text).is_some() {
+        return key(text);
+    }
+    let held = key_files(text).map_err(|cause| Wrong {
+        problem: "cannot read the key file",
+        got: cause,
+        want: "the path of a file that holds a key".to_owned(),
+    })?;
+    key(held.trim_end())
 }
 
 /// A name for people: any text on one line.
@@ -167,6 +187,26 @@ pub(super) fn tunnel_address(text: &str) -> Result<(Ipv4Addr, Option<u8>)> {
         },
     };
     one_host(address.into()).map_err(|problem| Wrong::new(problem, text, WANT))?;
+    Ok((address, prefix))
+}
+
+/// An IPv6 address inside the tunnel, with the prefix length if one was given.
+pub(super) fn tunnel_address6(text: &str) -> Result<(Ipv6Addr, Option<u8>)> {
+    const WANT: &str = "an IPv6 address such as fd77::2 or fd77::2/128";
+    let (host, prefix) = match text.split_once('/') {
+        Some((host, prefix)) => (host, Some(prefix)),
+        None => (text, None),
+    };
+    let address: Ipv6Addr = host.parse().map_err(|_| Wrong::new("not an IPv6 address", text, WANT))?;
+    let prefix = match prefix.map(number(1..=128, "")) {
+        None => None,
+        Some(Ok(bits)) => Some(bits as u8),
+        Some(Err(_)) => return Err(Wrong::new("bad prefix length", text, WANT)),
+    };
+    one_host(address.into()).map_err(|problem| Wrong::new(problem, text, WANT))?;
+    if address.is_unicast_link_local() || address.to_ipv4_mapped().is_some() {
+        return Err(Wrong::new("an address that cannot be routed", text, WANT));
+    }
     Ok((address, prefix))
 }
 

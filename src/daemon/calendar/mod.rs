@@ -2,7 +2,7 @@
 
 mod zone;
 
-pub use zone::{LocalTime, Unknown, Zone};
+pub use zone::{LocalTime, Zone};
 
 use crate::config::model::{Level, Schedule, Settings, Shape, StepDown};
 

@@ -55,7 +55,7 @@ impl Distinguish {
         if !(self.reach >= 0.0 && self.reach < 1e9) {
             return Err(Error::Request(format!("distinguish: --reach: {} is not a number of seconds", self.reach)));
         }
-        let options = Options { alpha: self.alpha, forest: !self.no_forest, seed: self.seed };
+        let options = Options { alpha: self.alpha, forest: !self.no_forest, seed: self.seed, ..Options::default() };
         let report = match (self.captures.as_slice(), &self.events) {
             ([first, second], None) => {
                 let (a, mut b) = (self.read(first, None)?, self.read(second, None)?);

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{Verdict, examine, judge};
+use crate::lab::flat_line::{Machine, Verdict, examine, judge};
+use crate::units::Law;
 
 /// Judges the runs that `tests/lab/run flat-line` left in a folder: sizes, strays, rate, delivery, and busy against idle.
 /// Writes FOLDER.json. Exit code 1 if any check fails.
@@ -17,11 +18,22 @@ pub(super) struct FlatLine {
     /// folder with one LAW-LOAD folder per run
     #[argh(positional)]
     folder: PathBuf,
+    /// a law of which both runs should be there; may be given again (default: all)
+    #[argh(option)]
+    law: Vec<String>,
 }
 
 impl FlatLine {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let (report, checks) = judge(&examine(&self.folder)?);
+        let unknown = |name: &String| Error::Request(format!("judging the law `{name}`: there is none of that name"));
+        let named = self.law.iter().map(|name| Law::from_name(name).ok_or_else(|| unknown(name)));
+        let mut laws = named.collect::<Result<Vec<_>, _>>()?;
+        if laws.is_empty() {
+            laws.extend(Law::ALL);
+        }
+        let examined = examine(&self.folder)?;
+        let machine = Machine::read(&self.folder, &examined)?;
+        let (report, checks) = judge(&examined, &laws, machine);
         let mut name = self.folder.file_name().unwrap_or_default().to_owned();
         name.push(".json");
         let path = self.folder.with_file_name(name);

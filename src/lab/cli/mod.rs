@@ -1,11 +1,13 @@
 //! The commands of `millpond-lab`, one file each.
 
 mod activity;
+mod adversary;
 mod bench;
 mod distinguish;
 mod flat_line;
 mod home;
 mod identify;
+mod leaks;
 mod progress;
 mod report;
 mod simulate;
@@ -33,10 +35,12 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Activity(activity::Activity),
+    Adversary(adversary::Adversary),
     Bench(bench::Bench),
     Distinguish(distinguish::Distinguish),
     FlatLine(flat_line::FlatLine),
     Identify(identify::Identify),
+    Leaks(leaks::Leaks),
     Report(report::Report),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
@@ -48,10 +52,12 @@ pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
         Command::Activity(command) => command.run(),
+        Command::Adversary(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Distinguish(command) => command.run(),
         Command::FlatLine(command) => command.run(),
         Command::Identify(command) => command.run(),
+        Command::Leaks(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),

@@ -51,11 +51,11 @@ pub(super) fn run(a: &Condition, b: &Condition, options: Options) -> Vec<Attack>
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut attacks = Vec::new();
     for direction in Direction::ALL {
-        let (rows_a, rows_b, length) = line_rows(a, b, direction);
+        let (rows_a, rows_b, length) = line_rows(a, b, direction, options.enough_blocks);
         let what = format!("intervals, {}", direction.name());
         attacks.extend(best_statistic(&what, &LINE, [&rows_a, &rows_b], length, &mut rng));
     }
-    let (rows_a, rows_b, length) = coupling_rows(a, b);
+    let (rows_a, rows_b, length) = coupling_rows(a, b, options.enough_blocks);
     attacks.extend(best_statistic("coupling", &COUPLING, [&rows_a, &rows_b], length, &mut rng));
     if options.forest {
         attacks.extend(forest(a, b, options.seed, &mut rng));

@@ -36,14 +36,14 @@ fn direction_name<S: serde::Serializer>(direction: &Option<Direction>, serialize
 }
 
 /// All tests, not yet corrected.
-pub(super) fn run(a: &Condition, b: &Condition) -> Vec<Test> {
+pub(super) fn run(a: &Condition, b: &Condition, enough_blocks: usize) -> Vec<Test> {
     let mut tests = Vec::new();
     sizes(a, b, &mut tests);
     counts(a, b, &mut tests);
     for direction in Direction::ALL {
-        intervals(a, b, direction, &mut tests);
+        intervals(a, b, direction, enough_blocks, &mut tests);
     }
-    coupling(a, b, &mut tests);
+    coupling(a, b, enough_blocks, &mut tests);
     tests
 }
 
@@ -59,21 +59,21 @@ pub(super) fn correct(tests: &mut [Test]) {
 }
 
 /// Rows of one direction for both conditions, and the length of their blocks.
-pub(super) fn line_rows(a: &Condition, b: &Condition, direction: Direction) -> (Rows, Rows, usize) {
+pub(super) fn line_rows(a: &Condition, b: &Condition, direction: Direction, enough: usize) -> (Rows, Rows, usize) {
     let mut all = [a, b].map(|condition| condition.intervals_ms(direction).concat()).concat();
     let pooled = Pooled::of(&mut all);
-    let length = blocks::length(a, b, |condition| condition.count(direction));
+    let length = blocks::length(a, b, enough, |condition| condition.count(direction));
     let rows = |condition| blocks::line(condition, direction, length, &pooled);
     (rows(a), rows(b), length)
 }
 
 /// Rows of both directions for both conditions, and the length of their blocks.
-pub(super) fn coupling_rows(a: &Condition, b: &Condition) -> (Rows, Rows, usize) {
+pub(super) fn coupling_rows(a: &Condition, b: &Condition, enough: usize) -> (Rows, Rows, usize) {
     let mean_ms = Direction::ALL.map(|direction| {
         let mut all = [a, b].map(|condition| condition.intervals_ms(direction).concat()).concat();
         Pooled::of(&mut all).mean_ms
     });
-    let length = blocks::length(a, b, |condition| condition.cells().count());
+    let length = blocks::length(a, b, enough, |condition| condition.cells().count());
     let rows = |condition| blocks::coupling(condition, length, mean_ms);
     (rows(a), rows(b), length)
 }
@@ -133,13 +133,13 @@ fn counts(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
     }
 }
 
-fn intervals(a: &Condition, b: &Condition, direction: Direction, tests: &mut Vec<Test>) {
+fn intervals(a: &Condition, b: &Condition, direction: Direction, enough_blocks: usize, tests: &mut Vec<Test>) {
     let stretches = [a, b].map(|condition| condition.intervals_ms(direction));
     let [mut in_a, mut in_b] = [stretches[0].concat(), stretches[1].concat()];
     if in_a.is_empty() || in_b.is_empty() {
         return;
     }
-    let (rows_a, rows_b, _) = line_rows(a, b, direction);
+    let (rows_a, rows_b, _) = line_rows(a, b, direction, enough_blocks);
     rank_sums(&LINE, &rows_a, &rows_b, Some(direction), tests);
     if let Some(outcome) = kolmogorov_smirnov(&mut in_a, &mut in_b) {
         tests.push(Test {
@@ -162,10 +162,10 @@ fn intervals(a: &Condition, b: &Condition, direction: Direction, tests: &mut Vec
     }
 }
 
-fn coupling(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
+fn coupling(a: &Condition, b: &Condition, enough_blocks: usize, tests: &mut Vec<Test>) {
     let both_ways = |condition: &Condition| Direction::ALL.iter().all(|direction| condition.count(*direction) > 0);
     if both_ways(a) && both_ways(b) {
-        let (rows_a, rows_b, _) = coupling_rows(a, b);
+        let (rows_a, rows_b, _) = coupling_rows(a, b, enough_blocks);
         rank_sums(&COUPLING, &rows_a, &rows_b, None, tests);
     }
 }

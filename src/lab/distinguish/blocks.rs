@@ -41,7 +41,6 @@ pub(super) const COUPLING: [&str; 6] = [
 ];
 /// Lengths of blocks, in packets; the longest is taken that gives enough of them.
 const LENGTHS: [usize; 4] = [256, 128, 64, 32];
-const ENOUGH_BLOCKS: usize = 60;
 const PERIODS_NS: [u64; 4] = [1_000_000, 4_000_000, 10_000_000, 1_000_000_000];
 const ENTROPY_BINS: usize = 16;
 const COUNT_WINDOWS: usize = 16;
@@ -74,10 +73,10 @@ impl Pooled {
     }
 }
 
-/// The length of block that both conditions have enough of.
-pub(super) fn length(a: &Condition, b: &Condition, count: impl Fn(&Condition) -> usize) -> usize {
+/// The length of block of which both conditions have `enough`.
+pub(super) fn length(a: &Condition, b: &Condition, enough: usize, count: impl Fn(&Condition) -> usize) -> usize {
     let fewest = count(a).min(count(b));
-    LENGTHS.into_iter().find(|length| fewest / length >= ENOUGH_BLOCKS).unwrap_or(LENGTHS[LENGTHS.len() - 1])
+    LENGTHS.into_iter().find(|length| fewest / length >= enough).unwrap_or(LENGTHS[LENGTHS.len() - 1])
 }
 
 /// Blocks of so many intervals of one direction.

@@ -69,6 +69,11 @@ impl Condition {
         (quiet, eventful)
     }
 
+    /// The times inside the given spans alone.
+    pub fn within(tunnel: &Tunnel, spans: &[(u64, u64)]) -> Condition {
+        Condition::apart(tunnel, spans).1
+    }
+
     /// Data packets of one direction.
     pub fn count(&self, direction: Direction) -> usize {
         self.cells().filter(|cell| cell.direction == direction).count()

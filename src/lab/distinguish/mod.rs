@@ -40,11 +40,14 @@ pub struct Options {
     pub forest: bool,
     /// Seed of the forest and of the shuffles.
     pub seed: u64,
+    /// Statistics are taken from the longest blocks of which each condition has so many: more of them give narrower
+    /// intervals, longer ones finer statistics.
+    pub enough_blocks: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { alpha: 0.01, forest: true, seed: 1 }
+        Options { alpha: 0.01, forest: true, seed: 1, enough_blocks: 60 }
     }
 }
 
@@ -94,7 +97,7 @@ pub fn compare(names: [&str; 2], a: &Condition, b: &Condition, options: Options)
     }
     let sizes = [a, b].map(sizes);
     let attacks = attacks::run(a, b, options);
-    let mut tests = battery::run(a, b);
+    let mut tests = battery::run(a, b, options.enough_blocks);
     tests.extend(attacks.iter().filter_map(attacks::as_test));
     battery::correct(&mut tests);
     let told_apart = tests.iter().any(|test| test.p_corrected < options.alpha);

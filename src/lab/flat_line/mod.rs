@@ -4,6 +4,7 @@
 //! and [`Report`] is the JSON that remains.
 
 mod checks;
+mod machine;
 mod observe;
 mod run;
 
@@ -16,6 +17,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use checks::{Check, Verdict};
+pub use machine::Machine;
 pub use observe::{LineView, Observed};
 pub use run::{Load, Recording, Run, Status};
 
@@ -31,6 +33,9 @@ pub struct Report {
     pub runs: Vec<RunReport>,
     /// One per law and direction for which there is a busy and a silent run.
     pub comparisons: Vec<checks::Comparison>,
+    /// The router, where it is a machine of its own.
+    #[serde(flatten)]
+    pub machine: Option<Machine>,
 }
 
 /// One direction of one run.
@@ -57,7 +62,7 @@ pub struct WireReport {
     pub packets: usize,
     /// Their sizes in bytes from the IP header on, and how many there were of each.
     pub sizes: BTreeMap<usize, usize>,
-    /// WireGuard's own handshake messages.
+    /// The tunnel's own handshake and control messages.
     pub handshakes: usize,
     /// Packets beside the tunnel.
     pub strays: usize,
@@ -149,15 +154,18 @@ pub fn examine(folder: &Path) -> Result<Vec<Examined>, Error> {
     Ok(examined)
 }
 
-/// The report on these runs, and every check with its verdict.
-pub fn judge(examined: &[Examined]) -> (Report, Vec<Check>) {
+/// The report on these runs, and every check with its verdict; of the laws in `laws` both loads should be there.
+pub fn judge(examined: &[Examined], laws: &[Law], machine: Option<Machine>) -> (Report, Vec<Check>) {
     let mut checks = Vec::new();
     for run in examined {
         checks::run(run, &mut checks);
     }
-    let comparisons = checks::compare(examined, &mut checks);
+    if let Some(machine) = &machine {
+        machine.check(&mut checks);
+    }
+    let comparisons = checks::compare(examined, laws, &mut checks);
     let runs = examined.iter().flat_map(|run| Direction::ALL.map(|direction| run.report(direction))).collect();
-    (Report { runs, comparisons }, checks)
+    (Report { runs, comparisons, machine }, checks)
 }
 
 impl Examined {

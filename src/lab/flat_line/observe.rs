@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::run::RunSettings;
+use super::run::{Protocol, RunSettings};
 use crate::lab::capture::{self, Frame, IpHeader, UdpDatagram};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
@@ -26,7 +26,7 @@ pub struct Observed {
 pub struct LineView {
     /// Time (nanoseconds since 1970) and length (bytes from the IP header on) of each tunnel data packet.
     pub cells: Vec<(u64, usize)>,
-    /// WireGuard messages of type 1, 2 and 3.
+    /// The tunnel's own messages: of WireGuard those of type 1, 2 and 3, of OpenVPN the control channel's.
     pub handshakes: usize,
     /// Packets beside the tunnel.
     pub strays: Strays,
@@ -147,10 +147,16 @@ fn sort(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHeader<
         _ => false,
     };
     if let Some(udp) = ip.udp().filter(|udp| port_of_endpoint(*udp)) {
-        // Message types of WireGuard (its paper, section 5.4).
-        match udp.payload.first() {
-            Some(4) => return Sort::Cell,
-            Some(1..=3) => return Sort::Handshake,
+        match (settings.tunnel, udp.payload.first()) {
+            // Message types of WireGuard (its paper, section 5.4).
+            (Protocol::Wireguard, Some(4)) => return Sort::Cell,
+            (Protocol::Wireguard, Some(1..=3)) => return Sort::Handshake,
+            // Opcodes of OpenVPN, above three bits of key id (src/openvpn/ssl_pkt.h): data in its two forms, and what
+            // the control channel has.
+            (Protocol::Openvpn, Some(first)) if matches!(first >> 3, 6 | 9) => return Sort::Cell,
+            (Protocol::Openvpn, Some(first)) if matches!(first >> 3, 3..=5 | 7 | 8 | 10 | 11) => {
+                return Sort::Handshake;
+            }
             _ => {}
         }
     }

@@ -60,6 +60,8 @@ pub struct Run {
     pub recording: Recording,
     /// Lines of `faults.txt`: packets that arrived altered or out of order.
     pub faults: Vec<String>,
+    /// What the router executed in the window, where its emulator counts.
+    pub instructions: Option<Instructions>,
     router: End,
     endpoint: End,
 }
@@ -79,12 +81,26 @@ pub struct RunSettings {
     pub endpoint: IpAddr,
     /// UDP port of the tunnel.
     pub tunnel_port: u16,
+    /// What speaks there.
+    #[serde(default)]
+    pub tunnel: Protocol,
     /// Start of the window, nanoseconds since 1970.
     pub start_ns: u64,
     /// Its end.
     pub stop_ns: u64,
     /// Standard deviation of the law in percent of its mean, where it is not the law's default.
     pub spread_percent: Option<f64>,
+}
+
+/// The protocol of a tunnel's packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// WireGuard.
+    #[default]
+    Wireguard,
+    /// OpenVPN.
+    Openvpn,
 }
 
 /// A line of `packets.csv`.
@@ -114,6 +130,17 @@ pub struct Process {
     /// Departures in the window whose moment had passed before the daemon was given the processor.
     #[serde(default)]
     pub missed_slots: u64,
+}
+
+/// `instructions.json`: what an emulated router executed in the window.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Instructions {
+    /// Cells that it sent and received.
+    pub cells: u64,
+    /// Instructions of the daemon's own program.
+    pub program: u64,
+    /// All, the kernel's included.
+    pub machine: u64,
 }
 
 /// What this module needs of `millpond status --json`.
@@ -225,12 +252,15 @@ impl Run {
         let unknown = || Error::content(&folder.join("run.json"), 0, format!("unknown law `{}`", recording.law_name));
         let law = Law::from_name(&recording.law_name).ok_or_else(unknown)?;
         let processes: Processes = json(&folder.join("proc.json"))?;
+        let counts_path = folder.join("instructions.json");
+        let instructions = if counts_path.is_file() { Some(json(&counts_path)?) } else { None };
         let faults_path = folder.join("faults.txt");
         let faults = fs::read_to_string(&faults_path).map_err(Error::io("reading", &faults_path))?;
         Ok(Run {
             law,
             recording,
             faults: faults.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
+            instructions,
             router: End { status: json(&folder.join("router.json"))?, process: processes.router },
             endpoint: End { status: json(&folder.join("endpoint.json"))?, process: processes.endpoint },
         })
@@ -262,6 +292,11 @@ impl Run {
     /// Process of the daemon that sends in that direction.
     pub fn process(&self, direction: Direction) -> Process {
         self.sender(direction).process
+    }
+
+    /// Process of the router's daemon.
+    pub fn router(&self) -> Process {
+        self.router.process
     }
 
     fn sender(&self, direction: Direction) -> &End {
@@ -303,7 +338,7 @@ fn packet(line: &str) -> Option<SentPacket> {
     })
 }
 
-fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
     serde_json::from_str(&text).map_err(|error| Error::content(path, error.line(), error.to_string()))
 }

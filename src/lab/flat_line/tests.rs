@@ -58,7 +58,7 @@ impl Runs {
 
     /// What fails, one line each.
     fn failures(&self) -> Vec<String> {
-        let (_, checks) = judge(&examine(&self.0).unwrap());
+        let (_, checks) = judge(&examine(&self.0).unwrap(), &Law::ALL, None);
         let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed);
         failed.map(|check| check.to_string()).collect()
     }
@@ -105,7 +105,7 @@ fn a_flat_line_passes() {
     for law in [Law::Gamma, Law::Normal, Law::Constant] {
         let runs = Runs::new(&format!("passes-{law}"), law);
         assert_eq!(runs.failures(), Vec::<String>::new());
-        let (report, checks) = judge(&examine(&runs.0).unwrap());
+        let (report, checks) = judge(&examine(&runs.0).unwrap(), &Law::ALL, None);
         assert_eq!((report.runs.len(), report.comparisons.len()), (4, 2));
         assert_eq!(checks.iter().filter(|check| check.verdict == Verdict::Skipped).count(), 3);
         let up = &report.runs[0];
@@ -118,6 +118,26 @@ fn a_flat_line_passes() {
 }
 
 #[test]
+fn a_router_that_is_a_machine_keeps_its_budgets() {
+    let runs = Runs::new("machine", Law::Gamma);
+    let machine = || Machine::read(&runs.0, &examine(&runs.0).unwrap()).unwrap();
+    assert!(machine().is_none(), "a namespace has no package");
+    fs::write(runs.0.join("package.json"), r#"{"package_bytes": 400000, "installed_bytes": 1000000}"#).unwrap();
+    let counts = r#"{"cells": 100, "program": 1500000, "machine": 9000000}"#;
+    runs.write(Law::Gamma, Load::Busy, "instructions.json", counts);
+    let machine = machine().unwrap();
+    let failures = |machine: &Machine| {
+        let (_, checks) = judge(&[], &[], Some(machine.clone()));
+        checks.iter().filter(|check| check.verdict == Verdict::Failed).count()
+    };
+    assert_eq!((machine.rss_kb, machine.anon_kb, machine.cpu_percent), (1800.0, 700.0, 1.5));
+    assert_eq!(machine.instructions_per_cell, Some(15_000.0));
+    assert_eq!(machine.machine_instructions_per_cell, Some(90_000.0));
+    assert_eq!(failures(&machine), 0);
+    assert_eq!(failures(&Machine { package_bytes: 600_001, rss_kb: 2561.0, anon_kb: 1025.0, ..machine }), 3);
+}
+
+#[test]
 fn handshakes_and_link_layer_are_counted_apart() {
     let runs = Runs::new("handshakes", Law::Gamma);
     let setup = Setup { seed: 21, ..Setup::default() };
@@ -127,8 +147,30 @@ fn handshakes_and_link_layer_are_counted_apart() {
         writer.packet(MIDDLE_NS, 42, &arp).unwrap();
     });
     assert_eq!(runs.failures(), Vec::<String>::new());
-    let (report, _) = judge(&examine(&runs.0).unwrap());
+    let (report, _) = judge(&examine(&runs.0).unwrap(), &Law::ALL, None);
     assert_eq!((report.runs[0].wire.handshakes, report.runs[0].wire.link_layer), (1, 1));
+}
+
+/// A captured cell of OpenVPN begins with 0x48, a data packet of key 0; 0x20 is a control packet, 0x78 nothing.
+#[test]
+fn openvpn_is_told_by_its_opcodes() {
+    for (first, expected) in [(0x20, None), (0x28, None), (0x48, Some("one size")), (0x78, Some("nothing beside"))] {
+        let runs = Runs::new(&format!("openvpn-{first}"), Law::Gamma);
+        let folder = runs.folder(Law::Gamma, Load::Idle);
+        let run = fs::read_to_string(folder.join("run.json")).unwrap();
+        fs::write(folder.join("run.json"), run.replace("{\"law\"", "{\"tunnel\":\"openvpn\",\"law\"")).unwrap();
+        let mut writer = Writer::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
+        writer.packet(MIDDLE_NS, 74, &frame(ENDPOINT, 51_820, first)).unwrap();
+        writer.finish().unwrap();
+        let failures = runs.failures();
+        let found = |what: &str| failures.iter().any(|line| line.contains("gamma idle up") && line.contains(what));
+        let of_a_cell = expected == Some("one size") && failures.iter().any(|line| line.contains("(60 x 1; 0 hand"));
+        match expected {
+            Some("one size") => assert!(of_a_cell, "{failures:?}"),
+            Some(what) => assert!(found(what), "{failures:?}"),
+            None => assert!(!found("nothing beside") && found("(; 1 handshakes)"), "{failures:?}"),
+        }
+    }
 }
 
 #[test]

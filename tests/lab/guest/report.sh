@@ -34,14 +34,21 @@ check() {
 await() {
 	local seconds=$1 what=$2 end
 	shift 2
-	end=$((SECONDS + seconds))
+	end=$(($(uptime_ms) + seconds * 1000))
 	until "$@" > /dev/null 2>&1; do
-		if [ "$SECONDS" -ge "$end" ]; then
+		if [ "$(uptime_ms)" -ge "$end" ]; then
 			say "waited $seconds s in vain for $what"
 			return 1
 		fi
 		sleep 0.2
 	done
+}
+
+# uptime_ms: milliseconds that no setting of the clock moves.
+uptime_ms() {
+	local up
+	read -r up _ < /proc/uptime
+	echo "${up/./}0"
 }
 
 now_ns() { date +%s%N; }

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Boots the guest, shows its console, and brings its exit status home.
 
-# run_guest MAIN OUT SECONDS: runs MAIN OUT in the guest, for at most SECONDS; its exit status, 124 if it hangs.
+# run_guest MAIN OUT SECONDS: runs MAIN OUT in the guest, for at most SECONDS; its exit status, 124 if it hangs. The guest
+# is joined to other machines by GUEST_CABLES.
 run_guest() {
 	local main=$1 out=$2 seconds=$3 accel=tcg,thread=multi cpu=max
 	prepare_kernel "$ROOT/target/lab/kernel"
@@ -13,7 +14,7 @@ run_guest() {
 	[ "$(id -u)" -ne 0 ] || before=(nice -n -10)
 	supervise "$out" "$seconds" ${before[@]+"${before[@]}"} \
 		qemu-system-x86_64 -M q35 -accel "$accel" -cpu "$cpu" -smp 2 -m 768 -nic none -no-reboot \
-		-display none -monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" \
+		-display none -monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" ${GUEST_CABLES[@]+"${GUEST_CABLES[@]}"} \
 		-append "console=ttyS0 loglevel=4 panic=-1 tsc=reliable mitigations=off lab.main=$main lab.out=$out" \
 		-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
 		-virtfs "local,path=$out,mount_tag=out,security_model=none,multidevs=remap"

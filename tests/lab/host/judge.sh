@@ -14,8 +14,23 @@ judge() {
 			echo "FAIL $scenario: it did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line) judge_captures "$scenario" "$verdicts" ;;
-		*) checks_json "$scenario" > "$OUT/$scenario.json" ;;
+		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
+		leaks) judge_captures leaks leaks "$OUT/leaks" "$verdicts" ;;
+		leaks-without-guard) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" --without-guard ;;
+		mips) judge_machine "$scenario" "$verdicts" ;;
+		tunnels)
+			checks_json "$scenario" > "$OUT/$scenario.json"
+			judge_captures "$scenario" flat-line "$OUT/$scenario/openvpn" "$verdicts" --law gamma
+			judge_captures "$scenario" flat-line "$OUT/$scenario/interface" "$verdicts" --law gamma
+			;;
+		*)
+			# Some measure more than they check.
+			if [ -s "$OUT/$scenario/results.json" ]; then
+				cp "$OUT/$scenario/results.json" "$OUT/$scenario.json"
+			else
+				checks_json "$scenario" > "$OUT/$scenario.json"
+			fi
+			;;
 		esac
 	done
 	[ "$status" -eq 0 ] ||
@@ -29,17 +44,29 @@ judge() {
 
 count() { grep -c "^$1" "$2" || true; }
 
-# judge_captures SCENARIO VERDICTS: millpond-lab's lines begin with ok, FAIL or skip; it writes OUT/SCENARIO.json.
+# judge_machine SCENARIO VERDICTS: where it was skipped, there is nothing to judge.
+judge_machine() {
+	if grep -qs '^SKIP' "$OUT/$1/checks"; then
+		checks_json "$1" > "$OUT/$1.json"
+	else
+		judge_captures "$1" flat-line "$OUT/$1" "$2" --law gamma
+	fi
+}
+
+# judge_captures SCENARIO COMMAND FOLDER VERDICTS ARGS...: lines of "millpond-lab COMMAND" begin with ok, FAIL or skip; it
+# writes FOLDER.json.
 judge_captures() {
-	local lines status=0
-	say "judging what the provider saw"
-	lines=$("$TARGET/host/millpond-lab" "$1" "$OUT/$1") || status=$?
+	local lines scenario=$1 command=$2 folder=$3 verdicts=$4 status=0
+	shift 4
+	say "judging what the provider saw: ${folder#"$OUT/"}"
+	lines=$("$TARGET/host/millpond-lab" "$command" "$folder" "$@" 2>&1) || status=$?
 	# Its own sum is part of the one below.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
-	sed -nE "s/^(ok|PASS) +/PASS $1: /p; s/^FAIL +/FAIL $1: /p; s/^(skip|SKIP) +/SKIP $1: /p" <<< "$lines" >> "$2"
+	sed -nE "s/^(ok|PASS) +/PASS $scenario: /p; s/^FAIL +/FAIL $scenario: /p; s/^(skip|SKIP) +/SKIP $scenario: /p" \
+		<<< "$lines" >> "$verdicts"
 	if [ "$status" -ne 0 ] && ! grep -q '^FAIL' <<< "$lines"; then
-		echo "FAIL $1: judging ended with status $status" >> "$2"
+		echo "FAIL $scenario: judging ended with status $status" >> "$verdicts"
 	fi
 }
 

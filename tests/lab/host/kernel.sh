@@ -3,7 +3,7 @@
 
 # What the guest loads; their dependencies come by themselves, and what the kernel has built in is left out.
 readonly MODULES=(
-	virtio_pci 9pnet_virtio 9p overlay
+	virtio_pci virtio_net 9pnet_virtio 9p overlay
 	tun veth bridge br_netfilter 8021q dummy ifb nlmon wireguard
 	sch_htb sch_prio sch_netem sch_fq sch_etf sch_tbf sch_fq_codel sch_ingress sch_cake
 	cls_u32 cls_fw cls_basic cls_matchall cls_flower act_mirred act_skbedit act_gact
@@ -77,30 +77,40 @@ download() {
 }
 
 build_initramfs() {
-	local dir=$1 release=$2 initrd=$3 stage module file
+	local dir=$1 release=$2 initrd=$3 stage
 	stage=$(mktemp -d)
 	mkdir -p "$stage"/{bin,modules,proc,sys,dev,host,rw,new}
 	static_busybox "$dir" "$stage/bin/busybox"
 	cp "$LAB/guest/init" "$stage/init"
 	chmod 755 "$stage/init"
-	PATH="$PATH:/usr/sbin:/sbin"
-	depmod -b "$dir" "$release"
-	# Busybox loads neither compressed modules nor dependencies: give it plain files and their order.
-	for module in "${MODULES[@]}"; do
-		modprobe -d "$dir" -S "$release" --show-depends "$module" 2> /dev/null || echo "missing $module" >&2
-	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' > "$stage/files"
-	while read -r file; do
-		module=$(basename "$file")
-		module=${module%%.*}
-		unpack_module "$file" > "$stage/modules/$module.ko"
-		echo "$module" >> "$stage/modules/order"
-	done < "$stage/files"
-	rm "$stage/files"
-	[ -s "$stage/modules/order" ] || die "found no modules of kernel $release in $dir; remove it and run again"
-	(cd "$stage" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1 > "$initrd.new"
+	plain_modules "$dir" "$release" "$stage/modules" "${MODULES[@]}"
+	packed "$stage" > "$initrd.new"
 	mv "$initrd.new" "$initrd"
 	rm -rf "$stage"
 }
+
+# plain_modules DIR RELEASE TO MODULE...: modules and all that they depend on. Busybox loads neither compressed modules
+# nor dependencies: gives it plain files, and their order in TO/order.
+plain_modules() {
+	local dir=$1 release=$2 to=$3 module file
+	shift 3
+	PATH="$PATH:/usr/sbin:/sbin"
+	depmod -b "$dir" "$release"
+	for module in "$@"; do
+		modprobe -d "$dir" -S "$release" --show-depends "$module" 2> /dev/null || echo "missing $module" >&2
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' > "$to/files"
+	while read -r file; do
+		module=$(basename "$file")
+		module=${module%%.*}
+		unpack_module "$file" > "$to/$module.ko"
+		echo "$module" >> "$to/order"
+	done < "$to/files"
+	rm "$to/files"
+	[ -s "$to/order" ] || die "found no modules of kernel $release in $dir; remove it and run again"
+}
+
+# packed FOLDER: as an initramfs.
+packed() { (cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1; }
 
 unpack_module() {
 	case $1 in

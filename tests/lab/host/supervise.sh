@@ -11,7 +11,7 @@ supervise() {
 	"$@" <&0 > >(sed -u 's/\r//g' | tee "$out/console.log" | sed -u 's/^/  world| /') 2>&1 &
 	pid=$!
 	# shellcheck disable=SC2064 # this very process
-	trap "kill -KILL $pid 2> /dev/null" EXIT
+	trap "kill -KILL $pid 2> /dev/null; kill ${MIPS_ROUTER-} 2> /dev/null" EXIT
 	while kill -0 "$pid" 2> /dev/null; do
 		sleep 0.5
 		if [ "$SECONDS" -ge "$end" ]; then

@@ -16,15 +16,6 @@ scenario() {
 	done
 }
 
-# stood_still DIR: whether the daemons slept through more than 1 % of the window's slots, as they do where the emulator
-# is not given the processor. Such a window shows the emulator, not millpond: what is told apart in it is the emulator's
-# doing.  Of 40 slots a second.
-stood_still() {
-	local missed
-	missed=$(sed -n 's/.*"missed_slots": \([0-9]*\).*/\1/p' "$1/proc.json" | sort -n | tail -1)
-	[ "${missed:-0}" -gt $((WINDOW * 40 / 100)) ]
-}
-
 # flat_run LAW LOAD
 flat_run() {
 	local law=$1 load=$2 dir=$OUT/$SCENARIO/$1-$2 devices=() left
@@ -46,9 +37,9 @@ flat_run() {
 	if daemons_stop "$dir"; then
 		left=$(remains router && remains endpoint)
 		if [ -z "$left" ]; then
-			pass "$law $load: nothing remains after SIGTERM"
+			pass "$law $load: nothing but the guard remains after SIGTERM"
 		else
-			fail "$law $load: nothing remains after SIGTERM" "${left//$'\n'/; }"
+			fail "$law $load: nothing but the guard remains after SIGTERM" "${left//$'\n'/; }"
 		fi
 	else
 		fail "$law $load: both ends stop on SIGTERM"

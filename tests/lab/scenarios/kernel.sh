@@ -1,17 +1,23 @@
 # shellcheck shell=bash
-# tests/kernel.rs: plan, apply and the system calls against a kernel that has all parts.
+# tests/kernel.rs and tests/guard.rs: plan, apply, the guard and the system calls against a kernel that has all parts.
 
-allowance() { echo 180; }
+allowance() { echo 240; }
 
 scenario() {
-	local line log=$OUT/$SCENARIO/kernel.log status=0
-	RUST_BACKTRACE=0 "$KERNEL_TEST" --test-threads=1 > "$log" 2>&1 || status=$?
-	while read -r line; do
+	run_tests kernel "$KERNEL_TEST"
+	run_tests guard "$GUARD_TEST"
+}
+
+# run_tests NAME PROGRAM.
+run_tests() {
+	local line log=$OUT/$SCENARIO/$1.log status=0
+	RUST_BACKTRACE=0 "$2" --test-threads=1 2>&1 | tee "$log" | while read -r line; do
 		case $line in
 		test\ *\ ok) pass "$(cut -d' ' -f2 <<< "$line")" ;;
 		test\ *\ FAILED) fail "$(cut -d' ' -f2 <<< "$line")" ;;
 		esac
-	done < "$log"
+	done
+	status=${PIPESTATUS[0]}
 	[ "$status" -eq 0 ] || tail -20 "$log"
-	[ "$status" -eq 0 ] || fail "tests/kernel.rs ends well" "status $status"
+	[ "$status" -eq 0 ] || fail "tests/$1.rs ends well" "status $status"
 }

@@ -1,8 +1,10 @@
-//! The one clock of the laboratory, `CLOCK_REALTIME` in nanoseconds.
+//! The clocks of the laboratory: `CLOCK_REALTIME` in nanoseconds, and the uptime where that may be set.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, thread};
+
+use nix::time::{ClockId, clock_gettime};
 
 /// From the first replayed packet to the moment when journals are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,11 @@ pub struct Span {
 /// Now.
 pub fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// Milliseconds since the kernel's start, the same in all its processes and unmoved when the clock is set.
+pub fn uptime_ms() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |up| up.tv_sec() as u64 * 1000 + up.tv_nsec() as u64 / 1_000_000)
 }
 
 /// Returns at `moment_ns`, or at once if that has passed.

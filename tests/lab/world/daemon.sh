@@ -27,10 +27,7 @@ settings_router() {
 	settings_main router "$1"
 	cat <<- END
 		config tunnel 'tunnel'
-			option type 'wireguard'
-			option private_key '$(cat "$WORK/router.key")'
-			option public_key '$(cat "$WORK/endpoint.pub")'
-			option endpoint '$ENDPOINT:$TUNNEL_PORT'
+		$("${TUNNEL_KIND:-wireguard}_section" router)
 			option address '10.77.0.2/32'
 			option peer_address '10.77.0.1'
 
@@ -48,26 +45,52 @@ settings_endpoint() {
 	settings_main endpoint "$1"
 	cat <<- END
 		config tunnel 'tunnel'
-			option type 'wireguard'
-			option private_key '$(cat "$WORK/endpoint.key")'
-			option listen_port '$TUNNEL_PORT'
+		$("${TUNNEL_KIND:-wireguard}_section" endpoint)
 			option address '10.77.0.1/32'
 
 		config home
 			option name 'maple street'
-			option public_key '$(cat "$WORK/router.pub")'
+			$(home_key)
 			option address '10.77.0.2'
 			option max_download '4000'
 	END
 }
 
+# What a tunnel of type wireguard has besides addresses; scenarios with another TUNNEL_KIND have a function of their own.
+wireguard_section() {
+	printf "\toption type 'wireguard'\n\toption private_key '%s'\n" "$(cat "$WORK/$1.key")"
+	if [ "$1" = router ]; then
+		printf "\toption public_key '%s'\n\toption endpoint '%s'\n" "$(cat "$WORK/endpoint.pub")" "$ENDPOINT:$TUNNEL_PORT"
+	else
+		printf "\toption listen_port '%s'\n" "$TUNNEL_PORT"
+	fi
+}
+
+# Homes have keys with WireGuard alone.
+home_key() { [ "${TUNNEL_KIND:-wireguard}" != wireguard ] || printf "option public_key '%s'" "$(cat "$WORK/router.pub")"; }
+
 declare -A DAEMON
 
 # daemon_start WHO: log in WORK/WHO.log.
 daemon_start() {
+	local run=("$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" --guard-file "$WORK/$1.guard.nft"
+		--ubus "$(broker_of "$1")")
+	if [ "$1" = router ] && [ -n "$MACHINE" ]; then
+		DAEMON[router]=$(machine_daemon "${run[@]}")
+		return
+	fi
 	# exec: the process to signal and to measure is the daemon, not a shell around it.
-	(exec ip netns exec "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock") > "$WORK/$1.log" 2>&1 &
+	(exec ip netns exec "$1" "${run[@]}") > "$WORK/$1.log" 2>&1 &
 	DAEMON[$1]=$!
+}
+
+# The broker that it publishes at: the router's, if a scenario has set BROKER.
+broker_of() {
+	if [ "$1" = router ] && [ -n "${BROKER-}" ]; then
+		echo "$BROKER"
+	else
+		echo "$WORK/no-broker"
+	fi
 }
 
 # daemons_start LAW: both ends, and wait until the router shapes.
@@ -90,7 +113,7 @@ shaping() { status_of router | grep -Eq '"state": *"shaping"'; }
 daemon_words() {
 	local who
 	for who in router endpoint; do
-		tail -5 "$WORK/$who.log" | sed "s/^/$who: /"
+		at "$who" tail -n 5 "$WORK/$who.log" | sed "s/^/$who: /"
 	done
 }
 
@@ -100,11 +123,13 @@ with_daemon() {
 	case $1 in
 	open)
 		for who in router endpoint; do
-			ticks "${DAEMON[$who]}" > "$WORK/$who.ticks"
+			ticks "$who" > "$WORK/$who.ticks"
 			missed "$who" > "$WORK/$who.missed"
 		done
+		[ -z "$MACHINE" ] || machine_counts open
 		;;
 	close)
+		[ -z "$MACHINE" ] || machine_counts close "$dir"
 		printf '{"router": %s,\n "endpoint": %s}\n' "$(footprint router)" "$(footprint endpoint)" > "$dir/proc.json"
 		;;
 	drained)
@@ -118,50 +143,74 @@ with_daemon() {
 # missed WHO: departures so far whose moment had passed before the daemon was given the processor.
 missed() { status_of "$1" | sed 's/.*"missed_slots":\([0-9]*\).*/\1/'; }
 
-# ticks PID: processor time used so far, in hundredths of a second, and the uptime in the same.
+# ticks WHO: processor time that the daemon has used so far, in hundredths of a second, and the uptime in the same.
 ticks() {
-	local used up
-	used=$(sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }')
-	up=$(awk '{ print $1 * 100 }' /proc/uptime)
-	echo "$used $up"
+	at "$1" cat "/proc/${DAEMON[$1]}/stat" /proc/uptime |
+		awk 'NR == 1 { sub(/.*\) /, ""); used = $12 + $13 } NR == 2 { print used, $1 * 100 }'
 }
 
 footprint() {
-	local pid=${DAEMON[$1]} before
+	local before
 	before=$(cat "$WORK/$1.ticks")
-	printf '{"rss_kb": %s, "anon_kb": %s, "missed_slots": %s, "cpu_percent": %s}' \
-		"$(awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status")" \
-		"$(awk '/^Anonymous:/ { print $2 }' "/proc/$pid/smaps_rollup")" \
+	printf '{%s, "missed_slots": %s, "cpu_percent": %s}' "$(memory "$1")" \
 		"$(($(missed "$1") - $(cat "$WORK/$1.missed")))" \
-		"$(echo "$before $(ticks "$pid")" | awk '{ printf "%.2f", 100 * ($3 - $1) / ($4 - $2) }')"
+		"$(echo "$before $(ticks "$1")" | awk '{ printf "%.2f", 100 * ($3 - $1) / ($4 - $2) }')"
+}
+
+# memory WHO: what the daemon has of it, in KiB.
+memory() {
+	at "$1" cat "/proc/${DAEMON[$1]}/smaps_rollup" |
+		awk '/^Rss:/ { rss = $2 } /^Anonymous:/ { anon = $2 } END { printf "\"rss_kb\": %d, \"anon_kb\": %d", rss, anon }'
 }
 
 # daemons_stop DIR: SIGTERM, logs to DIR; fails if one does not end within 10 s.
 daemons_stop() {
 	local who failed=0
 	for who in router endpoint; do
-		kill -TERM "${DAEMON[$who]}" 2> /dev/null || true
+		at "$who" sh -c "kill -TERM ${DAEMON[$who]}" 2> /dev/null || true
 	done
 	for who in router endpoint; do
-		if ! await 10 "the $who's daemon to end" gone "${DAEMON[$who]}"; then
-			kill -KILL "${DAEMON[$who]}"
+		if ! await 10 "the $who's daemon to end" gone "$who"; then
+			at "$who" sh -c "kill -KILL ${DAEMON[$who]}"
 			failed=1
 		fi
-		wait "${DAEMON[$who]}" || failed=1
-		cp "$WORK/$who.log" "$1/$who.log"
+		daemon_succeeded "$who" || failed=1
+		at "$who" cat "$WORK/$who.log" > "$1/$who.log"
 	done
 	[ "$failed" -eq 0 ] || daemon_words
 	return "$failed"
 }
 
-# gone PID: ended, or a zombie that nobody has waited for.
-gone() { ! grep -q '^State:[[:space:]]*[^Z]' "/proc/$1/status" 2> /dev/null; }
+# gone WHO: ended, or a zombie that nobody has waited for.
+gone() { ! at "$1" grep -q '^State:[[:space:]]*[^Z]' "/proc/${DAEMON[$1]}/status" 2> /dev/null; }
 
-# What of millpond is left in a place: links, tables, rules, routes.
+# daemon_succeeded WHO: once it has ended, whether with status 0.
+daemon_succeeded() {
+	if [ "$1" = router ] && [ -n "$MACHINE" ]; then
+		machine_daemon_succeeded
+	else
+		wait "${DAEMON[$1]}"
+	fi
+}
+
+# What of millpond is left in a place beside the guard, which stays: links, tables, rules, routes.
 remains() {
-	ip -n "$1" -br link | awk '$1 ~ /^mp/ { print "link " $1 }'
-	at "$1" nft list tables | grep millpond || true
-	ip -n "$1" rule | grep -vE 'lookup (local|main|default)' || true
-	ip -n "$1" -6 rule | grep -vE 'lookup (local|main|default)' || true
-	ip -n "$1" route show table all | grep -E 'dev mp|^unreachable|^blackhole' || true
+	at "$1" ip -br link | awk '$1 ~ /^mp/ { print "link " $1 }'
+	at "$1" nft list tables | grep 'millpond_' || true
+	at "$1" nft list tables | grep -q 'inet millpond$' || echo "no guard"
+	at "$1" ip rule | grep -vE 'lookup (local|main|default)' || true
+	at "$1" ip -6 rule | grep -vE 'lookup (local|main|default)' || true
+	at "$1" ip route show table all | grep -E 'dev mp|^unreachable|^blackhole' || true
+}
+
+now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+# mended_within_ms WHERE: the contract, 2 s; on a machine that is so slow that a single nft takes more than a tenth of a
+# second, ten of them and the second in which changes are gathered.
+mended_within_ms() {
+	local begin nft_ms
+	begin=$(now_ms)
+	for _ in 1 2 3 4 5 6 7 8; do at "$1" nft -s list table inet millpond > /dev/null; done
+	nft_ms=$((($(now_ms) - begin) / 8))
+	[ "$nft_ms" -le 100 ] && echo 2000 || echo $((1000 + 10 * nft_ms))
 }

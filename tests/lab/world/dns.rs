@@ -83,16 +83,32 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
         }
         _ => Vec::new(),
     };
-    let mut reply = query[..end].to_vec();
-    let code = if known.is_some() { 0 } else { 3 };
+    Some(reply(&query[..end], kind, &data, known.is_some()))
+}
+
+/// The reply to any query that says where it came from: the asker's address as the server sees it.
+pub fn whence(query: &[u8], from: IpAddr) -> Option<Vec<u8>> {
+    let (_, kind, end) = question(query)?;
+    let data = match (kind, from.to_canonical()) {
+        (TYPE_A, IpAddr::V4(address)) => address.octets().to_vec(),
+        (TYPE_AAAA, IpAddr::V6(address)) => address.octets().to_vec(),
+        _ => Vec::new(),
+    };
+    Some(reply(&query[..end], kind, &data, true))
+}
+
+/// The reply to a query that ends with its question: a record of these bytes, if there are any.
+fn reply(query: &[u8], kind: u16, data: &[u8], known: bool) -> Vec<u8> {
+    let mut reply = query.to_vec();
+    let code = if known { 0 } else { 3 };
     reply[2..4].copy_from_slice(&[0x84 | query[2] & 1, code]);
     reply[4..HEADER_BYTES].copy_from_slice(&[0, 1, 0, u8::from(!data.is_empty()), 0, 0, 0, 0]);
     if !data.is_empty() {
         // The name as a pointer to the question, type, class IN, 60 s to live, length.
         reply.extend_from_slice(&[0xc0, HEADER_BYTES as u8, 0, kind as u8, 0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
-        reply.extend_from_slice(&data);
+        reply.extend_from_slice(data);
     }
-    Some(reply)
+    reply
 }
 
 /// Name and type of the only question, and where it ends.
@@ -121,30 +137,48 @@ impl Ask {
     /// Prints the address, or fails.
     pub fn run(self) -> Result<(), String> {
         let about = format!("asking {} for {}", self.server, self.name);
-        let kind = if self.aaaa { TYPE_AAAA } else { TYPE_A };
-        let query = query(&self.name, kind);
-        let reply = self.exchange(&query).map_err(|err| format!("{about}: {err}"))?;
-        let record = reply.get(query.len()..).filter(|record| record.len() >= 12).ok_or(format!("{about}: no such"))?;
-        let address = match record[12..] {
-            [a, b, c, d] => IpAddr::from([a, b, c, d]),
-            ref longer => IpAddr::from(<[u8; 16]>::try_from(longer).map_err(|_| format!("{about}: odd answer"))?),
-        };
-        println!("{address}");
+        let question = Question { server: self.server, tcp: self.tcp, aaaa: self.aaaa, wait: Duration::from_secs(3) };
+        let answer = question.ask(&self.name).map_err(|err| format!("{about}: {err}"))?;
+        println!("{}", answer.ok_or(format!("{about}: no such"))?);
         Ok(())
+    }
+}
+
+/// How a question is asked.
+pub struct Question {
+    /// Address of the resolver.
+    pub server: IpAddr,
+    /// Over TCP rather than UDP.
+    pub tcp: bool,
+    /// For the IPv6 address rather than the other.
+    pub aaaa: bool,
+    /// How long to wait for an answer.
+    pub wait: Duration,
+}
+
+impl Question {
+    /// The address of `name`, `None` if it has none.
+    pub fn ask(&self, name: &str) -> std::io::Result<Option<IpAddr>> {
+        let query = query(name, if self.aaaa { TYPE_AAAA } else { TYPE_A });
+        let reply = self.exchange(&query)?;
+        let Some(record) = reply.get(query.len()..).filter(|record| record.len() >= 12) else { return Ok(None) };
+        Ok(match record[12..] {
+            [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
+            ref longer => <[u8; 16]>::try_from(longer).ok().map(IpAddr::from),
+        })
     }
 
     fn exchange(&self, query: &[u8]) -> std::io::Result<Vec<u8>> {
         let server = SocketAddr::new(self.server, 53);
-        let wait = Duration::from_secs(3);
         if self.tcp {
-            let mut stream = TcpStream::connect_timeout(&server, wait)?;
-            stream.set_read_timeout(Some(wait))?;
+            let mut stream = TcpStream::connect_timeout(&server, self.wait)?;
+            stream.set_read_timeout(Some(self.wait))?;
             write_framed(&mut stream, query)?;
             return read_framed(&mut stream);
         }
         let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0))?;
-        socket.set_read_timeout(Some(wait))?;
+        socket.set_read_timeout(Some(self.wait))?;
         socket.connect(server)?;
         socket.send(query)?;
         let mut buf = vec![0; 1500];
@@ -164,7 +198,8 @@ fn query(name: &str, kind: u16) -> Vec<u8> {
     query
 }
 
-fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+/// Reads a message with its length before it (RFC 1035, 4.2.2).
+pub fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut len = [0; 2];
     stream.read_exact(&mut len)?;
     let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
@@ -172,7 +207,8 @@ fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(message)
 }
 
-fn write_framed(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> {
+/// Writes a message with its length before it.
+pub fn write_framed(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> {
     let mut frame = (message.len() as u16).to_be_bytes().to_vec();
     frame.extend_from_slice(message);
     stream.write_all(&frame)
@@ -191,6 +227,14 @@ mod tests {
         assert_eq!(answer(&query("nowhere.example", TYPE_A)).unwrap()[3] & 15, 3);
         let v6 = answer(&query("ECHO.example.org", TYPE_AAAA)).unwrap();
         assert_eq!(v6[v6.len() - 2..], [0, 7]);
+    }
+
+    #[test]
+    fn tells_the_asker_where_he_is_in_his_own_family() {
+        let reply = whence(&query("any.example", TYPE_A), IpAddr::from([198, 51, 100, 2])).unwrap();
+        assert_eq!(reply[reply.len() - 4..], [198, 51, 100, 2]);
+        let asked = query("any.example", TYPE_AAAA);
+        assert_eq!(whence(&asked, IpAddr::from([198, 51, 100, 2])).unwrap().len(), asked.len());
     }
 
     #[test]

@@ -1,15 +1,23 @@
-//! `millpond-world`: the people of the laboratory's world. Devices that replay captured traffic, the servers that they
-//! talk to, and the bookkeeper who joins what both wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
+//! `millpond-world`: the people of the laboratory's world. Devices that replay captured traffic or talk without pause, the
+//! servers that they talk to, intruders, and the bookkeeper who joins what devices and servers wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
 
 mod bulk;
+mod bus;
 mod clock;
 mod device;
+mod diary;
 mod dns;
 mod echo;
+mod flood;
 mod journal;
+mod knock;
+mod meet;
 mod merge;
 mod message;
+mod open;
+mod places;
 mod server;
+mod talk;
 mod trace;
 
 use argh::FromArgs;
@@ -27,11 +35,18 @@ enum Command {
     Device(device::Device),
     Server(server::Server),
     Echo(echo::Echo),
+    Flood(flood::Flood),
     Dns(dns::Dns),
     Ask(dns::Ask),
     Bulk(bulk::Bulk),
     BulkServer(bulk::BulkServer),
+    Broker(bus::Broker),
+    Call(bus::Call),
+    CallFlood(bus::CallFlood),
     Merge(merge::Merge),
+    Talk(talk::Talk),
+    Meet(meet::Meet),
+    Knock(knock::Knock),
 }
 
 fn main() {
@@ -40,11 +55,18 @@ fn main() {
         Command::Device(device) => device.run(),
         Command::Server(server) => server.run(),
         Command::Echo(echo) => echo.run(),
+        Command::Flood(flood) => flood.run(),
         Command::Dns(dns) => dns.run(),
         Command::Ask(ask) => ask.run(),
         Command::Bulk(bulk) => bulk.run(),
         Command::BulkServer(server) => server.run(),
+        Command::Broker(broker) => broker.run(),
+        Command::Call(call) => call.run(),
+        Command::CallFlood(flood) => flood.run(),
         Command::Merge(merge) => merge.run(),
+        Command::Talk(talk) => talk.run(),
+        Command::Meet(meet) => meet.run(),
+        Command::Knock(knock) => knock.run(),
     };
     if let Err(problem) = outcome {
         eprintln!("millpond-world: {problem}");

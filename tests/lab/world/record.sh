@@ -108,6 +108,7 @@ run_json() {
 	cat <<- END
 		{"law": "$1", "load": "$2", "upload_bps": ${UPLOAD_KBIT}000, "download_bps": ${DOWNLOAD_KBIT}000,
 		 "wire_bytes": $3, "router_wan": "$ROUTER_WAN", "endpoint": "$ENDPOINT", "tunnel_port": $TUNNEL_PORT,
+		 "tunnel": "${TUNNEL_PROTOCOL:-wireguard}",
 		 "start_ns": $4, "stop_ns": $5, "seed": $SEED}
 	END
 }
@@ -121,4 +122,13 @@ replayed_devices() {
 	device_names | while read -r name; do
 		[ ! -e "$TRACES/$name.csv" ] || echo "$name"
 	done
+}
+
+# stood_still DIR: whether the daemons slept through more than 1 % of the window's slots, as they do where the emulator
+# is not given the processor. Such a window shows the emulator, not millpond: what is told apart in it is the emulator's
+# doing.  Of 40 slots a second.
+stood_still() {
+	local missed
+	missed=$(sed -n 's/.*"missed_slots": \([0-9]*\).*/\1/p' "$1/proc.json" | sort -n | tail -1)
+	[ "${missed:-0}" -gt $((WINDOW * 40 / 100)) ]
 }

@@ -6,7 +6,8 @@
 #                                         isp net --- uplink internet
 #                                         192.0.2.1   .7 echo .10 replay .53 DNS .80 HTTPS
 #
-# The observer sits in "isp", on its interface "home".
+# The observer sits in "isp", on its interface "home". Where MACHINE is set, the router is another machine, at that address
+# (see machine.sh), and a switch stands in the place of its LAN ports.
 
 # Name, MAC address (of the captures' devices), last byte of the address.
 readonly DEVICES=(
@@ -17,7 +18,9 @@ readonly DEVICES=(
 	"philips-hue 00:17:88:74:c2:dc 15"
 	"smartthings-hub 68:3a:48:13:27:04 16"
 )
-readonly PLACES=(router isp endpoint internet)
+readonly MACHINE=${MACHINE-}
+PLACES=(router isp endpoint internet)
+[ -z "$MACHINE" ] || PLACES[0]=switch
 readonly ROUTER_WAN=203.0.113.2 ENDPOINT=198.51.100.2
 readonly INTERNET_HOSTS=(7 10 53 80)
 
@@ -30,13 +33,23 @@ device_names() {
 at() {
 	local place=$1
 	shift
-	ip netns exec "$place" "$@"
+	if [ "$place" = router ] && [ -n "$MACHINE" ]; then
+		at_machine "$@"
+	else
+		ip netns exec "$place" "$@"
+	fi
 }
 
 # world_up: WAN_NETEM ("delay 10ms loss 1%"), if set, worsens the line between home and provider both ways.
 world_up() {
 	say "building the world"
+	[ -z "$MACHINE" ] || machine_cables
 	cables | ip -batch -
+	if [ -n "$MACHINE" ]; then
+		machine_up
+	else
+		router_cables | ip -batch -
+	fi
 	router | furnish router
 	isp | furnish isp
 	endpoint | furnish endpoint
@@ -59,14 +72,26 @@ world_up() {
 cables() {
 	local place device name mac host segments="gso_max_segs 1"
 	for place in "${PLACES[@]}"; do echo "netns add $place"; done
-	echo "link add wan netns router $segments type veth peer name home netns isp"
 	echo "link add uplink netns endpoint $segments type veth peer name server netns isp"
 	echo "link add uplink netns internet $segments type veth peer name net netns isp"
 	for device in "${DEVICES[@]}"; do
 		read -r name mac host <<< "$device"
 		echo "netns add dev-$name"
-		echo "link add eth0 netns dev-$name address $mac $segments type veth peer name lan$host netns router"
+		echo "link add eth0 netns dev-$name address $mac $segments type veth peer name lan$host netns ${PLACES[0]}"
 	done
+}
+
+# Between home and provider.
+router_cables() { echo "link add wan netns router gso_max_segs 1 type veth peer name home netns isp"; }
+
+# The ports of the router's LAN.
+lan_ports() {
+	local device
+	if [ -n "$MACHINE" ]; then
+		echo lan
+	else
+		for device in "${DEVICES[@]}"; do echo "lan${device##* }"; done
+	fi
 }
 
 # furnish PLACE: with the "ip" commands on standard input; forwarding matters only to those who have two sides.
@@ -83,7 +108,7 @@ furnish() {
 }
 
 router() {
-	local device host
+	local port
 	cat <<- END
 		link add br-lan type bridge
 		addr add 192.168.1.1/24 dev br-lan
@@ -95,10 +120,9 @@ router() {
 		route add default via 203.0.113.1
 		route add default via 2001:db8:1::1
 	END
-	for device in "${DEVICES[@]}"; do
-		host=${device##* }
-		echo "link set lan$host gso_max_segs 1"
-		echo "link set lan$host master br-lan up"
+	for port in $(lan_ports); do
+		echo "link set $port gso_max_segs 1"
+		echo "link set $port master br-lan up"
 	done
 }
 
@@ -146,27 +170,6 @@ device() {
 		route add default via 192.168.1.1
 		route add default via fd00:6d70::1
 	END
-}
-
-# What OpenWrt's own firewall does for a home: translate addresses on the WAN.
-firewall() {
-	at router nft -f - <<- 'END'
-		table inet fw4 {
-			chain forward {
-				type filter hook forward priority filter; policy accept;
-				ct state established,related accept
-				iifname "wan" oifname "br-lan" drop
-			}
-			chain srcnat {
-				type nat hook postrouting priority srcnat; policy accept;
-				oifname "wan" ip saddr 192.168.1.0/24 masquerade
-				oifname "wan" ip6 saddr fd00:6d70::/64 masquerade
-			}
-		}
-	END
-	# A device that only listens for half a minute keeps its translation, so that a replay never depends on it.
-	at router sh -c 'echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout
-		echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream'
 }
 
 world_down() {

@@ -1,0 +1,74 @@
+//! Tar, gzip and ar with nothing in them that differs from build to build.
+
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder};
+use tar::{Builder, EntryType, Header};
+
+use crate::error::{Error, Result};
+use crate::tree::Tree;
+
+/// A tar archive in the GNU format, owned by root, every path starting with `./`, folders before what they hold.
+pub fn tar(tree: &Tree, date: u32) -> Result<Vec<u8>> {
+    let mut builder = Builder::new(Vec::new());
+    let mut append = |path: &str, kind: EntryType, mode: u32, content: &[u8]| -> Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_mtime(u64::from(date));
+        header.set_size(content.len() as u64);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_username("root").and_then(|()| header.set_groupname("root")).expect("names that fit");
+        // Copied as it is: the crate would take the leading "./" away, by which opkg finds the files.
+        let name = &mut header.as_old_mut().name;
+        let room = name
+            .get_mut(..path.len())
+            .ok_or_else(|| Error::content(Path::new(path), "want a path of at most 100 bytes"))?;
+        room.copy_from_slice(path.as_bytes());
+        header.set_cksum();
+        builder.append(&header, content).expect("memory to write to");
+        Ok(())
+    };
+    append("./", EntryType::Directory, 0o755, &[])?;
+    let folders = tree.folders().into_iter().map(|path| (path, None));
+    let mut entries: Vec<_> = folders.chain(tree.files().map(|(path, file)| (path, Some(file)))).collect();
+    entries.sort_by_key(|(path, _)| *path);
+    for (path, file) in entries {
+        match file {
+            None => append(&format!("./{path}/"), EntryType::Directory, 0o755, &[])?,
+            Some(file) => append(&format!("./{path}"), EntryType::Regular, file.mode, &file.content)?,
+        }
+    }
+    Ok(builder.into_inner().expect("memory to write to"))
+}
+
+/// Gzip without a name or date.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("memory to write to");
+    encoder.finish().expect("memory to write to")
+}
+
+/// Raw deflate (RFC 1951).
+pub fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("memory to write to");
+    encoder.finish().expect("memory to write to")
+}
+
+/// An ar archive as dpkg wants it (deb(5)): names of at most 15 characters.
+pub fn ar(members: &[(&str, &[u8])], date: u32) -> Vec<u8> {
+    let mut archive = b"!<arch>\n".to_vec();
+    for (name, content) in members {
+        let size = content.len();
+        archive.extend(format!("{name:<16}{date:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, "100644").into_bytes());
+        archive.extend(*content);
+        if size % 2 == 1 {
+            archive.push(b'\n');
+        }
+    }
+    archive
+}

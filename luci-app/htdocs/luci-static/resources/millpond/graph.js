@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+'require baseclass';
+'require millpond.words as words';
+
+/* Two panes on one scale: what happens at home, and what the provider sees of it. */
+
+const WIDTH = 720;
+const HEIGHT = 110;
+const LEFT = 8;
+const TOP = 22;
+const GAP = 30;
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+function shape(name, attributes, text) {
+	const node = document.createElementNS(SVG, name);
+
+	for (const key in attributes)
+		node.setAttribute(key, attributes[key]);
+
+	if (text != null)
+		node.appendChild(document.createTextNode(text));
+
+	return node;
+}
+
+function series(history, key) {
+	return L.toArray(history?.[key]).map((value) => Number(value) || 0);
+}
+
+/* A line whose newest value lies at the right edge; a short history leaves the left empty. */
+function line(values, slots, top, most, direction) {
+	const step = (WIDTH - LEFT) / Math.max(slots - 1, 1);
+	const points = values.map((value, at) => {
+		const x = WIDTH - (values.length - 1 - at) * step;
+		const y = top + HEIGHT - value / most * HEIGHT;
+
+		return `${x.toFixed(1)},${y.toFixed(1)}`;
+	});
+
+	return shape('polyline', { 'class': direction, 'points': points.join(' '), 'fill': 'none', 'stroke-width': '1.8' });
+}
+
+function most(values) {
+	return values.reduce((high, value) => Math.max(high, value), 0);
+}
+
+return baseclass.extend({
+	/* Draws what the daemon's `history` gave for a span of seconds. */
+	render(history, seconds) {
+		const home = [ series(history, 'home_upload_bytes_per_s'), series(history, 'home_download_bytes_per_s') ];
+		const wire = [ series(history, 'wire_upload_bytes_per_s'), series(history, 'wire_download_bytes_per_s') ];
+		const slots = Math.max(Math.round(seconds / (history?.resolution_s || 1)), 2);
+		const scale = Math.max(most([ ...home, ...wire ].map(most)) * 1.1, 1);
+		const summary = _('At home up to %s. Your provider sees up to %s.').format(
+			words.rate(most(home.map(most))), words.rate(most(wire.map(most))));
+		const svg = shape('svg', {
+			'class': 'millpond-graph',
+			'viewBox': `0 0 ${WIDTH} ${2 * (TOP + HEIGHT) + GAP}`,
+			'role': 'img',
+			'aria-label': summary
+		});
+
+		[ [ _('What happens at home'), home ], [ _('What your provider sees'), wire ] ].forEach(([ title, [ up, down ] ], at) => {
+			const top = TOP + at * (TOP + HEIGHT + GAP - 10);
+
+			svg.appendChild(shape('text', { 'x': LEFT, 'y': top - 7 }, title));
+			svg.appendChild(shape('text', { 'x': WIDTH, 'y': top - 7, 'text-anchor': 'end' }, words.rate(scale)));
+
+			for (const y of [ top, top + HEIGHT / 2, top + HEIGHT ])
+				svg.appendChild(shape('line', { 'class': 'grid', 'x1': LEFT, 'x2': WIDTH, 'y1': y, 'y2': y }));
+
+			svg.appendChild(line(down, slots, top, scale, 'down'));
+			svg.appendChild(line(up, slots, top, scale, 'up'));
+		});
+
+		return E('figure', { 'style': 'margin: 0' }, [
+			svg,
+			E('figcaption', { 'class': 'millpond-row' }, [
+				E('span', { 'class': 'millpond-key' }, _('from home')),
+				E('span', { 'class': 'millpond-key down' }, _('to home')),
+				E('span', summary)
+			])
+		]);
+	}
+});

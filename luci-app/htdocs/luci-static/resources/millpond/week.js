@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+'require baseclass';
+'require millpond.words as words';
+
+/* The schedules as a week: one row a day, one cell an hour. */
+
+const DAYS = [ 'mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun' ];
+const NAMES = [ _('Mon'), _('Tue'), _('Wed'), _('Thu'), _('Fri'), _('Sat'), _('Sun') ];
+const WEEK_MIN = 7 * 24 * 60;
+
+function minutes(text) {
+	const found = String(text ?? '').match(/^(\d?\d):(\d\d)$/);
+
+	return found && found[1] < 24 && found[2] < 60 ? found[1] * 60 + Number(found[2]) : null;
+}
+
+return baseclass.extend({
+	DAYS,
+	NAMES,
+
+	isTime(text) {
+		return minutes(text) !== null;
+	},
+
+	/* What is in force at a minute of the week, Monday first. */
+	levelAt(minute, schedules, usual) {
+		for (const schedule of schedules) {
+			const [ start, stop ] = [ minutes(schedule.start), minutes(schedule.stop) ];
+
+			if (start === null || stop === null)
+				continue;
+
+			const length = stop > start ? stop - start : stop + 24 * 60 - start;
+			const days = L.toArray(schedule.day).length ? L.toArray(schedule.day) : DAYS;
+
+			for (const day of days) {
+				const begin = DAYS.indexOf(day) * 24 * 60 + start;
+
+				if (DAYS.includes(day) && (minute - begin + WEEK_MIN) % WEEK_MIN < length)
+					return schedule.level;
+			}
+		}
+
+		return usual;
+	},
+
+	render(schedules, usual) {
+		const name = (level) => level === 'off' ? _('Off') : (words.LEVELS[level]?.[0] ?? _('Custom'));
+
+		return E('div', [
+			E('table', { 'class': 'millpond-week', 'aria-label': _('The week: what is in force at each hour') }, DAYS.map((day, row) => E('tr', [
+				E('th', { 'scope': 'row' }, NAMES[row]),
+				...Array.from({ length: 24 }, (unused, hour) => {
+					const level = this.levelAt((row * 24 + hour) * 60 + 30, schedules, usual);
+
+					return E('td', { 'class': level, 'title': `${NAMES[row]} ${hour}:00 ${name(level)}` });
+				})
+			]))),
+			E('p', { 'class': 'millpond-hint' }, _('Each cell is an hour, from midnight to midnight. Usual level: %s. Hatched: off.').format(name(usual)))
+		]);
+	}
+});

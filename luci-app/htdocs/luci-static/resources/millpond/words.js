@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+'require baseclass';
+
+/* What the pages say, and the calculations behind it. */
+
+const STATES = {
+	starting: [ 'notice', _('Starting'), _('The tunnel is being set up. Until it stands, protected devices have no Internet.') ],
+	shaping: [ 'success', _('Protected'), _('Your provider sees the same flat line whatever happens at home.') ],
+	degraded: [ 'warning', _('No answer'), _('Your provider still sees the flat line, but the other end does not answer. Protected devices wait.') ],
+	paused: [ 'notice', _('Paused'), _('By the schedule, the flat line is off now.') ],
+	blocked: [ 'danger', _('Closed'), _('There is no tunnel, so protected devices have no Internet. Nothing of theirs goes out beside it.') ]
+};
+
+const POLICIES = {
+	shape: [ 'success', _('Protect') ],
+	block: [ 'warning', _('Keep at home') ],
+	direct: [ '', _('Leave alone') ]
+};
+
+/* kbit/s up and down, as in the settings' documentation. */
+const LEVELS = {
+	saver: [ _('Saver'), 80, 160 ],
+	balanced: [ _('Balanced'), 160, 320 ],
+	strict: [ _('Strict'), 320, 640 ]
+};
+
+/* Of a packet on the wire under the default limit of 512. */
+const CELL_BYTES = 508;
+const DAYS = 30;
+
+function number(value) {
+	return Number.isFinite(value) ? value : null;
+}
+
+return baseclass.extend({
+	LEVELS,
+	POLICIES,
+	number,
+
+	/* [style of a LuCI label, word, sentence] of a status. */
+	state(status) {
+		if (status.failure === 'absent')
+			return [ '', _('Off'), _('millpond is not running. If it was stopped, protected devices have no Internet until it runs again.') ];
+
+		if (status.failure === 'denied')
+			return [ 'warning', _('Not shown'), _('You may not see what millpond does. Ask who looks after this router.') ];
+
+		if (status.failure)
+			return [ 'warning', _('Unknown'), _('millpond did not answer: %s').format(status.text) ];
+
+		return STATES[status.state] ?? [ 'notice', String(status.state ?? '?'), _('These pages do not know this state.') ];
+	},
+
+	policy(name) {
+		return POLICIES[name] ?? [ '', name ?? '?' ];
+	},
+
+	bytes(value) {
+		return number(value) === null ? '–' : '%1000.1mB'.format(value);
+	},
+
+	rate(bytes) {
+		return number(bytes) === null ? '–' : '%1000.1mbit/s'.format(bytes * 8);
+	},
+
+	delay(milliseconds) {
+		if (number(milliseconds) === null)
+			return '–';
+
+		return milliseconds < 1000 ? _('%.0f ms').format(milliseconds) : _('%.1f s').format(milliseconds / 1000);
+	},
+
+	ago(seconds) {
+		if (number(seconds) === null)
+			return '–';
+
+		return seconds < 60 ? _('just now') : _('%t ago').format(seconds);
+	},
+
+	/* What a pair of rates in kbit/s costs: GB in 30 days, and how long a small packet waits on the way up and down. */
+	price(upload, download) {
+		const wait = (kbit) => CELL_BYTES * 8 / kbit * 0.56;
+
+		return {
+			gigabytes: (upload + download) * 1000 / 8 * 86400 * DAYS / 1e9,
+			upload_ms: wait(upload),
+			download_ms: wait(download)
+		};
+	},
+
+	/* A label in LuCI's own style. */
+	badge(style, text) {
+		return E('span', { 'class': `label millpond-badge ${style}` }, text);
+	},
+
+	/* Styles that LuCI's themes do not have, with colours from the theme where it names them. */
+	style() {
+		return E('style', [ `
+.millpond-badge { font-size: 1em; white-space: nowrap }
+.millpond-row { display: flex; flex-wrap: wrap; gap: .5em 1em; align-items: center; margin: .5em 0 }
+.millpond-row > .grow { flex: 1 1 16em }
+.millpond-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9em, 1fr)); gap: .75em; margin: 1em 0 }
+.millpond-tiles > div { border: 1px solid var(--border-color-medium, #8884); border-radius: 4px; padding: .5em .75em }
+.millpond-tiles dt { font-weight: normal; opacity: .8 }
+.millpond-tiles dd { margin: 0; font-size: 1.3em; overflow-wrap: anywhere }
+.millpond-graph { width: 100%; height: auto; display: block; color: inherit }
+.millpond-graph .up { stroke: #2f7ed8; stroke-dasharray: none }
+.millpond-graph .down { stroke: #d9601a; stroke-dasharray: 7 2 }
+.millpond-graph text { fill: currentColor; font-size: 12px }
+.millpond-graph .grid { stroke: currentColor; opacity: .25 }
+.millpond-key::before { content: ''; display: inline-block; width: 2em; border-top: 3px solid #2f7ed8; margin-right: .4em; vertical-align: middle }
+.millpond-key.down::before { border-top: 3px dashed #d9601a }
+.millpond-devices select { min-width: 9em; width: auto; max-width: 100% }
+.millpond-devices td { overflow-wrap: anywhere }
+.millpond-hint { display: block; opacity: .85; font-size: .92em }
+.millpond-week { border-collapse: collapse; width: 100%; max-width: 48em; table-layout: fixed }
+.millpond-week th { width: 3em; text-align: left; font-weight: normal }
+.millpond-week td { height: 1.3em; padding: 0; border: 1px solid var(--border-color-medium, #8884) }
+.millpond-week .off { background: repeating-linear-gradient(45deg, #8886 0 3px, transparent 3px 7px) }
+.millpond-week .saver { background: #2f7ed844 }
+.millpond-week .balanced { background: #2f7ed888 }
+.millpond-week .strict { background: #2f7ed8cc }
+.millpond-week .custom { background: #8a5fc7aa }
+.millpond-log { max-height: 28em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
+@media (max-width: 600px) {
+	.millpond-devices thead, .millpond-devices .table-titles { display: none }
+	.millpond-devices tr { display: block; border-bottom: 1px solid var(--border-color-medium, #8884); padding: .5em 0 }
+	.millpond-devices td { display: flex; gap: .75em; border: 0; padding: .15em .25em; text-align: left }
+	.millpond-devices td::before { content: attr(data-title); flex: 0 0 6.5em; opacity: .8 }
+}` ]);
+	}
+});

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+'require dom';
+'require ui';
+'require view';
+'require millpond.daemon as daemon';
+'require millpond.problems as problems';
+'require millpond.words as words';
+
+/* Recent messages, what helpers need, and what is hidden and what is not. */
+
+const HIDDEN = [
+	_('When your protected devices send, how much, and whether at all.'),
+	_('Which devices they are, how many, and whom they talk to.')
+];
+
+const NOT_HIDDEN = [
+	_('That you use millpond, and how fast its line is.'),
+	_('The tunnel\'s own handshakes, about every two minutes, whatever the devices do.'),
+	_('Everything in the house that you have not chosen to protect, such as your computer and telephone.'),
+	_('From your server and its provider: where the devices connect. Choose a server that you trust more than your provider.'),
+	_('What the makers of the devices know. The camera\'s maker still has the camera\'s pictures.')
+];
+
+function save(text, name) {
+	const url = URL.createObjectURL(new Blob([ text ], { type: 'text/plain' }));
+	const link = E('a', { 'href': url, 'download': name });
+
+	document.body.appendChild(link);
+	link.click();
+	link.remove();
+	window.setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+return view.extend({
+	load() {
+		return Promise.all([ daemon.log().catch((error) => error), daemon.status() ]);
+	},
+
+	render([ log, status ]) {
+		this.log = E('pre', { 'class': 'millpond-log', 'tabindex': '0', 'role': 'log', 'aria-label': _('Recent messages') });
+		this.show(log);
+
+		return E([], [
+			words.style(),
+			E('h2', _('Help')),
+			E('div', { 'class': 'cbi-section' }, [
+				E('div', { 'class': 'millpond-row' }, [
+					E('h3', { 'class': 'grow' }, _('Recent messages')),
+					E('button', { 'class': 'btn cbi-button', 'data-action': 'reload-log', 'click': ui.createHandlerFn(this, 'reload') }, _('Show newer ones')),
+					E('button', { 'class': 'btn cbi-button', 'data-action': 'support', 'disabled': L.hasViewPermission() ? null : '', 'click': ui.createHandlerFn(this, 'support') }, _('Download a report for support'))
+				]),
+				E('p', _('The report has the settings, the state and the messages. Keys, addresses and hardware addresses are masked in it; look through it before you send it to anybody.')),
+				this.log
+			]),
+			E('div', { 'class': 'cbi-section' }, [
+				E('h3', _('What is hidden from your provider')),
+				E('ul', HIDDEN.map((text) => E('li', text))),
+				E('h3', _('What is not')),
+				E('ul', NOT_HIDDEN.map((text) => E('li', text)))
+			]),
+			E('div', { 'class': 'cbi-section' }, [
+				E('h3', _('Problems and what to do')),
+				...problems.help(),
+				E('p', status.version ? _('millpond %s').format(status.version) : '')
+			])
+		]);
+	},
+
+	show(log) {
+		dom.content(this.log, log instanceof Error
+			? _('The messages cannot be read: %s').format(log.message)
+			: (log || _('There are no messages.')));
+		this.log.scrollTop = this.log.scrollHeight;
+	},
+
+	reload() {
+		return daemon.log().catch((error) => error).then((log) => this.show(log));
+	},
+
+	support() {
+		return daemon.support().then(
+			(text) => save(text, 'millpond-support.txt'),
+			(error) => ui.addNotification(_('That did not work'), E('p', error.message), 'danger'));
+	},
+
+	handleSave: null,
+	handleSaveApply: null,
+	handleReset: null
+});

@@ -1,0 +1,154 @@
+//! Asks the running daemon: on ubus where the object is there, over the control socket elsewhere.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ubus::blobmsg::lookup;
+use ubus::envelope::{self, UbusAttr};
+use ubus::wire::{Codec, Frame, HEADER_SIZE, MAX_MSG_LEN, MsgType, ObjId, UBUS_STATUS_OK};
+use ubus::{BlobMsgTable, OutboundMsg};
+
+use super::SOCKET_PATH;
+use super::exit::{Failure, UNAVAILABLE};
+use crate::daemon::REFUSED;
+use crate::daemon::request::{Form, Request};
+use crate::daemon::ubus::{BROKER_PATHS, OBJECT};
+use crate::sys::unix_socket;
+
+/// Where to look for the daemon. Whoever names one way means that way alone.
+pub struct Ways {
+    /// The control socket.
+    pub socket: Option<PathBuf>,
+    /// The broker of ubus.
+    pub ubus: Option<PathBuf>,
+}
+
+/// What the daemon answered.
+pub enum Answer {
+    /// What was asked for.
+    Given(String),
+    /// Why it was not done.
+    Refused(String),
+}
+
+/// How long to wait for the broker and for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The running daemon's answer.
+pub fn ask(ways: &Ways, request: Request) -> Result<Answer, Failure> {
+    let brokers: Vec<&Path> = match (&ways.ubus, &ways.socket) {
+        (Some(ubus), _) => vec![ubus],
+        (None, Some(_)) => Vec::new(),
+        (None, None) => BROKER_PATHS.iter().map(Path::new).collect(),
+    };
+    for broker in brokers {
+        match ask_on_ubus(broker, request) {
+            Ok(answer) => return Ok(answer),
+            Err(error) if ways.ubus.is_some() => return Err(unavailable(broker, &error)),
+            // No broker, or none that knows us: the socket may.
+            Err(_) => {}
+        }
+    }
+    let socket = ways.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
+    let answer = unix_socket::ask(socket, &line(request)).map_err(|error| unavailable(socket, &error))?;
+    Ok(match answer.strip_prefix(REFUSED) {
+        Some(why) => Answer::Refused(why.trim_end().to_owned()),
+        None => Answer::Given(answer),
+    })
+}
+
+/// The same for what cannot be refused.
+pub fn ask_for(ways: &Ways, request: Request) -> Result<String, Failure> {
+    match ask(ways, request)? {
+        Answer::Given(text) => Ok(text),
+        Answer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
+    }
+}
+
+fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    let hint = "is the service running? try: /etc/init.d/millpond start";
+    Failure::new(UNAVAILABLE, format!("asking the daemon at {}: {error}: {hint}", path.display()))
+}
+
+/// As the control socket wants to be asked.
+fn line(request: Request) -> String {
+    match request {
+        Request::Status(Form::Text) => "status".into(),
+        Request::Status(_) => "status json".into(),
+        Request::Devices(Form::Text) => "devices".into(),
+        Request::Devices(_) => "devices json".into(),
+        Request::History { seconds } => format!("history {seconds}"),
+        Request::Reload => "reload".into(),
+        Request::Renew => "renew".into(),
+    }
+}
+
+fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
+    let mut stream = connect(broker).map_err(|error| error.to_string())?;
+    let (found, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
+    let id = envelope::find(&found, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
+    let obj_id = id.ok_or("nobody there is called millpond")?;
+    let (method, form) = match request {
+        Request::Status(form) => ("status", Some(form)),
+        Request::Devices(form) => ("devices", Some(form)),
+        Request::History { .. } => ("history", None),
+        Request::Reload => ("reload", None),
+        Request::Renew => ("renew", None),
+    };
+    let args = BlobMsgTable::build(|blob| match (form, request) {
+        (Some(Form::Text), _) => blob.put_str(Some("form"), "text"),
+        (Some(_), _) => blob.put_str(Some("form"), "json"),
+        (None, Request::History { seconds }) => blob.put_i64(Some("seconds"), seconds.into()),
+        (None, _) => {}
+    });
+    let (answer, status) =
+        exchange(&mut stream, &OutboundMsg::Invoke { obj_id, method, args: &args }.into_frame(CALL))?;
+    let data = envelope::find(&answer, UbusAttr::Data).map(|data| data.payload).unwrap_or_default();
+    let text = |key| lookup(data, key).and_then(|text| text.as_str()).map(str::to_owned);
+    match (status, text("text"), text("error")) {
+        (UBUS_STATUS_OK, Some(text), _) => Ok(Answer::Given(text)),
+        (_, _, Some(why)) => Ok(Answer::Refused(why)),
+        _ => Err(format!("ubus status {status}")),
+    }
+}
+
+/// Sequence numbers; the broker's greeting has none.
+const LOOKUP: u16 = 1;
+const CALL: u16 = 2;
+
+fn connect(broker: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(broker)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Sends a request; gives the payload of the last data that came for it, and its status.
+fn exchange(stream: &mut UnixStream, request: &Frame) -> Result<(Vec<u8>, i32), String> {
+    stream.write_all(&Codec::write_frame(request)).map_err(|error| error.to_string())?;
+    let mut data = Vec::new();
+    loop {
+        let frame = receive(stream).map_err(|error| error.to_string())?;
+        match frame.hdr.ty {
+            _ if frame.hdr.seq != request.hdr.seq => {}
+            MsgType::Data => data = frame.payload,
+            MsgType::Status => {
+                let status = envelope::read_status(&frame.payload).map_err(|error| error.to_string())?;
+                return Ok((data, status));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn receive(stream: &mut UnixStream) -> io::Result<Frame> {
+    let mut bytes = vec![0; HEADER_SIZE + 4];
+    stream.read_exact(&mut bytes)?;
+    let length = u32::from_be_bytes([0, bytes[HEADER_SIZE + 1], bytes[HEADER_SIZE + 2], bytes[HEADER_SIZE + 3]]);
+    let length = (length as usize).clamp(4, MAX_MSG_LEN);
+    bytes.resize(HEADER_SIZE + length, 0);
+    stream.read_exact(&mut bytes[HEADER_SIZE + 4..])?;
+    Codec::read_frame(&bytes).map(|(frame, _)| frame).map_err(io::Error::other)
+}

@@ -1,0 +1,34 @@
+//! `millpond devices`: who is at home, and what becomes of each?
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use super::ask::{Ways, ask_for};
+use super::exit::Failure;
+use crate::daemon::request::{Form, Request};
+
+/// Ask the running daemon for every device that the router knows.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "devices")]
+pub struct Devices {
+    /// answer in JSON
+    #[argh(switch)]
+    json: bool,
+    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+    #[argh(option)]
+    socket: Option<PathBuf>,
+    /// the socket of ubus's broker
+    #[argh(option)]
+    ubus: Option<PathBuf>,
+}
+
+impl Devices {
+    /// Prints the daemon's answer.
+    pub fn execute(self) -> Result<(), Failure> {
+        let form = if self.json { Form::Json } else { Form::Text };
+        let answer = ask_for(&Ways { socket: self.socket, ubus: self.ubus }, Request::Devices(form))?;
+        print!("{answer}");
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The lines of a profile as openvpn's own parser splits them (src/openvpn/options_parse.c, `parse_line`).
+
+/// One option.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Directive {
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its name, without dashes, and its arguments, without quotes; never empty.
+    pub words: Vec<String>,
+}
+
+impl Directive {
+    /// The option's name.
+    pub fn name(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// An argument, or nothing where there is none.
+    pub fn argument(&self, index: usize) -> &str {
+        self.words.get(index + 1).map_or("", String::as_str)
+    }
+}
+
+/// The options of a profile, in order, or where its syntax is broken. Files that stand in it, such as `<ca>`, are
+/// passed over; what stands in a `<connection>` is an option.
+pub(super) fn directives(text: &str) -> Vec<Result<Directive, (usize, &'static str)>> {
+    let mut found = Vec::new();
+    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate().map(|(index, line)| (index + 1, line));
+    while let Some((line, content)) = lines.next() {
+        let words = match words(content) {
+            Some(words) => words,
+            None => {
+                found.push(Err((line, "a quote or backslash without its end")));
+                continue;
+            }
+        };
+        let Some(first) = words.first() else { continue };
+        let tag = first.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).filter(|_| words.len() == 1);
+        match tag {
+            Some("connection" | "/connection") => {}
+            Some(tag) => {
+                let end = format!("</{tag}>");
+                if !lines.any(|(_, content)| content.trim_start().starts_with(&end)) {
+                    found.push(Err((line, "a part in angle brackets without its end")));
+                }
+            }
+            None => found.push(Ok(directive(line, words))),
+        }
+    }
+    found
+}
+
+/// `setenv opt NAME …` is the option NAME for those versions that have it.
+fn directive(line: usize, mut words: Vec<String>) -> Directive {
+    if words.len() > 2 && words[0] == "setenv" && words[1] == "opt" {
+        words.drain(..2);
+    }
+    if let Some(name) = words[0].strip_prefix("--").filter(|name| !name.is_empty()) {
+        words[0] = name.to_owned();
+    }
+    Directive { line, words }
+}
+
+/// Splits at white space; quotes keep it, a backslash keeps the next character, `#` or `;` before a word ends the line.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut chars = line.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        match chars.peek() {
+            None | Some('#' | ';') => return Some(words),
+            Some(_) => words.push(word(&mut chars)?),
+        }
+    }
+}
+
+fn word(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
+    let mut word = String::new();
+    let quote = chars.next_if(|c| matches!(c, '"' | '\''));
+    loop {
+        match chars.next() {
+            None => return quote.is_none().then_some(word),
+            Some(c) if quote == Some(c) => return Some(word),
+            Some(c) if quote.is_none() && c.is_whitespace() => return Some(word),
+            Some('\\') if quote != Some('\'') => word.push(chars.next()?),
+            Some(c) => word.push(c),
+        }
+    }
+}

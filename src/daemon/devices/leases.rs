@@ -1,0 +1,78 @@
+//! Dnsmasq's list of DHCP leases: what devices call themselves.
+
+use std::fs;
+use std::net::IpAddr;
+
+use crate::config::model::Mac;
+
+/// Where dnsmasq keeps it on OpenWrt, and on Debian.
+const PATHS: [&str; 2] = ["/tmp/dhcp.leases", "/var/lib/misc/dnsmasq.leases"];
+
+/// Longer names are cut.
+const HOSTNAME_CHARACTERS: usize = 64;
+
+/// A lease to one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The device's Ethernet address.
+    pub mac: Mac,
+    /// The address that it has been given.
+    pub address: IpAddr,
+    /// What it calls itself.
+    pub hostname: Option<String>,
+}
+
+/// The leases of this machine; none where nobody keeps a list.
+pub fn read() -> Vec<Lease> {
+    let bytes = PATHS.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default();
+    parse(&String::from_utf8_lossy(&bytes))
+}
+
+/// One a line: when it ends, MAC, address, hostname or `*`, client identifier. Lines of another form are passed by, those
+/// of DHCPv6 among them, which know no MAC.
+fn parse(text: &str) -> Vec<Lease> {
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            let (mac, address, hostname) = (mac(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
+            let clean: String = hostname.chars().filter(|c| !c.is_control()).take(HOSTNAME_CHARACTERS).collect();
+            let hostname = (clean != "*" && !clean.is_empty()).then_some(clean);
+            Some(Lease { mac, address, hostname })
+        })
+        .collect()
+}
+
+fn mac(text: &str) -> Option<Mac> {
+    let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
+    let mac = [(); 6].map(|()| bytes.next().flatten());
+    let [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] = mac else { return None };
+    bytes.next().is_none().then_some(Mac([a, b, c, d, e, f]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_lines_are_read_and_the_rest_is_passed_by() {
+        let leases = parse(
+            "1764000000 18:b4:30:26:34:40 192.168.1.20 camera 01:18:b4:30:26:34:40\n\
+             1764000000 a0:92:08:7b:03:1c 192.168.1.21 * *\n\
+             duid 00:01:00:01:2c\n\
+             1764000000 12345 fd00::5 laptop 00:01\n\
+             1764000000 18:b4:30:26:34 192.168.1.22 short *\n\n",
+        );
+        let lease = |mac, address: &str, hostname: Option<&str>| Lease {
+            mac: Mac(mac),
+            address: address.parse().unwrap(),
+            hostname: hostname.map(str::to_owned),
+        };
+        assert_eq!(
+            leases,
+            [
+                lease([0x18, 0xb4, 0x30, 0x26, 0x34, 0x40], "192.168.1.20", Some("camera")),
+                lease([0xa0, 0x92, 0x08, 0x7b, 0x03, 0x1c], "192.168.1.21", None),
+            ]
+        );
+    }
+}

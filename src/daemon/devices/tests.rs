@@ -1,0 +1,95 @@
+use super::*;
+use crate::config;
+
+const SETTINGS: &str = "
+config millpond 'main'
+	option enabled '0'
+config device
+	option name 'Door camera'
+	option mac '18:b4:30:26:34:40'
+config device
+	option name 'Plug'
+	option address '192.168.1.30'
+	option policy 'block'
+config device
+	option name 'In the drawer'
+	option mac '00:16:6c:ab:6b:88'
+	option policy 'direct'
+config network
+	option name 'iot'
+	option device 'eth0.3'
+";
+
+fn settings() -> Settings {
+    config::parse(SETTINGS.as_bytes()).settings.expect("good settings")
+}
+
+fn neighbour(mac: [u8; 6], address: &str, interface: &str, age: u64) -> Resident {
+    let (address, interface) = (address.parse().unwrap(), interface.to_owned());
+    Resident { neighbour: Neighbour { mac: Mac(mac), address }, interface, age: Duration::from_secs(age) }
+}
+
+const CAMERA: [u8; 6] = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];
+const PLUG: [u8; 6] = [0xa0, 0x92, 0x08, 0x7b, 0x03, 0x1c];
+const PHONE: [u8; 6] = [0xda, 0x01, 0x02, 0x03, 0x04, 0x05];
+
+fn sample() -> List {
+    let neighbours = vec![
+        neighbour(PHONE, "192.168.3.7", "eth0.3", 5),
+        neighbour(CAMERA, "fd00::11", "br-lan", 2),
+        neighbour(CAMERA, "192.168.1.11", "br-lan", 300),
+        neighbour(PLUG, "192.168.1.30", "br-lan", 60),
+    ];
+    let lease = Lease { mac: Mac(CAMERA), address: "192.168.1.11".parse().unwrap(), hostname: Some("cam\"01".into()) };
+    let mut stats = Stats::default();
+    stats.devices[1] =
+        DeviceStats { packets: 2, bytes: 300, delay_sum: Nanos::from_millis(30), delay_max: Nanos::from_millis(20) };
+    merge(&settings(), neighbours, vec![lease], Some(&stats), &Flows::default())
+}
+
+#[test]
+fn all_that_is_known_of_a_device_comes_together() {
+    let text = sample().json();
+    assert!(
+        text.starts_with(
+            "{\"devices\":[{\"mac\":\"18:b4:30:26:34:40\",\"random_mac\":false,\"addresses\":[\"192.168.1.11\",\
+             \"fd00::11\"],\"hostname\":\"cam\\\"01\",\"name\":\"Door camera\",\"network\":\"lan\",\"interface\":\
+             \"br-lan\",\"policy\":\"shape\",\"chosen_by\":\"device\",\"last_seen_s\":2,\"upload_packets\":2,\
+             \"upload_bytes\":300,\"download_packets\":0,\"download_bytes\":0,\"delay_mean_ms\":15.000,\
+             \"delay_max_ms\":20.000}"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn policies_come_from_the_device_then_from_its_network() {
+    let list = sample();
+    let shown: Vec<_> =
+        list.devices.iter().map(|known| (known.name.as_deref(), known.policy, known.chosen_by)).collect();
+    assert_eq!(
+        shown,
+        [
+            (Some("Door camera"), Some(Policy::Shape), Chosen::Device),
+            (Some("Plug"), Some(Policy::Block), Chosen::Device),
+            (Some("In the drawer"), Some(Policy::Direct), Chosen::Device),
+            (None, Some(Policy::Shape), Chosen::Network),
+        ]
+    );
+    assert_eq!(list.devices[1].mac, Some(Mac(PLUG)), "found by its address");
+    let text = list.text();
+    assert!(text.contains("shape  da:01:02:03:04:05 -, 192.168.3.7, iot, seen 5 s ago, changes its MAC"), "{text}");
+    assert!(text.contains("block  a0:92:08:7b:03:1c Plug, 192.168.1.30, lan, seen 60 s ago\n"), "{text}");
+}
+
+#[test]
+fn a_crowd_is_cut_where_it_was_seen_longest_ago() {
+    let crowd =
+        (0..200u8).map(|n| neighbour([0, 0, 0, 0, 1, n], &format!("10.0.0.{n}"), "br-lan", 1000 - u64::from(n)));
+    let list = merge(&settings(), crowd.collect(), Vec::new(), None, &Flows::default());
+    assert!(list.cut);
+    assert_eq!(list.devices.len(), 3 + MOST_DEVICES);
+    assert!(list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));
+    assert!(!list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 10]))));
+    assert!(list.table().len() < 64 * 1024, "{} bytes", list.table().len());
+}

@@ -1,0 +1,173 @@
+//! What others ask of the running daemon: by a signal, over the control socket, or on ubus.
+
+use log::{error, info};
+
+use super::super::error::Error;
+use super::super::problem::{Code, Problem};
+use super::super::request::{Answer, Asker, Form, Request};
+use super::super::upkeep::endpoint::Endpoint;
+use super::super::{Reading, read_settings};
+use super::{EventLoop, Flow};
+use crate::config::model::Settings;
+use crate::sys::signal;
+use crate::sys::timer;
+use crate::units::Nanos;
+
+/// Settings that wait to come into force, and who waits to hear of it.
+pub struct Reload {
+    pub settings: Settings,
+    /// Where they lead to another endpoint than those before.
+    pub endpoint: Option<Endpoint>,
+    /// Whether a process is at work on them.
+    pub begun: bool,
+    asker: Option<Asker>,
+}
+
+impl EventLoop {
+    pub(super) fn take_signal(&mut self) -> Result<Flow, Error> {
+        match self.signals.next().map_err(Error::system("reading signals"))? {
+            Some(signal::Request::Stop) => Ok(Flow::Stop),
+            Some(signal::Request::Reload) => Ok(self.reload(None, timer::now())),
+            Some(signal::Request::Renew) => {
+                self.renew(timer::now());
+                Ok(Flow::Continue)
+            }
+            None => Ok(Flow::Continue),
+        }
+    }
+
+    pub(super) fn take_request(&mut self, token: u64, now: Nanos) -> Flow {
+        let Some((request, client)) = self.control.handle(token, &self.poll) else { return Flow::Continue };
+        let asker = Asker::Socket(Box::new(client));
+        match request {
+            Some(request) => self.serve(request, asker, now),
+            None => {
+                let have = "status, devices (each also with json), history SECONDS, reload, renew";
+                self.answer(asker, Answer::refused(format!("unknown request (have {have})")), now);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// Does what is asked, or begins to.
+    pub(super) fn serve(&mut self, request: Request, asker: Asker, now: Nanos) -> Flow {
+        let answer = match request {
+            Request::Status(Form::Text) => Answer::Text(self.view(now).text()),
+            Request::Status(form) => asker.values(form, |top| self.view(now).put(top)),
+            Request::History { seconds } => asker.values(Form::Values, |top| self.history.put(seconds, top)),
+            Request::Devices(form) => {
+                self.ask_for_devices(form, asker, now);
+                return Flow::Continue;
+            }
+            Request::Reload => return self.reload(Some(asker), now),
+            Request::Renew => {
+                self.renew(now);
+                Answer::Text("looking for the endpoint again\n".into())
+            }
+        };
+        self.answer(asker, answer, now);
+        Flow::Continue
+    }
+
+    /// Hands an answer over. One who has gone needs none.
+    pub(super) fn answer(&mut self, asker: Asker, answer: Answer, now: Nanos) {
+        match asker {
+            Asker::Socket(client) => _ = client.answer(&answer.into_text()),
+            Asker::Ubus(caller) => {
+                let answer = answer.into_contents();
+                self.ubus.answer(&caller, answer.as_deref(), &self.poll, now);
+            }
+        }
+    }
+
+    /// Tells whoever waits how a reload ended.
+    pub(super) fn finish_reload(&mut self, reload: Reload, done: &Result<(), Problem>, now: Nanos) {
+        match done {
+            Ok(()) => {
+                self.announce();
+                self.answer_all(reload.asker, || Answer::Text("the settings are in force\n".into()), now);
+            }
+            Err(problem) => {
+                self.refuse(reload.asker, &problem.text, now);
+                // The kernel may hold a part of theirs.
+                self.upkeep.hurry(now);
+            }
+        }
+    }
+
+    /// Begins to bring changed settings into force in place. Where that fails, those before stay in force.
+    pub(super) fn reload(&mut self, asker: Option<Asker>, now: Nanos) -> Flow {
+        if self.reload.is_some() {
+            self.read_again |= asker.is_none();
+            self.answer_all(asker, || Answer::refused("another reload is under way: try again"), now);
+            return Flow::Continue;
+        }
+        self.problems.retain(|problem| problem.code != Code::Settings);
+        let Reading { settings, understood } = read_settings(&self.options.config);
+        let settings = match settings {
+            Ok(settings) => settings,
+            Err(error) => {
+                self.refuse(asker, &error.to_string(), now);
+                // A device that the broken file confines is confined from now on.
+                let confined = self.settings.as_ref().zip(understood).map(|(own, others)| own.confined_by(&others));
+                self.confined = confined.or(self.confined.take());
+                self.upkeep.hurry(now);
+                return Flow::Continue;
+            }
+        };
+        self.confined = None;
+        if !settings.enabled {
+            info!("not enabled any more: ending");
+            self.answer_all(asker, || Answer::Text("not enabled: the daemon ends\n".into()), now);
+            return Flow::Stop;
+        }
+        let endpoint = (!self.endpoint.is_of(&settings)).then(|| Endpoint::new(Some(&settings), now));
+        if self.tunnel.is_complete() {
+            self.reload = Some(Reload { settings, endpoint, begun: false, asker });
+        } else {
+            // Nothing stands that could stay as it is: from now on these are tried.
+            self.settings = Some(settings);
+            self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
+            self.problems.retain(|problem| problem.code == Code::Realtime);
+            self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
+        }
+        self.upkeep.hurry(now);
+        Flow::Continue
+    }
+
+    /// Tries at once what waits, and has a tunnel that carries nothing begin anew.
+    fn renew(&mut self, now: Nanos) {
+        self.endpoint.hurry(now);
+        self.upkeep.hurry(now);
+        self.renew = self.state(now) != super::State::Shaping;
+    }
+
+    fn refuse(&mut self, asker: Option<Asker>, why: &str, now: Nanos) {
+        error!("reload failed, the settings before stay in force: {why}");
+        self.note(Problem::new(Code::Settings, format!("the changed settings are not in force: {why}")));
+        self.answer_all(asker, || Answer::refused(why), now);
+    }
+
+    fn answer_all(&mut self, askers: impl IntoIterator<Item = Asker>, what: impl Fn() -> Answer, now: Nanos) {
+        askers.into_iter().for_each(|asker| self.answer(asker, what(), now));
+    }
+
+    /// Says what is done from now on, the first time that anything is.
+    pub(super) fn announce_once(&mut self) {
+        if !std::mem::replace(&mut self.announced, true) {
+            self.announce();
+        }
+    }
+
+    fn announce(&self) {
+        let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
+        let (shape, wire_bytes) = (&settings.shape, size.wire_bytes);
+        match self.endpoint.address() {
+            Some(endpoint) => info!(
+                "shaping towards {endpoint}: {} {} up, {} down, cells of {wire_bytes} bytes",
+                shape.law, shape.upload, shape.download
+            ),
+            None => info!("serving {} homes", self.lines.all().len()),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Which device a packet from the Internet is for. By the time it comes out of the tunnel it bears the tunnel's own
+//! address; whose conversation it belongs to shows by what went the other way.
+
+use crate::core::DEVICES;
+use crate::wire::ip::Packet;
+
+/// Conversations that are remembered. A new one may take the place of an old one.
+const CONVERSATIONS: usize = 1024;
+
+/// What came for each device by its number, 0 for those that have none. 5 KB.
+pub struct Flows {
+    conversations: Box<[Conversation; CONVERSATIONS]>,
+    received: [Received; DEVICES],
+}
+
+#[derive(Clone, Copy, Default)]
+struct Conversation {
+    /// The upper half of its hash: another conversation in this place is not taken for it.
+    tag: u16,
+    device: u8,
+}
+
+/// What one device was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Default for Flows {
+    fn default() -> Flows {
+        let conversations = Box::new([Conversation::default(); CONVERSATIONS]);
+        Flows { conversations, received: [Received::default(); DEVICES] }
+    }
+}
+
+impl Flows {
+    /// Notes a packet from the devices, whose DSCP is the device's number.
+    pub fn note_upload(&mut self, packet: &[u8]) {
+        if let Ok(packet) = Packet::parse(packet) {
+            let (place, tag) = place(&packet);
+            self.conversations[place] = Conversation { tag, device: packet.dscp() };
+        }
+    }
+
+    /// Counts a packet to the devices.
+    pub fn note_download(&mut self, packet: &[u8]) {
+        let bytes = packet.len() as u64;
+        let Ok(packet) = Packet::parse(packet) else { return };
+        let (place, tag) = place(&packet);
+        let Conversation { tag: known, device } = self.conversations[place];
+        let device = if known == tag { usize::from(device) } else { 0 };
+        if let Some(received) = self.received.get_mut(device) {
+            received.packets += 1;
+            received.bytes += bytes;
+        }
+    }
+
+    /// What the device of that number was sent.
+    pub fn received(&self, device: u8) -> Received {
+        self.received.get(usize::from(device)).copied().unwrap_or_default()
+    }
+
+    /// Begins anew, where numbers have come to mean other devices.
+    pub fn clear(&mut self) {
+        *self = Flows::default();
+    }
+}
+
+fn place(packet: &Packet<'_>) -> (usize, u16) {
+    let hash = packet.conversation_hash();
+    (hash as usize % CONVERSATIONS, (hash >> 16) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// UDP over IPv4, both ways of one conversation.
+    fn packet(device: u8, [from, to]: [(u8, u16); 2], bytes: u8) -> Vec<u8> {
+        let mut packet = vec![0x45, device << 2, 0, 28 + bytes, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet.extend([10, 77, 0, from.0, 192, 0, 2, 0]);
+        packet[16..20].copy_from_slice(&[10, 77, 0, to.0]);
+        packet.extend(from.1.to_be_bytes());
+        packet.extend(to.1.to_be_bytes());
+        packet.resize(28 + usize::from(bytes), 0);
+        packet
+    }
+
+    #[test]
+    fn answers_are_for_whoever_asked() {
+        let mut flows = Flows::default();
+        let (home, server, other) = ((2, 5000), (9, 443), (8, 443));
+        flows.note_upload(&packet(5, [home, server], 10));
+        flows.note_download(&packet(0, [server, home], 100));
+        flows.note_download(&packet(0, [server, home], 50));
+        flows.note_download(&packet(0, [other, home], 1));
+        assert_eq!(flows.received(5), Received { packets: 2, bytes: 206 });
+        assert_eq!(flows.received(0), Received { packets: 1, bytes: 29 });
+        flows.note_upload(&packet(6, [home, server], 10));
+        flows.note_download(&packet(0, [server, home], 0));
+        assert_eq!(flows.received(6).packets, 1, "a port that another device has got meanwhile");
+        flows.note_download(&[]);
+        flows.clear();
+        assert_eq!(flows.received(5), Received::default());
+    }
+}

@@ -1,0 +1,140 @@
+//! What may be called on the object, and what callers put into a call.
+
+use ubus::blobmsg::{BlobBuilder, BlobIter, BlobType, BlobValue};
+use ubus::wire::{UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_METHOD_NOT_FOUND};
+
+use super::super::request::{Form, Request};
+
+/// Why a call is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One of ubus's own numbers.
+    pub status: i32,
+    /// For people.
+    pub text: String,
+}
+
+/// How far back `history` goes if nobody says.
+const DEFAULT_SECONDS: u32 = 300;
+
+/// Each method with its arguments, as `ubus -v list` shows them.
+const METHODS: [(&str, &[(&str, BlobType)]); 5] = [
+    ("status", &[("form", BlobType::String)]),
+    ("devices", &[("form", BlobType::String)]),
+    ("history", &[("seconds", BlobType::Int32)]),
+    ("reload", &[]),
+    ("renew", &[]),
+];
+
+/// The methods as the broker wants to be told of them.
+pub(super) fn signature() -> Vec<u8> {
+    let mut blob = BlobBuilder::new();
+    for (method, arguments) in METHODS {
+        blob.open_table(Some(method));
+        arguments.iter().for_each(|(name, kind)| blob.put_i32(Some(name), *kind as i32));
+        blob.close_table();
+    }
+    blob.finish()
+}
+
+/// Reads a call. Arguments that it does not know are nobody's mistake: uhttpd adds one of its own to every call.
+pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> {
+    let mut form = Form::Values;
+    let mut seconds = DEFAULT_SECONDS;
+    let Some((method, known)) = METHODS.into_iter().find(|(name, _)| *name == method) else {
+        let names = METHODS.map(|(name, _)| name).join(", ");
+        return Err(Refusal { status: UBUS_STATUS_METHOD_NOT_FOUND, text: format!("no such method (have {names})") });
+    };
+    let mut rest = BlobIter::new(arguments);
+    while let Some(argument) = rest.try_next().map_err(|error| wrong(format!("{method}: {error}")))? {
+        let Some(name) = argument.name.filter(|name| known.iter().any(|(known, _)| known == name)) else { continue };
+        let value = argument.value().map_err(|error| wrong(format!("{method}.{name}: {error}")))?;
+        match (name, &value) {
+            ("form", BlobValue::String("text")) => form = Form::Text,
+            ("form", BlobValue::String("json")) => form = Form::Json,
+            ("form", BlobValue::String("values")) => form = Form::Values,
+            ("form", _) => return Err(wrong(format!("{method}.form: want text, json or values"))),
+            _ => {
+                seconds = whole(&value)
+                    .ok_or_else(|| wrong(format!("{method}.{name}: want a whole number, got {}", kind(&value))))?;
+            }
+        }
+    }
+    Ok(match method {
+        "status" => Request::Status(form),
+        "devices" => Request::Devices(form),
+        "history" => Request::History { seconds },
+        "reload" => Request::Reload,
+        _ => Request::Renew,
+    })
+}
+
+fn wrong(text: String) -> Refusal {
+    Refusal { status: UBUS_STATUS_INVALID_ARGUMENT, text }
+}
+
+/// A number of any width; one that is out of range becomes the nearest that is not.
+fn whole(value: &BlobValue<'_>) -> Option<u32> {
+    let wide = match value {
+        BlobValue::Int16(value) => i64::from(*value),
+        BlobValue::Int32(value) => i64::from(*value),
+        BlobValue::Int64(value) => *value,
+        BlobValue::Double(value) if value.fract() == 0.0 => *value as i64,
+        _ => return None,
+    };
+    Some(wide.clamp(0, i64::from(u32::MAX)) as u32)
+}
+
+fn kind(value: &BlobValue<'_>) -> &'static str {
+    match value {
+        BlobValue::String(_) => "a string",
+        BlobValue::Int8(_) => "a boolean",
+        BlobValue::Int16(_) | BlobValue::Int32(_) | BlobValue::Int64(_) => "a whole number",
+        BlobValue::Double(_) => "a fraction",
+        BlobValue::Table(_) => "an object",
+        BlobValue::Array(_) => "an array",
+        BlobValue::Raw(_) => "null",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ubus::BlobMsgTable;
+
+    fn parse(method: &str, build: impl FnOnce(&mut BlobBuilder)) -> Result<Request, String> {
+        super::parse(method, BlobMsgTable::build(build).contents()).map_err(|refusal| refusal.text)
+    }
+
+    #[test]
+    fn what_is_unknown_is_passed_by() {
+        let session = |blob: &mut BlobBuilder| {
+            blob.put_str(Some("ubus_rpc_session"), "0123456789abcdef");
+            blob.put_i32(Some("seconds"), 60);
+        };
+        assert_eq!(parse("history", session), Ok(Request::History { seconds: 60 }));
+        assert_eq!(parse("reload", session), Ok(Request::Reload));
+        assert_eq!(parse("status", |_| ()), Ok(Request::Status(Form::Values)));
+        assert_eq!(parse("devices", |blob| blob.put_str(Some("form"), "text")), Ok(Request::Devices(Form::Text)));
+    }
+
+    #[test]
+    fn numbers_of_any_width_are_numbers() {
+        let seconds = |build: fn(&mut BlobBuilder)| parse("history", build);
+        assert_eq!(seconds(|_| ()), Ok(Request::History { seconds: DEFAULT_SECONDS }));
+        assert_eq!(seconds(|blob| blob.put_i64(Some("seconds"), i64::MAX)), Ok(Request::History { seconds: u32::MAX }));
+        assert_eq!(seconds(|blob| blob.put_i32(Some("seconds"), -5)), Ok(Request::History { seconds: 0 }));
+        assert_eq!(seconds(|blob| blob.put_double(Some("seconds"), 90.0)), Ok(Request::History { seconds: 90 }));
+        assert!(seconds(|blob| blob.put_double(Some("seconds"), f64::INFINITY)).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = parse("history", |blob| blob.put_str(Some("seconds"), "60"));
+        assert_eq!(wrong, Err("history.seconds: want a whole number, got a string".into()));
+        let wrong = parse("status", |blob| blob.put_i32(Some("form"), 1));
+        assert_eq!(wrong, Err("status.form: want text, json or values".into()));
+        assert!(parse("advise", |_| ()).unwrap_err().contains("history"));
+        assert!(super::parse("status", &[0x83, 0, 0, 99, 1]).unwrap_err().text.contains("malformed"));
+    }
+}

@@ -1,0 +1,311 @@
+//! One connection's conversation with the broker, without its socket: frames in, frames out.
+
+use ubus::envelope::{self, EnvBuilder, UbusAttr};
+use ubus::wire::{
+    Codec, Frame, HEADER_SIZE, Header, MsgType, ObjId, PeerId, UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_OK,
+};
+use ubus::{BlobMsgTable, InboundMsg, OutboundMsg};
+
+use super::super::request::Request;
+use super::call::{self, Refusal, signature};
+
+/// The name under which everybody finds us.
+pub const OBJECT: &str = "millpond";
+
+/// A frame's header and the start of its envelope, which tells its length.
+const START_BYTES: usize = HEADER_SIZE + 4;
+/// Longer frames are passed by: nothing that is for us needs so many bytes.
+const FRAME_BYTES: usize = 4096;
+/// The broker's own object, which passes events on.
+const EVENTS: u32 = 1;
+/// Of the request to publish the object; those of events follow.
+const PUBLISH: u16 = 1;
+
+/// What a conversation is about.
+pub struct Session {
+    /// Of this connection; a caller of an earlier one cannot be answered any more.
+    number: u32,
+    object: Option<ObjId>,
+    published: bool,
+    sequence: u16,
+    input: Vec<u8>,
+    /// Bytes of a frame that is too long, still to come.
+    skip: usize,
+    output: Vec<u8>,
+}
+
+/// One who waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    session: u32,
+    sequence: u16,
+    peer: PeerId,
+    /// Some only want it done.
+    wants_answer: bool,
+}
+
+/// What a frame meant.
+pub enum Event {
+    /// The object is there for all to see.
+    Published,
+    /// Somebody calls.
+    Call(Caller, Result<Request, Refusal>),
+}
+
+impl Session {
+    /// A conversation that waits for the broker's greeting.
+    pub fn new(number: u32) -> Session {
+        let (input, output) = (Vec::new(), Vec::new());
+        Session { number, object: None, published: false, sequence: PUBLISH, input, skip: 0, output }
+    }
+
+    /// Whether the object is there for all to see.
+    pub fn is_published(&self) -> bool {
+        self.published
+    }
+
+    /// How many bytes to read next: never more than to the frame's end, so that the next one waits in the socket.
+    pub fn wanted(&self) -> usize {
+        match self.skip {
+            0 => self.length().unwrap_or(START_BYTES).saturating_sub(self.input.len()),
+            skip => skip.min(FRAME_BYTES),
+        }
+    }
+
+    /// Takes bytes, at most as many as were wanted. An error says what the broker did that it should not.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<Event>, String> {
+        if self.skip > 0 {
+            self.skip -= bytes.len().min(self.skip);
+            return Ok(None);
+        }
+        self.input.extend_from_slice(bytes);
+        let Some(length) = self.length() else { return Ok(None) };
+        if length > FRAME_BYTES {
+            self.skip = length - self.input.len();
+            let header = Header::decode(&self.input).map_err(|error| error.to_string())?;
+            self.input.clear();
+            self.pass_by(&header);
+            return Ok(None);
+        }
+        if self.input.len() < length {
+            return Ok(None);
+        }
+        let frame = Codec::read_frame(&self.input).map(|(frame, _)| frame);
+        self.input.clear();
+        self.take(&frame.map_err(|error| error.to_string())?)
+    }
+
+    /// What is to be sent.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Notes that the first bytes of the output have been sent.
+    pub fn sent(&mut self, bytes: usize) {
+        self.output.drain(..bytes);
+        if self.output.is_empty() {
+            // A large answer's memory is not kept until the next one.
+            self.output.shrink_to(FRAME_BYTES);
+        }
+    }
+
+    /// Answers a call with a table's contents. With a refusal goes its text, which ubus itself has no place for.
+    pub fn answer(&mut self, caller: &Caller, answer: Result<&[u8], &Refusal>) {
+        if caller.session != self.number || !caller.wants_answer {
+            return;
+        }
+        let Some(object) = self.object else { return };
+        let why;
+        let (data, status) = match answer {
+            Ok(data) => (data, UBUS_STATUS_OK),
+            Err(refusal) => {
+                why = BlobMsgTable::build(|blob| blob.put_str(Some("error"), &refusal.text));
+                (why.contents(), refusal.status)
+            }
+        };
+        let (peer, sequence) = (caller.peer, caller.sequence);
+        let mut envelope = EnvBuilder::with_capacity(data.len() + 64);
+        envelope.push_u32(UbusAttr::ObjId, object.get());
+        envelope.push_data(data);
+        self.send(&Frame::to_peer(MsgType::Data, sequence, peer.get(), envelope.finish()));
+        self.send(&OutboundMsg::Status { peer, obj_id: Some(object), status }.into_frame(sequence));
+    }
+
+    /// Tells those who subscribed to the object, and those who listen for events.
+    pub fn announce(&mut self, what: &str, data: &BlobMsgTable) {
+        let (Some(object), true) = (self.object, self.published) else { return };
+        let mut envelope = EnvBuilder::new();
+        envelope.push_u32(UbusAttr::ObjId, object.get());
+        envelope.push_str(UbusAttr::Method, what);
+        envelope.push_data(data.contents());
+        envelope.push_u8(UbusAttr::NoReply, 1);
+        let sequence = self.next_sequence();
+        self.send(&Frame::to_peer(MsgType::Notify, sequence, object.get(), envelope.finish()));
+        let Some(obj_id) = ObjId::new(EVENTS) else { return };
+        let args = BlobMsgTable::build(|blob| {
+            blob.put_str(Some("id"), &format!("{OBJECT}.{what}"));
+            blob.put_table(Some("data"), data);
+        });
+        let sequence = self.next_sequence();
+        self.send(&OutboundMsg::Invoke { obj_id, method: "send", args: &args }.into_frame(sequence));
+    }
+
+    fn take(&mut self, frame: &Frame) -> Result<Option<Event>, String> {
+        let message = match InboundMsg::parse(frame) {
+            Ok(message) => message,
+            // Anybody on the bus can write such a call: that is no reason to hang up.
+            Err(_) => {
+                self.pass_by(&frame.hdr);
+                return Ok(None);
+            }
+        };
+        match message {
+            InboundMsg::Hello { .. } if self.object.is_none() => {
+                let message = OutboundMsg::AddObject { path: OBJECT, signature: &signature() };
+                self.send(&message.into_frame(PUBLISH));
+                Ok(None)
+            }
+            InboundMsg::Data { seq: PUBLISH, obj_id, .. } if !self.published => {
+                self.object = obj_id.and_then(ObjId::new).or(self.object);
+                Ok(None)
+            }
+            InboundMsg::Status { seq: PUBLISH, status, .. } if !self.published => match (status, self.object) {
+                (UBUS_STATUS_OK, Some(_)) => {
+                    self.published = true;
+                    Ok(Some(Event::Published))
+                }
+                (status, _) => Err(format!("it refuses the object {OBJECT}: status {status}")),
+            },
+            InboundMsg::Invoke { seq, peer, method, data, .. } => {
+                let Some(peer) = PeerId::new(peer) else { return Ok(None) };
+                let silent = envelope::find(&frame.payload, UbusAttr::NoReply).is_some_and(|flag| flag.as_bool_int8());
+                let caller = Caller { session: self.number, sequence: seq, peer, wants_answer: !silent };
+                Ok(Some(Event::Call(caller, call::parse(method, data.unwrap_or(&[])))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Refuses a call that cannot be read; other frames are left alone.
+    fn pass_by(&mut self, header: &Header) {
+        if let (MsgType::Invoke, Some(peer), Some(_)) = (header.ty, PeerId::new(header.peer), self.object) {
+            let (obj_id, status) = (self.object, UBUS_STATUS_INVALID_ARGUMENT);
+            self.send(&OutboundMsg::Status { peer, obj_id, status }.into_frame(header.seq));
+        }
+    }
+
+    /// The whole length of the frame whose start has come.
+    fn length(&self) -> Option<usize> {
+        let [_, a, b, c] = *self.input.get(HEADER_SIZE..START_BYTES)?.first_chunk()?;
+        Some((HEADER_SIZE + u32::from_be_bytes([0, a, b, c]) as usize).max(START_BYTES))
+    }
+
+    fn next_sequence(&mut self) -> u16 {
+        self.sequence = self.sequence.wrapping_add(1).max(PUBLISH + 1);
+        self.sequence
+    }
+
+    fn send(&mut self, frame: &Frame) {
+        self.output.extend_from_slice(&Codec::write_frame(frame));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::request::Form;
+    use super::*;
+
+    /// Hands bytes over as a socket would, and gives what they meant.
+    fn feed(session: &mut Session, mut bytes: &[u8]) -> Result<Vec<Event>, String> {
+        let mut events = Vec::new();
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(session.wanted().min(bytes.len()).max(1));
+            events.extend(session.receive(now)?);
+            bytes = later;
+        }
+        Ok(events)
+    }
+
+    fn take_output(session: &mut Session) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while !session.output().is_empty() {
+            let (frame, length) = Codec::read_frame(session.output()).unwrap();
+            session.sent(length);
+            frames.push(frame);
+        }
+        frames
+    }
+
+    fn published() -> Session {
+        let mut session = Session::new(7);
+        let hello = Frame::to_peer(MsgType::Hello, 0, 99, EnvBuilder::new().finish());
+        assert!(feed(&mut session, &Codec::write_frame(&hello)).unwrap().is_empty());
+        assert_eq!(take_output(&mut session)[0].hdr.ty, MsgType::AddObject);
+        let mut id = EnvBuilder::new();
+        id.push_u32(UbusAttr::ObjId, 0x1234);
+        feed(&mut session, &Codec::write_frame(&Frame::to_peer(MsgType::Data, PUBLISH, 0, id.finish()))).unwrap();
+        let mut done = EnvBuilder::new();
+        done.push_i32(UbusAttr::Status, 0);
+        let done = Frame::to_peer(MsgType::Status, PUBLISH, 0, done.finish());
+        assert!(matches!(feed(&mut session, &Codec::write_frame(&done)).unwrap()[..], [Event::Published]));
+        session
+    }
+
+    fn invoke(method: &str, padding: usize) -> Vec<u8> {
+        let args = BlobMsgTable::build(|blob| blob.put_str(Some("other"), &"x".repeat(padding)));
+        let frame = OutboundMsg::Invoke { obj_id: ObjId::new(0x1234).unwrap(), method, args: &args }.into_frame(5);
+        Codec::write_frame(&Frame { hdr: Header { peer: 42, ..frame.hdr }, ..frame })
+    }
+
+    #[test]
+    fn a_call_is_answered_to_its_caller() {
+        let mut session = published();
+        let events = feed(&mut session, &invoke("status", 10)).unwrap();
+        let [Event::Call(caller, Ok(Request::Status(Form::Values)))] = &events[..] else { panic!("no call") };
+        let state = BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"));
+        session.answer(caller, Ok(state.contents()));
+        let [data, status] = &take_output(&mut session)[..] else { panic!("want data and status") };
+        assert_eq!((data.hdr.ty, data.hdr.seq, data.hdr.peer), (MsgType::Data, 5, 42));
+        assert_eq!((status.hdr.ty, envelope::read_status(&status.payload).unwrap()), (MsgType::Status, 0));
+    }
+
+    #[test]
+    fn a_caller_of_an_earlier_connection_gets_no_answer() {
+        let mut session = published();
+        let events = feed(&mut session, &invoke("status", 0)).unwrap();
+        let [Event::Call(caller, _)] = &events[..] else { panic!("no call") };
+        let mut later = published();
+        later.number = 8;
+        later.answer(caller, Ok(&[]));
+        assert!(later.output().is_empty());
+    }
+
+    #[test]
+    fn an_endless_call_is_refused_and_the_next_one_is_heard() {
+        let mut session = published();
+        let mut bytes = invoke("status", 100_000);
+        bytes.extend(invoke("reload", 0));
+        let events = feed(&mut session, &bytes).unwrap();
+        assert!(matches!(events[..], [Event::Call(_, Ok(Request::Reload))]));
+        let [refused] = &take_output(&mut session)[..] else { panic!("want one status") };
+        assert_eq!(envelope::read_status(&refused.payload).unwrap(), UBUS_STATUS_INVALID_ARGUMENT);
+        assert!(session.input.capacity() <= 2 * FRAME_BYTES);
+    }
+
+    #[test]
+    fn noise_never_panics() {
+        use rand::{RngExt, SeedableRng};
+        let seed = 20_260_823;
+        println!("seed {seed}");
+        let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(seed);
+        for _ in 0..2000 {
+            let mut session = published();
+            let mut bytes = invoke("history", 20);
+            for _ in 0..rng.random_range(1..8) {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] = rng.random();
+            }
+            _ = feed(&mut session, &bytes);
+        }
+    }
+}

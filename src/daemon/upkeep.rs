@@ -1,0 +1,229 @@
+//! Keeps the kernel as the settings want it, whatever others do to it.
+//!
+//! What takes longer than the time between two cells (reading the kernel, running `nft`, looking up a name) is done by
+//! a forked process, which reports and ends. So departures depend on none of it; the daemon itself only forks, in a gap
+//! between cells. Looking up a name may hang, and has a process of its own: a guard that was deleted cannot wait for it.
+
+pub mod endpoint;
+pub mod outcome;
+mod pace;
+mod work;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use log::warn;
+
+use self::endpoint::Endpoint;
+use self::outcome::Outcome;
+use self::pace::Pace;
+pub use self::work::Order;
+use super::error::Error;
+use crate::config::model::HostPort;
+use crate::sys::epoll::Poll;
+use crate::sys::monitor::{DATAGRAM_BYTES, Monitor};
+use crate::sys::worker::{Report, Worker};
+use crate::sys::{resolve, worker};
+use crate::units::Nanos;
+
+/// Datagrams of the kernel's that are taken in a row.
+const BATCH: usize = 8;
+/// Enough to empty a socket's buffer.
+const ALL: usize = 1024;
+
+/// What takes longer hangs, and is killed. A busy router may well take ten seconds for the first time.
+const WORK_LIMIT: Nanos = Nanos::from_secs(60);
+
+/// The tokens of this module's descriptors.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens {
+    /// What the kernel tells of others' changes.
+    pub monitor: u64,
+    /// Of the process that brings the kernel in line.
+    pub work: u64,
+    /// Of the process that looks up the endpoint's name.
+    pub lookup: u64,
+}
+
+/// Watches the kernel and sends processes after it.
+pub struct Upkeep {
+    monitors: Vec<Monitor>,
+    datagram: Box<[u8; DATAGRAM_BYTES]>,
+    tokens: Tokens,
+    pace: Pace,
+    work: Option<Running>,
+    /// Whether the work at hand is of our own wish, not for somebody else's change.
+    is_wish: bool,
+    lookup: Option<Running>,
+    /// Whose name it looks up.
+    host: Option<HostPort>,
+}
+
+/// What the work came to.
+pub struct Ended {
+    /// What was found and done; an error where the process did not come to its end.
+    pub outcome: io::Result<Outcome>,
+    /// The TUN interface, if it was made.
+    pub tun: Option<OwnedFd>,
+    /// Whether this was our own wish, not somebody else's change.
+    pub is_wish: bool,
+}
+
+struct Running {
+    worker: Worker,
+    since: Nanos,
+}
+
+impl Upkeep {
+    /// Listens from now on, and wants a first look at once.
+    pub fn start(poll: &Poll, tokens: Tokens, now: Nanos) -> Result<Upkeep, Error> {
+        let listening = || Error::system("listening for changes in the kernel");
+        let mut monitors = vec![Monitor::routing().map_err(listening())?];
+        match Monitor::nftables() {
+            Ok(monitor) => monitors.push(monitor),
+            // A kernel without nftables can have no guard either, and the first look will say so.
+            Err(error) => warn!("listening for changes of nftables: {error}: they are looked for now and then"),
+        }
+        monitors.iter().try_for_each(|monitor| poll.add(monitor, tokens.monitor)).map_err(listening())?;
+        let datagram = Box::new([0; DATAGRAM_BYTES]);
+        Ok(Upkeep {
+            monitors,
+            datagram,
+            tokens,
+            pace: Pace::new(now),
+            work: None,
+            is_wish: true,
+            lookup: None,
+            host: None,
+        })
+    }
+
+    /// Takes what the kernel tells. Says whether it may concern us.
+    pub fn take_changes(&mut self, now: Nanos) -> bool {
+        self.take_at_most(BATCH, now)
+    }
+
+    /// Wants a look at once.
+    pub fn hurry(&mut self, now: Nanos) {
+        self.pace.hurry(now);
+    }
+
+    /// Wants a look soon.
+    pub fn note_change(&mut self, now: Nanos) {
+        self.pace.note_change(now);
+    }
+
+    /// When the loop must wake for this; `None` while a look is under way.
+    pub fn due(&self) -> Option<Nanos> {
+        self.work.is_none().then(|| self.pace.due())
+    }
+
+    /// When the loop must wake for a lookup of the name.
+    pub fn lookup_due(&self, endpoint: &Endpoint, now: Nanos) -> Option<Nanos> {
+        self.lookup.is_none().then(|| endpoint.due(now)).flatten()
+    }
+
+    /// Starts to bring the kernel in line.
+    pub fn start_work(&mut self, order: &Order<'_>, poll: &Poll, now: Nanos) -> io::Result<()> {
+        self.is_wish = self.pace.note_start(now);
+        let begun = run(poll, self.tokens.work, now, || work::bring_in_line(order));
+        if begun.is_err() {
+            self.pace.note_failure(now);
+        }
+        self.work = Some(begun?);
+        Ok(())
+    }
+
+    /// Starts to look up a name.
+    pub fn start_lookup(&mut self, host: &HostPort, poll: &Poll, now: Nanos) -> io::Result<()> {
+        self.host = Some(host.clone());
+        self.lookup = Some(run(poll, self.tokens.lookup, now, || look_up(host))?);
+        Ok(())
+    }
+
+    /// What the work came to, once it has ended.
+    pub fn take_ended(&mut self, poll: &Poll, now: Nanos) -> Option<Ended> {
+        let (outcome, tun) = match take(&mut self.work, poll, now)? {
+            Ok(Report { text, fd }) => (Ok(Outcome::from_text(&text)), fd),
+            Err(error) => (Err(error), None),
+        };
+        if outcome.as_ref().is_ok_and(Outcome::is_whole) {
+            self.pace.note_success(now);
+        } else {
+            // The attempt and its taking back have told of themselves, which is no news.
+            self.take_at_most(ALL, now);
+            self.pace.note_failure(now);
+        }
+        Some(Ended { outcome, tun, is_wish: self.is_wish })
+    }
+
+    /// Whose name was looked up and what was found, once that has ended.
+    pub fn take_addresses(&mut self, poll: &Poll, now: Nanos) -> Option<(HostPort, Result<Vec<SocketAddr>, String>)> {
+        let ended = take(&mut self.lookup, poll, now)?;
+        let addresses = ended.map_err(|error| error.to_string()).and_then(|report| addresses(&report.text));
+        Some((self.host.take()?, addresses))
+    }
+
+    /// Whether a process has taken too long, so that it is time to end it.
+    pub fn is_overdue(&self, now: Nanos) -> bool {
+        [&self.work, &self.lookup].into_iter().flatten().any(|running| running.is_overdue(now))
+    }
+
+    fn take_at_most(&mut self, most: usize, now: Nanos) -> bool {
+        let Upkeep { monitors, datagram, .. } = self;
+        // A socket that fails tells of nothing: better to look once too often.
+        let concerned =
+            monitors.iter().map(|monitor| monitor.take(datagram, most).unwrap_or(true)).fold(false, |a, b| a | b);
+        if concerned {
+            self.pace.note_change(now);
+        }
+        concerned
+    }
+}
+
+impl Running {
+    fn is_overdue(&self, now: Nanos) -> bool {
+        now.saturating_since(self.since) > WORK_LIMIT
+    }
+}
+
+fn run(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> Report) -> io::Result<Running> {
+    let worker = Worker::start(work)?;
+    poll.add(&worker, token)?;
+    Ok(Running { worker, since: now })
+}
+
+/// What `running` has left, if it is over, and `running` no more.
+fn take(running: &mut Option<Running>, poll: &Poll, now: Nanos) -> Option<io::Result<Report>> {
+    let one = running.as_mut()?;
+    let ended = match one.worker.report() {
+        Ok(None) if !one.is_overdue(now) => return None,
+        Ok(None) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {} s", WORK_LIMIT.as_secs_f64())))
+        }
+        Ok(Some(report)) => Ok(report),
+        Err(error) => Err(error),
+    };
+    _ = poll.remove(&one.worker);
+    *running = None;
+    Some(ended)
+}
+
+/// One address a line, or `error` and why there is none.
+fn look_up(host: &HostPort) -> Report {
+    let text = match resolve::resolve(host) {
+        Ok(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),
+        Err(error) => format!("error {error}"),
+    };
+    Report { text, fd: None }
+}
+
+fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    match text.strip_prefix("error ") {
+        Some(why) => Err(why.to_owned()),
+        None => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
+    }
+}
+
+const _: () = assert!(worker::REPORT_BYTES >= 1024, "an outcome without its problems' texts fits");

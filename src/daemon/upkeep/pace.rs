@@ -1,0 +1,153 @@
+//! When the kernel is looked at: soon after somebody changed something, never all the time, and now and then anyway.
+
+use crate::units::Nanos;
+
+/// A change seldom comes alone: others are waited for until it has been quiet for so long…
+const QUIET: Nanos = Nanos::from_millis(100);
+/// …but no longer than this.
+const PATIENCE: Nanos = Nanos::from_millis(500);
+/// Whatever others do, looks begin at least so far apart. All three together leave most of 2 s for the mending itself.
+const SPACING: Nanos = Nanos::from_secs(1);
+/// For what the kernel does not tell of: sysctls, WireGuard's peers.
+const PERIOD: Nanos = Nanos::from_secs(30);
+/// After a failure, then twice as long each time, at most [`PERIOD`].
+const RETRY: Nanos = Nanos::from_secs(2);
+
+/// Debounces changes and spaces retries.
+#[derive(Debug)]
+pub struct Pace {
+    /// The first change that nobody has looked at, and the last.
+    changed: Option<(Nanos, Nanos)>,
+    started: Option<Nanos>,
+    due: Nanos,
+    /// Whether the next look is one that we want for reasons of our own.
+    hurried: bool,
+    failures: u32,
+}
+
+impl Pace {
+    /// The first look is due at once.
+    pub fn new(now: Nanos) -> Pace {
+        Pace { changed: None, started: None, due: now, hurried: true, failures: 0 }
+    }
+
+    /// Notes that something may have changed.
+    pub fn note_change(&mut self, now: Nanos) {
+        let first = self.changed.map_or(now, |(first, _)| first);
+        self.changed = Some((first, now));
+    }
+
+    /// Makes the next look due at once, and forgets earlier failures.
+    pub fn hurry(&mut self, now: Nanos) {
+        self.due = now;
+        self.hurried = true;
+        self.failures = 0;
+    }
+
+    /// Notes that a look begins, which sees every change noted so far. Says whether [`Pace::hurry`] asked for it.
+    pub fn note_start(&mut self, now: Nanos) -> bool {
+        self.changed = None;
+        self.started = Some(now);
+        self.due = Nanos(u64::MAX);
+        std::mem::take(&mut self.hurried)
+    }
+
+    /// Notes that all is as it should be. What changed since the look began counts.
+    pub fn note_success(&mut self, now: Nanos) {
+        self.failures = 0;
+        self.due = self.due.min(now + PERIOD);
+    }
+
+    /// Notes that it could not be made so. What has changed since was mostly the attempt itself.
+    pub fn note_failure(&mut self, now: Nanos) {
+        self.changed = None;
+        self.due = self.due.min(now + backoff(self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// When to look next.
+    pub fn due(&self) -> Nanos {
+        let Some((first, last)) = self.changed else { return self.due };
+        let spaced = self.started.map_or(Nanos::ZERO, |started| started + SPACING);
+        let quiet = (last + QUIET).min(first + PATIENCE);
+        self.due.min(quiet.max(spaced))
+    }
+}
+
+/// How long to wait after the first failure (0), the second, and so on.
+pub fn backoff(failures: u32) -> Nanos {
+    Nanos(RETRY.0 << failures.min(8)).min(PERIOD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Nanos {
+        Nanos::from_millis(n)
+    }
+
+    fn settled() -> Pace {
+        let mut pace = Pace::new(Nanos::ZERO);
+        pace.note_start(Nanos::ZERO);
+        pace.note_success(ms(200));
+        pace
+    }
+
+    #[test]
+    fn changes_in_a_row_are_one() {
+        let mut pace = settled();
+        assert_eq!(pace.due(), ms(30_200));
+        pace.note_change(ms(5_000));
+        assert_eq!(pace.due(), ms(5_100));
+        for at in (5_050..6_000).step_by(50) {
+            pace.note_change(ms(at));
+        }
+        assert_eq!(pace.due(), ms(5_500), "a storm does not put it off for ever");
+    }
+
+    #[test]
+    fn a_storm_is_looked_at_once_a_second() {
+        let mut pace = settled();
+        let mut looks = 0;
+        for at in (1_000..61_000).step_by(10) {
+            pace.note_change(ms(at));
+            if pace.due() <= ms(at) {
+                pace.note_start(ms(at));
+                pace.note_success(ms(at + 5));
+                looks += 1;
+            }
+        }
+        assert!((55..=61).contains(&looks), "{looks} looks in a minute");
+    }
+
+    #[test]
+    fn a_change_during_a_look_is_looked_at_again() {
+        let mut pace = settled();
+        pace.note_start(ms(40_000));
+        pace.note_change(ms(40_050));
+        pace.note_success(ms(40_100));
+        assert_eq!(pace.due(), ms(41_000));
+    }
+
+    #[test]
+    fn failures_wait_longer_and_longer_and_what_they_stir_up_does_not_count() {
+        let mut pace = Pace::new(Nanos::ZERO);
+        let mut now = Nanos::ZERO;
+        let waits: Vec<u64> = (0..6)
+            .map(|_| {
+                pace.note_start(now);
+                pace.note_change(now + ms(10));
+                pace.note_failure(now + ms(20));
+                let wait = pace.due().saturating_since(now + ms(20));
+                now = pace.due();
+                wait.0 / 1_000_000_000
+            })
+            .collect();
+        assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
+        pace.note_change(now);
+        assert!(pace.due() <= now + SPACING, "a change from outside may have removed the cause");
+        pace.hurry(now);
+        assert_eq!(pace.due(), now);
+    }
+}

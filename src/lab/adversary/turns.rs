@@ -1,0 +1,85 @@
+//! A capture in which conditions took turns, and the time line of them.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Case, cases};
+use crate::lab::distinguish::Condition;
+use crate::lab::distinguish::tunnel::{self, Ends, Tunnel};
+use crate::lab::error::Error;
+use crate::units::Law;
+
+/// What the others are compared with.
+const IDLE: &str = "idle";
+
+/// One law's run.
+pub struct Turns {
+    law: Law,
+    tunnel: Tunnel,
+    spans: Vec<(String, (u64, u64))>,
+}
+
+/// What matters of `run.json`.
+#[derive(Deserialize)]
+struct Run {
+    router_wan: IpAddr,
+    endpoint: IpAddr,
+}
+
+impl Turns {
+    /// Reads FOLDER/LAW: `wan.pcap`, `run.json` and `timeline.csv`. `None` if the law has no folder.
+    pub fn read(folder: &Path, law: Law) -> Result<Option<Turns>, Error> {
+        let folder = folder.join(law.name());
+        if !folder.exists() {
+            return Ok(None);
+        }
+        let path = folder.join("run.json");
+        let text = fs::read_to_string(&path).map_err(Error::io("reading the run", &path))?;
+        let run: Run =
+            serde_json::from_str(&text).map_err(|error| Error::content(&path, error.line(), error.to_string()))?;
+        let ends = Ends { router: run.router_wan, endpoint: run.endpoint };
+        let tunnel = tunnel::read(&folder.join("wan.pcap"), Some(ends))?;
+        let spans = read_spans(&folder.join("timeline.csv"))?;
+        Ok(Some(Turns { law, tunnel, spans }))
+    }
+
+    /// Every condition against the idle home.
+    pub fn cases(&self, seed: u64) -> Result<Vec<Case>, Error> {
+        let idle = self.condition(IDLE);
+        let mut names: Vec<&str> =
+            self.spans.iter().map(|(name, _)| name.as_str()).filter(|name| *name != IDLE).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut all = Vec::new();
+        for name in names {
+            all.extend(cases(self.law, "emulated", (name, &self.condition(name)), &idle, seed)?);
+        }
+        Ok(all)
+    }
+
+    fn condition(&self, name: &str) -> Condition {
+        let spans: Vec<(u64, u64)> = self.spans.iter().filter(|(of, _)| of == name).map(|(_, span)| *span).collect();
+        Condition::within(&self.tunnel, &spans)
+    }
+}
+
+/// Lines `condition,start_ns,stop_ns` after a header.
+fn read_spans(path: &Path) -> Result<Vec<(String, (u64, u64))>, Error> {
+    let text = fs::read_to_string(path).map_err(Error::io("reading the time line", path))?;
+    let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(index, line)| {
+            let fields: Vec<&str> = line.split(',').collect();
+            let [name, start, stop] = fields[..] else {
+                return Err(Error::content(path, index + 1, "expected `condition,start_ns,stop_ns`"));
+            };
+            match (start.parse(), stop.parse()) {
+                (Ok(start), Ok(stop)) if start < stop => Ok((name.to_owned(), (start, stop))),
+                _ => Err(Error::content(path, index + 1, "expected two times in nanoseconds, the first the earlier")),
+            }
+        })
+        .collect()
+}

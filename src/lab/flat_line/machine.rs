@@ -1,0 +1,82 @@
+//! A router that is a machine of its own: what it takes of flash, memory and processor.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::run::{self, Instructions};
+use super::{Check, Examined};
+use crate::lab::error::Error;
+
+/// Budgets of a router with 16 MB of flash and 64 MB of memory (design section 10).
+const PACKAGE_BYTES: u64 = 600_000;
+const RSS_KB: f64 = 2560.0;
+const ANON_KB: f64 = 1024.0;
+
+/// What the router takes, the most of all runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// Length of the package, compressed.
+    pub package_bytes: u64,
+    /// Of all files in it.
+    pub installed_bytes: u64,
+    /// Resident memory of the daemon in KiB.
+    pub rss_kb: f64,
+    /// Of it, anonymous.
+    pub anon_kb: f64,
+    /// Of the emulated processor, by the daemon; as fast as the host emulates, so no figure of a real one.
+    pub cpu_percent: f64,
+    /// Instructions of the daemon's program for each cell that it sent or received, counted by the emulator in all
+    /// windows together; `None` where that cannot count.
+    pub instructions_per_cell: Option<f64>,
+    /// The same of the whole machine: kernel, WireGuard, forwarding.
+    pub machine_instructions_per_cell: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    package_bytes: u64,
+    installed_bytes: u64,
+}
+
+impl Machine {
+    /// From `package.json` in the runs' folder, and the runs. `None` without that file: there the router is a namespace.
+    pub fn read(folder: &Path, examined: &[Examined]) -> Result<Option<Machine>, Error> {
+        let path = folder.join("package.json");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let Package { package_bytes, installed_bytes } = run::json(&path)?;
+        let most = |figure: fn(run::Process) -> f64| {
+            examined.iter().map(|examined| figure(examined.run.router())).fold(0.0, f64::max)
+        };
+        let counted: Vec<Instructions> = examined.iter().filter_map(|examined| examined.run.instructions).collect();
+        let cells: u64 = counted.iter().map(|counts| counts.cells).sum();
+        let per_cell = |figure: fn(&Instructions) -> u64| {
+            (cells > 0).then(|| (counted.iter().map(figure).sum::<u64>() as f64 / cells as f64).round())
+        };
+        Ok(Some(Machine {
+            package_bytes,
+            installed_bytes,
+            rss_kb: most(|process| process.rss_kb),
+            anon_kb: most(|process| process.anon_kb),
+            cpu_percent: most(|process| process.cpu_percent),
+            instructions_per_cell: per_cell(|counts| counts.program),
+            machine_instructions_per_cell: per_cell(|counts| counts.machine),
+        }))
+    }
+
+    /// Holds the figures against the budgets.
+    pub(super) fn check(&self, checks: &mut Vec<Check>) {
+        let mut check = |passed, what| checks.push(Check::new(passed, "router", what));
+        check(
+            self.package_bytes <= PACKAGE_BYTES,
+            format!(
+                "package of at most {PACKAGE_BYTES} bytes ({}, {} installed)",
+                self.package_bytes, self.installed_bytes
+            ),
+        );
+        check(self.rss_kb <= RSS_KB, format!("at most {RSS_KB} KiB resident ({})", self.rss_kb));
+        check(self.anon_kb <= ANON_KB, format!("at most {ANON_KB} KiB anonymous ({})", self.anon_kb));
+    }
+}

@@ -1,0 +1,314 @@
+//! A run without leaks passes, and each leak that is planted is found in the event in which it happens.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use super::*;
+use crate::lab::capture::{LinkType, Writer};
+use crate::lab::flat_line::Verdict;
+
+const ROSTER: &str = r#"{"provider_mac": "02:00:00:00:00:01", "routers": ["203.0.113.2", "203.0.113.9"],
+    "endpoints": ["198.51.100.2"], "tunnel_port": 51820, "devices": [
+    {"name": "camera", "number": 1, "policy": "shape", "addresses": ["192.168.1.11", "2001:db8:77:1::11"]},
+    {"name": "hub", "number": 2, "policy": "direct", "addresses": ["192.168.1.12"]},
+    {"name": "phone", "number": 13, "policy": null, "addresses": ["192.168.1.13"]}]}"#;
+const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
+const ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
+const CAMERAS_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 1));
+const CAMERAS_INTRUDER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 1, 1));
+const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 54));
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
+const OUT: bool = true;
+const IN: bool = false;
+const UDP: u8 = 17;
+const TCP: u8 = 6;
+
+/// A recording in the making. Two events of two seconds each, `calm` and `storm`: what is added last is in the second.
+struct Scene {
+    folder: PathBuf,
+    frames: Vec<(u64, Vec<u8>)>,
+    marks: String,
+    journals: [String; 3],
+    now_ms: u64,
+}
+
+impl Scene {
+    fn new(name: &str) -> Scene {
+        let folder = std::env::temp_dir().join(format!("millpond-leaks-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut scene =
+            Scene { folder, frames: Vec::new(), marks: String::new(), journals: Default::default(), now_ms: 0 };
+        scene.mark("begin calm");
+        scene.cell();
+        scene.everybody_talks();
+        scene.now_ms = 2000;
+        scene.mark("begin storm");
+        scene.cell();
+        scene.everybody_talks();
+        scene
+    }
+
+    fn mark(&mut self, text: &str) {
+        let line = format!("{} {text}", self.now_ms);
+        let group = IpAddr::V4(Ipv4Addr::new(239, 255, 77, 77));
+        self.send(IN, IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), group, 1, &udp(40_000, 7777, line.as_bytes()));
+        self.marks += &format!("{line}\n");
+    }
+
+    fn cell(&mut self) {
+        self.send(OUT, ROUTER, ENDPOINT, 64, &udp(40_000, 51820, &[4; 64]));
+        self.send(IN, ENDPOINT, ROUTER, 63, &udp(51820, 40_000, &[4; 64]));
+    }
+
+    fn everybody_talks(&mut self) {
+        let ms = self.now_ms;
+        for (journal, via) in self.journals.iter_mut().zip(["198.51.100.2", "203.0.113.2", "203.0.113.2"]) {
+            *journal += &format!("sent,udp4,{ms},{}\nanswer,udp4,{ms},{},{via}\n", ms + 500, ms + 560);
+        }
+        for way in ["tcp4", "udp4", "tcp6", "udp6"] {
+            self.journals[2] += &format!("reached,{way},{ms},198.19.13.1\n");
+        }
+        self.send(OUT, ROUTER, IpAddr::V4(Ipv4Addr::new(198, 18, 13, 1)), 63, &udp(5, 7001, b"leak-phone udp4 7"));
+    }
+
+    /// `transport` and its protocol number, at the present time.
+    fn send(&mut self, outward: bool, from: IpAddr, to: IpAddr, hops: u8, transport: &(u8, Vec<u8>)) {
+        self.send_at(self.now_ms * 1_000_000, outward, from, to, hops, transport);
+    }
+
+    fn send_at(&mut self, ns: u64, outward: bool, from: IpAddr, to: IpAddr, hops: u8, transport: &(u8, Vec<u8>)) {
+        let (protocol, payload) = transport;
+        let (provider, router) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+        let mut frame = Vec::new();
+        for mac in if outward { [provider, router] } else { [router, provider] } {
+            frame.extend_from_slice(&mac);
+        }
+        match (from, to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                frame.extend_from_slice(&[8, 0, 0x45, 0]);
+                frame.extend_from_slice(&(20 + payload.len() as u16).to_be_bytes());
+                frame.extend_from_slice(&[0, 0, 0, 0, hops, *protocol, 0, 0]);
+                frame.extend_from_slice(&from.octets());
+                frame.extend_from_slice(&to.octets());
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
+                frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+                frame.extend_from_slice(&[*protocol, hops]);
+                frame.extend_from_slice(&from.octets());
+                frame.extend_from_slice(&to.octets());
+            }
+            _ => panic!("two families"),
+        }
+        frame.extend_from_slice(payload);
+        self.frames.push((ns, frame));
+    }
+
+    fn record(mut self) -> Result<Run, Error> {
+        self.now_ms += 2000;
+        self.mark("end");
+        self.write();
+        Run::read(&self.folder)
+    }
+
+    fn write(&self) {
+        fs::write(self.folder.join("run.json"), ROSTER).unwrap();
+        fs::write(self.folder.join("marks"), &self.marks).unwrap();
+        for (name, journal) in ["camera", "hub", "phone"].iter().zip(&self.journals) {
+            fs::write(self.folder.join(format!("{name}.csv")), journal).unwrap();
+        }
+        let mut writer = Writer::create(&self.folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
+        for (ns, frame) in &self.frames {
+            writer.packet(*ns, frame.len(), frame).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    /// Leaks in the second event; there are none in the first.
+    fn leaks(self) -> usize {
+        let (report, _) = judge(&self.record().unwrap(), Build::Guarded);
+        assert_eq!(report.events[0].leaks, 0);
+        report.events[1].leaks
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn udp(from: u16, to: u16, payload: &[u8]) -> (u8, Vec<u8>) {
+    let mut datagram = Vec::new();
+    for field in [from, to, 8 + payload.len() as u16, 0] {
+        datagram.extend_from_slice(&field.to_be_bytes());
+    }
+    datagram.extend_from_slice(payload);
+    (UDP, datagram)
+}
+
+fn tcp_reset() -> (u8, Vec<u8>) {
+    let mut segment = vec![0; 20];
+    segment[13] = 0x04;
+    (TCP, segment)
+}
+
+fn failures(run: &Run, build: Build) -> Vec<String> {
+    let checks = judge(run, build).1;
+    checks.iter().filter(|check| check.verdict == Verdict::Failed).map(|check| check.to_string()).collect()
+}
+
+#[test]
+fn a_run_without_leaks_lacks_nothing_but_events() {
+    let mut scene = Scene::new("clean");
+    scene.mark("over");
+    scene.journals[0] += "sent,udp4,8,2600\nanswer,udp4,8,2750,198.51.100.2\n";
+    let run = scene.record().unwrap();
+    let (report, _) = judge(&run, Build::Guarded);
+    let storm = &report.events[1];
+    assert_eq!((storm.name.as_str(), storm.leaks, storm.unshaped_lost), ("storm", 0, 0));
+    assert_eq!(storm.recovery_s, Some(0.56), "the slower of camera and hub");
+    assert!(report.events[0].recovery_s.is_none(), "none was due");
+    let failures = failures(&run, Build::Guarded);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(failures[0].contains("at least 18"), "{failures:?}");
+}
+
+#[test]
+fn what_a_shaped_device_says_beside_the_tunnel_is_a_leak() {
+    let mut scene = Scene::new("out");
+    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b"leak-camera udp4 1"));
+    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &(TCP, vec![0; 20]));
+    assert_eq!(scene.leaks(), 2);
+    // To somebody else's server, but in its own name; behind no translation; and in the tunnel's port.
+    let mut scene = Scene::new("out-otherwise");
+    scene.send(OUT, ROUTER, STRANGER, 63, &udp(40_000, 9, b"leak-camera udp4 1"));
+    scene.send(OUT, IpAddr::V4(Ipv4Addr::new(192, 168, 1, 11)), STRANGER, 63, &udp(40_000, 9, b""));
+    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 51820, &[4; 64]));
+    assert_eq!(scene.leaks(), 3);
+}
+
+#[test]
+fn ipv6_is_seen_by_address_and_server() {
+    let mut scene = Scene::new("six");
+    let address = |text: &str| IpAddr::V6(text.parse::<Ipv6Addr>().unwrap());
+    scene.send(OUT, address("2001:db8:77:1::11"), address("2001:db8:99::1"), 63, &udp(5, 9, b""));
+    scene.send(OUT, address("2001:db8:1::2"), address("2001:db8:18:1::6"), 63, &(58, vec![128, 0, 0, 0]));
+    scene.send(OUT, address("2001:db8:1::2"), address("2001:db8:18:13::6"), 63, &(58, vec![128, 0, 0, 0]));
+    assert_eq!(scene.leaks(), 2, "the third is the phone's");
+}
+
+#[test]
+fn a_resolver_that_asks_for_a_shaped_device_gives_it_away() {
+    let mut scene = Scene::new("dns");
+    let question =
+        b"\x4d\x50\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x017\x0bleak-camera\x0brouter-udp4\x07example\x00";
+    scene.send(OUT, ROUTER, RESOLVER, 64, &udp(40_000, 53, question));
+    scene.send(IN, RESOLVER, ROUTER, 62, &udp(53, 40_000, question));
+    assert_eq!(scene.leaks(), 2);
+}
+
+#[test]
+fn knocking_is_no_leak_but_answering_is() {
+    let mut scene = Scene::new("knock");
+    scene.send(IN, CAMERAS_INTRUDER, ROUTER, 62, &udp(5, 40_001, b"anybody at home?"));
+    // The router itself shuts the door.
+    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 64, &tcp_reset());
+    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 64, &(1, vec![3, 3, 0, 0]));
+    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 63, &tcp_reset());
+    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 63, &udp(40_001, 5, b"leak-camera is at home"));
+    assert_eq!(scene.leaks(), 2);
+    let mut scene = Scene::new("got-in");
+    scene.journals[0] += "reached,udp4,2100,198.19.1.1\n";
+    scene.journals[1] += "reached,udp4,2100,198.19.2.1\n";
+    assert_eq!(scene.leaks(), 1, "the hub is direct");
+}
+
+#[test]
+fn servers_may_repeat_themselves_only_to_a_device_that_was_direct_just_now() {
+    let mut scene = Scene::new("last-words");
+    let server = IpAddr::V4(Ipv4Addr::new(198, 18, 2, 1));
+    scene.mark("policy hub block");
+    scene.now_ms += 100;
+    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 1"));
+    scene.send(IN, server, ROUTER, 62, &udp(7001, 5, b"leak-hub udp4 1"));
+    scene.send(IN, CAMERAS_SERVER, ROUTER, 62, &udp(7001, 5, b"leak-camera udp4 1"));
+    scene.now_ms += 200;
+    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 2"));
+    scene.send(IN, server, ROUTER, 62, &udp(7001, 5, b"leak-hub udp4 2"));
+    // As confined as before: no new grace.
+    scene.mark("policy hub shape");
+    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 3"));
+    scene.mark("policy hub direct");
+    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 4"));
+    assert_eq!(scene.leaks(), 3);
+}
+
+#[test]
+fn a_clock_that_is_set_back_moves_no_leak_to_another_event() {
+    let mut scene = Scene::new("clock");
+    scene.send_at(7, OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b""));
+    assert_eq!(scene.leaks(), 1);
+}
+
+#[test]
+fn what_leaks_before_the_first_event_counts_in_it() {
+    let mut scene = Scene::new("early");
+    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b""));
+    let planted = scene.frames.pop().unwrap();
+    scene.frames.insert(0, planted);
+    let (report, _) = judge(&scene.record().unwrap(), Build::Guarded);
+    assert_eq!((report.events[0].leaks, report.events.len()), (1, 2));
+}
+
+#[test]
+fn lost_service_counts_unless_the_event_took_it_from_all() {
+    let mut scene = Scene::new("lost");
+    scene.journals[2] += "sent,udp4,1,2600\nsent,udp4,2,2700\nanswer,udp4,2,8700,203.0.113.2\nsent,icmp4,3,2800\n";
+    scene.journals[2] += "sent,udp4,4,3500\n";
+    scene.now_ms = 3400;
+    scene.mark("outage 3400 3600");
+    let (report, _) = judge(&scene.record().unwrap(), Build::Guarded);
+    assert_eq!(report.events[1].unshaped_lost, 2);
+}
+
+#[test]
+fn service_is_back_only_on_the_way_that_the_policy_names() {
+    let mut scene = Scene::new("recovery");
+    scene.now_ms = 2700;
+    scene.mark("over");
+    scene.journals[0] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
+    scene.journals[1] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
+    let run = scene.record().unwrap();
+    assert_eq!(judge(&run, Build::Guarded).0.events[1].recovery_s, None);
+    assert!(failures(&run, Build::Guarded).iter().any(|failure| failure.contains("does not come back")));
+}
+
+#[test]
+fn a_home_where_nothing_would_show_proves_nothing() {
+    let mut scene = Scene::new("deaf");
+    scene.journals[2] += "sent,stream6,1,2100\n";
+    scene.journals[0] = "sent,udp4,1,100\n".to_owned();
+    let failures = failures(&scene.record().unwrap(), Build::Guarded);
+    assert!(failures.iter().any(|failure| failure.contains("stream6")), "{failures:?}");
+    assert!(failures.iter().any(|failure| failure.contains("did not talk") && failure.contains("camera")));
+}
+
+#[test]
+fn a_build_without_the_guard_has_to_be_caught() {
+    let run = Scene::new("uncaught").record().unwrap();
+    assert!(failures(&run, Build::Unguarded).iter().any(|failure| failure.contains("0 events leak")));
+}
+
+#[test]
+fn a_recording_with_holes_is_refused() {
+    let mut scene = Scene::new("hole");
+    scene.marks += "9 begin never\n";
+    let problem = scene.record().err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(problem.contains("begin never"), "{problem}");
+    let scene = Scene::new("endless");
+    scene.write();
+    let problem = Run::read(&scene.folder).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(problem.contains("did not run to its end"), "{problem}");
+}

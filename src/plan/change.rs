@@ -1,0 +1,124 @@
+//! Whose policy is another than before, from two guards' tables: their connections have to end, so that the new policy
+//! holds at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::choice::{PRECEDENCE, set_names};
+use super::nft::TableText;
+use crate::config::model::Policy;
+
+/// Devices and networks as a guard's sets name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Ethernet addresses, as nft prints them.
+    pub macs: BTreeSet<String>,
+    /// IP addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Kernel interfaces.
+    pub interfaces: BTreeSet<String>,
+}
+
+impl Named {
+    /// Those that are shaped or blocked by `guard`.
+    pub fn confined(guard: &TableText) -> Named {
+        policies(guard).into_iter().filter(|(_, policy)| *policy != Policy::Direct).map(|(key, _)| key).collect()
+    }
+
+    /// Those that are exempt by `guard`.
+    pub fn exempt(guard: &TableText) -> Named {
+        policies(guard).into_iter().filter(|(_, policy)| *policy == Policy::Direct).map(|(key, _)| key).collect()
+    }
+
+    /// Those that have another policy by `wanted` than by `before`; without a guard nobody had any.
+    pub fn changed(before: Option<&TableText>, wanted: &TableText) -> Named {
+        let (old, new) = (before.map(policies).unwrap_or_default(), policies(wanted));
+        let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
+        keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
+    }
+
+    /// Those that are in both.
+    pub fn and(&self, other: &Named) -> Named {
+        Named {
+            macs: &self.macs & &other.macs,
+            addresses: &self.addresses & &other.addresses,
+            interfaces: &self.interfaces & &other.interfaces,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.macs.is_empty() && self.addresses.is_empty() && self.interfaces.is_empty()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Mac(String),
+    Address(IpAddr),
+    Interface(String),
+}
+
+impl FromIterator<Key> for Named {
+    fn from_iter<T: IntoIterator<Item = Key>>(keys: T) -> Named {
+        let mut named = Named::default();
+        for key in keys {
+            match key {
+                Key::Mac(mac) => named.macs.insert(mac),
+                Key::Address(address) => named.addresses.insert(address),
+                Key::Interface(name) => named.interfaces.insert(name),
+            };
+        }
+        named
+    }
+}
+
+/// The strictest policy of each, by the guard's sets.
+fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
+    let mut policies = BTreeMap::new();
+    for policy in PRECEDENCE {
+        let [mac, ip, ip6, net] = set_names(policy);
+        let mut add = |key| _ = policies.entry(key).or_insert(policy);
+        guard.elements(mac).for_each(|mac| add(Key::Mac(mac.to_owned())));
+        let addresses = guard.elements(ip).chain(guard.elements(ip6));
+        addresses.filter_map(|address| address.parse().ok()).for_each(|address| add(Key::Address(address)));
+        guard.elements(net).for_each(|net| add(Key::Interface(net.trim_matches('"').to_owned())));
+    }
+    policies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::nft::TableName;
+
+    fn guard(sets: &[(&str, &str)]) -> TableText {
+        let body: String = sets
+            .iter()
+            .map(|(name, elements)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n"))
+            .collect();
+        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true }
+    }
+
+    #[test]
+    fn who_changed_is_found_in_all_directions() {
+        let before = guard(&[
+            ("shape_mac", "00:00:00:00:00:01, 00:00:00:00:00:02"),
+            ("direct_mac", "00:00:00:00:00:03"),
+            ("shape_ip", "192.0.2.1"),
+            ("block_net", "\"br-iot\""),
+        ]);
+        let after = guard(&[
+            ("block_mac", "00:00:00:00:00:02"),
+            ("shape_mac", "00:00:00:00:00:01, 00:00:00:00:00:03"),
+            ("shape_ip6", "2001:db8::1"),
+            ("shape_net", "\"br-iot\""),
+        ]);
+        let changed = Named::changed(Some(&before), &after);
+        assert_eq!(changed.macs.iter().map(|mac| &mac[15..]).collect::<Vec<_>>(), ["02", "03"]);
+        assert_eq!(changed.addresses.len(), 2);
+        assert_eq!(changed.interfaces.len(), 1);
+        assert!(Named::changed(Some(&after), &after).is_empty());
+        assert_eq!(Named::changed(None, &after), Named::confined(&after));
+    }
+}

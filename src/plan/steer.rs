@@ -1,0 +1,131 @@
+//! The rules of `table inet millpond_tunnel`: who goes into the tunnel, by what address, and who answers DNS. They come
+//! and go with the tunnel; that nothing passes beside it is the guard's part.
+
+use std::net::IpAddr;
+
+use super::choice::{Choice, chain, homes};
+use super::desired::Facts;
+use super::nft::{Table, TableName};
+use super::ownership::TUN;
+use super::tunnel;
+use crate::config::model::{DnsMode, Policy, Settings};
+
+/// The router's table.
+pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
+    let choice = Choice::new(settings);
+    let carrier = tunnel::interface(settings);
+    let chains = vec![
+        chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
+        chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.numbers.mark)]),
+        chain("shape", None, shape(settings, facts)),
+        chain(
+            "select",
+            Some("type filter hook prerouting priority mangle"),
+            [format!("iifname {{ \"{TUN}\", \"{carrier}\" }} return")].into_iter().chain(choice.by_sender(
+                "return",
+                "goto shape",
+                "return",
+            )),
+        ),
+        chain("number_devices", Some("type filter hook forward priority mangle"), number(settings)),
+        chain("nat_in", Some("type nat hook prerouting priority dstnat - 1"), nat_in(settings, facts)),
+        chain(
+            "nat_out",
+            Some("type nat hook postrouting priority srcnat - 1"),
+            [format!("oifname \"{TUN}\" masquerade")],
+        ),
+        chain(
+            "output",
+            Some("type filter hook output priority filter - 1"),
+            // What the router's own kernel says to its neighbours has none there.
+            [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
+        ),
+    ];
+    Table { name: TableName::Tunnel, sets: choice.sets, chains }
+}
+
+/// The endpoint's table.
+pub(super) fn endpoint(settings: &Settings) -> Table {
+    let carrier = tunnel::interface(settings);
+    let elsewhere = format!("oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade");
+    Table {
+        name: TableName::Tunnel,
+        sets: homes(settings),
+        chains: vec![
+            chain(
+                "nat_out",
+                Some("type nat hook postrouting priority srcnat - 1"),
+                [format!("ip saddr @homes {elsewhere}"), format!("ip6 saddr @homes6 {elsewhere}")],
+            ),
+            chain(
+                "output",
+                Some("type filter hook output priority filter - 1"),
+                [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
+            ),
+        ],
+    }
+}
+
+const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
+
+/// What a shaped device sends: DNS into the tunnel, the rest too unless it stays at home.
+fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {
+    let mut rules = Vec::new();
+    if settings.dns.mode == DnsMode::Tunnel {
+        let [v4, v6] = servers(settings, facts);
+        for (family, server) in [("ipv4", v4), ("ipv6", v6)] {
+            // Refused at once where no server can be asked that way, so that devices fall back to the other.
+            let verdict = if server.is_some() { "goto into_tunnel" } else { "goto refuse" };
+            rules.push(format!("meta nfproto {family} {DNS} {verdict}"));
+        }
+    }
+    rules.push("fib daddr type { local, broadcast, anycast, multicast } return".into());
+    rules.push("ip6 daddr fe80::/10 return".into());
+    rules.push("goto into_tunnel".into());
+    rules
+}
+
+/// DNS to the chosen servers; the rest keeps its destination, so that no later rule of anybody's can turn it aside to a
+/// proxy on the router, which would ask in clear: the first translation of a connection is its last.
+fn nat_in(settings: &Settings, facts: &Facts) -> Vec<String> {
+    let mark = settings.numbers.mark;
+    let marked = format!("meta mark & {mark:#010x} == {mark:#010x}");
+    let mut rules = Vec::new();
+    if settings.dns.mode == DnsMode::Tunnel {
+        rules.extend(servers(settings, facts).into_iter().flatten().map(|server| {
+            let (family, ip) = if server.is_ipv4() { ("ipv4", "ip") } else { ("ipv6", "ip6") };
+            format!("{marked} meta nfproto {family} {DNS} dnat {ip} to {server}")
+        }));
+    }
+    rules.extend([format!("{marked} dnat ip to ip daddr"), format!("{marked} dnat ip6 to ip6 daddr")]);
+    rules
+}
+
+/// Who answers over IPv4, and who over IPv6, as far as the tunnel carries it. A server within the home would not be
+/// asked through the tunnel, and ask on in clear itself.
+fn servers(settings: &Settings, facts: &Facts) -> [Option<IpAddr>; 2] {
+    let beyond = || settings.dns.servers.iter().copied().filter(|server| !facts.is_home(*server));
+    let first = |of_family: fn(&IpAddr) -> bool| beyond().find(of_family);
+    [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6).filter(|_| settings.address6.is_some())]
+}
+
+/// The engine tells devices apart by DSCP, 1..=63 in the order of the file, and clears it before the cell is made.
+fn number(settings: &Settings) -> Vec<String> {
+    let families: &[&str] = if settings.address6.is_some() { &["ip", "ip6"] } else { &["ip"] };
+    let out = format!("oifname \"{TUN}\"");
+    let mut rules: Vec<String> = families.iter().map(|ip| format!("{out} {ip} dscp set cs0")).collect();
+    for (device, number) in settings.devices.iter().zip(1..=63) {
+        if device.policy != Policy::Shape {
+            continue;
+        }
+        let (key, only) = match (device.mac, device.address) {
+            (Some(mac), _) => (format!("ether saddr {mac}"), None),
+            (None, Some(IpAddr::V4(address))) => (format!("ip saddr {address}"), Some("ip")),
+            (None, Some(IpAddr::V6(address))) => (format!("ip6 saddr {address}"), Some("ip6")),
+            (None, None) => continue,
+        };
+        let families = families.iter().filter(|ip| only.is_none_or(|only| only == **ip));
+        rules.extend(families.map(|ip| format!("{out} {key} {ip} dscp set {number:#04x}")));
+    }
+    rules
+}

@@ -1,0 +1,56 @@
+//! The file from which the firewall loads the guard at boot, before the network is up.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::nft;
+
+/// What OpenWrt's firewall includes whenever it loads its own rules.
+const FIREWALL_DIRECTORY: &str = "/usr/share/nftables.d/ruleset-post";
+const FIREWALL_NAME: &str = "30-millpond.nft";
+/// Elsewhere, and for an init script to load.
+const ELSEWHERE: &str = "/etc/millpond/guard.nft";
+
+/// Where the file belongs on this machine.
+pub fn default_path() -> PathBuf {
+    let directory = Path::new(FIREWALL_DIRECTORY);
+    // The firewall comes with the folder above; this one is made by whoever first puts something in.
+    if directory.parent().is_some_and(Path::is_dir) { directory.join(FIREWALL_NAME) } else { ELSEWHERE.into() }
+}
+
+/// Makes `text` the file's content, whole or not at all; gives whether that changed anything. A file that the kernel
+/// would not load is never written: it would take the firewall's own rules down with it.
+pub fn write(path: &Path, text: &str) -> io::Result<bool> {
+    if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(false);
+    }
+    nft::check(text).map_err(io::Error::other)?;
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    // Not named *.nft, so that a firewall that loads meanwhile passes it by.
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let mut options = OpenOptions::new();
+    let written = options.create(true).truncate(true).write(true).mode(0o600).open(&new).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    });
+    if written.is_err() {
+        _ = fs::remove_file(&new);
+    }
+    written.map(|()| true)
+}
+
+/// Removes the file; gives whether there was one.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,201 @@
+//! What others change in the kernel, as it tells whoever listens (netlink multicast).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
+
+use super::netlink::{attribute, string};
+use crate::plan::nft::TableName;
+use crate::plan::ownership::ROUTE_PROTOCOL;
+
+/// A socket that is told of changes of one kind.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: OwnedFd,
+    concerns: fn(u16, &[u8]) -> bool,
+}
+
+/// Room for one datagram; of a longer one only this much is looked at.
+pub const DATAGRAM_BYTES: usize = 8192;
+
+impl Monitor {
+    /// Listens for interfaces, addresses, routes, rules and queueing disciplines.
+    pub fn routing() -> io::Result<Monitor> {
+        /// `RTNLGRP_*` of include/uapi/linux/rtnetlink.h.
+        const LINK: u32 = 1;
+        const TC: u32 = 4;
+        const IPV4_IFADDR: u32 = 5;
+        const IPV4_ROUTE: u32 = 7;
+        const IPV4_RULE: u32 = 8;
+        const IPV6_IFADDR: u32 = 9;
+        const IPV6_ROUTE: u32 = 11;
+        const IPV6_RULE: u32 = 19;
+        let groups = [LINK, TC, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE];
+        Ok(Monitor { socket: listen(SockProtocol::NetlinkRoute, &groups)?, concerns: routing_concerns })
+    }
+
+    /// Listens for our nftables tables.
+    pub fn nftables() -> io::Result<Monitor> {
+        const NFNLGRP_NFTABLES: u32 = 7;
+        Ok(Monitor { socket: listen(SockProtocol::NetlinkNetFilter, &[NFNLGRP_NFTABLES])?, concerns: nftables_concern })
+    }
+
+    /// Takes at most `most` of the datagrams that wait. Says whether any of them may concern us; where the kernel had
+    /// more to tell than there was room for, it may.
+    pub fn take(&self, buffer: &mut [u8; DATAGRAM_BYTES], most: usize) -> io::Result<bool> {
+        let mut concerned = false;
+        for _ in 0..most {
+            match socket::recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
+                Ok(length) => {
+                    concerned = concerned
+                        || length > buffer.len()
+                        || messages(&buffer[..length]).any(|(kind, body)| (self.concerns)(kind, body));
+                }
+                Err(Errno::EAGAIN) => break,
+                Err(Errno::ENOBUFS) => concerned = true,
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(concerned)
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn listen(protocol: SockProtocol, groups: &[u32]) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
+    let groups = groups.iter().fold(0, |mask, group| mask | 1 << (group - 1));
+    socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+    Ok(socket)
+}
+
+/// The messages of a datagram, by type, without their headers; a malformed one ends the list.
+fn messages(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// `struct nlmsghdr`.
+    const HEADER_BYTES: usize = 16;
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(*rest.first_chunk()?) as usize;
+        let kind = u16::from_ne_bytes(*rest.get(4..)?.first_chunk()?);
+        let body = rest.get(HEADER_BYTES..length)?;
+        rest = rest.get((length + 3) & !3..).unwrap_or(&[]);
+        Some((kind, body))
+    })
+}
+
+/// Whether a change of interfaces, addresses, routes or rules may be one of ours, or of where the home and its WAN are.
+/// Whether it is one that matters, the snapshot that follows tells.
+fn routing_concerns(kind: u16, body: &[u8]) -> bool {
+    match kind {
+        libc::RTM_NEWLINK | libc::RTM_DELLINK => link_concerns(body),
+        libc::RTM_NEWROUTE | libc::RTM_DELROUTE => route_concerns(body),
+        libc::RTM_NEWADDR
+        | libc::RTM_DELADDR
+        | libc::RTM_NEWRULE
+        | libc::RTM_DELRULE
+        | libc::RTM_NEWQDISC
+        | libc::RTM_DELQDISC
+        | libc::RTM_NEWTCLASS
+        | libc::RTM_DELTCLASS => true,
+        _ => false,
+    }
+}
+
+/// Bridges tell of their ports in messages of their own family, radios of their scans in an attribute.
+fn link_concerns(body: &[u8]) -> bool {
+    const IFINFOMSG_BYTES: usize = 16;
+    const IFLA_WIRELESS: u16 = 11;
+    let Some(attributes) = body.get(IFINFOMSG_BYTES..) else { return false };
+    i32::from(body[0]) == libc::AF_UNSPEC && attribute(attributes, IFLA_WIRELESS).is_none()
+}
+
+/// Routes of ours, and default routes, by which the WAN is known. A mesh may change others all the time.
+fn route_concerns(body: &[u8]) -> bool {
+    const RTMSG_BYTES: usize = 12;
+    let Some(header) = body.get(..RTMSG_BYTES) else { return false };
+    let (destination_bits, protocol) = (header[1], header[5]);
+    protocol == ROUTE_PROTOCOL || destination_bits == 0
+}
+
+/// Every message but the one that counts generations begins with the table's name (`NFTA_*_TABLE`, number 1).
+fn nftables_concern(_: u16, body: &[u8]) -> bool {
+    const NFGENMSG_BYTES: usize = 4;
+    const NFTA_TABLE: u16 = 1;
+    let name = body.get(NFGENMSG_BYTES..).and_then(|attributes| string(attributes, NFTA_TABLE));
+    name.is_some_and(|name| [TableName::Guard, TableName::Tunnel].iter().any(|ours| ours.as_str() == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netlink::Body;
+    use super::*;
+
+    fn datagram(kind: u16, body: &Body) -> Vec<u8> {
+        let mut bytes = (16 + body.0.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.resize(16, 0);
+        bytes.extend(&body.0);
+        bytes
+    }
+
+    fn concerned(concerns: fn(u16, &[u8]) -> bool, datagram: &[u8]) -> bool {
+        messages(datagram).any(|(kind, body)| concerns(kind, body))
+    }
+
+    fn route(protocol: u8, table: u32, bits: u8) -> Vec<u8> {
+        let mut header = [0; 12];
+        (header[0], header[1], header[5]) = (2, bits, protocol);
+        datagram(libc::RTM_DELROUTE, &Body::new(&header).number(libc::RTA_TABLE, table))
+    }
+
+    #[test]
+    fn routes_of_a_mesh_are_passed_over() {
+        for (datagram, wanted) in
+            [(route(ROUTE_PROTOCOL, 254, 32), true), (route(3, 254, 0), true), (route(42, 254, 24), false)]
+        {
+            assert_eq!(concerned(routing_concerns, &datagram), wanted, "{datagram:?}");
+        }
+    }
+
+    #[test]
+    fn only_our_tables_concern_us_wherever_they_stand_in_a_datagram() {
+        let element = |table| datagram(0xa0c, &Body::new(&[1, 0, 0, 0]).string(1, table));
+        assert!(!concerned(nftables_concern, &element("fw4")));
+        assert!(concerned(nftables_concern, &[element("fw4"), element("millpond")].concat()));
+        assert!(concerned(nftables_concern, &element("millpond_tunnel")));
+        let generation = datagram(0xa0f, &Body::new(&[0, 0, 0, 1]).number(1, 77));
+        assert!(!concerned(nftables_concern, &generation));
+    }
+
+    #[test]
+    fn radios_and_bridge_ports_are_passed_over() {
+        let link = |family, attribute| {
+            let mut header = [0; 16];
+            header[0] = family;
+            datagram(libc::RTM_NEWLINK, &Body::new(&header).number(attribute, 1))
+        };
+        assert!(concerned(routing_concerns, &link(0, libc::IFLA_MTU)));
+        assert!(!concerned(routing_concerns, &link(0, 11)));
+        assert!(!concerned(routing_concerns, &link(7, libc::IFLA_MTU)));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_panic() {
+        let whole = route(1, 2, 3);
+        for length in 0..whole.len() {
+            concerned(routing_concerns, &whole[..length]);
+            concerned(nftables_concern, &whole[..length]);
+        }
+        let endless = [0u8; 64];
+        assert_eq!(messages(&endless).count(), 0);
+    }
+}

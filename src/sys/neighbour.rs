@@ -1,0 +1,126 @@
+//! The kernel's neighbours: who has been heard of on which network.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::libc;
+
+use super::addr;
+use super::facts::Machine;
+use super::link;
+use super::netlink::{Body, Netlink, NetlinkError, attribute, u32_at_start};
+use super::route;
+use super::zones::Zones;
+use crate::config::model::{Mac, Settings};
+use crate::plan::Facts;
+
+/// A neighbour as the kernel lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// One of its IP addresses.
+    pub address: IpAddr,
+}
+
+/// One on a network of the home's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// Who.
+    pub neighbour: Neighbour,
+    /// The interface towards it.
+    pub interface: String,
+    /// How long ago the kernel was last sure that it is there.
+    pub age: Duration,
+}
+
+/// All neighbours of both families whose Ethernet address is known.
+pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Neighbour>, NetlinkError> {
+    Ok(dump(netlink)?.into_iter().map(|entry| entry.neighbour).collect())
+}
+
+/// Those on the home's networks, in the kernel's order.
+pub fn residents(settings: &Settings) -> io::Result<Vec<Resident>> {
+    let mut netlink = Netlink::open(libc::NETLINK_ROUTE as isize).map_err(asking)?;
+    let links = link::list(&mut netlink).map_err(asking)?;
+    let addresses = addr::list(&mut netlink).map_err(asking)?;
+    let routes = route::list(&mut netlink).map_err(asking)?;
+    let machine = Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
+    let lan = machine.facts(settings, &Facts::default()).lan;
+    let named = dump(&mut netlink).map_err(asking)?.into_iter().filter_map(|Entry { index, neighbour, age }| {
+        let interface = links.iter().find(|link| link.index == index)?.name.clone();
+        let known = lan.iter().any(|lan| lan.name == interface);
+        known.then_some(Resident { neighbour, interface, age })
+    });
+    Ok(named.collect())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    index: u32,
+    neighbour: Neighbour,
+    age: Duration,
+}
+
+fn dump(netlink: &mut Netlink) -> Result<Vec<Entry>, NetlinkError> {
+    let messages = netlink.dump(libc::RTM_GETNEIGH, &Body::new(&[0; HEADER_BYTES]))?;
+    Ok(messages.iter().filter_map(|message| parse(message)).collect())
+}
+
+/// `struct ndmsg`.
+const HEADER_BYTES: usize = 12;
+/// The kernel's clock ticks for user space, whatever its own.
+const TICKS_PER_SECOND: u32 = 100;
+
+fn parse(message: &[u8]) -> Option<Entry> {
+    let rest = message.get(HEADER_BYTES..)?;
+    if u16::from_ne_bytes(*message[8..].first_chunk()?) & libc::NUD_NOARP != 0 {
+        // Multicast and the like.
+        return None;
+    }
+    let mac = Mac(attribute(rest, libc::NDA_LLADDR)?.try_into().ok()?);
+    let address = addr::address(attribute(rest, libc::NDA_DST)?)?;
+    let confirmed = attribute(rest, libc::NDA_CACHEINFO).and_then(u32_at_start).unwrap_or(0);
+    let age = Duration::from_secs((confirmed / TICKS_PER_SECOND).into());
+    Some(Entry { index: u32_at_start(&message[4..])?, neighbour: Neighbour { mac, address }, age })
+}
+
+fn asking(error: NetlinkError) -> io::Error {
+    io::Error::other(format!("asking the kernel for its neighbours: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REACHABLE: u16 = 0x02;
+
+    fn message(state: u16, destination: &[u8], mac: Option<&[u8]>) -> Vec<u8> {
+        let mut header = [0; HEADER_BYTES];
+        header[4..8].copy_from_slice(&7u32.to_ne_bytes());
+        header[8..10].copy_from_slice(&state.to_ne_bytes());
+        let mut cache = 1234u32.to_ne_bytes().to_vec();
+        cache.resize(16, 0);
+        let body = Body::new(&header).attribute(libc::NDA_DST, destination).attribute(libc::NDA_CACHEINFO, &cache);
+        mac.into_iter().fold(body, |body, mac| body.attribute(libc::NDA_LLADDR, mac)).0
+    }
+
+    #[test]
+    fn a_neighbour_has_a_mac_an_address_and_an_age() {
+        let mac = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];
+        let found = parse(&message(REACHABLE, &[192, 168, 1, 11], Some(&mac)));
+        let neighbour = Neighbour { mac: Mac(mac), address: [192, 168, 1, 11].into() };
+        assert_eq!(found, Some(Entry { index: 7, neighbour, age: Duration::from_secs(12) }));
+        let v6 = "fe80::1".parse::<std::net::Ipv6Addr>().unwrap();
+        assert_eq!(parse(&message(REACHABLE, &v6.octets(), Some(&mac))).unwrap().neighbour.address, IpAddr::V6(v6));
+    }
+
+    #[test]
+    fn what_has_no_mac_is_none() {
+        assert_eq!(parse(&message(REACHABLE, &[192, 168, 1, 11], None)), None);
+        assert_eq!(parse(&message(libc::NUD_NOARP, &[224, 0, 0, 1], Some(&[1, 0, 94, 0, 0, 1]))), None);
+        assert_eq!(parse(&message(REACHABLE, &[1, 2, 3], Some(&[0; 6]))), None);
+        assert_eq!(parse(&[0; 5]), None);
+    }
+}

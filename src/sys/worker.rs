@@ -1,0 +1,176 @@
+//! Work that may take long, in a process of its own, so that cells leave on time meanwhile.
+//!
+//! A thread would share the daemon's memory lock and allocator with it; a process that the kernel copies page by page
+//! as it writes shares nothing, knows all that its parent knew, and may be killed.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{self, Signal};
+use nix::sys::socket::{self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+/// The most bytes of a report.
+pub const REPORT_BYTES: usize = 4096;
+
+/// A child process at work. Whoever drops it kills it.
+#[derive(Debug)]
+pub struct Worker {
+    child: Pid,
+    socket: OwnedFd,
+    received: Option<Report>,
+}
+
+/// What a worker leaves when it has done its work.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Text, cut after [`REPORT_BYTES`].
+    pub text: String,
+    /// A descriptor that it opened.
+    pub fd: Option<OwnedFd>,
+}
+
+impl Worker {
+    /// Forks a child that does `work`, reports what that gives, and ends. It has ordinary priority, and ends with its
+    /// parent. Only for a process with one thread.
+    pub fn start(work: impl FnOnce() -> Report) -> io::Result<Worker> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        // SAFETY: the process has one thread, so that no lock can be held by another when it is copied.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Worker { child, socket: ours, received: None }),
+            ForkResult::Child => {
+                // Nothing of the parent's is to be dropped here: its sockets' files and interfaces live on.
+                let _ours = ManuallyDrop::new(ours);
+                let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    end_with_parent();
+                    send(&theirs, &work());
+                }));
+                // SAFETY: _exit takes no pointer, and runs nothing of the parent's at its end.
+                unsafe { libc::_exit(i32::from(worked.is_err())) }
+            }
+        }
+    }
+
+    /// The report, once the worker has ended; an error where it ended without one. Either way it is over then.
+    pub fn report(&mut self) -> io::Result<Option<Report>> {
+        match receive(&self.socket) {
+            Ok(Some(report)) => {
+                self.received = Some(report);
+                Ok(None)
+            }
+            Ok(None) => Ok(None),
+            Err(error) => self.received.take().map(Some).ok_or(error),
+        }
+    }
+}
+
+/// A message, if one waits; an error once the other end has hung up.
+fn receive(socket: &OwnedFd) -> io::Result<Option<Report>> {
+    let mut text = [0; REPORT_BYTES];
+    let mut buffers = [IoSliceMut::new(&mut text)];
+    let mut control = nix::cmsg_space!(RawFd);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = match socket::recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), flags) {
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+        received => received?,
+    };
+    let mut fd = None;
+    for message in received.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = message {
+            // SAFETY: the kernel has just opened these for us, and nobody else knows their numbers.
+            fd = fds.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).next();
+        }
+    }
+    let length = received.bytes;
+    if length == 0 && fd.is_none() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a report"));
+    }
+    Ok(Some(Report { text: String::from_utf8_lossy(&text[..length]).into_owned(), fd }))
+}
+
+impl AsFd for Worker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Worker {
+    /// What is still at work is killed, so that this never waits for more than a process's death.
+    fn drop(&mut self) {
+        if matches!(waitpid(self.child, Some(WaitPidFlag::WNOHANG)), Ok(nix::sys::wait::WaitStatus::StillAlive)) {
+            _ = signal::kill(self.child, Signal::SIGKILL);
+            _ = waitpid(self.child, None);
+        }
+    }
+}
+
+fn end_with_parent() {
+    // SAFETY: PR_SET_PDEATHSIG takes a signal's number.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+fn send(socket: &OwnedFd, report: &Report) {
+    let text = report.text.as_bytes();
+    let buffers = [IoSlice::new(&text[..text.len().min(REPORT_BYTES)])];
+    let fds: Vec<RawFd> = report.fd.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let control = if fds.is_empty() { &[][..] } else { &rights };
+    // A parent that has gone needs no report.
+    _ = socket::sendmsg::<()>(socket.as_raw_fd(), &buffers, control, MsgFlags::MSG_NOSIGNAL, None);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::sys::epoll::Poll;
+
+    fn wait(worker: &mut Worker) -> io::Result<Report> {
+        let mut poll = Poll::new().unwrap();
+        poll.add(&*worker, 0).unwrap();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            assert_eq!(poll.wait()?.count(), 1);
+            if let Some(report) = worker.report()? {
+                return Ok(report);
+            }
+        }
+        panic!("no report came");
+    }
+
+    #[test]
+    fn a_report_brings_text_and_descriptor() {
+        let word = String::from("known before");
+        let worker =
+            Worker::start(|| Report { text: word.repeat(2), fd: Some(File::open("/dev/zero").unwrap().into()) });
+        let report = wait(&mut worker.unwrap()).unwrap();
+        assert_eq!(report.text, "known beforeknown before");
+        let mut byte = [1];
+        File::from(report.fd.unwrap()).read_exact(&mut byte).unwrap();
+        assert_eq!(byte, [0]);
+    }
+
+    #[test]
+    fn one_that_dies_is_noticed_and_one_that_hangs_is_killed() {
+        // SAFETY: _exit takes no pointer.
+        let mut worker = Worker::start(|| unsafe { libc::_exit(3) }).unwrap();
+        assert_eq!(wait(&mut worker).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let hangs = Worker::start(|| {
+            std::thread::sleep(Duration::from_secs(600));
+            Report::default()
+        });
+        let mut hangs = hangs.unwrap();
+        assert!(hangs.report().unwrap().is_none());
+        let child = hangs.child;
+        drop(hangs);
+        assert_eq!(signal::kill(child, None), Err(Errno::ESRCH));
+    }
+}

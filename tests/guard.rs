@@ -1,0 +1,297 @@
+//! The guard alone on a running kernel: no tunnel, no daemon. Needs root, and of the kernel only veth, bridge and
+//! nf_tables; says so where it is skipped.
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use common::namespace::{Namespace, shell};
+use millpond::apply::{Kernel, apply_guard};
+use millpond::config::model::{Policy, Settings};
+use millpond::plan::{Facts, Named, guard_table};
+use millpond::sys::kernel::System;
+
+/// Whether the tests of this file can run here.
+fn possible(name: &str) -> bool {
+    let probe = "unshare -n sh -c 'ip link add veth0 type veth peer name veth1 && ip link add bridge0 type bridge && \
+        nft \"table inet t { chain c { type filter hook prerouting priority 0; reject; }; }\"'";
+    let possible = nix::unistd::geteuid().is_root()
+        && std::process::Command::new("sh").args(["-c", probe]).output().is_ok_and(|output| output.status.success());
+    if !possible {
+        println!("skipped {name}: not root, or nftables, veth or bridge is missing here");
+    }
+    possible
+}
+
+/// What somebody else does to the guard is noticed and undone, the exchange of two rules included.
+#[test]
+fn the_guard_is_known_by_its_content() {
+    if !possible("the_guard_is_known_by_its_content") {
+        return;
+    }
+    let _here = Namespace::new();
+    shell("ip link set lo up");
+    let mut kernel = System::open().unwrap();
+    let wanted = guard_table(&common::router([1; 32], [2; 32]), &common::facts());
+    for damage in [
+        "true",
+        "nft delete table inet millpond",
+        "nft flush chain inet millpond guard",
+        "nft insert rule inet millpond guard accept",
+        "nft add element inet millpond lan '{ wan }'",
+        "nft delete element inet millpond shape_mac '{ 18:b4:30:26:34:40 }'",
+        "nft 'add table inet millpond { flags dormant; }'",
+        "h=$(nft -a list chain inet millpond confine | sed -n 's/.*mp0.* handle //p');
+         nft replace rule inet millpond confine handle $h oifname wan0 return",
+        "h=$(nft -a list chain inet millpond input | sed -n 's/.*mpwg0. drop # handle //p');
+         nft delete rule inet millpond input handle $h; nft insert rule inet millpond input iifname mpwg0 drop",
+    ] {
+        shell(damage);
+        let applied = apply_guard(&mut kernel, Some(&wanted)).unwrap_or_else(|error| panic!("after {damage}: {error}"));
+        assert_eq!(applied.ops.len(), 1, "{damage} went unnoticed");
+        assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, [], "after {damage}");
+    }
+    // What packets and other tables do is no damage.
+    for harmless in ["nft add element inet millpond seen4 '{ 192.168.1.9 }'", "nft add table inet fw4"] {
+        shell(harmless);
+        assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, [], "after {harmless}");
+    }
+    assert_eq!(shell("nft list tables").lines().count(), 2, "no draft is left");
+    // Loaded from its file, as at boot, it is the same table.
+    let installed = kernel.snapshot().unwrap().guard.unwrap();
+    shell(&format!("nft flush ruleset; echo '{}' | nft -f -", wanted.file(&installed.digest())));
+    assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, []);
+    apply_guard(&mut kernel, None).unwrap();
+    assert_eq!(shell("nft list tables"), "");
+}
+
+/// A device, the router, and somebody on the Internet who knows the way to the home's addresses.
+struct World {
+    device: Namespace,
+    router: Namespace,
+    outside: Namespace,
+    kernel: System,
+    settings: Settings,
+    facts: Facts,
+}
+
+impl World {
+    fn new() -> World {
+        let (outside, router, device) = (Namespace::new(), Namespace::new(), Namespace::new());
+        outside.enter();
+        shell("ip link set lo up; ip link add wan1 type veth peer name wan0; ip link set wan1 up");
+        shell("ip addr add 198.51.100.7/24 dev wan1; ip route add 192.168.1.0/24 via 198.51.100.1");
+        shell("ip addr add 2001:db8::7/64 dev wan1 nodad; ip route add fd00:77::/64 via 2001:db8::1");
+        router.take("wan0");
+        router.enter();
+        shell("ip link set lo up; ip link set wan0 up; ip addr add 198.51.100.1/24 dev wan0");
+        shell("ip addr add 2001:db8::1/64 dev wan0 nodad; ip route add default via 198.51.100.7");
+        shell("ip -6 route add default via 2001:db8::7");
+        shell("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        shell("ip link add br-lan type bridge; ip link add port type veth peer name lan0");
+        shell("ip link set port master br-lan up; ip link set br-lan up; ip addr add 192.168.1.1/24 dev br-lan");
+        shell("ip addr add fd00:77::1/64 dev br-lan nodad");
+        device.take("lan0");
+        let mut kernel = System::open().unwrap();
+        let settings = common::router([1; 32], [2; 32]);
+        let facts = kernel.facts(&settings, &Facts::default()).unwrap();
+        assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
+        let world = World { device, router, outside, kernel, settings, facts };
+        world.be("18:b4:30:26:34:40");
+        world
+    }
+
+    /// Makes the device one of that Ethernet address. Ends there.
+    fn be(&self, mac: &str) {
+        self.device.enter();
+        shell(&format!(
+            "ip link set lo up; ip link set lan0 down; ip link set lan0 address {mac}; ip link set lan0 up"
+        ));
+        shell("ip addr replace 192.168.1.50/24 dev lan0; ip route replace default via 192.168.1.1");
+        shell("ip addr replace fd00:77::50/64 dev lan0 nodad; ip -6 route replace default via fd00:77::1");
+        // Until the router has seen both addresses.
+        for router in ["192.168.1.1:9", "[fd00:77::1]:9"] {
+            let refused = |_| TcpStream::connect(router).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
+            assert!((0..50).any(refused), "the router does not answer at {router}");
+        }
+    }
+
+    fn guard(&mut self) {
+        self.router.enter();
+        apply_guard(&mut self.kernel, Some(&guard_table(&self.settings, &self.facts))).unwrap();
+    }
+
+    /// Whether the device gets a connection to that server at once; `None` if it hears nothing.
+    fn connects(&self, server: &str) -> Option<bool> {
+        self.device.enter();
+        match TcpStream::connect_timeout(&server.parse().unwrap(), Duration::from_secs(3)) {
+            Ok(_) => Some(true),
+            Err(error) if error.kind() == ErrorKind::TimedOut => None,
+            Err(_) => Some(false),
+        }
+    }
+
+    /// Whether a datagram from outside reaches the device.
+    fn is_reached(&self, address: IpAddr) -> bool {
+        self.device.enter();
+        let inside = UdpSocket::bind((address, 7777)).unwrap();
+        inside.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        self.outside.enter();
+        let unspecified: IpAddr = if address.is_ipv4() { [0u8; 4].into() } else { [0u16; 8].into() };
+        UdpSocket::bind((unspecified, 0)).unwrap().send_to(b"knock", (address, 7777)).unwrap();
+        inside.recv(&mut [0; 64]).is_ok()
+    }
+}
+
+const DEVICE: [&str; 2] = ["192.168.1.50", "fd00:77::50"];
+const SERVERS: [&str; 2] = ["198.51.100.7:80", "[2001:db8::7]:80"];
+
+#[test]
+fn a_confined_device_neither_gets_out_nor_is_reached() {
+    if !possible("a_confined_device_neither_gets_out_nor_is_reached") {
+        return;
+    }
+    let mut world = World::new();
+    world.outside.enter();
+    let _server = TcpListener::bind("[::]:80").unwrap();
+    world.router.enter();
+    let _pages = TcpListener::bind("[::]:8080").unwrap();
+    let _resolver = TcpListener::bind("[::]:53").unwrap();
+    for (policy, confined) in [(Policy::Direct, false), (Policy::Shape, true), (Policy::Block, true)] {
+        world.settings.devices[0].policy = policy;
+        world.guard();
+        // The device says something, whereupon its addresses are known.
+        world.be("18:b4:30:26:34:40");
+        for server in SERVERS {
+            assert_eq!(world.connects(server), Some(!confined), "{policy:?} {server}");
+        }
+        for server in ["192.168.1.1:53", "[fd00:77::1]:53"] {
+            assert_eq!(world.connects(server), Some(!confined), "{policy:?}, the router's resolver {server}");
+        }
+        for address in DEVICE {
+            assert_eq!(world.is_reached(address.parse().unwrap()), !confined, "{policy:?} {address}");
+        }
+        assert_eq!(world.connects("192.168.1.1:8080"), Some(true), "{policy:?}: the home stays");
+    }
+    // Another device that takes its addresses over is free at once, and again is not.
+    world.be("02:00:00:00:00:77");
+    assert!(world.is_reached(DEVICE[0].parse().unwrap()) && world.is_reached(DEVICE[1].parse().unwrap()));
+    world.be("18:b4:30:26:34:40");
+    assert!(!world.is_reached(DEVICE[0].parse().unwrap()) && !world.is_reached(DEVICE[1].parse().unwrap()));
+}
+
+#[test]
+fn a_proxy_on_the_router_is_out_of_reach() {
+    if !possible("a_proxy_on_the_router_is_out_of_reach") {
+        return;
+    }
+    let mut world = World::new();
+    world.router.enter();
+    let _proxy = TcpListener::bind("[::]:8080").unwrap();
+    shell(
+        "nft 'table inet hijack { chain c { type nat hook prerouting priority dstnat; tcp dport 80 redirect to :8080; }; }'",
+    );
+    assert_eq!(world.connects("198.51.100.7:80"), Some(true), "the control experiment shows nothing");
+    world.guard();
+    assert_ne!(world.connects("198.51.100.8:80"), Some(true));
+}
+
+#[test]
+fn connections_that_stood_before_end_at_once() {
+    if !possible("connections_that_stood_before_end_at_once") {
+        return;
+    }
+    let mut world = World::new();
+    world.outside.enter();
+    let server = TcpListener::bind("[::]:80").unwrap();
+    world.settings.devices[0].policy = Policy::Direct;
+    world.guard();
+    let before = world.kernel.snapshot().unwrap().guard.unwrap();
+    world.device.enter();
+    let mut open = SERVERS.map(|server| TcpStream::connect(server).unwrap());
+    let _accepted = [server.accept().unwrap(), server.accept().unwrap()];
+    world.settings.devices[0].policy = Policy::Shape;
+    world.guard();
+    let wanted = guard_table(&world.settings, &world.facts);
+    assert_eq!(world.kernel.forget_connections(&Named::default()).unwrap(), 0);
+    // The router's own answers to the device may be among them.
+    assert!(world.kernel.enforce(Some(&before), &wanted).unwrap() >= 2);
+    assert_eq!(world.kernel.enforce(Some(&before), &wanted).unwrap(), 0);
+    for stream in &mut open {
+        stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        stream.write_all(b"more").unwrap();
+        assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+}
+
+#[test]
+fn offloaded_connections_end_too() {
+    let table = "table inet fw4 { flowtable ft { hook ingress priority 0; devices = { port, wan0 }; };
+        chain c { type filter hook forward priority 0; ct state established flow add @ft; counter; }; }";
+    let probe = "unshare -n sh -c 'ip link add port type veth peer name wan0; nft -f -'";
+    let probe = std::process::Command::new("sh").args(["-c", &format!("echo '{table}' | {probe}")]).output();
+    if !possible("offloaded_connections_end_too") || !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped offloaded_connections_end_too: there are no flow tables here");
+        return;
+    }
+    let mut world = World::new();
+    world.router.enter();
+    shell(&format!("echo '{table}' | nft -f -"));
+    world.outside.enter();
+    let server = TcpListener::bind("[::]:80").unwrap();
+    world.settings.devices[0].policy = Policy::Direct;
+    world.guard();
+    let before = world.kernel.snapshot().unwrap().guard.unwrap();
+    world.device.enter();
+    let mut open = TcpStream::connect(SERVERS[0]).unwrap();
+    let mut accepted = server.accept().unwrap().0;
+    // Both ways, and then along the short way alone.
+    let mut exchange = |times: usize| {
+        for _ in 0..times {
+            open.write_all(b"ping").unwrap();
+            accepted.read_exact(&mut [0; 4]).unwrap();
+            accepted.write_all(b"pong").unwrap();
+            open.read_exact(&mut [0; 4]).unwrap();
+        }
+    };
+    let forwarded = |world: &World| {
+        world.router.enter();
+        shell("nft list chain inet fw4 c")
+    };
+    exchange(5);
+    let slow = forwarded(&world);
+    exchange(5);
+    assert_eq!(forwarded(&world), slow, "the connection is not offloaded");
+    world.settings.devices[0].policy = Policy::Block;
+    world.guard();
+    assert!(world.kernel.enforce(Some(&before), &guard_table(&world.settings, &world.facts)).unwrap() >= 1);
+    accepted.set_nonblocking(true).unwrap();
+    for _ in 0..20 {
+        _ = open.write_all(b"ping");
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(accepted.read(&mut [0; 4]).is_err(), "the connection goes on");
+    }
+    world.router.enter();
+    assert!(!shell("nft list tables").contains("millpond_cut"));
+}
+
+#[test]
+fn neighbours_are_known_before_they_say_anything() {
+    if !possible("neighbours_are_known_before_they_say_anything") {
+        return;
+    }
+    let mut world = World::new();
+    world.guard();
+    assert!(world.is_reached(DEVICE[0].parse().unwrap()), "the control experiment shows nothing");
+    world.router.enter();
+    shell("nft flush set inet millpond seen4");
+    let confined = Named::confined(&guard_table(&world.settings, &world.facts));
+    world.kernel.show_to_guard(&confined.macs).unwrap();
+    for address in DEVICE {
+        assert!(!world.is_reached(address.parse().unwrap()), "{address}");
+    }
+    world.router.enter();
+    assert_eq!(world.kernel.snapshot().unwrap().guard.map(|guard| guard.untouched), Some(true));
+}

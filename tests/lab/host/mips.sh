@@ -1,0 +1,195 @@
+# shellcheck shell=bash
+# A MIPS router as a machine of its own: Debian's kernel for the Malta board on an emulated 24KEc with 128 MB, the program
+# of the package in it. Cables (Unix sockets) join it to the guest, where the rest of the world is.
+
+readonly MIPS_TARGET=mipsel-unknown-linux-musl MIPS_ARCHITECTURE=mipsel_24kc
+# The last release with packages for this processor.
+readonly MIPS_RELEASE=bookworm
+readonly MIPS_PACKAGES=(busybox iproute2 nftables)
+# Its modules; dependencies come by themselves.
+readonly MIPS_MODULES=(
+	virtio_pci virtio_net tun bridge br_netfilter wireguard sch_htb sch_prio
+	nf_tables nf_conntrack nf_conntrack_netlink nf_flow_table_inet nft_flow_offload
+	nft_ct nft_nat nft_masq nft_redir nft_chain_nat nft_reject_inet nft_fib_inet nft_limit nft_log nft_quota nft_socket
+)
+# Where the router takes commands, on the third of its cables.
+# shellcheck disable=SC2034 # read by the run
+readonly MIPS_ADDRESS=169.254.77.1
+# The ends have the MAC addresses 02:00:00:00:0M:0N, where M is the machine (router 1, guest 2) and N the place here.
+readonly MIPS_CABLES=(wan lan control)
+
+# prepare_mips DIR: sets MIPS_KERNEL and MIPS_INITRD, or returns 1 with the reason in MIPS_LACKS.
+# shellcheck disable=SC2034 # read by the run
+prepare_mips() {
+	local dir=$1 release
+	mkdir -p "$dir"
+	if ! qemu-system-mipsel -M none -netdev help 2>&1 | grep -qx stream; then
+		MIPS_LACKS="this QEMU is too old to join two machines by a socket (want 7.2)"
+		return 1
+	fi
+	unpack_mips "$dir" || return 1
+	say "building the package for $MIPS_TARGET"
+	"$ROOT/cross/packages" "$MIPS_TARGET" || die "building the package for $MIPS_TARGET failed"
+	MIPS_PACKAGE=$(find "$ROOT/target/packages/opkg/$MIPS_ARCHITECTURE" -name 'millpond_*.ipk' | head -1)
+	release=$(basename "$(find "$dir/lib/modules" -mindepth 1 -maxdepth 1 -type d | sort -V | tail -1)")
+	MIPS_KERNEL=$dir/boot/vmlinuz-$release
+	MIPS_INITRD=$dir/initramfs
+	if ! [ "$dir/base-$release" -nt "$LAB/host/mips.sh" ] || ! [ "$dir/base-$release" -nt "$LAB/mips/init" ] ||
+		! [ "$dir/base-$release" -nt "$LAB/mips/serve" ]; then
+		say "building the MIPS router's root for $release"
+		mips_root "$dir" "$release" "$dir/base-$release"
+	fi
+	# A kernel takes several archives one behind the other.
+	mips_package "$dir/base-$release" > "$MIPS_INITRD"
+	say "MIPS kernel $release"
+}
+
+# unpack_mips DIR: kernel and programs from Debian's archive for mipsel, without installing anything.
+# shellcheck disable=SC2034 # MIPS_LACKS is read by the run
+unpack_mips() {
+	local dir=$1 archive options=() kernel package
+	[ ! -e "$dir/unpacked" ] || return 0
+	archive=$(debian_archive)
+	if [ -z "$archive" ]; then
+		MIPS_LACKS="this machine's apt has no archive of Debian's, where the MIPS kernel comes from; name one in LAB_DEBIAN_ARCHIVE"
+		return 1
+	fi
+	say "fetching the MIPS kernel and its programs"
+	mkdir -p "$dir"/apt/{lists,cache/archives}/partial
+	echo "deb [arch=mipsel $(debian_keyring)] $archive $MIPS_RELEASE main" > "$dir/apt/sources.list"
+	options=(-qq -o APT::Architecture=mipsel -o APT::Architectures::=mipsel -o Acquire::Languages=none
+		-o Dir::Etc::SourceList="$dir/apt/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$dir/apt/lists"
+		-o Dir::Cache="$dir/apt/cache" -o Dir::State::status=/dev/null -o Debug::NoLocking=1 -o APT::Sandbox::User=root)
+	kernel=$(apt-get "${options[@]}" update > "$dir/apt/log" 2>&1 &&
+		apt-cache "${options[@]}" pkgnames linux-image- | grep -E '^linux-image-[0-9].*-4kc-malta$' | sort -V | tail -1)
+	if [ -z "$kernel" ]; then
+		MIPS_LACKS="no index of Debian $MIPS_RELEASE for mipsel at $archive: $(tail -1 "$dir/apt/log")"
+		return 1
+	fi
+	if ! apt-get "${options[@]}" install -y --download-only --no-install-recommends "${MIPS_PACKAGES[@]}" >> "$dir/apt/log" 2>&1 ||
+		! (cd "$dir/apt/cache/archives" && apt-get "${options[@]}" download "$kernel") >> "$dir/apt/log" 2>&1; then
+		MIPS_LACKS="fetching $kernel and ${MIPS_PACKAGES[*]} failed: $(tail -1 "$dir/apt/log")"
+		return 1
+	fi
+	for package in "$dir"/apt/cache/archives/*.deb; do
+		dpkg -x "$package" "$dir"
+	done
+	rm -r "$dir/apt"
+	touch "$dir/unpacked"
+}
+
+# The archive that this machine's own packages come from, where that is Debian's.
+debian_archive() {
+	if [ -n "${LAB_DEBIAN_ARCHIVE-}" ]; then
+		echo "$LAB_DEBIAN_ARCHIVE"
+		return
+	fi
+	# shellcheck disable=SC2016 # apt's own
+	apt_sources() { apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2> /dev/null; }
+	[ -n "$(apt_sources)" ] || apt-get -qq update || true
+	apt_sources | sed -n 's/^Debian|Debian|//p' | head -1
+}
+
+debian_keyring() {
+	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ ! -e "$keyring" ] || echo "signed-by=$keyring"
+}
+
+# mips_root DIR RELEASE TO: everything in the router's root but the program of the package.
+mips_root() {
+	local dir=$1 release=$2 to=$3 stage
+	stage=$(mktemp -d)
+	mkdir -p "$stage"/{bin,lib,modules,proc,sys,dev,run,tmp,etc,root,usr/sbin}
+	cp "$LAB/mips/init" "$stage/init"
+	cp "$LAB/mips/serve" "$stage/bin/serve"
+	chmod 755 "$stage/init" "$stage/bin/serve"
+	with_libraries "$dir" "$stage" bin/busybox bin/ip usr/sbin/nft
+	cp -L "$dir/lib/ld.so.1" "$stage/lib/"
+	plain_modules "$dir" "$release" "$stage/modules" "${MIPS_MODULES[@]}"
+	packed "$stage" > "$to.new"
+	mv "$to.new" "$to"
+	rm -rf "$stage"
+}
+
+# with_libraries DIR STAGE FILE...: copies the files, and the libraries that they and these need.
+with_libraries() {
+	local dir=$1 stage=$2 file library missing
+	shift 2
+	for file in "$@"; do
+		cp -L "$dir/$file" "$stage/$file"
+	done
+	while true; do
+		missing=$(find "$stage" -type f -perm -u+x -exec readelf -d {} + 2> /dev/null |
+			sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u |
+			while read -r library; do [ -e "$stage/lib/$library" ] || echo "$library"; done)
+		[ -n "$missing" ] || break
+		for library in $missing; do
+			file=$(find "$dir/lib" "$dir/usr/lib" -name "$library" | head -1)
+			[ -n "$file" ] || die "the MIPS router lacks $library; remove $dir and run again"
+			install -m 755 "$file" "$stage/lib/$library"
+		done
+	done
+}
+
+# mips_package BASE: the whole initramfs: BASE, and what the package installs.
+mips_package() {
+	local stage
+	stage=$(mktemp -d)
+	tar -xzf "$MIPS_PACKAGE" -O ./data.tar.gz | tar -xz -C "$stage" || die "unpacking $MIPS_PACKAGE failed"
+	printf '{"package_bytes": %s, "installed_bytes": %s}\n' "$(stat -c %s "$MIPS_PACKAGE")" \
+		"$(find "$stage" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }')" > "$OUT/mips/package.json"
+	cat "$1"
+	packed "$stage"
+	rm -rf "$stage"
+}
+
+# run_mips OUT SECONDS: boots the router, then the guest around it, which runs the scenario; the guest's exit status.
+run_mips() {
+	local out=$1 seconds=$2 cables cable place=0 router=() status=0 before=()
+	cables=$(mktemp -d)
+	GUEST_CABLES=()
+	for cable in "${MIPS_CABLES[@]}"; do
+		place=$((place + 1))
+		router+=(-netdev "stream,id=$cable,server=on,addr.type=unix,addr.path=$cables/$cable"
+			-device "virtio-net-pci,netdev=$cable,romfile=,mac=02:00:00:00:01:0$place")
+		GUEST_CABLES+=(-netdev "stream,id=$cable,server=off,addr.type=unix,addr.path=$cables/$cable"
+			-device "virtio-net-pci,netdev=$cable,romfile=,mac=02:00:00:00:02:0$place")
+	done
+	[ "$(id -u)" -ne 0 ] || before=(nice -n -10)
+	mips_counter "$out/mips"
+	# The board gives interrupts to four slots; a graphics card would take one.
+	say "starting the MIPS router (emulated, $([ ${#MIPS_COUNTER[@]} -gt 0 ] || echo "not ")counting instructions)"
+	${before[@]+"${before[@]}"} timeout --kill-after=5 $((seconds + 30)) \
+		qemu-system-mipsel -M malta -cpu 24KEc -m 128 -no-reboot -display none -monitor none -serial stdio -nic none \
+		-kernel "$MIPS_KERNEL" -initrd "$MIPS_INITRD" -append "console=ttyS0 loglevel=4 panic=-1" \
+		-vga none "${router[@]}" ${MIPS_COUNTER[@]+"${MIPS_COUNTER[@]}"} \
+		< /dev/null > "$out/mips/console.log" 2>&1 &
+	MIPS_ROUTER=$!
+	for cable in "${MIPS_CABLES[@]}"; do
+		until [ -S "$cables/$cable" ]; do
+			kill -0 "$MIPS_ROUTER" 2> /dev/null || die "the MIPS router did not start: $(tail -1 "$out/mips/console.log")"
+			sleep 0.1
+		done
+	done
+	run_guest "$LAB/guest/main" "$out" "$seconds" || status=$?
+	kill "$MIPS_ROUTER" 2> /dev/null || true
+	wait "$MIPS_ROUTER" || true
+	rm -r "$cables"
+	return "$status"
+}
+
+# mips_counter OUT: sets MIPS_COUNTER to the options that make the emulator count instructions into OUT/instructions, if
+# this one can. Its plugins are bound to a version of its interface.
+mips_counter() {
+	local version plugin=$1/count.so
+	MIPS_COUNTER=()
+	rm -f "$1/instructions"
+	for version in 1 2 3 4 5 6; do
+		cc -O2 -shared -fPIC -fvisibility=hidden "-DPLUGIN_VERSION=$version" -o "$plugin" "$LAB/mips/count.c" 2> /dev/null || return 0
+		if timeout 10 qemu-system-mipsel -M none -display none -monitor stdio -plugin "$plugin,into=$1/instructions" \
+			<<< quit > /dev/null 2>&1; then
+			MIPS_COUNTER=(-plugin "$plugin,into=$1/instructions")
+			return
+		fi
+	done
+}

@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# The flat line of a MIPS router: the package's own program on an emulated 24KEc, which is a machine of its own. Then what a
+# minute of everything at once does to its memory.
+
+# shellcheck source=tests/lab/scenarios/flat-line.sh
+. "$LAB/scenarios/flat-line.sh"
+
+allowance() { echo $((6 * (WINDOW + 60) + 240)); }
+
+scenario() {
+	local load try clock
+	clock=$(machine_clock)
+	for load in busy idle; do
+		for try in 1 2 3; do
+			flat_run gamma "$load"
+			stood_still "$OUT/$SCENARIO/gamma-$load" || break
+			[ "$try" = 3 ] || say "$load: a machine stood still for part of the window; once more"
+		done
+	done
+	churn
+	# shellcheck disable=SC2046,SC2086 # two words each
+	check "the router's clock keeps time" same_pace $clock $(machine_clock)
+}
+
+# same_pace THERE HERE THERE HERE: within 1 %, or all rates are wrong.
+same_pace() {
+	echo "$@" | awk '{ pace = ($3 - $1) / ($4 - $2); printf "%+.3f %%\n", 100 * (pace - 1); exit !(pace > 0.99 && pace < 1.01) }'
+}
+
+# Fills the queue once, so that all its memory is in use; a minute of a device's flood and of ever new flows must then add
+# nothing.
+churn() {
+	local dir=$OUT/$SCENARIO/churn before after flood
+	mkdir -p "$dir"
+	if ! daemons_start gamma; then
+		fail "churn: both ends shape"
+		daemons_stop "$dir" || true
+		return
+	fi
+	at dev-xiaomi-cam "$WORLD" flood --target 192.0.2.7:9 --rate 100 --seconds $((WINDOW + 60)) &
+	flood=$!
+	await 50 "the queue to overflow" overflows || fail "churn: a flood fills the queue"
+	before=$(memory router)
+	say "churn: $WINDOW s of a flood and new flows"
+	questions $((SECONDS + WINDOW))
+	after=$(memory router)
+	kill "$flood" 2> /dev/null || true
+	wait "$flood" || true
+	printf '{"before": {%s}, "after": {%s}}\n' "$before" "$after" > "$dir/memory.json"
+	check "a minute of churn adds no memory" same_memory "$before" "$after"
+	status_of router > "$dir/router.json"
+	daemons_stop "$dir" || fail "churn: both ends stop on SIGTERM"
+}
+
+overflows() { status_of router | grep -q '"overflow":[1-9]'; }
+
+# questions END: every device asks and asks, each time from a new port: a new flow in the queue.
+questions() {
+	local device
+	while [ "$SECONDS" -lt "$1" ]; do
+		for device in $(device_names); do
+			at "dev-$device" timeout 2 "$WORLD" ask --server 192.0.2.53 www.example.org > /dev/null 2>&1 &
+		done
+		sleep 0.5
+	done
+	sleep 2
+}
+
+# same_memory BEFORE AFTER: no more anonymous memory than four pages above.
+same_memory() {
+	local before=${1##*: } after=${2##*: }
+	echo "anonymous $before KiB before, $after after"
+	[ "$after" -le $((before + 16)) ]
+}

@@ -1,0 +1,89 @@
+//! ubus in the laboratory: the broker, one call, and many calls.
+
+use std::time::{Duration, Instant};
+
+use argh::FromArgs;
+use ubus::client::UbusClient;
+use ubus::unix::UnixUbusTransport;
+use ubus::{BlobMsgTable, json};
+
+/// Be the broker, until a signal comes.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "broker")]
+pub struct Broker {
+    /// where to listen
+    #[argh(option)]
+    socket: String,
+}
+
+/// Call a method of the object millpond, print the answer as JSON. Exit code 1 with what came of a refusal.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "call")]
+pub struct Call {
+    /// the broker
+    #[argh(option)]
+    socket: String,
+    /// the method
+    #[argh(positional)]
+    method: String,
+    /// its arguments as a JSON object
+    #[argh(positional, default = "String::from(\"{}\")")]
+    arguments: String,
+}
+
+/// Call methods without a pause, print how many answers came.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "call-flood")]
+pub struct CallFlood {
+    /// the broker
+    #[argh(option)]
+    socket: String,
+    /// for how long
+    #[argh(option)]
+    seconds: u64,
+}
+
+impl Broker {
+    pub fn run(self) -> Result<(), String> {
+        let config = ubusd::Config { socket_path: self.socket, ..Default::default() };
+        ubusd::Broker::bind(config).and_then(|mut broker| broker.run()).map_err(|error| error.to_string())
+    }
+}
+
+impl Call {
+    pub fn run(self) -> Result<(), String> {
+        let arguments = serde_json::from_str(&self.arguments).map_err(|error| error.to_string())?;
+        let arguments = json::json_to_blobmsg(&arguments).map_err(text)?;
+        let (mut client, object) = connect(&self.socket)?;
+        for reply in client.invoke_many(object, &self.method, &arguments).map_err(text)? {
+            println!("{}", json::blobmsg_to_json(&reply).map_err(text)?);
+        }
+        Ok(())
+    }
+}
+
+impl CallFlood {
+    pub fn run(self) -> Result<(), String> {
+        let (mut client, object) = connect(&self.socket)?;
+        let history = BlobMsgTable::build(|blob| blob.put_i32(Some("seconds"), 86_400));
+        let (start, mut answers) = (Instant::now(), 0);
+        while start.elapsed() < Duration::from_secs(self.seconds) {
+            for (method, arguments) in [("status", &BlobMsgTable::empty()), ("history", &history)] {
+                client.invoke_many(object, method, arguments).map_err(text)?;
+                answers += 1;
+            }
+        }
+        println!("{answers} answers");
+        Ok(())
+    }
+}
+
+fn connect(socket: &str) -> Result<(UbusClient<UnixUbusTransport>, u32), String> {
+    let mut client = UbusClient::connect(UnixUbusTransport::connect(socket).map_err(text)?).map_err(text)?;
+    let object = client.lookup("millpond").map_err(text)?;
+    Ok((client, object))
+}
+
+fn text(error: ubus::UbusError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,188 @@
+# shellcheck shell=bash
+# The home of the scenario "leaks": two networks, addresses that the Internet can reach, a resolver on the router, ports
+# forwarded to every device, and everybody talking and knocking without pause (world/places.rs says where).
+# shellcheck disable=SC2034,SC2153 # world/topology.sh has the router's first address, and world/firewall.sh reads what begins with FW4
+
+# Numbers in the order of DEVICES, from 1.
+declare -A NUMBER ADDRESS ADDRESS6 ROUTER_AT ROUTER6_AT POLICY
+# The address that the provider gives the home later, and the one that the endpoint moves to.
+readonly SECOND_WAN=203.0.113.9 SECOND_ENDPOINT=198.51.100.3
+readonly FAR_RESOLVER=198.18.0.53 NEAR_RESOLVER=198.18.0.54
+# In a network of its own, which is shaped as a whole.
+readonly IOT_DEVICE=echo
+PEOPLE=()
+# A hundred threads that never tire leave to the router and to the scenario what these need.
+readonly AT_LEISURE=(nice -n 19)
+
+# home_up DIR: what it is like before anybody talks; journals go to DIR.
+home_up() {
+	local device name host number=0 net
+	RUN=$1
+	mkdir -p "$RUN"
+	for device in "${DEVICES[@]}"; do
+		read -r name _ host <<< "$device"
+		number=$((number + 1))
+		net=1
+		[ "$name" != "$IOT_DEVICE" ] || net=3
+		NUMBER[$name]=$number
+		ADDRESS[$name]=192.168.$net.$host
+		ADDRESS6[$name]=2001:db8:77:$net::$host
+		ROUTER_AT[$name]=192.168.$net.1
+		ROUTER6_AT[$name]=2001:db8:77:$net::1
+	done
+	for name in xiaomi-cam tplink-plug "$IOT_DEVICE" smartthings-hub; do POLICY[$name]=shape; done
+	name=tuya-motion
+	POLICY[$name]=block
+	networks
+	forwards
+	resolver_up
+	internet_people
+}
+
+networks() {
+	local name
+	ip -n router -batch - <<- END
+		link add br-iot type bridge
+		addr add 192.168.3.1/24 dev br-iot
+		link set br-iot up
+		addr add 2001:db8:77:3::1/64 dev br-iot nodad
+		addr add 2001:db8:77:1::1/64 dev br-lan nodad
+		link set lan12 master br-iot
+	END
+	ip -n "dev-$IOT_DEVICE" addr flush dev eth0
+	for name in $(device_names); do
+		# Of several addresses the newest is preferred where nothing else decides: the one that the Internet can reach.
+		ip -n "dev-$name" -batch - <<- END
+			addr replace ${ADDRESS[$name]}/24 dev eth0
+			addr add ${ADDRESS6[$name]}/64 dev eth0 nodad
+			route replace default via ${ROUTER_AT[$name]}
+			route replace default via ${ROUTER6_AT[$name]}
+		END
+		at "dev-$name" sh -c 'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range'
+	done
+	ip -n isp -batch - <<- END
+		route add 2001:db8:77::/48 via 2001:db8:1::2
+		route add 198.18.0.0/15 via 192.0.2.7
+		route add 2001:db8:18::/48 via 2001:db8:3::7
+		route add 2001:db8:19::/48 via 2001:db8:3::7
+		route add 239.255.77.77/32 dev home
+	END
+	# Every address of these is at home there.
+	ip -n internet -batch - <<- END
+		route add local 198.18.0.0/15 dev lo
+		route add local 2001:db8:18::/48 dev lo
+		route add local 2001:db8:19::/48 dev lo
+	END
+	at internet sh -c 'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range
+		echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind; echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind'
+}
+
+# The firewall's settings of this home: not loaded yet.
+forwards() {
+	local name ports
+	FW4_LAN='"br-lan", "br-iot"'
+	ports=$(ip -n router -br link | awk '{ sub(/@.*/, "", $1) } $1 ~ /^lan[0-9]/ { printf "\"%s\", ", $1 }')
+	FW4_OFFLOAD_DEVICES="$ports\"wan\""
+	FW4_FORWARDS=
+	for name in $(device_names); do
+		FW4_FORWARDS+="meta nfproto ipv4 meta l4proto { tcp, udp } th dport $((40000 + NUMBER[$name])) dnat ip to ${ADDRESS[$name]}:40000"$'\n'
+	done
+	FW4_RULES='ip6 daddr 2001:db8:77::/48 meta l4proto { tcp, udp } th dport 40000 accept'
+}
+
+# The router's own resolver, which asks its provider's in the clear.
+resolver_up() {
+	mkdir -p /etc/netns/router
+	echo "nameserver 127.0.0.1" > /etc/netns/router/resolv.conf
+	endpoint_name "$ENDPOINT"
+	person router resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv --no-hosts \
+		--addn-hosts="$WORK/hosts" --local=/example.org/ --server="$NEAR_RESOLVER" --cache-size=0 --dns-forward-max=2000
+	RESOLVER=$!
+}
+
+# endpoint_name ADDRESS: what the endpoint's name stands for.
+endpoint_name() {
+	echo "$1 vpn.example.org" > "$WORK/hosts"
+	[ -z "${RESOLVER-}" ] || kill -HUP "$RESOLVER"
+}
+
+internet_people() {
+	local name
+	person internet meet "${AT_LEISURE[@]}" "$WORLD" meet --devices "${#DEVICES[@]}"
+	for name in $(device_names); do
+		person internet "knock-$name" "${AT_LEISURE[@]}" "$WORLD" knock --number "${NUMBER[$name]}" --wan "$ROUTER_WAN" --wan "$SECOND_WAN" \
+			--device6 "${ADDRESS6[$name]}"
+	done
+}
+
+home_talks() {
+	local name
+	for name in $(device_names); do
+		person "dev-$name" "talk-$name" "${AT_LEISURE[@]}" "$WORLD" talk --name "$name" --number "${NUMBER[$name]}" --router "${ROUTER_AT[$name]}" \
+			--router6 "${ROUTER6_AT[$name]}" --journal "$RUN/$name.csv" \
+			--period-ms "$([ -n "${POLICY[$name]-}" ] && echo 300 || echo 100)"
+	done
+}
+
+# person PLACE NAME COMMAND...: in the background, until home_down; $! is it.
+person() {
+	local place=$1 name=$2
+	shift 2
+	(exec ip netns exec "$place" "$@") > "$WORK/$name.log" 2>&1 &
+	PEOPLE+=($!)
+}
+
+home_down() {
+	kill "${PEOPLE[@]}" 2> /dev/null || true
+	wait "${PEOPLE[@]}" 2> /dev/null || true
+	rm -rf /etc/netns/router
+}
+
+# Millpond's settings for the home, from POLICY; the endpoint goes by its name.
+settings_home() {
+	settings_main router gamma
+	cat <<- END
+		config tunnel 'tunnel'
+			option type 'wireguard'
+			option private_key '$(cat "$WORK/router.key")'
+			option public_key '$(cat "$WORK/endpoint.pub")'
+			option endpoint 'vpn.example.org:$TUNNEL_PORT'
+			option address '10.77.0.2/32'
+			option peer_address '10.77.0.1'
+
+		config dns 'dns'
+			option mode 'tunnel'
+			list server '$FAR_RESOLVER'
+
+		config network
+			option name 'iot'
+			option policy '${POLICY[$IOT_DEVICE]}'
+	END
+	device_section xiaomi-cam mac 78:8b:2a:b2:20:ea
+	device_section tuya-motion mac a0:92:08:7b:03:1c
+	device_section smartthings-hub mac 68:3a:48:13:27:04
+	device_section tplink-plug address 192.168.1.13
+}
+
+# device_section NAME OPTION VALUE
+device_section() { printf "\nconfig device\n\toption name '%s'\n\toption %s '%s'\n\toption policy '%s'\n" "$1" "$2" "$3" "${POLICY[$1]}"; }
+
+# run.json for "millpond-lab leaks".
+home_json() {
+	local name policy comma=
+	cat <<- END
+		{"provider_mac": "$(at isp cat /sys/class/net/home/address)",
+		 "routers": ["$ROUTER_WAN", "$SECOND_WAN"], "endpoints": ["$ENDPOINT", "$SECOND_ENDPOINT"],
+		 "tunnel_port": $TUNNEL_PORT, "seed": $SEED, "devices": [
+	END
+	for name in $(device_names); do
+		policy=null
+		[ -z "${POLICY[$name]-}" ] || policy="\"${POLICY[$name]}\""
+		printf '%s\n  {"name": "%s", "number": %s, "policy": %s, "addresses": ["%s"' "$comma" "$name" "${NUMBER[$name]}" \
+			"$policy" "${ADDRESS[$name]}"
+		at "dev-$name" ip -6 -o addr show dev eth0 | awk '{ sub("/.*", "", $4); printf ", \"%s\"", $4 }'
+		printf ']}'
+		comma=,
+	done
+	printf '\n]}\n'
+}

@@ -1,0 +1,101 @@
+//! The servers that talking devices meet: each answers from the address that it was asked at, and says where the question
+//! seemed to come from.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use crate::dns::{read_framed, whence, write_framed};
+use crate::open::impatient;
+use crate::places::{ECHO_PORT, Family, Kind, LINE_PORT, common_resolvers, server};
+
+/// A server soon forgets a device that does not acknowledge, so that what it repeats is not taken for the device's.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// be the servers of devices that talk without pause
+#[derive(FromArgs)]
+#[argh(subcommand, name = "meet")]
+pub struct Meet {
+    /// how many devices there are, numbered from 1
+    #[argh(option)]
+    devices: u8,
+}
+
+impl Meet {
+    /// Runs until it is killed.
+    pub fn run(self) -> Result<(), String> {
+        for family in Family::ALL {
+            for resolver in common_resolvers(family) {
+                answer_datagrams(SocketAddr::new(resolver, 53), whence)?;
+                answer_questions(SocketAddr::new(resolver, 53))?;
+            }
+            for device in 1..=self.devices {
+                let at = |kind, port| SocketAddr::new(server(device, kind, family), port);
+                answer_datagrams(at(Kind::Udp, ECHO_PORT), echo)?;
+                answer_datagrams(at(Kind::Ntp, 123), echo)?;
+                answer_datagrams(at(Kind::DnsUdp, 53), whence)?;
+                answer_questions(at(Kind::DnsTcp, 53))?;
+            }
+        }
+        let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), LINE_PORT);
+        for stream in listen(any)?.incoming().flatten() {
+            thread::spawn(move || answer_lines(stream));
+        }
+        Ok(())
+    }
+}
+
+fn echo(text: &[u8], from: IpAddr) -> Option<Vec<u8>> {
+    let mut answer = text.to_vec();
+    answer.extend_from_slice(from.to_canonical().to_string().as_bytes());
+    Some(answer)
+}
+
+fn answer_datagrams(at: SocketAddr, answer: fn(&[u8], IpAddr) -> Option<Vec<u8>>) -> Result<(), String> {
+    let socket = UdpSocket::bind(at).map_err(|err| format!("listening on {at}: {err}"))?;
+    thread::spawn(move || {
+        let mut buf = [0; 1500];
+        loop {
+            let Ok((len, from)) = socket.recv_from(&mut buf) else { continue };
+            if let Some(answer) = answer(&buf[..len], from.ip()) {
+                let _ = socket.send_to(&answer, from);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn answer_questions(at: SocketAddr) -> Result<(), String> {
+    let listener = listen(at)?;
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let _ = impatient(&stream, PATIENCE).and(stream.set_read_timeout(Some(PATIENCE)));
+                let Ok(from) = stream.peer_addr() else { return };
+                let answer = read_framed(&mut stream).ok().and_then(|query| whence(&query, from.ip()));
+                if let Some(answer) = answer {
+                    let _ = write_framed(&mut stream, &answer);
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn answer_lines(stream: TcpStream) {
+    let _ = impatient(&stream, PATIENCE).and(stream.set_nodelay(true));
+    let (Ok(from), Ok(mut mouth)) = (stream.peer_addr(), stream.try_clone()) else { return };
+    for line in BufReader::new(stream).lines() {
+        let Ok(line) = line else { return };
+        if mouth.write_all(format!("{line} {}\n", from.ip().to_canonical()).as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn listen(at: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(at).map_err(|err| format!("listening on {at}: {err}"))
+}

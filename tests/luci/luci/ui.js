@@ -1,0 +1,42 @@
+'use strict';
+'require baseclass';
+'require dom';
+
+/* Notices, dialogues, handlers that lock their button, and the applying of changes. */
+
+return baseclass.extend({
+	instantiateView(path) {
+		return L.compile(`view.${path.replaceAll('/', '.')}`).then((View) => new View());
+	},
+
+	createHandlerFn(context, handler, ...args) {
+		const work = typeof handler === 'string' ? context[handler] : handler;
+
+		return (event) => {
+			const button = event.currentTarget;
+
+			button.disabled = true;
+
+			return Promise.resolve(work.call(context, ...args, event)).finally(() => { button.disabled = false; });
+		};
+	},
+
+	addNotification(title, children, style) {
+		document.getElementById('maincontent').prepend(E('div', { 'class': `alert-message ${style ?? ''}`, 'data-name': 'notice' }, [ title ? E('h4', title) : '', children ]));
+	},
+
+	showModal(title, children) {
+		this.hideModal();
+		document.body.appendChild(E('div', { 'id': 'modal_overlay' }, E('div', { 'class': 'modal', 'role': 'dialog', 'aria-modal': 'true' }, [ E('h4', title), children ])));
+	},
+
+	hideModal() {
+		document.getElementById('modal_overlay')?.remove();
+	},
+
+	changes: {
+		apply(checked) {
+			return fetch(L.url('admin/uci', checked ? 'apply_rollback' : 'apply_unchecked'), { method: 'POST' }).then(() => window.location.reload());
+		}
+	}
+});

@@ -1,0 +1,288 @@
+//! The package's scripts, run by BusyBox in a stand-in for OpenWrt's surroundings (`tests/openwrt`): which calls reach
+//! procd, what a support dump gives away.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A router's file system, as far as the scripts look at it.
+struct Router {
+    folder: PathBuf,
+}
+
+impl Router {
+    fn new(name: &str, settings: &str) -> Router {
+        let folder = std::env::temp_dir().join(format!("millpond-openwrt-{}-{name}", std::process::id()));
+        _ = fs::remove_dir_all(&folder);
+        for part in ["bin", "etc/config", "etc/capabilities", "run", "usr/share/millpond"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let router = Router { folder };
+        for applet in ["awk", "sed", "grep", "sort", "cat", "sleep", "ls", "df", "basename"] {
+            std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin").join(applet)).unwrap();
+        }
+        router.program("millpond", "echo \"millpond $*\" >> \"$CALLS\"");
+        router.program("ujail", ":");
+        fs::write(router.path("etc/config/millpond"), settings).unwrap();
+        fs::copy(shipped("etc/capabilities/millpond.json"), router.path("etc/capabilities/millpond.json")).unwrap();
+        router
+    }
+
+    fn path(&self, part: &str) -> PathBuf {
+        self.folder.join(part)
+    }
+
+    fn program(&self, name: &str, body: &str) {
+        let path = self.path("bin").join(name);
+        fs::write(&path, format!("#!{} sh\n{body}\n", busybox().unwrap().display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// One of the package's scripts with this router's paths in place of the real ones.
+    fn script(&self, name: &str) -> PathBuf {
+        let text = fs::read_to_string(shipped(name)).unwrap();
+        let (bin, etc) = (self.path("bin"), self.path("etc"));
+        let (bin, etc) = (bin.display(), etc.display());
+        let text = text
+            .replace("/usr/bin/millpond", &format!("{bin}/millpond"))
+            .replace("/sbin/ujail", &format!("{bin}/ujail"))
+            .replace("/etc/config/millpond", &format!("{etc}/config/millpond"))
+            .replace("/etc/capabilities", &format!("{etc}/capabilities"))
+            .replace("/var/run", &self.path("run").display().to_string());
+        let path = self.path("usr/share/millpond").join(Path::new(name).file_name().unwrap());
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
+        calls.lines().map(|line| line.replace(&self.folder.display().to_string(), "")).collect()
+    }
+
+    fn run(&self, arguments: &[&Path], environment: &[(&str, &str)]) -> Output {
+        let calls = self.path("calls");
+        _ = fs::remove_file(&calls);
+        let (uci, running) = (self.path("etc/config"), self.path("running"));
+        Command::new(busybox().unwrap())
+            .arg("sh")
+            .args(arguments)
+            .env_clear()
+            .env("PATH", self.path("bin"))
+            .env("CALLS", calls)
+            .env("UCI_DIR", uci)
+            .env("RUNNING", running)
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs the init script; gives the calls, one a line, and fails if it said anything that it should not.
+    fn init(&self, action: &str) -> Vec<String> {
+        let common = Path::new(ROOT).join("tests/openwrt/rc.common");
+        let output = self.run(&[&common, &self.script("etc/init.d/millpond"), Path::new(action)], &[]);
+        assert!(output.status.success(), "{action}: {output:?}");
+        assert!(output.stderr.is_empty(), "{action}: {output:?}");
+        self.calls()
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(ROOT).join("files").join(name)
+}
+
+fn busybox() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("busybox")).find(|path| path.exists())
+}
+
+/// Whether a test can run here.
+fn has_busybox(test: &str) -> bool {
+    let has = busybox().is_some();
+    if !has {
+        println!("skipped {test}: there is no busybox on PATH");
+    }
+    has
+}
+
+const ON: &str = "config millpond 'main'\n\toption enabled '1'\n";
+const OFF: &str = "config millpond 'main'\n\toption enabled '0'\n";
+
+const STARTED: [&str; 14] = [
+    "open_service millpond",
+    "open_instance",
+    "set command /bin/millpond run",
+    "set respawn 3600 5 0",
+    "set stdout 1",
+    "set stderr 1",
+    "set file /etc/config/millpond",
+    "set reload_signal HUP",
+    "set term_timeout 10",
+    "jail millpond",
+    "set capabilities /etc/capabilities/millpond.json",
+    "set no_new_privs 1",
+    "close_instance",
+    "trigger millpond",
+];
+
+#[test]
+fn an_enabled_service_is_started_and_reloaded_in_place() {
+    if !has_busybox("an_enabled_service_is_started_and_reloaded_in_place") {
+        return;
+    }
+    let router = Router::new("on", ON);
+    let mut expected = STARTED.to_vec();
+    expected.push("close_service set");
+    assert_eq!(router.init("start"), expected);
+    assert_eq!(router.init("reload"), expected, "procd itself makes a SIGHUP of it");
+    fs::remove_file(router.path("bin/ujail")).unwrap();
+    expected.retain(|call| !call.contains("jail") && !call.contains("capabilities") && !call.contains("privs"));
+    assert_eq!(router.init("start"), expected, "small routers have no jail");
+}
+
+#[test]
+fn stop_and_upgrade_leave_the_guard() {
+    if !has_busybox("stop_and_upgrade_leave_the_guard") {
+        return;
+    }
+    let router = Router::new("stop", ON);
+    assert_eq!(router.init("stop"), ["kill millpond"]);
+    let restarted = router.init("restart");
+    assert!(!restarted.iter().any(|call| call.contains("flush")), "{restarted:?}");
+    assert_eq!(restarted[..2], ["kill millpond", "open_service millpond"]);
+}
+
+#[test]
+fn a_service_that_is_switched_off_ends_and_takes_its_rules_away() {
+    if !has_busybox("a_service_that_is_switched_off_ends_and_takes_its_rules_away") {
+        return;
+    }
+    let off = ["open_service millpond", "trigger millpond", "close_service set", "millpond flush"];
+    let router = Router::new("off", OFF);
+    for action in ["start", "reload"] {
+        assert_eq!(router.init(action), off, "{action}: no instance, and the trigger stays");
+    }
+    // The daemon takes a while to end.
+    let busy = "echo \"millpond $*\" >> \"$CALLS\"; [ \"$(grep -c flush \"$CALLS\")\" -ge 3 ] || exit 69";
+    router.program("millpond", busy);
+    assert_eq!(router.init("reload")[3..], ["millpond flush"; 3]);
+    router.program("millpond", "echo \"millpond $*\" >> \"$CALLS\"; exit 71");
+    let calls = router.init("start");
+    assert_eq!(calls[3], "millpond flush");
+    assert!(calls[4].starts_with("logger") && calls[4].contains("cannot be removed"), "{calls:?}");
+}
+
+#[test]
+fn settings_that_say_nothing_for_certain_start_the_daemon() {
+    if !has_busybox("settings_that_say_nothing_for_certain_start_the_daemon") {
+        return;
+    }
+    for (name, settings) in
+        [("quote", "config millpond 'main\n\toption enabled '0'\n"), ("nonsense", "Hello\n"), ("empty", "")]
+    {
+        let router = Router::new(name, settings);
+        let calls = router.init("start");
+        assert!(calls.contains(&"set command /bin/millpond run".into()), "{name}: {calls:?}");
+        assert!(!calls.iter().any(|call| call.contains("flush")), "{name}: the guard stays");
+    }
+    let router = Router::new("missing", ON);
+    fs::remove_file(router.path("etc/config/millpond")).unwrap();
+    assert!(!router.init("start").iter().any(|call| call.contains("flush")));
+}
+
+#[test]
+fn extra_commands_reach_the_program() {
+    if !has_busybox("extra_commands_reach_the_program") {
+        return;
+    }
+    let router = Router::new("extra", ON);
+    assert_eq!(router.init("check"), ["millpond check --config /etc/config/millpond"]);
+    assert_eq!(router.init("status"), ["millpond status"]);
+}
+
+#[test]
+fn hooks_try_again_without_being_waited_for() {
+    if !has_busybox("hooks_try_again_without_being_waited_for") {
+        return;
+    }
+    let router = Router::new("hooks", ON);
+    for (hook, action, other) in [("iface", "ifup", "ifdown"), ("ntp", "step", "periodic")] {
+        let script = router.script(&format!("etc/hotplug.d/{hook}/80-millpond"));
+        let heard = |action: &str| {
+            let output = router.run(&[&script], &[("ACTION", action)]);
+            assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+            let start = Instant::now();
+            // In the background: it may come a moment later.
+            while start.elapsed() < Duration::from_secs(2) && router.calls().is_empty() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            router.calls()
+        };
+        assert!(heard(action).is_empty(), "{hook}: there is no daemon");
+        let socket = UnixListener::bind(router.path("run/millpond.sock")).unwrap();
+        assert_eq!(heard(action), ["millpond renew --socket /run/millpond.sock"], "{hook}");
+        assert!(heard(other).is_empty(), "{hook}: {other}");
+        drop(socket);
+        fs::remove_file(router.path("run/millpond.sock")).unwrap();
+    }
+}
+
+const KEY: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
+const PUBLIC: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+const BROKEN_KEY: &str = "thiskeyistooshort";
+
+#[test]
+fn a_support_dump_gives_nobody_away() {
+    if !has_busybox("a_support_dump_gives_nobody_away") {
+        return;
+    }
+    let settings = format!(
+        "config millpond 'main'\n\toption enabled '1'\n\tlist server '9.9.9.9'\n\
+         config tunnel 'tunnel'\n\toption private_key '{KEY}'\n\toption public_key \"{PUBLIC}\"\n\
+         \toption preshared_key '{BROKEN_KEY}'\n\toption endpoint 'vpn.smith-family.example:51820'\n\
+         config device\n\toption name 'Front door camera'\n\toption mac '18:b4:30:26:34:40'\n"
+    );
+    let router = Router::new("support", &settings);
+    router.program(
+        "millpond",
+        &format!(
+            "echo \"12:34:56 shaping towards 198.51.100.2:51820, vpn.smith-family.example, {PUBLIC}\"\n\
+             echo 'Front door camera 18-B4-30-26-34-40 at 192.168.1.20 and 2001:db8:1::20, fe80::1ab4:30ff:fe26:3440'"
+        ),
+    );
+    router.program("logread", &format!("echo 'refused: private_key {KEY} of 18:b4:30:26:34:40'"));
+    let output = router.run(&[&router.script("usr/share/millpond/support")], &[]);
+    let dump = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{dump}");
+    for secret in [
+        KEY,
+        PUBLIC,
+        BROKEN_KEY,
+        "smith-family",
+        "Front door",
+        "18:b4:30:26:34:40",
+        "18-B4-30",
+        "192.168.1.20",
+        "198.51.100.2",
+        "2001:db8",
+        "fe26:3440",
+        "9.9.9.9",
+    ] {
+        assert!(!dump.contains(secret), "{secret} in\n{dump}");
+    }
+    assert!(dump.contains("12:34:56 shaping towards"), "times and words stay:\n{dump}");
+    assert!(dump.contains("option enabled '1'"), "{dump}");
+    let masked = |line: &str| dump.lines().filter(|found| found.contains(line)).count();
+    assert!(masked("MAC-1") >= 2 && masked("HOST-1") >= 2 && masked("NAME-1") >= 2, "one mask for one thing:\n{dump}");
+    assert!(dump.contains("== log"), "to the end:\n{dump}");
+}

@@ -1,0 +1,382 @@
+//! The object on ubus against a real broker: published, called, flooded, and published again after a restart.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use millpond::daemon::request::{Form, Request};
+use millpond::daemon::ubus::{Presence, Provider, Refusal};
+use millpond::sys::epoll::Poll;
+use millpond::sys::timer::{self, Timer};
+use millpond::units::Nanos;
+use ubus::blobmsg::{BlobBuilder, to_json};
+use ubus::client::UbusClient;
+use ubus::unix::UnixUbusTransport;
+use ubus::{BlobMsgTable, UbusError};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A broker in a thread, at a socket of its own.
+struct Broker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Broker {
+    fn start(path: &Path) -> Broker {
+        let config = ubusd::Config { socket_path: path.to_str().unwrap().into(), ..Default::default() };
+        let mut broker = ubusd::Broker::bind(config).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopping.load(Ordering::Relaxed) {
+                broker.poll_once(20).unwrap();
+            }
+        });
+        Broker { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// The daemon's part, with answers that are known beforehand, in a thread with an epoll set as the daemon's.
+struct Daemon {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Log>>,
+    news: std::sync::mpsc::Sender<&'static str>,
+}
+
+/// What the provider's driver saw.
+#[derive(Default)]
+struct Log {
+    presences: Vec<Presence>,
+    requests: Vec<Request>,
+    turns: usize,
+    longest: Duration,
+}
+
+impl Daemon {
+    fn start(paths: &[&Path]) -> Daemon {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (news, announced) = std::sync::mpsc::channel();
+        let (stopping, paths) = (stop.clone(), paths.iter().map(PathBuf::from).collect());
+        let thread = thread::spawn(move || {
+            let (mut poll, timer) = (Poll::new().unwrap(), Timer::new().unwrap());
+            poll.add(&timer, 0).unwrap();
+            let mut provider = Provider::new(paths, 1, timer::now());
+            let mut log = Log::default();
+            while !stopping.load(Ordering::Relaxed) {
+                let soon = timer::now() + Nanos::from_millis(20);
+                timer.set(provider.due().map_or(soon, |due| due.min(soon))).unwrap();
+                let tokens: Vec<u64> = poll.wait().unwrap().collect();
+                timer.acknowledge().unwrap();
+                let begun = Instant::now();
+                log.turns += 1;
+                let now = timer::now();
+                provider.turn(&poll, now);
+                if tokens.contains(&1) {
+                    serve(&mut provider, &poll, now, &mut log);
+                }
+                if let Ok(what) = announced.try_recv() {
+                    let data = BlobMsgTable::build(|blob| blob.put_str(Some("state"), what));
+                    provider.announce("state", &data, &poll, now);
+                }
+                log.longest = log.longest.max(begun.elapsed());
+                if log.presences.last() != Some(provider.presence()) {
+                    log.presences.push(provider.presence().clone());
+                }
+            }
+            log
+        });
+        Daemon { stop, thread: Some(thread), news }
+    }
+
+    fn stop(mut self) -> Log {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+fn serve(provider: &mut Provider, poll: &Poll, now: Nanos, log: &mut Log) {
+    let Some((caller, request)) = provider.handle(poll, now) else { return };
+    let answer = match request {
+        Ok(request) => {
+            log.requests.push(request);
+            canned(request)
+        }
+        Err(refusal) => Err(refusal),
+    };
+    provider.answer(&caller, answer.as_ref().map(BlobMsgTable::contents), poll, now);
+}
+
+fn canned(request: Request) -> Result<BlobMsgTable, Refusal> {
+    match request {
+        Request::Status(Form::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
+        Request::Status(Form::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
+        Request::Status(Form::Values) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
+        // As large as they come.
+        Request::Devices(Form::Values) => Ok(BlobMsgTable::build(|blob| {
+            blob.open_array(Some("devices"));
+            (0..5000).for_each(|_| blob.put_str(None, "a device"));
+            blob.close_array();
+        })),
+        Request::Devices(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "[]"))),
+        Request::History { seconds } => Ok(BlobMsgTable::build(|blob| blob.put_i64(Some("seconds"), seconds.into()))),
+        Request::Reload => Err(Refusal { status: 9, text: "the settings are not usable".into() }),
+        Request::Renew => Ok(BlobMsgTable::empty()),
+    }
+}
+
+/// A socket's place that no other test has.
+fn place(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("millpond-ubus-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+type Client = UbusClient<UnixUbusTransport>;
+
+fn connect(path: &Path) -> Client {
+    UbusClient::connect(UnixUbusTransport::connect(path.to_str().unwrap()).unwrap()).unwrap()
+}
+
+/// The program itself, asking on ubus.
+fn millpond(path: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+    let output = command.args(arguments).arg("--ubus").arg(path).output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// The object's number, once it is there.
+fn find(client: &mut Client) -> u32 {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Ok(id) = client.lookup("millpond") {
+            return id;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the object was not published");
+}
+
+fn call(client: &mut Client, id: u32, method: &str, arguments: impl FnOnce(&mut BlobBuilder)) -> Result<String, i32> {
+    match client.invoke_many(id, method, &BlobMsgTable::build(arguments)) {
+        Ok(replies) => Ok(replies.iter().map(|reply| to_json(reply, true)).collect()),
+        Err(UbusError::Status(status)) => Err(status),
+        Err(error) => panic!("{method}: {error}"),
+    }
+}
+
+#[test]
+fn methods_are_announced_and_answered() {
+    let path = place("methods");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&place("nobody"), &path]);
+    let mut client = connect(&path);
+    let id = find(&mut client);
+    let objects = client.lookup_objects(Some("millpond")).unwrap();
+    let signature = to_json(&objects[0].signature, true);
+    assert_eq!(
+        signature,
+        "{\"status\":{\"form\":3},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"reload\":{},\"renew\":{}}"
+    );
+    assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
+    let session = |blob: &mut BlobBuilder| {
+        blob.put_str(Some("ubus_rpc_session"), "00000000000000000000000000000000");
+        blob.put_i32(Some("seconds"), 120);
+    };
+    assert_eq!(call(&mut client, id, "history", session), Ok("{\"seconds\":120}".into()));
+    assert_eq!(call(&mut client, id, "devices", session).unwrap().len(), "{\"devices\":[]}".len() + 5000 * 11 - 1);
+    let log = daemon.stop();
+    assert_eq!(log.presences.last(), Some(&Presence::Published));
+    assert_eq!(
+        log.requests,
+        [Request::Status(Form::Values), Request::History { seconds: 120 }, Request::Devices(Form::Values)]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_call_is_said() {
+    let path = place("wrong");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    let mut client = connect(&path);
+    let id = find(&mut client);
+    assert_eq!(call(&mut client, id, "advise", |_| ()), Err(3), "no such method");
+    assert_eq!(call(&mut client, id, "history", |blob| blob.put_str(Some("seconds"), "all")), Err(2));
+    assert_eq!(call(&mut client, id, "history", |blob| blob.put_str(Some("x"), &"x".repeat(300_000))), Err(2));
+    assert_eq!(call(&mut client, id, "reload", |_| ()), Err(9));
+    assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()), "and it lives on");
+    daemon.stop();
+}
+
+#[test]
+fn commands_ask_on_ubus() {
+    let path = place("commands");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    find(&mut connect(&path));
+    assert_eq!(millpond(&path, &["status"]), (Some(0), "shaping\n".into()));
+    assert_eq!(millpond(&path, &["status", "--json"]), (Some(0), "{}".into()));
+    assert_eq!(millpond(&path, &["devices", "--json"]), (Some(0), "[]".into()));
+    let (code, why) = millpond(&path, &["reload"]);
+    assert_eq!(code, Some(78));
+    assert!(why.ends_with("the settings before stay in force: the settings are not usable\n"), "{why}");
+    daemon.stop();
+    let (code, why) = millpond(&path, &["status"]);
+    assert_eq!(code, Some(69), "a broker that does not know us");
+    assert!(why.contains("is the service running?"), "{why}");
+}
+
+#[test]
+fn a_broker_that_comes_back_gets_the_object_again() {
+    let path = place("again");
+    let daemon = Daemon::start(&[&path]);
+    thread::sleep(Duration::from_millis(300));
+    for round in 0..3 {
+        let broker = Broker::start(&path);
+        let mut client = connect(&path);
+        let id = find(&mut client);
+        assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()), "round {round}");
+        drop(broker);
+    }
+    thread::sleep(Duration::from_millis(300));
+    let log = daemon.stop();
+    let shown = |presence: &Presence| match presence {
+        Presence::Unknown => "unknown",
+        Presence::Absent => "absent",
+        Presence::Published => "published",
+        Presence::Lost(_) => "lost",
+    };
+    let mut presences: Vec<_> = log.presences.iter().map(shown).filter(|shown| *shown != "unknown").collect();
+    presences.dedup();
+    assert_eq!(presences, ["absent", "published", "lost", "published", "lost", "published", "lost"]);
+    // One every 20 ms comes of this test's own timer.
+    assert!(log.turns < 5000, "{} turns: no busy waiting", log.turns);
+}
+
+#[test]
+fn a_broker_that_says_nothing_or_nonsense_is_left() {
+    let path = place("silent");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let daemon = Daemon::start(&[&path]);
+    let (mut first, _) = listener.accept().unwrap();
+    first.write_all(&[0xff; 64]).unwrap();
+    let (second, _) = listener.accept().expect("it comes again");
+    thread::sleep(Duration::from_millis(200));
+    let log = daemon.stop();
+    drop(second);
+    assert!(log.presences.iter().any(|presence| matches!(presence, Presence::Lost(_))), "{:?}", log.presences);
+    assert!(log.longest < Duration::from_secs(1), "it never waits");
+}
+
+#[test]
+fn a_flood_is_answered_in_measure() {
+    let path = place("flood");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    let id = find(&mut connect(&path));
+    let start = Instant::now();
+    let floods: Vec<_> = (0..4)
+        .map(|_| {
+            let path = path.clone();
+            thread::spawn(move || {
+                let mut client = connect(&path);
+                let mut answers = 0;
+                while start.elapsed() < Duration::from_secs(2) {
+                    assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
+                    answers += 1;
+                }
+                answers
+            })
+        })
+        .collect();
+    let answers: usize = floods.into_iter().map(|flood| flood.join().unwrap()).sum();
+    let taken = start.elapsed().as_millis() as usize;
+    let log = daemon.stop();
+    assert!(answers >= 4, "everybody is answered");
+    assert!(answers <= taken / 10 + 5, "{answers} answers in {taken} ms, one in 10 ms is allowed");
+    assert_eq!(log.requests.len(), answers);
+}
+
+#[test]
+fn news_reach_those_who_listen() {
+    let path = place("news");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    let mut client = connect(&path);
+    let object = find(&mut client);
+    let listener = client.add_anonymous_object().unwrap();
+    client.register_event(listener, "millpond.*").unwrap();
+    client.subscribe(listener, object).unwrap();
+    daemon.news.send("degraded").unwrap();
+    let start = Instant::now();
+    let mut heard = Vec::new();
+    while heard.len() < 2 && start.elapsed() < PATIENCE {
+        match client.recv_frame().unwrap() {
+            Some(frame) => {
+                if let Some(data) = ubus::envelope::find(&frame.payload, ubus::envelope::UbusAttr::Data) {
+                    let method = ubus::envelope::find(&frame.payload, ubus::envelope::UbusAttr::Method);
+                    let method = method.and_then(|method| method.as_str()).unwrap_or("").to_owned();
+                    heard.push((method, to_json(data.payload, true)));
+                }
+            }
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    heard.sort();
+    let data = "{\"state\":\"degraded\"}".to_owned();
+    assert_eq!(heard, [("millpond.state".into(), data.clone()), ("state".into(), data)]);
+    daemon.stop();
+}
+
+/// OpenWrt's own client, where there is one.
+#[test]
+fn openwrts_own_ubus_understands_us() {
+    let Ok(version) = Command::new("ubus").arg("list").output() else {
+        println!("skipped openwrts_own_ubus_understands_us: there is no ubus on PATH");
+        return;
+    };
+    drop(version);
+    let path = place("openwrt");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    find(&mut connect(&path));
+    let ubus = |arguments: &[&str]| {
+        let output = Command::new("ubus").arg("-s").arg(&path).args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (listed, objects) = ubus(&["-v", "list", "millpond"]);
+    assert!(listed && objects.contains("\"history\":{\"seconds\":\"Integer\"}"), "{objects}");
+    let (answered, status) = ubus(&["call", "millpond", "status"]);
+    assert!(answered && status.contains("\"state\": \"shaping\""), "{status}");
+    let (answered, refusal) = ubus(&["call", "millpond", "history", "{\"seconds\":\"all\"}"]);
+    assert!(!answered && refusal.contains("want a whole number"), "{refusal}");
+    daemon.stop();
+}
+
+/// A stream that nobody reads from must not hold up the rest.
+#[test]
+fn one_who_never_reads_holds_up_nobody() {
+    let path = place("deaf");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    let mut client = connect(&path);
+    let id = find(&mut client);
+    let deaf = UnixStream::connect(&path).unwrap();
+    for _ in 0..10 {
+        call(&mut client, id, "devices", |_| ()).unwrap();
+    }
+    drop(deaf);
+    assert!(daemon.stop().longest < Duration::from_secs(1));
+}
