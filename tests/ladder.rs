@@ -79,7 +79,7 @@ fn floods_and_gaps_are_survived() {
     let (_, fastest) = ladder.steps().last().unwrap();
     assert_eq!(fastest.home().packets, 20_000, "at a gigabit a second nothing is dropped");
     let (_, slowest) = ladder.steps().next().unwrap();
-    assert_eq!(slowest.home(), Delay::default(), "one cell an hour has carried nothing yet");
+    assert_eq!(slowest.home().packets, 0, "one cell an hour has carried nothing yet");
 }
 
 fn home() -> Home {

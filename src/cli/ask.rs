@@ -79,6 +79,8 @@ fn line(request: Request) -> String {
         Request::Status(_) => "status json".into(),
         Request::Devices(Form::Text) => "devices".into(),
         Request::Devices(_) => "devices json".into(),
+        Request::Advise(Form::Text) => "advise".into(),
+        Request::Advise(_) => "advise json".into(),
         Request::History { seconds } => format!("history {seconds}"),
         Request::Reload => "reload".into(),
         Request::Renew => "renew".into(),
@@ -93,6 +95,7 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
     let (method, form) = match request {
         Request::Status(form) => ("status", Some(form)),
         Request::Devices(form) => ("devices", Some(form)),
+        Request::Advise(form) => ("advise", Some(form)),
         Request::History { .. } => ("history", None),
         Request::Reload => ("reload", None),
         Request::Renew => ("renew", None),

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod advise;
 mod ask;
 mod check;
 mod devices;
@@ -43,6 +44,7 @@ enum Command {
     Flush(flush::Flush),
     Status(status::Status),
     Devices(devices::Devices),
+    Advise(advise::Advise),
     Version(Version),
 }
 
@@ -77,6 +79,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Devices(command) => command.execute(),
+        Command::Advise(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {

@@ -2,6 +2,7 @@
 //!
 //! Every error of a file is reported in one pass, as `section.option: problem (got X, want Y)`.
 
+pub mod edit;
 mod key;
 pub mod model;
 pub mod openvpn;

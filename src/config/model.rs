@@ -15,6 +15,8 @@ pub struct Settings {
     pub level: Level,
     /// Rates, cell and law in force for the level.
     pub shape: Shape,
+    /// What each level comes to that has rates, saver first.
+    pub levels: Vec<(Level, Shape)>,
     /// `main.data_cap` in gigabytes (10^9 bytes) a month, `None` without a cap.
     pub data_cap_gb: Option<u32>,
     /// `main.billing_day`, 1..=28.

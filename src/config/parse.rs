@@ -131,6 +131,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         role: general.role?,
         level: general.level,
         shape: general.shape(general.level).or(general.shape(Level::Custom))?,
+        levels: general.levels(),
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
         price_cents: general.price_cents,

@@ -68,6 +68,8 @@ fn parse(line: &str) -> Option<Request> {
         "status json" => Request::Status(Form::Json),
         "devices" => Request::Devices(Form::Text),
         "devices json" => Request::Devices(Form::Json),
+        "advise" => Request::Advise(Form::Text),
+        "advise json" => Request::Advise(Form::Json),
         "reload" => Request::Reload,
         "renew" => Request::Renew,
         _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },

@@ -3,6 +3,7 @@
 //! Between the building of a cell and its departure nothing else is done, so that how late it leaves does not depend
 //! on what the devices or the peer just sent (design: "Timing").
 
+mod advice;
 mod bus;
 mod kernel;
 mod listing;
@@ -13,9 +14,11 @@ use std::net::SocketAddrV4;
 
 use log::{debug, info, warn};
 
+use self::advice::Watching;
 use self::kernel::Tunnel;
 use self::listing::Listing;
 use self::requests::Reload;
+use super::advice::Direction;
 use super::agenda::Agenda;
 use super::control::Control;
 use super::error::Error;
@@ -54,6 +57,7 @@ const UBUS: u64 = 7;
 const LISTING: u64 = 8;
 const CONTROL: u64 = 9;
 const OPENVPN: u64 = 32;
+const BYSTANDER: u64 = 33;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
@@ -93,6 +97,7 @@ pub struct EventLoop {
     tunnel: Tunnel,
     lines: Lines,
     flows: Flows,
+    watching: Watching,
     history: History,
     agenda: Agenda,
     openvpn: Option<Openvpn>,
@@ -151,6 +156,7 @@ impl EventLoop {
             tunnel: Tunnel::default(),
             lines: Lines::none(),
             flows: Flows::default(),
+            watching: Watching::default(),
             history: History::new(now),
             agenda: Agenda::default(),
             openvpn: None,
@@ -180,6 +186,7 @@ impl EventLoop {
             self.tick(now);
             self.look_after_kernel(now);
             self.look_after_bus(now);
+            self.work_on_advice();
             if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == Flow::Stop {
                 return Ok(());
             }
@@ -270,6 +277,7 @@ impl EventLoop {
             token if token == UPKEEP.work => self.take_outcome(now),
             token if token == UPKEEP.lookup => self.take_addresses(now),
             LISTING => self.take_listing(now),
+            BYSTANDER => self.take_passed(),
             UBUS => return Ok(self.take_call(now)),
             _ => return Ok(self.take_request(token, now)),
         }
@@ -289,7 +297,8 @@ impl EventLoop {
                 Ok(Some(length)) => {
                     let packet = &self.buffer[..length];
                     if let Some(index) = self.lines.of_packet(packet) {
-                        self.flows.note_upload(packet);
+                        let device = self.flows.note_upload(packet);
+                        self.watching.note(now, length, device, Direction::Up);
                         self.lines.line_mut(index).handle_packet(now, packet);
                     }
                 }
@@ -325,7 +334,8 @@ impl EventLoop {
             let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
             while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
                 let packet = &self.buffer[..length];
-                self.flows.note_download(packet);
+                let device = self.flows.note_download(packet);
+                self.watching.note(now, length, device, Direction::Down);
                 if let Some(tun) = self.tunnel.tun().filter(|_| self.lines.accepts(index, packet)) {
                     // The kernel refuses what no device could use, a martian for one: nothing to mend here.
                     _ = tun.send(packet);
@@ -377,6 +387,7 @@ impl EventLoop {
         // On a grid, so that a day has as many as it should; what was slept through is not made up for.
         self.next_tick = (self.next_tick + TICK).max(now);
         self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
+        self.advance_advice(now);
         self.history.sample(self.lines.totals(), self.lines.delays(), now);
         if self.state(now) == State::Shaping {
             self.endpoint.note_heard(now);

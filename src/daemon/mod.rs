@@ -3,8 +3,9 @@
 //! `lines` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
 //! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
+pub mod advice;
 mod agenda;
-mod answer;
+pub mod answer;
 mod calendar;
 mod control;
 mod devices;

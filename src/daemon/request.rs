@@ -20,6 +20,8 @@ pub enum Request {
         /// As asked for, not clamped yet.
         seconds: u32,
     },
+    /// What other rates would do and cost.
+    Advise(Form),
     /// To read the settings again.
     Reload,
     /// To look for the endpoint again.

@@ -109,6 +109,7 @@ mod tests {
             role: Role::Router,
             level: Level::Balanced,
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
+            levels: Vec::new(),
             data_cap_gb: None,
             billing_day: 1,
             price_cents: None,

@@ -1,11 +1,10 @@
 //! The file from which the firewall loads the guard at boot, before the network is up.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::nft;
+use super::{nft, whole_file};
 
 /// What OpenWrt's firewall includes whenever it loads its own rules.
 const FIREWALL_DIRECTORY: &str = "/usr/share/nftables.d/ruleset-post";
@@ -27,23 +26,8 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
         return Ok(false);
     }
     nft::check(text).map_err(io::Error::other)?;
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    // Not named *.nft, so that a firewall that loads meanwhile passes it by.
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let mut options = OpenOptions::new();
-    let written = options.create(true).truncate(true).write(true).mode(0o600).open(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    });
-    if written.is_err() {
-        _ = fs::remove_file(&new);
-    }
-    written.map(|()| true)
+    // A firewall that loads meanwhile passes the new one by: it is not named *.nft yet.
+    whole_file::write(path, text.as_bytes()).map(|()| true)
 }
 
 /// Removes the file; gives whether there was one.

@@ -4,6 +4,7 @@
 
 mod addr;
 pub mod broker_socket;
+pub mod capture;
 mod conntrack;
 mod enrolment;
 pub mod epoll;
@@ -30,6 +31,7 @@ pub mod timer;
 mod tun;
 pub mod udp;
 pub mod unix_socket;
+pub mod whole_file;
 mod wireguard;
 pub mod worker;
 mod zones;

@@ -21,6 +21,7 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         role,
         level: Level::Balanced,
         shape: shape(),
+        levels: Vec::new(),
         data_cap_gb: None,
         billing_day: 1,
         price_cents: None,

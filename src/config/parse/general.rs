@@ -73,6 +73,11 @@ impl General {
         Some(Shape { upload, download, cell_bytes: 512, ..self.custom })
     }
 
+    /// What each level comes to that has rates.
+    pub fn levels(&self) -> Vec<(Level, Shape)> {
+        LEVELS.iter().filter_map(|(_, level)| Some((*level, self.shape(*level)?))).collect()
+    }
+
     /// The level that holds before a billing day.
     pub fn step_down(&self) -> Option<StepDown> {
         let (day, level) = self.step_down?;

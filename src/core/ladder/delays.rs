@@ -22,6 +22,8 @@ pub struct Delays([Counts; SLOTS]);
 pub struct Delay {
     /// Packets that have left.
     pub packets: u32,
+    /// Packets that waited too long or found no room, and one that is leaving.
+    pub lost: u32,
     /// Exact mean.
     pub mean: Nanos,
     /// Half of them took less: interpolated between bounds a third apart.
@@ -36,6 +38,8 @@ pub struct Delay {
 struct Counts {
     sum_us: u64,
     packets: u32,
+    /// Taken out of the queue, to leave or not.
+    removed: u32,
     max_us: u32,
     /// Halved together when one is full: the shape of the distribution stays.
     buckets: [u16; BUCKETS],
@@ -43,7 +47,7 @@ struct Counts {
 
 impl Delays {
     pub(super) fn new() -> Delays {
-        Delays([Counts { sum_us: 0, packets: 0, max_us: 0, buckets: [0; BUCKETS] }; SLOTS])
+        Delays([Counts { sum_us: 0, packets: 0, removed: 0, max_us: 0, buckets: [0; BUCKETS] }; SLOTS])
     }
 
     /// Of the device with that number, 1..=[`super::TRACKED`]; of all others together for any other number.
@@ -55,6 +59,11 @@ impl Delays {
     /// Of all packets.
     pub fn home(&self) -> Delay {
         summary(&self.0)
+    }
+
+    pub(super) fn note_removed(&mut self, slot: u8) {
+        let removed = &mut self.0[usize::from(slot)].removed;
+        *removed = removed.saturating_add(1);
     }
 
     pub(super) fn record(&mut self, slot: u8, delay: Nanos) {
@@ -85,8 +94,10 @@ fn summary(parts: &[Counts]) -> Delay {
         }
     }
     let percentile = |part| from_us(percentile_us(&buckets, packets as f64 * part, f64::from(max_us)));
+    let removed: u64 = parts.iter().map(|part| u64::from(part.removed)).sum();
     Delay {
         packets: u32::try_from(packets).unwrap_or(u32::MAX),
+        lost: u32::try_from(removed.saturating_sub(packets)).unwrap_or(u32::MAX),
         mean: Nanos(sum_us * 1_000 / packets.max(1)),
         median: percentile(0.5),
         p99: percentile(0.99),

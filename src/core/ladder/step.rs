@@ -46,6 +46,7 @@ struct View<'a> {
     arrivals: &'a mut Arrivals,
     in_use: &'a mut u16,
     chunks: u16,
+    delays: &'a mut Delays,
 }
 
 impl Step {
@@ -76,16 +77,19 @@ impl Step {
     /// Takes a packet that has just been entered in the record.
     pub fn push(&mut self, arrivals: &mut Arrivals, id: PacketId) {
         let bytes = usize::from(arrivals.meta(id).bytes);
-        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks };
+        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         if self.queue.make_room(&mut view, bytes, &mut Drops::default()) {
             *view.in_use += chunks(bytes) as u16;
             self.queue.push(&mut view, id, 0);
+        } else {
+            let slot = view.arrivals.meta(id).device;
+            view.delays.note_removed(slot);
         }
     }
 
     /// Drops a packet, if it still waits, whose place in the record is needed.
     pub fn forget(&mut self, arrivals: &mut Arrivals, id: PacketId) {
-        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks };
+        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         self.queue.drop_head(&mut view, id);
     }
 
@@ -109,19 +113,19 @@ impl Step {
     }
 
     fn depart(&mut self, build: Nanos, arrivals: &mut Arrivals, shape: &Shape) {
-        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks };
+        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         let open = self.open.as_ref().map(|open| (open.flow, usize::from(open.left)));
         let load = Load::choose(&mut self.queue, &mut view, build, shape.block_bytes, open, &mut Drops::default());
         if let Some(open) = &mut self.open {
             open.left -= load.continuation as u16;
             if open.left == 0 {
-                self.delays.record(open.slot, self.next.saturating_since(open.arrived));
+                view.delays.record(open.slot, self.next.saturating_since(open.arrived));
                 self.open = None;
             }
         }
         for id in load.whole() {
             let Meta { arrived, device, .. } = view.meta(*id);
-            self.delays.record(device, self.next.saturating_since(arrived));
+            view.delays.record(device, self.next.saturating_since(arrived));
             self.queue.remove(&mut view, *id);
         }
         if let Some((flow, id, bytes)) = load.start {
@@ -157,7 +161,8 @@ impl Store for View<'_> {
     }
 
     fn remove(&mut self, id: PacketId) {
-        let taken = chunks(usize::from(self.arrivals.meta(id).bytes)) as u16;
-        *self.in_use = self.in_use.saturating_sub(taken);
+        let Meta { bytes, device, .. } = self.arrivals.meta(id);
+        *self.in_use = self.in_use.saturating_sub(chunks(usize::from(bytes)) as u16);
+        self.delays.note_removed(device);
     }
 }

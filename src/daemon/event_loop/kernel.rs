@@ -1,5 +1,7 @@
 //! The loop's part of the upkeep: when to look after the kernel, and what its processes bring back.
 
+use std::net::IpAddr;
+
 use log::{info, warn};
 
 use super::super::error::Error;
@@ -12,6 +14,7 @@ use super::super::upkeep::outcome::Outcome;
 use super::super::upkeep::{Ended, Order};
 use super::requests::Reload;
 use super::{CELLS, EventLoop, OPENVPN, PACKETS};
+use crate::config::model::{Device, Mac, Settings};
 use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY};
 use crate::plan::tunnel;
@@ -87,6 +90,11 @@ impl Tunnel {
             _ = poll.remove(&sockets.data);
         }
     }
+}
+
+/// What makes two sections mean one device.
+fn who(device: &Device) -> (Option<Mac>, Option<IpAddr>) {
+    (device.mac, device.address)
 }
 
 /// What an outcome speaks of anew each time.
@@ -251,9 +259,11 @@ impl EventLoop {
     fn follow(&mut self, reload: Option<&mut Reload>, outcome: &Outcome, now: Nanos) -> Result<(), Error> {
         let is_new = reload.is_some() || self.lines.all().is_empty();
         if let Some(reload) = reload {
-            if self.settings.as_ref().is_none_or(|before| before.devices != reload.settings.devices) {
+            let same = |before: &Settings| before.devices.iter().map(who).eq(reload.settings.devices.iter().map(who));
+            if !self.settings.as_ref().is_some_and(same) {
                 // Numbers have come to mean other devices.
                 self.flows.clear();
+                self.watching.clear();
                 self.lines.all_mut().iter_mut().for_each(Line::forget_devices);
             }
             self.settings = Some(reload.settings.clone());
@@ -276,6 +286,9 @@ impl EventLoop {
             self.size = Some(size);
         }
         self.guard = Some(shape::guard(settings, size, self.lines.all()));
+        if is_new {
+            self.begin_watching(now);
+        }
         Ok(())
     }
 

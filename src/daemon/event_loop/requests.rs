@@ -7,6 +7,7 @@ use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
 use super::super::{Reading, read_settings};
+use super::listing::Topic;
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
@@ -42,7 +43,7 @@ impl EventLoop {
         match request {
             Some(request) => self.serve(request, asker, now),
             None => {
-                let have = "status, devices (each also with json), history SECONDS, reload, renew";
+                let have = "status, devices, advise (each also with json), history SECONDS, reload, renew";
                 self.answer(asker, Answer::refused(format!("unknown request (have {have})")), now);
                 Flow::Continue
             }
@@ -56,7 +57,11 @@ impl EventLoop {
             Request::Status(form) => asker.values(form, |top| self.view(now).put(top)),
             Request::History { seconds } => asker.values(Form::Values, |top| self.history.put(seconds, top)),
             Request::Devices(form) => {
-                self.ask_for_devices(form, asker, now);
+                self.ask_for(Topic::Devices, form, asker, now);
+                return Flow::Continue;
+            }
+            Request::Advise(form) => {
+                self.ask_for(Topic::Advice, form, asker, now);
                 return Flow::Continue;
             }
             Request::Reload => return self.reload(Some(asker), now),

@@ -18,10 +18,11 @@ pub struct Refusal {
 const DEFAULT_SECONDS: u32 = 300;
 
 /// Each method with its arguments, as `ubus -v list` shows them.
-const METHODS: [(&str, &[(&str, BlobType)]); 5] = [
+const METHODS: [(&str, &[(&str, BlobType)]); 6] = [
     ("status", &[("form", BlobType::String)]),
     ("devices", &[("form", BlobType::String)]),
     ("history", &[("seconds", BlobType::Int32)]),
+    ("advise", &[("form", BlobType::String)]),
     ("reload", &[]),
     ("renew", &[]),
 ];
@@ -64,6 +65,7 @@ pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> 
         "status" => Request::Status(form),
         "devices" => Request::Devices(form),
         "history" => Request::History { seconds },
+        "advise" => Request::Advise(form),
         "reload" => Request::Reload,
         _ => Request::Renew,
     })
@@ -134,7 +136,7 @@ mod tests {
         assert_eq!(wrong, Err("history.seconds: want a whole number, got a string".into()));
         let wrong = parse("status", |blob| blob.put_i32(Some("form"), 1));
         assert_eq!(wrong, Err("status.form: want text, json or values".into()));
-        assert!(parse("advise", |_| ()).unwrap_err().contains("history"));
+        assert!(parse("advice", |_| ()).unwrap_err().contains("history"));
         assert!(super::parse("status", &[0x83, 0, 0, 99, 1]).unwrap_err().text.contains("malformed"));
     }
 }
