@@ -126,7 +126,8 @@ fn an_hour_of_churn_leaves_no_more_memory_in_use() {
             let kbit = [80, 160, 320][minute as usize % 3];
             ends[sender].set_pace(pace(kbit));
             let rate = BitsPerSec::from_kbit(kbit);
-            let wish = Wish { id: minute as u16, law: Law::Gamma, spread_percent: 33, cell_bytes: 512, rate };
+            let wish =
+                Wish { id: minute as u16, law: Law::Gamma, spread_percent: 33, cell_bytes: 512, rate, cover: true };
             ends[sender].send_control(Control::Wish(wish));
             if minute % 10 == 0 {
                 ends[1 - sender] = Engine::new(params, rng.random(), now);

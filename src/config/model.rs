@@ -15,6 +15,10 @@ pub struct Settings {
     pub level: Level,
     /// Rates, cell and law in force for the level.
     pub shape: Shape,
+    /// `main.off`: what level `off` does.
+    pub off: Off,
+    /// `main.audit`: days from one check of the wire to the next; `None` for never.
+    pub audit_days: Option<u16>,
     /// What each level comes to that has rates, saver first.
     pub levels: Vec<(Level, Shape)>,
     /// `main.data_cap` in gigabytes (10^9 bytes) a month, `None` without a cap.
@@ -91,6 +95,16 @@ pub struct Shape {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
+}
+
+/// What becomes of shaped devices' packets while a schedule has level `off`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Off {
+    /// Through the tunnel, as they come, without cover.
+    #[default]
+    Tunnel,
+    /// They go nowhere.
+    Block,
 }
 
 /// A level for the last days before each billing day, whatever has been used.

@@ -131,6 +131,8 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         role: general.role?,
         level: general.level,
         shape: general.shape(general.level).or(general.shape(Level::Custom))?,
+        off: general.off,
+        audit_days: general.audit_days,
         levels: general.levels(),
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,

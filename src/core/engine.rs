@@ -30,6 +30,8 @@ pub struct Engine {
     counted: Nanos,
     backlog: Backlog,
     packer: Packer,
+    /// Whether cells leave that carry nothing.
+    cover: bool,
     control: Option<Control>,
     reorder: Reorder,
     reassembler: Reassembler,
@@ -76,6 +78,7 @@ impl Engine {
             counted: now,
             backlog: Backlog::new(params.limits),
             packer: Packer::new(seeds.random()),
+            cover: true,
             control: None,
             reorder: Reorder::new(MAX_CELL_BYTES),
             reassembler: Reassembler::new(),
@@ -142,7 +145,8 @@ impl Engine {
     }
 
     /// Builds the cell of the coming departure into `buf` (at least `payload_bytes` long), once its time less the
-    /// lead has come. Departures that have passed meanwhile are gone: however late `now` is, there is one cell.
+    /// lead has come. Departures that have passed meanwhile are gone: however late `now` is, there is one cell. `None`
+    /// before, and where the cell would carry nothing and there is no cover.
     pub fn poll_transmit(&mut self, now: Nanos, buf: &mut [u8]) -> Option<Transmit> {
         if now < self.poll_timeout().0 {
             return None;
@@ -153,6 +157,9 @@ impl Engine {
             self.stats.slots_missed += 1;
             scheduled = self.schedule.next();
             self.schedule.advance();
+        }
+        if !self.cover && self.backlog.is_empty() && self.control.is_none() {
+            return None;
         }
         let cell = &mut buf[..self.payload_bytes];
         let kind = self.build(now, scheduled, cell);
@@ -172,6 +179,12 @@ impl Engine {
     /// the clock changes (invariant I5).
     pub fn set_pace(&mut self, pace: Pace) {
         self.schedule.set_pace(pace);
+    }
+
+    /// Whether cells leave that carry nothing; they do from the beginning. Without them nothing is hidden: only for what
+    /// the user or the clock changes.
+    pub fn set_cover(&mut self, cover: bool) {
+        self.cover = cover;
     }
 
     /// Begins departures anew, one interval after `now`, for a driver that let them rest.

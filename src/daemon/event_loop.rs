@@ -5,6 +5,7 @@
 
 mod advice;
 mod bus;
+mod clock;
 mod kernel;
 mod listing;
 mod requests;
@@ -15,6 +16,7 @@ use std::net::SocketAddrV4;
 use log::{debug, info, warn};
 
 use self::advice::Watching;
+pub use self::clock::Clock;
 use self::kernel::Tunnel;
 use self::listing::Listing;
 use self::requests::Reload;
@@ -24,6 +26,7 @@ use super::control::Control;
 use super::error::Error;
 use super::flows::Flows;
 use super::history::History;
+use super::ledger::Ledger;
 use super::line::{Act, Change};
 use super::lines::Lines;
 use super::machine::Machine;
@@ -99,6 +102,7 @@ pub struct EventLoop {
     flows: Flows,
     watching: Watching,
     history: History,
+    clock: Clock,
     agenda: Agenda,
     openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
@@ -139,6 +143,12 @@ impl EventLoop {
             Ok(settings) => (Some(settings), None),
             Err(error) => (None, Some(Problem::new(Code::Settings, error.to_string()))),
         };
+        let mut clock = Clock::new(Ledger::open(&options.usage_file, now), now);
+        let settings = settings.map(|written| {
+            let settings = clock.in_force(&written);
+            clock.adopt(written);
+            settings
+        });
         let mut event_loop = EventLoop {
             options: options.clone(),
             upkeep: Upkeep::start(&poll, UPKEEP, now)?,
@@ -158,6 +168,7 @@ impl EventLoop {
             flows: Flows::default(),
             watching: Watching::default(),
             history: History::new(now),
+            clock,
             agenda: Agenda::default(),
             openvpn: None,
             guard: None,
@@ -204,7 +215,10 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, .. } = self;
+        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, mut clock, .. } = self;
+        if let Err(error) = clock.close() {
+            warn!("keeping the count of data: {error}");
+        }
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
         drop(openvpn);
@@ -236,6 +250,7 @@ impl EventLoop {
             let peer = SocketAddrV4::new(line.peer(), CELL_PORT);
             match line.act(timer::now()) {
                 Act::Built => ready += 1,
+                Act::Rested => {}
                 Act::Send { scheduled, kind, cell } => {
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
@@ -360,6 +375,7 @@ impl EventLoop {
             cell_bytes: self.size.map(|size| (size.inner_bytes, size.wire_bytes)),
             standing: self.standing,
             history: &self.history,
+            clock: &self.clock,
             uptime: now.saturating_since(self.started),
             now,
         }
@@ -389,7 +405,8 @@ impl EventLoop {
         self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
         self.advance_advice(now);
         self.history.sample(self.lines.totals(), self.lines.delays(), now);
-        if self.state(now) == State::Shaping {
+        self.follow_clock(now);
+        if self.state(now).is_sound() {
             self.endpoint.note_heard(now);
         }
         self.note_state(now);
@@ -404,7 +421,7 @@ impl EventLoop {
             return State::Blocked;
         }
         let states = || self.lines.all().iter().map(|line| line.state(now));
-        [State::Shaping, State::Degraded]
+        [State::Shaping, State::Paused, State::Degraded]
             .into_iter()
             .find(|wanted| states().any(|state| state == *wanted))
             .unwrap_or(State::Starting)

@@ -83,7 +83,7 @@ impl Lines {
     /// address, or one home could speak for another. On a router the kernel knows whom the answers are for.
     pub fn accepts(&self, index: usize, packet: &[u8]) -> bool {
         let sender = match (self.role, packet) {
-            (Role::Router, _) => return true,
+            (Role::Router, _) => return self.all.get(index).is_some_and(Line::passes),
             (Role::Endpoint, [0x40..0x50, ..]) => ipv4_at(packet, 12).and_then(|address| self.of_peer(address)),
             (Role::Endpoint, [0x60..0x70, ..]) => ipv6_at(packet, 8).and_then(|address| self.of_home6(address)),
             (Role::Endpoint, _) => None,
@@ -185,7 +185,7 @@ fn seed() -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Key, Level, Numbers, Shape};
+    use crate::config::model::{Dns, DnsMode, Key, Level, Numbers, Off, Shape};
     use crate::units::{BitsPerSec, Law};
     use crate::wire::size::{IpVersion, Wrapping};
 
@@ -204,6 +204,8 @@ mod tests {
             role: Role::Endpoint,
             level: Level::Balanced,
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
+            off: Off::Tunnel,
+            audit_days: None,
             levels: Vec::new(),
             data_cap_gb: None,
             billing_day: 1,

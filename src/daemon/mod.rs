@@ -13,6 +13,7 @@ mod error;
 mod event_loop;
 mod flows;
 mod history;
+mod ledger;
 mod line;
 mod lines;
 mod machine;
@@ -51,6 +52,8 @@ pub struct Options {
     pub brokers: Vec<PathBuf>,
     /// The file from which the guard is loaded at boot.
     pub guard_file: PathBuf,
+    /// Where the data of the billing period is kept.
+    pub usage_file: PathBuf,
 }
 
 /// Runs until a signal or an error ends it; what may pass by itself does not. All that it made in the kernel is gone

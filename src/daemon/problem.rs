@@ -39,10 +39,14 @@ pub enum Code {
     Misfit(MisfitKind),
     /// The broker of ubus cannot be reached.
     Ubus,
+    /// What goes by the clock cannot.
+    Clock,
+    /// The data cap will be passed, or has been.
+    DataCap,
 }
 
 impl Code {
-    const ALL: [Code; 16] = [
+    const ALL: [Code; 18] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -59,6 +63,8 @@ impl Code {
         Code::Upkeep,
         Code::Realtime,
         Code::Ubus,
+        Code::Clock,
+        Code::DataCap,
     ];
 
     /// The code.
@@ -81,6 +87,8 @@ impl Code {
             Code::Realtime => "realtime",
             Code::Misfit(kind) => kind.name(),
             Code::Ubus => "ubus",
+            Code::Clock => "clock",
+            Code::DataCap => "data-cap",
         }
     }
 
@@ -93,6 +101,7 @@ impl Code {
     pub fn severity(self) -> &'static str {
         match self {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
+            Code::Clock | Code::DataCap => "warning",
             Code::Misfit(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
@@ -122,6 +131,10 @@ impl Code {
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Misfit(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
+            Code::Clock => "set the clock (NTP) and system.timezone; until then main.level holds",
+            Code::DataCap => {
+                "choose a lower level (millpond advise tells their prices), or main.cap_day and main.cap_level"
+            }
             Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }
     }

@@ -21,6 +21,8 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         role,
         level: Level::Balanced,
         shape: shape(),
+        off: Off::Tunnel,
+        audit_days: None,
         levels: Vec::new(),
         data_cap_gb: None,
         billing_day: 1,

@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use super::level::Confirmed;
 use super::reader::Reader;
 use super::value::{Wrong, bit, boolean, choice, number, price};
-use crate::config::model::{Level, Numbers, Role, Shape, StepDown};
+use crate::config::model::{Level, Numbers, Off, Role, Shape, StepDown};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 use crate::units::{BitsPerSec, Law, Nanos};
 
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 18] = [
     "enabled",
     "role",
     "level",
@@ -24,6 +24,8 @@ const OPTIONS: [&str; 16] = [
     "price",
     "cap_day",
     "cap_level",
+    "off",
+    "audit",
     "mark",
     "table",
     "priority",
@@ -31,8 +33,12 @@ const OPTIONS: [&str; 16] = [
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
     &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
+const OFFS: &[(&str, Off)] = &[("tunnel", Off::Tunnel), ("block", Off::Block)];
 const LAWS: &[(&str, Law)] =
     &[("gamma", Law::Gamma), ("normal", Law::Normal), ("constant", Law::Constant), ("kernel", Law::Kernel)];
+
+/// A check of the wire each week.
+const AUDIT_DAYS: u16 = 7;
 
 /// A cell more often than this and the timer's own lateness shows (design: "Law").
 const SHORTEST_INTERVAL: Nanos = Nanos::from_micros(100);
@@ -49,6 +55,8 @@ pub(super) struct General {
     pub data_cap_gb: Option<u32>,
     pub billing_day: u8,
     pub price_cents: Option<u32>,
+    pub off: Off,
+    pub audit_days: Option<u16>,
     /// `cap_day` and `cap_level`.
     step_down: Option<(u8, Level)>,
     /// Rates that the owner confirmed for levels, in place of the built-in ones.
@@ -131,6 +139,8 @@ pub(super) fn read(
             data_cap_gb: None,
             billing_day,
             price_cents: None,
+            off: Off::default(),
+            audit_days: Some(AUDIT_DAYS),
             step_down: None,
             confirmed,
             numbers: Numbers::DEFAULT,
@@ -149,8 +159,24 @@ pub(super) fn read(
     let numbers = numbers(&mut reader);
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
     let price_cents = reader.value("price", price);
+    let off = reader.value("off", choice(OFFS)).unwrap_or_default();
+    let audit_days = reader.value("audit", number(0..=365, "days")).map_or(AUDIT_DAYS, |days| days as u16);
+    let audit_days = Some(audit_days).filter(|days| *days > 0);
     let step_down = step_down(&mut reader, billing_day);
-    General { enabled, role, level, data_cap_gb, billing_day, price_cents, step_down, confirmed, numbers, custom }
+    General {
+        enabled,
+        role,
+        level,
+        data_cap_gb,
+        billing_day,
+        price_cents,
+        off,
+        audit_days,
+        step_down,
+        confirmed,
+        numbers,
+        custom,
+    }
 }
 
 fn step_down(reader: &mut Reader, billing_day: u8) -> Option<(u8, Level)> {

@@ -1,7 +1,9 @@
 //! What the clock asks for: levels by the week plan, and the step down before a data cap (invariant I5: never traffic).
 
+mod period;
 mod zone;
 
+pub use period::Period;
 pub use zone::{LocalTime, Zone};
 
 use crate::config::model::{Level, Schedule, Settings, Shape, StepDown};
@@ -20,6 +22,30 @@ pub struct InForce {
     pub level: Level,
     /// What it comes to; `None` for `off`.
     pub shape: Option<Shape>,
+    /// Why.
+    pub by: By,
+}
+
+/// What has a level in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// `main.level`.
+    Settings,
+    /// A schedule.
+    Schedule,
+    /// The day of the month.
+    CapDay,
+}
+
+impl By {
+    /// The word in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Settings => "settings",
+            By::Schedule => "schedule",
+            By::CapDay => "cap-day",
+        }
+    }
 }
 
 /// The week plan at work.
@@ -39,15 +65,15 @@ impl Calendar {
         Calendar { zone, blur_s: blur(random), drawn_s: i64::MIN, last: None }
     }
 
-    /// The local time.
-    pub fn local(&self, unix_s: i64) -> LocalTime {
-        self.zone.local(unix_s)
+    /// The home's zone.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// What holds at `unix_s` by the clock; `None` while the clock has not been set, and then the settings' own level
     /// holds. `random` is used when a new moment has to be drawn.
     pub fn in_force(&mut self, settings: &Settings, unix_s: i64, random: u32) -> Option<InForce> {
-        if unix_s < SET_AFTER {
+        if !is_set(unix_s) {
             return None;
         }
         // The moment that was drawn holds until both ends of its spread are past, or drawing another would take the
@@ -72,6 +98,16 @@ impl Calendar {
     }
 }
 
+/// Whether a wall clock that shows this has been set.
+pub fn is_set(unix_s: i64) -> bool {
+    unix_s >= SET_AFTER
+}
+
+/// Whether anything of the settings goes by the clock.
+pub fn is_planned(settings: &Settings) -> bool {
+    !settings.schedules.is_empty() || settings.step_down.is_some()
+}
+
 fn blur(random: u32) -> i64 {
     i64::from(random) % (2 * BLUR_S + 1) - BLUR_S
 }
@@ -79,13 +115,13 @@ fn blur(random: u32) -> i64 {
 /// The plan by itself.
 fn settings_at(settings: &Settings, time: LocalTime) -> InForce {
     if let Some(schedule) = settings.schedules.iter().find(|schedule| holds(schedule, time)) {
-        return InForce { level: schedule.level, shape: schedule.shape };
+        return InForce { level: schedule.level, shape: schedule.shape, by: By::Schedule };
     }
     match &settings.step_down {
         Some(StepDown { day, level, shape }) if is_between(time.month_day, *day, settings.billing_day) => {
-            InForce { level: *level, shape: Some(*shape) }
+            InForce { level: *level, shape: Some(*shape), by: By::CapDay }
         }
-        _ => InForce { level: settings.level, shape: Some(settings.shape) },
+        _ => InForce { level: settings.level, shape: Some(settings.shape), by: By::Settings },
     }
 }
 
@@ -188,7 +224,11 @@ mod tests {
             "config schedule\n\tlist day 'sun'\n\toption start '22:00'\n\toption stop '06:00'\n\toption level 'off'\n",
         );
         let level = |at| calendar(300).in_force(&settings, at, 0).unwrap();
-        assert_eq!(level(MONDAY + HOUR), InForce { level: Level::Off, shape: None }, "Sunday's runs into Monday");
+        assert_eq!(
+            level(MONDAY + HOUR),
+            InForce { level: Level::Off, shape: None, by: By::Schedule },
+            "Sunday's runs into Monday"
+        );
         assert_eq!(level(MONDAY + 23 * HOUR).level, Level::Balanced);
         assert_eq!(level(MONDAY + (6 * 24 + 23) * HOUR).level, Level::Off);
     }

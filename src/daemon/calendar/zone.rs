@@ -75,10 +75,21 @@ impl Zone {
             .map_err(|_| wrong())
     }
 
+    /// Seconds by which local time is ahead of universal time.
+    pub fn offset(&self, unix_s: i64) -> i64 {
+        self.0.find_local_time_type(unix_s).map_or(0, |of| of.ut_offset().into())
+    }
+
+    /// When that day begins, in days after 1970-01-01 of local time.
+    pub fn midnight(&self, day: i64) -> i64 {
+        let local = day * 86_400;
+        let guess = local - self.offset(local);
+        local - self.offset(guess)
+    }
+
     /// The local time at `unix_s` seconds after 1970.
     pub fn local(&self, unix_s: i64) -> LocalTime {
-        let offset = self.0.find_local_time_type(unix_s).map_or(0, |of| of.ut_offset());
-        let local = unix_s + i64::from(offset);
+        let local = unix_s + self.offset(unix_s);
         let days = local.div_euclid(86_400);
         let minute = local.rem_euclid(86_400) / 60;
         // 1970 began on a Thursday.
@@ -96,7 +107,7 @@ fn timezone(text: &[u8]) -> Option<String> {
 
 /// The day of the month, from days after 1970-01-01, in the Gregorian calendar (H. Hinnant, *chrono-compatible low-level
 /// date algorithms*, `civil_from_days`).
-fn month_day(days: i64) -> u8 {
+pub(super) fn month_day(days: i64) -> u8 {
     let day_of_era = (days + 719_468).rem_euclid(146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

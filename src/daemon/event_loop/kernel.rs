@@ -266,6 +266,9 @@ impl EventLoop {
                 self.watching.clear();
                 self.lines.all_mut().iter_mut().for_each(Line::forget_devices);
             }
+            if let Some(written) = reload.written.take() {
+                self.clock.adopt(written);
+            }
             self.settings = Some(reload.settings.clone());
             if let Some(endpoint) = reload.endpoint.take() {
                 self.endpoint = endpoint;

@@ -17,11 +17,20 @@ use crate::units::Nanos;
 /// Settings that wait to come into force, and who waits to hear of it.
 pub struct Reload {
     pub settings: Settings,
+    /// The same as written; `None` where the clock has changed the level.
+    pub written: Option<Settings>,
     /// Where they lead to another endpoint than those before.
     pub endpoint: Option<Endpoint>,
     /// Whether a process is at work on them.
     pub begun: bool,
     asker: Option<Asker>,
+}
+
+impl Reload {
+    /// Settings with the level that the clock asks for.
+    pub fn by_clock(settings: Settings) -> Reload {
+        Reload { settings, written: None, endpoint: None, begun: false, asker: None }
+    }
 }
 
 impl EventLoop {
@@ -126,11 +135,14 @@ impl EventLoop {
             self.answer_all(asker, || Answer::Text("not enabled: the daemon ends\n".into()), now);
             return Flow::Stop;
         }
+        let written = settings;
+        let settings = self.clock.in_force(&written);
         let endpoint = (!self.endpoint.is_of(&settings)).then(|| Endpoint::new(Some(&settings), now));
         if self.tunnel.is_complete() {
-            self.reload = Some(Reload { settings, endpoint, begun: false, asker });
+            self.reload = Some(Reload { settings, written: Some(written), endpoint, begun: false, asker });
         } else {
             // Nothing stands that could stay as it is: from now on these are tried.
+            self.clock.adopt(written);
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
             self.problems.retain(|problem| problem.code == Code::Realtime);
@@ -144,7 +156,7 @@ impl EventLoop {
     fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
-        self.renew = self.state(now) != super::State::Shaping;
+        self.renew = !self.state(now).is_sound();
     }
 
     fn refuse(&mut self, asker: Option<Asker>, why: &str, now: Nanos) {

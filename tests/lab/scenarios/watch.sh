@@ -106,7 +106,7 @@ named_start() {
 	(PATH=$WORK/bin:$PATH exec unshare --mount --propagation private bash -c 'mount --bind "$0/hosts" /etc/hosts &&
 		mount --bind "$0/resolv.conf" "$(realpath /etc/resolv.conf)" && exec "$@"' "$WORK" \
 		ip netns exec "$1" "$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" \
-		--guard-file "$WORK/$1.guard.nft") > "$WORK/$1.log" 2>&1 &
+		--guard-file "$WORK/$1.guard.nft" --usage-file "$WORK/$1.usage") > "$WORK/$1.log" 2>&1 &
 	DAEMON[$1]=$!
 }
 
