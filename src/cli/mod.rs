@@ -2,6 +2,7 @@
 
 mod advise;
 mod ask;
+mod audit;
 mod check;
 mod devices;
 mod exit;
@@ -45,6 +46,7 @@ enum Command {
     Status(status::Status),
     Devices(devices::Devices),
     Advise(advise::Advise),
+    Audit(audit::Audit),
     Version(Version),
 }
 
@@ -80,6 +82,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Status(command) => command.execute(),
         Command::Devices(command) => command.execute(),
         Command::Advise(command) => command.execute(),
+        Command::Audit(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {

@@ -72,6 +72,13 @@ fn parse(line: &str) -> Option<Request> {
         "advise json" => Request::Advise(Form::Json),
         "reload" => Request::Reload,
         "renew" => Request::Renew,
+        _ if line.starts_with("audit ") => {
+            let (form, packets) = match line.strip_prefix("audit json ") {
+                Some(packets) => (Form::Json, packets),
+                None => (Form::Text, &line["audit ".len()..]),
+            };
+            Request::Audit { packets: packets.trim().parse().ok()?, form, waiting: true }
+        }
         _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },
     })
 }

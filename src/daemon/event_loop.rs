@@ -4,6 +4,7 @@
 //! on what the devices or the peer just sent (design: "Timing").
 
 mod advice;
+mod audit;
 mod bus;
 mod clock;
 mod kernel;
@@ -16,6 +17,7 @@ use std::net::SocketAddrV4;
 use log::{debug, info, warn};
 
 use self::advice::Watching;
+pub use self::audit::Audits;
 pub use self::clock::Clock;
 use self::kernel::Tunnel;
 use self::listing::Listing;
@@ -61,6 +63,7 @@ const LISTING: u64 = 8;
 const CONTROL: u64 = 9;
 const OPENVPN: u64 = 32;
 const BYSTANDER: u64 = 33;
+const AUDIT: u64 = 34;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
@@ -103,6 +106,7 @@ pub struct EventLoop {
     watching: Watching,
     history: History,
     clock: Clock,
+    audits: Audits,
     agenda: Agenda,
     openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
@@ -169,6 +173,7 @@ impl EventLoop {
             watching: Watching::default(),
             history: History::new(now),
             clock,
+            audits: Audits::new(now),
             agenda: Agenda::default(),
             openvpn: None,
             guard: None,
@@ -293,6 +298,7 @@ impl EventLoop {
             token if token == UPKEEP.lookup => self.take_addresses(now),
             LISTING => self.take_listing(now),
             BYSTANDER => self.take_passed(),
+            AUDIT => self.take_audit(now),
             UBUS => return Ok(self.take_call(now)),
             _ => return Ok(self.take_request(token, now)),
         }
@@ -376,6 +382,7 @@ impl EventLoop {
             standing: self.standing,
             history: &self.history,
             clock: &self.clock,
+            audits: &self.audits,
             uptime: now.saturating_since(self.started),
             now,
         }
@@ -406,6 +413,7 @@ impl EventLoop {
         self.advance_advice(now);
         self.history.sample(self.lines.totals(), self.lines.delays(), now);
         self.follow_clock(now);
+        self.look_after_audits(now);
         if self.state(now).is_sound() {
             self.endpoint.note_heard(now);
         }

@@ -153,6 +153,23 @@ impl Line {
         }
     }
 
+    /// Whether cells leave that carry nothing.
+    pub fn covers(&self) -> bool {
+        self.cover
+    }
+
+    /// How this end sends, and how the other should, as far as that is known.
+    pub fn paces(&self) -> [Option<Pace>; 2] {
+        let other = match &self.side {
+            Side::Router(asking) => {
+                let wish = asking.wish();
+                Some(Pace { law: wish.law, mean: self.expected, spread_percent: wish.spread_percent })
+            }
+            Side::Endpoint { .. } => None,
+        };
+        [Some(self.engine.pace()), other]
+    }
+
     /// Whether the devices' packets pass at all.
     pub fn passes(&self) -> bool {
         self.passes

@@ -6,6 +6,7 @@
 pub mod advice;
 mod agenda;
 pub mod answer;
+mod audit;
 mod calendar;
 mod control;
 mod devices;
@@ -30,6 +31,7 @@ mod wrapping;
 
 use std::path::{Path, PathBuf};
 
+pub use audit::{DEFAULT_PACKETS, PACKETS};
 pub use control::REFUSED;
 pub use error::Error;
 use log::{info, warn};

@@ -43,10 +43,12 @@ pub enum Code {
     Clock,
     /// The data cap will be passed, or has been.
     DataCap,
+    /// The last check of the wire found something.
+    Audit,
 }
 
 impl Code {
-    const ALL: [Code; 18] = [
+    const ALL: [Code; 19] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -65,6 +67,7 @@ impl Code {
         Code::Ubus,
         Code::Clock,
         Code::DataCap,
+        Code::Audit,
     ];
 
     /// The code.
@@ -89,6 +92,7 @@ impl Code {
             Code::Ubus => "ubus",
             Code::Clock => "clock",
             Code::DataCap => "data-cap",
+            Code::Audit => "audit",
         }
     }
 
@@ -134,6 +138,9 @@ impl Code {
             Code::Clock => "set the clock (NTP) and system.timezone; until then main.level holds",
             Code::DataCap => {
                 "choose a lower level (millpond advise tells their prices), or main.cap_day and main.cap_level"
+            }
+            Code::Audit => {
+                "see the text; repeat the check (millpond audit); strays end with the next reload of the guard"
             }
             Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }

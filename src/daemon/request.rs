@@ -22,6 +22,15 @@ pub enum Request {
     },
     /// What other rates would do and cost.
     Advise(Form),
+    /// To check the wire.
+    Audit {
+        /// How many packets.
+        packets: u32,
+        /// What the answer looks like.
+        form: Form,
+        /// Whether to answer only when it is over.
+        waiting: bool,
+    },
     /// To read the settings again.
     Reload,
     /// To look for the endpoint again.

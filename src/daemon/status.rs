@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use super::answer::Object;
-use super::event_loop::Clock;
+use super::event_loop::{Audits, Clock};
 use super::history::History;
 use super::line::Line;
 use super::problem::Problem;
 use super::watch::{Standing, State};
-use crate::config::model::{Off, Settings};
+use crate::config::model::{Off, Role, Settings};
 use crate::core::{Histogram, Stats};
 use crate::units::Nanos;
 
@@ -29,6 +29,8 @@ pub struct View<'a> {
     pub history: &'a History,
     /// What goes by the clock.
     pub clock: &'a Clock,
+    /// Checks of the wire.
+    pub audits: &'a Audits,
     /// The state of the whole.
     pub standing: Standing,
     /// How long the daemon has run.
@@ -65,6 +67,16 @@ impl View<'_> {
         top.flag("clock_set", self.clock.is_set());
         if let (Some(settings), Some(usage)) = (self.settings, self.clock.usage()) {
             top.object("data", |object| usage.put(object, settings));
+        }
+        let (last, running) = self.audits.state();
+        if last.is_some() || running {
+            top.object("audit", |object| {
+                object.flag("running", running);
+                if let Some((audited, at)) = last {
+                    object.decimal("age_s", self.now.saturating_since(*at).as_secs_f64());
+                    audited.put(object, self.settings.is_none_or(|settings| settings.role == Role::Router));
+                }
+            });
         }
         let totals = self.history.totals();
         top.number("home_upload_bytes", totals.home_upload);

@@ -116,25 +116,39 @@ impl AsFd for Capture {
     }
 }
 
+/// The index of an interface by its name.
+pub fn interface_index(name: &str) -> io::Result<u32> {
+    Ok(nix::net::if_::if_nametoindex(name)?)
+}
+
+/// The interfaces that a default route of either family leaves by.
+pub fn outer_interfaces() -> Vec<String> {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
+    let mut names = Vec::new();
+    for line in v4.lines().chain(v6.lines()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [destination, "00", .., "lo"] if destination.len() == 32 => {}
+            [destination, "00", .., name] if destination.len() == 32 && destination.bytes().all(|b| b == b'0') => {
+                names.push(name.to_owned());
+            }
+            [name, "00000000", ..] => names.push(name.to_owned()),
+            _ => {}
+        }
+    }
+    names
+}
+
 /// The Ethernet interfaces with an IPv4 address but for those that a default route leaves by: on a router, the home's.
 pub fn home_interfaces() -> io::Result<Vec<u32>> {
-    let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-    // Interface and destination, in hexadecimal.
-    let fields = |line: &str| -> Option<(String, bool)> {
-        let mut words = line.split_whitespace();
-        Some((words.next()?.to_owned(), words.next()? == "00000000"))
-    };
-    let leaving: Vec<String> =
-        routes.lines().filter_map(fields).filter_map(|(name, is_default)| is_default.then_some(name)).collect();
+    let outer = outer_interfaces();
     let mut home = Vec::new();
     for entry in nix::ifaddrs::getifaddrs()? {
         let name = entry.interface_name;
         let is_v4 = entry.address.as_ref().is_some_and(|address| address.as_sockaddr_in().is_some());
-        if !is_v4 || leaving.contains(&name) || !is_ethernet(&name) {
-            continue;
-        }
-        if let Ok(index) = nix::net::if_::if_nametoindex(name.as_str()) {
-            home.push(index);
+        if is_v4 && !outer.contains(&name) && is_ethernet(&name) {
+            home.extend(interface_index(&name).ok());
         }
     }
     Ok(home)

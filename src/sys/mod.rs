@@ -5,7 +5,7 @@
 mod addr;
 pub mod broker_socket;
 pub mod capture;
-mod conntrack;
+pub mod conntrack;
 mod enrolment;
 pub mod epoll;
 mod facts;

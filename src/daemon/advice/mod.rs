@@ -56,7 +56,8 @@ pub struct Seen {
 
 /// The virtual shapers of both directions.
 pub struct Watch {
-    ladders: Box<[Ladder; 2]>,
+    /// By direction.
+    ladders: Vec<Ladder>,
     shape: Shape,
     since: Nanos,
     latest: [Nanos; 2],
@@ -71,9 +72,10 @@ impl Watch {
     pub fn new(settings: &Settings, size: CellSize, seed: u64, now: Nanos) -> Watch {
         let shape = shape(settings, size);
         let rates = RATES_KBIT.map(BitsPerSec::from_kbit);
-        let ladder = |seed| Ladder::new(shape, rates, seed, now);
+        // One after the other: each is large, and passes by the stack.
+        let seeds = [seed, seed.wrapping_add(STEPS as u64)];
         Watch {
-            ladders: Box::new([ladder(seed), ladder(seed.wrapping_add(STEPS as u64))]),
+            ladders: seeds.into_iter().map(|seed| Ladder::new(shape, rates, seed, now)).collect(),
             shape,
             since: now,
             latest: [now; 2],

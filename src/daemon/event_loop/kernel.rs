@@ -291,6 +291,7 @@ impl EventLoop {
         self.guard = Some(shape::guard(settings, size, self.lines.all()));
         if is_new {
             self.begin_watching(now);
+            self.drop_audit(now);
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl EventLoop {
         match request {
             Some(request) => self.serve(request, asker, now),
             None => {
-                let have = "status, devices, advise (each also with json), history SECONDS, reload, renew";
+                let have = "status, devices, advise (each also with json), audit PACKETS, audit json PACKETS, history SECONDS, reload, renew";
                 self.answer(asker, Answer::refused(format!("unknown request (have {have})")), now);
                 Flow::Continue
             }
@@ -71,6 +71,10 @@ impl EventLoop {
             }
             Request::Advise(form) => {
                 self.ask_for(Topic::Advice, form, asker, now);
+                return Flow::Continue;
+            }
+            Request::Audit { packets, form, waiting } => {
+                self.ask_for_audit(packets, form, waiting, asker, now);
                 return Flow::Continue;
             }
             Request::Reload => return self.reload(Some(asker), now),
