@@ -198,7 +198,8 @@ fn methods_are_announced_and_answered() {
     let signature = to_json(&objects[0].signature, true);
     assert_eq!(
         signature,
-        "{\"status\":{\"form\":3},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"reload\":{},\"renew\":{}}"
+        "{\"status\":{\"form\":3},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"advise\":{\"form\":3},\
+         \"audit\":{\"packets\":5,\"wait\":7,\"form\":3},\"reload\":{},\"renew\":{}}"
     );
     assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     let session = |blob: &mut BlobBuilder| {

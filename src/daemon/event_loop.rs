@@ -6,6 +6,7 @@
 mod advice;
 mod audit;
 mod bus;
+mod calendar;
 mod clock;
 mod kernel;
 mod listing;
@@ -18,7 +19,7 @@ use log::{debug, info, warn};
 
 use self::advice::Watching;
 pub use self::audit::Audits;
-pub use self::clock::Clock;
+pub use self::calendar::Clock;
 use self::kernel::Tunnel;
 use self::listing::Listing;
 use self::requests::Reload;
@@ -55,12 +56,13 @@ use crate::wire::size::CellSize;
 
 const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
-const CELLS: u64 = 2;
+const DATA_CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
 const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
 const UBUS: u64 = 7;
 const LISTING: u64 = 8;
-const CONTROL: u64 = 9;
+const COVER_CELLS: u64 = 9;
+const CONTROL: u64 = 10;
 const OPENVPN: u64 = 32;
 const BYSTANDER: u64 = 33;
 const AUDIT: u64 = 34;
@@ -259,11 +261,7 @@ impl EventLoop {
                 Act::Send { scheduled, kind, cell } => {
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
-                        let socket = match kind {
-                            CellKind::Data => &sockets.data,
-                            CellKind::Cover => &sockets.cover,
-                        };
-                        _ = socket.send(cell, peer);
+                        _ = sockets.of(kind).send(cell, peer);
                     }
                     line.handle_departure(scheduled, timer::now());
                     ready -= 1;
@@ -288,7 +286,8 @@ impl EventLoop {
         match token {
             TIMER => self.timer.acknowledge().map_err(Error::system("reading the timer"))?,
             PACKETS => self.take_packets(),
-            CELLS => self.take_cells(),
+            DATA_CELLS => self.take_cells(CellKind::Data),
+            COVER_CELLS => self.take_cells(CellKind::Cover),
             SIGNALS => return self.take_signal(),
             token if token == UPKEEP.monitor => self.take_changes(now),
             // Level-triggered: what waits for a gap comes again.
@@ -334,15 +333,16 @@ impl EventLoop {
         }
     }
 
-    /// From the peers to the engines, and what that completes to the devices.
-    fn take_cells(&mut self) {
+    /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
+    /// the devices.
+    fn take_cells(&mut self, kind: CellKind) {
         for _ in 0..BATCH {
             let now = timer::now();
             if self.is_due(now) {
                 break;
             }
             let Some(sockets) = self.tunnel.sockets() else { break };
-            let (length, from) = match sockets.data.receive(&mut self.buffer[..]) {
+            let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
                 // Of the interface or of the path: what it means, the state of the lines shows.
@@ -417,6 +417,7 @@ impl EventLoop {
         if self.state(now).is_sound() {
             self.endpoint.note_heard(now);
         }
+        self.note_clock(timer::wall_clock(), now);
         self.note_state(now);
         if self.openvpn.is_some() && self.has_gap(now) {
             self.look_after_openvpn(now);
@@ -442,13 +443,15 @@ impl EventLoop {
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
-        if state == State::Degraded {
-            // Of a peer that somebody took out of WireGuard the kernel does not tell.
+        // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
+        // workers that encrypt them.
+        if matches!(state, State::Degraded | State::Shaping) {
             self.upkeep.note_change(now);
         }
     }
 
-    fn note(&mut self, problem: Problem) {
+    /// Remembers a problem, and logs it the first time.
+    pub fn note(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             warn!("{}", problem.text);
             self.problems.push(problem);

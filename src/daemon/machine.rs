@@ -3,20 +3,21 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use log::info;
+use log::{info, warn};
 
 use super::error::Error;
 use super::wrapping::wrapping;
-use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
+use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
+use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
 use crate::plan::{
-    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, misfits, plan, plan_guard, reverse_path_filter,
-    tunnel,
+    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, lasting, misfits, plan, plan_guard,
+    reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
-use crate::sys::{PeerStatus, Tun, guard_file, resolve};
+use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
 use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
@@ -71,7 +72,9 @@ impl Machine {
     /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
         self.learn_lan(settings)?;
-        let wanted = guard_table(settings, &self.facts);
+        let mut wanted = guard_table(settings, &self.facts);
+        let before = self.system.guard().map_err(from_op)?;
+        wanted.known = self.system.known(before.as_ref(), &wanted).map_err(from_op)?;
         let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if !applied.ops.is_empty() {
@@ -84,9 +87,11 @@ impl Machine {
             [] => applied.before.guard.clone(),
             _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
         };
-        let digest = installed.map(|installed| installed.digest()).unwrap_or_default();
+        let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
+        // Addresses come and go by the hour, and the file is on flash memory.
+        wanted.known = installed.map(|installed| lasting(&installed.known)).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
-        if written.map_err(Error::system(format!("writing the guard to {}", file.display())))? {
+        if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
             info!("wrote the guard to {}", file.display());
         }
         Ok(applied)
@@ -124,6 +129,15 @@ impl Machine {
         }
         let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
         Ok(others.conflicts(settings.numbers, &lan))
+    }
+
+    /// Lets what encrypts the cells go before programs, as far as there is such a thing and it is permitted.
+    pub fn hurry_encryption(&self, settings: &Settings) {
+        match realtime::promote_encryption(tunnel::interface(settings)) {
+            Ok(0) => {}
+            Ok(promoted) => info!("{promoted} of the kernel's workers that encrypt cells go before programs now"),
+            Err(error) => warn!("looking for the kernel's workers: {error}: departures may be late under load"),
+        }
     }
 
     /// The index of the interface that cells take.
@@ -184,6 +198,8 @@ impl Machine {
     /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
     /// that is known.
     pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
+        // What it fails at is harmless: the kernel ends its workers by and by.
+        _ = realtime::demote_encryption();
         let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
         Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
     }
@@ -214,6 +230,7 @@ pub fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
     Ok(addresses.first().copied())
 }
 
-fn from_op(error: OpError) -> Error {
-    Error::Unfit(error.to_string())
+/// An operation that failed by itself.
+pub fn from_op(error: OpError) -> Error {
+    Error::Apply(ApplyError::before_anything(error))
 }

@@ -1,6 +1,7 @@
 //! What the owner should know: stable codes, each with its severity and its remedy.
 
-use crate::plan::MisfitKind;
+use super::error::Error;
+use crate::plan::{DesiredError, MisfitKind};
 
 /// What kind of problem. The name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +10,12 @@ pub enum Code {
     Settings,
     /// The endpoint's name has no address.
     Name,
-    /// The guard is not in force, or not in the file from which it is loaded at boot.
+    /// The guard is not in force.
     Guard,
+    /// The guard is not in the file from which it is loaded at boot.
+    GuardFile,
+    /// A module of the kernel's or a program is missing, and the text names its package.
+    PackageMissing,
     /// The kernel refused a part of the tunnel.
     Tunnel,
     /// Another process holds `mp0`.
@@ -37,10 +42,12 @@ pub enum Code {
     Realtime,
     /// The settings do not fit the machine.
     Misfit(MisfitKind),
+    /// The clock has not been set since the machine was switched on.
+    Clock,
     /// The broker of ubus cannot be reached.
     Ubus,
-    /// What goes by the clock cannot.
-    Clock,
+    /// What goes by local time cannot.
+    Zone,
     /// The data cap will be passed, or has been.
     DataCap,
     /// The last check of the wire found something.
@@ -48,10 +55,12 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 19] = [
+    const ALL: [Code; 22] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
+        Code::GuardFile,
+        Code::PackageMissing,
         Code::Tunnel,
         Code::TunTaken,
         Code::Interface,
@@ -64,8 +73,9 @@ impl Code {
         Code::TableTaken,
         Code::Upkeep,
         Code::Realtime,
-        Code::Ubus,
         Code::Clock,
+        Code::Ubus,
+        Code::Zone,
         Code::DataCap,
         Code::Audit,
     ];
@@ -76,6 +86,8 @@ impl Code {
             Code::Settings => "settings",
             Code::Name => "name",
             Code::Guard => "guard",
+            Code::GuardFile => "guard-file",
+            Code::PackageMissing => "package-missing",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
             Code::Interface => "interface",
@@ -89,8 +101,9 @@ impl Code {
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
             Code::Misfit(kind) => kind.name(),
-            Code::Ubus => "ubus",
             Code::Clock => "clock",
+            Code::Ubus => "ubus",
+            Code::Zone => "zone",
             Code::DataCap => "data-cap",
             Code::Audit => "audit",
         }
@@ -105,7 +118,7 @@ impl Code {
     pub fn severity(self) -> &'static str {
         match self {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
-            Code::Clock | Code::DataCap => "warning",
+            Code::Clock | Code::Zone | Code::DataCap => "warning",
             Code::Misfit(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
@@ -120,6 +133,11 @@ impl Code {
             Code::Guard => {
                 "see the text; until it is mended devices may go out beside the tunnel; it is tried again by itself"
             }
+            Code::GuardFile => {
+                "make room on the flash, or make it writable; until then the guard stands, and is not there after a boot \
+                 before millpond is; it is tried again by itself"
+            }
+            Code::PackageMissing => "install the package that the text names; it is tried again by itself",
             Code::Tunnel => "see the text; it is tried again by itself",
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
             Code::Interface => "bring it up with tunnel.address on it; it is attached to by itself",
@@ -135,7 +153,11 @@ impl Code {
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Misfit(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
-            Code::Clock => "set the clock (NTP) and system.timezone; until then main.level holds",
+            Code::Clock => {
+                "have it set, by NTP as a rule: until then the endpoint may refuse the tunnel's handshakes, and schedules \
+                 wait; it is tried again as soon as it is set"
+            }
+            Code::Zone => "set system.timezone on OpenWrt, /etc/localtime elsewhere",
             Code::DataCap => {
                 "choose a lower level (millpond advise tells their prices), or main.cap_day and main.cap_level"
             }
@@ -160,5 +182,30 @@ impl Problem {
     /// A problem of that kind.
     pub fn new(code: Code, text: impl Into<String>) -> Problem {
         Problem { code, text: text.into() }
+    }
+
+    /// What kept the guard from being in force, or in its file.
+    pub fn of_guard(error: &Error) -> Problem {
+        let code = match error {
+            Error::GuardFile { .. } => Code::GuardFile,
+            _ if error.package().is_some() => Code::PackageMissing,
+            _ => Code::Guard,
+        };
+        Problem::new(code, error.to_string())
+    }
+
+    /// What kept the tunnel from standing.
+    pub fn of_tunnel(error: &Error) -> Problem {
+        let code = match error {
+            Error::TunTaken => Code::TunTaken,
+            Error::Profile(_) => Code::Openvpn,
+            Error::Desired(
+                DesiredError::NoInterface(_) | DesiredError::InterfaceDown(_) | DesiredError::NotAddressed { .. },
+            ) => Code::Interface,
+            Error::Desired(DesiredError::ForeignQdisc { .. }) => Code::ForeignQdisc,
+            _ if error.package().is_some() => Code::PackageMissing,
+            _ => Code::Tunnel,
+        };
+        Problem::new(code, error.to_string())
     }
 }

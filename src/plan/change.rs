@@ -52,8 +52,9 @@ impl Named {
     }
 }
 
+/// One of those.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+pub(super) enum Key {
     Mac(String),
     Address(IpAddr),
     Interface(String),
@@ -74,7 +75,7 @@ impl FromIterator<Key> for Named {
 }
 
 /// The strictest policy of each, by the guard's sets.
-fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
+pub(super) fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
     let mut policies = BTreeMap::new();
     for policy in PRECEDENCE {
         let [mac, ip, ip6, net] = set_names(policy);
@@ -90,14 +91,14 @@ fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::nft::TableName;
+    use crate::plan::nft::{Known, TableName};
 
     fn guard(sets: &[(&str, &str)]) -> TableText {
         let body: String = sets
             .iter()
             .map(|(name, elements)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n"))
             .collect();
-        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true }
+        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, known: Known::new() }
     }
 
     #[test]

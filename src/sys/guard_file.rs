@@ -25,7 +25,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
     if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(false);
     }
-    nft::check(text).map_err(io::Error::other)?;
+    nft::check(text).map_err(|cause| io::Error::other(cause.to_string()))?;
     // A firewall that loads meanwhile passes the new one by: it is not named *.nft yet.
     whole_file::write(path, text.as_bytes()).map(|()| true)
 }

@@ -13,7 +13,7 @@ use super::tun::Tun;
 use super::wireguard::{self, PeerStatus};
 use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
-use crate::apply::{Kernel, OpError};
+use crate::apply::{Cause, Kernel, OpError};
 use crate::config::model::Settings;
 use crate::plan::coexistence::Others;
 use crate::plan::nft::{TableName, TableText};
@@ -337,7 +337,7 @@ impl Kernel for System {
         let result = match op {
             Op::SetTable(table) => nft::replace(table),
             Op::DeleteTable(name) => nft::delete(*name),
-            _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string())),
+            _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string().into())),
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }
@@ -367,16 +367,16 @@ fn sysctl_path(key: &str) -> String {
 }
 
 pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {
-    OpError { action: action.into(), cause: error.to_string() }
+    OpError { action: action.into(), cause: error.to_string().into() }
 }
 
 /// What to install or to do, where the error says what is missing.
-fn hint(op: &Op, error: &NetlinkError) -> Option<String> {
-    let missing = |what: &str, module: &str, package: &str| {
-        Some(format!("{what}: kernel module {module} is missing: install {package}"))
+fn hint(op: &Op, error: &NetlinkError) -> Option<Cause> {
+    let missing = |what: &str, module: &str, package: &'static str| {
+        Some(Cause::missing(format!("{what}: kernel module {module} is missing"), package))
     };
     match (op, error.errno()?) {
-        (_, libc::EPERM | libc::EACCES) => Some(format!("{error}: run millpond as root")),
+        (_, libc::EPERM | libc::EACCES) => Some(format!("{error}: run millpond as root").into()),
         (Op::AddLink { kind: LinkKind::Wireguard, .. }, libc::EOPNOTSUPP) => {
             missing("WireGuard", "wireguard", "kmod-wireguard")
         }

@@ -9,6 +9,7 @@ pub mod conntrack;
 mod enrolment;
 pub mod epoll;
 mod facts;
+pub mod fault;
 mod flow_table;
 pub mod guard_file;
 pub mod kernel;

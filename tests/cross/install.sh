@@ -49,6 +49,9 @@ own_script() {
 }
 default_postinst() {
 	own_script "$(basename "${1%.*}").postinst-pkg"
+	for once in /etc/uci-defaults/*; do
+		[ ! -f "$once" ] || ! (. "$once") || rm "$once"
+	done
 	[ "$PKG_UPGRADE" = 1 ] || /etc/init.d/millpond enable
 	/etc/init.d/millpond start
 }

@@ -149,7 +149,7 @@ impl EventLoop {
             self.clock.adopt(written);
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
-            self.problems.retain(|problem| problem.code == Code::Realtime);
+            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock));
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
@@ -157,7 +157,7 @@ impl EventLoop {
     }
 
     /// Tries at once what waits, and has a tunnel that carries nothing begin anew.
-    fn renew(&mut self, now: Nanos) {
+    pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
         self.renew = !self.state(now).is_sound();
