@@ -99,6 +99,14 @@ impl Machine {
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
     /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
+        let found = self.system.guard().map_err(from_op)?;
+        let stands = found.as_ref().is_some_and(|guard| guard.untouched);
+        if !stands {
+            // The one that is wanted is made in several steps, and verified: until then the file's holds, if there is one.
+            if guard_file::load(file).is_ok() {
+                info!("put the guard back that {} holds", file.display());
+            }
+        }
         self.learn_lan(settings)?;
         let mut wanted = guard_table(settings, &self.facts);
         let before = self.tables()?.guard.clone();
@@ -108,8 +116,8 @@ impl Machine {
         let installed = kernel.into_last();
         self.tables()?.guard.clone_from(&installed);
         applied.ops.iter().for_each(|op| info!("{op}"));
-        if !applied.ops.is_empty() {
-            let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
+        if !stands || !applied.ops.is_empty() {
+            let ended = self.system.enforce(found.as_ref(), &wanted).map_err(from_op)?;
             if ended > 0 {
                 info!("ended {ended} connections of devices whose policy is new");
             }

@@ -30,9 +30,10 @@ impl Named {
         policies(guard).into_iter().filter(|(_, policy)| *policy == Policy::Direct).map(|(key, _)| key).collect()
     }
 
-    /// Those that have another policy by `wanted` than by `before`; without a guard nobody had any.
+    /// Those that have another policy by `wanted` than by `before`; without a guard all were as free as those that are exempt.
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> Named {
-        let (old, new) = (before.map(policies).unwrap_or_default(), policies(wanted));
+        let Some(before) = before else { return Named::confined(wanted) };
+        let (old, new) = (policies(before), policies(wanted));
         let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
         keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
     }
@@ -154,5 +155,6 @@ mod tests {
         assert_eq!(changed.interfaces.len(), 1);
         assert!(Named::changed(Some(&after), &after).is_empty());
         assert_eq!(Named::changed(None, &after), Named::confined(&after));
+        assert_eq!(Named::changed(None, &before).macs.len(), 2);
     }
 }
