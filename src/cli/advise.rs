@@ -9,14 +9,15 @@ use super::CONFIG_PATH;
 use super::ask::{Ways, ask_for};
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR, UNAVAILABLE};
 use super::settings;
-use crate::config::edit;
+use crate::config::edit::{Document, Setting};
 use crate::config::model::{Level, Policy, Settings};
+use crate::config::{parse_with, uci};
 use crate::daemon::advice::{ADVISED, Advice, Bystander, Watch};
 use crate::daemon::answer;
 use crate::daemon::request::{Form, Request};
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
-use crate::sys::{kernel, random, whole_file};
+use crate::sys::{kernel, key_file, random, whole_file};
 use crate::units::Nanos;
 use crate::wire::size::{IpVersion, Wrapping};
 
@@ -128,21 +129,41 @@ fn watch_home(settings: &Settings, watch: &mut Watch, span: Duration) -> std::io
 /// Writes the choice into the settings file.
 fn set(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> {
     let doing = || format!("choosing level {} in {}", level.name(), path.display());
-    let text = std::fs::read_to_string(path).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
+    let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
     let [upload, download] = rates;
-    let Some(changed) = edit::confirm(&text, level, rates) else {
-        let by_hand = format!(
-            "uci set millpond.main.level={0}; uci set millpond.{0}=level; uci set millpond.{0}.upload={upload}; \
-             uci set millpond.{0}.download={download}; uci commit millpond",
-            level.name()
-        );
-        return Err(Failure::new(CONFIG, format!("{}: cannot follow how it is written: {by_hand}", doing())));
+    let Some(changed) = confirm(&text, level, rates) else {
+        let text = format!("{}: the file has mistakes: 'millpond check' names them", doing());
+        return Err(Failure::new(CONFIG, text));
     };
-    if changed != text {
-        whole_file::write(path, changed.as_bytes()).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
+    if changed.as_bytes() != text {
+        whole_file::write(path, changed.as_bytes(), 0o600)
+            .map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
     }
     println!("level {}: {upload} kbit/s up, {download} down; now: millpond reload", level.name());
     Ok(())
+}
+
+/// The settings with that level chosen, at these rates; `None` where that would not be right settings.
+fn confirm(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
+    let mut document = Document::new(text).ok()?;
+    let word = |text: &str| Setting::Text(text.to_owned());
+    document.set("millpond", "main", "level", &word(level.name()));
+    if level == Level::Strict {
+        document.set("millpond", "main", "law", &word("gamma"));
+        document.set("millpond", "main", "spread", &word("33"));
+    }
+    let (sections, _) = uci::parse(document.text().as_bytes());
+    let named = |section: &&uci::Section| section.kind == "level" && section.name.as_deref() == Some(level.name());
+    let [upload, download] = rates.map(|kbit| word(&kbit.to_string()));
+    match sections.iter().find(named).map(|section| section.index) {
+        Some(index) => {
+            document.set_at("level", index, "upload", &upload);
+            document.set_at("level", index, "download", &download);
+        }
+        None => document.add("level", Some(level.name()), &[("upload", upload), ("download", download)]),
+    }
+    parse_with(document.text().as_bytes(), &key_file::read).settings?;
+    Some(document.text().to_owned())
 }
 
 /// The rates advised for a level, out of our own JSON.
@@ -188,6 +209,23 @@ mod tests {
         for wrong in ["", "s", "5", "-1h", "0s", "99999d", "1é", "18446744073709551615d"] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_level_is_chosen_and_all_else_stays() {
+        let file = "# mine\nconfig millpond 'main'\n\toption level 'balanced'  # so far\n\toption law 'normal'\n\n\
+            config level saver\n\toption upload '8'\n\toption download '9'\n\n\
+            config device\n\toption mac '18:b4:30:26:34:40'\n";
+        let saver = confirm(file.as_bytes(), Level::Saver, [40, 80]).unwrap();
+        let changes =
+            [("'balanced'  #", "'saver'  #"), ("upload '8'", "upload '40'"), ("download '9'", "download '80'")];
+        assert_eq!(saver, changes.iter().fold(file.to_owned(), |text, (from, to)| text.replace(from, to)));
+        assert_eq!(confirm(saver.as_bytes(), Level::Saver, [40, 80]).as_ref(), Some(&saver), "again changes nothing");
+        let strict = confirm(saver.as_bytes(), Level::Strict, [640, 1000]).unwrap();
+        assert!(strict.contains("law 'gamma'") && strict.contains("spread '33'") && strict.contains("upload '40'"));
+        assert!(strict.ends_with("config level 'strict'\n\toption upload '640'\n\toption download '1000'\n"));
+        assert_eq!(confirm(file.as_bytes(), Level::Saver, [1, 80]), None, "rates that no file may have");
+        assert_eq!(confirm(b"config millpond 'main", Level::Saver, [40, 80]), None);
     }
 
     #[test]

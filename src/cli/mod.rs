@@ -5,8 +5,11 @@ mod ask;
 mod audit;
 mod check;
 mod devices;
+#[cfg(feature = "endpoint")]
+mod endpoint;
 mod exit;
 mod flush;
+mod join;
 mod plan;
 mod reload;
 mod renew;
@@ -40,6 +43,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Run(run::Run),
+    Join(join::Join),
     Check(check::Check),
     Plan(plan::Plan),
     Reload(reload::Reload),
@@ -49,6 +53,8 @@ enum Command {
     Devices(devices::Devices),
     Advise(advise::Advise),
     Audit(audit::Audit),
+    #[cfg(feature = "endpoint")]
+    Endpoint(endpoint::Endpoint),
     Version(Version),
 }
 
@@ -80,6 +86,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     };
     let done = match parsed.command {
         Command::Run(command) => command.execute(),
+        Command::Join(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Plan(command) => command.execute(),
         Command::Reload(command) => command.execute(),
@@ -89,6 +96,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Devices(command) => command.execute(),
         Command::Advise(command) => command.execute(),
         Command::Audit(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Endpoint(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {

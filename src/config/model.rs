@@ -182,8 +182,10 @@ pub struct Wireguard {
     pub public_key: Option<Key>,
     /// `preshared_key`.
     pub preshared_key: Option<Key>,
-    /// `endpoint`: where the router finds the server.
+    /// `endpoint`: where a router finds the server; on the server, what join texts tell the routers.
     pub endpoint: Option<HostPort>,
+    /// `backup`: other servers for the same homes, to be tried in turn when the one in use is silent.
+    pub backup: Vec<Server>,
     /// `listen_port`: UDP port of this end; needed on an endpoint.
     pub listen_port: Option<u16>,
     /// `address` of this end inside the tunnel.
@@ -199,6 +201,32 @@ pub struct HostPort {
     pub host: String,
     /// UDP port, not zero.
     pub port: u16,
+}
+
+/// A server, and the key by which it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where it is.
+    pub at: HostPort,
+    /// Its public key.
+    pub public_key: Key,
+}
+
+impl std::fmt::Display for Server {
+    /// As `backup` has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.at, self.public_key.to_base64())
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    /// As the settings have it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Where the DNS requests of shaped devices go.
@@ -235,6 +263,14 @@ pub enum Policy {
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
+    /// Reads what it prints as, which is how the kernel's tools write it.
+    pub fn from_text(text: &str) -> Option<Mac> {
+        let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
+        let mac = [(); 6].map(|()| bytes.next().flatten());
+        let [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] = mac else { return None };
+        bytes.next().is_none().then_some(Mac([a, b, c, d, e, f]))
+    }
+
     /// Whether the locally administered bit is set, as in the randomised addresses of phones.
     pub fn is_locally_administered(self) -> bool {
         self.0[0] & 0x02 != 0

@@ -110,7 +110,9 @@ impl Ledger {
     pub fn write(&self) -> io::Result<()> {
         match (self.since, self.bytes) {
             (None, _) | (_, 0) => Ok(()),
-            (Some(since), bytes) => whole_file::write(&self.path, format!("since {since}\nbytes {bytes}\n").as_bytes()),
+            (Some(since), bytes) => {
+                whole_file::write(&self.path, format!("since {since}\nbytes {bytes}\n").as_bytes(), 0o600)
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::plan::coexistence::Conflict;
 use crate::plan::nft::TableText;
 use crate::plan::tree::Guard;
 use crate::plan::{
-    Desired, Facts, Forwarding, Misfit, Op, Snapshot, guard_table, lasting, misfits, plan, plan_guard,
+    Desired, Facts, Forwarding, Misfit, Op, Snapshot, confined_by, guard_table, lasting, misfits, plan, plan_guard,
     reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
@@ -29,6 +29,14 @@ pub struct Machine {
     before: Option<Snapshot>,
     /// The sysctl of another's interface that was changed, and its value before.
     lent: Option<(String, String)>,
+    /// What nftables said. Each question starts a program, so none is asked twice.
+    tables: Option<Tables>,
+}
+
+/// What nftables holds.
+struct Tables {
+    guard: Option<TableText>,
+    hardware_offload: bool,
 }
 
 impl Machine {
@@ -39,7 +47,7 @@ impl Machine {
         }
         let system = System::open().map_err(from_op)?;
         let wrapping = Wrapping::wireguard(IpVersion::V4);
-        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None })
+        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None, tables: None })
     }
 
     /// Learns what the settings do not say. `endpoint`: where a router's is.
@@ -57,36 +65,63 @@ impl Machine {
 
     /// Where the home ends. The guard that stands remembers what led out when that was last to be seen.
     fn learn_lan(&mut self, settings: &Settings) -> Result<(), Error> {
-        let before = self.system.guard().map_err(from_op)?.as_ref().map(Facts::remembered).unwrap_or_default();
+        let tables = self.tables()?;
+        let before = tables.guard.as_ref().map(Facts::remembered).unwrap_or_default();
+        let offload = tables.hardware_offload;
         let (endpoint, carrier) = (self.facts.endpoint, self.facts.carrier.take());
-        self.facts = Facts { endpoint, carrier, ..self.system.facts(settings, &before).map_err(from_op)? };
+        self.facts = Facts { endpoint, carrier, ..self.system.facts(settings, &before, offload).map_err(from_op)? };
         Ok(())
     }
 
-    /// Whether a guard stands, by whatever settings.
-    pub fn has_guard(&mut self) -> Result<bool, Error> {
-        self.system.guard().map(|guard| guard.is_some()).map_err(from_op)
+    fn tables(&mut self) -> Result<&mut Tables, Error> {
+        let tables = match self.tables.take() {
+            Some(tables) => tables,
+            None => Tables {
+                guard: self.system.guard().map_err(from_op)?,
+                hardware_offload: self.system.hardware_offload().map_err(from_op)?,
+            },
+        };
+        Ok(self.tables.insert(tables))
+    }
+
+    /// Brings the guard in line with `understood`, the part of broken settings that could be read, and lets go of nobody
+    /// whom one that stands confines.
+    pub fn set_guard_besides(&mut self, understood: &Settings, file: &Path) -> Result<Applied, Error> {
+        let mut settings = understood.clone();
+        if let Some(guard) = &self.tables()?.guard {
+            let (devices, networks) = confined_by(guard);
+            settings.devices.extend(devices);
+            settings.networks.extend(networks);
+        }
+        self.set_guard(&settings, file)
     }
 
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
     /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
+        let found = self.system.guard().map_err(from_op)?;
+        let stands = found.as_ref().is_some_and(|guard| guard.untouched);
+        if !stands {
+            // The one that is wanted is made in several steps, and verified: until then the file's holds, if there is one.
+            if guard_file::load(file).is_ok() {
+                info!("put the guard back that {} holds", file.display());
+            }
+        }
         self.learn_lan(settings)?;
         let mut wanted = guard_table(settings, &self.facts);
-        let before = self.system.guard().map_err(from_op)?;
+        let before = self.tables()?.guard.clone();
         wanted.known = self.system.known(before.as_ref(), &wanted).map_err(from_op)?;
-        let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
+        let mut kernel = GuardAlone::new(&mut self.system, before);
+        let applied = apply_guard(&mut kernel, Some(&wanted))?;
+        let installed = kernel.into_last();
+        self.tables()?.guard.clone_from(&installed);
         applied.ops.iter().for_each(|op| info!("{op}"));
-        if !applied.ops.is_empty() {
-            let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
+        if !stands || !applied.ops.is_empty() {
+            let ended = self.system.enforce(found.as_ref(), &wanted).map_err(from_op)?;
             if ended > 0 {
                 info!("ended {ended} connections of devices whose policy is new");
             }
         }
-        let installed = match applied.ops[..] {
-            [] => applied.before.guard.clone(),
-            _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
-        };
         let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
         // Addresses come and go by the hour, and the file is on flash memory.
         wanted.known = installed.map(|installed| lasting(&installed.known)).unwrap_or_default();
@@ -208,7 +243,8 @@ impl Machine {
     pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
         let mut ops = self.take_down(None)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
-        ops.extend(apply_guard(&mut GuardAlone(&mut self.system), None)?.ops);
+        let guard = self.system.guard().map_err(from_op)?;
+        ops.extend(apply_guard(&mut GuardAlone::new(&mut self.system, guard), None)?.ops);
         Ok(ops)
     }
 }

@@ -95,7 +95,10 @@ pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
 
 /// What does not fit this machine about settings that are right by themselves.
 pub fn misfits(settings: &Settings) -> Result<Vec<Misfit>, Error> {
-    let facts = System::open().and_then(|mut system| system.facts(settings, &Facts::default()));
+    let facts = System::open().and_then(|mut system| {
+        let hardware_offload = system.hardware_offload()?;
+        system.facts(settings, &Facts::default(), hardware_offload)
+    });
     Ok(crate::plan::misfits(settings, &facts.map_err(machine::from_op)?))
 }
 
@@ -106,10 +109,9 @@ pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
     machine.flush(guard_file)
 }
 
-/// By what can be understood of broken settings, where no guard stands yet. One that stands was made of good ones.
+/// By what can be understood of broken settings, and by the guard that stands.
 fn guard_provisionally(understood: &Settings, options: &Options) -> Result<(), Error> {
-    let mut machine = Machine::open()?;
-    if machine.has_guard()? { Ok(()) } else { machine.set_guard(understood, &options.guard_file).map(|_| ()) }
+    Machine::open()?.set_guard_besides(understood, &options.guard_file).map(|_| ())
 }
 
 /// What came of the settings file.

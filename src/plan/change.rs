@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::choice::{PRECEDENCE, set_names};
 use super::nft::TableText;
-use crate::config::model::Policy;
+use crate::config::model::{Device, Mac, Network, Policy};
 
 /// Devices and networks as a guard's sets name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,9 +30,10 @@ impl Named {
         policies(guard).into_iter().filter(|(_, policy)| *policy == Policy::Direct).map(|(key, _)| key).collect()
     }
 
-    /// Those that have another policy by `wanted` than by `before`; without a guard nobody had any.
+    /// Those that have another policy by `wanted` than by `before`; without a guard all were as free as those that are exempt.
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> Named {
-        let (old, new) = (before.map(policies).unwrap_or_default(), policies(wanted));
+        let Some(before) = before else { return Named::confined(wanted) };
+        let (old, new) = (policies(before), policies(wanted));
         let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
         keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
     }
@@ -50,6 +51,26 @@ impl Named {
     pub fn is_empty(&self) -> bool {
         self.macs.is_empty() && self.addresses.is_empty() && self.interfaces.is_empty()
     }
+}
+
+/// What `guard` confines, as sections of settings that are to confine no less.
+pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
+    let (mut devices, mut networks) = (Vec::new(), Vec::new());
+    for (key, policy) in policies(guard) {
+        if policy == Policy::Direct {
+            continue;
+        }
+        // Nobody weighs rates by these.
+        let (watch, tolerance) = (false, Nanos::ZERO);
+        let mut add =
+            |mac, address, name| devices.push(Device { name, mac, address, policy, watch, tolerance });
+        match key {
+            Key::Mac(text) => add(Mac::from_text(&text), None, text),
+            Key::Address(address) => add(None, Some(address), address.to_string()),
+            Key::Interface(name) => networks.push(Network { device: Some(name.clone()), name, policy }),
+        }
+    }
+    (devices, networks)
 }
 
 /// One of those.
@@ -102,6 +123,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_guard_confines_can_be_asked_for_again() {
+        let guard = guard(&[
+            ("shape_mac", "02:00:00:00:00:01"),
+            ("direct_mac", "02:00:00:00:00:03"),
+            ("block_ip6", "2001:db8::1"),
+            ("shape_net", "\"br-iot\""),
+        ]);
+        let (devices, networks) = confined_by(&guard);
+        let shown: Vec<_> = devices.iter().map(|device| (device.mac, device.address, device.policy)).collect();
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let address = "2001:db8::1".parse().ok();
+        assert_eq!(shown, [(Some(mac), None, Policy::Shape), (None, address, Policy::Block)]);
+        assert_eq!(networks.iter().map(crate::plan::interface).collect::<Vec<_>>(), ["br-iot"]);
+    }
+
+    #[test]
     fn who_changed_is_found_in_all_directions() {
         let before = guard(&[
             ("shape_mac", "00:00:00:00:00:01, 00:00:00:00:00:02"),
@@ -121,5 +158,6 @@ mod tests {
         assert_eq!(changed.interfaces.len(), 1);
         assert!(Named::changed(Some(&after), &after).is_empty());
         assert_eq!(Named::changed(None, &after), Named::confined(&after));
+        assert_eq!(Named::changed(None, &before).macs.len(), 2);
     }
 }

@@ -23,7 +23,7 @@ pub mod tree;
 pub mod tunnel;
 pub mod wireguard;
 
-pub use change::Named;
+pub use change::{Named, confined_by};
 pub use choice::MET_FOR;
 pub(crate) use choice::interface;
 pub(crate) use desired::watched_sysctls;

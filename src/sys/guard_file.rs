@@ -26,8 +26,14 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
         return Ok(false);
     }
     nft::check(text).map_err(|cause| io::Error::other(cause.to_string()))?;
-    // A firewall that loads meanwhile passes the new one by: it is not named *.nft yet.
-    whole_file::write(path, text.as_bytes()).map(|()| true)
+    // Meanwhile not named *.nft, so that a firewall that loads just then passes it by.
+    whole_file::write(path, text.as_bytes(), 0o600).map(|()| true)
+}
+
+/// Makes the guard that the file at `path` describes stand, as the firewall does at boot.
+pub fn load(path: &Path) -> io::Result<()> {
+    let text = fs::read_to_string(path)?;
+    nft::load(&text).map_err(io::Error::other)
 }
 
 /// Removes the file; gives whether there was one.

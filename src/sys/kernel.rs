@@ -72,15 +72,19 @@ impl System {
         table(TableName::Guard)
     }
 
-    /// What the machine is like around us; `before` is what it was like when it was last looked at.
-    pub fn facts(&mut self, settings: &Settings, before: &Facts) -> Result<Facts, OpError> {
+    /// What the machine is like around us; `before` is what it was like when it was last looked at, and
+    /// `hardware_offload` is looked for by [`System::hardware_offload`], since that takes longer than all the rest.
+    pub fn facts(&mut self, settings: &Settings, before: &Facts, hardware_offload: bool) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
-        let mut facts = machine.facts(settings, before);
-        facts.hardware_offload = flow_tables()?.hardware;
-        Ok(facts)
+        Ok(Facts { hardware_offload, ..machine.facts(settings, before) })
+    }
+
+    /// Whether the firewall lets hardware pass connections along.
+    pub fn hardware_offload(&mut self) -> Result<bool, OpError> {
+        Ok(flow_tables()?.hardware)
     }
 
     /// The rules and routes of others.
@@ -265,15 +269,34 @@ impl Kernel for WithoutGuard<'_> {
 }
 
 /// The kernel with nothing but the guard.
-pub struct GuardAlone<'a>(pub &'a mut System);
+pub struct GuardAlone<'a> {
+    system: &'a mut System,
+    /// What was read before all else, until it is asked for.
+    first: Option<Option<TableText>>,
+    last: Option<TableText>,
+}
+
+impl<'a> GuardAlone<'a> {
+    /// The guard of `system`, which has just been read.
+    pub fn new(system: &'a mut System, guard: Option<TableText>) -> GuardAlone<'a> {
+        GuardAlone { system, first: Some(guard), last: None }
+    }
+
+    /// As it was read last.
+    pub fn into_last(self) -> Option<TableText> {
+        self.last
+    }
+}
 
 impl Kernel for GuardAlone<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
-        Ok(Snapshot { guard: table(TableName::Guard)?, ..Snapshot::default() })
+        let guard = self.first.take().map_or_else(|| table(TableName::Guard), Ok)?;
+        self.last.clone_from(&guard);
+        Ok(Snapshot { guard, ..Snapshot::default() })
     }
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
-        self.0.run(op)
+        self.system.run(op)
     }
 }
 

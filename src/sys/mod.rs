@@ -19,7 +19,7 @@ pub mod memory_file;
 pub mod monitor;
 pub mod neighbour;
 mod netlink;
-mod nft;
+pub mod nft;
 pub mod process;
 mod qdisc;
 pub mod random;

@@ -25,6 +25,11 @@ pub(super) fn list_flow_tables() -> Result<String, Cause> {
     succeeded(run(&["list", "flowtables"], "")?)
 }
 
+/// Everything that is loaded, others' tables too.
+pub fn list_all() -> Result<String, Cause> {
+    succeeded(run(&["-n", "list", "ruleset"], "")?)
+}
+
 /// Checks that the kernel would take `text`, a transaction.
 pub fn check(text: &str) -> Result<(), Cause> {
     run(&["-c", "-f", "-"], text).and_then(succeeded).map(|_| ())
@@ -41,9 +46,9 @@ pub(super) fn list(name: TableName) -> Result<Option<TableText>, Cause> {
     if listing.status.success() {
         return Ok(Some(TableText::from_listing(name, &String::from_utf8_lossy(&listing.stdout))));
     }
-    let tables = succeeded(run(&["list", "tables", "inet"], "")?)?;
-    let line = format!("table inet {name}");
-    if tables.lines().any(|listed| listed.trim() == line) { succeeded(listing).map(|_| None) } else { Ok(None) }
+    // Where nftables itself is missing nft says so in other words, and so does whatever comes next.
+    let is_absent = String::from_utf8_lossy(&listing.stderr).contains("No such file or directory");
+    if is_absent { Ok(None) } else { succeeded(listing).map(|_| None) }
 }
 
 /// Does all of `transaction` or nothing.

@@ -6,7 +6,7 @@ use super::super::error::Error;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
-use super::super::{Reading, read_settings};
+use super::super::{Reading, guard_provisionally, read_settings};
 use super::listing::Topic;
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
@@ -127,7 +127,17 @@ impl EventLoop {
             Err(error) => {
                 self.refuse(asker, &error.to_string(), now);
                 // A device that the broken file confines is confined from now on.
-                let confined = self.settings.as_ref().zip(understood).map(|(own, others)| own.confined_by(&others));
+                let confined = match (&self.settings, understood) {
+                    (Some(own), Some(understood)) => Some(own.confined_by(&understood)),
+                    // Nothing is in force, so that there is no cell for this to hold up.
+                    (None, Some(understood)) if understood.enabled => {
+                        if let Err(error) = guard_provisionally(&understood, &self.options) {
+                            self.note(Problem::of_guard(&error));
+                        }
+                        None
+                    }
+                    _ => None,
+                };
                 self.confined = confined.or(self.confined.take());
                 self.upkeep.hurry(now);
                 return Flow::Continue;

@@ -8,7 +8,10 @@ readonly BLOCK=20
 # What empties by itself between two conditions takes longer where a queue was filled.
 readonly PAUSE=2 DRAIN=12
 
-allowance() { local CYCLES=${LAB_CYCLES:-5}; echo $(((2 * CYCLES + 2 * (CYCLES / 3 + 1)) * (6 * (BLOCK + PAUSE + 1) + 2 * DRAIN) + 4 * 60)); }
+allowance() {
+	local CYCLES=${LAB_CYCLES:-5}
+	echo $(((2 * CYCLES + 2 * (CYCLES / 3 + 1)) * (6 * (BLOCK + PAUSE + 1) + 2 * DRAIN) + 4 * 60))
+}
 
 scenario() {
 	local law
