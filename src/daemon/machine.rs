@@ -74,12 +74,10 @@ impl Machine {
         let wanted = guard_table(settings, &self.facts);
         let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
         applied.ops.iter().for_each(|op| info!("{op}"));
-        if !applied.ops.is_empty() {
-            let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
-            if ended > 0 {
-                info!("ended {ended} connections of devices whose policy is new");
-            }
-        }
+        let enforced = match applied.ops[..] {
+            [] => Ok(0),
+            _ => self.system.enforce(applied.before.guard.as_ref(), &wanted),
+        };
         let installed = match applied.ops[..] {
             [] => applied.before.guard.clone(),
             _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
@@ -88,6 +86,11 @@ impl Machine {
         let written = guard_file::write(file, &wanted.file(&digest));
         if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
             info!("wrote the guard to {}", file.display());
+        }
+        // Whether or not old connections could be ended, the file has to hold what is in force.
+        let ended = enforced.map_err(from_op)?;
+        if ended > 0 {
+            info!("ended {ended} connections of devices whose policy is new");
         }
         Ok(applied)
     }
