@@ -44,12 +44,14 @@ pub enum Code {
     Misfit(MisfitKind),
     /// The clock has not been set since the machine was switched on.
     Clock,
+    /// There is no place for the control socket.
+    Socket,
     /// The broker of ubus cannot be reached.
     Ubus,
 }
 
 impl Code {
-    const ALL: [Code; 19] = [
+    const ALL: [Code; 20] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -68,6 +70,7 @@ impl Code {
         Code::Upkeep,
         Code::Realtime,
         Code::Clock,
+        Code::Socket,
         Code::Ubus,
     ];
 
@@ -93,6 +96,7 @@ impl Code {
             Code::Realtime => "realtime",
             Code::Misfit(kind) => kind.name(),
             Code::Clock => "clock",
+            Code::Socket => "socket",
             Code::Ubus => "ubus",
         }
     }
@@ -105,7 +109,9 @@ impl Code {
     /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
+                "warning"
+            }
             Code::Misfit(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
@@ -143,6 +149,9 @@ impl Code {
             Code::Clock => {
                 "have it set, by NTP as a rule: until then the endpoint may refuse the tunnel's handshakes; it is tried \
                  again as soon as it is set"
+            }
+            Code::Socket => {
+                "make room there or make it writable, and restart the service; until then it is to be reached on ubus alone"
             }
             Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }

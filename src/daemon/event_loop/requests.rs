@@ -138,7 +138,7 @@ impl EventLoop {
             // Nothing stands that could stay as it is: from now on these are tried.
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
-            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock));
+            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock | Code::Socket));
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
