@@ -143,7 +143,7 @@ impl EventLoop {
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
-        let control = Control::listen(&options.socket, &poll, CONTROL)?;
+        let (control, unreachable) = Control::listen(&options.socket, &poll, CONTROL)?;
         let now = timer::now();
         let (settings, wrong) = match settings {
             Ok(settings) => (Some(settings), None),
@@ -192,7 +192,8 @@ impl EventLoop {
             waiting: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
-        wrong.into_iter().for_each(|problem| event_loop.note(problem));
+        let unreachable = unreachable.map(|error| Problem::new(Code::Socket, error.to_string()));
+        wrong.into_iter().chain(unreachable).for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
     }
 

@@ -44,6 +44,8 @@ pub enum Code {
     Misfit(MisfitKind),
     /// The clock has not been set since the machine was switched on.
     Clock,
+    /// There is no place for the control socket.
+    Socket,
     /// The broker of ubus cannot be reached.
     Ubus,
     /// What goes by local time cannot.
@@ -55,7 +57,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 22] = [
+    const ALL: [Code; 23] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -74,6 +76,7 @@ impl Code {
         Code::Upkeep,
         Code::Realtime,
         Code::Clock,
+        Code::Socket,
         Code::Ubus,
         Code::Zone,
         Code::DataCap,
@@ -102,6 +105,7 @@ impl Code {
             Code::Realtime => "realtime",
             Code::Misfit(kind) => kind.name(),
             Code::Clock => "clock",
+            Code::Socket => "socket",
             Code::Ubus => "ubus",
             Code::Zone => "zone",
             Code::DataCap => "data-cap",
@@ -117,8 +121,10 @@ impl Code {
     /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
-            Code::Clock | Code::Zone | Code::DataCap => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
+                "warning"
+            }
+            Code::Zone | Code::DataCap => "warning",
             Code::Misfit(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
@@ -163,6 +169,9 @@ impl Code {
             }
             Code::Audit => {
                 "see the text; repeat the check (millpond audit); strays end with the next reload of the guard"
+            }
+            Code::Socket => {
+                "make room there or make it writable, and restart the service; until then it is to be reached on ubus alone"
             }
             Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }

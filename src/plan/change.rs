@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::choice::{PRECEDENCE, set_names};
 use super::nft::TableText;
 use crate::config::model::{Device, Mac, Network, Policy};
+use crate::units::Nanos;
 
 /// Devices and networks as a guard's sets name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,8 +63,7 @@ pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
         }
         // Nobody weighs rates by these.
         let (watch, tolerance) = (false, Nanos::ZERO);
-        let mut add =
-            |mac, address, name| devices.push(Device { name, mac, address, policy, watch, tolerance });
+        let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy, watch, tolerance });
         match key {
             Key::Mac(text) => add(Mac::from_text(&text), None, text),
             Key::Address(address) => add(None, Some(address), address.to_string()),

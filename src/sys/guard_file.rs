@@ -33,7 +33,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
 /// Makes the guard that the file at `path` describes stand, as the firewall does at boot.
 pub fn load(path: &Path) -> io::Result<()> {
     let text = fs::read_to_string(path)?;
-    nft::load(&text).map_err(io::Error::other)
+    nft::load(&text).map_err(|cause| io::Error::other(cause.to_string()))
 }
 
 /// Removes the file; gives whether there was one.
