@@ -52,7 +52,7 @@ mod tests {
 
     fn problems(more: &str) -> String {
         let parsed = parse(format!("{MAIN}{more}").as_bytes());
-        parsed.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+        parsed.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
             ),
         ] {
             let problems = problems(more);
-            assert!(problems.starts_with(want) && !problems.contains(" | "), "{more}: {problems}");
+            assert!(problems.starts_with(want) && !problems.contains('\n'), "{more}: {problems}");
         }
     }
 }
