@@ -77,6 +77,10 @@ fn parse(line: &str) -> Option<Request> {
         "devices json" => Request::Devices(Form::Json),
         "reload" => Request::Reload,
         "renew" => Request::Renew,
+        #[cfg(feature = "endpoint")]
+        "metrics" => Request::Metrics { home: None },
+        #[cfg(feature = "endpoint")]
+        line if line.starts_with("metrics ") => Request::Metrics { home: Some(line[8..].trim().parse().ok()?) },
         _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },
     })
 }

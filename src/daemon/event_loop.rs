@@ -39,6 +39,7 @@ use crate::plan::Forwarding;
 use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
+use crate::sys::notify::Manager;
 use crate::sys::realtime::Refused;
 use crate::sys::signal::Signals;
 use crate::sys::timer::{self, Timer};
@@ -108,6 +109,7 @@ pub struct EventLoop {
     renew: bool,
     /// Whether the log says what is being done.
     announced: bool,
+    manager: Manager,
     /// What the machine did about forwarding before us.
     forwarding: Option<Forwarding>,
     /// The sysctls of another's interface that we changed, as they were.
@@ -161,6 +163,7 @@ impl EventLoop {
             read_again: false,
             renew: false,
             announced: false,
+            manager: Manager::find(),
             forwarding: None,
             lent: BTreeMap::new(),
             problems: Vec::new(),
@@ -170,6 +173,9 @@ impl EventLoop {
             waiting: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
+        if wrong.is_some() {
+            event_loop.manager.tell_ready();
+        }
         let unreachable = unreachable.map(|error| Problem::new(Code::Socket, error.to_string()));
         wrong.into_iter().chain(unreachable).for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
@@ -200,7 +206,8 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, .. } = self;
+        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, manager, .. } = self;
+        manager.tell("STOPPING=1");
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
         drop(openvpn);
@@ -408,6 +415,7 @@ impl EventLoop {
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
+        self.manager.tell(&format!("STATUS={}", state.name()));
         // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
         // workers that encrypt them.
         if matches!(state, State::Degraded | State::Shaping) {

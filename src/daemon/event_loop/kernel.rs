@@ -158,6 +158,8 @@ impl EventLoop {
             self.note_again(problem, &old);
         }
         self.note_state(now);
+        // Also where nothing stands yet: it is tried on, and a new start would not help.
+        self.manager.tell_ready();
     }
 
     /// Takes what a lookup found.
