@@ -76,7 +76,7 @@ switch_off() {
 at_home() {
 	local name
 	for name in $(device_names); do
-		at "dev-$name" ping -q -c 1 -W 5 "${ROUTER_AT[$name]}" > "$WORK/ping.log" || fail "$name reaches the router: $(tail -1 "$WORK/ping.log")"
+		check "$name reaches the router" at "dev-$name" busybox ping -c 3 -W 5 "${ROUTER_AT[$name]}"
 	done
 }
 
@@ -257,6 +257,8 @@ event_fw4_reload() {
 event_all_tables_flushed() {
 	local from
 	from=$(uptime_ms)
+	# Where there is no guard nothing holds anybody back: in the time that the contract gives, it is counted apart.
+	mark undone
 	at router nft flush ruleset
 	sleep 4
 	fw4_load
