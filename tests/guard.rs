@@ -5,12 +5,13 @@ mod common;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::namespace::{Namespace, shell};
 use millpond::apply::{Kernel, apply_guard};
 use millpond::config::model::{Policy, Settings};
-use millpond::plan::{Facts, Named, guard_table};
+use millpond::plan::nft::TableText;
+use millpond::plan::{Facts, Named, guard_table, lasting};
 use millpond::sys::kernel::System;
 
 /// Whether the tests of this file can run here.
@@ -96,7 +97,7 @@ impl World {
         device.take("lan0");
         let mut kernel = System::open().unwrap();
         let settings = common::router([1; 32], [2; 32]);
-        let facts = kernel.facts(&settings, &Facts::default()).unwrap();
+        let facts = kernel.facts(&settings, &Facts::default(), false).unwrap();
         assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
         let world = World { device, router, outside, kernel, settings, facts };
         world.be("18:b4:30:26:34:40");
@@ -120,7 +121,22 @@ impl World {
 
     fn guard(&mut self) {
         self.router.enter();
-        apply_guard(&mut self.kernel, Some(&guard_table(&self.settings, &self.facts))).unwrap();
+        let before = self.kernel.guard().unwrap();
+        let mut wanted = guard_table(&self.settings, &self.facts);
+        wanted.known = self.kernel.known(before.as_ref(), &wanted).unwrap();
+        apply_guard(&mut self.kernel, Some(&wanted)).unwrap();
+    }
+
+    /// Chooses the device by its address in place of its MAC.
+    fn choose_by(&mut self, address: &str, policy: Policy) {
+        let device = &mut self.settings.devices[0];
+        (device.mac, device.address, device.policy) = (None, Some(address.parse().unwrap()), policy);
+    }
+
+    /// Makes the router forget who its neighbours are.
+    fn forget_neighbours(&self) {
+        self.router.enter();
+        shell("ip neigh flush all");
     }
 
     /// Whether the device gets a connection to that server at once; `None` if it hears nothing.
@@ -283,15 +299,89 @@ fn neighbours_are_known_before_they_say_anything() {
         return;
     }
     let mut world = World::new();
-    world.guard();
+    world.router.enter();
+    apply_guard(&mut world.kernel, Some(&guard_table(&world.settings, &world.facts))).unwrap();
     assert!(world.is_reached(DEVICE[0].parse().unwrap()), "the control experiment shows nothing");
     world.router.enter();
-    shell("nft flush set inet millpond seen4");
-    let confined = Named::confined(&guard_table(&world.settings, &world.facts));
-    world.kernel.show_to_guard(&confined.macs).unwrap();
+    shell("nft delete table inet millpond");
+    world.guard();
     for address in DEVICE {
         assert!(!world.is_reached(address.parse().unwrap()), "{address}");
     }
     world.router.enter();
     assert_eq!(world.kernel.snapshot().unwrap().guard.map(|guard| guard.untouched), Some(true));
+}
+
+#[test]
+fn a_device_chosen_by_address_is_confined_in_the_other_family_too() {
+    if !possible("a_device_chosen_by_address_is_confined_in_the_other_family_too") {
+        return;
+    }
+    for (chosen, other) in [(0, 1), (1, 0)] {
+        let mut world = World::new();
+        world.outside.enter();
+        let _server = TcpListener::bind("[::]:80").unwrap();
+        world.choose_by(DEVICE[chosen], Policy::Shape);
+        world.forget_neighbours();
+        world.guard();
+        assert_eq!(world.connects(SERVERS[other]), Some(true), "the control experiment shows nothing");
+        // It shows who it is.
+        assert_eq!(world.connects(SERVERS[chosen]), Some(false));
+        let is_confined = |world: &World, when: &str| {
+            assert_eq!(world.connects(SERVERS[other]), Some(false), "chosen by {}, {when}", DEVICE[chosen]);
+            assert!(!world.is_reached(DEVICE[other].parse().unwrap()), "chosen by {}, {when}", DEVICE[chosen]);
+        };
+        is_confined(&world, "learnt");
+        world.forget_neighbours();
+        world.choose_by(DEVICE[chosen], Policy::Block);
+        world.guard();
+        is_confined(&world, "by another guard");
+        world.router.enter();
+        let installed = world.kernel.guard().unwrap().unwrap();
+        let wanted = guard_table(&world.settings, &world.facts);
+        let file = TableText { known: lasting(&installed.known), ..wanted.clone() }.file(&installed.digest());
+        shell(&format!("nft flush ruleset; echo '{file}' | nft -f -"));
+        assert_eq!(apply_guard(&mut world.kernel, Some(&wanted)).unwrap().ops, []);
+        is_confined(&world, "by the file");
+        world.choose_by(DEVICE[chosen], Policy::Direct);
+        world.guard();
+        for server in SERVERS {
+            assert_eq!(world.connects(server), Some(true), "let go");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_has_left_a_chosen_address_is_free_again() {
+    if !possible("a_device_that_has_left_a_chosen_address_is_free_again") {
+        return;
+    }
+    let mut world = World::new();
+    world.outside.enter();
+    let _server = TcpListener::bind("[::]:80").unwrap();
+    world.choose_by(DEVICE[0], Policy::Shape);
+    world.guard();
+    assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(false); 2]);
+    world.device.enter();
+    shell("ip addr del 192.168.1.50/24 dev lan0; ip addr add 192.168.1.51/24 dev lan0");
+    shell("ip route replace default via 192.168.1.1");
+    // In the family of the choice at once, in the other when it has been forgotten, talk as it may.
+    assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(true), Some(false)]);
+    world.router.enter();
+    let mac = "18:b4:30:26:34:40";
+    assert!(shell("nft list set inet millpond shape_met4").contains("timeout 1d"));
+    shell(&format!("nft delete element inet millpond shape_met4 '{{ {mac} }}'"));
+    shell(&format!("nft add element inet millpond shape_met4 '{{ {mac} timeout 4s }}'"));
+    let begun = Instant::now();
+    while world.connects(SERVERS[1]) != Some(true) {
+        assert_eq!(world.connects(SERVERS[0]), Some(true));
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is confined for ever");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(world.is_reached(DEVICE[1].parse().unwrap()));
+    // Who has the address now is another.
+    world.device.enter();
+    shell("ip addr del 192.168.1.51/24 dev lan0");
+    world.be("02:00:00:00:00:77");
+    assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(false); 2]);
 }

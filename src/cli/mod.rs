@@ -14,12 +14,14 @@ mod renew;
 mod run;
 mod settings;
 mod status;
+mod stderr;
 
 use std::process::ExitCode;
 
 use argh::{EarlyExit, FromArgs};
 
 use self::exit::{Failure, USAGE};
+use crate::sys::{fault, signal};
 
 /// Where the settings are on OpenWrt.
 pub const CONFIG_PATH: &str = "/etc/config/millpond";
@@ -59,7 +61,11 @@ struct Version {}
 
 /// Runs the command line `arguments`, the program's name not included.
 pub fn run(arguments: &[String]) -> ExitCode {
+    fault::install();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.first() != Some(&"run") {
+        signal::end_with_the_reader();
+    }
     if words == ["--version"] {
         return print_version();
     }
@@ -70,7 +76,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(EarlyExit { output, status: Err(()) }) => {
-            eprintln!("{}", output.trim_end());
+            stderr::complain(output.trim_end());
             return ExitCode::from(USAGE);
         }
     };
@@ -91,7 +97,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, text }) => {
-            eprintln!("millpond: {text}");
+            stderr::complain(format_args!("millpond: {text}"));
             ExitCode::from(code)
         }
     }

@@ -232,6 +232,14 @@ pub enum Policy {
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
+    /// Reads what it prints as, which is how the kernel's tools write it.
+    pub fn from_text(text: &str) -> Option<Mac> {
+        let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
+        let mac = [(); 6].map(|()| bytes.next().flatten());
+        let [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] = mac else { return None };
+        bytes.next().is_none().then_some(Mac([a, b, c, d, e, f]))
+    }
+
     /// Whether the locally administered bit is set, as in the randomised addresses of phones.
     pub fn is_locally_administered(self) -> bool {
         self.0[0] & 0x02 != 0

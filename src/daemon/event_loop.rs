@@ -4,6 +4,7 @@
 //! on what the devices or the peer just sent (design: "Timing").
 
 mod bus;
+mod clock;
 #[cfg(test)]
 mod crowd;
 mod kernel;
@@ -50,12 +51,13 @@ use crate::wire::size::CellSize;
 
 const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
-const CELLS: u64 = 2;
+const DATA_CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
 const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
 const UBUS: u64 = 7;
 const LISTING: u64 = 8;
-const CONTROL: u64 = 9;
+const COVER_CELLS: u64 = 9;
+const CONTROL: u64 = 10;
 const OPENVPN: u64 = 32;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
@@ -143,7 +145,7 @@ impl EventLoop {
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
-        let control = Control::listen(&options.socket, &poll, CONTROL)?;
+        let (control, unreachable) = Control::listen(&options.socket, &poll, CONTROL)?;
         let now = timer::now();
         let (settings, wrong) = match settings {
             Ok(settings) => (Some(settings), None),
@@ -184,10 +186,11 @@ impl EventLoop {
             waiting: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
-        if let Some(problem) = wrong {
-            event_loop.note(problem);
+        if wrong.is_some() {
             event_loop.manager.tell_ready();
         }
+        let unreachable = unreachable.map(|error| Problem::new(Code::Socket, error.to_string()));
+        wrong.into_iter().chain(unreachable).for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
     }
 
@@ -254,11 +257,7 @@ impl EventLoop {
                 Act::Send { scheduled, kind, cell } => {
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
-                        let socket = match kind {
-                            CellKind::Data => &sockets.data,
-                            CellKind::Cover => &sockets.cover,
-                        };
-                        _ = socket.send(cell, peer);
+                        _ = sockets.of(kind).send(cell, peer);
                     }
                     line.handle_departure(scheduled, timer::now());
                     ready = ready.saturating_sub(1);
@@ -284,7 +283,8 @@ impl EventLoop {
         match token {
             TIMER => self.timer.acknowledge().map_err(Error::system("reading the timer"))?,
             PACKETS => self.take_packets(),
-            CELLS => self.take_cells(),
+            DATA_CELLS => self.take_cells(CellKind::Data),
+            COVER_CELLS => self.take_cells(CellKind::Cover),
             SIGNALS => return self.take_signal(),
             token if token == UPKEEP.monitor => self.take_changes(now),
             // Level-triggered: what waits for a gap comes again.
@@ -327,15 +327,16 @@ impl EventLoop {
         }
     }
 
-    /// From the peers to the engines, and what that completes to the devices.
-    fn take_cells(&mut self) {
+    /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
+    /// the devices.
+    fn take_cells(&mut self, kind: CellKind) {
         for turn in 0..self.batch() {
             let now = timer::now();
             if self.is_due(now) && turn >= self.least() {
                 break;
             }
             let Some(sockets) = self.tunnel.sockets() else { break };
-            let (length, from) = match sockets.data.receive(&mut self.buffer[..]) {
+            let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
                 // Of the interface or of the path: what it means, the state of the lines shows.
@@ -423,6 +424,7 @@ impl EventLoop {
         if self.state(now) == State::Shaping {
             self.endpoint.note_heard(now);
         }
+        self.note_clock(timer::wall_clock(), now);
         self.note_state(now);
         if self.openvpn.is_some() && self.has_gap(now) {
             self.look_after_openvpn(now);
@@ -449,13 +451,15 @@ impl EventLoop {
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
         self.manager.tell(&format!("STATUS={}", state.name()));
-        if state == State::Degraded {
-            // Of a peer that somebody took out of WireGuard the kernel does not tell.
+        // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
+        // workers that encrypt them.
+        if matches!(state, State::Degraded | State::Shaping) {
             self.upkeep.note_change(now);
         }
     }
 
-    fn note(&mut self, problem: Problem) {
+    /// Remembers a problem, and logs it the first time.
+    pub fn note(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             warn!("{}", problem.text);
             self.problems.push(problem);

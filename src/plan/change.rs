@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::choice::{PRECEDENCE, set_names};
 use super::nft::TableText;
-use crate::config::model::Policy;
+use crate::config::model::{Device, Mac, Network, Policy};
 
 /// Devices and networks as a guard's sets name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,9 +30,10 @@ impl Named {
         policies(guard).into_iter().filter(|(_, policy)| *policy == Policy::Direct).map(|(key, _)| key).collect()
     }
 
-    /// Those that have another policy by `wanted` than by `before`; without a guard nobody had any.
+    /// Those that have another policy by `wanted` than by `before`; without a guard all were as free as those that are exempt.
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> Named {
-        let (old, new) = (before.map(policies).unwrap_or_default(), policies(wanted));
+        let Some(before) = before else { return Named::confined(wanted) };
+        let (old, new) = (policies(before), policies(wanted));
         let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
         keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
     }
@@ -52,8 +53,26 @@ impl Named {
     }
 }
 
+/// What `guard` confines, as sections of settings that are to confine no less.
+pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
+    let (mut devices, mut networks) = (Vec::new(), Vec::new());
+    for (key, policy) in policies(guard) {
+        if policy == Policy::Direct {
+            continue;
+        }
+        let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy });
+        match key {
+            Key::Mac(text) => add(Mac::from_text(&text), None, text),
+            Key::Address(address) => add(None, Some(address), address.to_string()),
+            Key::Interface(name) => networks.push(Network { device: Some(name.clone()), name, policy }),
+        }
+    }
+    (devices, networks)
+}
+
+/// One of those.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+pub(super) enum Key {
     Mac(String),
     Address(IpAddr),
     Interface(String),
@@ -74,7 +93,7 @@ impl FromIterator<Key> for Named {
 }
 
 /// The strictest policy of each, by the guard's sets.
-fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
+pub(super) fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
     let mut policies = BTreeMap::new();
     for policy in PRECEDENCE {
         let [mac, ip, ip6, net] = set_names(policy);
@@ -90,14 +109,30 @@ fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::nft::TableName;
+    use crate::plan::nft::{Known, TableName};
 
     fn guard(sets: &[(&str, &str)]) -> TableText {
         let body: String = sets
             .iter()
             .map(|(name, elements)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n"))
             .collect();
-        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true }
+        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, known: Known::new() }
+    }
+
+    #[test]
+    fn what_a_guard_confines_can_be_asked_for_again() {
+        let guard = guard(&[
+            ("shape_mac", "02:00:00:00:00:01"),
+            ("direct_mac", "02:00:00:00:00:03"),
+            ("block_ip6", "2001:db8::1"),
+            ("shape_net", "\"br-iot\""),
+        ]);
+        let (devices, networks) = confined_by(&guard);
+        let shown: Vec<_> = devices.iter().map(|device| (device.mac, device.address, device.policy)).collect();
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let address = "2001:db8::1".parse().ok();
+        assert_eq!(shown, [(Some(mac), None, Policy::Shape), (None, address, Policy::Block)]);
+        assert_eq!(networks.iter().map(crate::plan::interface).collect::<Vec<_>>(), ["br-iot"]);
     }
 
     #[test]
@@ -120,5 +155,6 @@ mod tests {
         assert_eq!(changed.interfaces.len(), 1);
         assert!(Named::changed(Some(&after), &after).is_empty());
         assert_eq!(Named::changed(None, &after), Named::confined(&after));
+        assert_eq!(Named::changed(None, &before).macs.len(), 2);
     }
 }

@@ -1,7 +1,15 @@
 //! The devices and networks by policy, as named sets and the rules that look into them.
+//!
+//! A device that is chosen by its address speaks in the other family, too, from addresses that nobody has named. What it
+//! sends from the chosen one shows its Ethernet address, by which the rest is known: of one that is chosen by IPv4 its IPv6,
+//! of one that is chosen by IPv6, where devices have several addresses at once, everything. Its IPv4 from other addresses
+//! is not: a repeater may lend its own Ethernet address to all behind it, who keep their service that way. Only the chosen
+//! address renews that knowledge, so that a device that has left its address to another is free again after [`MET_FOR`].
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use super::desired::Facts;
 use super::nft::{Chain, Elements, Set};
 use crate::config::model::{Network, Policy, Settings};
 
@@ -13,6 +21,15 @@ pub(super) struct Choice {
 
 /// Strictest first, for a device that several sections name.
 pub(super) const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
+
+/// Those that confine.
+pub(super) const CONFINING: [Policy; 2] = [Policy::Block, Policy::Shape];
+
+/// For how long a device is known by its Ethernet address that was last seen to use a chosen address. A lease is renewed
+/// more often than that, by however quiet a device.
+pub const MET_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// The same in nft's notation.
+const MET_TIMEOUT: &str = "1d";
 
 impl Choice {
     pub fn new(settings: &Settings) -> Choice {
@@ -36,7 +53,17 @@ impl Choice {
                 add(net, "ifname", networks.map(|network| format!("\"{}\"", interface(network))).collect());
             }
         }
-        Choice { sets }
+        let mut choice = Choice { sets };
+        for policy in CONFINING {
+            let [_, ip, ip6, _] = set_names(policy);
+            for (chosen, name) in [ip, ip6].into_iter().zip(met_names(policy)) {
+                if choice.has(chosen) {
+                    let elements = Elements::Learnt { timeout: MET_TIMEOUT };
+                    choice.sets.push(Set { name, kind: "ether_addr", elements });
+                }
+            }
+        }
+        choice
     }
 
     /// Rules that give each packet the verdict of its sender's policy; a device's own section before its network's.
@@ -49,11 +76,31 @@ impl Choice {
             rules.extend(self.rule("ip saddr", ip, verdict));
             rules.extend(self.rule("ip6 saddr", ip6, verdict));
         }
+        rules.extend(self.by_met(block, shape));
         for policy in PRECEDENCE {
             let [.., net] = set_names(policy);
             rules.extend(self.rule("iifname", net, verdict(policy, block, shape, direct)));
         }
         rules
+    }
+
+    /// The same by the Ethernet addresses of devices that are chosen by address.
+    pub fn by_met(&self, block: &str, shape: &str) -> Vec<String> {
+        let of = |policy| {
+            let ([v4, v6], verdict) = (met_names(policy), verdict(policy, block, shape, ""));
+            [self.rule("meta nfproto ipv6 ether saddr", v4, verdict), self.rule("ether saddr", v6, verdict)]
+        };
+        CONFINING.into_iter().flat_map(of).flatten().collect()
+    }
+
+    /// Rules that learn those, from packets that have come from the home.
+    pub fn meet(&self) -> Vec<String> {
+        let of = |policy| {
+            let ([_, ip, ip6, _], [v4, v6]) = (set_names(policy), met_names(policy));
+            let learn = |set| format!("update @{set} {{ ether saddr }}");
+            [self.rule("ip saddr", ip, &learn(v4)), self.rule("ip6 saddr", ip6, &learn(v6))]
+        };
+        CONFINING.into_iter().flat_map(of).flatten().collect()
     }
 
     /// The same by the sender's MAC alone, for what does not depend on anything else.
@@ -80,9 +127,10 @@ impl Choice {
         rules
     }
 
-    /// Whether any device of that policy is chosen by its MAC.
-    pub fn has_mac(&self, policy: Policy) -> bool {
-        self.has(set_names(policy)[0])
+    /// Whether any device is confined that is known by its MAC, from the settings or from its packets.
+    pub fn confines_by_mac(&self) -> bool {
+        let known = |policy| self.has(set_names(policy)[0]) || met_names(policy).iter().any(|set| self.has(set));
+        CONFINING.into_iter().any(known)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -109,6 +157,25 @@ pub(super) const fn set_names(policy: Policy) -> [&'static str; 4] {
         Policy::Shape => ["shape_mac", "shape_ip", "shape_ip6", "shape_net"],
         Policy::Direct => ["direct_mac", "direct_ip", "direct_ip6", "direct_net"],
     }
+}
+
+/// The names of a confining policy's sets of Ethernet addresses that its packets have shown: of devices chosen by IPv4
+/// address, and by IPv6 address.
+pub(super) const fn met_names(policy: Policy) -> [&'static str; 2] {
+    match policy {
+        Policy::Block => ["block_met4", "block_met6"],
+        Policy::Shape | Policy::Direct => ["shape_met4", "shape_met6"],
+    }
+}
+
+/// The home's interfaces, as nft writes them: those found, and those named, be they there yet or not.
+pub(super) fn lan(settings: &Settings, facts: &Facts) -> Vec<String> {
+    let found = facts.lan.iter().map(|lan| lan.name.clone());
+    let named = settings.networks.iter().map(interface).filter(|name| !facts.outside.contains(name));
+    let mut names: Vec<String> = found.chain(named).map(|name| format!("\"{name}\"")).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The addresses of an endpoint's homes, IPv4 and IPv6.

@@ -1,12 +1,12 @@
 //! The rules of `table inet millpond`: nothing of a shaped or blocked device passes beside the tunnel. They hold by
 //! themselves, whether or not there is a tunnel, a daemon, or anything else of ours.
 
-use super::choice::{Choice, chain, homes, interface};
+use super::choice::{Choice, chain, homes, lan};
 use super::desired::Facts;
 use super::nft::{Elements, Set, Table, TableText};
 use super::ownership::{CELL_PORT, TUN};
 use super::tunnel;
-use crate::config::model::{DnsMode, Policy, Role, Settings};
+use crate::config::model::{DnsMode, Role, Settings};
 
 /// The guard's table, whatever the tunnel's settings are.
 pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
@@ -32,7 +32,7 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
         // A connection that stood before ends at once, and is made anew through the tunnel.
         ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"],
     )];
-    let learns = choice.has_mac(Policy::Block) || choice.has_mac(Policy::Shape);
+    let learns = choice.confines_by_mac();
     if learns {
         sets.extend(learnt());
         chains.extend([
@@ -63,6 +63,8 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
                 ["iifname != @lan return".to_owned()]
                     .into_iter()
                     .chain(choice.by_mac("goto confined", "goto free"))
+                    .chain(choice.meet())
+                    .chain(choice.by_met("goto confined", "goto confined"))
                     .chain(["delete @seen4 { ip saddr }".into(), "delete @seen6 { ip6 saddr }".into()]),
             ),
         ]);
@@ -83,21 +85,11 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
     Table { name: super::nft::TableName::Guard, sets, chains }
 }
 
-/// The home's interfaces: those found, and those named, be they there yet or not.
-fn lan(settings: &Settings, facts: &Facts) -> Vec<String> {
-    let found = facts.lan.iter().map(|lan| lan.name.clone());
-    let named = settings.networks.iter().map(interface).filter(|name| !facts.outside.contains(name));
-    let mut names: Vec<String> = found.chain(named).map(|name| format!("\"{name}\"")).collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// The addresses of devices that are chosen by MAC, as their packets show them: confined ones, and ones that are
+/// The addresses of devices that are known by their MAC, as their packets show them: confined ones, and ones that are
 /// exempt from their network's policy.
 fn learnt() -> [Set; 4] {
     [("seen4", "ipv4_addr"), ("seen6", "ipv6_addr"), ("free4", "ipv4_addr"), ("free6", "ipv6_addr")]
-        .map(|(name, kind)| Set { name, kind, elements: Elements::Learnt })
+        .map(|(name, kind)| Set { name, kind, elements: Elements::Learnt { timeout: "7d" } })
 }
 
 /// What comes neither from home nor out of the tunnel.

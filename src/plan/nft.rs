@@ -5,6 +5,7 @@
 //! machine's nft prints it, taken from a dormant draft. The first tells whether it is the table that is wanted, the
 //! second whether anybody has changed it since.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use super::ownership::{GUARD_TABLE, TUNNEL_TABLE};
@@ -61,8 +62,11 @@ pub struct Set {
 pub enum Elements {
     /// These, in nft's notation, without repetition.
     Fixed(Vec<String>),
-    /// What packets put there, forgotten after a week in which none did.
-    Learnt,
+    /// What packets put there, forgotten when none has done so again for this time, in nft's notation.
+    Learnt {
+        /// How long it is remembered.
+        timeout: &'static str,
+    },
 }
 
 /// The names of the guard's sets of addresses that confined devices have, IPv4 and IPv6.
@@ -91,8 +95,8 @@ impl Table {
             let _ = match &set.elements {
                 Elements::Fixed(elements) if elements.is_empty() => Ok(()),
                 Elements::Fixed(elements) => writeln!(text, "\t\telements = {{ {} }}", elements.join(", ")),
-                Elements::Learnt => {
-                    writeln!(text, "\t\tsize {LEARNT_SIZE}\n\t\tflags dynamic,timeout\n\t\ttimeout 7d")
+                Elements::Learnt { timeout } => {
+                    writeln!(text, "\t\tsize {LEARNT_SIZE}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout}")
                 }
             };
             text.push_str("\t}\n");
@@ -122,12 +126,17 @@ pub struct TableText {
     pub fingerprint: Option<String>,
     /// Whether the table stands as it was made; always so where it has not been made yet.
     pub untouched: bool,
+    /// What the sets that learn hold, or are to hold from the beginning. It is no part of what the table is known by.
+    pub known: Known,
 }
+
+/// Elements by the name of their set, in nft's notation.
+pub type Known = BTreeMap<String, BTreeSet<String>>;
 
 impl From<&Table> for TableText {
     fn from(table: &Table) -> TableText {
         let body = table.body();
-        TableText { name: table.name, fingerprint: Some(hash(&body)), untouched: true, body }
+        TableText { name: table.name, fingerprint: Some(hash(&body)), untouched: true, body, known: Known::new() }
     }
 }
 
@@ -136,12 +145,13 @@ impl TableText {
     pub fn from_listing(name: TableName, listing: &str) -> TableText {
         let marks = listing.lines().find_map(|line| line.trim().strip_prefix("comment "));
         let marks = marks.and_then(|marks| marks.trim_matches('"').split_once(' '));
-        let body = constant_part(listing);
+        let (body, known) = parts(listing);
         TableText {
             name,
             fingerprint: marks.map(|(fingerprint, _)| fingerprint.to_owned()),
             untouched: marks.is_some_and(|(_, digest)| digest == hash(&body)) && !is_dormant(listing),
             body,
+            known,
         }
     }
 
@@ -157,6 +167,12 @@ impl TableText {
         let block = lines.by_ref().take_while(|line| *line != "}");
         let list = block.filter_map(|line| line.strip_prefix("elements = {")?.strip_suffix('}')).next();
         list.unwrap_or_default().split(',').map(str::trim).filter(|element| !element.is_empty())
+    }
+
+    /// Whether there is a set of that name.
+    pub fn has_set(&self, set: &str) -> bool {
+        let start = format!("set {set} {{");
+        self.body.lines().any(|line| line.trim() == start)
     }
 
     /// The digest of an installed table's listing, which is to stand in its comment.
@@ -184,10 +200,15 @@ impl TableText {
     pub fn file(&self, digest: &str) -> String {
         let fingerprint = self.fingerprint.as_deref().unwrap_or("foreign");
         let name = self.name;
-        format!(
+        let mut text = format!(
             "add table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n\tcomment \"{fingerprint} {digest}\"\n{}}}\n",
             self.body
-        )
+        );
+        for (set, elements) in self.known.iter().filter(|(set, elements)| !elements.is_empty() && self.has_set(set)) {
+            let elements: Vec<&str> = elements.iter().map(String::as_str).collect();
+            let _ = writeln!(text, "add element inet {name} {set} {{ {} }}", elements.join(", "));
+        }
+        text
     }
 
     fn without_draft(&self) -> String {
@@ -198,7 +219,7 @@ impl TableText {
 
 /// What to remember of the listing of a draft, or of a table, to notice a change: 16 hexadecimal digits.
 pub fn digest(listing: &str) -> String {
-    hash(&constant_part(listing))
+    hash(&parts(listing).0)
 }
 
 /// FNV-1a: it has to notice a change, not an attack by root.
@@ -212,12 +233,13 @@ fn is_dormant(listing: &str) -> bool {
     listing.lines().any(|line| line.trim() == "flags dormant")
 }
 
-/// The sets and chains of a listing, without what packets or the order of a hash table change: the elements of sets
-/// that learn, and the order of the others'.
-fn constant_part(listing: &str) -> String {
-    let mut body = String::new();
+/// The sets and chains of a listing, without what packets or the order of a hash table change: the order of elements, and
+/// those of sets that learn, which come by themselves.
+fn parts(listing: &str) -> (String, Known) {
+    let (mut body, mut known) = (String::new(), Known::new());
     let mut lines = listing.lines().map(str::trim);
     let mut learns = false;
+    let mut block = "";
     while let Some(line) = lines.next() {
         let is_block = line.starts_with("set ") || line.starts_with("chain ");
         if let Some(first) = line.strip_prefix("elements = {") {
@@ -228,11 +250,16 @@ fn constant_part(listing: &str) -> String {
             }
             let mut elements: Vec<&str> = elements.trim_end_matches('}').split(',').map(str::trim).collect();
             elements.sort_unstable();
-            if !learns {
+            if learns {
+                // Behind an element stands how long it is remembered.
+                let keys = elements.iter().filter_map(|element| element.split_whitespace().next());
+                known.entry(block.to_owned()).or_default().extend(keys.map(str::to_owned));
+            } else {
                 let _ = writeln!(body, "\t\telements = {{ {} }}", elements.join(", "));
             }
         } else if is_block && line.ends_with('{') {
             learns = false;
+            block = line.split_whitespace().nth(1).unwrap_or_default();
             let _ = writeln!(body, "\t{line}");
         } else if line == "}" && !body.is_empty() && !body.ends_with("\t}\n") {
             body.push_str("\t}\n");
@@ -241,7 +268,7 @@ fn constant_part(listing: &str) -> String {
             let _ = writeln!(body, "\t\t{line}");
         }
     }
-    body
+    (body, known)
 }
 
 impl fmt::Display for TableText {
@@ -273,7 +300,7 @@ mod tests {
             name: TableName::Guard,
             sets: vec![
                 Set { name: "shape_ip", kind: "ipv4_addr", elements: fixed },
-                Set { name: "seen4", kind: "ipv4_addr", elements: Elements::Learnt },
+                Set { name: "seen4", kind: "ipv4_addr", elements: Elements::Learnt { timeout: "7d" } },
                 Set { name: "lan", kind: "ifname", elements: Elements::Fixed(Vec::new()) },
             ],
             chains: vec![
@@ -344,6 +371,19 @@ mod tests {
         let read = TableText::from_listing(TableName::Guard, &installed());
         let again = read.file(&digest(&installed()));
         assert!(met_by(&again[again.find("table inet millpond {").unwrap()..]), "{again}");
+    }
+
+    #[test]
+    fn what_packets_taught_is_read_and_put_back_with_the_table() {
+        let learnt = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d expires 1h,\n\t\t\t     192.0.2.10 }\n";
+        let read = TableText::from_listing(TableName::Guard, &installed().replace("\t\ttimeout 7d\n", learnt));
+        assert_eq!(read.known.keys().collect::<Vec<_>>(), ["seen4"]);
+        let line = "add element inet millpond seen4 { 192.0.2.10, 192.0.2.9 }\n";
+        assert!(read.file("digest").ends_with(&format!("}}\n{line}")));
+        assert!(read.transaction("digest").ends_with(line) && !read.draft().contains("add element"));
+        // A table without that set is not to fail for it.
+        let lacks = TableText { body: read.body.replace("seen4", "other4"), ..read };
+        assert!(!lacks.file("digest").contains("add element"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::choice::{Choice, chain, homes};
+use super::choice::{Choice, chain, homes, lan};
 use super::desired::Facts;
 use super::nft::{Table, TableName};
 use super::ownership::TUN;
@@ -14,7 +14,7 @@ use crate::config::model::{DnsMode, Policy, Settings};
 pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
     let choice = Choice::new(settings);
     let carrier = tunnel::interface(settings);
-    let chains = vec![
+    let mut chains = vec![
         chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
         chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.numbers.mark)]),
         chain("shape", None, shape(settings, facts)),
@@ -41,6 +41,12 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
     ];
+    let (meet, lan) = (choice.meet(), lan(settings, facts));
+    if !meet.is_empty() && !lan.is_empty() {
+        let hook = Some("type filter hook prerouting priority mangle - 1");
+        let inside = format!("iifname != {{ {} }} return", lan.join(", "));
+        chains.push(chain("meet", hook, [inside].into_iter().chain(meet)));
+    }
     Table { name: TableName::Tunnel, sets: choice.sets, chains }
 }
 

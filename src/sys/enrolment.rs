@@ -2,32 +2,44 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use nix::libc;
 
 use super::flow_table::Cut;
 use super::kernel::{System, failed, flow_tables};
 use super::neighbour::Neighbour;
-use super::netlink::Netlink;
-use super::{addr, conntrack, link, neighbour, nft};
-use crate::apply::OpError;
-use crate::plan::Named;
-use crate::plan::nft::TableText;
+use super::netlink::{Netlink, NetlinkError};
+use super::{addr, conntrack, link, neighbour};
+use crate::apply::{Cause, OpError};
+use crate::plan::nft::{Known, TableText};
 use crate::plan::routing::Prefix;
+use crate::plan::{self, MET_FOR, Named};
 
 impl System {
-    /// Who has which address on the networks around, as far as the kernel knows.
-    pub fn neighbours(&mut self) -> Result<Vec<Neighbour>, OpError> {
-        neighbour::list(self.route()).map_err(|error| failed("listing neighbours", error))
+    /// Who has had which address on the networks around within `age`, as far as the kernel knows.
+    pub fn neighbours(&mut self, age: Duration) -> Result<Vec<Neighbour>, OpError> {
+        neighbour::list(self.route(), age).map_err(|error| failed("listing neighbours", error))
+    }
+
+    /// What the guard `wanted` is to know from the beginning, where it comes in the place of `before`.
+    pub fn known(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<Known, OpError> {
+        let neighbours = self.neighbours(MET_FOR)?;
+        let neighbours: Vec<_> = neighbours.iter().map(|neighbour| (neighbour.mac, neighbour.address)).collect();
+        Ok(plan::known(before, wanted, &neighbours))
     }
 
     /// Makes the guard `wanted`, which has come in the place of `before`, hold for connections that stood already: those
     /// of every device and network whose policy is another end. Gives how many there were.
     pub fn enforce(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<usize, OpError> {
-        let (changed, confined) = (Named::changed(before, wanted), Named::confined(wanted));
-        self.show_to_guard(&confined.macs)?;
+        let (mut changed, mut confined) = (Named::changed(before, wanted), Named::confined(wanted));
         if changed.is_empty() {
             return Ok(0);
+        }
+        let neighbours = self.neighbours(Duration::MAX)?;
+        for named in [&mut changed, &mut confined] {
+            let others = others(named, &neighbours);
+            named.addresses.extend(others);
         }
         let newly = changed.and(&confined);
         let mut networks = self.networks_on(&newly.interfaces)?;
@@ -46,23 +58,22 @@ impl System {
             return Ok(0);
         }
         let mut addresses: BTreeSet<IpAddr> = named.addresses.clone();
-        let neighbours = self.neighbours()?;
+        let neighbours = self.neighbours(Duration::MAX)?;
         let theirs = neighbours.iter().filter(|neighbour| named.macs.contains(&neighbour.mac.to_string()));
         addresses.extend(theirs.map(|neighbour| neighbour.address));
         let networks = self.networks_on(&named.interfaces)?;
-        let failed = |error| failed("forgetting connections", error);
+        let failed = |error: NetlinkError| match error.errno() {
+            // No such subsystem, or not even its protocol.
+            Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) => OpError {
+                action: "forgetting connections".into(),
+                cause: Cause::missing("kernel module nf_conntrack_netlink is missing", "kmod-nf-conntrack-netlink"),
+            },
+            _ => failed("forgetting connections", error),
+        };
         let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(failed)?;
         let is_theirs =
             |address| addresses.contains(&address) || networks.iter().any(|network| network.contains(address));
         conntrack::forget(&mut netlink, is_theirs).map_err(failed)
-    }
-
-    /// Tells the guard the addresses that `macs` have by the kernel's list of neighbours, before their own packets do.
-    pub fn show_to_guard(&mut self, macs: &BTreeSet<String>) -> Result<(), OpError> {
-        let neighbours = self.neighbours()?;
-        let theirs = neighbours.iter().filter(|neighbour| macs.contains(&neighbour.mac.to_string()));
-        let addresses: BTreeSet<IpAddr> = theirs.map(|neighbour| neighbour.address).collect();
-        nft::learn(&addresses).map_err(|cause| OpError { action: "telling the guard addresses".into(), cause })
     }
 
     fn networks_on(&mut self, interfaces: &BTreeSet<String>) -> Result<Vec<Prefix>, OpError> {
@@ -75,4 +86,15 @@ impl System {
             .map(|address| address.prefix.network())
             .collect())
     }
+}
+
+/// The other addresses of those that are named by address, as far as the guard confines them with it: of one that is named by
+/// IPv4 those of IPv6, of one that is named by IPv6 all.
+fn others(named: &Named, neighbours: &[Neighbour]) -> Vec<IpAddr> {
+    let has = |one: &&Neighbour| named.addresses.contains(&one.address);
+    let of = |one: &Neighbour| {
+        let (mac, all) = (one.mac, one.address.is_ipv6());
+        neighbours.iter().filter(move |other| other.mac == mac && (all || other.address.is_ipv6()))
+    };
+    neighbours.iter().filter(has).flat_map(of).map(|other| other.address).collect()
 }

@@ -25,9 +25,15 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
     if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(false);
     }
-    nft::check(text).map_err(io::Error::other)?;
+    nft::check(text).map_err(|cause| io::Error::other(cause.to_string()))?;
     // Meanwhile not named *.nft, so that a firewall that loads just then passes it by.
     whole_file::write(path, text.as_bytes(), 0o600).map(|()| true)
+}
+
+/// Makes the guard that the file at `path` describes stand, as the firewall does at boot.
+pub fn load(path: &Path) -> io::Result<()> {
+    let text = fs::read_to_string(path)?;
+    nft::load(&text).map_err(|cause| io::Error::other(cause.to_string()))
 }
 
 /// Removes the file; gives whether there was one.

@@ -8,6 +8,7 @@ mod conntrack;
 mod enrolment;
 pub mod epoll;
 mod facts;
+pub mod fault;
 mod flow_table;
 pub mod guard_file;
 pub mod kernel;

@@ -35,9 +35,9 @@ pub struct Resident {
     pub age: Duration,
 }
 
-/// All neighbours of both families whose Ethernet address is known.
-pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Neighbour>, NetlinkError> {
-    Ok(dump(netlink)?.into_iter().map(|entry| entry.neighbour).collect())
+/// The neighbours of both families whose Ethernet address is known, and has been confirmed within `age`.
+pub(super) fn list(netlink: &mut Netlink, age: Duration) -> Result<Vec<Neighbour>, NetlinkError> {
+    Ok(dump(netlink)?.into_iter().filter(|entry| entry.age <= age).map(|entry| entry.neighbour).collect())
 }
 
 /// Those on the home's networks, in the kernel's order.

@@ -34,19 +34,12 @@ fn parse(text: &str) -> Vec<Lease> {
     text.lines()
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);
-            let (mac, address, hostname) = (mac(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
+            let (mac, address, hostname) = (Mac::from_text(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
             let clean: String = hostname.chars().filter(|c| !c.is_control()).take(HOSTNAME_CHARACTERS).collect();
             let hostname = (clean != "*" && !clean.is_empty()).then_some(clean);
             Some(Lease { mac, address, hostname })
         })
         .collect()
-}
-
-fn mac(text: &str) -> Option<Mac> {
-    let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
-    let mac = [(); 6].map(|()| bytes.next().flatten());
-    let [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] = mac else { return None };
-    bytes.next().is_none().then_some(Mac([a, b, c, d, e, f]))
 }
 
 #[cfg(test)]

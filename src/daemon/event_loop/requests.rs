@@ -8,7 +8,7 @@ use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
-use super::super::{Reading, read_settings};
+use super::super::{Reading, guard_provisionally, read_settings};
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
@@ -127,7 +127,17 @@ impl EventLoop {
             Err(error) => {
                 self.refuse(asker, &error.to_string(), now);
                 // A device that the broken file confines is confined from now on.
-                let confined = self.settings.as_ref().zip(understood).map(|(own, others)| own.confined_by(&others));
+                let confined = match (&self.settings, understood) {
+                    (Some(own), Some(understood)) => Some(own.confined_by(&understood)),
+                    // Nothing is in force, so that there is no cell for this to hold up.
+                    (None, Some(understood)) if understood.enabled => {
+                        if let Err(error) = guard_provisionally(&understood, &self.options) {
+                            self.note(Problem::of_guard(&error));
+                        }
+                        None
+                    }
+                    _ => None,
+                };
                 self.confined = confined.or(self.confined.take());
                 self.upkeep.hurry(now);
                 return Flow::Continue;
@@ -146,7 +156,7 @@ impl EventLoop {
             // Nothing stands that could stay as it is: from now on these are tried.
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
-            self.problems.retain(|problem| problem.code == Code::Realtime);
+            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock | Code::Socket));
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
@@ -154,7 +164,7 @@ impl EventLoop {
     }
 
     /// Tries at once what waits, and has a tunnel that carries nothing begin anew.
-    fn renew(&mut self, now: Nanos) {
+    pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
         self.renew = self.state(now) != super::State::Shaping;

@@ -57,6 +57,7 @@ switch_off() {
 	cp "$MILLPOND" "$WORK/millpond"
 	: > "$WORK/router.log"
 	own_group
+	at_home
 	daemon_start endpoint
 	router_start
 	await 60 "the guard's file" [ -s "$FW4_POST/30-millpond.nft" ] || daemon_words
@@ -69,6 +70,14 @@ switch_off() {
 	rules_gone
 	at router nft flush ruleset
 	at router conntrack -F 2> /dev/null
+}
+
+# at_home: whoever is at home has been heard by the router.
+at_home() {
+	local name
+	for name in $(device_names); do
+		at "dev-$name" ping -q -c 1 -W 5 "${ROUTER_AT[$name]}" > "$WORK/ping.log" || fail "$name reaches the router: $(tail -1 "$WORK/ping.log")"
+	done
 }
 
 # own_group: sets CGROUP to a control group for the router's daemon, or to nothing where there are none.

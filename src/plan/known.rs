@@ -1,0 +1,167 @@
+//! What is known of the devices before their packets show it: a guard that comes in another's place, or is loaded at boot,
+//! need not wait for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::change::{Key, policies};
+use super::choice::{CONFINING, met_names, set_names};
+use super::nft::{Known, SEEN, TableText};
+use crate::config::model::{Mac, Policy};
+
+/// What the sets of the guard `wanted` that learn are to hold from the beginning, by what the one `before` has learnt and
+/// by the kernel's `neighbours`: who was heard of with which address, and not too long ago.
+pub fn known(before: Option<&TableText>, wanted: &TableText, neighbours: &[(Mac, IpAddr)]) -> Known {
+    let policies = policies(wanted);
+    let neighbours: Vec<(String, IpAddr)> = neighbours.iter().map(|(mac, ip)| (mac.to_string(), *ip)).collect();
+    let view = View { policies, neighbours };
+    let mut known = Known::new();
+    view.meet(before, &mut known);
+    view.see(before, &mut known);
+    known.retain(|set, _| wanted.has_set(set));
+    known
+}
+
+/// The part of `known` that does not change from day to day, for a file: Ethernet addresses.
+pub fn lasting(known: &Known) -> Known {
+    let names = CONFINING.map(met_names).concat();
+    known.iter().filter(|(set, _)| names.contains(&set.as_str())).map(|(set, of)| (set.clone(), of.clone())).collect()
+}
+
+struct View {
+    policies: BTreeMap<Key, Policy>,
+    /// Who was heard of with which address.
+    neighbours: Vec<(String, IpAddr)>,
+}
+
+impl View {
+    /// Ethernet addresses of devices that are chosen by address.
+    fn meet(&self, before: Option<&TableText>, known: &mut Known) {
+        let mut add = |policy, family: usize, mac: &str| {
+            // Its own section goes before what it is met with.
+            if !self.policies.contains_key(&Key::Mac(mac.to_owned())) {
+                known.entry(met_names(policy)[family].to_owned()).or_default().insert(mac.to_owned());
+            }
+        };
+        for (mac, address) in &self.neighbours {
+            if let Some(policy) = self.confining(*address) {
+                add(policy, usize::from(address.is_ipv6()), mac);
+            }
+        }
+        let Some(before) = before else { return };
+        for policy in CONFINING {
+            let [_, ip, ip6, _] = set_names(policy);
+            for (family, chosen) in [ip, ip6].into_iter().enumerate() {
+                let chosen: BTreeSet<IpAddr> = before.elements(chosen).filter_map(|ip| ip.parse().ok()).collect();
+                let is_neighbour =
+                    |mac: &&String| self.neighbours.iter().any(|(one, ip)| one == *mac && chosen.contains(ip));
+                // Which of them one had is not known if it is no neighbour: then it is taken for the strictest.
+                let policies: Vec<Policy> = chosen.iter().filter_map(|address| self.confining(*address)).collect();
+                let Some(strictest) = CONFINING.into_iter().find(|policy| policies.contains(policy)) else { continue };
+                let met = before.known.get(met_names(policy)[family]).into_iter().flatten();
+                met.filter(|mac| !is_neighbour(mac)).for_each(|mac| add(strictest, family, mac));
+            }
+        }
+    }
+
+    /// Addresses of devices that are confined by their Ethernet address.
+    fn see(&self, before: Option<&TableText>, known: &mut Known) {
+        let is_met = |mac: &String, ip: &IpAddr| {
+            let has = |set: &str| known.get(set).is_some_and(|macs| macs.contains(mac));
+            CONFINING.into_iter().map(met_names).any(|[v4, v6]| has(v6) || ip.is_ipv6() && has(v4))
+        };
+        let is_confined = |(mac, ip): &&(String, IpAddr)| match self.policies.get(&Key::Mac(mac.clone())) {
+            Some(policy) => *policy != Policy::Direct,
+            None => is_met(mac, ip),
+        };
+        let (confined, free): (Vec<_>, Vec<_>) = self.neighbours.iter().partition(is_confined);
+        let free: BTreeSet<String> = free.iter().map(|(_, ip)| ip.to_string()).collect();
+        let mut seen = SEEN.map(|set| before.and_then(|before| before.known.get(set)).cloned().unwrap_or_default());
+        // Whose an address is that is no neighbour's now, its next packet tells.
+        seen.iter_mut().for_each(|set| set.retain(|address| !free.contains(address)));
+        for (_, ip) in confined {
+            seen[usize::from(ip.is_ipv6())].insert(ip.to_string());
+        }
+        known.extend(SEEN.map(str::to_owned).into_iter().zip(seen));
+    }
+
+    fn confining(&self, address: IpAddr) -> Option<Policy> {
+        self.policies.get(&Key::Address(address)).copied().filter(|policy| *policy != Policy::Direct)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::nft::TableName;
+
+    const ONE: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const TWO: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+    fn guard(sets: &[(&str, &str)]) -> TableText {
+        let of = |(name, elements): &(&str, &str)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n");
+        let learns = SEEN.into_iter().chain(CONFINING.map(met_names).concat());
+        let learns: String = learns.map(|name| format!("\tset {name} {{\n\t}}\n")).collect();
+        let body = sets.iter().map(of).collect::<String>() + &learns;
+        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, known: Known::new() }
+    }
+
+    fn learnt(guard: TableText, sets: &[(&str, &str)]) -> TableText {
+        let known = sets.iter().map(|(set, element)| ((*set).to_owned(), [(*element).to_owned()].into())).collect();
+        TableText { known, ..guard }
+    }
+
+    fn shown(known: &Known) -> Vec<String> {
+        let full = known.iter().filter(|(_, of)| !of.is_empty());
+        full.map(|(set, of)| format!("{set} {}", of.iter().cloned().collect::<Vec<_>>().join(" "))).collect()
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn neighbours_tell_who_has_a_chosen_address_and_its_others() {
+        let wanted = guard(&[("shape_ip", "192.0.2.1"), ("block_mac", "02:00:00:00:00:02")]);
+        let (v4, v6) = (address("192.0.2.1"), address("2001:db8::1"));
+        let neighbours =
+            [(Mac(ONE), v4), (Mac(ONE), v6), (Mac(ONE), address("192.0.2.9")), (Mac(TWO), address("192.0.2.2"))];
+        let found = known(None, &wanted, &neighbours);
+        let expected = ["seen4 192.0.2.2", "seen6 2001:db8::1", "shape_met4 02:00:00:00:00:01"];
+        assert_eq!(shown(&found), expected);
+        assert_eq!(shown(&lasting(&found)), expected[2..]);
+        // One that has a section of its own goes by that.
+        assert_eq!(
+            shown(&known(None, &guard(&[("shape_ip", "192.0.2.1"), ("direct_mac", "02:00:00:00:00:01")]), &neighbours)),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn what_a_guard_has_learnt_goes_on_with_the_policy() {
+        let met = "02:00:00:00:00:01";
+        let before = guard(&[("shape_ip", "192.0.2.1, 192.0.2.2")]);
+        let before = learnt(before, &[("shape_met4", met), ("seen6", "2001:db8::1")]);
+        let after = |sets: &[(&str, &str)], neighbours: &[(Mac, IpAddr)]| {
+            shown(&known(Some(&before), &guard(sets), neighbours))
+        };
+        let one = (Mac(ONE), address("192.0.2.1"));
+        for neighbours in [&[][..], &[one]] {
+            assert_eq!(
+                after(&[("shape_ip", "192.0.2.1, 192.0.2.2")], neighbours),
+                ["seen6 2001:db8::1", "shape_met4 02:00:00:00:00:01"]
+            );
+            assert_eq!(after(&[("block_ip", "192.0.2.1, 192.0.2.2")], neighbours)[0], "block_met4 02:00:00:00:00:01");
+        }
+        // Nobody is chosen any more, or only the other.
+        assert_eq!(after(&[], &[])[..], ["seen6 2001:db8::1"]);
+        assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[one, (Mac(ONE), address("2001:db8::1"))]), [""; 0]);
+        assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[])[1], "shape_met4 02:00:00:00:00:01");
+    }
+
+    #[test]
+    fn sets_that_are_not_there_hold_nothing() {
+        let wanted = TableText { body: String::new(), ..guard(&[]) };
+        assert_eq!(known(None, &wanted, &[(Mac(ONE), address("192.0.2.1"))]), Known::new());
+    }
+}
