@@ -93,6 +93,12 @@ impl Tunnel {
         Ok(true)
     }
 
+    /// Takes an interface as it is for the tunnel.
+    #[cfg(test)]
+    pub fn bind_for_test(&mut self, name: &str, poll: &Poll) {
+        self.bind(name, 1, poll).unwrap();
+    }
+
     /// Closes the sockets, because the interface is gone.
     fn unbind(&mut self, poll: &Poll) {
         if let Some(sockets) = self.sockets.take() {
