@@ -20,7 +20,36 @@ pub struct OpError {
     /// What was tried, as [`Op`] prints it.
     pub action: String,
     /// Why it failed, and where there is something to do about it, what.
-    pub cause: String,
+    pub cause: Cause,
+}
+
+/// Why an operation failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// In words.
+    pub text: String,
+    /// OpenWrt's name of the packages that bring what is missing.
+    pub package: Option<&'static str>,
+}
+
+impl Cause {
+    /// Something is missing that this package brings.
+    pub fn missing(text: impl Into<String>, package: &'static str) -> Cause {
+        Cause { text: text.into(), package: Some(package) }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cause {
+    fn from(text: T) -> Cause {
+        Cause { text: text.into(), package: None }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        self.package.map_or(Ok(()), |package| write!(f, ": install {package}"))
+    }
 }
 
 impl fmt::Display for OpError {
@@ -38,6 +67,16 @@ pub struct ApplyError {
     pub failure: Failure,
     /// What could not be taken back, in the order in which it was tried; empty if all is as it was.
     pub remains: Vec<OpError>,
+}
+
+impl ApplyError {
+    /// The package that would have made a difference.
+    pub fn package(&self) -> Option<&'static str> {
+        match &self.failure {
+            Failure::Op(error) => error.cause.package,
+            Failure::Unverified(_) => None,
+        }
+    }
 }
 
 /// What went wrong first.
@@ -120,7 +159,8 @@ fn verify(kernel: &mut impl Kernel, done: &[Op], left: impl Fn(&Snapshot) -> Vec
 }
 
 impl ApplyError {
-    fn before_anything(error: OpError) -> ApplyError {
+    /// Of an operation that was the first.
+    pub fn before_anything(error: OpError) -> ApplyError {
         ApplyError { failure: Failure::Op(error), remains: Vec::new() }
     }
 }

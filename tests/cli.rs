@@ -1,5 +1,6 @@
 //! The command line as scripts and people meet it: exit codes of sysexits.h, one line on stderr, nothing half done.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
 const MANY_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/many-errors.uci");
@@ -43,6 +44,27 @@ fn the_shipped_settings_are_good_and_do_nothing() {
 }
 
 #[test]
+fn a_reader_that_goes_away_ends_a_command_without_a_panic() {
+    for arguments in [&["--help"][..], &["version"], &["check", "--config", SHIPPED]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.signal(), Some(13), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_daemon_whose_log_is_gone_still_ends_as_it_should() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = ["run", "--config", "/nonexistent/file", "--socket", "/nonexistent/socket"];
+    let heard = millpond(&run).status.code();
+    let unheard = Command::new(env!("CARGO_BIN_EXE_millpond")).args(run).stderr(writer).status().unwrap();
+    assert!(heard.is_some() && unheard.code() == heard, "{heard:?} {unheard:?}");
+}
+
+#[test]
 fn every_error_of_the_settings_is_named_at_once_by_every_command() {
     for command in ["check", "plan"] {
         let output = millpond(&[command, "--config", MANY_ERRORS]);
@@ -65,6 +87,28 @@ fn what_is_missing_is_named_in_one_line() {
         let text = stderr(&output);
         assert!(text.lines().count() == 1 && text.contains(words), "{arguments:?}: {text}");
     }
+}
+
+/// What cannot happen, here a signal from outside, leaves a line with the place and the version.
+#[test]
+fn an_end_by_a_fault_is_one_line() {
+    use std::os::unix::process::ExitStatusExt;
+    // Waits for the writer of a settings file that is a pipe.
+    let folder = std::env::temp_dir().join(format!("millpond-fault-{}", std::process::id()));
+    let settings = folder.to_str().unwrap();
+    nix::unistd::mkfifo(settings, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+    let child = command.args(["check", "--config", settings]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // Opening waits for the reader.
+    let pipe = std::fs::File::create(settings).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGILL).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(pipe);
+    std::fs::remove_file(settings).unwrap();
+    assert_eq!(output.status.signal(), Some(nix::libc::SIGILL));
+    let text = stderr(&output);
+    assert!(text.starts_with("millpond: internal error at 0x") && text.lines().count() == 1, "{text}");
+    assert!(text.contains(env!("CARGO_PKG_VERSION")) && !text.contains("at 0x0000000000000000"), "{text}");
 }
 
 /// Whoever mends the file finds a daemon that takes it, and until then one that says what is wrong.

@@ -97,7 +97,7 @@ impl World {
         device.take("lan0");
         let mut kernel = System::open().unwrap();
         let settings = common::router([1; 32], [2; 32]);
-        let facts = kernel.facts(&settings, &Facts::default()).unwrap();
+        let facts = kernel.facts(&settings, &Facts::default(), false).unwrap();
         assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
         let world = World { device, router, outside, kernel, settings, facts };
         world.be("18:b4:30:26:34:40");

@@ -38,7 +38,7 @@ fn router(facts: &Facts, guard: &Guard) -> Desired {
 }
 
 fn facts(kernel: &mut System, settings: &millpond::config::model::Settings) -> Facts {
-    let facts = kernel.facts(settings, &Facts::default()).unwrap();
+    let facts = kernel.facts(settings, &Facts::default(), false).unwrap();
     Facts { endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..facts }
 }
 

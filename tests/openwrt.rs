@@ -237,6 +237,69 @@ fn hooks_try_again_without_being_waited_for() {
     }
 }
 
+const FIREWALL: &str = "firewall.@zone[0]=zone
+firewall.@zone[0].name='lan'
+firewall.@zone[1]=zone
+firewall.@zone[1].name='wan'
+firewall.@forwarding[0]=forwarding
+firewall.@forwarding[0].src='lan'
+firewall.@forwarding[0].dest='wan'
+firewall.@forwarding[1]=forwarding
+firewall.@forwarding[1].src='iot'
+firewall.@forwarding[1].dest='wan'
+firewall.@forwarding[2]=forwarding
+firewall.@forwarding[2].src='lan'
+firewall.@forwarding[2].dest='iot'
+firewall.@rule[0]=rule
+firewall.@rule[0].src='guest'
+firewall.@rule[0].dest='wan'
+";
+
+#[test]
+fn the_firewall_gets_a_zone_and_gives_it_back() {
+    if !has_busybox("the_firewall_gets_a_zone_and_gives_it_back") {
+        return;
+    }
+    let router = Router::new("firewall", ON);
+    std::os::unix::fs::symlink(Path::new(ROOT).join("tests/openwrt/uci"), router.path("bin/uci")).unwrap();
+    for applet in ["sh", "rm"] {
+        std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin").join(applet)).unwrap();
+    }
+    router.program("ubus", "echo \"ubus $*\" >> \"$CALLS\"");
+    let settings = router.path("etc/config/firewall");
+    let script = router.script("usr/share/millpond/firewall");
+    let firewall = |action: &str| {
+        let output = router.run(&[&script, Path::new(action)], &[]);
+        assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{action}: {output:?}");
+        (output.status.code(), router.calls().len())
+    };
+    assert_eq!(firewall("add"), (Some(0), 0), "a machine without OpenWrt's firewall needs nothing");
+    fs::write(&settings, FIREWALL).unwrap();
+    assert_eq!(firewall("remove"), (Some(0), 0), "nothing to give back");
+    assert_eq!(firewall("add"), (Some(0), 1), "the firewall is told");
+    let zone = "firewall.millpond=zone
+firewall.millpond.name='millpond'
+firewall.millpond.device='mp0'
+firewall.millpond.input='REJECT'
+firewall.millpond.output='ACCEPT'
+firewall.millpond.forward='REJECT'
+firewall.millpond_iot=forwarding
+firewall.millpond_iot.src='iot'
+firewall.millpond_iot.dest='millpond'
+firewall.millpond_lan=forwarding
+firewall.millpond_lan.src='lan'
+firewall.millpond_lan.dest='millpond'
+";
+    let with_zone = format!("{FIREWALL}{zone}");
+    assert_eq!(fs::read_to_string(&settings).unwrap(), with_zone);
+    assert_eq!(firewall("add"), (Some(0), 0), "an upgrade changes nothing, nor tells anybody");
+    assert_eq!(fs::read_to_string(&settings).unwrap(), with_zone);
+    assert_eq!(firewall("remove"), (Some(0), 1));
+    assert_eq!(fs::read_to_string(&settings).unwrap(), FIREWALL);
+    let usage = router.run(&[&script, Path::new("bogus")], &[]);
+    assert_eq!(usage.status.code(), Some(64));
+}
+
 const KEY: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
 const PUBLIC: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 const BROKEN_KEY: &str = "thiskeyistooshort";

@@ -3,6 +3,7 @@
 use argh::FromArgs;
 
 use super::exit::{CONFIG, Failure};
+use super::stderr::complain;
 use super::{CONFIG_PATH, settings};
 use crate::daemon;
 
@@ -23,7 +24,7 @@ impl Check {
         let misfits = daemon::misfits(&settings).unwrap_or_default();
         for misfit in &misfits {
             let severity = if misfit.kind.is_error() { "" } else { "warning: " };
-            eprintln!("{}: {severity}{}: {}", self.config, misfit.text, misfit.kind.fix());
+            complain(format_args!("{}: {severity}{}: {}", self.config, misfit.text, misfit.kind.fix()));
         }
         let errors = misfits.iter().filter(|misfit| misfit.kind.is_error()).count();
         if errors > 0 {

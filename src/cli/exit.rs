@@ -2,6 +2,8 @@
 
 /// The command line was wrong.
 pub const USAGE: u8 = 64;
+/// What was given is damaged, out of date or for another.
+pub const DATA: u8 = 65;
 /// Something that is needed is not running.
 pub const UNAVAILABLE: u8 = 69;
 /// The kernel refused something, or lacks a part.

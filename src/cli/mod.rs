@@ -3,20 +3,25 @@
 mod ask;
 mod check;
 mod devices;
+#[cfg(feature = "endpoint")]
+mod endpoint;
 mod exit;
 mod flush;
+mod join;
 mod plan;
 mod reload;
 mod renew;
 mod run;
 mod settings;
 mod status;
+mod stderr;
 
 use std::process::ExitCode;
 
 use argh::{EarlyExit, FromArgs};
 
 use self::exit::{Failure, USAGE};
+use crate::sys::{fault, signal};
 
 /// Where the settings are on OpenWrt.
 pub const CONFIG_PATH: &str = "/etc/config/millpond";
@@ -36,6 +41,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Run(run::Run),
+    Join(join::Join),
     Check(check::Check),
     Plan(plan::Plan),
     Reload(reload::Reload),
@@ -43,6 +49,8 @@ enum Command {
     Flush(flush::Flush),
     Status(status::Status),
     Devices(devices::Devices),
+    #[cfg(feature = "endpoint")]
+    Endpoint(endpoint::Endpoint),
     Version(Version),
 }
 
@@ -53,7 +61,11 @@ struct Version {}
 
 /// Runs the command line `arguments`, the program's name not included.
 pub fn run(arguments: &[String]) -> ExitCode {
+    fault::install();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.first() != Some(&"run") {
+        signal::end_with_the_reader();
+    }
     if words == ["--version"] {
         return print_version();
     }
@@ -64,12 +76,13 @@ pub fn run(arguments: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(EarlyExit { output, status: Err(()) }) => {
-            eprintln!("{}", output.trim_end());
+            stderr::complain(output.trim_end());
             return ExitCode::from(USAGE);
         }
     };
     let done = match parsed.command {
         Command::Run(command) => command.execute(),
+        Command::Join(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Plan(command) => command.execute(),
         Command::Reload(command) => command.execute(),
@@ -77,12 +90,14 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Devices(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Endpoint(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, text }) => {
-            eprintln!("millpond: {text}");
+            stderr::complain(format_args!("millpond: {text}"));
             ExitCode::from(code)
         }
     }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use log::LevelFilter;
 
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
-use super::{CONFIG_PATH, SOCKET_PATH};
+use super::{CONFIG_PATH, SOCKET_PATH, stderr};
 use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
 use crate::sys::guard_file;
@@ -32,9 +31,7 @@ pub struct Run {
 impl Run {
     /// Runs the daemon; its messages go to stderr, where procd and systemd collect them.
     pub fn execute(self) -> Result<(), Failure> {
-        let logger = simple_logger::SimpleLogger::new().with_level(LevelFilter::Info);
-        // Only a second logger in one process could fail here.
-        _ = logger.init();
+        stderr::start_log();
         let brokers = match self.ubus {
             Some(path) => vec![path.into()],
             None => BROKER_PATHS.map(Into::into).to_vec(),
@@ -50,7 +47,7 @@ pub fn failure(error: Error) -> Failure {
     let code = match &error {
         Error::Settings(_) | Error::Profile(_) => CONFIG,
         Error::NotRoot => NO_PERMISSION,
-        Error::Unreadable { .. } => IO_ERROR,
+        Error::Unreadable { .. } | Error::GuardFile { .. } => IO_ERROR,
         Error::Unfit(_) | Error::Desired(_) | Error::Apply(_) | Error::TunTaken | Error::System { .. } => OS_ERROR,
     };
     Failure::new(code, error.to_string())

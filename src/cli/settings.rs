@@ -1,6 +1,7 @@
 //! Reads a settings file for a command.
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
+use super::stderr::complain;
 use crate::config::model::{Settings, Tunnel};
 use crate::config::{Severity, openvpn, parse_with};
 use crate::sys::key_file;
@@ -10,7 +11,7 @@ pub fn load(path: &str) -> Result<Settings, Failure> {
     let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("reading the settings {path}: {e}")))?;
     let parsed = parse_with(&text, &key_file::read);
     for problem in &parsed.problems {
-        eprintln!("{}", problem.at(path));
+        complain(problem.at(path));
     }
     let errors = parsed.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     let settings = parsed
@@ -28,7 +29,7 @@ fn check_profile(settings: &Settings) -> Result<(), Failure> {
     let text =
         std::fs::read(profile).map_err(|e| Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {e}")))?;
     openvpn::parse(&text, settings.role).map(drop).map_err(|problems| {
-        problems.iter().for_each(|problem| eprintln!("{}", problem.at(profile)));
+        problems.iter().for_each(|problem| complain(problem.at(profile)));
         Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {} errors, see above", problems.len()))
     })
 }

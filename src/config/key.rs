@@ -1,53 +1,39 @@
 //! WireGuard keys as text: base64 (RFC 4648 §4) of 32 bytes, as `wg genkey` prints them.
 
+use ed25519_compact::x25519::SecretKey;
+
+use super::base64::{STANDARD, decode, encode};
 use super::model::Key;
 
 /// Characters of a key as text, the `=` at the end included.
-pub(super) const TEXT_LEN: usize = 44;
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const TEXT_LEN: usize = 44;
 
 impl Key {
     /// The key of that text. `None` unless it is 43 base64 characters and `=`, with no stray bits in the last one,
     /// which is what wireguard-tools accepts.
     pub fn from_base64(text: &str) -> Option<Key> {
-        let text = text.as_bytes();
-        if text.len() != TEXT_LEN || text[TEXT_LEN - 1] != b'=' {
-            return None;
-        }
-        let mut key = [0; 32];
-        for (i, quad) in text.chunks_exact(4).enumerate() {
-            let mut bits = 0u32;
-            for &c in quad {
-                let six = if c == b'=' && i == 10 && bits.trailing_zeros() >= 2 { Some(0) } else { sextet(c) };
-                bits = bits << 6 | six?;
-            }
-            let bytes = bits.to_be_bytes();
-            let end = (3 * i + 3).min(32);
-            key[3 * i..end].copy_from_slice(&bytes[1..=end - 3 * i]);
-        }
-        // The 43rd character carries four bits of the key and two that must be zero.
-        (sextet(text[42])? & 0b11 == 0 && !text[..43].contains(&b'=')).then_some(Key(key))
+        let digits = text.strip_suffix('=').filter(|_| text.len() == TEXT_LEN)?;
+        decode(digits.as_bytes(), STANDARD)?.try_into().ok().map(Key)
     }
 
     /// The key as text. Only public keys are for display.
     pub fn to_base64(&self) -> String {
-        let mut text = String::with_capacity(TEXT_LEN);
-        for three in self.0.chunks(3) {
-            let mut bytes = [0; 4];
-            bytes[1..=three.len()].copy_from_slice(three);
-            let bits = u32::from_be_bytes(bytes);
-            for i in 0..=three.len() {
-                text.push(char::from(ALPHABET[(bits >> (18 - 6 * i) & 63) as usize]));
-            }
-        }
-        text.push('=');
-        text
+        encode(&self.0, STANDARD) + "="
     }
-}
 
-fn sextet(c: u8) -> Option<u32> {
-    ALPHABET.iter().position(|&a| a == c).map(|i| i as u32)
+    /// A private key of Curve25519 (RFC 7748 §5) from 32 random bytes.
+    pub fn private(mut random: [u8; 32]) -> Key {
+        random[0] &= 0xf8;
+        random[31] = random[31] & 0x7f | 0x40;
+        Key(random)
+    }
+
+    /// The public half of a private key.
+    pub fn public(&self) -> Key {
+        // Fails for the zero point alone, which no multiple of the base point by a clamped key is.
+        let public = SecretKey::new(self.0).recover_public_key();
+        Key(public.map_or([0; 32], |public| *public))
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +51,18 @@ mod tests {
         for key in [[0; 32], [0xff; 32], std::array::from_fn(|i| (i * 37) as u8)] {
             assert_eq!(Key::from_base64(&Key(key).to_base64()), Some(Key(key)));
         }
+    }
+
+    // wg genkey | tee /dev/stderr | wg pubkey
+    #[test]
+    fn the_public_half_is_what_wireguard_tools_say() {
+        let private = Key::from_base64("0AKIwy2hXE2I3+LAyZnzaLcBVhFGvPmM0p6ObO+0PXc=").unwrap();
+        assert_eq!(private.public().to_base64(), "4QXUOML1eIGSUznoYIOIwAmLGXOHWzvNB6Qa3bCexh8=");
+        assert_eq!(Key::private(private.0), private, "as wg clamps it");
+        let mut loose = private.0;
+        loose[0] |= 7;
+        loose[31] |= 0x80;
+        assert_eq!(Key(loose).public(), private.public());
     }
 
     #[test]

@@ -2,10 +2,14 @@
 //!
 //! Every error of a file is reported in one pass, as `section.option: problem (got X, want Y)`.
 
+mod base64;
+pub mod edit;
+pub mod join;
 mod key;
 pub mod model;
 pub mod openvpn;
 mod parse;
+pub mod pool;
 mod problem;
 pub mod uci;
 

@@ -151,8 +151,10 @@ pub struct Wireguard {
     pub public_key: Option<Key>,
     /// `preshared_key`.
     pub preshared_key: Option<Key>,
-    /// `endpoint`: where the router finds the server.
+    /// `endpoint`: where a router finds the server; on the server, what join texts tell the routers.
     pub endpoint: Option<HostPort>,
+    /// `backup`: other servers for the same homes, to be tried in turn when the one in use is silent.
+    pub backup: Vec<Server>,
     /// `listen_port`: UDP port of this end; needed on an endpoint.
     pub listen_port: Option<u16>,
     /// `address` of this end inside the tunnel.
@@ -168,6 +170,32 @@ pub struct HostPort {
     pub host: String,
     /// UDP port, not zero.
     pub port: u16,
+}
+
+/// A server, and the key by which it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where it is.
+    pub at: HostPort,
+    /// Its public key.
+    pub public_key: Key,
+}
+
+impl std::fmt::Display for Server {
+    /// As `backup` has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.at, self.public_key.to_base64())
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    /// As the settings have it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Where the DNS requests of shaped devices go.

@@ -9,7 +9,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod tunnel;
-mod value;
+pub(super) mod value;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

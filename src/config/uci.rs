@@ -89,7 +89,7 @@ pub fn parse(text: &[u8]) -> (Vec<Section>, Vec<SyntaxError>) {
         builder.errors.push(SyntaxError { line: 0, section: None, text });
         return (builder.sections, builder.errors);
     }
-    let mut lexer = Lexer { text, pos: 0, line: 1 };
+    let mut lexer = Lexer { text, pos: 0, line: 1, span: (0, 0) };
     while lexer.pos < text.len() {
         let (start, line) = (lexer.pos, lexer.line);
         let result = lexer.statement().and_then(|words| builder.statement(&words, line));
@@ -102,6 +102,30 @@ pub fn parse(text: &[u8]) -> (Vec<Section>, Vec<SyntaxError>) {
         }
     }
     (builder.sections, builder.errors)
+}
+
+/// A statement and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Its words, at least one.
+    pub words: Vec<String>,
+    /// Place of its first byte in the file.
+    pub start: usize,
+    /// Place behind its last word; a comment or `;` may follow.
+    pub end: usize,
+}
+
+/// The statements of a file that [`parse`] finds no fault with.
+pub fn statements(text: &[u8]) -> Vec<Statement> {
+    let mut lexer = Lexer { text, pos: 0, line: 1, span: (0, 0) };
+    let mut statements = Vec::new();
+    while lexer.pos < text.len() {
+        let Ok(words) = lexer.statement() else { break };
+        if !words.is_empty() {
+            statements.push(Statement { words, start: lexer.span.0, end: lexer.span.1 });
+        }
+    }
+    statements
 }
 
 /// Turns statements into sections.
@@ -213,6 +237,8 @@ struct Lexer<'a> {
     text: &'a [u8],
     pos: usize,
     line: usize,
+    /// Of the last statement's words.
+    span: (usize, usize),
 }
 
 impl Lexer<'_> {
@@ -234,7 +260,13 @@ impl Lexer<'_> {
                 Some(_) if words.len() == MAX_WORDS => {
                     return Err("too many words, or a quote in the wrong place".to_owned());
                 }
-                Some(_) => words.extend(self.word()?),
+                Some(_) => {
+                    let start = self.pos;
+                    if let Some(word) = self.word()? {
+                        self.span = (if words.is_empty() { start } else { self.span.0 }, self.pos);
+                        words.push(word);
+                    }
+                }
             }
         }
     }

@@ -35,6 +35,13 @@ pub enum Error {
         /// Why it failed.
         error: io::Error,
     },
+    /// The guard stands, and the file from which it is loaded at boot cannot be written.
+    GuardFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Not root.
     NotRoot,
     /// `mp0` is there and another process holds it.
@@ -46,6 +53,14 @@ impl Error {
     pub fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         move |error| Error::System { action: action.into(), error }
     }
+
+    /// The package that brings what is missing.
+    pub fn package(&self) -> Option<&'static str> {
+        match self {
+            Error::Apply(error) => error.package(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -56,6 +71,7 @@ impl fmt::Display for Error {
             Error::Apply(error) => write!(f, "{error}"),
             Error::Desired(error) => write!(f, "{error}"),
             Error::System { action, error } => write!(f, "{action}: {error}"),
+            Error::GuardFile { path, error } => write!(f, "writing the guard to {}: {error}", path.display()),
             Error::NotRoot => f.write_str("bringing up the tunnel: not allowed: run as root"),
             Error::TunTaken => write!(f, "taking over {TUN}: another process holds it: is millpond running already?"),
         }

@@ -4,6 +4,7 @@
 //! on what the devices or the peer just sent (design: "Timing").
 
 mod bus;
+mod clock;
 mod kernel;
 mod listing;
 mod requests;
@@ -38,6 +39,7 @@ use crate::plan::Forwarding;
 use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
+use crate::sys::notify::Manager;
 use crate::sys::realtime::Refused;
 use crate::sys::signal::Signals;
 use crate::sys::timer::{self, Timer};
@@ -47,12 +49,13 @@ use crate::wire::size::CellSize;
 
 const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
-const CELLS: u64 = 2;
+const DATA_CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
 const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
 const UBUS: u64 = 7;
 const LISTING: u64 = 8;
-const CONTROL: u64 = 9;
+const COVER_CELLS: u64 = 9;
+const CONTROL: u64 = 10;
 const OPENVPN: u64 = 32;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
@@ -106,6 +109,7 @@ pub struct EventLoop {
     renew: bool,
     /// Whether the log says what is being done.
     announced: bool,
+    manager: Manager,
     /// What the machine did about forwarding before us.
     forwarding: Option<Forwarding>,
     /// The sysctls of another's interface that we changed, as they were.
@@ -128,7 +132,7 @@ impl EventLoop {
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
-        let control = Control::listen(&options.socket, &poll, CONTROL)?;
+        let (control, unreachable) = Control::listen(&options.socket, &poll, CONTROL)?;
         let now = timer::now();
         let (settings, wrong) = match settings {
             Ok(settings) => (Some(settings), None),
@@ -159,6 +163,7 @@ impl EventLoop {
             read_again: false,
             renew: false,
             announced: false,
+            manager: Manager::find(),
             forwarding: None,
             lent: BTreeMap::new(),
             problems: Vec::new(),
@@ -168,7 +173,11 @@ impl EventLoop {
             waiting: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
-        wrong.into_iter().for_each(|problem| event_loop.note(problem));
+        if wrong.is_some() {
+            event_loop.manager.tell_ready();
+        }
+        let unreachable = unreachable.map(|error| Problem::new(Code::Socket, error.to_string()));
+        wrong.into_iter().chain(unreachable).for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
     }
 
@@ -197,7 +206,8 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, .. } = self;
+        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, manager, .. } = self;
+        manager.tell("STOPPING=1");
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
         drop(openvpn);
@@ -232,11 +242,7 @@ impl EventLoop {
                 Act::Send { scheduled, kind, cell } => {
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
-                        let socket = match kind {
-                            CellKind::Data => &sockets.data,
-                            CellKind::Cover => &sockets.cover,
-                        };
-                        _ = socket.send(cell, peer);
+                        _ = sockets.of(kind).send(cell, peer);
                     }
                     line.handle_departure(scheduled, timer::now());
                     ready -= 1;
@@ -261,7 +267,8 @@ impl EventLoop {
         match token {
             TIMER => self.timer.acknowledge().map_err(Error::system("reading the timer"))?,
             PACKETS => self.take_packets(),
-            CELLS => self.take_cells(),
+            DATA_CELLS => self.take_cells(CellKind::Data),
+            COVER_CELLS => self.take_cells(CellKind::Cover),
             SIGNALS => return self.take_signal(),
             token if token == UPKEEP.monitor => self.take_changes(now),
             // Level-triggered: what waits for a gap comes again.
@@ -304,15 +311,16 @@ impl EventLoop {
         }
     }
 
-    /// From the peers to the engines, and what that completes to the devices.
-    fn take_cells(&mut self) {
+    /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
+    /// the devices.
+    fn take_cells(&mut self, kind: CellKind) {
         for _ in 0..BATCH {
             let now = timer::now();
             if self.is_due(now) {
                 break;
             }
             let Some(sockets) = self.tunnel.sockets() else { break };
-            let (length, from) = match sockets.data.receive(&mut self.buffer[..]) {
+            let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
                 // Of the interface or of the path: what it means, the state of the lines shows.
@@ -381,6 +389,7 @@ impl EventLoop {
         if self.state(now) == State::Shaping {
             self.endpoint.note_heard(now);
         }
+        self.note_clock(timer::wall_clock(), now);
         self.note_state(now);
         if self.openvpn.is_some() && self.has_gap(now) {
             self.look_after_openvpn(now);
@@ -406,13 +415,16 @@ impl EventLoop {
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
-        if state == State::Degraded {
-            // Of a peer that somebody took out of WireGuard the kernel does not tell.
+        self.manager.tell(&format!("STATUS={}", state.name()));
+        // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
+        // workers that encrypt them.
+        if matches!(state, State::Degraded | State::Shaping) {
             self.upkeep.note_change(now);
         }
     }
 
-    fn note(&mut self, problem: Problem) {
+    /// Remembers a problem, and logs it the first time.
+    pub fn note(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             warn!("{}", problem.text);
             self.problems.push(problem);

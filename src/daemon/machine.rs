@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use log::info;
+use log::{info, warn};
 
 use super::error::Error;
 use super::wrapping::wrapping;
-use crate::apply::{Applied, Kernel, OpError, apply, apply_guard};
+use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::TableText;
@@ -17,7 +17,7 @@ use crate::plan::{
     reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
-use crate::sys::{PeerStatus, Tun, guard_file, resolve};
+use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
 use crate::wire::size::{IpVersion, Wrapping};
 
 /// The running kernel, and what it held before us.
@@ -29,6 +29,14 @@ pub struct Machine {
     before: Option<Snapshot>,
     /// The sysctl of another's interface that was changed, and its value before.
     lent: Option<(String, String)>,
+    /// What nftables said. Each question starts a program, so none is asked twice.
+    tables: Option<Tables>,
+}
+
+/// What nftables holds.
+struct Tables {
+    guard: Option<TableText>,
+    hardware_offload: bool,
 }
 
 impl Machine {
@@ -39,7 +47,7 @@ impl Machine {
         }
         let system = System::open().map_err(from_op)?;
         let wrapping = Wrapping::wireguard(IpVersion::V4);
-        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None })
+        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None, tables: None })
     }
 
     /// Learns what the settings do not say. `endpoint`: where a router's is.
@@ -57,18 +65,31 @@ impl Machine {
 
     /// Where the home ends. The guard that stands remembers what led out when that was last to be seen.
     fn learn_lan(&mut self, settings: &Settings) -> Result<(), Error> {
-        let before = self.system.guard().map_err(from_op)?.as_ref().map(Facts::remembered).unwrap_or_default();
+        let tables = self.tables()?;
+        let before = tables.guard.as_ref().map(Facts::remembered).unwrap_or_default();
+        let offload = tables.hardware_offload;
         let (endpoint, carrier) = (self.facts.endpoint, self.facts.carrier.take());
-        self.facts = Facts { endpoint, carrier, ..self.system.facts(settings, &before).map_err(from_op)? };
+        self.facts = Facts { endpoint, carrier, ..self.system.facts(settings, &before, offload).map_err(from_op)? };
         Ok(())
+    }
+
+    fn tables(&mut self) -> Result<&mut Tables, Error> {
+        let tables = match self.tables.take() {
+            Some(tables) => tables,
+            None => Tables {
+                guard: self.system.guard().map_err(from_op)?,
+                hardware_offload: self.system.hardware_offload().map_err(from_op)?,
+            },
+        };
+        Ok(self.tables.insert(tables))
     }
 
     /// Brings the guard in line with `understood`, the part of broken settings that could be read, and lets go of nobody
     /// whom one that stands confines.
     pub fn set_guard_besides(&mut self, understood: &Settings, file: &Path) -> Result<Applied, Error> {
         let mut settings = understood.clone();
-        if let Some(guard) = self.system.guard().map_err(from_op)? {
-            let (devices, networks) = confined_by(&guard);
+        if let Some(guard) = &self.tables()?.guard {
+            let (devices, networks) = confined_by(guard);
             settings.devices.extend(devices);
             settings.networks.extend(networks);
         }
@@ -78,36 +99,37 @@ impl Machine {
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
     /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
-        let found = self.system.guard().map_err(from_op)?;
+        let found = self.tables()?.guard.clone();
         let stands = found.as_ref().is_some_and(|guard| guard.untouched);
         if !stands {
             // The one that is wanted is made in several steps, and verified: until then the file's holds, if there is one.
             if guard_file::load(file).is_ok() {
                 info!("put the guard back that {} holds", file.display());
+                self.tables = None;
             }
         }
         self.learn_lan(settings)?;
         let mut wanted = guard_table(settings, &self.facts);
-        let before = self.system.guard().map_err(from_op)?;
+        let before = self.tables()?.guard.clone();
         wanted.known = self.system.known(before.as_ref(), &wanted).map_err(from_op)?;
-        let applied = apply_guard(&mut GuardAlone(&mut self.system), Some(&wanted))?;
+        let mut kernel = GuardAlone::new(&mut self.system, before);
+        let applied = apply_guard(&mut kernel, Some(&wanted))?;
+        let installed = kernel.into_last();
+        self.tables()?.guard.clone_from(&installed);
         applied.ops.iter().for_each(|op| info!("{op}"));
-        if !stands || !applied.ops.is_empty() {
-            let ended = self.system.enforce(found.as_ref(), &wanted).map_err(from_op)?;
-            if ended > 0 {
-                info!("ended {ended} connections of devices whose policy is new");
-            }
-        }
-        let installed = match applied.ops[..] {
-            [] => applied.before.guard.clone(),
-            _ => GuardAlone(&mut self.system).snapshot().map_err(from_op)?.guard,
-        };
+        let enforced =
+            if stands && applied.ops.is_empty() { Ok(0) } else { self.system.enforce(found.as_ref(), &wanted) };
         let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
         // Addresses come and go by the hour, and the file is on flash memory.
         wanted.known = installed.map(|installed| lasting(&installed.known)).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
-        if written.map_err(Error::system(format!("writing the guard to {}", file.display())))? {
+        if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
             info!("wrote the guard to {}", file.display());
+        }
+        // Whether or not old connections could be ended, the file has to hold what is in force.
+        let ended = enforced.map_err(from_op)?;
+        if ended > 0 {
+            info!("ended {ended} connections of devices whose policy is new");
         }
         Ok(applied)
     }
@@ -144,6 +166,15 @@ impl Machine {
         }
         let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
         Ok(others.conflicts(settings.numbers, &lan))
+    }
+
+    /// Lets what encrypts the cells go before programs, as far as there is such a thing and it is permitted.
+    pub fn hurry_encryption(&self, settings: &Settings) {
+        match realtime::promote_encryption(tunnel::interface(settings)) {
+            Ok(0) => {}
+            Ok(promoted) => info!("{promoted} of the kernel's workers that encrypt cells go before programs now"),
+            Err(error) => warn!("looking for the kernel's workers: {error}: departures may be late under load"),
+        }
     }
 
     /// The index of the interface that cells take.
@@ -204,6 +235,8 @@ impl Machine {
     /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
     /// that is known.
     pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
+        // What it fails at is harmless: the kernel ends its workers by and by.
+        _ = realtime::demote_encryption();
         let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
         Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
     }
@@ -212,7 +245,8 @@ impl Machine {
     pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
         let mut ops = self.take_down(None)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
-        ops.extend(apply_guard(&mut GuardAlone(&mut self.system), None)?.ops);
+        let guard = self.system.guard().map_err(from_op)?;
+        ops.extend(apply_guard(&mut GuardAlone::new(&mut self.system, guard), None)?.ops);
         Ok(ops)
     }
 }
@@ -234,6 +268,7 @@ pub fn endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
     Ok(addresses.first().copied())
 }
 
-fn from_op(error: OpError) -> Error {
-    Error::Unfit(error.to_string())
+/// An operation that failed by itself.
+pub fn from_op(error: OpError) -> Error {
+    Error::Apply(ApplyError::before_anything(error))
 }

@@ -4,7 +4,7 @@
 //! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
 mod agenda;
-mod answer;
+pub mod answer;
 mod control;
 mod devices;
 mod error;
@@ -14,6 +14,8 @@ mod history;
 mod line;
 mod lines;
 mod machine;
+#[cfg(feature = "endpoint")]
+mod metrics;
 mod openvpn;
 mod problem;
 pub mod request;
@@ -33,9 +35,11 @@ use log::{info, warn};
 
 use self::event_loop::EventLoop;
 use self::machine::Machine;
+use self::problem::Problem;
 use crate::config::model::Settings;
 use crate::plan::{Facts, Misfit, Op};
 use crate::sys::kernel::{self, System};
+use crate::sys::notify::Manager;
 use crate::sys::realtime;
 
 /// Where the daemon finds and leaves things.
@@ -59,14 +63,18 @@ pub fn run(options: &Options) -> Result<(), Error> {
     }
     let Reading { settings, understood } = read_settings(&options.config);
     if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
+        // A manager that waits for readiness would take the end before it for a failure.
+        Manager::find().tell("READY=1\nSTATUS=not enabled");
         info!("not enabled: set millpond.main.enabled to 1 in {}", options.config.display());
         return Ok(());
     }
-    if let Some(understood) = understood.filter(|understood| understood.enabled) {
-        guard_provisionally(&understood, options);
-    }
+    let understood = understood.filter(|understood| understood.enabled);
+    let guarded = understood.map_or(Ok(()), |understood| guard_provisionally(&understood, options));
     // Whoever mends a broken file finds a daemon that takes it.
     let mut event_loop = EventLoop::start(options, settings)?;
+    if let Err(error) = guarded {
+        event_loop.note(Problem::of_guard(&error));
+    }
     for refused in realtime::enter() {
         event_loop.note_refused(&refused);
     }
@@ -85,8 +93,11 @@ pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
 
 /// What does not fit this machine about settings that are right by themselves.
 pub fn misfits(settings: &Settings) -> Result<Vec<Misfit>, Error> {
-    let facts = System::open().and_then(|mut system| system.facts(settings, &Facts::default()));
-    Ok(crate::plan::misfits(settings, &facts.map_err(|error| Error::Unfit(error.to_string()))?))
+    let facts = System::open().and_then(|mut system| {
+        let hardware_offload = system.hardware_offload()?;
+        system.facts(settings, &Facts::default(), hardware_offload)
+    });
+    Ok(crate::plan::misfits(settings, &facts.map_err(machine::from_op)?))
 }
 
 /// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
@@ -97,11 +108,8 @@ pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
 }
 
 /// By what can be understood of broken settings, and by the guard that stands.
-fn guard_provisionally(understood: &Settings, options: &Options) {
-    let set = Machine::open().and_then(|mut machine| machine.set_guard_besides(understood, &options.guard_file));
-    if let Err(error) = set {
-        warn!("{error}");
-    }
+fn guard_provisionally(understood: &Settings, options: &Options) -> Result<(), Error> {
+    Machine::open()?.set_guard_besides(understood, &options.guard_file).map(|_| ())
 }
 
 /// What came of the settings file.

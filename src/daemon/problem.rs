@@ -1,6 +1,7 @@
 //! What the owner should know: stable codes, each with its severity and its remedy.
 
-use crate::plan::MisfitKind;
+use super::error::Error;
+use crate::plan::{DesiredError, MisfitKind};
 
 /// What kind of problem. The name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +10,12 @@ pub enum Code {
     Settings,
     /// The endpoint's name has no address.
     Name,
-    /// The guard is not in force, or not in the file from which it is loaded at boot.
+    /// The guard is not in force.
     Guard,
+    /// The guard is not in the file from which it is loaded at boot.
+    GuardFile,
+    /// A module of the kernel's or a program is missing, and the text names its package.
+    PackageMissing,
     /// The kernel refused a part of the tunnel.
     Tunnel,
     /// Another process holds `mp0`.
@@ -37,15 +42,21 @@ pub enum Code {
     Realtime,
     /// The settings do not fit the machine.
     Misfit(MisfitKind),
+    /// The clock has not been set since the machine was switched on.
+    Clock,
+    /// There is no place for the control socket.
+    Socket,
     /// The broker of ubus cannot be reached.
     Ubus,
 }
 
 impl Code {
-    const ALL: [Code; 16] = [
+    const ALL: [Code; 20] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
+        Code::GuardFile,
+        Code::PackageMissing,
         Code::Tunnel,
         Code::TunTaken,
         Code::Interface,
@@ -58,6 +69,8 @@ impl Code {
         Code::TableTaken,
         Code::Upkeep,
         Code::Realtime,
+        Code::Clock,
+        Code::Socket,
         Code::Ubus,
     ];
 
@@ -67,6 +80,8 @@ impl Code {
             Code::Settings => "settings",
             Code::Name => "name",
             Code::Guard => "guard",
+            Code::GuardFile => "guard-file",
+            Code::PackageMissing => "package-missing",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
             Code::Interface => "interface",
@@ -80,6 +95,8 @@ impl Code {
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
             Code::Misfit(kind) => kind.name(),
+            Code::Clock => "clock",
+            Code::Socket => "socket",
             Code::Ubus => "ubus",
         }
     }
@@ -92,7 +109,9 @@ impl Code {
     /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
+                "warning"
+            }
             Code::Misfit(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
@@ -107,6 +126,11 @@ impl Code {
             Code::Guard => {
                 "see the text; until it is mended devices may go out beside the tunnel; it is tried again by itself"
             }
+            Code::GuardFile => {
+                "make room on the flash, or make it writable; until then the guard stands, and is not there after a boot \
+                 before millpond is; it is tried again by itself"
+            }
+            Code::PackageMissing => "install the package that the text names; it is tried again by itself",
             Code::Tunnel => "see the text; it is tried again by itself",
             Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
             Code::Interface => "bring it up with tunnel.address on it; it is attached to by itself",
@@ -122,6 +146,13 @@ impl Code {
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
             Code::Misfit(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
+            Code::Clock => {
+                "have it set, by NTP as a rule: until then the endpoint may refuse the tunnel's handshakes; it is tried \
+                 again as soon as it is set"
+            }
+            Code::Socket => {
+                "make room there or make it writable, and restart the service; until then it is to be reached on ubus alone"
+            }
             Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }
     }
@@ -140,5 +171,30 @@ impl Problem {
     /// A problem of that kind.
     pub fn new(code: Code, text: impl Into<String>) -> Problem {
         Problem { code, text: text.into() }
+    }
+
+    /// What kept the guard from being in force, or in its file.
+    pub fn of_guard(error: &Error) -> Problem {
+        let code = match error {
+            Error::GuardFile { .. } => Code::GuardFile,
+            _ if error.package().is_some() => Code::PackageMissing,
+            _ => Code::Guard,
+        };
+        Problem::new(code, error.to_string())
+    }
+
+    /// What kept the tunnel from standing.
+    pub fn of_tunnel(error: &Error) -> Problem {
+        let code = match error {
+            Error::TunTaken => Code::TunTaken,
+            Error::Profile(_) => Code::Openvpn,
+            Error::Desired(
+                DesiredError::NoInterface(_) | DesiredError::InterfaceDown(_) | DesiredError::NotAddressed { .. },
+            ) => Code::Interface,
+            Error::Desired(DesiredError::ForeignQdisc { .. }) => Code::ForeignQdisc,
+            _ if error.package().is_some() => Code::PackageMissing,
+            _ => Code::Tunnel,
+        };
+        Problem::new(code, error.to_string())
     }
 }

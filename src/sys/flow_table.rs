@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::nft;
+use crate::apply::Cause;
 use crate::plan::ownership::CUT_TABLE;
 use crate::plan::routing::Prefix;
 
@@ -26,7 +27,7 @@ pub(super) struct FlowTables {
 pub(super) struct Cut;
 
 impl FlowTables {
-    pub fn list() -> Result<FlowTables, String> {
+    pub fn list() -> Result<FlowTables, Cause> {
         nft::list_flow_tables().map(|listing| FlowTables::from_listing(&listing))
     }
 
@@ -41,7 +42,7 @@ impl FlowTables {
     }
 
     /// Cuts off what comes in from these, where there are flow tables at all.
-    pub fn cut(&self, macs: &BTreeSet<String>, networks: &[Prefix]) -> Result<Option<Cut>, String> {
+    pub fn cut(&self, macs: &BTreeSet<String>, networks: &[Prefix]) -> Result<Option<Cut>, Cause> {
         if self.devices.is_empty() || macs.is_empty() && networks.is_empty() {
             return Ok(None);
         }

@@ -1,11 +1,10 @@
 //! The file from which the firewall loads the guard at boot, before the network is up.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::nft;
+use super::{nft, whole_file};
 
 /// What OpenWrt's firewall includes whenever it loads its own rules.
 const FIREWALL_DIRECTORY: &str = "/usr/share/nftables.d/ruleset-post";
@@ -26,30 +25,15 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
     if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(false);
     }
-    nft::check(text).map_err(io::Error::other)?;
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    // Not named *.nft, so that a firewall that loads meanwhile passes it by.
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let mut options = OpenOptions::new();
-    let written = options.create(true).truncate(true).write(true).mode(0o600).open(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    });
-    if written.is_err() {
-        _ = fs::remove_file(&new);
-    }
-    written.map(|()| true)
+    nft::check(text).map_err(|cause| io::Error::other(cause.to_string()))?;
+    // Meanwhile not named *.nft, so that a firewall that loads just then passes it by.
+    whole_file::write(path, text.as_bytes(), 0o600).map(|()| true)
 }
 
 /// Makes the guard that the file at `path` describes stand, as the firewall does at boot.
 pub fn load(path: &Path) -> io::Result<()> {
     let text = fs::read_to_string(path)?;
-    nft::load(&text).map_err(io::Error::other)
+    nft::load(&text).map_err(|cause| io::Error::other(cause.to_string()))
 }
 
 /// Removes the file; gives whether there was one.

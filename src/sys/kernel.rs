@@ -13,7 +13,7 @@ use super::tun::Tun;
 use super::wireguard::{self, PeerStatus};
 use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
-use crate::apply::{Kernel, OpError};
+use crate::apply::{Cause, Kernel, OpError};
 use crate::config::model::Settings;
 use crate::plan::coexistence::Others;
 use crate::plan::nft::{TableName, TableText};
@@ -72,15 +72,19 @@ impl System {
         table(TableName::Guard)
     }
 
-    /// What the machine is like around us; `before` is what it was like when it was last looked at.
-    pub fn facts(&mut self, settings: &Settings, before: &Facts) -> Result<Facts, OpError> {
+    /// What the machine is like around us; `before` is what it was like when it was last looked at, and
+    /// `hardware_offload` is looked for by [`System::hardware_offload`], since that takes longer than all the rest.
+    pub fn facts(&mut self, settings: &Settings, before: &Facts, hardware_offload: bool) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
-        let mut facts = machine.facts(settings, before);
-        facts.hardware_offload = flow_tables()?.hardware;
-        Ok(facts)
+        Ok(Facts { hardware_offload, ..machine.facts(settings, before) })
+    }
+
+    /// Whether the firewall lets hardware pass connections along.
+    pub fn hardware_offload(&mut self) -> Result<bool, OpError> {
+        Ok(flow_tables()?.hardware)
     }
 
     /// The rules and routes of others.
@@ -265,15 +269,34 @@ impl Kernel for WithoutGuard<'_> {
 }
 
 /// The kernel with nothing but the guard.
-pub struct GuardAlone<'a>(pub &'a mut System);
+pub struct GuardAlone<'a> {
+    system: &'a mut System,
+    /// What was read before all else, until it is asked for.
+    first: Option<Option<TableText>>,
+    last: Option<TableText>,
+}
+
+impl<'a> GuardAlone<'a> {
+    /// The guard of `system`, which has just been read.
+    pub fn new(system: &'a mut System, guard: Option<TableText>) -> GuardAlone<'a> {
+        GuardAlone { system, first: Some(guard), last: None }
+    }
+
+    /// As it was read last.
+    pub fn into_last(self) -> Option<TableText> {
+        self.last
+    }
+}
 
 impl Kernel for GuardAlone<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
-        Ok(Snapshot { guard: table(TableName::Guard)?, ..Snapshot::default() })
+        let guard = self.first.take().map_or_else(|| table(TableName::Guard), Ok)?;
+        self.last.clone_from(&guard);
+        Ok(Snapshot { guard, ..Snapshot::default() })
     }
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
-        self.0.run(op)
+        self.system.run(op)
     }
 }
 
@@ -337,7 +360,7 @@ impl Kernel for System {
         let result = match op {
             Op::SetTable(table) => nft::replace(table),
             Op::DeleteTable(name) => nft::delete(*name),
-            _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string())),
+            _ => self.run_netlink(op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.to_string().into())),
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }
@@ -367,16 +390,16 @@ fn sysctl_path(key: &str) -> String {
 }
 
 pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {
-    OpError { action: action.into(), cause: error.to_string() }
+    OpError { action: action.into(), cause: error.to_string().into() }
 }
 
 /// What to install or to do, where the error says what is missing.
-fn hint(op: &Op, error: &NetlinkError) -> Option<String> {
-    let missing = |what: &str, module: &str, package: &str| {
-        Some(format!("{what}: kernel module {module} is missing: install {package}"))
+fn hint(op: &Op, error: &NetlinkError) -> Option<Cause> {
+    let missing = |what: &str, module: &str, package: &'static str| {
+        Some(Cause::missing(format!("{what}: kernel module {module} is missing"), package))
     };
     match (op, error.errno()?) {
-        (_, libc::EPERM | libc::EACCES) => Some(format!("{error}: run millpond as root")),
+        (_, libc::EPERM | libc::EACCES) => Some(format!("{error}: run millpond as root").into()),
         (Op::AddLink { kind: LinkKind::Wireguard, .. }, libc::EOPNOTSUPP) => {
             missing("WireGuard", "wireguard", "kmod-wireguard")
         }

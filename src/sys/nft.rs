@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
+use crate::apply::Cause;
 use crate::plan::nft::{TableName, TableText, digest};
 
 /// Puts `table` in the place of the one that is there, whole or not at all. How nft prints it is learnt beforehand,
 /// from a dormant draft.
-pub(super) fn replace(table: &TableText) -> Result<(), String> {
+pub(super) fn replace(table: &TableText) -> Result<(), Cause> {
     load(&table.draft())?;
     let draft = table.draft_name();
     let replaced = succeeded(run(&["-s", "list", "table", "inet", &draft], "")?)
@@ -20,37 +21,42 @@ pub(super) fn replace(table: &TableText) -> Result<(), String> {
 }
 
 /// The flow tables of all tables.
-pub(super) fn list_flow_tables() -> Result<String, String> {
+pub(super) fn list_flow_tables() -> Result<String, Cause> {
     succeeded(run(&["list", "flowtables"], "")?)
 }
 
+/// Everything that is loaded, others' tables too.
+pub fn list_all() -> Result<String, Cause> {
+    succeeded(run(&["-n", "list", "ruleset"], "")?)
+}
+
 /// Checks that the kernel would take `text`, a transaction.
-pub fn check(text: &str) -> Result<(), String> {
+pub fn check(text: &str) -> Result<(), Cause> {
     run(&["-c", "-f", "-"], text).and_then(succeeded).map(|_| ())
 }
 
 /// Removes the table.
-pub(super) fn delete(name: TableName) -> Result<(), String> {
+pub(super) fn delete(name: TableName) -> Result<(), Cause> {
     run(&["delete", "table", "inet", name.as_str()], "").and_then(succeeded).map(|_| ())
 }
 
 /// The table as it is, if it is.
-pub(super) fn list(name: TableName) -> Result<Option<TableText>, String> {
+pub(super) fn list(name: TableName) -> Result<Option<TableText>, Cause> {
     let listing = run(&["-s", "list", "table", "inet", name.as_str()], "")?;
     if listing.status.success() {
         return Ok(Some(TableText::from_listing(name, &String::from_utf8_lossy(&listing.stdout))));
     }
-    let tables = succeeded(run(&["list", "tables", "inet"], "")?)?;
-    let line = format!("table inet {name}");
-    if tables.lines().any(|listed| listed.trim() == line) { succeeded(listing).map(|_| None) } else { Ok(None) }
+    // Where nftables itself is missing nft says so in other words, and so does whatever comes next.
+    let is_absent = String::from_utf8_lossy(&listing.stderr).contains("No such file or directory");
+    if is_absent { Ok(None) } else { succeeded(listing).map(|_| None) }
 }
 
 /// Does all of `transaction` or nothing.
-pub(super) fn load(transaction: &str) -> Result<(), String> {
+pub(super) fn load(transaction: &str) -> Result<(), Cause> {
     run(&["-f", "-"], transaction).and_then(succeeded).map(|_| ())
 }
 
-fn run(arguments: &[&str], input: &str) -> Result<Output, String> {
+fn run(arguments: &[&str], input: &str) -> Result<Output, Cause> {
     let try_path = |path| -> io::Result<Output> {
         let mut child = Command::new(path)
             .args(arguments)
@@ -71,12 +77,12 @@ fn run(arguments: &[&str], input: &str) -> Result<Output, String> {
         result => result,
     }
     .map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "nft is missing: install nftables".to_owned(),
-        _ => format!("cannot run nft: {error}"),
+        io::ErrorKind::NotFound => Cause::missing("nft is missing", "nftables"),
+        _ => format!("cannot run nft: {error}").into(),
     })
 }
 
-fn succeeded(output: Output) -> Result<String, String> {
+fn succeeded(output: Output) -> Result<String, Cause> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -84,7 +90,7 @@ fn succeeded(output: Output) -> Result<String, String> {
     let said = stderr.lines().next().unwrap_or("no message").trim();
     let missing = ["No such file or directory", "not supported", "Protocol not supported"];
     if missing.iter().any(|text| said.contains(text)) {
-        return Err(format!("nft: {said}: a kernel part may be missing: install kmod-nft-core and kmod-nft-nat"));
+        return Err(Cause::missing(format!("nft: {said}: a kernel part may be missing"), "kmod-nft-core kmod-nft-nat"));
     }
-    Err(format!("nft: {said}"))
+    Err(format!("nft: {said}").into())
 }

@@ -1,9 +1,12 @@
 //! Punctuality, as far as the system permits it.
 
-use std::fmt;
+use std::{fmt, fs, io};
 
 use nix::errno::Errno;
 use nix::libc;
+
+/// The lowest of the real-time priorities: before everything ordinary, after everything else that is real-time.
+const PRIORITY: libc::c_int = 1;
 
 /// A measure that the system did not permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +35,75 @@ pub fn enter() -> Vec<Refused> {
     .collect()
 }
 
-/// The lowest of the real-time priorities: before everything ordinary, after everything else that is real-time.
-fn schedule() -> Result<(), Errno> {
+/// WireGuard encrypts in the kernel's workers, which are ordinary threads: where programs keep the processors busy, cells
+/// would wait for them, and leave late by how busy these are. Gives the workers that lately encrypted for the interface
+/// this thread's priority, and says how many are new to it. The kernel makes workers as it needs them and ends idle ones
+/// (kernel/workqueue.c), so this is to be repeated.
+pub fn promote_encryption(interface: &str) -> io::Result<usize> {
+    let task = format!("wg-crypt-{interface}");
+    let mut promoted = 0;
+    for (thread, name) in kernel_workers()? {
+        if is_worker_of(&name, &task) && !is_ours(thread) {
+            // One that has just ended needs nothing.
+            promoted += usize::from(set(thread, libc::SCHED_FIFO, PRIORITY).is_ok());
+        }
+    }
+    Ok(promoted)
+}
+
+/// Takes that back.
+pub fn demote_encryption() -> io::Result<()> {
+    for (thread, _) in kernel_workers()? {
+        if is_ours(thread) {
+            _ = set(thread, libc::SCHED_OTHER, 0);
+        }
+    }
+    Ok(())
+}
+
+/// Thread number and name of each worker.
+fn kernel_workers() -> io::Result<Vec<(libc::pid_t, String)>> {
+    let mut workers = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(thread) = entry?.file_name().to_string_lossy().parse() else { continue };
+        let Ok(name) = fs::read_to_string(format!("/proc/{thread}/comm")) else { continue };
+        if name.starts_with("kworker/") {
+            workers.push((thread, name.trim_end().to_owned()));
+        }
+    }
+    Ok(workers)
+}
+
+/// A worker is called "kworker/0:1+TASK" while it works, "kworker/0:1-TASK" afterwards.
+fn is_worker_of(name: &str, task: &str) -> bool {
+    name.strip_suffix(task).is_some_and(|worker| worker.ends_with(['+', '-']))
+}
+
+/// Whether a worker has the priority that is given here and that the kernel itself never gives.
+fn is_ours(thread: libc::pid_t) -> bool {
     // SAFETY: a sched_param is plain old data, for which zeros are valid.
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
-    parameters.sched_priority = 1;
+    // Not through libc: musl's functions only ever say ENOSYS.
+    // SAFETY: takes no pointer.
+    let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, thread) };
+    // SAFETY: the pointer is to a sched_param that lives through the call.
+    let known = unsafe { libc::syscall(libc::SYS_sched_getparam, thread, &mut parameters) };
+    policy == libc::c_long::from(libc::SCHED_FIFO) && known == 0 && parameters.sched_priority == PRIORITY
+}
+
+fn schedule() -> Result<(), Errno> {
     // SCHED_RESET_ON_FORK: a program that is started from here, as nft, is an ordinary one.
-    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    set(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, PRIORITY)
+}
+
+/// Of a thread; 0 is the calling one.
+fn set(thread: libc::pid_t, policy: libc::c_int, priority: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: a sched_param is plain old data, for which zeros are valid.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = priority;
     // Not through libc: musl's sched_setscheduler only ever says ENOSYS.
-    // SAFETY: the pointer is to a sched_param that lives through the call; 0 is the calling thread.
-    Errno::result(unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &parameters) }).map(drop)
+    // SAFETY: the pointer is to a sched_param that lives through the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_sched_setscheduler, thread, policy, &parameters) }).map(drop)
 }
 
 /// Pages are locked when first touched, so that what is never used costs nothing.
@@ -54,4 +116,18 @@ fn lock_memory() -> Result<(), Errno> {
 fn exact_timers() -> Result<(), Errno> {
     // SAFETY: PR_SET_TIMERSLACK takes a number of nanoseconds.
     Errno::result(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_known_by_their_last_task() {
+        assert!(is_worker_of("kworker/0:1+wg-crypt-mpwg0", "wg-crypt-mpwg0"));
+        assert!(is_worker_of("kworker/1:2-wg-crypt-mpwg0", "wg-crypt-mpwg0"));
+        assert!(!is_worker_of("kworker/1:2-wg-crypt-mpwg01", "wg-crypt-mpwg0"));
+        assert!(!is_worker_of("kworker/0:0-events", "wg-crypt-mpwg0"));
+        assert!(!is_worker_of("kworker/0:0", "wg-crypt-mpwg0"));
+    }
 }

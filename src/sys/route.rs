@@ -29,8 +29,11 @@ pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<RouteEntry>, NetlinkErro
         let mut header = [0; HEADER_BYTES];
         header[0] = super::addr::family(Prefix::all(family).address);
         match netlink.dump(libc::RTM_GETROUTE, &Body::new(&header)) {
-            Ok(messages) => entries.extend(messages.iter().filter_map(|message| parse(message))),
-            // A kernel without IPv6.
+            // A kernel without IPv6 refuses to list its routes, or gives IPv4's once more.
+            Ok(messages) => {
+                let of_family = messages.iter().filter(|message| message.first() == header.first());
+                entries.extend(of_family.filter_map(|message| parse(message)));
+            }
             Err(_) if family == Family::V6 => {}
             Err(error) => return Err(error),
         }

@@ -23,8 +23,8 @@ fn dump(netlink: &mut Netlink) -> Result<Vec<Vec<u8>>, NetlinkError> {
         let mut header = [0; HEADER_BYTES];
         header[0] = family_number(family);
         match netlink.dump(libc::RTM_GETRULE, &Body::new(&header)) {
-            Ok(messages) => rules.extend(messages),
-            // A kernel without IPv6 or without policy routing for it.
+            // A kernel without IPv6, or without policy routing for it, refuses, or gives IPv4's once more.
+            Ok(messages) => rules.extend(messages.into_iter().filter(|message| message.first() == header.first())),
             Err(_) if family == Family::V6 => {}
             Err(error) => return Err(error),
         }

@@ -1,11 +1,20 @@
-//! Signals as a descriptor.
+//! Signals as a descriptor, and the one that a closed pipe sends.
+
+#![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// Lets the process end quietly when whoever reads what it prints goes away (`millpond plan | head`). Rust ignores SIGPIPE,
+/// and its `println!` panics then. Not for a daemon: a client that hangs up must not end it.
+pub fn end_with_the_reader() {
+    // SAFETY: the default action runs no code of this process.
+    _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+}
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,11 +13,13 @@ pub struct CellSocket(UdpSocket);
 
 impl CellSocket {
     /// Opens a socket on the interface `dev` and UDP port `port` (0 for any). What it sends has this `SO_PRIORITY`, by
-    /// which the queueing tree knows it.
+    /// which the queueing tree knows it. Several sockets can share a port; the kernel hands each datagram to one of them
+    /// (socket(7), `SO_REUSEPORT`).
     pub fn open(dev: &str, port: u16, priority: u32) -> io::Result<CellSocket> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket::socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
         socket::setsockopt(&fd, sockopt::BindToDevice, &dev.into())?;
+        socket::setsockopt(&fd, sockopt::ReusePort, &true)?;
         socket::bind(fd.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port))?;
         let socket = UdpSocket::from(fd);
         // Always DF, and deaf to forged "fragmentation needed" (ip(7), IP_PMTUDISC_PROBE).

@@ -49,6 +49,9 @@ own_script() {
 }
 default_postinst() {
 	own_script "$(basename "${1%.*}").postinst-pkg"
+	for once in /etc/uci-defaults/*; do
+		[ ! -f "$once" ] || ! (. "$once") || rm "$once"
+	done
 	[ "$PKG_UPGRADE" = 1 ] || /etc/init.d/millpond enable
 	/etc/init.d/millpond start
 }
@@ -75,6 +78,7 @@ opkg_life() {
 	record "$system" etc/init.d/millpond
 	record "$system" usr/share/millpond/firewall
 	# The daemon takes its time to end.
+	# shellcheck disable=SC2016 # for the stand-in's own shell
 	record "$system" usr/bin/millpond '[ "$(grep -c flush /tmp/calls)" -ge 3 ] || exit 69'
 
 	chroot "$system" "/$info/millpond.postinst" configure

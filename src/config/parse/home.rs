@@ -44,9 +44,9 @@ pub(super) fn read<'a>(
         }
     }
     if context.enabled && context.is(Role::Endpoint) && !any {
-        let text = "missing section (want a 'config home' for each router)".to_owned();
+        let text = "no home yet: nobody is served (want a 'config home' for each router)".to_owned();
         let section = "home".to_owned();
-        problems.push(Problem { severity: Severity::Error, section, option: None, line: 0, text });
+        problems.push(Problem { severity: Severity::Warning, section, option: None, line: 0, text });
     }
     homes
 }

@@ -105,6 +105,7 @@ fn shipped_file_shows_every_option_and_the_comments_are_right() {
         })
         .collect();
     let filled = uncommented
+        .replace(":51820 KEY'", &format!(":51820 {PRIVATE}'"))
         .replace("private_key ''", &format!("private_key '{PRIVATE}'"))
         .replace("public_key ''", &format!("public_key '{PUBLIC}'"))
         .replace("preshared_key ''", &format!("preshared_key '{PUBLIC}'"));
@@ -114,7 +115,7 @@ fn shipped_file_shows_every_option_and_the_comments_are_right() {
     let settings = parsed.settings.expect("settings");
     assert_eq!((settings.devices.len(), settings.networks.len(), settings.schedules.len()), (1, 1, 1));
     assert!(settings.tunnel.is_some());
-    for option in ["upload", "download", "cell", "preshared_key", "profile", "interface", "billing_day", "server"] {
+    for option in ["upload", "download", "cell", "preshared_key", "backup", "profile", "interface", "server"] {
         assert!(SHIPPED.contains(option), "{option}");
     }
 }
@@ -346,6 +347,35 @@ fn what_is_not_understood_is_confined() {
 }
 
 #[test]
+fn other_endpoints_have_keys_of_their_own() {
+    let with = |backup: &str| {
+        let text = format!(
+            "config millpond main\nconfig tunnel tunnel\n\toption private_key '{PRIVATE}'\n\toption public_key '{PUBLIC}'\n\
+             \toption endpoint 'vpn.example.org:51820'\n\toption address 10.77.0.2\n\toption peer_address 10.77.0.1\n{backup}"
+        );
+        parse(text.as_bytes())
+    };
+    let other = Key([5; 32]).to_base64();
+    let parsed =
+        with(&format!("\tlist backup 'vpn2.example.org:51820 {other}'\n\tlist backup '[2001:db8::1]:9 {PRIVATE}'"));
+    assert_eq!(lines(&parsed), Vec::<String>::new());
+    let Some(Tunnel::Wireguard(wireguard)) = parsed.settings.unwrap().tunnel else { panic!("no tunnel") };
+    let backup: Vec<String> = wireguard.backup.iter().map(ToString::to_string).collect();
+    assert_eq!(backup, [format!("vpn2.example.org:51820 {other}"), format!("[2001:db8::1]:9 {PRIVATE}")]);
+    let many: String = (1..9).map(|n| format!("\tlist backup 'a:1 {}'\n", Key([n; 32]).to_base64())).collect();
+    for (backup, words) in [
+        (format!("\tlist backup 'a:1 {PUBLIC}'"), "two endpoints with one key"),
+        (format!("\tlist backup 'a:1 {other}'\n\tlist backup 'b:2 {other}'"), "two endpoints with one key"),
+        ("\tlist backup 'a:1'".to_owned(), "not an address and a key"),
+        (format!("\tlist backup 'a {other}'"), "no port"),
+        (many, "at most 7"),
+    ] {
+        let found = lines(&with(&backup));
+        assert!(found.len() == 1 && found[0].contains(words), "{backup}: {found:?}");
+    }
+}
+
+#[test]
 fn endpoint_homes_are_distinct() {
     let second = &ENDPOINT[ENDPOINT.find("config home").expect("home")..];
     let parsed = parse(format!("{ENDPOINT}\n{second}").as_bytes());
@@ -353,7 +383,7 @@ fn endpoint_homes_are_distinct() {
     assert_eq!(texts, ["name", "public_key", "address"], "{:?}", lines(&parsed));
     let parsed = parse(ENDPOINT.replace("'10.77.0.2'", "'10.77.0.1'").as_bytes());
     let line = &lines(&parsed)[0];
-    assert!(line.contains("@home[0].address: duplicate (got 10.77.0.1, which 'tunnel' has on line 15;"), "{line}");
+    assert!(line.contains("@home[0].address: duplicate (got 10.77.0.1, which 'tunnel' has on line 19;"), "{line}");
 }
 
 #[test]

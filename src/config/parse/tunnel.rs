@@ -5,18 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::Context;
 use super::reader::Reader;
 use super::value::{
-    choice, host_port, interface_name, key, key_or_file, number, path, tunnel_address, tunnel_address6,
+    choice, host_port, interface_name, key, key_or_file, number, path, server, tunnel_address, tunnel_address6,
 };
-use crate::config::model::{Role, Tunnel, Wireguard};
+use crate::config::join::MOST_SERVERS;
+use crate::config::model::{Key, Role, Server, Tunnel, Wireguard};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 13] = [
     "type",
     "private_key",
     "public_key",
     "preshared_key",
     "endpoint",
+    "backup",
     "listen_port",
     "address",
     "address6",
@@ -83,15 +85,16 @@ pub(super) fn address6(reader: &mut Reader, context: &mut Context) -> Option<Ipv
 }
 
 fn addresses(reader: &mut Reader, context: &mut Context) -> (Option<Ipv4Addr>, Option<Ipv4Addr>) {
+    let router = context.role == Some(Role::Router);
     let mut read = |option, want, needed| {
         let (address, prefix): (Ipv4Addr, _) = reader.needed(needed, option, want, tunnel_address)?;
-        if prefix.is_some_and(|bits| bits != 32) {
+        // An endpoint's says which addresses its homes are given.
+        if router && prefix.is_some_and(|bits| bits != 32) {
             reader.warn(option, format!("prefix length has no effect, taken as {address}/32"));
         }
         reader.unique(&mut context.addresses, address, option, &format!("{address}"));
         Some(address)
     };
-    let router = context.role == Some(Role::Router);
     let address = read("address", "this end's address inside the tunnel such as 10.77.0.2/32", context.enabled);
     let peer_needed = context.enabled && router;
     let peer = read("peer_address", "the endpoint's address inside the tunnel such as 10.77.0.1", peer_needed);
@@ -111,6 +114,7 @@ fn wireguard(
     let public_key = reader.needed(router_needs, "public_key", "the endpoint's public key", key);
     let preshared_key = reader.value("preshared_key", secret);
     let endpoint = reader.needed(router_needs, "endpoint", "HOST:PORT of the endpoint", host_port);
+    let backup = backup(reader, public_key.as_ref());
     let listen_port = reader.value("listen_port", number(1..=65535, "")).map(|port| port as u16);
     if let Some(IpAddr::V4(host)) = endpoint.as_ref().and_then(|endpoint| endpoint.host.parse().ok()) {
         if Some(host) == address || Some(host) == peer_address {
@@ -122,25 +126,43 @@ fn wireguard(
         let complete = public_key.is_some() && endpoint.is_some() && peer_address.is_some();
         let (private_key, address) = (private_key?, address?);
         let wireguard =
-            Wireguard { private_key, public_key, preshared_key, endpoint, listen_port, address, peer_address };
+            Wireguard { private_key, public_key, preshared_key, endpoint, backup, listen_port, address, peer_address };
         return complete.then_some(wireguard);
     }
     Some(Wireguard {
         private_key: private_key?,
         public_key: None,
         preshared_key: None,
-        endpoint: None,
+        endpoint,
+        backup,
         listen_port: Some(listen_port.unwrap_or(DEFAULT_PORT)),
         address: address?,
         peer_address: None,
     })
 }
 
+/// Two endpoints of one key would be one to WireGuard.
+fn backup(reader: &mut Reader, first: Option<&Key>) -> Vec<Server> {
+    let mut backup: Vec<Server> = Vec::new();
+    for (server, _) in reader.list("backup", server) {
+        if first == Some(&server.public_key) || backup.iter().any(|other| other.public_key == server.public_key) {
+            let text = format!("two endpoints with one key (got {} twice, want a key of its own for each)", server.at);
+            reader.error("backup", text);
+        } else if backup.len() + 1 == MOST_SERVERS {
+            reader.error("backup", format!("too many (want at most {} besides the first)", MOST_SERVERS - 1));
+            break;
+        } else {
+            backup.push(server);
+        }
+    }
+    backup
+}
+
 fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
     let Some(kind) = kind else { return };
     let type_name = KINDS.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name);
     let of_type = [
-        (Kind::Wireguard, &["private_key", "public_key", "preshared_key", "endpoint", "listen_port"][..]),
+        (Kind::Wireguard, &["private_key", "public_key", "preshared_key", "endpoint", "backup", "listen_port"][..]),
         (Kind::Openvpn, &["profile"]),
         (Kind::Interface, &["interface", "overhead"]),
     ];
@@ -151,7 +173,7 @@ fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
     }
     if context.is(Role::Endpoint) {
         let of_router: &[&str] = match kind {
-            Kind::Wireguard => &["public_key", "preshared_key", "endpoint", "peer_address"],
+            Kind::Wireguard => &["public_key", "preshared_key", "peer_address"],
             Kind::Openvpn | Kind::Interface => &["peer_address"],
         };
         for option in of_router {

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use super::KeyFiles;
-use crate::config::model::{HostPort, Key, Mac};
+use crate::config::model::{HostPort, Key, Mac, Server};
 
 /// Why a value is refused. `got` is already fit to be shown: quoted and short, and never a secret.
-pub(super) struct Wrong {
+pub(in crate::config) struct Wrong {
     pub problem: &'static str,
     pub got: String,
     pub want: String,
@@ -98,7 +98,7 @@ pub(super) fn key_or_file(text: &str, key_files: KeyFiles<'_>) -> Result<Key> {
 }
 
 /// A name for people: any text on one line.
-pub(super) fn title(text: &str) -> Result<String> {
+pub(in crate::config) fn title(text: &str) -> Result<String> {
     if text.chars().any(char::is_control) {
         return Err(Wrong::new("has control characters", text, "text on one line"));
     }
@@ -238,7 +238,7 @@ fn one_host(address: IpAddr) -> std::result::Result<(), &'static str> {
 }
 
 /// `HOST:PORT`, `ADDRESS:PORT` or `[IPV6]:PORT`.
-pub(super) fn host_port(text: &str) -> Result<HostPort> {
+pub(in crate::config) fn host_port(text: &str) -> Result<HostPort> {
     const WANT: &str = "HOST:PORT such as vpn.example.org:51820 or [2001:db8::1]:51820";
     let wrong = |problem| Wrong::new(problem, text, WANT);
     let (host, port) = match text.strip_prefix('[') {
@@ -265,6 +265,16 @@ pub(super) fn host_port(text: &str) -> Result<HostPort> {
     }
     let port = number(1..=65535, "")(port).map_err(|_| wrong("bad port"))?;
     Ok(HostPort { host, port: port as u16 })
+}
+
+/// `HOST:PORT PUBLIC_KEY`.
+pub(super) fn server(text: &str) -> Result<Server> {
+    const WANT: &str = "HOST:PORT PUBLIC_KEY of another endpoint";
+    let mut words = text.split_whitespace();
+    let (Some(at), Some(public_key), None) = (words.next(), words.next(), words.next()) else {
+        return Err(Wrong::new("not an address and a key", text, WANT));
+    };
+    Ok(Server { at: host_port(at)?, public_key: key(public_key)? })
 }
 
 /// A DNS name (RFC 1123 §2.1; underscores as resolvers take them). A name of digits only is a mistyped address.

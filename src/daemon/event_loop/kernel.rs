@@ -11,7 +11,8 @@ use super::super::upkeep::endpoint::Endpoint;
 use super::super::upkeep::outcome::Outcome;
 use super::super::upkeep::{Ended, Order};
 use super::requests::Reload;
-use super::{CELLS, EventLoop, OPENVPN, PACKETS};
+use super::{COVER_CELLS, DATA_CELLS, EventLoop, OPENVPN, PACKETS};
+use crate::core::CellKind;
 use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY};
 use crate::plan::tunnel;
@@ -27,13 +28,23 @@ pub struct Tunnel {
     sockets: Option<Sockets>,
 }
 
-/// One socket for each PRIO band, so that no system call between two cells depends on what is in them. Both ends
-/// receive on the first only.
+/// One socket for each PRIO band, so that no system call between two cells depends on what is in them. They share a port:
+/// to a firewall, cells of both kinds are one connection, and what the peer sends answers it. Either may receive.
 pub struct Sockets {
-    pub data: CellSocket,
-    pub cover: CellSocket,
+    data: CellSocket,
+    cover: CellSocket,
     /// Of the interface that they are bound to. One of the same name that is made later is another.
     interface: u32,
+}
+
+impl Sockets {
+    /// The one that cells of that kind are sent by.
+    pub fn of(&self, kind: CellKind) -> &CellSocket {
+        match kind {
+            CellKind::Data => &self.data,
+            CellKind::Cover => &self.cover,
+        }
+    }
 }
 
 impl Tunnel {
@@ -75,8 +86,9 @@ impl Tunnel {
         self.unbind(poll);
         let opening = || Error::system(format!("opening the cells' sockets on {name}"));
         let data = CellSocket::open(name, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
-        let cover = CellSocket::open(name, 0, COVER_PRIORITY).map_err(opening())?;
-        poll.add(&data, CELLS).map_err(opening())?;
+        let cover = CellSocket::open(name, CELL_PORT, COVER_PRIORITY).map_err(opening())?;
+        poll.add(&data, DATA_CELLS).map_err(opening())?;
+        poll.add(&cover, COVER_CELLS).map_err(opening())?;
         self.sockets = Some(Sockets { data, cover, interface });
         Ok(true)
     }
@@ -85,6 +97,7 @@ impl Tunnel {
     fn unbind(&mut self, poll: &Poll) {
         if let Some(sockets) = self.sockets.take() {
             _ = poll.remove(&sockets.data);
+            _ = poll.remove(&sockets.cover);
         }
     }
 }
@@ -93,7 +106,8 @@ impl Tunnel {
 fn is_of_an_outcome(code: Code) -> bool {
     let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Misfit(_));
     let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
-    of_settings || of_tunnel || matches!(code, Code::Guard | Code::Upkeep)
+    let of_both = matches!(code, Code::PackageMissing | Code::Guard | Code::GuardFile | Code::Upkeep);
+    of_settings || of_tunnel || of_both
 }
 
 impl EventLoop {
@@ -144,6 +158,8 @@ impl EventLoop {
             self.note_again(problem, &old);
         }
         self.note_state(now);
+        // Also where nothing stands yet: it is tried on, and a new start would not help.
+        self.manager.tell_ready();
     }
 
     /// Takes what a lookup found.
@@ -242,9 +258,7 @@ impl EventLoop {
             warn!("the kernel had been changed: {} operations to bring it in line again", outcome.ops);
         }
         let descriptors = ended.tun.map_or(Ok(()), |tun| self.tunnel.take_tun(Tun::from(tun), &self.poll));
-        descriptors
-            .and_then(|()| self.follow(reload, &outcome, now))
-            .map_err(|error| Problem::new(Code::Tunnel, error.to_string()))
+        descriptors.and_then(|()| self.follow(reload, &outcome, now)).map_err(|error| Problem::of_tunnel(&error))
     }
 
     /// Has the lines follow the settings that are in force now.

@@ -3,6 +3,8 @@
 use log::{error, info};
 
 use super::super::error::Error;
+#[cfg(feature = "endpoint")]
+use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
@@ -11,6 +13,8 @@ use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
 use crate::sys::timer;
+#[cfg(feature = "endpoint")]
+use crate::sys::usage;
 use crate::units::Nanos;
 
 /// Settings that wait to come into force, and who waits to hear of it.
@@ -60,6 +64,8 @@ impl EventLoop {
                 return Flow::Continue;
             }
             Request::Reload => return self.reload(Some(asker), now),
+            #[cfg(feature = "endpoint")]
+            Request::Metrics { home } => self.metrics(home, now),
             Request::Renew => {
                 self.renew(now);
                 Answer::Text("looking for the endpoint again\n".into())
@@ -67,6 +73,18 @@ impl EventLoop {
         };
         self.answer(asker, answer, now);
         Flow::Continue
+    }
+
+    #[cfg(feature = "endpoint")]
+    fn metrics(&self, home: Option<std::net::Ipv4Addr>, now: Nanos) -> Answer {
+        let gauges = Gauges {
+            settings: self.settings.as_ref(),
+            lines: &self.lines,
+            problems: &self.problems,
+            usage: usage::usage().ok(),
+            uptime: now.saturating_since(self.started),
+        };
+        gauges.text(home).map_or_else(|| Answer::refused("no home has that address"), Answer::Text)
     }
 
     /// Hands an answer over. One who has gone needs none.
@@ -113,7 +131,9 @@ impl EventLoop {
                     (Some(own), Some(understood)) => Some(own.confined_by(&understood)),
                     // Nothing is in force, so that there is no cell for this to hold up.
                     (None, Some(understood)) if understood.enabled => {
-                        guard_provisionally(&understood, &self.options);
+                        if let Err(error) = guard_provisionally(&understood, &self.options) {
+                            self.note(Problem::of_guard(&error));
+                        }
                         None
                     }
                     _ => None,
@@ -136,7 +156,7 @@ impl EventLoop {
             // Nothing stands that could stay as it is: from now on these are tried.
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
-            self.problems.retain(|problem| problem.code == Code::Realtime);
+            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock | Code::Socket));
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
@@ -144,7 +164,7 @@ impl EventLoop {
     }
 
     /// Tries at once what waits, and has a tunnel that carries nothing begin anew.
-    fn renew(&mut self, now: Nanos) {
+    pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
         self.renew = self.state(now) != super::State::Shaping;

@@ -33,7 +33,7 @@ pub struct Outcome {
 impl Outcome {
     /// Whether all is as the settings want it.
     pub fn is_whole(&self) -> bool {
-        self.stands && self.problems.iter().all(|problem| problem.code != Code::Guard)
+        self.stands && !self.problems.iter().any(|problem| matches!(problem.code, Code::Guard | Code::GuardFile))
     }
 
     /// One item a line. The texts of problems come last, so that what is cut off at the end is theirs.

@@ -45,7 +45,7 @@ pub fn bring_in_line(order: &Order<'_>) -> Report {
         // First of all, and whatever becomes of the tunnel.
         match machine.set_guard(order.guarded, order.guard_file) {
             Ok(applied) => outcome.ops += applied.ops.len(),
-            Err(error) => outcome.problems.push(Problem::new(Code::Guard, error.to_string())),
+            Err(error) => outcome.problems.push(Problem::of_guard(&error)),
         }
         let attempted = attempt(&mut machine, order, &mut outcome);
         let misfits = machine.misfits(order.settings).into_iter();
@@ -60,7 +60,10 @@ pub fn bring_in_line(order: &Order<'_>) -> Report {
         // The lookup itself says why.
         Err(Error::Desired(DesiredError::Unresolved)) => None,
         Err(error) => {
-            outcome.problems.insert(0, Problem::new(code(&error), error.to_string()));
+            let problem = Problem::of_tunnel(&error);
+            // What both lack is one problem.
+            outcome.problems.retain(|other| *other != problem);
+            outcome.problems.insert(0, problem);
             None
         }
     };
@@ -90,6 +93,7 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
         outcome.endpoint = peer.endpoint;
         outcome.handshake_s = peer.last_handshake_s;
     }
+    machine.hurry_encryption(settings);
     let conflicts = machine.conflicts(settings)?;
     outcome.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
     match machine.take_tun() {
@@ -104,17 +108,5 @@ fn of_conflict(conflict: &Conflict) -> Code {
         Conflict::Rule(..) => Code::RuleBefore,
         Conflict::Mark(..) => Code::MarkTaken,
         Conflict::Table(_) => Code::TableTaken,
-    }
-}
-
-fn code(error: &Error) -> Code {
-    match error {
-        Error::TunTaken => Code::TunTaken,
-        Error::Profile(_) => Code::Openvpn,
-        Error::Desired(
-            DesiredError::NoInterface(_) | DesiredError::InterfaceDown(_) | DesiredError::NotAddressed { .. },
-        ) => Code::Interface,
-        Error::Desired(DesiredError::ForeignQdisc { .. }) => Code::ForeignQdisc,
-        _ => Code::Tunnel,
     }
 }

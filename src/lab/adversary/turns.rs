@@ -19,7 +19,13 @@ const IDLE: &str = "idle";
 pub struct Turns {
     law: Law,
     tunnel: Tunnel,
-    spans: Vec<(String, (u64, u64))>,
+    spans: Vec<Span>,
+}
+
+/// When a condition began and ended, in nanoseconds of the capture's clock.
+struct Span {
+    condition: String,
+    from_to_ns: (u64, u64),
 }
 
 /// What matters of `run.json`.
@@ -50,7 +56,7 @@ impl Turns {
     pub fn cases(&self, seed: u64) -> Result<Vec<Case>, Error> {
         let idle = self.condition(IDLE);
         let mut names: Vec<&str> =
-            self.spans.iter().map(|(name, _)| name.as_str()).filter(|name| *name != IDLE).collect();
+            self.spans.iter().map(|span| span.condition.as_str()).filter(|name| *name != IDLE).collect();
         names.sort_unstable();
         names.dedup();
         let mut all = Vec::new();
@@ -61,13 +67,13 @@ impl Turns {
     }
 
     fn condition(&self, name: &str) -> Condition {
-        let spans: Vec<(u64, u64)> = self.spans.iter().filter(|(of, _)| of == name).map(|(_, span)| *span).collect();
-        Condition::within(&self.tunnel, &spans)
+        let spans = self.spans.iter().filter(|span| span.condition == name).map(|span| span.from_to_ns);
+        Condition::within(&self.tunnel, &spans.collect::<Vec<_>>())
     }
 }
 
 /// Lines `condition,start_ns,stop_ns` after a header.
-fn read_spans(path: &Path) -> Result<Vec<(String, (u64, u64))>, Error> {
+fn read_spans(path: &Path) -> Result<Vec<Span>, Error> {
     let text = fs::read_to_string(path).map_err(Error::io("reading the time line", path))?;
     let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty());
     lines
@@ -77,7 +83,9 @@ fn read_spans(path: &Path) -> Result<Vec<(String, (u64, u64))>, Error> {
                 return Err(Error::content(path, index + 1, "expected `condition,start_ns,stop_ns`"));
             };
             match (start.parse(), stop.parse()) {
-                (Ok(start), Ok(stop)) if start < stop => Ok((name.to_owned(), (start, stop))),
+                (Ok(start), Ok(stop)) if start < stop => {
+                    Ok(Span { condition: name.to_owned(), from_to_ns: (start, stop) })
+                }
                 _ => Err(Error::content(path, index + 1, "expected two times in nanoseconds, the first the earlier")),
             }
         })

@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use crate::core::Limits;
 use crate::lab::error::Error;
 use crate::lab::simulate::paper::{self, Overhead};
-use crate::lab::simulate::{DeviceOutcome, Setup, simulate};
+use crate::lab::simulate::{DeviceOutcome, NO_LIMITS, Setup, simulate};
 use crate::lab::stats::Summary;
 use crate::lab::trace::{Direction, Event, Home, Trace};
 use crate::units::{BitsPerSec, Nanos};
@@ -26,9 +25,6 @@ const CAMERA_BURST: Nanos = Nanos::from_secs(10);
 const CAMERA_PERIOD: Nanos = Nanos::from_secs(60);
 const CAMERA_PACKET_BYTES: u16 = 1400;
 const CAMERA: &str = "backed-up camera";
-
-/// A queue in which nothing is ever dropped.
-const NO_LIMITS: Limits = Limits { bytes: Limits::MAX_BYTES, age: Nanos::from_secs(3600) };
 
 /// Who shapes, and by which convention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! Which home a command works on.
 
+use std::path::PathBuf;
+
 use crate::lab::error::Error;
+use crate::lab::exposure::on_one_time_line;
+use crate::lab::identify::{Sighting, observe};
 use crate::lab::trace::{DataFolder, Home, Origin};
 use crate::units::Nanos;
 
@@ -28,4 +32,26 @@ pub(super) fn whole(folder: Option<&DataFolder>, seed: u64) -> Result<(Home, Vec
         Some(folder) => Home::whole(folder),
         None => Ok(Home::synthetic(SYNTHETIC_WHOLE, seed)),
     }
+}
+
+/// What captures show of every host in them. Where one is damaged, what comes before the damage, and a line on stderr.
+pub(super) fn sightings(captures: &[PathBuf]) -> Result<Vec<(PathBuf, Sighting)>, Error> {
+    let mut sightings = Vec::new();
+    for path in captures {
+        let sighting = observe(path)?;
+        if let Some(damage) = &sighting.damage {
+            eprintln!("millpond-lab: {damage}; using the packets before it");
+        }
+        sightings.push((path.clone(), sighting));
+    }
+    Ok(sightings)
+}
+
+/// The busiest hosts of captures of one recording, named by their addresses, as one home.
+pub(super) fn of_captures(captures: &[PathBuf], most: usize) -> Result<Home, Error> {
+    let mut hosts = on_one_time_line(sightings(captures)?)?;
+    let packets = |host: &crate::lab::identify::Host| host.trace.events.len();
+    hosts.sort_by_key(|host| std::cmp::Reverse(packets(host)));
+    hosts.truncate(most);
+    Ok(Home::merge(hosts.into_iter().map(|host| (host.trace, Nanos::ZERO))))
 }

@@ -10,7 +10,7 @@ use super::home;
 use super::progress::Progress;
 use crate::lab::error::Error;
 use crate::lab::exposure;
-use crate::lab::identify::{Corpus, observe, oui::Vendors};
+use crate::lab::identify::{Corpus, oui::Vendors};
 use crate::lab::report::{Comparison, page, table};
 use crate::lab::simulate::Setup;
 use crate::units::BitsPerSec;
@@ -70,14 +70,7 @@ impl Report {
     }
 
     fn exposure(&self) -> Result<(String, String), Error> {
-        let mut sightings = Vec::new();
-        for path in &self.captures {
-            let sighting = observe(path)?;
-            if let Some(damage) = &sighting.damage {
-                eprintln!("millpond-lab: {damage}; using the packets before it");
-            }
-            sightings.push((path.clone(), sighting));
-        }
+        let sightings = home::sightings(&self.captures)?;
         let mut vendors = Vendors::built_in();
         if let Some(path) = &self.oui {
             vendors = vendors.read(path)?;

@@ -1,26 +1,34 @@
 //! `millpond-lab simulate`: the real engines on a home's traces in virtual time.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use argh::FromArgs;
 use serde::Serialize;
 
 use super::home;
+use super::progress::Progress;
 use crate::core::Limits;
 use crate::lab::capture::{LinkType, Writer};
 use crate::lab::error::Error;
+use crate::lab::plot::{Chart, Series, Shape};
 use crate::lab::simulate::paper::{self, Overhead, PaperOutcome};
-use crate::lab::simulate::{Departure, Outcome, Setup, simulate, wire};
+use crate::lab::simulate::whole_home::{self, Row};
+use crate::lab::simulate::{Departure, MAX_DEVICES, Outcome, Setup, simulate, wire};
 use crate::lab::stats::Summary;
 use crate::lab::trace::Home;
 use crate::units::{BitsPerSec, Law, Nanos};
 
-/// Drives the real engines through a home's traces in virtual time, and the paper's arrangement beside them: delay per
-/// device, drops by cause, share of cover. Without --home: the captured 44-minute run of a whole home, or a made-up one.
+/// Drives the real engines through a home's traffic in virtual time, and the paper's arrangement beside them: delay per
+/// device, drops by cause, share of cover, data a month. Without captures or --home: the captured 44-minute run of a whole
+/// home, or a made-up one.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "simulate")]
 pub(super) struct Simulate {
+    /// captures (pcap, pcapng) of a home's network, of one recording
+    #[argh(positional)]
+    captures: Vec<PathBuf>,
     /// folder with one trace (CSV) per device
     #[argh(option)]
     home: Option<PathBuf>,
@@ -63,6 +71,15 @@ pub(super) struct Simulate {
     /// write what the provider would see to this capture
     #[argh(option)]
     pcap: Option<PathBuf>,
+    /// also look for the slowest rates that one device needs, two together, three, and so on (the paper's section 7.6)
+    #[argh(switch)]
+    whole_home: bool,
+    /// longest mean delay of any device for --whole-home, in seconds (default: 2)
+    #[argh(option, default = "2.0")]
+    tolerance: f64,
+    /// folder for the figure of --whole-home as SVG
+    #[argh(option)]
+    svg: Option<PathBuf>,
     /// print JSON
     #[argh(switch)]
     json: bool,
@@ -74,8 +91,11 @@ struct Results {
     upload_kbit: u64,
     download_kbit: u64,
     seed: u64,
+    gb_month: f64,
     millpond: Outcome,
     paper: PaperOutcome,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    whole_home: Vec<Row>,
 }
 
 impl Simulate {
@@ -99,20 +119,35 @@ impl Simulate {
             }
         };
         let paper = paper::simulate(&home, &setup, Overhead::Tunnel);
+        let results = Results {
+            law: self.law.name(),
+            upload_kbit: self.upload,
+            download_kbit: self.download,
+            seed: self.seed,
+            gb_month: whole_home::gb_month([self.upload, self.download]),
+            millpond,
+            paper,
+            whole_home: if self.whole_home { self.by_devices(&home, &setup)? } else { Vec::new() },
+        };
+        if let Some(folder) = &self.svg {
+            write_figure(folder, &results.whole_home)?;
+        }
         if self.json {
-            let results = Results {
-                law: self.law.name(),
-                upload_kbit: self.upload,
-                download_kbit: self.download,
-                seed: self.seed,
-                millpond,
-                paper,
-            };
             println!("{}", serde_json::to_string_pretty(&results).unwrap_or_default());
         } else {
-            print(&millpond, &paper);
+            print(&results);
+            print_whole_home(&results.whole_home, self.tolerance);
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn by_devices(&self, home: &Home, setup: &Setup) -> Result<Vec<Row>, Error> {
+        let progress = Progress::new("looking for rates");
+        let rows = whole_home::rows(home, setup, Nanos((self.tolerance * 1e9) as u64), |done, of| {
+            progress.show(done, of);
+        });
+        progress.finish();
+        rows
     }
 
     fn setup(&self) -> Result<Setup, Error> {
@@ -126,6 +161,15 @@ impl Simulate {
         }
         if !(0.0..=100.0).contains(&self.loss) {
             return Err(Error::Request(format!("simulate: --loss: {} is not a percentage", self.loss)));
+        }
+        if !(self.tolerance > 0.0 && self.tolerance <= 3600.0) {
+            return Err(Error::Request(format!(
+                "simulate: --tolerance: {} s is not between 0 and 3600",
+                self.tolerance
+            )));
+        }
+        if self.svg.is_some() && !self.whole_home {
+            return Err(Error::Request("simulate: --svg draws what --whole-home finds; give both".to_owned()));
         }
         Ok(Setup {
             law: self.law,
@@ -142,9 +186,13 @@ impl Simulate {
     }
 
     fn chosen_home(&self) -> Result<Home, Error> {
-        let home = match &self.home {
-            Some(folder) => Home::read(folder)?,
-            None => home::whole(home::folder(self.synthetic).as_ref(), self.seed)?.0,
+        let home = match (&self.home, self.captures.as_slice()) {
+            (Some(_), [_, ..]) => {
+                return Err(Error::Request("simulate: give captures or --home, not both".to_owned()));
+            }
+            (Some(folder), []) => Home::read(folder)?,
+            (None, []) => home::whole(home::folder(self.synthetic).as_ref(), self.seed)?.0,
+            (None, captures) => home::of_captures(captures, MAX_DEVICES)?,
         };
         match self.hours {
             None => Ok(home),
@@ -158,8 +206,12 @@ fn law(name: &str) -> Result<Law, String> {
     Law::from_name(name).ok_or_else(|| format!("`{name}` is none of gamma, normal, constant, kernel"))
 }
 
-fn print(millpond: &Outcome, paper: &PaperOutcome) {
-    println!("simulated {:.0} s", millpond.simulated_s);
+fn print(results: &Results) {
+    let (millpond, paper) = (&results.millpond, &results.paper);
+    println!(
+        "simulated {:.0} s of {} at {} kbit/s up and {} down: {:.0} GB in 30 days",
+        millpond.simulated_s, results.law, results.upload_kbit, results.download_kbit, results.gb_month
+    );
     for way in &millpond.directions {
         println!(
             "{:<5} cells {} ({:.1} % cover), packets {}, delivered {}, lost with cells {}, reordered {}, corrupted {}",
@@ -185,6 +237,56 @@ fn print(millpond: &Outcome, paper: &PaperOutcome) {
     for (name, ours, theirs) in rows.chain([("home", home.0, home.1)]) {
         println!("{name:<18} {:>38}   {:>38}", numbers(&ours), numbers(&theirs));
     }
+}
+
+fn print_whole_home(rows: &[Row], tolerance: f64) {
+    if rows.is_empty() {
+        return;
+    }
+    println!("\nslowest rates at which no device waits longer than {tolerance} s on average, kbit/s up and down");
+    println!(
+        "{:>7}  {:<18} {:>13} {:>13} {:>13} {:>9} {:>9}",
+        "devices", "the last", "it alone", "together", "sum of alone", "GB/month", "of sum"
+    );
+    let pair = |kbit: [u64; 2]| format!("{} {:>5}", kbit[0], kbit[1]);
+    for row in rows {
+        println!(
+            "{:>7}  {:<18} {:>13} {:>13} {:>13} {:>9.1} {:>9.1}",
+            row.devices,
+            row.added,
+            pair(row.alone_kbit),
+            pair(row.together_kbit),
+            pair(row.sum_of_alone_kbit),
+            row.together_gb_month,
+            row.sum_of_alone_gb_month
+        );
+    }
+}
+
+fn write_figure(folder: &Path, rows: &[Row]) -> Result<(), Error> {
+    let both = |kbit: [u64; 2]| (kbit[0] + kbit[1]) as f64;
+    let series = |name: &str, of: fn(&Row) -> [u64; 2]| Series {
+        name: name.to_owned(),
+        shape: Shape::Line,
+        values: rows.iter().map(|row| (row.devices as f64, both(of(row)))).collect(),
+    };
+    let axes = Series { name: String::new(), shape: Shape::Points, values: vec![(0.0, 0.0)] };
+    let chart = Chart {
+        title: "What a home costs as devices are added".to_owned(),
+        x: "devices, the neediest first".to_owned(),
+        y: "kbit/s, both ways".to_owned(),
+        logarithmic: false,
+        series: vec![
+            series("one shaper for all", |row| row.together_kbit),
+            series("one for each", |row| row.sum_of_alone_kbit),
+            axes,
+        ],
+    };
+    fs::create_dir_all(folder).map_err(Error::io("making folder", folder))?;
+    let path = folder.join("whole-home.svg");
+    fs::write(&path, chart.svg()).map_err(Error::io("writing", &path))?;
+    eprintln!("the figure: {}", path.display());
+    Ok(())
 }
 
 fn numbers(delay: &Summary) -> String {

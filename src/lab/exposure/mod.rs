@@ -91,12 +91,12 @@ fn bytes(host: &Host) -> u64 {
 }
 
 /// Every host once, from the capture that saw most of it, with times from the first packet of all.
-fn on_one_time_line(sightings: Vec<(PathBuf, Sighting)>) -> Result<Vec<Host>, Error> {
+pub fn on_one_time_line(sightings: Vec<(PathBuf, Sighting)>) -> Result<Vec<Host>, Error> {
     let first_ns = sightings.iter().map(|(_, sighting)| sighting.extent.first_ns).min().unwrap_or(0);
     let last_ns = sightings.iter().map(|(_, sighting)| sighting.extent.last_ns).max().unwrap_or(0);
     if last_ns.saturating_sub(first_ns) > LONGEST.0 {
         return Err(Error::Request(format!(
-            "reporting: the captures span {} days; give captures of one recording, of a week at most",
+            "the captures span {} days; give captures of one recording, of a week at most",
             (last_ns - first_ns) / 86_400_000_000_000
         )));
     }
@@ -124,7 +124,7 @@ fn on_one_time_line(sightings: Vec<(PathBuf, Sighting)>) -> Result<Vec<Host>, Er
     let hosts: Vec<Host> = hosts.into_values().filter(|host| !host.trace.events.is_empty()).collect();
     if hosts.is_empty() {
         return Err(Error::Request(
-            "reporting: no host in these captures talks to the Internet; were they taken on the home's side of the router?"
+            "no host in these captures talks to the Internet; were they taken on the home's side of the router?"
                 .to_owned(),
         ));
     }

@@ -15,6 +15,8 @@ use crate::units::Law;
 const RATE_TOLERANCE: f64 = 0.02;
 /// Sampling errors beyond this many standard deviations are no errors of sampling.
 const SIGMAS: f64 = 4.0;
+/// Cells that may be missing, as a part of all: the laboratory's path loses none, and a beginning may.
+const LOSS_TOLERANCE: f64 = 0.01;
 /// Tests of busy against idle fail below this: a dozen tests a run then fail by chance once in eight hundred runs.
 const SIGNIFICANCE: f64 = 0.0001;
 /// What the sending engine's queue drops, which is where overload belongs (invariant I6).
@@ -150,6 +152,11 @@ fn delivery(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
         format!("what the queue accepted arrives ({sent} sent, {received} received, {dropped} dropped by the queue)"),
     );
     let receiver = run.receiver_status(direction).peer();
+    let (arrived, missing) = (receiver.cells_received, receiver.cells_lost);
+    check(
+        arrived > 0 && missing as f64 <= LOSS_TOLERANCE * (arrived + missing) as f64,
+        format!("cells of both kinds reach the receiver ({arrived} received, {missing} missing)"),
+    );
     let broken: Vec<String> = receiver
         .drops
         .iter()

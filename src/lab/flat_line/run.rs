@@ -158,6 +158,10 @@ pub struct Peer {
     pub cells_data: u64,
     /// Cells sent with nothing in them.
     pub cells_cover: u64,
+    /// Cells of the other end that arrived.
+    pub cells_received: u64,
+    /// Cells of the other end that are missing between those.
+    pub cells_lost: u64,
     /// What was thrown away, by cause.
     pub drops: BTreeMap<String, u64>,
     /// From scheduled to actual departure.

@@ -11,8 +11,8 @@ use crate::units::{BitsPerSec, Nanos};
 
 const SECONDS: u64 = 120;
 const ROUTER_JSON: &str = r#"{"interface":1,"state":"shaping","peers":[{"name":"endpoint","cells_data":1,
-    "drops":{"overflow":2},"lateness_us":{"p50":3,"p99":40,"max":90}}]}"#;
-const ENDPOINT_JSON: &str = r#"{"interface":1,"peers":[{"drops":{},"lateness_us":{"p50":4,"p99":50,"max":95}}]}"#;
+    "cells_received":9000,"cells_lost":0,"drops":{"overflow":2},"lateness_us":{"p50":3,"p99":40,"max":90}}]}"#;
+const ENDPOINT_JSON: &str = r#"{"interface":1,"peers":[{"cells_received":4000,"cells_lost":3,"drops":{},"lateness_us":{"p50":4,"p99":50,"max":95}}]}"#;
 const PROC_JSON: &str = r#"{"router":{"rss_kb":1800,"anon_kb":700,"cpu_percent":1.5},
     "endpoint":{"rss_kb":1900,"anon_kb":800,"cpu_percent":2.5}}"#;
 const PACKETS: &str = "device,direction,seq,bytes,sent_ns,received_ns
@@ -95,6 +95,16 @@ fn frame(destination: [u8; 4], port: u16, first: u8) -> Vec<u8> {
     frame.extend(destination);
     frame.extend([0xca, 0x6c, high, low, 0, 40, 0, 0, first, 0, 0, 0]);
     frame
+}
+
+/// As where a firewall lets only cells of one kind in.
+#[test]
+fn cells_that_do_not_reach_the_receiver_are_found() {
+    let runs = Runs::new("missing", Law::Gamma);
+    let missing = ROUTER_JSON.replace("\"cells_lost\":0", "\"cells_lost\":7000");
+    runs.write(Law::Gamma, Load::Busy, "router.json", &missing);
+    let failures = runs.failures();
+    assert!(failures.len() == 1 && failures[0].contains("7000 missing"), "{failures:?}");
 }
 
 const ENDPOINT: [u8; 4] = [203, 0, 113, 7];

@@ -1,9 +1,9 @@
 //! Judges the scenario `leaks`: while the home goes through one event after another, does anything of a shaped or blocked
 //! device appear beside the tunnel, or reach it from outside, and does anybody else lose service?
 //!
-//! The capture carries its own marks ([`mark`]), so that what belongs to which event is decided by the order of packets even
-//! where the clock is set. [`owner`] says whose a packet is, [`watch`] goes through the capture, [`journal`] through what the
-//! devices wrote down, [`judge`] decides.
+//! The capture carries its own marks (`mark`), so that what belongs to which event is decided by the order of packets even
+//! where the clock is set. `owner` says whose a packet is, `watch` goes through the capture, `journal` through what the
+//! devices wrote down, `judge` decides.
 
 mod journal;
 mod judge;

@@ -7,6 +7,7 @@ mod ends;
 mod outcome;
 mod packet;
 pub mod paper;
+pub mod whole_home;
 pub mod wire;
 
 #[cfg(test)]
@@ -23,6 +24,9 @@ use crate::wire::size::{CellSize, IpVersion, Wrapping};
 
 /// Devices that a simulated home can have; number 0 means "unknown" to the engine.
 pub const MAX_DEVICES: usize = DEVICES - 1;
+
+/// A queue in which nothing is ever dropped: a dropped packet would have no delay.
+pub const NO_LIMITS: Limits = Limits { bytes: Limits::MAX_BYTES, age: Nanos::from_secs(3600) };
 
 /// What the tunnel is set to, and what the path between its ends does.
 #[derive(Clone, Copy, Debug)]

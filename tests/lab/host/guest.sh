@@ -1,21 +1,24 @@
 # shellcheck shell=bash
 # Boots the guest, shows its console, and brings its exit status home.
 
+# A guest has moments to keep: it goes before whatever else this machine does, where that is permitted. Of a shell in the
+# class SCHED_IDLE it would inherit the class, in which niceness says nothing.
+readonly FIRST=(chrt --other 0 nice -n -10)
+
 # run_guest MAIN OUT SECONDS: runs MAIN OUT in the guest, for at most SECONDS; its exit status, 124 if it hangs. The guest
-# is joined to other machines by GUEST_CABLES.
+# is joined to other machines by GUEST_CABLES, and its kernel gets GUEST_OPTIONS.
 run_guest() {
 	local main=$1 out=$2 seconds=$3 accel=tcg,thread=multi cpu=max
 	prepare_kernel "$ROOT/target/lab/kernel"
 	kvm_works && accel=kvm cpu=host
 	say "starting the guest (${accel%%,*}, at most $seconds s)"
 	rm -f "$out/status"
-	# The guest has moments to keep: it goes before whatever else this machine does, where that is permitted.
 	local before=()
-	[ "$(id -u)" -ne 0 ] || before=(nice -n -10)
+	[ "$(id -u)" -ne 0 ] || before=("${FIRST[@]}")
 	supervise "$out" "$seconds" ${before[@]+"${before[@]}"} \
 		qemu-system-x86_64 -M q35 -accel "$accel" -cpu "$cpu" -smp 2 -m 768 -nic none -no-reboot \
 		-display none -monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" ${GUEST_CABLES[@]+"${GUEST_CABLES[@]}"} \
-		-append "console=ttyS0 loglevel=4 panic=-1 tsc=reliable mitigations=off lab.main=$main lab.out=$out" \
+		-append "console=ttyS0 loglevel=4 panic=-1 tsc=reliable mitigations=off ${GUEST_OPTIONS-} lab.main=$main lab.out=$out" \
 		-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
 		-virtfs "local,path=$out,mount_tag=out,security_model=none,multidevs=remap"
 }

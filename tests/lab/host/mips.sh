@@ -155,7 +155,7 @@ run_mips() {
 		GUEST_CABLES+=(-netdev "stream,id=$cable,server=off,addr.type=unix,addr.path=$cables/$cable"
 			-device "virtio-net-pci,netdev=$cable,romfile=,mac=02:00:00:00:02:0$place")
 	done
-	[ "$(id -u)" -ne 0 ] || before=(nice -n -10)
+	[ "$(id -u)" -ne 0 ] || before=("${FIRST[@]}")
 	mips_counter "$out/mips"
 	# The board gives interrupts to four slots; a graphics card would take one.
 	say "starting the MIPS router (emulated, $([ ${#MIPS_COUNTER[@]} -gt 0 ] || echo "not ")counting instructions)"

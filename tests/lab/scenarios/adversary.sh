@@ -2,18 +2,22 @@
 # What an adversary makes of the line when the home, the router's processor, the LAN or he himself is busy, for "make
 # bench". Conditions take turns within one run, so that no drift of the machine is taken for a leak. LAB_CYCLES: turns of
 # gamma and normal (default 5, with 24,000 packets of each condition and 12 minutes a law); the other laws have a third.
+# LAB_LAWS: the laws to try, of "gamma normal constant kernel"; LAB_CONDITIONS: what to compare with an idle home.
 
-readonly CYCLES=${LAB_CYCLES:-5} BLOCK=20
+readonly BLOCK=20
 # What empties by itself between two conditions takes longer where a queue was filled.
 readonly PAUSE=2 DRAIN=12
 
-allowance() { echo $(((2 * CYCLES + 2 * (CYCLES / 3 + 1)) * (6 * (BLOCK + PAUSE + 1) + 2 * DRAIN) + 4 * 60)); }
+allowance() {
+	local CYCLES=${LAB_CYCLES:-5}
+	echo $(((2 * CYCLES + 2 * (CYCLES / 3 + 1)) * (6 * (BLOCK + PAUSE + 1) + 2 * DRAIN) + 4 * 60))
+}
 
 scenario() {
 	local law
 	# shellcheck disable=SC2034 # read by settings and record: the level "strict"
 	UPLOAD_KBIT=320 DOWNLOAD_KBIT=640
-	for law in gamma normal constant kernel; do
+	for law in $LAWS; do
 		case $law in
 		gamma | normal) turns "$law" "$CYCLES" ;;
 		*) turns "$law" $((CYCLES / 3 + 1)) ;;
@@ -35,7 +39,7 @@ turns() {
 	start_ns=$(now_ns)
 	echo "condition,start_ns,stop_ns" > "$dir/timeline.csv"
 	for cycle in $(seq "$cycles"); do
-		for condition in idle cpu-loaded router-pinged lan-flooded busy device-flooding; do
+		for condition in idle $CONDITIONS; do
 			say "$law: turn $cycle of $cycles, $condition"
 			turn "$condition" "$dir/timeline.csv"
 			case $condition in

@@ -23,6 +23,7 @@ scenario() {
 	check "reload says that the settings are in force" at router "$MILLPOND" reload --socket "$WORK/router.sock"
 	sleep 4
 	line "the law and HTB's rate follow too" 320 320
+	check "what encrypts the cells goes before programs" await 20 "real-time workers" encrypts_first
 	check "no interface was made anew" [ "$made" = "$(interfaces)" ]
 	sed -i "s/option upload .*/option upload 'fast'/" "$WORK/router.uci"
 	check "a broken file is refused" refused 78
@@ -35,10 +36,18 @@ scenario() {
 	check "and the status is clean" status_has '"problems":\[\]'
 	if daemons_stop "$OUT/$SCENARIO"; then
 		pass "both ends stop on SIGTERM"
+		check "and leave no worker in front" none_first
 	else
 		fail "both ends stop on SIGTERM"
 	fi
 }
+
+# Threads of the kernel's workers that have a real-time priority, by name.
+first_workers() { ps -eo cls,comm | awk '$1 == "FF" && $2 ~ /^kworker\//'; }
+
+encrypts_first() { first_workers | grep wg-crypt-mpwg0; }
+
+none_first() { [ -z "$(first_workers)" ]; }
 
 interfaces() { at router ip -o link show type wireguard && at router ip -o link show mp0 | cut -d: -f1; }
 

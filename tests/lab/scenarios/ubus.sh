@@ -89,13 +89,13 @@ counted() {
 		awk '{ print $3, $1 + $2, $4 }'
 }
 
-# alike QUIET FLOODED
+# alike QUIET FLOODED: where a slow machine misses departures by itself, their number varies as chance has it.
 alike() {
 	echo "quiet: $1, flooded: $2 (mean lateness in µs, missed departures)"
 	awk -v quiet="$1" -v flooded="$2" 'BEGIN {
 		split(quiet, q, " ")
 		split(flooded, f, " ")
-		exit !(f[1] < q[1] + 1000 && f[2] <= q[2] + 1)
+		exit !(f[1] < 1.1 * q[1] + 1000 && f[2] <= q[2] + 1 + 3 * sqrt(q[2]))
 	}'
 }
 

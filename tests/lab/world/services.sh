@@ -10,9 +10,11 @@ services_up() {
 		-subj /CN=www.example.org -keyout "$dir/key.pem" -out "$dir/cert.pem" 2> /dev/null
 	echo "hello from www.example.org" > "$dir/hello.txt"
 	service dns --address 192.0.2.53
-	service dns --address 2001:db8:3::53
 	service echo --address 192.0.2.7
-	service echo --address 2001:db8:3::7
+	if [ -e /proc/sys/net/ipv6 ]; then
+		service dns --address 2001:db8:3::53
+		service echo --address 2001:db8:3::7
+	fi
 	service bulk-server --port 9000
 	(cd "$dir" && exec ip netns exec internet openssl s_server -quiet -WWW -accept 443 \
 		-cert cert.pem -key key.pem < /dev/null > https.log 2>&1) &

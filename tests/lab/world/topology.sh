@@ -99,12 +99,17 @@ lan_ports() {
 # cables: packets sent from different ones could overtake each other in a virtual cable, which no real cable allows.
 furnish() {
 	# shellcheck disable=SC2016 # for the inner shell
-	at "$1" sh -c 'cd /proc/sys/net/ipv6/conf || exit
-		echo 0 > all/accept_dad; echo 0 > default/accept_dad
-		for link in *; do echo 0 > "$link/accept_dad"; echo 0 > "$link/accept_ra"; echo 0 > "$link/router_solicitations"; done
+	at "$1" sh -c 'if cd /proc/sys/net/ipv6/conf; then
+			only=.
+			echo 0 > all/accept_dad; echo 0 > default/accept_dad
+			for link in *; do echo 0 > "$link/accept_dad"; echo 0 > "$link/accept_ra"; echo 0 > "$link/router_solicitations"; done
+			case $1 in router | isp | endpoint) echo 1 > all/forwarding ;; esac
+		else
+			only="^[^:]*$"
+		fi 2> /dev/null
 		for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do echo 1 > "$queue"; done
-		case $1 in router | isp | endpoint) echo 1 > all/forwarding; echo 1 > /proc/sys/net/ipv4/ip_forward ;; esac
-		{ echo "link set lo up"; cat; } | ip -batch -' - "$1"
+		case $1 in router | isp | endpoint) echo 1 > /proc/sys/net/ipv4/ip_forward ;; esac
+		{ echo "link set lo up"; cat; } | grep -e "$only" | ip -batch -' - "$1"
 }
 
 router() {

@@ -8,10 +8,14 @@ const KNOWN = {
 	'settings': [ _('The settings have a mistake'), _('millpond goes on with the settings before. Open Settings, mend what the message names, and apply.') ],
 	'name': [ _('The server cannot be found'), _('The name of the server has no address just now. Check the spelling under Settings, Tunnel, and whether the router is online. It is tried again by itself.') ],
 	'guard': [ _('The guard is not complete'), _('Until this is mended, devices may go out beside the tunnel. Restart the service; if that does not help, restart the router.') ],
+	'guard-file': [ _('The guard cannot be stored'), _('Nothing is open now, but after the next restart of the router devices might go out beside the tunnel for a moment. Make room on the flash, for example by removing packages that you do not need.') ],
+	'package-missing': [ _('A package is missing'), _('The message names it. Install it under System, Software; nothing has to be restarted.') ],
 	'tunnel': [ _('The tunnel cannot be set up'), _('The router refused a part of the tunnel, often because a kernel module is missing. The message names it; install it under System, Software.') ],
 	'tun-taken': [ _('Another millpond is running'), _('Restart the router, or stop the other one.') ],
 	'upkeep': [ _('Looking after the network failed'), _('It is tried again by itself. If it goes on, restart the service.') ],
 	'realtime': [ _('The router does not keep time well enough'), _('millpond may not run before other programs, so packets may leave a little late. Restart the service; in a container, permit real-time scheduling.') ],
+	'clock': [ _('The clock is not set'), _('It is set by itself as a rule, once the router is online; then the tunnel is tried again at once. Otherwise see System, System, Time Synchronization.') ],
+	'socket': [ _('The control socket could not be made'), _('These pages work; the commands on the router do not. The message says why, often because memory is full. Restart the service when that is mended.') ],
 	'ubus': [ _('These pages were cut off'), _('The router\'s message bus was restarted. Nothing is wrong with the protection.') ]
 };
 

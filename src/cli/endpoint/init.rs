@@ -1,0 +1,162 @@
+//! `millpond endpoint init`: a server's settings, from nothing but its name.
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use argh::FromArgs;
+
+use super::book::{document, keep_key, parse, read, write};
+use super::invite::random;
+use super::{firewall, machine};
+use crate::cli::CONFIG_PATH;
+use crate::cli::exit::{CONFIG, Failure, OS_ERROR, USAGE};
+use crate::config::edit::Setting;
+use crate::config::model::{Key, Role};
+
+/// What the file begins with where there is none.
+const HEAD: &str = "# Settings of millpond. After a change: 'millpond check', then 'systemctl reload millpond'.\n\nconfig millpond 'main'\n";
+
+const UNIT: &str = "millpond.service";
+
+/// Set up this server as an endpoint: keys, addresses, port. Homes are added afterwards, with 'add-home'. What keeps it
+/// from working on this machine is named, and nothing is written then; what others' firewalls have to let in is named.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "init")]
+pub struct Init {
+    /// the name or address by which routers find this server
+    #[argh(option)]
+    host: String,
+    /// UDP port (default 51820)
+    #[argh(option, default = "51820")]
+    port: u16,
+    /// this server's address inside the tunnel and the network of its homes (default 10.77.0.1/16)
+    #[argh(option, default = "String::from(\"10.77.0.1/16\")")]
+    address: String,
+    /// the same for IPv6, such as fd77::1/64, where this server can offer it
+    #[argh(option)]
+    address6: Option<String>,
+    /// resolver for the homes' devices, repeatedly for several (default 9.9.9.9)
+    #[argh(option)]
+    resolver: Vec<String>,
+    /// another endpoint for the same homes, as 'HOST:PORT KEY', repeatedly for several
+    #[argh(option)]
+    backup: Vec<String>,
+    /// write the settings whatever this machine lacks, for one that is yet to be made
+    #[argh(switch)]
+    anyway: bool,
+    /// leave the service as it is
+    #[argh(switch)]
+    no_start: bool,
+    /// settings file (default /etc/config/millpond)
+    #[argh(option, default = "CONFIG_PATH.into()")]
+    config: PathBuf,
+    /// folder for the keys (default /etc/millpond)
+    #[argh(option, default = "PathBuf::from(\"/etc/millpond\")")]
+    keys: PathBuf,
+}
+
+impl Init {
+    /// Everything is checked before anything is written.
+    pub fn execute(self) -> Result<(), Failure> {
+        let before = if self.config.exists() { read(&self.config)? } else { HEAD.into() };
+        check_unused(&self.config, &before)?;
+        self.check_networks()?;
+        if let Err(causes) = machine::check(self.port, &self.address)
+            && !self.anyway
+        {
+            let text = format!("setting up the endpoint: {}: nothing is written", causes.join("; "));
+            return Err(Failure::new(OS_ERROR, text));
+        }
+        let key = Key::private(random()?);
+        let file = keep_key(&self.keys, &key)?;
+        let written = self.write(&before, &file);
+        if written.is_err() {
+            _ = fs::remove_file(&file);
+        }
+        written?;
+        println!("{}: an endpoint's settings", self.config.display());
+        println!("public key: {}", key.public().to_base64());
+        firewall::advice(self.port).iter().for_each(|line| println!("{line}"));
+        self.start();
+        println!("next: millpond endpoint add-home NAME");
+        Ok(())
+    }
+
+    fn write(&self, before: &[u8], key_file: &Path) -> Result<(), Failure> {
+        let mut document = document(&self.config, before)?;
+        let host = if self.host.parse::<Ipv6Addr>().is_ok() { format!("[{}]", self.host) } else { self.host.clone() };
+        let text = |value: &str| Setting::Text(value.to_owned());
+        let resolvers = if self.resolver.is_empty() { vec!["9.9.9.9".to_owned()] } else { self.resolver.clone() };
+        for (kind, section, option, setting) in [
+            ("millpond", "main", "enabled", text("1")),
+            ("millpond", "main", "role", text("endpoint")),
+            ("tunnel", "tunnel", "type", text("wireguard")),
+            ("tunnel", "tunnel", "private_key", text(&key_file.display().to_string())),
+            ("tunnel", "tunnel", "endpoint", text(&format!("{host}:{}", self.port))),
+            ("tunnel", "tunnel", "listen_port", text(&self.port.to_string())),
+            ("tunnel", "tunnel", "address", text(&self.address)),
+            ("tunnel", "tunnel", "address6", text(self.address6.as_deref().unwrap_or_default())),
+            ("tunnel", "tunnel", "backup", Setting::List(self.backup.clone())),
+            ("dns", "dns", "server", Setting::List(resolvers)),
+        ] {
+            document.set(kind, section, option, &setting);
+        }
+        parse(&self.config, document.text().as_bytes())?;
+        write(&self.config, document.text().as_bytes())
+    }
+
+    /// The networks are given with their length, or there would be room for nobody.
+    fn check_networks(&self) -> Result<(), Failure> {
+        let has_length = |text: &str, most: u8| {
+            text.split_once('/').is_some_and(|(_, bits)| bits.parse().is_ok_and(|bits: u8| (8..=most).contains(&bits)))
+        };
+        let v4 = self.address.split('/').next().is_some_and(|address| address.parse::<Ipv4Addr>().is_ok());
+        if !v4 || !has_length(&self.address, 30) {
+            let text = format!(
+                "setting up the endpoint: --address {}: want an address and the length of its network, /8 to /30, such as 10.77.0.1/16",
+                self.address
+            );
+            return Err(Failure::new(USAGE, text));
+        }
+        match &self.address6 {
+            Some(address) if !has_length(address, 112) => {
+                let text = format!(
+                    "setting up the endpoint: --address6 {address}: want an address and the length of its network, up to /112, such as fd77::1/64"
+                );
+                Err(Failure::new(USAGE, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Under systemd, where the package's unit is there.
+    fn start(&self) {
+        let unit = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+        let has_unit = unit.iter().any(|folder| Path::new(folder).join(UNIT).exists());
+        if self.no_start || !Path::new("/run/systemd/system").exists() || !has_unit {
+            println!("start it: millpond run, under a service manager");
+            return;
+        }
+        let started = Command::new("systemctl").args(["enable", "--quiet", UNIT]).status();
+        let started = started.and_then(|_| Command::new("systemctl").args(["restart", UNIT]).status());
+        match started {
+            Ok(status) if status.success() => println!("{UNIT} runs"),
+            _ => println!("{UNIT} does not start: see 'systemctl status {UNIT}'"),
+        }
+    }
+}
+
+/// An endpoint that is set up has homes that know its key, and a router has a tunnel.
+fn check_unused(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let settings = parse(path, text)?;
+    let what = match (settings.role, settings.tunnel.is_some() || settings.enabled) {
+        (_, false) => return Ok(()),
+        (Role::Endpoint, true) => {
+            "they are an endpoint's already: add homes with 'millpond endpoint add-home', change the rest by hand"
+        }
+        (Role::Router, true) => "they are a router's: choose another file with --config, or another machine",
+    };
+    Err(Failure::new(CONFIG, format!("setting up the endpoint in {}: {what}", path.display())))
+}

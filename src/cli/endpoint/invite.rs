@@ -1,0 +1,83 @@
+//! The join text for a home of this endpoint's, and how it is handed over.
+
+use std::io::{IsTerminal, stdout};
+use std::time::{Duration, SystemTime};
+
+use super::book::Book;
+use super::picture;
+use crate::cli::exit::{CONFIG, Failure, OS_ERROR};
+use crate::config::join::{Identity, Invitation, MOST_SERVERS};
+use crate::config::model::{Home, Key, Server};
+use crate::sys::random;
+
+/// How long a text holds, 0 days for ever.
+pub(super) fn expiry(days: u64) -> Option<u64> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (days > 0).then(|| (now + Duration::from_secs(days * 86_400)).as_secs())
+}
+
+/// The invitation of `home` to the endpoint of `key`, and to the others that the settings name, in an order drawn for
+/// this home, so that many homes spread over all.
+pub(super) fn invitation(
+    book: &Book,
+    home: &Home,
+    identity: Identity,
+    key: &Key,
+    expires: Option<u64>,
+) -> Result<Invitation, Failure> {
+    let wireguard = book.wireguard()?;
+    let at = wireguard.endpoint.clone().ok_or_else(|| {
+        let text =
+            "making a join text: tunnel.endpoint is missing: set it to the HOST:PORT by which routers find this server";
+        Failure::new(CONFIG, text)
+    })?;
+    let own = Server { at, public_key: key.public() };
+    if let Some(other) = wireguard.backup.iter().find(|other| other.public_key == own.public_key) {
+        let text = format!(
+            "making a join text: tunnel.backup {}: two endpoints with one key: give each a key of its own ('millpond endpoint rotate-keys' there)",
+            other.at
+        );
+        return Err(Failure::new(CONFIG, text));
+    }
+    let mut servers: Vec<Server> =
+        [own].into_iter().chain(wireguard.backup.iter().cloned()).take(MOST_SERVERS).collect();
+    shuffle(&mut servers)?;
+    Ok(Invitation {
+        name: home.name.clone(),
+        expires,
+        identity,
+        preshared_key: home.preshared_key.clone(),
+        address: home.address,
+        peer_address: wireguard.address,
+        address6: home.address6,
+        resolvers: book.settings.dns.servers.clone(),
+        max_download: home.max_download,
+        servers,
+    })
+}
+
+/// Prints a text, and for a terminal also as a picture.
+pub(super) fn hand_over(invitation: &Invitation) {
+    let text = invitation.to_text();
+    println!("{text}");
+    if stdout().is_terminal() {
+        picture::draw(&text).into_iter().for_each(|picture| print!("\n{picture}"));
+        if invitation.has_private_key() {
+            eprintln!("millpond: whoever has this text can be '{}': hand it over in private, once", invitation.name);
+        }
+    }
+}
+
+/// New random bytes.
+pub(super) fn random() -> Result<[u8; 32], Failure> {
+    random::seed().map_err(|error| Failure::new(OS_ERROR, format!("asking the kernel for random bytes: {error}")))
+}
+
+fn shuffle(servers: &mut [Server]) -> Result<(), Failure> {
+    let random = random()?;
+    for (last, bytes) in (1..servers.len()).rev().zip(random.chunks(4)) {
+        let [a, b, c, d] = bytes else { break };
+        servers.swap(last, u32::from_be_bytes([*a, *b, *c, *d]) as usize % (last + 1));
+    }
+    Ok(())
+}

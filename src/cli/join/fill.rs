@@ -1,0 +1,203 @@
+//! A join text and a settings file -> the settings as they are to be, and why not.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::own_key;
+use crate::cli::exit::{CONFIG, DATA, Failure, IO_ERROR};
+use crate::config::edit::{Document, Setting};
+use crate::config::join::{Assignment, Identity, Invitation};
+use crate::config::model::Key;
+use crate::config::{Severity, parse_with};
+use crate::daemon::answer;
+use crate::sys::{key_file, whole_file};
+
+/// A clock that shows less was never set: 2025 began then.
+const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
+
+/// What is to be written, all of it checked.
+pub(super) struct Filling {
+    /// What the text said.
+    pub invitation: Invitation,
+    /// What the owner should know, one line each.
+    pub warnings: Vec<String>,
+    assignments: Vec<Assignment>,
+    key_files: Vec<(PathBuf, Key)>,
+    config: PathBuf,
+    settings: String,
+}
+
+/// Why a text is not taken.
+pub(super) struct Refusal {
+    /// A word for programs.
+    code: &'static str,
+    /// One line for people, and the exit code.
+    pub failure: Failure,
+}
+
+impl Filling {
+    /// What `text` makes of the settings file `config`, with key files in the folder `keys`. Nothing is written.
+    pub fn plan(text: &str, config: &Path, keys: &Path) -> Result<Filling, Refusal> {
+        let mut warnings = Vec::new();
+        let invitation = Invitation::from_text(text)
+            .map_err(|damage| Refusal::new(damage.code(), DATA, format!("reading the join text: {damage}")))?;
+        check_age(&invitation, &mut warnings)?;
+        let shown = config.display();
+        let before = fs::read(config)
+            .map_err(|error| Refusal::new("file", IO_ERROR, format!("reading the settings {shown}: {error}")))?;
+        let mut document = Document::new(&before).map_err(|error| {
+            Refusal::new(
+                "settings",
+                CONFIG,
+                format!("changing the settings {shown}: line {}: {}", error.line, error.text),
+            )
+        })?;
+        let private_key = check_identity(&invitation, &before)?;
+
+        let [private_file, preshared_file] = invitation.key_files().map(|name| keys.join(name));
+        let mut key_files = Vec::new();
+        let private_key = match (&invitation.identity, private_key) {
+            (Identity::Public(_), Some(standing)) => standing,
+            (Identity::Private(key) | Identity::Public(key), _) => {
+                key_files.push((private_file.clone(), key.clone()));
+                private_file.display().to_string()
+            }
+        };
+        let mut preshared_key = String::new();
+        if let Some(key) = &invitation.preshared_key {
+            key_files.push((preshared_file.clone(), key.clone()));
+            preshared_key = preshared_file.display().to_string();
+        }
+        let assignments = invitation.settings(&private_key, &preshared_key);
+        document.assign(&assignments);
+        let settings = document.text().to_owned();
+
+        let planned = |path: &str| {
+            let planned = key_files.iter().find(|(file, _)| file.as_os_str() == path);
+            planned.map_or_else(|| key_file::read(path), |(_, key)| Ok(key.to_base64()))
+        };
+        let parsed = parse_with(settings.as_bytes(), &planned);
+        if let Some(error) = parsed.problems.iter().find(|problem| problem.severity == Severity::Error) {
+            let text = format!("filling the settings {shown}: {error}: 'millpond check' names all that is wrong");
+            return Err(Refusal::new("settings", CONFIG, text));
+        }
+        if let Some(settings) = parsed.settings.filter(|settings| settings.shape.download > invitation.max_download) {
+            let (most, asked) = (invitation.max_download.0 / 1000, settings.shape.download.0 / 1000);
+            warnings.push(format!("the endpoint grants at most {most} kbit/s down, the settings ask for {asked}"));
+        }
+        Ok(Filling { invitation, warnings, assignments, key_files, config: config.into(), settings })
+    }
+
+    /// Writes the files of the keys and then, `with_settings`, the settings.
+    pub fn write(&self, with_settings: bool) -> Result<(), Refusal> {
+        let refuse =
+            |what: &Path, error| Refusal::new("file", IO_ERROR, format!("writing {}: {error}", what.display()));
+        let new: Vec<&PathBuf> = self.key_files.iter().map(|(file, _)| file).filter(|file| !file.exists()).collect();
+        for (file, key) in &self.key_files {
+            let text = key.to_base64() + "\n";
+            whole_file::write(file, text.as_bytes(), 0o600).map_err(|error| refuse(file, error))?;
+        }
+        if with_settings {
+            whole_file::write(&self.config, self.settings.as_bytes(), 0o600).map_err(|error| {
+                // No settings name them.
+                new.iter().for_each(|file| _ = fs::remove_file(file));
+                refuse(&self.config, error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// One line without a secret in it.
+    pub fn to_json(&self) -> String {
+        answer::json(|top| {
+            top.text("name", &self.invitation.name);
+            top.text("public_key", &self.invitation.public_key().to_base64());
+            top.text("made_by", if self.invitation.has_private_key() { "endpoint" } else { "router" });
+            self.invitation.expires.into_iter().for_each(|expires| top.number("expires_s", expires));
+            top.number("max_download_kbit", self.invitation.max_download.0 / 1000);
+            top.texts("warnings", &self.warnings);
+            top.object("settings", |settings| {
+                for section in self.assignments.chunk_by(|a, b| a.section == b.section) {
+                    settings.object(section[0].section, |object| {
+                        for Assignment { option, setting, .. } in section {
+                            match setting {
+                                Setting::Text(text) => object.text(option, text),
+                                Setting::List(texts) => object.texts(option, texts),
+                            }
+                        }
+                    });
+                }
+            });
+        })
+    }
+}
+
+impl fmt::Display for Filling {
+    /// The settings as `uci show` prints them, without those that are to be absent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Assignment { section, option, setting, .. } in &self.assignments {
+            let values = match setting {
+                Setting::Text(text) if text.is_empty() => continue,
+                Setting::Text(text) => vec![text],
+                Setting::List(texts) => texts.iter().collect(),
+            };
+            for value in values {
+                writeln!(f, "millpond.{section}.{option}='{value}'")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Refusal {
+    pub fn new(code: &'static str, exit_code: u8, text: String) -> Refusal {
+        Refusal { code, failure: Failure::new(exit_code, text) }
+    }
+
+    pub fn to_json(&self) -> String {
+        answer::json(|top| {
+            top.text("code", self.code);
+            top.text("error", &self.failure.text);
+        })
+    }
+}
+
+fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    let Some(expires) = invitation.expires else { return Ok(()) };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if now < CLOCK_UNSET {
+        warnings.push("the clock is not set, so whether the join text still holds cannot be told".into());
+    } else if invitation.is_expired(now.as_secs()) {
+        let hours = (now.as_secs() - expires).div_ceil(3600);
+        let text =
+            format!("reading the join text: it expired {hours} h ago: ask the endpoint's operator for a new one");
+        return Err(Refusal::new("expired", DATA, text));
+    }
+    Ok(())
+}
+
+/// Whether this router may be that home. Gives the private key as the settings have it, if they do.
+fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<String>, Refusal> {
+    let own = own_key::find(settings);
+    match (&invitation.identity, own) {
+        (Identity::Private(key), Some((_, own))) if own == *key => {
+            let text = "joining: this router has used that join text already: nothing is changed; 'millpond status' tells how it fares";
+            Err(Refusal::new("used", DATA, text.into()))
+        }
+        (Identity::Private(_), _) => Ok(None),
+        (Identity::Public(public), Some((standing, own))) if own.public() == *public => Ok(Some(standing)),
+        (Identity::Public(public), Some(_)) => {
+            let public = public.to_base64();
+            let text = format!(
+                "joining: the text was made for another router, that of public key {public}: 'millpond join --make-key' prints this one's"
+            );
+            Err(Refusal::new("other-router", DATA, text))
+        }
+        (Identity::Public(_), None) => {
+            let text = "joining: the text brings no key and this router has none: make it with 'millpond join --make-key', and have the endpoint add the home with what that prints";
+            Err(Refusal::new("no-key", DATA, text.into()))
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The router's own key, whether or not the rest of the settings is there yet.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cli::exit::{CONFIG, Failure, IO_ERROR, OS_ERROR};
+use crate::config::edit::{Document, Setting};
+use crate::config::model::Key;
+use crate::config::uci;
+use crate::sys::{key_file, random, whole_file};
+
+/// The private key of the settings' tunnel, and how the option gives it: as itself, or as the path of a file.
+pub(super) fn find(settings: &[u8]) -> Option<(String, Key)> {
+    let (sections, _) = uci::parse(settings);
+    let text = option(&sections)?.to_owned();
+    let key = match text.starts_with('/') {
+        true => key_file::read(&text).ok()?,
+        false => text.clone(),
+    };
+    Some((text, Key::from_base64(key.trim_end())?))
+}
+
+fn option(sections: &[uci::Section]) -> Option<&str> {
+    let tunnel = sections.iter().find(|section| section.kind == "tunnel")?;
+    let option = tunnel.options.iter().find(|option| option.name == "private_key")?;
+    option.values.last().map(|value| value.text.as_str()).filter(|text| !text.is_empty())
+}
+
+/// The public half of the router's key, which is made, in a file of the folder `keys`, where the settings have none.
+pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
+    let io = |what: &str, path: &Path, error| Failure::new(IO_ERROR, format!("{what} {}: {error}", path.display()));
+    let settings = fs::read(config).map_err(|error| io("reading the settings", config, error))?;
+    if let Some((_, key)) = find(&settings) {
+        return Ok(key.public());
+    }
+    let shown = config.display();
+    if option(&uci::parse(&settings).0).is_some() {
+        let text =
+            format!("reading tunnel.private_key in {shown}: no key, and no file with one: remove it, or mend it");
+        return Err(Failure::new(CONFIG, text));
+    }
+    let mut document = Document::new(&settings).map_err(|error| {
+        Failure::new(CONFIG, format!("changing the settings {shown}: line {}: {}", error.line, error.text))
+    })?;
+    let random = random::seed().map_err(|error| Failure::new(OS_ERROR, format!("making a key: {error}")))?;
+    let key = Key::private(random);
+    let file = keys.join("router.private");
+    whole_file::write(&file, (key.to_base64() + "\n").as_bytes(), 0o600)
+        .map_err(|error| io("writing", &file, error))?;
+    document.set("tunnel", "tunnel", "private_key", &Setting::Text(file.display().to_string()));
+    whole_file::write(config, document.text().as_bytes(), 0o600).map_err(|error| io("writing", config, error))?;
+    Ok(key.public())
+}

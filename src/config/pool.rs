@@ -1,0 +1,111 @@
+//! The addresses that an endpoint gives to its homes: those of the networks that its own addresses are in.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::uci::{self, Section};
+
+/// An endpoint's networks inside the tunnel, and what in them is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    own: Ipv4Addr,
+    bits: u8,
+    own6: Option<(Ipv6Addr, u8)>,
+    taken: BTreeSet<Ipv4Addr>,
+}
+
+/// An address of each family that is offered.
+pub type Addresses = (Ipv4Addr, Option<Ipv6Addr>);
+
+impl Pool {
+    /// Of a settings file that is right. `None` where `tunnel.address` is missing.
+    pub fn of(settings: &[u8]) -> Option<Pool> {
+        let (sections, _) = uci::parse(settings);
+        let tunnel = sections.iter().find(|section| section.kind == "tunnel")?;
+        let (own, bits) = split(value(tunnel, "address")?, 32)?;
+        let own6 = value(tunnel, "address6").and_then(|text| split(text, 128));
+        let homes = sections.iter().filter(|section| section.kind == "home");
+        let taken = homes.filter_map(|home| split(value(home, "address")?, 32)).map(|(address, _)| address);
+        Some(Pool { own, bits, own6, taken: taken.collect() })
+    }
+
+    /// The lowest free address, and in the IPv6 network the one with the same number.
+    pub fn free(&self) -> Option<Addresses> {
+        let host_bits = 32 - u32::from(self.bits.min(32));
+        let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+        let network = u32::from(self.own) & mask;
+        // First and last are the network's own and everybody's.
+        let last = (!mask).checked_sub(1)?;
+        let number = (1..=last).find(|number| {
+            let address = Ipv4Addr::from(network | number);
+            address != self.own && !self.taken.contains(&address)
+        })?;
+        let address6 = self.own6.and_then(|(own6, bits)| {
+            let mask = u128::MAX.checked_shr(bits.into()).unwrap_or(0);
+            let address = Ipv6Addr::from(u128::from(own6) & !mask | u128::from(number));
+            (u128::from(number) <= mask && address != own6).then_some(address)
+        });
+        Some(((network | number).into(), address6))
+    }
+
+    /// How many homes there is room for in all.
+    pub fn size(&self) -> u32 {
+        let host_bits = 32 - u32::from(self.bits.min(32));
+        1u32.checked_shl(host_bits).unwrap_or(u32::MAX).saturating_sub(3)
+    }
+}
+
+fn value<'a>(section: &'a Section, option: &str) -> Option<&'a str> {
+    let option = section.options.iter().find(|found| found.name == option)?;
+    option.values.last().map(|value| value.text.as_str())
+}
+
+/// An address and its prefix length, `all` bits if it has none.
+fn split<A: std::str::FromStr>(text: &str, all: u8) -> Option<(A, u8)> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    Some((address.parse().ok()?, bits.map_or(Some(all), |bits| bits.parse().ok())?.min(all)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(address: &str, address6: &str, homes: &[&str]) -> Pool {
+        let homes: String = homes.iter().map(|home| format!("config home\n\toption address '{home}'\n")).collect();
+        let text =
+            format!("config tunnel tunnel\n\toption address '{address}'\n\toption address6 '{address6}'\n{homes}");
+        Pool::of(text.as_bytes()).unwrap()
+    }
+
+    fn free(address: &str, address6: &str, homes: &[&str]) -> Option<(String, Option<String>)> {
+        let (v4, v6) = pool(address, address6, homes).free()?;
+        Some((v4.to_string(), v6.map(|v6| v6.to_string())))
+    }
+
+    #[test]
+    fn the_lowest_free_address_is_given() {
+        let v4 = |address: &str| Some((address.to_owned(), None));
+        assert_eq!(free("10.77.0.1/16", "", &[]), v4("10.77.0.2"));
+        assert_eq!(free("10.77.0.9/16", "", &[]), v4("10.77.0.1"));
+        assert_eq!(free("10.77.0.1/16", "", &["10.77.0.2", "10.77.0.4/32"]), v4("10.77.0.3"));
+        let homes: Vec<String> = (2..256).map(|host| format!("10.77.0.{host}")).collect();
+        let homes: Vec<&str> = homes.iter().map(String::as_str).collect();
+        assert_eq!(free("10.77.0.1/16", "", &homes), v4("10.77.1.0"));
+        let both = Some(("10.77.0.2".to_owned(), Some("fd77::2".to_owned())));
+        assert_eq!(free("10.77.0.1/24", "fd77::1/64", &[]), both);
+    }
+
+    #[test]
+    fn a_full_network_has_none() {
+        let homes: Vec<String> = (2..255).map(|host| format!("10.77.0.{host}")).collect();
+        let homes: Vec<&str> = homes.iter().map(String::as_str).collect();
+        assert_eq!(pool("10.77.0.1/24", "", &[]).size(), 253);
+        assert!(free("10.77.0.1/24", "", &homes[1..]).is_some());
+        assert_eq!(free("10.77.0.1/24", "", &homes), None);
+        for single in ["10.77.0.1", "10.77.0.1/32", "10.77.0.1/31"] {
+            assert_eq!(free(single, "", &[]), None, "{single}");
+        }
+        // There, IPv6 has fewer numbers than IPv4.
+        assert_eq!(free("10.77.0.9/24", "fd77::1/128", &[]), Some(("10.77.0.1".into(), None)));
+    }
+}

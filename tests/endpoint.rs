@@ -1,0 +1,327 @@
+//! `millpond endpoint` as an operator meets it: from an empty machine to homes whose routers join, and one line for
+//! everything that is wrong.
+
+#![cfg(feature = "endpoint")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use millpond::config::join::{Identity, Invitation};
+use millpond::config::model::{Key, Role, Settings, Tunnel, Wireguard};
+use millpond::config::parse_with;
+
+/// A folder with an endpoint's settings; removed at the end.
+struct Server {
+    folder: PathBuf,
+}
+
+impl Server {
+    fn new(name: &str) -> Server {
+        let folder = std::env::temp_dir().join(format!("millpond-endpoint-{name}-{}", std::process::id()));
+        _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        Server { folder }
+    }
+
+    /// One that has been set up, whatever machine this is.
+    fn set_up(name: &str) -> Server {
+        let server = Server::new(name);
+        let output = server.init(&["--host", "vpn.example.org", "--anyway"]);
+        assert!(output.status.success(), "{}", err(&output));
+        server
+    }
+
+    fn run(&self, command: &str, arguments: &[&str]) -> Output {
+        let config = self.config();
+        let mut all = vec!["endpoint", command];
+        all.extend(arguments);
+        all.extend(["--config", config.to_str().unwrap()]);
+        if !matches!(command, "init" | "list-homes") {
+            all.extend(["--socket", "/nonexistent/socket"]);
+        }
+        if matches!(command, "init" | "rotate-keys") {
+            all.extend(["--keys", self.folder.to_str().unwrap()]);
+        }
+        Command::new(env!("CARGO_BIN_EXE_millpond")).args(all).output().unwrap()
+    }
+
+    fn init(&self, arguments: &[&str]) -> Output {
+        self.run("init", &[arguments, &["--no-start"]].concat())
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("millpond")
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.config()).unwrap()
+    }
+
+    fn settings(&self) -> Settings {
+        let read = |path: &str| fs::read_to_string(path).map_err(|error| error.to_string());
+        let parsed = parse_with(self.text().as_bytes(), &read);
+        parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems))
+    }
+
+    fn wireguard(&self) -> Wireguard {
+        match self.settings().tunnel {
+            Some(Tunnel::Wireguard(wireguard)) => wireguard,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn private_files(&self) -> usize {
+        let entries = fs::read_dir(&self.folder).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "private")).count()
+    }
+
+    /// A command that has to fail with one line, and change nothing.
+    fn refuses(&self, command: &str, arguments: &[&str], words: &str) {
+        let (before, files) = (fs::read(self.config()).ok(), self.private_files());
+        let output = self.run(command, arguments);
+        let text = err(&output);
+        assert!(!output.status.success() && text.lines().count() == 1 && text.contains(words), "{arguments:?}: {text}");
+        assert_eq!((fs::read(self.config()).ok(), self.private_files()), (before, files), "{arguments:?}");
+    }
+
+    fn add(&self, arguments: &[&str]) -> Invitation {
+        let output = self.run("add-home", arguments);
+        assert!(output.status.success(), "{}", err(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 1, "for a program it is the text alone: {text}");
+        Invitation::from_text(&text).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn from_nothing_to_an_endpoint() {
+    let server = Server::new("init");
+    let arguments = ["--host", "vpn.example.org", "--port", "51821", "--address6", "fd77::1/64", "--anyway"];
+    let output = server.init(&arguments);
+    assert!(output.status.success(), "{}", err(&output));
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.contains("let UDP port 51821 in") && out.contains("add-home"), "{out}");
+    let settings = server.settings();
+    assert!(settings.enabled && settings.role == Role::Endpoint);
+    assert_eq!(settings.address6, Some("fd77::1".parse().unwrap()));
+    let wireguard = server.wireguard();
+    assert!(out.contains(&wireguard.private_key.public().to_base64()), "{out}");
+    assert!(!server.text().contains(&wireguard.private_key.to_base64()), "the key lies in a file of its own");
+    assert_eq!(
+        (wireguard.listen_port, wireguard.endpoint.unwrap().to_string().as_str()),
+        (Some(51821), "vpn.example.org:51821")
+    );
+    server.refuses("init", &["--host", "vpn.example.org", "--anyway", "--no-start"], "an endpoint's already");
+}
+
+#[test]
+fn what_is_wrong_with_a_new_endpoint_is_said_before_anything_is_written() {
+    let server = Server::new("init-wrong");
+    for (arguments, words) in [
+        (&["--host", "no host", "--anyway", "--no-start"][..], "not a host name"),
+        (&["--host", "a", "--address", "10.77.0.1", "--anyway", "--no-start"], "10.77.0.1/16"),
+        (&["--host", "a", "--address6", "fd77::1", "--anyway", "--no-start"], "fd77::1/64"),
+        (&["--host", "a", "--resolver", "nine", "--anyway", "--no-start"], "not an IP address"),
+        (&["--host", "a", "--backup", "b:1", "--anyway", "--no-start"], "backup"),
+    ] {
+        server.refuses("init", arguments, words);
+    }
+    let taken = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    server.refuses("init", &["--host", "a", "--port", &port, "--no-start"], &format!("UDP port {port} is taken"));
+    fs::write(server.config(), include_str!("../files/etc/config/millpond").replace("enabled '0'", "enabled '1'"))
+        .unwrap();
+    server.refuses("init", &["--host", "a", "--anyway", "--no-start"], "missing");
+}
+
+#[test]
+fn a_home_is_added_listed_and_removed() {
+    let server = Server::set_up("homes");
+    let mut text = server.text();
+    text.push_str("\n# the operator's own words\n");
+    fs::write(server.config(), &text).unwrap();
+    let maple = server.add(&["maple street"]);
+    let oak = server.add(&["oak's lane", "--max-download", "800", "--days", "0"]);
+    assert_eq!((maple.address, oak.address), ([10, 77, 0, 2].into(), [10, 77, 0, 3].into()));
+    assert_eq!((maple.peer_address, oak.expires, oak.max_download.0), ([10, 77, 0, 1].into(), None, 800_000));
+    assert!(maple.expires.is_some() && maple.has_private_key());
+    let homes = server.settings().homes;
+    assert_eq!(homes[0].public_key, Some(maple.public_key()));
+    assert_eq!(homes[1].name, "oak's lane");
+    assert_eq!(homes[1].preshared_key, oak.preshared_key);
+    let Identity::Private(key) = &maple.identity else { panic!("no key") };
+    assert!(!server.text().contains(&key.to_base64()), "the endpoint keeps no home's private key");
+    assert_eq!(maple.servers[0].public_key, server.wireguard().private_key.public());
+
+    server.refuses("add-home", &["maple street"], "there is one of that name");
+    server.refuses("add-home", &["two\nlines"], "control characters");
+    server.refuses("remove-home", &["elm"], "list-homes");
+    let list = server.run("list-homes", &["--json"]);
+    let list = String::from_utf8(list.stdout).unwrap();
+    assert!(list.contains(r#""name":"oak's lane","address":"10.77.0.3""#), "{list}");
+
+    assert!(server.run("remove-home", &["maple street"]).status.success());
+    let homes = server.settings().homes;
+    assert_eq!((homes.len(), homes[0].name.as_str()), (1, "oak's lane"));
+    assert!(server.text().contains("# the operator's own words"));
+    assert_eq!(server.add(&["elm"]).address, maple.address, "an address that is free again");
+}
+
+#[test]
+fn a_router_that_made_its_own_key_gets_a_text_without_one() {
+    let server = Server::set_up("own-key");
+    let key = Key::private([5; 32]).public();
+    let invitation = server.add(&["maple", "--public-key", &key.to_base64()]);
+    assert_eq!(invitation.identity, Identity::Public(key.clone()));
+    server.refuses("add-home", &["oak", "--public-key", &key.to_base64()], "'maple' has that public key");
+    server.refuses("add-home", &["oak", "--public-key", "short"], "not a WireGuard key");
+}
+
+#[test]
+fn a_full_network_is_said() {
+    let server = Server::new("full");
+    assert!(server.init(&["--host", "a.example", "--address", "10.77.0.1/30", "--anyway"]).status.success());
+    server.add(&["only"]);
+    server.refuses("add-home", &["one too many"], "room for 1 homes");
+}
+
+#[test]
+fn several_endpoints_stand_in_the_text_and_have_keys_of_their_own() {
+    let server = Server::new("several");
+    let other = Key::private([6; 32]).public().to_base64();
+    let backup = format!("vpn2.example.org:51820 {other}");
+    assert!(server.init(&["--host", "vpn.example.org", "--backup", &backup, "--anyway"]).status.success());
+    let firsts: BTreeSet<String> = (0..40)
+        .map(|home| {
+            let servers = server.add(&[&format!("home {home}")]).servers;
+            assert_eq!(servers.len(), 2);
+            servers[0].at.host.clone()
+        })
+        .collect();
+    assert_eq!(firsts.len(), 2, "homes spread: 2^-39 says otherwise");
+    let own = server.wireguard().private_key.public().to_base64();
+    fs::write(server.config(), server.text().replace(&other, &own)).unwrap();
+    server.refuses("add-home", &["next"], "two endpoints with one key");
+}
+
+#[test]
+fn keys_change_and_the_texts_carry_them() {
+    let server = Server::set_up("rotate");
+    let before = server.add(&["maple"]);
+    let output = server.run("rotate-keys", &["maple"]);
+    let after = Invitation::from_text(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    assert_eq!(after.address, before.address);
+    assert!(after.identity != before.identity && after.preshared_key != before.preshared_key);
+    assert_eq!(server.settings().homes[0].public_key, Some(after.public_key()));
+
+    let old = server.wireguard().private_key.public();
+    let output = server.run("rotate-keys", &[]);
+    assert!(output.status.success(), "{}", err(&output));
+    let line = String::from_utf8(output.stdout).unwrap();
+    let text = Invitation::from_text(line.strip_prefix("maple: ").unwrap()).unwrap();
+    assert_eq!(text.identity, Identity::Public(after.public_key()), "the router keeps its key");
+    let new = server.wireguard().private_key.public();
+    assert!(new != old && text.servers[0].public_key == new);
+    assert_eq!(server.private_files(), 1, "the old key is gone");
+    server.refuses("rotate-keys", &["elm"], "there is none");
+}
+
+/// In a network of its own, where there may be no WireGuard: what is asked of a daemon does not need the tunnel.
+#[test]
+fn a_daemon_tells_its_manager_and_its_numbers() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped a_daemon_tells_its_manager_and_its_numbers: not root");
+        return;
+    }
+    let server = Server::set_up("metrics");
+    server.add(&["maple"]);
+    let path = |name: &str| server.folder.join(name);
+    let manager = UnixDatagram::bind(path("manager")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut daemon = Command::new("unshare")
+        .args(["--net", env!("CARGO_BIN_EXE_millpond"), "run", "--config"])
+        .arg(server.config())
+        .arg("--socket")
+        .arg(path("socket"))
+        .arg("--guard-file")
+        .arg(path("guard.nft"))
+        .env("NOTIFY_SOCKET", path("manager"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = (0..10).any(|_| {
+        let mut news = [0; 256];
+        manager.recv(&mut news).is_ok_and(|length| news[..length].starts_with(b"READY=1"))
+    });
+    let metrics = |arguments: &[&str]| {
+        let (config, socket) = (server.config(), path("socket"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+        command.args(["endpoint", "metrics"]).args(arguments).arg("--config").arg(config).arg("--socket").arg(socket);
+        command
+    };
+    let totals = metrics(&[]).output().unwrap();
+    let served = metrics(&["--listen", "127.0.0.1:39477"]).spawn();
+    let answers: Vec<String> = ["GET /metrics", "GET /", "POST /metrics"].map(|line| http(39477, line)).into();
+    served.map(|mut served| (served.kill(), served.wait())).unwrap().1.unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
+    assert!(ready, "the daemon never told that it is ready");
+
+    let totals = String::from_utf8(totals.stdout).unwrap();
+    let mut families = BTreeSet::new();
+    for line in totals.lines() {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["#", "HELP", name, _, ..] => assert!(families.insert(name), "{line}: twice"),
+            ["#", "TYPE", name, kind] => {
+                assert!(families.contains(name) && ["counter", "gauge", "summary"].contains(&kind), "{line}");
+            }
+            [name, value] => {
+                let name = name.split('{').next().unwrap();
+                let family = name.trim_end_matches("_sum").trim_end_matches("_count");
+                assert!(families.contains(family) && value.parse::<f64>().is_ok(), "{line}");
+            }
+            _ => panic!("not in the format: {line}"),
+        }
+    }
+    for name in
+        ["millpond_homes", "millpond_cells_sent_total", "millpond_lateness_seconds", "process_cpu_seconds_total"]
+    {
+        assert!(families.contains(name), "{name} in {families:?}");
+    }
+    for secret in ["maple", "10.77.0.2"] {
+        assert!(!totals.contains(secret), "totals are nobody's: {totals}");
+    }
+    assert!(answers[0].starts_with("HTTP/1.1 200") && answers[0].contains("millpond_homes{"), "{}", answers[0]);
+    assert!(answers[1].starts_with("HTTP/1.1 404") && answers[2].starts_with("HTTP/1.1 405"), "{answers:?}");
+    assert_eq!(metrics(&["--listen", "0.0.0.0:39477"]).output().unwrap().status.code(), Some(64), "not for everybody");
+    assert_eq!(metrics(&[]).output().unwrap().status.code(), Some(69), "nobody there");
+}
+
+/// The answer to a request, asked until somebody listens.
+fn http(port: u16, line: &str) -> String {
+    let stream = (0..100).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    let mut stream = stream.expect("somebody who listens");
+    write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}

@@ -1,0 +1,225 @@
+//! `millpond join` as an owner or LuCI meets it: settings filled, comments kept, and one line for everything that is wrong.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use millpond::config::join::{Identity, Invitation};
+use millpond::config::model::{HostPort, Key, Server, Tunnel};
+use millpond::config::parse_with;
+use millpond::units::BitsPerSec;
+
+const SHIPPED: &str = include_str!("../files/etc/config/millpond");
+
+/// A folder with a router's settings as shipped; removed at the end.
+struct Router {
+    folder: PathBuf,
+}
+
+impl Router {
+    fn new(name: &str) -> Router {
+        let folder = std::env::temp_dir().join(format!("millpond-join-{name}-{}", std::process::id()));
+        _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("millpond"), SHIPPED).unwrap();
+        Router { folder }
+    }
+
+    fn settings(&self) -> String {
+        fs::read_to_string(self.folder.join("millpond")).unwrap()
+    }
+
+    /// Names of all files.
+    fn files(&self) -> Vec<String> {
+        let entries =
+            fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.collect();
+        names.sort();
+        names
+    }
+
+    fn join(&self, arguments: &[&str], text: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
+            .arg("join")
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.join("millpond"))
+            .arg("--keys")
+            .arg(&self.folder)
+            .args(["--socket", "/nonexistent/socket"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may end before it has read everything.
+        _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn invitation() -> Invitation {
+    let server =
+        |host: &str, key| Server { at: HostPort { host: host.into(), port: 51820 }, public_key: Key([key; 32]) };
+    Invitation {
+        name: "maple street".into(),
+        expires: None,
+        identity: Identity::Private(Key::private([7; 32])),
+        preshared_key: Some(Key([9; 32])),
+        address: [10, 77, 0, 2].into(),
+        peer_address: [10, 77, 0, 1].into(),
+        address6: Some("fd77::2".parse().unwrap()),
+        resolvers: vec!["149.112.112.112".parse().unwrap()],
+        max_download: BitsPerSec::from_kbit(4000),
+        servers: vec![server("vpn.example.org", 1), server("2001:db8::1", 2)],
+    }
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_join_text_fills_the_settings_and_leaves_the_comments() {
+    let router = Router::new("fills");
+    let output = router.join(&[], &invitation().to_text());
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(out(&output).contains("maple street") && out(&output).contains("start"), "{}", out(&output));
+    let text = router.settings();
+    for comment in SHIPPED.lines().filter(|line| line.trim_start().starts_with('#')) {
+        assert!(text.contains(comment), "{comment}");
+    }
+    let read = |path: &str| fs::read_to_string(path).map_err(|error| error.to_string());
+    let parsed = parse_with(text.as_bytes(), &read);
+    assert_eq!(parsed.problems, []);
+    let settings = parsed.settings.unwrap();
+    let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("{text}") };
+    assert!(settings.enabled);
+    assert_eq!(wireguard.private_key, Key::private([7; 32]));
+    assert_eq!(wireguard.preshared_key, Some(Key([9; 32])));
+    assert_eq!((wireguard.address, wireguard.peer_address), ([10, 77, 0, 2].into(), Some([10, 77, 0, 1].into())));
+    assert_eq!(
+        (wireguard.endpoint, wireguard.public_key),
+        (Some(invitation().servers[0].at.clone()), Some(Key([1; 32])))
+    );
+    assert_eq!(wireguard.backup, invitation().servers[1..]);
+    assert_eq!(settings.address6, invitation().address6);
+    assert_eq!(settings.dns.servers, invitation().resolvers);
+    for name in router.files().iter().filter(|name| *name != "millpond") {
+        let mode = fs::metadata(router.folder.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    assert!(!text.contains(&Key::private([7; 32]).to_base64()), "a secret key lies in the settings");
+}
+
+#[test]
+fn programs_get_the_settings_and_no_secret() {
+    let router = Router::new("json");
+    let dry = router.join(&["--json", "--dry-run"], &invitation().to_text());
+    assert!(dry.status.success(), "{}", err(&dry));
+    assert_eq!((router.settings().as_str(), router.files().len()), (SHIPPED, 1), "a dry run writes nothing");
+    let kept = router.join(&["--json", "--keep-keys"], &invitation().to_text());
+    assert_eq!(out(&kept), out(&dry));
+    assert_eq!((router.settings().as_str(), router.files().len()), (SHIPPED, 3));
+    let text = out(&dry);
+    let keys = router.folder.display();
+    let name = &invitation().key_files()[0];
+    for part in [
+        r#"{"name":"maple street","public_key":""#.to_owned(),
+        format!(
+            r#""made_by":"endpoint","max_download_kbit":4000,"warnings":[],"settings":{{"main":{{"enabled":"1","role":"router"}},"tunnel":{{"type":"wireguard","private_key":"{keys}/{name}""#
+        ),
+        r#""endpoint":"vpn.example.org:51820","backup":["[2001:db8::1]:51820 "#.to_owned(),
+        r#""listen_port":"","profile":"","interface":"","overhead":""},"dns":{"server":["149.112.112.112"]}}}"#
+            .to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part} in {text}");
+    }
+    for secret in [Key::private([7; 32]), Key([9; 32])] {
+        assert!(!text.contains(&secret.to_base64()), "{text}");
+    }
+}
+
+#[test]
+fn every_text_that_is_no_good_has_its_own_line_and_changes_nothing() {
+    let good = invitation().to_text();
+    let altered = good.replace(&good[40..41], if &good[40..41] == "x" { "y" } else { "x" });
+    let expired = Invitation { expires: Some(1_750_000_000), ..invitation() }.to_text();
+    let other = Invitation { identity: Identity::Public(Key([3; 32])), ..invitation() }.to_text();
+    let cases = [
+        ("cut", "copy the whole line again", good[..good.len() - 9].to_owned()),
+        ("altered", "copy the whole line again", altered),
+        ("version", "bring both ends to one version", good.replacen('1', "2", 1)),
+        ("expired", "ask the endpoint's operator", expired),
+        ("not-join-text", "add-home", "hello".to_owned()),
+        ("no-key", "--make-key", other.clone()),
+    ];
+    let router = Router::new("refuses");
+    let refuse = |code: &str, words: &str, text: &str| {
+        let output = router.join(&[], text);
+        assert_eq!(output.status.code(), Some(65), "{code}");
+        assert!(err(&output).lines().count() == 1 && err(&output).contains(words), "{code}: {}", err(&output));
+        let json = out(&router.join(&["--json"], text));
+        assert!(json.starts_with(&format!(r#"{{"code":"{code}","error":""#)) && json.lines().count() == 1, "{json}");
+    };
+    for (code, words, text) in &cases {
+        refuse(code, words, text);
+        assert_eq!((router.settings().as_str(), router.files().len()), (SHIPPED, 1), "{code}");
+    }
+    assert!(router.join(&[], &good).status.success());
+    let joined = router.settings();
+    refuse("used", "nothing is changed", &good);
+    refuse("other-router", "--make-key", &other);
+    assert_eq!(router.settings(), joined);
+}
+
+#[test]
+fn a_router_may_keep_its_own_key() {
+    let router = Router::new("own");
+    let made = router.join(&["--make-key"], "");
+    assert!(made.status.success(), "{}", err(&made));
+    let public = Key::from_base64(out(&made).trim_end()).unwrap();
+    assert_eq!(out(&router.join(&["--make-key"], "")), out(&made), "it is made once");
+    let text = Invitation { identity: Identity::Public(public.clone()), ..invitation() }.to_text();
+    let before: Vec<String> =
+        router.settings().lines().filter(|line| line.contains("router.private")).map(Into::into).collect();
+    assert_eq!(before.len(), 1);
+    let output = router.join(&[], &text);
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(router.settings().contains(&before[0]), "the key is the router's own");
+    let read = |path: &str| fs::read_to_string(path).map_err(|error| error.to_string());
+    let settings = parse_with(router.settings().as_bytes(), &read).settings.unwrap();
+    let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("no tunnel") };
+    assert_eq!(wireguard.private_key.public(), public);
+}
+
+#[test]
+fn settings_that_are_wrong_are_not_made_worse() {
+    let router = Router::new("wrong");
+    let broken = SHIPPED.replace("'gamma'", "'sawtooth'");
+    for settings in [broken, SHIPPED.replace("option role 'router'", "option role 'router")] {
+        fs::write(router.folder.join("millpond"), &settings).unwrap();
+        let output = router.join(&[], &invitation().to_text());
+        assert_eq!((output.status.code(), err(&output).lines().count()), (Some(78), 1), "{}", err(&output));
+        assert_eq!((router.settings(), router.files().len()), (settings, 1));
+    }
+    let low = SHIPPED.replace("'balanced'", "'strict'");
+    fs::write(router.folder.join("millpond"), low).unwrap();
+    let slow = Invitation { max_download: BitsPerSec::from_kbit(400), ..invitation() };
+    let output = router.join(&["--dry-run"], &slow.to_text());
+    assert!(output.status.success() && err(&output).contains("at most 400 kbit/s"), "{}", err(&output));
+    fs::remove_file(router.folder.join("millpond")).unwrap();
+    assert_eq!(router.join(&[], &invitation().to_text()).status.code(), Some(74));
+}
