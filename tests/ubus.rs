@@ -139,7 +139,7 @@ fn canned(request: Request) -> Result<BlobMsgTable, Refusal> {
         })),
         Request::Audit { .. } => Ok(BlobMsgTable::build(|blob| blob.put_bool(Some("running"), true))),
         Request::Reload => Err(Refusal { status: 9, text: "the settings are not usable".into() }),
-        Request::Renew => Ok(BlobMsgTable::empty()),
+        _ => Ok(BlobMsgTable::empty()),
     }
 }
 

@@ -89,6 +89,10 @@ fn line(request: Request) -> String {
         Request::History { seconds } => format!("history {seconds}"),
         Request::Reload => "reload".into(),
         Request::Renew => "renew".into(),
+        #[cfg(feature = "endpoint")]
+        Request::Metrics { home: None } => "metrics".into(),
+        #[cfg(feature = "endpoint")]
+        Request::Metrics { home: Some(address) } => format!("metrics {address}"),
     }
 }
 
@@ -105,6 +109,8 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
         Request::History { .. } => ("history", None),
         Request::Reload => ("reload", None),
         Request::Renew => ("renew", None),
+        #[cfg(feature = "endpoint")]
+        Request::Metrics { .. } => return Err("not on ubus".into()),
     };
     let args = BlobMsgTable::build(|blob| {
         if let Some(form) = form {

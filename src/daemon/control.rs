@@ -86,6 +86,10 @@ fn parse(line: &str) -> Option<Request> {
             };
             Request::Audit { packets: packets.trim().parse().ok()?, form, waiting: true }
         }
+        #[cfg(feature = "endpoint")]
+        "metrics" => Request::Metrics { home: None },
+        #[cfg(feature = "endpoint")]
+        line if line.starts_with("metrics ") => Request::Metrics { home: Some(line[8..].trim().parse().ok()?) },
         _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },
     })
 }

@@ -8,6 +8,8 @@ mod audit;
 mod bus;
 mod calendar;
 mod clock;
+#[cfg(test)]
+mod crowd;
 mod kernel;
 mod listing;
 mod requests;
@@ -47,6 +49,7 @@ use crate::plan::Forwarding;
 use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
+use crate::sys::notify::Manager;
 use crate::sys::realtime::Refused;
 use crate::sys::signal::Signals;
 use crate::sys::timer::{self, Timer};
@@ -70,9 +73,20 @@ const AUDIT: u64 = 34;
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
 
+/// Of many lines so many acts, and then so many packets and cells, follow each other before it is the others' turn, so
+/// that a machine that cannot keep up keeps up with neither rather than with one of them.
+const ROUND: usize = 32;
+
 /// A home's only line is awaited awake for so long, which takes less than one percent of a processor at the default
 /// rates. With more lines some other cell is always about to leave, and the processor seldom sleeps deeply.
 const AWAKE: Nanos = Nanos::from_micros(200);
+
+/// With more lines than this some cell always stands ready: one that is not due yet does not keep the rest waiting.
+const FEW: usize = 8;
+
+/// Of many lines those that act within so much of each other do so together. Random intervals hide a lateness of that
+/// order, which depends on no one's traffic.
+const TOGETHER: Nanos = Nanos::from_micros(100);
 
 /// Housekeeping period.
 const TICK: Nanos = Nanos::from_secs(1);
@@ -121,6 +135,7 @@ pub struct EventLoop {
     renew: bool,
     /// Whether the log says what is being done.
     announced: bool,
+    manager: Manager,
     /// What the machine did about forwarding before us.
     forwarding: Option<Forwarding>,
     /// The sysctls of another's interface that we changed, as they were.
@@ -183,6 +198,7 @@ impl EventLoop {
             read_again: false,
             renew: false,
             announced: false,
+            manager: Manager::find(),
             forwarding: None,
             lent: BTreeMap::new(),
             problems: Vec::new(),
@@ -192,6 +208,9 @@ impl EventLoop {
             waiting: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
+        if wrong.is_some() {
+            event_loop.manager.tell_ready();
+        }
         let unreachable = unreachable.map(|error| Problem::new(Code::Socket, error.to_string()));
         wrong.into_iter().chain(unreachable).for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
@@ -223,10 +242,11 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, mut clock, .. } = self;
+        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, manager, mut clock, .. } = self;
         if let Err(error) = clock.close() {
             warn!("keeping the count of data: {error}");
         }
+        manager.tell("STOPPING=1");
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
         drop(openvpn);
@@ -244,12 +264,14 @@ impl EventLoop {
         self.note(Problem::new(Code::Realtime, refused.to_string()));
     }
 
-    /// Builds and sends what is due. While a cell stands ready this does not return.
+    /// Builds and sends what is due. While a cell of a few lines' stands ready this does not return.
     fn keep_moments(&mut self) -> Result<(), Error> {
         let awake = if self.lines.all().len() == 1 { AWAKE } else { Nanos::ZERO };
-        let mut ready = 0;
+        let many = self.has_many();
+        let (mut ready, mut acts) = (0usize, 0);
         while let Some(next) = self.agenda.next() {
-            if ready == 0 && next > timer::now() {
+            acts += 1;
+            if many && acts > 2 * ROUND || (many || ready == 0) && next > timer::now() {
                 break;
             }
             let Some((when, index)) = self.agenda.pop() else { break };
@@ -265,7 +287,7 @@ impl EventLoop {
                         _ = sockets.of(kind).send(cell, peer);
                     }
                     line.handle_departure(scheduled, timer::now());
-                    ready -= 1;
+                    ready = ready.saturating_sub(1);
                 }
             }
             if let Some(next) = line.next() {
@@ -279,7 +301,8 @@ impl EventLoop {
     fn wake(&self, now: Nanos) -> Nanos {
         let upkeep = [self.upkeep.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
         let upkeep = upkeep.into_iter().flatten().filter(|due| *due > now);
-        self.agenda.next().into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
+        let next = self.agenda.next().map(|next| next + self.slack());
+        next.into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
     }
 
     fn handle(&mut self, token: u64) -> Result<Flow, Error> {
@@ -307,9 +330,9 @@ impl EventLoop {
 
     /// From the devices to the engines.
     fn take_packets(&mut self) {
-        for _ in 0..BATCH {
+        for turn in 0..self.batch() {
             let now = timer::now();
-            if self.is_due(now) {
+            if self.is_due(now) && turn >= self.least() {
                 break;
             }
             let Some(tun) = self.tunnel.tun() else { break };
@@ -337,9 +360,9 @@ impl EventLoop {
     /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
     /// the devices.
     fn take_cells(&mut self, kind: CellKind) {
-        for _ in 0..BATCH {
+        for turn in 0..self.batch() {
             let now = timer::now();
-            if self.is_due(now) {
+            if self.is_due(now) && turn >= self.least() {
                 break;
             }
             let Some(sockets) = self.tunnel.sockets() else { break };
@@ -390,7 +413,26 @@ impl EventLoop {
     }
 
     fn is_due(&self, now: Nanos) -> bool {
-        self.agenda.next().is_some_and(|next| next <= now)
+        self.agenda.next().is_some_and(|next| next + self.slack() <= now)
+    }
+
+    /// How long an act may wait for others.
+    fn slack(&self) -> Nanos {
+        if self.has_many() { TOGETHER } else { Nanos::ZERO }
+    }
+
+    /// Packets or cells that are taken in a row at most.
+    fn batch(&self) -> usize {
+        if self.has_many() { ROUND } else { BATCH }
+    }
+
+    /// And at least, whatever is due.
+    fn least(&self) -> usize {
+        if self.has_many() { ROUND } else { 0 }
+    }
+
+    fn has_many(&self) -> bool {
+        self.lines.all().len() > FEW
     }
 
     /// Whether there is time now for what is no cell's business, which otherwise waits.
@@ -444,6 +486,7 @@ impl EventLoop {
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
+        self.manager.tell(&format!("STATUS={}", state.name()));
         // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
         // workers that encrypt them.
         if matches!(state, State::Degraded | State::Shaping) {

@@ -1,5 +1,6 @@
 //! All lines of this end: one on a router, one for each home on an endpoint.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::agenda::Agenda;
@@ -145,13 +146,13 @@ impl Lines {
     }
 
     fn update_homes(&mut self, homes: &[Home], now: Nanos) -> Result<(), Error> {
-        let mut before = std::mem::take(&mut self.all);
+        let before = std::mem::take(&mut self.all).into_iter();
+        let mut before: BTreeMap<Ipv4Addr, Line> = before.map(|line| (line.peer(), line)).collect();
         for home in homes {
             let allowance = Allowance { max_download: home.max_download, kernel_law: homes.len() == 1 };
-            let known = before.iter().position(|line| line.peer() == home.address && line.name() == home.name);
+            let known = before.remove(&home.address).filter(|line| line.name() == home.name);
             let line = match known {
-                Some(index) => {
-                    let mut line = before.swap_remove(index);
+                Some(mut line) => {
                     line.set_allowance(allowance);
                     line
                 }

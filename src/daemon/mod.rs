@@ -18,6 +18,8 @@ mod ledger;
 mod line;
 mod lines;
 mod machine;
+#[cfg(feature = "endpoint")]
+mod metrics;
 mod openvpn;
 mod problem;
 pub mod request;
@@ -42,6 +44,7 @@ use self::problem::Problem;
 use crate::config::model::Settings;
 use crate::plan::{Facts, Misfit, Op};
 use crate::sys::kernel::{self, System};
+use crate::sys::notify::Manager;
 use crate::sys::realtime;
 
 /// Where the daemon finds and leaves things.
@@ -67,6 +70,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
     }
     let Reading { settings, understood } = read_settings(&options.config);
     if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
+        // A manager that waits for readiness would take the end before it for a failure.
+        Manager::find().tell("READY=1\nSTATUS=not enabled");
         info!("not enabled: set millpond.main.enabled to 1 in {}", options.config.display());
         return Ok(());
     }

@@ -35,6 +35,12 @@ pub enum Request {
     Reload,
     /// To look for the endpoint again.
     Renew,
+    /// Numbers for a monitoring system, of all homes or of the one at that address.
+    #[cfg(feature = "endpoint")]
+    Metrics {
+        /// Inside the tunnel.
+        home: Option<std::net::Ipv4Addr>,
+    },
 }
 
 /// What the answer looks like.

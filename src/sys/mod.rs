@@ -20,6 +20,7 @@ pub mod monitor;
 pub mod neighbour;
 mod netlink;
 pub mod nft;
+pub mod notify;
 pub mod process;
 mod qdisc;
 pub mod random;
@@ -32,6 +33,8 @@ pub mod timer;
 mod tun;
 pub mod udp;
 pub mod unix_socket;
+#[cfg(feature = "endpoint")]
+pub mod usage;
 pub mod whole_file;
 mod wireguard;
 pub mod worker;

@@ -96,6 +96,12 @@ impl Tunnel {
         Ok(true)
     }
 
+    /// Takes an interface as it is for the tunnel.
+    #[cfg(test)]
+    pub fn bind_for_test(&mut self, name: &str, poll: &Poll) {
+        self.bind(name, 1, poll).unwrap();
+    }
+
     /// Closes the sockets, because the interface is gone.
     fn unbind(&mut self, poll: &Poll) {
         if let Some(sockets) = self.sockets.take() {
@@ -166,6 +172,8 @@ impl EventLoop {
             self.note_again(problem, &old);
         }
         self.note_state(now);
+        // Also where nothing stands yet: it is tried on, and a new start would not help.
+        self.manager.tell_ready();
     }
 
     /// Takes what a lookup found.

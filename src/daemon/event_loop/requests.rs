@@ -3,6 +3,8 @@
 use log::{error, info};
 
 use super::super::error::Error;
+#[cfg(feature = "endpoint")]
+use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
@@ -12,6 +14,8 @@ use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
 use crate::sys::timer;
+#[cfg(feature = "endpoint")]
+use crate::sys::usage;
 use crate::units::Nanos;
 
 /// Settings that wait to come into force, and who waits to hear of it.
@@ -78,6 +82,8 @@ impl EventLoop {
                 return Flow::Continue;
             }
             Request::Reload => return self.reload(Some(asker), now),
+            #[cfg(feature = "endpoint")]
+            Request::Metrics { home } => self.metrics(home, now),
             Request::Renew => {
                 self.renew(now);
                 Answer::Text("looking for the endpoint again\n".into())
@@ -85,6 +91,18 @@ impl EventLoop {
         };
         self.answer(asker, answer, now);
         Flow::Continue
+    }
+
+    #[cfg(feature = "endpoint")]
+    fn metrics(&self, home: Option<std::net::Ipv4Addr>, now: Nanos) -> Answer {
+        let gauges = Gauges {
+            settings: self.settings.as_ref(),
+            lines: &self.lines,
+            problems: &self.problems,
+            usage: usage::usage().ok(),
+            uptime: now.saturating_since(self.started),
+        };
+        gauges.text(home).map_or_else(|| Answer::refused("no home has that address"), Answer::Text)
     }
 
     /// Hands an answer over. One who has gone needs none.
