@@ -4,6 +4,7 @@
 //! on what the devices or the peer just sent (design: "Timing").
 
 mod advice;
+mod arrivals;
 mod audit;
 mod bus;
 mod calendar;
@@ -17,7 +18,7 @@ mod requests;
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use log::{debug, info, warn};
+use log::{info, warn};
 
 use self::advice::Watching;
 pub use self::audit::Audits;
@@ -25,14 +26,13 @@ pub use self::calendar::Clock;
 use self::kernel::Tunnel;
 use self::listing::Listing;
 use self::requests::Reload;
-use super::advice::Direction;
 use super::agenda::Agenda;
 use super::control::Control;
 use super::error::Error;
 use super::flows::Flows;
 use super::history::History;
 use super::ledger::Ledger;
-use super::line::{Act, Change};
+use super::line::Act;
 use super::lines::Lines;
 use super::machine::Machine;
 use super::openvpn::Openvpn;
@@ -46,7 +46,7 @@ use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
 use crate::plan::Forwarding;
-use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
+use crate::plan::ownership::{CELL_PORT, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
 use crate::sys::notify::Manager;
@@ -326,75 +326,6 @@ impl EventLoop {
             _ => return Ok(self.take_request(token, now)),
         }
         Ok(Flow::Continue)
-    }
-
-    /// From the devices to the engines.
-    fn take_packets(&mut self) {
-        for turn in 0..self.batch() {
-            let now = timer::now();
-            if self.is_due(now) && turn >= self.least() {
-                break;
-            }
-            let Some(tun) = self.tunnel.tun() else { break };
-            match tun.receive(&mut self.buffer[..]) {
-                Ok(None) => break,
-                Ok(Some(length)) => {
-                    let packet = &self.buffer[..length];
-                    if let Some(index) = self.lines.of_packet(packet) {
-                        let device = self.flows.note_upload(packet);
-                        self.watching.note(now, length, device, Direction::Up);
-                        self.lines.line_mut(index).handle_packet(now, packet);
-                    }
-                }
-                Err(error) => {
-                    // Somebody has deleted it. The engines go on, and so do their schedules.
-                    warn!("reading packets from {TUN}: {error}: making it anew");
-                    self.tunnel.drop_tun(&self.poll);
-                    self.upkeep.hurry(now);
-                    break;
-                }
-            }
-        }
-    }
-
-    /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
-    /// the devices.
-    fn take_cells(&mut self, kind: CellKind) {
-        for turn in 0..self.batch() {
-            let now = timer::now();
-            if self.is_due(now) && turn >= self.least() {
-                break;
-            }
-            let Some(sockets) = self.tunnel.sockets() else { break };
-            let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
-                Ok(Some(received)) => received,
-                Ok(None) => break,
-                // Of the interface or of the path: what it means, the state of the lines shows.
-                Err(error) => {
-                    debug!("receiving cells: {error}");
-                    break;
-                }
-            };
-            let Some(index) = self.lines.of_peer(*from.ip()) else { continue };
-            let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
-            while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
-                let packet = &self.buffer[..length];
-                let device = self.flows.note_download(packet);
-                self.watching.note(now, length, device, Direction::Down);
-                if let Some(tun) = self.tunnel.tun().filter(|_| self.lines.accepts(index, packet)) {
-                    // The kernel refuses what no device could use, a martian for one: nothing to mend here.
-                    _ = tun.send(packet);
-                }
-            }
-            match change {
-                Change::None => {}
-                Change::Begun => {
-                    self.agenda = self.lines.agenda();
-                    self.adjust_tree(now);
-                }
-                Change::Regranted => self.adjust_tree(now),
-            }
-        }
     }
 
     fn view(&self, now: Nanos) -> View<'_> {
