@@ -1,5 +1,6 @@
 // What a daemon that shapes answers: shapes and keys as the daemon's own, for pictures and for what cannot run on every machine.
-export function answers({ extra = {} } = {}) {
+// extra: more of the status; methods: more methods; without: methods that this daemon does not have.
+export function answers({ extra = {}, methods = {}, without = [] } = {}) {
 	const status = {
 		interface: 1, version: '0.1.0', state: 'shaping', state_age_s: 86000, uptime_s: 86412.5, role: 'router', law: 'gamma',
 		upload_kbit: 160, download_kbit: 320, cell: { wire_bytes: 508, inner_bytes: 448 },
@@ -7,7 +8,7 @@ export function answers({ extra = {} } = {}) {
 		problems: [], ...extra
 	};
 
-	return {
+	const all = {
 		status,
 		devices: { cut: false, devices: [
 			{ mac: '18:b4:30:26:34:40', random_mac: false, addresses: [ '192.168.1.20' ], hostname: 'camera', name: 'Front door camera', network: 'lan', interface: 'br-lan', policy: 'shape', chosen_by: 'device', last_seen_s: 4, upload_packets: 1, upload_bytes: 91234567, download_packets: 1, download_bytes: 2345678 },
@@ -15,7 +16,49 @@ export function answers({ extra = {} } = {}) {
 			{ mac: 'da:a1:19:01:02:03', random_mac: true, addresses: [ '192.168.1.22' ], hostname: 'phone', network: 'lan', interface: 'br-lan', policy: 'direct', chosen_by: 'nothing', last_seen_s: 4000 }
 		] },
 		history: ({ seconds }) => history(seconds),
-		reload: {}
+		advise: advice(),
+		audit: ({ packets = 2000 }) => {
+			status.audit = { running: true };
+
+			return { running: true, packets, expected_s: packets / 39.4 };
+		},
+		reload: {},
+		...methods
+	};
+
+	for (const method of without)
+		delete all[method];
+
+	return all;
+}
+
+const KBIT = [ 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072 ];
+const gigabytes = (kbit) => kbit * 1000 / 8 * 86400 * 30 / 1e9;
+
+/* Of a home watched for two days, with an allowance of 300 GB. */
+export function advice() {
+	const delay = (kbit, scale = 1) => ({ delay_mean_ms: 16000 / kbit * scale, delay_median_ms: 12000 / kbit * scale, delay_p99_ms: 90000 / kbit * scale, delay_max_ms: 300000 / kbit * scale });
+	const ladder = (direction, scale) => Object.fromEntries([ 'mean', 'median', 'p99', 'max' ].map((what) => [
+		`${direction}_${what}_ms`, KBIT.map((kbit) => Math.round(delay(kbit, scale)[`delay_${what}_ms`]))
+	]));
+	const device = (number, name, tolerance_ms, scale) => ({
+		name, number, tolerance_ms, watched_only: number === 2, upload_packets: 81234, download_packets: 40321, ...ladder('upload', scale), ...ladder('download', scale / 2),
+		saver_upload_kbit: 32, saver_download_kbit: 32, balanced_upload_kbit: 128, balanced_download_kbit: 192, strict_upload_kbit: 768, strict_download_kbit: 768
+	});
+	const level = (name, upload_kbit, download_kbit, in_force, more = {}) => {
+		const month_gb = gigabytes(upload_kbit + download_kbit);
+
+		return { level: name, in_force, upload_kbit, download_kbit, month_gb, cap_percent: month_gb / 3, month_price: Math.max(month_gb - 300, 0) * 2.5, ...delay(upload_kbit), guarantee: `what ${name} promises`, ...more };
+	};
+	const advised = (upload, download) => ({
+		advised_upload_kbit: upload, advised_download_kbit: download, advised_month_gb: gigabytes(upload + download), advised_cap_percent: gigabytes(upload + download) / 3, advised_month_price: 0
+	});
+
+	return {
+		watched_s: 172800.5, packets: 243110, missed_packets: 0, confidence: 'fair', confidence_text: 'watched for 2 days', cap_gb: 300, price_per_gb: 2.5, month_days: 30,
+		steps: KBIT.map((kbit) => ({ kbit, month_gb: gigabytes(kbit), cap_percent: gigabytes(kbit) / 3, upload: { ...delay(kbit), lost_percent: 0 }, download: { ...delay(kbit, 0.5), lost_percent: 0 } })),
+		devices: [ device(1, 'Front door camera', 17600, 20), device(2, 'plug', 1700, 1) ],
+		levels: [ level('saver', 80, 160, false, advised(32, 32)), level('balanced', 160, 320, true, advised(128, 192)), level('strict', 320, 640, false, advised(768, 768)), level('custom', 160, 320, false) ]
 	};
 }
 

@@ -9,7 +9,7 @@ export default [ {
 		sourceType: 'script',
 		ecmaVersion: 2022,
 		parserOptions: { ecmaFeatures: { globalReturn: true } },
-		globals: Object.fromEntries([ ...READONLY, 'daemon', 'graph', 'problems', 'week', 'wireguard', 'words' ].map((name) => [ name, 'readonly' ]))
+		globals: Object.fromEntries([ ...READONLY, 'daemon', 'graph', 'levels', 'paste', 'problems', 'week', 'wireguard', 'words' ].map((name) => [ name, 'readonly' ]))
 	},
 	rules: {
 		'no-undef': 'error',

@@ -1,6 +1,6 @@
 // A router as LuCI sees it over /ubus: sessions with rights from the ACL files, the settings, the service, and the daemon.
 import { execFile, spawn } from 'node:child_process';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,8 +15,8 @@ const BASE = {
 };
 
 export class Router {
-	/* root: luci-app; work: a folder for this run; program: millpond; world: the laboratory's program, for the broker; answers: instead of a daemon, { method: answer }. */
-	constructor({ root, work, program, world, answers, netns }) {
+	/* root: luci-app; work: a folder for this run; program: millpond; world: the laboratory's program, for the broker; answers: instead of a daemon, { method: answer }; command: what answers to the name of millpond. */
+	constructor({ root, work, program, world, answers, netns, command = program }) {
 		Object.assign(this, { root, work, program, world, answers, netns });
 		this.config = join(work, 'config');
 		this.socket = join(work, 'millpond.sock');
@@ -24,6 +24,8 @@ export class Router {
 		this.logFile = join(work, 'log');
 		mkdirSync(this.config, { recursive: true });
 		writeFileSync(this.logFile, '');
+		mkdirSync(join(work, 'bin'));
+		symlinkSync(command, join(work, 'bin/millpond'));
 		this.uci = new Uci(this.config);
 		this.acl = JSON.parse(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json')))['luci-app-millpond'];
 		this.calls = [];
@@ -211,7 +213,7 @@ export class Router {
 	/* The application's own object: its script, run as rpcd runs it. */
 	plugin(method, parameters) {
 		return new Promise((resolve) => {
-			const environment = { ...process.env, PATH: `${fileURLToPath(new URL('bin', import.meta.url))}:${process.env.PATH}`, MILLPOND_KEYS: join(this.work, 'keys'), UCI_CONFIG_DIR: this.config };
+			const environment = { ...process.env, PATH: `${join(this.work, 'bin')}:${fileURLToPath(new URL('bin', import.meta.url))}:${process.env.PATH}`, MILLPOND_KEYS: join(this.work, 'keys'), UCI_CONFIG_DIR: this.config };
 			const child = execFile(join(this.root, 'root/usr/libexec/rpcd/luci.millpond'), [ 'call', method ], { env: environment }, (error, stdout) => {
 				resolve(error ? { error: String(error) } : JSON.parse(stdout));
 			});

@@ -155,7 +155,7 @@ const Section = baseclass.extend({
 	renderOptions(id) {
 		const groups = this.tabs ?? [ [ undefined, null ] ];
 		const node = E('div', { 'class': 'cbi-section-node', 'data-section-id': id }, groups.map(([ tab, title ]) => E('fieldset', [
-			title ? E('legend', title) : '', this.options.filter((option) => option.tab === tab).map((option) => option.render(id))
+			title ? E('legend', title) : '', ...this.options.filter((option) => option.tab === tab).map((option) => option.render(id))
 		])));
 		const show = () => this.options.forEach((option) => option.show(id));
 
@@ -167,8 +167,14 @@ const Section = baseclass.extend({
 
 	render() {
 		return E('div', { 'class': 'cbi-section', 'id': `cbi-${this.map.config}-${this.type}` }, [
-			E('h3', this.title ?? ''), E('p', this.description ?? ''), this.body()
+			E('h3', this.title ?? ''), E('p', this.description ?? ''), ...this.body()
 		]);
+	},
+
+	formvalue(id, name) {
+		const option = this.options.find((other) => other.name === name);
+
+		return option?.active(id) ? option.formvalue(id) : null;
 	},
 
 	each(work) {
@@ -219,7 +225,7 @@ const Map = baseclass.extend({
 		await uci.load(this.config);
 		this.node ??= E('div', { 'class': 'cbi-map' });
 		this.node.owner = this;
-		dom.content(this.node, [ E('h2', this.title), E('div', { 'class': 'cbi-map-descr' }, this.description ?? ''), await Promise.all(this.list.map((section) => section.render())) ]);
+		dom.content(this.node, [ E('h2', this.title), E('div', { 'class': 'cbi-map-descr' }, this.description ?? ''), ...await Promise.all(this.list.map((section) => section.render())) ]);
 		this.node.querySelectorAll('input, select, textarea, button').forEach((field) => { field.disabled = !L.hasViewPermission(); });
 
 		return this.node;

@@ -37,14 +37,21 @@ window._ = (text) => text;
 window.N_ = (count, one, many) => count === 1 ? one : many;
 
 const dom = {
+	/* Of an array, nodes and texts; a text by itself is HTML, as in LuCI. */
 	append(node, children) {
-		for (const child of Array.isArray(children) ? children : [ children ]) {
-			if (Array.isArray(child))
-				dom.append(node, child);
-			else if (child instanceof Node)
-				node.appendChild(child);
-			else if (child !== null && child !== undefined)
-				node.appendChild(document.createTextNode(String(child)));
+		if (children instanceof Node) {
+			node.appendChild(children);
+		}
+		else if (Array.isArray(children)) {
+			for (const child of children) {
+				if (child instanceof Node)
+					node.appendChild(child);
+				else if (child !== null && child !== undefined)
+					node.appendChild(document.createTextNode(String(child)));
+			}
+		}
+		else if (children !== null && children !== undefined) {
+			node.innerHTML = String(children);
 		}
 	},
 
@@ -65,7 +72,7 @@ window.E = function(name, ...rest) {
 	}
 
 	const node = document.createElement(name);
-	const attributes = rest.length && typeof rest[0] === 'object' && rest[0] !== null && !Array.isArray(rest[0]) && !(rest[0] instanceof Node) ? rest.shift() : {};
+	const attributes = rest.length && rest[0] instanceof Object && !Array.isArray(rest[0]) ? rest.shift() : {};
 
 	for (const [ key, value ] of Object.entries(attributes)) {
 		if (typeof value === 'function')

@@ -22,12 +22,17 @@ return baseclass.extend({
 	},
 
 	addNotification(title, children, style) {
-		document.getElementById('maincontent').prepend(E('div', { 'class': `alert-message ${style ?? ''}`, 'data-name': 'notice' }, [ title ? E('h4', title) : '', children ]));
+		document.getElementById('maincontent').prepend(E('div', { 'class': `alert-message ${style ?? ''}`, 'data-name': 'notice' }, [ title ? E('h4', title) : '', ...[ children ].flat() ]));
 	},
 
 	showModal(title, children) {
 		this.hideModal();
-		document.body.appendChild(E('div', { 'id': 'modal_overlay' }, E('div', { 'class': 'modal', 'role': 'dialog', 'aria-modal': 'true' }, [ E('h4', title), children ])));
+
+		const modal = E('div', { 'class': 'modal', 'role': 'dialog', 'aria-modal': 'true' }, [ E('h4', title), ...[ children ].flat() ]);
+
+		document.body.appendChild(E('div', { 'id': 'modal_overlay' }, modal));
+
+		return modal;
 	},
 
 	hideModal() {

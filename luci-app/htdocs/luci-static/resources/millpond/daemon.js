@@ -8,18 +8,22 @@
 
 /* The interface number of the daemon's status that these pages were written for. */
 const INTERFACE = 1;
+/* Of one check of the wire: a minute or two at the usual rates. */
+const AUDIT_PACKETS = 2000;
 const INIT = '/etc/init.d/millpond';
 
 const call = (method, params) => rpc.declare({ object: 'millpond', method, params, reject: true });
 const callStatus = call('status');
 const callDevices = call('devices');
 const callHistory = call('history', [ 'seconds' ]);
-const callAudit = call('audit');
+const callAudit = call('audit', [ 'packets' ]);
 const callAdvise = call('advise');
 const callReload = call('reload');
 const callKey = rpc.declare({ object: 'luci.millpond', method: 'key', reject: true });
 const callMakeKey = rpc.declare({ object: 'luci.millpond', method: 'make_key', reject: true });
 const callKeepKeys = rpc.declare({ object: 'luci.millpond', method: 'keep_keys', params: [ 'private_key', 'preshared_key' ], reject: true });
+const callReadJoin = rpc.declare({ object: 'luci.millpond', method: 'read_join', params: [ 'text' ], reject: true });
+const callKeepJoin = rpc.declare({ object: 'luci.millpond', method: 'keep_join', params: [ 'text' ], reject: true });
 const callHostHints = rpc.declare({ object: 'luci-rpc', method: 'getHostHints', expect: { '': {} } });
 const callInterfaces = rpc.declare({ object: 'network.interface', method: 'dump', expect: { interface: [] } });
 
@@ -27,7 +31,8 @@ const callInterfaces = rpc.declare({ object: 'network.interface', method: 'dump'
 function reason(error) {
 	const text = String(error?.message ?? error);
 
-	if (/-32000|not found|code 4\b/i.test(text))
+	// A method that is not there is 3, or for uhttpd a mistake in the request.
+	if (/-32000|-3260[12]|not found|code [34]\b/i.test(text))
 		return 'absent';
 
 	if (/-32002|denied|code 6\b/i.test(text))
@@ -76,12 +81,21 @@ return baseclass.extend({
 			.map((entry) => ({ name: entry.interface, device: entry.l3_device ?? entry.device })));
 	},
 
-	audit: callAudit,
+	/* Begins a check of the wire; the status tells the result. */
+	audit() {
+		return callAudit(AUDIT_PACKETS).then((answer) => {
+			if (answer?.error)
+				throw new Error(answer.error);
+		});
+	},
+
 	reload: callReload,
 
-	/* What each rate would cost, where the daemon can tell, or null. */
+	/* What other rates would cost this home, or { failure } where the daemon cannot tell. */
 	advise() {
-		return L.resolveDefault(callAdvise(), null);
+		return callAdvise().then(
+			(advice) => L.isObject(advice) ? advice : { failure: 'failed' },
+			(error) => ({ failure: reason(error) }));
 	},
 
 	/* { public_key, preshared }: of the secrets nothing more than this ever comes from the router. */
@@ -91,6 +105,8 @@ return baseclass.extend({
 
 	makeKey: callMakeKey,
 	keepKeys: callKeepKeys,
+	readJoin: callReadJoin,
+	keepJoin: callKeepJoin,
 
 	/* Starts, stops or restarts the service; an error says what it printed. */
 	service(action) {

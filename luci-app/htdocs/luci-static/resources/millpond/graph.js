@@ -8,8 +8,8 @@
 const WIDTH = 720;
 const HEIGHT = 110;
 const LEFT = 8;
-const TOP = 22;
-const GAP = 30;
+const TOP = 30;
+const GAP = 26;
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -80,7 +80,7 @@ return baseclass.extend({
 			E('figcaption', { 'class': 'millpond-row' }, [
 				E('span', { 'class': 'millpond-key' }, _('from home')),
 				E('span', { 'class': 'millpond-key down' }, _('to home')),
-				E('span', summary)
+				E('span', [ summary ])
 			])
 		]);
 	}

@@ -46,18 +46,21 @@ return baseclass.extend({
 	},
 
 	render(schedules, usual) {
-		const name = (level) => level === 'off' ? _('Off') : (words.LEVELS[level]?.[0] ?? _('Custom'));
-
 		return E('div', [
-			E('table', { 'class': 'millpond-week', 'aria-label': _('The week: what is in force at each hour') }, DAYS.map((day, row) => E('tr', [
-				E('th', { 'scope': 'row' }, NAMES[row]),
-				...Array.from({ length: 24 }, (unused, hour) => {
-					const level = this.levelAt((row * 24 + hour) * 60 + 30, schedules, usual);
+			E('table', { 'class': 'millpond-week', 'aria-label': _('The week: what is in force at each hour') }, [
+				E('tr', [ E('td', { 'class': 'corner' }), ...[ 0, 6, 12, 18 ].map((hour) => E('th', { 'scope': 'colgroup', 'colspan': 6 }, [ `${hour}:00` ])) ]),
+				...DAYS.map((day, row) => E('tr', [
+					E('th', { 'scope': 'row' }, [ NAMES[row] ]),
+					...Array.from({ length: 24 }, (unused, hour) => {
+						const level = this.levelAt((row * 24 + hour) * 60 + 30, schedules, usual);
 
-					return E('td', { 'class': level, 'title': `${NAMES[row]} ${hour}:00 ${name(level)}` });
-				})
-			]))),
-			E('p', { 'class': 'millpond-hint' }, _('Each cell is an hour, from midnight to midnight. Usual level: %s. Hatched: off.').format(name(usual)))
+						return E('td', { 'class': level, 'title': `${NAMES[row]} ${hour}:00 ${words.level(level)}` });
+					})
+				]))
+			]),
+			E('p', { 'class': 'millpond-row millpond-week' }, [ usual, ...schedules.map((schedule) => schedule.level) ]
+				.filter((level, at, all) => level && all.indexOf(level) === at)
+				.map((level) => E('span', [ E('span', { 'class': `swatch ${level}` }), words.level(level), level === usual ? _(' (as a rule)') : '' ])))
 		]);
 	}
 });

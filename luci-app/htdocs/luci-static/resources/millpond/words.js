@@ -8,7 +8,7 @@ const STATES = {
 	starting: [ 'notice', _('Starting'), _('The tunnel is being set up. Until it stands, protected devices have no Internet.') ],
 	shaping: [ 'success', _('Protected'), _('Your provider sees the same flat line whatever happens at home.') ],
 	degraded: [ 'warning', _('No answer'), _('Your provider still sees the flat line, but the other end does not answer. Protected devices wait.') ],
-	paused: [ 'notice', _('Paused'), _('By the schedule, the flat line is off now.') ],
+	paused: [ 'notice', _('Paused'), _('By the schedule, the flat line is off now: there is no promise until it is on again.') ],
 	blocked: [ 'danger', _('Closed'), _('There is no tunnel, so protected devices have no Internet. Nothing of theirs goes out beside it.') ]
 };
 
@@ -28,6 +28,8 @@ const LEVELS = {
 /* Of a packet on the wire under the default limit of 512. */
 const CELL_BYTES = 508;
 const DAYS = 30;
+
+const SPANS = [ [ 86400, _('%d day'), _('%d days') ], [ 3600, _('%d hour'), _('%d hours') ], [ 60, _('%d minute'), _('%d minutes') ], [ 1, _('%d second'), _('%d seconds') ] ];
 
 function number(value) {
 	return Number.isFinite(value) ? value : null;
@@ -50,6 +52,10 @@ return baseclass.extend({
 			return [ 'warning', _('Unknown'), _('millpond did not answer: %s').format(status.text) ];
 
 		return STATES[status.state] ?? [ 'notice', String(status.state ?? '?'), _('These pages do not know this state.') ];
+	},
+
+	level(name) {
+		return name === 'off' ? _('Off') : (LEVELS[name]?.[0] ?? _('Custom'));
 	},
 
 	policy(name) {
@@ -75,7 +81,15 @@ return baseclass.extend({
 		if (number(seconds) === null)
 			return '–';
 
-		return seconds < 60 ? _('just now') : _('%t ago').format(seconds);
+		return seconds < 60 ? _('just now') : _('%s ago').format(this.span(seconds));
+	},
+
+	/* A length of time in its largest unit. */
+	span(seconds) {
+		const [ size, one, many ] = SPANS.find(([ least ]) => seconds >= 2 * least) ?? SPANS.at(-1);
+		const count = Math.floor(seconds / size);
+
+		return (count === 1 ? one : many).format(count);
 	},
 
 	/* What a pair of rates in kbit/s costs: GB in 30 days, and how long a small packet waits on the way up and down. */
@@ -91,7 +105,7 @@ return baseclass.extend({
 
 	/* A label in LuCI's own style. */
 	badge(style, text) {
-		return E('span', { 'class': `label millpond-badge ${style}` }, text);
+		return E('span', { 'class': `label millpond-badge ${style}` }, [ text ]);
 	},
 
 	/* Styles that LuCI's themes do not have, with colours from the theme where it names them. */
@@ -103,10 +117,11 @@ return baseclass.extend({
 .millpond-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9em, 1fr)); gap: .75em; margin: 1em 0 }
 .millpond-tiles > div { border: 1px solid var(--border-color-medium, #8884); border-radius: 4px; padding: .5em .75em }
 .millpond-tiles dt { font-weight: normal; opacity: .8 }
-.millpond-tiles dd { margin: 0; font-size: 1.3em; overflow-wrap: anywhere }
+.millpond-tiles dd { margin: 0; font-size: 1.15em; overflow-wrap: anywhere }
 .millpond-graph { width: 100%; height: auto; display: block; color: inherit }
 .millpond-graph .up { stroke: #2f7ed8; stroke-dasharray: none }
 .millpond-graph .down { stroke: #d9601a; stroke-dasharray: 7 2 }
+.millpond-graph polyline { vector-effect: non-scaling-stroke }
 .millpond-graph text { fill: currentColor; font-size: 12px }
 .millpond-graph .grid { stroke: currentColor; opacity: .25 }
 .millpond-key::before { content: ''; display: inline-block; width: 2em; border-top: 3px solid #2f7ed8; margin-right: .4em; vertical-align: middle }
@@ -115,19 +130,25 @@ return baseclass.extend({
 .millpond-devices td { overflow-wrap: anywhere }
 .millpond-hint { display: block; opacity: .85; font-size: .92em }
 .millpond-week { border-collapse: collapse; width: 100%; max-width: 48em; table-layout: fixed }
-.millpond-week th { width: 3em; text-align: left; font-weight: normal }
+.millpond-week th[scope=row], .millpond-week .corner { width: 3em; border: 0 }
+.millpond-week th { text-align: left; font-weight: normal; font-size: .92em; padding: 0 }
+.millpond-week .swatch { display: inline-block; width: 1.6em; height: 1em; vertical-align: middle; margin-right: .4em; border: 1px solid var(--border-color-medium, #8884) }
 .millpond-week td { height: 1.3em; padding: 0; border: 1px solid var(--border-color-medium, #8884) }
 .millpond-week .off { background: repeating-linear-gradient(45deg, #8886 0 3px, transparent 3px 7px) }
 .millpond-week .saver { background: #2f7ed844 }
 .millpond-week .balanced { background: #2f7ed888 }
 .millpond-week .strict { background: #2f7ed8cc }
 .millpond-week .custom { background: #8a5fc7aa }
+.millpond-facts > div { display: flex; flex-wrap: wrap; gap: 0 1em; padding: .15em 0 }
+.millpond-facts dt { flex: 0 1 16em }
+.millpond-facts dd { margin: 0; flex: 1 1 12em; overflow-wrap: anywhere }
 .millpond-log { max-height: 28em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
 @media (max-width: 600px) {
-	.millpond-devices thead, .millpond-devices .table-titles { display: none }
-	.millpond-devices tr { display: block; border-bottom: 1px solid var(--border-color-medium, #8884); padding: .5em 0 }
-	.millpond-devices td { display: flex; gap: .75em; border: 0; padding: .15em .25em; text-align: left }
-	.millpond-devices td::before { content: attr(data-title); flex: 0 0 6.5em; opacity: .8 }
+	.millpond-graph text { font-size: 23px }
+	.table.millpond-devices .table-titles { display: none }
+	.table.millpond-devices .tr { display: block; border-bottom: 1px solid var(--border-color-medium, #8884); padding: .5em 0 }
+	.table.millpond-devices .tr .td { display: flex; gap: .75em; border: 0; padding: .15em .25em; text-align: left; width: auto; max-width: 100% }
+	.table.millpond-devices .tr .td::before { content: attr(data-title); flex: 0 0 6.5em; opacity: .8; font-weight: normal }
 }` ]);
 	}
 });

@@ -102,7 +102,7 @@ return view.extend({
 
 	table(titles, rows) {
 		return E('table', { 'class': 'table millpond-devices' }, [
-			E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th', 'scope': 'col' }, title))),
+			E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th', 'scope': 'col' }, [ title ]))),
 			...rows.map((cells) => E('tr', { 'class': 'tr' }, cells.map((cell, at) => E('td', { 'class': 'td', 'data-title': titles[at] }, E('div', [ cell ])))))
 		]);
 	},
@@ -114,9 +114,9 @@ return view.extend({
 
 		return [
 			E('span', [
-				E('strong', device.title),
+				E('strong', [ device.title ]),
 				device.hostname && device.hostname !== device.title ? ` (${device.hostname})` : '',
-				E('span', { 'class': 'millpond-hint' }, device.mac ?? ''),
+				E('span', { 'class': 'millpond-hint' }, [ device.mac ?? '' ]),
 				device.random_mac ? E('span', { 'class': 'millpond-hint', 'data-name': 'random-mac' }, [
 					words.badge('warning', _('changes its address')), ' ',
 					_('It may come back under another one and lose this choice. Turn off its "private address" for this Wi-Fi, or choose its whole network below.')
@@ -134,7 +134,7 @@ return view.extend({
 		const section = networkSection(name);
 
 		return [
-			E('strong', name),
+			E('strong', [ name ]),
 			this.pick(_('Choice for the network %s').format(name), section ? policyOf(section) : 'direct', (policy) => this.chooseNetwork(name, policy))
 		];
 	},
@@ -144,7 +144,7 @@ return view.extend({
 		const select = E('select', {
 			'class': 'cbi-input-select', 'aria-label': label,
 			'disabled': L.hasViewPermission() ? null : ''
-		}, CHOICES.map((choice) => E('option', { 'value': choice, 'selected': choice === policy ? '' : null }, words.policy(choice)[1])));
+		}, CHOICES.map((choice) => E('option', { 'value': choice, 'selected': choice === policy ? '' : null }, [ words.policy(choice)[1] ])));
 
 		this.picks.push(() => {
 			if (select.value !== policy)

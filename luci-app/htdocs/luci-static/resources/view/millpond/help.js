@@ -62,15 +62,15 @@ return view.extend({
 			E('div', { 'class': 'cbi-section' }, [
 				E('h3', _('Problems and what to do')),
 				...problems.help(),
-				E('p', status.version ? _('millpond %s').format(status.version) : '')
+				E('p', [ status.version ? _('millpond %s').format(status.version) : '' ])
 			])
 		]);
 	},
 
 	show(log) {
-		dom.content(this.log, log instanceof Error
+		dom.content(this.log, [ log instanceof Error
 			? _('The messages cannot be read: %s').format(log.message)
-			: (log || _('There are no messages.')));
+			: (log || _('There are no messages.')) ]);
 		this.log.scrollTop = this.log.scrollHeight;
 	},
 
@@ -81,7 +81,7 @@ return view.extend({
 	support() {
 		return daemon.support().then(
 			(text) => save(text, 'millpond-support.txt'),
-			(error) => ui.addNotification(_('That did not work'), E('p', error.message), 'danger'));
+			(error) => ui.addNotification(_('That did not work'), E('p', [ error.message ]), 'danger'));
 	},
 
 	handleSave: null,

@@ -14,8 +14,8 @@
 
 const SPANS = [ [ 60, _('1 minute') ], [ 300, _('5 minutes') ], [ 3600, _('1 hour') ], [ 86400, _('1 day') ] ];
 
-function tile(name, value) {
-	return E('div', [ E('dt', name), E('dd', value) ]);
+function tile(name, value, hint) {
+	return E('div', [ E('dt', [ name ]), E('dd', [ value, hint ? E('span', { 'class': 'millpond-hint' }, [ hint ]) : '' ]) ]);
 }
 
 function delay(status) {
@@ -29,24 +29,38 @@ function usage({ data }) {
 	if (!L.isObject(data))
 		return [];
 
-	const tiles = [ tile(_('Data this period'), words.bytes(data.used_bytes)) ];
+	const share = (bytes, percent) => data.cap_bytes > 0
+		? _('%.0f %% of your allowance').format(words.number(percent) ?? 100 * bytes / data.cap_bytes) : '';
+	const tiles = [ tile(_('Data this period'), words.bytes(data.used_bytes), share(data.used_bytes, data.share_percent)) ];
 
-	if (words.number(data.forecast_bytes) !== null)
-		tiles.push(tile(_('Forecast'), words.bytes(data.forecast_bytes)));
+	if (words.number(data.forecast_bytes) !== null) {
+		const end = data.until_unix ? _('Forecast to %s').format(new Date(data.until_unix * 1000).toLocaleDateString()) : _('Forecast');
 
-	if (data.cap_bytes > 0)
-		tiles.push(tile(_('Of your allowance'), '%.0f %%'.format(100 * data.used_bytes / data.cap_bytes)));
+		tiles.push(tile(end, words.bytes(data.forecast_bytes), share(data.forecast_bytes, data.forecast_percent)));
+	}
+
+	if (data.forecast_price > 0)
+		tiles.push(tile(_('Beyond the allowance'), _('costs %.2f').format(data.forecast_price)));
 
 	return tiles;
 }
 
+/* What the last check of the wire found. */
 function wireCheck(audit) {
-	const good = !L.toArray(audit.faults).length;
-	const text = good
-		? _('%d packets seen, all %d bytes, nothing else.').format(audit.packets, audit.wire_bytes)
-		: _('%d packets seen. Not as it should be: %s').format(audit.packets, L.toArray(audit.faults).join('; '));
+	if (words.number(audit?.packets) === null || !audit.wire_bytes)
+		return [ audit?.running ? '' : _('There has been none yet.') ];
 
-	return [ words.badge(good ? 'success' : 'danger', good ? _('Good') : _('Look here')), ' ', text ];
+	const faults = L.toArray(audit.faults);
+	const text = faults.length
+		? _('%d packets seen. Not as it should be: %s').format(audit.packets, faults.join('; '))
+		: _('%d packets seen, all %d bytes, nothing else.').format(audit.packets, audit.wire_bytes);
+
+	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Look here') : _('Good')), ' ', text, ' ', words.ago(audit.age_s) ];
+}
+
+/* Why the level in force is not the one of the settings. */
+function reason(status) {
+	return { 'schedule': _('by the schedule'), 'cap-day': _('to save data') }[status.level_by];
 }
 
 return view.extend({
@@ -91,7 +105,7 @@ return view.extend({
 
 							return this.refresh();
 						}
-					}, SPANS.map(([ seconds, name ]) => E('option', { 'value': seconds, 'selected': seconds === this.seconds ? '' : null }, name))) ])
+					}, SPANS.map(([ seconds, name ]) => E('option', { 'value': seconds, 'selected': seconds === this.seconds ? '' : null }, [ name ]))) ])
 				]),
 				this.picture,
 				this.tiles,
@@ -122,7 +136,7 @@ return view.extend({
 
 		dom.content(this.top, [
 			E('p', { 'class': 'millpond-row', 'data-state': status.failure ?? status.state }, [
-				words.badge(style, word), E('span', { 'class': 'grow' }, sentence)
+				words.badge(style, word), E('span', { 'class': 'grow' }, [ sentence ])
 			]),
 			mismatch ? E('div', { 'class': 'alert-message notice', 'data-mismatch': mismatch }, mismatch === 'newer'
 				? _('millpond is newer than these pages. Some of it may not be shown; update luci-app-millpond.')
@@ -140,19 +154,33 @@ return view.extend({
 
 		dom.content(this.tiles, status.failure ? [] : [
 			tile(_('Delay now'), delay(status)),
-			tile(_('On the wire'), _('%d kbit/s up, %d down').format(status.upload_kbit ?? 0, status.download_kbit ?? 0)),
+			...(status.level ? [ tile(_('Level'), words.level(status.level), reason(status)) ] : []),
+			tile(_('On the wire'), _('%d kbit/s up').format(status.upload_kbit ?? 0), _('%d kbit/s down').format(status.download_kbit ?? 0)),
 			...(status.cell ? [ tile(_('Each packet'), _('%d bytes').format(status.cell.wire_bytes)) ] : []),
-			tile(_('Running for'), '%t'.format(status.uptime_s ?? 0)),
+			tile(_('Running for'), words.span(status.uptime_s ?? 0)),
 			...usage(status)
 		]);
 
-		dom.content(this.check, L.isObject(status.audit) ? E('div', { 'class': 'millpond-row', 'data-name': 'audit' }, [
+		dom.content(this.check, status.failure ? [] : this.wire(status));
+		dom.content(this.devices, this.glance());
+	},
+
+	/* The last check, with a button for another where the daemon knows how; `level_by` came with it. */
+	wire(status) {
+		const running = status.audit?.running;
+
+		if (!L.isObject(status.audit) && status.level_by === undefined)
+			return E('p', { 'data-name': 'no-audit' }, _('This millpond is too old to check its own line and to count its data.'));
+
+		return E('div', { 'class': 'millpond-row', 'data-name': 'audit' }, [
 			E('strong', _('Last wire check')),
 			E('span', { 'class': 'grow' }, wireCheck(status.audit)),
-			E('button', { 'class': 'btn cbi-button', 'disabled': this.readonly ? '' : null, 'click': ui.createHandlerFn(this, 'act', () => daemon.audit()) }, _('Check again'))
-		]) : []);
-
-		dom.content(this.devices, this.glance());
+			running ? E('em', { 'class': 'spinning' }, _('A check is under way.')) : '',
+			E('button', {
+				'class': 'btn cbi-button', 'data-action': 'audit', 'disabled': this.readonly || running || this.busy ? '' : null,
+				'click': ui.createHandlerFn(this, 'act', () => daemon.audit())
+			}, _('Check again'))
+		]);
 	},
 
 	/* What to do where nothing runs. */
@@ -160,12 +188,12 @@ return view.extend({
 		const complete = uci.get('millpond', 'tunnel', 'public_key') || uci.get('millpond', 'tunnel', 'profile') || uci.get('millpond', 'tunnel', 'interface');
 
 		return E('div', { 'class': 'alert-message notice', 'data-name': 'way-out' }, [
-			E('p', !complete
+			E('p', [ !complete
 				? _('Two steps are left: enter the data of your server under Settings, and choose devices. Then turn millpond on.')
 				: (enabled ? _('millpond is turned on but does not run. Start it; if it stops again, see the messages under Help.')
-					: _('millpond is turned off. Turn it on to protect the devices that you have chosen.'))),
-			E('p', E('a', { 'class': 'btn cbi-button', 'href': L.url('admin/services/millpond', complete ? 'help' : 'settings') },
-				complete ? _('See the messages') : _('Go to Settings')))
+					: _('millpond is turned off. Turn it on to protect the devices that you have chosen.')) ]),
+			E('p', [ E('a', { 'class': 'btn cbi-button', 'href': L.url('admin/services/millpond', complete ? 'help' : 'settings') },
+				[ complete ? _('See the messages') : _('Go to Settings') ]) ])
 		]);
 	},
 
@@ -197,10 +225,10 @@ return view.extend({
 	/* Does what a button is for, with all of them locked, and says it where that fails. */
 	act(work) {
 		this.busy = true;
-		this.buttons.querySelectorAll('button').forEach((button) => { button.disabled = true; });
+		[ this.buttons, this.check ].forEach((node) => node.querySelectorAll('button').forEach((button) => { button.disabled = true; }));
 
 		return Promise.resolve().then(work).catch((error) => {
-			ui.addNotification(_('That did not work'), E('p', String(error.message ?? error)), 'danger');
+			ui.addNotification(_('That did not work'), E('p', [ String(error.message ?? error) ]), 'danger');
 		}).finally(() => {
 			this.busy = false;
 
@@ -217,8 +245,8 @@ return view.extend({
 			const devices = count(policy);
 
 			return E('p', { 'class': 'millpond-row', 'data-policy': policy }, [
-				words.badge(style, '%s: %d'.format(word, devices.length)),
-				E('span', { 'class': 'grow' }, devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : ''))
+				words.badge(devices.length ? style : '', '%s: %d'.format(word, devices.length)),
+				E('span', { 'class': 'grow' }, [ devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : '') ])
 			]);
 		});
 	},

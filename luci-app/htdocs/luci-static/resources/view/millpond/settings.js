@@ -1,51 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
-'require dom';
 'require form';
 'require uci';
 'require ui';
 'require view';
 'require millpond.daemon as daemon';
+'require millpond.levels as levels';
+'require millpond.paste as paste';
 'require millpond.week as week';
 'require millpond.wireguard as wireguard';
 'require millpond.words as words';
 
 /* The settings, with what each level costs before it is chosen. */
 
-const LEVEL_NAMES = [ ...Object.keys(words.LEVELS), 'custom' ];
-
-function custom() {
-	return [ Number(uci.get('millpond', 'main', 'upload')) || 160, Number(uci.get('millpond', 'main', 'download')) || 320 ];
-}
-
-function levelName(level) {
-	return level === 'off' ? _('Off') : (words.LEVELS[level]?.[0] ?? _('Custom'));
-}
-
-/* What each level costs. Where the daemon has watched this home, its own figures stand beside. */
-function prices(advice) {
-	const cap = Number(uci.get('millpond', 'main', 'data_cap')) || 0;
-	const titles = [ _('Level'), _('Rate'), _('Delay'), _('Data'), ...(cap ? [ _('Share') ] : []), ...(advice ? [ _('In your home') ] : []) ];
-	const rows = LEVEL_NAMES.map((level) => {
-		const [ upload, download ] = words.LEVELS[level]?.slice(1) ?? custom();
-		const price = words.price(upload, download);
-		const step = L.toArray(advice?.levels).find((entry) => entry.level === level);
-
-		return [
-			E('strong', levelName(level)),
-			_('%d kbit/s up, %d down').format(upload, download),
-			_('about %.0f ms up, %.0f down').format(price.upload_ms, price.download_ms),
-			_('%.0f GB a month').format(price.gigabytes),
-			...(cap ? [ _('%.0f %% of your allowance').format(100 * price.gigabytes / cap) ] : []),
-			...(advice ? [ words.number(step?.delay_p99_ms) === null ? '–' : _('nearly always under %s').format(words.delay(step.delay_p99_ms)) ] : [])
-		];
-	});
-
-	return E('table', { 'class': 'table millpond-devices', 'data-name': 'prices' }, [
-		E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th', 'scope': 'col' }, title))),
-		...rows.map((cells) => E('tr', { 'class': 'tr' }, cells.map((cell, at) => E('td', { 'class': 'td', 'data-title': titles[at] }, [ cell ]))))
-	]);
-}
+/* The types of the settings' sections with a name; each of the others is a level. */
+const TYPES = { main: 'millpond', tunnel: 'tunnel', dns: 'dns' };
 
 function whole(least, most) {
 	return (section, value) => /^\d+$/.test(value) && value >= least && value <= most || _('a whole number from %d to %d').format(least, most);
@@ -82,10 +51,10 @@ return view.extend({
 		option = section.taboption('level', form.ListValue, 'level', _('How much to hide'),
 			_('A faster line delays less and costs more data, day and night, whether or not anything happens.'));
 		option.default = 'balanced';
-		LEVEL_NAMES.forEach((level) => option.value(level, levelName(level)));
+		levels.NAMES.forEach((level) => option.value(level, words.level(level)));
 
 		option = section.taboption('level', form.DummyValue, '_prices', _('What that costs'));
-		option.renderWidget = () => prices(advice);
+		option.renderWidget = () => levels.render(advice, (settings) => this.fill({ settings }));
 
 		for (const [ name, title, standard ] of [ [ 'upload', _('Rate from home'), '160' ], [ 'download', _('Rate to home'), '320' ] ]) {
 			option = section.taboption('level', form.Value, name, title, _('kbit/s on the wire'));
@@ -101,6 +70,26 @@ return view.extend({
 		option = section.taboption('level', form.Value, 'billing_day', _('First day of the billing month'));
 		option.placeholder = '1';
 		option.validate = (id, value) => value === '' || whole(1, 28)(id, value);
+
+		option = section.taboption('level', form.Value, 'price', _('Price beyond the allowance'), _('of each GB, in your currency, such as 2.50'));
+		option.validate = (id, value) => value === '' || /^\d{1,3}(\.\d{1,2})?$/.test(value) || _('an amount such as 2.50');
+
+		option = section.taboption('level', form.Value, 'cap_day', _('Save data from this day on'), _('day of the month from which a smaller level holds until the billing month ends, whatever has been used'));
+		option.validate = (id, value) => value === '' || whole(1, 28)(id, value);
+
+		option = section.taboption('level', form.ListValue, 'cap_level', _('Level from that day on'));
+		option.value('', _('none'));
+		levels.NAMES.forEach((level) => option.value(level, words.level(level)));
+		option.validate = (id, value) => Boolean(value) === Boolean(section.formvalue(id, 'cap_day')) || _('The day and its level belong together.');
+
+		option = section.taboption('advanced', form.ListValue, 'off', _('Off means'), _('what a schedule\'s level Off does'));
+		option.default = 'tunnel';
+		option.value('tunnel', _('in the tunnel, with no cover'));
+		option.value('block', _('no Internet meanwhile'));
+
+		option = section.taboption('advanced', form.Value, 'audit', _('Check of the wire'), _('days between two checks; 0: only when you ask for one'));
+		option.placeholder = '7';
+		option.validate = (id, value) => value === '' || whole(0, 365)(id, value);
 
 		option = section.taboption('advanced', form.ListValue, 'law', _('Law of the intervals'), _('gamma hides the router\'s own irregularities best. kernel is there to be compared with.'));
 		option.default = 'gamma';
@@ -125,10 +114,10 @@ return view.extend({
 		section.tab('tunnel', _('Server'));
 		section.tab('pair', _('Keys'));
 
-		option = section.taboption('tunnel', form.Button, '_paste', _('WireGuard configuration'));
-		option.inputtitle = _('Paste a configuration…');
+		option = section.taboption('tunnel', form.Button, '_paste', _('From the server'), _('a join text, or a WireGuard configuration'));
+		option.inputtitle = _('Paste…');
 		option.inputstyle = 'action';
-		option.onclick = () => this.paste();
+		option.onclick = () => paste.open((found) => this.fill(found));
 
 		option = section.taboption('tunnel', form.ListValue, 'type', _('Kind'));
 		option.default = 'wireguard';
@@ -163,15 +152,15 @@ return view.extend({
 
 		option = section.taboption('pair', form.DummyValue, '_public', _('This router\'s public key'), _('Give it to whoever looks after the server. The secret key stays on the router and is never shown.'));
 		option.renderWidget = () => E('span', [
-			E('code', { 'data-name': 'public-key', 'style': 'overflow-wrap: anywhere' }, key.public_key || _('none yet')),
+			E('code', { 'data-name': 'public-key', 'style': 'overflow-wrap: anywhere' }, [ key.public_key || _('none yet') ]),
 			key.lies === 'settings' ? E('span', { 'class': 'millpond-hint' }, _('The secret key lies in the settings, where these pages read it. Make a new pair, and give the server the new public key.')) : '',
-			key.error ? E('span', { 'class': 'millpond-hint' }, key.error) : ''
+			key.error ? E('span', { 'class': 'millpond-hint' }, [ key.error ]) : ''
 		]);
 
 		option = section.taboption('pair', form.Button, '_make', _('New pair of keys'), _('The server must be told the new public key; until then the tunnel does not work.'));
 		option.inputtitle = _('Make a new pair');
 		option.inputstyle = 'negative';
-		option.onclick = () => this.keep(daemon.makeKey(), {});
+		option.onclick = () => this.makeKey();
 
 		section = map.section(form.NamedSection, 'dns', 'dns', _('Names (DNS)'));
 		section.addremove = false;
@@ -207,7 +196,7 @@ return view.extend({
 		}
 
 		option = section.option(form.ListValue, 'level', _('Level'));
-		[ 'off', ...LEVEL_NAMES ].forEach((level) => option.value(level, levelName(level)));
+		[ 'off', ...levels.NAMES ].forEach((level) => option.value(level, words.level(level)));
 
 		const render = section.render;
 
@@ -219,73 +208,51 @@ return view.extend({
 		};
 	},
 
-	paste() {
-		const text = E('textarea', { 'class': 'cbi-input-textarea', 'rows': 12, 'style': 'width: 100%', 'aria-label': _('WireGuard configuration'), 'spellcheck': 'false' });
-		const fault = E('p', { 'role': 'alert' });
+	/* Writes { public_key, settings } to the settings; nothing is applied yet. Empty options and sections of null are taken out. */
+	fill(found) {
+		for (const name in found.settings) {
+			if (found.settings[name] === null) {
+				uci.remove('millpond', name);
+				continue;
+			}
 
-		ui.showModal(_('Paste a WireGuard configuration'), [
-			E('p', _('A secret key in it is kept in a file on the router and not shown again.')),
-			text,
-			fault,
-			E('div', { 'class': 'right' }, [
-				E('button', { 'class': 'btn', 'click': ui.hideModal }, _('Cancel')),
-				' ',
-				E('button', { 'class': 'btn cbi-button cbi-button-positive', 'data-action': 'take', 'click': ui.createHandlerFn(this, () => {
-					let found;
+			if (!uci.get('millpond', name))
+				uci.add('millpond', TYPES[name] ?? 'level', name);
 
-					try {
-						found = wireguard.parse(text.value);
-					}
-					catch (error) {
-						dom.content(fault, error.message);
+			for (const option in found.settings[name]) {
+				const value = found.settings[name][option];
 
-						return;
-					}
+				// Turning millpond on is a decision of its own.
+				if (name === 'main' && option === 'enabled')
+					continue;
 
-					text.value = '';
+				if (value.length)
+					uci.set('millpond', name, option, value);
+				else
+					uci.unset('millpond', name, option);
+			}
+		}
 
-					return this.keep(found.private_key ? daemon.keepKeys(found.private_key, found.preshared_key) : Promise.resolve({}), found.options);
-				}) }, _('Take it over'))
-			])
-		]);
-		text.focus();
+		return uci.save().then(() => {
+			ui.hideModal();
+			ui.addNotification(null, E('p', [
+				_('Taken over; apply the changes to use them.'), ' ',
+				found.public_key ? _('This router\'s public key: %s').format(found.public_key) : ''
+			]), 'info');
+
+			// What the files hold now, before the next look at the settings in force.
+			Object.assign(this.key, found.public_key ? { public_key: found.public_key, lies: 'file' } : {});
+
+			return this.map.load().then(() => this.map.reset());
+		});
 	},
 
-	/* Writes where the keys lie, and the other options of the tunnel, to the settings; nothing is applied yet. */
-	keep(keys, options) {
-		return Promise.resolve(keys).then((kept) => {
+	makeKey() {
+		return daemon.makeKey().then((kept) => {
 			if (kept.error)
 				throw new Error(kept.error);
 
-			if (!uci.get('millpond', 'tunnel'))
-				uci.add('millpond', 'tunnel', 'tunnel');
-
-			const changed = { ...options };
-
-			if (kept.private_key_file)
-				changed.private_key = kept.private_key_file;
-
-			if (kept.preshared_key_file)
-				changed.preshared_key = kept.preshared_key_file;
-
-			for (const option in changed)
-				uci.set('millpond', 'tunnel', option, changed[option]);
-
-			return uci.save().then(() => {
-				ui.hideModal();
-				ui.addNotification(null, E('p', [
-					_('Taken over; apply the changes to use them.'), ' ',
-					kept.public_key ? _('This router\'s public key: %s').format(kept.public_key) : ''
-				]), 'info');
-
-				// What the files hold now, before the next look at the settings in force.
-				Object.assign(this.key, kept.public_key ? { public_key: kept.public_key, lies: 'file' } : {});
-
-				return this.map.load().then(() => this.map.reset());
-			});
-		}).catch((error) => {
-			ui.hideModal();
-			ui.addNotification(_('That did not work'), E('p', String(error.message ?? error)), 'danger');
-		});
+			return this.fill({ public_key: kept.public_key, settings: { tunnel: { private_key: kept.private_key_file } } });
+		}).catch((error) => ui.addNotification(_('That did not work'), E('p', [ String(error.message ?? error) ]), 'danger'));
 	}
 });

@@ -21,7 +21,7 @@ return baseclass.extend({
 			words.style(),
 			E('p', { 'class': 'millpond-row' }, [
 				words.badge(style, word),
-				E('span', { 'class': 'grow' }, sentence),
+				E('span', { 'class': 'grow' }, [ sentence ]),
 				problems ? words.badge('warning', N_(problems, '%d problem', '%d problems').format(problems)) : '',
 				E('a', { 'href': L.url('admin/services/millpond/overview') }, _('Details'))
 			])
