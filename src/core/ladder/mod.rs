@@ -2,7 +2,7 @@
 //! traffic shaping").
 //!
 //! A [`Ladder`] runs one direction's packets through [`STEPS`] rates at once. Each step has the engine's own queue
-//! discipline ([`super::queue`], [`super::load`]), but no bytes: the packets' sizes and arrivals stand once in a record
+//! discipline (`super::queue`, `super::load`), but no bytes: the packets' sizes and arrivals stand once in a record
 //! that all steps share, because every step drops and serves a device's packets from the front. Memory is fixed, and
 //! at most [`MAX_BYTES`] for both directions together.
 
