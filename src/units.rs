@@ -58,6 +58,9 @@ impl Sub for Nanos {
     }
 }
 
+/// Days of the month that costs are given for.
+pub const MONTH_DAYS: u64 = 30;
+
 /// A rate in bits per second **on the wire**: outer IP header, UDP, tunnel and padding included,
 /// which is what a data cap counts. Settings give it in kbit/s, of 1000 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +70,11 @@ impl BitsPerSec {
     /// A rate from the settings' kbit/s.
     pub const fn from_kbit(kbit: u64) -> BitsPerSec {
         BitsPerSec(kbit * 1_000)
+    }
+
+    /// Bytes of a month of this rate, which never rests.
+    pub const fn bytes_in_month(self) -> u64 {
+        self.0 * MONTH_DAYS * 86_400 / 8
     }
 
     /// The mean interval between packets of `wire_bytes` at this rate. The rate must not be zero.

@@ -3,9 +3,14 @@
 
 #![cfg(feature = "endpoint")]
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use millpond::config::join::{Identity, Invitation};
 use millpond::config::model::{Key, Role, Settings, Tunnel, Wireguard};
@@ -202,7 +207,7 @@ fn several_endpoints_stand_in_the_text_and_have_keys_of_their_own() {
     let other = Key::private([6; 32]).public().to_base64();
     let backup = format!("vpn2.example.org:51820 {other}");
     assert!(server.init(&["--host", "vpn.example.org", "--backup", &backup, "--anyway"]).status.success());
-    let firsts: std::collections::BTreeSet<String> = (0..40)
+    let firsts: BTreeSet<String> = (0..40)
         .map(|home| {
             let servers = server.add(&[&format!("home {home}")]).servers;
             assert_eq!(servers.len(), 2);
@@ -235,4 +240,88 @@ fn keys_change_and_the_texts_carry_them() {
     assert!(new != old && text.servers[0].public_key == new);
     assert_eq!(server.private_files(), 1, "the old key is gone");
     server.refuses("rotate-keys", &["elm"], "there is none");
+}
+
+/// In a network of its own, where there may be no WireGuard: what is asked of a daemon does not need the tunnel.
+#[test]
+fn a_daemon_tells_its_manager_and_its_numbers() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped a_daemon_tells_its_manager_and_its_numbers: not root");
+        return;
+    }
+    let server = Server::set_up("metrics");
+    server.add(&["maple"]);
+    let path = |name: &str| server.folder.join(name);
+    let manager = UnixDatagram::bind(path("manager")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut daemon = Command::new("unshare")
+        .args(["--net", env!("CARGO_BIN_EXE_millpond"), "run", "--config"])
+        .arg(server.config())
+        .arg("--socket")
+        .arg(path("socket"))
+        .arg("--guard-file")
+        .arg(path("guard.nft"))
+        .env("NOTIFY_SOCKET", path("manager"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = (0..10).any(|_| {
+        let mut news = [0; 256];
+        manager.recv(&mut news).is_ok_and(|length| news[..length].starts_with(b"READY=1"))
+    });
+    let metrics = |arguments: &[&str]| {
+        let (config, socket) = (server.config(), path("socket"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+        command.args(["endpoint", "metrics"]).args(arguments).arg("--config").arg(config).arg("--socket").arg(socket);
+        command
+    };
+    let totals = metrics(&[]).output().unwrap();
+    let served = metrics(&["--listen", "127.0.0.1:39477"]).spawn();
+    let answers: Vec<String> = ["GET /metrics", "GET /", "POST /metrics"].map(|line| http(39477, line)).into();
+    served.map(|mut served| (served.kill(), served.wait())).unwrap().1.unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
+    assert!(ready, "the daemon never told that it is ready");
+
+    let totals = String::from_utf8(totals.stdout).unwrap();
+    let mut families = BTreeSet::new();
+    for line in totals.lines() {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["#", "HELP", name, _, ..] => assert!(families.insert(name), "{line}: twice"),
+            ["#", "TYPE", name, kind] => {
+                assert!(families.contains(name) && ["counter", "gauge", "summary"].contains(&kind), "{line}");
+            }
+            [name, value] => {
+                let name = name.split('{').next().unwrap();
+                let family = name.trim_end_matches("_sum").trim_end_matches("_count");
+                assert!(families.contains(family) && value.parse::<f64>().is_ok(), "{line}");
+            }
+            _ => panic!("not in the format: {line}"),
+        }
+    }
+    for name in
+        ["millpond_homes", "millpond_cells_sent_total", "millpond_lateness_seconds", "process_cpu_seconds_total"]
+    {
+        assert!(families.contains(name), "{name} in {families:?}");
+    }
+    for secret in ["maple", "10.77.0.2"] {
+        assert!(!totals.contains(secret), "totals are nobody's: {totals}");
+    }
+    assert!(answers[0].starts_with("HTTP/1.1 200") && answers[0].contains("millpond_homes{"), "{}", answers[0]);
+    assert!(answers[1].starts_with("HTTP/1.1 404") && answers[2].starts_with("HTTP/1.1 405"), "{answers:?}");
+    assert_eq!(metrics(&["--listen", "0.0.0.0:39477"]).output().unwrap().status.code(), Some(64), "not for everybody");
+    assert_eq!(metrics(&[]).output().unwrap().status.code(), Some(69), "nobody there");
+}
+
+/// The answer to a request, asked until somebody listens.
+fn http(port: u16, line: &str) -> String {
+    let stream = (0..100).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    let mut stream = stream.expect("somebody who listens");
+    write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }

@@ -209,7 +209,14 @@ fn the_last_good_wish_arrives_and_leaves_room_for_packets() {
     let mut sender = engine(Law::Gamma);
     let mut receiver = engine(Law::Gamma);
     let wish = |id| {
-        Control::Wish(Wish { id, law: Law::Normal, spread_percent: 15, cell_bytes: 512, rate: BitsPerSec(320_000) })
+        Control::Wish(Wish {
+            id,
+            law: Law::Normal,
+            spread_percent: 15,
+            cell_bytes: 512,
+            rate: BitsPerSec(320_000),
+            cover: true,
+        })
     };
     sender.send_control(wish(1));
     sender.send_control(wish(2));

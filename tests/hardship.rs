@@ -36,13 +36,13 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// `setting`: commands of the shell's that come first, in its namespaces and its folder.
+    /// `setting`: commands of the shell's that come first, in its namespaces and its folder. `$SOCKET`: another control socket.
     fn start(name: &str, settings: &[u8], setting: &str) -> Daemon {
         let folder = std::env::temp_dir().join(format!("millpond-hardship-{}-{name}", std::process::id()));
         fs::create_dir_all(folder.join("flash")).unwrap();
         fs::write(folder.join("settings"), settings).unwrap();
         let script = format!(
-            "cd {0} && ip link set lo up && {{ {setting}; }} && exec {1} run --config settings --socket socket \
+            "cd {0} && ip link set lo up && {{ {setting}; }} && exec {1} run --config settings --socket ${{SOCKET:-socket}} \
              --ubus {0}/nobody --guard-file flash/guard.nft",
             folder.display(),
             env!("CARGO_BIN_EXE_millpond")
@@ -264,6 +264,23 @@ fn a_flash_that_takes_nothing_is_one_problem_and_the_guard_stands() {
         assert!(daemon.shell(&format!("cat {folder}/flash/guard.nft")).contains(CAMERA));
         daemon.stop();
     }
+}
+
+/// Whoever asks has ubus; the guard needs neither.
+#[test]
+fn without_a_place_for_its_socket_it_runs_all_the_same() {
+    if !possible("without_a_place_for_its_socket_it_runs_all_the_same") {
+        return;
+    }
+    let mut daemon =
+        Daemon::start("socket", GOOD.as_bytes(), "mkdir full && mount -t tmpfs -o ro tmpfs full && SOCKET=full/socket");
+    let start = Instant::now();
+    while !daemon.guards_the_camera() {
+        assert!(start.elapsed() < PATIENCE && daemon.is_up(), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(daemon.log().matches("listening at full/socket: ").count(), 1, "{}", daemon.log());
+    daemon.stop();
 }
 
 #[test]

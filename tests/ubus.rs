@@ -132,10 +132,20 @@ fn canned(request: Request) -> Result<BlobMsgTable, Refusal> {
         })),
         Request::Devices(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "[]"))),
         Request::History { seconds } => Ok(BlobMsgTable::build(|blob| blob.put_i64(Some("seconds"), seconds.into()))),
+        Request::Advise(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), ADVICE))),
+        Request::Audit { packets, waiting: true, .. } => Ok(BlobMsgTable::build(|blob| {
+            let good = packets < 1_000;
+            blob.put_str(Some("text"), if good { "{\"faults\":[]}" } else { "{\"faults\":[\"strays\"]}" });
+        })),
+        Request::Audit { .. } => Ok(BlobMsgTable::build(|blob| blob.put_bool(Some("running"), true))),
         Request::Reload => Err(Refusal { status: 9, text: "the settings are not usable".into() }),
-        Request::Renew => Ok(BlobMsgTable::empty()),
+        _ => Ok(BlobMsgTable::empty()),
     }
 }
+
+/// As much of it as `advise --set` reads.
+const ADVICE: &str = "{\"levels\":[{\"level\":\"saver\",\"advised_upload_kbit\":40,\"advised_download_kbit\":60},\
+    {\"level\":\"strict\"}]}";
 
 /// A socket's place that no other test has.
 fn place(name: &str) -> PathBuf {
@@ -188,7 +198,8 @@ fn methods_are_announced_and_answered() {
     let signature = to_json(&objects[0].signature, true);
     assert_eq!(
         signature,
-        "{\"status\":{\"form\":3},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"reload\":{},\"renew\":{}}"
+        "{\"status\":{\"form\":3},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"advise\":{\"form\":3},\
+         \"audit\":{\"packets\":5,\"wait\":7,\"form\":3},\"reload\":{},\"renew\":{}}"
     );
     assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     let session = |blob: &mut BlobBuilder| {
@@ -212,7 +223,7 @@ fn what_is_wrong_with_a_call_is_said() {
     let daemon = Daemon::start(&[&path]);
     let mut client = connect(&path);
     let id = find(&mut client);
-    assert_eq!(call(&mut client, id, "advise", |_| ()), Err(3), "no such method");
+    assert_eq!(call(&mut client, id, "bogus", |_| ()), Err(3), "no such method");
     assert_eq!(call(&mut client, id, "history", |blob| blob.put_str(Some("seconds"), "all")), Err(2));
     assert_eq!(call(&mut client, id, "history", |blob| blob.put_str(Some("x"), &"x".repeat(300_000))), Err(2));
     assert_eq!(call(&mut client, id, "reload", |_| ()), Err(9));
@@ -229,6 +240,9 @@ fn commands_ask_on_ubus() {
     assert_eq!(millpond(&path, &["status"]), (Some(0), "shaping\n".into()));
     assert_eq!(millpond(&path, &["status", "--json"]), (Some(0), "{}".into()));
     assert_eq!(millpond(&path, &["devices", "--json"]), (Some(0), "[]".into()));
+    assert_eq!(millpond(&path, &["audit", "--json", "--packets", "500"]).0, Some(0));
+    let (code, why) = millpond(&path, &["audit", "--json"]);
+    assert_eq!(code, Some(1), "what is not as promised is no success: {why}");
     let (code, why) = millpond(&path, &["reload"]);
     assert_eq!(code, Some(78));
     assert!(why.ends_with("the settings before stay in force: the settings are not usable\n"), "{why}");
@@ -236,6 +250,31 @@ fn commands_ask_on_ubus() {
     let (code, why) = millpond(&path, &["status"]);
     assert_eq!(code, Some(69), "a broker that does not know us");
     assert!(why.contains("is the service running?"), "{why}");
+}
+
+#[test]
+fn a_level_gets_its_rates_when_told_and_only_then() {
+    let path = place("levels");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    find(&mut connect(&path));
+    let config = place("levels.uci");
+    std::fs::write(&config, "config millpond 'main'\n\toption level 'balanced'\n").unwrap();
+    let at = ["--config", config.to_str().unwrap()];
+    let advise = |more: &[&str]| millpond(&path, &[&["advise"][..], &at, more].concat());
+    let text = || std::fs::read_to_string(&config).unwrap();
+    let before = text();
+    assert_eq!(advise(&[]), (Some(0), ADVICE.to_owned()));
+    assert_eq!(advise(&["--set", "strict"]).0, Some(69), "there is no advice for it");
+    assert_eq!(advise(&["--set", "off"]).0, Some(64));
+    assert_eq!(text(), before);
+    let (code, said) = advise(&["--set", "saver"]);
+    assert_eq!((code, said.as_str()), (Some(0), "level saver: 40 kbit/s up, 60 down; now: millpond reload\n"));
+    assert!(text().contains("option level 'saver'") && text().contains("config level 'saver'\n\toption upload '40'"));
+    std::fs::write(&config, "config millpond 'main'\n\toption level\n").unwrap();
+    let (code, said) = advise(&["--set", "saver"]);
+    assert!(code == Some(78) && said.contains("millpond check"), "{code:?} {said}");
+    daemon.stop();
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum Answer {
 
 /// How long to wait for the broker and for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// And for each packet of a check: a cell a second is slower than any line.
+const PATIENCE_PER_PACKET: Duration = Duration::from_secs(1);
 
 /// The running daemon's answer.
 pub fn ask(ways: &Ways, request: Request) -> Result<Answer, Failure> {
@@ -52,7 +54,8 @@ pub fn ask(ways: &Ways, request: Request) -> Result<Answer, Failure> {
         }
     }
     let socket = ways.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
-    let answer = unix_socket::ask(socket, &line(request)).map_err(|error| unavailable(socket, &error))?;
+    let answer =
+        unix_socket::ask(socket, &line(request), patience(request)).map_err(|error| unavailable(socket, &error))?;
     Ok(match answer.strip_prefix(REFUSED) {
         Some(why) => Answer::Refused(why.trim_end().to_owned()),
         None => Answer::Given(answer),
@@ -79,29 +82,48 @@ fn line(request: Request) -> String {
         Request::Status(_) => "status json".into(),
         Request::Devices(Form::Text) => "devices".into(),
         Request::Devices(_) => "devices json".into(),
+        Request::Advise(Form::Text) => "advise".into(),
+        Request::Advise(_) => "advise json".into(),
+        Request::Audit { packets, form: Form::Text, .. } => format!("audit {packets}"),
+        Request::Audit { packets, .. } => format!("audit json {packets}"),
         Request::History { seconds } => format!("history {seconds}"),
         Request::Reload => "reload".into(),
         Request::Renew => "renew".into(),
+        #[cfg(feature = "endpoint")]
+        Request::Metrics { home: None } => "metrics".into(),
+        #[cfg(feature = "endpoint")]
+        Request::Metrics { home: Some(address) } => format!("metrics {address}"),
     }
 }
 
 fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
-    let mut stream = connect(broker).map_err(|error| error.to_string())?;
+    let mut stream = connect(broker, patience(request)).map_err(|error| error.to_string())?;
     let (found, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
     let id = envelope::find(&found, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
     let obj_id = id.ok_or("nobody there is called millpond")?;
     let (method, form) = match request {
         Request::Status(form) => ("status", Some(form)),
         Request::Devices(form) => ("devices", Some(form)),
+        Request::Advise(form) => ("advise", Some(form)),
+        Request::Audit { form, .. } => ("audit", Some(form)),
         Request::History { .. } => ("history", None),
         Request::Reload => ("reload", None),
         Request::Renew => ("renew", None),
+        #[cfg(feature = "endpoint")]
+        Request::Metrics { .. } => return Err("not on ubus".into()),
     };
-    let args = BlobMsgTable::build(|blob| match (form, request) {
-        (Some(Form::Text), _) => blob.put_str(Some("form"), "text"),
-        (Some(_), _) => blob.put_str(Some("form"), "json"),
-        (None, Request::History { seconds }) => blob.put_i64(Some("seconds"), seconds.into()),
-        (None, _) => {}
+    let args = BlobMsgTable::build(|blob| {
+        if let Some(form) = form {
+            blob.put_str(Some("form"), if form == Form::Text { "text" } else { "json" });
+        }
+        match request {
+            Request::History { seconds } => blob.put_i64(Some("seconds"), seconds.into()),
+            Request::Audit { packets, waiting, .. } => {
+                blob.put_i64(Some("packets"), packets.into());
+                blob.put_bool(Some("wait"), waiting);
+            }
+            _ => {}
+        }
     });
     let (answer, status) =
         exchange(&mut stream, &OutboundMsg::Invoke { obj_id, method, args: &args }.into_frame(CALL))?;
@@ -118,9 +140,16 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
 const LOOKUP: u16 = 1;
 const CALL: u16 = 2;
 
-fn connect(broker: &Path) -> io::Result<UnixStream> {
+fn patience(request: Request) -> Duration {
+    match request {
+        Request::Audit { packets, .. } => PATIENCE + PATIENCE_PER_PACKET * packets,
+        _ => PATIENCE,
+    }
+}
+
+fn connect(broker: &Path, patience: Duration) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(broker)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
 }

@@ -1,5 +1,7 @@
 //! Exit codes, those of sysexits.h.
 
+/// What was looked at is not as it should be.
+pub const WRONG: u8 = 1;
 /// The command line was wrong.
 pub const USAGE: u8 = 64;
 /// What was given is damaged, out of date or for another.

@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand.
 
+mod advise;
 mod ask;
+mod audit;
 mod check;
 mod devices;
 #[cfg(feature = "endpoint")]
@@ -49,6 +51,8 @@ enum Command {
     Flush(flush::Flush),
     Status(status::Status),
     Devices(devices::Devices),
+    Advise(advise::Advise),
+    Audit(audit::Audit),
     #[cfg(feature = "endpoint")]
     Endpoint(endpoint::Endpoint),
     Version(Version),
@@ -90,6 +94,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Flush(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Devices(command) => command.execute(),
+        Command::Advise(command) => command.execute(),
+        Command::Audit(command) => command.execute(),
         #[cfg(feature = "endpoint")]
         Command::Endpoint(command) => command.execute(),
         Command::Version(_) => return print_version(),

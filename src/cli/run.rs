@@ -10,6 +10,9 @@ use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
 use crate::sys::guard_file;
 
+/// Where the count of data is kept, among what a system upgrade keeps.
+const USAGE_PATH: &str = "/etc/millpond/usage";
+
 /// Shape the chosen devices' traffic, as router or endpoint, until a signal comes.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "run")]
@@ -26,6 +29,9 @@ pub struct Run {
     /// where to keep the rules that are loaded at boot (default: where the firewall looks for them)
     #[argh(option, default = "guard_file::default_path()")]
     guard_file: PathBuf,
+    /// where to keep the count of the billing period's data (default /etc/millpond/usage)
+    #[argh(option, default = "USAGE_PATH.into()")]
+    usage_file: PathBuf,
 }
 
 impl Run {
@@ -36,8 +42,13 @@ impl Run {
             Some(path) => vec![path.into()],
             None => BROKER_PATHS.map(Into::into).to_vec(),
         };
-        let options =
-            Options { config: self.config.into(), socket: self.socket.into(), brokers, guard_file: self.guard_file };
+        let options = Options {
+            config: self.config.into(),
+            socket: self.socket.into(),
+            brokers,
+            guard_file: self.guard_file,
+            usage_file: self.usage_file,
+        };
         daemon::run(&options).map_err(failure)
     }
 }

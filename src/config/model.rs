@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::units::{BitsPerSec, Law};
+use crate::units::{BitsPerSec, Law, Nanos};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +15,20 @@ pub struct Settings {
     pub level: Level,
     /// Rates, cell and law in force for the level.
     pub shape: Shape,
+    /// `main.off`: what level `off` does.
+    pub off: Off,
+    /// `main.audit`: days from one check of the wire to the next; `None` for never.
+    pub audit_days: Option<u16>,
+    /// What each level comes to that has rates, saver first.
+    pub levels: Vec<(Level, Shape)>,
     /// `main.data_cap` in gigabytes (10^9 bytes) a month, `None` without a cap.
     pub data_cap_gb: Option<u32>,
     /// `main.billing_day`, 1..=28.
     pub billing_day: u8,
+    /// `main.price`: hundredths of the owner's currency for each gigabyte beyond the cap.
+    pub price_cents: Option<u32>,
+    /// `main.cap_day` and `main.cap_level`.
+    pub step_down: Option<StepDown>,
     /// By which the kernel tells ours from others'.
     pub numbers: Numbers,
     /// The tunnel; `None` only while `enabled` is false.
@@ -85,6 +95,27 @@ pub struct Shape {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
+}
+
+/// What becomes of shaped devices' packets while a schedule has level `off`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Off {
+    /// Through the tunnel, as they come, without cover.
+    #[default]
+    Tunnel,
+    /// They go nowhere.
+    Block,
+}
+
+/// A level for the last days before each billing day, whatever has been used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepDown {
+    /// First day of the month on which it holds, 1..=28.
+    pub day: u8,
+    /// The level.
+    pub level: Level,
+    /// What it comes to.
+    pub shape: Shape,
 }
 
 /// The numbers by which routing finds the tunnel. Other programs have theirs, and two may not share one.
@@ -264,6 +295,10 @@ pub struct Device {
     pub address: Option<IpAddr>,
     /// What happens to it.
     pub policy: Policy,
+    /// `watch`: whether its packets are counted for `advise` though it is not shaped.
+    pub watch: bool,
+    /// `tolerance`, or that of its `kind`: how long its packets may wait before people notice.
+    pub tolerance: Nanos,
 }
 
 /// All devices of one network interface (a bridge or VLAN), chosen by the interface's UCI network name.

@@ -4,6 +4,7 @@ mod device;
 mod dns;
 mod general;
 mod home;
+mod level;
 mod reader;
 mod schedule;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use super::problem::{Problem, Severity};
 use super::uci::{self, Section};
 
 /// The types of section that a file may have.
-const KINDS: [&str; 7] = ["millpond", "tunnel", "dns", "device", "network", "schedule", "home"];
+const KINDS: [&str; 8] = ["millpond", "level", "tunnel", "dns", "device", "network", "schedule", "home"];
 
 /// What came of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +97,8 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         problems.push(missing("main", "config millpond 'main'"));
     }
     let uses_custom = schedule::uses_custom(sections);
-    let general = general::read(main, uses_custom, problems);
+    let confirmed = level::read(of_kind(sections, "level"), problems);
+    let general = general::read(main, confirmed, uses_custom, problems);
     let mut context = Context {
         enabled: general.enabled,
         role: general.role,
@@ -129,8 +131,13 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         role: general.role?,
         level: general.level,
         shape: general.shape(general.level).or(general.shape(Level::Custom))?,
+        off: general.off,
+        audit_days: general.audit_days,
+        levels: general.levels(),
         data_cap_gb: general.data_cap_gb,
         billing_day: general.billing_day,
+        price_cents: general.price_cents,
+        step_down: general.step_down(),
         numbers: general.numbers,
         tunnel,
         address6,

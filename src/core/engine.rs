@@ -4,9 +4,9 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::DEVICES;
+use super::backlog::Backlog;
 use super::packer::Packer;
 use super::params::{Pace, Params};
-use super::queue::Queue;
 use super::reassembler::Reassembler;
 use super::reorder::{Event, Reorder};
 use super::schedule::Schedule;
@@ -28,8 +28,10 @@ pub struct Engine {
     /// Under the law `kernel`: time for which data cells may still be fed, and when that was last counted.
     allowance: Nanos,
     counted: Nanos,
-    queue: Queue,
+    backlog: Backlog,
     packer: Packer,
+    /// Whether cells leave that carry nothing.
+    cover: bool,
     control: Option<Control>,
     reorder: Reorder,
     reassembler: Reassembler,
@@ -74,8 +76,9 @@ impl Engine {
             schedule: Schedule::new(params.pace, seeds.random(), now),
             allowance: Nanos::ZERO,
             counted: now,
-            queue: Queue::new(params.limits),
+            backlog: Backlog::new(params.limits),
             packer: Packer::new(seeds.random()),
+            cover: true,
             control: None,
             reorder: Reorder::new(MAX_CELL_BYTES),
             reassembler: Reassembler::new(),
@@ -94,7 +97,7 @@ impl Engine {
         };
         self.stats.packets_in += 1;
         self.stats.bytes_in += bytes.len() as u64;
-        self.queue.push(now, &packet, bytes, &mut self.stats.drops);
+        self.backlog.push(now, &packet, bytes, &mut self.stats.drops);
     }
 
     /// Takes one cell from the peer. Fetch what it completed with [`Engine::poll_packet`] before the next one.
@@ -142,7 +145,8 @@ impl Engine {
     }
 
     /// Builds the cell of the coming departure into `buf` (at least `payload_bytes` long), once its time less the
-    /// lead has come. Departures that have passed meanwhile are gone: however late `now` is, there is one cell.
+    /// lead has come. Departures that have passed meanwhile are gone: however late `now` is, there is one cell. `None`
+    /// before, and where the cell would carry nothing and there is no cover.
     pub fn poll_transmit(&mut self, now: Nanos, buf: &mut [u8]) -> Option<Transmit> {
         if now < self.poll_timeout().0 {
             return None;
@@ -153,6 +157,9 @@ impl Engine {
             self.stats.slots_missed += 1;
             scheduled = self.schedule.next();
             self.schedule.advance();
+        }
+        if !self.cover && self.backlog.is_empty() && self.control.is_none() {
+            return None;
         }
         let cell = &mut buf[..self.payload_bytes];
         let kind = self.build(now, scheduled, cell);
@@ -172,6 +179,12 @@ impl Engine {
     /// the clock changes (invariant I5).
     pub fn set_pace(&mut self, pace: Pace) {
         self.schedule.set_pace(pace);
+    }
+
+    /// Whether cells leave that carry nothing; they do from the beginning. Without them nothing is hidden: only for what
+    /// the user or the clock changes.
+    pub fn set_cover(&mut self, cover: bool) {
+        self.cover = cover;
     }
 
     /// Begins departures anew, one interval after `now`, for a driver that let them rest.
@@ -205,7 +218,7 @@ impl Engine {
             self.packer.pack_unsequenced(cell);
             return CellKind::Cover;
         }
-        match self.packer.pack((now, scheduled), &mut self.queue, &mut self.control, cell, &mut self.stats) {
+        match self.packer.pack((now, scheduled), &mut self.backlog, &mut self.control, cell, &mut self.stats) {
             true => CellKind::Data,
             false => CellKind::Cover,
         }
@@ -218,7 +231,7 @@ impl Engine {
         let gained = self.allowance + scheduled.saturating_since(self.counted);
         self.allowance = gained.min(mean + mean);
         self.counted = scheduled;
-        let idle = self.queue.is_empty() && self.control.is_none();
+        let idle = self.backlog.is_empty() && self.control.is_none();
         if idle || self.allowance < mean {
             return false;
         }

@@ -36,6 +36,16 @@ impl Histogram {
         self.max = self.max.max(duration);
     }
 
+    /// Counts what another has counted too.
+    pub fn add(&mut self, other: &Histogram) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count = count.saturating_add(*more);
+        }
+        self.count += other.count;
+        self.sum = self.sum.saturating_add(other.sum);
+        self.max = self.max.max(other.max);
+    }
+
     /// How many have been counted.
     pub fn count(&self) -> u64 {
         self.count

@@ -8,8 +8,12 @@
 //! handle_cell -> reorder -> reassembler -> poll_packet     (in)
 //! ```
 
+pub mod audit;
+mod backlog;
 mod engine;
 mod histogram;
+pub mod ladder;
+mod load;
 mod packer;
 mod params;
 mod pool;

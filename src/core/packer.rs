@@ -1,16 +1,12 @@
 //! Fills cells: which bytes of which packets go into the one that leaves next.
 
+use super::backlog::Backlog;
 use super::pool::{Cursor, PacketId};
-use super::queue::{FlowId, Pick, Queue};
+use super::queue::{FlowId, Store};
 use super::stats::Stats;
 use crate::units::Nanos;
-use crate::wire::block::LENGTH_KNOWN_BYTES;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
 use crate::wire::control::Control;
-use crate::wire::ip;
-
-/// The most whole packets in one cell: a cell is at most an MTU long.
-const MAX_WHOLE: usize = crate::wire::MAX_PACKET_BYTES / ip::MIN_BYTES;
 
 /// Builds one cell after the other.
 pub struct Packer {
@@ -26,14 +22,6 @@ struct Open {
     left: usize,
 }
 
-/// What the queue gave for one cell.
-struct Load {
-    continuation: usize,
-    whole: [PacketId; MAX_WHOLE],
-    count: usize,
-    start: Option<(FlowId, PacketId)>,
-}
-
 impl Packer {
     /// A packer whose first cell has the number `sequence`.
     pub fn new(sequence: u32) -> Packer {
@@ -45,7 +33,7 @@ impl Packer {
     pub fn pack(
         &mut self,
         (now, departure): (Nanos, Nanos),
-        queue: &mut Queue,
+        backlog: &mut Backlog,
         control: &mut Option<Control>,
         cell: &mut [u8],
         stats: &mut Stats,
@@ -53,10 +41,11 @@ impl Packer {
         let (header, blocks) = cell.split_at_mut(HEADER_BYTES);
         let message = control.filter(|message| message.buffer_len() <= blocks.len());
         let room = blocks.len() - message.map_or(0, |message| message.buffer_len());
-        let load = self.choose(now, queue, room, stats);
+        let open = self.open.as_ref().map(|open| (open.flow, open.left));
+        let load = backlog.load(now, room, open, &mut stats.drops);
 
         let left_before = self.open.as_ref().map_or(0, |open| open.left);
-        let mut at = self.put_continuation(queue, load.continuation, departure, blocks, stats);
+        let mut at = self.put_continuation(backlog, load.continuation, departure, blocks, stats);
         // A suspended or ended packet gives the place of the first block; one that fills the cell points past it.
         let block_offset = if at == blocks.len() { left_before } else { at };
         if let Some(message) = message {
@@ -64,17 +53,18 @@ impl Packer {
             at += message.buffer_len();
             *control = None;
         }
-        for id in &load.whole[..load.count] {
-            let length = usize::from(queue.meta(*id).bytes);
-            queue.read(&mut queue.cursor(*id), &mut blocks[at..at + length]);
+        for id in load.whole() {
+            let length = usize::from(backlog.pool().meta(*id).bytes);
+            backlog.pool().read(&mut backlog.pool().cursor(*id), &mut blocks[at..at + length]);
             at += length;
-            finish(queue, *id, departure, stats);
+            backlog.finish(*id, departure, stats);
         }
-        if let Some((flow, id)) = load.start {
-            let mut cursor = queue.cursor(id);
-            queue.read(&mut cursor, &mut blocks[at..]);
-            self.open = Some(Open { flow, id, cursor, left: usize::from(queue.meta(id).bytes) - (blocks.len() - at) });
-            at = blocks.len();
+        if let Some((flow, id, bytes)) = load.start {
+            let pool = backlog.pool();
+            let mut cursor = pool.cursor(id);
+            pool.read(&mut cursor, &mut blocks[at..at + bytes]);
+            self.open = Some(Open { flow, id, cursor, left: usize::from(pool.meta(id).bytes) - bytes });
+            at += bytes;
         }
         blocks[at..].fill(0);
         self.emit_header(header, block_offset as u16);
@@ -87,47 +77,19 @@ impl Packer {
         Header { sequence: 0, sub_type: SubType::Unsequenced, block_offset: 0 }.emit(cell);
     }
 
-    fn choose(&self, now: Nanos, queue: &mut Queue, mut room: usize, stats: &mut Stats) -> Load {
-        let mut load = Load { continuation: 0, whole: [PacketId(0); MAX_WHOLE], count: 0, start: None };
-        let mut open = self.open.as_ref().map(|open| (open.flow, open.left));
-        while room > 0 && load.count < MAX_WHOLE && (open.is_some() || room >= LENGTH_KNOWN_BYTES) {
-            match queue.pick(now, room, open.map(|(flow, _)| flow), &mut stats.drops) {
-                Pick::Whole(id) => {
-                    load.whole[load.count] = id;
-                    load.count += 1;
-                    room -= usize::from(queue.meta(id).bytes);
-                }
-                Pick::Continue => {
-                    let Some((flow, left)) = open else { break };
-                    load.continuation = left.min(room);
-                    queue.charge(flow, load.continuation);
-                    room -= load.continuation;
-                    open = None;
-                }
-                Pick::Start(flow, id) => {
-                    load.start = Some((flow, id));
-                    queue.charge(flow, room);
-                    room = 0;
-                }
-                Pick::Nothing => break,
-            }
-        }
-        load
-    }
-
     fn put_continuation(
         &mut self,
-        queue: &mut Queue,
+        backlog: &mut Backlog,
         bytes: usize,
         departure: Nanos,
         blocks: &mut [u8],
         stats: &mut Stats,
     ) -> usize {
         let Some(open) = &mut self.open else { return 0 };
-        queue.read(&mut open.cursor, &mut blocks[..bytes]);
+        backlog.pool().read(&mut open.cursor, &mut blocks[..bytes]);
         open.left -= bytes;
         if open.left == 0 {
-            finish(queue, open.id, departure, stats);
+            backlog.finish(open.id, departure, stats);
             self.open = None;
         }
         bytes
@@ -137,13 +99,4 @@ impl Packer {
         Header { sequence: self.sequence, sub_type: SubType::Sequenced, block_offset }.emit(header);
         self.sequence = self.sequence.wrapping_add(1);
     }
-}
-
-/// Counts a packet whose last byte is in a cell, and forgets it.
-fn finish(queue: &mut Queue, id: PacketId, departure: Nanos, stats: &mut Stats) {
-    let meta = queue.meta(id);
-    let delay = departure.saturating_since(meta.arrived);
-    stats.delay.record(delay);
-    stats.devices[usize::from(meta.device)].record(usize::from(meta.bytes), delay);
-    queue.remove(id);
 }

@@ -1,11 +1,12 @@
 //! Memory for waiting packets: chunks of one size, chained, all allocated once.
 
 use super::params::Limits;
+use super::queue::Store;
 use crate::units::Nanos;
 use crate::wire::ip::Packet;
 
 /// Small, because most packets of smart-home devices are: 128 bytes waste less than half on the smallest ones.
-const CHUNK_BYTES: usize = 128;
+pub const CHUNK_BYTES: usize = 128;
 
 /// No chunk, no packet.
 pub const NIL: u16 = u16::MAX;
@@ -58,11 +59,6 @@ impl Pool {
         }
     }
 
-    /// Whether a packet of `bytes` finds room now.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.in_use + bytes.div_ceil(CHUNK_BYTES) <= self.next.len()
-    }
-
     /// Copies a packet in, its DSCP cleared. `None` without room.
     pub fn insert(&mut self, packet: &Packet<'_>, bytes: &[u8], meta: Meta) -> Option<PacketId> {
         if !self.has_room(bytes.len()) {
@@ -88,16 +84,6 @@ impl Pool {
         Some(PacketId(first))
     }
 
-    /// What is known of a packet.
-    pub fn meta(&self, id: PacketId) -> Meta {
-        self.meta[usize::from(id.0)]
-    }
-
-    /// Chains `next` behind `id`.
-    pub fn link(&mut self, id: PacketId, next: PacketId) {
-        self.meta[usize::from(id.0)].next = next.0;
-    }
-
     /// The start of a packet.
     pub fn cursor(&self, id: PacketId) -> Cursor {
         Cursor { chunk: id.0, offset: 0 }
@@ -118,18 +104,6 @@ impl Pool {
         }
     }
 
-    /// Gives a packet's chunks back.
-    pub fn remove(&mut self, id: PacketId) {
-        let mut chunk = id.0;
-        while chunk != NIL {
-            let next = self.next[usize::from(chunk)];
-            self.next[usize::from(chunk)] = self.free;
-            self.free = chunk;
-            self.in_use -= 1;
-            chunk = next;
-        }
-    }
-
     fn take_chunk(&mut self) -> u16 {
         self.in_use += 1;
         match self.free {
@@ -143,4 +117,34 @@ impl Pool {
             }
         }
     }
+}
+
+impl Store for Pool {
+    fn meta(&self, id: PacketId) -> Meta {
+        self.meta[usize::from(id.0)]
+    }
+
+    fn link(&mut self, id: PacketId, next: PacketId) {
+        self.meta[usize::from(id.0)].next = next.0;
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.in_use + chunks(bytes) <= self.next.len()
+    }
+
+    fn remove(&mut self, id: PacketId) {
+        let mut chunk = id.0;
+        while chunk != NIL {
+            let next = self.next[usize::from(chunk)];
+            self.next[usize::from(chunk)] = self.free;
+            self.free = chunk;
+            self.in_use -= 1;
+            chunk = next;
+        }
+    }
+}
+
+/// Chunks that a packet of `bytes` takes.
+pub fn chunks(bytes: usize) -> usize {
+    bytes.div_ceil(CHUNK_BYTES)
 }

@@ -1,4 +1,4 @@
-//! The devices' packets while they wait: deficit round robin over flows, fair between devices, with a boost for
+//! The order of waiting packets: deficit round robin over flows, fair between devices, with a boost for
 //! sparse flows.
 //!
 //! Deficit round robin is that of M. Shreedhar, G. Varghese (1995), the two lists and the boost those of fq_codel
@@ -6,15 +6,10 @@
 //! they enter a cell, so a large packet that spans cells does not hold up the others.
 
 use super::DEVICES;
-use super::params::Limits;
-use super::pool::{Cursor, Meta, NIL, PacketId, Pool};
+use super::pool::{Meta, NIL, PacketId};
 use super::stats::Drops;
 use crate::units::Nanos;
 use crate::wire::block::LENGTH_KNOWN_BYTES;
-use crate::wire::ip::Packet;
-
-/// Flows share a place where their hashes meet, which costs them fairness, not packets.
-const FLOWS: usize = 256;
 
 /// Bytes that a device may send in its turn: less than a default cell, so that turns change with every cell.
 const QUANTUM_BYTES: i32 = 256;
@@ -23,9 +18,33 @@ const QUANTUM_BYTES: i32 = 256;
 /// of one device share its quantum, more of them take more than their due.
 const MIN_QUANTUM_BYTES: i32 = 8;
 
+/// Holds the packets that a queue puts in order: the engine's [`super::pool::Pool`] with their bytes, or the
+/// [`super::ladder`]'s record of sizes and arrivals.
+pub trait Store {
+    /// What is known of a waiting packet.
+    fn meta(&self, id: PacketId) -> Meta;
+    /// Chains `next` behind `id`.
+    fn link(&mut self, id: PacketId, next: PacketId);
+    /// Whether a packet of `bytes` finds room now.
+    fn has_room(&self, bytes: usize) -> bool;
+    /// Forgets a packet.
+    fn remove(&mut self, id: PacketId);
+}
+
 /// Index of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowId(u16);
+
+/// What a cell asks the queue for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The moment.
+    pub now: Nanos,
+    /// Bytes that are left in the cell.
+    pub room: usize,
+    /// The flow whose packet an earlier cell began and none has ended.
+    pub open: Option<FlowId>,
+}
 
 /// What goes into the cell next.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,11 +59,11 @@ pub enum Pick {
     Nothing,
 }
 
-/// Waiting packets, by flow.
-pub struct Queue {
-    limits: Limits,
-    pool: Pool,
-    flows: Vec<Flow>,
+/// Waiting packets, by flow. Flows share one of the `FLOWS` places where their hashes meet, which costs them
+/// fairness, not packets.
+pub struct Queue<const FLOWS: usize> {
+    age: Nanos,
+    flows: [Flow; FLOWS],
     /// Flows that just became busy: first in line for one quantum.
     sparse: List,
     /// All other busy flows, in turn.
@@ -72,14 +91,13 @@ struct List {
     tail: u16,
 }
 
-impl Queue {
-    /// An empty queue.
-    pub fn new(limits: Limits) -> Queue {
+impl<const FLOWS: usize> Queue<FLOWS> {
+    /// An empty queue. A packet that has waited longer than `age` is dropped.
+    pub fn new(age: Nanos) -> Queue<FLOWS> {
         let idle = Flow { head: NIL, tail: NIL, behind: NIL, busy: false, device: 0, deficit: 0, bytes: 0 };
         Queue {
-            limits,
-            pool: Pool::new(limits.bytes),
-            flows: vec![idle; FLOWS],
+            age,
+            flows: [idle; FLOWS],
             sparse: List { head: NIL, tail: NIL },
             bulk: List { head: NIL, tail: NIL },
             busy_flows: [0; DEVICES],
@@ -92,26 +110,29 @@ impl Queue {
         self.waiting == 0
     }
 
-    /// Takes a packet in. Where there is no room, packets of the device that holds most make it; they are counted as
-    /// overflow, and so is the new one where even that does not help.
-    pub fn push(&mut self, now: Nanos, packet: &Packet<'_>, bytes: &[u8], drops: &mut Drops) {
-        while !self.pool.has_room(bytes.len()) {
+    /// Makes room for a packet of `bytes`: where there is none, packets of the device that holds most are dropped;
+    /// they are counted as overflow, and so is the new one where even that does not help, which gives false.
+    pub fn make_room(&mut self, store: &mut impl Store, bytes: usize, drops: &mut Drops) -> bool {
+        while !store.has_room(bytes) {
             drops.overflow += 1;
-            if !self.drop_from_longest() {
-                return;
+            if !self.drop_from_longest(store) {
+                return false;
             }
         }
-        let device = packet.dscp();
-        let meta = Meta { arrived: now, bytes: bytes.len() as u16, next: NIL, device };
-        let Some(id) = self.pool.insert(packet, bytes, meta) else { return };
-        let index = (packet.flow_hash() as usize + usize::from(device)) % FLOWS;
+        true
+    }
+
+    /// Puts a packet at the end of its flow, `hash` of its addresses and ports.
+    pub fn push(&mut self, store: &mut impl Store, id: PacketId, hash: u32) {
+        let Meta { device, bytes, .. } = store.meta(id);
+        let index = (hash as usize + usize::from(device)) % FLOWS;
         let flow = &mut self.flows[index];
         match flow.tail {
             NIL => flow.head = id.0,
-            tail => self.pool.link(PacketId(tail), id),
+            tail => store.link(PacketId(tail), id),
         }
         flow.tail = id.0;
-        flow.bytes += bytes.len() as u32;
+        flow.bytes += u32::from(bytes);
         self.waiting += 1;
         if !flow.busy {
             flow.busy = true;
@@ -122,16 +143,16 @@ impl Queue {
         }
     }
 
-    /// Chooses what comes into `room` bytes of the cell next. `open` is the flow whose packet an earlier cell began
-    /// and none has ended. The caller charges the bytes that a `Start` or `Continue` takes ([`Queue::charge`]).
-    pub fn pick(&mut self, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Pick {
-        match self.pick_sparse(now, room, open, drops) {
+    /// Chooses what comes into the cell next. The caller charges the bytes that a `Start` or `Continue` takes
+    /// ([`Queue::charge`]).
+    pub fn pick(&mut self, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Pick {
+        match self.pick_sparse(store, request, drops) {
             Pick::Nothing => {}
             pick => return pick,
         }
-        match self.pick_bulk(now, room, open, drops) {
+        match self.pick_bulk(store, request, drops) {
             // The others must wait for the end of the begun packet: get on with it, whosever turn it is.
-            Pick::Nothing if open.is_some() => Pick::Continue,
+            Pick::Nothing if request.open.is_some() => Pick::Continue,
             pick => pick,
         }
     }
@@ -141,28 +162,22 @@ impl Queue {
         self.flows[usize::from(flow.0)].deficit -= bytes as i32;
     }
 
-    /// What is known of a packet that was picked.
-    pub fn meta(&self, id: PacketId) -> Meta {
-        self.pool.meta(id)
-    }
-
-    /// The start of a packet that was picked.
-    pub fn cursor(&self, id: PacketId) -> Cursor {
-        self.pool.cursor(id)
-    }
-
-    /// Copies from a packet that was picked; see [`Pool::read`].
-    pub fn read(&self, cursor: &mut Cursor, buf: &mut [u8]) {
-        self.pool.read(cursor, buf);
+    /// Drops a packet if it is the first of its flow, pushed with a hash of 0.
+    pub fn drop_head(&mut self, store: &mut impl Store, id: PacketId) {
+        let index = usize::from(store.meta(id).device) % FLOWS;
+        if self.flows[index].head == id.0 {
+            self.unlink_head(index as u16, store);
+            self.remove(store, id);
+        }
     }
 
     /// Forgets a packet that has left.
-    pub fn remove(&mut self, id: PacketId) {
-        self.pool.remove(id);
+    pub fn remove(&mut self, store: &mut impl Store, id: PacketId) {
+        store.remove(id);
         self.waiting -= 1;
     }
 
-    fn pick_sparse(&mut self, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Pick {
+    fn pick_sparse(&mut self, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Pick {
         let mut before = NIL;
         let mut index = self.sparse.head;
         while index != NIL {
@@ -172,7 +187,7 @@ impl Queue {
                 index = behind;
                 continue;
             }
-            match self.serve(index, now, room, open, drops) {
+            match self.serve(index, store, request, drops) {
                 // An emptied flow goes to the other list, or a trickle that empties it each time would starve all
                 // others (RFC 8290 section 4.2).
                 Service::Empty => self.move_to_bulk(before, index),
@@ -184,12 +199,12 @@ impl Queue {
         Pick::Nothing
     }
 
-    fn pick_bulk(&mut self, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Pick {
+    fn pick_bulk(&mut self, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Pick {
         let mut before = NIL;
         let mut index = self.bulk.head;
         while index != NIL {
             let flow = self.flows[usize::from(index)];
-            if flow.deficit <= 0 && !self.could_use(index, room, open) {
+            if flow.deficit <= 0 && !self.could_use(index, store, request) {
                 // No turn passes for a flow that must wait for the end of the begun packet, nor for the one whose
                 // packet that is: it goes on where nobody else can use the room, and pays for it afterwards.
                 before = index;
@@ -205,7 +220,7 @@ impl Queue {
                 index = if flow.behind == NIL { index } else { flow.behind };
                 continue;
             }
-            match self.serve(index, now, room, open, drops) {
+            match self.serve(index, store, request, drops) {
                 Service::Empty => {
                     self.bulk.remove(&mut self.flows, before, index);
                     self.flows[usize::from(index)].busy = false;
@@ -220,53 +235,53 @@ impl Queue {
     }
 
     /// Whether a flow's first packet can go into `room` now, or the flow is empty and may leave its list.
-    fn could_use(&self, index: u16, room: usize, open: Option<FlowId>) -> bool {
-        match (open, self.flows[usize::from(index)].head) {
+    fn could_use(&self, index: u16, store: &impl Store, request: &Request) -> bool {
+        match (request.open, self.flows[usize::from(index)].head) {
             (None, _) => true,
             (Some(flow), _) if flow == FlowId(index) => false,
             (Some(_), NIL) => true,
-            (Some(_), head) => usize::from(self.pool.meta(PacketId(head)).bytes) <= room,
+            (Some(_), head) => usize::from(store.meta(PacketId(head)).bytes) <= request.room,
         }
     }
 
-    fn serve(&mut self, index: u16, now: Nanos, room: usize, open: Option<FlowId>, drops: &mut Drops) -> Service {
-        if open == Some(FlowId(index)) {
+    fn serve(&mut self, index: u16, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Service {
+        if request.open == Some(FlowId(index)) {
             return Service::Picked(Pick::Continue);
         }
-        let Some(id) = self.fresh_head(index, now, drops) else { return Service::Empty };
-        let bytes = usize::from(self.pool.meta(id).bytes);
-        if bytes <= room {
-            self.unlink_head(index);
+        let Some(id) = self.fresh_head(index, store, request.now, drops) else { return Service::Empty };
+        let bytes = usize::from(store.meta(id).bytes);
+        if bytes <= request.room {
+            self.unlink_head(index, store);
             self.charge(FlowId(index), bytes);
             return Service::Picked(Pick::Whole(id));
         }
-        if open.is_none() && room >= LENGTH_KNOWN_BYTES {
-            self.unlink_head(index);
+        if request.open.is_none() && request.room >= LENGTH_KNOWN_BYTES {
+            self.unlink_head(index, store);
             return Service::Picked(Pick::Start(FlowId(index), id));
         }
         Service::NoRoom
     }
 
     /// The first packet of a flow that is not too old; those before it are dropped.
-    fn fresh_head(&mut self, index: u16, now: Nanos, drops: &mut Drops) -> Option<PacketId> {
+    fn fresh_head(&mut self, index: u16, store: &mut impl Store, now: Nanos, drops: &mut Drops) -> Option<PacketId> {
         loop {
             let head = self.flows[usize::from(index)].head;
             if head == NIL {
                 return None;
             }
             let id = PacketId(head);
-            if now.saturating_since(self.pool.meta(id).arrived) <= self.limits.age {
+            if now.saturating_since(store.meta(id).arrived) <= self.age {
                 return Some(id);
             }
-            self.unlink_head(index);
-            self.remove(id);
+            self.unlink_head(index, store);
+            self.remove(store, id);
             drops.aged += 1;
         }
     }
 
-    fn unlink_head(&mut self, index: u16) {
+    fn unlink_head(&mut self, index: u16, store: &impl Store) {
         let flow = &mut self.flows[usize::from(index)];
-        let meta = self.pool.meta(PacketId(flow.head));
+        let meta = store.meta(PacketId(flow.head));
         flow.head = meta.next;
         flow.bytes -= u32::from(meta.bytes);
         if flow.head == NIL {
@@ -276,7 +291,7 @@ impl Queue {
 
     /// Drops the packet at the head of the longest flow of the device that holds most bytes: its packets wait longest
     /// anyway, and its sender learns soonest from it. False where no packet waits.
-    fn drop_from_longest(&mut self) -> bool {
+    fn drop_from_longest(&mut self, store: &mut impl Store) -> bool {
         let mut waiting_bytes = [0; DEVICES];
         for flow in &self.flows {
             waiting_bytes[usize::from(flow.device)] += flow.bytes;
@@ -291,8 +306,8 @@ impl Queue {
         if head == NIL {
             return false;
         }
-        self.unlink_head(longest as u16);
-        self.remove(PacketId(head));
+        self.unlink_head(longest as u16, store);
+        self.remove(store, PacketId(head));
         true
     }
 

@@ -55,6 +55,24 @@ impl Default for Stats {
     }
 }
 
+impl Stats {
+    /// Adds what another engine has done, but for its devices, whose numbers mean others.
+    pub fn add(&mut self, other: &Stats) {
+        self.cells_data += other.cells_data;
+        self.cells_cover += other.cells_cover;
+        self.slots_missed += other.slots_missed;
+        self.cells_received += other.cells_received;
+        self.cells_lost += other.cells_lost;
+        self.packets_in += other.packets_in;
+        self.bytes_in += other.bytes_in;
+        self.packets_out += other.packets_out;
+        self.bytes_out += other.bytes_out;
+        self.drops.add(&other.drops);
+        self.delay.add(&other.delay);
+        self.lateness.add(&other.lateness);
+    }
+}
+
 /// Things thrown away, by cause. The first three are packets from the devices, the others come from the peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
@@ -83,6 +101,20 @@ pub struct Drops {
 }
 
 impl Drops {
+    fn add(&mut self, other: &Drops) {
+        self.malformed_packet += other.malformed_packet;
+        self.overflow += other.overflow;
+        self.aged += other.aged;
+        self.malformed_cell += other.malformed_cell;
+        self.late_cell += other.late_cell;
+        self.ancient_cell += other.ancient_cell;
+        self.malformed_block += other.malformed_block;
+        self.lost_fragment += other.lost_fragment;
+        self.newer_control += other.newer_control;
+        self.malformed_control += other.malformed_control;
+        self.not_fetched += other.not_fetched;
+    }
+
     /// Every cause with its count, in the order of the fields.
     pub fn by_cause(&self) -> [(&'static str, u64); 11] {
         [

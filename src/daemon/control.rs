@@ -1,5 +1,6 @@
 //! Requests over the control socket.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::error::Error;
@@ -15,18 +16,24 @@ pub const REFUSED: &str = "refused: ";
 
 /// The socket and those who have connected.
 pub struct Control {
-    socket: ControlSocket,
+    /// `None` where there is no place for one.
+    socket: Option<ControlSocket>,
     clients: [Option<Client>; MAX_CLIENTS],
     first_token: u64,
 }
 
 impl Control {
-    /// Listens at `path`. Uses the tokens from `first_token` on: one for the socket, then one for each client.
-    pub fn listen(path: &Path, poll: &Poll, first_token: u64) -> Result<Control, Error> {
-        let action = format!("listening at {}", path.display());
-        let socket = ControlSocket::listen(path).map_err(Error::system(action.clone()))?;
-        poll.add(&socket, first_token).map_err(Error::system(action))?;
-        Ok(Control { socket, clients: [const { None }; MAX_CLIENTS], first_token })
+    /// Listens at `path`. Uses the tokens from `first_token` on: one for the socket, then one for each client. Where that
+    /// cannot be, gives why, and one that nobody can reach: the devices need none. Fails if another daemon listens there.
+    pub fn listen(path: &Path, poll: &Poll, first_token: u64) -> Result<(Control, Option<Error>), Error> {
+        let listening = || Error::system(format!("listening at {}", path.display()));
+        let (socket, trouble) = match ControlSocket::listen(path) {
+            Ok(socket) => (Some(socket), None),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(listening()(error)),
+            Err(error) => (None, Some(listening()(error))),
+        };
+        socket.iter().try_for_each(|socket| poll.add(socket, first_token)).map_err(listening())?;
+        Ok((Control { socket, clients: [const { None }; MAX_CLIENTS], first_token }, trouble))
     }
 
     /// Handles an event of one of this one's tokens: gives a request that has come whole, `None` for one that is
@@ -42,7 +49,7 @@ impl Control {
     }
 
     fn accept(&mut self, poll: &Poll) {
-        let Ok(Some(client)) = self.socket.accept() else { return };
+        let Some(Ok(Some(client))) = self.socket.as_ref().map(ControlSocket::accept) else { return };
         // Without a place the client is dropped and sees the connection end.
         let Some(place) = self.clients.iter().position(Option::is_none) else { return };
         if poll.add(&client, self.first_token + 1 + place as u64).is_ok() {
@@ -68,8 +75,21 @@ fn parse(line: &str) -> Option<Request> {
         "status json" => Request::Status(Form::Json),
         "devices" => Request::Devices(Form::Text),
         "devices json" => Request::Devices(Form::Json),
+        "advise" => Request::Advise(Form::Text),
+        "advise json" => Request::Advise(Form::Json),
         "reload" => Request::Reload,
         "renew" => Request::Renew,
+        _ if line.starts_with("audit ") => {
+            let (form, packets) = match line.strip_prefix("audit json ") {
+                Some(packets) => (Form::Json, packets),
+                None => (Form::Text, &line["audit ".len()..]),
+            };
+            Request::Audit { packets: packets.trim().parse().ok()?, form, waiting: true }
+        }
+        #[cfg(feature = "endpoint")]
+        "metrics" => Request::Metrics { home: None },
+        #[cfg(feature = "endpoint")]
+        line if line.starts_with("metrics ") => Request::Metrics { home: Some(line[8..].trim().parse().ok()?) },
         _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },
     })
 }

@@ -3,8 +3,14 @@
 //! Between the building of a cell and its departure nothing else is done, so that how late it leaves does not depend
 //! on what the devices or the peer just sent (design: "Timing").
 
+mod advice;
+mod arrivals;
+mod audit;
 mod bus;
+mod calendar;
 mod clock;
+#[cfg(test)]
+mod crowd;
 mod kernel;
 mod listing;
 mod requests;
@@ -12,8 +18,11 @@ mod requests;
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use log::{debug, info, warn};
+use log::{info, warn};
 
+use self::advice::Watching;
+pub use self::audit::Audits;
+pub use self::calendar::Clock;
 use self::kernel::Tunnel;
 use self::listing::Listing;
 use self::requests::Reload;
@@ -22,7 +31,8 @@ use super::control::Control;
 use super::error::Error;
 use super::flows::Flows;
 use super::history::History;
-use super::line::{Act, Change};
+use super::ledger::Ledger;
+use super::line::Act;
 use super::lines::Lines;
 use super::machine::Machine;
 use super::openvpn::Openvpn;
@@ -36,9 +46,10 @@ use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
 use crate::plan::Forwarding;
-use crate::plan::ownership::{CELL_PORT, TUN, TUN_MTU};
+use crate::plan::ownership::{CELL_PORT, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
+use crate::sys::notify::Manager;
 use crate::sys::realtime::Refused;
 use crate::sys::signal::Signals;
 use crate::sys::timer::{self, Timer};
@@ -56,13 +67,26 @@ const LISTING: u64 = 8;
 const COVER_CELLS: u64 = 9;
 const CONTROL: u64 = 10;
 const OPENVPN: u64 = 32;
+const BYSTANDER: u64 = 33;
+const AUDIT: u64 = 34;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
 
+/// Of many lines so many acts, and then so many packets and cells, follow each other before it is the others' turn, so
+/// that a machine that cannot keep up keeps up with neither rather than with one of them.
+const ROUND: usize = 32;
+
 /// A home's only line is awaited awake for so long, which takes less than one percent of a processor at the default
 /// rates. With more lines some other cell is always about to leave, and the processor seldom sleeps deeply.
 const AWAKE: Nanos = Nanos::from_micros(200);
+
+/// With more lines than this some cell always stands ready: one that is not due yet does not keep the rest waiting.
+const FEW: usize = 8;
+
+/// Of many lines those that act within so much of each other do so together. Random intervals hide a lateness of that
+/// order, which depends on no one's traffic.
+const TOGETHER: Nanos = Nanos::from_micros(100);
 
 /// Housekeeping period.
 const TICK: Nanos = Nanos::from_secs(1);
@@ -95,7 +119,10 @@ pub struct EventLoop {
     tunnel: Tunnel,
     lines: Lines,
     flows: Flows,
+    watching: Watching,
     history: History,
+    clock: Clock,
+    audits: Audits,
     agenda: Agenda,
     openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
@@ -108,6 +135,7 @@ pub struct EventLoop {
     renew: bool,
     /// Whether the log says what is being done.
     announced: bool,
+    manager: Manager,
     /// What the machine did about forwarding before us.
     forwarding: Option<Forwarding>,
     /// The sysctls of another's interface that we changed, as they were.
@@ -130,12 +158,18 @@ impl EventLoop {
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
-        let control = Control::listen(&options.socket, &poll, CONTROL)?;
+        let (control, unreachable) = Control::listen(&options.socket, &poll, CONTROL)?;
         let now = timer::now();
         let (settings, wrong) = match settings {
             Ok(settings) => (Some(settings), None),
             Err(error) => (None, Some(Problem::new(Code::Settings, error.to_string()))),
         };
+        let mut clock = Clock::new(Ledger::open(&options.usage_file, now), now);
+        let settings = settings.map(|written| {
+            let settings = clock.in_force(&written);
+            clock.adopt(written);
+            settings
+        });
         let mut event_loop = EventLoop {
             options: options.clone(),
             upkeep: Upkeep::start(&poll, UPKEEP, now)?,
@@ -153,7 +187,10 @@ impl EventLoop {
             tunnel: Tunnel::default(),
             lines: Lines::none(),
             flows: Flows::default(),
+            watching: Watching::default(),
             history: History::new(now),
+            clock,
+            audits: Audits::new(now),
             agenda: Agenda::default(),
             openvpn: None,
             guard: None,
@@ -161,6 +198,7 @@ impl EventLoop {
             read_again: false,
             renew: false,
             announced: false,
+            manager: Manager::find(),
             forwarding: None,
             lent: BTreeMap::new(),
             problems: Vec::new(),
@@ -170,7 +208,11 @@ impl EventLoop {
             waiting: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
-        wrong.into_iter().for_each(|problem| event_loop.note(problem));
+        if wrong.is_some() {
+            event_loop.manager.tell_ready();
+        }
+        let unreachable = unreachable.map(|error| Problem::new(Code::Socket, error.to_string()));
+        wrong.into_iter().chain(unreachable).for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
     }
 
@@ -182,6 +224,7 @@ impl EventLoop {
             self.tick(now);
             self.look_after_kernel(now);
             self.look_after_bus(now);
+            self.work_on_advice();
             if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == Flow::Stop {
                 return Ok(());
             }
@@ -199,7 +242,11 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, .. } = self;
+        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, manager, mut clock, .. } = self;
+        if let Err(error) = clock.close() {
+            warn!("keeping the count of data: {error}");
+        }
+        manager.tell("STOPPING=1");
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
         drop(upkeep);
         drop(openvpn);
@@ -217,12 +264,14 @@ impl EventLoop {
         self.note(Problem::new(Code::Realtime, refused.to_string()));
     }
 
-    /// Builds and sends what is due. While a cell stands ready this does not return.
+    /// Builds and sends what is due. While a cell of a few lines' stands ready this does not return.
     fn keep_moments(&mut self) -> Result<(), Error> {
         let awake = if self.lines.all().len() == 1 { AWAKE } else { Nanos::ZERO };
-        let mut ready = 0;
+        let many = self.has_many();
+        let (mut ready, mut acts) = (0usize, 0);
         while let Some(next) = self.agenda.next() {
-            if ready == 0 && next > timer::now() {
+            acts += 1;
+            if many && acts > 2 * ROUND || (many || ready == 0) && next > timer::now() {
                 break;
             }
             let Some((when, index)) = self.agenda.pop() else { break };
@@ -231,13 +280,14 @@ impl EventLoop {
             let peer = SocketAddrV4::new(line.peer(), CELL_PORT);
             match line.act(timer::now()) {
                 Act::Built => ready += 1,
+                Act::Rested => {}
                 Act::Send { scheduled, kind, cell } => {
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
                         _ = sockets.of(kind).send(cell, peer);
                     }
                     line.handle_departure(scheduled, timer::now());
-                    ready -= 1;
+                    ready = ready.saturating_sub(1);
                 }
             }
             if let Some(next) = line.next() {
@@ -251,7 +301,8 @@ impl EventLoop {
     fn wake(&self, now: Nanos) -> Nanos {
         let upkeep = [self.upkeep.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
         let upkeep = upkeep.into_iter().flatten().filter(|due| *due > now);
-        self.agenda.next().into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
+        let next = self.agenda.next().map(|next| next + self.slack());
+        next.into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
     }
 
     fn handle(&mut self, token: u64) -> Result<Flow, Error> {
@@ -269,77 +320,12 @@ impl EventLoop {
             token if token == UPKEEP.work => self.take_outcome(now),
             token if token == UPKEEP.lookup => self.take_addresses(now),
             LISTING => self.take_listing(now),
+            BYSTANDER => self.take_passed(),
+            AUDIT => self.take_audit(now),
             UBUS => return Ok(self.take_call(now)),
             _ => return Ok(self.take_request(token, now)),
         }
         Ok(Flow::Continue)
-    }
-
-    /// From the devices to the engines.
-    fn take_packets(&mut self) {
-        for _ in 0..BATCH {
-            let now = timer::now();
-            if self.is_due(now) {
-                break;
-            }
-            let Some(tun) = self.tunnel.tun() else { break };
-            match tun.receive(&mut self.buffer[..]) {
-                Ok(None) => break,
-                Ok(Some(length)) => {
-                    let packet = &self.buffer[..length];
-                    if let Some(index) = self.lines.of_packet(packet) {
-                        self.flows.note_upload(packet);
-                        self.lines.line_mut(index).handle_packet(now, packet);
-                    }
-                }
-                Err(error) => {
-                    // Somebody has deleted it. The engines go on, and so do their schedules.
-                    warn!("reading packets from {TUN}: {error}: making it anew");
-                    self.tunnel.drop_tun(&self.poll);
-                    self.upkeep.hurry(now);
-                    break;
-                }
-            }
-        }
-    }
-
-    /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
-    /// the devices.
-    fn take_cells(&mut self, kind: CellKind) {
-        for _ in 0..BATCH {
-            let now = timer::now();
-            if self.is_due(now) {
-                break;
-            }
-            let Some(sockets) = self.tunnel.sockets() else { break };
-            let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
-                Ok(Some(received)) => received,
-                Ok(None) => break,
-                // Of the interface or of the path: what it means, the state of the lines shows.
-                Err(error) => {
-                    debug!("receiving cells: {error}");
-                    break;
-                }
-            };
-            let Some(index) = self.lines.of_peer(*from.ip()) else { continue };
-            let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
-            while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
-                let packet = &self.buffer[..length];
-                self.flows.note_download(packet);
-                if let Some(tun) = self.tunnel.tun().filter(|_| self.lines.accepts(index, packet)) {
-                    // The kernel refuses what no device could use, a martian for one: nothing to mend here.
-                    _ = tun.send(packet);
-                }
-            }
-            match change {
-                Change::None => {}
-                Change::Begun => {
-                    self.agenda = self.lines.agenda();
-                    self.adjust_tree(now);
-                }
-                Change::Regranted => self.adjust_tree(now),
-            }
-        }
     }
 
     fn view(&self, now: Nanos) -> View<'_> {
@@ -350,13 +336,34 @@ impl EventLoop {
             cell_bytes: self.size.map(|size| (size.inner_bytes, size.wire_bytes)),
             standing: self.standing,
             history: &self.history,
+            clock: &self.clock,
+            audits: &self.audits,
             uptime: now.saturating_since(self.started),
             now,
         }
     }
 
     fn is_due(&self, now: Nanos) -> bool {
-        self.agenda.next().is_some_and(|next| next <= now)
+        self.agenda.next().is_some_and(|next| next + self.slack() <= now)
+    }
+
+    /// How long an act may wait for others.
+    fn slack(&self) -> Nanos {
+        if self.has_many() { TOGETHER } else { Nanos::ZERO }
+    }
+
+    /// Packets or cells that are taken in a row at most.
+    fn batch(&self) -> usize {
+        if self.has_many() { ROUND } else { BATCH }
+    }
+
+    /// And at least, whatever is due.
+    fn least(&self) -> usize {
+        if self.has_many() { ROUND } else { 0 }
+    }
+
+    fn has_many(&self) -> bool {
+        self.lines.all().len() > FEW
     }
 
     /// Whether there is time now for what is no cell's business, which otherwise waits.
@@ -377,8 +384,11 @@ impl EventLoop {
         // On a grid, so that a day has as many as it should; what was slept through is not made up for.
         self.next_tick = (self.next_tick + TICK).max(now);
         self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
+        self.advance_advice(now);
         self.history.sample(self.lines.totals(), self.lines.delays(), now);
-        if self.state(now) == State::Shaping {
+        self.follow_clock(now);
+        self.look_after_audits(now);
+        if self.state(now).is_sound() {
             self.endpoint.note_heard(now);
         }
         self.note_clock(timer::wall_clock(), now);
@@ -394,7 +404,7 @@ impl EventLoop {
             return State::Blocked;
         }
         let states = || self.lines.all().iter().map(|line| line.state(now));
-        [State::Shaping, State::Degraded]
+        [State::Shaping, State::Paused, State::Degraded]
             .into_iter()
             .find(|wanted| states().any(|state| state == *wanted))
             .unwrap_or(State::Starting)
@@ -407,6 +417,7 @@ impl EventLoop {
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
+        self.manager.tell(&format!("STATUS={}", state.name()));
         // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
         // workers that encrypt them.
         if matches!(state, State::Degraded | State::Shaping) {

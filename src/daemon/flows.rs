@@ -37,18 +37,18 @@ impl Default for Flows {
 }
 
 impl Flows {
-    /// Notes a packet from the devices, whose DSCP is the device's number.
-    pub fn note_upload(&mut self, packet: &[u8]) {
-        if let Ok(packet) = Packet::parse(packet) {
-            let (place, tag) = place(&packet);
-            self.conversations[place] = Conversation { tag, device: packet.dscp() };
-        }
+    /// Notes a packet from the devices, whose DSCP is the device's number, and gives that.
+    pub fn note_upload(&mut self, packet: &[u8]) -> u8 {
+        let Ok(packet) = Packet::parse(packet) else { return 0 };
+        let (place, tag) = place(&packet);
+        self.conversations[place] = Conversation { tag, device: packet.dscp() };
+        packet.dscp()
     }
 
-    /// Counts a packet to the devices.
-    pub fn note_download(&mut self, packet: &[u8]) {
+    /// Counts a packet to the devices, and gives the number of the one that it is for.
+    pub fn note_download(&mut self, packet: &[u8]) -> u8 {
         let bytes = packet.len() as u64;
-        let Ok(packet) = Packet::parse(packet) else { return };
+        let Ok(packet) = Packet::parse(packet) else { return 0 };
         let (place, tag) = place(&packet);
         let Conversation { tag: known, device } = self.conversations[place];
         let device = if known == tag { usize::from(device) } else { 0 };
@@ -56,6 +56,7 @@ impl Flows {
             received.packets += 1;
             received.bytes += bytes;
         }
+        device as u8
     }
 
     /// What the device of that number was sent.

@@ -23,6 +23,10 @@ pub struct Shaping {
     pub pace: Pace,
     /// Length of a cell, UDP payload.
     pub payload_bytes: usize,
+    /// Whether cells leave that carry nothing.
+    pub cover: bool,
+    /// Whether the devices' packets pass at all.
+    pub passes: bool,
 }
 
 /// One peer and the traffic to and from it.
@@ -33,6 +37,8 @@ pub struct Line {
     /// The interval at which the peer's cells should come.
     expected: Nanos,
     sending: bool,
+    cover: bool,
+    passes: bool,
     built: Option<Transmit>,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
     watch: Watch,
@@ -54,6 +60,8 @@ enum Side {
 pub enum Act<'a> {
     /// The next cell stands ready.
     Built,
+    /// There is none this time.
+    Rested,
     /// This cell is to leave now, in this band.
     Send {
         /// When it should leave.
@@ -79,7 +87,7 @@ pub enum Change {
 impl Line {
     /// A router's line to its endpoint, sending from now on, and wishing `wish` for the way down.
     pub fn router(peer: Ipv4Addr, shaping: Shaping, wish: Wish, seed: [u8; 32], now: Nanos) -> Line {
-        let expected = wish.rate.interval(usize::from(wish.cell_bytes));
+        let expected = expected(&wish);
         let side = Side::Router(Asking::new(wish, now));
         Line { sending: true, expected, ..Line::resting("endpoint".into(), peer, shaping, side, seed, now) }
     }
@@ -87,19 +95,23 @@ impl Line {
     /// An endpoint's line to a home. It rests until the home has said what it wants.
     pub fn endpoint(name: String, peer: Ipv4Addr, allowance: Allowance, seed: [u8; 32], now: Nanos) -> Line {
         let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
-        let shaping = Shaping { pace, payload_bytes: 0 };
+        let shaping = Shaping { pace, payload_bytes: 0, cover: true, passes: true };
         Line::resting(name, peer, shaping, Side::Endpoint { allowance, granted: None }, seed, now)
     }
 
     fn resting(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Line {
-        let Shaping { pace, payload_bytes } = shaping;
+        let Shaping { pace, payload_bytes, cover, passes } = shaping;
         let params = Params { payload_bytes, pace, lead: LEAD, limits: Limits::default() };
+        let mut engine = Engine::new(params, seed, now);
+        engine.set_cover(cover);
         Line {
             name,
             peer,
-            engine: Engine::new(params, seed, now),
+            engine,
             expected: pace.mean,
             sending: false,
+            cover,
+            passes,
             built: None,
             cell: Box::new([0; MAX_PACKET_BYTES]),
             watch: Watch::default(),
@@ -134,8 +146,33 @@ impl Line {
     pub fn state(&self, now: Nanos) -> State {
         match (&self.side, self.sending) {
             (Side::Endpoint { .. }, false) => State::Starting,
-            _ => self.watch.state(now, self.expected),
+            _ => match self.watch.state(now, self.expected) {
+                State::Shaping if !self.cover => State::Paused,
+                state => state,
+            },
         }
+    }
+
+    /// Whether cells leave that carry nothing.
+    pub fn covers(&self) -> bool {
+        self.cover
+    }
+
+    /// How this end sends, and how the other should, as far as that is known.
+    pub fn paces(&self) -> [Option<Pace>; 2] {
+        let other = match &self.side {
+            Side::Router(asking) => {
+                let wish = asking.wish();
+                Some(Pace { law: wish.law, mean: self.expected, spread_percent: wish.spread_percent })
+            }
+            Side::Endpoint { .. } => None,
+        };
+        [Some(self.engine.pace()), other]
+    }
+
+    /// Whether the devices' packets pass at all.
+    pub fn passes(&self) -> bool {
+        self.passes
     }
 
     /// The state when it was last looked at by [`Line::tick`], and since when it held.
@@ -155,7 +192,7 @@ impl Line {
     pub fn act(&mut self, now: Nanos) -> Act<'_> {
         let Some(Transmit { scheduled, len, kind }) = self.built.take() else {
             self.built = self.engine.poll_transmit(now, &mut self.cell[..]);
-            return Act::Built;
+            return if self.built.is_some() { Act::Built } else { Act::Rested };
         };
         Act::Send { scheduled, kind, cell: &self.cell[..len] }
     }
@@ -167,7 +204,7 @@ impl Line {
 
     /// Takes a packet for the peer. While the line rests there is nobody to send it to.
     pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) {
-        if self.sending {
+        if self.sending && self.passes {
             self.engine.handle_packet(now, packet);
         }
     }
@@ -199,7 +236,7 @@ impl Line {
         let state = self.watch.state(now, self.expected);
         match &mut self.side {
             Side::Router(asking) => {
-                if let Some(message) = asking.poll(now, state != State::Shaping) {
+                if let Some(message) = asking.poll(now, !state.is_sound()) {
                     self.engine.send_control(message);
                 }
             }
@@ -240,9 +277,19 @@ impl Line {
             self.engine.set_pace(shaping.pace);
         }
         self.engine.set_payload_bytes(shaping.payload_bytes);
-        self.expected = wish.rate.interval(usize::from(wish.cell_bytes));
+        self.engine.set_cover(shaping.cover);
+        if shaping.cover && !self.cover {
+            // Its silence was as agreed.
+            self.watch.note_cell(now);
+        }
+        (self.cover, self.passes) = (shaping.cover, shaping.passes);
+        self.expected = expected(&wish);
         if let Side::Router(asking) = &mut self.side {
             asking.change(wish, now);
+            // Both directions together: the wish leaves with the next cell.
+            if let Some(message) = asking.poll(now, false) {
+                self.engine.send_control(message);
+            }
         }
     }
 
@@ -281,7 +328,9 @@ impl Line {
             Change::None
         };
         *granted = Some(grant);
-        self.expected = mean;
+        self.expected = expected(&grant);
+        self.cover = grant.cover;
+        self.engine.set_cover(grant.cover);
         self.engine.set_payload_bytes(payload_bytes);
         let stats = self.engine.stats();
         self.engine.send_control(Control::Report(Report {
@@ -296,6 +345,11 @@ impl Line {
     }
 }
 
+/// The mean interval of the cells that come back. Without cover there are few but for the answers to wishes.
+fn expected(wish: &Wish) -> Nanos {
+    if wish.cover { wish.rate.interval(usize::from(wish.cell_bytes)) } else { wish::RELAXED }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,12 +359,12 @@ mod tests {
     const RATE: BitsPerSec = BitsPerSec(160_000);
 
     fn wish(rate: BitsPerSec) -> Wish {
-        Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate }
+        Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate, cover: true }
     }
 
     fn shaping() -> Shaping {
         let pace = Pace { law: Law::Gamma, mean: RATE.interval(508), spread_percent: 33 };
-        Shaping { pace, payload_bytes: CELL }
+        Shaping { pace, payload_bytes: CELL, cover: true, passes: true }
     }
 
     fn pair() -> (Line, Line) {
@@ -372,6 +426,32 @@ mod tests {
         router.reshape(shaping(), wish(BitsPerSec(9_000_000)), Nanos::from_secs(10));
         run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), true);
         assert_eq!(endpoint.engine().pace().mean, BitsPerSec(400_000).interval(508));
+    }
+
+    #[test]
+    fn without_cover_both_ways_rest_and_still_answer() {
+        let (mut router, mut endpoint) = pair();
+        run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
+        let (open, quiet) = (shaping(), Shaping { cover: false, ..shaping() });
+        let rate = BitsPerSec(320_000);
+        router.reshape(quiet, Wish { cover: false, ..wish(rate) }, Nanos::from_secs(10));
+        run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), true);
+        let (up, down) = run(&mut router, &mut endpoint, Nanos::from_secs(20), Nanos::from_secs(320), true);
+        assert!((5..=20).contains(&up) && (5..=20).contains(&down), "{up} up, {down} down in 300 s");
+        let end = Nanos::from_secs(320);
+        assert_eq!((router.state(end), endpoint.state(end)), (State::Paused, State::Paused));
+        let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 7];
+        router.handle_packet(end, &packet);
+        let (up, _) = run(&mut router, &mut endpoint, end, Nanos::from_secs(321), true);
+        assert!(up >= 1 && endpoint.engine().stats().packets_out == 1, "what the devices send goes on");
+        router.reshape(Shaping { passes: false, ..quiet }, Wish { cover: false, ..wish(rate) }, Nanos::from_secs(321));
+        router.handle_packet(Nanos::from_secs(321), &packet);
+        assert!(!router.passes() && router.engine().stats().packets_in == 1);
+        router.reshape(open, wish(rate), Nanos::from_secs(321));
+        assert_eq!(router.state(Nanos::from_secs(321)), State::Shaping);
+        let (up, down) = run(&mut router, &mut endpoint, Nanos::from_secs(321), Nanos::from_secs(331), true);
+        assert!(up > 350 && down > 700, "{up} up, {down} down in 10 s");
+        assert_eq!(endpoint.state(Nanos::from_secs(331)), State::Shaping);
     }
 
     #[test]

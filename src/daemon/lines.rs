@@ -1,5 +1,6 @@
 //! All lines of this end: one on a router, one for each home on an endpoint.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::agenda::Agenda;
@@ -83,7 +84,7 @@ impl Lines {
     /// address, or one home could speak for another. On a router the kernel knows whom the answers are for.
     pub fn accepts(&self, index: usize, packet: &[u8]) -> bool {
         let sender = match (self.role, packet) {
-            (Role::Router, _) => return true,
+            (Role::Router, _) => return self.all.get(index).is_some_and(Line::passes),
             (Role::Endpoint, [0x40..0x50, ..]) => ipv4_at(packet, 12).and_then(|address| self.of_peer(address)),
             (Role::Endpoint, [0x60..0x70, ..]) => ipv6_at(packet, 8).and_then(|address| self.of_home6(address)),
             (Role::Endpoint, _) => None,
@@ -145,13 +146,13 @@ impl Lines {
     }
 
     fn update_homes(&mut self, homes: &[Home], now: Nanos) -> Result<(), Error> {
-        let mut before = std::mem::take(&mut self.all);
+        let before = std::mem::take(&mut self.all).into_iter();
+        let mut before: BTreeMap<Ipv4Addr, Line> = before.map(|line| (line.peer(), line)).collect();
         for home in homes {
             let allowance = Allowance { max_download: home.max_download, kernel_law: homes.len() == 1 };
-            let known = before.iter().position(|line| line.peer() == home.address && line.name() == home.name);
+            let known = before.remove(&home.address).filter(|line| line.name() == home.name);
             let line = match known {
-                Some(index) => {
-                    let mut line = before.swap_remove(index);
+                Some(mut line) => {
                     line.set_allowance(allowance);
                     line
                 }
@@ -185,7 +186,7 @@ fn seed() -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Key, Level, Numbers, Shape};
+    use crate::config::model::{Dns, DnsMode, Key, Level, Numbers, Off, Shape};
     use crate::units::{BitsPerSec, Law};
     use crate::wire::size::{IpVersion, Wrapping};
 
@@ -204,8 +205,13 @@ mod tests {
             role: Role::Endpoint,
             level: Level::Balanced,
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
+            off: Off::Tunnel,
+            audit_days: None,
+            levels: Vec::new(),
             data_cap_gb: None,
             billing_day: 1,
+            price_cents: None,
+            step_down: None,
             numbers: Numbers::DEFAULT,
             tunnel: None,
             address6: None,

@@ -99,6 +99,15 @@ impl Machine {
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
     /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
+        let found = self.tables()?.guard.clone();
+        let stands = found.as_ref().is_some_and(|guard| guard.untouched);
+        if !stands {
+            // The one that is wanted is made in several steps, and verified: until then the file's holds, if there is one.
+            if guard_file::load(file).is_ok() {
+                info!("put the guard back that {} holds", file.display());
+                self.tables = None;
+            }
+        }
         self.learn_lan(settings)?;
         let mut wanted = guard_table(settings, &self.facts);
         let before = self.tables()?.guard.clone();
@@ -108,18 +117,19 @@ impl Machine {
         let installed = kernel.into_last();
         self.tables()?.guard.clone_from(&installed);
         applied.ops.iter().for_each(|op| info!("{op}"));
-        if !applied.ops.is_empty() {
-            let ended = self.system.enforce(applied.before.guard.as_ref(), &wanted).map_err(from_op)?;
-            if ended > 0 {
-                info!("ended {ended} connections of devices whose policy is new");
-            }
-        }
+        let enforced =
+            if stands && applied.ops.is_empty() { Ok(0) } else { self.system.enforce(found.as_ref(), &wanted) };
         let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
         // Addresses come and go by the hour, and the file is on flash memory.
         wanted.known = installed.map(|installed| lasting(&installed.known)).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
         if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
             info!("wrote the guard to {}", file.display());
+        }
+        // Whether or not old connections could be ended, the file has to hold what is in force.
+        let ended = enforced.map_err(from_op)?;
+        if ended > 0 {
+            info!("ended {ended} connections of devices whose policy is new");
         }
         Ok(applied)
     }

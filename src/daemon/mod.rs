@@ -3,17 +3,23 @@
 //! `lines` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
 //! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
+pub mod advice;
 mod agenda;
 pub mod answer;
+mod audit;
+mod calendar;
 mod control;
 mod devices;
 mod error;
 mod event_loop;
 mod flows;
 mod history;
+mod ledger;
 mod line;
 mod lines;
 mod machine;
+#[cfg(feature = "endpoint")]
+mod metrics;
 mod openvpn;
 mod problem;
 pub mod request;
@@ -27,6 +33,7 @@ mod wrapping;
 
 use std::path::{Path, PathBuf};
 
+pub use audit::{DEFAULT_PACKETS, PACKETS};
 pub use control::REFUSED;
 pub use error::Error;
 use log::{info, warn};
@@ -37,6 +44,7 @@ use self::problem::Problem;
 use crate::config::model::Settings;
 use crate::plan::{Facts, Misfit, Op};
 use crate::sys::kernel::{self, System};
+use crate::sys::notify::Manager;
 use crate::sys::realtime;
 
 /// Where the daemon finds and leaves things.
@@ -50,6 +58,8 @@ pub struct Options {
     pub brokers: Vec<PathBuf>,
     /// The file from which the guard is loaded at boot.
     pub guard_file: PathBuf,
+    /// Where the data of the billing period is kept.
+    pub usage_file: PathBuf,
 }
 
 /// Runs until a signal or an error ends it; what may pass by itself does not. All that it made in the kernel is gone
@@ -60,6 +70,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
     }
     let Reading { settings, understood } = read_settings(&options.config);
     if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
+        // A manager that waits for readiness would take the end before it for a failure.
+        Manager::find().tell("READY=1\nSTATUS=not enabled");
         info!("not enabled: set millpond.main.enabled to 1 in {}", options.config.display());
         return Ok(());
     }

@@ -44,12 +44,20 @@ pub enum Code {
     Misfit(MisfitKind),
     /// The clock has not been set since the machine was switched on.
     Clock,
+    /// There is no place for the control socket.
+    Socket,
     /// The broker of ubus cannot be reached.
     Ubus,
+    /// What goes by local time cannot.
+    Zone,
+    /// The data cap will be passed, or has been.
+    DataCap,
+    /// The last check of the wire found something.
+    Audit,
 }
 
 impl Code {
-    const ALL: [Code; 19] = [
+    const ALL: [Code; 23] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -68,7 +76,11 @@ impl Code {
         Code::Upkeep,
         Code::Realtime,
         Code::Clock,
+        Code::Socket,
         Code::Ubus,
+        Code::Zone,
+        Code::DataCap,
+        Code::Audit,
     ];
 
     /// The code.
@@ -93,7 +105,11 @@ impl Code {
             Code::Realtime => "realtime",
             Code::Misfit(kind) => kind.name(),
             Code::Clock => "clock",
+            Code::Socket => "socket",
             Code::Ubus => "ubus",
+            Code::Zone => "zone",
+            Code::DataCap => "data-cap",
+            Code::Audit => "audit",
         }
     }
 
@@ -105,7 +121,10 @@ impl Code {
     /// `error`, `warning` or `info`.
     pub fn severity(self) -> &'static str {
         match self {
-            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock => "warning",
+            Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
+                "warning"
+            }
+            Code::Zone | Code::DataCap => "warning",
             Code::Misfit(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
@@ -141,8 +160,18 @@ impl Code {
             Code::Misfit(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
             Code::Clock => {
-                "have it set, by NTP as a rule: until then the endpoint may refuse the tunnel's handshakes; it is tried \
-                 again as soon as it is set"
+                "have it set, by NTP as a rule: until then the endpoint may refuse the tunnel's handshakes, and schedules \
+                 wait; it is tried again as soon as it is set"
+            }
+            Code::Zone => "set system.timezone on OpenWrt, /etc/localtime elsewhere",
+            Code::DataCap => {
+                "choose a lower level (millpond advise tells their prices), or main.cap_day and main.cap_level"
+            }
+            Code::Audit => {
+                "see the text; repeat the check (millpond audit); strays end with the next reload of the guard"
+            }
+            Code::Socket => {
+                "make room there or make it writable, and restart the service; until then it is to be reached on ubus alone"
             }
             Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
         }

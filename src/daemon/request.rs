@@ -20,10 +20,27 @@ pub enum Request {
         /// As asked for, not clamped yet.
         seconds: u32,
     },
+    /// What other rates would do and cost.
+    Advise(Form),
+    /// To check the wire.
+    Audit {
+        /// How many packets.
+        packets: u32,
+        /// What the answer looks like.
+        form: Form,
+        /// Whether to answer only when it is over.
+        waiting: bool,
+    },
     /// To read the settings again.
     Reload,
     /// To look for the endpoint again.
     Renew,
+    /// Numbers for a monitoring system, of all homes or of the one at that address.
+    #[cfg(feature = "endpoint")]
+    Metrics {
+        /// Inside the tunnel.
+        home: Option<std::net::Ipv4Addr>,
+    },
 }
 
 /// What the answer looks like.

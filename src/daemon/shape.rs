@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::line::{LEAD, Line, Shaping};
-use crate::config::model::{Role, Settings};
+use crate::config::model::{Level, Off, Role, Settings};
 use crate::core::Pace;
 use crate::plan::tree::Guard;
 use crate::units::{BitsPerSec, Law};
@@ -31,7 +31,13 @@ pub fn cell_size(settings: &Settings, wrapping: Wrapping) -> Result<CellSize, Er
 /// How a router sends.
 pub fn shaping(settings: &Settings, size: CellSize) -> Shaping {
     let shape = &settings.shape;
-    Shaping { pace: Pace::new(shape.law, shape.spread_percent, shape.upload, size), payload_bytes: size.payload_bytes }
+    let off = settings.level == Level::Off;
+    Shaping {
+        pace: Pace::new(shape.law, shape.spread_percent, shape.upload, size),
+        payload_bytes: size.payload_bytes,
+        cover: !off,
+        passes: !(off && settings.off == Off::Block),
+    }
 }
 
 /// How a router would like its endpoint to send.
@@ -43,6 +49,7 @@ pub fn wish(settings: &Settings, size: CellSize) -> Wish {
         spread_percent: shape.spread_percent,
         cell_bytes: size.wire_bytes as u16,
         rate: shape.download,
+        cover: settings.level != Level::Off,
     }
 }
 

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use super::answer::Object;
+use super::event_loop::{Audits, Clock};
 use super::history::History;
 use super::line::Line;
 use super::problem::Problem;
-use super::watch::Standing;
-use crate::config::model::Settings;
+use super::watch::{Standing, State};
+use crate::config::model::{Off, Role, Settings};
 use crate::core::{Histogram, Stats};
 use crate::units::Nanos;
 
@@ -26,6 +27,10 @@ pub struct View<'a> {
     pub cell_bytes: Option<(usize, usize)>,
     /// What has passed.
     pub history: &'a History,
+    /// What goes by the clock.
+    pub clock: &'a Clock,
+    /// Checks of the wire.
+    pub audits: &'a Audits,
     /// The state of the whole.
     pub standing: Standing,
     /// How long the daemon has run.
@@ -46,6 +51,9 @@ impl View<'_> {
             let shape = &settings.shape;
             top.text("role", settings.role.name());
             top.text("level", settings.level.name());
+            top.text("level_by", self.clock.by().name());
+            top.flag("promise", self.standing.state == State::Shaping);
+            top.text("off", if settings.off == Off::Block { "block" } else { "tunnel" });
             top.text("law", shape.law.name());
             top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
             top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
@@ -54,6 +62,20 @@ impl View<'_> {
             top.object("cell", |cell| {
                 cell.number("wire_bytes", wire_bytes as u64);
                 cell.number("inner_bytes", inner_bytes as u64);
+            });
+        }
+        top.flag("clock_set", self.clock.is_set());
+        if let (Some(settings), Some(usage)) = (self.settings, self.clock.usage()) {
+            top.object("data", |object| usage.put(object, settings));
+        }
+        let (last, running) = self.audits.state();
+        if last.is_some() || running {
+            top.object("audit", |object| {
+                object.flag("running", running);
+                if let Some((audited, at)) = last {
+                    object.decimal("age_s", self.now.saturating_since(*at).as_secs_f64());
+                    audited.put(object, self.settings.is_none_or(|settings| settings.role == Role::Router));
+                }
             });
         }
         let totals = self.history.totals();
@@ -82,6 +104,20 @@ impl View<'_> {
             _ = write!(out, ": {role}, {} {up} kbit/s up, {down} kbit/s down, cells of {wire_bytes} bytes", shape.law);
         }
         out.push('\n');
+        if let (State::Paused, Some(settings)) = (self.standing.state, self.settings) {
+            out.push_str(match settings.off {
+                Off::Tunnel => "no promise: a schedule has the cover off, and the tunnel shows what the devices do\n",
+                Off::Block => "no promise is needed: a schedule keeps shaped devices from the Internet\n",
+            });
+        }
+        if let Some(usage) = self.clock.usage() {
+            let gb = |bytes: u64| bytes as f64 / 1e9;
+            _ = write!(out, "data: {:.1} GB used, {:.0} GB at the period's end", gb(usage.used), gb(usage.forecast()));
+            if let Some(cap) = self.settings.and_then(|settings| settings.data_cap_gb) {
+                _ = write!(out, ", of {cap} GB");
+            }
+            out.push('\n');
+        }
         for line in self.lines {
             let stats = line.engine().stats();
             let drops: u64 = stats.drops.by_cause().iter().map(|(_, count)| count).sum();

@@ -12,6 +12,8 @@ pub enum State {
     Starting,
     /// Cells go and come.
     Shaping,
+    /// A schedule has it off: what the devices send goes through the tunnel as it comes, or not at all. No promise.
+    Paused,
     /// Cells go, none have come for three times the expected time. The schedule goes on unchanged.
     Degraded,
     /// There is no tunnel, and a problem says why. Only all together can be so.
@@ -24,9 +26,17 @@ impl State {
         match self {
             State::Starting => "starting",
             State::Shaping => "shaping",
+            State::Paused => "paused",
             State::Degraded => "degraded",
             State::Blocked => "blocked",
         }
+    }
+}
+
+impl State {
+    /// Whether the other end is there.
+    pub fn is_sound(self) -> bool {
+        matches!(self, State::Shaping | State::Paused)
     }
 }
 

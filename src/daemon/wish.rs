@@ -7,7 +7,7 @@ use crate::wire::control::{Control, Report, Wish};
 /// Until there is an answer, or while no cells come.
 const URGENT: Nanos = Nanos::from_secs(1);
 /// Afterwards.
-const RELAXED: Nanos = Nanos::from_secs(30);
+pub const RELAXED: Nanos = Nanos::from_secs(30);
 
 /// The smallest and largest cell that an endpoint makes, in bytes on the wire.
 const CELL_BYTES: std::ops::RangeInclusive<u16> = 128..=1500;
@@ -94,7 +94,8 @@ pub fn grant(wish: &Wish, allowance: Allowance) -> Option<Wish> {
 mod tests {
     use super::*;
 
-    const WISH: Wish = Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate: BitsPerSec(320_000) };
+    const WISH: Wish =
+        Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate: BitsPerSec(320_000), cover: true };
 
     fn report(id: u16) -> Report {
         Report { id, law: Law::Gamma, cell_bytes: 508, rate: BitsPerSec(1), cells_received: 0, cells_lost: 0 }

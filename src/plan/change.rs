@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::choice::{PRECEDENCE, set_names};
 use super::nft::TableText;
 use crate::config::model::{Device, Mac, Network, Policy};
+use crate::units::Nanos;
 
 /// Devices and networks as a guard's sets name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,9 +31,10 @@ impl Named {
         policies(guard).into_iter().filter(|(_, policy)| *policy == Policy::Direct).map(|(key, _)| key).collect()
     }
 
-    /// Those that have another policy by `wanted` than by `before`; without a guard nobody had any.
+    /// Those that have another policy by `wanted` than by `before`; without a guard all were as free as those that are exempt.
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> Named {
-        let (old, new) = (before.map(policies).unwrap_or_default(), policies(wanted));
+        let Some(before) = before else { return Named::confined(wanted) };
+        let (old, new) = (policies(before), policies(wanted));
         let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
         keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
     }
@@ -59,7 +61,9 @@ pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
         if policy == Policy::Direct {
             continue;
         }
-        let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy });
+        // Nobody weighs rates by these.
+        let (watch, tolerance) = (false, Nanos::ZERO);
+        let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy, watch, tolerance });
         match key {
             Key::Mac(text) => add(Mac::from_text(&text), None, text),
             Key::Address(address) => add(None, Some(address), address.to_string()),
@@ -154,5 +158,6 @@ mod tests {
         assert_eq!(changed.interfaces.len(), 1);
         assert!(Named::changed(Some(&after), &after).is_empty());
         assert_eq!(Named::changed(None, &after), Named::confined(&after));
+        assert_eq!(Named::changed(None, &before).macs.len(), 2);
     }
 }

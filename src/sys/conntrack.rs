@@ -1,6 +1,7 @@
 //! Connections that the kernel follows, to be forgotten when their device's policy changes. What the kernel forgets it
 //! no longer passes by its flow tables either, within about a second (net/netfilter/nf_flow_table_core.c).
 
+use std::io;
 use std::net::IpAddr;
 
 use nix::libc;
@@ -18,6 +19,32 @@ const CTA_ZONE: u16 = 18;
 const CTA_TUPLE_IP: u16 = 1;
 /// `CTA_IP_V4_SRC` and `CTA_IP_V6_SRC`.
 const SOURCES: [u16; 2] = [1, 3];
+/// `CTA_IP_V4_DST` and `CTA_IP_V6_DST`.
+const DESTINATIONS: [u16; 2] = [2, 4];
+
+/// The addresses that connections bear outside which a device began whose address `is_theirs`, where those are others
+/// than its own: one for each connection.
+pub fn translated(is_theirs: &dyn Fn(IpAddr) -> bool) -> io::Result<Vec<IpAddr>> {
+    let asking = |error: NetlinkError| io::Error::other(format!("asking the kernel for its connections: {error}"));
+    let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(asking)?;
+    let mut outside = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let found = netlink.each(GET, &header(family), |message| {
+            let Some(rest) = message.get(HEADER_BYTES..) else { return };
+            let from = end(rest, CTA_TUPLE_ORIG, SOURCES).filter(|address| is_theirs(*address));
+            let back = end(rest, CTA_TUPLE_REPLY, DESTINATIONS);
+            outside.extend(from.zip(back).and_then(|(from, back)| (from != back).then_some(back)));
+        });
+        found.map_err(asking)?;
+    }
+    Ok(outside)
+}
+
+/// One of the addresses of a tuple.
+fn end(message: &[u8], tuple: u16, kinds: [u16; 2]) -> Option<IpAddr> {
+    let ip = attribute(attribute(message, tuple)?, CTA_TUPLE_IP)?;
+    kinds.into_iter().find_map(|kind| address(attribute(ip, kind)?))
+}
 
 /// Forgets every connection that a device began whose address `is_theirs`, or that was begun to it; gives how many.
 pub(super) fn forget(netlink: &mut Netlink, is_theirs: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
@@ -40,11 +67,7 @@ pub(super) fn forget(netlink: &mut Netlink, is_theirs: impl Fn(IpAddr) -> bool) 
 /// The request that deletes the connection of `message`, if it is one of those that are looked for.
 fn deletion(message: &[u8], is_theirs: &impl Fn(IpAddr) -> bool) -> Option<Body> {
     let rest = message.get(HEADER_BYTES..)?;
-    let sender = |tuple| {
-        let ip = attribute(attribute(rest, tuple)?, CTA_TUPLE_IP)?;
-        SOURCES.into_iter().find_map(|kind| address(attribute(ip, kind)?))
-    };
-    let ends = [sender(CTA_TUPLE_ORIG), sender(CTA_TUPLE_REPLY)];
+    let ends = [end(rest, CTA_TUPLE_ORIG, SOURCES), end(rest, CTA_TUPLE_REPLY, SOURCES)];
     if !ends.into_iter().flatten().any(is_theirs) {
         return None;
     }

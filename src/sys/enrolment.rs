@@ -9,9 +9,9 @@ use nix::libc;
 use super::flow_table::Cut;
 use super::kernel::{System, failed, flow_tables};
 use super::neighbour::Neighbour;
-use super::netlink::Netlink;
+use super::netlink::{Netlink, NetlinkError};
 use super::{addr, conntrack, link, neighbour};
-use crate::apply::OpError;
+use crate::apply::{Cause, OpError};
 use crate::plan::nft::{Known, TableText};
 use crate::plan::routing::Prefix;
 use crate::plan::{self, MET_FOR, Named};
@@ -62,7 +62,14 @@ impl System {
         let theirs = neighbours.iter().filter(|neighbour| named.macs.contains(&neighbour.mac.to_string()));
         addresses.extend(theirs.map(|neighbour| neighbour.address));
         let networks = self.networks_on(&named.interfaces)?;
-        let failed = |error| failed("forgetting connections", error);
+        let failed = |error: NetlinkError| match error.errno() {
+            // No such subsystem, or not even its protocol.
+            Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) => OpError {
+                action: "forgetting connections".into(),
+                cause: Cause::missing("kernel module nf_conntrack_netlink is missing", "kmod-nf-conntrack-netlink"),
+            },
+            _ => failed("forgetting connections", error),
+        };
         let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(failed)?;
         let is_theirs =
             |address| addresses.contains(&address) || networks.iter().any(|network| network.contains(address));

@@ -97,7 +97,7 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, Numbers, Policy, Role, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Network, Numbers, Off, Policy, Role, Shape};
     use crate::plan::routing::Family;
     use crate::units::{BitsPerSec, Law};
 
@@ -109,8 +109,13 @@ mod tests {
             role: Role::Router,
             level: Level::Balanced,
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
+            off: Off::Tunnel,
+            audit_days: None,
+            levels: Vec::new(),
             data_cap_gb: None,
             billing_day: 1,
+            price_cents: None,
+            step_down: None,
             numbers: Numbers::DEFAULT,
             tunnel: None,
             address6: None,

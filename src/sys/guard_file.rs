@@ -30,6 +30,12 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
     whole_file::write(path, text.as_bytes(), 0o600).map(|()| true)
 }
 
+/// Makes the guard that the file at `path` describes stand, as the firewall does at boot.
+pub fn load(path: &Path) -> io::Result<()> {
+    let text = fs::read_to_string(path)?;
+    nft::load(&text).map_err(|cause| io::Error::other(cause.to_string()))
+}
+
 /// Removes the file; gives whether there was one.
 pub fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {

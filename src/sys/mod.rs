@@ -4,7 +4,8 @@
 
 mod addr;
 pub mod broker_socket;
-mod conntrack;
+pub mod capture;
+pub mod conntrack;
 mod enrolment;
 pub mod epoll;
 mod facts;
@@ -19,6 +20,7 @@ pub mod monitor;
 pub mod neighbour;
 mod netlink;
 pub mod nft;
+pub mod notify;
 pub mod process;
 mod qdisc;
 pub mod random;
@@ -31,6 +33,8 @@ pub mod timer;
 mod tun;
 pub mod udp;
 pub mod unix_socket;
+#[cfg(feature = "endpoint")]
+pub mod usage;
 pub mod whole_file;
 mod wireguard;
 pub mod worker;

@@ -26,9 +26,6 @@ pub struct Client {
 /// The longest request, in bytes.
 const REQUEST_BYTES: usize = 256;
 
-/// How long [`ask`] waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 impl ControlSocket {
     /// Listens at `path`, in place of a socket that a killed daemon left. Fails with `AddrInUse` if one answers there.
     pub fn listen(path: &Path) -> io::Result<ControlSocket> {
@@ -84,10 +81,10 @@ impl Client {
     }
 }
 
-/// Asks the daemon that listens at `path`, and gives its whole answer.
-pub fn ask(path: &Path, request: &str) -> io::Result<String> {
+/// Asks the daemon that listens at `path`, and gives its whole answer, for which it waits so long.
+pub fn ask(path: &Path, request: &str, patience: Duration) -> io::Result<String> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(format!("{request}\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -132,7 +129,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let asking = std::thread::spawn({
             let path = path.clone();
-            move || ask(&path, "status json")
+            move || ask(&path, "status json", Duration::from_secs(20))
         });
         let mut poll = Poll::new().unwrap();
         poll.add(&socket, 0).unwrap();

@@ -5,7 +5,7 @@
 //! +------+------+------+--------+---------------------+
 //! | 0xc  | vers | kind | length | body of that kind   |
 //! +------+------+------+--------+---------------------+
-//! wish:    id u16, law u8, spread u8, cell u16, (zero u16), rate u32
+//! wish:    id u16, law u8, spread u8, cell u16, flags u16, rate u32
 //! report:  id u16, law u8, (zero u8), cell u16, (zero u16), rate u32, received u64, lost u64
 //! ```
 //!
@@ -27,6 +27,8 @@ pub const MAX_BYTES: usize = HEADER_BYTES + REPORT_BYTES;
 const KIND_WISH: u8 = 1;
 const KIND_REPORT: u8 = 2;
 const WISH_BYTES: usize = 12;
+/// The flag of a wish without cover. Others are ignored.
+const WITHOUT_COVER: u16 = 1;
 const REPORT_BYTES: usize = 28;
 
 /// One message.
@@ -51,6 +53,8 @@ pub struct Wish {
     pub cell_bytes: u16,
     /// On the wire.
     pub rate: BitsPerSec,
+    /// Whether cells leave that carry nothing; without them nothing is hidden.
+    pub cover: bool,
 }
 
 /// What the endpoint does and has seen.
@@ -130,6 +134,9 @@ impl Control {
         body[3] = spread_percent;
         body[4..6].copy_from_slice(&cell_bytes.to_be_bytes());
         body[8..12].copy_from_slice(&u32::try_from(rate.0).unwrap_or(u32::MAX).to_be_bytes());
+        if let Control::Wish(Wish { cover: false, .. }) = self {
+            body[6..8].copy_from_slice(&WITHOUT_COVER.to_be_bytes());
+        }
         buf[1] = kind;
     }
 }
@@ -142,13 +149,13 @@ impl Reader<'_> {
         let id = u16::from_be_bytes(self.take()?);
         let [law, spread_percent] = self.take()?;
         let cell_bytes = u16::from_be_bytes(self.take()?);
-        let [_, _] = self.take()?;
+        let flags = u16::from_be_bytes(self.take()?);
         let rate = BitsPerSec(u64::from(u32::from_be_bytes(self.take()?)));
         let law = law_of_code(law).ok_or(Malformed::Value)?;
         if spread_percent > 100 || rate.0 == 0 {
             return Err(Malformed::Value);
         }
-        Ok(Wish { id, law, spread_percent, cell_bytes, rate })
+        Ok(Wish { id, law, spread_percent, cell_bytes, rate, cover: flags & WITHOUT_COVER == 0 })
     }
 
     fn report(&mut self) -> Result<Report, Malformed> {
@@ -188,6 +195,7 @@ mod tests {
         spread_percent: 33,
         cell_bytes: 512,
         rate: BitsPerSec(320_000),
+        cover: true,
     });
     const REPORT: Control = Control::Report(Report {
         id: 7,
@@ -207,7 +215,10 @@ mod tests {
     #[test]
     fn messages_come_back_as_they_were_written() {
         assert_eq!(emitted(WISH), [0xc1, 1, 0, 16, 1, 2, 3, 33, 2, 0, 0, 0, 0, 4, 0xe2, 0]);
-        for message in [WISH, REPORT] {
+        let Control::Wish(wish) = WISH else { panic!("it is one") };
+        let without_cover = Control::Wish(Wish { cover: false, ..wish });
+        assert_eq!(emitted(without_cover)[10..12], [0, 1]);
+        for message in [WISH, without_cover, REPORT] {
             assert_eq!(Control::parse(&emitted(message)), Ok(message));
             assert!(message.buffer_len() <= MAX_BYTES);
         }

@@ -8,7 +8,7 @@ use millpond::config::model::*;
 use millpond::plan::routing::Prefix;
 use millpond::plan::tree::Guard;
 use millpond::plan::{Facts, LanInterface};
-use millpond::units::{BitsPerSec, Law};
+use millpond::units::{BitsPerSec, Law, Nanos};
 
 pub fn shape() -> Shape {
     let (upload, download) = (BitsPerSec::from_kbit(160), BitsPerSec::from_kbit(320));
@@ -21,8 +21,13 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         role,
         level: Level::Balanced,
         shape: shape(),
+        off: Off::Tunnel,
+        audit_days: None,
+        levels: Vec::new(),
         data_cap_gb: None,
         billing_day: 1,
+        price_cents: None,
+        step_down: None,
         numbers: Numbers::DEFAULT,
         tunnel: Some(Tunnel::Wireguard(wireguard)),
         address6: None,
@@ -41,6 +46,8 @@ pub fn router(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
         mac: mac.map(Mac),
         address: address.map(|a| a.parse().unwrap()),
         policy,
+        watch: false,
+        tolerance: Nanos::from_millis(1_400),
     };
     let wireguard = Wireguard {
         private_key: Key(private_key),

@@ -50,7 +50,8 @@ fn session(law: Law, digest: &mut Digest) -> (u32, usize) {
     let (mut router, mut endpoint) = (engine(law), engine(law));
     let (mut sent, mut arrived) = (0, 0);
     let mut buf = [0; MAX_PACKET_BYTES];
-    let wish = Control::Wish(Wish { id: 1, law, spread_percent: 15, cell_bytes: 512, rate: BitsPerSec(160_000) });
+    let wish =
+        Control::Wish(Wish { id: 1, law, spread_percent: 15, cell_bytes: 512, rate: BitsPerSec(160_000), cover: true });
     router.send_control(wish);
     for cell in 0..CELLS {
         let now = router.poll_timeout().0;

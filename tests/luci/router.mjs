@@ -111,7 +111,7 @@ export class Router {
 
 		await this.startBroker();
 
-		const run = [ this.program, 'run', '--config', join(this.config, 'millpond'), '--socket', this.socket, '--ubus', this.bus, '--guard-file', join(this.work, 'guard.nft') ];
+		const run = [ this.program, 'run', '--config', join(this.config, 'millpond'), '--socket', this.socket, '--ubus', this.bus, '--guard-file', join(this.work, 'guard.nft'), '--usage-file', join(this.work, 'usage') ];
 		const started = spawn('ip', [ 'netns', 'exec', this.netns, ...run ], { stdio: [ 'ignore', 'pipe', 'pipe' ] });
 		const log = createWriteStream(this.logFile, { flags: 'a' });
 

@@ -6,6 +6,7 @@ mod homes;
 mod init;
 mod invite;
 mod machine;
+mod metrics;
 mod picture;
 mod rotate;
 
@@ -29,6 +30,7 @@ enum Command {
     ListHomes(homes::ListHomes),
     RemoveHome(homes::RemoveHome),
     RotateKeys(rotate::RotateKeys),
+    Metrics(metrics::Metrics),
 }
 
 impl Endpoint {
@@ -40,6 +42,7 @@ impl Endpoint {
             Command::ListHomes(command) => command.execute(),
             Command::RemoveHome(command) => command.execute(),
             Command::RotateKeys(command) => command.execute(),
+            Command::Metrics(command) => command.execute(),
         }
     }
 }

@@ -4,14 +4,27 @@ use std::net::IpAddr;
 
 use super::Context;
 use super::reader::{Reader, Seen};
-use super::value::{choice, device_address, interface_name, mac, network_name, shown, title};
+use super::value::{boolean, choice, device_address, interface_name, mac, network_name, number, shown, title};
 use crate::config::model::{Device, Network, Policy, Role};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
+use crate::units::Nanos;
 
-const DEVICE_OPTIONS: [&str; 4] = ["name", "mac", "address", "policy"];
+const DEVICE_OPTIONS: [&str; 7] = ["name", "mac", "address", "policy", "kind", "tolerance", "watch"];
 const NETWORK_OPTIONS: [&str; 3] = ["name", "device", "policy"];
 const POLICIES: &[(&str, Policy)] = &[("shape", Policy::Shape), ("block", Policy::Block), ("direct", Policy::Direct)];
+
+/// How long a device's packets may wait before people notice: the longest delays of the paper's figure 9, of several
+/// plugs the shortest.
+const KINDS: &[(&str, Nanos)] = &[
+    ("plug", Nanos::from_millis(1_700)),
+    ("speaker", Nanos::from_millis(4_400)),
+    ("camera", Nanos::from_millis(17_600)),
+    ("sleep", SHORTEST_TOLERANCE),
+    ("other", SHORTEST_TOLERANCE),
+];
+/// That of the sleep monitor: a device of which nothing is known is taken for the least patient.
+const SHORTEST_TOLERANCE: Nanos = Nanos::from_millis(1_400);
 
 impl Policy {
     /// The word in the settings.
@@ -53,7 +66,11 @@ pub(super) fn read_devices<'a>(
             .or_else(|| address.map(|address| address.to_string()))
             .unwrap_or_else(|| reader.label().to_owned());
         let policy = reader.value("policy", choice(POLICIES)).unwrap_or(Policy::Shape);
-        devices.push(Device { name, mac, address, policy });
+        let of_kind = reader.value("kind", choice(KINDS)).unwrap_or(SHORTEST_TOLERANCE);
+        let tolerance = reader.value("tolerance", number(1..=600_000, "ms"));
+        let tolerance = tolerance.map_or(of_kind, |ms| Nanos::from_millis(ms.into()));
+        let watch = reader.value("watch", boolean).unwrap_or(false);
+        devices.push(Device { name, mac, address, policy, watch, tolerance });
     }
     devices
 }

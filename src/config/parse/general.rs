@@ -2,14 +2,15 @@
 
 use std::ops::RangeInclusive;
 
+use super::level::Confirmed;
 use super::reader::Reader;
-use super::value::{Wrong, bit, boolean, choice, number};
-use crate::config::model::{Level, Numbers, Role, Shape};
+use super::value::{Wrong, bit, boolean, choice, number, price};
+use crate::config::model::{Level, Numbers, Off, Role, Shape, StepDown};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 use crate::units::{BitsPerSec, Law, Nanos};
 
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 18] = [
     "enabled",
     "role",
     "level",
@@ -20,6 +21,11 @@ const OPTIONS: [&str; 13] = [
     "spread",
     "data_cap",
     "billing_day",
+    "price",
+    "cap_day",
+    "cap_level",
+    "off",
+    "audit",
     "mark",
     "table",
     "priority",
@@ -27,13 +33,17 @@ const OPTIONS: [&str; 13] = [
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
     &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
+const OFFS: &[(&str, Off)] = &[("tunnel", Off::Tunnel), ("block", Off::Block)];
 const LAWS: &[(&str, Law)] =
     &[("gamma", Law::Gamma), ("normal", Law::Normal), ("constant", Law::Constant), ("kernel", Law::Kernel)];
+
+/// A check of the wire each week.
+const AUDIT_DAYS: u16 = 7;
 
 /// A cell more often than this and the timer's own lateness shows (design: "Law").
 const SHORTEST_INTERVAL: Nanos = Nanos::from_micros(100);
 /// The lowest rate still sends the largest cell more than once a minute.
-const KBIT: RangeInclusive<u32> = 8..=1_000_000;
+pub(super) const KBIT: RangeInclusive<u32> = 8..=1_000_000;
 const CELL_BYTES: RangeInclusive<u32> = 128..=1400;
 const _: () = assert!(BitsPerSec::from_kbit(8).interval(1400).0 <= Nanos::from_secs(60).0);
 
@@ -44,6 +54,13 @@ pub(super) struct General {
     pub level: Level,
     pub data_cap_gb: Option<u32>,
     pub billing_day: u8,
+    pub price_cents: Option<u32>,
+    pub off: Off,
+    pub audit_days: Option<u16>,
+    /// `cap_day` and `cap_level`.
+    step_down: Option<(u8, Level)>,
+    /// Rates that the owner confirmed for levels, in place of the built-in ones.
+    confirmed: Confirmed,
     pub numbers: Numbers,
     /// What level `custom` comes to; its law and spread hold at every level.
     custom: Shape,
@@ -59,8 +76,20 @@ impl General {
             Level::Balanced => (160, 320),
             Level::Strict => (320, 640),
         };
-        let (upload, download) = (BitsPerSec::from_kbit(upload), BitsPerSec::from_kbit(download));
+        let built_in = (BitsPerSec::from_kbit(upload), BitsPerSec::from_kbit(download));
+        let (upload, download) = self.confirmed.of(level).unwrap_or(built_in);
         Some(Shape { upload, download, cell_bytes: 512, ..self.custom })
+    }
+
+    /// What each level comes to that has rates.
+    pub fn levels(&self) -> Vec<(Level, Shape)> {
+        LEVELS.iter().filter_map(|(_, level)| Some((*level, self.shape(*level)?))).collect()
+    }
+
+    /// The level that holds before a billing day.
+    pub fn step_down(&self) -> Option<StepDown> {
+        let (day, level) = self.step_down?;
+        Some(StepDown { day, level, shape: self.shape(level)? })
     }
 }
 
@@ -88,7 +117,12 @@ impl Role {
 }
 
 /// Reads the section. `uses_custom`: whether a schedule uses the numbers of level `custom`.
-pub(super) fn read(section: Option<&Section>, uses_custom: bool, problems: &mut Vec<Problem>) -> General {
+pub(super) fn read(
+    section: Option<&Section>,
+    confirmed: Confirmed,
+    uses_custom: bool,
+    problems: &mut Vec<Problem>,
+) -> General {
     let balanced = Shape {
         upload: BitsPerSec::from_kbit(160),
         download: BitsPerSec::from_kbit(320),
@@ -98,9 +132,20 @@ pub(super) fn read(section: Option<&Section>, uses_custom: bool, problems: &mut 
     };
     let Some(section) = section else {
         let (level, billing_day) = (Level::Balanced, 1);
-        let role = Some(Role::Router);
-        let numbers = Numbers::DEFAULT;
-        return General { enabled: false, role, level, data_cap_gb: None, billing_day, numbers, custom: balanced };
+        return General {
+            enabled: false,
+            role: Some(Role::Router),
+            level,
+            data_cap_gb: None,
+            billing_day,
+            price_cents: None,
+            off: Off::default(),
+            audit_days: Some(AUDIT_DAYS),
+            step_down: None,
+            confirmed,
+            numbers: Numbers::DEFAULT,
+            custom: balanced,
+        };
     };
     let mut reader = Reader::new(section, &OPTIONS, problems);
     // Whoever wrote a switch that we cannot read probably meant "on": judge the rest as if it were.
@@ -113,7 +158,41 @@ pub(super) fn read(section: Option<&Section>, uses_custom: bool, problems: &mut 
     let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
     let numbers = numbers(&mut reader);
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
-    General { enabled, role, level, data_cap_gb, billing_day, numbers, custom }
+    let price_cents = reader.value("price", price);
+    let off = reader.value("off", choice(OFFS)).unwrap_or_default();
+    let audit_days = reader.value("audit", number(0..=365, "days")).map_or(AUDIT_DAYS, |days| days as u16);
+    let audit_days = Some(audit_days).filter(|days| *days > 0);
+    let step_down = step_down(&mut reader, billing_day);
+    General {
+        enabled,
+        role,
+        level,
+        data_cap_gb,
+        billing_day,
+        price_cents,
+        off,
+        audit_days,
+        step_down,
+        confirmed,
+        numbers,
+        custom,
+    }
+}
+
+fn step_down(reader: &mut Reader, billing_day: u8) -> Option<(u8, Level)> {
+    let (day_given, level_given) = (reader.given("cap_day"), reader.given("cap_level"));
+    let day = reader.value("cap_day", number(1..=28, "")).map(|day| day as u8);
+    let level = reader.value("cap_level", choice(LEVELS));
+    match (day_given, level_given) {
+        (true, false) => reader.error("cap_day", "no effect alone (want option cap_level too)".to_owned()),
+        (false, true) => reader.error("cap_level", "no effect alone (want option cap_day too)".to_owned()),
+        _ => {}
+    }
+    if day == Some(billing_day) {
+        let text = format!("always in force (got {billing_day}, which is billing_day too; want another day)");
+        reader.error("cap_day", text);
+    }
+    day.zip(level)
 }
 
 /// Beside those of the kernel's own tables, and before its rule for `main`.

@@ -64,6 +64,19 @@ pub(super) fn number(range: RangeInclusive<u32>, unit: &'static str) -> impl Fn(
     }
 }
 
+/// An amount of money, in hundredths: at most 1000.
+pub(super) fn price(text: &str) -> Result<u32> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let wrong = || Wrong::new("not a price", text, "an amount for each GB such as 2.50, at most 1000");
+    if !digits(whole) || !digits(part) || part.len() > 2 {
+        return Err(wrong());
+    }
+    let whole: u32 = whole.parse().map_err(|_| wrong())?;
+    let cents = format!("{part:0<2}").parse::<u32>().map_err(|_| wrong())?;
+    if whole >= 1000 { Err(wrong()) } else { Ok(whole * 100 + cents) }
+}
+
 /// A number of 32 bits of which one is set, in hexadecimal.
 pub(super) fn bit(text: &str) -> Result<u32> {
     let bits = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());

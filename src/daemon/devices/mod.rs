@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use self::leases::Lease;
-use super::answer::{self, Object};
+use super::answer::Object;
 use super::flows::{Flows, Received};
 use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::core::{DEVICES, DeviceStats, Stats};
@@ -192,18 +192,6 @@ impl Chosen {
 }
 
 impl List {
-    /// For a program on the control socket.
-    pub fn json(&self) -> String {
-        let mut text = answer::json(|top| self.put(top));
-        text.push('\n');
-        text
-    }
-
-    /// For ubus: the contents of a table.
-    pub fn table(&self) -> Vec<u8> {
-        answer::table(|top| self.put(top)).contents().to_vec()
-    }
-
     /// For people: one device a line.
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -235,7 +223,8 @@ impl List {
         out
     }
 
-    fn put(&self, top: &mut Object<'_>) {
+    /// For programs.
+    pub fn put(&self, top: &mut Object<'_>) {
         top.array("devices", &self.devices, |object, known| known.put(object));
         top.flag("cut", self.cut);
     }

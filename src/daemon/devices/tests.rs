@@ -1,5 +1,6 @@
 use super::*;
 use crate::config;
+use crate::daemon::answer;
 
 const SETTINGS: &str = "
 config millpond 'main'
@@ -49,7 +50,7 @@ fn sample() -> List {
 
 #[test]
 fn all_that_is_known_of_a_device_comes_together() {
-    let text = sample().json();
+    let text = answer::json(|top| sample().put(top)) + "\n";
     assert!(
         text.starts_with(
             "{\"devices\":[{\"mac\":\"18:b4:30:26:34:40\",\"random_mac\":false,\"addresses\":[\"192.168.1.11\",\
@@ -91,5 +92,6 @@ fn a_crowd_is_cut_where_it_was_seen_longest_ago() {
     assert_eq!(list.devices.len(), 3 + MOST_DEVICES);
     assert!(list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));
     assert!(!list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 10]))));
-    assert!(list.table().len() < 64 * 1024, "{} bytes", list.table().len());
+    let bytes = answer::table(|top| list.put(top)).contents().len();
+    assert!(bytes < 64 * 1024, "{bytes} bytes");
 }

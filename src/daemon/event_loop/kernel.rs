@@ -1,5 +1,7 @@
 //! The loop's part of the upkeep: when to look after the kernel, and what its processes bring back.
 
+use std::net::IpAddr;
+
 use log::{info, warn};
 
 use super::super::error::Error;
@@ -12,6 +14,7 @@ use super::super::upkeep::outcome::Outcome;
 use super::super::upkeep::{Ended, Order};
 use super::requests::Reload;
 use super::{COVER_CELLS, DATA_CELLS, EventLoop, OPENVPN, PACKETS};
+use crate::config::model::{Device, Mac, Settings};
 use crate::core::CellKind;
 use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY};
@@ -93,6 +96,12 @@ impl Tunnel {
         Ok(true)
     }
 
+    /// Takes an interface as it is for the tunnel.
+    #[cfg(test)]
+    pub fn bind_for_test(&mut self, name: &str, poll: &Poll) {
+        self.bind(name, 1, poll).unwrap();
+    }
+
     /// Closes the sockets, because the interface is gone.
     fn unbind(&mut self, poll: &Poll) {
         if let Some(sockets) = self.sockets.take() {
@@ -100,6 +109,11 @@ impl Tunnel {
             _ = poll.remove(&sockets.cover);
         }
     }
+}
+
+/// What makes two sections mean one device.
+fn who(device: &Device) -> (Option<Mac>, Option<IpAddr>) {
+    (device.mac, device.address)
 }
 
 /// What an outcome speaks of anew each time.
@@ -158,6 +172,8 @@ impl EventLoop {
             self.note_again(problem, &old);
         }
         self.note_state(now);
+        // Also where nothing stands yet: it is tried on, and a new start would not help.
+        self.manager.tell_ready();
     }
 
     /// Takes what a lookup found.
@@ -263,10 +279,15 @@ impl EventLoop {
     fn follow(&mut self, reload: Option<&mut Reload>, outcome: &Outcome, now: Nanos) -> Result<(), Error> {
         let is_new = reload.is_some() || self.lines.all().is_empty();
         if let Some(reload) = reload {
-            if self.settings.as_ref().is_none_or(|before| before.devices != reload.settings.devices) {
+            let same = |before: &Settings| before.devices.iter().map(who).eq(reload.settings.devices.iter().map(who));
+            if !self.settings.as_ref().is_some_and(same) {
                 // Numbers have come to mean other devices.
                 self.flows.clear();
+                self.watching.clear();
                 self.lines.all_mut().iter_mut().for_each(Line::forget_devices);
+            }
+            if let Some(written) = reload.written.take() {
+                self.clock.adopt(written);
             }
             self.settings = Some(reload.settings.clone());
             if let Some(endpoint) = reload.endpoint.take() {
@@ -288,6 +309,10 @@ impl EventLoop {
             self.size = Some(size);
         }
         self.guard = Some(shape::guard(settings, size, self.lines.all()));
+        if is_new {
+            self.begin_watching(now);
+            self.drop_audit(now);
+        }
         Ok(())
     }
 

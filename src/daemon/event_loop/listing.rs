@@ -1,13 +1,16 @@
-//! The loop's part of the list of devices. Asking the kernel for its neighbours takes long: a forked process does that,
-//! and writes the whole answer.
+//! The loop's part of answers that take long to make, the list of devices and the advice: a forked process writes the
+//! whole answer.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
-use super::super::devices;
+use super::super::advice::Advice;
+use super::super::answer::Object;
 use super::super::request::{Answer, Asker, Form};
+use super::super::{answer, devices};
 use super::{EventLoop, LISTING};
 use crate::sys::memory_file;
+use crate::sys::timer;
 use crate::sys::worker::{Report, Worker};
 use crate::units::Nanos;
 
@@ -18,19 +21,39 @@ const PAUSE: Nanos = Nanos::from_secs(1);
 /// What takes longer hangs, and is killed.
 const LIMIT: Nanos = Nanos::from_secs(10);
 
-/// Who waits for a list, and who makes it.
+/// What the answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Every device that the router knows.
+    Devices,
+    /// What other rates would do and cost.
+    Advice,
+}
+
+/// Who waits for an answer, and who makes it.
 #[derive(Default)]
 pub struct Listing {
-    askers: Vec<(Form, Asker)>,
+    askers: Vec<(Topic, Form, Asker)>,
     running: Option<Running>,
-    /// No list is begun before.
+    /// No answer is begun before.
     next: Nanos,
 }
 
 struct Running {
     worker: Worker,
     until: Nanos,
+    topic: Topic,
     form: Form,
+}
+
+impl Topic {
+    /// What is being done.
+    fn doing(self) -> &'static str {
+        match self {
+            Topic::Devices => "listing the devices",
+            Topic::Advice => "weighing the rates",
+        }
+    }
 }
 
 impl Listing {
@@ -44,33 +67,33 @@ impl Listing {
 }
 
 impl EventLoop {
-    /// Notes one who wants the list.
-    pub(super) fn ask_for_devices(&mut self, form: Form, asker: Asker, now: Nanos) {
+    /// Notes one who wants such an answer.
+    pub(super) fn ask_for(&mut self, topic: Topic, form: Form, asker: Asker, now: Nanos) {
         if self.listing.askers.len() >= MOST_ASKERS {
-            return self.answer(asker, Answer::refused("too many ask for the devices at once: try again"), now);
+            return self.answer(asker, Answer::refused("too many ask at once: try again"), now);
         }
-        self.listing.askers.push((form, asker));
+        self.listing.askers.push((topic, form, asker));
     }
 
-    /// Begins a list, or ends one that hangs.
+    /// Begins an answer, or ends one that hangs.
     pub(super) fn begin_listing(&mut self, now: Nanos) {
         if self.listing.running.is_some() {
             return self.take_listing(now);
         }
-        let Some((form, _)) = self.listing.askers.first() else { return };
-        let form = *form;
+        let Some((topic, form, _)) = self.listing.askers.first() else { return };
+        let (topic, form) = (*topic, *form);
         self.listing.next = now + PAUSE;
-        let begun = Worker::start(|| self.list(form)).and_then(|worker| {
+        let begun = Worker::start(|| self.list(topic, form)).and_then(|worker| {
             self.poll.add(&worker, LISTING)?;
-            Ok(Running { worker, until: now + LIMIT, form })
+            Ok(Running { worker, until: now + LIMIT, topic, form })
         });
         match begun {
             Ok(running) => self.listing.running = Some(running),
-            Err(error) => self.finish(form, &Err(error), now),
+            Err(error) => self.finish((topic, form), &Err(error), now),
         }
     }
 
-    /// Takes the list, once it is there.
+    /// Takes the answer, once it is there.
     pub(super) fn take_listing(&mut self, now: Nanos) {
         let Some(running) = &mut self.listing.running else { return };
         let bytes = match running.worker.report() {
@@ -80,36 +103,34 @@ impl EventLoop {
             Ok(Some(Report { text, fd: None })) => Err(io::Error::other(text)),
             Err(error) => Err(error),
         };
-        let form = running.form;
+        let made = (running.topic, running.form);
         _ = self.poll.remove(&running.worker);
         self.listing.running = None;
-        self.finish(form, &bytes, now);
+        self.finish(made, &bytes, now);
     }
 
-    /// Answers all who wait for a list of this form.
-    fn finish(&mut self, wanted: Form, bytes: &io::Result<Vec<u8>>, now: Nanos) {
+    /// Answers all who wait for this.
+    fn finish(&mut self, made: (Topic, Form), bytes: &io::Result<Vec<u8>>, now: Nanos) {
         let askers = std::mem::take(&mut self.listing.askers);
-        let (served, waiting) = askers.into_iter().partition(|(form, _)| *form == wanted);
+        let (served, waiting) = askers.into_iter().partition(|(topic, form, _)| (*topic, *form) == made);
         self.listing.askers = waiting;
-        for (_, asker) in served {
-            let answer = match (bytes, wanted) {
+        for (topic, form, asker) in served {
+            let answer = match (bytes, form) {
                 (Ok(bytes), Form::Values) => Answer::Table(bytes.clone()),
                 (Ok(bytes), _) => Answer::Text(String::from_utf8_lossy(bytes).into_owned()),
-                (Err(error), _) => Answer::refused(format!("listing the devices: {error}")),
+                (Err(error), _) => Answer::refused(format!("{}: {error}", topic.doing())),
             };
             self.answer(asker, answer, now);
         }
     }
 
     /// In the forked process: the whole answer, in a file of its own.
-    fn list(&self, form: Form) -> Report {
-        let stats = self.lines.all().first().map(|line| line.engine().stats());
-        let written = devices::list(self.settings.as_ref(), stats, &self.flows).and_then(|list| {
-            let bytes = match form {
-                Form::Text => list.text().into_bytes(),
-                Form::Json => list.json().into_bytes(),
-                Form::Values => list.table(),
-            };
+    fn list(&self, topic: Topic, form: Form) -> Report {
+        let written = match topic {
+            Topic::Devices => self.devices(form),
+            Topic::Advice => self.advice(form),
+        };
+        let written = written.and_then(|bytes| {
             let mut file = memory_file::create()?;
             file.write_all(&bytes)?;
             file.rewind()?;
@@ -119,6 +140,29 @@ impl EventLoop {
             Ok(file) => Report { text: String::new(), fd: Some(file.into()) },
             Err(error) => Report { text: error.to_string(), fd: None },
         }
+    }
+
+    fn devices(&self, form: Form) -> io::Result<Vec<u8>> {
+        let stats = self.lines.all().first().map(|line| line.engine().stats());
+        let list = devices::list(self.settings.as_ref(), stats, &self.flows)?;
+        Ok(in_form(form, || list.text(), |top| list.put(top)))
+    }
+
+    fn advice(&self, form: Form) -> io::Result<Vec<u8>> {
+        let watched = self.settings.as_ref().zip(self.watching.watch());
+        let Some((settings, watch)) = watched else {
+            return Err(io::Error::other("only a router whose tunnel has stood once watches (try --watch)"));
+        };
+        let advice = Advice::new(settings, watch, timer::now());
+        Ok(in_form(form, || advice.text(), |top| advice.put(top)))
+    }
+}
+
+fn in_form(form: Form, text: impl FnOnce() -> String, members: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    match form {
+        Form::Text => text().into_bytes(),
+        Form::Json => (answer::json(members) + "\n").into_bytes(),
+        Form::Values => answer::table(members).contents().to_vec(),
     }
 }
 

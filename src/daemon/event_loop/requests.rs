@@ -3,24 +3,38 @@
 use log::{error, info};
 
 use super::super::error::Error;
+#[cfg(feature = "endpoint")]
+use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
 use super::super::{Reading, guard_provisionally, read_settings};
+use super::listing::Topic;
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
 use crate::sys::timer;
+#[cfg(feature = "endpoint")]
+use crate::sys::usage;
 use crate::units::Nanos;
 
 /// Settings that wait to come into force, and who waits to hear of it.
 pub struct Reload {
     pub settings: Settings,
+    /// The same as written; `None` where the clock has changed the level.
+    pub written: Option<Settings>,
     /// Where they lead to another endpoint than those before.
     pub endpoint: Option<Endpoint>,
     /// Whether a process is at work on them.
     pub begun: bool,
     asker: Option<Asker>,
+}
+
+impl Reload {
+    /// Settings with the level that the clock asks for.
+    pub fn by_clock(settings: Settings) -> Reload {
+        Reload { settings, written: None, endpoint: None, begun: false, asker: None }
+    }
 }
 
 impl EventLoop {
@@ -42,7 +56,7 @@ impl EventLoop {
         match request {
             Some(request) => self.serve(request, asker, now),
             None => {
-                let have = "status, devices (each also with json), history SECONDS, reload, renew";
+                let have = "status, devices, advise (each also with json), audit PACKETS, audit json PACKETS, history SECONDS, reload, renew";
                 self.answer(asker, Answer::refused(format!("unknown request (have {have})")), now);
                 Flow::Continue
             }
@@ -56,10 +70,20 @@ impl EventLoop {
             Request::Status(form) => asker.values(form, |top| self.view(now).put(top)),
             Request::History { seconds } => asker.values(Form::Values, |top| self.history.put(seconds, top)),
             Request::Devices(form) => {
-                self.ask_for_devices(form, asker, now);
+                self.ask_for(Topic::Devices, form, asker, now);
+                return Flow::Continue;
+            }
+            Request::Advise(form) => {
+                self.ask_for(Topic::Advice, form, asker, now);
+                return Flow::Continue;
+            }
+            Request::Audit { packets, form, waiting } => {
+                self.ask_for_audit(packets, form, waiting, asker, now);
                 return Flow::Continue;
             }
             Request::Reload => return self.reload(Some(asker), now),
+            #[cfg(feature = "endpoint")]
+            Request::Metrics { home } => self.metrics(home, now),
             Request::Renew => {
                 self.renew(now);
                 Answer::Text("looking for the endpoint again\n".into())
@@ -67,6 +91,18 @@ impl EventLoop {
         };
         self.answer(asker, answer, now);
         Flow::Continue
+    }
+
+    #[cfg(feature = "endpoint")]
+    fn metrics(&self, home: Option<std::net::Ipv4Addr>, now: Nanos) -> Answer {
+        let gauges = Gauges {
+            settings: self.settings.as_ref(),
+            lines: &self.lines,
+            problems: &self.problems,
+            usage: usage::usage().ok(),
+            uptime: now.saturating_since(self.started),
+        };
+        gauges.text(home).map_or_else(|| Answer::refused("no home has that address"), Answer::Text)
     }
 
     /// Hands an answer over. One who has gone needs none.
@@ -131,14 +167,17 @@ impl EventLoop {
             self.answer_all(asker, || Answer::Text("not enabled: the daemon ends\n".into()), now);
             return Flow::Stop;
         }
+        let written = settings;
+        let settings = self.clock.in_force(&written);
         let endpoint = (!self.endpoint.is_of(&settings)).then(|| Endpoint::new(Some(&settings), now));
         if self.tunnel.is_complete() {
-            self.reload = Some(Reload { settings, endpoint, begun: false, asker });
+            self.reload = Some(Reload { settings, written: Some(written), endpoint, begun: false, asker });
         } else {
             // Nothing stands that could stay as it is: from now on these are tried.
+            self.clock.adopt(written);
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
-            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock));
+            self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock | Code::Socket));
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
@@ -149,7 +188,7 @@ impl EventLoop {
     pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
-        self.renew = self.state(now) != super::State::Shaping;
+        self.renew = !self.state(now).is_sound();
     }
 
     fn refuse(&mut self, asker: Option<Asker>, why: &str, now: Nanos) {

@@ -3,6 +3,7 @@
 use ubus::blobmsg::{BlobBuilder, BlobIter, BlobType, BlobValue};
 use ubus::wire::{UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_METHOD_NOT_FOUND};
 
+use super::super::audit::DEFAULT_PACKETS;
 use super::super::request::{Form, Request};
 
 /// Why a call is not done.
@@ -18,10 +19,12 @@ pub struct Refusal {
 const DEFAULT_SECONDS: u32 = 300;
 
 /// Each method with its arguments, as `ubus -v list` shows them.
-const METHODS: [(&str, &[(&str, BlobType)]); 5] = [
+const METHODS: [(&str, &[(&str, BlobType)]); 7] = [
     ("status", &[("form", BlobType::String)]),
     ("devices", &[("form", BlobType::String)]),
     ("history", &[("seconds", BlobType::Int32)]),
+    ("advise", &[("form", BlobType::String)]),
+    ("audit", &[("packets", BlobType::Int32), ("wait", BlobType::Int8), ("form", BlobType::String)]),
     ("reload", &[]),
     ("renew", &[]),
 ];
@@ -40,7 +43,7 @@ pub(super) fn signature() -> Vec<u8> {
 /// Reads a call. Arguments that it does not know are nobody's mistake: uhttpd adds one of its own to every call.
 pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> {
     let mut form = Form::Values;
-    let mut seconds = DEFAULT_SECONDS;
+    let (mut seconds, mut packets, mut waiting) = (DEFAULT_SECONDS, DEFAULT_PACKETS, false);
     let Some((method, known)) = METHODS.into_iter().find(|(name, _)| *name == method) else {
         let names = METHODS.map(|(name, _)| name).join(", ");
         return Err(Refusal { status: UBUS_STATUS_METHOD_NOT_FOUND, text: format!("no such method (have {names})") });
@@ -54,9 +57,13 @@ pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> 
             ("form", BlobValue::String("json")) => form = Form::Json,
             ("form", BlobValue::String("values")) => form = Form::Values,
             ("form", _) => return Err(wrong(format!("{method}.form: want text, json or values"))),
+            ("wait", value) => {
+                waiting = whole(value).ok_or_else(|| wrong(format!("{method}.wait: want true or false")))? > 0;
+            }
             _ => {
-                seconds = whole(&value)
+                let number = whole(&value)
                     .ok_or_else(|| wrong(format!("{method}.{name}: want a whole number, got {}", kind(&value))))?;
+                *(if name == "packets" { &mut packets } else { &mut seconds }) = number;
             }
         }
     }
@@ -64,6 +71,8 @@ pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> 
         "status" => Request::Status(form),
         "devices" => Request::Devices(form),
         "history" => Request::History { seconds },
+        "advise" => Request::Advise(form),
+        "audit" => Request::Audit { packets, form, waiting },
         "reload" => Request::Reload,
         _ => Request::Renew,
     })
@@ -76,6 +85,7 @@ fn wrong(text: String) -> Refusal {
 /// A number of any width; one that is out of range becomes the nearest that is not.
 fn whole(value: &BlobValue<'_>) -> Option<u32> {
     let wide = match value {
+        BlobValue::Int8(value) => i64::from(*value),
         BlobValue::Int16(value) => i64::from(*value),
         BlobValue::Int32(value) => i64::from(*value),
         BlobValue::Int64(value) => *value,
@@ -129,12 +139,25 @@ mod tests {
     }
 
     #[test]
+    fn a_check_waits_only_if_it_is_told_to() {
+        let audit = |packets, form, waiting| Ok(Request::Audit { packets, form, waiting });
+        assert_eq!(parse("audit", |_| ()), audit(DEFAULT_PACKETS, Form::Values, false));
+        let told = |blob: &mut BlobBuilder| {
+            blob.put_i32(Some("packets"), 500);
+            blob.put_bool(Some("wait"), true);
+            blob.put_str(Some("form"), "json");
+        };
+        assert_eq!(parse("audit", told), audit(500, Form::Json, true));
+        assert!(parse("audit", |blob| blob.put_str(Some("wait"), "yes")).is_err());
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let wrong = parse("history", |blob| blob.put_str(Some("seconds"), "60"));
         assert_eq!(wrong, Err("history.seconds: want a whole number, got a string".into()));
         let wrong = parse("status", |blob| blob.put_i32(Some("form"), 1));
         assert_eq!(wrong, Err("status.form: want text, json or values".into()));
-        assert!(parse("advise", |_| ()).unwrap_err().contains("history"));
+        assert!(parse("advice", |_| ()).unwrap_err().contains("history"));
         assert!(super::parse("status", &[0x83, 0, 0, 99, 1]).unwrap_err().text.contains("malformed"));
     }
 }

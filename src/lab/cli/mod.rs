@@ -8,6 +8,7 @@ mod flat_line;
 mod home;
 mod identify;
 mod leaks;
+mod price;
 mod progress;
 mod report;
 mod simulate;
@@ -41,6 +42,7 @@ enum Command {
     FlatLine(flat_line::FlatLine),
     Identify(identify::Identify),
     Leaks(leaks::Leaks),
+    Price(price::Price),
     Report(report::Report),
     Simulate(simulate::Simulate),
     Trace(trace::Trace),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::FlatLine(command) => command.run(),
         Command::Identify(command) => command.run(),
         Command::Leaks(command) => command.run(),
+        Command::Price(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::mark::{Policy, What};
+use super::mark::{MENDED_MS, Mark, Policy, What};
 use super::watch::Event;
 use super::{EventReport, Report, Run};
 use crate::lab::flat_line::{Check, Verdict};
@@ -53,19 +53,23 @@ pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
         }
         events.push(report);
     }
-    let enough = events.len() >= LEAST_EVENTS;
-    checks.push(check("events", enough, || format!("{} of them, at least {LEAST_EVENTS}", events.len())));
     let unseen = run.unseen();
     let all = "every way of talking and of getting in works for an unshaped device";
     checks.push(check("laboratory", unseen.is_empty(), || match unseen.is_empty() {
         true => all.to_owned(),
         false => format!("{all}, but for {unseen:?}"),
     }));
-    if build == Build::Unguarded {
-        let caught: Vec<&str> =
-            events.iter().filter(|event| event.leaks > 0).map(|event| event.name.as_str()).collect();
-        let what = format!("{} events leak without the guard, at least {LEAST_CAUGHT}: {caught:?}", caught.len());
-        checks.push(check("laboratory", caught.len() >= LEAST_CAUGHT, || what));
+    match build {
+        Build::Guarded => {
+            let enough = events.len() >= LEAST_EVENTS;
+            checks.push(check("events", enough, || format!("{} of them, at least {LEAST_EVENTS}", events.len())));
+        }
+        Build::Unguarded => {
+            let caught: Vec<&str> =
+                events.iter().filter(|event| event.leaks > 0).map(|event| event.name.as_str()).collect();
+            let what = format!("{} events leak without the guard, at least {LEAST_CAUGHT}: {caught:?}", caught.len());
+            checks.push(check("laboratory", caught.len() >= LEAST_CAUGHT, || what));
+        }
     }
     (Report { events }, checks)
 }
@@ -82,6 +86,12 @@ fn no_leak(event: &Event, report: &EventReport, reached: &[String], checks: &mut
             sorts.push(format!("{more} sorts more"));
         }
         let which = if sorts.is_empty() { String::new() } else { format!(": {}", sorts.join("; ")) };
+        let which = match event.unguarded {
+            0 => which,
+            unguarded => {
+                format!("{which}; {unguarded} more in the time in which a guard that was taken away is to be back")
+            }
+        };
         format!("{leaks} leaks in {examined} packets, {tunnel} of them the tunnel's{which}")
     }));
     if event.over_ms.is_some() {
@@ -150,7 +160,9 @@ impl Run {
     }
 
     fn is_confined(&self, name: &str, ms: u64) -> bool {
-        self.policy(name, ms).is_some_and(|(policy, since)| policy.confines() && ms >= since + IN_FLIGHT_MS)
+        let is_undone = |mark: &Mark| mark.what == What::Undone && (mark.ms..mark.ms + MENDED_MS).contains(&ms);
+        !self.watched.marks.iter().any(is_undone)
+            && self.policy(name, ms).is_some_and(|(policy, since)| policy.confines() && ms >= since + IN_FLIGHT_MS)
     }
 
     /// A device's policy at that time, and since when it has been as confined as it is.

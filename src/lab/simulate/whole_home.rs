@@ -18,8 +18,6 @@ const SLOWEST_KBIT: f64 = 4.0;
 const STEP: f64 = 1.05;
 /// Rates that are tried; the fastest is some 10 Mbit/s.
 const STEPS: usize = 160;
-/// Seconds of a month of 30 days.
-const MONTH_S: f64 = 30.0 * 86_400.0;
 
 /// The home with one more device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,7 +77,7 @@ pub fn rows(
 
 /// Bytes of both directions in 30 days, in GB. The paper's examples: 7.5 kB/s are 19 GB, 40 kB/s are 104 GB.
 pub fn gb_month(kbit: [u64; 2]) -> f64 {
-    (kbit[0] + kbit[1]) as f64 * 1e3 / 8.0 * MONTH_S / 1e9
+    BitsPerSec::from_kbit(kbit[0] + kbit[1]).bytes_in_month() as f64 / 1e9
 }
 
 fn slowest(devices: &[Trace], length: Nanos, setup: &Setup, tolerance: Nanos) -> Result<[u64; 2], Error> {

@@ -27,8 +27,7 @@ scenario() {
 	check "and once that there is no ubus" said 1 "no ubus here"
 	date -s "@$((now + ($(uptime_ms) - since) / 1000))" > /dev/null
 	check "with the clock set there is none" await 10 "no problem" problems_are ""
-	sleep 3
-	check "and cells go on" shaping
+	check "and cells go on" await 30 'the state "shaping"' shaping
 	lines=$(grep -cE '^(WARN|ERROR)' "$WORK/router.log")
 	check "nothing else was worth a warning" [ "$lines" = 1 ]
 	if daemons_stop "$OUT/$SCENARIO"; then

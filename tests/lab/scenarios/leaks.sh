@@ -76,9 +76,13 @@ switch_off() {
 at_home() {
 	local name
 	for name in $(device_names); do
-		at "dev-$name" ping -q -c 1 -W 5 "${ROUTER_AT[$name]}" > "$WORK/ping.log" || fail "$name reaches the router: $(tail -1 "$WORK/ping.log")"
+		# The firewall does not know all the networks yet, and may refuse to answer.
+		at "dev-$name" busybox ping -c 1 -W 1 "${ROUTER_AT[$name]}" > /dev/null || true
+		check "the router has heard $name" await 10 "the neighbour" heard "$name"
 	done
 }
+
+heard() { ip -n router neigh show "${ADDRESS[$1]}" | grep -q lladdr; }
 
 # own_group: sets CGROUP to a control group for the router's daemon, or to nothing where there are none.
 own_group() {
@@ -257,6 +261,8 @@ event_fw4_reload() {
 event_all_tables_flushed() {
 	local from
 	from=$(uptime_ms)
+	# Where there is no guard nothing holds anybody back: in the time that the contract gives, it is counted apart.
+	mark undone
 	at router nft flush ruleset
 	sleep 4
 	fw4_load

@@ -21,7 +21,7 @@ scenario() {
 	check "devices: what the camera sent and got" answer devices '{}' '"upload_bytes":252' '"download_bytes":252'
 	check "history" answer history '{"seconds": 60}' '"resolution_s":1' '"wire_upload_bytes_per_s":\[[0-9, ]*[1-9][0-9]{4}'
 	check "a wrong argument is refused" refused history '{"seconds": "all"}' "status 2"
-	check "a method that is not there is refused" refused advise '{}' "status 3"
+	check "a method that is not there is refused" refused bogus '{}' "status 3"
 	check "the commands ask on ubus" at router "$MILLPOND" devices --ubus "$BROKER"
 	quiet=$(lateness sleep "$FLOOD_SECONDS")
 	flooded=$(lateness flood)

@@ -74,6 +74,7 @@ declare -A DAEMON
 # daemon_start WHO: log in WORK/WHO.log.
 daemon_start() {
 	local run=("$MILLPOND" run --config "$WORK/$1.uci" --socket "$WORK/$1.sock" --guard-file "$WORK/$1.guard.nft"
+		--usage-file "$WORK/$1.usage"
 		--ubus "$(broker_of "$1")")
 	if [ "$1" = router ] && [ -n "$MACHINE" ]; then
 		DAEMON[router]=$(machine_daemon "${run[@]}")

@@ -98,7 +98,7 @@ router_start() {
 	# shellcheck disable=SC2016 # for the inner shell
 	(exec sh -c '[ -z "$1" ] || echo $$ > "$1/cgroup.procs"; shift; exec "$@"' - "${CGROUP-}" \
 		ip netns exec router "$WORK/millpond" run --config "$WORK/router.uci" --socket "$WORK/router.sock" \
-		--guard-file "$FW4_POST/30-millpond.nft") >> "$WORK/router.log" 2>&1 &
+		--guard-file "$FW4_POST/30-millpond.nft" --usage-file "$WORK/router.usage") >> "$WORK/router.log" 2>&1 &
 	DAEMON[router]=$!
 }
 

@@ -15,6 +15,7 @@ const KNOWN = {
 	'upkeep': [ _('Looking after the network failed'), _('It is tried again by itself. If it goes on, restart the service.') ],
 	'realtime': [ _('The router does not keep time well enough'), _('millpond may not run before other programs, so packets may leave a little late. Restart the service; in a container, permit real-time scheduling.') ],
 	'clock': [ _('The clock is not set'), _('It is set by itself as a rule, once the router is online; then the tunnel is tried again at once, and schedules hold. Otherwise see System, System, Time Synchronization.') ],
+	'socket': [ _('The control socket could not be made'), _('These pages work; the commands on the router do not. The message says why, often because memory is full. Restart the service when that is mended.') ],
 	'data-cap': [ _('Your data allowance is too small'), _('The line takes the same day and night. Choose a smaller level under Settings, or a day of the month from which a smaller one holds. millpond never changes the line by itself because of the data used.') ],
 	'audit': [ _('The last check of the wire found something'), _('The message says what. Check again; if it stays, download a report under Help and ask for help with it.') ],
 	'ubus': [ _('These pages were cut off'), _('The router\'s message bus was restarted. Nothing is wrong with the protection.') ]

@@ -1,0 +1,239 @@
+//! `millpond advise`: what would other rates do, and what would they cost?
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use super::CONFIG_PATH;
+use super::ask::{Ways, ask_for};
+use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR, UNAVAILABLE};
+use super::settings;
+use crate::config::edit::{Document, Setting};
+use crate::config::model::{Level, Policy, Settings};
+use crate::config::{parse_with, uci};
+use crate::daemon::advice::{ADVISED, Advice, Bystander, Watch};
+use crate::daemon::answer;
+use crate::daemon::request::{Form, Request};
+use crate::sys::epoll::Poll;
+use crate::sys::timer::{self, Timer};
+use crate::sys::{kernel, key_file, random, whole_file};
+use crate::units::Nanos;
+use crate::wire::size::{IpVersion, Wrapping};
+
+/// Say for a ladder of rates what delay each would cause and what it would cost, by what the running daemon has seen.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "advise")]
+pub struct Advise {
+    /// answer in JSON
+    #[argh(switch)]
+    json: bool,
+    /// watch the devices of the settings, or all if there are none, for so long (90s, 30m, 24h, 7d); needs no daemon
+    #[argh(option, from_str_fn(duration))]
+    watch: Option<Duration>,
+    /// choose a level (saver, balanced or strict) with the rates advised for it, in the settings file
+    #[argh(option, from_str_fn(level))]
+    set: Option<Level>,
+    /// settings file (default /etc/config/millpond)
+    #[argh(option, default = "CONFIG_PATH.into()")]
+    config: String,
+    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+    #[argh(option)]
+    socket: Option<PathBuf>,
+    /// the socket of ubus's broker
+    #[argh(option)]
+    ubus: Option<PathBuf>,
+}
+
+/// What was found, ready to print, and the advised rates where a level is to be set.
+struct Found {
+    text: String,
+    rates: Option<[u64; 2]>,
+}
+
+impl Advise {
+    /// Prints the advice, and follows it where told to.
+    pub fn execute(self) -> Result<(), Failure> {
+        let found = match self.watch {
+            Some(span) => self.watched(span)?,
+            None => self.asked()?,
+        };
+        let Some(level) = self.set else {
+            print!("{}", found.text);
+            return Ok(());
+        };
+        let Some(rates) = found.rates else {
+            let why = "nothing has been watched yet, or no step keeps all devices within their tolerances";
+            return Err(Failure::new(UNAVAILABLE, format!("choosing level {}: no rates: {why}", level.name())));
+        };
+        set(Path::new(&self.config), level, rates)
+    }
+
+    fn asked(&self) -> Result<Found, Failure> {
+        let ways = Ways { socket: self.socket.clone(), ubus: self.ubus.clone() };
+        let form = if self.json || self.set.is_some() { Form::Json } else { Form::Text };
+        let text = ask_for(&ways, Request::Advise(form))?;
+        let rates = self.set.and_then(|level| advised(&text, level));
+        Ok(Found { text, rates })
+    }
+
+    fn watched(&self, span: Duration) -> Result<Found, Failure> {
+        if !kernel::is_root() {
+            return Err(Failure::new(NO_PERMISSION, "watching: not allowed: run as root"));
+        }
+        let settings = settings::load(&self.config)?;
+        let size = Wrapping::wireguard(IpVersion::V4).largest_cell(usize::from(settings.shape.cell_bytes));
+        let size = size.ok_or_else(|| Failure::new(CONFIG, "main.cell: no cell fits around the tunnel's headers"))?;
+        let seed = random::seed().map_or(1, |seed| u64::from_ne_bytes([seed[0]; 8]));
+        let mut watch = Watch::new(&settings, size, seed, timer::now());
+        watch_home(&settings, &mut watch, span).map_err(|error| {
+            Failure::new(OS_ERROR, format!("watching the home's devices: {error}: is this their router?"))
+        })?;
+        let advice = Advice::new(&settings, &watch, timer::now());
+        let text = if self.json { answer::json(|top| advice.put(top)) + "\n" } else { advice.text() };
+        Ok(Found { text, rates: self.set.and_then(|level| advice.advised(level)) })
+    }
+}
+
+/// Takes packets until the time is over.
+fn watch_home(settings: &Settings, watch: &mut Watch, span: Duration) -> std::io::Result<()> {
+    let chosen = Bystander::open(settings, |device| device.policy != Policy::Block)?;
+    let mut bystander = chosen.map_or_else(Bystander::of_all, Ok)?;
+    if !bystander.sees_anything() {
+        return Err(std::io::Error::other("no Ethernet interface with an address but the one to the Internet"));
+    }
+    let (mut poll, timer) = (Poll::new()?, Timer::new()?);
+    poll.add(&bystander, 0)?;
+    poll.add(&timer, 1)?;
+    let end = timer::now() + Nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX / 2));
+    let mut next_look = timer::now();
+    while timer::now() < end {
+        timer.set(end.min(timer::now() + Nanos::from_secs(1)))?;
+        if poll.wait()?.any(|token| token == 1) {
+            timer.acknowledge()?;
+        }
+        while bystander.take(watch)? {
+            watch.work(|| true);
+        }
+        watch.work(|| true);
+        let now = timer::now();
+        watch.advance(now);
+        if now >= next_look {
+            next_look = now + Nanos::from_secs(60);
+            bystander.look_around();
+        }
+    }
+    Ok(())
+}
+
+/// Writes the choice into the settings file.
+fn set(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> {
+    let doing = || format!("choosing level {} in {}", level.name(), path.display());
+    let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
+    let [upload, download] = rates;
+    let Some(changed) = confirm(&text, level, rates) else {
+        let text = format!("{}: the file has mistakes: 'millpond check' names them", doing());
+        return Err(Failure::new(CONFIG, text));
+    };
+    if changed.as_bytes() != text {
+        whole_file::write(path, changed.as_bytes(), 0o600)
+            .map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
+    }
+    println!("level {}: {upload} kbit/s up, {download} down; now: millpond reload", level.name());
+    Ok(())
+}
+
+/// The settings with that level chosen, at these rates; `None` where that would not be right settings.
+fn confirm(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
+    let mut document = Document::new(text).ok()?;
+    let word = |text: &str| Setting::Text(text.to_owned());
+    document.set("millpond", "main", "level", &word(level.name()));
+    if level == Level::Strict {
+        document.set("millpond", "main", "law", &word("gamma"));
+        document.set("millpond", "main", "spread", &word("33"));
+    }
+    let (sections, _) = uci::parse(document.text().as_bytes());
+    let named = |section: &&uci::Section| section.kind == "level" && section.name.as_deref() == Some(level.name());
+    let [upload, download] = rates.map(|kbit| word(&kbit.to_string()));
+    match sections.iter().find(named).map(|section| section.index) {
+        Some(index) => {
+            document.set_at("level", index, "upload", &upload);
+            document.set_at("level", index, "download", &download);
+        }
+        None => document.add("level", Some(level.name()), &[("upload", upload), ("download", download)]),
+    }
+    parse_with(document.text().as_bytes(), &key_file::read).settings?;
+    Some(document.text().to_owned())
+}
+
+/// The rates advised for a level, out of our own JSON.
+fn advised(json: &str, level: Level) -> Option<[u64; 2]> {
+    let (_, entry) = json.split_once(&format!("\"level\":\"{}\"", level.name()))?;
+    let entry = entry.split_once("\"level\":").map_or(entry, |(entry, _)| entry);
+    let number = |key: &str| -> Option<u64> {
+        let (_, rest) = entry.split_once(&format!("\"{key}\":"))?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    Some([number("advised_upload_kbit")?, number("advised_download_kbit")?])
+}
+
+/// `90s`, `30m`, `24h`, `7d`; at most 400 days.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("no duration: '{text}' (want 90s, 30m, 24h or 7d)");
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = count.checked_mul(seconds).filter(|seconds| (1..=400 * 86_400).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    let found = ADVISED.into_iter().find(|level| level.name() == text);
+    found.ok_or_else(|| format!("no level to advise on: '{text}' (want saver, balanced or strict)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        let seconds = |text| duration(text).map(|span| span.as_secs()).ok();
+        assert_eq!([seconds("90s"), seconds("24h"), seconds("7d")], [Some(90), Some(86_400), Some(604_800)]);
+        for wrong in ["", "s", "5", "-1h", "0s", "99999d", "1é", "18446744073709551615d"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_level_is_chosen_and_all_else_stays() {
+        let file = "# mine\nconfig millpond 'main'\n\toption level 'balanced'  # so far\n\toption law 'normal'\n\n\
+            config level saver\n\toption upload '8'\n\toption download '9'\n\n\
+            config device\n\toption mac '18:b4:30:26:34:40'\n";
+        let saver = confirm(file.as_bytes(), Level::Saver, [40, 80]).unwrap();
+        let changes =
+            [("'balanced'  #", "'saver'  #"), ("upload '8'", "upload '40'"), ("download '9'", "download '80'")];
+        assert_eq!(saver, changes.iter().fold(file.to_owned(), |text, (from, to)| text.replace(from, to)));
+        assert_eq!(confirm(saver.as_bytes(), Level::Saver, [40, 80]).as_ref(), Some(&saver), "again changes nothing");
+        let strict = confirm(saver.as_bytes(), Level::Strict, [640, 1000]).unwrap();
+        assert!(strict.contains("law 'gamma'") && strict.contains("spread '33'") && strict.contains("upload '40'"));
+        assert!(strict.ends_with("config level 'strict'\n\toption upload '640'\n\toption download '1000'\n"));
+        assert_eq!(confirm(file.as_bytes(), Level::Saver, [1, 80]), None, "rates that no file may have");
+        assert_eq!(confirm(b"config millpond 'main", Level::Saver, [40, 80]), None);
+    }
+
+    #[test]
+    fn rates_are_found_again() {
+        let json = "{\"levels\":[{\"level\":\"saver\",\"upload_kbit\":80.000},{\"level\":\"balanced\",\
+                    \"advised_upload_kbit\":160,\"advised_download_kbit\":320,\"advised_month_gb\":1.000}]}";
+        assert_eq!(advised(json, Level::Balanced), Some([160, 320]));
+        assert_eq!(advised(json, Level::Saver), None);
+        assert_eq!(advised("", Level::Strict), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! `millpond endpoint metrics`: the daemon's numbers, printed once or served to a monitoring system on this machine. A
+//! process of its own, so that nobody who asks comes near the cells.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use super::book::Book;
+use crate::cli::ask::{Answer, Ways, ask};
+use crate::cli::exit::{Failure, OS_ERROR, UNAVAILABLE, USAGE};
+use crate::cli::{CONFIG_PATH, SOCKET_PATH};
+use crate::daemon::request::Request;
+
+/// A question longer than this is none of Prometheus's.
+const MOST_BYTES: usize = 4096;
+/// Who has not asked by then is not waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Print the daemon's numbers in Prometheus's text format: totals, unless one home is asked for.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "metrics")]
+pub struct Metrics {
+    /// the home's name
+    #[argh(option)]
+    home: Option<String>,
+    /// serve them by HTTP at this address of the machine's own, such as 127.0.0.1:9477, until ended
+    #[argh(option)]
+    listen: Option<SocketAddr>,
+    /// settings file (default /etc/config/millpond)
+    #[argh(option, default = "CONFIG_PATH.into()")]
+    config: PathBuf,
+    /// the daemon's socket (default /var/run/millpond.sock)
+    #[argh(option, default = "SOCKET_PATH.into()")]
+    socket: PathBuf,
+}
+
+impl Metrics {
+    /// Prints, or serves for ever.
+    pub fn execute(self) -> Result<(), Failure> {
+        let Some(address) = self.listen else {
+            print!("{}", self.text()?);
+            return Ok(());
+        };
+        if !address.ip().is_loopback() {
+            let text = format!(
+                "listening at {address}: not an address of this machine alone: want one such as 127.0.0.1:9477, and a proxy before it where others ask"
+            );
+            return Err(Failure::new(USAGE, text));
+        }
+        let failed = |error: io::Error| Failure::new(OS_ERROR, format!("listening at {address}: {error}"));
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        for client in listener.incoming() {
+            // One who breaks off, or whom there is nothing to tell, is no reason to end.
+            _ = client.and_then(|client| self.serve(client));
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String, Failure> {
+        let home = match &self.home {
+            Some(name) => Some(Book::open(&self.config)?.home(name)?.1.address),
+            None => None,
+        };
+        let ways = Ways { socket: Some(self.socket.clone()), ubus: None };
+        match ask(&ways, Request::Metrics { home })? {
+            Answer::Given(text) => Ok(text),
+            Answer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
+        }
+    }
+
+    fn serve(&self, mut client: TcpStream) -> io::Result<()> {
+        client.set_read_timeout(Some(PATIENCE))?;
+        client.set_write_timeout(Some(PATIENCE))?;
+        let request = receive(&mut client)?;
+        let (status, body) = match request.split_whitespace().collect::<Vec<_>>()[..] {
+            ["GET", "/metrics", ..] => match self.text() {
+                Ok(text) => ("200 OK", text),
+                Err(failure) => ("503 Service Unavailable", failure.text + "\n"),
+            },
+            ["GET", ..] => ("404 Not Found", "the numbers are at /metrics\n".to_owned()),
+            _ => ("405 Method Not Allowed", "GET /metrics\n".to_owned()),
+        };
+        let length = body.len();
+        write!(
+            client,
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+    }
+}
+
+/// A request's head; nothing of it is used but its first line.
+fn receive(client: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    let mut bytes = [0; 512];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MOST_BYTES {
+        match client.read(&mut bytes)? {
+            0 => break,
+            length => head.extend(&bytes[..length]),
+        }
+    }
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(line).trim_end().to_owned())
+}

@@ -1,0 +1,70 @@
+//! A sound line passes, a planted flaw does not.
+
+use super::*;
+use crate::core::schedule::Schedule;
+
+const MEAN: Nanos = Nanos(25_400_000);
+
+fn pace(law: Law, spread_percent: u8) -> Pace {
+    Pace { law, mean: MEAN, spread_percent }
+}
+
+/// Audits `count` packets of a schedule, each altered by `alter`.
+fn audit(pace: Pace, count: u64, alter: impl Fn(u64, Nanos) -> (Nanos, u16)) -> Finding {
+    let mut schedule = Schedule::new(pace, [9; 32], Nanos::ZERO);
+    let mut audit = Audit::new(pace, 508);
+    for number in 0..count {
+        let (at, bytes) = alter(number, schedule.next());
+        audit.handle(at, bytes);
+        schedule.advance();
+    }
+    audit.finding()
+}
+
+#[test]
+fn a_sound_line_passes() {
+    for (law, spread) in [(Law::Gamma, 33), (Law::Gamma, 5), (Law::Gamma, 40), (Law::Normal, 15), (Law::Normal, 20)] {
+        let finding = audit(pace(law, spread), 20_000, |_, at| (at, 508));
+        assert_eq!((finding.wrongs(), finding.wrong_sizes), (Vec::new(), 0), "{law} {spread}: {finding:?}");
+        assert!(finding.fit_p.is_some_and(|p| p > WRONG_FIT), "{law} {spread}: {finding:?}");
+        assert!((finding.bits_per_second / finding.promised_bits_per_second - 1.0).abs() < 0.02, "{finding:?}");
+    }
+    let constant = audit(pace(Law::Constant, 0), 20_000, |_, at| (at, 508));
+    assert_eq!((constant.fit_p, constant.wrongs()), (None, Vec::new()));
+}
+
+/// The daemon's own lateness, up to half a millisecond, is not held against it.
+#[test]
+fn small_lateness_passes() {
+    let late = |number: u64, at: Nanos| (at + Nanos(number * 7_919 % 500_000), 508);
+    assert_eq!(audit(pace(Law::Gamma, 33), 20_000, late).wrongs(), Vec::<String>::new());
+}
+
+#[test]
+fn a_second_size_is_found() {
+    let finding = audit(pace(Law::Gamma, 33), 2_000, |number, at| (at, if number == 77 { 92 } else { 508 }));
+    assert_eq!((finding.wrong_sizes, finding.sizes.as_slice()), (1, [(508, 1_999), (92, 1)].as_slice()));
+    assert_eq!(finding.wrongs().len(), 1);
+    let all = audit(pace(Law::Gamma, 33), 2_000, |number, at| (at, 40 + (number % 100) as u16));
+    assert_eq!((all.wrong_sizes, all.sizes.len()), (2_000, SIZES));
+}
+
+#[test]
+fn wrong_intervals_are_found() {
+    let law = pace(Law::Gamma, 33);
+    let other_law = audit(pace(Law::Constant, 0), 2_000, |_, at| (at, 508));
+    assert_eq!(other_law.fit_p, None);
+    let found = |alter: &dyn Fn(u64, Nanos) -> (Nanos, u16)| audit(law, 20_000, alter).fit_p.unwrap() < WRONG_FIT;
+    // A whole-millisecond clock tick is far too small to matter; four of them are not.
+    assert!(found(&|_, at| (Nanos(at.0 / 12_000_000 * 12_000_000), 508)), "a coarse timer");
+    assert!(found(&|_, at| (Nanos(at.0 / 100 * 107), 508)), "a rate 7 % low");
+    assert!(found(&|number, at| (if number % 10 == 0 { at + Nanos(12_000_000) } else { at }, 508)), "late bursts");
+}
+
+#[test]
+fn too_few_packets_say_nothing() {
+    let finding = audit(pace(Law::Gamma, 33), 100, |_, at| (at, 508));
+    assert_eq!(finding.fit_p, None);
+    let nothing = Audit::new(pace(Law::Gamma, 33), 508).finding();
+    assert_eq!((nothing.packets, nothing.bits_per_second), (0, 0.0));
+}

@@ -1,0 +1,168 @@
+//! One virtual shaper.
+
+use super::Shape;
+use super::arrivals::Arrivals;
+use super::delays::{Delays, SLOTS};
+use super::moments::Moments;
+use crate::core::load::Load;
+use crate::core::params::Limits;
+use crate::core::pool::{CHUNK_BYTES, Meta, PacketId, chunks};
+use crate::core::queue::{FlowId, Queue, Store};
+use crate::core::stats::Drops;
+use crate::units::{BitsPerSec, Nanos};
+
+/// Silence after which departures are no longer counted one by one: the law has forgotten its phase by then.
+const FORGETFUL_INTERVALS: u64 = 4;
+
+/// Whatever the limits, one packet finds room: all steps hold the end of each device's packets, or none could chain
+/// the next one.
+const LEAST_CHUNKS: u16 = (crate::wire::MAX_PACKET_BYTES / CHUNK_BYTES + 1) as u16;
+
+/// The engine's queue and cells at one rate, without bytes.
+pub(super) struct Step {
+    rate: BitsPerSec,
+    mean: Nanos,
+    /// The coming departure.
+    next: Nanos,
+    random: u64,
+    queue: Queue<SLOTS>,
+    /// Chunks of the engine's pool that the waiting packets would take, and that it has.
+    in_use: u16,
+    chunks: u16,
+    open: Option<Open>,
+    delays: Delays,
+}
+
+/// A packet whose first bytes have left.
+struct Open {
+    flow: FlowId,
+    slot: u8,
+    left: u16,
+    arrived: Nanos,
+}
+
+/// The shared record as this step's queue sees it.
+struct View<'a> {
+    arrivals: &'a mut Arrivals,
+    in_use: &'a mut u16,
+    chunks: u16,
+    delays: &'a mut Delays,
+}
+
+impl Step {
+    pub fn new(rate: BitsPerSec, mean: Nanos, limits: Limits, seed: u64, now: Nanos) -> Step {
+        Step {
+            rate,
+            mean,
+            next: now + mean,
+            random: seed | 1,
+            queue: Queue::new(limits.age),
+            in_use: 0,
+            chunks: u16::try_from(limits.bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES)
+                .unwrap_or(u16::MAX)
+                .max(LEAST_CHUNKS),
+            open: None,
+            delays: Delays::new(),
+        }
+    }
+
+    pub fn rate(&self) -> BitsPerSec {
+        self.rate
+    }
+
+    pub fn delays(&self) -> &Delays {
+        &self.delays
+    }
+
+    /// Takes a packet that has just been entered in the record.
+    pub fn push(&mut self, arrivals: &mut Arrivals, id: PacketId) {
+        let bytes = usize::from(arrivals.meta(id).bytes);
+        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
+        if self.queue.make_room(&mut view, bytes, &mut Drops::default()) {
+            *view.in_use += chunks(bytes) as u16;
+            self.queue.push(&mut view, id, 0);
+        } else {
+            let slot = view.arrivals.meta(id).device;
+            view.delays.note_removed(slot);
+        }
+    }
+
+    /// Drops a packet, if it still waits, whose place in the record is needed.
+    pub fn forget(&mut self, arrivals: &mut Arrivals, id: PacketId) {
+        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
+        self.queue.drop_head(&mut view, id);
+    }
+
+    /// All departures whose cells are built by `now`.
+    pub fn advance(&mut self, now: Nanos, arrivals: &mut Arrivals, shape: &Shape, moments: &Moments) {
+        loop {
+            let build = self.next.saturating_since(shape.lead);
+            if build > now {
+                return;
+            }
+            let silence = now.saturating_since(build);
+            if !self.queue.is_empty() || self.open.is_some() {
+                self.depart(build, arrivals, shape);
+            } else if silence.0 / FORGETFUL_INTERVALS > 2 * self.mean.0 {
+                let phase = self.mean.0 * u64::from(self.draw()) / 256;
+                self.next = self.next + silence.saturating_since(Nanos(self.mean.0 * FORGETFUL_INTERVALS + phase));
+            }
+            let random = self.draw();
+            self.next = self.next + moments.interval(self.mean, random);
+        }
+    }
+
+    fn depart(&mut self, build: Nanos, arrivals: &mut Arrivals, shape: &Shape) {
+        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
+        let open = self.open.as_ref().map(|open| (open.flow, usize::from(open.left)));
+        let load = Load::choose(&mut self.queue, &mut view, build, shape.block_bytes, open, &mut Drops::default());
+        if let Some(open) = &mut self.open {
+            open.left -= load.continuation as u16;
+            if open.left == 0 {
+                view.delays.record(open.slot, self.next.saturating_since(open.arrived));
+                self.open = None;
+            }
+        }
+        for id in load.whole() {
+            let Meta { arrived, device, .. } = view.meta(*id);
+            view.delays.record(device, self.next.saturating_since(arrived));
+            self.queue.remove(&mut view, *id);
+        }
+        if let Some((flow, id, bytes)) = load.start {
+            let meta = view.meta(id);
+            let left = meta.bytes - bytes as u16;
+            self.open = Some(Open { flow, slot: meta.device, left, arrived: meta.arrived });
+            // Its place in the record may go to another packet before its end has left.
+            self.queue.remove(&mut view, id);
+        }
+    }
+
+    /// Eight bits of xorshift64* (S. Vigna, 2014): nothing here is secret, and every bit counts on a router.
+    fn draw(&mut self) -> u8 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u8
+    }
+}
+
+impl Store for View<'_> {
+    fn meta(&self, id: PacketId) -> Meta {
+        self.arrivals.meta(id)
+    }
+
+    /// Every step would chain the same packets; the first has done it for all.
+    fn link(&mut self, id: PacketId, next: PacketId) {
+        self.arrivals.link(id, next);
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        usize::from(*self.in_use) + chunks(bytes) <= usize::from(self.chunks)
+    }
+
+    fn remove(&mut self, id: PacketId) {
+        let Meta { bytes, device, .. } = self.arrivals.meta(id);
+        *self.in_use = self.in_use.saturating_sub(chunks(usize::from(bytes)) as u16);
+        self.delays.note_removed(device);
+    }
+}

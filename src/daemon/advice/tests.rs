@@ -1,0 +1,99 @@
+use super::*;
+use crate::config::model::Level;
+use crate::core::ladder::TRACKED;
+use crate::daemon::answer;
+use crate::wire::size::{IpVersion, Wrapping};
+
+const HOUR: Nanos = Nanos::from_secs(3_600);
+
+fn settings(more: &str) -> Settings {
+    let text = format!(
+        "config millpond 'main'\n\toption level 'balanced'\n{more}\n\
+         config device\n\toption name 'plug'\n\toption mac '18:b4:30:26:34:40'\n\toption kind 'plug'\n\
+         config device\n\toption name 'camera'\n\toption mac '18:b4:30:26:34:41'\n\toption kind 'camera'\n"
+    );
+    let parsed = crate::config::parse(text.as_bytes());
+    parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems))
+}
+
+fn watch(settings: &Settings) -> Watch {
+    let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+    Watch::new(settings, size, 7, Nanos::ZERO)
+}
+
+/// A plug that says 100 bytes each second, and a camera that uploads 200 KB in each minute.
+fn live(watch: &mut Watch, seconds: u64) {
+    for second in 1..=seconds {
+        let at = Nanos::from_secs(second);
+        watch.note(Seen { at, bytes: 100, device: 1, direction: Direction::Up });
+        watch.note(Seen { at, bytes: 60, device: 1, direction: Direction::Down });
+        for _ in 0..if second % 60 == 0 { 143 } else { 0 } {
+            watch.note(Seen { at, bytes: 1400, device: 2, direction: Direction::Up });
+        }
+        watch.work(|| true);
+    }
+    watch.advance(Nanos::from_secs(seconds + 30));
+}
+
+#[test]
+fn each_device_is_kept_within_its_own_tolerance() {
+    let settings = settings("");
+    let mut watch = watch(&settings);
+    live(&mut watch, 3_600);
+    let advice = Advice::new(&settings, &watch, HOUR);
+    let [plug, camera] = &advice.subjects[..] else { panic!("two devices") };
+    assert_eq!(plug.offered, [3_600; 2]);
+    // A burst of 200 KB takes 17.6 s at 91 kbit/s of packets, but the queue gives up after 10 s.
+    let camera_max = camera.lowest(Direction::Up, Level::Strict).map(|step| RATES_KBIT[step]).unwrap();
+    assert!((200..=320).contains(&camera_max), "{camera_max} kbit/s");
+    assert_eq!(camera.lowest(Direction::Down, Level::Strict), Some(0), "it is sent nothing");
+    let plug_mean = plug.lowest(Direction::Up, Level::Saver).map(|step| RATES_KBIT[step]).unwrap();
+    assert!(plug_mean <= 80, "the plug's packets overtake the camera's: {plug_mean} kbit/s");
+    let mut before = [0, 0];
+    for level in ADVISED {
+        let rates = advice.advised(level).unwrap();
+        assert!(rates[0] >= before[0] && rates[1] >= before[1], "{} {rates:?}", level.name());
+        assert!(rates[0] >= plug_mean, "one rate for the home together");
+        before = rates;
+    }
+    assert!(before[0] >= camera_max && before[1] <= 40, "{before:?}");
+}
+
+#[test]
+fn what_was_never_watched_gives_costs_alone() {
+    let settings = settings("\toption data_cap '300'\n\toption price '2.50'\n");
+    let watch = watch(&settings);
+    let advice = Advice::new(&settings, &watch, Nanos::from_secs(10));
+    assert_eq!(advice.confidence().name(), "none");
+    assert!(ADVISED.iter().all(|level| advice.advised(*level).is_none()));
+    let json = answer::json(|top| advice.put(top));
+    for part in [
+        "\"confidence\":\"none\"",
+        // The paper's 7.5 KB/s and 40 KB/s.
+        "{\"kbit\":60,\"month_gb\":19.440,\"cap_percent\":6.480,\"month_price\":0.000,",
+        "{\"kbit\":320,\"month_gb\":103.680,\"cap_percent\":34.560,",
+        "\"level\":\"strict\",\"in_force\":false,\"upload_kbit\":320.000,\"download_kbit\":640.000,\
+         \"month_gb\":311.040,\"cap_percent\":103.680,\"month_price\":27.600,\"guarantee\"",
+    ] {
+        assert!(json.contains(part), "{part} in {json}");
+    }
+    assert!(!json.contains("advised_") && advice.text().contains("nothing has been seen"));
+}
+
+#[test]
+fn packets_wait_for_time_and_too_many_are_missed() {
+    let settings = settings("");
+    let mut watch = watch(&settings);
+    for at in 0..300 {
+        watch.note(Seen { at: Nanos(at), bytes: 100, device: TRACKED + 1, direction: Direction::Up });
+    }
+    watch.work(|| false);
+    assert_eq!(Advice::new(&settings, &watch, HOUR).packets(), 0);
+    watch.advance(HOUR);
+    watch.work(|| true);
+    let advice = Advice::new(&settings, &watch, HOUR);
+    assert_eq!((advice.packets(), advice.watch.missed), (PENDING as u32, 300 - PENDING as u32));
+    assert_eq!(advice.subjects.last().unwrap().name, "all others");
+    assert_eq!(advice.confidence().name(), "low");
+    assert!(advice.text().contains("(44 missed)"));
+}

@@ -1,0 +1,261 @@
+//! What the clock asks for: levels by the week plan, and the step down before a data cap (invariant I5: never traffic).
+
+mod period;
+mod zone;
+
+pub use period::Period;
+pub use zone::{LocalTime, Zone};
+
+use crate::config::model::{Level, Schedule, Settings, Shape, StepDown};
+
+/// A change comes at a moment drawn within so many seconds before or after its time, so that it tells no more than
+/// the plan does.
+const BLUR_S: i64 = 300;
+
+/// Before this the clock has not been set: 2025-01-01.
+const SET_AFTER: i64 = 1_735_689_600;
+
+/// What is in force by the clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InForce {
+    /// The level.
+    pub level: Level,
+    /// What it comes to; `None` for `off`.
+    pub shape: Option<Shape>,
+    /// Why.
+    pub by: By,
+}
+
+/// What has a level in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// `main.level`.
+    Settings,
+    /// A schedule.
+    Schedule,
+    /// The day of the month.
+    CapDay,
+}
+
+impl By {
+    /// The word in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Settings => "settings",
+            By::Schedule => "schedule",
+            By::CapDay => "cap-day",
+        }
+    }
+}
+
+/// The week plan at work.
+#[derive(Clone, Debug)]
+pub struct Calendar {
+    zone: Zone,
+    /// Seconds by which the plan is read ahead of the time, or behind it.
+    blur_s: i64,
+    /// When that was drawn last.
+    drawn_s: i64,
+    last: Option<InForce>,
+}
+
+impl Calendar {
+    /// A calendar for that zone. `random` is drawn anew for each.
+    pub fn new(zone: Zone, random: u32) -> Calendar {
+        Calendar { zone, blur_s: blur(random), drawn_s: i64::MIN, last: None }
+    }
+
+    /// The home's zone.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// What holds at `unix_s` by the clock; `None` while the clock has not been set, and then the settings' own level
+    /// holds. `random` is used when a new moment has to be drawn.
+    pub fn in_force(&mut self, settings: &Settings, unix_s: i64, random: u32) -> Option<InForce> {
+        if !is_set(unix_s) {
+            return None;
+        }
+        // The moment that was drawn holds until both ends of its spread are past, or drawing another would take the
+        // change back.
+        let now = settings_at(settings, self.zone.local(unix_s + self.blur_s));
+        if self.last.is_some_and(|last| last != now) {
+            self.drawn_s = unix_s;
+        }
+        if self.last == Some(now) && unix_s.saturating_sub(self.drawn_s) > 2 * BLUR_S && self.is_quiet(settings, unix_s)
+        {
+            self.blur_s = blur(random);
+            self.drawn_s = unix_s;
+        }
+        self.last = Some(now);
+        Some(now)
+    }
+
+    /// Whether the plan asks for nothing else within the spread, so that another draw changes nothing now.
+    fn is_quiet(&self, settings: &Settings, unix_s: i64) -> bool {
+        let at = |offset: i64| settings_at(settings, self.zone.local(unix_s + offset));
+        (-BLUR_S..=BLUR_S).step_by(60).all(|offset| Some(at(offset)) == self.last)
+    }
+}
+
+/// Whether a wall clock that shows this has been set.
+pub fn is_set(unix_s: i64) -> bool {
+    unix_s >= SET_AFTER
+}
+
+/// Whether anything of the settings goes by the clock.
+pub fn is_planned(settings: &Settings) -> bool {
+    !settings.schedules.is_empty() || settings.step_down.is_some()
+}
+
+fn blur(random: u32) -> i64 {
+    i64::from(random) % (2 * BLUR_S + 1) - BLUR_S
+}
+
+/// The plan by itself.
+fn settings_at(settings: &Settings, time: LocalTime) -> InForce {
+    if let Some(schedule) = settings.schedules.iter().find(|schedule| holds(schedule, time)) {
+        return InForce { level: schedule.level, shape: schedule.shape, by: By::Schedule };
+    }
+    match &settings.step_down {
+        Some(StepDown { day, level, shape }) if is_between(time.month_day, *day, settings.billing_day) => {
+            InForce { level: *level, shape: Some(*shape), by: By::CapDay }
+        }
+        _ => InForce { level: settings.level, shape: Some(settings.shape), by: By::Settings },
+    }
+}
+
+/// A schedule that stops at or before its start runs into the next day.
+fn holds(schedule: &Schedule, time: LocalTime) -> bool {
+    let LocalTime { weekday, minute, .. } = time;
+    let today = schedule.days[usize::from(weekday)];
+    let yesterday = schedule.days[usize::from((weekday + 6) % 7)];
+    let (start, stop) = (schedule.start_minute, schedule.stop_minute);
+    if start < stop {
+        today && (start..stop).contains(&minute)
+    } else {
+        today && minute >= start || yesterday && minute < stop
+    }
+}
+
+/// Whether a day of the month lies from `from` up to, not including, `until`, across the month's end if need be.
+fn is_between(day: u8, from: u8, until: u8) -> bool {
+    if from < until { (from..until).contains(&day) } else { day >= from || day < until }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Monday 2026-06-01 00:00 in Berlin.
+    const MONDAY: i64 = 1_780_264_800;
+    /// Sunday 2026-03-29 00:00 in Berlin: at 02:00 it is 03:00.
+    const SPRING: i64 = 1_774_738_800;
+    /// Sunday 2026-10-25 00:00 in Berlin: at 03:00 it is 02:00.
+    const AUTUMN: i64 = 1_792_879_200;
+    const HOUR: i64 = 3_600;
+
+    fn calendar(random: u32) -> Calendar {
+        Calendar::new(Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap(), random)
+    }
+
+    fn settings(text: &str) -> Settings {
+        let main = "config millpond 'main'\n\toption level 'balanced'\n";
+        let parsed = crate::config::parse(format!("{main}{text}").as_bytes());
+        parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems))
+    }
+
+    fn night() -> Settings {
+        settings("config schedule\n\toption start '23:30'\n\toption stop '06:00'\n\toption level 'saver'\n")
+    }
+
+    /// The changes between two moments, looked at every second; each with its distance from `from`.
+    fn changes(calendar: &mut Calendar, settings: &Settings, from: i64, until: i64) -> Vec<(i64, Level)> {
+        let mut random = 1u32;
+        let mut changes = Vec::new();
+        let mut last = None;
+        for at in from..until {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let level = calendar.in_force(settings, at, random >> 8).unwrap().level;
+            if last.is_some_and(|last| last != level) {
+                changes.push((at - from, level));
+            }
+            last = Some(level);
+        }
+        changes
+    }
+
+    #[test]
+    fn a_change_comes_once_and_near_its_time() {
+        let settings = night();
+        let mut offsets = Vec::new();
+        for random in [0, 77, 300, 599] {
+            let mut calendar = calendar(random);
+            let changes = changes(&mut calendar, &settings, MONDAY + 12 * HOUR, MONDAY + 7 * 24 * HOUR + 12 * HOUR);
+            assert_eq!(changes.len(), 14, "{changes:?}");
+            for (index, (at, level)) in changes.iter().enumerate() {
+                let (day, start) = (index as i64 / 2 * 24 * HOUR, index % 2 == 0);
+                let nominal = day + if start { 11 * HOUR + HOUR / 2 } else { 18 * HOUR };
+                assert_eq!(*level, if start { Level::Saver } else { Level::Balanced });
+                assert!((at - nominal).abs() <= BLUR_S, "{at} is far from {nominal}");
+                offsets.push(at - nominal);
+            }
+        }
+        offsets.sort_unstable();
+        offsets.dedup();
+        assert!(offsets.len() > 10, "drawn anew for most changes: {offsets:?}");
+    }
+
+    #[test]
+    fn local_time_holds_through_both_changes_of_the_clocks() {
+        let settings =
+            settings("config schedule\n\toption start '01:00'\n\toption stop '04:00'\n\toption level 'strict'\n");
+        for (midnight, hours) in [(SPRING, 2), (AUTUMN, 4), (MONDAY, 3)] {
+            let changes = changes(&mut calendar(300), &settings, midnight, midnight + 8 * HOUR);
+            assert_eq!(changes.len(), 2, "{changes:?}");
+            let lasted = changes[1].0 - changes[0].0;
+            assert!((lasted - hours * HOUR).abs() <= 2 * BLUR_S, "{lasted} s instead of {hours} h");
+        }
+    }
+
+    #[test]
+    fn days_name_the_start() {
+        let settings = settings(
+            "config schedule\n\tlist day 'sun'\n\toption start '22:00'\n\toption stop '06:00'\n\toption level 'off'\n",
+        );
+        let level = |at| calendar(300).in_force(&settings, at, 0).unwrap();
+        assert_eq!(
+            level(MONDAY + HOUR),
+            InForce { level: Level::Off, shape: None, by: By::Schedule },
+            "Sunday's runs into Monday"
+        );
+        assert_eq!(level(MONDAY + 23 * HOUR).level, Level::Balanced);
+        assert_eq!(level(MONDAY + (6 * 24 + 23) * HOUR).level, Level::Off);
+    }
+
+    #[test]
+    fn the_step_down_is_by_the_date() {
+        let main = "\toption billing_day '10'\n\toption cap_day '25'\n\toption cap_level 'saver'\n";
+        let settings = settings(main);
+        let level =
+            |day: i64| calendar(300).in_force(&settings, MONDAY + (day - 1) * 24 * HOUR + HOUR, 0).unwrap().level;
+        for (day, expected) in [(1, Level::Saver), (9, Level::Saver), (10, Level::Balanced), (24, Level::Balanced)] {
+            assert_eq!(level(day), expected, "day {day}");
+        }
+        assert_eq!(level(25), Level::Saver);
+    }
+
+    #[test]
+    fn a_clock_that_is_not_set_follows_no_plan() {
+        assert_eq!(calendar(0).in_force(&night(), 86_400, 0), None);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_followed() {
+        let (settings, mut calendar) = (night(), calendar(300));
+        let mut level = |at| calendar.in_force(&settings, at, 300).unwrap().level;
+        assert_eq!(level(MONDAY + 12 * HOUR), Level::Balanced);
+        assert_eq!(level(MONDAY - 400 * 24 * HOUR + 3 * HOUR), Level::Saver);
+        assert_eq!(level(MONDAY + 12 * HOUR), Level::Balanced);
+    }
+}

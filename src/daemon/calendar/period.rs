@@ -1,0 +1,108 @@
+//! Billing periods: from one billing day to the next, and what the plan of the week puts on the wire until then.
+
+use super::is_between;
+use super::zone::{Zone, month_day};
+use crate::config::model::{Settings, Shape, StepDown};
+
+const DAY_S: i64 = 86_400;
+const WEEK_MINUTES: f64 = 7.0 * 24.0 * 60.0;
+
+/// A billing period, in seconds after 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Local midnight of its first day.
+    pub start: i64,
+    /// Local midnight of the day after its last.
+    pub end: i64,
+}
+
+impl Period {
+    /// The one that `unix_s` lies in.
+    pub fn at(zone: &Zone, unix_s: i64, billing_day: u8) -> Period {
+        let billing_day = i64::from(billing_day);
+        let today = (unix_s + zone.offset(unix_s)).div_euclid(DAY_S);
+        let of_month = |day| i64::from(month_day(day));
+        let mut first = today + billing_day - of_month(today);
+        if first > today {
+            // Last month's, counted from that month's last day.
+            let last = today - of_month(today);
+            first = last + billing_day - of_month(last);
+        }
+        // No month has less than 28 days or more than 31.
+        let next = (first + 28..).find(|day| of_month(*day) == billing_day).unwrap_or(first + 28);
+        Period { start: zone.midnight(first), end: zone.midnight(next) }
+    }
+
+    /// Bytes on the wire, both ways, from `unix_s` to the period's end if the settings' plan goes on: by rates and
+    /// dates, never by traffic. Schedules count as their share of a week.
+    pub fn planned_bytes(&self, settings: &Settings, zone: &Zone, unix_s: i64) -> u64 {
+        let rate = |shape: &Shape| (shape.upload.0 + shape.download.0) as f64 / 8.0;
+        let (mut share, mut scheduled) = (0.0, 0.0);
+        for schedule in &settings.schedules {
+            let (start, stop) = (f64::from(schedule.start_minute), f64::from(schedule.stop_minute));
+            let minutes = if stop > start { stop - start } else { stop + 1_440.0 - start };
+            let days = schedule.days.iter().filter(|day| **day).count() as f64;
+            share += days * minutes / WEEK_MINUTES;
+            scheduled += days * minutes / WEEK_MINUTES * schedule.shape.as_ref().map_or(0.0, rate);
+        }
+        let (mut at, mut bytes) = (unix_s, 0.0);
+        while at < self.end {
+            let today = (at + zone.offset(at)).div_euclid(DAY_S);
+            let until = zone.midnight(today + 1).clamp(at + 1, self.end);
+            let shape = match &settings.step_down {
+                Some(StepDown { day, shape, .. }) if is_between(month_day(today), *day, settings.billing_day) => shape,
+                _ => &settings.shape,
+            };
+            bytes += (until - at) as f64 * ((1.0 - share).max(0.0) * rate(shape) + scheduled);
+            at = until;
+        }
+        bytes as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn berlin() -> Zone {
+        Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
+    }
+
+    #[test]
+    fn a_period_runs_from_billing_day_to_billing_day_in_local_time() {
+        // 2026-03-15 12:00 UTC; the clocks change on 29 March.
+        let at = 1_773_576_000;
+        assert_eq!(Period::at(&berlin(), at, 1), Period { start: 1_772_319_600, end: 1_774_994_400 });
+        assert_eq!(Period::at(&berlin(), at, 15), Period { start: 1_773_529_200, end: 1_776_204_000 });
+        assert_eq!(Period::at(&berlin(), at, 16), Period { start: 1_771_196_400, end: 1_773_615_600 });
+        for zone in [berlin(), Zone::utc()] {
+            for hour in (0..24 * 800).step_by(5) {
+                let at = at + hour * 3_600;
+                for day in [1, 15, 28] {
+                    let period = Period::at(&zone, at, day);
+                    assert!(period.start <= at && at < period.end, "{at} is not in {period:?}");
+                    assert_eq!(Period::at(&zone, period.end, day).start, period.end);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_plan_tells_what_is_to_come() {
+        let of = |more: &str| {
+            let text = format!("config millpond 'main'\n\toption level 'balanced'\n{more}");
+            let settings = crate::config::parse(text.as_bytes()).settings.unwrap();
+            let zone = Zone::utc();
+            // 2026-06-01 00:00: 30 days.
+            let period = Period::at(&zone, 1_780_272_000, settings.billing_day);
+            period.planned_bytes(&settings, &zone, 1_780_272_000) as f64 / 1e9
+        };
+        let near = |gb: f64, expected: f64| assert!((gb - expected).abs() < 0.01, "{gb} GB, not {expected}");
+        near(of(""), 155.52);
+        near(of("config schedule\n\toption start '22:00'\n\toption stop '04:00'\n\toption level 'off'\n"), 116.64);
+        let nights =
+            "config schedule\n\tlist day mon\n\toption start '00:00'\n\toption stop '00:00'\n\toption level 'strict'\n";
+        near(of(nights), 155.52 * 8.0 / 7.0);
+        near(of("\toption cap_day '16'\n\toption cap_level 'saver'\n"), 155.52 * 0.75);
+    }
+}

@@ -1,0 +1,101 @@
+//! The loop's part of the advice: packets to the virtual shapers, in the time between two cells.
+
+use log::warn;
+
+use super::super::advice::{Bystander, Direction, Seen, Watch};
+use super::{BYSTANDER, EventLoop, GAP};
+use crate::config::model::{Policy, Role};
+use crate::sys::{random, timer};
+use crate::units::Nanos;
+
+/// A packet goes through all virtual shapers in less than this.
+const WORK: Nanos = Nanos::from_millis(1);
+
+/// From one look at the home's interfaces to the next.
+const LOOK_AROUND: Nanos = Nanos::from_secs(60);
+
+/// What is watched beside the line.
+#[derive(Default)]
+pub struct Watching {
+    watch: Option<Watch>,
+    bystander: Option<Bystander>,
+    /// When the home's interfaces are looked at again.
+    next_look: Nanos,
+}
+
+impl Watching {
+    /// Notes a packet of the device of that number.
+    pub fn note(&mut self, at: Nanos, bytes: usize, device: u8, direction: Direction) {
+        if let Some(watch) = &mut self.watch {
+            watch.note(Seen { at, bytes: bytes as u16, device, direction });
+        }
+    }
+
+    /// Begins anew, where numbers have come to mean other devices.
+    pub fn clear(&mut self) {
+        self.watch = None;
+    }
+
+    /// What has been watched, on a router.
+    pub fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+}
+
+impl EventLoop {
+    /// Has the virtual shapers follow the settings in force.
+    pub(super) fn begin_watching(&mut self, now: Nanos) {
+        let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
+        if let Some(bystander) = self.watching.bystander.take() {
+            _ = self.poll.remove(&bystander);
+        }
+        if settings.role != Role::Router {
+            self.watching.watch = None;
+            return;
+        }
+        if !self.watching.watch.as_ref().is_some_and(|watch| watch.fits(settings, size)) {
+            // Nothing secret: where the kernel has no randomness, none is needed.
+            let seed = random::seed().map_or(1, |seed| seed.iter().fold(1, |sum, byte| sum << 1 ^ u64::from(*byte)));
+            self.watching.watch = Some(Watch::new(settings, size, seed, now));
+        }
+        let opened = Bystander::open(settings, |device| device.watch && device.policy == Policy::Direct);
+        let watched = opened.and_then(|bystander| {
+            bystander.iter().try_for_each(|bystander| self.poll.add(bystander, BYSTANDER))?;
+            Ok(bystander)
+        });
+        match watched {
+            Ok(bystander) => self.watching.bystander = bystander,
+            Err(error) => warn!("watching devices that are not shaped: {error}: advice is about the others alone"),
+        }
+    }
+
+    /// Takes packets of devices that are only watched.
+    pub(super) fn take_passed(&mut self) {
+        let Watching { watch: Some(watch), bystander: Some(bystander), .. } = &mut self.watching else { return };
+        if let Err(error) = bystander.take(watch) {
+            warn!("watching devices that are not shaped: {error}: advice is about the others alone");
+            _ = self.poll.remove(bystander);
+            self.watching.bystander = None;
+        }
+    }
+
+    /// Lets the virtual shapers work until the next cell is near.
+    pub(super) fn work_on_advice(&mut self) {
+        let Some(watch) = &mut self.watching.watch else { return };
+        let until = self.agenda.next().map(|next| next.saturating_since(WORK));
+        watch.work(|| until.is_none_or(|until| timer::now() < until));
+    }
+
+    /// Once a second: counts what waits in virtual cells, where there is time.
+    pub(super) fn advance_advice(&mut self, now: Nanos) {
+        if self.agenda.next().is_some_and(|next| next < now + GAP) {
+            return;
+        }
+        let Watching { watch, bystander, next_look } = &mut self.watching;
+        watch.iter_mut().for_each(|watch| watch.advance(now));
+        if let Some(bystander) = bystander.as_mut().filter(|_| now >= *next_look) {
+            *next_look = now + LOOK_AROUND;
+            bystander.look_around();
+        }
+    }
+}

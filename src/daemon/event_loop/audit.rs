@@ -1,0 +1,212 @@
+//! The loop's part of the check of the wire: when, by a process of its own, and who waits for it.
+
+use std::io;
+
+use log::{info, warn};
+
+use super::super::audit::{self, Audited, Order, PACKETS, Place};
+use super::super::line::Line;
+use super::super::problem::Code;
+use super::super::request::{Answer, Asker, Form};
+use super::super::watch::State;
+use super::{AUDIT, EventLoop};
+use crate::config::model::{Role, Settings, Tunnel};
+use crate::plan::tunnel;
+use crate::sys::random;
+use crate::sys::worker::{Report, Worker};
+use crate::units::Nanos;
+
+const HOUR: Nanos = Nanos::from_secs(3_600);
+/// Those who wait beyond this are sent away.
+const MOST_ASKERS: usize = 4;
+/// What takes so much longer than the capture hangs, and is killed.
+const LIMIT: Nanos = Nanos::from_secs(60);
+
+/// Checks that were made and are to come.
+pub struct Audits {
+    running: Option<Running>,
+    last: Option<(Audited, Nanos)>,
+    /// When the next one is due by itself.
+    next: Nanos,
+}
+
+struct Running {
+    worker: Worker,
+    until: Nanos,
+    askers: Vec<(Form, Asker)>,
+}
+
+impl Audits {
+    /// The first comes within a day.
+    pub fn new(now: Nanos) -> Audits {
+        Audits { running: None, last: None, next: now + HOUR + Nanos(HOUR.0 * random_hours(24)) }
+    }
+
+    /// What was found last and when, and whether another is under way.
+    pub fn state(&self) -> (Option<&(Audited, Nanos)>, bool) {
+        (self.last.as_ref(), self.running.is_some())
+    }
+}
+
+impl EventLoop {
+    /// Begins a check for somebody who asks. One who does not wait is answered at once.
+    pub(super) fn ask_for_audit(&mut self, packets: u32, form: Form, waiting: bool, asker: Asker, now: Nanos) {
+        let begun = self.begin_audit(packets, now);
+        let answer = match (begun, &mut self.audits.running) {
+            (Err(why), _) => Answer::refused(why),
+            (Ok(_), Some(running)) if waiting && running.askers.len() < MOST_ASKERS => {
+                running.askers.push((form, asker));
+                return;
+            }
+            (Ok(_), _) if waiting => Answer::refused("too many wait for the check: try again"),
+            (Ok(expected), _) => asker.values(form, |top| {
+                top.flag("running", true);
+                top.number("packets", packets.into());
+                top.decimal("expected_s", expected.as_secs_f64());
+            }),
+        };
+        self.answer(asker, answer, now);
+    }
+
+    /// Once a second: what is due by itself, and what hangs.
+    pub(super) fn look_after_audits(&mut self, now: Nanos) {
+        if self.audits.running.as_ref().is_some_and(|running| now >= running.until) {
+            return self.take_audit(now);
+        }
+        let Some(days) = self.settings.as_ref().and_then(|settings| settings.audit_days) else { return };
+        if now < self.audits.next || self.audits.running.is_some() || !self.has_gap(now) {
+            return;
+        }
+        // Half a day more or less, so that it comes at another hour each time.
+        let hours = u64::from(days) * 24 - 12 + random_hours(24);
+        let next = if self.state(now) == State::Shaping { HOUR.0 * hours } else { HOUR.0 };
+        self.audits.next = now + Nanos(next);
+        if self.state(now) == State::Shaping {
+            // Why not, somebody who asks will hear.
+            _ = self.begin_audit(audit::DEFAULT_PACKETS, now);
+        }
+    }
+
+    /// Takes what was found, once it is there.
+    pub(super) fn take_audit(&mut self, now: Nanos) {
+        let Some(running) = &mut self.audits.running else { return };
+        let report = match running.worker.report() {
+            Ok(None) if now < running.until => return,
+            Ok(None) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(Some(report)) => Ok(report.text),
+            Err(error) => Err(error),
+        };
+        _ = self.poll.remove(&running.worker);
+        let askers = std::mem::take(&mut running.askers);
+        self.audits.running = None;
+        let found = report.and_then(|text| {
+            let refused = text.strip_prefix(FAILED).map(str::to_owned);
+            let found = Audited::from_text(&text);
+            found.ok_or_else(|| io::Error::other(refused.unwrap_or_else(|| "its report is not whole".to_owned())))
+        });
+        let found = found.map(|audited| Audited { lateness: self.lateness(), ..audited });
+        match &found {
+            Ok(audited) => {
+                let faults = audited.faults.join("; ");
+                info!(
+                    "checked the wire: {} packets, {}",
+                    audited.packets,
+                    if faults.is_empty() { "all well" } else { &faults }
+                );
+                let text = (!audited.is_good()).then(|| format!("the check of the wire found: {faults}"));
+                self.set_problem(Code::Audit, text);
+                self.audits.last = Some((audited.clone(), now));
+            }
+            Err(error) => warn!("checking the wire: {error}"),
+        }
+        let is_router = self.settings.as_ref().is_none_or(|settings| settings.role == Role::Router);
+        for (form, asker) in askers {
+            let answer = match (&found, form) {
+                (Ok(audited), Form::Text) => Answer::Text(audited.text(is_router)),
+                (Ok(audited), _) => asker.values(form, |top| audited.put(top, is_router)),
+                (Err(error), _) => Answer::refused(format!("checking the wire: {error}")),
+            };
+            self.answer(asker, answer, now);
+        }
+    }
+
+    /// Ends a check of a line that is another now.
+    pub(super) fn drop_audit(&mut self, now: Nanos) {
+        let Some(running) = self.audits.running.take() else { return };
+        _ = self.poll.remove(&running.worker);
+        for (_, asker) in running.askers {
+            self.answer(
+                asker,
+                Answer::refused("checking the wire: the settings have changed meanwhile: try again"),
+                now,
+            );
+        }
+    }
+
+    /// Gives how long it will take.
+    fn begin_audit(&mut self, packets: u32, now: Nanos) -> Result<Nanos, String> {
+        let order = self.order(packets.clamp(*PACKETS.start(), *PACKETS.end()))?;
+        let expected = audit::expected(&order);
+        if self.audits.running.is_some() {
+            return Ok(expected);
+        }
+        let Some(settings) = &self.settings else { return Err("there are no settings".to_owned()) };
+        let worker = Worker::start(|| match audit::check(&order, settings) {
+            Ok(audited) => Report { text: audited.to_text(), fd: None },
+            Err(error) => Report { text: format!("{FAILED}{error}"), fd: None },
+        });
+        let worker = worker.and_then(|worker| self.poll.add(&worker, AUDIT).map(|()| worker));
+        let worker = worker.map_err(|error| format!("starting a process that checks the wire: {error}"))?;
+        let until = now + audit::limit(&order) + LIMIT;
+        self.audits.running = Some(Running { worker, until, askers: Vec::new() });
+        Ok(expected)
+    }
+
+    /// What is promised now, and where it shows; or why there is nothing to check.
+    fn order(&self, packets: u32) -> Result<Order, String> {
+        let (Some(settings), Some(size)) = (&self.settings, self.size) else {
+            return Err("there is no tunnel yet: see millpond status".to_owned());
+        };
+        let lines = self.lines.all();
+        if !lines.iter().any(|line| line.next().is_some()) {
+            return Err("no cells leave yet: see millpond status".to_owned());
+        }
+        if !lines.iter().any(Line::covers) {
+            return Err("a schedule has level off now: nothing is promised".to_owned());
+        }
+        let place = self.place(settings);
+        let bytes = if matches!(place, Place::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
+        let paces = match lines {
+            [line] => line.paces(),
+            _ => [None; 2],
+        };
+        let per_second = |line: &Line| 2e9 / line.engine().pace().mean.0 as f64;
+        let per_second = lines.iter().filter(|line| line.next().is_some()).map(per_second).sum();
+        Ok(Order { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.numbers.mark })
+    }
+
+    fn place(&self, settings: &Settings) -> Place {
+        match (&settings.tunnel, self.endpoint.address()) {
+            (Some(Tunnel::Wireguard(_)), Some(peer)) if settings.role == Role::Router => {
+                Place::Wire { peer: Some(peer.ip()), port: peer.port() }
+            }
+            (Some(Tunnel::Wireguard(wireguard)), _) if wireguard.listen_port.is_some() => {
+                Place::Wire { peer: None, port: wireguard.listen_port.unwrap_or_default() }
+            }
+            _ => Place::Interface(tunnel::interface(settings).to_owned()),
+        }
+    }
+
+    fn lateness(&self) -> Option<[Nanos; 2]> {
+        let lateness = &self.lines.all().first()?.engine().stats().lateness;
+        Some([lateness.percentile(99.0), lateness.max()])
+    }
+}
+
+/// How a report begins that says why there is none.
+const FAILED: &str = "failed: ";
+
+/// Fewer than `below`; without randomness, half as many.
+fn random_hours(below: u64) -> u64 {
+    random::seed().map_or(below / 2, |seed| u64::from(u16::from_ne_bytes([seed[0], seed[1]])) % below)
+}

@@ -1,0 +1,263 @@
+//! Many homes at once over real sockets: the loop in one network, the homes in another, a cable between them. Only what
+//! lies around the tunnel is left out, cryptography and queueing tree.
+//!
+//! `MILLPOND_HOMES="1 10 100 1000"` measures these numbers of homes, at 80 cells a second each way, and leaves the table
+//! in `target/lab/endpoint.json`.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{UsageWho, getrusage};
+
+use super::*;
+use crate::config::model::Home;
+use crate::core::{Histogram, Pace};
+use crate::daemon::line::{Line, Shaping};
+use crate::sys::unix_socket;
+use crate::units::{BitsPerSec, Law};
+use crate::wire::control::Wish;
+use crate::wire::size::{IpVersion, Wrapping};
+
+const PAYLOAD: usize = 420;
+const WIRE: u16 = 508;
+const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+
+/// What one number of homes came to.
+struct Outcome {
+    homes: usize,
+    /// Both ways together.
+    cells_per_second: f64,
+    /// Of the loop's thread, in percent of one processor.
+    cpu_percent: f64,
+    lateness: Histogram,
+    kb_per_home: f64,
+    /// Cells that either end missed.
+    drops: u64,
+    /// The least that any home got, in percent of what it asked for.
+    least_percent: f64,
+}
+
+#[test]
+fn every_home_of_a_crowd_gets_its_cells() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped every_home_of_a_crowd_gets_its_cells: not root");
+        return;
+    }
+    let asked = std::env::var("MILLPOND_HOMES");
+    let is_bench = asked.is_ok();
+    let (rate, seconds) = if is_bench { (80, 10) } else { (20, 3) };
+    let numbers = asked.unwrap_or("1 60".to_owned());
+    let outcomes: Vec<Outcome> = numbers
+        .split_whitespace()
+        .map(|homes| run(homes.parse().unwrap(), rate, seconds))
+        .inspect(|outcome| println!("{}", row(outcome)))
+        .collect();
+    for outcome in &outcomes {
+        // On a machine that is not ours alone more cannot be asked.
+        assert!(outcome.least_percent > 0.0, "a home of {} got nothing", outcome.homes);
+    }
+    if is_bench {
+        let rows: Vec<String> = outcomes.iter().map(row).collect();
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/lab");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("endpoint.json"), format!("{{\"runs\": [\n{}\n]}}\n", rows.join(",\n"))).unwrap();
+    }
+}
+
+fn row(outcome: &Outcome) -> String {
+    let us = |percent| outcome.lateness.percentile(percent).as_millis_f64() * 1e3;
+    format!(
+        "{{\"homes\": {}, \"cells_per_second\": {:.0}, \"cpu_percent\": {:.2}, \"lateness_us\": {{\"p50\": {:.0}, \"p99\": {:.0}}}, \"kb_per_home\": {:.1}, \"drops\": {}}}",
+        outcome.homes,
+        outcome.cells_per_second,
+        outcome.cpu_percent,
+        us(50.0),
+        us(99.0),
+        outcome.kb_per_home,
+        outcome.drops
+    )
+}
+
+fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
+    let (cable, plug) = mpsc::channel();
+    let (ready, begin) = mpsc::channel();
+    let done = std::sync::Arc::new(AtomicBool::new(false));
+    let folder = std::env::temp_dir().join(format!("millpond-crowd-{}-{homes}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let (socket, config) = (folder.join("socket"), folder.join("config"));
+    fs::write(&config, "config millpond main\n").unwrap();
+    let options = Options {
+        config,
+        socket: socket.clone(),
+        brokers: Vec::new(),
+        guard_file: folder.join("guard"),
+        usage_file: folder.join("usage"),
+    };
+
+    let loop_thread = thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        cable.send(fs::File::open("/proc/thread-self/ns/net").unwrap()).unwrap();
+        begin.recv().unwrap();
+        serve(&options, homes)
+    });
+    let far = plug.recv().unwrap();
+    let homes_thread = {
+        let done = done.clone();
+        thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            shell("ip link add mpx1 type veth peer name mpx0 && ip link set lo up && ip link set mpx1 up");
+            shell(&format!("ip link set mpx0 netns /proc/{}/fd/{}", std::process::id(), far.as_raw_fd()));
+            // Every address of the homes' is this network's.
+            shell(
+                "ip route add local 10.77.16.0/20 dev lo; ip addr add 10.77.255.254/32 dev mpx1; ip route add 10.77.0.1 dev mpx1",
+            );
+            let near = fs::File::open("/proc/thread-self/ns/net").unwrap();
+            setns(&far, CloneFlags::CLONE_NEWNET).unwrap();
+            shell("ip link set lo up && ip addr add 10.77.0.1/32 dev mpx0 && ip link set mpx0 up");
+            shell("ip route add 10.77.255.254 dev mpx0 && ip route add 10.77.16.0/20 via 10.77.255.254");
+            setns(&near, CloneFlags::CLONE_NEWNET).unwrap();
+            ready.send(()).unwrap();
+            live(homes, rate, &done)
+        })
+    };
+    thread::sleep(Duration::from_secs(seconds));
+    // The loop ends with settings that are not enabled.
+    let (lines, usage, memory, lasted) = {
+        _ = unix_socket::ask(&socket, "reload", Duration::from_secs(5));
+        loop_thread.join().unwrap()
+    };
+    done.store(true, Ordering::Relaxed);
+    let received = homes_thread.join().unwrap();
+    _ = fs::remove_dir_all(folder);
+
+    let mut lateness = Histogram::default();
+    let (mut cells, mut drops) = (0, 0);
+    for line in lines.all() {
+        let stats = line.engine().stats();
+        lateness.add(&stats.lateness);
+        cells += stats.cells_data + stats.cells_cover + stats.cells_received;
+        drops += stats.cells_lost + stats.slots_missed;
+    }
+    let least = received.iter().map(|(cells, _)| *cells).min().unwrap_or(0);
+    drops += received.iter().map(|(_, lost)| lost).sum::<u64>();
+    Outcome {
+        homes,
+        cells_per_second: cells as f64 / lasted,
+        cpu_percent: 100.0 * usage / lasted,
+        lateness,
+        kb_per_home: memory as f64 / 1024.0 / homes as f64,
+        drops,
+        least_percent: 100.0 * least as f64 / (rate as f64 * (lasted - 1.0)),
+    }
+}
+
+/// The endpoint: gives its lines, the processor time in seconds, the memory of the lines in bytes, and the time.
+fn serve(options: &Options, homes: usize) -> (Lines, f64, u64, f64) {
+    let mut event_loop = EventLoop::start(options, Err(Error::TunTaken)).unwrap();
+    let before = resident();
+    let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+    let mut settings = crate::config::parse(b"config millpond main\n\toption role endpoint\n").settings.unwrap();
+    settings.homes = (0..homes).map(home).collect();
+    let now = timer::now();
+    event_loop.lines.update(&settings, size, now).unwrap();
+    event_loop.agenda = event_loop.lines.agenda();
+    event_loop.tunnel.bind_for_test("mpx0", &event_loop.poll);
+    let processor = || {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
+        let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+        seconds(usage.user_time()) + seconds(usage.system_time())
+    };
+    let used = processor();
+    event_loop.run().unwrap();
+    let used = processor() - used;
+    let lasted = timer::now().saturating_since(now).as_secs_f64();
+    let memory = event_loop.lines.all().len() as u64 * (resident().saturating_sub(before) / homes as u64);
+    (event_loop.lines, used, memory, lasted)
+}
+
+/// The homes: gives for each the cells that it got and those that it knows it missed.
+fn live(homes: usize, rate: u64, done: &AtomicBool) -> Vec<(u64, u64)> {
+    let pace = Pace { law: Law::Gamma, mean: Nanos(1_000_000_000 / rate), spread_percent: 33 };
+    let wish = Wish {
+        id: 1,
+        law: Law::Gamma,
+        spread_percent: 33,
+        cell_bytes: WIRE,
+        rate: BitsPerSec(rate * u64::from(WIRE) * 8),
+        cover: true,
+    };
+    let mut agenda = Agenda::default();
+    let mut all: Vec<(Line, UdpSocket)> = (0..homes)
+        .map(|number| {
+            let seed = std::array::from_fn(|at| (number >> (8 * (at & 1))) as u8 ^ at as u8);
+            let line = Line::router(
+                PEER,
+                Shaping { pace, payload_bytes: PAYLOAD, cover: true, passes: true },
+                wish,
+                seed,
+                timer::now(),
+            );
+            let socket = UdpSocket::bind(SocketAddrV4::new(home(number).address, CELL_PORT)).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            (line, socket)
+        })
+        .collect();
+    all.iter().enumerate().for_each(|(index, (line, _))| agenda.add(line.next().unwrap(), index));
+    let mut second = timer::now();
+    let mut buffer = [0; 2048];
+    while !done.load(Ordering::Relaxed) {
+        let now = timer::now();
+        if now >= second {
+            all.iter_mut().for_each(|(line, _)| line.tick(now));
+            second = now + Nanos::from_secs(1);
+        }
+        let Some((when, index)) = agenda.pop() else { break };
+        if when > now + TOGETHER {
+            thread::sleep(Duration::from_nanos((when.0 - now.0).min(1_000_000)));
+        }
+        let (line, socket) = &mut all[index];
+        if when > timer::now() + TOGETHER {
+            agenda.add(when, index);
+            continue;
+        }
+        if let Act::Send { scheduled, cell, .. } = line.act(timer::now()) {
+            _ = socket.send_to(cell, (PEER, CELL_PORT));
+            line.handle_departure(scheduled, timer::now());
+            while let Ok((length, _)) = socket.recv_from(&mut buffer) {
+                line.handle_cell(timer::now(), &buffer[..length]);
+            }
+        }
+        agenda.add(line.next().unwrap(), index);
+    }
+    all.iter().map(|(line, _)| (line.engine().stats().cells_received, line.engine().stats().cells_lost)).collect()
+}
+
+fn home(number: usize) -> Home {
+    Home {
+        name: number.to_string(),
+        public_key: None,
+        preshared_key: None,
+        address: (u32::from(Ipv4Addr::new(10, 77, 16, 1)) + number as u32).into(),
+        address6: None,
+        max_download: BitsPerSec::from_kbit(4000),
+    }
+}
+
+fn resident() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+fn shell(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

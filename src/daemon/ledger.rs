@@ -1,0 +1,221 @@
+//! Bytes on the wire in the billing period, across restarts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::answer::Object;
+use super::calendar::Period;
+use crate::config::model::Settings;
+use crate::sys::whole_file;
+use crate::units::Nanos;
+
+/// From one write to the next, so that flash lasts. What a power cut takes is at most what passed in between.
+const PAUSE: Nanos = Nanos::from_secs(3_600);
+
+/// The share of the cap from which on the owner is told whatever the forecast, in percent.
+const NEAR_PERCENT: u64 = 90;
+
+const GB: u64 = 1_000_000_000;
+
+/// What has been counted, and the file where it is kept.
+pub struct Ledger {
+    path: PathBuf,
+    /// From when on, in seconds after 1970; `None` until the clock is set.
+    since: Option<i64>,
+    bytes: u64,
+    /// The counter that the daemon keeps, when it was last looked at.
+    counted: u64,
+    /// Of the file.
+    written: Option<u64>,
+    next_write: Nanos,
+}
+
+/// How things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes so far.
+    pub used: u64,
+    /// Bytes to come until the period's end, by the plan.
+    pub to_come: u64,
+    /// From when on they were counted.
+    pub since: i64,
+    /// The period.
+    pub period: Period,
+}
+
+impl Ledger {
+    /// Goes on with what the file at `path` says; one that is not there, or says nothing, is a beginning.
+    pub fn open(path: &Path, now: Nanos) -> Ledger {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let number = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key));
+            line.and_then(|value| value.trim().parse::<u64>().ok())
+        };
+        let (since, bytes) = (number("since "), number("bytes "));
+        let since = since.filter(|_| bytes.is_some()).and_then(|since| i64::try_from(since).ok());
+        Ledger {
+            path: path.to_owned(),
+            since,
+            bytes: bytes.filter(|_| since.is_some()).unwrap_or(0),
+            counted: 0,
+            written: bytes,
+            next_write: now + PAUSE,
+        }
+    }
+
+    /// Takes the daemon's counter of bytes on the wire as it is now.
+    pub fn count(&mut self, total: u64) {
+        self.bytes = self.bytes.saturating_add(total.saturating_sub(self.counted));
+        self.counted = total;
+    }
+
+    /// Begins anew where a new period has begun. A beginning in the future came of a wrong clock: what was counted stays.
+    pub fn settle(&mut self, period: Period, unix_s: i64) {
+        match self.since {
+            None => self.since = Some(unix_s),
+            Some(since) if since < period.start => (self.since, self.bytes) = (Some(period.start), 0),
+            Some(since) if since >= period.end => self.since = Some(period.start),
+            Some(_) => {}
+        }
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// From when on.
+    pub fn since(&self) -> Option<i64> {
+        self.since
+    }
+
+    /// What is to come if it goes on as since the counting began.
+    pub fn as_until_now(&self, period: Period, unix_s: i64) -> u64 {
+        let since = self.since.unwrap_or(unix_s);
+        let (gone, left) = ((unix_s - since).max(60), (period.end - unix_s).max(0));
+        (self.bytes as f64 / gone as f64 * left as f64) as u64
+    }
+
+    /// Whether it is time to write; then that counts as done.
+    pub fn take_due(&mut self, now: Nanos) -> bool {
+        let due = now >= self.next_write && self.written != Some(self.bytes);
+        if due {
+            self.next_write = now + PAUSE;
+            self.written = Some(self.bytes);
+        }
+        due
+    }
+
+    /// Writes, if there is anything to be kept.
+    pub fn write(&self) -> io::Result<()> {
+        match (self.since, self.bytes) {
+            (None, _) | (_, 0) => Ok(()),
+            (Some(since), bytes) => {
+                whole_file::write(&self.path, format!("since {since}\nbytes {bytes}\n").as_bytes(), 0o600)
+            }
+        }
+    }
+}
+
+impl Usage {
+    /// At the end of the period.
+    pub fn forecast(&self) -> u64 {
+        self.used.saturating_add(self.to_come)
+    }
+
+    /// For programs.
+    pub fn put(&self, object: &mut Object<'_>, settings: &Settings) {
+        object.number("used_bytes", self.used);
+        object.number("forecast_bytes", self.forecast());
+        object.number("since_unix", self.since.max(0) as u64);
+        object.number("until_unix", self.period.end.max(0) as u64);
+        if let Some(gb) = settings.data_cap_gb {
+            let cap = u64::from(gb) * GB;
+            object.number("cap_bytes", cap);
+            object.decimal("share_percent", percent(self.used, cap));
+            object.decimal("forecast_percent", percent(self.forecast(), cap));
+        }
+        if let Some(cents) = settings.price_cents {
+            let beyond = self.forecast().saturating_sub(u64::from(settings.data_cap_gb.unwrap_or(0)) * GB);
+            object.decimal("price_per_gb", f64::from(cents) / 100.0);
+            object.decimal("forecast_price", beyond as f64 / GB as f64 * f64::from(cents) / 100.0);
+        }
+    }
+
+    /// What the owner should know of a cap of so many GB, before it is reached.
+    pub fn warning(&self, cap_gb: u32) -> Option<String> {
+        let cap = u64::from(cap_gb) * GB;
+        let (used, forecast) = (self.used as f64 / GB as f64, self.forecast() as f64 / GB as f64);
+        if self.used >= cap {
+            return Some(format!("{used:.1} GB of main.data_cap {cap_gb} GB are used: what comes now is beyond it"));
+        }
+        let near = self.used >= cap / 100 * NEAR_PERCENT;
+        (near || self.forecast() > cap).then(|| {
+            format!(
+                "{used:.1} GB of main.data_cap {cap_gb} GB are used, and at the period's end it will be {forecast:.0}"
+            )
+        })
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JUNE: Period = Period { start: 1_780_272_000, end: 1_782_864_000 };
+    const JULY: Period = Period { start: 1_782_864_000, end: 1_785_542_400 };
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("millpond-ledger-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn counting_goes_on_after_a_restart_and_begins_anew_with_the_period() {
+        let path = path("goes-on");
+        let mut ledger = Ledger::open(&path, Nanos::ZERO);
+        ledger.count(500);
+        ledger.write().unwrap();
+        assert!(!path.exists(), "without a clock nothing says which period it is");
+        ledger.settle(JUNE, JUNE.start + 1_000);
+        ledger.count(2_000);
+        ledger.write().unwrap();
+        let mut ledger = Ledger::open(&path, Nanos::ZERO);
+        ledger.count(300);
+        ledger.settle(JUNE, JUNE.start + 2_000);
+        assert_eq!((ledger.bytes(), ledger.since()), (2_300, Some(JUNE.start + 1_000)));
+        ledger.settle(JULY, JULY.start + 5);
+        ledger.count(350);
+        assert_eq!((ledger.bytes(), ledger.since()), (50, Some(JULY.start)));
+        ledger.settle(JUNE, JUNE.start + 2_000);
+        assert_eq!((ledger.bytes(), ledger.since()), (50, Some(JUNE.start)), "the clock was wrong, the bytes are not");
+        std::fs::write(&path, "since yesterday\nbytes 7\n").unwrap();
+        assert_eq!(Ledger::open(&path, Nanos::ZERO).bytes(), 0);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn flash_is_written_at_most_once_an_hour() {
+        let mut ledger = Ledger::open(&path("hourly"), Nanos::ZERO);
+        let mut written = 0;
+        for second in 0..10 * 3_600 {
+            ledger.count(second * 60_000);
+            written += u32::from(ledger.take_due(Nanos::from_secs(second)));
+        }
+        assert_eq!(written, 9);
+        ledger.take_due(Nanos::from_secs(20 * 3_600));
+        assert!(!ledger.take_due(Nanos::from_secs(30 * 3_600)), "nothing new is not written again");
+    }
+
+    #[test]
+    fn a_cap_is_warned_of_before_it_is_reached() {
+        let usage = |used, to_come| Usage { used: used * GB, to_come: to_come * GB, since: JUNE.start, period: JUNE };
+        assert_eq!(usage(50, 49).warning(100), None);
+        assert!(usage(10, 145).warning(100).unwrap().contains("it will be 155"));
+        assert!(usage(91, 1).warning(100).is_some());
+        assert!(usage(100, 1).warning(100).unwrap().contains("beyond"));
+    }
+}

@@ -1,0 +1,109 @@
+//! `millpond-lab price`: what each rate does to a home's devices, and what it costs, as the tables of the README.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use super::home;
+use crate::lab::error::Error;
+use crate::lab::simulate::{Outcome, Setup, simulate};
+use crate::lab::trace::Home;
+use crate::units::{BitsPerSec, MONTH_DAYS};
+
+/// Rates in kbit/s, each way. The first and the fourth are the paper's 7.5 and 40 KB/s.
+const RATES_KBIT: [u64; 6] = [60, 120, 160, 320, 640, 1_000];
+
+/// Prints two tables in Markdown: the delays that each rate, the same both ways, causes every device of a home whose
+/// devices share the line, and what rates cost in a month (the paper's figure 9 and its section 7.4).
+#[derive(FromArgs)]
+#[argh(subcommand, name = "price")]
+pub(super) struct Price {
+    /// folder with one trace (CSV) per device
+    #[argh(option)]
+    home: Option<PathBuf>,
+    /// make the home up even where there are captures
+    #[argh(switch)]
+    synthetic: bool,
+    /// seed of all randomness (default: 1)
+    #[argh(option, default = "1")]
+    seed: u64,
+}
+
+impl Price {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        let home = match &self.home {
+            Some(folder) => Home::read(folder)?,
+            None => home::whole(home::folder(self.synthetic).as_ref(), self.seed)?.0,
+        };
+        let outcomes = RATES_KBIT.map(|kbit| {
+            let rate = BitsPerSec::from_kbit(kbit);
+            simulate(&home, &Setup { upload: rate, download: rate, seed: self.seed, ..Setup::default() }, |_| {})
+        });
+        let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        print!("{}\n{}", delays(&home, &outcomes), costs());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// One line for each device: mean / 99th percentile / longest delay in seconds, and what was dropped.
+fn delays(home: &Home, outcomes: &[Outcome]) -> String {
+    let mut table = String::from("| device |");
+    RATES_KBIT.iter().for_each(|kbit| table.push_str(&format!(" {kbit} kbit/s |")));
+    table.push_str(&format!("\n|{}\n", " --- |".repeat(1 + RATES_KBIT.len())));
+    for (index, trace) in home.devices.iter().enumerate() {
+        table.push_str(&format!("| {} |", trace.device));
+        for outcome in outcomes {
+            let device = &outcome.devices[index];
+            let delay = device.delay_ms;
+            let [mean, p99, max] = [delay.mean, delay.p99, delay.max].map(|ms| ms / 1e3);
+            table.push_str(&format!(" {mean:.2} / {p99:.2} / {max:.2}"));
+            let dropped = 100.0 * (device.sent - device.delivered) as f64 / device.sent.max(1) as f64;
+            if dropped >= 0.1 {
+                table.push_str(&format!(", {dropped:.1} % dropped"));
+            }
+            table.push_str(" |");
+        }
+        table.push('\n');
+    }
+    table
+}
+
+/// One line for each rate: bytes a second, and GB a month one way and both.
+fn costs() -> String {
+    let mut table = format!("| rate, each way | | one way in {MONTH_DAYS} days | both |\n| --- | --- | --- | --- |\n");
+    for kbit in RATES_KBIT {
+        let gb = BitsPerSec::from_kbit(kbit).bytes_in_month() as f64 / 1e9;
+        let kilobytes = kbit as f64 / 8.0;
+        table.push_str(&format!("| {kbit} kbit/s | {kilobytes} KB/s | {gb:.0} GB | {:.0} GB |\n", 2.0 * gb));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Nanos;
+
+    #[test]
+    fn costs_are_the_papers() {
+        let costs = costs();
+        assert!(
+            costs.contains("| 60 kbit/s | 7.5 KB/s | 19 GB |") && costs.contains("| 40 KB/s | 104 GB |"),
+            "{costs}"
+        );
+    }
+
+    #[test]
+    fn faster_rates_wait_less() {
+        let (home, _) = Home::synthetic(Nanos::from_secs(120), 3);
+        let of = |kbit| {
+            let rate = BitsPerSec::from_kbit(kbit);
+            simulate(&home, &Setup { upload: rate, download: rate, ..Setup::default() }, |_| {}).unwrap()
+        };
+        let outcomes: Vec<_> = RATES_KBIT.into_iter().map(of).collect();
+        let table = delays(&home, &outcomes);
+        assert_eq!(table.lines().count(), 2 + home.devices.len());
+        assert!(outcomes.windows(2).all(|pair| pair[0].home_delay_ms.mean > pair[1].home_delay_ms.mean), "{table}");
+    }
+}

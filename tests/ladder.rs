@@ -1,0 +1,172 @@
+//! The ladder's virtual shapers against the real engine on the captured home, device by device.
+//!
+//! Both draw departures of their own, so the same rate never gives quite the same delays twice: compared are the means
+//! over several seeds, to within five percent and what the seeds' own scatter explains.
+#![cfg(feature = "lab")]
+
+use std::mem::size_of;
+
+use millpond::core::ladder::{Delay, Ladder, MAX_BYTES, STEPS, Shape};
+use millpond::lab::simulate::{Setup, simulate};
+use millpond::lab::stats::Summary;
+use millpond::lab::trace::{DataFolder, Direction, Home};
+use millpond::units::{BitsPerSec, Law, Nanos};
+
+const SEEDS: u64 = 10;
+const TOLERANCE: f64 = 0.05;
+/// Where packets are dropped, those that remain stand at the queue's bounds, which the ladder's record only resembles.
+const TOLERANCE_DROPPING: f64 = 0.10;
+/// The ladder's clock and its lowest bucket do not resolve less.
+const RESOLUTION_MS: f64 = 0.25;
+/// Fewer packets have no median to speak of.
+const ENOUGH_PACKETS: f64 = 100.0;
+/// Ten of these are beyond the 99th percentile.
+const ENOUGH_FOR_P99: f64 = 1_000.0;
+
+#[test]
+fn every_step_does_what_the_engine_does_at_that_rate() {
+    println!("seeds 1 to {SEEDS}");
+    let home = home();
+    let mut compared = 0;
+    for (law, direction) in [(Law::Gamma, Direction::Up), (Law::Gamma, Direction::Down), (Law::Normal, Direction::Up)] {
+        let home = one_way(&home, direction);
+        let rates = Ladder::rates(BitsPerSec::from_kbit(40), BitsPerSec::from_kbit(2_000));
+        let setup = Setup { law, spread_percent: 20, ..Setup::default() };
+        let ladders: Vec<_> = (1..=SEEDS).map(|seed| ladder(&home, &setup, rates, seed)).collect();
+        for step in (0..STEPS).step_by(5) {
+            let rate = rates[step];
+            let outcomes: Vec<_> = (1..=SEEDS)
+                .map(|seed| simulate(&home, &Setup { upload: rate, download: rate, seed, ..setup }, |_| {}).unwrap())
+                .collect();
+            let dropping =
+                outcomes.iter().any(|outcome| !outcome.directions[direction as usize].queue_drops.is_empty());
+            let tolerance = if dropping { TOLERANCE_DROPPING } else { TOLERANCE };
+            for device in 0..=home.devices.len() {
+                let name = home.devices.get(device).map_or("home", |trace| trace.device.as_str());
+                let ours = ladders.iter().map(|ladder| {
+                    let (_, delays) = ladder.steps().nth(step).unwrap();
+                    ours(if name == "home" { delays.home() } else { delays.device(device as u8 + 1) })
+                });
+                let theirs = outcomes.iter().map(|outcome| {
+                    theirs(outcome.devices.get(device).map_or(&outcome.home_delay_ms, |device| &device.delay_ms))
+                });
+                compared += compare(&format!("{law} {} {rate} {name}", direction.name()), tolerance, ours, theirs);
+            }
+        }
+    }
+    assert!(compared > 100, "only {compared} figures were compared");
+}
+
+#[test]
+fn memory_is_fixed() {
+    assert!(2 * size_of::<Ladder>() <= MAX_BYTES, "{} bytes", 2 * size_of::<Ladder>());
+}
+
+/// A flood longer than the record, of more devices than are told apart, and moments that jump.
+#[test]
+fn floods_and_gaps_are_survived() {
+    let setup = Setup::default();
+    let rates = Ladder::rates(BitsPerSec(1), BitsPerSec::from_kbit(1_000_000));
+    let mut ladder = Box::new(Ladder::new(shape(&setup), rates, 3, Nanos::ZERO));
+    let mut now = Nanos::from_secs(1);
+    for number in 0..20_000u32 {
+        ladder.handle_packet(now, number as u8, (number * 37 % 3_000) as u16);
+        now = now + if number % 5_000 == 0 { Nanos::from_secs(200_000) } else { Nanos::from_micros(100) };
+    }
+    ladder.advance(now + Nanos::from_secs(20));
+    let offered: u64 = (0..=11).map(|device| u64::from(ladder.offered(device))).sum();
+    assert_eq!(offered, 20_000);
+    let (_, fastest) = ladder.steps().last().unwrap();
+    assert_eq!(fastest.home().packets, 20_000, "at a gigabit a second nothing is dropped");
+    let (_, slowest) = ladder.steps().next().unwrap();
+    assert_eq!(slowest.home().packets, 0, "one cell an hour has carried nothing yet");
+}
+
+fn home() -> Home {
+    match DataFolder::find() {
+        Some(folder) => Home::whole(&folder).unwrap().0,
+        None => Home::synthetic(Nanos::from_secs(2_640), 1).0,
+    }
+}
+
+fn one_way(home: &Home, direction: Direction) -> Home {
+    let mut home = home.clone();
+    home.devices.iter_mut().for_each(|trace| trace.events.retain(|event| event.direction == direction));
+    home
+}
+
+fn shape(setup: &Setup) -> Shape {
+    let cell = setup.cell().unwrap();
+    Shape {
+        law: setup.law,
+        spread_percent: setup.spread_percent,
+        wire_bytes: cell.wire_bytes,
+        block_bytes: cell.block_bytes,
+        lead: setup.lead,
+        limits: setup.limits,
+    }
+}
+
+fn ladder(home: &Home, setup: &Setup, rates: [BitsPerSec; STEPS], seed: u64) -> Box<Ladder> {
+    let mut ladder = Box::new(Ladder::new(shape(setup), rates, seed, Nanos::ZERO));
+    let devices = home.devices.iter().zip(1..);
+    let mut events: Vec<_> = devices
+        .flat_map(|(trace, device)| trace.events.iter().map(move |event| (event.time, device, event.bytes)))
+        .collect();
+    events.sort();
+    for (time, device, bytes) in events {
+        ladder.handle_packet(time, device, bytes);
+    }
+    ladder.advance(home.length + Nanos::from_secs(30));
+    ladder
+}
+
+/// Packets, then mean, median, 99th percentile and maximum in milliseconds.
+type Figures = [f64; 5];
+
+fn ours(delay: Delay) -> Figures {
+    let [mean, median, p99, max] = [delay.mean, delay.median, delay.p99, delay.max].map(Nanos::as_millis_f64);
+    [f64::from(delay.packets), mean, median, p99, max]
+}
+
+fn theirs(delay: &Summary) -> Figures {
+    [delay.count as f64, delay.mean, delay.p50, delay.p99, delay.max]
+}
+
+/// How many figures were compared: those that have enough packets.
+fn compare(
+    case: &str,
+    tolerance: f64,
+    ours: impl Iterator<Item = Figures>,
+    theirs: impl Iterator<Item = Figures>,
+) -> usize {
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.collect(), theirs.collect());
+    if theirs[0][0] < ENOUGH_PACKETS {
+        return 0;
+    }
+    let mut compared = 0;
+    for (index, figure) in ["packets", "mean", "median", "p99", "max"].into_iter().enumerate() {
+        if figure == "p99" && theirs[0][0] < ENOUGH_FOR_P99 {
+            continue;
+        }
+        compared += 1;
+        let (our_mean, our_error) = mean_and_error(ours.iter().map(|figures| figures[index]));
+        let (their_mean, their_error) = mean_and_error(theirs.iter().map(|figures| figures[index]));
+        let scatter = 3.0 * our_error.hypot(their_error);
+        let allowed = tolerance * their_mean + scatter + if index == 0 { 0.0 } else { RESOLUTION_MS };
+        println!(
+            "{case} {figure}: {our_mean:.1}, the engine {their_mean:.1} ({:+.1} %), scatter {scatter:.1}",
+            100.0 * (our_mean / their_mean - 1.0)
+        );
+        assert!((our_mean - their_mean).abs() <= allowed, "{case} {figure}: {our_mean}, the engine {their_mean}");
+    }
+    compared
+}
+
+/// The mean, and its standard error.
+fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    (mean, (variance / count).sqrt())
+}
