@@ -32,7 +32,7 @@ export function answers({ extra = {}, methods = {}, without = [] } = {}) {
 	return all;
 }
 
-const KBIT = [ 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072 ];
+const KBIT = [ 16, 24, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1000, 1500, 2000, 3000, 5000 ];
 const gigabytes = (kbit) => kbit * 1000 / 8 * 86400 * 30 / 1e9;
 
 /* Of a home watched for two days, with an allowance of 300 GB. */

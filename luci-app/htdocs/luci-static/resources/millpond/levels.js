@@ -25,7 +25,7 @@ const CONFIDENCE = {
 const UNAVAILABLE = {
 	absent: _('The delays are estimates: millpond does not run, or is too old to watch your home.'),
 	denied: _('The delays are estimates: you may not see what was watched in your home.'),
-	failed: _('The delays are estimates: millpond did not tell what it has watched in your home.')
+	failed: _('The delays are estimates: millpond watches your home once its tunnel has stood.')
 };
 
 /* [up, down] in kbit/s as the settings have them. */
