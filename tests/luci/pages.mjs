@@ -365,7 +365,7 @@ test('data used and the wire check are shown where the daemon tells them, and th
 	assert.ok(await page.locator('[data-action=audit]').isDisabled());
 	assert.ok(router.calls.some(([ , object, method ]) => object === 'millpond' && method === 'audit'));
 	Object.assign(router.answers.status, { audit: { age_s: 1, running: false, packets: 2000, wire_bytes: 508, faults: [ '3 packets of 96 bytes' ] } });
-	await until(async () => /Look here[^]*3 packets of 96 bytes/.test(await page.innerText('[data-name=audit]')), 'the new result');
+	await until(async () => /Look here[^]*3 packets of 96 bytes/i.test(await page.innerText('[data-name=audit]')), 'the new result');
 }));
 
 test('a daemon that neither checks its line nor watches the home says so in a sentence', () => world({ without: [ 'advise', 'audit' ] }, async ({ open }) => {
@@ -428,7 +428,7 @@ test('what each level does to this home stands beside it, and fitted rates are s
 	assert.match(await row('Saver').innerText(), /32 kbit\/s up, 32 down: 21 GB a month, 7 % of your allowance/);
 	await page.click('[data-name=device-delays] summary');
 	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'plug' }).innerText(), /1.7 s/);
-	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'camera' }).innerText(), /28.1 s: too long/);
+	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'camera' }).innerText(), /28.1 s: too long/i);
 
 	await page.click('[data-action=fit-saver]');
 	await page.getByRole('button', { name: 'Cancel' }).click();

@@ -145,7 +145,7 @@ return baseclass.extend({
 .millpond-log { max-height: 28em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
 @media (max-width: 600px) {
 	.millpond-graph text { font-size: 23px }
-	.table.millpond-devices .table-titles { display: none }
+	.table.millpond-devices .tr.table-titles { display: none }
 	.table.millpond-devices .tr { display: block; border-bottom: 1px solid var(--border-color-medium, #8884); padding: .5em 0 }
 	.table.millpond-devices .tr .td { display: flex; gap: .75em; border: 0; padding: .15em .25em; text-align: left; width: auto; max-width: 100% }
 	.table.millpond-devices .tr .td::before { content: attr(data-title); flex: 0 0 6.5em; opacity: .8; font-weight: normal }
