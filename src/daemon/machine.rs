@@ -10,7 +10,7 @@ use super::wrapping::wrapping;
 use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
-use crate::plan::nft::TableText;
+use crate::plan::nft::{TableName, TableText};
 use crate::plan::tree::Guard;
 use crate::plan::{
     Desired, Facts, Forwarding, Misfit, Op, Snapshot, confined_by, guard_table, lasting, misfits, plan, plan_guard,
@@ -237,6 +237,7 @@ impl Machine {
     pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
         // What it fails at is harmless: the kernel ends its workers by and by.
         _ = realtime::demote_encryption();
+        self.system.discard_draft(TableName::Tunnel);
         let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
         Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
     }
@@ -245,6 +246,7 @@ impl Machine {
     pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
         let mut ops = self.take_down(None)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
+        self.system.discard_draft(TableName::Guard);
         let guard = self.system.guard().map_err(from_op)?;
         ops.extend(apply_guard(&mut GuardAlone::new(&mut self.system, guard), None)?.ops);
         Ok(ops)

@@ -87,7 +87,6 @@ impl Capture {
     pub fn receive(&mut self, head: &mut [u8; HEAD_BYTES]) -> io::Result<Option<Passed>> {
         let mut buffers = [IoSliceMut::new(&mut head[..])];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        self.control.clear();
         let fd = self.socket.as_raw_fd();
         let received = match socket::recvmsg::<LinkAddr>(fd, &mut buffers, Some(&mut self.control), flags) {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
@@ -250,5 +249,31 @@ mod tests {
         let masked = program(&[vec![Test { at: 0, size: 1, mask: 0xf0, value: 0x40 }]]);
         assert!(run(&masked, &[0x45]) && !run(&masked, &[0x65]));
         assert!(run(&program(&[vec![]]), &[]) && !run(&program(&[]), &[1]));
+    }
+
+    #[test]
+    fn a_packet_passes_with_its_time_and_length() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped a_packet_passes_with_its_time_and_length: not root");
+            return;
+        }
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = receiver.local_addr().unwrap().port();
+        // Of IPv4 without options, the destination's port.
+        let rule = vec![test(22, 2, u32::from(port))];
+        let mut capture = Capture::open(interface_index("lo").unwrap(), Layer::Network, &[rule]).unwrap();
+        let before = crate::sys::timer::wall_clock();
+        receiver.send_to(&[7; 300], receiver.local_addr().unwrap()).unwrap();
+        let mut head = [0; HEAD_BYTES];
+        let passed = (0..100)
+            .find_map(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                capture.receive(&mut head).unwrap()
+            })
+            .expect("the packet");
+        assert_eq!((passed.length, passed.head, head[28]), (328, HEAD_BYTES, 7));
+        assert!(
+            passed.at >= before.saturating_sub(Duration::from_secs(1)) && passed.at <= before + Duration::from_secs(60)
+        );
     }
 }

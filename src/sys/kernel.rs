@@ -82,6 +82,11 @@ impl System {
         Ok(Facts { hardware_offload, ..machine.facts(settings, before) })
     }
 
+    /// Removes the draft of a table that a process left which was ended at its work.
+    pub fn discard_draft(&mut self, name: TableName) {
+        nft::discard_draft(name);
+    }
+
     /// Whether the firewall lets hardware pass connections along.
     pub fn hardware_offload(&mut self) -> Result<bool, OpError> {
         Ok(flow_tables()?.hardware)

@@ -20,6 +20,12 @@ pub(super) fn replace(table: &TableText) -> Result<(), Cause> {
     replaced
 }
 
+/// Removes the draft that a process left which was ended on its way through [`replace`].
+pub(super) fn discard_draft(name: TableName) {
+    // Without effect on packets, and seldom there.
+    _ = run(&["delete", "table", "inet", &format!("{name}_draft")], "");
+}
+
 /// The flow tables of all tables.
 pub(super) fn list_flow_tables() -> Result<String, Cause> {
     succeeded(run(&["list", "flowtables"], "")?)

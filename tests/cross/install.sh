@@ -82,7 +82,7 @@ opkg_life() {
 	record "$system" usr/bin/millpond '[ "$(grep -c flush /tmp/calls)" -ge 3 ] || exit 69'
 
 	chroot "$system" "/$info/millpond.postinst" configure
-	called "$system" 'millpond enable' 'millpond start'
+	called "$system" 'firewall add' 'millpond enable' 'millpond start'
 	PKG_UPGRADE=1 chroot "$system" "/$info/millpond.prerm" upgrade
 	called "$system" 'millpond stop (upgrade)'
 	PKG_UPGRADE=1 chroot "$system" "/$info/millpond.postinst" configure

@@ -137,6 +137,10 @@ impl EventLoop {
         self.clock.written = Some(written);
         let Some(settings) = &self.settings else { return };
         let is_same = (planned.level, planned.shape) == (settings.level, settings.shape);
+        if is_same {
+            // The last change is in force: the next one need not wait.
+            self.clock.next_try = now;
+        }
         if is_same || self.reload.is_some() || now < self.clock.next_try {
             return;
         }

@@ -106,7 +106,7 @@ knob_schedule() {
 	check "what the devices send still goes through the tunnel" at dev-xiaomi-cam busybox ping -c 2 192.0.2.7
 	now=$(date +%s)
 	date -s "@$((now + 60 * 60))" > /dev/null
-	check "and ends by the clock" await 15 "shaping" status_has '"state":"shaping"'
+	check "and ends by the clock" await 30 "shaping" status_has '"state":"shaping"'
 	rates_are "both directions are back together" 160 320
 }
 
