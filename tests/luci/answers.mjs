@@ -76,3 +76,9 @@ function history(seconds) {
 		wire_download_bytes_per_s: series((at) => 40000 - at % 3 * 150)
 	};
 }
+
+/* More of a status: a smaller level since its day of the month, and the data of a period. */
+export const USED = {
+	level: 'saver', level_by: 'cap-day',
+	data: { used_bytes: 42e9, forecast_bytes: 150e9, since_unix: 1795000000, until_unix: 1797592000, cap_bytes: 300e9, share_percent: 14, forecast_percent: 50 }
+};

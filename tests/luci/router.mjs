@@ -1,5 +1,6 @@
 // A router as LuCI sees it over /ubus: sessions with rights from the ACL files, the settings, the service, and the daemon.
 import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -11,12 +12,13 @@ const STATUS = { denied: 6, notFound: 4, failed: 9 };
 /* Rights that LuCI's own packages give to every session. */
 const BASE = {
 	read: { ubus: { luci: [ '*' ], 'luci-rpc': [ '*' ], uci: [ 'get', 'changes', 'state' ], file: [ 'list', 'stat' ], session: [ 'access' ], system: [ 'board' ] }, uci: [ 'luci', 'system' ] },
-	write: { ubus: { uci: [ 'add', 'set', 'delete', 'rename', 'order', 'revert' ] } }
+	write: { ubus: { uci: [ 'add', 'set', 'delete', 'rename', 'order', 'revert', 'apply' ] } }
 };
+const NOBODY = '0'.repeat(32);
 
 export class Router {
-	/* root: luci-app; work: a folder for this run; program: millpond; world: the laboratory's program, for the broker; answers: instead of a daemon, { method: answer }; command: what answers to the name of millpond. */
-	constructor({ root, work, program, world, answers, netns, command = program }) {
+	/* root: luci-app; work: a folder for this run; program: millpond; world: the laboratory's program, for the broker; answers: instead of a daemon, { method: answer }; command: what answers to the name of millpond; password: root's. */
+	constructor({ root, work, program, world, answers, netns, command = program, password = 'root' }) {
 		Object.assign(this, { root, work, program, world, answers, netns });
 		this.config = join(work, 'config');
 		this.socket = join(work, 'millpond.sock');
@@ -29,6 +31,34 @@ export class Router {
 		this.uci = new Uci(this.config);
 		this.acl = JSON.parse(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json')))['luci-app-millpond'];
 		this.calls = [];
+		/* Who may log in: with the right to change, and to read alone. */
+		this.users = { root: { password, mode: 'write' }, guest: { password: 'guest', mode: 'read' } };
+		this.sessions = new Map();
+	}
+
+	/* A new session's number, or undefined where name or password is wrong. */
+	login(name, password) {
+		const user = this.users[name];
+
+		if (!user || user.password !== password)
+			return undefined;
+
+		const session = randomBytes(16).toString('hex');
+
+		this.sessions.set(session, user.mode);
+
+		return session;
+	}
+
+	/* One call in a session, as uhttpd takes it. */
+	async callIn(session, object, method, parameters) {
+		if (session === NOBODY && object === 'session' && method === 'login') {
+			const made = this.login(parameters.username, parameters.password);
+
+			return made ? [ 0, { ubus_rpc_session: made } ] : [ STATUS.denied ];
+		}
+
+		return this.sessions.has(session) ? this.call(this.sessions.get(session), object, method, parameters) : [ STATUS.denied ];
 	}
 
 	/* Whether a session with that mode ('read', 'write') may: scope 'ubus', 'file' or 'uci'. */
@@ -73,6 +103,9 @@ export class Router {
 
 		if (parameters.config && !this.may(mode, 'uci', parameters.config, right))
 			return [ STATUS.denied ];
+
+		if (method === 'apply')
+			return this.apply().then(() => [ 0 ]);
 
 		const answer = this.uci[method]?.(parameters);
 
@@ -195,6 +228,22 @@ export class Router {
 					resolve([ this.process ? STATUS.failed : STATUS.notFound ]);
 			});
 		});
+	}
+
+	/* An answer of the daemon's, or null where there is none. */
+	async query(method, parameters = {}) {
+		const [ status, data ] = await this.overBus(method, parameters);
+
+		return status === 0 ? data ?? {} : null;
+	}
+
+	async runs() {
+		return await this.query('status') !== null;
+	}
+
+	/* The settings in force. */
+	async settings() {
+		return this.uci.committed('millpond');
 	}
 
 	/* A request over the daemon's own socket, or null where nobody listens. */

@@ -2,49 +2,63 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const PAGES = '/cgi-bin/luci/';
+const LOGIN = '<!DOCTYPE html><form method="post"><input name="luci_username"><input name="luci_password" type="password"><button>Log in</button></form>';
 
-/* resources: folders that are looked through in turn; theme: a folder with a style sheet of LuCI's, if there is one. */
-export async function serve({ router, resources, theme, real }) {
+const STAND_IN = fileURLToPath(new URL('luci', import.meta.url));
+/* LuCI's own modules and theme, where they are to be had. */
+const REAL = process.env.LUCI_RESOURCES?.split(':');
+const THEME = REAL ? process.env.LUCI_THEME : STAND_IN;
+
+/* resources: folders that are looked through in turn, before LuCI's. host, port: where to listen; poll_s: how often pages ask. */
+export async function serve({ router, resources, host = '127.0.0.1', port = 0, poll_s = 1 }) {
 	const server = createServer((request, response) => {
 		handle(request, response).catch((error) => send(response, 500, 'text/plain', String(error.stack)));
 	});
 
 	async function handle(request, response) {
 		const url = new URL(request.url, 'http://router');
-		const mode = url.searchParams.get('mode') ?? /mode=(read|write)/.exec(request.headers.cookie ?? '')?.[1] ?? 'write';
+		const session = /sysauth_http=(\w+)/.exec(request.headers.cookie ?? '')?.[1];
+		const mode = router.sessions.get(session);
 
 		if (url.pathname.startsWith('/luci-static/resources/'))
-			return file(response, resources, url.pathname.slice('/luci-static/resources/'.length));
+			return file(response, [ ...resources, ...(REAL ?? [ STAND_IN ]) ], url.pathname.slice('/luci-static/resources/'.length));
 
 		if (url.pathname.startsWith('/luci-static/theme/'))
-			return file(response, [ theme ], url.pathname.slice('/luci-static/theme/'.length));
+			return file(response, [ THEME ], url.pathname.slice('/luci-static/theme/'.length));
 
 		// The probe with GET is how LuCI finds uhttpd's own way to the broker; without it, calls go through its dispatcher.
 		if (url.pathname.startsWith('/ubus/') || url.pathname.startsWith(`${PAGES}admin/ubus`))
-			return rpc(request, response, mode);
+			return rpc(request, response);
 
 		if (url.pathname.startsWith(`${PAGES}admin/uci/`))
 			return changes(response, mode, url.pathname.slice(`${PAGES}admin/uci/`.length));
 
-		if (url.pathname.startsWith(`${PAGES}admin/`)) {
-			const html = page(url.pathname.slice(PAGES.length), { mode, theme, real, dark: url.searchParams.get('dark') ?? 'false' });
+		if (url.pathname.startsWith(PAGES) && request.method === 'POST')
+			return login(request, response);
 
-			response.setHeader('set-cookie', `mode=${mode}; path=/`);
-
-			return send(response, 200, 'text/html', html);
-		}
+		if (url.pathname.startsWith(`${PAGES}admin/`))
+			return mode ? send(response, 200, 'text/html', page(url.pathname.slice(PAGES.length), { session, mode, poll_s })) : send(response, 403, 'text/html', LOGIN);
 
 		return send(response, 404, 'text/plain', '');
 	}
 
-	async function rpc(request, response, mode) {
-		let body = '';
+	async function login(request, response) {
+		const form = new URLSearchParams(await read(request));
+		const session = router.login(form.get('luci_username'), form.get('luci_password'));
 
-		for await (const part of request)
-			body += part;
+		if (!session)
+			return send(response, 403, 'text/html', LOGIN);
+
+		response.writeHead(302, { 'set-cookie': `sysauth_http=${session}; path=/cgi-bin/luci; SameSite=strict; HttpOnly`, location: `${PAGES}admin/services/millpond/overview` });
+		response.end();
+	}
+
+	async function rpc(request, response) {
+		const body = await read(request);
 
 		if (!body)
 			return send(response, 200, 'application/json', '');
@@ -54,8 +68,8 @@ export async function serve({ router, resources, theme, real }) {
 			if (method !== 'call')
 				return { jsonrpc: '2.0', id, result: [] };
 
-			const [ , object, name, parameters = {} ] = params;
-			const [ status, data ] = await router.call(mode, object, name, parameters);
+			const [ session, object, name, parameters = {} ] = params;
+			const [ status, data ] = await router.callIn(session, object, name, parameters);
 
 			// As uhttpd: an object that is not there, and a right that is not there, are errors of the protocol.
 			if (status === 4)
@@ -82,9 +96,18 @@ export async function serve({ router, resources, theme, real }) {
 		send(response, 200, 'application/json', '{"token":"t"}');
 	}
 
-	await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+	await new Promise((resolve) => server.listen(port, host, resolve));
 
-	return { url: `http://127.0.0.1:${server.address().port}`, close: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }) };
+	return { url: `http://${host}:${server.address().port}`, close: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }) };
+}
+
+async function read(request) {
+	let body = '';
+
+	for await (const part of request)
+		body += part;
+
+	return body;
 }
 
 function file(response, folders, name) {
@@ -99,25 +122,27 @@ function send(response, status, type, body) {
 }
 
 /* A page of LuCI's with a view in it. */
-function page(path, { mode, theme, real, dark }) {
+function page(path, { session, mode, poll_s }) {
 	const view = path === 'admin/status/overview' ? 'status/index' : path.replace(/^admin\/services\//, '');
 	const environment = {
 		media: '/luci-static/theme', resource: '/luci-static/resources', scriptname: '/cgi-bin/luci', pathinfo: `/${path}`,
-		requestpath: path.split('/'), dispatchpath: path.split('/'), pollinterval: 1, ubuspath: '/ubus/', sessionid: '0'.repeat(32), token: 't',
+		requestpath: path.split('/'), dispatchpath: path.split('/'), pollinterval: poll_s, ubuspath: '/ubus/', sessionid: session, token: 't',
 		nodespec: { satisfied: true, readonly: mode !== 'write' }, apply_rollback: 90, apply_holdoff: 1, apply_timeout: 5, apply_display: 0.2
 	};
 
 	return `<!DOCTYPE html>
-<html lang="en" data-darkmode="${dark}"><head><meta charset="utf-8"><title>${view}</title>
+<html lang="en"><head><meta charset="utf-8"><title>${view}</title>
+<script>document.documentElement.dataset.darkmode = matchMedia('(prefers-color-scheme: dark)').matches;</script>
+${REAL ? '' : '<meta name="generator" content="stand-in">'}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-${theme ? '<link rel="stylesheet" href="/luci-static/theme/cascade.css">' : ''}
-${real ? '<link rel="stylesheet" media="only screen and (max-device-width: 854px)" href="/luci-static/theme/mobile.css">' : ''}
-${real ? '<script src="/luci-static/resources/cbi.js"></script>' : ''}
+${THEME ? '<link rel="stylesheet" href="/luci-static/theme/cascade.css">' : ''}
+${REAL ? '<link rel="stylesheet" media="only screen and (max-device-width: 854px)" href="/luci-static/theme/mobile.css">' : ''}
+${REAL ? '<script src="/luci-static/resources/cbi.js"></script>' : ''}
 </head><body class="lang_en">
 <header><a class="brand" href="/">router</a><ul class="nav" id="topmenu"></ul><div id="indicators" class="pull-right"></div></header>
 <div id="maincontent" class="container"><div id="tabmenu" style="display:none"></div><div id="view"><div class="spinning">Loading view…</div></div></div>
-${real ? '<script>window.TR = {};</script>' : ''}
+${REAL ? '<script>window.TR = {};</script>' : ''}
 <script src="/luci-static/resources/luci.js"></script>
 <script>
 L = new LuCI(${JSON.stringify(environment)});

@@ -1,5 +1,5 @@
 // UCI files as rpcd serves them: committed text, and changes of one session that wait to be applied.
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export class Uci {
@@ -69,12 +69,13 @@ export class Uci {
 		return names;
 	}
 
-	revert() {
-		this.staged.clear();
+	/* The sections in force. */
+	committed(config) {
+		return parse(readFileSync(join(this.folder, config), 'utf8'));
 	}
 
-	configs() {
-		return readdirSync(this.folder);
+	revert() {
+		this.staged.clear();
 	}
 
 	sections(config) {
@@ -98,7 +99,8 @@ function values(sections) {
 	} ]));
 }
 
-function parse(source) {
+/* The sections of a settings file: { id, type, anonymous, options }. */
+export function parse(source) {
 	const sections = [];
 
 	for (const line of source.split('\n')) {

@@ -1,0 +1,25 @@
+// A router with its pages for somebody else's browser, until a signal comes: as what LUCI_URL names. Arguments: the program, the laboratory's, the
+// daemon's network namespace, a folder (with config/millpond in it), the address to listen at, the port, and root's password.
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Router } from './router.mjs';
+import { serve } from './server.mjs';
+
+const [ program, worldProgram, netns, work, host, port, password ] = process.argv.slice(2);
+const root = fileURLToPath(new URL('../../luci-app', import.meta.url));
+const router = new Router({ root, work: resolve(work), program: resolve(program), world: resolve(worldProgram), netns, password });
+const pages = await serve({ router, resources: [ `${root}/htdocs/luci-static/resources` ], host, port: Number(port), poll_s: 2 });
+
+if (router.uci.get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1')
+	await router.start();
+
+console.log(`serving ${pages.url}`);
+
+for (const signal of [ 'SIGTERM', 'SIGINT' ]) {
+	process.on(signal, async () => {
+		await router.close();
+		await pages.close();
+		process.exit(0);
+	});
+}

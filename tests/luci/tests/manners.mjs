@@ -1,0 +1,105 @@
+// What holds for every page: rights, names for every control, texts that stay texts, pictures, size and translation.
+import assert from 'node:assert/strict';
+import { appendFileSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+import { USED } from '../answers.mjs';
+import { ENABLED, SETTINGS, VIEWS, paste, pictures, root, test, world } from '../harness.mjs';
+import { template } from '../template.mjs';
+
+const MOST_BYTES = 40 * 1024;
+
+test('a user who may only read sees, and cannot change', () => world({}, async ({ open, router, file }) => {
+	for (const view of VIEWS) {
+		const page = await open(view, { user: 'guest' });
+		const names = await page.locator('#view :is(button, select, input, textarea):enabled').evaluateAll((nodes) => nodes.map((node) => node.dataset.name ?? node.dataset.action ?? node.className));
+
+		// LuCI's own forms lock their fields by its own ways.
+		if (page.standIn)
+			assert.deepEqual(names.filter((name) => ![ 'span', 'reload-log' ].includes(name)), [], view);
+
+		assert.deepEqual(page.faults, [], view);
+	}
+
+	const before = file();
+
+	for (const call of [ [ 'uci', 'set', { config: 'millpond', section: 'main', values: { enabled: '1' } } ], [ 'millpond', 'reload', {} ], [ 'luci.millpond', 'make_key', {} ],
+		[ 'file', 'exec', { command: '/etc/init.d/millpond', params: [ 'stop' ] } ], [ 'file', 'exec', { command: '/bin/sh', params: [] } ] ])
+		assert.equal((await router.call('read', ...call))[0], 6, call.slice(0, 2).join('.'));
+
+	assert.equal(file(), before);
+}));
+
+test('every control has a name, and the keyboard reaches the buttons', () => world({ daemon: 'any', settings: ENABLED }, async ({ open }) => {
+	for (const view of VIEWS) {
+		const page = await open(view);
+		const nameless = await page.locator('#view :is(button, select, input, textarea, svg)').evaluateAll((nodes) => nodes
+			.filter((node) => node.type !== 'hidden' && !(node.getAttribute('aria-label') || node.labels?.length || node.textContent.trim() && node.tagName === 'BUTTON'))
+			.map((node) => node.outerHTML.slice(0, 80)));
+
+		if (page.standIn)
+			assert.deepEqual(nameless, [], view);
+	}
+
+	const page = await open('overview');
+
+	for (let presses = 0; presses < 60; presses++) {
+		await page.keyboard.press('Tab');
+
+		if (await page.evaluate(() => document.activeElement.dataset.action) === 'stop')
+			return;
+	}
+
+	assert.fail('Tab does not reach the button');
+}));
+
+test('what devices and messages say is text, never part of the page', () => world({
+	settings: SETTINGS.replace('Front door camera', '<img src=x onerror=window.hurt=1>'),
+	extra: { version: '<b>1</b>', problems: [ { code: '<i>', severity: 'error', text: '<img src=x onerror="window.hurt=1">', fix: '<u>mend</u>' } ] },
+	methods: { devices: { devices: [ { mac: '18:b4:30:26:34:41', addresses: [ '192.168.1.20' ], hostname: '<img src=x onerror="window.hurt=1">', network: '<s>lan</s>', policy: 'shape' } ] } }
+}, async ({ open, router }) => {
+	appendFileSync(router.logFile, 'millpond: <img src=x onerror="window.hurt=1">\n');
+
+	for (const view of VIEWS) {
+		const page = await open(view);
+
+		assert.equal(await page.locator('#view :is(img, b, i, u, s)').count(), 0, view);
+		assert.equal(await page.evaluate(() => window.hurt), undefined, view);
+		assert.deepEqual(page.faults, [], view);
+	}
+
+	const page = await open('settings');
+
+	await paste(page, '<img src=x onerror=window.hurt=1>');
+	assert.equal(await page.locator('.modal img').count(), 0);
+}));
+
+test('pictures: wide, narrow, dark; nothing is wider than 360 pixels', () => world({
+	settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n\nconfig schedule\n\tlist day 'sat'\n\tlist day 'sun'\n\toption start '12:00'\n\toption stop '14:00'\n\toption level 'off'\n`,
+	extra: { ...USED, audit: { age_s: 7200, running: false, packets: 12000, wire_bytes: 508, faults: [] }, problems: [
+		{ code: 'data-cap', severity: 'warning', text: 'by the end of the month 350 GB of 300 GB will be used', fix: '' }
+	] }
+}, async ({ open }) => {
+	for (const [ name, options ] of [ [ 'wide', {} ], [ 'narrow', { width: 360 } ], [ 'dark', { dark: true } ] ]) {
+		for (const view of VIEWS) {
+			const page = await open(view, options);
+
+			await page.locator('details').evaluateAll((nodes) => nodes.forEach((node) => { node.open = true; }));
+			await page.screenshot({ path: join(pictures, `${view}-${name}.png`), fullPage: true });
+			assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), `${view} ${name}`);
+			assert.deepEqual(page.faults, [], view);
+		}
+	}
+}));
+
+test('small, translatable, and no broader rights than needed', () => {
+	const parts = [ 'htdocs', 'root' ].flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name)))
+		.filter((path) => statSync(path).isFile());
+	const bytes = parts.reduce((sum, path) => sum + gzipSync(readFileSync(path)).length, 0);
+
+	console.log(`     ${bytes} bytes compressed, file by file`);
+	assert.ok(bytes <= MOST_BYTES);
+	assert.equal(readFileSync(join(root, 'po/templates/millpond.pot'), 'utf8'), template(root), 'po/templates/millpond.pot is behind the pages: tests/luci/template.mjs makes it');
+	assert.doesNotMatch(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json'), 'utf8'), /\*/);
+});

@@ -1,0 +1,109 @@
+// The overview: state, graph, data, the check of the wire, on and off.
+import assert from 'node:assert/strict';
+
+import { USED } from '../answers.mjs';
+import { ENABLED, test, until, world } from '../harness.mjs';
+
+test('the router is off, and the page says what is left to do', () => world({ daemon: 'real' }, async ({ open }) => {
+	const page = await open('overview');
+
+	assert.match(await page.innerText('[data-state]'), /off/i);
+	assert.match(await page.innerText('[data-name=way-out]'), /Turn it on/);
+	assert.equal(await page.locator('[data-name=audit]').count(), 0, 'nothing is shown that the daemon does not tell');
+	assert.deepEqual(page.faults, []);
+}));
+
+test('Turn on starts the daemon through the settings, Turn off ends it', () => world({ daemon: 'real' }, async ({ open, router }) => {
+	const page = await open('overview');
+
+	await page.click('[data-action=enable]');
+	await until(() => router.runs(), 'the daemon runs');
+	assert.equal((await router.settings()).find(({ id }) => id === 'main').options.enabled, '1');
+
+	const shown = async () => page.getAttribute('[data-state]', 'data-state').catch(() => null);
+
+	await until(async () => [ 'starting', 'blocked', 'shaping' ].includes(await shown()), 'the page shows the daemon\'s state');
+
+	const { problems } = await router.query('status');
+
+	await until(async () => await page.locator('[data-problem]').count() >= problems.length, 'each problem has a notice');
+
+	for (const { code } of problems)
+		assert.match(await page.getAttribute(`[data-problem="${code}"] a`, 'href'), new RegExp(`help#problem-${code}$`));
+
+	await page.waitForSelector('[data-action=disable]:enabled');
+	await page.click('[data-action=disable]');
+	await until(async () => !await router.runs(), 'the daemon has ended');
+	await until(async () => await shown() === 'absent', 'the page says so');
+}));
+
+test('a daemon that goes away and comes back is no accident of the page\'s', () => world({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
+	await router.service('start');
+
+	const page = await open('overview');
+	const shown = () => page.getAttribute('[data-state]', 'data-state');
+
+	assert.notEqual(await shown(), 'absent');
+	await page.click('[data-action=stop]');
+	await until(async () => await shown() === 'absent', 'off');
+	await page.click('[data-action=start]:enabled');
+	await until(async () => await shown() !== 'absent', 'back');
+	assert.deepEqual(page.faults, []);
+}));
+
+test('what the page draws and lists comes from the daemon, by way of the broker', () => world({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
+	await router.service('start');
+	await until(() => router.runs(), 'the object is published');
+
+	const page = await open('overview');
+
+	assert.equal((await router.query('history', { seconds: 300 })).resolution_s, 1);
+	await page.waitForSelector('svg.millpond-graph');
+	await until(async () => /Front door camera/.test(await page.innerText('[data-policy=shape]')), 'the daemon\'s devices');
+	assert.deepEqual(page.faults, []);
+}));
+
+test('what a daemon of another age does not say is left out, not made up', async () => {
+	await world({ extra: { interface: 2, state: 'pondering', problems: [ { code: 'moon', severity: 'warning', text: 'the moon', fix: 'wait' } ], peers: null, cell: null } }, async ({ open }) => {
+		const page = await open('overview');
+
+		assert.equal(await page.getAttribute('[data-mismatch]', 'data-mismatch'), 'newer');
+		assert.match(await page.innerText('[data-problem=moon]'), /the moon\s+wait/);
+		assert.deepEqual(page.faults, []);
+	});
+	await world({ extra: { interface: undefined, state: undefined } }, async ({ open }) => {
+		assert.equal(await (await open('overview')).getAttribute('[data-mismatch]', 'data-mismatch'), 'older');
+	});
+});
+
+test('data used and the wire check are shown where the daemon tells them, and the check can be repeated', () => world({
+	extra: { ...USED, audit: { age_s: 7200, running: false, packets: 12000, wire_bytes: 508, faults: [] } }
+}, async ({ open, router }) => {
+	const page = await open('overview');
+
+	assert.match(await page.innerText('[data-name=audit]'), /12000 packets seen, all 508 bytes, nothing else/);
+	assert.match(await page.innerText('.millpond-tiles'), /Saver\s+to save data[^]*42.0 GB\s+14 %[^]*150.0 GB\s+50 %/);
+	await page.click('[data-action=audit]');
+	await until(async () => /under way/.test(await page.innerText('[data-name=audit]')), 'the page says that it runs');
+	assert.ok(await page.locator('[data-action=audit]').isDisabled());
+	assert.ok(router.calls.some(([ , object, method ]) => object === 'millpond' && method === 'audit'));
+	Object.assign(router.answers.status, { audit: { age_s: 1, running: false, packets: 2000, wire_bytes: 508, faults: [ '3 packets of 96 bytes' ] } });
+	await until(async () => /Look here[^]*3 packets of 96 bytes/i.test(await page.innerText('[data-name=audit]')), 'the new result');
+}));
+
+test('the graph draws both lines, and says them in words', () => world({}, async ({ open }) => {
+	const page = await open('overview');
+	const said = await page.getAttribute('svg.millpond-graph', 'aria-label');
+
+	assert.match(said, /At home up to 216.0 Kbit\/s. Your provider sees up to 320.0 Kbit\/s./);
+	assert.equal(await page.locator('svg.millpond-graph polyline').count(), 4);
+	await page.locator('[data-name=span]').selectOption('86400');
+	await until(async () => (await page.getAttribute('svg.millpond-graph polyline >> nth=0', 'points')).split(' ').length === 360, 'a day of samples');
+}));
+
+test('the tile on the status overview', () => world({ daemon: 'any' }, async ({ open }) => {
+	const page = await open('overview', { path: 'admin/status' });
+
+	await page.waitForSelector('[data-name=millpond-tile]', { state: 'attached' });
+	await until(async () => /Protected|Off|Starting|Closed|No answer/.test(await page.textContent('[data-name=millpond-tile]')), 'it says the state');
+}));
