@@ -35,16 +35,19 @@ export const test = (name, run) => tests.push([ name, run ]);
 export class Skipped extends Error {}
 
 /* A router with its pages, at work for one test. `daemon` is what answers there: 'real', 'recorded', or 'any' where it does not matter. `keys`: the
-   tunnel's keys are made anew. Only at LUCI_URL: `own`, with the settings and the state that the router has. */
-export async function world({ daemon = 'recorded', keys = false, own = false, settings = SETTINGS, ...more }, run) {
+   tunnel's keys are made anew. `links`: it makes network interfaces. Only at LUCI_URL: `own`, with the settings and the state that the router has. */
+export async function world({ daemon = 'recorded', keys = false, links = false, own = false, settings = SETTINGS, ...more }, run) {
 	if (!elsewhere)
 		return emulated({ live: daemon === 'real', settings, ...more }, run);
+
+	if (keys)
+		throw new Skipped('it would take the router\'s keys away');
 
 	if (daemon === 'recorded')
 		throw new Skipped('its answers are recorded ones');
 
-	if (keys)
-		throw new Skipped('it would take the router\'s keys away');
+	if (links)
+		throw new Skipped('it makes network interfaces of its own');
 
 	if (!own)
 		await elsewhere.set(settings);

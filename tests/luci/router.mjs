@@ -28,7 +28,6 @@ export class Router {
 		writeFileSync(this.logFile, '');
 		mkdirSync(join(work, 'bin'));
 		symlinkSync(command, join(work, 'bin/millpond'));
-		this.uci = new Uci(this.config);
 		this.acl = JSON.parse(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json')))['luci-app-millpond'];
 		this.calls = [];
 		/* Who may log in: with the right to change, and to read alone. */
@@ -45,7 +44,7 @@ export class Router {
 
 		const session = randomBytes(16).toString('hex');
 
-		this.sessions.set(session, user.mode);
+		this.sessions.set(session, { mode: user.mode, uci: new Uci(this.config) });
 
 		return session;
 	}
@@ -58,7 +57,9 @@ export class Router {
 			return made ? [ 0, { ubus_rpc_session: made } ] : [ STATUS.denied ];
 		}
 
-		return this.sessions.has(session) ? this.call(this.sessions.get(session), object, method, parameters) : [ STATUS.denied ];
+		const { mode, uci } = this.sessions.get(session) ?? {};
+
+		return mode ? this.call(mode, object, method, parameters, uci) : [ STATUS.denied ];
 	}
 
 	/* Whether a session with that mode ('read', 'write') may: scope 'ubus', 'file' or 'uci'. */
@@ -76,15 +77,15 @@ export class Router {
 		}));
 	}
 
-	/* One call as rpcd and the broker answer it: [status, data]. */
-	async call(mode, object, method, parameters) {
+	/* One call as rpcd and the broker answer it: [status, data]. Each session has changes of its own. */
+	async call(mode, object, method, parameters, uci = new Uci(this.config)) {
 		this.calls.push([ mode, object, method ]);
 
 		if (!this.may(mode, 'ubus', object, method))
 			return [ STATUS.denied ];
 
 		if (object === 'uci')
-			return this.callUci(mode, method, parameters);
+			return this.callUci(uci, mode, method, parameters);
 
 		if (object === 'file' && method === 'exec')
 			return this.exec(mode, parameters);
@@ -98,16 +99,16 @@ export class Router {
 		return OTHERS[`${object}.${method}`] ? [ 0, OTHERS[`${object}.${method}`](parameters) ] : [ STATUS.notFound ];
 	}
 
-	callUci(mode, method, parameters) {
+	callUci(uci, mode, method, parameters) {
 		const right = [ 'get', 'changes', 'state' ].includes(method) ? 'read' : 'write';
 
 		if (parameters.config && !this.may(mode, 'uci', parameters.config, right))
 			return [ STATUS.denied ];
 
 		if (method === 'apply')
-			return this.apply().then(() => [ 0 ]);
+			return this.apply(uci).then(() => [ 0 ]);
 
-		const answer = this.uci[method]?.(parameters);
+		const answer = uci[method]?.(parameters);
 
 		return answer === undefined ? [ 0 ] : [ 0, answer ];
 	}
@@ -191,9 +192,9 @@ export class Router {
 	}
 
 	/* As procd's trigger does: the service follows the settings. */
-	async apply() {
-		const names = this.uci.commit();
-		const on = this.uci.get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1';
+	async apply(uci) {
+		const names = uci.commit();
+		const on = uci.get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1';
 
 		if (this.answers || !names.includes('millpond'))
 			return;
@@ -243,7 +244,7 @@ export class Router {
 
 	/* The settings in force. */
 	async settings() {
-		return this.uci.committed('millpond');
+		return new Uci(this.config).committed('millpond');
 	}
 
 	/* A request over the daemon's own socket, or null where nobody listens. */

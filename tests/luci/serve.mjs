@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../../luci-app', import.meta.url));
 const router = new Router({ root, work: resolve(work), program: resolve(program), world: resolve(worldProgram), netns, password });
 const pages = await serve({ router, resources: [ `${root}/htdocs/luci-static/resources` ], host, port: Number(port), poll_s: 2 });
 
-if (router.uci.get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1')
+if ((await router.settings()).some(({ id, options }) => id === 'main' && options.enabled === '1'))
 	await router.start();
 
 console.log(`serving ${pages.url}`);

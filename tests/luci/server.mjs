@@ -22,7 +22,7 @@ export async function serve({ router, resources, host = '127.0.0.1', port = 0, p
 	async function handle(request, response) {
 		const url = new URL(request.url, 'http://router');
 		const session = /sysauth_http=(\w+)/.exec(request.headers.cookie ?? '')?.[1];
-		const mode = router.sessions.get(session);
+		const { mode, uci } = router.sessions.get(session) ?? {};
 
 		if (url.pathname.startsWith('/luci-static/resources/'))
 			return file(response, [ ...resources, ...(REAL ?? [ STAND_IN ]) ], url.pathname.slice('/luci-static/resources/'.length));
@@ -35,7 +35,7 @@ export async function serve({ router, resources, host = '127.0.0.1', port = 0, p
 			return rpc(request, response);
 
 		if (url.pathname.startsWith(`${PAGES}admin/uci/`))
-			return changes(response, mode, url.pathname.slice(`${PAGES}admin/uci/`.length));
+			return changes(response, mode, uci, url.pathname.slice(`${PAGES}admin/uci/`.length));
 
 		if (url.pathname.startsWith(PAGES) && request.method === 'POST')
 			return login(request, response);
@@ -84,14 +84,14 @@ export async function serve({ router, resources, host = '127.0.0.1', port = 0, p
 		send(response, 200, 'application/json', JSON.stringify(Array.isArray(asked) ? answers : answers[0]));
 	}
 
-	async function changes(response, mode, action) {
+	async function changes(response, mode, uci, action) {
 		if (mode !== 'write')
 			return send(response, 403, 'text/plain', '');
 
 		if (action === 'revert')
-			router.uci.revert();
+			uci.revert();
 		else if (action.startsWith('apply'))
-			await router.apply();
+			await router.apply(uci);
 
 		send(response, 200, 'application/json', '{"token":"t"}');
 	}

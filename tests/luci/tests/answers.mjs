@@ -41,7 +41,7 @@ test('recorded answers have the keys of the real program\'s, and advice without 
 	const settings = SETTINGS.replace('enabled \'0\'', 'enabled \'1\'\n\toption data_cap \'300\'');
 	let own;
 
-	await world({ daemon: 'real', settings }, async ({ open, router, folder }) => {
+	await world({ daemon: 'real', links: true, settings }, async ({ open, router, folder }) => {
 		for (const words of [ 'link add br-lan type veth peer name other', 'addr add 192.168.1.1/24 dev br-lan', 'link set br-lan up', 'link set other up' ])
 			execFileSync('ip', [ '-n', router.netns, ...words.split(' ') ]);
 
