@@ -77,12 +77,16 @@ export class Elsewhere {
 
 	/* Settings from a text of the tests, as far as they are ours, and waits until the daemon follows. */
 	async set(text) {
+		this.changed = true;
 		await this.replace(parse(text));
 	}
 
 	/* The settings before the tests; a daemon that ran then runs. */
 	async putBack() {
-		await this.replace(this.before);
+		if (this.changed)
+			await this.replace(this.before);
+
+		this.changed = false;
 	}
 
 	async replace(wanted) {

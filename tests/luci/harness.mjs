@@ -49,7 +49,12 @@ export async function world({ daemon = 'recorded', keys = false, links = false, 
 	if (links)
 		throw new Skipped('it makes network interfaces of its own');
 
-	if (!own)
+	if (own && !elsewhere.shaping)
+		throw new Skipped('the router did not shape when the tests began');
+
+	if (own)
+		await elsewhere.putBack();
+	else
 		await elsewhere.set(settings);
 
 	return run({ router: elsewhere, open: (view, options) => open(elsewhere, view, options) });
@@ -130,10 +135,10 @@ export async function until(check, what) {
 /* Presses "Save & Apply". */
 export const apply = (page) => page.click('button.cbi-button-apply:not([data-action]), .cbi-button-apply.important');
 
-/* Opens a tab of a form where LuCI has tabs. */
-export async function tab(page, name) {
+/* Opens the tab of that name, of several the one of that number, where LuCI has tabs. */
+export async function tab(page, name, number = 0) {
 	if (!page.standIn)
-		await page.getByRole('link', { name, exact: true }).click();
+		await page.getByRole('link', { name, exact: true }).nth(number).click();
 }
 
 /* Gives a text to the dialogue of the settings. */

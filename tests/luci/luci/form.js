@@ -113,7 +113,7 @@ const DynamicList = Option.extend({
 	},
 
 	formvalue(id) {
-		return this.field(id).value.split(/\s+/).filter(Boolean);
+		return this.field(id).value.split('\n').map((line) => line.trim()).filter(Boolean);
 	}
 });
 

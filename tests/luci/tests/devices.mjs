@@ -42,3 +42,36 @@ test('a device with a MAC of its own making is pointed out', () => world({}, asy
 	assert.match(await page.locator('tr', { hasText: 'phone' }).innerText(), /changes its address/i);
 	assert.equal(await page.locator('[data-name=random-mac]').count(), 1);
 }));
+
+test('more about a device: its name, what it is, how long it may wait, whether it is watched', () => world({}, async ({ open, folder, file }) => {
+	const page = await open('devices');
+	const row = page.locator('tr', { has: page.getByLabel('Choice for plug') });
+
+	await row.getByText('More', { exact: true }).click();
+	await row.getByLabel('Name').fill('Desk lamp');
+	await row.getByLabel('What it is').selectOption('plug');
+	assert.equal(await row.getByLabel('May wait').getAttribute('placeholder'), '1.7');
+	await row.getByLabel('May wait').fill('700');
+	await row.getByLabel('Watch it').check();
+	await apply(page);
+	await until(async () => /0.001 to 600/.test(await page.innerText('body')), 'nonsense is refused');
+	assert.doesNotMatch(file(), /Desk lamp/);
+	await row.getByLabel('May wait').fill('2.5');
+	await apply(page);
+	await until(() => /Desk lamp/.test(file()), 'the settings have it');
+	assert.match(file(), /config device\n\toption name 'Desk lamp'\n\toption policy 'direct'\n\toption mac '50:c7:bf:00:11:22'\n\toption kind 'plug'\n\toption tolerance '2500'\n\toption watch '1'/);
+	execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ]);
+
+	const again = await open('devices');
+	const lamp = again.locator('tr', { has: again.getByLabel('Choice for Desk lamp') });
+
+	await lamp.getByText('More', { exact: true }).click();
+	assert.equal(await lamp.getByLabel('May wait').inputValue(), '2.5');
+	assert.ok(await lamp.getByLabel('Watch it').isChecked());
+	await lamp.getByLabel('May wait').fill('');
+	await lamp.getByLabel('Watch it').uncheck();
+	await lamp.getByLabel('Choice for Desk lamp').selectOption('shape');
+	await apply(again);
+	await until(() => !/tolerance|watch/.test(file()), 'what is empty is taken out');
+	assert.equal(file().match(/config device/g).length, 2);
+}));

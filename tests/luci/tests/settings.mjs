@@ -1,9 +1,98 @@
 // The settings: levels and what they cost, and every option that the program knows.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ENABLED, apply, program, test, until, world } from '../harness.mjs';
+import { ENABLED, SETTINGS, apply, program, root, tab, test, until, world } from '../harness.mjs';
+
+const SOURCES = join(root, '../src');
+/* Options without a field of their own, and why. */
+const WITHOUT_FIELD = {
+	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.preshared_key': 'secret: pasted',
+	'level.upload': 'taken over from the advice', 'level.download': 'taken over from the advice',
+	'device.mac': 'known', 'device.address': 'known', 'device.policy': 'the choice itself',
+	'network.name': 'known', 'network.device': 'known', 'network.policy': 'the choice itself'
+};
+
+/* The options of each section that a router's settings may have, as the program's parser lists them: 'main.level', ... */
+function options() {
+	const found = [];
+
+	for (const name of readdirSync(join(SOURCES, 'config/parse'))) {
+		const section = name === 'general.rs' ? 'main' : name.replace('.rs', '');
+
+		for (const [ , prefix, list ] of readFileSync(join(SOURCES, 'config/parse', name), 'utf8').matchAll(/^const (?:(\w+)_)?OPTIONS: \[&str; \d+\] = \[([^\]]*)\]/gm)) {
+			// Homes are an endpoint's.
+			if (section !== 'home')
+				found.push(...[ ...list.matchAll(/"(\w+)"/g) ].map(([ , option ]) => `${prefix?.toLowerCase() ?? section}.${option}`));
+		}
+	}
+
+	return found;
+}
+
+/* The codes of problems that the daemon's status may have. */
+function codes() {
+	return [ 'daemon/problem.rs', 'plan/misfit.rs' ].flatMap((name) => {
+		const [ body ] = readFileSync(join(SOURCES, name), 'utf8').match(/fn name\(self\)[^]*?\n {4}\}\n/);
+
+		return [ ...body.matchAll(/=> "([a-z-]+)"/g) ].map(([ , code ]) => code);
+	});
+}
+
+test('every option of the program has a field, and every problem an explanation', () => world({ settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n` }, async ({ open }) => {
+	const settings = await open('settings');
+	const labels = await settings.locator('label[for]').evaluateAll((nodes) => nodes.map((node) => /millpond\.(\w+)\.(\w+)$/.exec(node.htmlFor)?.slice(1)).filter(Boolean));
+	const devices = await open('devices');
+	const fields = [
+		...labels.map(([ section, option ]) => `${/^cfg/.test(section) ? 'schedule' : section}.${option}`),
+		...(await devices.locator('details >> nth=0 >> [data-name]').evaluateAll((nodes) => nodes.map((node) => `device.${node.dataset.name}`)))
+	];
+	const known = options();
+
+	assert.ok(known.length > 40, `${known}`);
+	assert.deepEqual(known.filter((option) => !fields.includes(option) && !(option in WITHOUT_FIELD)), [], 'options without a field');
+	assert.deepEqual(fields.filter((field) => !/\._/.test(field) && !known.includes(field)), [], 'fields without an option');
+	assert.deepEqual(Object.keys(WITHOUT_FIELD).filter((option) => !known.includes(option) || fields.includes(option)), [], 'excuses that are none');
+
+	const help = await open('help');
+
+	assert.deepEqual((await help.locator('[id^=problem-]').evaluateAll((nodes) => nodes.map((node) => node.id.slice(8)))).sort(), codes().sort());
+}));
+
+test('what the advanced fields are given is what the program takes', () => world({}, async ({ open, folder, file }) => {
+	const page = await open('settings');
+	const field = (name) => page.locator(`[data-name=${name}] :is(input:not([type=hidden]), textarea)`).first();
+
+	await page.locator('[data-name=level] select').first().selectOption('custom');
+	await tab(page, 'Advanced');
+	await page.locator('[data-name=law] select').selectOption('normal');
+
+	for (const [ name, value ] of [ [ 'spread', '18' ], [ 'table', '4000' ], [ 'priority', '800' ], [ 'mark', '0x00020000' ], [ 'cell', '640' ], [ 'audit', '3' ] ])
+		await field(name).fill(value);
+
+	await tab(page, 'Advanced', 1);
+
+	for (const [ name, value ] of [ [ 'listen_port', '4500' ], [ 'address6', 'fd00:77::2' ], [ 'backup', 'vpn.example.net:51820 ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A=' ] ])
+		await field(name).fill(value);
+
+	await apply(page);
+	await until(() => /address6/.test(file()), 'the settings are written');
+
+	for (const line of [ 'option law \'normal\'', 'option spread \'18\'', 'option table \'4000\'', 'option priority \'800\'', 'option mark \'0x00020000\'', 'option cell \'640\'', 'option audit \'3\'', 'option listen_port \'4500\'', 'list backup \'vpn.example.net:51820 ISIj' ])
+		assert.ok(file().includes(line), `${line}: ${file()}`);
+
+	execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ]);
+
+	const again = await open('settings');
+
+	await tab(again, 'Advanced');
+	await again.locator('[data-name=mark] input').last().fill('0x3');
+	await apply(again);
+	await new Promise((done) => setTimeout(done, 500));
+	assert.doesNotMatch(file(), /0x3/);
+}));
 
 test('a level that is chosen is in force in the daemon', () => world({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
 	await router.service('start');

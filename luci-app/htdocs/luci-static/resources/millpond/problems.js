@@ -18,6 +18,21 @@ const KNOWN = {
 	'socket': [ _('The control socket could not be made'), _('These pages work; the commands on the router do not. The message says why, often because memory is full. Restart the service when that is mended.') ],
 	'data-cap': [ _('Your data allowance is too small'), _('The line takes the same day and night. Choose a smaller level under Settings, or a day of the month from which a smaller one holds. millpond never changes the line by itself because of the data used.') ],
 	'audit': [ _('The last check of the wire found something'), _('The message says what. Check again; if it stays, download a report under Help and ask for help with it.') ],
+	'interface': [ _('Waiting for the tunnel\'s interface'), _('The interface that Settings, Tunnel names is not there yet, is down, or lacks this router\'s address. Bring it up under Network, Interfaces; millpond takes it by itself.') ],
+	'foreign-qdisc': [ _('Something else shapes the tunnel'), _('Another queue (SQM, for example) stands on the tunnel\'s interface. Turn it off for this interface; on the Internet\'s own it may stay.') ],
+	'openvpn': [ _('OpenVPN does not run'), _('The message names what is wrong in the profile or on the router. Mend it; it is tried again by itself.') ],
+	'openvpn-compression': [ _('The OpenVPN server wants to compress'), _('Compressed packets tell what is in them. Whoever looks after the server has to take the push of compression out of its profile.') ],
+	'openvpn-address': [ _('The OpenVPN server gives another address'), _('The address under Settings, Tunnel and the server\'s ifconfig-push must be the same.') ],
+	'rule-before': [ _('Another program may take the devices\' packets'), _('The message names its rule. Nothing leaves beside the tunnel, but devices may be cut off. Give millpond a lower number under Settings, Advanced, Priority of its rules.') ],
+	'mark-taken': [ _('Another program uses millpond\'s mark'), _('Choose another one under Settings, Advanced, Packet mark.') ],
+	'table-taken': [ _('Another program uses millpond\'s routing table'), _('Choose another number under Settings, Advanced, Routing table.') ],
+	'address-in-lan': [ _('The tunnel\'s address is in use at home'), _('One of your own networks has the same addresses as the tunnel. Whoever looks after the server has to choose others, for both ends.') ],
+	'resolver-in-lan': [ _('The server for names is at home'), _('Under Settings, Names (DNS), enter one on the Internet, such as 9.9.9.9, or let the router answer.') ],
+	'network-outside': [ _('A chosen network is not one of yours'), _('The message names it: it leads out to the Internet. Choose networks of the home under Devices.') ],
+	'network-missing': [ _('A chosen network is not there'), _('The message names it. It may have been renamed or removed; choose again under Devices.') ],
+	'network-unsure': [ _('millpond cannot tell whether a network is yours'), _('Protected devices do not reach it. If it is one of yours, choose "Leave alone" for it under Devices.') ],
+	'hardware-offload': [ _('The router hides connections from millpond'), _('Hardware flow offloading passes packets on where nothing can protect them. Turn it off under Network, Firewall; software offloading may stay.') ],
+	'zone': [ _('The time zone is not known'), _('Schedules go by universal time until you choose your zone under System, System.') ],
 	'ubus': [ _('These pages were cut off'), _('The router\'s message bus was restarted. Nothing is wrong with the protection.') ]
 };
 

@@ -128,6 +128,11 @@ return baseclass.extend({
 .millpond-key.down::before { border-top: 3px dashed #d9601a }
 .millpond-devices select { min-width: 9em; width: auto; max-width: 100% }
 .millpond-devices td { overflow-wrap: anywhere }
+.millpond-more { margin-top: .4em }
+.millpond-more p { margin: .5em 0 }
+.millpond-more label { display: flex; flex-wrap: wrap; gap: .25em .5em; align-items: center; float: none; width: auto; text-align: left; padding: 0 }
+.millpond-more :is(input[type=text], input[type=number], select) { width: 12em; max-width: 100%; margin: 0 }
+.millpond-label { flex: 0 0 6em }
 .millpond-hint { display: block; opacity: .85; font-size: .92em }
 .millpond-week { border-collapse: collapse; width: 100%; max-width: 48em; table-layout: fixed }
 .millpond-week th[scope=row], .millpond-week .corner { width: 3em; border: 0 }

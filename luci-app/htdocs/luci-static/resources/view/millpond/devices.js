@@ -2,13 +2,24 @@
 'use strict';
 'require dom';
 'require uci';
+'require ui';
 'require view';
 'require millpond.daemon as daemon';
 'require millpond.words as words';
 
-/* Which devices and networks are protected: one choice for each. */
+/* Which devices and networks are protected: one choice for each, and for a device some more where one looks for it. */
 
 const CHOICES = [ 'shape', 'block', 'direct' ];
+
+/* What a device is, and for how many seconds its packets may wait before people notice (README, "config device"). */
+const KINDS = {
+	other: [ _('something else'), 1.4 ],
+	plug: [ _('plug or switch'), 1.7 ],
+	speaker: [ _('speaker'), 4.4 ],
+	camera: [ _('camera'), 17.6 ],
+	sleep: [ _('sleep monitor'), 1.4 ]
+};
+const MOST_WAIT_S = 600;
 
 function policyOf(section) {
 	return section.policy || 'shape';
@@ -17,6 +28,10 @@ function policyOf(section) {
 function deviceSection(device) {
 	return uci.sections('millpond', 'device').find((section) =>
 		(section.mac && section.mac.toLowerCase() === device.mac) || (section.address && device.addresses.includes(section.address)));
+}
+
+function uciSwitch(value) {
+	return [ '1', 'yes', 'on', 'true', 'enabled' ].includes(value);
 }
 
 function networkSection(name) {
@@ -73,7 +88,7 @@ return view.extend({
 	},
 
 	fill() {
-		this.picks = [];
+		this.writes = [];
 
 		const devices = merge(this.known);
 		const names = this.networks.map((network) => network.name);
@@ -109,6 +124,7 @@ return view.extend({
 
 	deviceRow(device) {
 		const section = deviceSection(device);
+		const policy = section ? policyOf(section) : inherited(device.network);
 		const sent = words.number(device.upload_bytes) === null ? '–'
 			: '%s, %s'.format(words.bytes(device.upload_bytes), words.bytes(device.download_bytes));
 
@@ -126,7 +142,10 @@ return view.extend({
 			device.network ?? '–',
 			words.ago(device.last_seen_s),
 			sent,
-			this.pick(_('Choice for %s').format(device.title), section ? policyOf(section) : inherited(device.network), (policy) => this.chooseDevice(device, policy))
+			E('span', [
+				this.pick(_('Choice for %s').format(device.title), policy, (choice) => this.writeDevice(device, { policy: choice })),
+				this.details(device, section ?? {})
+			])
 		];
 	},
 
@@ -139,27 +158,62 @@ return view.extend({
 		];
 	},
 
-	/* A selection that is written to the settings when the page is saved. */
+	/* A selection of one of the choices. */
 	pick(label, policy, write) {
-		const select = E('select', {
-			'class': 'cbi-input-select', 'aria-label': label,
-			'disabled': L.hasViewPermission() ? null : ''
-		}, CHOICES.map((choice) => E('option', { 'value': choice, 'selected': choice === policy ? '' : null }, [ words.policy(choice)[1] ])));
-
-		this.picks.push(() => {
-			if (select.value !== policy)
-				write(select.value);
-		});
-
-		return select;
+		return this.control(E('select', { 'class': 'cbi-input-select', 'aria-label': label },
+			CHOICES.map((choice) => E('option', { 'value': choice, 'selected': choice === policy ? '' : null }, [ words.policy(choice)[1] ]))), write);
 	},
 
-	chooseDevice(device, policy) {
+	/* A field whose value is given to write() when the page is saved and it has changed. */
+	control(field, write) {
+		const value = () => field.type === 'checkbox' ? (field.checked ? '1' : '') : field.value;
+		const before = value();
+
+		field.disabled = !L.hasViewPermission();
+		this.writes.push(() => {
+			if (value() !== before)
+				write(value());
+		});
+
+		return field;
+	},
+
+	/* What few need to say of a device. */
+	details(device, section) {
+		const kind = E('select', { 'class': 'cbi-input-select' }, Object.keys(KINDS).map((name) =>
+			E('option', { 'value': name === 'other' ? '' : name, 'selected': name === section.kind ? '' : null }, [ KINDS[name][0] ])));
+		const wait = E('input', {
+			'class': 'cbi-input-text', 'type': 'number', 'min': '0.001', 'max': MOST_WAIT_S, 'step': '0.001',
+			'value': section.tolerance ? section.tolerance / 1000 : null
+		});
+		const hint = () => { wait.placeholder = KINDS[kind.value || 'other'][1]; };
+		const line = (name, title, field, description) => E('p', [
+			E('label', { 'data-name': name }, [ E('span', { 'class': 'millpond-label' }, [ title ]), field ]), description ? E('span', { 'class': 'millpond-hint' }, [ description ]) : ''
+		]);
+		const write = (option) => (value) => this.writeDevice(device, { [option]: value });
+
+		kind.addEventListener('change', hint);
+		hint();
+
+		return E('details', { 'class': 'millpond-more' }, [
+			E('summary', { 'aria-label': _('More about %s').format(device.title) }, _('More')),
+			line('name', _('Name'), this.control(E('input', { 'class': 'cbi-input-text', 'type': 'text', 'maxlength': 64, 'placeholder': device.hostname ?? null, 'value': section.name ?? null }), write('name'))),
+			line('kind', _('What it is'), this.control(kind, write('kind'))),
+			line('tolerance', _('May wait'), this.control(wait, (value) => this.writeDevice(device, { tolerance: value && String(Math.round(value * 1000)) })),
+				_('Seconds until somebody would notice. The advice in Settings goes by it; the line does not.')),
+			line('watch', _('Watch it'), this.control(E('input', { 'type': 'checkbox', 'checked': uciSwitch(section.watch) ? '' : null }), write('watch')),
+				_('While it is left alone: counts its packets, so that Settings can tell what protecting it would do.'))
+		]);
+	},
+
+	/* Options of a device's section, which is made where there is none; those that are empty are taken out. */
+	writeDevice(device, options) {
 		let id = deviceSection(device)?.['.name'];
 
 		if (!id) {
 			id = uci.add('millpond', 'device');
 			uci.set('millpond', id, 'name', device.title.substring(0, 64));
+			uci.set('millpond', id, 'policy', inherited(device.network));
 
 			if (device.mac)
 				uci.set('millpond', id, 'mac', device.mac);
@@ -167,7 +221,12 @@ return view.extend({
 				uci.set('millpond', id, 'address', device.addresses[0]);
 		}
 
-		uci.set('millpond', id, 'policy', policy);
+		for (const option in options) {
+			if (options[option])
+				uci.set('millpond', id, option, options[option]);
+			else
+				uci.unset('millpond', id, option);
+		}
 	},
 
 	chooseNetwork(name, policy) {
@@ -187,7 +246,17 @@ return view.extend({
 	},
 
 	handleSave() {
-		this.picks.forEach((write) => write());
+		const wrong = this.body.querySelector(':invalid');
+
+		if (wrong) {
+			wrong.closest('details').open = true;
+			wrong.focus();
+			ui.addNotification(_('Nothing was saved'), E('p', _('A device may wait from 0.001 to %d seconds.').format(MOST_WAIT_S)), 'danger');
+
+			return Promise.reject(new Error('invalid'));
+		}
+
+		this.writes.forEach((write) => write());
 
 		return uci.save().then(() => uci.load('millpond')).then(() => this.fill());
 	},

@@ -16,6 +16,8 @@
 /* The types of the settings' sections with a name; each of the others is a level. */
 const TYPES = { main: 'millpond', tunnel: 'tunnel', dns: 'dns' };
 
+const SERVER = /^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5} [A-Za-z0-9+/]{43}=$/;
+
 function whole(least, most) {
 	return (section, value) => /^\d+$/.test(value) && value >= least && value <= most || _('a whole number from %d to %d').format(least, most);
 }
@@ -100,6 +102,19 @@ return view.extend({
 		option.depends('law', 'normal');
 		option.validate = (id, value) => value === '' || whole(5, 40)(id, value);
 
+		for (const [ name, title, description, standard, least, most ] of [
+			[ 'table', _('Routing table'), _('a number that no other program uses'), '28016', 256, 4294967295 ],
+			[ 'priority', _('Priority of its rules'), _('lower numbers go first; 1 to 32764'), '910', 1, 32764 ]
+		]) {
+			option = section.taboption('advanced', form.Value, name, title, description);
+			option.placeholder = standard;
+			option.validate = (id, value) => value === '' || whole(least, most)(id, value);
+		}
+
+		option = section.taboption('advanced', form.Value, 'mark', _('Packet mark'), _('one bit, in hexadecimal, that no other program uses'));
+		option.placeholder = '0x01000000';
+		option.validate = (id, value) => value === '' || /^0x0*[1248]0*$/.test(value) && value > 0 && value < 2 ** 32 || _('one bit such as 0x01000000');
+
 		option = section.taboption('advanced', form.Value, 'cell', _('Packet size'), _('most bytes on the wire, 128 to 1400; with the level Custom only'));
 		option.depends('level', 'custom');
 		option.placeholder = '512';
@@ -113,6 +128,7 @@ return view.extend({
 		section.addremove = false;
 		section.tab('tunnel', _('Server'));
 		section.tab('pair', _('Keys'));
+		section.tab('more', _('Advanced'));
 
 		option = section.taboption('tunnel', form.Button, '_paste', _('From the server'), _('a join text, or a WireGuard configuration'));
 		option.inputtitle = _('Paste…');
@@ -149,6 +165,22 @@ return view.extend({
 		option = section.taboption('tunnel', form.Value, 'interface', _('Interface'));
 		option.depends('type', 'interface');
 		option.placeholder = 'wg0';
+
+		option = section.taboption('more', form.DynamicList, 'backup', _('Other servers'), _('that serve this home too: name or address, port and public key, up to seven. They are not tried yet.'));
+		option.depends('type', 'wireguard');
+		option.placeholder = 'vpn.example.net:51820 KEY';
+		option.validate = (id, value) => L.toArray(value).every((line) => line === '' || SERVER.test(line)) || _('a name or address with its port, a space, and a key');
+
+		option = section.taboption('more', form.Value, 'listen_port', _('Port of this router'), _('UDP; any that is free where nothing is entered'));
+		option.depends('type', 'wireguard');
+		option.validate = (id, value) => value === '' || whole(1, 65535)(id, value);
+
+		option = section.taboption('more', form.Value, 'address6', _('This router\'s IPv6 address inside the tunnel'), _('where the server offers IPv6; without it protected devices use IPv4 alone'));
+		option.datatype = 'ip6addr("nomask")';
+
+		option = section.taboption('more', form.Value, 'overhead', _('Overhead'), _('bytes that the interface puts around each packet, IP header included; known for most kinds'));
+		option.depends('type', 'interface');
+		option.validate = (id, value) => value === '' || whole(0, 200)(id, value);
 
 		option = section.taboption('pair', form.DummyValue, '_public', _('This router\'s public key'), _('Give it to whoever looks after the server. The secret key stays on the router and is never shown.'));
 		option.renderWidget = () => E('span', [
