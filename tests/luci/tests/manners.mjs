@@ -77,7 +77,7 @@ test('what devices and messages say is text, never part of the page', () => worl
 
 test('pictures: wide, narrow, dark; nothing is wider than 360 pixels', () => world({
 	daemon: 'any',
-	settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n\nconfig schedule\n\tlist day 'sat'\n\tlist day 'sun'\n\toption start '12:00'\n\toption stop '14:00'\n\toption level 'off'\n`,
+	settings: `${ENABLED}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n\nconfig schedule\n\tlist day 'sat'\n\tlist day 'sun'\n\toption start '12:00'\n\toption stop '14:00'\n\toption level 'off'\n`,
 	extra: { ...USED, audit: { age_s: 7200, running: false, packets: 12000, wire_bytes: 508, faults: [] }, problems: [
 		{ code: 'data-cap', severity: 'warning', text: 'by the end of the month 350 GB of 300 GB will be used', fix: '' }
 	] }

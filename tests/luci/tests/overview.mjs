@@ -68,7 +68,7 @@ test('what a daemon of another age does not say is left out, not made up', async
 		const page = await open('overview');
 
 		assert.equal(await page.getAttribute('[data-mismatch]', 'data-mismatch'), 'newer');
-		assert.match(await page.innerText('[data-problem=moon]'), /the moon\s+wait/);
+		assert.match(await page.innerText('[data-problem=moon]'), /the moon\s+wait/i);
 		assert.deepEqual(page.faults, []);
 	});
 	await world({ extra: { interface: undefined, state: undefined } }, async ({ open }) => {
@@ -81,8 +81,8 @@ test('data used and the wire check are shown where the daemon tells them, and th
 }, async ({ open, router }) => {
 	const page = await open('overview');
 
-	assert.match(await page.innerText('[data-name=audit]'), /12000 packets seen, all 508 bytes, nothing else/);
-	assert.match(await page.innerText('.millpond-tiles'), /Saver\s+to save data[^]*42.0 GB\s+14 %[^]*150.0 GB\s+50 %/);
+	assert.match(await page.innerText('[data-name=audit]'), /12,000 packets seen, all 508 bytes, nothing else/);
+	assert.match(await page.innerText('.millpond-tiles'), /Saver\s+to save data[^]*42\sGB\s+14\s%[^]*150\sGB\s+50\s%/);
 	await page.click('[data-action=audit]');
 	await until(async () => /under way/.test(await page.innerText('[data-name=audit]')), 'the page says that it runs');
 	assert.ok(await page.locator('[data-action=audit]').isDisabled());
@@ -95,7 +95,7 @@ test('the graph draws both lines, and says them in words', () => world({}, async
 	const page = await open('overview');
 	const said = await page.getAttribute('svg.millpond-graph', 'aria-label');
 
-	assert.match(said, /At home up to 216.0 Kbit\/s. Your provider sees up to 320.0 Kbit\/s./);
+	assert.match(said, /At home up to 216\skbit\/s. Your provider sees up to 320\skbit\/s./);
 	assert.equal(await page.locator('svg.millpond-graph polyline').count(), 4);
 	await page.locator('[data-name=span]').selectOption('86400');
 	await until(async () => (await page.getAttribute('svg.millpond-graph polyline >> nth=0', 'points')).split(' ').length === 360, 'a day of samples');
@@ -106,4 +106,15 @@ test('the tile on the status overview', () => world({ daemon: 'any' }, async ({ 
 
 	await page.waitForSelector('[data-name=millpond-tile]', { state: 'attached' });
 	assert.match(await page.textContent('[data-name=millpond-tile]'), elsewhere ? /Off|Starting|Closed|Protected/ : /Protected/);
+}));
+
+test('a problem leads to its explanation, open and in sight', () => world({
+	extra: { problems: [ { code: 'hardware-offload', severity: 'error', text: 'the firewall passes connections along', fix: '' } ] }
+}, async ({ open }) => {
+	const page = await open('overview');
+
+	await page.click('[data-problem] a');
+	await page.waitForSelector('#problem-hardware-offload[open] p');
+	await until(() => page.locator('#problem-hardware-offload').evaluate((node) => node.getBoundingClientRect().top >= 0 && node.getBoundingClientRect().bottom <= window.innerHeight), 'it is in sight');
+	assert.equal(await page.locator('.millpond-problem[open]').count(), 1);
 }));

@@ -118,11 +118,11 @@ test('what each level does to this home stands beside it, and fitted rates are s
 	const page = await open('settings');
 	const row = (level) => page.locator('[data-name=prices] tr', { hasText: level });
 
-	assert.match(await row('Balanced').innerText(), /in force[^]*160 kbit\/s up, 320 down[^]*100 ms on average, nearly always under 563 ms[^]*156 GB a month/i);
-	assert.match(await row('Saver').innerText(), /32 kbit\/s up, 32 down: 21 GB a month, 7 % of your allowance/);
+	assert.match(await row('Balanced').innerText(), /in force[^]*160\skbit\/s up, 320 down[^]*100\sms on average, nearly always under 563\sms[^]*156\sGB a month/i);
+	assert.match(await row('Saver').innerText(), /32\skbit\/s up, 32 down: 21\sGB a month, 7\s% of your allowance/);
 	await page.click('[data-name=device-delays] summary');
-	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'plug' }).innerText(), /1.7 s/);
-	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'camera' }).innerText(), /22.5 s: too long/i);
+	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'plug' }).innerText(), /1.7\ss/);
+	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'camera' }).innerText(), /22.5\ss: too long/i);
 
 	await page.click('[data-action=fit-saver]');
 	await page.getByRole('button', { name: 'Cancel' }).click();

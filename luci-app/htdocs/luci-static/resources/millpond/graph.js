@@ -10,6 +10,10 @@ const HEIGHT = 110;
 const LEFT = 8;
 const TOP = 30;
 const GAP = 26;
+const FOOT = 22;
+
+/* What the top of a scale may be, times a power of ten. */
+const STEPS = [ 1, 2, 3, 4, 6, 8, 10 ];
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -42,6 +46,14 @@ function line(values, slots, top, most, direction) {
 	return shape('polyline', { 'class': direction, 'points': points.join(' '), 'fill': 'none', 'stroke-width': '1.8' });
 }
 
+/* A round rate in bytes a second, a little above a value. */
+function ceiling(value) {
+	const bits = Math.max(value * 8 * 1.05, 1000);
+	const power = 10 ** Math.floor(Math.log10(bits));
+
+	return STEPS.find((step) => step * power >= bits) * power / 8;
+}
+
 function most(values) {
 	return values.reduce((high, value) => Math.max(high, value), 0);
 }
@@ -52,12 +64,12 @@ return baseclass.extend({
 		const home = [ series(history, 'home_upload_bytes_per_s'), series(history, 'home_download_bytes_per_s') ];
 		const wire = [ series(history, 'wire_upload_bytes_per_s'), series(history, 'wire_download_bytes_per_s') ];
 		const slots = Math.max(Math.round(seconds / (history?.resolution_s || 1)), 2);
-		const scale = Math.max(most([ ...home, ...wire ].map(most)) * 1.1, 1);
+		const scale = ceiling(most([ ...home, ...wire ].map(most)));
 		const summary = _('At home up to %s. Your provider sees up to %s.').format(
 			words.rate(most(home.map(most))), words.rate(most(wire.map(most))));
 		const svg = shape('svg', {
 			'class': 'millpond-graph',
-			'viewBox': `0 0 ${WIDTH} ${2 * (TOP + HEIGHT) + GAP}`,
+			'viewBox': `0 0 ${WIDTH} ${2 * (TOP + HEIGHT) + GAP - 10 + FOOT}`,
 			'role': 'img',
 			'aria-label': summary
 		});
@@ -74,6 +86,11 @@ return baseclass.extend({
 			svg.appendChild(line(down, slots, top, scale, 'down'));
 			svg.appendChild(line(up, slots, top, scale, 'up'));
 		});
+
+		const ground = 2 * (TOP + HEIGHT) + GAP - 10;
+
+		svg.appendChild(shape('text', { 'x': LEFT, 'y': ground + FOOT - 5 }, _('%s ago').format(words.span(seconds))));
+		svg.appendChild(shape('text', { 'x': WIDTH, 'y': ground + FOOT - 5, 'text-anchor': 'end' }, _('now')));
 
 		return E('figure', { 'style': 'margin: 0' }, [
 			svg,

@@ -37,15 +37,15 @@ function rates(level) {
 }
 
 function both(upload, download) {
-	return _('%s kbit/s up, %s down').format(Math.round(upload), Math.round(download));
+	return words.tight(_('%s kbit/s up, %s down').format(Math.round(upload), Math.round(download)));
 }
 
 function monthly(gigabytes, share, price) {
-	return [
+	return words.tight([
 		_('%.0f GB a month').format(gigabytes),
 		words.number(share) === null ? '' : _('%.0f %% of your allowance').format(share),
-		price > 0 ? _('costs %.2f').format(price) : ''
-	].filter(Boolean).join(', ');
+		price > 0 ? _('%.2f extra').format(price) : ''
+	].filter(Boolean).join(', '));
 }
 
 function table(name, titles, rows) {
@@ -83,7 +83,7 @@ return baseclass.extend({
 				E('span', [ E('strong', [ words.level(level) ]), ' ', seen.in_force ? words.badge('success', _('in force')) : '' ]),
 				both(upload, download),
 				measured ? _('%s on average, nearly always under %s').format(words.delay(seen.delay_mean_ms), words.delay(seen.delay_p99_ms))
-					: _('about %.0f ms up, %.0f down').format(guess.upload_ms, guess.download_ms),
+					: words.tight(_('about %.0f ms up, %.0f down').format(guess.upload_ms, guess.download_ms)),
 				monthly(guess.gigabytes, cap ? 100 * guess.gigabytes / cap : null, seen.month_price),
 				this.fitted(level, seen, done)
 			];

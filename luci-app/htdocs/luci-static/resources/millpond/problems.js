@@ -47,7 +47,7 @@ return baseclass.extend({
 
 			return E('div', { 'class': `alert-message ${severity}`, 'role': 'alert', 'data-problem': code }, [
 				E('h4', [ KNOWN[code]?.[0] ?? _('Problem') ]),
-				E('p', [ String(problem.text ?? '') ]),
+				E('p', { 'class': 'millpond-text' }, [ String(problem.text ?? '') ]),
 				E('p', [
 					KNOWN[code]?.[1] ?? String(problem.fix ?? ''), ' ',
 					E('a', { 'style': 'color: inherit; text-decoration: underline', 'href': `${L.url('admin/services/millpond/help')}#problem-${code}` }, [ _('More about this (%s)').format(code) ])
@@ -56,10 +56,12 @@ return baseclass.extend({
 		});
 	},
 
-	/* Explanations of all codes. */
+	/* Explanations of all codes; that of the page's address is open. */
 	help() {
-		return Object.keys(KNOWN).map((code) => E('div', { 'id': `problem-${code}` }, [
-			E('h4', [ KNOWN[code][0], ' ', E('small', [ E('code', [ code ]) ]) ]),
+		return Object.keys(KNOWN).map((code) => E('details', {
+			'class': 'millpond-problem', 'id': `problem-${code}`, 'open': window.location.hash === `#problem-${code}` ? '' : null
+		}, [
+			E('summary', [ KNOWN[code][0], ' ', E('small', [ E('code', [ code ]) ]) ]),
 			E('p', [ KNOWN[code][1] ])
 		]));
 	}

@@ -12,10 +12,11 @@ const STATES = {
 	blocked: [ 'danger', _('Closed'), _('There is no tunnel, so protected devices have no Internet. Nothing of theirs goes out beside it.') ]
 };
 
+/* Style of a label, what is chosen, and what devices then are. */
 const POLICIES = {
-	shape: [ 'success', _('Protect') ],
-	block: [ 'warning', _('Keep at home') ],
-	direct: [ '', _('Leave alone') ]
+	shape: [ 'success', _('Protect'), _('Protected') ],
+	block: [ 'warning', _('Keep at home'), _('Kept at home') ],
+	direct: [ '', _('Leave alone'), _('Left alone') ]
 };
 
 /* kbit/s up and down, as in the settings' documentation. */
@@ -35,10 +36,25 @@ function number(value) {
 	return Number.isFinite(value) ? value : null;
 }
 
+/* Numbers stay with their units where a line ends. */
+function tight(text) {
+	return text.replace(/(\d) (?=%|[kMGT]?B\b|m?s\b|[kM]bit)/g, '$1\u00a0');
+}
+
+/* A number in the largest of units that are a thousand times each other, with two digits or more. */
+function scaled(value, units) {
+	let step = 0;
+
+	for (; value >= 1000 && step < units.length - 1; step++)
+		value /= 1000;
+
+	return `${value.toFixed(value < 10 && step ? 1 : 0)}\u00a0${units[step]}`;
+}
+
 return baseclass.extend({
 	LEVELS,
-	POLICIES,
 	number,
+	tight,
 
 	/* [style of a LuCI label, word, sentence] of a status. */
 	state(status) {
@@ -59,22 +75,22 @@ return baseclass.extend({
 	},
 
 	policy(name) {
-		return POLICIES[name] ?? [ '', name ?? '?' ];
+		return POLICIES[name] ?? [ '', name ?? '?', name ?? '?' ];
 	},
 
 	bytes(value) {
-		return number(value) === null ? '–' : '%1000.1mB'.format(value);
+		return number(value) === null ? '–' : scaled(value, [ 'B', 'kB', 'MB', 'GB', 'TB' ]);
 	},
 
 	rate(bytes) {
-		return number(bytes) === null ? '–' : '%1000.1mbit/s'.format(bytes * 8);
+		return number(bytes) === null ? '–' : scaled(bytes * 8 / 1000, [ 'kbit/s', 'Mbit/s', 'Gbit/s' ]);
 	},
 
 	delay(milliseconds) {
 		if (number(milliseconds) === null)
 			return '–';
 
-		return milliseconds < 1000 ? _('%.0f ms').format(milliseconds) : _('%.1f s').format(milliseconds / 1000);
+		return tight(milliseconds < 1000 ? _('%.0f ms').format(milliseconds) : _('%.1f s').format(milliseconds / 1000));
 	},
 
 	ago(seconds) {
@@ -111,9 +127,11 @@ return baseclass.extend({
 	/* Styles that LuCI's themes do not have, with colours from the theme where it names them. */
 	style() {
 		return E('style', [ `
-.millpond-badge { font-size: 1em; white-space: nowrap }
+.label.millpond-badge { font-size: 1em; white-space: nowrap; margin: 0 }
 .millpond-row { display: flex; flex-wrap: wrap; gap: .5em 1em; align-items: center; margin: .5em 0 }
 .millpond-row > .grow { flex: 1 1 16em }
+.millpond-text::first-letter { text-transform: uppercase }
+.millpond-list li { color: inherit }
 .millpond-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9em, 1fr)); gap: .75em; margin: 1em 0 }
 .millpond-tiles > div { border: 1px solid var(--border-color-medium, #8884); border-radius: 4px; padding: .5em .75em }
 .millpond-tiles dt { font-weight: normal; opacity: .8 }
@@ -123,11 +141,15 @@ return baseclass.extend({
 .millpond-graph .down { stroke: #d9601a; stroke-dasharray: 7 2 }
 .millpond-graph polyline { vector-effect: non-scaling-stroke }
 .millpond-graph text { fill: currentColor; font-size: 12px }
+@media (min-width: 1000px) { .millpond-graph text { font-size: 9.5px } }
 .millpond-graph .grid { stroke: currentColor; opacity: .25 }
 .millpond-key::before { content: ''; display: inline-block; width: 2em; border-top: 3px solid #2f7ed8; margin-right: .4em; vertical-align: middle }
 .millpond-key.down::before { border-top: 3px dashed #d9601a }
 .millpond-devices select { min-width: 9em; width: auto; max-width: 100% }
-.millpond-devices td { overflow-wrap: anywhere }
+.table.millpond-devices td { overflow-wrap: anywhere; vertical-align: top }
+.millpond-devices .whole { display: block; white-space: nowrap }
+.millpond-problem { margin: .5em 0 }
+.millpond-problem summary { cursor: pointer; font-weight: bold }
 .millpond-more { margin-top: .4em }
 .millpond-more p { margin: .5em 0 }
 .millpond-more label { display: flex; flex-wrap: wrap; gap: .25em .5em; align-items: center; float: none; width: auto; text-align: left; padding: 0 }
@@ -149,6 +171,7 @@ return baseclass.extend({
 .millpond-facts dd { margin: 0; flex: 1 1 12em; overflow-wrap: anywhere }
 .millpond-log { max-height: 28em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }
 @media (max-width: 600px) {
+	.millpond-row > .head { flex: 1 0 100% }
 	.millpond-graph text { font-size: 23px }
 	.table.millpond-devices .tr.table-titles { display: none }
 	.table.millpond-devices .tr { display: block; border-bottom: 1px solid var(--border-color-medium, #8884); padding: .5em 0 }

@@ -138,7 +138,7 @@ return view.extend({
 					_('It may come back under another one and lose this choice. Turn off its "private address" for this Wi-Fi, or choose its whole network below.')
 				]) : ''
 			]),
-			device.addresses.slice(0, 2).join(', ') || '–',
+			device.addresses.length ? E('span', device.addresses.slice(0, 2).map((address) => E('span', { 'class': address.includes(':') ? '' : 'whole' }, [ address ]))) : '–',
 			device.network ?? '–',
 			words.ago(device.last_seen_s),
 			sent,

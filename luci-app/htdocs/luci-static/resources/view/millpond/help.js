@@ -40,6 +40,8 @@ return view.extend({
 	render([ log, status ]) {
 		this.log = E('pre', { 'class': 'millpond-log', 'tabindex': '0', 'role': 'log', 'aria-label': _('Recent messages') });
 		this.show(log);
+		// The page's address names a problem before there is anything to scroll to.
+		window.setTimeout(() => document.querySelector('.millpond-problem[open]')?.scrollIntoView());
 
 		return E([], [
 			words.style(),
@@ -55,9 +57,9 @@ return view.extend({
 			]),
 			E('div', { 'class': 'cbi-section' }, [
 				E('h3', _('What is hidden from your provider')),
-				E('ul', HIDDEN.map((text) => E('li', text))),
+				E('ul', { 'class': 'millpond-list' }, HIDDEN.map((text) => E('li', text))),
 				E('h3', _('What is not')),
-				E('ul', NOT_HIDDEN.map((text) => E('li', text)))
+				E('ul', { 'class': 'millpond-list' }, NOT_HIDDEN.map((text) => E('li', text)))
 			]),
 			E('div', { 'class': 'cbi-section' }, [
 				E('h3', _('Problems and what to do')),

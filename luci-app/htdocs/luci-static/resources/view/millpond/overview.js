@@ -30,17 +30,17 @@ function usage({ data }) {
 		return [];
 
 	const share = (bytes, percent) => data.cap_bytes > 0
-		? _('%.0f %% of your allowance').format(words.number(percent) ?? 100 * bytes / data.cap_bytes) : '';
+		? words.tight(_('%.0f %% of your allowance').format(words.number(percent) ?? 100 * bytes / data.cap_bytes)) : '';
 	const tiles = [ tile(_('Data this period'), words.bytes(data.used_bytes), share(data.used_bytes, data.share_percent)) ];
 
 	if (words.number(data.forecast_bytes) !== null) {
-		const end = data.until_unix ? _('Forecast to %s').format(new Date(data.until_unix * 1000).toLocaleDateString()) : _('Forecast');
+		const end = data.until_unix ? _('Forecast to %s').format(new Date(data.until_unix * 1000).toLocaleDateString(undefined, { day: 'numeric', month: 'short' })) : _('Forecast');
 
 		tiles.push(tile(end, words.bytes(data.forecast_bytes), share(data.forecast_bytes, data.forecast_percent)));
 	}
 
 	if (data.forecast_price > 0)
-		tiles.push(tile(_('Beyond the allowance'), _('costs %.2f').format(data.forecast_price)));
+		tiles.push(tile(_('Beyond the allowance'), _('%.2f extra').format(data.forecast_price)));
 
 	return tiles;
 }
@@ -52,8 +52,8 @@ function wireCheck(audit) {
 
 	const faults = L.toArray(audit.faults);
 	const text = faults.length
-		? _('%d packets seen. Not as it should be: %s').format(audit.packets, faults.join('; '))
-		: _('%d packets seen, all %d bytes, nothing else.').format(audit.packets, audit.wire_bytes);
+		? _('%s packets seen. Not as it should be: %s').format(audit.packets.toLocaleString(), faults.join('; '))
+		: _('%s packets seen, all %d bytes, nothing else.').format(audit.packets.toLocaleString(), audit.wire_bytes);
 
 	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Look here') : _('Good')), ' ', text, ' ', words.ago(audit.age_s) ];
 }
@@ -84,6 +84,7 @@ return view.extend({
 		this.check = E('div');
 		this.devices = E('div');
 		this.buttons = E('div', { 'class': 'millpond-row' });
+		this.meaning = E('p', { 'class': 'millpond-hint' });
 		this.readonly = readonly;
 		this.known = known;
 		this.update(status, history);
@@ -95,6 +96,7 @@ return view.extend({
 			E('h2', _('Millpond')),
 			this.top,
 			this.buttons,
+			this.meaning,
 			E('div', { 'class': 'cbi-section' }, [
 				E('div', { 'class': 'millpond-row' }, [
 					E('h3', { 'class': 'grow' }, _('The line')),
@@ -149,6 +151,8 @@ return view.extend({
 		if (!this.busy)
 			dom.content(this.buttons, this.actions(status, enabled));
 
+		dom.content(this.meaning, status.failure ? [] : [ _('Turned off: your devices go out as without millpond. Stopped: protected devices have no Internet until it is started again.') ]);
+
 		dom.content(this.picture, history ? graph.render(history, this.seconds)
 			: E('em', _('There is nothing to draw while millpond does not run.')));
 
@@ -173,7 +177,7 @@ return view.extend({
 			return E('p', { 'data-name': 'no-audit' }, _('This millpond is too old to check its own line and to count its data.'));
 
 		return E('div', { 'class': 'millpond-row', 'data-name': 'audit' }, [
-			E('strong', _('Last wire check')),
+			E('strong', { 'class': 'head' }, _('Last check of the wire')),
 			E('span', { 'class': 'grow' }, wireCheck(status.audit)),
 			running ? E('em', { 'class': 'spinning' }, _('A check is under way.')) : '',
 			E('button', {
@@ -241,12 +245,12 @@ return view.extend({
 		const count = (policy) => all.filter((device) => (device.policy ?? 'direct') === policy);
 
 		return [ 'shape', 'block', 'direct' ].map((policy) => {
-			const [ style, word ] = words.policy(policy);
+			const [ style, , word ] = words.policy(policy);
 			const devices = count(policy);
 
 			return E('p', { 'class': 'millpond-row', 'data-policy': policy }, [
 				words.badge(devices.length ? style : '', '%s: %d'.format(word, devices.length)),
-				E('span', { 'class': 'grow' }, [ devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : '') ])
+				E('span', { 'class': 'grow' }, [ policy === 'shape' && !devices.length ? _('None yet. Choose the devices that you want to hide.') : '', devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : '') ])
 			]);
 		});
 	},

@@ -209,7 +209,7 @@ return view.extend({
 	},
 
 	schedules(map) {
-		const section = map.section(form.TypedSection, 'schedule', _('Schedule'), _('Another level at some times. They must not overlap. A level of off gives no protection at that time.'));
+		const section = map.section(form.TypedSection, 'schedule', _('Schedule'), _('Another level at some times, which must not overlap. Off gives no protection at that time.'));
 		let option;
 
 		section.anonymous = true;
