@@ -9,8 +9,8 @@ readonly TALKERS=(xiaomi-cam tplink-plug echo)
 scenario() {
 	local dir=$WORK/luci server talk=()
 	mkdir -p "$dir/config"
-	ip address add 10.0.2.15/24 dev eth0
-	ip link set eth0 up
+	ip address add 10.0.2.15/24 dev outside
+	ip link set outside up
 	settings endpoint gamma
 	settings router gamma
 	# Levels and what they cost are a part of the pages: not the laboratory's own numbers.
