@@ -70,6 +70,12 @@ impl Calendar {
         &self.zone
     }
 
+    /// Goes by another zone. The moment that was drawn stays, or settings that are read again within the spread of a
+    /// change would take the change back.
+    pub fn set_zone(&mut self, zone: Zone) {
+        self.zone = zone;
+    }
+
     /// What holds at `unix_s` by the clock; `None` while the clock has not been set, and then the settings' own level
     /// holds. `random` is used when a new moment has to be drawn.
     pub fn in_force(&mut self, settings: &Settings, unix_s: i64, random: u32) -> Option<InForce> {
@@ -204,6 +210,20 @@ mod tests {
         offsets.sort_unstable();
         offsets.dedup();
         assert!(offsets.len() > 10, "drawn anew for most changes: {offsets:?}");
+    }
+
+    #[test]
+    fn settings_read_again_take_no_change_back() {
+        let settings = night();
+        for random in 0..600 {
+            let mut calendar = calendar(random);
+            let start = MONDAY + 23 * HOUR + HOUR / 2;
+            let changed = (start - BLUR_S..=start + BLUR_S)
+                .find(|at| calendar.in_force(&settings, *at, 0).unwrap().level == Level::Saver)
+                .unwrap();
+            calendar.set_zone(calendar.zone().clone());
+            assert_eq!(calendar.in_force(&settings, changed + 1, 599).unwrap().level, Level::Saver, "random {random}");
+        }
     }
 
     #[test]

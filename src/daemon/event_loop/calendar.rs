@@ -66,7 +66,7 @@ impl Clock {
     /// Takes settings as written, and looks again for the zone.
     pub fn adopt(&mut self, written: Settings) {
         let (zone, trouble) = zone();
-        self.calendar = Calendar::new(zone, draw());
+        self.calendar.set_zone(zone);
         self.zone_trouble = trouble;
         self.written = Some(written);
     }
