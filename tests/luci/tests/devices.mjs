@@ -47,7 +47,7 @@ test('more about a device: its name, what it is, how long it may wait, whether i
 	const page = await open('devices');
 	const row = page.locator('tr', { has: page.getByLabel('Choice for plug') });
 
-	await row.getByText('More', { exact: true }).click();
+	await row.getByText('More', { exact: true }).press('Enter');
 	await row.getByLabel('Name').fill('Desk lamp');
 	await row.getByLabel('What it is').selectOption('plug');
 	assert.equal(await row.getByLabel('May wait').getAttribute('placeholder'), '1.7');

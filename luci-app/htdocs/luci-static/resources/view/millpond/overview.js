@@ -55,7 +55,7 @@ function wireCheck(audit) {
 		? _('%s packets seen. Not as it should be: %s').format(audit.packets.toLocaleString(), faults.join('; '))
 		: _('%s packets seen, all %d bytes, nothing else.').format(audit.packets.toLocaleString(), audit.wire_bytes);
 
-	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Look here') : _('Good')), ' ', text, ' ', words.ago(audit.age_s) ];
+	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Look here') : _('Good')), ' ', text, ` (${words.ago(audit.age_s)})` ];
 }
 
 /* Why the level in force is not the one of the settings. */
