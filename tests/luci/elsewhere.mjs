@@ -18,7 +18,7 @@ export class Elsewhere {
 		Object.assign(made, { url: url.replace(/\/+$/, ''), users: { [user]: { password } }, user, http: await request.newContext({ ignoreHTTPSErrors: true }) });
 		await made.login();
 		made.before = await made.settings();
-		made.shaping = (await made.query('status'))?.state === 'shaping';
+		made.shaping = made.before.some(({ id, options }) => id === 'main' && options.enabled === '1') && await made.comesToShape();
 
 		return made;
 	}
@@ -53,6 +53,16 @@ export class Elsewhere {
 		const [ status, data ] = await this.send(this.session, 'millpond', method, parameters);
 
 		return status === 0 ? data ?? {} : null;
+	}
+
+	/* Whether it shapes, or does so before long. */
+	async comesToShape() {
+		for (const end = Date.now() + START_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 500))) {
+			if ((await this.query('status'))?.state === 'shaping')
+				return true;
+		}
+
+		return false;
 	}
 
 	async runs() {

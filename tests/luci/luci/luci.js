@@ -172,7 +172,11 @@ window.LuCI = class {
 		return value !== null && typeof value === 'object';
 	}
 
+	/* A text is taken for its words. */
 	toArray(value) {
+		if (typeof value === 'string')
+			return value.split(/\s+/).filter(Boolean);
+
 		return Array.isArray(value) ? value : (value === null || value === undefined ? [] : [ value ]);
 	}
 

@@ -169,7 +169,7 @@ return view.extend({
 		option = section.taboption('more', form.DynamicList, 'backup', _('Other servers'), _('that serve this home too: name or address, port and public key, up to seven. They are not tried yet.'));
 		option.depends('type', 'wireguard');
 		option.placeholder = 'vpn.example.net:51820 KEY';
-		option.validate = (id, value) => L.toArray(value).every((line) => line === '' || SERVER.test(line)) || _('a name or address with its port, a space, and a key');
+		option.validate = (id, value) => [ value ].flat().every((line) => line === '' || SERVER.test(line)) || _('a name or address with its port, a space, and a key');
 
 		option = section.taboption('more', form.Value, 'listen_port', _('Port of this router'), _('UDP; any that is free where nothing is entered'));
 		option.depends('type', 'wireguard');
