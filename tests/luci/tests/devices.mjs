@@ -18,7 +18,7 @@ async function pick(page, label, value) {
 test('a device that is chosen is in the settings, with its name, and the settings are right', () => world({ daemon: 'real' }, async ({ open, router, folder }) => {
 	const page = await open('devices');
 	const device = await pick(page, /^Choice for (?!the network )/, 'direct');
-	const network = await pick(page, /^Choice for the network /, 'direct');
+	const network = await pick(page, /^Choice for the network /, '');
 
 	await device.select.selectOption('shape');
 	await network.select.selectOption('block');
@@ -30,6 +30,13 @@ test('a device that is chosen is in the settings, with its name, and the setting
 	assert.equal((await section('device', device.name)).policy, 'shape');
 	assert.match((await section('device', device.name)).mac, /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
 	assert.equal((await section('network', network.name)).policy, 'block');
+
+	const again = await open('devices');
+
+	await again.getByLabel(`Choice for the network ${network.name}`).selectOption('');
+	await apply(again);
+	await until(async () => !await section('network', network.name), 'no choice is none in the settings');
+	assert.equal((await section('device', device.name)).policy, 'shape');
 	assert.ok(!await router.runs());
 
 	if (folder)

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { USED } from '../answers.mjs';
-import { ENABLED, SETTINGS, VIEWS, paste, pictures, root, test, world } from '../harness.mjs';
+import { ENABLED, SETTINGS, VIEWS, paste, pictures, root, tab, test, world } from '../harness.mjs';
 import { template } from '../template.mjs';
 
 const MOST_BYTES = 40 * 1024;
@@ -90,6 +90,12 @@ test('pictures: wide, narrow, dark; nothing is wider than 360 pixels', () => wor
 			await page.screenshot({ path: join(pictures, `${view}-${name}.png`), fullPage: true });
 			assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), `${view} ${name}`);
 			assert.deepEqual(page.faults, [], view);
+
+			if (view === 'settings') {
+				await tab(page, 'Advanced');
+				await tab(page, 'Advanced', 1);
+				await page.screenshot({ path: join(pictures, `settings-advanced-${name}.png`), fullPage: true });
+			}
 		}
 	}
 }));

@@ -154,14 +154,14 @@ return view.extend({
 
 		return [
 			E('strong', [ name ]),
-			this.pick(_('Choice for the network %s').format(name), section ? policyOf(section) : 'direct', (policy) => this.chooseNetwork(name, policy))
+			this.pick(_('Choice for the network %s').format(name), section ? policyOf(section) : '', (policy) => this.chooseNetwork(name, policy), [ '', ...CHOICES ])
 		];
 	},
 
-	/* A selection of one of the choices. */
-	pick(label, policy, write) {
+	/* A selection of one of the choices; an empty one is none. */
+	pick(label, policy, write, choices = CHOICES) {
 		return this.control(E('select', { 'class': 'cbi-input-select', 'aria-label': label },
-			CHOICES.map((choice) => E('option', { 'value': choice, 'selected': choice === policy ? '' : null }, [ words.policy(choice)[1] ]))), write);
+			choices.map((choice) => E('option', { 'value': choice, 'selected': choice === policy ? '' : null }, [ choice ? words.policy(choice)[1] : _('No choice') ]))), write);
 	},
 
 	/* A field whose value is given to write() when the page is saved and it has changed. */
@@ -231,6 +231,12 @@ return view.extend({
 
 	chooseNetwork(name, policy) {
 		let id = networkSection(name)?.['.name'];
+
+		if (!policy) {
+			uci.remove('millpond', id);
+
+			return;
+		}
 
 		if (!id) {
 			const device = this.networks.find((network) => network.name === name)?.device;
