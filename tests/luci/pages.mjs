@@ -23,6 +23,12 @@ function verdict(word, name, ...more) {
 
 mkdirSync(pictures, { recursive: true });
 
+// Somebody's router is not left with our settings.
+if (elsewhere) {
+	for (const signal of [ 'SIGINT', 'SIGTERM' ])
+		process.once(signal, () => elsewhere.putBack().finally(() => process.exit(130)));
+}
+
 for (const [ name, run ] of tests.filter(([ name ]) => name.includes(words))) {
 	try {
 		await run();
