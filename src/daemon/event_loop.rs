@@ -16,7 +16,7 @@ mod listing;
 mod requests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use log::{info, warn};
 
@@ -131,8 +131,8 @@ pub struct EventLoop {
     reload: Option<Reload>,
     /// Whether they have changed again meanwhile.
     read_again: bool,
-    /// Whether WireGuard is to begin anew with the endpoint.
-    renew: bool,
+    /// Addresses of the peers with whom WireGuard is to begin anew.
+    renew: Vec<Ipv4Addr>,
     /// Whether the log says what is being done.
     announced: bool,
     manager: Manager,
@@ -196,7 +196,7 @@ impl EventLoop {
             guard: None,
             reload: None,
             read_again: false,
-            renew: false,
+            renew: Vec::new(),
             announced: false,
             manager: Manager::find(),
             forwarding: None,
@@ -384,6 +384,11 @@ impl EventLoop {
         // On a grid, so that a day has as many as it should; what was slept through is not made up for.
         self.next_tick = (self.next_tick + TICK).max(now);
         self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
+        let lost = self.lines.take_lost(now);
+        if !lost.is_empty() {
+            self.renew.extend(lost);
+            self.upkeep.hurry(now);
+        }
         self.advance_advice(now);
         self.history.sample(self.lines.totals(), self.lines.delays(), now);
         self.follow_clock(now);

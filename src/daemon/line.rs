@@ -16,6 +16,14 @@ pub const LEAD: Nanos = Nanos::from_micros(400);
 /// An endpoint goes on towards a home that has fallen silent for this long, then rests until its next cell.
 const ABANDONED: Nanos = Nanos::from_secs(300);
 
+/// Cells come all the time. Of a peer that has been silent for so long, WireGuard is told anew: both ends then begin with
+/// a handshake at once, and whatever time the peer's clock shows now. (WireGuard takes no handshake that is, by its
+/// sender's clock, older than the last: whitepaper, section 5.1. A clock that was years ahead for a moment would part the
+/// two for years.)
+const LOST: Nanos = Nanos::from_secs(6);
+/// And again, so often, while the silence lasts. Handshakes need a few seconds in which nobody disturbs them.
+const STILL_LOST: Nanos = Nanos::from_secs(30);
+
 /// How one direction is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shaping {
@@ -42,6 +50,8 @@ pub struct Line {
     built: Option<Transmit>,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
     watch: Watch,
+    /// When WireGuard was last told anew of the peer, in this silence.
+    retold: Option<Nanos>,
     standing: Standing,
     side: Side,
     /// Cells so far, sent and received, and what they came to on the wire.
@@ -115,6 +125,7 @@ impl Line {
             built: None,
             cell: Box::new([0; MAX_PACKET_BYTES]),
             watch: Watch::default(),
+            retold: None,
             standing: Standing::new(now),
             side,
             counted: [0; 2],
@@ -249,6 +260,20 @@ impl Line {
             }
         }
         self.standing.note(self.state(now), now);
+    }
+
+    /// Whether WireGuard is to be told anew of the peer, who has fallen silent. Says so once, and again now and then.
+    pub fn take_lost(&mut self, now: Nanos) -> bool {
+        let is_long = self.watch.silence(now).is_some_and(|silence| silence >= LOST);
+        if !is_long || self.state(now) != State::Degraded {
+            self.retold = None;
+            return false;
+        }
+        let is_due = self.retold.is_none_or(|last| now.saturating_since(last) >= STILL_LOST);
+        if is_due {
+            self.retold = Some(now);
+        }
+        is_due
     }
 
     /// Bytes of cells on the wire until the last tick, sent and received. Other ends' sizes are as agreed.
@@ -440,6 +465,7 @@ mod tests {
         assert!((5..=20).contains(&up) && (5..=20).contains(&down), "{up} up, {down} down in 300 s");
         let end = Nanos::from_secs(320);
         assert_eq!((router.state(end), endpoint.state(end)), (State::Paused, State::Paused));
+        assert!(!router.take_lost(end) && !endpoint.take_lost(end), "who rests is not lost");
         let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 7];
         router.handle_packet(end, &packet);
         let (up, _) = run(&mut router, &mut endpoint, end, Nanos::from_secs(321), true);
@@ -458,11 +484,25 @@ mod tests {
     fn a_home_that_went_silent_is_left_alone_and_taken_up_again() {
         let (mut router, mut endpoint) = pair();
         run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
-        run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), false);
-        assert_eq!(endpoint.state(Nanos::from_secs(20)), State::Degraded);
-        run(&mut router, &mut endpoint, Nanos::from_secs(20), Nanos::from_secs(330), false);
+        let mut retold = Vec::new();
+        for second in 10..50 {
+            let (now, next) = (Nanos::from_secs(second), Nanos::from_secs(second + 1));
+            run(&mut router, &mut endpoint, now, next, false);
+            let both = [&mut router, &mut endpoint].map(|line| line.take_lost(next));
+            if both[0] || both[1] {
+                retold.push((second + 1, both));
+            }
+        }
+        assert_eq!(
+            retold,
+            [(16, [true; 2]), (46, [true; 2])],
+            "WireGuard is told anew at both ends, not without pause"
+        );
+        assert_eq!(endpoint.state(Nanos::from_secs(50)), State::Degraded);
+        run(&mut router, &mut endpoint, Nanos::from_secs(50), Nanos::from_secs(330), false);
         assert_eq!(endpoint.next(), None);
         assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
+        assert!(!endpoint.take_lost(Nanos::from_secs(330)), "nobody is waited for");
         run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
         assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
         assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);

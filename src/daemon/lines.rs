@@ -58,6 +58,11 @@ impl Lines {
         &mut self.all
     }
 
+    /// The peers of whom WireGuard is to be told anew now.
+    pub fn take_lost(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
+        self.all.iter_mut().filter_map(|line| line.take_lost(now).then_some(line.peer())).collect()
+    }
+
     /// The line at that place of the agenda.
     pub fn line_mut(&mut self, index: usize) -> &mut Line {
         &mut self.all[index]

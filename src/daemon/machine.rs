@@ -1,6 +1,6 @@
 //! The kernel in line with the settings: interfaces, queueing tree, routes and nftables, through plan and apply.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use log::{info, warn};
@@ -12,9 +12,10 @@ use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::tree::Guard;
+use crate::plan::wireguard::Peer;
 use crate::plan::{
-    Desired, Facts, Forwarding, Misfit, Op, Snapshot, confined_by, guard_table, lasting, misfits, plan, plan_guard,
-    reverse_path_filter, tunnel,
+    Desired, Facts, Forwarding, Misfit, Op, Snapshot, confined_by, guard_table, home_peer, lasting, misfits, plan,
+    plan_guard, reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
@@ -145,11 +146,24 @@ impl Machine {
         self.system.peers().ok()?.into_iter().find(|peer| peer.public_key == *key)
     }
 
-    /// Removes a router's endpoint from WireGuard, so that the next `bring_up` has it begin with a handshake at once.
-    pub fn forget_endpoint(&mut self, settings: &Settings) {
+    /// Has WireGuard begin with a handshake with those peers, named by their addresses inside the tunnel. A router's
+    /// endpoint is forgotten, for the next `bring_up` to add; homes, who call from addresses that WireGuard alone knows,
+    /// are added at once.
+    pub fn begin_anew(&mut self, settings: &Settings, peers: &[Ipv4Addr]) {
+        if peers.is_empty() {
+            return;
+        }
+        // What fails here is put right by `bring_up`: a peer that is missing is added there.
         if let Some(key) = endpoint_key(settings) {
-            // One that is not there is forgotten already.
             _ = self.system.run(&Op::RemovePeer(key.clone()));
+        }
+        let installed = self.system.peers().unwrap_or_default();
+        let homes = settings.homes.iter().filter(|home| peers.contains(&home.address));
+        for home in homes.filter_map(home_peer) {
+            let Some(known) = installed.iter().find(|peer| peer.public_key == home.public_key) else { continue };
+            if self.system.run(&Op::RemovePeer(home.public_key.clone())).is_ok() {
+                _ = self.system.run(&Op::SetPeer(Peer { endpoint: known.endpoint, ..home }));
+            }
         }
     }
 

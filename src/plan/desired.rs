@@ -355,7 +355,8 @@ fn endpoint_peer(wireguard: &Wireguard, facts: &Facts) -> Result<Peer, DesiredEr
     })
 }
 
-fn home_peer(home: &Home) -> Option<Peer> {
+/// A home as WireGuard's peer; it calls from wherever it is. `None` where the tunnel is another.
+pub fn home_peer(home: &Home) -> Option<Peer> {
     Some(Peer {
         public_key: home.public_key.clone()?,
         preshared_key: home.preshared_key.clone(),

@@ -27,7 +27,7 @@ pub use change::{Named, confined_by};
 pub use choice::MET_FOR;
 pub(crate) use choice::interface;
 pub(crate) use desired::watched_sysctls;
-pub use desired::{Desired, DesiredError, Facts, Forwarding, LanInterface, Link, reverse_path_filter};
+pub use desired::{Desired, DesiredError, Facts, Forwarding, LanInterface, Link, home_peer, reverse_path_filter};
 pub use diff::{plan, plan_guard};
 pub use guard::guard_table;
 pub use known::{known, lasting};

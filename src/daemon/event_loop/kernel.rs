@@ -217,14 +217,14 @@ impl EventLoop {
             lines: self.lines.all(),
             endpoint: endpoint.address(),
             endpoint_is_news: endpoint.is_news(),
-            renew: self.renew,
+            renew: &self.renew,
             has_tun: self.tunnel.tun().is_some(),
             has_openvpn: self.openvpn.is_some(),
         };
         if let Err(error) = self.upkeep.start_work(&order, &self.poll, now) {
             self.note(Problem::new(Code::Upkeep, format!("starting a process that looks after the kernel: {error}")));
         }
-        self.renew = false;
+        self.renew.clear();
     }
 
     fn start_lookup(&mut self, now: Nanos) {

@@ -3,6 +3,7 @@
 use log::{error, info};
 
 use super::super::error::Error;
+use super::super::line::Line;
 #[cfg(feature = "endpoint")]
 use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
@@ -188,7 +189,8 @@ impl EventLoop {
     pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
-        self.renew = !self.state(now).is_sound();
+        let silent = self.lines.all().iter().filter(|line| !line.state(now).is_sound());
+        self.renew.extend(silent.map(Line::peer));
     }
 
     fn refuse(&mut self, asker: Option<Asker>, why: &str, now: Nanos) {

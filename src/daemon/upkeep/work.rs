@@ -1,6 +1,6 @@
 //! The work itself, in a process of its own.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::super::error::Error;
@@ -30,8 +30,8 @@ pub struct Order<'a> {
     pub endpoint: Option<SocketAddr>,
     /// Whether that goes before what WireGuard itself has found out.
     pub endpoint_is_news: bool,
-    /// Whether to make WireGuard begin anew with the endpoint.
-    pub renew: bool,
+    /// Addresses, inside the tunnel, of the peers with whom WireGuard is to begin anew.
+    pub renew: &'a [Ipv4Addr],
     /// Whether the daemon holds `mp0`.
     pub has_tun: bool,
     /// Whether it runs an openvpn.
@@ -76,9 +76,7 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
     let installed = machine.endpoint_peer(settings);
     let installed = installed.as_ref().filter(|_| !order.endpoint_is_news).and_then(|peer| peer.endpoint);
     machine.learn(settings, installed.or(order.endpoint))?;
-    if order.renew {
-        machine.forget_endpoint(settings);
-    }
+    machine.begin_anew(settings, order.renew);
     if !order.has_openvpn {
         openvpn::end_orphans()?;
     }
