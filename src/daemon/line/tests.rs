@@ -1,0 +1,129 @@
+//! A router's line and its endpoint's, joined, through changes and silences.
+
+use super::*;
+use crate::units::{BitsPerSec, Law};
+
+const CELL: usize = 420;
+const RATE: BitsPerSec = BitsPerSec(160_000);
+
+fn wish(rate: BitsPerSec) -> Wish {
+    Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate, cover: true }
+}
+
+fn shaping() -> Shaping {
+    let pace = Pace { law: Law::Gamma, mean: RATE.interval(508), spread_percent: 33 };
+    Shaping { pace, payload_bytes: CELL, cover: true, passes: true }
+}
+
+fn pair() -> (Line, Line) {
+    let address = Ipv4Addr::new(10, 77, 0, 2);
+    let router = Line::router(address, shaping(), wish(BitsPerSec(320_000)), [1; 32], Nanos::ZERO);
+    let allowance = Allowance { max_download: BitsPerSec(400_000), kernel_law: true };
+    let endpoint = Line::endpoint("maple".into(), address, allowance, [2; 32], Nanos::ZERO);
+    (router, endpoint)
+}
+
+/// Runs both lines up to `until` and counts the cells up and down. `up` tells whether the way up is open.
+fn run(router: &mut Line, endpoint: &mut Line, from: Nanos, until: Nanos, up: bool) -> (usize, usize) {
+    let mut cells = (0, 0);
+    let mut second = from;
+    loop {
+        let next = router.next().into_iter().chain(endpoint.next()).min().unwrap_or(until).max(from);
+        if next >= until {
+            return cells;
+        }
+        if next >= second {
+            router.tick(next);
+            endpoint.tick(next);
+            second = next + Nanos::from_secs(1);
+        }
+        if router.next() == Some(next) || router.next().is_some_and(|at| at < from) {
+            if let Act::Send { cell, .. } = router.act(next) {
+                assert_eq!(cell.len(), CELL);
+                cells.0 += 1;
+                let cell = cell.to_vec();
+                if up {
+                    endpoint.handle_cell(next, &cell);
+                }
+            }
+        } else if let Act::Send { cell, .. } = endpoint.act(next) {
+            assert_eq!(cell.len(), CELL);
+            cells.1 += 1;
+            let cell = cell.to_vec();
+            router.handle_cell(next, &cell);
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_sends_what_its_home_wishes() {
+    let (mut router, mut endpoint) = pair();
+    assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (State::Starting, None));
+    let end = Nanos::from_secs(60);
+    let (up, down) = run(&mut router, &mut endpoint, Nanos::ZERO, end, true);
+    let expected = 60.0 * 160_000.0 / 508.0 / 8.0;
+    assert!((up as f64 / expected - 1.0).abs() < 0.03, "{up} up, {expected} expected");
+    assert!((down as f64 / expected / 2.0 - 1.0).abs() < 0.04, "{down} down");
+    assert_eq!((router.state(end), endpoint.state(end)), (State::Shaping, State::Shaping));
+}
+
+#[test]
+fn a_changed_wish_is_granted_up_to_the_limit() {
+    let (mut router, mut endpoint) = pair();
+    run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
+    router.reshape(shaping(), wish(BitsPerSec(9_000_000)), Nanos::from_secs(10));
+    run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), true);
+    assert_eq!(endpoint.engine().pace().mean, BitsPerSec(400_000).interval(508));
+}
+
+#[test]
+fn without_cover_both_ways_rest_and_still_answer() {
+    let (mut router, mut endpoint) = pair();
+    run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
+    let (open, quiet) = (shaping(), Shaping { cover: false, ..shaping() });
+    let rate = BitsPerSec(320_000);
+    router.reshape(quiet, Wish { cover: false, ..wish(rate) }, Nanos::from_secs(10));
+    run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), true);
+    let (up, down) = run(&mut router, &mut endpoint, Nanos::from_secs(20), Nanos::from_secs(320), true);
+    assert!((5..=20).contains(&up) && (5..=20).contains(&down), "{up} up, {down} down in 300 s");
+    let end = Nanos::from_secs(320);
+    assert_eq!((router.state(end), endpoint.state(end)), (State::Paused, State::Paused));
+    assert!(!router.take_lost(end) && !endpoint.take_lost(end), "who rests is not lost");
+    let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 7];
+    router.handle_packet(end, &packet);
+    let (up, _) = run(&mut router, &mut endpoint, end, Nanos::from_secs(321), true);
+    assert!(up >= 1 && endpoint.engine().stats().packets_out == 1, "what the devices send goes on");
+    router.reshape(Shaping { passes: false, ..quiet }, Wish { cover: false, ..wish(rate) }, Nanos::from_secs(321));
+    router.handle_packet(Nanos::from_secs(321), &packet);
+    assert!(!router.passes() && router.engine().stats().packets_in == 1);
+    router.reshape(open, wish(rate), Nanos::from_secs(321));
+    assert_eq!(router.state(Nanos::from_secs(321)), State::Shaping);
+    let (up, down) = run(&mut router, &mut endpoint, Nanos::from_secs(321), Nanos::from_secs(331), true);
+    assert!(up > 350 && down > 700, "{up} up, {down} down in 10 s");
+    assert_eq!(endpoint.state(Nanos::from_secs(331)), State::Shaping);
+}
+
+#[test]
+fn a_home_that_went_silent_is_left_alone_and_taken_up_again() {
+    let (mut router, mut endpoint) = pair();
+    run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
+    let mut retold = Vec::new();
+    for second in 10..50 {
+        let (now, next) = (Nanos::from_secs(second), Nanos::from_secs(second + 1));
+        run(&mut router, &mut endpoint, now, next, false);
+        let both = [&mut router, &mut endpoint].map(|line| line.take_lost(next));
+        if both[0] || both[1] {
+            retold.push((second + 1, both));
+        }
+    }
+    // The endpoint's cells still come to the router.
+    assert_eq!(retold, [(16, [false, true]), (46, [false, true])], "told anew where nothing comes, not without pause");
+    assert_eq!(endpoint.state(Nanos::from_secs(50)), State::Degraded);
+    run(&mut router, &mut endpoint, Nanos::from_secs(50), Nanos::from_secs(330), false);
+    assert_eq!(endpoint.next(), None);
+    assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
+    assert!(!endpoint.take_lost(Nanos::from_secs(330)), "nobody is waited for");
+    run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
+    assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
+    assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);
+}
