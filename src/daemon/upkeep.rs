@@ -22,6 +22,7 @@ pub use self::work::Order;
 use super::error::Error;
 use crate::config::model::HostPort;
 use crate::sys::epoll::Poll;
+use crate::sys::held_guard::HeldGuard;
 use crate::sys::monitor::{DATAGRAM_BYTES, Monitor};
 use crate::sys::worker::{Report, Worker};
 use crate::sys::{resolve, worker};
@@ -58,6 +59,8 @@ pub struct Upkeep {
     lookup: Option<Running>,
     /// Whose name it looks up.
     host: Option<HostPort>,
+    /// What confines where somebody flushes all of nftables, until a look has put the guard back.
+    held: Option<HeldGuard>,
 }
 
 /// What the work came to.
@@ -76,7 +79,7 @@ struct Running {
 }
 
 impl Upkeep {
-    /// Listens from now on, and wants a first look at once.
+    /// Listens from now on, holds a copy of the guard that stands, and wants a first look at once.
     pub fn start(poll: &Poll, tokens: Tokens, now: Nanos) -> Result<Upkeep, Error> {
         let listening = || Error::system("listening for changes in the kernel");
         let mut monitors = vec![Monitor::routing().map_err(listening())?];
@@ -96,6 +99,7 @@ impl Upkeep {
             is_wish: true,
             lookup: None,
             host: None,
+            held: hold_guard(),
         })
     }
 
@@ -127,7 +131,8 @@ impl Upkeep {
     /// Starts to bring the kernel in line.
     pub fn start_work(&mut self, order: &Order<'_>, poll: &Poll, now: Nanos) -> io::Result<()> {
         self.is_wish = self.pace.note_start(now);
-        let begun = run(poll, self.tokens.work, now, || work::bring_in_line(order));
+        let held = self.held.as_ref();
+        let begun = run(poll, self.tokens.work, now, || work::bring_in_line(order, held));
         if begun.is_err() {
             self.pace.note_failure(now);
         }
@@ -186,6 +191,18 @@ impl Running {
     fn is_overdue(&self, now: Nanos) -> bool {
         now.saturating_since(self.since) > WORK_LIMIT
     }
+}
+
+/// A copy of the guard that stands, where the kernel can do that.
+fn hold_guard() -> Option<HeldGuard> {
+    let held = HeldGuard::open().and_then(|held| held.follow().map(|_| held));
+    held.inspect_err(|cause| {
+        warn!(
+            "holding a copy of the guard: {cause}: Linux 5.12 can. Whoever flushes all of nftables opens the way past \
+             the tunnel until the guard is back, some tenths of a second"
+        );
+    })
+    .ok()
 }
 
 fn run(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> Report) -> io::Result<Running> {

@@ -12,6 +12,9 @@ pub const OPENVPN: &str = "mpvpn0";
 /// The nftables table, of family `inet`, that keeps devices from passing beside the tunnel. It outlives the daemon.
 pub const GUARD_TABLE: &str = "millpond";
 
+/// The copy of the guard's table that nobody can remove while the daemon runs, and that goes with it.
+pub const HELD_TABLE: &str = "millpond_held";
+
 /// The nftables table, of family `inet`, that leads devices into the tunnel. It comes and goes with the tunnel.
 pub const TUNNEL_TABLE: &str = "millpond_tunnel";
 

@@ -12,6 +12,7 @@ mod facts;
 pub mod fault;
 mod flow_table;
 pub mod guard_file;
+pub mod held_guard;
 pub mod kernel;
 pub mod key_file;
 mod link;

@@ -7,10 +7,14 @@ use std::fmt;
 use std::io;
 
 use netlink_packet_core::{
-    DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL,
+    DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL,
     NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlasIterator,
 };
 use netlink_sys::{Socket, SocketAddr};
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::apply::Cause;
 
 /// What a request asks the kernel to do with an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +142,12 @@ impl fmt::Display for NetlinkError {
     }
 }
 
+impl From<NetlinkError> for Cause {
+    fn from(error: NetlinkError) -> Cause {
+        error.to_string().into()
+    }
+}
+
 impl From<io::Error> for NetlinkError {
     fn from(error: io::Error) -> NetlinkError {
         NetlinkError::Io(error)
@@ -200,18 +210,50 @@ impl Netlink {
         self.receive(each).map(|_| ())
     }
 
+    /// Sends messages of nf_tables' own numbers, of which the kernel does all or nothing. What is made is added behind
+    /// what there is.
+    pub fn transact(&mut self, messages: &[(u16, Body)]) -> Result<(), NetlinkError> {
+        /// `struct nfgenmsg` with the subsystem where a batch begins and ends.
+        const BATCH: [u8; 4] = [0, 0, 0, libc::NFNL_SUBSYS_NFTABLES as u8];
+        self.sequence = self.sequence.wrapping_add(1);
+        let batch = Body::new(&BATCH);
+        let mut bytes = Vec::new();
+        self.put(&mut bytes, libc::NFNL_MSG_BATCH_BEGIN as u16, NLM_F_REQUEST, &batch);
+        for (i, (kind, body)) in messages.iter().enumerate() {
+            // Refusals come before acknowledgements of what follows them: the last one's stands for all.
+            let acknowledged = if i + 1 == messages.len() { NLM_F_ACK } else { 0 };
+            let kind = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8 | kind;
+            self.put(&mut bytes, kind, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | acknowledged, body);
+        }
+        self.put(&mut bytes, libc::NFNL_MSG_BATCH_END as u16, NLM_F_REQUEST, &batch);
+        // It has to be one datagram, whatever its length.
+        _ = setsockopt(&self.socket, sockopt::SndBufForce, &(2 * bytes.len()));
+        self.socket.send(&bytes, 0)?;
+        self.receive(|_| {}).map(|_| ())
+    }
+
+    /// Forgets answers to requests of a process that has ended meanwhile.
+    pub fn drain(&mut self) {
+        let mut byte = [0u8];
+        while self.socket.recv(&mut byte.as_mut_slice(), libc::MSG_DONTWAIT).is_ok() {}
+    }
+
     fn send(&mut self, kind: u16, flags: u16, body: &Body) -> Result<(), NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let length = (HEADER_BYTES + body.0.len()) as u32;
-        let mut bytes = Vec::with_capacity(length as usize);
-        bytes.extend(length.to_ne_bytes());
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.0.len());
+        self.put(&mut bytes, kind, flags, body);
+        self.socket.send(&bytes, 0)?;
+        Ok(())
+    }
+
+    /// Adds a message, whose body's length is a multiple of four.
+    fn put(&self, bytes: &mut Vec<u8>, kind: u16, flags: u16, body: &Body) {
+        bytes.extend(((HEADER_BYTES + body.0.len()) as u32).to_ne_bytes());
         bytes.extend(kind.to_ne_bytes());
         bytes.extend(flags.to_ne_bytes());
         bytes.extend(self.sequence.to_ne_bytes());
         bytes.extend(0u32.to_ne_bytes());
         bytes.extend(&body.0);
-        self.socket.send(&bytes, 0)?;
-        Ok(())
     }
 
     /// Reads until the acknowledgement or the dump's end. Says whether the dump was interrupted.

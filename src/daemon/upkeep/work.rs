@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use log::{info, warn};
+
 use super::super::error::Error;
 use super::super::line::Line;
 use super::super::machine::Machine;
@@ -14,6 +16,7 @@ use crate::config::model::Settings;
 use crate::plan::DesiredError;
 use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;
+use crate::sys::held_guard::HeldGuard;
 use crate::sys::worker::Report;
 
 /// What is to be done.
@@ -38,13 +41,17 @@ pub struct Order<'a> {
     pub has_openvpn: bool,
 }
 
-/// Does it, and reports an [`Outcome`]; the descriptor is `mp0`'s where it was made or taken over.
-pub fn bring_in_line(order: &Order<'_>) -> Report {
+/// Does it, and reports an [`Outcome`]; the descriptor is `mp0`'s where it was made or taken over. `held` then is a copy of
+/// the guard.
+pub fn bring_in_line(order: &Order<'_>, held: Option<&HeldGuard>) -> Report {
     let mut outcome = Outcome::default();
     let attempted = Machine::open().and_then(|mut machine| {
         // First of all, and whatever becomes of the tunnel.
         match machine.set_guard(order.guarded, order.guard_file) {
-            Ok(applied) => outcome.ops += applied.ops.len(),
+            Ok(applied) => {
+                outcome.ops += applied.ops.len();
+                hold(held);
+            }
             Err(error) => outcome.problems.push(Problem::of_guard(&error)),
         }
         let attempted = attempt(&mut machine, order, &mut outcome);
@@ -68,6 +75,15 @@ pub fn bring_in_line(order: &Order<'_>) -> Report {
         }
     };
     Report { text: outcome.to_text(), fd: tun.map(Tun::into) }
+}
+
+/// Has the copy follow a guard that was verified.
+fn hold(held: Option<&HeldGuard>) {
+    match held.map_or(Ok(false), HeldGuard::follow) {
+        Ok(true) => info!("hold a copy of the guard"),
+        Ok(false) => {}
+        Err(cause) => warn!("holding a copy of the guard: {cause}: it stays as it was"),
+    }
 }
 
 fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> Result<Option<Tun>, Error> {

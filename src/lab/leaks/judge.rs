@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::mark::{MENDED_MS, Mark, Policy, What};
+use super::mark::{Policy, What};
 use super::watch::Event;
 use super::{EventReport, Report, Run};
 use crate::lab::flat_line::{Check, Verdict};
@@ -86,12 +86,6 @@ fn no_leak(event: &Event, report: &EventReport, reached: &[String], checks: &mut
             sorts.push(format!("{more} sorts more"));
         }
         let which = if sorts.is_empty() { String::new() } else { format!(": {}", sorts.join("; ")) };
-        let which = match event.unguarded {
-            0 => which,
-            unguarded => {
-                format!("{which}; {unguarded} more in the time in which a guard that was taken away is to be back")
-            }
-        };
         format!("{leaks} leaks in {examined} packets, {tunnel} of them the tunnel's{which}")
     }));
     if event.over_ms.is_some() {
@@ -160,9 +154,7 @@ impl Run {
     }
 
     fn is_confined(&self, name: &str, ms: u64) -> bool {
-        let is_undone = |mark: &Mark| mark.what == What::Undone && (mark.ms..mark.ms + MENDED_MS).contains(&ms);
-        !self.watched.marks.iter().any(is_undone)
-            && self.policy(name, ms).is_some_and(|(policy, since)| policy.confines() && ms >= since + IN_FLIGHT_MS)
+        self.policy(name, ms).is_some_and(|(policy, since)| policy.confines() && ms >= since + IN_FLIGHT_MS)
     }
 
     /// A device's policy at that time, and since when it has been as confined as it is.

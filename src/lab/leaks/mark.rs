@@ -3,7 +3,6 @@
 //! ```text
 //! MS begin NAME               an event begins; the one before it ends. What is seen before the first belongs to the first
 //! MS policy DEVICE POLICY     shape and block: from here on; direct: may be from here on
-//! MS undone                   somebody takes the guard itself away; the contract gives [`MENDED_MS`] to bring it back
 //! MS over                     the event's cause is over: service is due again
 //! MS outage FROM_MS TO_MS     whoever is not shaped had no service in that time, by the event's own doing
 //! MS end                      nothing after this counts
@@ -18,9 +17,6 @@ use crate::lab::capture::IpHeader;
 
 /// Where marks go.
 pub const GROUP: (IpAddr, u16) = (IpAddr::V4(Ipv4Addr::new(239, 255, 77, 77)), 7777);
-
-/// Within so long the daemon brings back what somebody has taken away.
-pub const MENDED_MS: u64 = 2000;
 
 /// A mark with the time at which it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +39,6 @@ pub enum What {
         /// What it is now.
         policy: Policy,
     },
-    /// The guard is taken away.
-    Undone,
     /// Service is due again.
     Over,
     /// No service for anybody, milliseconds of uptime.
@@ -98,7 +92,6 @@ impl Mark {
             ["policy", device, policy] => {
                 What::Policy { device: device.to_owned(), policy: Policy::from_name(policy)? }
             }
-            ["undone"] => What::Undone,
             ["over"] => What::Over,
             ["outage", from, to] => What::Outage(from.parse().ok()?, to.parse().ok()?),
             ["end"] => What::End,

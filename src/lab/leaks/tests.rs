@@ -226,19 +226,6 @@ fn knocking_is_no_leak_but_answering_is() {
 }
 
 #[test]
-fn what_passes_where_the_guard_was_taken_away_is_excused_until_it_is_due_again() {
-    let mut scene = Scene::new("undone");
-    scene.mark("undone");
-    scene.now_ms += 1900;
-    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b"leak-camera udp4 1"));
-    scene.journals[0] += "reached,udp4,3900,198.19.1.1\n";
-    scene.now_ms += 200;
-    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b"leak-camera udp4 2"));
-    scene.journals[0] += "reached,udp4,4100,198.19.1.1\n";
-    assert_eq!(scene.leaks(), 2);
-}
-
-#[test]
 fn servers_may_repeat_themselves_only_to_a_device_that_was_direct_just_now() {
     let mut scene = Scene::new("last-words");
     let server = IpAddr::V4(Ipv4Addr::new(198, 18, 2, 1));

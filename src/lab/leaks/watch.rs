@@ -5,7 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::mark::{MENDED_MS, Mark, Policy, What};
+use super::mark::{Mark, Policy, What};
 use super::owner::{Owned, is_refusal, owner};
 use super::roster::{Device, Roster};
 use crate::lab::capture::{self, Frame, IpHeader, Packet};
@@ -26,8 +26,6 @@ pub struct Watched {
     /// Ways of talking that unshaped devices were seen to use beside the tunnel.
     pub kinds_seen: BTreeSet<String>,
     path: std::path::PathBuf,
-    /// When the guard was taken away, by the capture's time stamps.
-    undone_ns: Option<u64>,
 }
 
 /// What the provider saw from an event's beginning to the next one's.
@@ -45,8 +43,6 @@ pub struct Event {
     pub tunnel: usize,
     /// Packets of confined devices beside the tunnel.
     pub leaks: usize,
-    /// The same while the guard was taken away and was not yet due again.
-    pub unguarded: usize,
     /// How many of each sort, in words.
     pub sorts: BTreeMap<String, usize>,
 }
@@ -126,7 +122,6 @@ impl Watched {
                     confinement[place] = Confinement { confined: policy.confines(), since_ns: Some(now_ns) };
                 }
             }
-            What::Undone => self.undone_ns = Some(now_ns),
             What::Outage(..) | What::End => {}
         }
         self.marks.push(mark);
@@ -159,12 +154,6 @@ impl Watched {
         }
         let state = confinement[owned.device];
         if state.confined && !excused(state, packet.time_ns, outward, &owned, frame, ip) {
-            // What servers outside then repeat, they do for as long as after a change of policy.
-            let grace_ns = MENDED_MS * 1_000_000 + if outward { 0 } else { LAST_WORDS_NS };
-            if self.undone_ns.is_some_and(|undone_ns| packet.time_ns.saturating_sub(undone_ns) < grace_ns) {
-                event.unguarded += 1;
-                return;
-            }
             event.leaks += 1;
             *event.sorts.entry(words(roster, &owned, outward, ip)).or_default() += 1;
         }

@@ -265,8 +265,6 @@ event_fw4_reload() {
 event_all_tables_flushed() {
 	local from
 	from=$(uptime_ms)
-	# Where there is no guard nothing holds anybody back: in the time that the contract gives, it is counted apart.
-	mark undone
 	at router nft flush ruleset
 	sleep 4
 	fw4_load
