@@ -33,7 +33,7 @@ impl Flush {
             let text = "removing what millpond made: the daemon is running: stop it first: /etc/init.d/millpond stop";
             return Err(Failure::new(UNAVAILABLE, text));
         }
-        let ops = daemon::flush(&self.guard_file).map_err(failure)?;
+        let ops = daemon::flush(&self.guard_file, &self.socket).map_err(failure)?;
         if ops.is_empty() {
             println!("nothing to remove");
         }

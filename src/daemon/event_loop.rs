@@ -15,7 +15,6 @@ mod kernel;
 mod listing;
 mod requests;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use log::{info, warn};
@@ -30,6 +29,7 @@ use super::agenda::Agenda;
 use super::control::Control;
 use super::error::Error;
 use super::flows::Flows;
+use super::former::Former;
 use super::history::History;
 use super::ledger::Ledger;
 use super::line::Act;
@@ -45,7 +45,6 @@ use super::watch::{Standing, State};
 use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
-use crate::plan::Forwarding;
 use crate::plan::ownership::{CELL_PORT, TUN_MTU};
 use crate::plan::tree::Guard;
 use crate::sys::epoll::Poll;
@@ -136,10 +135,8 @@ pub struct EventLoop {
     /// Whether the log says what is being done.
     announced: bool,
     manager: Manager,
-    /// What the machine did about forwarding before us.
-    forwarding: Option<Forwarding>,
-    /// The sysctls of another's interface that we changed, as they were.
-    lent: BTreeMap<String, String>,
+    /// What is to be given back at the end.
+    former: Former,
     problems: Vec<Problem>,
     standing: Standing,
     started: Nanos,
@@ -199,8 +196,7 @@ impl EventLoop {
             renew: Vec::new(),
             announced: false,
             manager: Manager::find(),
-            forwarding: None,
-            lent: BTreeMap::new(),
+            former: Former::read(&options.socket),
             problems: Vec::new(),
             standing: Standing::new(now),
             started: now,
@@ -242,7 +238,7 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, openvpn, forwarding, lent, manager, mut clock, .. } = self;
+        let EventLoop { upkeep, tunnel, openvpn, former, options, manager, mut clock, .. } = self;
         if let Err(error) = clock.close() {
             warn!("keeping the count of data: {error}");
         }
@@ -251,8 +247,8 @@ impl EventLoop {
         drop(upkeep);
         drop(openvpn);
         let mut machine = Machine::open()?;
-        let applied = machine.take_down(forwarding.as_ref())?;
-        lent.into_iter().for_each(|(key, value)| machine.give_back(key, value));
+        let applied = machine.take_down(former)?;
+        Former::forget(&options.socket);
         drop(tunnel);
         applied.ops.iter().for_each(|op| info!("{op}"));
         info!("stopped");

@@ -6,6 +6,7 @@ use std::path::Path;
 use log::{info, warn};
 
 use super::error::Error;
+use super::former::Former;
 use super::wrapping::wrapping;
 use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
@@ -206,11 +207,6 @@ impl Machine {
         self.lent.as_ref()
     }
 
-    /// Sets a sysctl of another's interface as it was. One that is gone has taken it along.
-    pub fn give_back(&mut self, key: String, value: String) {
-        _ = self.system.run(&Op::SetSysctl { key, value });
-    }
-
     /// The operations that would bring the kernel in line, without running any.
     pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
@@ -246,19 +242,24 @@ impl Machine {
         self.system.attach_tun().map_err(|_| Error::TunTaken)
     }
 
-    /// Removes all that is ours but the guard, newest first. `forwarding`: what the machine did about it before us, if
-    /// that is known.
-    pub fn take_down(&mut self, forwarding: Option<&Forwarding>) -> Result<Applied, Error> {
+    /// Removes all that is ours but the guard, newest first, and then gives back what was `former`.
+    pub fn take_down(&mut self, former: Former) -> Result<Applied, Error> {
         // What it fails at is harmless: the kernel ends its workers by and by.
         _ = realtime::demote_encryption();
         self.system.discard_draft(TableName::Tunnel);
-        let desired = forwarding.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
-        Ok(apply(&mut WithoutGuard(&mut self.system), &desired)?)
+        let before = former.forwarding.as_ref();
+        let desired = before.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
+        let applied = apply(&mut WithoutGuard(&mut self.system), &desired)?;
+        for (key, value) in former.lent {
+            // An interface that is gone has taken it along.
+            _ = self.system.run(&Op::SetSysctl { key, value });
+        }
+        Ok(applied)
     }
 
-    /// Removes all that is ours, the guard and its `file` last.
-    pub fn flush(&mut self, file: &Path) -> Result<Vec<Op>, Error> {
-        let mut ops = self.take_down(None)?.ops;
+    /// Removes all that is ours, the guard and its `file` last, and gives back what was `former`.
+    pub fn flush(&mut self, file: &Path, former: Former) -> Result<Vec<Op>, Error> {
+        let mut ops = self.take_down(former)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
         self.system.discard_draft(TableName::Guard);
         let guard = self.system.guard().map_err(from_op)?;

@@ -13,6 +13,7 @@ mod devices;
 mod error;
 mod event_loop;
 mod flows;
+mod former;
 mod history;
 mod ledger;
 mod line;
@@ -39,6 +40,7 @@ pub use error::Error;
 use log::{info, warn};
 
 use self::event_loop::EventLoop;
+use self::former::Former;
 use self::machine::Machine;
 use self::problem::Problem;
 use crate::config::model::Settings;
@@ -107,11 +109,14 @@ pub fn misfits(settings: &Settings) -> Result<Vec<Misfit>, Error> {
     Ok(crate::plan::misfits(settings, &facts.map_err(machine::from_op)?))
 }
 
-/// Removes from the kernel all that is ours, the guard and its file included, and gives what that took.
-pub fn flush(guard_file: &Path) -> Result<Vec<Op>, Error> {
+/// Removes from the kernel all that is ours, the guard and its file included, and gives what that took. `socket`: where
+/// a daemon listened that may not have come to its end.
+pub fn flush(guard_file: &Path, socket: &Path) -> Result<Vec<Op>, Error> {
     let mut machine = Machine::open()?;
     openvpn::end_orphans()?;
-    machine.flush(guard_file)
+    let ops = machine.flush(guard_file, Former::read(socket))?;
+    Former::forget(socket);
+    Ok(ops)
 }
 
 /// By what can be understood of broken settings, and by the guard that stands.

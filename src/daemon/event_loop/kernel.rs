@@ -251,10 +251,7 @@ impl EventLoop {
             let text = format!("bringing the kernel in line with the settings: the process that does it: {error}");
             Problem::new(Code::Upkeep, text)
         })?;
-        if self.forwarding.is_none() {
-            self.forwarding.clone_from(&outcome.forwarding);
-        }
-        self.lent.extend(outcome.lent.clone());
+        self.former.learn(&outcome, &self.options.socket);
         if !outcome.stands {
             // An interface that is not there, or where our queue cannot stand, gets no cells.
             let is_out = |problem: &Problem| matches!(problem.code, Code::Interface | Code::ForeignQdisc);

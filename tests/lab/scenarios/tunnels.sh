@@ -152,6 +152,7 @@ over_interface() {
 	foreign_queue
 	stopped interface
 	check "the interface is left as it was" as_it_was
+	killed
 	ip -n router link del wg0
 	ip -n endpoint link del wg0
 }
@@ -233,6 +234,20 @@ stopped() {
 	else
 		fail "$1: both ends stop on SIGTERM"
 	fi
+}
+
+# One that is killed can give nothing back, but "millpond flush" can.
+killed() {
+	daemon_start router
+	check "attached again" await 60 "the queue on wg0" tree_stands
+	# What it has lent stands in a file as soon as it has read back what it did.
+	await 20 "what was before" [ -s "$WORK/router.before" ] || true
+	kill -KILL "${DAEMON[router]}"
+	wait "${DAEMON[router]}" 2> /dev/null || true
+	at router "$MILLPOND" flush --socket "$WORK/router.sock" --guard-file "$WORK/router.guard.nft" > "$WORK/flush.log" 2>&1 ||
+		fail "millpond flush after SIGKILL" "$(< "$WORK/flush.log")"
+	check "killed and flushed, it is left so too" as_it_was
+	check "and nothing is left to be given back" [ ! -e "$WORK/router.before" ]
 }
 
 # Without our queue and route, with its own address and filter.
