@@ -198,7 +198,7 @@ daemon_succeeded() {
 remains() {
 	at "$1" ip -br link | awk '$1 ~ /^mp/ { print "link " $1 }'
 	at "$1" nft list tables | grep 'millpond_' || true
-	at "$1" nft list tables | grep -q 'inet millpond$' || echo "no guard"
+	grep -q 'inet millpond$' <<< "$(at "$1" nft list tables)" || echo "no guard"
 	at "$1" ip rule | grep -vE 'lookup (local|main|default)' || true
 	at "$1" ip -6 rule | grep -vE 'lookup (local|main|default)' || true
 	at "$1" ip route show table all | grep -E 'dev mp|^unreachable|^blackhole' || true
