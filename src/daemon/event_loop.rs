@@ -14,6 +14,7 @@ mod crowd;
 mod kernel;
 mod listing;
 mod requests;
+mod servers;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -25,6 +26,7 @@ pub use self::calendar::Clock;
 use self::kernel::Tunnel;
 use self::listing::Listing;
 use self::requests::Reload;
+use self::servers::Turn;
 use super::agenda::Agenda;
 use super::control::Control;
 use super::error::Error;
@@ -115,6 +117,7 @@ pub struct EventLoop {
     listing: Listing,
     upkeep: Upkeep,
     endpoint: Endpoint,
+    turn: Turn,
     tunnel: Tunnel,
     lines: Lines,
     flows: Flows,
@@ -171,6 +174,7 @@ impl EventLoop {
             options: options.clone(),
             upkeep: Upkeep::start(&poll, UPKEEP, now)?,
             endpoint: Endpoint::new(settings.as_ref(), now),
+            turn: Turn::new(now),
             settings,
             confined: None,
             size: None,
@@ -392,6 +396,7 @@ impl EventLoop {
         if self.state(now).is_sound() {
             self.endpoint.note_heard(now);
         }
+        self.look_after_servers(now);
         self.note_clock(timer::wall_clock(), now);
         self.note_state(now);
         if self.openvpn.is_some() && self.has_gap(now) {

@@ -71,6 +71,11 @@ impl Clock {
         self.written = Some(written);
     }
 
+    /// The settings as written, but for the order of the servers.
+    pub fn written(&self) -> Option<&Settings> {
+        self.written.as_ref()
+    }
+
     /// Why the level in force is.
     pub fn by(&self) -> By {
         self.by

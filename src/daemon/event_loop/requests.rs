@@ -11,6 +11,7 @@ use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
 use super::super::{Reading, guard_provisionally, read_settings};
 use super::listing::Topic;
+use super::servers::keep_server;
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
@@ -28,13 +29,15 @@ pub struct Reload {
     pub endpoint: Option<Endpoint>,
     /// Whether a process is at work on them.
     pub begun: bool,
+    /// Whether nobody has asked for it but the clock, or a server's silence.
+    is_own: bool,
     asker: Option<Asker>,
 }
 
 impl Reload {
     /// Settings with the level that the clock asks for.
     pub fn by_clock(settings: Settings) -> Reload {
-        Reload { settings, written: None, endpoint: None, begun: false, asker: None }
+        Reload { settings, written: None, endpoint: None, begun: false, is_own: true, asker: None }
     }
 }
 
@@ -124,6 +127,10 @@ impl EventLoop {
                 self.announce();
                 self.answer_all(reload.asker, || Answer::Text("the settings are in force\n".into()), now);
             }
+            Err(problem) if reload.is_own => {
+                self.note(problem.clone());
+                self.upkeep.hurry(now);
+            }
             Err(problem) => {
                 self.refuse(reload.asker, &problem.text, now);
                 // The kernel may hold a part of theirs.
@@ -168,11 +175,18 @@ impl EventLoop {
             self.answer_all(asker, || Answer::Text("not enabled: the daemon ends\n".into()), now);
             return Flow::Stop;
         }
-        let written = settings;
+        let mut written = settings;
+        keep_server(&mut written, self.settings.as_ref());
+        self.change_to(written, asker, false, now);
+        Flow::Continue
+    }
+
+    /// Begins to bring settings into force. `is_own`: where nobody has asked for it.
+    pub(super) fn change_to(&mut self, written: Settings, asker: Option<Asker>, is_own: bool, now: Nanos) {
         let settings = self.clock.in_force(&written);
         let endpoint = (!self.endpoint.is_of(&settings)).then(|| Endpoint::new(Some(&settings), now));
         if self.tunnel.is_complete() {
-            self.reload = Some(Reload { settings, written: Some(written), endpoint, begun: false, asker });
+            self.reload = Some(Reload { settings, written: Some(written), endpoint, begun: false, is_own, asker });
         } else {
             // Nothing stands that could stay as it is: from now on these are tried.
             self.clock.adopt(written);
@@ -182,7 +196,6 @@ impl EventLoop {
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.upkeep.hurry(now);
-        Flow::Continue
     }
 
     /// Tries at once what waits, and has a tunnel that carries nothing begin anew.

@@ -166,7 +166,7 @@ return view.extend({
 		option.depends('type', 'interface');
 		option.placeholder = 'wg0';
 
-		option = section.taboption('more', form.DynamicList, 'backup', _('Other servers'), _('that serve this home too: name or address, port and public key, up to seven. They are not tried yet.'));
+		option = section.taboption('more', form.DynamicList, 'backup', _('Other servers'), _('that serve this home too: name or address, port and public key, up to seven. The next one is tried when the one in use has been silent for half a minute.'));
 		option.depends('type', 'wireguard');
 		option.placeholder = 'vpn.example.net:51820 KEY';
 		option.validate = (id, value) => [ value ].flat().every((line) => line === '' || SERVER.test(line)) || _('a name or address with its port, a space, and a key');
