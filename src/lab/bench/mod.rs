@@ -1,5 +1,6 @@
 //! The numbers that are followed from commit to commit.
 
+mod crowd;
 mod delay;
 mod measured;
 mod sparse;
@@ -7,6 +8,7 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
+pub use crowd::{CrowdRow, crowd};
 pub use delay::{Arrangement, DelayRow, HOME, RATES_KBIT, SMALL_DEVICES, delays};
 pub use measured::{Footprint, fixed_hour_cells, instructions};
 pub use sparse::{SparseRow, sparse};
@@ -30,6 +32,8 @@ pub struct Results {
     pub anon_kb: Option<f64>,
     /// Delay of a sparse stream in the laboratory.
     pub sparse: Vec<SparseRow>,
+    /// What homes cost an endpoint, without cryptography.
+    pub endpoint: Vec<CrowdRow>,
     /// Whether the home was captured or made up.
     pub home: &'static str,
 }

@@ -8,7 +8,7 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::bench::{
-    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, delays, fixed_hour_cells, instructions,
+    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, crowd, delays, fixed_hour_cells, instructions,
     sparse,
 };
 use crate::lab::error::Error;
@@ -87,6 +87,7 @@ impl Bench {
             rss_kb: footprint.map(|footprint| footprint.rss_kb),
             anon_kb: footprint.map(|footprint| footprint.anon_kb),
             sparse: sparse(&self.lab.join("sparse"))?,
+            endpoint: crowd(&self.lab.join("endpoint.json"))?,
             home: kind,
         })
     }
@@ -123,6 +124,33 @@ fn print(results: &Results) {
         println!(
             "sparse, {:>2} a second beside {:<8} mean {:.1} ms = {:.2} of the law's residual interval ({above}), p99 {:.1} ms, {} lost",
             row.per_second, row.beside, row.mean_ms, row.ratio_mean, row.p99_ms, row.lost
+        );
+    }
+    print_endpoint(results);
+}
+
+/// What an endpoint takes for its homes.
+fn print_endpoint(results: &Results) {
+    if results.endpoint.is_empty() {
+        println!("endpoint               not measured (tests/bench as root)");
+        return;
+    }
+    println!("\nendpoint, cells of 508 bytes, 80 a second each way for each home, cryptography aside");
+    println!(
+        "{:>5} {:>9} {:>6} {:>9} {:>10} {:>10} {:>9} {:>8}",
+        "homes", "cells/s", "cpu %", "us/cell", "late p50", "late p99", "KiB/home", "drops"
+    );
+    for row in &results.endpoint {
+        println!(
+            "{:>5} {:>9.0} {:>6.1} {:>9.2} {:>7.0} us {:>7.0} us {:>9.1} {:>8}",
+            row.homes,
+            row.cells_per_second,
+            row.cpu_percent,
+            row.cell_us(),
+            row.lateness_us.p50,
+            row.lateness_us.p99,
+            row.kb_per_home,
+            row.drops
         );
     }
 }

@@ -1,0 +1,56 @@
+//! What many homes cost an endpoint: as its own test measures it (src/daemon/event_loop/crowd.rs), in `endpoint.json`.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lab::error::Error;
+
+/// One number of homes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CrowdRow {
+    /// How many.
+    pub homes: u64,
+    /// Both ways together.
+    pub cells_per_second: f64,
+    /// Of one processor.
+    pub cpu_percent: f64,
+    /// Departures after their moment.
+    pub lateness_us: Lateness,
+    /// Resident, KiB.
+    pub kb_per_home: f64,
+    /// Cells that either end missed, or that did not leave.
+    pub drops: u64,
+}
+
+/// In microseconds.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Lateness {
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
+#[derive(Deserialize)]
+struct Runs {
+    runs: Vec<CrowdRow>,
+}
+
+impl CrowdRow {
+    /// Processor time for one cell, sent or received, in microseconds.
+    pub fn cell_us(&self) -> f64 {
+        self.cpu_percent / 100.0 / self.cells_per_second * 1e6
+    }
+}
+
+/// Reads `path`; no rows where it is absent.
+pub fn crowd(path: &Path) -> Result<Vec<CrowdRow>, Error> {
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    let read: Result<Runs, _> = serde_json::from_str(&text);
+    read.map(|read| read.runs).map_err(|error| Error::content(path, error.line(), error.to_string()))
+}
