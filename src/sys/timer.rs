@@ -25,9 +25,10 @@ pub fn wall_clock() -> Duration {
 /// Waits until `moment`, however often signals come: asleep, but for the last `awake` of it, because how long it takes to
 /// wake depends on what else the processor does.
 pub fn wait_until(moment: Nanos, awake: Nanos) -> io::Result<()> {
-    let woken = time_spec(moment.saturating_since(awake));
-    loop {
-        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &woken) {
+    let woken = Nanos(moment.0.saturating_sub(awake.0));
+    // A sleep that is over before it begins sets the processor's timer all the same, which is dear in a virtual machine.
+    while now() < woken {
+        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &time_spec(woken)) {
             Ok(_) => break,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),

@@ -1,14 +1,15 @@
-//! Many homes at once over real sockets: the loop in one network, the homes in another, a cable between them. Only what
-//! lies around the tunnel is left out, cryptography and queueing tree.
+//! Many homes at once over real sockets: the loop in one network, the homes in another and in a process of their own, a
+//! cable between them. Only what lies around the tunnel is left out, cryptography and queueing tree.
 //!
 //! `MILLPOND_HOMES="1 10 100 1000"` measures these numbers of homes, at 80 cells a second each way, and leaves the table
 //! in `target/lab/endpoint.json`.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -51,25 +52,46 @@ fn every_home_of_a_crowd_gets_its_cells() {
         println!("skipped every_home_of_a_crowd_gets_its_cells: not root");
         return;
     }
+    if let Ok(order) = std::env::var(ORDER) {
+        return be_homes(&order);
+    }
+    if let Ok(one) = std::env::var(ONE) {
+        let [homes, rate, seconds] = *one.split(' ').collect::<Vec<_>>() else { panic!("{ONE}={one}") };
+        let outcome = run(homes.parse().unwrap(), rate.parse().unwrap(), seconds.parse().unwrap());
+        println!("{}", row(&outcome));
+        // On a machine that is not ours alone more cannot be asked.
+        assert!(outcome.least_percent > 0.0, "a home of {homes} got nothing");
+        return;
+    }
     let asked = std::env::var("MILLPOND_HOMES");
     let is_bench = asked.is_ok();
-    let (rate, seconds) = if is_bench { (80, 10) } else { (20, 3) };
+    let how = if is_bench { "80 10" } else { "20 3" };
+    // Each in a process of its own: memory that one has given back the next one would take up again.
     let numbers = asked.unwrap_or("1 60".to_owned());
-    let outcomes: Vec<Outcome> = numbers
-        .split_whitespace()
-        .map(|homes| run(homes.parse().unwrap(), rate, seconds))
-        .inspect(|outcome| println!("{}", row(outcome)))
-        .collect();
-    for outcome in &outcomes {
-        // On a machine that is not ours alone more cannot be asked.
-        assert!(outcome.least_percent > 0.0, "a home of {} got nothing", outcome.homes);
-    }
+    let rows = numbers.split_whitespace().map(|homes| row_of(&format!("{homes} {how}")));
+    let rows: Vec<String> = rows.inspect(|row| println!("{row}")).collect();
     if is_bench {
-        let rows: Vec<String> = outcomes.iter().map(row).collect();
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/lab");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("endpoint.json"), format!("{{\"runs\": [\n{}\n]}}\n", rows.join(",\n"))).unwrap();
     }
+}
+
+/// Tells this program which one to run: how many homes, cells a second each way, for how many seconds.
+const ONE: &str = "MILLPOND_CROWD_RUN";
+
+fn row_of(one: &str) -> String {
+    let output = this_test().env(ONE, one).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{one}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said.lines().find_map(|line| Some(line[line.find("{\"homes\"")?..].to_owned())).unwrap()
+}
+
+/// This very test, as a program.
+fn this_test() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["every_home_of_a_crowd", "--nocapture"]);
+    command
 }
 
 fn row(outcome: &Outcome) -> String {
@@ -89,7 +111,6 @@ fn row(outcome: &Outcome) -> String {
 fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
     let (cable, plug) = mpsc::channel();
     let (ready, begin) = mpsc::channel();
-    let done = std::sync::Arc::new(AtomicBool::new(false));
     let folder = std::env::temp_dir().join(format!("millpond-crowd-{}-{homes}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let (socket, config) = (folder.join("socket"), folder.join("config"));
@@ -108,34 +129,16 @@ fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
         begin.recv().unwrap();
         serve(&options, homes)
     });
-    let far = plug.recv().unwrap();
-    let homes_thread = {
-        let done = done.clone();
-        thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            shell("ip link add mpx1 type veth peer name mpx0 && ip link set lo up && ip link set mpx1 up");
-            shell(&format!("ip link set mpx0 netns /proc/{}/fd/{}", std::process::id(), far.as_raw_fd()));
-            // Every address of the homes' is this network's.
-            shell(
-                "ip route add local 10.77.16.0/20 dev lo; ip addr add 10.77.255.254/32 dev mpx1; ip route add 10.77.0.1 dev mpx1",
-            );
-            let near = fs::File::open("/proc/thread-self/ns/net").unwrap();
-            setns(&far, CloneFlags::CLONE_NEWNET).unwrap();
-            shell("ip link set lo up && ip addr add 10.77.0.1/32 dev mpx0 && ip link set mpx0 up");
-            shell("ip route add 10.77.255.254 dev mpx0 && ip route add 10.77.16.0/20 via 10.77.255.254");
-            setns(&near, CloneFlags::CLONE_NEWNET).unwrap();
-            ready.send(()).unwrap();
-            live(homes, rate, &done)
-        })
-    };
+    let far: fs::File = plug.recv().unwrap();
+    let mut homes_process = Homes::start(homes, rate, &far);
+    ready.send(()).unwrap();
     thread::sleep(Duration::from_secs(seconds));
     // The loop ends with settings that are not enabled.
     let (lines, usage, memory, lasted) = {
         _ = unix_socket::ask(&socket, "reload", Duration::from_secs(5));
         loop_thread.join().unwrap()
     };
-    done.store(true, Ordering::Relaxed);
-    let received = homes_thread.join().unwrap();
+    let (least, missed) = homes_process.end();
     _ = fs::remove_dir_all(folder);
 
     let mut lateness = Histogram::default();
@@ -146,8 +149,7 @@ fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
         cells += stats.cells_data + stats.cells_cover + stats.cells_received;
         drops += stats.cells_lost + stats.slots_missed;
     }
-    let least = received.iter().map(|(cells, _)| *cells).min().unwrap_or(0);
-    drops += received.iter().map(|(_, lost)| lost).sum::<u64>();
+    drops += missed;
     Outcome {
         homes,
         cells_per_second: cells as f64 / lasted,
@@ -181,6 +183,75 @@ fn serve(options: &Options, homes: usize) -> (Lines, f64, u64, f64) {
     let lasted = timer::now().saturating_since(now).as_secs_f64();
     let memory = event_loop.lines.all().len() as u64 * (resident().saturating_sub(before) / homes as u64);
     (event_loop.lines, used, memory, lasted)
+}
+
+/// Tells this program that it is the homes: how many, the rate, and where the endpoint's network is.
+const ORDER: &str = "MILLPOND_CROWD";
+
+/// The homes' process.
+struct Homes {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Homes {
+    /// Comes back when they are there.
+    fn start(homes: usize, rate: u64, far: &fs::File) -> Homes {
+        let far = format!("/proc/{}/fd/{}", std::process::id(), far.as_raw_fd());
+        let mut child = this_test()
+            .env_remove(ONE)
+            .env(ORDER, format!("{homes} {rate} {far}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.ends_with("ready\n") {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the homes' process has ended");
+        }
+        Homes { child, output }
+    }
+
+    /// Ends them, and gives the fewest cells that any of them got, and how many all together know that they missed.
+    fn end(&mut self) -> (u64, u64) {
+        drop(self.child.stdin.take());
+        let mut said = String::new();
+        self.output.read_to_string(&mut said).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        let numbers = said.lines().find_map(|line| Some(line.split_once("got ")?.1)).unwrap();
+        let (least, missed) = numbers.split_once(' ').unwrap();
+        (least.parse().unwrap(), missed.parse().unwrap())
+    }
+}
+
+/// What the homes' process does: until its input ends.
+fn be_homes(order: &str) {
+    let [homes, rate, far] = *order.split(' ').collect::<Vec<_>>() else { panic!("{ORDER}={order}") };
+    let far = fs::File::open(far).unwrap();
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    shell("ip link add mpx1 type veth peer name mpx0 && ip link set lo up && ip link set mpx1 up");
+    shell(&format!("ip link set mpx0 netns /proc/{}/fd/{}", std::process::id(), far.as_raw_fd()));
+    // Every address of the homes' is this network's.
+    shell(
+        "ip route add local 10.77.16.0/20 dev lo; ip addr add 10.77.255.254/32 dev mpx1; ip route add 10.77.0.1 dev mpx1",
+    );
+    let near = fs::File::open("/proc/thread-self/ns/net").unwrap();
+    setns(&far, CloneFlags::CLONE_NEWNET).unwrap();
+    shell("ip link set lo up && ip addr add 10.77.0.1/32 dev mpx0 && ip link set mpx0 up");
+    shell("ip route add 10.77.255.254 dev mpx0 && ip route add 10.77.16.0/20 via 10.77.255.254");
+    setns(&near, CloneFlags::CLONE_NEWNET).unwrap();
+    println!("ready");
+    let done = std::sync::Arc::new(AtomicBool::new(false));
+    let ends = done.clone();
+    thread::spawn(move || {
+        _ = std::io::stdin().read(&mut [0]);
+        ends.store(true, Ordering::Relaxed);
+    });
+    let received = live(homes.parse().unwrap(), rate.parse().unwrap(), &done);
+    let least = received.iter().map(|(cells, _)| *cells).min().unwrap_or(0);
+    println!("got {least} {}", received.iter().map(|(_, lost)| lost).sum::<u64>());
 }
 
 /// The homes: gives for each the cells that it got and those that it knows it missed.

@@ -8,8 +8,8 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::bench::{
-    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, crowd, delays, fixed_hour_cells, instructions,
-    sparse,
+    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, crowd, delays, fixed_hour_cells,
+    instructions, sparse,
 };
 use crate::lab::error::Error;
 use crate::lab::trace::Home;
