@@ -88,7 +88,7 @@ impl Join {
     }
 
     fn text(&self) -> Result<String, Refusal> {
-        if let Some(text) = self.text.as_deref().filter(|text| *text != "-") {
+        if let Some(text) = self.text.as_deref() {
             return Ok(text.to_owned());
         }
         let mut bytes = Vec::new();

@@ -18,6 +18,10 @@ judge() {
 		leaks) judge_captures leaks leaks "$OUT/leaks" "$verdicts" ;;
 		leaks-without-guard) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" --without-guard ;;
 		mips) judge_machine "$scenario" "$verdicts" ;;
+		endpoint)
+			judge_captures endpoint flat-line "$OUT/endpoint/lines" "$verdicts" --law gamma
+			judge_crowd "$verdicts"
+			;;
 		tunnels)
 			checks_json "$scenario" > "$OUT/$scenario.json"
 			judge_captures "$scenario" flat-line "$OUT/$scenario/openvpn" "$verdicts" --law gamma
@@ -51,6 +55,17 @@ judge_machine() {
 	else
 		judge_captures "$1" flat-line "$OUT/$1" "$2" --law gamma
 	fi
+}
+
+# judge_crowd VERDICTS: the table is in endpoint.json, and is there to be read: speed is nobody's verdict.
+judge_crowd() {
+	local status=0
+	"$LAB/crowd" || status=$?
+	case $status in
+	0) echo "PASS endpoint: every home of 1, 10, 100 and 1000 is served" >> "$1" ;;
+	77) echo "SKIP endpoint: homes of a crowd: not root" >> "$1" ;;
+	*) echo "FAIL endpoint: every home of 1, 10, 100 and 1000 is served" >> "$1" ;;
+	esac
 }
 
 # judge_captures SCENARIO COMMAND FOLDER VERDICTS ARGS...: lines of "millpond-lab COMMAND" begin with ok, FAIL or skip; it
