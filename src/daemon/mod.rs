@@ -88,6 +88,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         event_loop.note_refused(&refused);
     }
     let ended = event_loop.run();
+    realtime::leave();
     event_loop.stop()?;
     ended
 }

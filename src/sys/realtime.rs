@@ -35,6 +35,14 @@ pub fn enter() -> Vec<Refused> {
     .collect()
 }
 
+/// Runs this thread among ordinary ones again, which whoever changes the machine has to: some files under /proc/sys, when read
+/// or written while another holds the kernel's lock for networks, have the system call begin again at once, until that is
+/// free (restart_syscall in net/ipv6/addrconf.c). Before all others that would go on for ever where the other needs the
+/// processor to come to its end.
+pub fn leave() {
+    _ = set(0, libc::SCHED_OTHER, 0);
+}
+
 /// WireGuard encrypts in the kernel's workers, which are ordinary threads: where programs keep the processors busy, cells
 /// would wait for them, and leave late by how busy these are. Gives the workers that lately encrypted for the interface
 /// this thread's priority, and says how many are new to it. The kernel makes workers as it needs them and ends idle ones
@@ -121,6 +129,18 @@ fn exact_timers() -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by the scenario "endpoint": four daemons that ended at once came to a halt, and with them the machine.
+    #[test]
+    fn after_leaving_a_thread_is_an_ordinary_one() {
+        // SAFETY: takes no pointer.
+        let policy = || unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } as libc::c_int;
+        let permitted = schedule().is_ok();
+        assert!(!permitted || policy() == libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
+        leave();
+        // Who was not permitted to come in front may not be permitted to forget it either.
+        assert_eq!(policy() & !libc::SCHED_RESET_ON_FORK, libc::SCHED_OTHER);
+    }
 
     #[test]
     fn workers_are_known_by_their_last_task() {
