@@ -11,6 +11,10 @@ const PLACES: usize = 4;
 /// A number this far behind the stream is no reordered cell: either ancient, or the peer has started anew.
 const FAR: i32 = 64;
 
+/// Nor are so many cells lost in a row: at 80 a second that is two days. A peer that starts anew begins anywhere, and may as
+/// well begin ahead.
+const AHEAD: i32 = 1 << 24;
+
 /// As many cells in a row with far numbers are a new stream; the tunnel lets no outsider write even one.
 const RESTART_CELLS: u32 = 3;
 
@@ -63,10 +67,10 @@ impl Reorder {
                 stats.drops.ancient_cell += 1;
                 return;
             }
-            self.drain(stats, &mut sink);
-            sink(Event::Lost, stats);
-            self.expected = Some(sequence.wrapping_add(1));
-            return sink(Event::Cell(cell), stats);
+            return self.begin_anew(sequence, cell, stats, &mut sink);
+        }
+        if ahead > AHEAD {
+            return self.begin_anew(sequence, cell, stats, &mut sink);
         }
         self.far_count = 0;
         if ahead < 0 || (ahead as usize <= WINDOW && self.holds(sequence)) {
@@ -87,6 +91,21 @@ impl Reorder {
             place.filled = true;
         }
         self.deliver_held(stats, &mut sink);
+    }
+
+    /// Follows a new stream: nothing is missing but what is held up at the end of the old one.
+    fn begin_anew(
+        &mut self,
+        sequence: u32,
+        cell: &[u8],
+        stats: &mut Stats,
+        sink: &mut impl FnMut(Event<'_>, &mut Stats),
+    ) {
+        self.drain(stats, sink);
+        sink(Event::Lost, stats);
+        self.expected = Some(sequence.wrapping_add(1));
+        self.far_count = 0;
+        sink(Event::Cell(cell), stats);
     }
 
     /// Whether a number within the window has already come.
@@ -208,5 +227,9 @@ mod tests {
         let (seen, stats) = stream(1 << 20, &[0, 2, -5000, -4999, -4998, -4997]);
         assert_eq!(seen, [0, -1, 2, -1, -4998, -4997]);
         assert_eq!(stats.drops.ancient_cell, 2);
+        // Found by the scenario "endpoint": a billion cells were said to be missing.
+        let (seen, stats) = stream(1 << 20, &[0, 2, 1 << 30, (1 << 30) + 1]);
+        assert_eq!(seen, [0, -1, 2, -1, 1 << 30, (1 << 30) + 1]);
+        assert_eq!(stats.cells_lost, 1);
     }
 }
