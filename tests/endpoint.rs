@@ -244,6 +244,38 @@ fn keys_change_and_the_texts_carry_them() {
 
 /// In a network of its own, where there may be no WireGuard: what is asked of a daemon does not need the tunnel.
 #[test]
+fn a_join_text_is_ended_once_by_its_first_router_or_by_time() {
+    let server = Server::set_up("settle");
+    let text = server.add(&["maple street"]);
+    let home = || server.settings().homes.into_iter().next().unwrap();
+    assert_eq!(
+        (home().join_until.map(|until| until / 60 * 60), home().public_key),
+        (text.expires, Some(text.public_key()))
+    );
+    let [first, second] = [1, 2].map(|byte| Key::private([byte; 32]).public());
+    server.refuses("settle-home", &["maple street", "--public-key", "no key"], "not a WireGuard key");
+    server.refuses("settle-home", &["oak street"], "there is none");
+    let settled = server.run("settle-home", &["maple street", "--public-key", &first.to_base64()]);
+    assert!(settled.status.success(), "{}", err(&settled));
+    assert_eq!((home().join_until, home().public_key), (None, Some(first.clone())));
+    server.refuses("settle-home", &["maple street", "--public-key", &second.to_base64()], "it has been used");
+
+    // A new text, which nobody uses; and then another.
+    assert!(server.run("rotate-keys", &["maple street", "--days", "0"]).status.success());
+    let unused = home();
+    assert_eq!(unused.join_until, Some(0), "without end");
+    let ended = server.run("settle-home", &["maple street"]);
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("expired unused"), "{}", err(&ended));
+    assert!(home().join_until.is_none() && home().public_key != unused.public_key);
+
+    server.add(&["birch street", "--public-key", &second.to_base64()]);
+    server.refuses("settle-home", &["birch street"], "there was none");
+    let output = server.run("rotate-keys", &["maple street"]);
+    assert!(output.status.success());
+    server.refuses("settle-home", &["maple street", "--public-key", &second.to_base64()], "'birch street' has that");
+}
+
+#[test]
 fn a_daemon_tells_its_manager_and_its_numbers() {
     if !nix::unistd::geteuid().is_root() {
         println!("skipped a_daemon_tells_its_manager_and_its_numbers: not root");

@@ -107,7 +107,8 @@ fn a_join_text_fills_the_settings_and_leaves_the_comments() {
     let settings = parsed.settings.unwrap();
     let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("{text}") };
     assert!(settings.enabled);
-    assert_eq!(wireguard.private_key, Key::private([7; 32]));
+    assert_eq!(wireguard.join_key, Some(Key::private([7; 32])));
+    assert_ne!(wireguard.private_key, Key::private([7; 32]), "the endpoint is to know a key that no text has brought");
     assert_eq!(wireguard.preshared_key, Some(Key([9; 32])));
     assert_eq!((wireguard.address, wireguard.peer_address), ([10, 77, 0, 2].into(), Some([10, 77, 0, 1].into())));
     assert_eq!(
@@ -131,15 +132,20 @@ fn programs_get_the_settings_and_no_secret() {
     assert!(dry.status.success(), "{}", err(&dry));
     assert_eq!((router.settings().as_str(), router.files().len()), (SHIPPED, 1), "a dry run writes nothing");
     let kept = router.join(&["--json", "--keep-keys"], &invitation().to_text());
-    assert_eq!(out(&kept), out(&dry));
-    assert_eq!((router.settings().as_str(), router.files().len()), (SHIPPED, 3));
+    let text = out(&kept);
+    let (start, rest) = text.split_once(r#""public_key":""#).unwrap();
+    let (own_key, end) = rest.split_once("\",").unwrap();
+    assert_eq!(format!("{start}{end}"), out(&dry), "but for the key that was made");
+    let made = fs::read_to_string(router.folder.join("router.private")).unwrap();
+    assert_eq!(Key::from_base64(made.trim_end()).unwrap().public().to_base64(), own_key);
+    assert_eq!((router.settings().as_str(), router.files().len()), (SHIPPED, 4));
     let text = out(&dry);
     let keys = router.folder.display();
     let name = &invitation().key_files()[0];
     for part in [
-        r#"{"name":"maple street","public_key":""#.to_owned(),
+        r#"{"name":"maple street","made_by":"#.to_owned(),
         format!(
-            r#""made_by":"endpoint","max_download_kbit":4000,"warnings":[],"settings":{{"main":{{"enabled":"1","role":"router"}},"tunnel":{{"type":"wireguard","private_key":"{keys}/{name}""#
+            r#""made_by":"endpoint","max_download_kbit":4000,"warnings":[],"settings":{{"main":{{"enabled":"1","role":"router"}},"tunnel":{{"type":"wireguard","private_key":"{keys}/router.private","join_key":"{keys}/{name}""#
         ),
         r#""endpoint":"vpn.example.org:51820","backup":["[2001:db8::1]:51820 "#.to_owned(),
         r#""listen_port":"","profile":"","interface":"","overhead":""},"dns":{"server":["149.112.112.112"]}}}"#

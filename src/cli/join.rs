@@ -67,7 +67,7 @@ impl Join {
         }
         let filled = self.fill();
         if self.json {
-            return print_json(filled);
+            return print_json(filled, !self.dry_run);
         }
         let filling = filled.map_err(|refusal| refusal.failure)?;
         filling.warnings.iter().for_each(|warning| eprintln!("millpond: warning: {warning}"));
@@ -116,7 +116,7 @@ impl Join {
             // The first look comes late enough for what the settings before had achieved to be gone.
             std::thread::sleep(2 * PAUSE);
             if ask_for(&ways, Request::Status(Form::Json)).is_ok_and(|status| status.contains(r#""state":"shaping""#)) {
-                println!("joined: cells come from {at}");
+                println!("joined: the endpoint's cells come");
                 return Ok(());
             }
         }
@@ -128,10 +128,10 @@ impl Join {
 }
 
 /// One line for a program, be it good or bad.
-fn print_json(filled: Result<Filling, Refusal>) -> Result<(), Failure> {
+fn print_json(filled: Result<Filling, Refusal>, written: bool) -> Result<(), Failure> {
     match filled {
         Ok(filling) => {
-            println!("{}", filling.to_json());
+            println!("{}", filling.to_json(written));
             Ok(())
         }
         Err(refusal) => {

@@ -178,6 +178,11 @@ impl std::fmt::Debug for Key {
 pub struct Wireguard {
     /// `private_key` of this end.
     pub private_key: Key,
+    /// `join_key`: the key of a join text, by which the endpoint knows this router until it has learnt of `private_key`
+    /// (router only).
+    pub join_key: Option<Key>,
+    /// Whether `join_key` is the one in use. No option says so: the daemon tries both.
+    pub tries_join_key: bool,
     /// `public_key` of the endpoint (router only; an endpoint has one per home).
     pub public_key: Option<Key>,
     /// `preshared_key`.
@@ -192,6 +197,18 @@ pub struct Wireguard {
     pub address: Ipv4Addr,
     /// `peer_address`: the endpoint's inside the tunnel (router only).
     pub peer_address: Option<Ipv4Addr>,
+}
+
+impl Wireguard {
+    /// Whether the key of a join text is in use.
+    pub fn is_joining(&self) -> bool {
+        self.tries_join_key && self.join_key.is_some()
+    }
+
+    /// The private key in use.
+    pub fn key(&self) -> &Key {
+        self.join_key.as_ref().filter(|_| self.tries_join_key).unwrap_or(&self.private_key)
+    }
 }
 
 /// A host by name or address, and a UDP port.
@@ -342,4 +359,7 @@ pub struct Home {
     pub address6: Option<Ipv6Addr>,
     /// The most that this home may ask for, endpoint to router, on the wire.
     pub max_download: BitsPerSec,
+    /// `join_until`: `public_key` is that of a join text, whose first user's key takes its place, until this second of Unix
+    /// time; 0 without end. `None`: it is the router's own.
+    pub join_until: Option<u64>,
 }

@@ -8,10 +8,13 @@ mod arrivals;
 mod audit;
 mod bus;
 mod calendar;
+#[cfg(feature = "endpoint")]
+mod claims;
 mod clock;
 #[cfg(test)]
 mod crowd;
 mod kernel;
+mod keys;
 mod listing;
 mod requests;
 mod servers;
@@ -23,7 +26,10 @@ use log::{info, warn};
 use self::advice::Watching;
 pub use self::audit::Audits;
 pub use self::calendar::Clock;
+#[cfg(feature = "endpoint")]
+use self::claims::Claims;
 use self::kernel::Tunnel;
+use self::keys::Keys;
 use self::listing::Listing;
 use self::requests::Reload;
 use self::servers::Turn;
@@ -118,6 +124,9 @@ pub struct EventLoop {
     upkeep: Upkeep,
     endpoint: Endpoint,
     turn: Turn,
+    keys: Keys,
+    #[cfg(feature = "endpoint")]
+    claims: Claims,
     tunnel: Tunnel,
     lines: Lines,
     flows: Flows,
@@ -175,6 +184,9 @@ impl EventLoop {
             upkeep: Upkeep::start(&poll, UPKEEP, now)?,
             endpoint: Endpoint::new(settings.as_ref(), now),
             turn: Turn::new(now),
+            keys: Keys::new(now),
+            #[cfg(feature = "endpoint")]
+            claims: Claims::default(),
             settings,
             confined: None,
             size: None,
@@ -397,6 +409,9 @@ impl EventLoop {
             self.endpoint.note_heard(now);
         }
         self.look_after_servers(now);
+        self.look_after_keys(now);
+        #[cfg(feature = "endpoint")]
+        self.look_after_claims(now);
         self.note_clock(timer::wall_clock(), now);
         self.note_state(now);
         if self.openvpn.is_some() && self.has_gap(now) {

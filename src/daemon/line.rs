@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::watch::{Standing, State, Watch};
 use super::wish::{self, Allowance, Asking};
+use crate::config::model::Key;
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
@@ -62,8 +63,8 @@ pub struct Line {
 enum Side {
     /// A router asks.
     Router(Asking),
-    /// An endpoint grants what one home asks for.
-    Endpoint { allowance: Allowance, granted: Option<Wish> },
+    /// An endpoint grants what one home asks for. `claim`: the public key that it would like to be known by.
+    Endpoint { allowance: Allowance, granted: Option<Wish>, claim: Option<Key> },
 }
 
 /// What a line did when its moment came.
@@ -106,7 +107,7 @@ impl Line {
     pub fn endpoint(name: String, peer: Ipv4Addr, allowance: Allowance, seed: [u8; 32], now: Nanos) -> Line {
         let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
         let shaping = Shaping { pace, payload_bytes: 0, cover: true, passes: true };
-        Line::resting(name, peer, shaping, Side::Endpoint { allowance, granted: None }, seed, now)
+        Line::resting(name, peer, shaping, Side::Endpoint { allowance, granted: None, claim: None }, seed, now)
     }
 
     fn resting(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Line {
@@ -232,7 +233,28 @@ impl Line {
                 }
                 Change::None
             }
+            Some(Control::Claim(key)) => {
+                if let Side::Endpoint { claim, .. } = &mut self.side {
+                    *claim = Some(Key(key));
+                }
+                Change::None
+            }
             None => Change::None,
+        }
+    }
+
+    /// The public key by which a home would like to be known, if it has said so since the last time.
+    pub fn take_claim(&mut self) -> Option<Key> {
+        match &mut self.side {
+            Side::Router(_) => None,
+            Side::Endpoint { claim, .. } => claim.take(),
+        }
+    }
+
+    /// Has a router claim that public key for its own, or claim none.
+    pub fn set_claim(&mut self, claim: Option<Key>) {
+        if let Side::Router(asking) = &mut self.side {
+            asking.set_claim(claim);
         }
     }
 
@@ -335,7 +357,7 @@ impl Line {
 
     /// Grants a home's wish, for cells as long as the one that brought it: the two ways have one size.
     fn handle_wish(&mut self, now: Nanos, wish: Wish, payload_bytes: usize) -> Change {
-        let Side::Endpoint { allowance, granted } = &mut self.side else { return Change::None };
+        let Side::Endpoint { allowance, granted, .. } = &mut self.side else { return Change::None };
         let possible = usize::from(wish.cell_bytes) > payload_bytes;
         let Some(grant) = wish::grant(&wish, *allowance).filter(|_| possible) else {
             return Change::None;

@@ -9,7 +9,8 @@ use super::history::{Delays, Totals};
 use super::line::Line;
 use super::shape;
 use super::wish::Allowance;
-use crate::config::model::{Home, Role, Settings, Tunnel};
+use crate::config::model::{Home, Key, Role, Settings, Tunnel};
+use crate::core::Stats;
 use crate::sys::random;
 use crate::units::Nanos;
 use crate::wire::size::CellSize;
@@ -22,12 +23,22 @@ pub struct Lines {
     /// By the IPv6 address of a home's devices, sorted.
     places6: Vec<(Ipv6Addr, usize)>,
     role: Role,
+    /// What the lines that are gone had come to.
+    former: Box<Former>,
+}
+
+/// What is left of homes that were removed: sums, which counters that never go back need.
+#[derive(Default)]
+struct Former {
+    stats: Stats,
+    wire: [u64; 2],
 }
 
 impl Lines {
     /// None yet.
     pub fn none() -> Lines {
-        Lines { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router }
+        let former = Box::default();
+        Lines { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router, former }
     }
 
     /// Brings the lines in line with changed settings. A peer that stays keeps its line, and its line its schedule.
@@ -102,6 +113,17 @@ impl Lines {
         Some(self.places6[place].1)
     }
 
+    /// What all lines have come to since the start, those that are gone included, and their bytes of cells on the wire,
+    /// sent and received.
+    pub fn sums(&self) -> (Stats, [u64; 2]) {
+        let (mut stats, mut wire) = (self.former.stats.clone(), self.former.wire);
+        for line in &self.all {
+            stats.add(line.engine().stats());
+            wire = sum(wire, line.wire_bytes());
+        }
+        (stats, wire)
+    }
+
     /// What has passed through all lines, in bytes, as far as their engines remember.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
@@ -147,6 +169,7 @@ impl Lines {
             [line] if line.peer() == peer => line.reshape(shaping, wish, now),
             _ => self.all = vec![Line::router(peer, shaping, wish, seed()?, now)],
         }
+        self.all[0].set_claim(claim(settings));
         Ok(())
     }
 
@@ -165,8 +188,16 @@ impl Lines {
             };
             self.all.push(line);
         }
+        for line in before.values() {
+            self.former.stats.add(line.engine().stats());
+            self.former.wire = sum(self.former.wire, line.wire_bytes());
+        }
         Ok(())
     }
+}
+
+fn sum(a: [u64; 2], b: [u64; 2]) -> [u64; 2] {
+    [a[0] + b[0], a[1] + b[1]]
 }
 
 fn ipv4_at(packet: &[u8], offset: usize) -> Option<Ipv4Addr> {
@@ -184,6 +215,14 @@ fn peer_address(settings: &Settings) -> Option<Ipv4Addr> {
     }
 }
 
+/// While the key of a join text is in use: the router's own, which is to take its place.
+fn claim(settings: &Settings) -> Option<Key> {
+    match &settings.tunnel {
+        Some(Tunnel::Wireguard(wireguard)) if wireguard.is_joining() => Some(wireguard.private_key.public()),
+        _ => None,
+    }
+}
+
 fn seed() -> Result<[u8; 32], Error> {
     random::seed().map_err(Error::system("asking the kernel for random bytes"))
 }
@@ -191,11 +230,21 @@ fn seed() -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Key, Level, Numbers, Off, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Numbers, Off, Shape};
     use crate::units::{BitsPerSec, Law};
     use crate::wire::size::{IpVersion, Wrapping};
 
+    fn size() -> CellSize {
+        Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap()
+    }
+
     fn lines() -> Lines {
+        let mut lines = Lines::none();
+        lines.update(&settings(), size(), Nanos::ZERO).unwrap();
+        lines
+    }
+
+    fn settings() -> Settings {
         let rate = BitsPerSec::from_kbit(160);
         let home = |host: u8, address6: Option<&str>| Home {
             name: host.to_string(),
@@ -204,8 +253,9 @@ mod tests {
             address: [10, 77, 0, host].into(),
             address6: address6.map(|address| address.parse().unwrap()),
             max_download: rate,
+            join_until: None,
         };
-        let settings = Settings {
+        Settings {
             enabled: true,
             role: Role::Endpoint,
             level: Level::Balanced,
@@ -225,11 +275,7 @@ mod tests {
             networks: Vec::new(),
             schedules: Vec::new(),
             homes: vec![home(3, Some("fd77::3")), home(2, None)],
-        };
-        let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
-        let mut lines = Lines::none();
-        lines.update(&settings, size, Nanos::ZERO).unwrap();
-        lines
+        }
     }
 
     fn ipv4(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
@@ -259,6 +305,16 @@ mod tests {
         for packet in [ipv6("fd77::3", "2001:db8::7"), ipv6("fe80::1", "ff02::1"), vec![0x45], vec![0x60; 20], vec![]] {
             assert!(!lines.accepts(1, &packet), "{packet:?}");
         }
+    }
+
+    /// Counters that went back would look like a restart to whoever reads the metrics.
+    #[test]
+    fn a_home_that_is_removed_stays_in_the_sums() {
+        let mut lines = lines();
+        lines.line_mut(1).handle_cell(Nanos::ZERO, &[0; 40]);
+        let settings = Settings { homes: settings().homes[..1].to_vec(), ..settings() };
+        lines.update(&settings, size(), Nanos::ZERO).unwrap();
+        assert_eq!((lines.all().len(), lines.sums().0.cells_received), (1, 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::lines::Lines;
 use super::problem::Problem;
 use super::watch::State;
 use crate::config::model::Settings;
-use crate::core::{Histogram, Stats};
+use crate::core::Histogram;
 use crate::sys::usage::Usage;
 use crate::units::Nanos;
 
@@ -45,8 +45,10 @@ impl Gauges<'_> {
         let states = states.map(|state| (format!("state=\"{}\"", state.name()), count(state)));
         text.family("millpond_homes", "gauge", "Homes by state.", &states);
 
-        let mut stats = Stats::default();
-        chosen.iter().for_each(|line| stats.add(line.engine().stats()));
+        let (stats, wire) = match (home, chosen) {
+            (Some(_), [line]) => (line.engine().stats().clone(), line.wire_bytes()),
+            _ => self.lines.sums(),
+        };
         let sent = [("kind=\"data\"", stats.cells_data), ("kind=\"cover\"", stats.cells_cover)];
         text.family("millpond_cells_sent_total", "counter", "Cells sent, with and without packets inside.", &sent);
         for (name, help, value) in [
@@ -69,8 +71,6 @@ impl Gauges<'_> {
             &stats.delay,
         );
 
-        let wire =
-            chosen.iter().map(|line| line.wire_bytes()).fold([0, 0], |sum, wire| [sum[0] + wire[0], sum[1] + wire[1]]);
         let directions = [("direction=\"to_homes\"", wire[0]), ("direction=\"from_homes\"", wire[1])];
         text.family(
             "millpond_wire_bytes_total",

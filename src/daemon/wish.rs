@@ -1,6 +1,7 @@
 //! How the two ends agree on the way down: the router wishes until the endpoint has answered, and now and then
 //! afterwards, so that a restarted endpoint learns of it. All inside ordinary cells: the wire shows none of it.
 
+use crate::config::model::Key;
 use crate::units::{BitsPerSec, Law, Nanos};
 use crate::wire::control::{Control, Report, Wish};
 
@@ -21,20 +22,28 @@ pub struct Asking {
     wish: Wish,
     answered: bool,
     due: Nanos,
+    /// The router's public key, for an endpoint that knows it by a join text's.
+    claim: Option<Key>,
 }
 
 impl Asking {
     /// Asks for the first time at once.
     pub fn new(wish: Wish, now: Nanos) -> Asking {
-        Asking { wish, answered: false, due: now }
+        Asking { wish, answered: false, due: now, claim: None }
     }
 
     /// Asks for something else. The wish's own id is ignored: it gets the next one.
     pub fn change(&mut self, wish: Wish, now: Nanos) {
         let same = Wish { id: self.wish.id, ..wish };
         if same != self.wish {
-            *self = Asking::new(Wish { id: self.wish.id.wrapping_add(1), ..wish }, now);
+            let claim = self.claim.take();
+            *self = Asking { claim, ..Asking::new(Wish { id: self.wish.id.wrapping_add(1), ..wish }, now) };
         }
+    }
+
+    /// Claims that public key from now on, or none.
+    pub fn set_claim(&mut self, claim: Option<Key>) {
+        self.claim = claim;
     }
 
     /// What is asked for.
@@ -47,12 +56,12 @@ impl Asking {
         self.answered |= report.id == self.wish.id;
     }
 
-    /// The message to send now, if it is time.
+    /// The message to send now, if it is time: the wish, and between wishes that are answered the claim, every time.
     pub fn poll(&mut self, now: Nanos, peer_is_silent: bool) -> Option<Control> {
         let period = if self.answered && !peer_is_silent { RELAXED } else { URGENT };
         self.due = self.due.min(now + period);
         if now < self.due {
-            return None;
+            return self.claim.as_ref().map(|key| Control::Claim(key.0)).filter(|_| !peer_is_silent);
         }
         self.due = now + period;
         Some(Control::Wish(self.wish))
@@ -113,6 +122,24 @@ mod tests {
         asking.handle_report(&report(1));
         assert_eq!(sent(&mut asking, 120, false), 2, "every half minute");
         assert_eq!(sent(&mut asking, 180, true), 60, "a silent endpoint may have restarted");
+    }
+
+    #[test]
+    fn a_claim_is_repeated_while_it_is_heard() {
+        let mut asking = Asking::new(WISH, Nanos::ZERO);
+        asking.set_claim(Some(Key([7; 32])));
+        let s = Nanos::from_secs;
+        assert_eq!(asking.poll(s(0), false), Some(Control::Wish(WISH)), "who asks for nothing gets no answer");
+        asking.handle_report(&report(1));
+        asking.change(Wish { rate: BitsPerSec(1), ..WISH }, s(0));
+        asking.handle_report(&report(2));
+        assert!(matches!(asking.poll(s(1), false), Some(Control::Wish(_))));
+        assert_eq!(asking.poll(s(2), false), Some(Control::Claim([7; 32])));
+        assert_eq!(asking.poll(s(3), false), Some(Control::Claim([7; 32])));
+        assert_eq!(asking.poll(s(4), true), None, "nobody hears it");
+        assert!(matches!(asking.poll(s(5), true), Some(Control::Wish(_))));
+        asking.set_claim(None);
+        assert_eq!(asking.poll(s(5), false), None);
     }
 
     #[test]

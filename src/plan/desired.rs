@@ -185,7 +185,7 @@ impl Desired {
             desired.addresses.push((ends.dev.into(), Prefix::host(ends.address)));
         }
         if let Tunnel::Wireguard(wireguard) = tunnel {
-            desired.wireguard = Some(Device::new(&wireguard.private_key, wireguard.listen_port));
+            desired.wireguard = Some(Device::new(wireguard.key(), wireguard.listen_port));
             desired.peers = match settings.role {
                 Role::Router => vec![endpoint_peer(wireguard, facts)?],
                 Role::Endpoint => settings.homes.iter().filter_map(home_peer).collect(),

@@ -1,9 +1,18 @@
 //! Files that are written whole or not at all.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// Waits until nobody else changes files of `path`'s folder, as far as they ask, until the lock is dropped.
+pub fn lock(path: &Path) -> io::Result<Flock<File>> {
+    let path = fs::canonicalize(path)?;
+    let folder = File::open(path.parent().unwrap_or(&path))?;
+    Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+}
 
 /// Makes `bytes` the content of the file at `path`, through a file beside it, `PATH.new`, and makes its folder where that
 /// is missing. `mode` is for a file that is new; one that is there keeps its owner and rights. A link stays one.

@@ -7,6 +7,7 @@
 //! +------+------+------+--------+---------------------+
 //! wish:    id u16, law u8, spread u8, cell u16, flags u16, rate u32
 //! report:  id u16, law u8, (zero u8), cell u16, (zero u16), rate u32, received u64, lost u64
+//! claim:   public key, 32 bytes
 //! ```
 //!
 //! All numbers are big-endian. Bodies may grow at the end: a reader ignores what it does not know, so the version
@@ -22,14 +23,16 @@ pub const VERSION: u8 = 1;
 pub const HEADER_BYTES: usize = 4;
 
 /// No message that this code writes is longer, header included.
-pub const MAX_BYTES: usize = HEADER_BYTES + REPORT_BYTES;
+pub const MAX_BYTES: usize = HEADER_BYTES + CLAIM_BYTES;
 
 const KIND_WISH: u8 = 1;
 const KIND_REPORT: u8 = 2;
+const KIND_CLAIM: u8 = 3;
 const WISH_BYTES: usize = 12;
 /// The flag of a wish without cover. Others are ignored.
 const WITHOUT_COVER: u16 = 1;
 const REPORT_BYTES: usize = 28;
+const CLAIM_BYTES: usize = 32;
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub enum Control {
     Wish(Wish),
     /// From the endpoint: how it sends, and what reached it.
     Report(Report),
+    /// From a router that came with a join text's key: the public key, which is to be the home's from now on.
+    Claim([u8; 32]),
 }
 
 /// How one end wants the other to send.
@@ -101,6 +106,7 @@ impl Control {
         match *kind {
             KIND_WISH => reader.wish().map(Control::Wish),
             KIND_REPORT => reader.report().map(Control::Report),
+            KIND_CLAIM => reader.take().map(Control::Claim),
             _ => Err(Malformed::Kind),
         }
     }
@@ -111,6 +117,7 @@ impl Control {
             + match self {
                 Control::Wish(_) => WISH_BYTES,
                 Control::Report(_) => REPORT_BYTES,
+                Control::Claim(_) => CLAIM_BYTES,
             }
     }
 
@@ -127,6 +134,11 @@ impl Control {
                 body[12..20].copy_from_slice(&report.cells_received.to_be_bytes());
                 body[20..28].copy_from_slice(&report.cells_lost.to_be_bytes());
                 (KIND_REPORT, report.id, report.law, 0, report.cell_bytes, report.rate)
+            }
+            Control::Claim(key) => {
+                buf[1] = KIND_CLAIM;
+                buf[HEADER_BYTES..length].copy_from_slice(key);
+                return;
             }
         };
         body[..2].copy_from_slice(&id.to_be_bytes());
@@ -218,7 +230,7 @@ mod tests {
         let Control::Wish(wish) = WISH else { panic!("it is one") };
         let without_cover = Control::Wish(Wish { cover: false, ..wish });
         assert_eq!(emitted(without_cover)[10..12], [0, 1]);
-        for message in [WISH, without_cover, REPORT] {
+        for message in [WISH, without_cover, REPORT, Control::Claim(*b"a public key has thirty-two byte")] {
             assert_eq!(Control::parse(&emitted(message)), Ok(message));
             assert!(message.buffer_len() <= MAX_BYTES);
         }

@@ -51,6 +51,8 @@ pub fn router(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
     };
     let wireguard = Wireguard {
         private_key: Key(private_key),
+        join_key: None,
+        tries_join_key: false,
         public_key: Some(Key(public_key)),
         preshared_key: Some(Key([9; 32])),
         endpoint: Some(HostPort { host: "vpn.example.org".into(), port: 51820 }),
@@ -75,6 +77,8 @@ pub fn router(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
 pub fn endpoint(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
     let wireguard = Wireguard {
         private_key: Key(private_key),
+        join_key: None,
+        tries_join_key: false,
         public_key: None,
         preshared_key: None,
         endpoint: None,
@@ -90,6 +94,7 @@ pub fn endpoint(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
         address: [10, 77, 0, 2].into(),
         address6: None,
         max_download: BitsPerSec::from_kbit(4000),
+        join_until: None,
     };
     Settings { homes: vec![home], ..settings(Role::Endpoint, wireguard) }
 }

@@ -1,7 +1,9 @@
 //! The endpoint's settings file, opened to be changed: whole or not at all, and only to something that is right.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::Flock;
 
 use crate::cli::ask::{Answer, Ways, ask};
 use crate::cli::exit::{CONFIG, Failure, IO_ERROR};
@@ -21,14 +23,18 @@ pub(super) struct Book {
     pub document: Document,
     /// What the file said before.
     pub settings: Settings,
+    /// Two who change it at once would undo each other's work.
+    _lock: Flock<File>,
 }
 
 impl Book {
     /// Opens the settings of an endpoint over WireGuard that has been set up.
     pub fn open(path: &Path) -> Result<Book, Failure> {
+        let lock = whole_file::lock(path)
+            .map_err(|error| Failure::new(IO_ERROR, format!("reading the settings {}: {error}", path.display())))?;
         let before = read(path)?;
         let settings = parse(path, &before)?;
-        let book = Book { path: path.into(), document: document(path, &before)?, before, settings };
+        let book = Book { path: path.into(), document: document(path, &before)?, before, settings, _lock: lock };
         if book.settings.role != Role::Endpoint || book.settings.tunnel.is_none() {
             let text = format!(
                 "reading {}: not an endpoint's settings: begin with 'millpond endpoint init --host NAME'",

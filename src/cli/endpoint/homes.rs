@@ -69,6 +69,7 @@ impl AddHome {
         let (address, address6) = pool.as_ref().and_then(|pool| pool.free()).ok_or_else(full)?;
         let (Identity::Private(key) | Identity::Public(key)) = &identity;
         let public_key = if self.public_key.is_some() { key.clone() } else { key.public() };
+        let expires = expiry(self.days);
         let home = Home {
             name: self.name.clone(),
             public_key: Some(public_key),
@@ -76,8 +77,9 @@ impl AddHome {
             address,
             address6,
             max_download: BitsPerSec::from_kbit(self.max_download.into()),
+            join_until: self.public_key.is_none().then(|| expires.unwrap_or(0)),
         };
-        let invitation = invitation(&book, &home, identity, &book.wireguard()?.private_key, expiry(self.days))?;
+        let invitation = invitation(&book, &home, identity, &book.wireguard()?.private_key, expires)?;
         book.document.add("home", None, &options(&home));
         book.save(&Ways { socket: Some(self.socket), ubus: None })?;
         hand_over(&invitation);
@@ -109,6 +111,8 @@ impl ListHomes {
                     home.address6.into_iter().for_each(|address| object.text("address6", &address.to_string()));
                     object.text("public_key", &public_key(home));
                     object.number("max_download_kbit", home.max_download.0 / 1000);
+                    object.flag("joined", home.join_until.is_none());
+                    home.join_until.into_iter().for_each(|until| object.number("join_until_s", until));
                 });
             });
             println!("{list}");
@@ -116,7 +120,14 @@ impl ListHomes {
         }
         for home in &homes {
             let kbit = home.max_download.0 / 1000;
-            println!("{:<15}  {:>7} kbit/s  {}  {}", home.address.to_string(), kbit, public_key(home), home.name);
+            let waits = if home.join_until.is_some() { "  (its join text waits)" } else { "" };
+            println!(
+                "{:<15}  {:>7} kbit/s  {}  {}{waits}",
+                home.address.to_string(),
+                kbit,
+                public_key(home),
+                home.name
+            );
         }
         Ok(())
     }
@@ -160,6 +171,7 @@ fn options(home: &Home) -> Vec<(&'static str, Setting)> {
         text("address", home.address.to_string()),
         text("address6", home.address6.map(|address| address.to_string()).unwrap_or_default()),
         text("max_download", (home.max_download.0 / 1000).to_string()),
+        text("join_until", home.join_until.map(|until| until.to_string()).unwrap_or_default()),
     ]
 }
 

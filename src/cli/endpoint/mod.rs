@@ -9,6 +9,7 @@ mod machine;
 mod metrics;
 mod picture;
 mod rotate;
+mod settle;
 
 use argh::FromArgs;
 
@@ -30,6 +31,7 @@ enum Command {
     ListHomes(homes::ListHomes),
     RemoveHome(homes::RemoveHome),
     RotateKeys(rotate::RotateKeys),
+    SettleHome(settle::SettleHome),
     Metrics(metrics::Metrics),
 }
 
@@ -42,6 +44,7 @@ impl Endpoint {
             Command::ListHomes(command) => command.execute(),
             Command::RemoveHome(command) => command.execute(),
             Command::RotateKeys(command) => command.execute(),
+            Command::SettleHome(command) => command.execute(),
             Command::Metrics(command) => command.execute(),
         }
     }

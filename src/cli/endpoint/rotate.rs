@@ -52,12 +52,15 @@ impl RotateKeys {
         let (mut home, key) = (home.clone(), Key::private(random()?));
         home.public_key = Some(key.public());
         home.preshared_key = Some(Key(random()?));
+        let expires = expiry(self.days);
         let own = book.wireguard()?.private_key.clone();
-        let invitation = invitation(&book, &home, Identity::Private(key), &own, expiry(self.days))?;
+        let invitation = invitation(&book, &home, Identity::Private(key), &own, expires)?;
         for (option, key) in [("public_key", &home.public_key), ("preshared_key", &home.preshared_key)] {
             let text = key.as_ref().map(Key::to_base64).unwrap_or_default();
             book.document.set_at("home", index, option, &Setting::Text(text));
         }
+        let until = Setting::Text(expires.unwrap_or(0).to_string());
+        book.document.set_at("home", index, "join_until", &until);
         book.save(&Ways { socket: Some(self.socket), ubus: None })?;
         hand_over(&invitation);
         Ok(())

@@ -25,6 +25,8 @@ pub(super) struct Filling {
     pub warnings: Vec<String>,
     assignments: Vec<Assignment>,
     key_files: Vec<(PathBuf, Key)>,
+    /// The router's own key, and whether it was there before.
+    own_key: (Key, bool),
     config: PathBuf,
     settings: String,
 }
@@ -54,23 +56,30 @@ impl Filling {
                 format!("changing the settings {shown}: line {}: {}", error.line, error.text),
             )
         })?;
-        let private_key = check_identity(&invitation, &before)?;
+        let standing = check_identity(&invitation, &before)?;
 
-        let [private_file, preshared_file] = invitation.key_files().map(|name| keys.join(name));
+        let [join_file, preshared_file] = invitation.key_files().map(|name| keys.join(name));
         let mut key_files = Vec::new();
-        let private_key = match (&invitation.identity, private_key) {
-            (Identity::Public(_), Some(standing)) => standing,
-            (Identity::Private(key) | Identity::Public(key), _) => {
-                key_files.push((private_file.clone(), key.clone()));
-                private_file.display().to_string()
+        let (private_key, own_key) = match standing {
+            Some((standing, key)) => (standing, (key.public(), true)),
+            None => {
+                let own = keys.join(own_key::FILE);
+                let key = own_key::new().map_err(|failure| Refusal { code: "key", failure })?;
+                key_files.push((own.clone(), key.clone()));
+                (own.display().to_string(), (key.public(), false))
             }
         };
+        let mut join_key = String::new();
+        if let Identity::Private(key) = &invitation.identity {
+            key_files.push((join_file.clone(), key.clone()));
+            join_key = join_file.display().to_string();
+        }
         let mut preshared_key = String::new();
         if let Some(key) = &invitation.preshared_key {
             key_files.push((preshared_file.clone(), key.clone()));
             preshared_key = preshared_file.display().to_string();
         }
-        let assignments = invitation.settings(&private_key, &preshared_key);
+        let assignments = invitation.settings(&private_key, &join_key, &preshared_key);
         document.assign(&assignments);
         let settings = document.text().to_owned();
 
@@ -87,7 +96,7 @@ impl Filling {
             let (most, asked) = (invitation.max_download.0 / 1000, settings.shape.download.0 / 1000);
             warnings.push(format!("the endpoint grants at most {most} kbit/s down, the settings ask for {asked}"));
         }
-        Ok(Filling { invitation, warnings, assignments, key_files, config: config.into(), settings })
+        Ok(Filling { invitation, warnings, assignments, key_files, own_key, config: config.into(), settings })
     }
 
     /// Writes the files of the keys and then, `with_settings`, the settings.
@@ -109,11 +118,14 @@ impl Filling {
         Ok(())
     }
 
-    /// One line without a secret in it.
-    pub fn to_json(&self) -> String {
+    /// One line without a secret in it. `written`: whether a new key is there to stay.
+    pub fn to_json(&self, written: bool) -> String {
         answer::json(|top| {
             top.text("name", &self.invitation.name);
-            top.text("public_key", &self.invitation.public_key().to_base64());
+            let (own_key, is_known) = &self.own_key;
+            if written || *is_known {
+                top.text("public_key", &own_key.to_base64());
+            }
             top.text("made_by", if self.invitation.has_private_key() { "endpoint" } else { "router" });
             self.invitation.expires.into_iter().for_each(|expires| top.number("expires_s", expires));
             top.number("max_download_kbit", self.invitation.max_download.0 / 1000);
@@ -178,16 +190,18 @@ fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), 
     Ok(())
 }
 
-/// Whether this router may be that home. Gives the private key as the settings have it, if they do.
-fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<String>, Refusal> {
+/// Whether this router may be that home. Gives its own private key, if it has one, and how the settings have it.
+fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<(String, Key)>, Refusal> {
     let own = own_key::find(settings);
     match (&invitation.identity, own) {
-        (Identity::Private(key), Some((_, own))) if own == *key => {
+        (Identity::Private(key), _)
+            if own_key::find_option(settings, "join_key").is_some_and(|(_, used)| used == *key) =>
+        {
             let text = "joining: this router has used that join text already: nothing is changed; 'millpond status' tells how it fares";
             Err(Refusal::new("used", DATA, text.into()))
         }
-        (Identity::Private(_), _) => Ok(None),
-        (Identity::Public(public), Some((standing, own))) if own.public() == *public => Ok(Some(standing)),
+        (Identity::Private(_), own) => Ok(own),
+        (Identity::Public(public), Some((standing, own))) if own.public() == *public => Ok(Some((standing, own))),
         (Identity::Public(public), Some(_)) => {
             let public = public.to_base64();
             let text = format!(

@@ -9,10 +9,18 @@ use crate::config::model::Key;
 use crate::config::uci;
 use crate::sys::{key_file, random, whole_file};
 
+/// The file of a key that was made here, in the folder for keys.
+pub(super) const FILE: &str = "router.private";
+
 /// The private key of the settings' tunnel, and how the option gives it: as itself, or as the path of a file.
 pub(super) fn find(settings: &[u8]) -> Option<(String, Key)> {
+    find_option(settings, "private_key")
+}
+
+/// The same for any option that holds a private key.
+pub(super) fn find_option(settings: &[u8], name: &str) -> Option<(String, Key)> {
     let (sections, _) = uci::parse(settings);
-    let text = option(&sections)?.to_owned();
+    let text = option(&sections, name)?.to_owned();
     let key = match text.starts_with('/') {
         true => key_file::read(&text).ok()?,
         false => text.clone(),
@@ -20,9 +28,9 @@ pub(super) fn find(settings: &[u8]) -> Option<(String, Key)> {
     Some((text, Key::from_base64(key.trim_end())?))
 }
 
-fn option(sections: &[uci::Section]) -> Option<&str> {
+fn option<'a>(sections: &'a [uci::Section], name: &str) -> Option<&'a str> {
     let tunnel = sections.iter().find(|section| section.kind == "tunnel")?;
-    let option = tunnel.options.iter().find(|option| option.name == "private_key")?;
+    let option = tunnel.options.iter().find(|option| option.name == name)?;
     option.values.last().map(|value| value.text.as_str()).filter(|text| !text.is_empty())
 }
 
@@ -34,7 +42,7 @@ pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
         return Ok(key.public());
     }
     let shown = config.display();
-    if option(&uci::parse(&settings).0).is_some() {
+    if option(&uci::parse(&settings).0, "private_key").is_some() {
         let text =
             format!("reading tunnel.private_key in {shown}: no key, and no file with one: remove it, or mend it");
         return Err(Failure::new(CONFIG, text));
@@ -42,12 +50,17 @@ pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
     let mut document = Document::new(&settings).map_err(|error| {
         Failure::new(CONFIG, format!("changing the settings {shown}: line {}: {}", error.line, error.text))
     })?;
-    let random = random::seed().map_err(|error| Failure::new(OS_ERROR, format!("making a key: {error}")))?;
-    let key = Key::private(random);
-    let file = keys.join("router.private");
+    let key = new()?;
+    let file = keys.join(FILE);
     whole_file::write(&file, (key.to_base64() + "\n").as_bytes(), 0o600)
         .map_err(|error| io("writing", &file, error))?;
     document.set("tunnel", "tunnel", "private_key", &Setting::Text(file.display().to_string()));
     whole_file::write(config, document.text().as_bytes(), 0o600).map_err(|error| io("writing", config, error))?;
     Ok(key.public())
+}
+
+/// A new key.
+pub(super) fn new() -> Result<Key, Failure> {
+    let random = random::seed().map_err(|error| Failure::new(OS_ERROR, format!("making a key: {error}")))?;
+    Ok(Key::private(random))
 }

@@ -17,14 +17,15 @@ pub struct Assignment {
 }
 
 impl Invitation {
-    /// The settings, section by section; an empty one is to be absent. `private_key` and `preshared_key` are as the options
-    /// should have them, which may be the paths of files.
-    pub fn settings(&self, private_key: &str, preshared_key: &str) -> Vec<Assignment> {
+    /// The settings, section by section; an empty one is to be absent. The keys are as the options should have them, which
+    /// may be the paths of files; `join_key` is empty where the text brings no key.
+    pub fn settings(&self, private_key: &str, join_key: &str, preshared_key: &str) -> Vec<Assignment> {
         let [first, others @ ..] = &self.servers[..] else { return Vec::new() };
         let main = [("enabled", text("1")), ("role", text("router"))];
         let tunnel = [
             ("type", text("wireguard")),
             ("private_key", text(private_key)),
+            ("join_key", text(join_key)),
             ("preshared_key", text(preshared_key)),
             ("public_key", text(first.public_key.to_base64())),
             ("endpoint", text(first.at.to_string())),

@@ -11,7 +11,7 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 6] = ["name", "public_key", "preshared_key", "address", "address6", "max_download"];
+const OPTIONS: [&str; 7] = ["name", "public_key", "preshared_key", "address", "address6", "max_download", "join_until"];
 const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
 
 /// Reads all `home` sections. While millpond is disabled, incomplete ones are left out.
@@ -38,9 +38,10 @@ pub(super) fn read<'a>(
         let address6 = super::tunnel::address6(&mut reader, context);
         let max_download = reader.value("max_download", number(8..=1_000_000, "kbit/s"));
         let max_download = max_download.map_or(DEFAULT_MAX_DOWNLOAD, |kbit| BitsPerSec::from_kbit(kbit.into()));
+        let join_until = reader.value("join_until", number(0..=u32::MAX, "seconds of Unix time")).map(u64::from);
         if let Some(address) = address.filter(|_| public_key.is_some() || !has_keys) {
             let name = name.unwrap_or_else(|| address.to_string());
-            homes.push(Home { name, public_key, preshared_key, address, address6, max_download });
+            homes.push(Home { name, public_key, preshared_key, address, address6, max_download, join_until });
         }
     }
     if context.enabled && context.is(Role::Endpoint) && !any {

@@ -12,9 +12,10 @@ use crate::config::model::{Key, Role, Server, Tunnel, Wireguard};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 14] = [
     "type",
     "private_key",
+    "join_key",
     "public_key",
     "preshared_key",
     "endpoint",
@@ -111,6 +112,7 @@ fn wireguard(
     let router_needs = context.enabled && router;
     let secret = |text: &str| key_or_file(text, context.key_files);
     let private_key = reader.needed(context.enabled, "private_key", "this end's key, as 'wg genkey' prints it", secret);
+    let join_key = reader.value("join_key", secret).filter(|_| router);
     let public_key = reader.needed(router_needs, "public_key", "the endpoint's public key", key);
     let preshared_key = reader.value("preshared_key", secret);
     let endpoint = reader.needed(router_needs, "endpoint", "HOST:PORT of the endpoint", host_port);
@@ -125,12 +127,24 @@ fn wireguard(
     if router {
         let complete = public_key.is_some() && endpoint.is_some() && peer_address.is_some();
         let (private_key, address) = (private_key?, address?);
-        let wireguard =
-            Wireguard { private_key, public_key, preshared_key, endpoint, backup, listen_port, address, peer_address };
+        let wireguard = Wireguard {
+            private_key,
+            join_key,
+            tries_join_key: false,
+            public_key,
+            preshared_key,
+            endpoint,
+            backup,
+            listen_port,
+            address,
+            peer_address,
+        };
         return complete.then_some(wireguard);
     }
     Some(Wireguard {
         private_key: private_key?,
+        join_key: None,
+        tries_join_key: false,
         public_key: None,
         preshared_key: None,
         endpoint,
@@ -162,7 +176,10 @@ fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
     let Some(kind) = kind else { return };
     let type_name = KINDS.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name);
     let of_type = [
-        (Kind::Wireguard, &["private_key", "public_key", "preshared_key", "endpoint", "backup", "listen_port"][..]),
+        (
+            Kind::Wireguard,
+            &["private_key", "join_key", "public_key", "preshared_key", "endpoint", "backup", "listen_port"][..],
+        ),
         (Kind::Openvpn, &["profile"]),
         (Kind::Interface, &["interface", "overhead"]),
     ];

@@ -319,6 +319,7 @@ fn home(number: usize) -> Home {
         address: (u32::from(Ipv4Addr::new(10, 77, 16, 1)) + number as u32).into(),
         address6: None,
         max_download: BitsPerSec::from_kbit(4000),
+        join_until: None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::upkeep::endpoint::Endpoint;
 use super::super::{Reading, guard_provisionally, read_settings};
+use super::keys::{Keys, keep_key};
 use super::listing::Topic;
 use super::servers::keep_server;
 use super::{EventLoop, Flow};
@@ -177,6 +178,9 @@ impl EventLoop {
         }
         let mut written = settings;
         keep_server(&mut written, self.settings.as_ref());
+        if keep_key(&mut written, self.settings.as_ref()) {
+            self.keys = Keys::new(now);
+        }
         self.change_to(written, asker, false, now);
         Flow::Continue
     }

@@ -52,6 +52,7 @@ impl EventLoop {
         if let [next, .., before] = servers(&written).as_slice() {
             info!("nothing comes from {}: trying {}", before.at, next.at);
         }
+        self.keys.begin(now);
         self.change_to(written, None, true, now);
     }
 }

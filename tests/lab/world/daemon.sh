@@ -142,7 +142,8 @@ with_daemon() {
 }
 
 # missed WHO: departures so far whose moment had passed before the daemon was given the processor.
-missed() { status_of "$1" | sed 's/.*"missed_slots":\([0-9]*\).*/\1/'; }
+# missed WHO: the slots that it has slept through towards its first peer.
+missed() { status_of "$1" | awk -F '"missed_slots":' '{ print $2 + 0 }'; }
 
 # ticks WHO: processor time that the daemon has used so far, in hundredths of a second, and the uptime in the same.
 ticks() {

@@ -9,7 +9,7 @@ import { ENABLED, SETTINGS, apply, program, root, tab, test, until, world } from
 const SOURCES = join(root, '../src');
 /* Options without a field of their own, and why. */
 const WITHOUT_FIELD = {
-	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.preshared_key': 'secret: pasted',
+	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.join_key': 'secret: pasted', 'tunnel.preshared_key': 'secret: pasted',
 	'level.upload': 'taken over from the advice', 'level.download': 'taken over from the advice',
 	'device.mac': 'known', 'device.address': 'known', 'device.policy': 'the choice itself',
 	'network.name': 'known', 'network.device': 'known', 'network.policy': 'the choice itself'

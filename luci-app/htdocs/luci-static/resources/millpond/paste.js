@@ -71,7 +71,7 @@ function readWireguard(text) {
 			public_key: kept.public_key,
 			settings: { tunnel: {
 				...options,
-				...(kept.private_key_file ? { private_key: kept.private_key_file, preshared_key: kept.preshared_key_file } : {})
+				...(kept.private_key_file ? { private_key: kept.private_key_file, join_key: '', preshared_key: kept.preshared_key_file } : {})
 			} }
 		}))
 	};

@@ -1,0 +1,121 @@
+//! An endpoint's part of join texts that are good for one use: the first router that comes with a text's key says by which
+//! key it wants to be known, and from then on the text's means nothing. Texts that were not used in time mean nothing either.
+//!
+//! The settings are changed as an operator would change them, by `millpond endpoint settle-home` in a process of its own,
+//! which has the daemon read them again: no cell waits for it.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use log::warn;
+
+use super::EventLoop;
+use crate::config::model::{Home, Key, Role};
+use crate::sys::timer::wall_clock;
+use crate::units::Nanos;
+
+/// A clock that shows less was never set: 2025 began then.
+const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
+/// After one that failed, as where the settings file cannot be written.
+const PAUSE: Nanos = Nanos::from_secs(30);
+
+/// The process at work, one at a time.
+#[derive(Default)]
+pub struct Claims {
+    child: Option<Child>,
+    not_before: Nanos,
+}
+
+impl Claims {
+    /// Whether another may begin.
+    fn is_free(&mut self, now: Nanos) -> bool {
+        if let Some(child) = &mut self.child {
+            match child.try_wait() {
+                Ok(None) => return false,
+                Ok(Some(status)) if status.success() => {}
+                // It has said why, where the daemon says things too.
+                _ => self.not_before = now + PAUSE,
+            }
+            self.child = None;
+        }
+        now >= self.not_before
+    }
+}
+
+impl EventLoop {
+    /// Once a second: one home that claims its own key, or whose text has expired.
+    pub(super) fn look_after_claims(&mut self, now: Nanos) {
+        let Some(settings) = self.settings.as_ref().filter(|settings| settings.role == Role::Endpoint) else { return };
+        if self.reload.is_some() || !self.claims.is_free(now) {
+            return;
+        }
+        let clock = wall_clock();
+        let due = settings.homes.iter().zip(self.lines.all_mut()).find_map(|(home, line)| {
+            let claim = line.take_claim();
+            Some((home.name.clone(), due(home, claim, clock)?))
+        });
+        let Some((name, due)) = due else { return };
+        let mut command = Command::new("/proc/self/exe");
+        command.args(["endpoint", "settle-home", &name]);
+        if let Due::Claimed(key) = due {
+            command.args(["--public-key", &key.to_base64()]);
+        }
+        command.arg("--config").arg(&self.options.config).arg("--socket").arg(&self.options.socket);
+        match command.stdin(Stdio::null()).spawn() {
+            Ok(child) => self.claims.child = Some(child),
+            Err(error) => {
+                warn!("starting 'millpond endpoint settle-home {name}': {error}");
+                self.claims.not_before = now + PAUSE;
+            }
+        }
+    }
+}
+
+/// What is to become of a home's key.
+#[derive(Debug, PartialEq)]
+enum Due {
+    /// This one takes the text's place.
+    Claimed(Key),
+    /// Nobody came with the text in time.
+    Expired,
+}
+
+fn due(home: &Home, claim: Option<Key>, clock: Duration) -> Option<Due> {
+    let until = home.join_until?;
+    let expired = until > 0 && clock >= CLOCK_UNSET && clock.as_secs() > until;
+    match claim {
+        _ if expired => Some(Due::Expired),
+        Some(key) if home.public_key.as_ref() != Some(&key) => Some(Due::Claimed(key)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_texts_key_is_replaced_once_and_in_time() {
+        let key = |byte| Key([byte; 32]);
+        let home = |join_until| Home {
+            name: "maple street".into(),
+            public_key: Some(key(1)),
+            preshared_key: None,
+            address: [10, 77, 0, 2].into(),
+            address6: None,
+            max_download: crate::units::BitsPerSec::from_kbit(4000),
+            join_until,
+        };
+        let clock = |seconds: u64| Duration::from_secs(1_800_000_000 + seconds);
+        let until = Some(1_800_000_010);
+        assert_eq!(due(&home(until), None, clock(10)), None);
+        assert_eq!(due(&home(until), Some(key(2)), clock(10)), Some(Due::Claimed(key(2))));
+        assert_eq!(due(&home(until), Some(key(2)), clock(11)), Some(Due::Expired));
+        assert_eq!(due(&home(until), None, clock(11)), Some(Due::Expired));
+        assert_eq!(due(&home(until), None, Duration::from_secs(5_000_000_000)), Some(Due::Expired));
+        assert_eq!(due(&home(Some(0)), None, clock(11)), None, "without end");
+        assert_eq!(due(&home(Some(0)), Some(key(2)), clock(11)), Some(Due::Claimed(key(2))));
+        assert_eq!(due(&home(None), Some(key(2)), clock(11)), None, "it has been, or the router made it");
+        assert_eq!(due(&home(Some(5)), None, Duration::from_secs(60)), None, "the clock is not set");
+    }
+}
