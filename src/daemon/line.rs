@@ -244,6 +244,7 @@ impl Line {
     }
 
     /// The public key by which a home would like to be known, if it has said so since the last time.
+    #[cfg(feature = "endpoint")]
     pub fn take_claim(&mut self) -> Option<Key> {
         match &mut self.side {
             Side::Router(_) => None,

@@ -115,6 +115,7 @@ impl Lines {
 
     /// What all lines have come to since the start, those that are gone included, and their bytes of cells on the wire,
     /// sent and received.
+    #[cfg(feature = "endpoint")]
     pub fn sums(&self) -> (Stats, [u64; 2]) {
         let (mut stats, mut wire) = (self.former.stats.clone(), self.former.wire);
         for line in &self.all {
@@ -308,6 +309,7 @@ mod tests {
     }
 
     /// Counters that went back would look like a restart to whoever reads the metrics.
+    #[cfg(feature = "endpoint")]
     #[test]
     fn a_home_that_is_removed_stays_in_the_sums() {
         let mut lines = lines();
