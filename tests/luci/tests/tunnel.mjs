@@ -68,7 +68,7 @@ test('a join text fills the settings, keys stay on the router, and what is refus
 	await apply(page);
 	await until(() => /vpn\.example\.org/.test(file()), 'the settings are written');
 
-	const [ , path ] = /option private_key '(.*)'/.exec(file());
+	const [ , path ] = /option join_key '(.*)'/.exec(file());
 
 	assert.equal(statSync(path).mode & 0o777, 0o600);
 	assert.match(file(), /option enabled '0'/, 'turning on is left to the owner');
