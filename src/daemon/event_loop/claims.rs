@@ -16,29 +16,42 @@ use crate::units::Nanos;
 
 /// A clock that shows less was never set: 2025 began then.
 const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
-/// After one that failed, as where the settings file cannot be written.
+/// After a failure a home waits so long, as where the settings file cannot be written, or where it has claimed what cannot be
+/// its key. Others need not wait for it.
 const PAUSE: Nanos = Nanos::from_secs(30);
 
 /// The process at work, one at a time.
 #[derive(Default)]
 pub struct Claims {
-    child: Option<Child>,
-    not_before: Nanos,
+    /// With the home's name.
+    child: Option<(String, Child)>,
+    /// Homes that wait, and until when.
+    waiting: Vec<(String, Nanos)>,
 }
 
 impl Claims {
-    /// Whether another may begin.
+    /// Whether another process may begin.
     fn is_free(&mut self, now: Nanos) -> bool {
-        if let Some(child) = &mut self.child {
-            match child.try_wait() {
-                Ok(None) => return false,
-                Ok(Some(status)) if status.success() => {}
-                // It has said why, where the daemon says things too.
-                _ => self.not_before = now + PAUSE,
+        self.waiting.retain(|(_, until)| *until > now);
+        let Some((name, mut child)) = self.child.take() else { return true };
+        match child.try_wait() {
+            Ok(None) => {
+                self.child = Some((name, child));
+                return false;
             }
-            self.child = None;
+            Ok(Some(status)) if status.success() => {}
+            // It has said why, where the daemon says things too.
+            _ => self.make_wait(name, now),
         }
-        now >= self.not_before
+        true
+    }
+
+    fn make_wait(&mut self, name: String, now: Nanos) {
+        self.waiting.push((name, now + PAUSE));
+    }
+
+    fn waits(&self, name: &str) -> bool {
+        self.waiting.iter().any(|(waiting, _)| waiting == name)
     }
 }
 
@@ -52,7 +65,8 @@ impl EventLoop {
         let clock = wall_clock();
         let due = settings.homes.iter().zip(self.lines.all_mut()).find_map(|(home, line)| {
             let claim = line.take_claim();
-            Some((home.name.clone(), due(home, claim, clock)?))
+            let due = due(home, claim, clock).filter(|_| !self.claims.waits(&home.name))?;
+            Some((home.name.clone(), due))
         });
         let Some((name, due)) = due else { return };
         let mut command = Command::new("/proc/self/exe");
@@ -62,10 +76,10 @@ impl EventLoop {
         }
         command.arg("--config").arg(&self.options.config).arg("--socket").arg(&self.options.socket);
         match command.stdin(Stdio::null()).spawn() {
-            Ok(child) => self.claims.child = Some(child),
+            Ok(child) => self.claims.child = Some((name, child)),
             Err(error) => {
                 warn!("starting 'millpond endpoint settle-home {name}': {error}");
-                self.claims.not_before = now + PAUSE;
+                self.claims.make_wait(name, now);
             }
         }
     }
@@ -93,6 +107,23 @@ fn due(home: &Home, claim: Option<Key>, clock: Duration) -> Option<Due> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_home_that_failed_waits_and_others_do_not() {
+        let s = Nanos::from_secs;
+        let run = |program| Command::new(program).spawn().unwrap();
+        let mut claims = Claims { child: Some(("oak street".into(), run("false"))), ..Claims::default() };
+        while !claims.is_free(s(1)) {
+            std::thread::yield_now();
+        }
+        assert!(claims.waits("oak street") && !claims.waits("maple street"));
+        claims.child = Some(("maple street".into(), run("true")));
+        while !claims.is_free(s(30)) {
+            std::thread::yield_now();
+        }
+        assert!(claims.waits("oak street") && !claims.waits("maple street"));
+        assert!(claims.is_free(s(31)) && !claims.waits("oak street"));
+    }
 
     #[test]
     fn a_texts_key_is_replaced_once_and_in_time() {
