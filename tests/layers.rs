@@ -66,6 +66,13 @@ fn system_calls_clocks_and_chance_stay_at_the_edge() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// A module with submodules is `name.rs` beside the folder `name/`, so that an editor's tabs tell files apart.
+#[test]
+fn modules_have_one_style() {
+    let others: Vec<_> = sources().into_iter().map(|(path, _)| path).filter(|path| path.ends_with("mod.rs")).collect();
+    assert!(others.is_empty(), "want NAME.rs beside NAME/: {others:?}");
+}
+
 #[test]
 fn files_stay_small() {
     let long: Vec<_> = sources()
@@ -108,10 +115,9 @@ fn top_module(path: &Path) -> String {
     first.strip_suffix(".rs").unwrap_or(&first).to_owned()
 }
 
-/// How many modules deep a file's module is: 1 for `core/mod.rs`, 2 for `core/engine.rs`.
+/// How many modules deep a file's module is: 1 for `core.rs`, 2 for `core/engine.rs`.
 fn depth(path: &Path) -> usize {
-    let depth = path.components().count();
-    if path.file_name().is_some_and(|name| name == "mod.rs") { depth - 1 } else { depth }
+    path.components().count()
 }
 
 /// The top modules named in code by `crate::`, `millpond::` or enough `super::`, each as often as it is named.
@@ -227,8 +233,8 @@ fn scanner_finds_what_is_planted() {
     assert!(!words(&code("#![allow(unsafe_code)] // unsafe")).any(|word| word == "unsafe"));
     assert!(code("let now = Instant::now();").contains("Instant::now"));
     assert_eq!(
-        (depth(Path::new("core/mod.rs")), depth(Path::new("core/engine.rs")), depth(Path::new("units.rs"))),
-        (1, 2, 1)
+        (depth(Path::new("core.rs")), depth(Path::new("core/engine.rs")), depth(Path::new("core/audit/tests.rs"))),
+        (1, 2, 3)
     );
     assert_eq!(
         (top_module(Path::new("core/engine.rs")), top_module(Path::new("apply.rs"))),
