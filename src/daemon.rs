@@ -1,14 +1,14 @@
 //! The daemon: one thread, one epoll loop, both roles.
 //!
-//! `lines` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
+//! `sessions` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
 //! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
 
 pub mod advice;
-mod agenda;
 pub mod answer;
 mod audit;
 mod calendar;
 mod control;
+mod departure_queue;
 mod devices;
 mod error;
 mod event_loop;
@@ -16,20 +16,20 @@ mod flows;
 mod former;
 mod history;
 mod ledger;
-mod line;
-mod lines;
 mod machine;
 #[cfg(feature = "endpoint")]
 mod metrics;
+mod negotiation;
 mod openvpn;
 mod problem;
 pub mod request;
+mod session;
+mod sessions;
 mod shape;
 mod status;
 pub mod ubus;
 mod upkeep;
 mod watch;
-mod wish;
 mod wrapping;
 
 use std::path::{Path, PathBuf};

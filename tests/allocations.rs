@@ -9,7 +9,7 @@ use millpond::core::ladder::{Ladder, Shape};
 use millpond::core::{Engine, Limits, Pace, Params};
 use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
-use millpond::wire::control::{Control, Wish};
+use millpond::wire::control::{Control, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -146,9 +146,15 @@ fn an_hour_of_churn_leaves_no_more_memory_in_use() {
             let kbit = [80, 160, 320][minute as usize % 3];
             ends[sender].set_pace(pace(kbit));
             let rate = BitsPerSec::from_kbit(kbit);
-            let wish =
-                Wish { id: minute as u16, law: Law::Gamma, spread_percent: 33, cell_bytes: 512, rate, cover: true };
-            ends[sender].send_control(Control::Wish(wish));
+            let request = ShapingRequest {
+                id: minute as u16,
+                law: Law::Gamma,
+                spread_percent: 33,
+                cell_bytes: 512,
+                rate,
+                cover: true,
+            };
+            ends[sender].send_control(Control::ShapingRequest(request));
             if minute % 10 == 0 {
                 ends[1 - sender] = Engine::new(params, rng.random(), now);
             }

@@ -3,7 +3,7 @@
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
 use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
-use millpond::wire::control::{Control, Wish};
+use millpond::wire::control::{Control, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -208,8 +208,8 @@ fn a_late_driver_gets_one_cell_and_no_more() {
 fn the_last_good_wish_arrives_and_leaves_room_for_packets() {
     let mut sender = engine(Law::Gamma);
     let mut receiver = engine(Law::Gamma);
-    let wish = |id| {
-        Control::Wish(Wish {
+    let request = |id| {
+        Control::ShapingRequest(ShapingRequest {
             id,
             law: Law::Normal,
             spread_percent: 15,
@@ -218,13 +218,13 @@ fn the_last_good_wish_arrives_and_leaves_room_for_packets() {
             cover: true,
         })
     };
-    sender.send_control(wish(1));
-    sender.send_control(wish(2));
+    sender.send_control(request(1));
+    sender.send_control(request(2));
     sender.handle_packet(Nanos::ZERO, &packet(1, 1, 9, 400));
     for _ in 0..3 {
         receiver.handle_cell(&next_cell(&mut sender).2);
     }
-    assert_eq!(receiver.poll_control(), Some(wish(2)));
+    assert_eq!(receiver.poll_control(), Some(request(2)));
     assert_eq!(receiver.poll_control(), None);
     assert_eq!(received(&mut receiver).len(), 1);
 }

@@ -26,7 +26,7 @@ pub struct Engine {
     lead: Nanos,
     schedule: Schedule,
     /// Under the law `kernel`: time for which data cells may still be fed, and when that was last counted.
-    allowance: Nanos,
+    limits: Nanos,
     counted: Nanos,
     backlog: Backlog,
     packer: Packer,
@@ -74,7 +74,7 @@ impl Engine {
             payload_bytes: params.payload_bytes.clamp(HEADER_BYTES + 1, MAX_CELL_BYTES),
             lead: params.lead,
             schedule: Schedule::new(params.pace, seeds.random(), now),
-            allowance: Nanos::ZERO,
+            limits: Nanos::ZERO,
             counted: now,
             backlog: Backlog::new(params.limits),
             packer: Packer::new(seeds.random()),
@@ -228,14 +228,14 @@ impl Engine {
     /// band, where no fairness reaches them. So they are fed at the rate itself, at most two ahead of it.
     fn take_kernel_allowance(&mut self, scheduled: Nanos) -> bool {
         let mean = self.schedule.pace().mean;
-        let gained = self.allowance + scheduled.saturating_since(self.counted);
-        self.allowance = gained.min(mean + mean);
+        let gained = self.limits + scheduled.saturating_since(self.counted);
+        self.limits = gained.min(mean + mean);
         self.counted = scheduled;
         let idle = self.backlog.is_empty() && self.control.is_none();
-        if idle || self.allowance < mean {
+        if idle || self.limits < mean {
             return false;
         }
-        self.allowance = self.allowance - mean;
+        self.limits = self.limits - mean;
         true
     }
 }

@@ -14,7 +14,7 @@ pub use self::choice::{ADVISED, Advice};
 use crate::config::model::Settings;
 use crate::core::Limits;
 use crate::core::ladder::{Ladder, STEPS, Shape};
-use crate::daemon::line::LEAD;
+use crate::daemon::session::LEAD;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::size::CellSize;
@@ -68,7 +68,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch for lines with these settings' law and with cells of `size`. `seed` decides the virtual departures.
+    /// Begins to watch for sessions with these settings' law and with cells of `size`. `seed` decides the virtual departures.
     pub fn new(settings: &Settings, size: CellSize, seed: u64, now: Nanos) -> Watch {
         let shape = shape(settings, size);
         let rates = RATES_KBIT.map(BitsPerSec::from_kbit);
@@ -86,7 +86,7 @@ impl Watch {
         }
     }
 
-    /// Whether what has been watched holds for lines of these settings too.
+    /// Whether what has been watched holds for sessions of these settings too.
     pub fn fits(&self, settings: &Settings, size: CellSize) -> bool {
         self.shape == shape(settings, size)
     }

@@ -33,18 +33,18 @@ use self::keys::Keys;
 use self::listing::Listing;
 use self::requests::Reload;
 use self::servers::Turn;
-use super::agenda::Agenda;
 use super::control::Control;
+use super::departure_queue::DepartureQueue;
 use super::error::Error;
 use super::flows::Flows;
 use super::former::Former;
 use super::history::History;
 use super::ledger::Ledger;
-use super::line::Act;
-use super::lines::Lines;
 use super::machine::Machine;
 use super::openvpn::Openvpn;
 use super::problem::{Code, Problem};
+use super::session::Action;
+use super::sessions::Sessions;
 use super::status::View;
 use super::ubus::{Presence, Provider};
 use super::upkeep::endpoint::Endpoint;
@@ -80,18 +80,18 @@ const AUDIT: u64 = 34;
 /// Packets and cells that are taken in a row before the time is looked at again.
 const BATCH: usize = 8;
 
-/// Of many lines so many acts, and then so many packets and cells, follow each other before it is the others' turn, so
+/// Of many sessions so many acts, and then so many packets and cells, follow each other before it is the others' turn, so
 /// that a machine that cannot keep up keeps up with neither rather than with one of them.
 const ROUND: usize = 32;
 
-/// A home's only line is awaited awake for so long, which takes less than one percent of a processor at the default
-/// rates. With more lines some other cell is always about to leave, and the processor seldom sleeps deeply.
+/// A home's only session is awaited awake for so long, which takes less than one percent of a processor at the default
+/// rates. With more sessions some other cell is always about to leave, and the processor seldom sleeps deeply.
 const AWAKE: Nanos = Nanos::from_micros(200);
 
-/// With more lines than this some cell always stands ready: one that is not due yet does not keep the rest waiting.
+/// With more sessions than this some cell always stands ready: one that is not due yet does not keep the rest waiting.
 const FEW: usize = 8;
 
-/// Of many lines those that act within so much of each other do so together. Random intervals hide a lateness of that
+/// Of many sessions those that act within so much of each other do so together. Random intervals hide a lateness of that
 /// order, which depends on no one's traffic.
 const TOGETHER: Nanos = Nanos::from_micros(100);
 
@@ -128,13 +128,13 @@ pub struct EventLoop {
     #[cfg(feature = "endpoint")]
     claims: Claims,
     tunnel: Tunnel,
-    lines: Lines,
+    sessions: Sessions,
     flows: Flows,
     watching: Watching,
     history: History,
     clock: Clock,
     audits: Audits,
-    agenda: Agenda,
+    departures: DepartureQueue,
     openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
     guard: Option<Guard>,
@@ -198,13 +198,13 @@ impl EventLoop {
             presence: Presence::Unknown,
             listing: Listing::default(),
             tunnel: Tunnel::default(),
-            lines: Lines::none(),
+            sessions: Sessions::none(),
             flows: Flows::default(),
             watching: Watching::default(),
             history: History::new(now),
             clock,
             audits: Audits::new(now),
-            agenda: Agenda::default(),
+            departures: DepartureQueue::default(),
             openvpn: None,
             guard: None,
             reload: None,
@@ -276,34 +276,34 @@ impl EventLoop {
         self.note(Problem::new(Code::Realtime, refused.to_string()));
     }
 
-    /// Builds and sends what is due. While a cell of a few lines' stands ready this does not return.
+    /// Builds and sends what is due. While a cell of a few sessions' stands ready this does not return.
     fn keep_moments(&mut self) -> Result<(), Error> {
-        let awake = if self.lines.all().len() == 1 { AWAKE } else { Nanos::ZERO };
+        let awake = if self.sessions.all().len() == 1 { AWAKE } else { Nanos::ZERO };
         let many = self.has_many();
         let (mut ready, mut acts) = (0usize, 0);
-        while let Some(next) = self.agenda.next() {
+        while let Some(next) = self.departures.next() {
             acts += 1;
             if many && acts > 2 * ROUND || (many || ready == 0) && next > timer::now() {
                 break;
             }
-            let Some((when, index)) = self.agenda.pop() else { break };
+            let Some((when, index)) = self.departures.pop() else { break };
             timer::wait_until(when, awake).map_err(Error::system("waiting for a departure"))?;
-            let line = self.lines.line_mut(index);
-            let peer = SocketAddrV4::new(line.peer(), CELL_PORT);
-            match line.act(timer::now()) {
-                Act::Built => ready += 1,
-                Act::Rested => {}
-                Act::Send { scheduled, kind, cell } => {
+            let session = self.sessions.session_mut(index);
+            let peer = SocketAddrV4::new(session.peer(), CELL_PORT);
+            match session.act(timer::now()) {
+                Action::Built => ready += 1,
+                Action::Rested => {}
+                Action::Send { scheduled, kind, cell } => {
                     // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
                         _ = sockets.of(kind).send(cell, peer);
                     }
-                    line.handle_departure(scheduled, timer::now());
+                    session.handle_departure(scheduled, timer::now());
                     ready = ready.saturating_sub(1);
                 }
             }
-            if let Some(next) = line.next() {
-                self.agenda.add(next, index);
+            if let Some(next) = session.next() {
+                self.departures.add(next, index);
             }
         }
         Ok(())
@@ -313,7 +313,7 @@ impl EventLoop {
     fn wake(&self, now: Nanos) -> Nanos {
         let upkeep = [self.upkeep.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
         let upkeep = upkeep.into_iter().flatten().filter(|due| *due > now);
-        let next = self.agenda.next().map(|next| next + self.slack());
+        let next = self.departures.next().map(|next| next + self.slack());
         next.into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
     }
 
@@ -343,7 +343,7 @@ impl EventLoop {
     fn view(&self, now: Nanos) -> View<'_> {
         View {
             settings: self.settings.as_ref(),
-            lines: self.lines.all(),
+            sessions: self.sessions.all(),
             problems: &self.problems,
             cell_bytes: self.size.map(|size| (size.inner_bytes, size.wire_bytes)),
             standing: self.standing,
@@ -356,7 +356,7 @@ impl EventLoop {
     }
 
     fn is_due(&self, now: Nanos) -> bool {
-        self.agenda.next().is_some_and(|next| next + self.slack() <= now)
+        self.departures.next().is_some_and(|next| next + self.slack() <= now)
     }
 
     /// How long an act may wait for others.
@@ -375,12 +375,12 @@ impl EventLoop {
     }
 
     fn has_many(&self) -> bool {
-        self.lines.all().len() > FEW
+        self.sessions.all().len() > FEW
     }
 
     /// Whether there is time now for what is no cell's business, which otherwise waits.
     fn has_gap(&mut self, now: Nanos) -> bool {
-        let gap = self.agenda.next().is_none_or(|next| next >= now + GAP);
+        let gap = self.departures.next().is_none_or(|next| next >= now + GAP);
         let since = *self.waiting.get_or_insert(now);
         let has = gap || now.saturating_since(since) > PATIENCE;
         if has {
@@ -395,14 +395,14 @@ impl EventLoop {
         }
         // On a grid, so that a day has as many as it should; what was slept through is not made up for.
         self.next_tick = (self.next_tick + TICK).max(now);
-        self.lines.all_mut().iter_mut().for_each(|line| line.tick(now));
-        let lost = self.lines.take_lost(now);
+        self.sessions.all_mut().iter_mut().for_each(|session| session.tick(now));
+        let lost = self.sessions.take_lost(now);
         if !lost.is_empty() {
             self.renew.extend(lost);
             self.upkeep.hurry(now);
         }
         self.advance_advice(now);
-        self.history.sample(self.lines.totals(), self.lines.delays(), now);
+        self.history.sample(self.sessions.totals(), self.sessions.delays(), now);
         self.follow_clock(now);
         self.look_after_audits(now);
         if self.state(now).is_sound() {
@@ -419,12 +419,12 @@ impl EventLoop {
         }
     }
 
-    /// One word for the whole: the best state of any line. A home that is away is no fault of its endpoint's.
+    /// One word for the whole: the best state of any session. A home that is away is no fault of its endpoint's.
     fn state(&self, now: Nanos) -> State {
         if !self.tunnel.is_complete() && self.problems.iter().any(|problem| problem.code.severity() == "error") {
             return State::Blocked;
         }
-        let states = || self.lines.all().iter().map(|line| line.state(now));
+        let states = || self.sessions.all().iter().map(|session| session.state(now));
         [State::Shaping, State::Paused, State::Degraded]
             .into_iter()
             .find(|wanted| states().any(|state| state == *wanted))
@@ -457,7 +457,7 @@ impl EventLoop {
     /// Fits the queueing tree to what a home has been granted.
     fn adjust_tree(&mut self, now: Nanos) {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
-        let guard = shape::guard(settings, size, self.lines.all());
+        let guard = shape::guard(settings, size, self.sessions.all());
         if self.guard != Some(guard) {
             self.guard = Some(guard);
             self.upkeep.hurry(now);

@@ -4,8 +4,8 @@
 use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
 
-use super::lines::Lines;
 use super::problem::Problem;
+use super::sessions::Sessions;
 use super::watch::State;
 use crate::config::model::Settings;
 use crate::core::Histogram;
@@ -20,7 +20,7 @@ pub struct Gauges<'a> {
     /// The settings in force, once there are any.
     pub settings: Option<&'a Settings>,
     /// The homes.
-    pub lines: &'a Lines,
+    pub sessions: &'a Sessions,
     /// What the operator should know.
     pub problems: &'a [Problem],
     /// What the daemon takes, where the kernel tells.
@@ -34,20 +34,20 @@ impl Gauges<'_> {
     pub fn text(&self, home: Option<Ipv4Addr>) -> Option<String> {
         let chosen = match home {
             Some(address) => {
-                let index = self.lines.of_peer(address)?;
-                &self.lines.all()[index..=index]
+                let index = self.sessions.of_peer(address)?;
+                &self.sessions.all()[index..=index]
             }
-            None => self.lines.all(),
+            None => self.sessions.all(),
         };
         let mut text = Text::default();
-        let count = |wanted: State| chosen.iter().filter(|line| line.standing().state == wanted).count();
+        let count = |wanted: State| chosen.iter().filter(|session| session.standing().state == wanted).count();
         let states = [State::Starting, State::Shaping, State::Degraded];
         let states = states.map(|state| (format!("state=\"{}\"", state.name()), count(state)));
         text.family("millpond_homes", "gauge", "Homes by state.", &states);
 
         let (stats, wire) = match (home, chosen) {
-            (Some(_), [line]) => (line.engine().stats().clone(), line.wire_bytes()),
-            _ => self.lines.sums(),
+            (Some(_), [session]) => (session.engine().stats().clone(), session.wire_bytes()),
+            _ => self.sessions.sums(),
         };
         let sent = [("kind=\"data\"", stats.cells_data), ("kind=\"cover\"", stats.cells_cover)];
         text.family("millpond_cells_sent_total", "counter", "Cells sent, with and without packets inside.", &sent);

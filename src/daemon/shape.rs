@@ -1,12 +1,12 @@
-//! From the settings to what the line, the peer and the queueing tree are told.
+//! From the settings to what the session, the peer and the queueing tree are told.
 
 use super::error::Error;
-use super::line::{LEAD, Line, Shaping};
+use super::session::{LEAD, Session, Shaping};
 use crate::config::model::{Level, Off, Role, Settings};
 use crate::core::Pace;
 use crate::plan::tree::Guard;
 use crate::units::{BitsPerSec, Law};
-use crate::wire::control::Wish;
+use crate::wire::control::ShapingRequest;
 use crate::wire::size::{CellSize, Wrapping};
 
 /// Where an engine paces the line, HTB is only a ceiling: this many times the mean rate, with room for the few short
@@ -41,9 +41,9 @@ pub fn shaping(settings: &Settings, size: CellSize) -> Shaping {
 }
 
 /// How a router would like its endpoint to send.
-pub fn wish(settings: &Settings, size: CellSize) -> Wish {
+pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
     let shape = &settings.shape;
-    Wish {
+    ShapingRequest {
         id: 0,
         law: shape.law,
         spread_percent: shape.spread_percent,
@@ -54,13 +54,15 @@ pub fn wish(settings: &Settings, size: CellSize) -> Wish {
 }
 
 /// What the queueing tree lets through, on either side.
-pub fn guard(settings: &Settings, size: CellSize, lines: &[Line]) -> Guard {
+pub fn guard(settings: &Settings, size: CellSize, sessions: &[Session]) -> Guard {
     let wire_bytes = size.wire_bytes as u16;
-    let (law, rate, wire_bytes) = match (settings.role, lines.iter().find_map(Line::granted)) {
+    let (law, rate, wire_bytes) = match (settings.role, sessions.iter().find_map(Session::granted)) {
         (Role::Router, _) => (settings.shape.law, settings.shape.upload, wire_bytes),
-        // Granted to a single home only; see `wish::Allowance`.
-        (Role::Endpoint, Some(Wish { law: Law::Kernel, rate, cell_bytes, .. })) => (Law::Kernel, *rate, *cell_bytes),
-        // Whatever the homes wish for, so that none of them disturbs the others' queue.
+        // Granted to a single home only; see `negotiation::HomeLimits`.
+        (Role::Endpoint, Some(ShapingRequest { law: Law::Kernel, rate, cell_bytes, .. })) => {
+            (Law::Kernel, *rate, *cell_bytes)
+        }
+        // Whatever the homes request for, so that none of them disturbs the others' queue.
         (Role::Endpoint, _) => (Law::Gamma, allowed(settings), wire_bytes),
     };
     let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::answer::Object;
 use super::event_loop::{Audits, Clock};
 use super::history::History;
-use super::line::Line;
 use super::problem::Problem;
+use super::session::Session;
 use super::watch::{Standing, State};
 use crate::config::model::{Off, Role, Settings};
 use crate::core::{Histogram, Stats};
@@ -19,8 +19,8 @@ const INTERFACE: u64 = 1;
 pub struct View<'a> {
     /// The settings in force, once there are any.
     pub settings: Option<&'a Settings>,
-    /// The lines.
-    pub lines: &'a [Line],
+    /// The sessions.
+    pub sessions: &'a [Session],
     /// What the owner should know.
     pub problems: &'a [Problem],
     /// Bytes of a cell inside the tunnel and on the wire, once that is known.
@@ -86,7 +86,7 @@ impl View<'_> {
         if let Some(delay) = self.history.delay() {
             top.decimal("delay_now_ms", delay.as_millis_f64());
         }
-        top.array("peers", self.lines, |peer, line| put_line(peer, line, self.now));
+        top.array("peers", self.sessions, |peer, session| put_line(peer, session, self.now));
         top.array("problems", self.problems, |object, problem| {
             object.text("code", problem.code.name());
             object.text("severity", problem.code.severity());
@@ -118,17 +118,17 @@ impl View<'_> {
             }
             out.push('\n');
         }
-        for line in self.lines {
-            let stats = line.engine().stats();
+        for session in self.sessions {
+            let stats = session.engine().stats();
             let drops: u64 = stats.drops.by_cause().iter().map(|(_, count)| count).sum();
             _ = writeln!(
                 out,
                 "{} ({}): {} {}; {} data and {} cover cells sent, {} received, {} lost; delay {:.1} ms mean, {:.1} ms p99; \
                  {drops} dropped",
-                line.name(),
-                line.peer(),
-                line.standing().state.name(),
-                self.since(line.standing()),
+                session.name(),
+                session.peer(),
+                session.standing().state.name(),
+                self.since(session.standing()),
                 stats.cells_data,
                 stats.cells_cover,
                 stats.cells_received,
@@ -155,13 +155,13 @@ impl View<'_> {
     }
 }
 
-fn put_line(peer: &mut Object<'_>, line: &Line, now: Nanos) {
-    let stats = line.engine().stats();
-    peer.text("name", line.name());
-    peer.text("address", &line.peer().to_string());
-    peer.text("state", line.standing().state.name());
-    peer.decimal("state_age_s", now.saturating_since(line.standing().since).as_secs_f64());
-    if let Some(granted) = line.granted() {
+fn put_line(peer: &mut Object<'_>, session: &Session, now: Nanos) {
+    let stats = session.engine().stats();
+    peer.text("name", session.name());
+    peer.text("address", &session.peer().to_string());
+    peer.text("state", session.standing().state.name());
+    peer.decimal("state_age_s", now.saturating_since(session.standing().since).as_secs_f64());
+    if let Some(granted) = session.granted() {
         peer.text("law", granted.law.name());
         peer.decimal("download_kbit", granted.rate.0 as f64 / 1e3);
         peer.number("cell_wire_bytes", granted.cell_bytes.into());

@@ -13,7 +13,7 @@ pub use call::Refusal;
 pub use session::{Caller, OBJECT};
 use ubus::BlobMsgTable;
 
-use self::session::{Event, Session};
+use self::session::{BusSession, Event};
 use super::request::Request;
 use crate::sys::broker_socket::BrokerSocket;
 use crate::sys::epoll::Poll;
@@ -64,7 +64,7 @@ pub struct Provider {
 
 struct Connection {
     socket: BrokerSocket,
-    session: Session,
+    session: BusSession,
     /// When something was last as it should be.
     good: Nanos,
 }
@@ -170,7 +170,7 @@ impl Provider {
                         break;
                     }
                     self.number = self.number.wrapping_add(1);
-                    let session = Session::new(self.number);
+                    let session = BusSession::new(self.number);
                     self.connection = Some(Connection { socket, session, good: now });
                     self.pause = None;
                     return;

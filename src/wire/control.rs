@@ -5,9 +5,9 @@
 //! +------+------+------+--------+---------------------+
 //! | 0xc  | vers | kind | length | body of that kind   |
 //! +------+------+------+--------+---------------------+
-//! wish:    id u16, law u8, spread u8, cell u16, flags u16, rate u32
-//! report:  id u16, law u8, (zero u8), cell u16, (zero u16), rate u32, received u64, lost u64
-//! claim:   public key, 32 bytes
+//! request:    id u16, law u8, spread u8, cell u16, flags u16, rate u32
+//! grant:  id u16, law u8, (zero u8), cell u16, (zero u16), rate u32, received u64, lost u64
+//! key_update:   public key, 32 bytes
 //! ```
 //!
 //! All numbers are big-endian. Bodies may grow at the end: a reader ignores what it does not know, so the version
@@ -23,32 +23,32 @@ pub const VERSION: u8 = 1;
 pub const HEADER_BYTES: usize = 4;
 
 /// No message that this code writes is longer, header included.
-pub const MAX_BYTES: usize = HEADER_BYTES + CLAIM_BYTES;
+pub const MAX_BYTES: usize = HEADER_BYTES + KEY_UPDATE_BYTES;
 
-const KIND_WISH: u8 = 1;
-const KIND_REPORT: u8 = 2;
-const KIND_CLAIM: u8 = 3;
-const WISH_BYTES: usize = 12;
-/// The flag of a wish without cover. Others are ignored.
+const KIND_REQUEST: u8 = 1;
+const KIND_GRANT: u8 = 2;
+const KIND_KEY_UPDATE: u8 = 3;
+const REQUEST_BYTES: usize = 12;
+/// The flag of a request without cover. Others are ignored.
 const WITHOUT_COVER: u16 = 1;
-const REPORT_BYTES: usize = 28;
-const CLAIM_BYTES: usize = 32;
+const GRANT_BYTES: usize = 28;
+const KEY_UPDATE_BYTES: usize = 32;
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Control {
     /// From the router: how it would like the endpoint to send.
-    Wish(Wish),
+    ShapingRequest(ShapingRequest),
     /// From the endpoint: how it sends, and what reached it.
-    Report(Report),
+    ShapingGrant(ShapingGrant),
     /// From a router that came with a join text's key: the public key, which is to be the home's from now on.
-    Claim([u8; 32]),
+    KeyUpdate([u8; 32]),
 }
 
 /// How one end wants the other to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wish {
-    /// Changes with every new wish, so that a report can name it.
+pub struct ShapingRequest {
+    /// Changes with every new request, so that a grant can name it.
     pub id: u16,
     /// How intervals are drawn.
     pub law: Law,
@@ -64,8 +64,8 @@ pub struct Wish {
 
 /// What the endpoint does and has seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Report {
-    /// The wish that is in force; the rest may differ from it where the endpoint has limits.
+pub struct ShapingGrant {
+    /// The request that is in force; the rest may differ from it where the endpoint has limits.
     pub id: u16,
     /// Law in force.
     pub law: Law,
@@ -104,9 +104,9 @@ impl Control {
         }
         let mut reader = Reader(body);
         match *kind {
-            KIND_WISH => reader.wish().map(Control::Wish),
-            KIND_REPORT => reader.report().map(Control::Report),
-            KIND_CLAIM => reader.take().map(Control::Claim),
+            KIND_REQUEST => reader.request().map(Control::ShapingRequest),
+            KIND_GRANT => reader.grant().map(Control::ShapingGrant),
+            KIND_KEY_UPDATE => reader.take().map(Control::KeyUpdate),
             _ => Err(Malformed::Kind),
         }
     }
@@ -115,9 +115,9 @@ impl Control {
     pub fn buffer_len(&self) -> usize {
         HEADER_BYTES
             + match self {
-                Control::Wish(_) => WISH_BYTES,
-                Control::Report(_) => REPORT_BYTES,
-                Control::Claim(_) => CLAIM_BYTES,
+                Control::ShapingRequest(_) => REQUEST_BYTES,
+                Control::ShapingGrant(_) => GRANT_BYTES,
+                Control::KeyUpdate(_) => KEY_UPDATE_BYTES,
             }
     }
 
@@ -129,14 +129,16 @@ impl Control {
         buf[2..4].copy_from_slice(&(length as u16).to_be_bytes());
         let body = &mut buf[HEADER_BYTES..length];
         let (kind, id, law, spread_percent, cell_bytes, rate) = match self {
-            Control::Wish(wish) => (KIND_WISH, wish.id, wish.law, wish.spread_percent, wish.cell_bytes, wish.rate),
-            Control::Report(report) => {
-                body[12..20].copy_from_slice(&report.cells_received.to_be_bytes());
-                body[20..28].copy_from_slice(&report.cells_lost.to_be_bytes());
-                (KIND_REPORT, report.id, report.law, 0, report.cell_bytes, report.rate)
+            Control::ShapingRequest(request) => {
+                (KIND_REQUEST, request.id, request.law, request.spread_percent, request.cell_bytes, request.rate)
             }
-            Control::Claim(key) => {
-                buf[1] = KIND_CLAIM;
+            Control::ShapingGrant(grant) => {
+                body[12..20].copy_from_slice(&grant.cells_received.to_be_bytes());
+                body[20..28].copy_from_slice(&grant.cells_lost.to_be_bytes());
+                (KIND_GRANT, grant.id, grant.law, 0, grant.cell_bytes, grant.rate)
+            }
+            Control::KeyUpdate(key) => {
+                buf[1] = KIND_KEY_UPDATE;
                 buf[HEADER_BYTES..length].copy_from_slice(key);
                 return;
             }
@@ -146,7 +148,7 @@ impl Control {
         body[3] = spread_percent;
         body[4..6].copy_from_slice(&cell_bytes.to_be_bytes());
         body[8..12].copy_from_slice(&u32::try_from(rate.0).unwrap_or(u32::MAX).to_be_bytes());
-        if let Control::Wish(Wish { cover: false, .. }) = self {
+        if let Control::ShapingRequest(ShapingRequest { cover: false, .. }) = self {
             body[6..8].copy_from_slice(&WITHOUT_COVER.to_be_bytes());
         }
         buf[1] = kind;
@@ -157,7 +159,7 @@ impl Control {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn wish(&mut self) -> Result<Wish, Malformed> {
+    fn request(&mut self) -> Result<ShapingRequest, Malformed> {
         let id = u16::from_be_bytes(self.take()?);
         let [law, spread_percent] = self.take()?;
         let cell_bytes = u16::from_be_bytes(self.take()?);
@@ -167,14 +169,14 @@ impl Reader<'_> {
         if spread_percent > 100 || rate.0 == 0 {
             return Err(Malformed::Value);
         }
-        Ok(Wish { id, law, spread_percent, cell_bytes, rate, cover: flags & WITHOUT_COVER == 0 })
+        Ok(ShapingRequest { id, law, spread_percent, cell_bytes, rate, cover: flags & WITHOUT_COVER == 0 })
     }
 
-    fn report(&mut self) -> Result<Report, Malformed> {
-        let Wish { id, law, cell_bytes, rate, .. } = self.wish()?;
+    fn grant(&mut self) -> Result<ShapingGrant, Malformed> {
+        let ShapingRequest { id, law, cell_bytes, rate, .. } = self.request()?;
         let cells_received = u64::from_be_bytes(self.take()?);
         let cells_lost = u64::from_be_bytes(self.take()?);
-        Ok(Report { id, law, cell_bytes, rate, cells_received, cells_lost })
+        Ok(ShapingGrant { id, law, cell_bytes, rate, cells_received, cells_lost })
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
@@ -201,7 +203,7 @@ fn law_of_code(code: u8) -> Option<Law> {
 mod tests {
     use super::*;
 
-    const WISH: Control = Control::Wish(Wish {
+    const REQUEST: Control = Control::ShapingRequest(ShapingRequest {
         id: 0x0102,
         law: Law::Kernel,
         spread_percent: 33,
@@ -209,7 +211,7 @@ mod tests {
         rate: BitsPerSec(320_000),
         cover: true,
     });
-    const REPORT: Control = Control::Report(Report {
+    const GRANT: Control = Control::ShapingGrant(ShapingGrant {
         id: 7,
         law: Law::Gamma,
         cell_bytes: 512,
@@ -226,11 +228,11 @@ mod tests {
 
     #[test]
     fn messages_come_back_as_they_were_written() {
-        assert_eq!(emitted(WISH), [0xc1, 1, 0, 16, 1, 2, 3, 33, 2, 0, 0, 0, 0, 4, 0xe2, 0]);
-        let Control::Wish(wish) = WISH else { panic!("it is one") };
-        let without_cover = Control::Wish(Wish { cover: false, ..wish });
+        assert_eq!(emitted(REQUEST), [0xc1, 1, 0, 16, 1, 2, 3, 33, 2, 0, 0, 0, 0, 4, 0xe2, 0]);
+        let Control::ShapingRequest(request) = REQUEST else { panic!("it is one") };
+        let without_cover = Control::ShapingRequest(ShapingRequest { cover: false, ..request });
         assert_eq!(emitted(without_cover)[10..12], [0, 1]);
-        for message in [WISH, without_cover, REPORT, Control::Claim(*b"a public key has thirty-two byte")] {
+        for message in [REQUEST, without_cover, GRANT, Control::KeyUpdate(*b"a public key has thirty-two byte")] {
             assert_eq!(Control::parse(&emitted(message)), Ok(message));
             assert!(message.buffer_len() <= MAX_BYTES);
         }
@@ -238,16 +240,16 @@ mod tests {
 
     #[test]
     fn a_longer_body_of_the_same_version_is_read() {
-        let mut block = emitted(WISH);
+        let mut block = emitted(REQUEST);
         block.extend([9; 5]);
         block[3] += 5;
-        assert_eq!(Control::parse(&block), Ok(WISH));
+        assert_eq!(Control::parse(&block), Ok(REQUEST));
     }
 
     #[test]
     fn newer_unknown_and_broken_messages_are_named() {
         let change = |at: usize, to: u8| {
-            let mut block = emitted(WISH);
+            let mut block = emitted(REQUEST);
             block[at] = to;
             Control::parse(&block)
         };
@@ -257,7 +259,7 @@ mod tests {
         assert_eq!(change(6, 4), Err(Malformed::Value));
         assert_eq!(change(7, 101), Err(Malformed::Value));
         for length in 0..16 {
-            assert!(Control::parse(&emitted(WISH)[..length]).is_err());
+            assert!(Control::parse(&emitted(REQUEST)[..length]).is_err());
         }
     }
 }

@@ -8,7 +8,7 @@ use millpond::core::{CellKind, Engine, Limits, Pace, Params};
 use millpond::sys::fault;
 use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
-use millpond::wire::control::{Control, Wish};
+use millpond::wire::control::{Control, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -50,9 +50,15 @@ fn session(law: Law, digest: &mut Digest) -> (u32, usize) {
     let (mut router, mut endpoint) = (engine(law), engine(law));
     let (mut sent, mut arrived) = (0, 0);
     let mut buf = [0; MAX_PACKET_BYTES];
-    let wish =
-        Control::Wish(Wish { id: 1, law, spread_percent: 15, cell_bytes: 512, rate: BitsPerSec(160_000), cover: true });
-    router.send_control(wish);
+    let request = Control::ShapingRequest(ShapingRequest {
+        id: 1,
+        law,
+        spread_percent: 15,
+        cell_bytes: 512,
+        rate: BitsPerSec(160_000),
+        cover: true,
+    });
+    router.send_control(request);
     for cell in 0..CELLS {
         let now = router.poll_timeout().0;
         if cell < CELLS / 2 && rng.random_bool(0.5) {
@@ -73,7 +79,7 @@ fn session(law: Law, digest: &mut Digest) -> (u32, usize) {
             arrived += 1;
         }
     }
-    if endpoint.poll_control() != Some(wish) {
+    if endpoint.poll_control() != Some(request) {
         return (sent, 0);
     }
     (sent, arrived)

@@ -82,13 +82,13 @@ impl EventLoop {
     /// Lets the virtual shapers work until the next cell is near.
     pub(super) fn work_on_advice(&mut self) {
         let Some(watch) = &mut self.watching.watch else { return };
-        let until = self.agenda.next().map(|next| next.saturating_since(WORK));
+        let until = self.departures.next().map(|next| next.saturating_since(WORK));
         watch.work(|| until.is_none_or(|until| timer::now() < until));
     }
 
     /// Once a second: counts what waits in virtual cells, where there is time.
     pub(super) fn advance_advice(&mut self, now: Nanos) {
-        if self.agenda.next().is_some_and(|next| next < now + GAP) {
+        if self.departures.next().is_some_and(|next| next < now + GAP) {
             return;
         }
         let Watching { watch, bystander, next_look } = &mut self.watching;

@@ -5,7 +5,7 @@ use log::{debug, warn};
 use super::EventLoop;
 use crate::core::CellKind;
 use crate::daemon::advice::Direction;
-use crate::daemon::line::Change;
+use crate::daemon::session::Change;
 use crate::plan::ownership::TUN;
 use crate::sys::timer;
 
@@ -22,10 +22,10 @@ impl EventLoop {
                 Ok(None) => break,
                 Ok(Some(length)) => {
                     let packet = &self.buffer[..length];
-                    if let Some(index) = self.lines.of_packet(packet) {
+                    if let Some(index) = self.sessions.of_packet(packet) {
                         let device = self.flows.note_upload(packet);
                         self.watching.note(now, length, device, Direction::Up);
-                        self.lines.line_mut(index).handle_packet(now, packet);
+                        self.sessions.session_mut(index).handle_packet(now, packet);
                     }
                 }
                 Err(error) => {
@@ -51,19 +51,19 @@ impl EventLoop {
             let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
-                // Of the interface or of the path: what it means, the state of the lines shows.
+                // Of the interface or of the path: what it means, the state of the sessions shows.
                 Err(error) => {
                     debug!("receiving cells: {error}");
                     break;
                 }
             };
-            let Some(index) = self.lines.of_peer(*from.ip()) else { continue };
-            let change = self.lines.line_mut(index).handle_cell(now, &self.buffer[..length]);
-            while let Some(length) = self.lines.line_mut(index).poll_packet(&mut self.buffer[..]) {
+            let Some(index) = self.sessions.of_peer(*from.ip()) else { continue };
+            let change = self.sessions.session_mut(index).handle_cell(now, &self.buffer[..length]);
+            while let Some(length) = self.sessions.session_mut(index).poll_packet(&mut self.buffer[..]) {
                 let packet = &self.buffer[..length];
                 let device = self.flows.note_download(packet);
                 self.watching.note(now, length, device, Direction::Down);
-                if let Some(tun) = self.tunnel.tun().filter(|_| self.lines.accepts(index, packet)) {
+                if let Some(tun) = self.tunnel.tun().filter(|_| self.sessions.accepts(index, packet)) {
                     // The kernel refuses what no device could use, a martian for one: nothing to mend here.
                     _ = tun.send(packet);
                 }
@@ -71,7 +71,7 @@ impl EventLoop {
             match change {
                 Change::None => {}
                 Change::Begun => {
-                    self.agenda = self.lines.agenda();
+                    self.departures = self.sessions.departures();
                     self.adjust_tree(now);
                 }
                 Change::Regranted => self.adjust_tree(now),

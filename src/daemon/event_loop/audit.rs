@@ -5,9 +5,9 @@ use std::io;
 use log::{info, warn};
 
 use super::super::audit::{self, Audited, Order, PACKETS, Place};
-use super::super::line::Line;
 use super::super::problem::Code;
 use super::super::request::{Answer, Asker, Form};
+use super::super::session::Session;
 use super::super::watch::State;
 use super::{AUDIT, EventLoop};
 use crate::config::model::{Role, Settings, Tunnel};
@@ -130,7 +130,7 @@ impl EventLoop {
         }
     }
 
-    /// Ends a check of a line that is another now.
+    /// Ends a check of a session that is another now.
     pub(super) fn drop_audit(&mut self, now: Nanos) {
         let Some(running) = self.audits.running.take() else { return };
         _ = self.poll.remove(&running.worker);
@@ -167,21 +167,21 @@ impl EventLoop {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else {
             return Err("there is no tunnel yet: see millpond status".to_owned());
         };
-        let lines = self.lines.all();
-        if !lines.iter().any(|line| line.next().is_some()) {
+        let sessions = self.sessions.all();
+        if !sessions.iter().any(|session| session.next().is_some()) {
             return Err("no cells leave yet: see millpond status".to_owned());
         }
-        if !lines.iter().any(Line::covers) {
+        if !sessions.iter().any(Session::covers) {
             return Err("a schedule has level off now: nothing is promised".to_owned());
         }
         let place = self.place(settings);
         let bytes = if matches!(place, Place::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
-        let paces = match lines {
-            [line] => line.paces(),
+        let paces = match sessions {
+            [session] => session.paces(),
             _ => [None; 2],
         };
-        let per_second = |line: &Line| 2e9 / line.engine().pace().mean.0 as f64;
-        let per_second = lines.iter().filter(|line| line.next().is_some()).map(per_second).sum();
+        let per_second = |session: &Session| 2e9 / session.engine().pace().mean.0 as f64;
+        let per_second = sessions.iter().filter(|session| session.next().is_some()).map(per_second).sum();
         Ok(Order { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.numbers.mark })
     }
 
@@ -198,7 +198,7 @@ impl EventLoop {
     }
 
     fn lateness(&self) -> Option<[Nanos; 2]> {
-        let lateness = &self.lines.all().first()?.engine().stats().lateness;
+        let lateness = &self.sessions.all().first()?.engine().stats().lateness;
         Some([lateness.percentile(99.0), lateness.max()])
     }
 }

@@ -63,8 +63,8 @@ impl EventLoop {
             return;
         }
         let clock = wall_clock();
-        let due = settings.homes.iter().zip(self.lines.all_mut()).find_map(|(home, line)| {
-            let claim = line.take_claim();
+        let due = settings.homes.iter().zip(self.sessions.all_mut()).find_map(|(home, session)| {
+            let claim = session.poll_key_update();
             let due = due(home, claim, clock).filter(|_| !self.claims.waits(&home.name))?;
             Some((home.name.clone(), due))
         });

@@ -21,10 +21,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use super::*;
 use crate::config::model::Home;
 use crate::core::{Histogram, Pace};
-use crate::daemon::line::{Line, Shaping};
+use crate::daemon::session::{Session, Shaping};
 use crate::sys::unix_socket;
 use crate::units::{BitsPerSec, Law};
-use crate::wire::control::Wish;
+use crate::wire::control::ShapingRequest;
 use crate::wire::size::{IpVersion, Wrapping};
 
 const PAYLOAD: usize = 420;
@@ -134,7 +134,7 @@ fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
     ready.send(()).unwrap();
     thread::sleep(Duration::from_secs(seconds));
     // The loop ends with settings that are not enabled.
-    let (lines, usage, memory, lasted) = {
+    let (sessions, usage, memory, lasted) = {
         _ = unix_socket::ask(&socket, "reload", Duration::from_secs(5));
         loop_thread.join().unwrap()
     };
@@ -143,8 +143,8 @@ fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
 
     let mut lateness = Histogram::default();
     let (mut cells, mut drops) = (0, 0);
-    for line in lines.all() {
-        let stats = line.engine().stats();
+    for session in sessions.all() {
+        let stats = session.engine().stats();
         lateness.add(&stats.lateness);
         cells += stats.cells_data + stats.cells_cover + stats.cells_received;
         drops += stats.cells_lost + stats.slots_missed;
@@ -161,16 +161,16 @@ fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
     }
 }
 
-/// The endpoint: gives its lines, the processor time in seconds, the memory of the lines in bytes, and the time.
-fn serve(options: &Options, homes: usize) -> (Lines, f64, u64, f64) {
+/// The endpoint: gives its sessions, the processor time in seconds, the memory of the sessions in bytes, and the time.
+fn serve(options: &Options, homes: usize) -> (Sessions, f64, u64, f64) {
     let mut event_loop = EventLoop::start(options, Err(Error::TunTaken)).unwrap();
     let before = resident();
     let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
     let mut settings = crate::config::parse(b"config millpond main\n\toption role endpoint\n").settings.unwrap();
     settings.homes = (0..homes).map(home).collect();
     let now = timer::now();
-    event_loop.lines.update(&settings, size, now).unwrap();
-    event_loop.agenda = event_loop.lines.agenda();
+    event_loop.sessions.update(&settings, size, now).unwrap();
+    event_loop.departures = event_loop.sessions.departures();
     event_loop.tunnel.bind_for_test("mpx0", &event_loop.poll);
     let processor = || {
         let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
@@ -181,8 +181,8 @@ fn serve(options: &Options, homes: usize) -> (Lines, f64, u64, f64) {
     event_loop.run().unwrap();
     let used = processor() - used;
     let lasted = timer::now().saturating_since(now).as_secs_f64();
-    let memory = event_loop.lines.all().len() as u64 * (resident().saturating_sub(before) / homes as u64);
-    (event_loop.lines, used, memory, lasted)
+    let memory = event_loop.sessions.all().len() as u64 * (resident().saturating_sub(before) / homes as u64);
+    (event_loop.sessions, used, memory, lasted)
 }
 
 /// Tells this program that it is the homes: how many, the rate, and where the endpoint's network is.
@@ -257,7 +257,7 @@ fn be_homes(order: &str) {
 /// The homes: gives for each the cells that it got and those that it knows it missed.
 fn live(homes: usize, rate: u64, done: &AtomicBool) -> Vec<(u64, u64)> {
     let pace = Pace { law: Law::Gamma, mean: Nanos(1_000_000_000 / rate), spread_percent: 33 };
-    let wish = Wish {
+    let request = ShapingRequest {
         id: 1,
         law: Law::Gamma,
         spread_percent: 33,
@@ -265,50 +265,52 @@ fn live(homes: usize, rate: u64, done: &AtomicBool) -> Vec<(u64, u64)> {
         rate: BitsPerSec(rate * u64::from(WIRE) * 8),
         cover: true,
     };
-    let mut agenda = Agenda::default();
-    let mut all: Vec<(Line, UdpSocket)> = (0..homes)
+    let mut departures = DepartureQueue::default();
+    let mut all: Vec<(Session, UdpSocket)> = (0..homes)
         .map(|number| {
             let seed = std::array::from_fn(|at| (number >> (8 * (at & 1))) as u8 ^ at as u8);
-            let line = Line::router(
+            let session = Session::router(
                 PEER,
                 Shaping { pace, payload_bytes: PAYLOAD, cover: true, passes: true },
-                wish,
+                request,
                 seed,
                 timer::now(),
             );
             let socket = UdpSocket::bind(SocketAddrV4::new(home(number).address, CELL_PORT)).unwrap();
             socket.set_nonblocking(true).unwrap();
-            (line, socket)
+            (session, socket)
         })
         .collect();
-    all.iter().enumerate().for_each(|(index, (line, _))| agenda.add(line.next().unwrap(), index));
+    all.iter().enumerate().for_each(|(index, (session, _))| departures.add(session.next().unwrap(), index));
     let mut second = timer::now();
     let mut buffer = [0; 2048];
     while !done.load(Ordering::Relaxed) {
         let now = timer::now();
         if now >= second {
-            all.iter_mut().for_each(|(line, _)| line.tick(now));
+            all.iter_mut().for_each(|(session, _)| session.tick(now));
             second = now + Nanos::from_secs(1);
         }
-        let Some((when, index)) = agenda.pop() else { break };
+        let Some((when, index)) = departures.pop() else { break };
         if when > now + TOGETHER {
             thread::sleep(Duration::from_nanos((when.0 - now.0).min(1_000_000)));
         }
-        let (line, socket) = &mut all[index];
+        let (session, socket) = &mut all[index];
         if when > timer::now() + TOGETHER {
-            agenda.add(when, index);
+            departures.add(when, index);
             continue;
         }
-        if let Act::Send { scheduled, cell, .. } = line.act(timer::now()) {
+        if let Action::Send { scheduled, cell, .. } = session.act(timer::now()) {
             _ = socket.send_to(cell, (PEER, CELL_PORT));
-            line.handle_departure(scheduled, timer::now());
+            session.handle_departure(scheduled, timer::now());
             while let Ok((length, _)) = socket.recv_from(&mut buffer) {
-                line.handle_cell(timer::now(), &buffer[..length]);
+                session.handle_cell(timer::now(), &buffer[..length]);
             }
         }
-        agenda.add(line.next().unwrap(), index);
+        departures.add(session.next().unwrap(), index);
     }
-    all.iter().map(|(line, _)| (line.engine().stats().cells_received, line.engine().stats().cells_lost)).collect()
+    all.iter()
+        .map(|(session, _)| (session.engine().stats().cells_received, session.engine().stats().cells_lost))
+        .collect()
 }
 
 fn home(number: usize) -> Home {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use log::{info, warn};
 
 use super::super::error::Error;
-use super::super::line::Line;
 use super::super::openvpn::{News, Openvpn, TROUBLES};
 use super::super::problem::{Code, Problem};
+use super::super::session::Session;
 use super::super::shape;
 use super::super::upkeep::endpoint::Endpoint;
 use super::super::upkeep::outcome::Outcome;
@@ -214,7 +214,7 @@ impl EventLoop {
             settings,
             guarded: self.confined.as_ref().unwrap_or(settings),
             guard_file: &self.options.guard_file,
-            lines: self.lines.all(),
+            sessions: self.sessions.all(),
             endpoint: endpoint.address(),
             endpoint_is_news: endpoint.is_news(),
             renew: &self.renew,
@@ -272,16 +272,16 @@ impl EventLoop {
         descriptors.and_then(|()| self.follow(reload, &outcome, now)).map_err(|error| Problem::of_tunnel(&error))
     }
 
-    /// Has the lines follow the settings that are in force now.
+    /// Has the sessions follow the settings that are in force now.
     fn follow(&mut self, reload: Option<&mut Reload>, outcome: &Outcome, now: Nanos) -> Result<(), Error> {
-        let is_new = reload.is_some() || self.lines.all().is_empty();
+        let is_new = reload.is_some() || self.sessions.all().is_empty();
         if let Some(reload) = reload {
             let same = |before: &Settings| before.devices.iter().map(who).eq(reload.settings.devices.iter().map(who));
             if !self.settings.as_ref().is_some_and(same) {
                 // Numbers have come to mean other devices.
                 self.flows.clear();
                 self.watching.clear();
-                self.lines.all_mut().iter_mut().for_each(Line::forget_devices);
+                self.sessions.all_mut().iter_mut().for_each(Session::forget_devices);
             }
             if let Some(written) = reload.written.take() {
                 self.clock.adopt(written);
@@ -301,11 +301,11 @@ impl EventLoop {
         }
         let size = shape::cell_size(settings, wrapping)?;
         if is_new || self.size != Some(size) {
-            self.lines.update(settings, size, now)?;
-            self.agenda = self.lines.agenda();
+            self.sessions.update(settings, size, now)?;
+            self.departures = self.sessions.departures();
             self.size = Some(size);
         }
-        self.guard = Some(shape::guard(settings, size, self.lines.all()));
+        self.guard = Some(shape::guard(settings, size, self.sessions.all()));
         if is_new {
             self.begin_watching(now);
             self.drop_audit(now);

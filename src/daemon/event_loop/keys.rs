@@ -1,5 +1,5 @@
 //! The loop's part of a router's two keys: its own, and that of the join text with which it came. The endpoint learns of the
-//! own one inside the line and knows the home by nothing else from then on, so that a text is good for one router.
+//! own one inside the session and knows the home by nothing else from then on, so that a text is good for one router.
 
 use log::info;
 

@@ -143,7 +143,7 @@ impl EventLoop {
     }
 
     fn devices(&self, form: Form) -> io::Result<Vec<u8>> {
-        let stats = self.lines.all().first().map(|line| line.engine().stats());
+        let stats = self.sessions.all().first().map(|session| session.engine().stats());
         let list = devices::list(self.settings.as_ref(), stats, &self.flows)?;
         Ok(in_form(form, || list.text(), |top| list.put(top)))
     }

@@ -3,11 +3,11 @@
 use log::{error, info};
 
 use super::super::error::Error;
-use super::super::line::Line;
 #[cfg(feature = "endpoint")]
 use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker, Form, Request};
+use super::super::session::Session;
 use super::super::upkeep::endpoint::Endpoint;
 use super::super::{Reading, guard_provisionally, read_settings};
 use super::keys::{Keys, keep_key};
@@ -102,7 +102,7 @@ impl EventLoop {
     fn metrics(&self, home: Option<std::net::Ipv4Addr>, now: Nanos) -> Answer {
         let gauges = Gauges {
             settings: self.settings.as_ref(),
-            lines: &self.lines,
+            sessions: &self.sessions,
             problems: &self.problems,
             usage: usage::usage().ok(),
             uptime: now.saturating_since(self.started),
@@ -206,8 +206,8 @@ impl EventLoop {
     pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.hurry(now);
         self.upkeep.hurry(now);
-        let silent = self.lines.all().iter().filter(|line| !line.state(now).is_sound());
-        self.renew.extend(silent.map(Line::peer));
+        let silent = self.sessions.all().iter().filter(|session| !session.state(now).is_sound());
+        self.renew.extend(silent.map(Session::peer));
     }
 
     fn refuse(&mut self, asker: Option<Asker>, why: &str, now: Nanos) {
@@ -235,7 +235,7 @@ impl EventLoop {
                 "shaping towards {endpoint}: {} {} up, {} down, cells of {wire_bytes} bytes",
                 shape.law, shape.upload, shape.download
             ),
-            None => info!("serving {} homes", self.lines.all().len()),
+            None => info!("serving {} homes", self.sessions.all().len()),
         }
     }
 }

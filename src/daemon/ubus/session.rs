@@ -22,7 +22,7 @@ const EVENTS: u32 = 1;
 const PUBLISH: u16 = 1;
 
 /// What a conversation is about.
-pub struct Session {
+pub struct BusSession {
     /// Of this connection; a caller of an earlier one cannot be answered any more.
     number: u32,
     object: Option<ObjId>,
@@ -52,11 +52,11 @@ pub enum Event {
     Call(Caller, Result<Request, Refusal>),
 }
 
-impl Session {
+impl BusSession {
     /// A conversation that waits for the broker's greeting.
-    pub fn new(number: u32) -> Session {
+    pub fn new(number: u32) -> BusSession {
         let (input, output) = (Vec::new(), Vec::new());
-        Session { number, object: None, published: false, sequence: PUBLISH, input, skip: 0, output }
+        BusSession { number, object: None, published: false, sequence: PUBLISH, input, skip: 0, output }
     }
 
     /// Whether the object is there for all to see.
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     /// Hands bytes over as a socket would, and gives what they meant.
-    fn feed(session: &mut Session, mut bytes: &[u8]) -> Result<Vec<Event>, String> {
+    fn feed(session: &mut BusSession, mut bytes: &[u8]) -> Result<Vec<Event>, String> {
         let mut events = Vec::new();
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(session.wanted().min(bytes.len()).max(1));
@@ -226,7 +226,7 @@ mod tests {
         Ok(events)
     }
 
-    fn take_output(session: &mut Session) -> Vec<Frame> {
+    fn take_output(session: &mut BusSession) -> Vec<Frame> {
         let mut frames = Vec::new();
         while !session.output().is_empty() {
             let (frame, length) = Codec::read_frame(session.output()).unwrap();
@@ -236,8 +236,8 @@ mod tests {
         frames
     }
 
-    fn published() -> Session {
-        let mut session = Session::new(7);
+    fn published() -> BusSession {
+        let mut session = BusSession::new(7);
         let hello = Frame::to_peer(MsgType::Hello, 0, 99, EnvBuilder::new().finish());
         assert!(feed(&mut session, &Codec::write_frame(&hello)).unwrap().is_empty());
         assert_eq!(take_output(&mut session)[0].hdr.ty, MsgType::AddObject);

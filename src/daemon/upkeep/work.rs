@@ -6,10 +6,10 @@ use std::path::Path;
 use log::{info, warn};
 
 use super::super::error::Error;
-use super::super::line::Line;
 use super::super::machine::Machine;
 use super::super::openvpn;
 use super::super::problem::{Code, Problem};
+use super::super::session::Session;
 use super::super::shape;
 use super::outcome::Outcome;
 use crate::config::model::Settings;
@@ -28,7 +28,7 @@ pub struct Order<'a> {
     /// From which the guard is loaded at boot.
     pub guard_file: &'a Path,
     /// What has been granted to homes.
-    pub lines: &'a [Line],
+    pub sessions: &'a [Session],
     /// Where the router's endpoint is, as far as that is known.
     pub endpoint: Option<SocketAddr>,
     /// Whether that goes before what WireGuard itself has found out.
@@ -98,7 +98,7 @@ fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> R
     }
     outcome.wrapping = Some(machine.wrapping());
     let size = shape::cell_size(settings, machine.wrapping())?;
-    let applied = machine.bring_up(settings, &shape::guard(settings, size, order.lines))?;
+    let applied = machine.bring_up(settings, &shape::guard(settings, size, order.sessions))?;
     outcome.ops += applied.ops.len();
     outcome.forwarding = machine.forwarding_before();
     outcome.lent = machine.lent().cloned();

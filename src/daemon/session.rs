@@ -1,14 +1,14 @@
-//! One line: the engine towards one peer, the cell that is about to leave, and what the two ends say to each other.
+//! One session: the engine towards one peer, the cell that is about to leave, and what the two ends say to each other.
 
 use std::net::Ipv4Addr;
 
+use super::negotiation::{self, HomeLimits, RequestState};
 use super::watch::{Standing, State, Watch};
-use super::wish::{self, Allowance, Asking};
 use crate::config::model::Key;
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
-use crate::wire::control::{Control, Report, Wish};
+use crate::wire::control::{Control, ShapingGrant, ShapingRequest};
 
 /// A cell is built so long before it leaves. Building takes less than half of it on a 24Kc, and a packet that comes
 /// later has, at 40 cells a second, a chance of one in sixty to miss its cell.
@@ -39,7 +39,7 @@ pub struct Shaping {
 }
 
 /// One peer and the traffic to and from it.
-pub struct Line {
+pub struct Session {
     name: String,
     peer: Ipv4Addr,
     engine: Engine,
@@ -62,13 +62,13 @@ pub struct Line {
 
 enum Side {
     /// A router asks.
-    Router(Asking),
-    /// An endpoint grants what one home asks for. `claim`: the public key that it would like to be known by.
-    Endpoint { allowance: Allowance, granted: Option<Wish>, claim: Option<Key> },
+    Router(RequestState),
+    /// An endpoint grants what one home asks for. `key_update`: the public key that it would like to be known by.
+    Endpoint { limits: HomeLimits, granted: Option<ShapingRequest>, key_update: Option<Key> },
 }
 
-/// What a line did when its moment came.
-pub enum Act<'a> {
+/// What a session did when its moment came.
+pub enum Action<'a> {
     /// The next cell stands ready.
     Built,
     /// There is none this time.
@@ -84,38 +84,38 @@ pub enum Act<'a> {
     },
 }
 
-/// What a cell from the peer changed about a line's own sending.
+/// What a cell from the peer changed about a session's own sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Nothing.
     None,
-    /// It rested and sends now: [`Line::next`] has something to say.
+    /// It rested and sends now: [`Session::next`] has something to say.
     Begun,
     /// It sends in another way.
     Regranted,
 }
 
-impl Line {
-    /// A router's line to its endpoint, sending from now on, and wishing `wish` for the way down.
-    pub fn router(peer: Ipv4Addr, shaping: Shaping, wish: Wish, seed: [u8; 32], now: Nanos) -> Line {
-        let expected = expected(&wish);
-        let side = Side::Router(Asking::new(wish, now));
-        Line { sending: true, expected, ..Line::resting("endpoint".into(), peer, shaping, side, seed, now) }
+impl Session {
+    /// A router's session to its endpoint, sending from now on, and requesting `request` for the way down.
+    pub fn router(peer: Ipv4Addr, shaping: Shaping, request: ShapingRequest, seed: [u8; 32], now: Nanos) -> Session {
+        let expected = expected(&request);
+        let side = Side::Router(RequestState::new(request, now));
+        Session { sending: true, expected, ..Session::resting("endpoint".into(), peer, shaping, side, seed, now) }
     }
 
-    /// An endpoint's line to a home. It rests until the home has said what it wants.
-    pub fn endpoint(name: String, peer: Ipv4Addr, allowance: Allowance, seed: [u8; 32], now: Nanos) -> Line {
+    /// An endpoint's session to a home. It rests until the home has said what it wants.
+    pub fn endpoint(name: String, peer: Ipv4Addr, limits: HomeLimits, seed: [u8; 32], now: Nanos) -> Session {
         let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
         let shaping = Shaping { pace, payload_bytes: 0, cover: true, passes: true };
-        Line::resting(name, peer, shaping, Side::Endpoint { allowance, granted: None, claim: None }, seed, now)
+        Session::resting(name, peer, shaping, Side::Endpoint { limits, granted: None, key_update: None }, seed, now)
     }
 
-    fn resting(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Line {
+    fn resting(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Session {
         let Shaping { pace, payload_bytes, cover, passes } = shaping;
         let params = Params { payload_bytes, pace, lead: LEAD, limits: Limits::default() };
         let mut engine = Engine::new(params, seed, now);
         engine.set_cover(cover);
-        Line {
+        Session {
             name,
             peer,
             engine,
@@ -154,7 +154,7 @@ impl Line {
         self.engine.forget_devices();
     }
 
-    /// What the line is doing.
+    /// What the session is doing.
     pub fn state(&self, now: Nanos) -> State {
         match (&self.side, self.sending) {
             (Side::Endpoint { .. }, false) => State::Starting,
@@ -173,9 +173,9 @@ impl Line {
     /// How this end sends, and how the other should, as far as that is known.
     pub fn paces(&self) -> [Option<Pace>; 2] {
         let other = match &self.side {
-            Side::Router(asking) => {
-                let wish = asking.wish();
-                Some(Pace { law: wish.law, mean: self.expected, spread_percent: wish.spread_percent })
+            Side::Router(request_state) => {
+                let request = request_state.request();
+                Some(Pace { law: request.law, mean: self.expected, spread_percent: request.spread_percent })
             }
             Side::Endpoint { .. } => None,
         };
@@ -187,12 +187,12 @@ impl Line {
         self.passes
     }
 
-    /// The state when it was last looked at by [`Line::tick`], and since when it held.
+    /// The state when it was last looked at by [`Session::tick`], and since when it held.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// When the line wants to act; `None` while it rests.
+    /// When the session wants to act; `None` while it rests.
     pub fn next(&self) -> Option<Nanos> {
         match self.built {
             Some(transmit) => Some(transmit.scheduled),
@@ -200,13 +200,13 @@ impl Line {
         }
     }
 
-    /// Does what is due at [`Line::next`].
-    pub fn act(&mut self, now: Nanos) -> Act<'_> {
+    /// Does what is due at [`Session::next`].
+    pub fn act(&mut self, now: Nanos) -> Action<'_> {
         let Some(Transmit { scheduled, len, kind }) = self.built.take() else {
             self.built = self.engine.poll_transmit(now, &mut self.cell[..]);
-            return if self.built.is_some() { Act::Built } else { Act::Rested };
+            return if self.built.is_some() { Action::Built } else { Action::Rested };
         };
-        Act::Send { scheduled, kind, cell: &self.cell[..len] }
+        Action::Send { scheduled, kind, cell: &self.cell[..len] }
     }
 
     /// Notes when a cell has left.
@@ -214,28 +214,28 @@ impl Line {
         self.engine.handle_departure(scheduled, actual);
     }
 
-    /// Takes a packet for the peer. While the line rests there is nobody to send it to.
+    /// Takes a packet for the peer. While the session rests there is nobody to send it to.
     pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) {
         if self.sending && self.passes {
             self.engine.handle_packet(now, packet);
         }
     }
 
-    /// Takes a cell from the peer. Tells what it changed about the line's own sending.
+    /// Takes a cell from the peer. Tells what it changed about the session's own sending.
     pub fn handle_cell(&mut self, now: Nanos, cell: &[u8]) -> Change {
         self.watch.note_cell(now);
         self.engine.handle_cell(cell);
         match self.engine.poll_control() {
-            Some(Control::Wish(wish)) => self.handle_wish(now, wish, cell.len()),
-            Some(Control::Report(report)) => {
-                if let Side::Router(asking) = &mut self.side {
-                    asking.handle_report(&report);
+            Some(Control::ShapingRequest(request)) => self.handle_request(now, request, cell.len()),
+            Some(Control::ShapingGrant(grant)) => {
+                if let Side::Router(request_state) = &mut self.side {
+                    request_state.handle_grant(&grant);
                 }
                 Change::None
             }
-            Some(Control::Claim(key)) => {
-                if let Side::Endpoint { claim, .. } = &mut self.side {
-                    *claim = Some(Key(key));
+            Some(Control::KeyUpdate(key)) => {
+                if let Side::Endpoint { key_update, .. } = &mut self.side {
+                    *key_update = Some(Key(key));
                 }
                 Change::None
             }
@@ -245,17 +245,17 @@ impl Line {
 
     /// The public key by which a home would like to be known, if it has said so since the last time.
     #[cfg(feature = "endpoint")]
-    pub fn take_claim(&mut self) -> Option<Key> {
+    pub fn poll_key_update(&mut self) -> Option<Key> {
         match &mut self.side {
             Side::Router(_) => None,
-            Side::Endpoint { claim, .. } => claim.take(),
+            Side::Endpoint { key_update, .. } => key_update.take(),
         }
     }
 
-    /// Has a router claim that public key for its own, or claim none.
-    pub fn set_claim(&mut self, claim: Option<Key>) {
-        if let Side::Router(asking) = &mut self.side {
-            asking.set_claim(claim);
+    /// Sets the public key that a router announces as its own, or none.
+    pub fn set_key_update(&mut self, key_update: Option<Key>) {
+        if let Side::Router(request_state) = &mut self.side {
+            request_state.set_key_update(key_update);
         }
     }
 
@@ -269,8 +269,8 @@ impl Line {
         self.weigh();
         let state = self.watch.state(now, self.expected);
         match &mut self.side {
-            Side::Router(asking) => {
-                if let Some(message) = asking.poll(now, !state.is_sound()) {
+            Side::Router(request_state) => {
+                if let Some(message) = request_state.poll(now, !state.is_sound()) {
                     self.engine.send_control(message);
                 }
             }
@@ -306,10 +306,10 @@ impl Line {
 
     fn weigh(&mut self) {
         let agreed = match &self.side {
-            Side::Router(asking) => Some(asking.wish()),
+            Side::Router(request_state) => Some(request_state.request()),
             Side::Endpoint { granted, .. } => granted.as_ref(),
         };
-        let cell_bytes = agreed.map_or(0, |wish| u64::from(wish.cell_bytes));
+        let cell_bytes = agreed.map_or(0, |request| u64::from(request.cell_bytes));
         let stats = self.engine.stats();
         let counts = [stats.cells_data + stats.cells_cover, stats.cells_received];
         for ((wire, counted), count) in self.wire.iter_mut().zip(&mut self.counted).zip(counts) {
@@ -318,9 +318,9 @@ impl Line {
         }
     }
 
-    /// Changes a router's line in place: the way up from the next interval on, the way down as soon as the endpoint
+    /// Changes a router's session in place: the way up from the next interval on, the way down as soon as the endpoint
     /// has heard of it.
-    pub fn reshape(&mut self, shaping: Shaping, wish: Wish, now: Nanos) {
+    pub fn reshape(&mut self, shaping: Shaping, request: ShapingRequest, now: Nanos) {
         if shaping.pace != self.engine.pace() {
             self.engine.set_pace(shaping.pace);
         }
@@ -331,36 +331,36 @@ impl Line {
             self.watch.note_cell(now);
         }
         (self.cover, self.passes) = (shaping.cover, shaping.passes);
-        self.expected = expected(&wish);
-        if let Side::Router(asking) = &mut self.side {
-            asking.change(wish, now);
-            // Both directions together: the wish leaves with the next cell.
-            if let Some(message) = asking.poll(now, false) {
+        self.expected = expected(&request);
+        if let Side::Router(request_state) = &mut self.side {
+            request_state.change(request, now);
+            // Both directions together: the request leaves with the next cell.
+            if let Some(message) = request_state.poll(now, false) {
                 self.engine.send_control(message);
             }
         }
     }
 
-    /// Changes what a home may ask for; it takes hold with the home's next wish.
-    pub fn set_allowance(&mut self, new: Allowance) {
-        if let Side::Endpoint { allowance, .. } = &mut self.side {
-            *allowance = new;
+    /// Changes what a home may ask for; it takes hold with the home's next request.
+    pub fn set_limits(&mut self, new: HomeLimits) {
+        if let Side::Endpoint { limits, .. } = &mut self.side {
+            *limits = new;
         }
     }
 
-    /// What an endpoint has granted this home; `None` on a router and before the home's first wish.
-    pub fn granted(&self) -> Option<&Wish> {
+    /// What an endpoint has granted this home; `None` on a router and before the home's first request.
+    pub fn granted(&self) -> Option<&ShapingRequest> {
         match &self.side {
             Side::Router(_) => None,
             Side::Endpoint { granted, .. } => granted.as_ref(),
         }
     }
 
-    /// Grants a home's wish, for cells as long as the one that brought it: the two ways have one size.
-    fn handle_wish(&mut self, now: Nanos, wish: Wish, payload_bytes: usize) -> Change {
-        let Side::Endpoint { allowance, granted, .. } = &mut self.side else { return Change::None };
-        let possible = usize::from(wish.cell_bytes) > payload_bytes;
-        let Some(grant) = wish::grant(&wish, *allowance).filter(|_| possible) else {
+    /// Grants a home's request, for cells as long as the one that brought it: the two ways have one size.
+    fn handle_request(&mut self, now: Nanos, request: ShapingRequest, payload_bytes: usize) -> Change {
+        let Side::Endpoint { limits, granted, .. } = &mut self.side else { return Change::None };
+        let possible = usize::from(request.cell_bytes) > payload_bytes;
+        let Some(grant) = negotiation::grant(&request, *limits).filter(|_| possible) else {
             return Change::None;
         };
         let mean = grant.rate.interval(usize::from(grant.cell_bytes));
@@ -381,7 +381,7 @@ impl Line {
         self.engine.set_cover(grant.cover);
         self.engine.set_payload_bytes(payload_bytes);
         let stats = self.engine.stats();
-        self.engine.send_control(Control::Report(Report {
+        self.engine.send_control(Control::ShapingGrant(ShapingGrant {
             id: grant.id,
             law: grant.law,
             cell_bytes: grant.cell_bytes,
@@ -393,9 +393,9 @@ impl Line {
     }
 }
 
-/// The mean interval of the cells that come back. Without cover there are few but for the answers to wishes.
-fn expected(wish: &Wish) -> Nanos {
-    if wish.cover { wish.rate.interval(usize::from(wish.cell_bytes)) } else { wish::RELAXED }
+/// The mean interval of the cells that come back. Without cover there are few but for the answers to requests.
+fn expected(request: &ShapingRequest) -> Nanos {
+    if request.cover { request.rate.interval(usize::from(request.cell_bytes)) } else { negotiation::RELAXED }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A router's line and its endpoint's, joined, through changes and silences.
+//! A router's session and its endpoint's, joined, through changes and silences.
 
 use super::*;
 use crate::units::{BitsPerSec, Law};
@@ -6,8 +6,8 @@ use crate::units::{BitsPerSec, Law};
 const CELL: usize = 420;
 const RATE: BitsPerSec = BitsPerSec(160_000);
 
-fn wish(rate: BitsPerSec) -> Wish {
-    Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate, cover: true }
+fn request(rate: BitsPerSec) -> ShapingRequest {
+    ShapingRequest { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate, cover: true }
 }
 
 fn shaping() -> Shaping {
@@ -15,16 +15,16 @@ fn shaping() -> Shaping {
     Shaping { pace, payload_bytes: CELL, cover: true, passes: true }
 }
 
-fn pair() -> (Line, Line) {
+fn pair() -> (Session, Session) {
     let address = Ipv4Addr::new(10, 77, 0, 2);
-    let router = Line::router(address, shaping(), wish(BitsPerSec(320_000)), [1; 32], Nanos::ZERO);
-    let allowance = Allowance { max_download: BitsPerSec(400_000), kernel_law: true };
-    let endpoint = Line::endpoint("maple".into(), address, allowance, [2; 32], Nanos::ZERO);
+    let router = Session::router(address, shaping(), request(BitsPerSec(320_000)), [1; 32], Nanos::ZERO);
+    let limits = HomeLimits { max_download: BitsPerSec(400_000), kernel_law: true };
+    let endpoint = Session::endpoint("maple".into(), address, limits, [2; 32], Nanos::ZERO);
     (router, endpoint)
 }
 
-/// Runs both lines up to `until` and counts the cells up and down. `up` tells whether the way up is open.
-fn run(router: &mut Line, endpoint: &mut Line, from: Nanos, until: Nanos, up: bool) -> (usize, usize) {
+/// Runs both sessions up to `until` and counts the cells up and down. `up` tells whether the way up is open.
+fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, up: bool) -> (usize, usize) {
     let mut cells = (0, 0);
     let mut second = from;
     loop {
@@ -38,7 +38,7 @@ fn run(router: &mut Line, endpoint: &mut Line, from: Nanos, until: Nanos, up: bo
             second = next + Nanos::from_secs(1);
         }
         if router.next() == Some(next) || router.next().is_some_and(|at| at < from) {
-            if let Act::Send { cell, .. } = router.act(next) {
+            if let Action::Send { cell, .. } = router.act(next) {
                 assert_eq!(cell.len(), CELL);
                 cells.0 += 1;
                 let cell = cell.to_vec();
@@ -46,7 +46,7 @@ fn run(router: &mut Line, endpoint: &mut Line, from: Nanos, until: Nanos, up: bo
                     endpoint.handle_cell(next, &cell);
                 }
             }
-        } else if let Act::Send { cell, .. } = endpoint.act(next) {
+        } else if let Action::Send { cell, .. } = endpoint.act(next) {
             assert_eq!(cell.len(), CELL);
             cells.1 += 1;
             let cell = cell.to_vec();
@@ -71,7 +71,7 @@ fn an_endpoint_sends_what_its_home_wishes() {
 fn a_changed_wish_is_granted_up_to_the_limit() {
     let (mut router, mut endpoint) = pair();
     run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
-    router.reshape(shaping(), wish(BitsPerSec(9_000_000)), Nanos::from_secs(10));
+    router.reshape(shaping(), request(BitsPerSec(9_000_000)), Nanos::from_secs(10));
     run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), true);
     assert_eq!(endpoint.engine().pace().mean, BitsPerSec(400_000).interval(508));
 }
@@ -82,7 +82,7 @@ fn without_cover_both_ways_rest_and_still_answer() {
     run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
     let (open, quiet) = (shaping(), Shaping { cover: false, ..shaping() });
     let rate = BitsPerSec(320_000);
-    router.reshape(quiet, Wish { cover: false, ..wish(rate) }, Nanos::from_secs(10));
+    router.reshape(quiet, ShapingRequest { cover: false, ..request(rate) }, Nanos::from_secs(10));
     run(&mut router, &mut endpoint, Nanos::from_secs(10), Nanos::from_secs(20), true);
     let (up, down) = run(&mut router, &mut endpoint, Nanos::from_secs(20), Nanos::from_secs(320), true);
     assert!((5..=20).contains(&up) && (5..=20).contains(&down), "{up} up, {down} down in 300 s");
@@ -93,10 +93,14 @@ fn without_cover_both_ways_rest_and_still_answer() {
     router.handle_packet(end, &packet);
     let (up, _) = run(&mut router, &mut endpoint, end, Nanos::from_secs(321), true);
     assert!(up >= 1 && endpoint.engine().stats().packets_out == 1, "what the devices send goes on");
-    router.reshape(Shaping { passes: false, ..quiet }, Wish { cover: false, ..wish(rate) }, Nanos::from_secs(321));
+    router.reshape(
+        Shaping { passes: false, ..quiet },
+        ShapingRequest { cover: false, ..request(rate) },
+        Nanos::from_secs(321),
+    );
     router.handle_packet(Nanos::from_secs(321), &packet);
     assert!(!router.passes() && router.engine().stats().packets_in == 1);
-    router.reshape(open, wish(rate), Nanos::from_secs(321));
+    router.reshape(open, request(rate), Nanos::from_secs(321));
     assert_eq!(router.state(Nanos::from_secs(321)), State::Shaping);
     let (up, down) = run(&mut router, &mut endpoint, Nanos::from_secs(321), Nanos::from_secs(331), true);
     assert!(up > 350 && down > 700, "{up} up, {down} down in 10 s");
@@ -111,7 +115,7 @@ fn a_home_that_went_silent_is_left_alone_and_taken_up_again() {
     for second in 10..50 {
         let (now, next) = (Nanos::from_secs(second), Nanos::from_secs(second + 1));
         run(&mut router, &mut endpoint, now, next, false);
-        let both = [&mut router, &mut endpoint].map(|line| line.take_lost(next));
+        let both = [&mut router, &mut endpoint].map(|session| session.take_lost(next));
         if both[0] || both[1] {
             retold.push((second + 1, both));
         }

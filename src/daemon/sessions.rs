@@ -1,29 +1,29 @@
-//! All lines of this end: one on a router, one for each home on an endpoint.
+//! All sessions of this end: one on a router, one for each home on an endpoint.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::agenda::Agenda;
+use super::departure_queue::DepartureQueue;
 use super::error::Error;
 use super::history::{Delays, Totals};
-use super::line::Line;
+use super::negotiation::HomeLimits;
+use super::session::Session;
 use super::shape;
-use super::wish::Allowance;
 use crate::config::model::{Home, Key, Role, Settings, Tunnel};
 use crate::core::Stats;
 use crate::sys::random;
 use crate::units::Nanos;
 use crate::wire::size::CellSize;
 
-/// The lines, and their places by address.
-pub struct Lines {
-    all: Vec<Line>,
+/// The sessions, and their places by address.
+pub struct Sessions {
+    all: Vec<Session>,
     /// By the address that cells come from, sorted.
     places: Vec<(Ipv4Addr, usize)>,
     /// By the IPv6 address of a home's devices, sorted.
     places6: Vec<(Ipv6Addr, usize)>,
     role: Role,
-    /// What the lines that are gone had come to.
+    /// What the sessions that are gone had come to.
     former: Box<Former>,
 }
 
@@ -34,14 +34,14 @@ struct Former {
     wire: [u64; 2],
 }
 
-impl Lines {
+impl Sessions {
     /// None yet.
-    pub fn none() -> Lines {
+    pub fn none() -> Sessions {
         let former = Box::default();
-        Lines { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router, former }
+        Sessions { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router, former }
     }
 
-    /// Brings the lines in line with changed settings. A peer that stays keeps its line, and its line its schedule.
+    /// Brings the sessions in line with changed settings. A peer that stays keeps its session, and its session its schedule.
     pub fn update(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
         if self.role != settings.role {
             self.all.clear();
@@ -51,7 +51,7 @@ impl Lines {
             Role::Router => self.update_router(settings, size, now)?,
             Role::Endpoint => self.update_homes(&settings.homes, now)?,
         }
-        self.places = self.all.iter().enumerate().map(|(index, line)| (line.peer(), index)).collect();
+        self.places = self.all.iter().enumerate().map(|(index, session)| (session.peer(), index)).collect();
         self.places.sort_unstable();
         let homes = settings.homes.iter().zip(0..self.all.len());
         self.places6 = homes.filter_map(|(home, index)| Some((home.address6?, index))).collect();
@@ -59,33 +59,33 @@ impl Lines {
         Ok(())
     }
 
-    /// All lines, in the order of the settings.
-    pub fn all(&self) -> &[Line] {
+    /// All sessions, in the order of the settings.
+    pub fn all(&self) -> &[Session] {
         &self.all
     }
 
-    /// All lines, to be changed.
-    pub fn all_mut(&mut self) -> &mut [Line] {
+    /// All sessions, to be changed.
+    pub fn all_mut(&mut self) -> &mut [Session] {
         &mut self.all
     }
 
     /// The peers of whom WireGuard is to be told anew now.
     pub fn take_lost(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
-        self.all.iter_mut().filter_map(|line| line.take_lost(now).then_some(line.peer())).collect()
+        self.all.iter_mut().filter_map(|session| session.take_lost(now).then_some(session.peer())).collect()
     }
 
-    /// The line at that place of the agenda.
-    pub fn line_mut(&mut self, index: usize) -> &mut Line {
+    /// The session at that place of the departures.
+    pub fn session_mut(&mut self, index: usize) -> &mut Session {
         &mut self.all[index]
     }
 
-    /// The line whose cells come from `peer`.
+    /// The session whose cells come from `peer`.
     pub fn of_peer(&self, peer: Ipv4Addr) -> Option<usize> {
         let place = self.places.binary_search_by_key(&peer, |(address, _)| *address).ok()?;
         Some(self.places[place].1)
     }
 
-    /// The line that a packet from the TUN interface belongs to: on a router there is one; on an endpoint the home's
+    /// The session that a packet from the TUN interface belongs to: on a router there is one; on an endpoint the home's
     /// address is the packet's destination.
     pub fn of_packet(&self, packet: &[u8]) -> Option<usize> {
         match (self.role, packet) {
@@ -96,11 +96,11 @@ impl Lines {
         }
     }
 
-    /// Whether a packet out of a cell of that line's may go on: on an endpoint it has to come from that home's own
+    /// Whether a packet out of a cell of that session's may go on: on an endpoint it has to come from that home's own
     /// address, or one home could speak for another. On a router the kernel knows whom the answers are for.
     pub fn accepts(&self, index: usize, packet: &[u8]) -> bool {
         let sender = match (self.role, packet) {
-            (Role::Router, _) => return self.all.get(index).is_some_and(Line::passes),
+            (Role::Router, _) => return self.all.get(index).is_some_and(Session::passes),
             (Role::Endpoint, [0x40..0x50, ..]) => ipv4_at(packet, 12).and_then(|address| self.of_peer(address)),
             (Role::Endpoint, [0x60..0x70, ..]) => ipv6_at(packet, 8).and_then(|address| self.of_home6(address)),
             (Role::Endpoint, _) => None,
@@ -113,24 +113,24 @@ impl Lines {
         Some(self.places6[place].1)
     }
 
-    /// What all lines have come to since the start, those that are gone included, and their bytes of cells on the wire,
+    /// What all sessions have come to since the start, those that are gone included, and their bytes of cells on the wire,
     /// sent and received.
     #[cfg(feature = "endpoint")]
     pub fn sums(&self) -> (Stats, [u64; 2]) {
         let (mut stats, mut wire) = (self.former.stats.clone(), self.former.wire);
-        for line in &self.all {
-            stats.add(line.engine().stats());
-            wire = sum(wire, line.wire_bytes());
+        for session in &self.all {
+            stats.add(session.engine().stats());
+            wire = sum(wire, session.wire_bytes());
         }
         (stats, wire)
     }
 
-    /// What has passed through all lines, in bytes, as far as their engines remember.
+    /// What has passed through all sessions, in bytes, as far as their engines remember.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for line in &self.all {
-            let stats = line.engine().stats();
-            let [sent, received] = line.wire_bytes();
+        for session in &self.all {
+            let stats = session.engine().stats();
+            let [sent, received] = session.wire_bytes();
             let (up, down) = match self.role {
                 Role::Router => ((stats.bytes_in, sent), (stats.bytes_out, received)),
                 Role::Endpoint => ((stats.bytes_out, received), (stats.bytes_in, sent)),
@@ -143,55 +143,55 @@ impl Lines {
         totals
     }
 
-    /// The delays of the packets that have left, over all lines.
+    /// The delays of the packets that have left, over all sessions.
     pub fn delays(&self) -> Delays {
-        let add = |sum: Delays, line: &Line| {
-            let delay = &line.engine().stats().delay;
+        let add = |sum: Delays, session: &Session| {
+            let delay = &session.engine().stats().delay;
             Delays { count: sum.count + delay.count(), sum: sum.sum.saturating_add(delay.sum()) }
         };
         self.all.iter().fold(Delays::default(), add)
     }
 
-    /// When each line wants to act next.
-    pub fn agenda(&self) -> Agenda {
-        let mut agenda = Agenda::default();
-        for (index, line) in self.all.iter().enumerate() {
-            line.next().into_iter().for_each(|next| agenda.add(next, index));
+    /// When each session wants to act next.
+    pub fn departures(&self) -> DepartureQueue {
+        let mut departures = DepartureQueue::default();
+        for (index, session) in self.all.iter().enumerate() {
+            session.next().into_iter().for_each(|next| departures.add(next, index));
         }
-        agenda
+        departures
     }
 
     fn update_router(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
         let Some(peer) = peer_address(settings) else {
             return Err(Error::Unfit("tunnel.peer_address: missing, a router needs it".into()));
         };
-        let (shaping, wish) = (shape::shaping(settings, size), shape::wish(settings, size));
+        let (shaping, request) = (shape::shaping(settings, size), shape::request(settings, size));
         match &mut self.all[..] {
-            [line] if line.peer() == peer => line.reshape(shaping, wish, now),
-            _ => self.all = vec![Line::router(peer, shaping, wish, seed()?, now)],
+            [session] if session.peer() == peer => session.reshape(shaping, request, now),
+            _ => self.all = vec![Session::router(peer, shaping, request, seed()?, now)],
         }
-        self.all[0].set_claim(claim(settings));
+        self.all[0].set_key_update(key_update(settings));
         Ok(())
     }
 
     fn update_homes(&mut self, homes: &[Home], now: Nanos) -> Result<(), Error> {
         let before = std::mem::take(&mut self.all).into_iter();
-        let mut before: BTreeMap<Ipv4Addr, Line> = before.map(|line| (line.peer(), line)).collect();
+        let mut before: BTreeMap<Ipv4Addr, Session> = before.map(|session| (session.peer(), session)).collect();
         for home in homes {
-            let allowance = Allowance { max_download: home.max_download, kernel_law: homes.len() == 1 };
-            let known = before.remove(&home.address).filter(|line| line.name() == home.name);
-            let line = match known {
-                Some(mut line) => {
-                    line.set_allowance(allowance);
-                    line
+            let limits = HomeLimits { max_download: home.max_download, kernel_law: homes.len() == 1 };
+            let known = before.remove(&home.address).filter(|session| session.name() == home.name);
+            let session = match known {
+                Some(mut session) => {
+                    session.set_limits(limits);
+                    session
                 }
-                None => Line::endpoint(home.name.clone(), home.address, allowance, seed()?, now),
+                None => Session::endpoint(home.name.clone(), home.address, limits, seed()?, now),
             };
-            self.all.push(line);
+            self.all.push(session);
         }
-        for line in before.values() {
-            self.former.stats.add(line.engine().stats());
-            self.former.wire = sum(self.former.wire, line.wire_bytes());
+        for session in before.values() {
+            self.former.stats.add(session.engine().stats());
+            self.former.wire = sum(self.former.wire, session.wire_bytes());
         }
         Ok(())
     }
@@ -217,7 +217,7 @@ fn peer_address(settings: &Settings) -> Option<Ipv4Addr> {
 }
 
 /// While the key of a join text is in use: the router's own, which is to take its place.
-fn claim(settings: &Settings) -> Option<Key> {
+fn key_update(settings: &Settings) -> Option<Key> {
     match &settings.tunnel {
         Some(Tunnel::Wireguard(wireguard)) if wireguard.is_joining() => Some(wireguard.private_key.public()),
         _ => None,
@@ -239,10 +239,10 @@ mod tests {
         Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap()
     }
 
-    fn lines() -> Lines {
-        let mut lines = Lines::none();
-        lines.update(&settings(), size(), Nanos::ZERO).unwrap();
-        lines
+    fn sessions() -> Sessions {
+        let mut sessions = Sessions::none();
+        sessions.update(&settings(), size(), Nanos::ZERO).unwrap();
+        sessions
     }
 
     fn settings() -> Settings {
@@ -298,13 +298,13 @@ mod tests {
 
     #[test]
     fn a_home_speaks_for_itself_alone() {
-        let lines = lines();
+        let sessions = sessions();
         let far = [198, 51, 100, 7];
-        assert!(lines.accepts(0, &ipv4([10, 77, 0, 3], far)) && lines.accepts(1, &ipv4([10, 77, 0, 2], far)));
-        assert!(!lines.accepts(0, &ipv4([10, 77, 0, 2], far)) && !lines.accepts(1, &ipv4([192, 168, 1, 1], far)));
-        assert!(lines.accepts(0, &ipv6("fd77::3", "2001:db8::7")));
+        assert!(sessions.accepts(0, &ipv4([10, 77, 0, 3], far)) && sessions.accepts(1, &ipv4([10, 77, 0, 2], far)));
+        assert!(!sessions.accepts(0, &ipv4([10, 77, 0, 2], far)) && !sessions.accepts(1, &ipv4([192, 168, 1, 1], far)));
+        assert!(sessions.accepts(0, &ipv6("fd77::3", "2001:db8::7")));
         for packet in [ipv6("fd77::3", "2001:db8::7"), ipv6("fe80::1", "ff02::1"), vec![0x45], vec![0x60; 20], vec![]] {
-            assert!(!lines.accepts(1, &packet), "{packet:?}");
+            assert!(!sessions.accepts(1, &packet), "{packet:?}");
         }
     }
 
@@ -312,19 +312,19 @@ mod tests {
     #[cfg(feature = "endpoint")]
     #[test]
     fn a_home_that_is_removed_stays_in_the_sums() {
-        let mut lines = lines();
-        lines.line_mut(1).handle_cell(Nanos::ZERO, &[0; 40]);
+        let mut sessions = sessions();
+        sessions.session_mut(1).handle_cell(Nanos::ZERO, &[0; 40]);
         let settings = Settings { homes: settings().homes[..1].to_vec(), ..settings() };
-        lines.update(&settings, size(), Nanos::ZERO).unwrap();
-        assert_eq!((lines.all().len(), lines.sums().0.cells_received), (1, 1));
+        sessions.update(&settings, size(), Nanos::ZERO).unwrap();
+        assert_eq!((sessions.all().len(), sessions.sums().0.cells_received), (1, 1));
     }
 
     #[test]
     fn answers_find_their_home_in_both_families() {
-        let lines = lines();
-        assert_eq!(lines.of_packet(&ipv4([198, 51, 100, 7], [10, 77, 0, 2])), Some(1));
-        assert_eq!(lines.of_packet(&ipv6("2001:db8::7", "fd77::3")), Some(0));
-        assert_eq!(lines.of_packet(&ipv6("2001:db8::7", "fd77::2")), None);
-        assert_eq!(lines.of_packet(&[0x60; 30]), None);
+        let sessions = sessions();
+        assert_eq!(sessions.of_packet(&ipv4([198, 51, 100, 7], [10, 77, 0, 2])), Some(1));
+        assert_eq!(sessions.of_packet(&ipv6("2001:db8::7", "fd77::3")), Some(0));
+        assert_eq!(sessions.of_packet(&ipv6("2001:db8::7", "fd77::2")), None);
+        assert_eq!(sessions.of_packet(&[0x60; 30]), None);
     }
 }

@@ -7,11 +7,11 @@ use crate::units::Nanos;
 
 /// The coming moments of all lines, soonest first.
 #[derive(Default)]
-pub struct Agenda {
+pub struct DepartureQueue {
     entries: BinaryHeap<Reverse<(Nanos, usize)>>,
 }
 
-impl Agenda {
+impl DepartureQueue {
     /// Notes that `line` wants to act at `when`. A line may have one entry only.
     pub fn add(&mut self, when: Nanos, line: usize) {
         self.entries.push(Reverse((when, line)));
@@ -34,12 +34,12 @@ mod tests {
 
     #[test]
     fn the_soonest_comes_first() {
-        let mut agenda = Agenda::default();
+        let mut departures = DepartureQueue::default();
         for (when, line) in [(30, 0), (10, 1), (20, 2)] {
-            agenda.add(Nanos(when), line);
+            departures.add(Nanos(when), line);
         }
-        assert_eq!(agenda.next(), Some(Nanos(10)));
-        assert_eq!(std::iter::from_fn(|| agenda.pop()).map(|(_, line)| line).collect::<Vec<_>>(), [1, 2, 0]);
-        assert_eq!(agenda.next(), None);
+        assert_eq!(departures.next(), Some(Nanos(10)));
+        assert_eq!(std::iter::from_fn(|| departures.pop()).map(|(_, line)| line).collect::<Vec<_>>(), [1, 2, 0]);
+        assert_eq!(departures.next(), None);
     }
 }

@@ -1,0 +1,185 @@
+//! How the two ends agree on the way down: the router requests until the endpoint has answered, and now and then
+//! afterwards, so that a restarted endpoint learns of it. All inside ordinary cells: the wire shows none of it.
+
+use crate::config::model::Key;
+use crate::units::{BitsPerSec, Law, Nanos};
+use crate::wire::control::{Control, ShapingGrant, ShapingRequest};
+
+/// Until there is an answer, or while no cells come.
+const URGENT: Nanos = Nanos::from_secs(1);
+/// Afterwards.
+pub const RELAXED: Nanos = Nanos::from_secs(30);
+
+/// The smallest and largest cell that an endpoint makes, in bytes on the wire.
+const CELL_BYTES: std::ops::RangeInclusive<u16> = 128..=1500;
+/// An endpoint sends to one home at least every minute and at most every 100 µs.
+const SLOWEST_CELLS_PER_MINUTE: u64 = 1;
+const FASTEST: Nanos = Nanos::from_micros(100);
+
+/// The router's side.
+#[derive(Debug)]
+pub struct RequestState {
+    request: ShapingRequest,
+    answered: bool,
+    due: Nanos,
+    /// The router's public key, for an endpoint that knows it by a join text's.
+    key_update: Option<Key>,
+}
+
+impl RequestState {
+    /// Asks for the first time at once.
+    pub fn new(request: ShapingRequest, now: Nanos) -> RequestState {
+        RequestState { request, answered: false, due: now, key_update: None }
+    }
+
+    /// Asks for something else. The request's own id is ignored: it gets the next one.
+    pub fn change(&mut self, request: ShapingRequest, now: Nanos) {
+        let same = ShapingRequest { id: self.request.id, ..request };
+        if same != self.request {
+            let key_update = self.key_update.take();
+            *self = RequestState {
+                key_update,
+                ..RequestState::new(ShapingRequest { id: self.request.id.wrapping_add(1), ..request }, now)
+            };
+        }
+    }
+
+    /// Claims that public key from now on, or none.
+    pub fn set_key_update(&mut self, key_update: Option<Key>) {
+        self.key_update = key_update;
+    }
+
+    /// What is asked for.
+    pub fn request(&self) -> &ShapingRequest {
+        &self.request
+    }
+
+    /// Takes the endpoint's answer.
+    pub fn handle_grant(&mut self, grant: &ShapingGrant) {
+        self.answered |= grant.id == self.request.id;
+    }
+
+    /// The message to send now, if it is time: the request, and between requests that are answered the key update, every time.
+    pub fn poll(&mut self, now: Nanos, peer_is_silent: bool) -> Option<Control> {
+        let period = if self.answered && !peer_is_silent { RELAXED } else { URGENT };
+        self.due = self.due.min(now + period);
+        if now < self.due {
+            return self.key_update.as_ref().map(|key| Control::KeyUpdate(key.0)).filter(|_| !peer_is_silent);
+        }
+        self.due = now + period;
+        Some(Control::ShapingRequest(self.request))
+    }
+}
+
+/// What the operator allows a home to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HomeLimits {
+    /// The most that may be sent to it, on the wire.
+    pub max_download: BitsPerSec,
+    /// Whether it may have the law `kernel`. The tunnel interface has one HTB class, which paces all that leaves
+    /// there: only an endpoint with a single home can offer it. Others get `constant` instead, and are told so.
+    pub kernel_law: bool,
+}
+
+/// What the endpoint makes of a request: within what the operator allows, and within what a line can be.
+/// `None` where the request cannot be met at all.
+pub fn grant(request: &ShapingRequest, limits: HomeLimits) -> Option<ShapingRequest> {
+    if !CELL_BYTES.contains(&request.cell_bytes) {
+        return None;
+    }
+    let cell_bits = u64::from(request.cell_bytes) * 8;
+    let slowest = BitsPerSec((cell_bits * SLOWEST_CELLS_PER_MINUTE / 60).max(1));
+    let fastest = BitsPerSec(cell_bits * 1_000_000_000 / FASTEST.0);
+    let rate = request.rate.clamp(slowest, fastest).min(limits.max_download);
+    let law = match request.law {
+        Law::Kernel if !limits.kernel_law => Law::Constant,
+        law => law,
+    };
+    let widest = match law {
+        Law::Normal => 20,
+        Law::Gamma | Law::Constant | Law::Kernel => 40,
+    };
+    Some(ShapingRequest { law, rate, spread_percent: request.spread_percent.clamp(1, widest), ..*request })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: ShapingRequest = ShapingRequest {
+        id: 1,
+        law: Law::Gamma,
+        spread_percent: 33,
+        cell_bytes: 508,
+        rate: BitsPerSec(320_000),
+        cover: true,
+    };
+
+    fn answer_to(id: u16) -> ShapingGrant {
+        ShapingGrant { id, law: Law::Gamma, cell_bytes: 508, rate: BitsPerSec(1), cells_received: 0, cells_lost: 0 }
+    }
+
+    #[test]
+    fn requests_are_repeated_until_answered() {
+        let mut request_state = RequestState::new(REQUEST, Nanos::ZERO);
+        let sent = |request_state: &mut RequestState, from: u64, silent: bool| {
+            (from..from + 60).filter(|s| request_state.poll(Nanos::from_secs(*s), silent).is_some()).count()
+        };
+        assert_eq!(sent(&mut request_state, 0, false), 60);
+        request_state.handle_grant(&answer_to(7));
+        assert_eq!(sent(&mut request_state, 60, false), 60, "an answer to another request is none");
+        request_state.handle_grant(&answer_to(1));
+        assert_eq!(sent(&mut request_state, 120, false), 2, "every half minute");
+        assert_eq!(sent(&mut request_state, 180, true), 60, "a silent endpoint may have restarted");
+    }
+
+    #[test]
+    fn a_claim_is_repeated_while_it_is_heard() {
+        let mut request_state = RequestState::new(REQUEST, Nanos::ZERO);
+        request_state.set_key_update(Some(Key([7; 32])));
+        let s = Nanos::from_secs;
+        assert_eq!(
+            request_state.poll(s(0), false),
+            Some(Control::ShapingRequest(REQUEST)),
+            "who asks for nothing gets no answer"
+        );
+        request_state.handle_grant(&answer_to(1));
+        request_state.change(ShapingRequest { rate: BitsPerSec(1), ..REQUEST }, s(0));
+        request_state.handle_grant(&answer_to(2));
+        assert!(matches!(request_state.poll(s(1), false), Some(Control::ShapingRequest(_))));
+        assert_eq!(request_state.poll(s(2), false), Some(Control::KeyUpdate([7; 32])));
+        assert_eq!(request_state.poll(s(3), false), Some(Control::KeyUpdate([7; 32])));
+        assert_eq!(request_state.poll(s(4), true), None, "nobody hears it");
+        assert!(matches!(request_state.poll(s(5), true), Some(Control::ShapingRequest(_))));
+        request_state.set_key_update(None);
+        assert_eq!(request_state.poll(s(5), false), None);
+    }
+
+    #[test]
+    fn only_a_changed_request_gets_a_new_number() {
+        let mut request_state = RequestState::new(REQUEST, Nanos::ZERO);
+        request_state.handle_grant(&answer_to(1));
+        request_state.change(ShapingRequest { id: 99, ..REQUEST }, Nanos::ZERO);
+        assert!(request_state.answered);
+        request_state.change(ShapingRequest { rate: BitsPerSec(1), ..REQUEST }, Nanos::ZERO);
+        assert!(!request_state.answered && request_state.request.id == 2);
+    }
+
+    #[test]
+    fn impossible_requests_are_bounded_or_refused() {
+        let limits = HomeLimits { max_download: BitsPerSec(4_000_000), kernel_law: false };
+        let of =
+            |request: ShapingRequest| grant(&request, limits).map(|granted| (granted.rate.0, granted.spread_percent));
+        assert_eq!(of(REQUEST), Some((320_000, 33)));
+        assert_eq!(of(ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }), Some((4_000_000, 33)));
+        assert_eq!(of(ShapingRequest { rate: BitsPerSec(1), spread_percent: 0, ..REQUEST }), Some((67, 1)));
+        assert_eq!(of(ShapingRequest { law: Law::Normal, spread_percent: 100, ..REQUEST }), Some((320_000, 20)));
+        assert_eq!(of(ShapingRequest { cell_bytes: 5, ..REQUEST }), None);
+        let kernel = ShapingRequest { law: Law::Kernel, ..REQUEST };
+        assert_eq!(grant(&kernel, limits).unwrap().law, Law::Constant);
+        assert_eq!(grant(&kernel, HomeLimits { kernel_law: true, ..limits }).unwrap().law, Law::Kernel);
+        let unlimited = HomeLimits { max_download: BitsPerSec(u64::MAX), ..limits };
+        let unlimited = grant(&ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }, unlimited).unwrap();
+        assert_eq!(unlimited.rate.interval(508), FASTEST);
+    }
+}
