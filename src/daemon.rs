@@ -1,36 +1,36 @@
 //! The daemon: one thread, one epoll loop, both roles.
 //!
 //! `sessions` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
-//! that the engines name. `machine` brings the kernel in line with the settings, and `upkeep` sees to it that it stays so.
+//! that the engines name. `host` brings the kernel in line with the settings, and `reconcile` sees to it that it stays so.
 
 pub mod advice;
 pub mod answer;
 mod audit;
 mod calendar;
 mod control;
+mod data_usage;
 mod departure_queue;
 mod devices;
+mod encapsulation;
 mod error;
 mod event_loop;
 mod flows;
-mod former;
 mod history;
-mod ledger;
-mod machine;
+mod host;
+mod liveness;
 #[cfg(feature = "endpoint")]
 mod metrics;
 mod negotiation;
 mod openvpn;
 mod problem;
+mod reconcile;
 pub mod request;
+mod saved_sysctls;
 mod session;
 mod sessions;
 mod shape;
 mod status;
 pub mod ubus;
-mod upkeep;
-mod watch;
-mod wrapping;
 
 use std::path::{Path, PathBuf};
 
@@ -40,12 +40,12 @@ pub use error::Error;
 use log::{info, warn};
 
 use self::event_loop::EventLoop;
-use self::former::Former;
-use self::machine::Machine;
+use self::host::Host;
 use self::problem::Problem;
+use self::saved_sysctls::SavedSysctls;
 use crate::config::model::Settings;
 use crate::plan::{Facts, Misfit, Op};
-use crate::sys::kernel::{self, System};
+use crate::sys::kernel::{self, LinuxKernel};
 use crate::sys::notify::Manager;
 use crate::sys::realtime;
 
@@ -95,34 +95,34 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
 /// What [`run`] would do to the kernel now, one operation after the other.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
-    let mut machine = Machine::open()?;
-    machine.learn(settings, machine::endpoint(settings)?)?;
-    let size = shape::cell_size(settings, machine.wrapping())?;
-    machine.plan(settings, &shape::guard(settings, size, &[]))
+    let mut host = Host::open()?;
+    host.learn(settings, host::endpoint(settings)?)?;
+    let size = shape::cell_size(settings, host.encapsulation())?;
+    host.plan(settings, &shape::guard(settings, size, &[]))
 }
 
 /// What does not fit this machine about settings that are right by themselves.
 pub fn misfits(settings: &Settings) -> Result<Vec<Misfit>, Error> {
-    let facts = System::open().and_then(|mut system| {
+    let facts = LinuxKernel::open().and_then(|mut system| {
         let hardware_offload = system.hardware_offload()?;
         system.facts(settings, &Facts::default(), hardware_offload)
     });
-    Ok(crate::plan::misfits(settings, &facts.map_err(machine::from_op)?))
+    Ok(crate::plan::misfits(settings, &facts.map_err(host::from_op)?))
 }
 
 /// Removes from the kernel all that is ours, the guard and its file included, and gives what that took. `socket`: where
 /// a daemon listened that may not have come to its end.
 pub fn flush(guard_file: &Path, socket: &Path) -> Result<Vec<Op>, Error> {
-    let mut machine = Machine::open()?;
+    let mut host = Host::open()?;
     openvpn::end_orphans()?;
-    let ops = machine.flush(guard_file, Former::read(socket))?;
-    Former::forget(socket);
+    let ops = host.flush(guard_file, SavedSysctls::read(socket))?;
+    SavedSysctls::forget(socket);
     Ok(ops)
 }
 
 /// By what can be understood of broken settings, and by the guard that stands.
 fn guard_provisionally(understood: &Settings, options: &Options) -> Result<(), Error> {
-    Machine::open()?.set_guard_besides(understood, &options.guard_file).map(|_| ())
+    Host::open()?.set_guard_besides(understood, &options.guard_file).map(|_| ())
 }
 
 /// What came of the settings file.

@@ -13,7 +13,7 @@ use millpond::config::model::{Policy, Settings};
 use millpond::plan::nft::TableText;
 use millpond::plan::{Facts, Named, guard_table, lasting};
 use millpond::sys::held_guard::HeldGuard;
-use millpond::sys::kernel::System;
+use millpond::sys::kernel::LinuxKernel;
 
 /// Whether the tests of this file can run here.
 fn possible(name: &str) -> bool {
@@ -35,7 +35,7 @@ fn the_guard_is_known_by_its_content() {
     }
     let _here = Namespace::new();
     shell("ip link set lo up");
-    let mut kernel = System::open().unwrap();
+    let mut kernel = LinuxKernel::open().unwrap();
     let wanted = guard_table(&common::router([1; 32], [2; 32]), &common::facts());
     for damage in [
         "true",
@@ -74,7 +74,7 @@ struct World {
     device: Namespace,
     router: Namespace,
     outside: Namespace,
-    kernel: System,
+    kernel: LinuxKernel,
     settings: Settings,
     facts: Facts,
 }
@@ -96,7 +96,7 @@ impl World {
         shell("ip link set port master br-lan up; ip link set br-lan up; ip addr add 192.168.1.1/24 dev br-lan");
         shell("ip addr add fd00:77::1/64 dev br-lan nodad");
         device.take("lan0");
-        let mut kernel = System::open().unwrap();
+        let mut kernel = LinuxKernel::open().unwrap();
         let settings = common::router([1; 32], [2; 32]);
         let facts = kernel.facts(&settings, &Facts::default(), false).unwrap();
         assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);

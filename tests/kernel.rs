@@ -12,7 +12,7 @@ use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
 use millpond::plan::{Desired, Facts, Forwarding, Snapshot, guard_table};
 use millpond::sys::Tun;
-use millpond::sys::kernel::System;
+use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::udp::CellSocket;
 use millpond::units::BitsPerSec;
 use nix::libc;
@@ -37,13 +37,13 @@ fn router(facts: &Facts, guard: &Guard) -> Desired {
     Desired::from_settings(&settings, facts, guard).unwrap()
 }
 
-fn facts(kernel: &mut System, settings: &millpond::config::model::Settings) -> Facts {
+fn facts(kernel: &mut LinuxKernel, settings: &millpond::config::model::Settings) -> Facts {
     let facts = kernel.facts(settings, &Facts::default(), false).unwrap();
     Facts { endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..facts }
 }
 
 /// The router's guard, by itself; twice, of which the second has nothing to do.
-fn set_guard(kernel: &mut System, facts: &Facts) {
+fn set_guard(kernel: &mut LinuxKernel, facts: &Facts) {
     let wanted = guard_table(&common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC)), facts);
     apply_guard(kernel, Some(&wanted)).unwrap();
     assert_eq!(apply_guard(kernel, Some(&wanted)).unwrap().ops, []);
@@ -55,7 +55,7 @@ fn endpoint() -> Desired {
 }
 
 /// What is left after everything of ours is withdrawn: the machine's own forwarding and nothing else.
-fn assert_bare(kernel: &mut System, before: &Snapshot) {
+fn assert_bare(kernel: &mut LinuxKernel, before: &Snapshot) {
     assert_eq!(kernel.snapshot().unwrap(), *before);
     for command in ["ip rule", "ip -6 rule", "ip route show table all", "ip -6 route show table all", "nft list tables"]
     {
@@ -95,7 +95,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let home_socket = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
 
     far.enter();
-    let mut server = System::open().unwrap();
+    let mut server = LinuxKernel::open().unwrap();
     let server_before = server.snapshot().unwrap();
     apply(&mut server, &endpoint()).unwrap();
     assert_eq!(apply(&mut server, &endpoint()).unwrap().ops, []);
@@ -242,7 +242,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
 /// A wire between the two namespaces, a LAN at home, a default route by the wire. Ends in `near`.
 ///
 /// Neighbours are given and IPv6 is off on the wire, so that nothing but the tunnel ever sends there.
-fn wire_up(far: &Namespace, near: &Namespace) -> System {
+fn wire_up(far: &Namespace, near: &Namespace) -> LinuxKernel {
     far.enter();
     shell("ip link set lo up; ip link add wan1 type veth peer name wan0");
     shell("sysctl -qw net.ipv6.conf.wan1.disable_ipv6=1; ip link set wan1 address 02:00:00:00:00:01");
@@ -259,7 +259,7 @@ fn wire_up(far: &Namespace, near: &Namespace) -> System {
         "ip link add br-lan type bridge; ip link add port type veth peer name lan0; ip link set port master br-lan up",
     );
     shell("ip addr add 192.168.1.1/24 dev br-lan; ip link set br-lan up");
-    System::open().unwrap()
+    LinuxKernel::open().unwrap()
 }
 
 /// Sends into the tunnel what is no cell: from sockets like the cells' and from others, with ordinary priorities.
@@ -293,7 +293,7 @@ fn wire_packets() -> u64 {
 }
 
 /// What somebody else takes away comes back, and nothing more is touched than that.
-fn assert_mends(kernel: &mut System, desired: &Desired) {
+fn assert_mends(kernel: &mut LinuxKernel, desired: &Desired) {
     for damage in [
         "ip rule del priority 910",
         "ip -6 rule del priority 910",

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use millpond::apply::{Kernel, apply};
 use millpond::plan::Desired;
-use millpond::sys::kernel::System;
+use millpond::sys::kernel::LinuxKernel;
 use nix::sched::{CloneFlags, unshare};
 
 /// Where a kernel part is missing, its name and package are said, and nothing is left of what came before it.
@@ -26,7 +26,7 @@ fn a_kernel_without_a_part_is_left_as_it_was() {
         return;
     };
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    let mut kernel = System::open().unwrap();
+    let mut kernel = LinuxKernel::open().unwrap();
     let before = kernel.snapshot().unwrap();
     let desired =
         Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::guard()).unwrap();

@@ -19,7 +19,7 @@ use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
 use crate::sys::{kernel, key_file, random, whole_file};
 use crate::units::Nanos;
-use crate::wire::size::{IpVersion, Wrapping};
+use crate::wire::size::{Encapsulation, IpVersion};
 
 /// Say for a ladder of rates what delay each would cause and what it would cost, by what the running daemon has seen.
 #[derive(FromArgs)]
@@ -82,7 +82,7 @@ impl Advise {
             return Err(Failure::new(NO_PERMISSION, "watching: not allowed: run as root"));
         }
         let settings = settings::load(&self.config)?;
-        let size = Wrapping::wireguard(IpVersion::V4).largest_cell(usize::from(settings.shape.cell_bytes));
+        let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(usize::from(settings.shape.cell_bytes));
         let size = size.ok_or_else(|| Failure::new(CONFIG, "main.cell: no cell fits around the tunnel's headers"))?;
         let seed = random::seed().map_or(1, |seed| u64::from_ne_bytes([seed[0]; 8]));
         let mut watch = Watch::new(&settings, size, seed, timer::now());

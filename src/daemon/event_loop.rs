@@ -13,9 +13,9 @@ mod claims;
 mod clock;
 #[cfg(test)]
 mod crowd;
-mod kernel;
 mod keys;
 mod listing;
+mod reconcile;
 mod requests;
 mod servers;
 
@@ -28,28 +28,28 @@ pub use self::audit::Audits;
 pub use self::calendar::Clock;
 #[cfg(feature = "endpoint")]
 use self::claims::Claims;
-use self::kernel::Tunnel;
 use self::keys::Keys;
 use self::listing::Listing;
+use self::reconcile::Tunnel;
 use self::requests::Reload;
 use self::servers::Turn;
 use super::control::Control;
+use super::data_usage::DataUsage;
 use super::departure_queue::DepartureQueue;
 use super::error::Error;
 use super::flows::Flows;
-use super::former::Former;
 use super::history::History;
-use super::ledger::Ledger;
-use super::machine::Machine;
+use super::host::Host;
+use super::liveness::{State, StateSince};
 use super::openvpn::Openvpn;
 use super::problem::{Code, Problem};
+use super::reconcile::endpoint::Endpoint;
+use super::reconcile::{Reconciler, Tokens};
+use super::saved_sysctls::SavedSysctls;
 use super::session::Action;
 use super::sessions::Sessions;
 use super::status::View;
 use super::ubus::{Presence, Provider};
-use super::upkeep::endpoint::Endpoint;
-use super::upkeep::{Tokens, Upkeep};
-use super::watch::{Standing, State};
 use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
@@ -68,7 +68,7 @@ const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
 const DATA_CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
-const UPKEEP: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
+const RECONCILER: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
 const UBUS: u64 = 7;
 const LISTING: u64 = 8;
 const COVER_CELLS: u64 = 9;
@@ -121,7 +121,7 @@ pub struct EventLoop {
     /// What was last said about it.
     presence: Presence,
     listing: Listing,
-    upkeep: Upkeep,
+    reconciler: Reconciler,
     endpoint: Endpoint,
     turn: Turn,
     keys: Keys,
@@ -148,9 +148,9 @@ pub struct EventLoop {
     announced: bool,
     manager: Manager,
     /// What is to be given back at the end.
-    former: Former,
+    saved_sysctls: SavedSysctls,
     problems: Vec<Problem>,
-    standing: Standing,
+    state_since: StateSince,
     started: Nanos,
     next_tick: Nanos,
     /// Since when something has waited for a gap between cells.
@@ -173,7 +173,7 @@ impl EventLoop {
             Ok(settings) => (Some(settings), None),
             Err(error) => (None, Some(Problem::new(Code::Settings, error.to_string()))),
         };
-        let mut clock = Clock::new(Ledger::open(&options.usage_file, now), now);
+        let mut clock = Clock::new(DataUsage::open(&options.usage_file, now), now);
         let settings = settings.map(|written| {
             let settings = clock.in_force(&written);
             clock.adopt(written);
@@ -181,7 +181,7 @@ impl EventLoop {
         });
         let mut event_loop = EventLoop {
             options: options.clone(),
-            upkeep: Upkeep::start(&poll, UPKEEP, now)?,
+            reconciler: Reconciler::start(&poll, RECONCILER, now)?,
             endpoint: Endpoint::new(settings.as_ref(), now),
             turn: Turn::new(now),
             keys: Keys::new(now),
@@ -212,9 +212,9 @@ impl EventLoop {
             renew: Vec::new(),
             announced: false,
             manager: Manager::find(),
-            former: Former::read(&options.socket),
+            saved_sysctls: SavedSysctls::read(&options.socket),
             problems: Vec::new(),
-            standing: Standing::new(now),
+            state_since: StateSince::new(now),
             started: now,
             next_tick: now,
             waiting: None,
@@ -254,17 +254,17 @@ impl EventLoop {
 
     /// Removes all that is ours from the kernel but the guard.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { upkeep, tunnel, openvpn, former, options, manager, mut clock, .. } = self;
+        let EventLoop { reconciler, tunnel, openvpn, saved_sysctls, options, manager, mut clock, .. } = self;
         if let Err(error) = clock.close() {
             warn!("keeping the count of data: {error}");
         }
         manager.tell("STOPPING=1");
         // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
-        drop(upkeep);
+        drop(reconciler);
         drop(openvpn);
-        let mut machine = Machine::open()?;
-        let applied = machine.take_down(former)?;
-        Former::forget(&options.socket);
+        let mut host = Host::open()?;
+        let applied = host.tear_down(saved_sysctls)?;
+        SavedSysctls::forget(&options.socket);
         drop(tunnel);
         applied.ops.iter().for_each(|op| info!("{op}"));
         info!("stopped");
@@ -311,10 +311,10 @@ impl EventLoop {
 
     /// When there is something to do again. What is late already waits for a gap, which comes with a departure.
     fn wake(&self, now: Nanos) -> Nanos {
-        let upkeep = [self.upkeep.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
-        let upkeep = upkeep.into_iter().flatten().filter(|due| *due > now);
+        let reconciler = [self.reconciler.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
+        let reconciler = reconciler.into_iter().flatten().filter(|due| *due > now);
         let next = self.departures.next().map(|next| next + self.slack());
-        next.into_iter().chain(upkeep).fold(self.next_tick, Nanos::min)
+        next.into_iter().chain(reconciler).fold(self.next_tick, Nanos::min)
     }
 
     fn handle(&mut self, token: u64) -> Result<Flow, Error> {
@@ -325,12 +325,12 @@ impl EventLoop {
             DATA_CELLS => self.take_cells(CellKind::Data),
             COVER_CELLS => self.take_cells(CellKind::Cover),
             SIGNALS => return self.take_signal(),
-            token if token == UPKEEP.monitor => self.take_changes(now),
+            token if token == RECONCILER.monitor => self.take_changes(now),
             // Level-triggered: what waits for a gap comes again.
             _ if !self.has_gap(now) => {}
             OPENVPN => self.take_openvpn_output(),
-            token if token == UPKEEP.work => self.take_outcome(now),
-            token if token == UPKEEP.lookup => self.take_addresses(now),
+            token if token == RECONCILER.work => self.take_outcome(now),
+            token if token == RECONCILER.lookup => self.take_addresses(now),
             LISTING => self.take_listing(now),
             BYSTANDER => self.take_passed(),
             AUDIT => self.take_audit(now),
@@ -346,7 +346,7 @@ impl EventLoop {
             sessions: self.sessions.all(),
             problems: &self.problems,
             cell_bytes: self.size.map(|size| (size.inner_bytes, size.wire_bytes)),
-            standing: self.standing,
+            state_since: self.state_since,
             history: &self.history,
             clock: &self.clock,
             audits: &self.audits,
@@ -399,13 +399,13 @@ impl EventLoop {
         let lost = self.sessions.take_lost(now);
         if !lost.is_empty() {
             self.renew.extend(lost);
-            self.upkeep.hurry(now);
+            self.reconciler.trigger_now(now);
         }
         self.advance_advice(now);
         self.history.sample(self.sessions.totals(), self.sessions.delays(), now);
         self.follow_clock(now);
         self.look_after_audits(now);
-        if self.state(now).is_sound() {
+        if self.state(now).is_up() {
             self.endpoint.note_heard(now);
         }
         self.look_after_servers(now);
@@ -434,7 +434,7 @@ impl EventLoop {
     /// The one place that every change of state passes.
     fn note_state(&mut self, now: Nanos) {
         let state = self.state(now);
-        let Some(before) = self.standing.note(state, now) else { return };
+        let Some(before) = self.state_since.note(state, now) else { return };
         let lasted = now.saturating_since(before.since).as_secs_f64();
         info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
         self.announce_state(before.state, now);
@@ -442,7 +442,7 @@ impl EventLoop {
         // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
         // workers that encrypt them.
         if matches!(state, State::Degraded | State::Shaping) {
-            self.upkeep.note_change(now);
+            self.reconciler.note_change(now);
         }
     }
 
@@ -460,7 +460,7 @@ impl EventLoop {
         let guard = shape::guard(settings, size, self.sessions.all());
         if self.guard != Some(guard) {
             self.guard = Some(guard);
-            self.upkeep.hurry(now);
+            self.reconciler.trigger_now(now);
         }
     }
 }

@@ -4,9 +4,9 @@
 use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
 
+use super::liveness::State;
 use super::problem::Problem;
 use super::sessions::Sessions;
-use super::watch::State;
 use crate::config::model::Settings;
 use crate::core::Histogram;
 use crate::sys::usage::Usage;
@@ -40,7 +40,7 @@ impl Gauges<'_> {
             None => self.sessions.all(),
         };
         let mut text = Text::default();
-        let count = |wanted: State| chosen.iter().filter(|session| session.standing().state == wanted).count();
+        let count = |wanted: State| chosen.iter().filter(|session| session.state_since().state == wanted).count();
         let states = [State::Starting, State::Shaping, State::Degraded];
         let states = states.map(|state| (format!("state=\"{}\"", state.name()), count(state)));
         text.family("millpond_homes", "gauge", "Homes by state.", &states);

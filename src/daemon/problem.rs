@@ -203,7 +203,7 @@ impl Problem {
         Problem::new(code, error.to_string())
     }
 
-    /// What kept the tunnel from standing.
+    /// What kept the tunnel from coming up.
     pub fn of_tunnel(error: &Error) -> Problem {
         let code = match error {
             Error::TunTaken => Code::TunTaken,

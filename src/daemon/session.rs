@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use super::liveness::{Liveness, State, StateSince};
 use super::negotiation::{self, HomeLimits, RequestState};
-use super::watch::{Standing, State, Watch};
 use crate::config::model::Key;
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
 use crate::units::Nanos;
@@ -50,10 +50,10 @@ pub struct Session {
     passes: bool,
     built: Option<Transmit>,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
-    watch: Watch,
+    liveness: Liveness,
     /// When WireGuard was last told anew of the peer, in this silence.
     retold: Option<Nanos>,
-    standing: Standing,
+    state_since: StateSince,
     side: Side,
     /// Cells so far, sent and received, and what they came to on the wire.
     counted: [u64; 2],
@@ -125,9 +125,9 @@ impl Session {
             passes,
             built: None,
             cell: Box::new([0; MAX_PACKET_BYTES]),
-            watch: Watch::default(),
+            liveness: Liveness::default(),
             retold: None,
-            standing: Standing::new(now),
+            state_since: StateSince::new(now),
             side,
             counted: [0; 2],
             wire: [0; 2],
@@ -158,7 +158,7 @@ impl Session {
     pub fn state(&self, now: Nanos) -> State {
         match (&self.side, self.sending) {
             (Side::Endpoint { .. }, false) => State::Starting,
-            _ => match self.watch.state(now, self.expected) {
+            _ => match self.liveness.state(now, self.expected) {
                 State::Shaping if !self.cover => State::Paused,
                 state => state,
             },
@@ -188,8 +188,8 @@ impl Session {
     }
 
     /// The state when it was last looked at by [`Session::tick`], and since when it held.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn state_since(&self) -> StateSince {
+        self.state_since
     }
 
     /// When the session wants to act; `None` while it rests.
@@ -223,7 +223,7 @@ impl Session {
 
     /// Takes a cell from the peer. Tells what it changed about the session's own sending.
     pub fn handle_cell(&mut self, now: Nanos, cell: &[u8]) -> Change {
-        self.watch.note_cell(now);
+        self.liveness.note_cell(now);
         self.engine.handle_cell(cell);
         match self.engine.poll_control() {
             Some(Control::ShapingRequest(request)) => self.handle_request(now, request, cell.len()),
@@ -267,27 +267,27 @@ impl Session {
     /// To be called about once a second: repeats what the peer may have missed.
     pub fn tick(&mut self, now: Nanos) {
         self.weigh();
-        let state = self.watch.state(now, self.expected);
+        let state = self.liveness.state(now, self.expected);
         match &mut self.side {
             Side::Router(request_state) => {
-                if let Some(message) = request_state.poll(now, !state.is_sound()) {
+                if let Some(message) = request_state.poll(now, !state.is_up()) {
                     self.engine.send_control(message);
                 }
             }
             Side::Endpoint { granted, .. } => {
-                if self.watch.silence(now).is_some_and(|silence| silence > ABANDONED) {
+                if self.liveness.silence(now).is_some_and(|silence| silence > ABANDONED) {
                     self.sending = false;
                     self.built = None;
                     *granted = None;
                 }
             }
         }
-        self.standing.note(self.state(now), now);
+        self.state_since.note(self.state(now), now);
     }
 
     /// Whether WireGuard is to be told anew of the peer, who has fallen silent. Says so once, and again now and then.
     pub fn take_lost(&mut self, now: Nanos) -> bool {
-        let is_long = self.watch.silence(now).is_some_and(|silence| silence >= LOST);
+        let is_long = self.liveness.silence(now).is_some_and(|silence| silence >= LOST);
         if !is_long || self.state(now) != State::Degraded {
             self.retold = None;
             return false;
@@ -328,7 +328,7 @@ impl Session {
         self.engine.set_cover(shaping.cover);
         if shaping.cover && !self.cover {
             // Its silence was as agreed.
-            self.watch.note_cell(now);
+            self.liveness.note_cell(now);
         }
         (self.cover, self.passes) = (shaping.cover, shaping.passes);
         self.expected = expected(&request);

@@ -24,12 +24,12 @@ pub struct Sessions {
     places6: Vec<(Ipv6Addr, usize)>,
     role: Role,
     /// What the sessions that are gone had come to.
-    former: Box<Former>,
+    removed: Box<RemovedHomes>,
 }
 
 /// What is left of homes that were removed: sums, which counters that never go back need.
 #[derive(Default)]
-struct Former {
+struct RemovedHomes {
     stats: Stats,
     wire: [u64; 2],
 }
@@ -37,8 +37,8 @@ struct Former {
 impl Sessions {
     /// None yet.
     pub fn none() -> Sessions {
-        let former = Box::default();
-        Sessions { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router, former }
+        let removed = Box::default();
+        Sessions { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router, removed }
     }
 
     /// Brings the sessions in line with changed settings. A peer that stays keeps its session, and its session its schedule.
@@ -117,7 +117,7 @@ impl Sessions {
     /// sent and received.
     #[cfg(feature = "endpoint")]
     pub fn sums(&self) -> (Stats, [u64; 2]) {
-        let (mut stats, mut wire) = (self.former.stats.clone(), self.former.wire);
+        let (mut stats, mut wire) = (self.removed.stats.clone(), self.removed.wire);
         for session in &self.all {
             stats.add(session.engine().stats());
             wire = sum(wire, session.wire_bytes());
@@ -190,8 +190,8 @@ impl Sessions {
             self.all.push(session);
         }
         for session in before.values() {
-            self.former.stats.add(session.engine().stats());
-            self.former.wire = sum(self.former.wire, session.wire_bytes());
+            self.removed.stats.add(session.engine().stats());
+            self.removed.wire = sum(self.removed.wire, session.wire_bytes());
         }
         Ok(())
     }
@@ -233,10 +233,10 @@ mod tests {
     use super::*;
     use crate::config::model::{Dns, DnsMode, Level, Numbers, Off, Shape};
     use crate::units::{BitsPerSec, Law};
-    use crate::wire::size::{IpVersion, Wrapping};
+    use crate::wire::size::{Encapsulation, IpVersion};
 
     fn size() -> CellSize {
-        Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap()
+        Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap()
     }
 
     fn sessions() -> Sessions {

@@ -7,7 +7,7 @@ use crate::core::Pace;
 use crate::plan::tree::Guard;
 use crate::units::{BitsPerSec, Law};
 use crate::wire::control::ShapingRequest;
-use crate::wire::size::{CellSize, Wrapping};
+use crate::wire::size::{CellSize, Encapsulation};
 
 /// Where an engine paces the line, HTB is only a ceiling: this many times the mean rate, with room for the few short
 /// intervals that a wide law draws in a row.
@@ -20,10 +20,11 @@ const PACER_COVER_CELLS: u32 = 2;
 const PACER_DATA_CELLS: u32 = 8;
 
 /// The largest cell under the settings' limit.
-pub fn cell_size(settings: &Settings, wrapping: Wrapping) -> Result<CellSize, Error> {
+pub fn cell_size(settings: &Settings, encapsulation: Encapsulation) -> Result<CellSize, Error> {
     let limit = settings.shape.cell_bytes;
-    wrapping.largest_cell(usize::from(limit)).ok_or_else(|| {
-        let want = (0..=u16::MAX).find(|limit| wrapping.largest_cell((*limit).into()).is_some()).unwrap_or(u16::MAX);
+    encapsulation.largest_cell(usize::from(limit)).ok_or_else(|| {
+        let want =
+            (0..=u16::MAX).find(|limit| encapsulation.largest_cell((*limit).into()).is_some()).unwrap_or(u16::MAX);
         Error::Unfit(format!("main.cell: no cell fits around the tunnel's headers (got {limit}, want at least {want})"))
     })
 }

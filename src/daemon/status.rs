@@ -5,9 +5,9 @@ use std::fmt::Write;
 use super::answer::Object;
 use super::event_loop::{Audits, Clock};
 use super::history::History;
+use super::liveness::{State, StateSince};
 use super::problem::Problem;
 use super::session::Session;
-use super::watch::{Standing, State};
 use crate::config::model::{Off, Role, Settings};
 use crate::core::{Histogram, Stats};
 use crate::units::Nanos;
@@ -32,7 +32,7 @@ pub struct View<'a> {
     /// Checks of the wire.
     pub audits: &'a Audits,
     /// The state of the whole.
-    pub standing: Standing,
+    pub state_since: StateSince,
     /// How long the daemon has run.
     pub uptime: Nanos,
     /// The moment.
@@ -44,15 +44,15 @@ impl View<'_> {
     pub fn put(&self, top: &mut Object<'_>) {
         top.number("interface", INTERFACE);
         top.text("version", env!("CARGO_PKG_VERSION"));
-        top.text("state", self.standing.state.name());
-        top.decimal("state_age_s", self.now.saturating_since(self.standing.since).as_secs_f64());
+        top.text("state", self.state_since.state.name());
+        top.decimal("state_age_s", self.now.saturating_since(self.state_since.since).as_secs_f64());
         top.decimal("uptime_s", self.uptime.as_secs_f64());
         if let Some(settings) = self.settings {
             let shape = &settings.shape;
             top.text("role", settings.role.name());
             top.text("level", settings.level.name());
             top.text("level_by", self.clock.by().name());
-            top.flag("promise", self.standing.state == State::Shaping);
+            top.flag("promise", self.state_since.state == State::Shaping);
             top.text("off", if settings.off == Off::Block { "block" } else { "tunnel" });
             top.text("law", shape.law.name());
             top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
@@ -97,14 +97,14 @@ impl View<'_> {
 
     /// The report for people.
     pub fn text(&self) -> String {
-        let mut out = format!("{} {}", self.standing.state.name(), self.since(self.standing));
+        let mut out = format!("{} {}", self.state_since.state.name(), self.since(self.state_since));
         if let (Some(settings), Some((_, wire_bytes))) = (self.settings, self.cell_bytes) {
             let shape = &settings.shape;
             let (role, up, down) = (settings.role.name(), shape.upload.0 / 1000, shape.download.0 / 1000);
             _ = write!(out, ": {role}, {} {up} kbit/s up, {down} kbit/s down, cells of {wire_bytes} bytes", shape.law);
         }
         out.push('\n');
-        if let (State::Paused, Some(settings)) = (self.standing.state, self.settings) {
+        if let (State::Paused, Some(settings)) = (self.state_since.state, self.settings) {
             out.push_str(match settings.off {
                 Off::Tunnel => "no promise: a schedule has the cover off, and the tunnel shows what the devices do\n",
                 Off::Block => "no promise is needed: a schedule keeps shaped devices from the Internet\n",
@@ -127,8 +127,8 @@ impl View<'_> {
                  {drops} dropped",
                 session.name(),
                 session.peer(),
-                session.standing().state.name(),
-                self.since(session.standing()),
+                session.state_since().state.name(),
+                self.since(session.state_since()),
                 stats.cells_data,
                 stats.cells_cover,
                 stats.cells_received,
@@ -145,8 +145,8 @@ impl View<'_> {
     }
 
     /// `for 75 s`, `for 12 min`, `for 30 h`.
-    fn since(&self, standing: Standing) -> String {
-        let seconds = self.now.saturating_since(standing.since).0 / 1_000_000_000;
+    fn since(&self, state_since: StateSince) -> String {
+        let seconds = self.now.saturating_since(state_since.since).0 / 1_000_000_000;
         match seconds {
             0..600 => format!("for {seconds} s"),
             600..36_000 => format!("for {} min", seconds / 60),
@@ -159,8 +159,8 @@ fn put_line(peer: &mut Object<'_>, session: &Session, now: Nanos) {
     let stats = session.engine().stats();
     peer.text("name", session.name());
     peer.text("address", &session.peer().to_string());
-    peer.text("state", session.standing().state.name());
-    peer.decimal("state_age_s", now.saturating_since(session.standing().since).as_secs_f64());
+    peer.text("state", session.state_since().state.name());
+    peer.decimal("state_age_s", now.saturating_since(session.state_since().since).as_secs_f64());
     if let Some(granted) = session.granted() {
         peer.text("law", granted.law.name());
         peer.decimal("download_kbit", granted.rate.0 as f64 / 1e3);

@@ -20,7 +20,7 @@ use super::error::Error;
 use super::trace::Direction;
 use crate::core::{DEVICES, Limits, Pace, Params};
 use crate::units::{BitsPerSec, Law, Nanos};
-use crate::wire::size::{CellSize, IpVersion, Wrapping};
+use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 
 /// Devices that a simulated home can have; number 0 means "unknown" to the engine.
 pub const MAX_DEVICES: usize = DEVICES - 1;
@@ -74,7 +74,7 @@ impl Default for Setup {
 impl Setup {
     /// The cell in force.
     pub fn cell(&self) -> Result<CellSize, Error> {
-        Wrapping::wireguard(IpVersion::V4).largest_cell(self.cell_bytes).ok_or_else(|| {
+        Encapsulation::wireguard(IpVersion::V4).largest_cell(self.cell_bytes).ok_or_else(|| {
             Error::Request(format!("simulating: no cell fits {} bytes on the wire; try 512", self.cell_bytes))
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::libc;
 
 use super::flow_table::Cut;
-use super::kernel::{System, failed, flow_tables};
+use super::kernel::{LinuxKernel, failed, flow_tables};
 use super::neighbour::Neighbour;
 use super::netlink::{Netlink, NetlinkError};
 use super::{addr, conntrack, link, neighbour};
@@ -16,7 +16,7 @@ use crate::plan::nft::{Known, TableText};
 use crate::plan::routing::Prefix;
 use crate::plan::{self, MET_FOR, Named};
 
-impl System {
+impl LinuxKernel {
     /// Who has had which address on the networks around within `age`, as far as the kernel knows.
     pub fn neighbours(&mut self, age: Duration) -> Result<Vec<Neighbour>, OpError> {
         neighbour::list(self.route(), age).map_err(|error| failed("listing neighbours", error))

@@ -15,14 +15,14 @@ use crate::plan::routing::Prefix;
 use crate::plan::{Facts, LanInterface, interface, tunnel};
 
 /// What is where, of the machine as it is.
-pub(super) struct Machine<'a> {
+pub(super) struct HostView<'a> {
     pub links: &'a [LinkEntry],
     pub addresses: &'a [AddressEntry],
     pub routes: &'a [RouteEntry],
     pub zones: &'a Zones,
 }
 
-impl Machine<'_> {
+impl HostView<'_> {
     /// Which interfaces are the home's. An interface leads out if a default route leaves by it, or ever did by `before`,
     /// or if the firewall translates what leaves by it. Of the others, the home's are those that the settings name,
     /// those of the firewall's other zones, and bridges with private addresses; of the rest that have private
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    fn machine() -> (Vec<LinkEntry>, Vec<AddressEntry>) {
+    fn view() -> (Vec<LinkEntry>, Vec<AddressEntry>) {
         let link = |index, name: &str, kind: Option<&str>, solitary| LinkEntry {
             index,
             name: name.into(),
@@ -170,8 +170,8 @@ mod tests {
     }
 
     fn facts(routes: &[RouteEntry], zones: &Zones, before: &Facts) -> Facts {
-        let (links, addresses) = machine();
-        Machine { links: &links, addresses: &addresses, routes, zones }.facts(&settings(), before)
+        let (links, addresses) = view();
+        HostView { links: &links, addresses: &addresses, routes, zones }.facts(&settings(), before)
     }
 
     fn names(facts: &Facts) -> Vec<&str> {
@@ -213,11 +213,11 @@ mod tests {
 
     #[test]
     fn a_home_stays_one_while_its_addresses_are_away() {
-        let (links, _) = machine();
+        let (links, _) = view();
         let lan = LanInterface { name: "br-lan".into(), prefixes: Vec::new() };
         let before = Facts { lan: vec![lan], ..Facts::default() };
-        let machine = Machine { links: &links, addresses: &[], routes: &[], zones: &Zones::default() };
-        assert_eq!(names(&machine.facts(&settings(), &before)), ["br-lan"]);
+        let view = HostView { links: &links, addresses: &[], routes: &[], zones: &Zones::default() };
+        assert_eq!(names(&view.facts(&settings(), &before)), ["br-lan"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn is_root() -> bool {
 }
 
 /// The running kernel.
-pub struct System {
+pub struct LinuxKernel {
     route: Netlink,
     generic: Netlink,
     wireguard_family: Option<u16>,
@@ -38,13 +38,13 @@ pub struct System {
     attached: Option<String>,
 }
 
-impl System {
+impl LinuxKernel {
     /// Opens the netlink sockets. Only root can do anything with them; see [`is_root`].
-    pub fn open() -> Result<System, OpError> {
+    pub fn open() -> Result<LinuxKernel, OpError> {
         let action = "opening netlink";
         let open = |protocol| Netlink::open(protocol).map_err(|error| failed(action, error));
         let (route, generic) = (open(libc::NETLINK_ROUTE as isize)?, open(libc::NETLINK_GENERIC as isize)?);
-        Ok(System { route, generic, wireguard_family: None, tun: None, attached: None })
+        Ok(LinuxKernel { route, generic, wireguard_family: None, tun: None, attached: None })
     }
 
     /// The descriptor of `mp0`, if this made it. Whoever drops it removes the interface.
@@ -73,13 +73,13 @@ impl System {
     }
 
     /// What the machine is like around us; `before` is what it was like when it was last looked at, and
-    /// `hardware_offload` is looked for by [`System::hardware_offload`], since that takes longer than all the rest.
+    /// `hardware_offload` is looked for by [`LinuxKernel::hardware_offload`], since that takes longer than all the rest.
     pub fn facts(&mut self, settings: &Settings, before: &Facts, hardware_offload: bool) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
-        let machine = facts::Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
-        Ok(Facts { hardware_offload, ..machine.facts(settings, before) })
+        let view = facts::HostView { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
+        Ok(Facts { hardware_offload, ..view.facts(settings, before) })
     }
 
     /// Removes the draft of a table that a process left which was ended at its work.
@@ -261,7 +261,7 @@ impl System {
 }
 
 /// The kernel without the guard: reading a table takes longer than all the rest.
-pub struct WithoutGuard<'a>(pub &'a mut System);
+pub struct WithoutGuard<'a>(pub &'a mut LinuxKernel);
 
 impl Kernel for WithoutGuard<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
@@ -275,7 +275,7 @@ impl Kernel for WithoutGuard<'_> {
 
 /// The kernel with nothing but the guard.
 pub struct GuardAlone<'a> {
-    system: &'a mut System,
+    system: &'a mut LinuxKernel,
     /// What was read before all else, until it is asked for.
     first: Option<Option<TableText>>,
     last: Option<TableText>,
@@ -283,7 +283,7 @@ pub struct GuardAlone<'a> {
 
 impl<'a> GuardAlone<'a> {
     /// The guard of `system`, which has just been read.
-    pub fn new(system: &'a mut System, guard: Option<TableText>) -> GuardAlone<'a> {
+    pub fn new(system: &'a mut LinuxKernel, guard: Option<TableText>) -> GuardAlone<'a> {
         GuardAlone { system, first: Some(guard), last: None }
     }
 
@@ -309,7 +309,7 @@ fn table(name: TableName) -> Result<Option<TableText>, OpError> {
     nft::list(name).map_err(|cause| OpError { action: format!("reading the nft table {name}"), cause })
 }
 
-impl System {
+impl LinuxKernel {
     fn read(&mut self, guard: Option<TableText>) -> Result<Snapshot, OpError> {
         let listed = self.links()?;
         let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
@@ -355,7 +355,7 @@ impl System {
     }
 }
 
-impl Kernel for System {
+impl Kernel for LinuxKernel {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
         let guard = table(TableName::Guard)?;
         self.read(guard)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::libc;
 
 use super::addr;
-use super::facts::Machine;
+use super::facts::HostView;
 use super::link;
 use super::netlink::{Body, Netlink, NetlinkError, attribute, u32_at_start};
 use super::route;
@@ -46,8 +46,8 @@ pub fn residents(settings: &Settings) -> io::Result<Vec<Resident>> {
     let links = link::list(&mut netlink).map_err(asking)?;
     let addresses = addr::list(&mut netlink).map_err(asking)?;
     let routes = route::list(&mut netlink).map_err(asking)?;
-    let machine = Machine { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
-    let lan = machine.facts(settings, &Facts::default()).lan;
+    let view = HostView { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
+    let lan = view.facts(settings, &Facts::default()).lan;
     let named = dump(&mut netlink).map_err(asking)?.into_iter().filter_map(|Entry { index, neighbour, age }| {
         let interface = links.iter().find(|link| link.index == index)?.name.clone();
         let known = lan.iter().any(|lan| lan.name == interface);

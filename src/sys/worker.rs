@@ -15,20 +15,20 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 /// The most bytes of a report.
-pub const REPORT_BYTES: usize = 4096;
+pub const OUTPUT_BYTES: usize = 4096;
 
 /// A child process at work. Whoever drops it kills it.
 #[derive(Debug)]
 pub struct Worker {
     child: Pid,
     socket: OwnedFd,
-    received: Option<Report>,
+    received: Option<WorkerOutput>,
 }
 
 /// What a worker leaves when it has done its work.
 #[derive(Debug, Default)]
-pub struct Report {
-    /// Text, cut after [`REPORT_BYTES`].
+pub struct WorkerOutput {
+    /// Text, cut after [`OUTPUT_BYTES`].
     pub text: String,
     /// A descriptor that it opened.
     pub fd: Option<OwnedFd>,
@@ -37,7 +37,7 @@ pub struct Report {
 impl Worker {
     /// Forks a child that does `work`, reports what that gives, and ends. It has ordinary priority, and ends with its
     /// parent. Only for a process with one thread.
-    pub fn start(work: impl FnOnce() -> Report) -> io::Result<Worker> {
+    pub fn start(work: impl FnOnce() -> WorkerOutput) -> io::Result<Worker> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         // SAFETY: the process has one thread, so that no lock can be held by another when it is copied.
@@ -57,7 +57,7 @@ impl Worker {
     }
 
     /// The report, once the worker has ended; an error where it ended without one. Either way it is over then.
-    pub fn report(&mut self) -> io::Result<Option<Report>> {
+    pub fn report(&mut self) -> io::Result<Option<WorkerOutput>> {
         match receive(&self.socket) {
             Ok(Some(report)) => {
                 self.received = Some(report);
@@ -70,8 +70,8 @@ impl Worker {
 }
 
 /// A message, if one waits; an error once the other end has hung up.
-fn receive(socket: &OwnedFd) -> io::Result<Option<Report>> {
-    let mut text = [0; REPORT_BYTES];
+fn receive(socket: &OwnedFd) -> io::Result<Option<WorkerOutput>> {
+    let mut text = [0; OUTPUT_BYTES];
     let mut buffers = [IoSliceMut::new(&mut text)];
     let mut control = nix::cmsg_space!(RawFd);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
@@ -90,7 +90,7 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<Report>> {
     if length == 0 && fd.is_none() {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a report"));
     }
-    Ok(Some(Report { text: String::from_utf8_lossy(&text[..length]).into_owned(), fd }))
+    Ok(Some(WorkerOutput { text: String::from_utf8_lossy(&text[..length]).into_owned(), fd }))
 }
 
 impl AsFd for Worker {
@@ -114,9 +114,9 @@ fn end_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-fn send(socket: &OwnedFd, report: &Report) {
+fn send(socket: &OwnedFd, report: &WorkerOutput) {
     let text = report.text.as_bytes();
-    let buffers = [IoSlice::new(&text[..text.len().min(REPORT_BYTES)])];
+    let buffers = [IoSlice::new(&text[..text.len().min(OUTPUT_BYTES)])];
     let fds: Vec<RawFd> = report.fd.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&fds)];
     let control = if fds.is_empty() { &[][..] } else { &rights };
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::sys::epoll::Poll;
 
-    fn wait(worker: &mut Worker) -> io::Result<Report> {
+    fn wait(worker: &mut Worker) -> io::Result<WorkerOutput> {
         let mut poll = Poll::new().unwrap();
         poll.add(&*worker, 0).unwrap();
         let start = Instant::now();
@@ -150,7 +150,7 @@ mod tests {
     fn a_report_brings_text_and_descriptor() {
         let word = String::from("known before");
         let worker =
-            Worker::start(|| Report { text: word.repeat(2), fd: Some(File::open("/dev/zero").unwrap().into()) });
+            Worker::start(|| WorkerOutput { text: word.repeat(2), fd: Some(File::open("/dev/zero").unwrap().into()) });
         let report = wait(&mut worker.unwrap()).unwrap();
         assert_eq!(report.text, "known beforeknown before");
         let mut byte = [1];
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(wait(&mut worker).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         let hangs = Worker::start(|| {
             std::thread::sleep(Duration::from_secs(600));
-            Report::default()
+            WorkerOutput::default()
         });
         let mut hangs = hangs.unwrap();
         assert!(hangs.report().unwrap().is_none());

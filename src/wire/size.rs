@@ -24,7 +24,7 @@ pub struct CellSize {
 
 /// What a tunnel puts around the packet inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wrapping {
+pub struct Encapsulation {
     /// Bytes around it on the wire, outer IP header included.
     pub overhead_bytes: usize,
     /// It is padded to a multiple of this, at least 1.
@@ -51,20 +51,20 @@ impl IpVersion {
     }
 }
 
-impl Wrapping {
+impl Encapsulation {
     /// WireGuard's.
-    pub const fn wireguard(outer: IpVersion) -> Wrapping {
-        Wrapping { overhead_bytes: WIREGUARD_OVERHEAD + outer.header_bytes(), padding: WIREGUARD_PADDING }
+    pub const fn wireguard(outer: IpVersion) -> Encapsulation {
+        Encapsulation { overhead_bytes: WIREGUARD_OVERHEAD + outer.header_bytes(), padding: WIREGUARD_PADDING }
     }
 
     /// OpenVPN's, over UDP and with an AEAD cipher.
-    pub const fn openvpn(outer: IpVersion) -> Wrapping {
-        Wrapping::plain(OPENVPN_OVERHEAD + outer.header_bytes())
+    pub const fn openvpn(outer: IpVersion) -> Encapsulation {
+        Encapsulation::plain(OPENVPN_OVERHEAD + outer.header_bytes())
     }
 
     /// Always `overhead_bytes`.
-    pub const fn plain(overhead_bytes: usize) -> Wrapping {
-        Wrapping { overhead_bytes, padding: 1 }
+    pub const fn plain(overhead_bytes: usize) -> Encapsulation {
+        Encapsulation { overhead_bytes, padding: 1 }
     }
 
     /// The largest cell that fits into at most `max_wire_bytes` on the wire. `None` where not even one block byte fits.
@@ -87,28 +87,28 @@ mod tests {
 
     #[test]
     fn default_cell_is_that_of_the_design() {
-        let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+        let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
         assert_eq!(size, CellSize { wire_bytes: 508, inner_bytes: 448, payload_bytes: 420, block_bytes: 412 });
-        assert_eq!(Wrapping::wireguard(IpVersion::V6).largest_cell(512).unwrap().wire_bytes, 512);
+        assert_eq!(Encapsulation::wireguard(IpVersion::V6).largest_cell(512).unwrap().wire_bytes, 512);
     }
 
     /// Seen in captures of OpenVPN 2.6: an IPv4 packet of 460 bytes leaves as a UDP payload of 484.
     #[test]
     fn openvpn_meets_the_limit_exactly() {
-        let size = Wrapping::openvpn(IpVersion::V4).largest_cell(512).unwrap();
+        let size = Encapsulation::openvpn(IpVersion::V4).largest_cell(512).unwrap();
         assert_eq!(size, CellSize { wire_bytes: 512, inner_bytes: 460, payload_bytes: 432, block_bytes: 424 });
-        let size = Wrapping::openvpn(IpVersion::V6).largest_cell(512).unwrap();
+        let size = Encapsulation::openvpn(IpVersion::V6).largest_cell(512).unwrap();
         assert_eq!((size.wire_bytes, size.inner_bytes), (512, 440));
     }
 
     #[test]
     fn nothing_fits_under_the_overhead() {
-        let each = |kind: fn(IpVersion) -> Wrapping| [IpVersion::V4, IpVersion::V6].map(kind);
-        for wrapping in each(Wrapping::wireguard).into_iter().chain(each(Wrapping::openvpn)) {
+        let each = |kind: fn(IpVersion) -> Encapsulation| [IpVersion::V4, IpVersion::V6].map(kind);
+        for encapsulation in each(Encapsulation::wireguard).into_iter().chain(each(Encapsulation::openvpn)) {
             for limit in 0..=2000 {
-                match wrapping.largest_cell(limit) {
+                match encapsulation.largest_cell(limit) {
                     Some(size) => {
-                        assert!(size.wire_bytes <= limit && size.wire_bytes + wrapping.padding > limit);
+                        assert!(size.wire_bytes <= limit && size.wire_bytes + encapsulation.padding > limit);
                         assert!(size.block_bytes > 0);
                     }
                     None => assert!(limit < 140, "{limit}"),

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::model::Level;
 use crate::core::ladder::TRACKED;
 use crate::daemon::answer;
-use crate::wire::size::{IpVersion, Wrapping};
+use crate::wire::size::{Encapsulation, IpVersion};
 
 const HOUR: Nanos = Nanos::from_secs(3_600);
 
@@ -17,7 +17,7 @@ fn settings(more: &str) -> Settings {
 }
 
 fn watch(settings: &Settings) -> Watch {
-    let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+    let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
     Watch::new(settings, size, 7, Nanos::ZERO)
 }
 

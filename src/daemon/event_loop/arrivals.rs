@@ -32,7 +32,7 @@ impl EventLoop {
                     // Somebody has deleted it. The engines go on, and so do their schedules.
                     warn!("reading packets from {TUN}: {error}: making it anew");
                     self.tunnel.drop_tun(&self.poll);
-                    self.upkeep.hurry(now);
+                    self.reconciler.trigger_now(now);
                     break;
                 }
             }

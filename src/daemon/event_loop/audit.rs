@@ -5,15 +5,15 @@ use std::io;
 use log::{info, warn};
 
 use super::super::audit::{self, Audited, Order, PACKETS, Place};
+use super::super::liveness::State;
 use super::super::problem::Code;
 use super::super::request::{Answer, Asker, Form};
 use super::super::session::Session;
-use super::super::watch::State;
 use super::{AUDIT, EventLoop};
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::plan::tunnel;
 use crate::sys::random;
-use crate::sys::worker::{Report, Worker};
+use crate::sys::worker::{Worker, WorkerOutput};
 use crate::units::Nanos;
 
 const HOUR: Nanos = Nanos::from_secs(3_600);
@@ -152,8 +152,8 @@ impl EventLoop {
         }
         let Some(settings) = &self.settings else { return Err("there are no settings".to_owned()) };
         let worker = Worker::start(|| match audit::check(&order, settings) {
-            Ok(audited) => Report { text: audited.to_text(), fd: None },
-            Err(error) => Report { text: format!("{FAILED}{error}"), fd: None },
+            Ok(audited) => WorkerOutput { text: audited.to_text(), fd: None },
+            Err(error) => WorkerOutput { text: format!("{FAILED}{error}"), fd: None },
         });
         let worker = worker.and_then(|worker| self.poll.add(&worker, AUDIT).map(|()| worker));
         let worker = worker.map_err(|error| format!("starting a process that checks the wire: {error}"))?;

@@ -3,10 +3,10 @@
 use log::info;
 
 use super::super::answer;
+use super::super::liveness::State;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Asker};
 use super::super::ubus::Presence;
-use super::super::watch::State;
 use super::{EventLoop, Flow};
 use crate::units::Nanos;
 
@@ -43,7 +43,7 @@ impl EventLoop {
     /// Tells those who listen that the state is another.
     pub(super) fn announce_state(&mut self, before: State, now: Nanos) {
         let news = answer::table(|top| {
-            top.text("state", self.standing.state.name());
+            top.text("state", self.state_since.state.name());
             top.text("before", before.name());
             top.texts("problems", self.problems.iter().map(|problem| problem.code.name()));
         });

@@ -3,12 +3,12 @@
 use log::info;
 
 use super::super::calendar::{By, Calendar, Period, Zone, is_planned, is_set};
-use super::super::ledger::{Ledger, Usage};
+use super::super::data_usage::{DataUsage, Usage};
 use super::super::problem::{Code, Problem};
 use super::EventLoop;
 use super::requests::Reload;
 use crate::config::model::{Role, Settings};
-use crate::sys::worker::{Report, Worker};
+use crate::sys::worker::{Worker, WorkerOutput};
 use crate::sys::{random, timer};
 use crate::units::Nanos;
 
@@ -27,14 +27,14 @@ pub struct Clock {
     /// Why the level in force is.
     by: By,
     next_try: Nanos,
-    ledger: Ledger,
+    data_usage: DataUsage,
     writing: Option<Worker>,
     next_look: Nanos,
 }
 
 impl Clock {
     /// A clock for this machine's zone, with what was used before.
-    pub fn new(ledger: Ledger, now: Nanos) -> Clock {
+    pub fn new(data_usage: DataUsage, now: Nanos) -> Clock {
         let (zone, zone_trouble) = zone();
         Clock {
             calendar: Calendar::new(zone, draw()),
@@ -42,7 +42,7 @@ impl Clock {
             written: None,
             by: By::Settings,
             next_try: now,
-            ledger,
+            data_usage,
             writing: None,
             next_look: now,
         }
@@ -98,15 +98,20 @@ impl Clock {
         let to_come = match written.role {
             Role::Router => period.planned_bytes(written, zone, now),
             // Homes come and go as they like: as until now.
-            Role::Endpoint => self.ledger.as_until_now(period, now),
+            Role::Endpoint => self.data_usage.as_until_now(period, now),
         };
-        Some(Usage { used: self.ledger.bytes(), to_come, since: self.ledger.since().unwrap_or(period.start), period })
+        Some(Usage {
+            used: self.data_usage.bytes(),
+            to_come,
+            since: self.data_usage.since().unwrap_or(period.start),
+            period,
+        })
     }
 
     /// Has what was used on the disk, at the end.
     pub fn close(&mut self) -> std::io::Result<()> {
         self.writing = None;
-        self.ledger.write()
+        self.data_usage.write()
     }
 }
 
@@ -115,7 +120,7 @@ impl EventLoop {
     pub(super) fn follow_clock(&mut self, now: Nanos) {
         self.follow_plan(now);
         let totals = self.history.totals();
-        self.clock.ledger.count(totals.wire_upload + totals.wire_download);
+        self.clock.data_usage.count(totals.wire_upload + totals.wire_download);
         let writing = self.clock.writing.as_mut().map(Worker::report);
         if !matches!(writing, Some(Ok(None))) {
             self.clock.writing = None;
@@ -125,12 +130,12 @@ impl EventLoop {
         }
         self.clock.next_look = now + LOOK;
         self.look_at_usage();
-        if self.clock.writing.is_none() && self.clock.ledger.take_due(now) {
-            let ledger = &self.clock.ledger;
+        if self.clock.writing.is_none() && self.clock.data_usage.take_due(now) {
+            let data_usage = &self.clock.data_usage;
             self.clock.writing = Worker::start(|| {
                 // The next one, in an hour, may do better.
-                _ = ledger.write();
-                Report::default()
+                _ = data_usage.write();
+                WorkerOutput::default()
             })
             .ok();
         }
@@ -156,7 +161,7 @@ impl EventLoop {
         } else {
             self.settings = Some(planned);
         }
-        self.upkeep.hurry(now);
+        self.reconciler.trigger_now(now);
     }
 
     fn look_at_usage(&mut self) {
@@ -166,7 +171,7 @@ impl EventLoop {
         let trouble = trouble.map(|why| format!("{why}: schedules and the billing day go by universal time"));
         if self.clock.is_set() {
             let period = Period::at(self.clock.calendar.zone(), wall(), written.billing_day);
-            self.clock.ledger.settle(period, wall());
+            self.clock.data_usage.settle(period, wall());
         }
         let cap = self.settings.as_ref().and_then(|settings| settings.data_cap_gb);
         let warning = self.clock.usage().zip(cap).and_then(|(usage, gb)| usage.warning(gb));

@@ -25,7 +25,7 @@ use crate::daemon::session::{Session, Shaping};
 use crate::sys::unix_socket;
 use crate::units::{BitsPerSec, Law};
 use crate::wire::control::ShapingRequest;
-use crate::wire::size::{IpVersion, Wrapping};
+use crate::wire::size::{Encapsulation, IpVersion};
 
 const PAYLOAD: usize = 420;
 const WIRE: u16 = 508;
@@ -165,7 +165,7 @@ fn run(homes: usize, rate: u64, seconds: u64) -> Outcome {
 fn serve(options: &Options, homes: usize) -> (Sessions, f64, u64, f64) {
     let mut event_loop = EventLoop::start(options, Err(Error::TunTaken)).unwrap();
     let before = resident();
-    let size = Wrapping::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+    let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
     let mut settings = crate::config::parse(b"config millpond main\n\toption role endpoint\n").settings.unwrap();
     settings.homes = (0..homes).map(home).collect();
     let now = timer::now();

@@ -69,7 +69,7 @@ impl EventLoop {
         if wireguard.join_key.is_none() {
             return;
         }
-        if self.state(now).is_sound() {
+        if self.state(now).is_up() {
             if self.keys.note_heard(wireguard, now) {
                 info!("the endpoint knows this router by its own key: the join text is used up");
             }

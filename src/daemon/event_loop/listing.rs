@@ -11,7 +11,7 @@ use super::super::{answer, devices};
 use super::{EventLoop, LISTING};
 use crate::sys::memory_file;
 use crate::sys::timer;
-use crate::sys::worker::{Report, Worker};
+use crate::sys::worker::{Worker, WorkerOutput};
 use crate::units::Nanos;
 
 /// Those who ask beyond this are sent away.
@@ -99,8 +99,8 @@ impl EventLoop {
         let bytes = match running.worker.report() {
             Ok(None) if now < running.until => return,
             Ok(None) => Err(io::ErrorKind::TimedOut.into()),
-            Ok(Some(Report { fd: Some(fd), .. })) => read(File::from(fd)),
-            Ok(Some(Report { text, fd: None })) => Err(io::Error::other(text)),
+            Ok(Some(WorkerOutput { fd: Some(fd), .. })) => read(File::from(fd)),
+            Ok(Some(WorkerOutput { text, fd: None })) => Err(io::Error::other(text)),
             Err(error) => Err(error),
         };
         let made = (running.topic, running.form);
@@ -125,7 +125,7 @@ impl EventLoop {
     }
 
     /// In the forked process: the whole answer, in a file of its own.
-    fn list(&self, topic: Topic, form: Form) -> Report {
+    fn list(&self, topic: Topic, form: Form) -> WorkerOutput {
         let written = match topic {
             Topic::Devices => self.devices(form),
             Topic::Advice => self.advice(form),
@@ -137,8 +137,8 @@ impl EventLoop {
             Ok(file)
         });
         match written {
-            Ok(file) => Report { text: String::new(), fd: Some(file.into()) },
-            Err(error) => Report { text: error.to_string(), fd: None },
+            Ok(file) => WorkerOutput { text: String::new(), fd: Some(file.into()) },
+            Err(error) => WorkerOutput { text: error.to_string(), fd: None },
         }
     }
 

@@ -6,9 +6,9 @@ use super::super::error::Error;
 #[cfg(feature = "endpoint")]
 use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
+use super::super::reconcile::endpoint::Endpoint;
 use super::super::request::{Answer, Asker, Form, Request};
 use super::super::session::Session;
-use super::super::upkeep::endpoint::Endpoint;
 use super::super::{Reading, guard_provisionally, read_settings};
 use super::keys::{Keys, keep_key};
 use super::listing::Topic;
@@ -130,12 +130,12 @@ impl EventLoop {
             }
             Err(problem) if reload.is_own => {
                 self.note(problem.clone());
-                self.upkeep.hurry(now);
+                self.reconciler.trigger_now(now);
             }
             Err(problem) => {
                 self.refuse(reload.asker, &problem.text, now);
                 // The kernel may hold a part of theirs.
-                self.upkeep.hurry(now);
+                self.reconciler.trigger_now(now);
             }
         }
     }
@@ -166,7 +166,7 @@ impl EventLoop {
                     _ => None,
                 };
                 self.confined = confined.or(self.confined.take());
-                self.upkeep.hurry(now);
+                self.reconciler.trigger_now(now);
                 return Flow::Continue;
             }
         };
@@ -199,14 +199,14 @@ impl EventLoop {
             self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock | Code::Socket));
             self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
-        self.upkeep.hurry(now);
+        self.reconciler.trigger_now(now);
     }
 
     /// Tries at once what waits, and has a tunnel that carries nothing begin anew.
     pub(super) fn renew(&mut self, now: Nanos) {
-        self.endpoint.hurry(now);
-        self.upkeep.hurry(now);
-        let silent = self.sessions.all().iter().filter(|session| !session.state(now).is_sound());
+        self.endpoint.trigger_now(now);
+        self.reconciler.trigger_now(now);
+        let silent = self.sessions.all().iter().filter(|session| !session.state(now).is_up());
         self.renew.extend(silent.map(Session::peer));
     }
 

@@ -39,7 +39,7 @@ impl Turn {
 impl EventLoop {
     /// Once a second: tries the next server where the one in use has been silent for long.
     pub(super) fn look_after_servers(&mut self, now: Nanos) {
-        if self.state(now).is_sound() {
+        if self.state(now).is_up() {
             self.turn = Turn::new(now);
             return;
         }

@@ -35,44 +35,44 @@ impl State {
 
 impl State {
     /// Whether the other end is there.
-    pub fn is_sound(self) -> bool {
+    pub fn is_up(self) -> bool {
         matches!(self, State::Shaping | State::Paused)
     }
 }
 
 /// A state, and since when it holds.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct StateSince {
     /// What is being done.
     pub state: State,
     /// Since when.
     pub since: Nanos,
 }
 
-impl Standing {
+impl StateSince {
     /// Nothing has come yet.
-    pub fn new(now: Nanos) -> Standing {
-        Standing { state: State::Starting, since: now }
+    pub fn new(now: Nanos) -> StateSince {
+        StateSince { state: State::Starting, since: now }
     }
 
     /// Notes the state of this moment. Gives the one before where that was another.
-    pub fn note(&mut self, state: State, now: Nanos) -> Option<Standing> {
+    pub fn note(&mut self, state: State, now: Nanos) -> Option<StateSince> {
         let before = *self;
         if state == before.state {
             return None;
         }
-        *self = Standing { state, since: now };
+        *self = StateSince { state, since: now };
         Some(before)
     }
 }
 
 /// When the peer's last cell came.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct Liveness {
     last_cell: Option<Nanos>,
 }
 
-impl Watch {
+impl Liveness {
     /// Notes a cell.
     pub fn note_cell(&mut self, now: Nanos) {
         self.last_cell = Some(now);
@@ -100,13 +100,13 @@ mod tests {
     #[test]
     fn silence_of_three_intervals_is_degraded() {
         let interval = Nanos::from_secs(2);
-        let mut watch = Watch::default();
-        assert_eq!(watch.state(Nanos::from_secs(100), interval), State::Starting);
-        watch.note_cell(Nanos::from_secs(100));
-        assert_eq!(watch.state(Nanos::from_secs(106), interval), State::Shaping);
-        assert_eq!(watch.state(Nanos::from_secs(107), interval), State::Degraded);
-        assert_eq!(watch.state(Nanos::from_millis(100_900), Nanos(1)), State::Shaping);
-        watch.note_cell(Nanos::from_secs(108));
-        assert_eq!(watch.state(Nanos::from_secs(108), interval), State::Shaping);
+        let mut liveness = Liveness::default();
+        assert_eq!(liveness.state(Nanos::from_secs(100), interval), State::Starting);
+        liveness.note_cell(Nanos::from_secs(100));
+        assert_eq!(liveness.state(Nanos::from_secs(106), interval), State::Shaping);
+        assert_eq!(liveness.state(Nanos::from_secs(107), interval), State::Degraded);
+        assert_eq!(liveness.state(Nanos::from_millis(100_900), Nanos(1)), State::Shaping);
+        liveness.note_cell(Nanos::from_secs(108));
+        assert_eq!(liveness.state(Nanos::from_secs(108), interval), State::Shaping);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::pace::backoff;
+use super::debounce::backoff;
 use crate::config::model::{HostPort, Role, Settings, Tunnel};
 use crate::units::Nanos;
 
@@ -87,7 +87,7 @@ impl Endpoint {
     }
 
     /// Makes a lookup that waits due at once.
-    pub fn hurry(&mut self, now: Nanos) {
+    pub fn trigger_now(&mut self, now: Nanos) {
         self.lookups = 0;
         self.due = now;
     }

@@ -4,10 +4,10 @@
 //! a forked process, which reports and ends. So departures depend on none of it; the daemon itself only forks, in a gap
 //! between cells. Looking up a name may hang, and has a process of its own: a guard that was deleted cannot wait for it.
 
+mod debounce;
 pub mod endpoint;
-pub mod outcome;
-mod pace;
-mod work;
+mod job;
+pub mod report;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,16 +15,16 @@ use std::os::fd::OwnedFd;
 
 use log::warn;
 
+use self::debounce::Debounce;
 use self::endpoint::Endpoint;
-use self::outcome::Outcome;
-use self::pace::Pace;
-pub use self::work::Order;
+pub use self::job::ReconcileJob;
+use self::report::ReconcileReport;
 use super::error::Error;
 use crate::config::model::HostPort;
 use crate::sys::epoll::Poll;
 use crate::sys::held_guard::HeldGuard;
 use crate::sys::monitor::{DATAGRAM_BYTES, Monitor};
-use crate::sys::worker::{Report, Worker};
+use crate::sys::worker::{Worker, WorkerOutput};
 use crate::sys::{resolve, worker};
 use crate::units::Nanos;
 
@@ -48,14 +48,14 @@ pub struct Tokens {
 }
 
 /// Watches the kernel and sends processes after it.
-pub struct Upkeep {
+pub struct Reconciler {
     monitors: Vec<Monitor>,
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     tokens: Tokens,
-    pace: Pace,
+    debounce: Debounce,
     work: Option<Running>,
     /// Whether the work at hand is of our own wish, not for somebody else's change.
-    is_wish: bool,
+    is_own: bool,
     lookup: Option<Running>,
     /// Whose name it looks up.
     host: Option<HostPort>,
@@ -66,11 +66,11 @@ pub struct Upkeep {
 /// What the work came to.
 pub struct Ended {
     /// What was found and done; an error where the process did not come to its end.
-    pub outcome: io::Result<Outcome>,
+    pub report: io::Result<ReconcileReport>,
     /// The TUN interface, if it was made.
     pub tun: Option<OwnedFd>,
     /// Whether this was our own wish, not somebody else's change.
-    pub is_wish: bool,
+    pub is_own: bool,
 }
 
 struct Running {
@@ -78,9 +78,9 @@ struct Running {
     since: Nanos,
 }
 
-impl Upkeep {
+impl Reconciler {
     /// Listens from now on, holds a copy of the guard that stands, and wants a first look at once.
-    pub fn start(poll: &Poll, tokens: Tokens, now: Nanos) -> Result<Upkeep, Error> {
+    pub fn start(poll: &Poll, tokens: Tokens, now: Nanos) -> Result<Reconciler, Error> {
         let listening = || Error::system("listening for changes in the kernel");
         let mut monitors = vec![Monitor::routing().map_err(listening())?];
         match Monitor::nftables() {
@@ -90,13 +90,13 @@ impl Upkeep {
         }
         monitors.iter().try_for_each(|monitor| poll.add(monitor, tokens.monitor)).map_err(listening())?;
         let datagram = Box::new([0; DATAGRAM_BYTES]);
-        Ok(Upkeep {
+        Ok(Reconciler {
             monitors,
             datagram,
             tokens,
-            pace: Pace::new(now),
+            debounce: Debounce::new(now),
             work: None,
-            is_wish: true,
+            is_own: true,
             lookup: None,
             host: None,
             held: hold_guard(),
@@ -109,18 +109,18 @@ impl Upkeep {
     }
 
     /// Wants a look at once.
-    pub fn hurry(&mut self, now: Nanos) {
-        self.pace.hurry(now);
+    pub fn trigger_now(&mut self, now: Nanos) {
+        self.debounce.trigger_now(now);
     }
 
     /// Wants a look soon.
     pub fn note_change(&mut self, now: Nanos) {
-        self.pace.note_change(now);
+        self.debounce.note_change(now);
     }
 
     /// When the loop must wake for this; `None` while a look is under way.
     pub fn due(&self) -> Option<Nanos> {
-        self.work.is_none().then(|| self.pace.due())
+        self.work.is_none().then(|| self.debounce.due())
     }
 
     /// When the loop must wake for a lookup of the name.
@@ -129,12 +129,12 @@ impl Upkeep {
     }
 
     /// Starts to bring the kernel in line.
-    pub fn start_work(&mut self, order: &Order<'_>, poll: &Poll, now: Nanos) -> io::Result<()> {
-        self.is_wish = self.pace.note_start(now);
+    pub fn start_reconcile(&mut self, job: &ReconcileJob<'_>, poll: &Poll, now: Nanos) -> io::Result<()> {
+        self.is_own = self.debounce.note_start(now);
         let held = self.held.as_ref();
-        let begun = run(poll, self.tokens.work, now, || work::bring_in_line(order, held));
+        let begun = run(poll, self.tokens.work, now, || job::reconcile(job, held));
         if begun.is_err() {
-            self.pace.note_failure(now);
+            self.debounce.note_failure(now);
         }
         self.work = Some(begun?);
         Ok(())
@@ -149,18 +149,18 @@ impl Upkeep {
 
     /// What the work came to, once it has ended.
     pub fn take_ended(&mut self, poll: &Poll, now: Nanos) -> Option<Ended> {
-        let (outcome, tun) = match take(&mut self.work, poll, now)? {
-            Ok(Report { text, fd }) => (Ok(Outcome::from_text(&text)), fd),
+        let (report, tun) = match take(&mut self.work, poll, now)? {
+            Ok(WorkerOutput { text, fd }) => (Ok(ReconcileReport::from_text(&text)), fd),
             Err(error) => (Err(error), None),
         };
-        if outcome.as_ref().is_ok_and(Outcome::is_whole) {
-            self.pace.note_success(now);
+        if report.as_ref().is_ok_and(ReconcileReport::is_complete) {
+            self.debounce.note_success(now);
         } else {
             // The attempt and its taking back have told of themselves, which is no news.
             self.take_at_most(ALL, now);
-            self.pace.note_failure(now);
+            self.debounce.note_failure(now);
         }
-        Some(Ended { outcome, tun, is_wish: self.is_wish })
+        Some(Ended { report, tun, is_own: self.is_own })
     }
 
     /// Whose name was looked up and what was found, once that has ended.
@@ -176,12 +176,12 @@ impl Upkeep {
     }
 
     fn take_at_most(&mut self, most: usize, now: Nanos) -> bool {
-        let Upkeep { monitors, datagram, .. } = self;
+        let Reconciler { monitors, datagram, .. } = self;
         // A socket that fails tells of nothing: better to look once too often.
         let concerned =
             monitors.iter().map(|monitor| monitor.take(datagram, most).unwrap_or(true)).fold(false, |a, b| a | b);
         if concerned {
-            self.pace.note_change(now);
+            self.debounce.note_change(now);
         }
         concerned
     }
@@ -205,14 +205,14 @@ fn hold_guard() -> Option<HeldGuard> {
     .ok()
 }
 
-fn run(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> Report) -> io::Result<Running> {
+fn run(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> WorkerOutput) -> io::Result<Running> {
     let worker = Worker::start(work)?;
     poll.add(&worker, token)?;
     Ok(Running { worker, since: now })
 }
 
 /// What `running` has left, if it is over, and `running` no more.
-fn take(running: &mut Option<Running>, poll: &Poll, now: Nanos) -> Option<io::Result<Report>> {
+fn take(running: &mut Option<Running>, poll: &Poll, now: Nanos) -> Option<io::Result<WorkerOutput>> {
     let one = running.as_mut()?;
     let ended = match one.worker.report() {
         Ok(None) if !one.is_overdue(now) => return None,
@@ -228,12 +228,12 @@ fn take(running: &mut Option<Running>, poll: &Poll, now: Nanos) -> Option<io::Re
 }
 
 /// One address a line, or `error` and why there is none.
-fn look_up(host: &HostPort) -> Report {
+fn look_up(host: &HostPort) -> WorkerOutput {
     let text = match resolve::resolve(host) {
         Ok(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),
         Err(error) => format!("error {error}"),
     };
-    Report { text, fd: None }
+    WorkerOutput { text, fd: None }
 }
 
 fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
@@ -243,4 +243,4 @@ fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-const _: () = assert!(worker::REPORT_BYTES >= 1024, "an outcome without its problems' texts fits");
+const _: () = assert!(worker::OUTPUT_BYTES >= 1024, "an report without its problems' texts fits");

@@ -1,4 +1,4 @@
-//! The loop's part of the upkeep: when to look after the kernel, and what its processes bring back.
+//! The loop's part of the reconciler: when to look after the kernel, and what its processes bring back.
 
 use std::net::IpAddr;
 
@@ -7,11 +7,11 @@ use log::{info, warn};
 use super::super::error::Error;
 use super::super::openvpn::{News, Openvpn, TROUBLES};
 use super::super::problem::{Code, Problem};
+use super::super::reconcile::endpoint::Endpoint;
+use super::super::reconcile::report::ReconcileReport;
+use super::super::reconcile::{Ended, ReconcileJob};
 use super::super::session::Session;
 use super::super::shape;
-use super::super::upkeep::endpoint::Endpoint;
-use super::super::upkeep::outcome::Outcome;
-use super::super::upkeep::{Ended, Order};
 use super::requests::Reload;
 use super::{COVER_CELLS, DATA_CELLS, EventLoop, OPENVPN, PACKETS};
 use crate::config::model::{Device, Mac, Settings};
@@ -116,8 +116,8 @@ fn who(device: &Device) -> (Option<Mac>, Option<IpAddr>) {
     (device.mac, device.address)
 }
 
-/// What an outcome speaks of anew each time.
-fn is_of_an_outcome(code: Code) -> bool {
+/// What an report speaks of anew each time.
+fn is_from_reconciling(code: Code) -> bool {
     let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Misfit(_));
     let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
     let of_both = matches!(code, Code::PackageMissing | Code::Guard | Code::GuardFile | Code::Upkeep);
@@ -127,19 +127,19 @@ fn is_of_an_outcome(code: Code) -> bool {
 impl EventLoop {
     /// When a name is to be looked up.
     pub(super) fn lookup_due(&self, now: Nanos) -> Option<Nanos> {
-        self.upkeep.lookup_due(self.endpoint_wanted(), now)
+        self.reconciler.lookup_due(self.endpoint_wanted(), now)
     }
 
     /// Sends processes where they are due, in a gap between cells.
     pub(super) fn look_after_kernel(&mut self, now: Nanos) {
-        let work = self.settings.is_some() && self.upkeep.due().is_some_and(|due| due <= now);
+        let work = self.settings.is_some() && self.reconciler.due().is_some_and(|due| due <= now);
         let lookup = self.lookup_due(now).is_some_and(|due| due <= now);
-        let overdue = self.upkeep.is_overdue(now);
+        let overdue = self.reconciler.is_overdue(now);
         if !(work || lookup || overdue) || !self.has_gap(now) {
             return;
         }
         if work {
-            self.start_work(now);
+            self.start_reconcile(now);
         } else if lookup {
             self.start_lookup(now);
         } else {
@@ -150,17 +150,17 @@ impl EventLoop {
 
     /// Takes what the kernel tells of others' changes.
     pub(super) fn take_changes(&mut self, now: Nanos) {
-        if !self.is_due(now) && self.upkeep.take_changes(now) && self.endpoint_wanted().is_unresolved() {
+        if !self.is_due(now) && self.reconciler.take_changes(now) && self.endpoint_wanted().is_unresolved() {
             // Perhaps the line to the Internet has just come up.
-            self.endpoint_wanted_mut().hurry(now);
+            self.endpoint_wanted_mut().trigger_now(now);
         }
     }
 
     /// Takes over what a process made of the kernel.
     pub(super) fn take_outcome(&mut self, now: Nanos) {
-        let Some(ended) = self.upkeep.take_ended(&self.poll, now) else { return };
+        let Some(ended) = self.reconciler.take_ended(&self.poll, now) else { return };
         let mut reload = self.reload.take_if(|reload| reload.begun);
-        let old = self.forget(is_of_an_outcome);
+        let old = self.forget(is_from_reconciling);
         let done = self.adopt(ended, reload.as_mut(), &old, now);
         match reload {
             Some(reload) => self.finish_reload(reload, &done, now),
@@ -178,7 +178,7 @@ impl EventLoop {
 
     /// Takes what a lookup found.
     pub(super) fn take_addresses(&mut self, now: Nanos) {
-        let Some((host, addresses)) = self.upkeep.take_addresses(&self.poll, now) else { return };
+        let Some((host, addresses)) = self.reconciler.take_addresses(&self.poll, now) else { return };
         let endpoint = self.endpoint_wanted_mut();
         if endpoint.host() != Some(&host) {
             // Of settings that are gone.
@@ -189,7 +189,7 @@ impl EventLoop {
         let old = self.forget(|code| code == Code::Name);
         if let (true, Some(address)) = (news, address) {
             info!("{} is at {address}", host.host);
-            self.upkeep.hurry(now);
+            self.reconciler.trigger_now(now);
         }
         if let Err(why) = addresses {
             let problem = Problem::new(Code::Name, format!("resolving tunnel.endpoint {}: {why}", host.host));
@@ -202,7 +202,7 @@ impl EventLoop {
         self.note_state(now);
     }
 
-    fn start_work(&mut self, now: Nanos) {
+    fn start_reconcile(&mut self, now: Nanos) {
         let ready = |reload: &&mut Reload| !reload.endpoint.as_ref().is_some_and(Endpoint::is_unresolved);
         let reload = self.reload.as_mut().filter(ready).map(|reload| {
             reload.begun = true;
@@ -210,7 +210,7 @@ impl EventLoop {
         });
         let Some(settings) = reload.map(|reload| &reload.settings).or(self.settings.as_ref()) else { return };
         let endpoint = reload.and_then(|reload| reload.endpoint.as_ref()).unwrap_or(&self.endpoint);
-        let order = Order {
+        let job = ReconcileJob {
             settings,
             guarded: self.confined.as_ref().unwrap_or(settings),
             guard_file: &self.options.guard_file,
@@ -221,7 +221,7 @@ impl EventLoop {
             has_tun: self.tunnel.tun().is_some(),
             has_openvpn: self.openvpn.is_some(),
         };
-        if let Err(error) = self.upkeep.start_work(&order, &self.poll, now) {
+        if let Err(error) = self.reconciler.start_reconcile(&job, &self.poll, now) {
             self.note(Problem::new(Code::Upkeep, format!("starting a process that looks after the kernel: {error}")));
         }
         self.renew.clear();
@@ -231,7 +231,7 @@ impl EventLoop {
         let endpoint = self.endpoint_wanted_mut();
         endpoint.note_lookup(now);
         let Some(host) = endpoint.host().cloned() else { return };
-        if let Err(error) = self.upkeep.start_lookup(&host, &self.poll, now) {
+        if let Err(error) = self.reconciler.start_lookup(&host, &self.poll, now) {
             self.note(Problem::new(Code::Upkeep, format!("starting a process that looks up {}: {error}", host.host)));
         }
     }
@@ -247,33 +247,33 @@ impl EventLoop {
 
     /// Takes the tunnel over. An error says why it does not stand.
     fn adopt(&mut self, ended: Ended, reload: Option<&mut Reload>, old: &[Problem], now: Nanos) -> Result<(), Problem> {
-        let outcome = ended.outcome.map_err(|error| {
+        let report = ended.report.map_err(|error| {
             let text = format!("bringing the kernel in line with the settings: the process that does it: {error}");
             Problem::new(Code::Upkeep, text)
         })?;
-        self.former.learn(&outcome, &self.options.socket);
-        if !outcome.stands {
+        self.saved_sysctls.learn(&report, &self.options.socket);
+        if !report.stands {
             // An interface that is not there, or where our queue cannot stand, gets no cells.
             let is_out = |problem: &Problem| matches!(problem.code, Code::Interface | Code::ForeignQdisc);
-            if reload.is_none() && outcome.problems.iter().any(is_out) {
+            if reload.is_none() && report.problems.iter().any(is_out) {
                 self.tunnel.unbind(&self.poll);
             }
             let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the address of this name is not known yet");
-            let mut problems = outcome.problems.into_iter();
+            let mut problems = report.problems.into_iter();
             let first = problems.next().unwrap_or_else(unresolved);
             problems.for_each(|problem| self.note_again(problem, old));
             return Err(first);
         }
-        outcome.problems.iter().for_each(|problem| self.note_again(problem.clone(), old));
-        if outcome.ops > 0 && !ended.is_wish {
-            warn!("the kernel had been changed: {} operations to bring it in line again", outcome.ops);
+        report.problems.iter().for_each(|problem| self.note_again(problem.clone(), old));
+        if report.ops > 0 && !ended.is_own {
+            warn!("the kernel had been changed: {} operations to bring it in line again", report.ops);
         }
         let descriptors = ended.tun.map_or(Ok(()), |tun| self.tunnel.take_tun(Tun::from(tun), &self.poll));
-        descriptors.and_then(|()| self.follow(reload, &outcome, now)).map_err(|error| Problem::of_tunnel(&error))
+        descriptors.and_then(|()| self.follow(reload, &report, now)).map_err(|error| Problem::of_tunnel(&error))
     }
 
     /// Has the sessions follow the settings that are in force now.
-    fn follow(&mut self, reload: Option<&mut Reload>, outcome: &Outcome, now: Nanos) -> Result<(), Error> {
+    fn follow(&mut self, reload: Option<&mut Reload>, report: &ReconcileReport, now: Nanos) -> Result<(), Error> {
         let is_new = reload.is_some() || self.sessions.all().is_empty();
         if let Some(reload) = reload {
             let same = |before: &Settings| before.devices.iter().map(who).eq(reload.settings.devices.iter().map(who));
@@ -291,15 +291,15 @@ impl EventLoop {
                 self.endpoint = endpoint;
             }
         }
-        self.endpoint.note_wireguard(now, outcome.endpoint, outcome.handshake_s, self.endpoint.is_news());
-        let (Some(settings), Some(wrapping)) = (&self.settings, outcome.wrapping) else { return Ok(()) };
-        let is_another = self.tunnel.bind(tunnel::interface(settings), outcome.interface, &self.poll)?;
+        self.endpoint.note_wireguard(now, report.endpoint, report.handshake_s, self.endpoint.is_news());
+        let (Some(settings), Some(encapsulation)) = (&self.settings, report.encapsulation) else { return Ok(()) };
+        let is_another = self.tunnel.bind(tunnel::interface(settings), report.interface, &self.poll)?;
         match &mut self.openvpn {
             Some(openvpn) if is_new || is_another => openvpn.update(settings, is_another, now)?,
             Some(_) => {}
             None => self.openvpn = Openvpn::new(settings, now)?,
         }
-        let size = shape::cell_size(settings, wrapping)?;
+        let size = shape::cell_size(settings, encapsulation)?;
         if is_new || self.size != Some(size) {
             self.sessions.update(settings, size, now)?;
             self.departures = self.sessions.departures();

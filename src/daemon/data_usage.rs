@@ -18,7 +18,7 @@ const NEAR_PERCENT: u64 = 90;
 const GB: u64 = 1_000_000_000;
 
 /// What has been counted, and the file where it is kept.
-pub struct Ledger {
+pub struct DataUsage {
     path: PathBuf,
     /// From when on, in seconds after 1970; `None` until the clock is set.
     since: Option<i64>,
@@ -43,9 +43,9 @@ pub struct Usage {
     pub period: Period,
 }
 
-impl Ledger {
+impl DataUsage {
     /// Goes on with what the file at `path` says; one that is not there, or says nothing, is a beginning.
-    pub fn open(path: &Path, now: Nanos) -> Ledger {
+    pub fn open(path: &Path, now: Nanos) -> DataUsage {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let number = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key));
@@ -53,7 +53,7 @@ impl Ledger {
         };
         let (since, bytes) = (number("since "), number("bytes "));
         let since = since.filter(|_| bytes.is_some()).and_then(|since| i64::try_from(since).ok());
-        Ledger {
+        DataUsage {
             path: path.to_owned(),
             since,
             bytes: bytes.filter(|_| since.is_some()).unwrap_or(0),
@@ -170,44 +170,48 @@ mod tests {
     const JULY: Period = Period { start: 1_782_864_000, end: 1_785_542_400 };
 
     fn path(name: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("millpond-ledger-{name}-{}", std::process::id()))
+        std::env::temp_dir().join(format!("millpond-data-usage-{name}-{}", std::process::id()))
     }
 
     #[test]
     fn counting_goes_on_after_a_restart_and_begins_anew_with_the_period() {
         let path = path("goes-on");
-        let mut ledger = Ledger::open(&path, Nanos::ZERO);
-        ledger.count(500);
-        ledger.write().unwrap();
+        let mut data_usage = DataUsage::open(&path, Nanos::ZERO);
+        data_usage.count(500);
+        data_usage.write().unwrap();
         assert!(!path.exists(), "without a clock nothing says which period it is");
-        ledger.settle(JUNE, JUNE.start + 1_000);
-        ledger.count(2_000);
-        ledger.write().unwrap();
-        let mut ledger = Ledger::open(&path, Nanos::ZERO);
-        ledger.count(300);
-        ledger.settle(JUNE, JUNE.start + 2_000);
-        assert_eq!((ledger.bytes(), ledger.since()), (2_300, Some(JUNE.start + 1_000)));
-        ledger.settle(JULY, JULY.start + 5);
-        ledger.count(350);
-        assert_eq!((ledger.bytes(), ledger.since()), (50, Some(JULY.start)));
-        ledger.settle(JUNE, JUNE.start + 2_000);
-        assert_eq!((ledger.bytes(), ledger.since()), (50, Some(JUNE.start)), "the clock was wrong, the bytes are not");
+        data_usage.settle(JUNE, JUNE.start + 1_000);
+        data_usage.count(2_000);
+        data_usage.write().unwrap();
+        let mut data_usage = DataUsage::open(&path, Nanos::ZERO);
+        data_usage.count(300);
+        data_usage.settle(JUNE, JUNE.start + 2_000);
+        assert_eq!((data_usage.bytes(), data_usage.since()), (2_300, Some(JUNE.start + 1_000)));
+        data_usage.settle(JULY, JULY.start + 5);
+        data_usage.count(350);
+        assert_eq!((data_usage.bytes(), data_usage.since()), (50, Some(JULY.start)));
+        data_usage.settle(JUNE, JUNE.start + 2_000);
+        assert_eq!(
+            (data_usage.bytes(), data_usage.since()),
+            (50, Some(JUNE.start)),
+            "the clock was wrong, the bytes are not"
+        );
         std::fs::write(&path, "since yesterday\nbytes 7\n").unwrap();
-        assert_eq!(Ledger::open(&path, Nanos::ZERO).bytes(), 0);
+        assert_eq!(DataUsage::open(&path, Nanos::ZERO).bytes(), 0);
         std::fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn flash_is_written_at_most_once_an_hour() {
-        let mut ledger = Ledger::open(&path("hourly"), Nanos::ZERO);
+        let mut data_usage = DataUsage::open(&path("hourly"), Nanos::ZERO);
         let mut written = 0;
         for second in 0..10 * 3_600 {
-            ledger.count(second * 60_000);
-            written += u32::from(ledger.take_due(Nanos::from_secs(second)));
+            data_usage.count(second * 60_000);
+            written += u32::from(data_usage.take_due(Nanos::from_secs(second)));
         }
         assert_eq!(written, 9);
-        ledger.take_due(Nanos::from_secs(20 * 3_600));
-        assert!(!ledger.take_due(Nanos::from_secs(30 * 3_600)), "nothing new is not written again");
+        data_usage.take_due(Nanos::from_secs(20 * 3_600));
+        assert!(!data_usage.take_due(Nanos::from_secs(30 * 3_600)), "nothing new is not written again");
     }
 
     #[test]

@@ -6,21 +6,21 @@ use std::path::Path;
 use log::{info, warn};
 
 use super::super::error::Error;
-use super::super::machine::Machine;
+use super::super::host::Host;
 use super::super::openvpn;
 use super::super::problem::{Code, Problem};
 use super::super::session::Session;
 use super::super::shape;
-use super::outcome::Outcome;
+use super::report::ReconcileReport;
 use crate::config::model::Settings;
 use crate::plan::DesiredError;
 use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;
 use crate::sys::held_guard::HeldGuard;
-use crate::sys::worker::Report;
+use crate::sys::worker::WorkerOutput;
 
 /// What is to be done.
-pub struct Order<'a> {
+pub struct ReconcileJob<'a> {
     /// To be brought into force.
     pub settings: &'a Settings,
     /// To be guarded by: the same, or stricter.
@@ -41,27 +41,27 @@ pub struct Order<'a> {
     pub has_openvpn: bool,
 }
 
-/// Does it, and reports an [`Outcome`]; the descriptor is `mp0`'s where it was made or taken over. `held` then is a copy of
+/// Does it, and reports an [`ReconcileReport`]; the descriptor is `mp0`'s where it was made or taken over. `held` then is a copy of
 /// the guard.
-pub fn bring_in_line(order: &Order<'_>, held: Option<&HeldGuard>) -> Report {
-    let mut outcome = Outcome::default();
-    let attempted = Machine::open().and_then(|mut machine| {
+pub fn reconcile(job: &ReconcileJob<'_>, held: Option<&HeldGuard>) -> WorkerOutput {
+    let mut report = ReconcileReport::default();
+    let attempted = Host::open().and_then(|mut host| {
         // First of all, and whatever becomes of the tunnel.
-        match machine.set_guard(order.guarded, order.guard_file) {
+        match host.set_guard(job.guarded, job.guard_file) {
             Ok(applied) => {
-                outcome.ops += applied.ops.len();
+                report.ops += applied.ops.len();
                 hold(held);
             }
-            Err(error) => outcome.problems.push(Problem::of_guard(&error)),
+            Err(error) => report.problems.push(Problem::of_guard(&error)),
         }
-        let attempted = attempt(&mut machine, order, &mut outcome);
-        let misfits = machine.misfits(order.settings).into_iter();
-        outcome.problems.extend(misfits.map(|misfit| Problem::new(Code::Misfit(misfit.kind), misfit.text)));
+        let attempted = attempt(&mut host, job, &mut report);
+        let misfits = host.misfits(job.settings).into_iter();
+        report.problems.extend(misfits.map(|misfit| Problem::new(Code::Misfit(misfit.kind), misfit.text)));
         attempted
     });
     let tun = match attempted {
         Ok(tun) => {
-            outcome.stands = true;
+            report.stands = true;
             tun
         }
         // The lookup itself says why.
@@ -69,12 +69,12 @@ pub fn bring_in_line(order: &Order<'_>, held: Option<&HeldGuard>) -> Report {
         Err(error) => {
             let problem = Problem::of_tunnel(&error);
             // What both lack is one problem.
-            outcome.problems.retain(|other| *other != problem);
-            outcome.problems.insert(0, problem);
+            report.problems.retain(|other| *other != problem);
+            report.problems.insert(0, problem);
             None
         }
     };
-    Report { text: outcome.to_text(), fd: tun.map(Tun::into) }
+    WorkerOutput { text: report.to_text(), fd: tun.map(Tun::into) }
 }
 
 /// Has the copy follow a guard that was verified.
@@ -86,34 +86,34 @@ fn hold(held: Option<&HeldGuard>) {
     }
 }
 
-fn attempt(machine: &mut Machine, order: &Order<'_>, outcome: &mut Outcome) -> Result<Option<Tun>, Error> {
-    let settings = order.settings;
+fn attempt(host: &mut Host, job: &ReconcileJob<'_>, report: &mut ReconcileReport) -> Result<Option<Tun>, Error> {
+    let settings = job.settings;
     // No peer yet, no interface yet: then there is nothing that WireGuard could know better.
-    let installed = machine.endpoint_peer(settings);
-    let installed = installed.as_ref().filter(|_| !order.endpoint_is_news).and_then(|peer| peer.endpoint);
-    machine.learn(settings, installed.or(order.endpoint))?;
-    machine.begin_anew(settings, order.renew);
-    if !order.has_openvpn {
+    let installed = host.endpoint_peer(settings);
+    let installed = installed.as_ref().filter(|_| !job.endpoint_is_news).and_then(|peer| peer.endpoint);
+    host.learn(settings, installed.or(job.endpoint))?;
+    host.restart_handshakes(settings, job.renew);
+    if !job.has_openvpn {
         openvpn::end_orphans()?;
     }
-    outcome.wrapping = Some(machine.wrapping());
-    let size = shape::cell_size(settings, machine.wrapping())?;
-    let applied = machine.bring_up(settings, &shape::guard(settings, size, order.sessions))?;
-    outcome.ops += applied.ops.len();
-    outcome.forwarding = machine.forwarding_before();
-    outcome.lent = machine.lent().cloned();
-    outcome.interface = machine.interface_index(settings)?;
-    if let Some(peer) = machine.endpoint_peer(settings) {
-        outcome.endpoint = peer.endpoint;
-        outcome.handshake_s = peer.last_handshake_s;
+    report.encapsulation = Some(host.encapsulation());
+    let size = shape::cell_size(settings, host.encapsulation())?;
+    let applied = host.bring_up(settings, &shape::guard(settings, size, job.sessions))?;
+    report.ops += applied.ops.len();
+    report.forwarding = host.forwarding_before();
+    report.overridden = host.overridden().cloned();
+    report.interface = host.interface_index(settings)?;
+    if let Some(peer) = host.endpoint_peer(settings) {
+        report.endpoint = peer.endpoint;
+        report.handshake_s = peer.last_handshake_s;
     }
-    machine.hurry_encryption(settings);
-    let conflicts = machine.conflicts(settings)?;
-    outcome.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
-    match machine.take_tun() {
+    host.prioritize_encryption(settings);
+    let conflicts = host.conflicts(settings)?;
+    report.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
+    match host.take_tun() {
         Some(tun) => Ok(Some(tun)),
-        None if order.has_tun => Ok(None),
-        None => machine.attach_tun().map(Some),
+        None if job.has_tun => Ok(None),
+        None => host.attach_tun().map(Some),
     }
 }
 

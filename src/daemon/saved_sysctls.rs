@@ -10,40 +10,40 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use super::upkeep::outcome::Outcome;
+use super::reconcile::report::ReconcileReport;
 use crate::plan::Forwarding;
 use crate::sys::whole_file;
 
 /// Sysctls as they were.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Former {
+pub struct SavedSysctls {
     /// Forwarding in either family; `None` until that is known.
     pub forwarding: Option<Forwarding>,
     /// Those of others' interfaces that we attached to.
-    pub lent: BTreeMap<String, String>,
+    pub overridden: BTreeMap<String, String>,
 }
 
-impl Former {
+impl SavedSysctls {
     /// What a daemon left that could not give it back.
-    pub fn read(socket: &Path) -> Former {
+    pub fn read(socket: &Path) -> SavedSysctls {
         match fs::read_to_string(path(socket)) {
-            Ok(text) => Former::from_text(&text),
+            Ok(text) => SavedSysctls::from_text(&text),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
                     warn!("reading {}: {error}: what it holds is not given back", path(socket).display());
                 }
-                Former::default()
+                SavedSysctls::default()
             }
         }
     }
 
     /// Learns from what was done, and writes it down where it is news.
-    pub fn learn(&mut self, outcome: &Outcome, socket: &Path) {
+    pub fn learn(&mut self, report: &ReconcileReport, socket: &Path) {
         let before = self.to_text();
         if self.forwarding.is_none() {
-            self.forwarding.clone_from(&outcome.forwarding);
+            self.forwarding.clone_from(&report.forwarding);
         }
-        self.lent.extend(outcome.lent.clone());
+        self.overridden.extend(report.overridden.clone());
         let text = self.to_text();
         if text == before {
             return;
@@ -61,18 +61,18 @@ impl Former {
     fn to_text(&self) -> String {
         let mut text = String::new();
         self.forwarding.iter().for_each(|forwarding| _ = writeln!(text, "forwarding {forwarding}"));
-        self.lent.iter().for_each(|(key, value)| _ = writeln!(text, "lent {key} {value}"));
+        self.overridden.iter().for_each(|(key, value)| _ = writeln!(text, "overridden {key} {value}"));
         text
     }
 
     /// Reads that again; what is not of this form is passed over.
-    fn from_text(text: &str) -> Former {
-        let mut former = Former::default();
+    fn from_text(text: &str) -> SavedSysctls {
+        let mut saved_sysctls = SavedSysctls::default();
         for (key, value) in text.lines().filter_map(|line| line.split_once(' ')) {
             match key {
-                "forwarding" => former.forwarding = Some(Forwarding::from_text(value)),
+                "forwarding" => saved_sysctls.forwarding = Some(Forwarding::from_text(value)),
                 // Of an interface, whose name may have a dot, which is written as a slash.
-                "lent" => former.lent.extend(
+                "overridden" => saved_sysctls.overridden.extend(
                     value
                         .split_once(' ')
                         .filter(|(key, _)| key.starts_with("net.ipv4.conf.") && !key.contains("//"))
@@ -81,7 +81,7 @@ impl Former {
                 _ => {}
             }
         }
-        former
+        saved_sysctls
     }
 }
 
@@ -93,37 +93,38 @@ fn path(socket: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn former() -> Former {
-        Former {
+    fn saved_sysctls() -> SavedSysctls {
+        SavedSysctls {
             forwarding: Some(Forwarding::from_text("net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1")),
-            lent: [("net.ipv4.conf.wg0.rp_filter".into(), "1".into())].into(),
+            overridden: [("net.ipv4.conf.wg0.rp_filter".into(), "1".into())].into(),
         }
     }
 
     #[test]
     fn what_was_before_outlives_the_one_who_changed_it() {
-        let socket = std::env::temp_dir().join(format!("millpond-former-{}.sock", std::process::id()));
-        Former::forget(&socket);
-        let mut first = Former::read(&socket);
-        assert_eq!(first, Former::default());
-        let Former { forwarding, lent } = former();
-        let outcome = Outcome { forwarding, lent: lent.into_iter().next(), ..Outcome::default() };
-        first.learn(&outcome, &socket);
-        let mut second = Former::read(&socket);
-        assert_eq!(second, former());
+        let socket = std::env::temp_dir().join(format!("millpond-saved-sysctls-{}.sock", std::process::id()));
+        SavedSysctls::forget(&socket);
+        let mut first = SavedSysctls::read(&socket);
+        assert_eq!(first, SavedSysctls::default());
+        let SavedSysctls { forwarding, overridden } = saved_sysctls();
+        let report =
+            ReconcileReport { forwarding, overridden: overridden.into_iter().next(), ..ReconcileReport::default() };
+        first.learn(&report, &socket);
+        let mut second = SavedSysctls::read(&socket);
+        assert_eq!(second, saved_sysctls());
         // What the second finds is the first's doing.
         let forwarding = Some(Forwarding::from_text("net.ipv4.ip_forward=1"));
-        second.learn(&Outcome { forwarding, ..Outcome::default() }, &socket);
-        assert_eq!(Former::read(&socket), former());
-        Former::forget(&socket);
-        assert_eq!(Former::read(&socket), Former::default());
+        second.learn(&ReconcileReport { forwarding, ..ReconcileReport::default() }, &socket);
+        assert_eq!(SavedSysctls::read(&socket), saved_sysctls());
+        SavedSysctls::forget(&socket);
+        assert_eq!(SavedSysctls::read(&socket), SavedSysctls::default());
     }
 
     #[test]
     fn nonsense_is_passed_over() {
-        let whole = former().to_text();
-        (0..whole.len()).for_each(|length| drop(Former::from_text(&whole[..length])));
-        let wild = "lent net.ipv4.conf.wg0.rp_filter\nlent net.ipv4.conf.//.x 1\nlent kernel.panic 1\n\u{0}\nx y";
-        assert_eq!(Former::from_text(wild), Former::default());
+        let whole = saved_sysctls().to_text();
+        (0..whole.len()).for_each(|length| drop(SavedSysctls::from_text(&whole[..length])));
+        let wild = "overridden net.ipv4.conf.wg0.rp_filter\noverridden net.ipv4.conf.//.x 1\noverridden kernel.panic 1\n\u{0}\nx y";
+        assert_eq!(SavedSysctls::from_text(wild), SavedSysctls::default());
     }
 }

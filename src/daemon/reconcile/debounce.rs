@@ -15,20 +15,20 @@ const RETRY: Nanos = Nanos::from_secs(2);
 
 /// Debounces changes and spaces retries.
 #[derive(Debug)]
-pub struct Pace {
+pub struct Debounce {
     /// The first change that nobody has looked at, and the last.
     changed: Option<(Nanos, Nanos)>,
     started: Option<Nanos>,
     due: Nanos,
     /// Whether the next look is one that we want for reasons of our own.
-    hurried: bool,
+    triggered: bool,
     failures: u32,
 }
 
-impl Pace {
+impl Debounce {
     /// The first look is due at once.
-    pub fn new(now: Nanos) -> Pace {
-        Pace { changed: None, started: None, due: now, hurried: true, failures: 0 }
+    pub fn new(now: Nanos) -> Debounce {
+        Debounce { changed: None, started: None, due: now, triggered: true, failures: 0 }
     }
 
     /// Notes that something may have changed.
@@ -38,18 +38,18 @@ impl Pace {
     }
 
     /// Makes the next look due at once, and forgets earlier failures.
-    pub fn hurry(&mut self, now: Nanos) {
+    pub fn trigger_now(&mut self, now: Nanos) {
         self.due = now;
-        self.hurried = true;
+        self.triggered = true;
         self.failures = 0;
     }
 
-    /// Notes that a look begins, which sees every change noted so far. Says whether [`Pace::hurry`] asked for it.
+    /// Notes that a look begins, which sees every change noted so far. Says whether [`Debounce::trigger_now`] asked for it.
     pub fn note_start(&mut self, now: Nanos) -> bool {
         self.changed = None;
         self.started = Some(now);
         self.due = Nanos(u64::MAX);
-        std::mem::take(&mut self.hurried)
+        std::mem::take(&mut self.triggered)
     }
 
     /// Notes that all is as it should be. What changed since the look began counts.
@@ -87,34 +87,34 @@ mod tests {
         Nanos::from_millis(n)
     }
 
-    fn settled() -> Pace {
-        let mut pace = Pace::new(Nanos::ZERO);
-        pace.note_start(Nanos::ZERO);
-        pace.note_success(ms(200));
-        pace
+    fn settled() -> Debounce {
+        let mut debounce = Debounce::new(Nanos::ZERO);
+        debounce.note_start(Nanos::ZERO);
+        debounce.note_success(ms(200));
+        debounce
     }
 
     #[test]
     fn changes_in_a_row_are_one() {
-        let mut pace = settled();
-        assert_eq!(pace.due(), ms(30_200));
-        pace.note_change(ms(5_000));
-        assert_eq!(pace.due(), ms(5_100));
+        let mut debounce = settled();
+        assert_eq!(debounce.due(), ms(30_200));
+        debounce.note_change(ms(5_000));
+        assert_eq!(debounce.due(), ms(5_100));
         for at in (5_050..6_000).step_by(50) {
-            pace.note_change(ms(at));
+            debounce.note_change(ms(at));
         }
-        assert_eq!(pace.due(), ms(5_500), "a storm does not put it off for ever");
+        assert_eq!(debounce.due(), ms(5_500), "a storm does not put it off for ever");
     }
 
     #[test]
     fn a_storm_is_looked_at_once_a_second() {
-        let mut pace = settled();
+        let mut debounce = settled();
         let mut looks = 0;
         for at in (1_000..61_000).step_by(10) {
-            pace.note_change(ms(at));
-            if pace.due() <= ms(at) {
-                pace.note_start(ms(at));
-                pace.note_success(ms(at + 5));
+            debounce.note_change(ms(at));
+            if debounce.due() <= ms(at) {
+                debounce.note_start(ms(at));
+                debounce.note_success(ms(at + 5));
                 looks += 1;
             }
         }
@@ -123,31 +123,31 @@ mod tests {
 
     #[test]
     fn a_change_during_a_look_is_looked_at_again() {
-        let mut pace = settled();
-        pace.note_start(ms(40_000));
-        pace.note_change(ms(40_050));
-        pace.note_success(ms(40_100));
-        assert_eq!(pace.due(), ms(41_000));
+        let mut debounce = settled();
+        debounce.note_start(ms(40_000));
+        debounce.note_change(ms(40_050));
+        debounce.note_success(ms(40_100));
+        assert_eq!(debounce.due(), ms(41_000));
     }
 
     #[test]
     fn failures_wait_longer_and_longer_and_what_they_stir_up_does_not_count() {
-        let mut pace = Pace::new(Nanos::ZERO);
+        let mut debounce = Debounce::new(Nanos::ZERO);
         let mut now = Nanos::ZERO;
         let waits: Vec<u64> = (0..6)
             .map(|_| {
-                pace.note_start(now);
-                pace.note_change(now + ms(10));
-                pace.note_failure(now + ms(20));
-                let wait = pace.due().saturating_since(now + ms(20));
-                now = pace.due();
+                debounce.note_start(now);
+                debounce.note_change(now + ms(10));
+                debounce.note_failure(now + ms(20));
+                let wait = debounce.due().saturating_since(now + ms(20));
+                now = debounce.due();
                 wait.0 / 1_000_000_000
             })
             .collect();
         assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
-        pace.note_change(now);
-        assert!(pace.due() <= now + SPACING, "a change from outside may have removed the cause");
-        pace.hurry(now);
-        assert_eq!(pace.due(), now);
+        debounce.note_change(now);
+        assert!(debounce.due() <= now + SPACING, "a change from outside may have removed the cause");
+        debounce.trigger_now(now);
+        assert_eq!(debounce.due(), now);
     }
 }

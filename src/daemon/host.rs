@@ -5,9 +5,9 @@ use std::path::Path;
 
 use log::{info, warn};
 
+use super::encapsulation::encapsulation;
 use super::error::Error;
-use super::former::Former;
-use super::wrapping::wrapping;
+use super::saved_sysctls::SavedSysctls;
 use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
@@ -18,19 +18,19 @@ use crate::plan::{
     Desired, Facts, Forwarding, Misfit, Op, Snapshot, confined_by, guard_table, home_peer, lasting, misfits, plan,
     plan_guard, reverse_path_filter, tunnel,
 };
-use crate::sys::kernel::{self, GuardAlone, System, WithoutGuard};
+use crate::sys::kernel::{self, GuardAlone, LinuxKernel, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
-use crate::wire::size::{IpVersion, Wrapping};
+use crate::wire::size::{Encapsulation, IpVersion};
 
 /// The running kernel, and what it held before us.
-pub struct Machine {
-    system: System,
+pub struct Host {
+    kernel: LinuxKernel,
     facts: Facts,
-    wrapping: Wrapping,
-    /// What a machine that is new to us did about forwarding; given back at the end.
+    encapsulation: Encapsulation,
+    /// What a host that is new to us did about forwarding; given back at the end.
     before: Option<Snapshot>,
     /// The sysctl of another's interface that was changed, and its value before.
-    lent: Option<(String, String)>,
+    overridden: Option<(String, String)>,
     /// What nftables said. Each question starts a program, so none is asked twice.
     tables: Option<Tables>,
 }
@@ -41,15 +41,15 @@ struct Tables {
     hardware_offload: bool,
 }
 
-impl Machine {
+impl Host {
     /// Opens the kernel's interfaces.
-    pub fn open() -> Result<Machine, Error> {
+    pub fn open() -> Result<Host, Error> {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
-        let system = System::open().map_err(from_op)?;
-        let wrapping = Wrapping::wireguard(IpVersion::V4);
-        Ok(Machine { system, facts: Facts::default(), wrapping, before: None, lent: None, tables: None })
+        let kernel = LinuxKernel::open().map_err(from_op)?;
+        let encapsulation = Encapsulation::wireguard(IpVersion::V4);
+        Ok(Host { kernel, facts: Facts::default(), encapsulation, before: None, overridden: None, tables: None })
     }
 
     /// Learns what the settings do not say. `endpoint`: where a router's is.
@@ -60,8 +60,8 @@ impl Machine {
             _ => None,
         };
         self.facts.endpoint = endpoint;
-        self.facts.carrier = self.system.attach(attached).map_err(from_op)?;
-        self.wrapping = wrapping(settings, &self.facts)?;
+        self.facts.carrier = self.kernel.attach(attached).map_err(from_op)?;
+        self.encapsulation = encapsulation(settings, &self.facts)?;
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl Machine {
         let before = tables.guard.as_ref().map(Facts::remembered).unwrap_or_default();
         let offload = tables.hardware_offload;
         let (endpoint, carrier) = (self.facts.endpoint, self.facts.carrier.take());
-        self.facts = Facts { endpoint, carrier, ..self.system.facts(settings, &before, offload).map_err(from_op)? };
+        self.facts = Facts { endpoint, carrier, ..self.kernel.facts(settings, &before, offload).map_err(from_op)? };
         Ok(())
     }
 
@@ -79,8 +79,8 @@ impl Machine {
         let tables = match self.tables.take() {
             Some(tables) => tables,
             None => Tables {
-                guard: self.system.guard().map_err(from_op)?,
-                hardware_offload: self.system.hardware_offload().map_err(from_op)?,
+                guard: self.kernel.guard().map_err(from_op)?,
+                hardware_offload: self.kernel.hardware_offload().map_err(from_op)?,
             },
         };
         Ok(self.tables.insert(tables))
@@ -99,7 +99,7 @@ impl Machine {
     }
 
     /// Brings the guard in line, and then `file`, from which it is loaded at boot. This comes first of all, needs
-    /// nothing of the tunnel, and nothing but [`Machine::flush`] undoes it.
+    /// nothing of the tunnel, and nothing but [`Host::flush`] undoes it.
     pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
         let found = self.tables()?.guard.clone();
         let stands = found.as_ref().is_some_and(|guard| guard.untouched);
@@ -113,14 +113,14 @@ impl Machine {
         self.learn_lan(settings)?;
         let mut wanted = guard_table(settings, &self.facts);
         let before = self.tables()?.guard.clone();
-        wanted.known = self.system.known(before.as_ref(), &wanted).map_err(from_op)?;
-        let mut kernel = GuardAlone::new(&mut self.system, before);
+        wanted.known = self.kernel.known(before.as_ref(), &wanted).map_err(from_op)?;
+        let mut kernel = GuardAlone::new(&mut self.kernel, before);
         let applied = apply_guard(&mut kernel, Some(&wanted))?;
         let installed = kernel.into_last();
         self.tables()?.guard.clone_from(&installed);
         applied.ops.iter().for_each(|op| info!("{op}"));
         let enforced =
-            if stands && applied.ops.is_empty() { Ok(0) } else { self.system.enforce(found.as_ref(), &wanted) };
+            if stands && applied.ops.is_empty() { Ok(0) } else { self.kernel.enforce(found.as_ref(), &wanted) };
         let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
         // Addresses come and go by the hour, and the file is on flash memory.
         wanted.known = installed.map(|installed| lasting(&installed.known)).unwrap_or_default();
@@ -137,45 +137,45 @@ impl Machine {
     }
 
     /// What the tunnel puts around a cell.
-    pub fn wrapping(&self) -> Wrapping {
-        self.wrapping
+    pub fn encapsulation(&self) -> Encapsulation {
+        self.encapsulation
     }
 
     /// What WireGuard knows of a router's endpoint; `None` while it has none.
     pub fn endpoint_peer(&mut self, settings: &Settings) -> Option<PeerStatus> {
         let key = endpoint_key(settings)?;
-        self.system.peers().ok()?.into_iter().find(|peer| peer.public_key == *key)
+        self.kernel.peers().ok()?.into_iter().find(|peer| peer.public_key == *key)
     }
 
     /// Has WireGuard begin with a handshake with those peers, named by their addresses inside the tunnel. A router's
     /// endpoint is forgotten, for the next `bring_up` to add; homes, who call from addresses that WireGuard alone knows,
     /// are added at once.
-    pub fn begin_anew(&mut self, settings: &Settings, peers: &[Ipv4Addr]) {
+    pub fn restart_handshakes(&mut self, settings: &Settings, peers: &[Ipv4Addr]) {
         if peers.is_empty() {
             return;
         }
         // What fails here is put right by `bring_up`: a peer that is missing is added there.
         if let Some(key) = endpoint_key(settings) {
-            _ = self.system.run(&Op::RemovePeer(key.clone()));
+            _ = self.kernel.run(&Op::RemovePeer(key.clone()));
         }
-        let installed = self.system.peers().unwrap_or_default();
+        let installed = self.kernel.peers().unwrap_or_default();
         let homes = settings.homes.iter().filter(|home| peers.contains(&home.address));
         for home in homes.filter_map(home_peer) {
             let Some(known) = installed.iter().find(|peer| peer.public_key == home.public_key) else { continue };
-            if self.system.run(&Op::RemovePeer(home.public_key.clone())).is_ok() {
-                _ = self.system.run(&Op::SetPeer(Peer { endpoint: known.endpoint, ..home }));
+            if self.kernel.run(&Op::RemovePeer(home.public_key.clone())).is_ok() {
+                _ = self.kernel.run(&Op::SetPeer(Peer { endpoint: known.endpoint, ..home }));
             }
         }
     }
 
-    /// What does not fit the machine as it was last looked at.
+    /// What does not fit the host as it was last looked at.
     pub fn misfits(&self, settings: &Settings) -> Vec<Misfit> {
         misfits(settings, &self.facts)
     }
 
     /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
     pub fn conflicts(&mut self, settings: &Settings) -> Result<Vec<Conflict>, Error> {
-        let mut others = self.system.others().map_err(from_op)?;
+        let mut others = self.kernel.others().map_err(from_op)?;
         if settings.role == Role::Endpoint {
             others.rules.clear();
         }
@@ -184,7 +184,7 @@ impl Machine {
     }
 
     /// Lets what encrypts the cells go before programs, as far as there is such a thing and it is permitted.
-    pub fn hurry_encryption(&self, settings: &Settings) {
+    pub fn prioritize_encryption(&self, settings: &Settings) {
         match realtime::promote_encryption(tunnel::interface(settings)) {
             Ok(0) => {}
             Ok(promoted) => info!("{promoted} of the kernel's workers that encrypt cells go before programs now"),
@@ -194,23 +194,23 @@ impl Machine {
 
     /// The index of the interface that cells take.
     pub fn interface_index(&mut self, settings: &Settings) -> Result<u32, Error> {
-        self.system.interface_index(tunnel::interface(settings)).map_err(from_op)
+        self.kernel.interface_index(tunnel::interface(settings)).map_err(from_op)
     }
 
-    /// What the machine did about forwarding before the first `bring_up`.
+    /// What the host did about forwarding before the first `bring_up`.
     pub fn forwarding_before(&self) -> Option<Forwarding> {
         self.before.as_ref().map(Forwarding::of)
     }
 
     /// The sysctl of another's interface that the last `bring_up` changed, and its value before.
-    pub fn lent(&self) -> Option<&(String, String)> {
-        self.lent.as_ref()
+    pub fn overridden(&self) -> Option<&(String, String)> {
+        self.overridden.as_ref()
     }
 
     /// The operations that would bring the kernel in line, without running any.
     pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let snapshot = self.system.snapshot().map_err(from_op)?;
+        let snapshot = self.kernel.snapshot().map_err(from_op)?;
         let mut ops = plan_guard(Some(&guard_table(settings, &self.facts)), &snapshot);
         ops.extend(plan(&desired, &snapshot));
         Ok(ops)
@@ -219,12 +219,12 @@ impl Machine {
     /// Brings the kernel in line but for the guard; on failure it holds what it held before.
     pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
         let desired = Desired::from_settings(settings, &self.facts, guard)?;
-        let applied = apply(&mut WithoutGuard(&mut self.system), &desired)?;
+        let applied = apply(&mut WithoutGuard(&mut self.kernel), &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
-        if let Some(key) = self.system.attached().map(reverse_path_filter) {
+        if let Some(key) = self.kernel.attached().map(reverse_path_filter) {
             let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
             let value = applied.before.sysctls.get(&key).filter(|_| applied.ops.iter().any(changed));
-            self.lent = value.cloned().map(|value| (key, value));
+            self.overridden = value.cloned().map(|value| (key, value));
         }
         if self.before.is_none() {
             self.before = Some(applied.before.clone());
@@ -234,36 +234,36 @@ impl Machine {
 
     /// The TUN interface, after a `bring_up` that made it.
     pub fn take_tun(&mut self) -> Option<Tun> {
-        self.system.take_tun()
+        self.kernel.take_tun()
     }
 
     /// A TUN interface that is there already.
     pub fn attach_tun(&mut self) -> Result<Tun, Error> {
-        self.system.attach_tun().map_err(|_| Error::TunTaken)
+        self.kernel.attach_tun().map_err(|_| Error::TunTaken)
     }
 
-    /// Removes all that is ours but the guard, newest first, and then gives back what was `former`.
-    pub fn take_down(&mut self, former: Former) -> Result<Applied, Error> {
+    /// Removes all that is ours but the guard, newest first, and then gives back what was `saved_sysctls`.
+    pub fn tear_down(&mut self, saved_sysctls: SavedSysctls) -> Result<Applied, Error> {
         // What it fails at is harmless: the kernel ends its workers by and by.
         _ = realtime::demote_encryption();
-        self.system.discard_draft(TableName::Tunnel);
-        let before = former.forwarding.as_ref();
+        self.kernel.discard_draft(TableName::Tunnel);
+        let before = saved_sysctls.forwarding.as_ref();
         let desired = before.map_or_else(Desired::nothing, |before| Desired::nothing().forwarding(before));
-        let applied = apply(&mut WithoutGuard(&mut self.system), &desired)?;
-        for (key, value) in former.lent {
+        let applied = apply(&mut WithoutGuard(&mut self.kernel), &desired)?;
+        for (key, value) in saved_sysctls.overridden {
             // An interface that is gone has taken it along.
-            _ = self.system.run(&Op::SetSysctl { key, value });
+            _ = self.kernel.run(&Op::SetSysctl { key, value });
         }
         Ok(applied)
     }
 
-    /// Removes all that is ours, the guard and its `file` last, and gives back what was `former`.
-    pub fn flush(&mut self, file: &Path, former: Former) -> Result<Vec<Op>, Error> {
-        let mut ops = self.take_down(former)?.ops;
+    /// Removes all that is ours, the guard and its `file` last, and gives back what was `saved_sysctls`.
+    pub fn flush(&mut self, file: &Path, saved_sysctls: SavedSysctls) -> Result<Vec<Op>, Error> {
+        let mut ops = self.tear_down(saved_sysctls)?.ops;
         guard_file::remove(file).map_err(Error::system(format!("removing {}", file.display())))?;
-        self.system.discard_draft(TableName::Guard);
-        let guard = self.system.guard().map_err(from_op)?;
-        ops.extend(apply_guard(&mut GuardAlone::new(&mut self.system, guard), None)?.ops);
+        self.kernel.discard_draft(TableName::Guard);
+        let guard = self.kernel.guard().map_err(from_op)?;
+        ops.extend(apply_guard(&mut GuardAlone::new(&mut self.kernel, guard), None)?.ops);
         Ok(ops)
     }
 }
