@@ -1,9 +1,9 @@
 //! The command line: one file per subcommand.
 
 mod advise;
-mod ask;
 mod audit;
 mod check;
+mod client;
 mod devices;
 #[cfg(feature = "endpoint")]
 mod endpoint;

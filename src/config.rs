@@ -2,6 +2,7 @@
 //!
 //! Every error of a file is reported in one pass, as `section.option: problem (got X, want Y)`.
 
+pub mod address_pool;
 mod base64;
 pub mod edit;
 pub mod join;
@@ -9,7 +10,6 @@ mod key;
 pub mod model;
 pub mod openvpn;
 mod parse;
-pub mod pool;
 mod problem;
 pub mod uci;
 

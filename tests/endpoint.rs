@@ -253,26 +253,30 @@ fn a_join_text_is_ended_once_by_its_first_router_or_by_time() {
         (text.expires, Some(text.public_key()))
     );
     let [first, second] = [1, 2].map(|byte| Key::private([byte; 32]).public());
-    server.refuses("settle-home", &["maple street", "--public-key", "no key"], "not a WireGuard key");
-    server.refuses("settle-home", &["oak street"], "there is none");
-    let settled = server.run("settle-home", &["maple street", "--public-key", &first.to_base64()]);
+    server.refuses("finish-enrolment", &["maple street", "--public-key", "no key"], "not a WireGuard key");
+    server.refuses("finish-enrolment", &["oak street"], "there is none");
+    let settled = server.run("finish-enrolment", &["maple street", "--public-key", &first.to_base64()]);
     assert!(settled.status.success(), "{}", err(&settled));
     assert_eq!((home().join_until, home().public_key), (None, Some(first.clone())));
-    server.refuses("settle-home", &["maple street", "--public-key", &second.to_base64()], "it has been used");
+    server.refuses("finish-enrolment", &["maple street", "--public-key", &second.to_base64()], "it has been used");
 
     // A new text, which nobody uses; and then another.
     assert!(server.run("rotate-keys", &["maple street", "--days", "0"]).status.success());
     let unused = home();
     assert_eq!(unused.join_until, Some(0), "without end");
-    let ended = server.run("settle-home", &["maple street"]);
+    let ended = server.run("finish-enrolment", &["maple street"]);
     assert!(String::from_utf8_lossy(&ended.stdout).contains("expired unused"), "{}", err(&ended));
     assert!(home().join_until.is_none() && home().public_key != unused.public_key);
 
     server.add(&["birch street", "--public-key", &second.to_base64()]);
-    server.refuses("settle-home", &["birch street"], "there was none");
+    server.refuses("finish-enrolment", &["birch street"], "there was none");
     let output = server.run("rotate-keys", &["maple street"]);
     assert!(output.status.success());
-    server.refuses("settle-home", &["maple street", "--public-key", &second.to_base64()], "'birch street' has that");
+    server.refuses(
+        "finish-enrolment",
+        &["maple street", "--public-key", &second.to_base64()],
+        "'birch street' has that",
+    );
 }
 
 #[test]

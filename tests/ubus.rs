@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use millpond::daemon::request::{Form, Request};
-use millpond::daemon::ubus::{Presence, Provider, Refusal};
+use millpond::daemon::request::{Format, Request};
+use millpond::daemon::ubus::{Presence, Provider, RequestError};
 use millpond::sys::epoll::Poll;
 use millpond::sys::timer::{self, Timer};
 use millpond::units::Nanos;
@@ -119,13 +119,13 @@ fn serve(provider: &mut Provider, poll: &Poll, now: Nanos, log: &mut Log) {
     provider.answer(&caller, answer.as_ref().map(BlobMsgTable::contents), poll, now);
 }
 
-fn canned(request: Request) -> Result<BlobMsgTable, Refusal> {
+fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
     match request {
-        Request::Status(Form::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
-        Request::Status(Form::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
-        Request::Status(Form::Values) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
+        Request::Status(Format::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
+        Request::Status(Format::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
+        Request::Status(Format::Values) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
         // As large as they come.
-        Request::Devices(Form::Values) => Ok(BlobMsgTable::build(|blob| {
+        Request::Devices(Format::Values) => Ok(BlobMsgTable::build(|blob| {
             blob.open_array(Some("devices"));
             (0..5000).for_each(|_| blob.put_str(None, "a device"));
             blob.close_array();
@@ -138,7 +138,7 @@ fn canned(request: Request) -> Result<BlobMsgTable, Refusal> {
             blob.put_str(Some("text"), if good { "{\"faults\":[]}" } else { "{\"faults\":[\"strays\"]}" });
         })),
         Request::Audit { .. } => Ok(BlobMsgTable::build(|blob| blob.put_bool(Some("running"), true))),
-        Request::Reload => Err(Refusal { status: 9, text: "the settings are not usable".into() }),
+        Request::Reload => Err(RequestError { status: 9, text: "the settings are not usable".into() }),
         _ => Ok(BlobMsgTable::empty()),
     }
 }
@@ -212,7 +212,7 @@ fn methods_are_announced_and_answered() {
     assert_eq!(log.presences.last(), Some(&Presence::Published));
     assert_eq!(
         log.requests,
-        [Request::Status(Form::Values), Request::History { seconds: 120 }, Request::Devices(Form::Values)]
+        [Request::Status(Format::Values), Request::History { seconds: 120 }, Request::Devices(Format::Values)]
     );
 }
 

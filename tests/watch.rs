@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use millpond::config::model::Numbers;
+use millpond::config::model::RoutingIds;
 use millpond::plan::coexistence::Conflict;
 use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::monitor::{DATAGRAM_BYTES, Monitor};
@@ -87,7 +87,7 @@ fn rules_of_mwan3_and_pbr_are_kept_clear_of_and_worse_ones_are_named() {
     if !alone("rules_of_mwan3_and_pbr_are_kept_clear_of_and_worse_ones_are_named") {
         return;
     }
-    let conflicts = || LinuxKernel::open().unwrap().others().unwrap().conflicts(Numbers::DEFAULT, &["br-lan"]);
+    let conflicts = || LinuxKernel::open().unwrap().others().unwrap().conflicts(RoutingIds::DEFAULT, &["br-lan"]);
     for table in ["1", "2", "256"] {
         shell(&format!("ip route add default dev lo table {table}"));
     }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::CONFIG_PATH;
-use super::ask::{Ways, ask_for};
+use super::client::{DaemonAddress, ask_for};
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR, UNAVAILABLE};
 use super::settings;
 use crate::config::edit::{Document, Setting};
 use crate::config::model::{Level, Policy, Settings};
 use crate::config::{parse_with, uci};
-use crate::daemon::advice::{ADVISED, Advice, Bystander, Watch};
+use crate::daemon::advice::{ADVISED, Advice, PassiveMonitor, RateAdvisor};
 use crate::daemon::answer;
-use crate::daemon::request::{Form, Request};
+use crate::daemon::request::{Format, Request};
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
 use crate::sys::{kernel, key_file, random, whole_file};
@@ -70,9 +70,9 @@ impl Advise {
     }
 
     fn asked(&self) -> Result<Found, Failure> {
-        let ways = Ways { socket: self.socket.clone(), ubus: self.ubus.clone() };
-        let form = if self.json || self.set.is_some() { Form::Json } else { Form::Text };
-        let text = ask_for(&ways, Request::Advise(form))?;
+        let ways = DaemonAddress { socket: self.socket.clone(), ubus: self.ubus.clone() };
+        let format = if self.json || self.set.is_some() { Format::Json } else { Format::Text };
+        let text = ask_for(&ways, Request::Advise(format))?;
         let rates = self.set.and_then(|level| advised(&text, level));
         Ok(Found { text, rates })
     }
@@ -85,7 +85,7 @@ impl Advise {
         let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(usize::from(settings.shape.cell_bytes));
         let size = size.ok_or_else(|| Failure::new(CONFIG, "main.cell: no cell fits around the tunnel's headers"))?;
         let seed = random::seed().map_or(1, |seed| u64::from_ne_bytes([seed[0]; 8]));
-        let mut watch = Watch::new(&settings, size, seed, timer::now());
+        let mut watch = RateAdvisor::new(&settings, size, seed, timer::now());
         watch_home(&settings, &mut watch, span).map_err(|error| {
             Failure::new(OS_ERROR, format!("watching the home's devices: {error}: is this their router?"))
         })?;
@@ -96,14 +96,14 @@ impl Advise {
 }
 
 /// Takes packets until the time is over.
-fn watch_home(settings: &Settings, watch: &mut Watch, span: Duration) -> std::io::Result<()> {
-    let chosen = Bystander::open(settings, |device| device.policy != Policy::Block)?;
-    let mut bystander = chosen.map_or_else(Bystander::of_all, Ok)?;
-    if !bystander.sees_anything() {
+fn watch_home(settings: &Settings, watch: &mut RateAdvisor, span: Duration) -> std::io::Result<()> {
+    let chosen = PassiveMonitor::open(settings, |device| device.policy != Policy::Block)?;
+    let mut passive_monitor = chosen.map_or_else(PassiveMonitor::of_all, Ok)?;
+    if !passive_monitor.sees_anything() {
         return Err(std::io::Error::other("no Ethernet interface with an address but the one to the Internet"));
     }
     let (mut poll, timer) = (Poll::new()?, Timer::new()?);
-    poll.add(&bystander, 0)?;
+    poll.add(&passive_monitor, 0)?;
     poll.add(&timer, 1)?;
     let end = timer::now() + Nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX / 2));
     let mut next_look = timer::now();
@@ -112,7 +112,7 @@ fn watch_home(settings: &Settings, watch: &mut Watch, span: Duration) -> std::io
         if poll.wait()?.any(|token| token == 1) {
             timer.acknowledge()?;
         }
-        while bystander.take(watch)? {
+        while passive_monitor.take(watch)? {
             watch.work(|| true);
         }
         watch.work(|| true);
@@ -120,7 +120,7 @@ fn watch_home(settings: &Settings, watch: &mut Watch, span: Duration) -> std::io
         watch.advance(now);
         if now >= next_look {
             next_look = now + Nanos::from_secs(60);
-            bystander.look_around();
+            passive_monitor.look_around();
         }
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::ask::{Ways, ask_for};
+use super::client::{DaemonAddress, ask_for};
 use super::exit::{Failure, WRONG};
-use crate::daemon::request::{Form, Request};
+use crate::daemon::request::{Format, Request};
 use crate::daemon::{DEFAULT_PACKETS, PACKETS};
 
 /// Have the running daemon capture the tunnel's packets where they leave, and judge them as the provider could.
@@ -30,11 +30,11 @@ pub struct Audit {
 impl Audit {
     /// Prints what was found.
     pub fn execute(self) -> Result<(), Failure> {
-        let form = if self.json { Form::Json } else { Form::Text };
-        let request = Request::Audit { packets: self.packets, form, waiting: true };
-        let found = ask_for(&Ways { socket: self.socket, ubus: self.ubus }, request)?;
+        let format = if self.json { Format::Json } else { Format::Text };
+        let request = Request::Audit { packets: self.packets, format, waiting: true };
+        let found = ask_for(&DaemonAddress { socket: self.socket, ubus: self.ubus }, request)?;
         println!("{}", found.trim_end());
-        // As the daemon words it in either form.
+        // As the daemon words it on either channel.
         let is_good = found.starts_with("all well") || found.contains("\"faults\":[]");
         if is_good { Ok(()) } else { Err(Failure::new(WRONG, "auditing the wire: not as promised: see above")) }
     }

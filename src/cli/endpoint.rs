@@ -1,15 +1,15 @@
 //! `millpond endpoint`: what the operator of a server does, one file for each command.
 
-mod book;
+mod config_file;
+mod finish_enrolment;
 mod firewall;
 mod homes;
 mod init;
 mod invite;
-mod machine;
 mod metrics;
-mod picture;
+mod prerequisites;
+mod qr;
 mod rotate;
-mod settle;
 
 use argh::FromArgs;
 
@@ -31,7 +31,7 @@ enum Command {
     ListHomes(homes::ListHomes),
     RemoveHome(homes::RemoveHome),
     RotateKeys(rotate::RotateKeys),
-    SettleHome(settle::SettleHome),
+    FinishEnrolment(finish_enrolment::FinishEnrolment),
     Metrics(metrics::Metrics),
 }
 
@@ -44,7 +44,7 @@ impl Endpoint {
             Command::ListHomes(command) => command.execute(),
             Command::RemoveHome(command) => command.execute(),
             Command::RotateKeys(command) => command.execute(),
-            Command::SettleHome(command) => command.execute(),
+            Command::FinishEnrolment(command) => command.execute(),
             Command::Metrics(command) => command.execute(),
         }
     }

@@ -1,7 +1,7 @@
 //! `millpond join`: make this router one of an endpoint's homes.
 
-mod fill;
 mod own_key;
+mod plan;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 
-use self::fill::{Filling, Refusal};
+use self::plan::{JoinError, JoinPlan};
 use super::CONFIG_PATH;
-use super::ask::{Answer, Ways, ask, ask_for};
+use super::client::{Answer, DaemonAddress, ask, ask_for};
 use super::exit::{CONFIG, Failure, IO_ERROR, UNAVAILABLE};
-use crate::daemon::request::{Form, Request};
+use crate::daemon::request::{Format, Request};
 
 /// Fill the settings from the join text that an endpoint's 'millpond endpoint add-home' printed, and wait until its
 /// cells come. The text is read from standard input where it is not given, which keeps it out of the shell's history.
@@ -69,38 +69,38 @@ impl Join {
         if self.json {
             return print_json(filled, !self.dry_run);
         }
-        let filling = filled.map_err(|refusal| refusal.failure)?;
-        filling.warnings.iter().for_each(|warning| eprintln!("millpond: warning: {warning}"));
+        let plan = filled.map_err(|refusal| refusal.failure)?;
+        plan.warnings.iter().for_each(|warning| eprintln!("millpond: warning: {warning}"));
         if self.dry_run || self.keep_keys {
-            print!("{filling}");
+            print!("{plan}");
             return Ok(());
         }
-        println!("{}: the settings for '{}' are in place", self.config.display(), filling.invitation.name);
-        self.confirm(&filling)
+        println!("{}: the settings for '{}' are in place", self.config.display(), plan.invitation.name);
+        self.confirm(&plan)
     }
 
-    fn fill(&self) -> Result<Filling, Refusal> {
-        let filling = Filling::plan(&self.text()?, &self.config, &self.keys)?;
+    fn fill(&self) -> Result<JoinPlan, JoinError> {
+        let plan = JoinPlan::plan(&self.text()?, &self.config, &self.keys)?;
         if !self.dry_run {
-            filling.write(!self.keep_keys)?;
+            plan.write(!self.keep_keys)?;
         }
-        Ok(filling)
+        Ok(plan)
     }
 
-    fn text(&self) -> Result<String, Refusal> {
+    fn text(&self) -> Result<String, JoinError> {
         if let Some(text) = self.text.as_deref() {
             return Ok(text.to_owned());
         }
         let mut bytes = Vec::new();
         let read = std::io::stdin().take(MOST_BYTES).read_to_end(&mut bytes);
-        read.map_err(|error| Refusal::new("file", IO_ERROR, format!("reading the join text: {error}")))?;
+        read.map_err(|error| JoinError::new("file", IO_ERROR, format!("reading the join text: {error}")))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Has the daemon take the settings, and waits until the endpoint answers.
-    fn confirm(self, filling: &Filling) -> Result<(), Failure> {
-        let at = &filling.invitation.servers[0].at;
-        let (wait, ways) = (self.wait, Ways { socket: self.socket, ubus: self.ubus });
+    fn confirm(self, plan: &JoinPlan) -> Result<(), Failure> {
+        let at = &plan.invitation.servers[0].at;
+        let (wait, ways) = (self.wait, DaemonAddress { socket: self.socket, ubus: self.ubus });
         match ask(&ways, Request::Reload) {
             Ok(Answer::Given(_)) => {}
             Ok(Answer::Refused(why)) => return Err(Failure::new(CONFIG, format!("reloading: {why}"))),
@@ -115,7 +115,8 @@ impl Join {
         while Instant::now() < deadline {
             // The first look comes late enough for what the settings before had achieved to be gone.
             std::thread::sleep(2 * PAUSE);
-            if ask_for(&ways, Request::Status(Form::Json)).is_ok_and(|status| status.contains(r#""state":"shaping""#)) {
+            if ask_for(&ways, Request::Status(Format::Json)).is_ok_and(|status| status.contains(r#""state":"shaping""#))
+            {
                 println!("joined: the endpoint's cells come");
                 return Ok(());
             }
@@ -128,10 +129,10 @@ impl Join {
 }
 
 /// One line for a program, be it good or bad.
-fn print_json(filled: Result<Filling, Refusal>, written: bool) -> Result<(), Failure> {
+fn print_json(filled: Result<JoinPlan, JoinError>, written: bool) -> Result<(), Failure> {
     match filled {
-        Ok(filling) => {
-            println!("{}", filling.to_json(written));
+        Ok(plan) => {
+            println!("{}", plan.to_json(written));
             Ok(())
         }
         Err(refusal) => {

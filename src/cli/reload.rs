@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::ask::{Answer, Ways, ask};
+use super::client::{Answer, DaemonAddress, ask};
 use super::exit::{CONFIG, Failure};
 use crate::daemon::request::Request;
 
@@ -23,7 +23,7 @@ pub struct Reload {
 impl Reload {
     /// Says that the settings are in force, or why those before still are.
     pub fn execute(self) -> Result<(), Failure> {
-        match ask(&Ways { socket: self.socket, ubus: self.ubus }, Request::Reload)? {
+        match ask(&DaemonAddress { socket: self.socket, ubus: self.ubus }, Request::Reload)? {
             Answer::Given(answer) => print!("{answer}"),
             Answer::Refused(why) => {
                 return Err(Failure::new(CONFIG, format!("reloading: the settings before stay in force: {why}")));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::ask::{Ways, ask_for};
+use super::client::{DaemonAddress, ask_for};
 use super::exit::Failure;
 use crate::daemon::request::Request;
 
@@ -24,7 +24,7 @@ pub struct Renew {
 impl Renew {
     /// Prints the daemon's answer, which does not wait for the endpoint's.
     pub fn execute(self) -> Result<(), Failure> {
-        print!("{}", ask_for(&Ways { socket: self.socket, ubus: self.ubus }, Request::Renew)?);
+        print!("{}", ask_for(&DaemonAddress { socket: self.socket, ubus: self.ubus }, Request::Renew)?);
         Ok(())
     }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::ask::{Ways, ask_for};
+use super::client::{DaemonAddress, ask_for};
 use super::exit::Failure;
-use crate::daemon::request::{Form, Request};
+use crate::daemon::request::{Format, Request};
 
 /// Ask the running daemon what it does.
 #[derive(FromArgs)]
@@ -26,8 +26,8 @@ pub struct Status {
 impl Status {
     /// Prints the daemon's answer.
     pub fn execute(self) -> Result<(), Failure> {
-        let form = if self.json { Form::Json } else { Form::Text };
-        let answer = ask_for(&Ways { socket: self.socket, ubus: self.ubus }, Request::Status(form))?;
+        let format = if self.json { Format::Json } else { Format::Text };
+        let answer = ask_for(&DaemonAddress { socket: self.socket, ubus: self.ubus }, Request::Status(format))?;
         print!("{answer}");
         Ok(())
     }

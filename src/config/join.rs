@@ -64,7 +64,7 @@ pub enum Identity {
 
 /// Why a text is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
+pub enum JoinTextError {
     /// It is something else.
     NotOne,
     /// Made by a millpond with another form of them.
@@ -75,30 +75,30 @@ pub enum Damage {
     Altered,
 }
 
-impl Damage {
+impl JoinTextError {
     /// A word for programs.
     pub fn code(self) -> &'static str {
         match self {
-            Damage::NotOne => "not-join-text",
-            Damage::Version(_) => "version",
-            Damage::Cut => "cut",
-            Damage::Altered => "altered",
+            JoinTextError::NotOne => "not-join-text",
+            JoinTextError::Version(_) => "version",
+            JoinTextError::Cut => "cut",
+            JoinTextError::Altered => "altered",
         }
     }
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for JoinTextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Damage::NotOne => {
+            JoinTextError::NotOne => {
                 write!(f, "not a join text (want {NAME}{VERSION}-..., as 'millpond endpoint add-home' prints it)")
             }
-            Damage::Version(version) => write!(
+            JoinTextError::Version(version) => write!(
                 f,
                 "made by another version of millpond (got {NAME}{version}-, want {NAME}{VERSION}-): bring both ends to one version"
             ),
-            Damage::Cut => f.write_str("its end is missing: copy the whole line again"),
-            Damage::Altered => f.write_str("it was altered on its way: copy the whole line again"),
+            JoinTextError::Cut => f.write_str("its end is missing: copy the whole line again"),
+            JoinTextError::Altered => f.write_str("it was altered on its way: copy the whole line again"),
         }
     }
 }
@@ -116,30 +116,30 @@ impl Invitation {
     }
 
     /// The invitation of a text. White space anywhere has no meaning: mail programs wrap lines.
-    pub fn from_text(text: &str) -> Result<Invitation, Damage> {
+    pub fn from_text(text: &str) -> Result<Invitation, JoinTextError> {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).take(MOST_CHARACTERS).collect();
         let (version, digits) =
             text.strip_prefix(NAME).and_then(|rest| rest.split_once('-')).ok_or_else(|| beginning(&text))?;
-        let version: u32 = version.parse().map_err(|_| Damage::NotOne)?;
+        let version: u32 = version.parse().map_err(|_| JoinTextError::NotOne)?;
         if version != VERSION {
-            return Err(Damage::Version(version));
+            return Err(JoinTextError::Version(version));
         }
         // A cut may leave part of a group of characters, of which the whole bytes are good.
         let bytes = decode(digits.as_bytes(), URL_SAFE);
         let bytes = bytes.or_else(|| decode(digits.as_bytes().get(..digits.len() / 4 * 4)?, URL_SAFE));
-        let bytes = bytes.ok_or(Damage::Altered)?;
-        let (length, rest) = bytes.split_first_chunk::<2>().ok_or(Damage::Cut)?;
+        let bytes = bytes.ok_or(JoinTextError::Altered)?;
+        let (length, rest) = bytes.split_first_chunk::<2>().ok_or(JoinTextError::Cut)?;
         let length = usize::from(u16::from_be_bytes(*length));
-        let (body, sum) = rest.split_at_checked(length).ok_or(Damage::Cut)?;
+        let (body, sum) = rest.split_at_checked(length).ok_or(JoinTextError::Cut)?;
         if sum.len() < 4 {
-            return Err(Damage::Cut);
+            return Err(JoinTextError::Cut);
         }
         if *sum != checksum(version, body).to_be_bytes() {
-            return Err(Damage::Altered);
+            return Err(JoinTextError::Altered);
         }
         let mut reader = Reader::new(body);
         let invitation = Invitation::read(&mut reader).filter(|_| reader.is_empty());
-        invitation.filter(Invitation::is_sound).ok_or(Damage::Altered)
+        invitation.filter(Invitation::is_sound).ok_or(JoinTextError::Altered)
     }
 
     /// Whether it no longer holds at `now`, in seconds of Unix time.
@@ -225,9 +225,9 @@ impl Invitation {
 }
 
 /// What a text without our mark at its start is: the start of ours, or something else.
-fn beginning(text: &str) -> Damage {
+fn beginning(text: &str) -> JoinTextError {
     let rest = text.strip_prefix(NAME).unwrap_or("-");
-    if rest.bytes().all(|b| b.is_ascii_digit()) { Damage::Cut } else { Damage::NotOne }
+    if rest.bytes().all(|b| b.is_ascii_digit()) { JoinTextError::Cut } else { JoinTextError::NotOne }
 }
 
 /// CRC-32 (ISO 3309), as of the text's start and its fields.

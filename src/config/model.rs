@@ -30,7 +30,7 @@ pub struct Settings {
     /// `main.cap_day` and `main.cap_level`.
     pub step_down: Option<StepDown>,
     /// By which the kernel tells ours from others'.
-    pub numbers: Numbers,
+    pub routing_ids: RoutingIds,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
     /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` where the tunnel carries IPv4 alone.
@@ -78,7 +78,7 @@ pub enum Level {
     Balanced,
     /// Least delay.
     Strict,
-    /// Numbers of the user's own.
+    /// RoutingIds of the user's own.
     Custom,
 }
 
@@ -120,7 +120,7 @@ pub struct StepDown {
 
 /// The numbers by which routing finds the tunnel. Other programs have theirs, and two may not share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbers {
+pub struct RoutingIds {
     /// `main.mark`: the one bit of a packet's mark that says "into the tunnel".
     pub mark: u32,
     /// `main.table`: our routing table.
@@ -129,11 +129,11 @@ pub struct Numbers {
     pub priority: u32,
 }
 
-impl Numbers {
+impl RoutingIds {
     /// The bit stands clear of mwan3's 0x3f00, of pbr's 0x00ff0000 (which Tailscale shares), of Kubernetes' 0xc000 and of
     /// OpenWrt's own small numbers. The priority is before mwan3's (from 1001), netifd's (from 10000) and pbr's (below
     /// 30000), because those mark all of a home's packets and would take ours with them.
-    pub const DEFAULT: Numbers = Numbers { mark: 0x0100_0000, table: 28_016, priority: 910 };
+    pub const DEFAULT: RoutingIds = RoutingIds { mark: 0x0100_0000, table: 28_016, priority: 910 };
 }
 
 /// How the two ends are joined.

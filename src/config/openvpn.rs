@@ -21,28 +21,34 @@ pub struct Profile {
 }
 
 /// Why an option is refused, and what to do about it.
-struct Refusal {
+struct ProfileError {
     why: &'static str,
     want: &'static str,
 }
 
-const COMPRESSION: Refusal = Refusal {
+const COMPRESSION: ProfileError = ProfileError {
     why: "compression makes the length of a packet tell what is in it",
     want: "the line removed, at both ends",
 };
-const TCP: Refusal = Refusal { why: "TCP joins and splits packets, so that a cell is no packet", want: "proto udp" };
-const PROXY: Refusal = Refusal { why: "a proxy changes the packets' number and length", want: "the line removed" };
-const TAP: Refusal = Refusal { why: "cells travel in IP packets, not in Ethernet frames", want: "dev tun" };
-const CIPHER: Refusal = Refusal {
+const TCP: ProfileError =
+    ProfileError { why: "TCP joins and splits packets, so that a cell is no packet", want: "proto udp" };
+const PROXY: ProfileError =
+    ProfileError { why: "a proxy changes the packets' number and length", want: "the line removed" };
+const TAP: ProfileError = ProfileError { why: "cells travel in IP packets, not in Ethernet frames", want: "dev tun" };
+const CIPHER: ProfileError = ProfileError {
     why: "this cipher pads what it encrypts, or does not protect it",
     want: "AES-256-GCM, AES-128-GCM or CHACHA20-POLY1305, or the line removed",
 };
-const NO_TLS: Refusal =
-    Refusal { why: "without negotiation there is no AEAD cipher", want: "the line removed, and certificates" };
-const LENGTHS: Refusal = Refusal { why: "it changes the packets' number or length", want: "the line removed" };
-const HIDES: Refusal = Refusal { why: "millpond has to see the process and its words", want: "the line removed" };
-const PROGRAM: Refusal =
-    Refusal { why: "millpond sets addresses and routes itself, and starts nothing else", want: "the line removed" };
+const NO_TLS: ProfileError =
+    ProfileError { why: "without negotiation there is no AEAD cipher", want: "the line removed, and certificates" };
+const LENGTHS: ProfileError =
+    ProfileError { why: "it changes the packets' number or length", want: "the line removed" };
+const HIDES: ProfileError =
+    ProfileError { why: "millpond has to see the process and its words", want: "the line removed" };
+const PROGRAM: ProfileError = ProfileError {
+    why: "millpond sets addresses and routes itself, and starts nothing else",
+    want: "the line removed",
+};
 
 /// Reads a profile, for a router the client's, for an endpoint the server's. Never fails early: one call finds every
 /// error. An option inside a `<connection>` counts as any other.
@@ -59,7 +65,7 @@ pub fn parse(text: &[u8], role: Role) -> Result<Profile, Vec<Problem>> {
                 continue;
             }
         };
-        if let Some(Refusal { why, want }) = refusal(&directive) {
+        if let Some(ProfileError { why, want }) = refusal(&directive) {
             let got = directive.words.join(" ");
             problems.push(problem(directive.line, format!("{}: {why} (got '{got}', want {want})", directive.words[0])));
         }
@@ -76,7 +82,7 @@ fn problem(line: usize, text: String) -> Problem {
     Problem { severity: Severity::Error, section: String::new(), option: None, line, text }
 }
 
-fn refusal(directive: &Directive) -> Option<Refusal> {
+fn refusal(directive: &Directive) -> Option<ProfileError> {
     let first = directive.argument(0);
     match directive.name() {
         "comp-lzo" | "comp-noadapt" | "compress" => Some(COMPRESSION),
@@ -94,7 +100,7 @@ fn refusal(directive: &Directive) -> Option<Refusal> {
         "ncp-disable" | "secret" => Some(NO_TLS),
         "fragment" | "mtu-test" => Some(LENGTHS),
         "daemon" | "inetd" | "log" | "log-append" | "syslog" => Some(HIDES),
-        "config" => Some(Refusal { why: "options of another file would go unchecked", want: "its lines in here" }),
+        "config" => Some(ProfileError { why: "options of another file would go unchecked", want: "its lines in here" }),
         "up"
         | "down"
         | "ipchange"

@@ -138,7 +138,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         billing_day: general.billing_day,
         price_cents: general.price_cents,
         step_down: general.step_down(),
-        numbers: general.numbers,
+        routing_ids: general.routing_ids,
         tunnel,
         address6,
         dns,

@@ -1,8 +1,8 @@
 //! The devices' packets while they wait: their bytes, and their order.
 
 use super::load::Load;
+use super::packet_pool::{Meta, NIL, PacketId, PacketPool};
 use super::params::Limits;
-use super::pool::{Meta, NIL, PacketId, Pool};
 use super::queue::{FlowId, Queue, Store};
 use super::stats::{Drops, Stats};
 use crate::units::Nanos;
@@ -14,13 +14,13 @@ const FLOWS: usize = 256;
 /// The packets that wait, and their order.
 pub struct Backlog {
     queue: Queue<FLOWS>,
-    pool: Pool,
+    pool: PacketPool,
 }
 
 impl Backlog {
     /// Nothing waits.
     pub fn new(limits: Limits) -> Backlog {
-        Backlog { queue: Queue::new(limits.age), pool: Pool::new(limits.bytes) }
+        Backlog { queue: Queue::new(limits.age), pool: PacketPool::new(limits.bytes) }
     }
 
     /// Whether no packet waits, the begun one included.
@@ -45,7 +45,7 @@ impl Backlog {
     }
 
     /// The packets' bytes.
-    pub fn pool(&self) -> &Pool {
+    pub fn pool(&self) -> &PacketPool {
         &self.pool
     }
 

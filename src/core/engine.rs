@@ -214,7 +214,7 @@ impl Engine {
     }
 
     fn build(&mut self, now: Nanos, scheduled: Nanos, cell: &mut [u8]) -> CellKind {
-        if self.schedule.pace().law == Law::Kernel && !self.take_kernel_allowance(scheduled) {
+        if self.schedule.pace().law == Law::Kernel && !self.poll_kernel_quota(scheduled) {
             self.packer.pack_unsequenced(cell);
             return CellKind::Cover;
         }
@@ -226,7 +226,7 @@ impl Engine {
 
     /// Under the law `kernel` cells are fed faster than they leave. Data cells must not: they would pile up in their
     /// band, where no fairness reaches them. So they are fed at the rate itself, at most two ahead of it.
-    fn take_kernel_allowance(&mut self, scheduled: Nanos) -> bool {
+    fn poll_kernel_quota(&mut self, scheduled: Nanos) -> bool {
         let mean = self.schedule.pace().mean;
         let gained = self.limits + scheduled.saturating_since(self.counted);
         self.limits = gained.min(mean + mean);

@@ -1,6 +1,6 @@
 //! What of a queue goes into one cell.
 
-use super::pool::PacketId;
+use super::packet_pool::PacketId;
 use super::queue::{FlowId, Pick, Queue, Request, Store};
 use super::stats::Drops;
 use crate::units::Nanos;

@@ -1,7 +1,7 @@
 //! Fills cells: which bytes of which packets go into the one that leaves next.
 
 use super::backlog::Backlog;
-use super::pool::{Cursor, PacketId};
+use super::packet_pool::{Cursor, PacketId};
 use super::queue::{FlowId, Store};
 use super::stats::Stats;
 use crate::units::Nanos;

@@ -6,7 +6,7 @@
 //! they enter a cell, so a large packet that spans cells does not hold up the others.
 
 use super::DEVICES;
-use super::pool::{Meta, NIL, PacketId};
+use super::packet_pool::{Meta, NIL, PacketId};
 use super::stats::Drops;
 use crate::units::Nanos;
 use crate::wire::block::LENGTH_KNOWN_BYTES;
@@ -18,7 +18,7 @@ const QUANTUM_BYTES: i32 = 256;
 /// of one device share its quantum, more of them take more than their due.
 const MIN_QUANTUM_BYTES: i32 = 8;
 
-/// Holds the packets that a queue puts in order: the engine's [`super::pool::Pool`] with their bytes, or the
+/// Holds the packets that a queue puts in order: the engine's [`super::packet_pool::PacketPool`] with their bytes, or the
 /// [`super::ladder`]'s record of sizes and arrivals.
 pub trait Store {
     /// What is known of a waiting packet.

@@ -38,12 +38,12 @@ impl Reassembler {
     pub fn accept(&mut self, block_offset: u16, blocks: &[u8], stats: &mut Stats) {
         let offset = usize::from(block_offset);
         let (continuation, rest) = blocks.split_at(offset.min(blocks.len()));
-        if self.is_open() && !self.take_continuation(continuation, offset > blocks.len()) {
+        if self.is_open() && !self.handle_continuation(continuation, offset > blocks.len()) {
             stats.drops.malformed_block += 1;
             self.abandon();
         }
         self.deliver_if_whole(stats);
-        if self.take_blocks(rest, stats).is_err() {
+        if self.handle_blocks(rest, stats).is_err() {
             stats.drops.malformed_block += 1;
         }
     }
@@ -86,7 +86,7 @@ impl Reassembler {
 
     /// Adds the bytes before the first block to the open packet. False where they are more than it lacks, or where
     /// it should fill the cell and does not.
-    fn take_continuation(&mut self, mut bytes: &[u8], fills_cell: bool) -> bool {
+    fn handle_continuation(&mut self, mut bytes: &[u8], fills_cell: bool) -> bool {
         if self.open_bytes.is_none() {
             let lacking = block::LENGTH_KNOWN_BYTES.saturating_sub(self.open.len()).min(bytes.len());
             self.open.extend_from_slice(&bytes[..lacking]);
@@ -112,7 +112,7 @@ impl Reassembler {
         }
     }
 
-    fn take_blocks(&mut self, mut rest: &[u8], stats: &mut Stats) -> Result<(), block::Malformed> {
+    fn handle_blocks(&mut self, mut rest: &[u8], stats: &mut Stats) -> Result<(), block::Malformed> {
         loop {
             match block::classify(rest)? {
                 Block::Pad => return Ok(()),
@@ -121,7 +121,7 @@ impl Reassembler {
                     rest = &rest[length..];
                 }
                 Block::Control(length) if length <= rest.len() => {
-                    self.take_control(&rest[..length], stats);
+                    self.handle_control(&rest[..length], stats);
                     rest = &rest[length..];
                 }
                 // Only packets span cells, and only one at a time.
@@ -141,7 +141,7 @@ impl Reassembler {
         }
     }
 
-    fn take_control(&mut self, bytes: &[u8], stats: &mut Stats) {
+    fn handle_control(&mut self, bytes: &[u8], stats: &mut Stats) {
         match Control::parse(bytes) {
             Ok(message) => self.control = Some(message),
             Err(Malformed::Version | Malformed::Kind) => stats.drops.newer_control += 1,

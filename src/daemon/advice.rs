@@ -1,16 +1,16 @@
 //! What other rates would make of this home's packets, and what they would cost (paper section 8, "Tunable traffic
 //! shaping"): virtual shapers beside the real one, on the same packets, in fixed memory.
 //!
-//! [`Watch`] runs them, [`advice`](Advice) reads them. Nothing here ever changes a rate: that is the owner's to do.
+//! [`RateAdvisor`] runs them, [`advice`](Advice) reads them. Nothing here ever changes a rate: that is the owner's to do.
 
-mod bystander;
 mod choice;
+mod passive_monitor;
 mod report;
 #[cfg(test)]
 mod tests;
 
-pub use self::bystander::Bystander;
 pub use self::choice::{ADVISED, Advice};
+pub use self::passive_monitor::PassiveMonitor;
 use crate::config::model::Settings;
 use crate::core::Limits;
 use crate::core::ladder::{Ladder, STEPS, Shape};
@@ -55,7 +55,7 @@ pub struct Seen {
 }
 
 /// The virtual shapers of both directions.
-pub struct Watch {
+pub struct RateAdvisor {
     /// By direction.
     ladders: Vec<Ladder>,
     shape: Shape,
@@ -67,14 +67,14 @@ pub struct Watch {
     missed: u32,
 }
 
-impl Watch {
+impl RateAdvisor {
     /// Begins to watch for sessions with these settings' law and with cells of `size`. `seed` decides the virtual departures.
-    pub fn new(settings: &Settings, size: CellSize, seed: u64, now: Nanos) -> Watch {
+    pub fn new(settings: &Settings, size: CellSize, seed: u64, now: Nanos) -> RateAdvisor {
         let shape = shape(settings, size);
         let rates = RATES_KBIT.map(BitsPerSec::from_kbit);
         // One after the other: each is large, and passes by the stack.
         let seeds = [seed, seed.wrapping_add(STEPS as u64)];
-        Watch {
+        RateAdvisor {
             ladders: seeds.into_iter().map(|seed| Ladder::new(shape, rates, seed, now)).collect(),
             shape,
             since: now,

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::error::Error;
-use super::request::{Form, Request};
+use super::request::{Format, Request};
 use crate::sys::epoll::Poll;
 use crate::sys::unix_socket::{Client, ControlSocket};
 
@@ -44,7 +44,7 @@ impl Control {
                 self.accept(poll);
                 None
             }
-            Some(place) => self.take_request(place as usize, poll),
+            Some(place) => self.read_request(place as usize, poll),
         }
     }
 
@@ -57,7 +57,7 @@ impl Control {
         }
     }
 
-    fn take_request(&mut self, place: usize, poll: &Poll) -> Option<(Option<Request>, Client)> {
+    fn read_request(&mut self, place: usize, poll: &Poll) -> Option<(Option<Request>, Client)> {
         let slot = self.clients.get_mut(place)?;
         let request = slot.as_mut()?.request();
         if matches!(request, Ok(None)) {
@@ -71,20 +71,20 @@ impl Control {
 
 fn parse(line: &str) -> Option<Request> {
     Some(match line {
-        "status" => Request::Status(Form::Text),
-        "status json" => Request::Status(Form::Json),
-        "devices" => Request::Devices(Form::Text),
-        "devices json" => Request::Devices(Form::Json),
-        "advise" => Request::Advise(Form::Text),
-        "advise json" => Request::Advise(Form::Json),
+        "status" => Request::Status(Format::Text),
+        "status json" => Request::Status(Format::Json),
+        "devices" => Request::Devices(Format::Text),
+        "devices json" => Request::Devices(Format::Json),
+        "advise" => Request::Advise(Format::Text),
+        "advise json" => Request::Advise(Format::Json),
         "reload" => Request::Reload,
         "renew" => Request::Renew,
         _ if line.starts_with("audit ") => {
-            let (form, packets) = match line.strip_prefix("audit json ") {
-                Some(packets) => (Form::Json, packets),
-                None => (Form::Text, &line["audit ".len()..]),
+            let (format, packets) = match line.strip_prefix("audit json ") {
+                Some(packets) => (Format::Json, packets),
+                None => (Format::Text, &line["audit ".len()..]),
             };
-            Request::Audit { packets: packets.trim().parse().ok()?, form, waiting: true }
+            Request::Audit { packets: packets.trim().parse().ok()?, format, waiting: true }
         }
         #[cfg(feature = "endpoint")]
         "metrics" => Request::Metrics { home: None },

@@ -97,7 +97,7 @@ impl DataUsage {
     }
 
     /// Whether it is time to write; then that counts as done.
-    pub fn take_due(&mut self, now: Nanos) -> bool {
+    pub fn poll_due(&mut self, now: Nanos) -> bool {
         let due = now >= self.next_write && self.written != Some(self.bytes);
         if due {
             self.next_write = now + PAUSE;
@@ -207,11 +207,11 @@ mod tests {
         let mut written = 0;
         for second in 0..10 * 3_600 {
             data_usage.count(second * 60_000);
-            written += u32::from(data_usage.take_due(Nanos::from_secs(second)));
+            written += u32::from(data_usage.poll_due(Nanos::from_secs(second)));
         }
         assert_eq!(written, 9);
-        data_usage.take_due(Nanos::from_secs(20 * 3_600));
-        assert!(!data_usage.take_due(Nanos::from_secs(30 * 3_600)), "nothing new is not written again");
+        data_usage.poll_due(Nanos::from_secs(20 * 3_600));
+        assert!(!data_usage.poll_due(Nanos::from_secs(30 * 3_600)), "nothing new is not written again");
     }
 
     #[test]

@@ -8,16 +8,16 @@ mod arrivals;
 mod audit;
 mod bus;
 mod calendar;
-#[cfg(feature = "endpoint")]
-mod claims;
 mod clock;
 #[cfg(test)]
 mod crowd;
-mod keys;
-mod listing;
+mod device_list;
+mod endpoint_failover;
+#[cfg(feature = "endpoint")]
+mod enrolments;
+mod join_key;
 mod reconcile;
 mod requests;
-mod servers;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -26,13 +26,13 @@ use log::{info, warn};
 use self::advice::Watching;
 pub use self::audit::Audits;
 pub use self::calendar::Clock;
+use self::device_list::Listing;
+use self::endpoint_failover::EndpointFailover;
 #[cfg(feature = "endpoint")]
-use self::claims::Claims;
-use self::keys::Keys;
-use self::listing::Listing;
+use self::enrolments::Enrolments;
+use self::join_key::JoinKeyRollover;
 use self::reconcile::Tunnel;
 use self::requests::Reload;
-use self::servers::Turn;
 use super::control::Control;
 use super::data_usage::DataUsage;
 use super::departure_queue::DepartureQueue;
@@ -74,7 +74,7 @@ const LISTING: u64 = 8;
 const COVER_CELLS: u64 = 9;
 const CONTROL: u64 = 10;
 const OPENVPN: u64 = 32;
-const BYSTANDER: u64 = 33;
+const PASSIVE_MONITOR: u64 = 33;
 const AUDIT: u64 = 34;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
@@ -123,10 +123,10 @@ pub struct EventLoop {
     listing: Listing,
     reconciler: Reconciler,
     endpoint: Endpoint,
-    turn: Turn,
-    keys: Keys,
+    failover: EndpointFailover,
+    join_key: JoinKeyRollover,
     #[cfg(feature = "endpoint")]
-    claims: Claims,
+    enrolments: Enrolments,
     tunnel: Tunnel,
     sessions: Sessions,
     flows: Flows,
@@ -183,10 +183,10 @@ impl EventLoop {
             options: options.clone(),
             reconciler: Reconciler::start(&poll, RECONCILER, now)?,
             endpoint: Endpoint::new(settings.as_ref(), now),
-            turn: Turn::new(now),
-            keys: Keys::new(now),
+            failover: EndpointFailover::new(now),
+            join_key: JoinKeyRollover::new(now),
             #[cfg(feature = "endpoint")]
-            claims: Claims::default(),
+            enrolments: Enrolments::default(),
             settings,
             confined: None,
             size: None,
@@ -231,11 +231,11 @@ impl EventLoop {
     /// Runs until SIGTERM or SIGINT, or until something fails that cannot be mended here.
     pub fn run(&mut self) -> Result<(), Error> {
         loop {
-            self.keep_moments()?;
+            self.run_departures()?;
             let now = timer::now();
             self.tick(now);
-            self.look_after_kernel(now);
-            self.look_after_bus(now);
+            self.poll_reconciler(now);
+            self.poll_ubus(now);
             self.work_on_advice();
             if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == Flow::Stop {
                 return Ok(());
@@ -277,7 +277,7 @@ impl EventLoop {
     }
 
     /// Builds and sends what is due. While a cell of a few sessions' stands ready this does not return.
-    fn keep_moments(&mut self) -> Result<(), Error> {
+    fn run_departures(&mut self) -> Result<(), Error> {
         let awake = if self.sessions.all().len() == 1 { AWAKE } else { Nanos::ZERO };
         let many = self.has_many();
         let (mut ready, mut acts) = (0usize, 0);
@@ -321,21 +321,21 @@ impl EventLoop {
         let now = timer::now();
         match token {
             TIMER => self.timer.acknowledge().map_err(Error::system("reading the timer"))?,
-            PACKETS => self.take_packets(),
-            DATA_CELLS => self.take_cells(CellKind::Data),
-            COVER_CELLS => self.take_cells(CellKind::Cover),
-            SIGNALS => return self.take_signal(),
-            token if token == RECONCILER.monitor => self.take_changes(now),
+            PACKETS => self.handle_packets(),
+            DATA_CELLS => self.handle_cells(CellKind::Data),
+            COVER_CELLS => self.handle_cells(CellKind::Cover),
+            SIGNALS => return self.handle_signal(),
+            token if token == RECONCILER.monitor => self.handle_kernel_events(now),
             // Level-triggered: what waits for a gap comes again.
             _ if !self.has_gap(now) => {}
-            OPENVPN => self.take_openvpn_output(),
-            token if token == RECONCILER.work => self.take_outcome(now),
-            token if token == RECONCILER.lookup => self.take_addresses(now),
-            LISTING => self.take_listing(now),
-            BYSTANDER => self.take_passed(),
-            AUDIT => self.take_audit(now),
-            UBUS => return Ok(self.take_call(now)),
-            _ => return Ok(self.take_request(token, now)),
+            OPENVPN => self.handle_openvpn_output(),
+            token if token == RECONCILER.work => self.handle_reconcile_report(now),
+            token if token == RECONCILER.lookup => self.handle_addresses(now),
+            LISTING => self.handle_device_list(now),
+            PASSIVE_MONITOR => self.handle_observed_packets(),
+            AUDIT => self.handle_audit(now),
+            UBUS => return Ok(self.handle_ubus(now)),
+            _ => return Ok(self.handle_client(token, now)),
         }
         Ok(Flow::Continue)
     }
@@ -396,7 +396,7 @@ impl EventLoop {
         // On a grid, so that a day has as many as it should; what was slept through is not made up for.
         self.next_tick = (self.next_tick + TICK).max(now);
         self.sessions.all_mut().iter_mut().for_each(|session| session.tick(now));
-        let lost = self.sessions.take_lost(now);
+        let lost = self.sessions.poll_lost(now);
         if !lost.is_empty() {
             self.renew.extend(lost);
             self.reconciler.trigger_now(now);
@@ -404,18 +404,18 @@ impl EventLoop {
         self.advance_advice(now);
         self.history.sample(self.sessions.totals(), self.sessions.delays(), now);
         self.follow_clock(now);
-        self.look_after_audits(now);
+        self.poll_audits(now);
         if self.state(now).is_up() {
             self.endpoint.note_heard(now);
         }
-        self.look_after_servers(now);
-        self.look_after_keys(now);
+        self.poll_failover(now);
+        self.poll_join_key(now);
         #[cfg(feature = "endpoint")]
-        self.look_after_claims(now);
+        self.poll_enrolments(now);
         self.note_clock(timer::wall_clock(), now);
         self.note_state(now);
         if self.openvpn.is_some() && self.has_gap(now) {
-            self.look_after_openvpn(now);
+            self.poll_openvpn(now);
         }
     }
 

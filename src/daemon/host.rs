@@ -180,7 +180,7 @@ impl Host {
             others.rules.clear();
         }
         let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
-        Ok(others.conflicts(settings.numbers, &lan))
+        Ok(others.conflicts(settings.routing_ids, &lan))
     }
 
     /// Lets what encrypts the cells go before programs, as far as there is such a thing and it is permitted.

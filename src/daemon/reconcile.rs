@@ -104,8 +104,8 @@ impl Reconciler {
     }
 
     /// Takes what the kernel tells. Says whether it may concern us.
-    pub fn take_changes(&mut self, now: Nanos) -> bool {
-        self.take_at_most(BATCH, now)
+    pub fn handle_kernel_events(&mut self, now: Nanos) -> bool {
+        self.read_monitors(BATCH, now)
     }
 
     /// Wants a look at once.
@@ -148,7 +148,7 @@ impl Reconciler {
     }
 
     /// What the work came to, once it has ended.
-    pub fn take_ended(&mut self, poll: &Poll, now: Nanos) -> Option<Ended> {
+    pub fn poll_report(&mut self, poll: &Poll, now: Nanos) -> Option<Ended> {
         let (report, tun) = match take(&mut self.work, poll, now)? {
             Ok(WorkerOutput { text, fd }) => (Ok(ReconcileReport::from_text(&text)), fd),
             Err(error) => (Err(error), None),
@@ -157,14 +157,14 @@ impl Reconciler {
             self.debounce.note_success(now);
         } else {
             // The attempt and its taking back have told of themselves, which is no news.
-            self.take_at_most(ALL, now);
+            self.read_monitors(ALL, now);
             self.debounce.note_failure(now);
         }
         Some(Ended { report, tun, is_own: self.is_own })
     }
 
     /// Whose name was looked up and what was found, once that has ended.
-    pub fn take_addresses(&mut self, poll: &Poll, now: Nanos) -> Option<(HostPort, Result<Vec<SocketAddr>, String>)> {
+    pub fn poll_addresses(&mut self, poll: &Poll, now: Nanos) -> Option<(HostPort, Result<Vec<SocketAddr>, String>)> {
         let ended = take(&mut self.lookup, poll, now)?;
         let addresses = ended.map_err(|error| error.to_string()).and_then(|report| addresses(&report.text));
         Some((self.host.take()?, addresses))
@@ -175,7 +175,7 @@ impl Reconciler {
         [&self.work, &self.lookup].into_iter().flatten().any(|running| running.is_overdue(now))
     }
 
-    fn take_at_most(&mut self, most: usize, now: Nanos) -> bool {
+    fn read_monitors(&mut self, most: usize, now: Nanos) -> bool {
         let Reconciler { monitors, datagram, .. } = self;
         // A socket that fails tells of nothing: better to look once too often.
         let concerned =

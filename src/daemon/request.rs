@@ -5,29 +5,29 @@ use ubus::wire::UBUS_STATUS_UNKNOWN_ERROR;
 
 use super::answer::{self, Object};
 use super::control::REFUSED;
-use super::ubus::{Caller, Refusal};
+use super::ubus::{Caller, RequestError};
 use crate::sys::unix_socket::Client;
 
 /// A question or an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// What the daemon does.
-    Status(Form),
+    Status(Format),
     /// Every device that the router knows.
-    Devices(Form),
+    Devices(Format),
     /// What has happened at home and on the wire in the last `seconds`.
     History {
         /// As asked for, not clamped yet.
         seconds: u32,
     },
     /// What other rates would do and cost.
-    Advise(Form),
+    Advise(Format),
     /// To check the wire.
     Audit {
         /// How many packets.
         packets: u32,
         /// What the answer looks like.
-        form: Form,
+        format: Format,
         /// Whether to answer only when it is over.
         waiting: bool,
     },
@@ -45,7 +45,7 @@ pub enum Request {
 
 /// What the answer looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Format {
     /// One text, for people.
     Text,
     /// One text, in JSON.
@@ -55,28 +55,28 @@ pub enum Form {
 }
 
 /// Who waits for the answer.
-pub enum Asker {
+pub enum Requester {
     /// A client of the control socket.
     Socket(Box<Client>),
     /// A caller on ubus.
     Ubus(Caller),
 }
 
-/// What was asked for, in the asker's form, or why not.
+/// What was asked for, in the requester's format, or why not.
 pub enum Answer {
     /// A text for people, or JSON.
     Text(String),
     /// The contents of a blobmsg table, for ubus alone.
     Table(Vec<u8>),
     /// Why not.
-    Refused(Refusal),
+    Refused(RequestError),
 }
 
-impl Asker {
-    /// An answer for programs, in this asker's form.
-    pub fn values(&self, form: Form, members: impl FnOnce(&mut Object<'_>)) -> Answer {
-        match (form, self) {
-            (Form::Values, Asker::Ubus(_)) => Answer::Table(answer::table(members).contents().to_vec()),
+impl Requester {
+    /// An answer for programs, in this requester's format.
+    pub fn values(&self, format: Format, members: impl FnOnce(&mut Object<'_>)) -> Answer {
+        match (format, self) {
+            (Format::Values, Requester::Ubus(_)) => Answer::Table(answer::table(members).contents().to_vec()),
             _ => Answer::Text(answer::json(members)),
         }
     }
@@ -85,7 +85,7 @@ impl Asker {
 impl Answer {
     /// What could not be done, and why.
     pub fn refused(text: impl Into<String>) -> Answer {
-        Answer::Refused(Refusal { status: UBUS_STATUS_UNKNOWN_ERROR, text: text.into() })
+        Answer::Refused(RequestError { status: UBUS_STATUS_UNKNOWN_ERROR, text: text.into() })
     }
 
     /// As a client of the control socket gets it.
@@ -99,7 +99,7 @@ impl Answer {
     }
 
     /// As a caller on ubus gets it.
-    pub fn into_contents(self) -> Result<Vec<u8>, Refusal> {
+    pub fn into_contents(self) -> Result<Vec<u8>, RequestError> {
         match self {
             Answer::Text(text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &text)).contents().to_vec()),
             Answer::Table(contents) => Ok(contents),

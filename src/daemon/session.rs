@@ -286,7 +286,7 @@ impl Session {
     }
 
     /// Whether WireGuard is to be told anew of the peer, who has fallen silent. Says so once, and again now and then.
-    pub fn take_lost(&mut self, now: Nanos) -> bool {
+    pub fn poll_lost(&mut self, now: Nanos) -> bool {
         let is_long = self.liveness.silence(now).is_some_and(|silence| silence >= LOST);
         if !is_long || self.state(now) != State::Degraded {
             self.retold = None;

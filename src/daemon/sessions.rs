@@ -70,8 +70,8 @@ impl Sessions {
     }
 
     /// The peers of whom WireGuard is to be told anew now.
-    pub fn take_lost(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
-        self.all.iter_mut().filter_map(|session| session.take_lost(now).then_some(session.peer())).collect()
+    pub fn poll_lost(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
+        self.all.iter_mut().filter_map(|session| session.poll_lost(now).then_some(session.peer())).collect()
     }
 
     /// The session at that place of the departures.
@@ -231,7 +231,7 @@ fn seed() -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Numbers, Off, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Off, RoutingIds, Shape};
     use crate::units::{BitsPerSec, Law};
     use crate::wire::size::{Encapsulation, IpVersion};
 
@@ -268,7 +268,7 @@ mod tests {
             billing_day: 1,
             price_cents: None,
             step_down: None,
-            numbers: Numbers::DEFAULT,
+            routing_ids: RoutingIds::DEFAULT,
             tunnel: None,
             address6: None,
             dns: Dns { mode: DnsMode::Tunnel, servers: Vec::new() },

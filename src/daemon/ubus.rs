@@ -9,7 +9,7 @@ mod session;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-pub use call::Refusal;
+pub use call::RequestError;
 pub use session::{Caller, OBJECT};
 use ubus::BlobMsgTable;
 
@@ -106,7 +106,7 @@ impl Provider {
 
     /// Handles an event of the socket's: sends what waits, or gives a request, which then is to be answered. While
     /// answers wait, or in a pause, no request is taken.
-    pub fn handle(&mut self, poll: &Poll, now: Nanos) -> Option<(Caller, Result<Request, Refusal>)> {
+    pub fn handle(&mut self, poll: &Poll, now: Nanos) -> Option<(Caller, Result<Request, RequestError>)> {
         let paused = self.pause.is_some();
         let connection = self.connection.as_mut()?;
         if !connection.session.output().is_empty() {
@@ -129,7 +129,7 @@ impl Provider {
     }
 
     /// Answers a request with a table's contents, now or much later. A caller from before the broker was restarted needs no answer.
-    pub fn answer(&mut self, caller: &Caller, answer: Result<&[u8], &Refusal>, poll: &Poll, now: Nanos) {
+    pub fn answer(&mut self, caller: &Caller, answer: Result<&[u8], &RequestError>, poll: &Poll, now: Nanos) {
         if let Some(connection) = &mut self.connection {
             connection.owe(now);
             connection.session.answer(caller, answer);
@@ -146,7 +146,7 @@ impl Provider {
         }
     }
 
-    fn take(&mut self, event: Option<Event>, now: Nanos) -> Option<(Caller, Result<Request, Refusal>)> {
+    fn take(&mut self, event: Option<Event>, now: Nanos) -> Option<(Caller, Result<Request, RequestError>)> {
         match event? {
             Event::Published => {
                 self.presence = Presence::Published;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ownership::ROUTE_PROTOCOL;
 use super::routing::Family;
-use crate::config::model::Numbers;
+use crate::config::model::RoutingIds;
 
 /// A rule of another's, as far as it matters whom it may take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,16 +38,16 @@ pub struct Others {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// A rule before ours may take what belongs into the tunnel. The guard then drops it.
-    Rule(OtherRule, Numbers),
+    Rule(OtherRule, RoutingIds),
     /// A rule looks at the bit of the mark that is ours.
-    Mark(OtherRule, Numbers),
+    Mark(OtherRule, RoutingIds),
     /// Our table has routes of another's.
-    Table(Numbers),
+    Table(RoutingIds),
 }
 
 impl Others {
     /// What of this stands in the way of `numbers`. `lan`: the interfaces that shaped devices are behind.
-    pub fn conflicts(&self, numbers: Numbers, lan: &[&str]) -> Vec<Conflict> {
+    pub fn conflicts(&self, routing_ids: RoutingIds, lan: &[&str]) -> Vec<Conflict> {
         let mut conflicts = Vec::new();
         let mut seen = Vec::new();
         for rule in &self.rules {
@@ -57,25 +57,25 @@ impl Others {
                 continue;
             }
             seen.push(same);
-            if rule.mask & numbers.mark != 0 && rule.mark & numbers.mark != 0 {
-                conflicts.push(Conflict::Mark(rule.clone(), numbers));
-            } else if self.may_take(rule, numbers, lan) {
-                conflicts.push(Conflict::Rule(rule.clone(), numbers));
+            if rule.mask & routing_ids.mark != 0 && rule.mark & routing_ids.mark != 0 {
+                conflicts.push(Conflict::Mark(rule.clone(), routing_ids));
+            } else if self.may_take(rule, routing_ids, lan) {
+                conflicts.push(Conflict::Rule(rule.clone(), routing_ids));
             }
         }
-        if self.routes.iter().any(|(table, protocol, _)| *table == numbers.table && *protocol != ROUTE_PROTOCOL) {
-            conflicts.push(Conflict::Table(numbers));
+        if self.routes.iter().any(|(table, protocol, _)| *table == routing_ids.table && *protocol != ROUTE_PROTOCOL) {
+            conflicts.push(Conflict::Table(routing_ids));
         }
         conflicts
     }
 
     /// Whether `rule` may take a packet from a shaped device that has our mark, and leads it out of the house.
-    fn may_take(&self, rule: &OtherRule, numbers: Numbers, lan: &[&str]) -> bool {
+    fn may_take(&self, rule: &OtherRule, routing_ids: RoutingIds, lan: &[&str]) -> bool {
         let from_inside = rule.iif.as_deref().is_none_or(|iif| lan.contains(&iif));
         // Others may mark the same packet with bits of their own.
-        let refuses_mark = rule.mask & numbers.mark != 0 && rule.mark & numbers.mark == 0;
+        let refuses_mark = rule.mask & routing_ids.mark != 0 && rule.mark & routing_ids.mark == 0;
         let leads_out = self.routes.iter().any(|(table, _, is_default)| *table == rule.table && *is_default);
-        rule.priority < numbers.priority && !rule.is_narrow && from_inside && !refuses_mark && leads_out
+        rule.priority < routing_ids.priority && !rule.is_narrow && from_inside && !refuses_mark && leads_out
     }
 }
 
@@ -94,16 +94,18 @@ impl fmt::Display for OtherRule {
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Conflict::Rule(rule, numbers) => write!(
+            Conflict::Rule(rule, routing_ids) => write!(
                 f,
                 "\"{rule}\" of another program comes before ours (priority {}) and may take what belongs into the \
                  tunnel; the guard drops that",
-                numbers.priority
+                routing_ids.priority
             ),
-            Conflict::Mark(rule, numbers) => {
-                write!(f, "\"{rule}\" of another program looks at our bit of the mark ({:#x})", numbers.mark)
+            Conflict::Mark(rule, routing_ids) => {
+                write!(f, "\"{rule}\" of another program looks at our bit of the mark ({:#x})", routing_ids.mark)
             }
-            Conflict::Table(numbers) => write!(f, "routing table {} has another program's routes", numbers.table),
+            Conflict::Table(routing_ids) => {
+                write!(f, "routing table {} has another program's routes", routing_ids.table)
+            }
         }
     }
 }
@@ -112,7 +114,7 @@ impl fmt::Display for Conflict {
 mod tests {
     use super::*;
 
-    const NUMBERS: Numbers = Numbers::DEFAULT;
+    const NUMBERS: RoutingIds = RoutingIds::DEFAULT;
 
     fn rule(priority: u32, mark: u32, mask: u32) -> OtherRule {
         OtherRule { priority, mark, mask, table: 1, ..OtherRule::default() }

@@ -200,17 +200,17 @@ impl Desired {
 
     fn router(&mut self, settings: &Settings, ends: &Ends<'_>, facts: &Facts) -> Result<(), DesiredError> {
         let peer_address = ends.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
-        let numbers = settings.numbers;
+        let routing_ids = settings.routing_ids;
         self.table = Some(TableText::from(&steer::router(settings, facts)));
         // On both: what is masqueraded onto mp0 takes its address, the cells are bound to the tunnel's interface.
         self.addresses.push((TUN.into(), Prefix::host(ends.address)));
         self.routes.push(Route { metric: ends.metric, ..host_route(MAIN, peer_address, ends.dev) });
         for lan in &facts.lan {
             for prefix in &lan.prefixes {
-                self.routes.push(table_route(numbers.table, prefix.network(), 0, RouteKind::Throw));
+                self.routes.push(table_route(routing_ids.table, prefix.network(), 0, RouteKind::Throw));
             }
         }
-        let all = |family| table_route(numbers.table, Prefix::all(family), 0, RouteKind::Dev(TUN.into()));
+        let all = |family| table_route(routing_ids.table, Prefix::all(family), 0, RouteKind::Dev(TUN.into()));
         self.routes.push(all(Family::V4));
         if let Some(address) = settings.address6 {
             self.addresses.push((TUN.into(), Prefix::host(address)));
@@ -219,14 +219,14 @@ impl Desired {
         // With mp0 gone its routes go too; these two remain, so that marked packets never fall through to main. Where
         // the tunnel carries IPv4 alone, IPv6 is refused, and devices fall back.
         for family in [Family::V4, Family::V6] {
-            self.routes.push(table_route(numbers.table, Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
+            self.routes.push(table_route(routing_ids.table, Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
         }
         self.rules = [Family::V4, Family::V6]
             .map(|family| Rule {
                 family,
-                priority: numbers.priority,
-                selector: Selector::Mark(numbers.mark),
-                table: numbers.table,
+                priority: routing_ids.priority,
+                selector: Selector::Mark(routing_ids.mark),
+                table: routing_ids.table,
             })
             .to_vec();
         dedup(&mut self.routes);
@@ -234,11 +234,11 @@ impl Desired {
     }
 
     fn endpoint(&mut self, settings: &Settings, ends: &Ends<'_>) {
-        let numbers = settings.numbers;
+        let routing_ids = settings.routing_ids;
         self.table = Some(TableText::from(&steer::endpoint(settings)));
         // Answers from the Internet go into cells; cells, from sockets bound to the tunnel's interface, to the home.
         for home in &settings.homes {
-            self.routes.push(host_route(numbers.table, home.address, ends.dev));
+            self.routes.push(host_route(routing_ids.table, home.address, ends.dev));
             self.routes.push(host_route(MAIN, home.address, TUN));
             self.routes.extend(home.address6.map(|address| Route {
                 table: MAIN,
@@ -249,9 +249,9 @@ impl Desired {
         }
         self.rules = vec![Rule {
             family: Family::V4,
-            priority: numbers.priority + CELL_RULE_OFFSET,
+            priority: routing_ids.priority + CELL_RULE_OFFSET,
             selector: Selector::Oif(ends.dev.into()),
-            table: numbers.table,
+            table: routing_ids.table,
         }];
         self.addresses.extend(settings.address6.map(|address| (TUN.to_owned(), Prefix::host(address))));
         self.sysctls.push((IP_FORWARD.into(), "1".into()));

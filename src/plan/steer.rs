@@ -16,7 +16,7 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
     let carrier = tunnel::interface(settings);
     let mut chains = vec![
         chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
-        chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.numbers.mark)]),
+        chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.routing_ids.mark)]),
         chain("shape", None, shape(settings, facts)),
         chain(
             "select",
@@ -94,7 +94,7 @@ fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {
 /// DNS to the chosen servers; the rest keeps its destination, so that no later rule of anybody's can turn it aside to a
 /// proxy on the router, which would ask in clear: the first translation of a connection is its last.
 fn nat_in(settings: &Settings, facts: &Facts) -> Vec<String> {
-    let mark = settings.numbers.mark;
+    let mark = settings.routing_ids.mark;
     let marked = format!("meta mark & {mark:#010x} == {mark:#010x}");
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {

@@ -97,7 +97,7 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, Numbers, Off, Policy, Role, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Network, Off, Policy, Role, RoutingIds, Shape};
     use crate::plan::routing::Family;
     use crate::units::{BitsPerSec, Law};
 
@@ -116,7 +116,7 @@ mod tests {
             billing_day: 1,
             price_cents: None,
             step_down: None,
-            numbers: Numbers::DEFAULT,
+            routing_ids: RoutingIds::DEFAULT,
             tunnel: None,
             address6: None,
             dns: Dns { mode: DnsMode::Router, servers: Vec::new() },

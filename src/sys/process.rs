@@ -70,13 +70,13 @@ impl Process {
         loop {
             let known = &self.line[..self.length];
             if let Some(end) = known.iter().position(|byte| *byte == b'\n') {
-                return Ok(Output::Line(self.take_line(end, end + 1)));
+                return Ok(Output::Line(self.pop_line(end, end + 1)));
             }
             if self.length == LINE_BYTES {
-                return Ok(Output::Line(self.take_line(LINE_BYTES, LINE_BYTES)));
+                return Ok(Output::Line(self.pop_line(LINE_BYTES, LINE_BYTES)));
             }
             match self.output.read(&mut self.line[self.length..]) {
-                Ok(0) if self.length > 0 => return Ok(Output::Line(self.take_line(self.length, self.length))),
+                Ok(0) if self.length > 0 => return Ok(Output::Line(self.pop_line(self.length, self.length))),
                 Ok(0) => return Ok(Output::End),
                 Ok(more) => self.length += more,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Output::Nothing),
@@ -86,7 +86,7 @@ impl Process {
         }
     }
 
-    fn take_line(&mut self, end: usize, next: usize) -> String {
+    fn pop_line(&mut self, end: usize, next: usize) -> String {
         let line = String::from_utf8_lossy(&self.line[..end]).trim_end().to_owned();
         self.line.copy_within(next..self.length, 0);
         self.length -= next;

@@ -28,7 +28,7 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         billing_day: 1,
         price_cents: None,
         step_down: None,
-        numbers: Numbers::DEFAULT,
+        routing_ids: RoutingIds::DEFAULT,
         tunnel: Some(Tunnel::Wireguard(wireguard)),
         address6: None,
         dns: Dns { mode: DnsMode::Tunnel, servers: vec!["9.9.9.9".parse().unwrap()] },

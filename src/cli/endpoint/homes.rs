@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::book::Book;
+use super::config_file::EndpointConfig;
 use super::invite::{expiry, hand_over, invitation, random};
-use crate::cli::ask::Ways;
+use crate::cli::client::DaemonAddress;
 use crate::cli::exit::{CONFIG, Failure};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::config::edit::Setting;
@@ -42,7 +42,7 @@ pub struct AddHome {
 impl AddHome {
     /// The home is served, and everything about it checked, before its text is shown.
     pub fn execute(self) -> Result<(), Failure> {
-        let mut book = Book::open(&self.config)?;
+        let mut book = EndpointConfig::open(&self.config)?;
         let wrong =
             |text: String| Failure::new(CONFIG, format!("adding the home '{}': {text}: nothing is changed", self.name));
         if let Some(home) = book.settings.homes.iter().find(|home| home.name == self.name) {
@@ -81,7 +81,7 @@ impl AddHome {
         };
         let invitation = invitation(&book, &home, identity, &book.wireguard()?.private_key, expires)?;
         book.document.add("home", None, &options(&home));
-        book.save(&Ways { socket: Some(self.socket), ubus: None })?;
+        book.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
         hand_over(&invitation);
         Ok(())
     }
@@ -102,7 +102,7 @@ pub struct ListHomes {
 impl ListHomes {
     /// Prints them in the order of the settings.
     pub fn execute(self) -> Result<(), Failure> {
-        let homes = Book::open(&self.config)?.settings.homes;
+        let homes = EndpointConfig::open(&self.config)?.settings.homes;
         if self.json {
             let list = answer::json(|top| {
                 top.array("homes", &homes, |object, home| {
@@ -151,10 +151,10 @@ pub struct RemoveHome {
 impl RemoveHome {
     /// Says so when it is done.
     pub fn execute(self) -> Result<(), Failure> {
-        let mut book = Book::open(&self.config)?;
+        let mut book = EndpointConfig::open(&self.config)?;
         let (index, _) = book.home(&self.name)?;
         book.document.remove("home", index);
-        book.save(&Ways { socket: Some(self.socket), ubus: None })?;
+        book.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
         println!("removed '{}'", self.name);
         Ok(())
     }

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use argh::FromArgs;
 
-use super::book::{document, keep_key, parse, read, write};
+use super::config_file::{document, keep_key, parse, read, write};
 use super::invite::random;
-use super::{firewall, machine};
+use super::{firewall, prerequisites};
 use crate::cli::CONFIG_PATH;
 use crate::cli::exit::{CONFIG, Failure, OS_ERROR, USAGE};
 use crate::config::edit::Setting;
@@ -63,7 +63,7 @@ impl Init {
         let before = if self.config.exists() { read(&self.config)? } else { HEAD.into() };
         check_unused(&self.config, &before)?;
         self.check_networks()?;
-        if let Err(causes) = machine::check(self.port, &self.address)
+        if let Err(causes) = prerequisites::check(self.port, &self.address)
             && !self.anyway
         {
             let text = format!("setting up the endpoint: {}: nothing is written", causes.join("; "));

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, stdout};
 use std::time::{Duration, SystemTime};
 
-use super::book::Book;
-use super::picture;
+use super::config_file::EndpointConfig;
+use super::qr;
 use crate::cli::exit::{CONFIG, Failure, OS_ERROR};
 use crate::config::join::{Identity, Invitation, MOST_SERVERS};
 use crate::config::model::{Home, Key, Server};
@@ -19,7 +19,7 @@ pub(super) fn expiry(days: u64) -> Option<u64> {
 /// The invitation of `home` to the endpoint of `key`, and to the others that the settings name, in an order drawn for
 /// this home, so that many homes spread over all.
 pub(super) fn invitation(
-    book: &Book,
+    book: &EndpointConfig,
     home: &Home,
     identity: Identity,
     key: &Key,
@@ -61,7 +61,7 @@ pub(super) fn hand_over(invitation: &Invitation) {
     let text = invitation.to_text();
     println!("{text}");
     if stdout().is_terminal() {
-        picture::draw(&text).into_iter().for_each(|picture| print!("\n{picture}"));
+        qr::draw(&text).into_iter().for_each(|picture| print!("\n{picture}"));
         if invitation.has_private_key() {
             eprintln!("millpond: whoever has this text can be '{}': hand it over in private, once", invitation.name);
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-use super::book::Book;
-use crate::cli::ask::{Answer, Ways, ask};
+use super::config_file::EndpointConfig;
+use crate::cli::client::{Answer, DaemonAddress, ask};
 use crate::cli::exit::{Failure, OS_ERROR, UNAVAILABLE, USAGE};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::daemon::request::Request;
@@ -61,10 +61,10 @@ impl Metrics {
 
     fn text(&self) -> Result<String, Failure> {
         let home = match &self.home {
-            Some(name) => Some(Book::open(&self.config)?.home(name)?.1.address),
+            Some(name) => Some(EndpointConfig::open(&self.config)?.home(name)?.1.address),
             None => None,
         };
-        let ways = Ways { socket: Some(self.socket.clone()), ubus: None };
+        let ways = DaemonAddress { socket: Some(self.socket.clone()), ubus: None };
         match ask(&ways, Request::Metrics { home })? {
             Answer::Given(text) => Ok(text),
             Answer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),

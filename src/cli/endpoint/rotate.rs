@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::book::{Book, keep_key};
+use super::config_file::{EndpointConfig, keep_key};
 use super::invite::{expiry, hand_over, invitation, random};
-use crate::cli::ask::Ways;
+use crate::cli::client::DaemonAddress;
 use crate::cli::exit::Failure;
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::config::edit::Setting;
@@ -47,7 +47,7 @@ impl RotateKeys {
     }
 
     fn rotate_home(self, name: &str) -> Result<(), Failure> {
-        let mut book = Book::open(&self.config)?;
+        let mut book = EndpointConfig::open(&self.config)?;
         let (index, home) = book.home(name)?;
         let (mut home, key) = (home.clone(), Key::private(random()?));
         home.public_key = Some(key.public());
@@ -61,14 +61,14 @@ impl RotateKeys {
         }
         let until = Setting::Text(expires.unwrap_or(0).to_string());
         book.document.set_at("home", index, "join_until", &until);
-        book.save(&Ways { socket: Some(self.socket), ubus: None })?;
+        book.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
         hand_over(&invitation);
         Ok(())
     }
 
     /// The routers keep their keys: their texts bring the endpoint's new one, and no secret but the preshared key.
     fn rotate_endpoint(self) -> Result<(), Failure> {
-        let mut book = Book::open(&self.config)?;
+        let mut book = EndpointConfig::open(&self.config)?;
         let key = Key::private(random()?);
         let mut texts = Vec::new();
         for home in &book.settings.homes {
@@ -80,7 +80,7 @@ impl RotateKeys {
         let file = keep_key(&self.keys, &key)?;
         let setting = Setting::Text(file.display().to_string());
         book.document.set("tunnel", "tunnel", "private_key", &setting);
-        if let Err(failure) = book.save(&Ways { socket: Some(self.socket), ubus: None }) {
+        if let Err(failure) = book.save(&DaemonAddress { socket: Some(self.socket), ubus: None }) {
             _ = fs::remove_file(file);
             return Err(failure);
         }

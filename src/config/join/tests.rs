@@ -52,7 +52,12 @@ fn a_text_arrives_as_it_left() {
 fn a_cut_text_is_known_as_cut_wherever_it_ends() {
     let text = invitation().to_text();
     for end in "millpond".len()..text.len() {
-        assert_eq!(Invitation::from_text(&text[..end]), Err(Damage::Cut), "after {end} of {} characters", text.len());
+        assert_eq!(
+            Invitation::from_text(&text[..end]),
+            Err(JoinTextError::Cut),
+            "after {end} of {} characters",
+            text.len()
+        );
     }
 }
 
@@ -73,18 +78,18 @@ fn no_single_change_goes_unnoticed() {
         assert!(Invitation::from_text(&without).is_err(), "without character {at}");
     }
     for addition in ["A", "AAAA", "millpond1-"] {
-        assert_eq!(Invitation::from_text(&format!("{text}{addition}")), Err(Damage::Altered), "{addition}");
+        assert_eq!(Invitation::from_text(&format!("{text}{addition}")), Err(JoinTextError::Altered), "{addition}");
     }
 }
 
 #[test]
 fn what_is_no_text_of_this_version_is_said() {
     for text in ["", "hello", "millpond", "millpond-AAAA", "https://example.org/", "[Interface]\nPrivateKey = x\n"] {
-        let expected = if text == "millpond" { Damage::Cut } else { Damage::NotOne };
+        let expected = if text == "millpond" { JoinTextError::Cut } else { JoinTextError::NotOne };
         assert_eq!(Invitation::from_text(text), Err(expected), "{text}");
     }
     let newer = invitation().to_text().replacen('1', "2", 1);
-    assert_eq!(Invitation::from_text(&newer), Err(Damage::Version(2)));
+    assert_eq!(Invitation::from_text(&newer), Err(JoinTextError::Version(2)));
     let long = "millpond1-".to_owned() + &"A".repeat(1 << 20);
     assert!(Invitation::from_text(&long).is_err());
 }
@@ -95,17 +100,17 @@ fn nothing_but_names_and_hosts_gets_through() {
     for host in ["", "a'b.example.org", "x\n\toption enabled", "0.0.0.0", "-"] {
         let mut bad = invitation();
         bad.servers[0].at.host = host.into();
-        assert_eq!(Invitation::from_text(&bad.to_text()), Err(Damage::Altered), "{host}");
+        assert_eq!(Invitation::from_text(&bad.to_text()), Err(JoinTextError::Altered), "{host}");
     }
     for name in ["two\nlines", &"x".repeat(65)] {
         let bad = Invitation { name: name.into(), ..invitation() };
-        assert_eq!(Invitation::from_text(&bad.to_text()), Err(Damage::Altered), "{name}");
+        assert_eq!(Invitation::from_text(&bad.to_text()), Err(JoinTextError::Altered), "{name}");
     }
     let mut twice = invitation();
     twice.servers[1].public_key = twice.servers[0].public_key.clone();
-    assert_eq!(Invitation::from_text(&twice.to_text()), Err(Damage::Altered), "two endpoints with one key");
+    assert_eq!(Invitation::from_text(&twice.to_text()), Err(JoinTextError::Altered), "two endpoints with one key");
     let nowhere = Invitation { servers: Vec::new(), ..invitation() };
-    assert_eq!(Invitation::from_text(&nowhere.to_text()), Err(Damage::Altered));
+    assert_eq!(Invitation::from_text(&nowhere.to_text()), Err(JoinTextError::Altered));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::level::Confirmed;
 use super::reader::Reader;
 use super::value::{Wrong, bit, boolean, choice, number, price};
-use crate::config::model::{Level, Numbers, Off, Role, Shape, StepDown};
+use crate::config::model::{Level, Off, Role, RoutingIds, Shape, StepDown};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
 use crate::units::{BitsPerSec, Law, Nanos};
@@ -61,7 +61,7 @@ pub(super) struct General {
     step_down: Option<(u8, Level)>,
     /// Rates that the owner confirmed for levels, in place of the built-in ones.
     confirmed: Confirmed,
-    pub numbers: Numbers,
+    pub routing_ids: RoutingIds,
     /// What level `custom` comes to; its law and spread hold at every level.
     custom: Shape,
 }
@@ -143,7 +143,7 @@ pub(super) fn read(
             audit_days: Some(AUDIT_DAYS),
             step_down: None,
             confirmed,
-            numbers: Numbers::DEFAULT,
+            routing_ids: RoutingIds::DEFAULT,
             custom: balanced,
         };
     };
@@ -156,7 +156,7 @@ pub(super) fn read(
     let level = level_in_force(&mut reader, uses_custom);
     let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB a month")).filter(|gb| *gb > 0);
     let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
-    let numbers = numbers(&mut reader);
+    let routing_ids = routing_ids(&mut reader);
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
     let price_cents = reader.value("price", price);
     let off = reader.value("off", choice(OFFS)).unwrap_or_default();
@@ -174,7 +174,7 @@ pub(super) fn read(
         audit_days,
         step_down,
         confirmed,
-        numbers,
+        routing_ids,
         custom,
     }
 }
@@ -196,10 +196,10 @@ fn step_down(reader: &mut Reader, billing_day: u8) -> Option<(u8, Level)> {
 }
 
 /// Beside those of the kernel's own tables, and before its rule for `main`.
-fn numbers(reader: &mut Reader) -> Numbers {
+fn routing_ids(reader: &mut Reader) -> RoutingIds {
     const LAST_PRIORITY: u32 = 32_764;
-    let default = Numbers::DEFAULT;
-    Numbers {
+    let default = RoutingIds::DEFAULT;
+    RoutingIds {
         mark: reader.value("mark", bit).unwrap_or(default.mark),
         table: reader.value("table", number(256..=u32::MAX, "")).unwrap_or(default.table),
         priority: reader.value("priority", number(1..=LAST_PRIORITY, "")).unwrap_or(default.priority),

@@ -1,7 +1,7 @@
 //! The record of packets that all steps share: sizes and arrivals, chained by device.
 
 use super::delays::SLOTS;
-use crate::core::pool::{Meta, NIL, PacketId};
+use crate::core::packet_pool::{Meta, NIL, PacketId};
 use crate::units::Nanos;
 
 /// Packets that can wait at once; at more, each step forgets the oldest as if its queue had overflowed.

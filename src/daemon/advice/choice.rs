@@ -1,6 +1,6 @@
 //! Which rate keeps what a level promises.
 
-use super::{Direction, RATES_KBIT, Watch};
+use super::{Direction, RATES_KBIT, RateAdvisor};
 use crate::config::model::{Level, Policy, Settings};
 use crate::core::ladder::{Delay, STEPS, TRACKED};
 use crate::units::{BitsPerSec, Nanos};
@@ -14,7 +14,7 @@ pub const ADVISED: [Level; 3] = [Level::Saver, Level::Balanced, Level::Strict];
 /// What has been watched, read for one home. Making one takes long: never between two cells.
 pub struct Advice<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a RateAdvisor,
     pub(super) watched: Nanos,
     pub(super) home: Delays,
     pub(super) subjects: Vec<Subject<'a>>,
@@ -48,7 +48,7 @@ pub enum Confidence {
 
 impl<'a> Advice<'a> {
     /// Reads what `watch` knows at the moment.
-    pub fn new(settings: &'a Settings, watch: &'a Watch, now: Nanos) -> Advice<'a> {
+    pub fn new(settings: &'a Settings, watch: &'a RateAdvisor, now: Nanos) -> Advice<'a> {
         let read = |of: &dyn Fn(&crate::core::ladder::Delays) -> Delay| {
             Direction::ALL.map(|direction| {
                 let mut steps = watch.ladders[direction as usize].steps();

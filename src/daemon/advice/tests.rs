@@ -16,13 +16,13 @@ fn settings(more: &str) -> Settings {
     parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems))
 }
 
-fn watch(settings: &Settings) -> Watch {
+fn watch(settings: &Settings) -> RateAdvisor {
     let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
-    Watch::new(settings, size, 7, Nanos::ZERO)
+    RateAdvisor::new(settings, size, 7, Nanos::ZERO)
 }
 
 /// A plug that says 100 bytes each second, and a camera that uploads 200 KB in each minute.
-fn live(watch: &mut Watch, seconds: u64) {
+fn live(watch: &mut RateAdvisor, seconds: u64) {
     for second in 1..=seconds {
         let at = Nanos::from_secs(second);
         watch.note(Seen { at, bytes: 100, device: 1, direction: Direction::Up });

@@ -2,8 +2,8 @@
 
 use log::warn;
 
-use super::super::advice::{Bystander, Direction, Seen, Watch};
-use super::{BYSTANDER, EventLoop, GAP};
+use super::super::advice::{Direction, PassiveMonitor, RateAdvisor, Seen};
+use super::{EventLoop, GAP, PASSIVE_MONITOR};
 use crate::config::model::{Policy, Role};
 use crate::sys::{random, timer};
 use crate::units::Nanos;
@@ -17,8 +17,8 @@ const LOOK_AROUND: Nanos = Nanos::from_secs(60);
 /// What is watched beside the line.
 #[derive(Default)]
 pub struct Watching {
-    watch: Option<Watch>,
-    bystander: Option<Bystander>,
+    watch: Option<RateAdvisor>,
+    passive_monitor: Option<PassiveMonitor>,
     /// When the home's interfaces are looked at again.
     next_look: Nanos,
 }
@@ -37,7 +37,7 @@ impl Watching {
     }
 
     /// What has been watched, on a router.
-    pub fn watch(&self) -> Option<&Watch> {
+    pub fn watch(&self) -> Option<&RateAdvisor> {
         self.watch.as_ref()
     }
 }
@@ -46,8 +46,8 @@ impl EventLoop {
     /// Has the virtual shapers follow the settings in force.
     pub(super) fn begin_watching(&mut self, now: Nanos) {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
-        if let Some(bystander) = self.watching.bystander.take() {
-            _ = self.poll.remove(&bystander);
+        if let Some(passive_monitor) = self.watching.passive_monitor.take() {
+            _ = self.poll.remove(&passive_monitor);
         }
         if settings.role != Role::Router {
             self.watching.watch = None;
@@ -56,26 +56,28 @@ impl EventLoop {
         if !self.watching.watch.as_ref().is_some_and(|watch| watch.fits(settings, size)) {
             // Nothing secret: where the kernel has no randomness, none is needed.
             let seed = random::seed().map_or(1, |seed| seed.iter().fold(1, |sum, byte| sum << 1 ^ u64::from(*byte)));
-            self.watching.watch = Some(Watch::new(settings, size, seed, now));
+            self.watching.watch = Some(RateAdvisor::new(settings, size, seed, now));
         }
-        let opened = Bystander::open(settings, |device| device.watch && device.policy == Policy::Direct);
-        let watched = opened.and_then(|bystander| {
-            bystander.iter().try_for_each(|bystander| self.poll.add(bystander, BYSTANDER))?;
-            Ok(bystander)
+        let opened = PassiveMonitor::open(settings, |device| device.watch && device.policy == Policy::Direct);
+        let watched = opened.and_then(|passive_monitor| {
+            passive_monitor.iter().try_for_each(|passive_monitor| self.poll.add(passive_monitor, PASSIVE_MONITOR))?;
+            Ok(passive_monitor)
         });
         match watched {
-            Ok(bystander) => self.watching.bystander = bystander,
+            Ok(passive_monitor) => self.watching.passive_monitor = passive_monitor,
             Err(error) => warn!("watching devices that are not shaped: {error}: advice is about the others alone"),
         }
     }
 
     /// Takes packets of devices that are only watched.
-    pub(super) fn take_passed(&mut self) {
-        let Watching { watch: Some(watch), bystander: Some(bystander), .. } = &mut self.watching else { return };
-        if let Err(error) = bystander.take(watch) {
+    pub(super) fn handle_observed_packets(&mut self) {
+        let Watching { watch: Some(watch), passive_monitor: Some(passive_monitor), .. } = &mut self.watching else {
+            return;
+        };
+        if let Err(error) = passive_monitor.take(watch) {
             warn!("watching devices that are not shaped: {error}: advice is about the others alone");
-            _ = self.poll.remove(bystander);
-            self.watching.bystander = None;
+            _ = self.poll.remove(passive_monitor);
+            self.watching.passive_monitor = None;
         }
     }
 
@@ -91,11 +93,11 @@ impl EventLoop {
         if self.departures.next().is_some_and(|next| next < now + GAP) {
             return;
         }
-        let Watching { watch, bystander, next_look } = &mut self.watching;
+        let Watching { watch, passive_monitor, next_look } = &mut self.watching;
         watch.iter_mut().for_each(|watch| watch.advance(now));
-        if let Some(bystander) = bystander.as_mut().filter(|_| now >= *next_look) {
+        if let Some(passive_monitor) = passive_monitor.as_mut().filter(|_| now >= *next_look) {
             *next_look = now + LOOK_AROUND;
-            bystander.look_around();
+            passive_monitor.look_around();
         }
     }
 }

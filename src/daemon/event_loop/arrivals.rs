@@ -11,7 +11,7 @@ use crate::sys::timer;
 
 impl EventLoop {
     /// From the devices to the engines.
-    pub(super) fn take_packets(&mut self) {
+    pub(super) fn handle_packets(&mut self) {
         for turn in 0..self.batch() {
             let now = timer::now();
             if self.is_due(now) && turn >= self.least() {
@@ -41,7 +41,7 @@ impl EventLoop {
 
     /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
     /// the devices.
-    pub(super) fn take_cells(&mut self, kind: CellKind) {
+    pub(super) fn handle_cells(&mut self, kind: CellKind) {
         for turn in 0..self.batch() {
             let now = timer::now();
             if self.is_due(now) && turn >= self.least() {

@@ -7,7 +7,7 @@ use log::{info, warn};
 use super::super::audit::{self, Audited, Order, PACKETS, Place};
 use super::super::liveness::State;
 use super::super::problem::Code;
-use super::super::request::{Answer, Asker, Form};
+use super::super::request::{Answer, Format, Requester};
 use super::super::session::Session;
 use super::{AUDIT, EventLoop};
 use crate::config::model::{Role, Settings, Tunnel};
@@ -18,7 +18,7 @@ use crate::units::Nanos;
 
 const HOUR: Nanos = Nanos::from_secs(3_600);
 /// Those who wait beyond this are sent away.
-const MOST_ASKERS: usize = 4;
+const MAX_REQUESTERS: usize = 4;
 /// What takes so much longer than the capture hangs, and is killed.
 const LIMIT: Nanos = Nanos::from_secs(60);
 
@@ -33,7 +33,7 @@ pub struct Audits {
 struct Running {
     worker: Worker,
     until: Nanos,
-    askers: Vec<(Form, Asker)>,
+    requesters: Vec<(Format, Requester)>,
 }
 
 impl Audits {
@@ -50,28 +50,35 @@ impl Audits {
 
 impl EventLoop {
     /// Begins a check for somebody who asks. One who does not wait is answered at once.
-    pub(super) fn ask_for_audit(&mut self, packets: u32, form: Form, waiting: bool, asker: Asker, now: Nanos) {
+    pub(super) fn ask_for_audit(
+        &mut self,
+        packets: u32,
+        format: Format,
+        waiting: bool,
+        requester: Requester,
+        now: Nanos,
+    ) {
         let begun = self.begin_audit(packets, now);
         let answer = match (begun, &mut self.audits.running) {
             (Err(why), _) => Answer::refused(why),
-            (Ok(_), Some(running)) if waiting && running.askers.len() < MOST_ASKERS => {
-                running.askers.push((form, asker));
+            (Ok(_), Some(running)) if waiting && running.requesters.len() < MAX_REQUESTERS => {
+                running.requesters.push((format, requester));
                 return;
             }
             (Ok(_), _) if waiting => Answer::refused("too many wait for the check: try again"),
-            (Ok(expected), _) => asker.values(form, |top| {
+            (Ok(expected), _) => requester.values(format, |top| {
                 top.flag("running", true);
                 top.number("packets", packets.into());
                 top.decimal("expected_s", expected.as_secs_f64());
             }),
         };
-        self.answer(asker, answer, now);
+        self.answer(requester, answer, now);
     }
 
     /// Once a second: what is due by itself, and what hangs.
-    pub(super) fn look_after_audits(&mut self, now: Nanos) {
+    pub(super) fn poll_audits(&mut self, now: Nanos) {
         if self.audits.running.as_ref().is_some_and(|running| now >= running.until) {
-            return self.take_audit(now);
+            return self.handle_audit(now);
         }
         let Some(days) = self.settings.as_ref().and_then(|settings| settings.audit_days) else { return };
         if now < self.audits.next || self.audits.running.is_some() || !self.has_gap(now) {
@@ -88,7 +95,7 @@ impl EventLoop {
     }
 
     /// Takes what was found, once it is there.
-    pub(super) fn take_audit(&mut self, now: Nanos) {
+    pub(super) fn handle_audit(&mut self, now: Nanos) {
         let Some(running) = &mut self.audits.running else { return };
         let report = match running.worker.report() {
             Ok(None) if now < running.until => return,
@@ -97,7 +104,7 @@ impl EventLoop {
             Err(error) => Err(error),
         };
         _ = self.poll.remove(&running.worker);
-        let askers = std::mem::take(&mut running.askers);
+        let requesters = std::mem::take(&mut running.requesters);
         self.audits.running = None;
         let found = report.and_then(|text| {
             let refused = text.strip_prefix(FAILED).map(str::to_owned);
@@ -120,13 +127,13 @@ impl EventLoop {
             Err(error) => warn!("checking the wire: {error}"),
         }
         let is_router = self.settings.as_ref().is_none_or(|settings| settings.role == Role::Router);
-        for (form, asker) in askers {
-            let answer = match (&found, form) {
-                (Ok(audited), Form::Text) => Answer::Text(audited.text(is_router)),
-                (Ok(audited), _) => asker.values(form, |top| audited.put(top, is_router)),
+        for (format, requester) in requesters {
+            let answer = match (&found, format) {
+                (Ok(audited), Format::Text) => Answer::Text(audited.text(is_router)),
+                (Ok(audited), _) => requester.values(format, |top| audited.put(top, is_router)),
                 (Err(error), _) => Answer::refused(format!("checking the wire: {error}")),
             };
-            self.answer(asker, answer, now);
+            self.answer(requester, answer, now);
         }
     }
 
@@ -134,9 +141,9 @@ impl EventLoop {
     pub(super) fn drop_audit(&mut self, now: Nanos) {
         let Some(running) = self.audits.running.take() else { return };
         _ = self.poll.remove(&running.worker);
-        for (_, asker) in running.askers {
+        for (_, requester) in running.requesters {
             self.answer(
-                asker,
+                requester,
                 Answer::refused("checking the wire: the settings have changed meanwhile: try again"),
                 now,
             );
@@ -158,7 +165,7 @@ impl EventLoop {
         let worker = worker.and_then(|worker| self.poll.add(&worker, AUDIT).map(|()| worker));
         let worker = worker.map_err(|error| format!("starting a process that checks the wire: {error}"))?;
         let until = now + audit::limit(&order) + LIMIT;
-        self.audits.running = Some(Running { worker, until, askers: Vec::new() });
+        self.audits.running = Some(Running { worker, until, requesters: Vec::new() });
         Ok(expected)
     }
 
@@ -182,7 +189,7 @@ impl EventLoop {
         };
         let per_second = |session: &Session| 2e9 / session.engine().pace().mean.0 as f64;
         let per_second = sessions.iter().filter(|session| session.next().is_some()).map(per_second).sum();
-        Ok(Order { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.numbers.mark })
+        Ok(Order { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.routing_ids.mark })
     }
 
     fn place(&self, settings: &Settings) -> Place {

@@ -5,14 +5,14 @@ use log::info;
 use super::super::answer;
 use super::super::liveness::State;
 use super::super::problem::{Code, Problem};
-use super::super::request::{Answer, Asker};
+use super::super::request::{Answer, Requester};
 use super::super::ubus::Presence;
 use super::{EventLoop, Flow};
 use crate::units::Nanos;
 
 impl EventLoop {
     /// Connects, goes on or gives up where that is due, in a gap between cells.
-    pub(super) fn look_after_bus(&mut self, now: Nanos) {
+    pub(super) fn poll_ubus(&mut self, now: Nanos) {
         let call = self.ubus.due().is_some_and(|due| due <= now);
         let list = self.listing.due().is_some_and(|due| due <= now);
         if !(call || list) || !self.has_gap(now) {
@@ -27,13 +27,13 @@ impl EventLoop {
     }
 
     /// Takes a call, if one has come whole.
-    pub(super) fn take_call(&mut self, now: Nanos) -> Flow {
+    pub(super) fn handle_ubus(&mut self, now: Nanos) -> Flow {
         let call = self.ubus.handle(&self.poll, now);
         self.note_presence();
         match call {
-            Some((caller, Ok(request))) => self.serve(request, Asker::Ubus(caller), now),
+            Some((caller, Ok(request))) => self.serve(request, Requester::Ubus(caller), now),
             Some((caller, Err(refusal))) => {
-                self.answer(Asker::Ubus(caller), Answer::Refused(refusal), now);
+                self.answer(Requester::Ubus(caller), Answer::Refused(refusal), now);
                 Flow::Continue
             }
             None => Flow::Continue,

@@ -130,7 +130,7 @@ impl EventLoop {
         }
         self.clock.next_look = now + LOOK;
         self.look_at_usage();
-        if self.clock.writing.is_none() && self.clock.data_usage.take_due(now) {
+        if self.clock.writing.is_none() && self.clock.data_usage.poll_due(now) {
             let data_usage = &self.clock.data_usage;
             self.clock.writing = Worker::start(|| {
                 // The next one, in an hour, may do better.

@@ -74,7 +74,7 @@ impl Tunnel {
         }
     }
 
-    fn take_tun(&mut self, tun: Tun, poll: &Poll) -> Result<(), Error> {
+    fn set_tun(&mut self, tun: Tun, poll: &Poll) -> Result<(), Error> {
         self.drop_tun(poll);
         poll.add(&tun, PACKETS).map_err(Error::system(format!("watching {TUN}")))?;
         self.tun = Some(tun);
@@ -131,7 +131,7 @@ impl EventLoop {
     }
 
     /// Sends processes where they are due, in a gap between cells.
-    pub(super) fn look_after_kernel(&mut self, now: Nanos) {
+    pub(super) fn poll_reconciler(&mut self, now: Nanos) {
         let work = self.settings.is_some() && self.reconciler.due().is_some_and(|due| due <= now);
         let lookup = self.lookup_due(now).is_some_and(|due| due <= now);
         let overdue = self.reconciler.is_overdue(now);
@@ -143,22 +143,22 @@ impl EventLoop {
         } else if lookup {
             self.start_lookup(now);
         } else {
-            self.take_outcome(now);
-            self.take_addresses(now);
+            self.handle_reconcile_report(now);
+            self.handle_addresses(now);
         }
     }
 
     /// Takes what the kernel tells of others' changes.
-    pub(super) fn take_changes(&mut self, now: Nanos) {
-        if !self.is_due(now) && self.reconciler.take_changes(now) && self.endpoint_wanted().is_unresolved() {
+    pub(super) fn handle_kernel_events(&mut self, now: Nanos) {
+        if !self.is_due(now) && self.reconciler.handle_kernel_events(now) && self.endpoint_wanted().is_unresolved() {
             // Perhaps the line to the Internet has just come up.
             self.endpoint_wanted_mut().trigger_now(now);
         }
     }
 
     /// Takes over what a process made of the kernel.
-    pub(super) fn take_outcome(&mut self, now: Nanos) {
-        let Some(ended) = self.reconciler.take_ended(&self.poll, now) else { return };
+    pub(super) fn handle_reconcile_report(&mut self, now: Nanos) {
+        let Some(ended) = self.reconciler.poll_report(&self.poll, now) else { return };
         let mut reload = self.reload.take_if(|reload| reload.begun);
         let old = self.forget(is_from_reconciling);
         let done = self.adopt(ended, reload.as_mut(), &old, now);
@@ -177,8 +177,8 @@ impl EventLoop {
     }
 
     /// Takes what a lookup found.
-    pub(super) fn take_addresses(&mut self, now: Nanos) {
-        let Some((host, addresses)) = self.reconciler.take_addresses(&self.poll, now) else { return };
+    pub(super) fn handle_addresses(&mut self, now: Nanos) {
+        let Some((host, addresses)) = self.reconciler.poll_addresses(&self.poll, now) else { return };
         let endpoint = self.endpoint_wanted_mut();
         if endpoint.host() != Some(&host) {
             // Of settings that are gone.
@@ -268,7 +268,7 @@ impl EventLoop {
         if report.ops > 0 && !ended.is_own {
             warn!("the kernel had been changed: {} operations to bring it in line again", report.ops);
         }
-        let descriptors = ended.tun.map_or(Ok(()), |tun| self.tunnel.take_tun(Tun::from(tun), &self.poll));
+        let descriptors = ended.tun.map_or(Ok(()), |tun| self.tunnel.set_tun(Tun::from(tun), &self.poll));
         descriptors.and_then(|()| self.follow(reload, &report, now)).map_err(|error| Problem::of_tunnel(&error))
     }
 
@@ -314,19 +314,19 @@ impl EventLoop {
     }
 
     /// Starts and buries the openvpn that carries the cells.
-    pub(super) fn look_after_openvpn(&mut self, now: Nanos) {
+    pub(super) fn poll_openvpn(&mut self, now: Nanos) {
         let news = self.openvpn.as_mut().and_then(|openvpn| openvpn.tick(&self.poll, OPENVPN, now));
         self.openvpn.take_if(|openvpn| openvpn.is_over());
-        self.take_news(news);
+        self.handle_openvpn_event(news);
     }
 
     /// Takes what openvpn says.
-    pub(super) fn take_openvpn_output(&mut self) {
+    pub(super) fn handle_openvpn_output(&mut self) {
         let news = self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_output(&self.poll));
-        self.take_news(news);
+        self.handle_openvpn_event(news);
     }
 
-    fn take_news(&mut self, news: Option<News>) {
+    fn handle_openvpn_event(&mut self, news: Option<News>) {
         match news {
             None => {}
             Some(News::Up) => _ = self.forget(|code| TROUBLES.contains(&code)),

@@ -7,12 +7,12 @@ use super::super::error::Error;
 use super::super::metrics::Gauges;
 use super::super::problem::{Code, Problem};
 use super::super::reconcile::endpoint::Endpoint;
-use super::super::request::{Answer, Asker, Form, Request};
+use super::super::request::{Answer, Format, Request, Requester};
 use super::super::session::Session;
 use super::super::{Reading, guard_provisionally, read_settings};
-use super::keys::{Keys, keep_key};
-use super::listing::Topic;
-use super::servers::keep_server;
+use super::device_list::Topic;
+use super::endpoint_failover::retain_server;
+use super::join_key::{JoinKeyRollover, retain_key};
 use super::{EventLoop, Flow};
 use crate::config::model::Settings;
 use crate::sys::signal;
@@ -32,18 +32,18 @@ pub struct Reload {
     pub begun: bool,
     /// Whether nobody has asked for it but the clock, or a server's silence.
     is_own: bool,
-    asker: Option<Asker>,
+    requester: Option<Requester>,
 }
 
 impl Reload {
     /// Settings with the level that the clock asks for.
     pub fn by_clock(settings: Settings) -> Reload {
-        Reload { settings, written: None, endpoint: None, begun: false, is_own: true, asker: None }
+        Reload { settings, written: None, endpoint: None, begun: false, is_own: true, requester: None }
     }
 }
 
 impl EventLoop {
-    pub(super) fn take_signal(&mut self) -> Result<Flow, Error> {
+    pub(super) fn handle_signal(&mut self) -> Result<Flow, Error> {
         match self.signals.next().map_err(Error::system("reading signals"))? {
             Some(signal::Request::Stop) => Ok(Flow::Stop),
             Some(signal::Request::Reload) => Ok(self.reload(None, timer::now())),
@@ -55,38 +55,38 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn take_request(&mut self, token: u64, now: Nanos) -> Flow {
+    pub(super) fn handle_client(&mut self, token: u64, now: Nanos) -> Flow {
         let Some((request, client)) = self.control.handle(token, &self.poll) else { return Flow::Continue };
-        let asker = Asker::Socket(Box::new(client));
+        let requester = Requester::Socket(Box::new(client));
         match request {
-            Some(request) => self.serve(request, asker, now),
+            Some(request) => self.serve(request, requester, now),
             None => {
                 let have = "status, devices, advise (each also with json), audit PACKETS, audit json PACKETS, history SECONDS, reload, renew";
-                self.answer(asker, Answer::refused(format!("unknown request (have {have})")), now);
+                self.answer(requester, Answer::refused(format!("unknown request (have {have})")), now);
                 Flow::Continue
             }
         }
     }
 
     /// Does what is asked, or begins to.
-    pub(super) fn serve(&mut self, request: Request, asker: Asker, now: Nanos) -> Flow {
+    pub(super) fn serve(&mut self, request: Request, requester: Requester, now: Nanos) -> Flow {
         let answer = match request {
-            Request::Status(Form::Text) => Answer::Text(self.view(now).text()),
-            Request::Status(form) => asker.values(form, |top| self.view(now).put(top)),
-            Request::History { seconds } => asker.values(Form::Values, |top| self.history.put(seconds, top)),
-            Request::Devices(form) => {
-                self.ask_for(Topic::Devices, form, asker, now);
+            Request::Status(Format::Text) => Answer::Text(self.view(now).text()),
+            Request::Status(format) => requester.values(format, |top| self.view(now).put(top)),
+            Request::History { seconds } => requester.values(Format::Values, |top| self.history.put(seconds, top)),
+            Request::Devices(format) => {
+                self.ask_for(Topic::Devices, format, requester, now);
                 return Flow::Continue;
             }
-            Request::Advise(form) => {
-                self.ask_for(Topic::Advice, form, asker, now);
+            Request::Advise(format) => {
+                self.ask_for(Topic::Advice, format, requester, now);
                 return Flow::Continue;
             }
-            Request::Audit { packets, form, waiting } => {
-                self.ask_for_audit(packets, form, waiting, asker, now);
+            Request::Audit { packets, format, waiting } => {
+                self.ask_for_audit(packets, format, waiting, requester, now);
                 return Flow::Continue;
             }
-            Request::Reload => return self.reload(Some(asker), now),
+            Request::Reload => return self.reload(Some(requester), now),
             #[cfg(feature = "endpoint")]
             Request::Metrics { home } => self.metrics(home, now),
             Request::Renew => {
@@ -94,7 +94,7 @@ impl EventLoop {
                 Answer::Text("looking for the endpoint again\n".into())
             }
         };
-        self.answer(asker, answer, now);
+        self.answer(requester, answer, now);
         Flow::Continue
     }
 
@@ -111,10 +111,10 @@ impl EventLoop {
     }
 
     /// Hands an answer over. One who has gone needs none.
-    pub(super) fn answer(&mut self, asker: Asker, answer: Answer, now: Nanos) {
-        match asker {
-            Asker::Socket(client) => _ = client.answer(&answer.into_text()),
-            Asker::Ubus(caller) => {
+    pub(super) fn answer(&mut self, requester: Requester, answer: Answer, now: Nanos) {
+        match requester {
+            Requester::Socket(client) => _ = client.answer(&answer.into_text()),
+            Requester::Ubus(caller) => {
                 let answer = answer.into_contents();
                 self.ubus.answer(&caller, answer.as_deref(), &self.poll, now);
             }
@@ -126,14 +126,14 @@ impl EventLoop {
         match done {
             Ok(()) => {
                 self.announce();
-                self.answer_all(reload.asker, || Answer::Text("the settings are in force\n".into()), now);
+                self.answer_all(reload.requester, || Answer::Text("the settings are in force\n".into()), now);
             }
             Err(problem) if reload.is_own => {
                 self.note(problem.clone());
                 self.reconciler.trigger_now(now);
             }
             Err(problem) => {
-                self.refuse(reload.asker, &problem.text, now);
+                self.refuse(reload.requester, &problem.text, now);
                 // The kernel may hold a part of theirs.
                 self.reconciler.trigger_now(now);
             }
@@ -141,10 +141,10 @@ impl EventLoop {
     }
 
     /// Begins to bring changed settings into force in place. Where that fails, those before stay in force.
-    pub(super) fn reload(&mut self, asker: Option<Asker>, now: Nanos) -> Flow {
+    pub(super) fn reload(&mut self, requester: Option<Requester>, now: Nanos) -> Flow {
         if self.reload.is_some() {
-            self.read_again |= asker.is_none();
-            self.answer_all(asker, || Answer::refused("another reload is under way: try again"), now);
+            self.read_again |= requester.is_none();
+            self.answer_all(requester, || Answer::refused("another reload is under way: try again"), now);
             return Flow::Continue;
         }
         self.problems.retain(|problem| problem.code != Code::Settings);
@@ -152,7 +152,7 @@ impl EventLoop {
         let settings = match settings {
             Ok(settings) => settings,
             Err(error) => {
-                self.refuse(asker, &error.to_string(), now);
+                self.refuse(requester, &error.to_string(), now);
                 // A device that the broken file confines is confined from now on.
                 let confined = match (&self.settings, understood) {
                     (Some(own), Some(understood)) => Some(own.confined_by(&understood)),
@@ -173,31 +173,31 @@ impl EventLoop {
         self.confined = None;
         if !settings.enabled {
             info!("not enabled any more: ending");
-            self.answer_all(asker, || Answer::Text("not enabled: the daemon ends\n".into()), now);
+            self.answer_all(requester, || Answer::Text("not enabled: the daemon ends\n".into()), now);
             return Flow::Stop;
         }
         let mut written = settings;
-        keep_server(&mut written, self.settings.as_ref());
-        if keep_key(&mut written, self.settings.as_ref()) {
-            self.keys = Keys::new(now);
+        retain_server(&mut written, self.settings.as_ref());
+        if retain_key(&mut written, self.settings.as_ref()) {
+            self.join_key = JoinKeyRollover::new(now);
         }
-        self.change_to(written, asker, false, now);
+        self.change_to(written, requester, false, now);
         Flow::Continue
     }
 
     /// Begins to bring settings into force. `is_own`: where nobody has asked for it.
-    pub(super) fn change_to(&mut self, written: Settings, asker: Option<Asker>, is_own: bool, now: Nanos) {
+    pub(super) fn change_to(&mut self, written: Settings, requester: Option<Requester>, is_own: bool, now: Nanos) {
         let settings = self.clock.in_force(&written);
         let endpoint = (!self.endpoint.is_of(&settings)).then(|| Endpoint::new(Some(&settings), now));
         if self.tunnel.is_complete() {
-            self.reload = Some(Reload { settings, written: Some(written), endpoint, begun: false, is_own, asker });
+            self.reload = Some(Reload { settings, written: Some(written), endpoint, begun: false, is_own, requester });
         } else {
             // Nothing stands that could stay as it is: from now on these are tried.
             self.clock.adopt(written);
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
             self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock | Code::Socket));
-            self.answer_all(asker, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
+            self.answer_all(requester, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
         }
         self.reconciler.trigger_now(now);
     }
@@ -210,14 +210,14 @@ impl EventLoop {
         self.renew.extend(silent.map(Session::peer));
     }
 
-    fn refuse(&mut self, asker: Option<Asker>, why: &str, now: Nanos) {
+    fn refuse(&mut self, requester: Option<Requester>, why: &str, now: Nanos) {
         error!("reload failed, the settings before stay in force: {why}");
         self.note(Problem::new(Code::Settings, format!("the changed settings are not in force: {why}")));
-        self.answer_all(asker, || Answer::refused(why), now);
+        self.answer_all(requester, || Answer::refused(why), now);
     }
 
-    fn answer_all(&mut self, askers: impl IntoIterator<Item = Asker>, what: impl Fn() -> Answer, now: Nanos) {
-        askers.into_iter().for_each(|asker| self.answer(asker, what(), now));
+    fn answer_all(&mut self, requesters: impl IntoIterator<Item = Requester>, what: impl Fn() -> Answer, now: Nanos) {
+        requesters.into_iter().for_each(|requester| self.answer(requester, what(), now));
     }
 
     /// Says what is done from now on, the first time that anything is.

@@ -88,7 +88,7 @@ fn without_cover_both_ways_rest_and_still_answer() {
     assert!((5..=20).contains(&up) && (5..=20).contains(&down), "{up} up, {down} down in 300 s");
     let end = Nanos::from_secs(320);
     assert_eq!((router.state(end), endpoint.state(end)), (State::Paused, State::Paused));
-    assert!(!router.take_lost(end) && !endpoint.take_lost(end), "who rests is not lost");
+    assert!(!router.poll_lost(end) && !endpoint.poll_lost(end), "who rests is not lost");
     let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 7];
     router.handle_packet(end, &packet);
     let (up, _) = run(&mut router, &mut endpoint, end, Nanos::from_secs(321), true);
@@ -115,7 +115,7 @@ fn a_home_that_went_silent_is_left_alone_and_taken_up_again() {
     for second in 10..50 {
         let (now, next) = (Nanos::from_secs(second), Nanos::from_secs(second + 1));
         run(&mut router, &mut endpoint, now, next, false);
-        let both = [&mut router, &mut endpoint].map(|session| session.take_lost(next));
+        let both = [&mut router, &mut endpoint].map(|session| session.poll_lost(next));
         if both[0] || both[1] {
             retold.push((second + 1, both));
         }
@@ -126,7 +126,7 @@ fn a_home_that_went_silent_is_left_alone_and_taken_up_again() {
     run(&mut router, &mut endpoint, Nanos::from_secs(50), Nanos::from_secs(330), false);
     assert_eq!(endpoint.next(), None);
     assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
-    assert!(!endpoint.take_lost(Nanos::from_secs(330)), "nobody is waited for");
+    assert!(!endpoint.poll_lost(Nanos::from_secs(330)), "nobody is waited for");
     run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
     assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
     assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);

@@ -4,11 +4,11 @@ use ubus::blobmsg::{BlobBuilder, BlobIter, BlobType, BlobValue};
 use ubus::wire::{UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_METHOD_NOT_FOUND};
 
 use super::super::audit::DEFAULT_PACKETS;
-use super::super::request::{Form, Request};
+use super::super::request::{Format, Request};
 
 /// Why a call is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RequestError {
     /// One of ubus's own numbers.
     pub status: i32,
     /// For people.
@@ -41,22 +41,25 @@ pub(super) fn signature() -> Vec<u8> {
 }
 
 /// Reads a call. Arguments that it does not know are nobody's mistake: uhttpd adds one of its own to every call.
-pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> {
-    let mut form = Form::Values;
+pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, RequestError> {
+    let mut format = Format::Values;
     let (mut seconds, mut packets, mut waiting) = (DEFAULT_SECONDS, DEFAULT_PACKETS, false);
     let Some((method, known)) = METHODS.into_iter().find(|(name, _)| *name == method) else {
         let names = METHODS.map(|(name, _)| name).join(", ");
-        return Err(Refusal { status: UBUS_STATUS_METHOD_NOT_FOUND, text: format!("no such method (have {names})") });
+        return Err(RequestError {
+            status: UBUS_STATUS_METHOD_NOT_FOUND,
+            text: format!("no such method (have {names})"),
+        });
     };
     let mut rest = BlobIter::new(arguments);
     while let Some(argument) = rest.try_next().map_err(|error| wrong(format!("{method}: {error}")))? {
         let Some(name) = argument.name.filter(|name| known.iter().any(|(known, _)| known == name)) else { continue };
         let value = argument.value().map_err(|error| wrong(format!("{method}.{name}: {error}")))?;
         match (name, &value) {
-            ("form", BlobValue::String("text")) => form = Form::Text,
-            ("form", BlobValue::String("json")) => form = Form::Json,
-            ("form", BlobValue::String("values")) => form = Form::Values,
-            ("form", _) => return Err(wrong(format!("{method}.form: want text, json or values"))),
+            ("form", BlobValue::String("text")) => format = Format::Text,
+            ("form", BlobValue::String("json")) => format = Format::Json,
+            ("form", BlobValue::String("values")) => format = Format::Values,
+            ("form", _) => return Err(wrong(format!("{method}.format: want text, json or values"))),
             ("wait", value) => {
                 waiting = whole(value).ok_or_else(|| wrong(format!("{method}.wait: want true or false")))? > 0;
             }
@@ -68,18 +71,18 @@ pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, Refusal> 
         }
     }
     Ok(match method {
-        "status" => Request::Status(form),
-        "devices" => Request::Devices(form),
+        "status" => Request::Status(format),
+        "devices" => Request::Devices(format),
         "history" => Request::History { seconds },
-        "advise" => Request::Advise(form),
-        "audit" => Request::Audit { packets, form, waiting },
+        "advise" => Request::Advise(format),
+        "audit" => Request::Audit { packets, format, waiting },
         "reload" => Request::Reload,
         _ => Request::Renew,
     })
 }
 
-fn wrong(text: String) -> Refusal {
-    Refusal { status: UBUS_STATUS_INVALID_ARGUMENT, text }
+fn wrong(text: String) -> RequestError {
+    RequestError { status: UBUS_STATUS_INVALID_ARGUMENT, text }
 }
 
 /// A number of any width; one that is out of range becomes the nearest that is not.
@@ -124,8 +127,8 @@ mod tests {
         };
         assert_eq!(parse("history", session), Ok(Request::History { seconds: 60 }));
         assert_eq!(parse("reload", session), Ok(Request::Reload));
-        assert_eq!(parse("status", |_| ()), Ok(Request::Status(Form::Values)));
-        assert_eq!(parse("devices", |blob| blob.put_str(Some("form"), "text")), Ok(Request::Devices(Form::Text)));
+        assert_eq!(parse("status", |_| ()), Ok(Request::Status(Format::Values)));
+        assert_eq!(parse("devices", |blob| blob.put_str(Some("form"), "text")), Ok(Request::Devices(Format::Text)));
     }
 
     #[test]
@@ -140,14 +143,14 @@ mod tests {
 
     #[test]
     fn a_check_waits_only_if_it_is_told_to() {
-        let audit = |packets, form, waiting| Ok(Request::Audit { packets, form, waiting });
-        assert_eq!(parse("audit", |_| ()), audit(DEFAULT_PACKETS, Form::Values, false));
+        let audit = |packets, format, waiting| Ok(Request::Audit { packets, format, waiting });
+        assert_eq!(parse("audit", |_| ()), audit(DEFAULT_PACKETS, Format::Values, false));
         let told = |blob: &mut BlobBuilder| {
             blob.put_i32(Some("packets"), 500);
             blob.put_bool(Some("wait"), true);
             blob.put_str(Some("form"), "json");
         };
-        assert_eq!(parse("audit", told), audit(500, Form::Json, true));
+        assert_eq!(parse("audit", told), audit(500, Format::Json, true));
         assert!(parse("audit", |blob| blob.put_str(Some("wait"), "yes")).is_err());
     }
 
@@ -156,7 +159,7 @@ mod tests {
         let wrong = parse("history", |blob| blob.put_str(Some("seconds"), "60"));
         assert_eq!(wrong, Err("history.seconds: want a whole number, got a string".into()));
         let wrong = parse("status", |blob| blob.put_i32(Some("form"), 1));
-        assert_eq!(wrong, Err("status.form: want text, json or values".into()));
+        assert_eq!(wrong, Err("status.format: want text, json or values".into()));
         assert!(parse("advice", |_| ()).unwrap_err().contains("history"));
         assert!(super::parse("status", &[0x83, 0, 0, 99, 1]).unwrap_err().text.contains("malformed"));
     }

@@ -7,7 +7,7 @@ use ubus::wire::{
 use ubus::{BlobMsgTable, InboundMsg, OutboundMsg};
 
 use super::super::request::Request;
-use super::call::{self, Refusal, signature};
+use super::call::{self, RequestError, signature};
 
 /// The name under which everybody finds us.
 pub const OBJECT: &str = "millpond";
@@ -49,7 +49,7 @@ pub enum Event {
     /// The object is there for all to see.
     Published,
     /// Somebody calls.
-    Call(Caller, Result<Request, Refusal>),
+    Call(Caller, Result<Request, RequestError>),
 }
 
 impl BusSession {
@@ -110,7 +110,7 @@ impl BusSession {
     }
 
     /// Answers a call with a table's contents. With a refusal goes its text, which ubus itself has no place for.
-    pub fn answer(&mut self, caller: &Caller, answer: Result<&[u8], &Refusal>) {
+    pub fn answer(&mut self, caller: &Caller, answer: Result<&[u8], &RequestError>) {
         if caller.session != self.number || !caller.wants_answer {
             return;
         }
@@ -212,7 +212,7 @@ impl BusSession {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::request::Form;
+    use super::super::super::request::Format;
     use super::*;
 
     /// Hands bytes over as a socket would, and gives what they meant.
@@ -261,7 +261,7 @@ mod tests {
     fn a_call_is_answered_to_its_caller() {
         let mut session = published();
         let events = feed(&mut session, &invoke("status", 10)).unwrap();
-        let [Event::Call(caller, Ok(Request::Status(Form::Values)))] = &events[..] else { panic!("no call") };
+        let [Event::Call(caller, Ok(Request::Status(Format::Values)))] = &events[..] else { panic!("no call") };
         let state = BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"));
         session.answer(caller, Ok(state.contents()));
         let [data, status] = &take_output(&mut session)[..] else { panic!("want data and status") };

@@ -70,12 +70,12 @@ impl Watched {
             match ip.as_ref().and_then(Mark::of) {
                 Some(Ok(mark)) => {
                     ended |= mark.what == What::End;
-                    let taken = watched.take_mark(mark, roster, &mut confinement, packet.time_ns);
+                    let taken = watched.handle_mark(mark, roster, &mut confinement, packet.time_ns);
                     problem = problem.take().or(taken.err());
                 }
                 Some(Err(text)) => problem = problem.take().or(Some(text)),
                 None if ended => {}
-                None => watched.take_packet(roster, &confinement, &packet, frame.as_ref(), ip.as_ref()),
+                None => watched.handle_packet(roster, &confinement, &packet, frame.as_ref(), ip.as_ref()),
             }
         })?;
         if !ended {
@@ -97,7 +97,7 @@ impl Watched {
         Ok(())
     }
 
-    fn take_mark(
+    fn handle_mark(
         &mut self,
         mark: Mark,
         roster: &Roster,
@@ -128,7 +128,7 @@ impl Watched {
         Ok(())
     }
 
-    fn take_packet(
+    fn handle_packet(
         &mut self,
         roster: &Roster,
         confinement: &[Confinement],

@@ -66,7 +66,7 @@ struct Script {
 
 impl Script {
     fn camera(&mut self) {
-        self.keep_alive(20.0, 90, 74);
+        self.keepalive(20.0, 90, 74);
         let mut at = self.within(5.0, 20.0);
         while at < self.length {
             let watched_until = at + self.within(15.0, 40.0);
@@ -86,7 +86,7 @@ impl Script {
     }
 
     fn voice_assistant(&mut self) {
-        self.keep_alive(30.0, 108, 72);
+        self.keepalive(30.0, 108, 72);
         let mut at = self.within(4.0, 15.0);
         while at < self.length {
             let mut speech_at = at;
@@ -105,7 +105,7 @@ impl Script {
     }
 
     fn plug(&mut self) {
-        self.keep_alive(10.0, 93, 93);
+        self.keepalive(10.0, 93, 93);
         self.occasionally(20.0, 90.0, |script, at| {
             script.push(at, Direction::Down, 217);
             script.push(at + Nanos::from_millis(40), Direction::Up, 52);
@@ -115,7 +115,7 @@ impl Script {
     }
 
     fn motion_sensor(&mut self) {
-        self.keep_alive(30.0, 70, 70);
+        self.keepalive(30.0, 70, 70);
         self.occasionally(15.0, 60.0, |script, at| {
             for turn in 0..5 {
                 let bytes = script.rng.random_range(60..420);
@@ -126,8 +126,8 @@ impl Script {
     }
 
     fn hub(&mut self) {
-        self.keep_alive(15.0, 126, 91);
-        self.keep_alive(31.0, 83, 83);
+        self.keepalive(15.0, 126, 91);
+        self.keepalive(31.0, 83, 83);
         self.occasionally(5.0, 25.0, |script, at| {
             let bytes = script.rng.random_range(400..1_600);
             script.burst(at, Direction::Up, bytes, 1_440, 0.003);
@@ -137,7 +137,7 @@ impl Script {
     }
 
     /// A request and its answer about every `period_s` seconds.
-    fn keep_alive(&mut self, period_s: f64, up_bytes: u16, down_bytes: u16) {
+    fn keepalive(&mut self, period_s: f64, up_bytes: u16, down_bytes: u16) {
         let mut at = self.within(0.0, period_s);
         while at < self.length {
             self.push(at, Direction::Up, up_bytes);

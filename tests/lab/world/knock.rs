@@ -38,7 +38,7 @@ impl Knock {
         doors.push(SocketAddr::new(self.device6.into(), DOOR_PORT));
         for &door in &doors {
             let from = self.source(door.ip());
-            thread::spawn(move || keep_connecting(from, door));
+            thread::spawn(move || run_connections(from, door));
         }
         let failed = |err: io::Error| format!("opening sockets of intruder {}: {err}", self.number);
         let mut sockets = Vec::new();
@@ -64,7 +64,7 @@ impl Knock {
     }
 }
 
-fn keep_connecting(from: IpAddr, door: SocketAddr) {
+fn run_connections(from: IpAddr, door: SocketAddr) {
     loop {
         let _ = stay(from, door);
         thread::sleep(PERIOD);

@@ -65,8 +65,8 @@ impl Server {
         let hall =
             Arc::new(Hall { names, peers: Mutex::default(), journal: Journal::default(), socket, seed: self.seed });
         let (datagrams, streams) = (Arc::clone(&hall), Arc::clone(&hall));
-        thread::spawn(move || datagrams.take_datagrams());
-        thread::spawn(move || streams.take_streams(&listener));
+        thread::spawn(move || datagrams.serve_datagrams());
+        thread::spawn(move || streams.serve_streams(&listener));
         let span = await_span(&self.start)?;
         for (name, packets) in traces {
             let hall = Arc::clone(&hall);
@@ -90,7 +90,7 @@ impl Server {
 }
 
 impl Hall {
-    fn take_datagrams(&self) {
+    fn serve_datagrams(&self) {
         let mut buf = [0; 2048];
         loop {
             let Ok((len, from)) = self.socket.recv_from(&mut buf) else { continue };
@@ -102,7 +102,7 @@ impl Hall {
         }
     }
 
-    fn take_streams(self: &Arc<Self>, listener: &TcpListener) {
+    fn serve_streams(self: &Arc<Self>, listener: &TcpListener) {
         for mut stream in listener.incoming().flatten() {
             let hall = Arc::clone(self);
             thread::spawn(move || {

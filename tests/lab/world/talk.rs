@@ -136,12 +136,12 @@ impl Voice {
         loop {
             // Whatever opening it failed for may be over in a moment.
             let problem = match self.kind {
-                Kind::Udp if self.family == Family::V4 => self.keep_sending(self.datagrams(ECHO_PORT), self.period),
-                Kind::Udp => self.keep_sending(self.datagrams(ECHO_PORT), PERIOD),
-                Kind::Ntp => self.keep_sending(self.datagrams(NTP_PORT), PERIOD),
-                Kind::Icmp => self.keep_sending(ping(None, self.server), PERIOD),
-                Kind::Stream => self.keep_talking(PERIOD),
-                Kind::Tcp | Kind::DnsUdp | Kind::DnsTcp | Kind::RouterUdp | Kind::RouterTcp => self.keep_asking(PERIOD),
+                Kind::Udp if self.family == Family::V4 => self.run_sender(self.datagrams(ECHO_PORT), self.period),
+                Kind::Udp => self.run_sender(self.datagrams(ECHO_PORT), PERIOD),
+                Kind::Ntp => self.run_sender(self.datagrams(NTP_PORT), PERIOD),
+                Kind::Icmp => self.run_sender(ping(None, self.server), PERIOD),
+                Kind::Stream => self.run_conversation(PERIOD),
+                Kind::Tcp | Kind::DnsUdp | Kind::DnsTcp | Kind::RouterUdp | Kind::RouterTcp => self.run_queries(PERIOD),
             };
             if let Err(err) = problem {
                 eprintln!("{}: {err}", self.prefix);
@@ -161,7 +161,7 @@ impl Voice {
     }
 
     /// One flow of datagrams or echo requests, whether or not they are answered.
-    fn keep_sending(&self, socket: io::Result<UdpSocket>, period: Duration) -> io::Result<()> {
+    fn run_sender(&self, socket: io::Result<UdpSocket>, period: Duration) -> io::Result<()> {
         let socket = socket?;
         let mut next = Instant::now();
         let mut buf = [0; 1500];
@@ -191,7 +191,7 @@ impl Voice {
     }
 
     /// Lines on one connection, until it is dead.
-    fn keep_talking(&self, period: Duration) -> io::Result<()> {
+    fn run_conversation(&self, period: Duration) -> io::Result<()> {
         let mut number = 0;
         loop {
             if let Err(err) = self.talk_on_one_connection(&mut number, period) {
@@ -228,7 +228,7 @@ impl Voice {
     }
 
     /// A new connection, or a new socket, for each question.
-    fn keep_asking(&self, period: Duration) -> io::Result<()> {
+    fn run_queries(&self, period: Duration) -> io::Result<()> {
         for number in 0.. {
             self.diary.sent(&self.name, number);
             let begun = Instant::now();

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, Write};
 
 use super::super::advice::Advice;
 use super::super::answer::Object;
-use super::super::request::{Answer, Asker, Form};
+use super::super::request::{Answer, Format, Requester};
 use super::super::{answer, devices};
 use super::{EventLoop, LISTING};
 use crate::sys::memory_file;
@@ -15,7 +15,7 @@ use crate::sys::worker::{Worker, WorkerOutput};
 use crate::units::Nanos;
 
 /// Those who ask beyond this are sent away.
-const MOST_ASKERS: usize = 4;
+const MAX_REQUESTERS: usize = 4;
 /// From one list to the next.
 const PAUSE: Nanos = Nanos::from_secs(1);
 /// What takes longer hangs, and is killed.
@@ -33,7 +33,7 @@ pub enum Topic {
 /// Who waits for an answer, and who makes it.
 #[derive(Default)]
 pub struct Listing {
-    askers: Vec<(Topic, Form, Asker)>,
+    requesters: Vec<(Topic, Format, Requester)>,
     running: Option<Running>,
     /// No answer is begun before.
     next: Nanos,
@@ -43,7 +43,7 @@ struct Running {
     worker: Worker,
     until: Nanos,
     topic: Topic,
-    form: Form,
+    format: Format,
 }
 
 impl Topic {
@@ -61,40 +61,40 @@ impl Listing {
     pub fn due(&self) -> Option<Nanos> {
         match &self.running {
             Some(running) => Some(running.until),
-            None => (!self.askers.is_empty()).then_some(self.next),
+            None => (!self.requesters.is_empty()).then_some(self.next),
         }
     }
 }
 
 impl EventLoop {
     /// Notes one who wants such an answer.
-    pub(super) fn ask_for(&mut self, topic: Topic, form: Form, asker: Asker, now: Nanos) {
-        if self.listing.askers.len() >= MOST_ASKERS {
-            return self.answer(asker, Answer::refused("too many ask at once: try again"), now);
+    pub(super) fn ask_for(&mut self, topic: Topic, format: Format, requester: Requester, now: Nanos) {
+        if self.listing.requesters.len() >= MAX_REQUESTERS {
+            return self.answer(requester, Answer::refused("too many ask at once: try again"), now);
         }
-        self.listing.askers.push((topic, form, asker));
+        self.listing.requesters.push((topic, format, requester));
     }
 
     /// Begins an answer, or ends one that hangs.
     pub(super) fn begin_listing(&mut self, now: Nanos) {
         if self.listing.running.is_some() {
-            return self.take_listing(now);
+            return self.handle_device_list(now);
         }
-        let Some((topic, form, _)) = self.listing.askers.first() else { return };
-        let (topic, form) = (*topic, *form);
+        let Some((topic, format, _)) = self.listing.requesters.first() else { return };
+        let (topic, format) = (*topic, *format);
         self.listing.next = now + PAUSE;
-        let begun = Worker::start(|| self.list(topic, form)).and_then(|worker| {
+        let begun = Worker::start(|| self.list(topic, format)).and_then(|worker| {
             self.poll.add(&worker, LISTING)?;
-            Ok(Running { worker, until: now + LIMIT, topic, form })
+            Ok(Running { worker, until: now + LIMIT, topic, format })
         });
         match begun {
             Ok(running) => self.listing.running = Some(running),
-            Err(error) => self.finish((topic, form), &Err(error), now),
+            Err(error) => self.finish((topic, format), &Err(error), now),
         }
     }
 
     /// Takes the answer, once it is there.
-    pub(super) fn take_listing(&mut self, now: Nanos) {
+    pub(super) fn handle_device_list(&mut self, now: Nanos) {
         let Some(running) = &mut self.listing.running else { return };
         let bytes = match running.worker.report() {
             Ok(None) if now < running.until => return,
@@ -103,32 +103,32 @@ impl EventLoop {
             Ok(Some(WorkerOutput { text, fd: None })) => Err(io::Error::other(text)),
             Err(error) => Err(error),
         };
-        let made = (running.topic, running.form);
+        let made = (running.topic, running.format);
         _ = self.poll.remove(&running.worker);
         self.listing.running = None;
         self.finish(made, &bytes, now);
     }
 
     /// Answers all who wait for this.
-    fn finish(&mut self, made: (Topic, Form), bytes: &io::Result<Vec<u8>>, now: Nanos) {
-        let askers = std::mem::take(&mut self.listing.askers);
-        let (served, waiting) = askers.into_iter().partition(|(topic, form, _)| (*topic, *form) == made);
-        self.listing.askers = waiting;
-        for (topic, form, asker) in served {
-            let answer = match (bytes, form) {
-                (Ok(bytes), Form::Values) => Answer::Table(bytes.clone()),
+    fn finish(&mut self, made: (Topic, Format), bytes: &io::Result<Vec<u8>>, now: Nanos) {
+        let requesters = std::mem::take(&mut self.listing.requesters);
+        let (served, waiting) = requesters.into_iter().partition(|(topic, format, _)| (*topic, *format) == made);
+        self.listing.requesters = waiting;
+        for (topic, format, requester) in served {
+            let answer = match (bytes, format) {
+                (Ok(bytes), Format::Values) => Answer::Table(bytes.clone()),
                 (Ok(bytes), _) => Answer::Text(String::from_utf8_lossy(bytes).into_owned()),
                 (Err(error), _) => Answer::refused(format!("{}: {error}", topic.doing())),
             };
-            self.answer(asker, answer, now);
+            self.answer(requester, answer, now);
         }
     }
 
     /// In the forked process: the whole answer, in a file of its own.
-    fn list(&self, topic: Topic, form: Form) -> WorkerOutput {
+    fn list(&self, topic: Topic, format: Format) -> WorkerOutput {
         let written = match topic {
-            Topic::Devices => self.devices(form),
-            Topic::Advice => self.advice(form),
+            Topic::Devices => self.devices(format),
+            Topic::Advice => self.advice(format),
         };
         let written = written.and_then(|bytes| {
             let mut file = memory_file::create()?;
@@ -142,27 +142,27 @@ impl EventLoop {
         }
     }
 
-    fn devices(&self, form: Form) -> io::Result<Vec<u8>> {
+    fn devices(&self, format: Format) -> io::Result<Vec<u8>> {
         let stats = self.sessions.all().first().map(|session| session.engine().stats());
         let list = devices::list(self.settings.as_ref(), stats, &self.flows)?;
-        Ok(in_form(form, || list.text(), |top| list.put(top)))
+        Ok(in_form(format, || list.text(), |top| list.put(top)))
     }
 
-    fn advice(&self, form: Form) -> io::Result<Vec<u8>> {
+    fn advice(&self, format: Format) -> io::Result<Vec<u8>> {
         let watched = self.settings.as_ref().zip(self.watching.watch());
         let Some((settings, watch)) = watched else {
             return Err(io::Error::other("only a router whose tunnel has stood once watches (try --watch)"));
         };
         let advice = Advice::new(settings, watch, timer::now());
-        Ok(in_form(form, || advice.text(), |top| advice.put(top)))
+        Ok(in_form(format, || advice.text(), |top| advice.put(top)))
     }
 }
 
-fn in_form(form: Form, text: impl FnOnce() -> String, members: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
-    match form {
-        Form::Text => text().into_bytes(),
-        Form::Json => (answer::json(members) + "\n").into_bytes(),
-        Form::Values => answer::table(members).contents().to_vec(),
+fn in_form(format: Format, text: impl FnOnce() -> String, members: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    match format {
+        Format::Text => text().into_bytes(),
+        Format::Json => (answer::json(members) + "\n").into_bytes(),
+        Format::Values => answer::table(members).contents().to_vec(),
     }
 }
 

@@ -13,12 +13,12 @@ use ubus::{BlobMsgTable, OutboundMsg};
 use super::SOCKET_PATH;
 use super::exit::{Failure, UNAVAILABLE};
 use crate::daemon::REFUSED;
-use crate::daemon::request::{Form, Request};
+use crate::daemon::request::{Format, Request};
 use crate::daemon::ubus::{BROKER_PATHS, OBJECT};
 use crate::sys::unix_socket;
 
 /// Where to look for the daemon. Whoever names one way means that way alone.
-pub struct Ways {
+pub struct DaemonAddress {
     /// The control socket.
     pub socket: Option<PathBuf>,
     /// The broker of ubus.
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PATIENCE_PER_PACKET: Duration = Duration::from_secs(1);
 
 /// The running daemon's answer.
-pub fn ask(ways: &Ways, request: Request) -> Result<Answer, Failure> {
+pub fn ask(ways: &DaemonAddress, request: Request) -> Result<Answer, Failure> {
     let brokers: Vec<&Path> = match (&ways.ubus, &ways.socket) {
         (Some(ubus), _) => vec![ubus],
         (None, Some(_)) => Vec::new(),
@@ -63,7 +63,7 @@ pub fn ask(ways: &Ways, request: Request) -> Result<Answer, Failure> {
 }
 
 /// The same for what cannot be refused.
-pub fn ask_for(ways: &Ways, request: Request) -> Result<String, Failure> {
+pub fn ask_for(ways: &DaemonAddress, request: Request) -> Result<String, Failure> {
     match ask(ways, request)? {
         Answer::Given(text) => Ok(text),
         Answer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
@@ -78,13 +78,13 @@ fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 /// As the control socket wants to be asked.
 fn line(request: Request) -> String {
     match request {
-        Request::Status(Form::Text) => "status".into(),
+        Request::Status(Format::Text) => "status".into(),
         Request::Status(_) => "status json".into(),
-        Request::Devices(Form::Text) => "devices".into(),
+        Request::Devices(Format::Text) => "devices".into(),
         Request::Devices(_) => "devices json".into(),
-        Request::Advise(Form::Text) => "advise".into(),
+        Request::Advise(Format::Text) => "advise".into(),
         Request::Advise(_) => "advise json".into(),
-        Request::Audit { packets, form: Form::Text, .. } => format!("audit {packets}"),
+        Request::Audit { packets, format: Format::Text, .. } => format!("audit {packets}"),
         Request::Audit { packets, .. } => format!("audit json {packets}"),
         Request::History { seconds } => format!("history {seconds}"),
         Request::Reload => "reload".into(),
@@ -101,11 +101,11 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
     let (found, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
     let id = envelope::find(&found, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
     let obj_id = id.ok_or("nobody there is called millpond")?;
-    let (method, form) = match request {
-        Request::Status(form) => ("status", Some(form)),
-        Request::Devices(form) => ("devices", Some(form)),
-        Request::Advise(form) => ("advise", Some(form)),
-        Request::Audit { form, .. } => ("audit", Some(form)),
+    let (method, format) = match request {
+        Request::Status(format) => ("status", Some(format)),
+        Request::Devices(format) => ("devices", Some(format)),
+        Request::Advise(format) => ("advise", Some(format)),
+        Request::Audit { format, .. } => ("audit", Some(format)),
         Request::History { .. } => ("history", None),
         Request::Reload => ("reload", None),
         Request::Renew => ("renew", None),
@@ -113,8 +113,8 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
         Request::Metrics { .. } => return Err("not on ubus".into()),
     };
     let args = BlobMsgTable::build(|blob| {
-        if let Some(form) = form {
-            blob.put_str(Some("form"), if form == Form::Text { "text" } else { "json" });
+        if let Some(format) = format {
+            blob.put_str(Some("form"), if format == Format::Text { "text" } else { "json" });
         }
         match request {
             Request::History { seconds } => blob.put_i64(Some("seconds"), seconds.into()),

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::Flock;
 
-use crate::cli::ask::{Answer, Ways, ask};
+use crate::cli::client::{Answer, DaemonAddress, ask};
 use crate::cli::exit::{CONFIG, Failure, IO_ERROR};
+use crate::config::address_pool::AddressPool;
 use crate::config::edit::Document;
 use crate::config::model::{Home, Key, Role, Settings, Tunnel, Wireguard};
-use crate::config::pool::Pool;
 use crate::config::{Severity, parse_with};
 use crate::daemon::request::Request;
 use crate::sys::{key_file, whole_file};
 
 /// An endpoint's settings.
-pub(super) struct Book {
+pub(super) struct EndpointConfig {
     path: PathBuf,
     /// The file before any change.
     before: Vec<u8>,
@@ -27,14 +27,15 @@ pub(super) struct Book {
     _lock: Flock<File>,
 }
 
-impl Book {
+impl EndpointConfig {
     /// Opens the settings of an endpoint over WireGuard that has been set up.
-    pub fn open(path: &Path) -> Result<Book, Failure> {
+    pub fn open(path: &Path) -> Result<EndpointConfig, Failure> {
         let lock = whole_file::lock(path)
             .map_err(|error| Failure::new(IO_ERROR, format!("reading the settings {}: {error}", path.display())))?;
         let before = read(path)?;
         let settings = parse(path, &before)?;
-        let book = Book { path: path.into(), document: document(path, &before)?, before, settings, _lock: lock };
+        let book =
+            EndpointConfig { path: path.into(), document: document(path, &before)?, before, settings, _lock: lock };
         if book.settings.role != Role::Endpoint || book.settings.tunnel.is_none() {
             let text = format!(
                 "reading {}: not an endpoint's settings: begin with 'millpond endpoint init --host NAME'",
@@ -61,8 +62,8 @@ impl Book {
     }
 
     /// The addresses for homes.
-    pub fn pool(&self) -> Option<Pool> {
-        Pool::of(self.document.text().as_bytes())
+    pub fn pool(&self) -> Option<AddressPool> {
+        AddressPool::of(self.document.text().as_bytes())
     }
 
     /// The home of that name, and its place among the homes.
@@ -78,7 +79,7 @@ impl Book {
     }
 
     /// Writes the changed file, and has a running daemon take it. Where the daemon does not, the file is as before.
-    pub fn save(&self, ways: &Ways) -> Result<(), Failure> {
+    pub fn save(&self, ways: &DaemonAddress) -> Result<(), Failure> {
         let text = self.document.text().as_bytes();
         parse(&self.path, text)?;
         write(&self.path, text)?;

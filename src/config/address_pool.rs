@@ -7,7 +7,7 @@ use super::uci::{self, Section};
 
 /// An endpoint's networks inside the tunnel, and what in them is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
+pub struct AddressPool {
     own: Ipv4Addr,
     bits: u8,
     own6: Option<(Ipv6Addr, u8)>,
@@ -17,16 +17,16 @@ pub struct Pool {
 /// An address of each family that is offered.
 pub type Addresses = (Ipv4Addr, Option<Ipv6Addr>);
 
-impl Pool {
+impl AddressPool {
     /// Of a settings file that is right. `None` where `tunnel.address` is missing.
-    pub fn of(settings: &[u8]) -> Option<Pool> {
+    pub fn of(settings: &[u8]) -> Option<AddressPool> {
         let (sections, _) = uci::parse(settings);
         let tunnel = sections.iter().find(|section| section.kind == "tunnel")?;
         let (own, bits) = split(value(tunnel, "address")?, 32)?;
         let own6 = value(tunnel, "address6").and_then(|text| split(text, 128));
         let homes = sections.iter().filter(|section| section.kind == "home");
         let taken = homes.filter_map(|home| split(value(home, "address")?, 32)).map(|(address, _)| address);
-        Some(Pool { own, bits, own6, taken: taken.collect() })
+        Some(AddressPool { own, bits, own6, taken: taken.collect() })
     }
 
     /// The lowest free address, and in the IPv6 network the one with the same number.
@@ -70,11 +70,11 @@ fn split<A: std::str::FromStr>(text: &str, all: u8) -> Option<(A, u8)> {
 mod tests {
     use super::*;
 
-    fn pool(address: &str, address6: &str, homes: &[&str]) -> Pool {
+    fn pool(address: &str, address6: &str, homes: &[&str]) -> AddressPool {
         let homes: String = homes.iter().map(|home| format!("config home\n\toption address '{home}'\n")).collect();
         let text =
             format!("config tunnel tunnel\n\toption address '{address}'\n\toption address6 '{address6}'\n{homes}");
-        Pool::of(text.as_bytes()).unwrap()
+        AddressPool::of(text.as_bytes()).unwrap()
     }
 
     fn free(address: &str, address6: &str, homes: &[&str]) -> Option<(String, Option<String>)> {

@@ -18,7 +18,7 @@ use crate::sys::{key_file, whole_file};
 const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
 
 /// What is to be written, all of it checked.
-pub(super) struct Filling {
+pub(super) struct JoinPlan {
     /// What the text said.
     pub invitation: Invitation,
     /// What the owner should know, one line each.
@@ -32,25 +32,25 @@ pub(super) struct Filling {
 }
 
 /// Why a text is not taken.
-pub(super) struct Refusal {
+pub(super) struct JoinError {
     /// A word for programs.
     code: &'static str,
     /// One line for people, and the exit code.
     pub failure: Failure,
 }
 
-impl Filling {
+impl JoinPlan {
     /// What `text` makes of the settings file `config`, with key files in the folder `keys`. Nothing is written.
-    pub fn plan(text: &str, config: &Path, keys: &Path) -> Result<Filling, Refusal> {
+    pub fn plan(text: &str, config: &Path, keys: &Path) -> Result<JoinPlan, JoinError> {
         let mut warnings = Vec::new();
         let invitation = Invitation::from_text(text)
-            .map_err(|damage| Refusal::new(damage.code(), DATA, format!("reading the join text: {damage}")))?;
+            .map_err(|damage| JoinError::new(damage.code(), DATA, format!("reading the join text: {damage}")))?;
         check_age(&invitation, &mut warnings)?;
         let shown = config.display();
         let before = fs::read(config)
-            .map_err(|error| Refusal::new("file", IO_ERROR, format!("reading the settings {shown}: {error}")))?;
+            .map_err(|error| JoinError::new("file", IO_ERROR, format!("reading the settings {shown}: {error}")))?;
         let mut document = Document::new(&before).map_err(|error| {
-            Refusal::new(
+            JoinError::new(
                 "settings",
                 CONFIG,
                 format!("changing the settings {shown}: line {}: {}", error.line, error.text),
@@ -64,7 +64,7 @@ impl Filling {
             Some((standing, key)) => (standing, (key.public(), true)),
             None => {
                 let own = keys.join(own_key::FILE);
-                let key = own_key::new().map_err(|failure| Refusal { code: "key", failure })?;
+                let key = own_key::new().map_err(|failure| JoinError { code: "key", failure })?;
                 key_files.push((own.clone(), key.clone()));
                 (own.display().to_string(), (key.public(), false))
             }
@@ -89,20 +89,20 @@ impl Filling {
         };
         let parsed = parse_with(settings.as_bytes(), &planned);
         if let Some(error) = parsed.problems.iter().find(|problem| problem.severity == Severity::Error) {
-            let text = format!("filling the settings {shown}: {error}: 'millpond check' names all that is wrong");
-            return Err(Refusal::new("settings", CONFIG, text));
+            let text = format!("filling in the settings {shown}: {error}: 'millpond check' names all that is wrong");
+            return Err(JoinError::new("settings", CONFIG, text));
         }
         if let Some(settings) = parsed.settings.filter(|settings| settings.shape.download > invitation.max_download) {
             let (most, asked) = (invitation.max_download.0 / 1000, settings.shape.download.0 / 1000);
             warnings.push(format!("the endpoint grants at most {most} kbit/s down, the settings ask for {asked}"));
         }
-        Ok(Filling { invitation, warnings, assignments, key_files, own_key, config: config.into(), settings })
+        Ok(JoinPlan { invitation, warnings, assignments, key_files, own_key, config: config.into(), settings })
     }
 
     /// Writes the files of the keys and then, `with_settings`, the settings.
-    pub fn write(&self, with_settings: bool) -> Result<(), Refusal> {
+    pub fn write(&self, with_settings: bool) -> Result<(), JoinError> {
         let refuse =
-            |what: &Path, error| Refusal::new("file", IO_ERROR, format!("writing {}: {error}", what.display()));
+            |what: &Path, error| JoinError::new("file", IO_ERROR, format!("writing {}: {error}", what.display()));
         let new: Vec<&PathBuf> = self.key_files.iter().map(|(file, _)| file).filter(|file| !file.exists()).collect();
         for (file, key) in &self.key_files {
             let text = key.to_base64() + "\n";
@@ -146,7 +146,7 @@ impl Filling {
     }
 }
 
-impl fmt::Display for Filling {
+impl fmt::Display for JoinPlan {
     /// The settings as `uci show` prints them, without those that are to be absent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Assignment { section, option, setting, .. } in &self.assignments {
@@ -163,9 +163,9 @@ impl fmt::Display for Filling {
     }
 }
 
-impl Refusal {
-    pub fn new(code: &'static str, exit_code: u8, text: String) -> Refusal {
-        Refusal { code, failure: Failure::new(exit_code, text) }
+impl JoinError {
+    pub fn new(code: &'static str, exit_code: u8, text: String) -> JoinError {
+        JoinError { code, failure: Failure::new(exit_code, text) }
     }
 
     pub fn to_json(&self) -> String {
@@ -176,7 +176,7 @@ impl Refusal {
     }
 }
 
-fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), JoinError> {
     let Some(expires) = invitation.expires else { return Ok(()) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if now < CLOCK_UNSET {
@@ -185,20 +185,20 @@ fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), 
         let hours = (now.as_secs() - expires).div_ceil(3600);
         let text =
             format!("reading the join text: it expired {hours} h ago: ask the endpoint's operator for a new one");
-        return Err(Refusal::new("expired", DATA, text));
+        return Err(JoinError::new("expired", DATA, text));
     }
     Ok(())
 }
 
 /// Whether this router may be that home. Gives its own private key, if it has one, and how the settings have it.
-fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<(String, Key)>, Refusal> {
+fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<(String, Key)>, JoinError> {
     let own = own_key::find(settings);
     match (&invitation.identity, own) {
         (Identity::Private(key), _)
             if own_key::find_option(settings, "join_key").is_some_and(|(_, used)| used == *key) =>
         {
             let text = "joining: this router has used that join text already: nothing is changed; 'millpond status' tells how it fares";
-            Err(Refusal::new("used", DATA, text.into()))
+            Err(JoinError::new("used", DATA, text.into()))
         }
         (Identity::Private(_), own) => Ok(own),
         (Identity::Public(public), Some((standing, own))) if own.public() == *public => Ok(Some((standing, own))),
@@ -207,11 +207,11 @@ fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<(St
             let text = format!(
                 "joining: the text was made for another router, that of public key {public}: 'millpond join --make-key' prints this one's"
             );
-            Err(Refusal::new("other-router", DATA, text))
+            Err(JoinError::new("other-router", DATA, text))
         }
         (Identity::Public(_), None) => {
             let text = "joining: the text brings no key and this router has none: make it with 'millpond join --make-key', and have the endpoint add the home with what that prints";
-            Err(Refusal::new("no-key", DATA, text.into()))
+            Err(JoinError::new("no-key", DATA, text.into()))
         }
     }
 }

@@ -1,12 +1,12 @@
-//! `millpond endpoint settle-home`: what becomes of a join text's key. The daemon calls it.
+//! `millpond endpoint finish-enrolment`: what becomes of a join text's key. The daemon calls it.
 
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::book::Book;
+use super::config_file::EndpointConfig;
 use super::invite::random;
-use crate::cli::ask::Ways;
+use crate::cli::client::DaemonAddress;
 use crate::cli::exit::{CONFIG, Failure};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::config::edit::Setting;
@@ -15,8 +15,8 @@ use crate::config::model::Key;
 /// End a join text: the home is known by the key of the router that has used it, or by nobody's. The daemon does it by
 /// itself, with the first router that comes with the text and when the text expires.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "settle-home")]
-pub struct SettleHome {
+#[argh(subcommand, name = "finish-enrolment")]
+pub struct FinishEnrolment {
     /// the home's name
     #[argh(positional)]
     name: String,
@@ -31,10 +31,10 @@ pub struct SettleHome {
     socket: PathBuf,
 }
 
-impl SettleHome {
+impl FinishEnrolment {
     /// Says what it has done in one line. A text that is ended already is an error: its first user stays the home's.
     pub fn execute(self) -> Result<(), Failure> {
-        let mut book = Book::open(&self.config)?;
+        let mut book = EndpointConfig::open(&self.config)?;
         let (index, home) = book.home(&self.name)?;
         let wrong = |text: &str| {
             Failure::new(CONFIG, format!("ending the join text of '{}': {text}: nothing is changed", self.name))
@@ -52,7 +52,7 @@ impl SettleHome {
         }
         book.document.set_at("home", index, "public_key", &Setting::Text(key.to_base64()));
         book.document.set_at("home", index, "join_until", &Setting::Text(String::new()));
-        book.save(&Ways { socket: Some(self.socket), ubus: None })?;
+        book.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
         match self.public_key {
             Some(_) => println!("'{}' has joined with a key of its own: its join text is used up", self.name),
             None => println!(

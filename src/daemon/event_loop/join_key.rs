@@ -14,7 +14,7 @@ const CLAIMED: Nanos = Nanos::from_secs(3);
 
 /// Whose turn it is.
 #[derive(Debug)]
-pub struct Keys {
+pub struct JoinKeyRollover {
     /// When the key in use was last answered, or the other one last tried.
     since: Nanos,
     /// Whether the key in use was answered since it was tried.
@@ -23,10 +23,10 @@ pub struct Keys {
     settled: Vec<HostPort>,
 }
 
-impl Keys {
+impl JoinKeyRollover {
     /// The key in use is given its time.
-    pub fn new(now: Nanos) -> Keys {
-        Keys { since: now, answered: false, settled: Vec::new() }
+    pub fn new(now: Nanos) -> JoinKeyRollover {
+        JoinKeyRollover { since: now, answered: false, settled: Vec::new() }
     }
 
     /// Gives the key in use its time with another endpoint.
@@ -61,7 +61,7 @@ impl Keys {
 
 impl EventLoop {
     /// Once a second: tries the other key where the one in use is not answered.
-    pub(super) fn look_after_keys(&mut self, now: Nanos) {
+    pub(super) fn poll_join_key(&mut self, now: Nanos) {
         let Some(Tunnel::Wireguard(wireguard)) = self.settings.as_ref().and_then(|settings| settings.tunnel.as_ref())
         else {
             return;
@@ -70,12 +70,12 @@ impl EventLoop {
             return;
         }
         if self.state(now).is_up() {
-            if self.keys.note_heard(wireguard, now) {
+            if self.join_key.note_heard(wireguard, now) {
                 info!("the endpoint knows this router by its own key: the join text is used up");
             }
             return;
         }
-        if !self.tunnel.is_complete() || self.reload.is_some() || !self.keys.is_others_turn(wireguard, now) {
+        if !self.tunnel.is_complete() || self.reload.is_some() || !self.join_key.is_others_turn(wireguard, now) {
             return;
         }
         let Some(mut written) = self.clock.written().cloned() else { return };
@@ -90,7 +90,7 @@ impl EventLoop {
 
 /// Has settings that were just read keep to the key that those in force use, and begin with a join text's that is new.
 /// Gives whether the keys are others than before.
-pub fn keep_key(read: &mut Settings, in_force: Option<&Settings>) -> bool {
+pub fn retain_key(read: &mut Settings, in_force: Option<&Settings>) -> bool {
     let before = in_force.and_then(|settings| match &settings.tunnel {
         Some(Tunnel::Wireguard(wireguard)) => Some(wireguard),
         _ => None,
@@ -124,7 +124,7 @@ mod tests {
     fn both_keys_are_tried_until_the_own_one_is_answered() {
         let s = Nanos::from_secs;
         let mut wireguard = wireguard(&settings(&format!("{TEXT}{JOIN_KEY}"))).clone();
-        let mut keys = Keys::new(s(0));
+        let mut keys = JoinKeyRollover::new(s(0));
         assert!(!keys.is_others_turn(&wireguard, s(9)) && keys.is_others_turn(&wireguard, s(10)));
         wireguard.tries_join_key = true;
         assert!(!keys.is_others_turn(&wireguard, s(14)), "a handshake takes its time");
@@ -144,13 +144,13 @@ mod tests {
         let (own, both) = (settings(TEXT), settings(&format!("{TEXT}{JOIN_KEY}")));
         let tried = |read: &Settings, in_force: Option<&Settings>| {
             let mut read = read.clone();
-            keep_key(&mut read, in_force);
+            retain_key(&mut read, in_force);
             wireguard(&read).key() != &wireguard(&read).private_key
         };
         assert!(tried(&both, Some(&own)));
         assert!(!tried(&both, None) && !tried(&both, Some(&both)), "after a start, and when it has been answered");
         let mut joining = both.clone();
-        keep_key(&mut joining, Some(&own));
+        retain_key(&mut joining, Some(&own));
         assert!(tried(&both, Some(&joining)) && !tried(&own, Some(&joining)));
     }
 }

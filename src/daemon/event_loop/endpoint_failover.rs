@@ -12,17 +12,17 @@ const SILENCE: Nanos = Nanos::from_secs(30);
 
 /// Whose turn it is.
 #[derive(Debug)]
-pub struct Turn {
+pub struct EndpointFailover {
     /// When the server in use was last heard, or another was last tried.
     since: Nanos,
     /// How many have been tried in vain, all round the list.
     tried: usize,
 }
 
-impl Turn {
+impl EndpointFailover {
     /// The server in use is given its time.
-    pub fn new(now: Nanos) -> Turn {
-        Turn { since: now, tried: 0 }
+    pub fn new(now: Nanos) -> EndpointFailover {
+        EndpointFailover { since: now, tried: 0 }
     }
 
     /// Which of `servers` is to be tried, counted from the one in use (0), where there are others and it is time.
@@ -38,27 +38,27 @@ impl Turn {
 
 impl EventLoop {
     /// Once a second: tries the next server where the one in use has been silent for long.
-    pub(super) fn look_after_servers(&mut self, now: Nanos) {
+    pub(super) fn poll_failover(&mut self, now: Nanos) {
         if self.state(now).is_up() {
-            self.turn = Turn::new(now);
+            self.failover = EndpointFailover::new(now);
             return;
         }
         // What the kernel lacks for one, it lacks for all.
         let may_help = self.tunnel.is_complete() || self.problems.iter().any(|problem| problem.code == Code::Name);
         let Some(written) = self.clock.written().filter(|_| may_help && self.reload.is_none()) else { return };
-        let Some(place) = self.turn.next(servers(written).len(), now) else { return };
+        let Some(place) = self.failover.next(servers(written).len(), now) else { return };
         let mut written = written.clone();
         put_first(&mut written, place);
         if let [next, .., before] = servers(&written).as_slice() {
             info!("nothing comes from {}: trying {}", before.at, next.at);
         }
-        self.keys.begin(now);
+        self.join_key.begin(now);
         self.change_to(written, None, true, now);
     }
 }
 
 /// Has settings that were just read keep to the server that those in force use, where they have it too.
-pub fn keep_server(read: &mut Settings, in_force: Option<&Settings>) {
+pub fn retain_server(read: &mut Settings, in_force: Option<&Settings>) {
     let used = in_force.and_then(|settings| servers(settings).into_iter().next());
     if let Some(place) = servers(read).iter().position(|server| Some(server) == used.as_ref()) {
         put_first(read, place);
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn each_server_gets_its_time_and_all_get_their_turn() {
         let s = Nanos::from_secs;
-        let mut turn = Turn::new(s(100));
+        let mut turn = EndpointFailover::new(s(100));
         assert_eq!(turn.next(1, s(1000)), None, "there is no other");
         assert_eq!(turn.next(3, s(129)), None);
         let tried: Vec<_> = (130..300).filter_map(|at| Some((at, turn.next(3, s(at))?))).collect();
@@ -131,11 +131,11 @@ mod tests {
         assert_eq!((names(&turned).as_str(), &turned), ("bca", &settings(&["b", "c", "a"])));
         // A file that is read again, and changed.
         let mut read = settings(&["a", "b", "d"]);
-        keep_server(&mut read, Some(&turned));
+        retain_server(&mut read, Some(&turned));
         assert_eq!(names(&read), "bda");
         let mut read = settings(&["d", "a"]);
-        keep_server(&mut read, Some(&turned));
-        keep_server(&mut read, None);
+        retain_server(&mut read, Some(&turned));
+        retain_server(&mut read, None);
         assert_eq!(names(&read), "da", "one that is not listed any more is left");
     }
 }

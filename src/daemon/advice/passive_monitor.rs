@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::{Direction, Seen, Watch};
+use super::{Direction, RateAdvisor, Seen};
 use crate::config::model::{Device, Mac, Settings};
 use crate::core::ladder::TRACKED;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, Passed, Test};
@@ -22,7 +22,7 @@ const IPV4: u32 = 0x0800;
 const IPV6: u32 = 0x86dd;
 
 /// The socket, and whose packets it takes.
-pub struct Bystander {
+pub struct PassiveMonitor {
     capture: Capture,
     /// The home's interfaces: what passes by others, their ports for one, would count twice.
     interfaces: Vec<u32>,
@@ -36,30 +36,30 @@ enum Who {
     Address(Ipv4Addr),
 }
 
-impl Bystander {
+impl PassiveMonitor {
     /// Begins to watch the devices that `is_watched`; `None` if there is none among those that can be told apart.
-    pub fn open(settings: &Settings, is_watched: impl Fn(&Device) -> bool) -> io::Result<Option<Bystander>> {
+    pub fn open(settings: &Settings, is_watched: impl Fn(&Device) -> bool) -> io::Result<Option<PassiveMonitor>> {
         let numbered = settings.devices.iter().zip(1..=TRACKED).filter(|(device, _)| is_watched(device));
         let rules = |who: Who| Direction::ALL.map(|direction| who.rule(direction));
         let devices: Vec<_> = numbered.filter_map(|(device, number)| Some((rules(who(device)?), number))).collect();
         if devices.is_empty() {
             return Ok(None);
         }
-        Bystander::with(devices).map(Some)
+        PassiveMonitor::with(devices).map(Some)
     }
 
     /// Begins to watch everybody on the home's networks, as one.
-    pub fn of_all() -> io::Result<Bystander> {
-        Bystander::with(Vec::new())
+    pub fn of_all() -> io::Result<PassiveMonitor> {
+        PassiveMonitor::with(Vec::new())
     }
 
-    fn with(devices: Vec<([Vec<Test>; 2], u8)>) -> io::Result<Bystander> {
+    fn with(devices: Vec<([Vec<Test>; 2], u8)>) -> io::Result<PassiveMonitor> {
         let rules: Vec<Vec<Test>> = match devices.is_empty() {
             true => vec![Vec::new()],
             false => devices.iter().flat_map(|(rules, _)| rules.iter().cloned()).collect(),
         };
         let capture = Capture::open(0, Layer::Link, &rules)?;
-        Ok(Bystander { capture, interfaces: capture::home_interfaces()?, devices })
+        Ok(PassiveMonitor { capture, interfaces: capture::home_interfaces()?, devices })
     }
 
     /// Looks again which interfaces are the home's.
@@ -75,7 +75,7 @@ impl Bystander {
     }
 
     /// Takes a few packets to `watch`. Says whether there may be more.
-    pub fn take(&mut self, watch: &mut Watch) -> io::Result<bool> {
+    pub fn take(&mut self, watch: &mut RateAdvisor) -> io::Result<bool> {
         let mut head = [0; HEAD_BYTES];
         for _ in 0..BATCH {
             let Some(passed) = self.capture.receive(&mut head)? else { return Ok(false) };
@@ -110,7 +110,7 @@ impl Bystander {
     }
 }
 
-impl AsFd for Bystander {
+impl AsFd for PassiveMonitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.capture.as_fd()
     }

@@ -36,7 +36,7 @@ pub struct Cursor {
 }
 
 /// The chunks. Pages that were never needed are never touched, so an idle home costs no memory.
-pub struct Pool {
+pub struct PacketPool {
     data: Vec<u8>,
     next: Vec<u16>,
     /// One for every chunk that was ever used.
@@ -46,11 +46,11 @@ pub struct Pool {
     in_use: usize,
 }
 
-impl Pool {
+impl PacketPool {
     /// A pool of `bytes`, at most [`Limits::MAX_BYTES`].
-    pub fn new(bytes: usize) -> Pool {
+    pub fn new(bytes: usize) -> PacketPool {
         let chunks = (bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES).max(1);
-        Pool {
+        PacketPool {
             data: vec![0; chunks * CHUNK_BYTES],
             next: vec![0; chunks],
             meta: Vec::with_capacity(chunks),
@@ -67,7 +67,7 @@ impl Pool {
         let mut first = NIL;
         let mut last = NIL;
         for part in bytes.chunks(CHUNK_BYTES) {
-            let chunk = self.take_chunk();
+            let chunk = self.allocate_chunk();
             let start = usize::from(chunk) * CHUNK_BYTES;
             self.data[start..start + part.len()].copy_from_slice(part);
             self.next[usize::from(chunk)] = NIL;
@@ -104,7 +104,7 @@ impl Pool {
         }
     }
 
-    fn take_chunk(&mut self) -> u16 {
+    fn allocate_chunk(&mut self) -> u16 {
         self.in_use += 1;
         match self.free {
             NIL => {
@@ -119,7 +119,7 @@ impl Pool {
     }
 }
 
-impl Store for Pool {
+impl Store for PacketPool {
     fn meta(&self, id: PacketId) -> Meta {
         self.meta[usize::from(id.0)]
     }
