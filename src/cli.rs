@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use argh::{EarlyExit, FromArgs};
 
 use self::exit::{Failure, USAGE};
-use crate::sys::{fault, signal};
+use crate::sys::{panic_hook, signal};
 
 /// Where the settings are on OpenWrt.
 pub const CONFIG_PATH: &str = "/etc/config/millpond";
@@ -65,10 +65,10 @@ struct Version {}
 
 /// Runs the command line `arguments`, the program's name not included.
 pub fn run(arguments: &[String]) -> ExitCode {
-    fault::install();
+    panic_hook::install();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if words.first() != Some(&"run") {
-        signal::end_with_the_reader();
+        signal::reset_sigpipe();
     }
     if words == ["--version"] {
         return print_version();

@@ -44,10 +44,10 @@ use self::host::Host;
 use self::problem::Problem;
 use self::saved_sysctls::SavedSysctls;
 use crate::config::model::Settings;
-use crate::plan::{Facts, Misfit, Op};
+use crate::plan::{Facts, Op, PreflightIssue};
 use crate::sys::kernel::{self, LinuxKernel};
-use crate::sys::notify::Manager;
 use crate::sys::realtime;
+use crate::sys::sd_notify::Manager;
 
 /// Where the daemon finds and leaves things.
 #[derive(Clone, Debug)]
@@ -98,16 +98,16 @@ pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
     let mut host = Host::open()?;
     host.learn(settings, host::endpoint(settings)?)?;
     let size = shape::cell_size(settings, host.encapsulation())?;
-    host.plan(settings, &shape::guard(settings, size, &[]))
+    host.plan(settings, &shape::limits(settings, size, &[]))
 }
 
 /// What does not fit this machine about settings that are right by themselves.
-pub fn misfits(settings: &Settings) -> Result<Vec<Misfit>, Error> {
+pub fn preflight_issues(settings: &Settings) -> Result<Vec<PreflightIssue>, Error> {
     let facts = LinuxKernel::open().and_then(|mut system| {
         let hardware_offload = system.hardware_offload()?;
         system.facts(settings, &Facts::default(), hardware_offload)
     });
-    Ok(crate::plan::misfits(settings, &facts.map_err(host::from_op)?))
+    Ok(crate::plan::preflight_issues(settings, &facts.map_err(host::from_op)?))
 }
 
 /// Removes from the kernel all that is ours, the guard and its file included, and gives what that took. `socket`: where

@@ -3,34 +3,33 @@
 //! [`Desired`] comes from the settings, [`Snapshot`] from the kernel, and [`plan`] gives the operations in order. Each
 //! [`Op`] prints as the `ip`, `tc`, `wg` or `nft` command that does the same, and knows its inverse.
 
-mod change;
-mod choice;
 pub mod coexistence;
 mod desired;
 mod diff;
 mod guard;
 mod inverse;
-mod known;
-mod misfit;
+mod learned;
 pub mod nft;
 mod op;
 pub mod ownership;
+mod policy_sets;
+mod policy_subjects;
+mod preflight;
+pub mod qdisc_tree;
 pub mod routing;
-
 mod snapshot;
-mod steer;
-pub mod tree;
 pub mod tunnel;
+mod tunnel_table;
 pub mod wireguard;
 
-pub use change::{Named, confined_by};
-pub use choice::MET_FOR;
-pub(crate) use choice::interface;
 pub(crate) use desired::watched_sysctls;
 pub use desired::{Desired, DesiredError, Facts, Forwarding, LanInterface, Link, home_peer, reverse_path_filter};
 pub use diff::{plan, plan_guard};
 pub use guard::guard_table;
-pub use known::{known, lasting};
-pub use misfit::{Misfit, MisfitKind, misfits};
+pub use learned::{lasting, learned};
 pub use op::{LinkKind, Op};
+pub use policy_sets::LEARNED_TTL;
+pub(crate) use policy_sets::interface;
+pub use policy_subjects::{PolicySubjects, confined_by};
+pub use preflight::{PreflightIssue, PreflightIssueKind, preflight_issues};
 pub use snapshot::{InstalledLink, Snapshot};

@@ -3,25 +3,26 @@
 #![allow(unsafe_code)]
 
 mod addr;
+pub mod atomic_file;
 pub mod broker_socket;
 pub mod capture;
 pub mod conntrack;
-mod enrolment;
 pub mod epoll;
 mod facts;
-pub mod fault;
 mod flow_table;
+mod fw4_zones;
 pub mod guard_file;
-pub mod held_guard;
 pub mod kernel;
 pub mod key_file;
 mod link;
-pub mod memory_file;
+pub mod memfd;
 pub mod monitor;
 pub mod neighbour;
 mod netlink;
 pub mod nft;
-pub mod notify;
+pub mod owned_guard_copy;
+pub mod panic_hook;
+mod policy_enforcement;
 pub mod process;
 mod qdisc;
 pub mod random;
@@ -29,6 +30,7 @@ pub mod realtime;
 pub mod resolve;
 mod route;
 mod rule;
+pub mod sd_notify;
 pub mod signal;
 pub mod timer;
 mod tun;
@@ -36,10 +38,8 @@ pub mod udp;
 pub mod unix_socket;
 #[cfg(feature = "endpoint")]
 pub mod usage;
-pub mod whole_file;
 mod wireguard;
 pub mod worker;
-mod zones;
 
 pub use neighbour::Neighbour;
 pub use tun::Tun;

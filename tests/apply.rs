@@ -6,8 +6,8 @@ mod common;
 use millpond::apply::{ApplyError, Failure, Kernel, OpError, apply, apply_guard};
 use millpond::config::model::Key;
 use millpond::plan::nft::{self, TableName, TableText};
+use millpond::plan::qdisc_tree::Handle;
 use millpond::plan::routing::RouteKind;
-use millpond::plan::tree::Handle;
 use millpond::plan::wireguard::Device;
 use millpond::plan::{Desired, Forwarding, InstalledLink, LinkKind, Op, Snapshot, guard_table, plan};
 
@@ -200,17 +200,17 @@ fn lines(state: &Snapshot) -> Vec<String> {
 }
 
 fn router() -> Desired {
-    Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::guard()).unwrap()
+    Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::limits()).unwrap()
 }
 
 fn endpoint() -> Desired {
-    Desired::from_settings(&common::endpoint([3; 32], [4; 32]), &common::facts(), &common::guard()).unwrap()
+    Desired::from_settings(&common::endpoint([3; 32], [4; 32]), &common::facts(), &common::limits()).unwrap()
 }
 
 fn changed_router() -> Desired {
     let mut settings = common::router([1; 32], [5; 32]);
     settings.devices.pop();
-    let (mut facts, mut guard) = (common::facts(), common::guard());
+    let (mut facts, mut guard) = (common::facts(), common::limits());
     facts.lan[0].prefixes.pop();
     guard.rate.0 *= 2;
     guard.data_limit += 1;

@@ -11,9 +11,9 @@ use common::namespace::{Namespace, shell};
 use millpond::apply::{Kernel, apply_guard};
 use millpond::config::model::{Policy, Settings};
 use millpond::plan::nft::TableText;
-use millpond::plan::{Facts, Named, guard_table, lasting};
-use millpond::sys::held_guard::HeldGuard;
+use millpond::plan::{Facts, PolicySubjects, guard_table, lasting};
 use millpond::sys::kernel::LinuxKernel;
+use millpond::sys::owned_guard_copy::OwnedGuardCopy;
 
 /// Whether the tests of this file can run here.
 fn possible(name: &str) -> bool {
@@ -124,7 +124,7 @@ impl World {
         self.router.enter();
         let before = self.kernel.guard().unwrap();
         let mut wanted = guard_table(&self.settings, &self.facts);
-        wanted.known = self.kernel.known(before.as_ref(), &wanted).unwrap();
+        wanted.learned = self.kernel.learned(before.as_ref(), &wanted).unwrap();
         apply_guard(&mut self.kernel, Some(&wanted)).unwrap();
     }
 
@@ -209,7 +209,7 @@ fn a_held_copy_confines_where_everything_was_flushed() {
     world.outside.enter();
     let _server = TcpListener::bind("[::]:80").unwrap();
     world.router.enter();
-    let held = match HeldGuard::open() {
+    let held = match OwnedGuardCopy::open() {
         Ok(held) => held,
         Err(cause) => {
             println!("skipped a_held_copy_confines_where_everything_was_flushed: no table can be owned here: {cause}");
@@ -287,7 +287,7 @@ fn connections_that_stood_before_end_at_once() {
     world.settings.devices[0].policy = Policy::Shape;
     world.guard();
     let wanted = guard_table(&world.settings, &world.facts);
-    assert_eq!(world.kernel.forget_connections(&Named::default()).unwrap(), 0);
+    assert_eq!(world.kernel.forget_connections(&PolicySubjects::default()).unwrap(), 0);
     // The router's own answers to the device may be among them.
     assert!(world.kernel.enforce(Some(&before), &wanted).unwrap() >= 2);
     assert_eq!(world.kernel.enforce(Some(&before), &wanted).unwrap(), 0);
@@ -395,7 +395,7 @@ fn a_device_chosen_by_address_is_confined_in_the_other_family_too() {
         world.router.enter();
         let installed = world.kernel.guard().unwrap().unwrap();
         let wanted = guard_table(&world.settings, &world.facts);
-        let file = TableText { known: lasting(&installed.known), ..wanted.clone() }.file(&installed.digest());
+        let file = TableText { learned: lasting(&installed.learned), ..wanted.clone() }.file(&installed.digest());
         shell(&format!("nft flush ruleset; echo '{file}' | nft -f -"));
         assert_eq!(apply_guard(&mut world.kernel, Some(&wanted)).unwrap().ops, []);
         is_confined(&world, "by the file");

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 const CAMERA: &str = "18:b4:30:26:34:40";
 
 const GOOD: &str = "config millpond 'main'
@@ -82,7 +82,7 @@ impl Daemon {
     fn await_status(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         let mut last = None;
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < WAIT_LIMIT {
             last = self.status();
             if let Some(status) = last.as_ref().filter(|status| is_so(status)) {
                 return status.clone();
@@ -276,7 +276,7 @@ fn without_a_place_for_its_socket_it_runs_all_the_same() {
         Daemon::start("socket", GOOD.as_bytes(), "mkdir full && mount -t tmpfs -o ro tmpfs full && SOCKET=full/socket");
     let start = Instant::now();
     while !daemon.guards_the_camera() {
-        assert!(start.elapsed() < PATIENCE && daemon.is_up(), "{}", daemon.log());
+        assert!(start.elapsed() < WAIT_LIMIT && daemon.is_up(), "{}", daemon.log());
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(daemon.log().matches("listening at full/socket: ").count(), 1, "{}", daemon.log());

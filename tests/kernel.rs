@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use millpond::apply::{Kernel, apply, apply_guard};
 use millpond::plan::ownership::CELL_PORT;
-use millpond::plan::tree::{COVER_PRIORITY, DATA_PRIORITY, Guard};
+use millpond::plan::qdisc_tree::{COVER_PRIORITY, DATA_PRIORITY, ShaperLimits};
 use millpond::plan::{Desired, Facts, Forwarding, Snapshot, guard_table};
 use millpond::sys::Tun;
 use millpond::sys::kernel::LinuxKernel;
@@ -28,11 +28,11 @@ fn key(text: &str) -> [u8; 32] {
     std::array::from_fn(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
 }
 
-fn guard() -> Guard {
-    Guard { data_limit: 16, cover_limit: 16, ..common::guard() }
+fn limits() -> ShaperLimits {
+    ShaperLimits { data_limit: 16, cover_limit: 16, ..common::limits() }
 }
 
-fn router(facts: &Facts, guard: &Guard) -> Desired {
+fn router(facts: &Facts, limits: &ShaperLimits) -> Desired {
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
     Desired::from_settings(&settings, facts, guard).unwrap()
 }
@@ -51,7 +51,7 @@ fn set_guard(kernel: &mut LinuxKernel, facts: &Facts) {
 
 fn endpoint() -> Desired {
     let settings = common::endpoint(key(ENDPOINT_PRIVATE), key(ROUTER_PUBLIC));
-    Desired::from_settings(&settings, &Facts::default(), &guard()).unwrap()
+    Desired::from_settings(&settings, &Facts::default(), &limits()).unwrap()
 }
 
 /// What is left after everything of ours is withdrawn: the machine's own forwarding and nothing else.
@@ -86,7 +86,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let facts = facts(&mut home, &common::router([0; 32], [0; 32]));
     assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
     let home_before = home.snapshot().unwrap();
-    let desired = router(&facts, &guard());
+    let desired = router(&facts, &limits());
     let applied = apply(&mut home, &desired).unwrap();
     assert!(!applied.ops.is_empty());
     assert_eq!(apply(&mut home, &desired).unwrap().ops, []);
@@ -130,14 +130,14 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     apply(&mut home, &desired).unwrap();
 
     // A new rate and limit change two objects, and nothing else.
-    let faster = Guard { rate: BitsPerSec::from_kbit(1280), cover_limit: 3, ..guard() };
+    let faster = ShaperLimits { rate: BitsPerSec::from_kbit(1280), cover_limit: 3, ..guard() };
     let applied = apply(&mut home, &router(&facts, &faster)).unwrap();
     let ops: Vec<String> = applied.ops.iter().map(|op| op.to_string()).collect();
     assert!(ops.len() == 2 && ops[0].starts_with("tc class change") && ops[1].ends_with("limit 3"), "{ops:?}");
 
     // The paper's own way: HTB paces by the wire's bytes. 160 kbit/s is one cell of 508 bytes in 25.4 ms, and of ten
     // cells the first two find the bucket full or just empty.
-    let pacer = Guard { rate: BitsPerSec::from_kbit(160), burst_cells: 1, ..guard() };
+    let pacer = ShaperLimits { rate: BitsPerSec::from_kbit(160), burst_cells: 1, ..guard() };
     apply(&mut home, &router(&facts, &pacer)).unwrap();
     let start = Instant::now();
     for _ in 0..10 {
@@ -194,7 +194,7 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
     let facts = facts(&mut home, &settings);
     set_guard(&mut home, &facts);
-    apply(&mut home, &router(&facts, &guard())).unwrap();
+    apply(&mut home, &router(&facts, &limits())).unwrap();
     let tun = home.take_tun().unwrap();
 
     device.enter();

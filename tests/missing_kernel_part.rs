@@ -29,7 +29,7 @@ fn a_kernel_without_a_part_is_left_as_it_was() {
     let mut kernel = LinuxKernel::open().unwrap();
     let before = kernel.snapshot().unwrap();
     let desired =
-        Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::guard()).unwrap();
+        Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::limits()).unwrap();
     let error = apply(&mut kernel, &desired).unwrap_err();
     assert!(error.to_string().contains(package), "{error}");
     assert_eq!(error.remains, []);

@@ -28,11 +28,11 @@ fn tables(settings: &Settings, desired: &Desired) -> String {
 }
 
 fn router() -> Desired {
-    Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::guard()).unwrap()
+    Desired::from_settings(&common::router([1; 32], [2; 32]), &common::facts(), &common::limits()).unwrap()
 }
 
 fn endpoint() -> Desired {
-    Desired::from_settings(&common::endpoint([3; 32], [4; 32]), &common::facts(), &common::guard()).unwrap()
+    Desired::from_settings(&common::endpoint([3; 32], [4; 32]), &common::facts(), &common::limits()).unwrap()
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn with_ipv6_the_tunnel_carries_both_families() {
     let mut settings = common::router([1; 32], [2; 32]);
     settings.address6 = Some("fd77::2".parse().unwrap());
     settings.dns.servers.push("2620:fe::fe".parse().unwrap());
-    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
     let plan = whole(&settings, &desired);
     for op in [
         "sysctl net.ipv6.conf.mp0.disable_ipv6=0",
@@ -80,7 +80,7 @@ fn with_ipv6_the_tunnel_carries_both_families() {
     }
     let mut settings = common::endpoint([3; 32], [4; 32]);
     settings.homes[0].address6 = Some("fd77::2".parse().unwrap());
-    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
     let plan = whole(&settings, &desired);
     for op in ["sysctl net.ipv6.conf.all.forwarding=1", "ip -6 route add fd77::2/128 dev mp0 proto 109 metric 1024"] {
         assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
@@ -91,7 +91,7 @@ fn with_ipv6_the_tunnel_carries_both_families() {
 fn a_resolver_that_the_tunnel_cannot_reach_is_not_asked() {
     let mut settings = common::router([1; 32], [2; 32]);
     settings.dns.servers = vec!["2620:fe::fe".parse().unwrap()];
-    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
     let tables = tables(&settings, &desired);
     assert!(!tables.contains("2620:fe::fe"), "{tables}");
     for family in ["ipv4", "ipv6"] {
@@ -111,7 +111,7 @@ fn what_is_not_enabled_asks_for_nothing() {
     let mut settings = common::router([1; 32], [2; 32]);
     settings.enabled = false;
     settings.tunnel = None;
-    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
     assert_eq!(from_nothing(&desired), []);
 }
 
@@ -120,7 +120,7 @@ fn what_is_missing_is_named() {
     let refused = |change: &dyn Fn(&mut millpond::config::model::Settings, &mut millpond::plan::Facts)| {
         let (mut settings, mut facts) = (common::router([1; 32], [2; 32]), common::facts());
         change(&mut settings, &mut facts);
-        Desired::from_settings(&settings, &facts, &common::guard()).unwrap_err()
+        Desired::from_settings(&settings, &facts, &common::limits()).unwrap_err()
     };
     assert_eq!(refused(&|settings, _| settings.tunnel = None), DesiredError::NoTunnel);
     assert_eq!(refused(&|_, facts| facts.endpoint = None), DesiredError::Unresolved);
@@ -155,7 +155,7 @@ fn openvpn_plan() {
     let profile = "/etc/millpond/server.ovpn".into();
     let tunnel = Tunnel::Openvpn { profile, address: [10, 77, 0, 1].into(), peer_address: None };
     let settings = Settings { tunnel: Some(tunnel), ..common::endpoint([3; 32], [4; 32]) };
-    let desired = Desired::from_settings(&settings, &common::facts(), &common::guard()).unwrap();
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
     assert_eq!(whole(&settings, &desired), include_str!("golden/openvpn.plan"));
     assert!(tables(&settings, &desired).contains("iifname \"mpvpn0\" ip saddr @homes udp dport 9347 accept"));
 }
@@ -163,7 +163,7 @@ fn openvpn_plan() {
 #[test]
 fn interface_plan() {
     let settings = interface_router();
-    let desired = Desired::from_settings(&settings, &interface_facts(), &common::guard()).unwrap();
+    let desired = Desired::from_settings(&settings, &interface_facts(), &common::limits()).unwrap();
     assert_eq!(whole(&settings, &desired), include_str!("golden/interface.plan"));
     assert!(tables(&settings, &desired).contains("oifname \"wg0\" drop"));
 }
@@ -171,7 +171,7 @@ fn interface_plan() {
 #[test]
 fn an_attached_interface_is_left_to_its_owner() {
     let settings = interface_router();
-    let desired = Desired::from_settings(&settings, &interface_facts(), &common::guard()).unwrap();
+    let desired = Desired::from_settings(&settings, &interface_facts(), &common::limits()).unwrap();
     let tree = desired.tree.unwrap();
     let on_it = std::iter::once(tree.root).chain(tree.below).map(|qdisc| ("wg0".into(), qdisc)).collect();
     let installed = Snapshot {
@@ -193,7 +193,7 @@ fn an_interface_that_will_not_do_is_refused() {
     let refused = |change: &dyn Fn(&mut Carrier)| {
         let mut facts = interface_facts();
         change(facts.carrier.as_mut().unwrap());
-        Desired::from_settings(&interface_router(), &facts, &common::guard()).unwrap_err()
+        Desired::from_settings(&interface_router(), &facts, &common::limits()).unwrap_err()
     };
     let dev = || "wg0".to_owned();
     assert_eq!(refused(&|carrier| carrier.up = false), DesiredError::InterfaceDown(dev()));
@@ -204,6 +204,6 @@ fn an_interface_that_will_not_do_is_refused() {
     let foreign = DesiredError::ForeignQdisc { dev: dev(), kind: "cake".into() };
     assert_eq!(refused(&|carrier| carrier.foreign_qdisc = Some("cake".into())), foreign);
     let facts = Facts { carrier: None, ..interface_facts() };
-    let absent = Desired::from_settings(&interface_router(), &facts, &common::guard()).unwrap_err();
+    let absent = Desired::from_settings(&interface_router(), &facts, &common::limits()).unwrap_err();
     assert_eq!(absent, DesiredError::NoInterface(dev()));
 }

@@ -19,7 +19,7 @@ use ubus::client::UbusClient;
 use ubus::unix::UnixUbusTransport;
 use ubus::{BlobMsgTable, UbusError};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// A broker in a thread, at a socket of its own.
 struct Broker {
@@ -170,7 +170,7 @@ fn millpond(path: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 /// The object's number, once it is there.
 fn find(client: &mut Client) -> u32 {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < WAIT_LIMIT {
         if let Ok(id) = client.lookup("millpond") {
             return id;
         }
@@ -361,7 +361,7 @@ fn news_reach_those_who_listen() {
     daemon.news.send("degraded").unwrap();
     let start = Instant::now();
     let mut heard = Vec::new();
-    while heard.len() < 2 && start.elapsed() < PATIENCE {
+    while heard.len() < 2 && start.elapsed() < WAIT_LIMIT {
         match client.recv_frame().unwrap() {
             Some(frame) => {
                 if let Some(data) = ubus::envelope::find(&frame.payload, ubus::envelope::UbusAttr::Data) {

@@ -17,7 +17,7 @@ use crate::daemon::answer;
 use crate::daemon::request::{Format, Request};
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
-use crate::sys::{kernel, key_file, random, whole_file};
+use crate::sys::{atomic_file, kernel, key_file, random};
 use crate::units::Nanos;
 use crate::wire::size::{Encapsulation, IpVersion};
 
@@ -136,7 +136,7 @@ fn set(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> {
         return Err(Failure::new(CONFIG, text));
     };
     if changed.as_bytes() != text {
-        whole_file::write(path, changed.as_bytes(), 0o600)
+        atomic_file::write(path, changed.as_bytes(), 0o600)
             .map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
     }
     println!("level {}: {upload} kbit/s up, {download} down; now: millpond reload", level.name());

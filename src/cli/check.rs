@@ -21,12 +21,12 @@ impl Check {
     pub fn execute(self) -> Result<(), Failure> {
         let settings = settings::load(&self.config)?;
         // Where the machine cannot be looked at, the file's own word is all that can be said.
-        let misfits = daemon::misfits(&settings).unwrap_or_default();
-        for misfit in &misfits {
-            let severity = if misfit.kind.is_error() { "" } else { "warning: " };
-            complain(format_args!("{}: {severity}{}: {}", self.config, misfit.text, misfit.kind.fix()));
+        let preflight_issues = daemon::preflight_issues(&settings).unwrap_or_default();
+        for issue in &preflight_issues {
+            let severity = if issue.kind.is_error() { "" } else { "warning: " };
+            complain(format_args!("{}: {severity}{}: {}", self.config, issue.text, issue.kind.fix()));
         }
-        let errors = misfits.iter().filter(|misfit| misfit.kind.is_error()).count();
+        let errors = preflight_issues.iter().filter(|issue| issue.kind.is_error()).count();
         if errors > 0 {
             let text = format!("checking the settings {}: {errors} errors on this machine, see above", self.config);
             return Err(Failure::new(CONFIG, text));

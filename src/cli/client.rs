@@ -34,9 +34,9 @@ pub enum Answer {
 }
 
 /// How long to wait for the broker and for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
 /// And for each packet of a check: a cell a second is slower than any line.
-const PATIENCE_PER_PACKET: Duration = Duration::from_secs(1);
+const TIMEOUT_PER_PACKET: Duration = Duration::from_secs(1);
 
 /// The running daemon's answer.
 pub fn ask(ways: &DaemonAddress, request: Request) -> Result<Answer, Failure> {
@@ -55,7 +55,7 @@ pub fn ask(ways: &DaemonAddress, request: Request) -> Result<Answer, Failure> {
     }
     let socket = ways.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
     let answer =
-        unix_socket::ask(socket, &line(request), patience(request)).map_err(|error| unavailable(socket, &error))?;
+        unix_socket::ask(socket, &line(request), timeout(request)).map_err(|error| unavailable(socket, &error))?;
     Ok(match answer.strip_prefix(REFUSED) {
         Some(why) => Answer::Refused(why.trim_end().to_owned()),
         None => Answer::Given(answer),
@@ -97,7 +97,7 @@ fn line(request: Request) -> String {
 }
 
 fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
-    let mut stream = connect(broker, patience(request)).map_err(|error| error.to_string())?;
+    let mut stream = connect(broker, timeout(request)).map_err(|error| error.to_string())?;
     let (found, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
     let id = envelope::find(&found, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
     let obj_id = id.ok_or("nobody there is called millpond")?;
@@ -140,17 +140,17 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
 const LOOKUP: u16 = 1;
 const CALL: u16 = 2;
 
-fn patience(request: Request) -> Duration {
+fn timeout(request: Request) -> Duration {
     match request {
-        Request::Audit { packets, .. } => PATIENCE + PATIENCE_PER_PACKET * packets,
-        _ => PATIENCE,
+        Request::Audit { packets, .. } => DAEMON_TIMEOUT + TIMEOUT_PER_PACKET * packets,
+        _ => DAEMON_TIMEOUT,
     }
 }
 
-fn connect(broker: &Path, patience: Duration) -> io::Result<UnixStream> {
+fn connect(broker: &Path, timeout: Duration) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(broker)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(DAEMON_TIMEOUT))?;
     Ok(stream)
 }
 

@@ -12,7 +12,7 @@ use crate::daemon;
 use crate::sys::{guard_file, unix_socket};
 
 /// A daemon that does not answer for so long is not there.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Remove everything that millpond made, the guard and its file included: devices then go out as without millpond.
 #[derive(FromArgs)]
@@ -29,7 +29,7 @@ pub struct Flush {
 impl Flush {
     /// Prints what was removed. Refuses while a daemon runs: it would put everything back.
     pub fn execute(self) -> Result<(), Failure> {
-        if unix_socket::ask(&self.socket, "status", PATIENCE).is_ok() {
+        if unix_socket::ask(&self.socket, "status", DAEMON_TIMEOUT).is_ok() {
             let text = "removing what millpond made: the daemon is running: stop it first: /etc/init.d/millpond stop";
             return Err(Failure::new(UNAVAILABLE, text));
         }

@@ -53,10 +53,10 @@ pub struct Join {
 }
 
 /// Longer than any join text.
-const MOST_BYTES: u64 = 16 << 10;
+const MAX_BYTES: u64 = 16 << 10;
 
 /// Between two looks at the daemon.
-const PAUSE: Duration = Duration::from_secs(1);
+const STATUS_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Join {
     /// Everything is checked before anything is written, and the settings are written last.
@@ -80,7 +80,7 @@ impl Join {
     }
 
     fn fill(&self) -> Result<JoinPlan, JoinError> {
-        let plan = JoinPlan::plan(&self.text()?, &self.config, &self.keys)?;
+        let plan = JoinPlan::new(&self.text()?, &self.config, &self.keys)?;
         if !self.dry_run {
             plan.write(!self.keep_keys)?;
         }
@@ -92,7 +92,7 @@ impl Join {
             return Ok(text.to_owned());
         }
         let mut bytes = Vec::new();
-        let read = std::io::stdin().take(MOST_BYTES).read_to_end(&mut bytes);
+        let read = std::io::stdin().take(MAX_BYTES).read_to_end(&mut bytes);
         read.map_err(|error| JoinError::new("file", IO_ERROR, format!("reading the join text: {error}")))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -114,7 +114,7 @@ impl Join {
         let deadline = Instant::now() + Duration::from_secs(wait);
         while Instant::now() < deadline {
             // The first look comes late enough for what the settings before had achieved to be gone.
-            std::thread::sleep(2 * PAUSE);
+            std::thread::sleep(2 * STATUS_POLL_INTERVAL);
             if ask_for(&ways, Request::Status(Format::Json)).is_ok_and(|status| status.contains(r#""state":"shaping""#))
             {
                 println!("joined: the endpoint's cells come");

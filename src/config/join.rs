@@ -20,13 +20,13 @@ use super::parse::value;
 use crate::units::BitsPerSec;
 
 /// The most endpoints of one text.
-pub const MOST_SERVERS: usize = 8;
+pub const MAX_SERVERS: usize = 8;
 
 /// The version of the text that this program writes and reads.
 const VERSION: u32 = 1;
 const NAME: &str = "millpond";
 /// More than any text of ours has.
-const MOST_CHARACTERS: usize = 8192;
+const MAX_CHARACTERS: usize = 8192;
 
 /// What a router needs to know to join an endpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub struct Invitation {
     pub resolvers: Vec<IpAddr>,
     /// The most that the home may ask for, endpoint to router, on the wire.
     pub max_download: BitsPerSec,
-    /// The endpoints that serve this home, first the one to be tried first; 1 to [`MOST_SERVERS`].
+    /// The endpoints that serve this home, first the one to be tried first; 1 to [`MAX_SERVERS`].
     pub servers: Vec<Server>,
 }
 
@@ -117,7 +117,7 @@ impl Invitation {
 
     /// The invitation of a text. White space anywhere has no meaning: mail programs wrap lines.
     pub fn from_text(text: &str) -> Result<Invitation, JoinTextError> {
-        let text: String = text.chars().filter(|c| !c.is_whitespace()).take(MOST_CHARACTERS).collect();
+        let text: String = text.chars().filter(|c| !c.is_whitespace()).take(MAX_CHARACTERS).collect();
         let (version, digits) =
             text.strip_prefix(NAME).and_then(|rest| rest.split_once('-')).ok_or_else(|| beginning(&text))?;
         let version: u32 = version.parse().map_err(|_| JoinTextError::NotOne)?;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::answer::Object;
 use super::calendar::Period;
 use crate::config::model::Settings;
-use crate::sys::whole_file;
+use crate::sys::atomic_file;
 use crate::units::Nanos;
 
 /// From one write to the next, so that flash lasts. What a power cut takes is at most what passed in between.
-const PAUSE: Nanos = Nanos::from_secs(3_600);
+const WRITE_INTERVAL: Nanos = Nanos::from_secs(3_600);
 
 /// The share of the cap from which on the owner is told whatever the forecast, in percent.
 const NEAR_PERCENT: u64 = 90;
@@ -59,7 +59,7 @@ impl DataUsage {
             bytes: bytes.filter(|_| since.is_some()).unwrap_or(0),
             counted: 0,
             written: bytes,
-            next_write: now + PAUSE,
+            next_write: now + WRITE_INTERVAL,
         }
     }
 
@@ -100,7 +100,7 @@ impl DataUsage {
     pub fn poll_due(&mut self, now: Nanos) -> bool {
         let due = now >= self.next_write && self.written != Some(self.bytes);
         if due {
-            self.next_write = now + PAUSE;
+            self.next_write = now + WRITE_INTERVAL;
             self.written = Some(self.bytes);
         }
         due
@@ -111,7 +111,7 @@ impl DataUsage {
         match (self.since, self.bytes) {
             (None, _) | (_, 0) => Ok(()),
             (Some(since), bytes) => {
-                whole_file::write(&self.path, format!("since {since}\nbytes {bytes}\n").as_bytes(), 0o600)
+                atomic_file::write(&self.path, format!("since {since}\nbytes {bytes}\n").as_bytes(), 0o600)
             }
         }
     }

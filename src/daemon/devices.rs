@@ -17,9 +17,9 @@ use crate::sys::neighbour::{self, Neighbour, Resident};
 use crate::units::Nanos;
 
 /// More are left out, those last seen longest ago.
-const MOST_DEVICES: usize = 128;
+const MAX_DEVICES: usize = 128;
 /// More addresses of one device are left out: IPv6 gives a device as many as it likes.
-const MOST_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 8;
 
 /// All devices: those that the settings name in the order of the file, then the others by MAC.
 pub struct List {
@@ -81,8 +81,8 @@ fn merge(
     }
     let mut found: Vec<Known> = found.into_iter().map(|(mac, known)| Known { mac: Some(mac), ..known }).collect();
     found.sort_by_key(|known| known.age.unwrap_or(Duration::MAX));
-    let cut = found.len() > MOST_DEVICES;
-    found.truncate(MOST_DEVICES);
+    let cut = found.len() > MAX_DEVICES;
+    found.truncate(MAX_DEVICES);
     found.sort_by_key(|known| known.mac);
 
     let mut devices = Vec::new();
@@ -116,7 +116,7 @@ fn is_of(section: &Device, known: &Known) -> bool {
 
 impl Known {
     fn add(&mut self, address: IpAddr) {
-        if !self.addresses.contains(&address) && self.addresses.len() < MOST_ADDRESSES {
+        if !self.addresses.contains(&address) && self.addresses.len() < MAX_ADDRESSES {
             self.addresses.push(address);
             // IPv4 first: it is what people look for.
             self.addresses.sort();

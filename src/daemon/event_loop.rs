@@ -54,10 +54,10 @@ use super::{Options, shape};
 use crate::config::model::Settings;
 use crate::core::CellKind;
 use crate::plan::ownership::{CELL_PORT, TUN_MTU};
-use crate::plan::tree::Guard;
+use crate::plan::qdisc_tree::ShaperLimits;
 use crate::sys::epoll::Poll;
-use crate::sys::notify::Manager;
 use crate::sys::realtime::Refused;
+use crate::sys::sd_notify::Manager;
 use crate::sys::signal::Signals;
 use crate::sys::timer::{self, Timer};
 use crate::units::Nanos;
@@ -78,30 +78,30 @@ const PASSIVE_MONITOR: u64 = 33;
 const AUDIT: u64 = 34;
 
 /// Packets and cells that are taken in a row before the time is looked at again.
-const BATCH: usize = 8;
+const READ_BATCH: usize = 8;
 
 /// Of many sessions so many acts, and then so many packets and cells, follow each other before it is the others' turn, so
 /// that a machine that cannot keep up keeps up with neither rather than with one of them.
-const ROUND: usize = 32;
+const TURN_LIMIT: usize = 32;
 
 /// A home's only session is awaited awake for so long, which takes less than one percent of a processor at the default
 /// rates. With more sessions some other cell is always about to leave, and the processor seldom sleeps deeply.
-const AWAKE: Nanos = Nanos::from_micros(200);
+const SPIN_WINDOW: Nanos = Nanos::from_micros(200);
 
 /// With more sessions than this some cell always stands ready: one that is not due yet does not keep the rest waiting.
-const FEW: usize = 8;
+const MANY_SESSIONS: usize = 8;
 
 /// Of many sessions those that act within so much of each other do so together. Random intervals hide a lateness of that
 /// order, which depends on no one's traffic.
-const TOGETHER: Nanos = Nanos::from_micros(100);
+const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
 
 /// Housekeeping period.
-const TICK: Nanos = Nanos::from_secs(1);
+const HOUSEKEEPING_PERIOD: Nanos = Nanos::from_secs(1);
 
 /// What is no cell's business waits until the next one is at least so far away: writing a status or forking takes less.
-const GAP: Nanos = Nanos::from_millis(2);
+const MIN_IDLE_GAP: Nanos = Nanos::from_millis(2);
 /// Where cells are never so far apart, it waits no longer than this.
-const PATIENCE: Nanos = Nanos::from_millis(500);
+const MAX_HOUSEKEEPING_DELAY: Nanos = Nanos::from_millis(500);
 
 const _: () = assert!(TUN_MTU as usize == MAX_PACKET_BYTES, "the engine takes whatever the TUN interface gives");
 
@@ -137,7 +137,7 @@ pub struct EventLoop {
     departures: DepartureQueue,
     openvpn: Option<Openvpn>,
     /// What the queueing tree was last told.
-    guard: Option<Guard>,
+    limits: Option<ShaperLimits>,
     /// Settings that wait to come into force.
     reload: Option<Reload>,
     /// Whether they have changed again meanwhile.
@@ -206,7 +206,7 @@ impl EventLoop {
             audits: Audits::new(now),
             departures: DepartureQueue::default(),
             openvpn: None,
-            guard: None,
+            limits: None,
             reload: None,
             read_again: false,
             renew: Vec::new(),
@@ -278,12 +278,12 @@ impl EventLoop {
 
     /// Builds and sends what is due. While a cell of a few sessions' stands ready this does not return.
     fn run_departures(&mut self) -> Result<(), Error> {
-        let awake = if self.sessions.all().len() == 1 { AWAKE } else { Nanos::ZERO };
+        let awake = if self.sessions.all().len() == 1 { SPIN_WINDOW } else { Nanos::ZERO };
         let many = self.has_many();
         let (mut ready, mut acts) = (0usize, 0);
         while let Some(next) = self.departures.next() {
             acts += 1;
-            if many && acts > 2 * ROUND || (many || ready == 0) && next > timer::now() {
+            if many && acts > 2 * TURN_LIMIT || (many || ready == 0) && next > timer::now() {
                 break;
             }
             let Some((when, index)) = self.departures.pop() else { break };
@@ -361,28 +361,28 @@ impl EventLoop {
 
     /// How long an act may wait for others.
     fn slack(&self) -> Nanos {
-        if self.has_many() { TOGETHER } else { Nanos::ZERO }
+        if self.has_many() { COALESCE_WINDOW } else { Nanos::ZERO }
     }
 
     /// Packets or cells that are taken in a row at most.
     fn batch(&self) -> usize {
-        if self.has_many() { ROUND } else { BATCH }
+        if self.has_many() { TURN_LIMIT } else { READ_BATCH }
     }
 
     /// And at least, whatever is due.
     fn least(&self) -> usize {
-        if self.has_many() { ROUND } else { 0 }
+        if self.has_many() { TURN_LIMIT } else { 0 }
     }
 
     fn has_many(&self) -> bool {
-        self.sessions.all().len() > FEW
+        self.sessions.all().len() > MANY_SESSIONS
     }
 
     /// Whether there is time now for what is no cell's business, which otherwise waits.
     fn has_gap(&mut self, now: Nanos) -> bool {
-        let gap = self.departures.next().is_none_or(|next| next >= now + GAP);
+        let gap = self.departures.next().is_none_or(|next| next >= now + MIN_IDLE_GAP);
         let since = *self.waiting.get_or_insert(now);
-        let has = gap || now.saturating_since(since) > PATIENCE;
+        let has = gap || now.saturating_since(since) > MAX_HOUSEKEEPING_DELAY;
         if has {
             self.waiting = None;
         }
@@ -394,7 +394,7 @@ impl EventLoop {
             return;
         }
         // On a grid, so that a day has as many as it should; what was slept through is not made up for.
-        self.next_tick = (self.next_tick + TICK).max(now);
+        self.next_tick = (self.next_tick + HOUSEKEEPING_PERIOD).max(now);
         self.sessions.all_mut().iter_mut().for_each(|session| session.tick(now));
         let lost = self.sessions.poll_lost(now);
         if !lost.is_empty() {
@@ -457,9 +457,9 @@ impl EventLoop {
     /// Fits the queueing tree to what a home has been granted.
     fn adjust_tree(&mut self, now: Nanos) {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
-        let guard = shape::guard(settings, size, self.sessions.all());
-        if self.guard != Some(guard) {
-            self.guard = Some(guard);
+        let limits = shape::limits(settings, size, self.sessions.all());
+        if self.limits != Some(limits) {
+            self.limits = Some(limits);
             self.reconciler.trigger_now(now);
         }
     }

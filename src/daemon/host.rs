@@ -12,11 +12,11 @@ use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::{TableName, TableText};
-use crate::plan::tree::Guard;
+use crate::plan::qdisc_tree::ShaperLimits;
 use crate::plan::wireguard::Peer;
 use crate::plan::{
-    Desired, Facts, Forwarding, Misfit, Op, Snapshot, confined_by, guard_table, home_peer, lasting, misfits, plan,
-    plan_guard, reverse_path_filter, tunnel,
+    Desired, Facts, Forwarding, Op, PreflightIssue, Snapshot, confined_by, guard_table, home_peer, lasting, plan,
+    plan_guard, preflight_issues, reverse_path_filter, tunnel,
 };
 use crate::sys::kernel::{self, GuardAlone, LinuxKernel, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
@@ -113,7 +113,7 @@ impl Host {
         self.learn_lan(settings)?;
         let mut wanted = guard_table(settings, &self.facts);
         let before = self.tables()?.guard.clone();
-        wanted.known = self.kernel.known(before.as_ref(), &wanted).map_err(from_op)?;
+        wanted.learned = self.kernel.learned(before.as_ref(), &wanted).map_err(from_op)?;
         let mut kernel = GuardAlone::new(&mut self.kernel, before);
         let applied = apply_guard(&mut kernel, Some(&wanted))?;
         let installed = kernel.into_last();
@@ -123,7 +123,7 @@ impl Host {
             if stands && applied.ops.is_empty() { Ok(0) } else { self.kernel.enforce(found.as_ref(), &wanted) };
         let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
         // Addresses come and go by the hour, and the file is on flash memory.
-        wanted.known = installed.map(|installed| lasting(&installed.known)).unwrap_or_default();
+        wanted.learned = installed.map(|installed| lasting(&installed.learned)).unwrap_or_default();
         let written = guard_file::write(file, &wanted.file(&digest));
         if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
             info!("wrote the guard to {}", file.display());
@@ -169,8 +169,8 @@ impl Host {
     }
 
     /// What does not fit the host as it was last looked at.
-    pub fn misfits(&self, settings: &Settings) -> Vec<Misfit> {
-        misfits(settings, &self.facts)
+    pub fn preflight_issues(&self, settings: &Settings) -> Vec<PreflightIssue> {
+        preflight_issues(settings, &self.facts)
     }
 
     /// What of others' stands in the way. An endpoint marks nothing, and its one rule takes its own cells alone.
@@ -208,8 +208,8 @@ impl Host {
     }
 
     /// The operations that would bring the kernel in line, without running any.
-    pub fn plan(&mut self, settings: &Settings, guard: &Guard) -> Result<Vec<Op>, Error> {
-        let desired = Desired::from_settings(settings, &self.facts, guard)?;
+    pub fn plan(&mut self, settings: &Settings, limits: &ShaperLimits) -> Result<Vec<Op>, Error> {
+        let desired = Desired::from_settings(settings, &self.facts, limits)?;
         let snapshot = self.kernel.snapshot().map_err(from_op)?;
         let mut ops = plan_guard(Some(&guard_table(settings, &self.facts)), &snapshot);
         ops.extend(plan(&desired, &snapshot));
@@ -217,8 +217,8 @@ impl Host {
     }
 
     /// Brings the kernel in line but for the guard; on failure it holds what it held before.
-    pub fn bring_up(&mut self, settings: &Settings, guard: &Guard) -> Result<Applied, Error> {
-        let desired = Desired::from_settings(settings, &self.facts, guard)?;
+    pub fn bring_up(&mut self, settings: &Settings, limits: &ShaperLimits) -> Result<Applied, Error> {
+        let desired = Desired::from_settings(settings, &self.facts, limits)?;
         let applied = apply(&mut WithoutGuard(&mut self.kernel), &desired)?;
         applied.ops.iter().for_each(|op| info!("{op}"));
         if let Some(key) = self.kernel.attached().map(reverse_path_filter) {

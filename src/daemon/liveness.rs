@@ -3,7 +3,7 @@
 use crate::units::Nanos;
 
 /// Missing cells mean little before this, however fast the line.
-const PATIENCE: Nanos = Nanos::from_secs(1);
+const MIN_SILENCE: Nanos = Nanos::from_secs(1);
 
 /// What a line is doing, or all of them together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Liveness {
     pub fn state(&self, now: Nanos, interval: Nanos) -> State {
         match self.silence(now) {
             None => State::Starting,
-            Some(silence) if silence <= PATIENCE.max(Nanos(interval.0.saturating_mul(3))) => State::Shaping,
+            Some(silence) if silence <= MIN_SILENCE.max(Nanos(interval.0.saturating_mul(3))) => State::Shaping,
             Some(_) => State::Degraded,
         }
     }

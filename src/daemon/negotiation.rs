@@ -6,15 +6,15 @@ use crate::units::{BitsPerSec, Law, Nanos};
 use crate::wire::control::{Control, ShapingGrant, ShapingRequest};
 
 /// Until there is an answer, or while no cells come.
-const URGENT: Nanos = Nanos::from_secs(1);
+const UNANSWERED_PERIOD: Nanos = Nanos::from_secs(1);
 /// Afterwards.
-pub const RELAXED: Nanos = Nanos::from_secs(30);
+pub const REFRESH_PERIOD: Nanos = Nanos::from_secs(30);
 
 /// The smallest and largest cell that an endpoint makes, in bytes on the wire.
 const CELL_BYTES: std::ops::RangeInclusive<u16> = 128..=1500;
 /// An endpoint sends to one home at least every minute and at most every 100 µs.
-const SLOWEST_CELLS_PER_MINUTE: u64 = 1;
-const FASTEST: Nanos = Nanos::from_micros(100);
+const MIN_CELLS_PER_MINUTE: u64 = 1;
+const MIN_CELL_INTERVAL: Nanos = Nanos::from_micros(100);
 
 /// The router's side.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl RequestState {
 
     /// The message to send now, if it is time: the request, and between requests that are answered the key update, every time.
     pub fn poll(&mut self, now: Nanos, peer_is_silent: bool) -> Option<Control> {
-        let period = if self.answered && !peer_is_silent { RELAXED } else { URGENT };
+        let period = if self.answered && !peer_is_silent { REFRESH_PERIOD } else { UNANSWERED_PERIOD };
         self.due = self.due.min(now + period);
         if now < self.due {
             return self.key_update.as_ref().map(|key| Control::KeyUpdate(key.0)).filter(|_| !peer_is_silent);
@@ -88,8 +88,8 @@ pub fn grant(request: &ShapingRequest, limits: HomeLimits) -> Option<ShapingRequ
         return None;
     }
     let cell_bits = u64::from(request.cell_bytes) * 8;
-    let slowest = BitsPerSec((cell_bits * SLOWEST_CELLS_PER_MINUTE / 60).max(1));
-    let fastest = BitsPerSec(cell_bits * 1_000_000_000 / FASTEST.0);
+    let slowest = BitsPerSec((cell_bits * MIN_CELLS_PER_MINUTE / 60).max(1));
+    let fastest = BitsPerSec(cell_bits * 1_000_000_000 / MIN_CELL_INTERVAL.0);
     let rate = request.rate.clamp(slowest, fastest).min(limits.max_download);
     let law = match request.law {
         Law::Kernel if !limits.kernel_law => Law::Constant,
@@ -180,6 +180,6 @@ mod tests {
         assert_eq!(grant(&kernel, HomeLimits { kernel_law: true, ..limits }).unwrap().law, Law::Kernel);
         let unlimited = HomeLimits { max_download: BitsPerSec(u64::MAX), ..limits };
         let unlimited = grant(&ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }, unlimited).unwrap();
-        assert_eq!(unlimited.rate.interval(508), FASTEST);
+        assert_eq!(unlimited.rate.interval(508), MIN_CELL_INTERVAL);
     }
 }

@@ -23,15 +23,15 @@ use crate::units::Nanos;
 const PROGRAMS: [&str; 2] = ["openvpn", "/usr/sbin/openvpn"];
 
 /// From a start to the next one: the first time, and at most. Doubled each time that it did not live for long.
-const FIRST_PAUSE: Nanos = Nanos::from_secs(1);
-const LONGEST_PAUSE: Nanos = Nanos::from_secs(60);
-const LONG_LIFE: Nanos = Nanos::from_secs(60);
+const MIN_RESTART_DELAY: Nanos = Nanos::from_secs(1);
+const MAX_RESTART_DELAY: Nanos = Nanos::from_secs(60);
+const STABLE_AFTER: Nanos = Nanos::from_secs(60);
 
 /// How long it may take to end when asked.
-const ENDING: Nanos = Nanos::from_secs(3);
+const EXIT_TIMEOUT: Nanos = Nanos::from_secs(3);
 
 /// Lines that are taken in a row before the time is looked at again.
-const BATCH: usize = 8;
+const LINE_BATCH: usize = 8;
 
 /// Of both ends, on [`OPENVPN`]. No pings: cells never pause for as long as that.
 const ARGUMENTS: [&str; 16] = [
@@ -132,7 +132,7 @@ impl Openvpn {
             deadline: None,
             started: now,
             next_start: now,
-            pause: FIRST_PAUSE,
+            pause: MIN_RESTART_DELAY,
             last_words: String::new(),
         }))
     }
@@ -143,11 +143,11 @@ impl Openvpn {
         let setup = Setup::new(settings)?;
         if setup != self.setup || is_another_interface {
             self.setup = setup;
-            self.pause = FIRST_PAUSE;
+            self.pause = MIN_RESTART_DELAY;
             self.next_start = now;
             if let Some(process) = &self.process {
                 process.ask_to_end();
-                self.deadline = Some(now + ENDING);
+                self.deadline = Some(now + EXIT_TIMEOUT);
             }
         }
         Ok(())
@@ -207,8 +207,8 @@ impl Openvpn {
         if self.deadline.take().is_some() {
             return None;
         }
-        if now.saturating_since(self.started) >= LONG_LIFE {
-            self.pause = FIRST_PAUSE;
+        if now.saturating_since(self.started) >= STABLE_AFTER {
+            self.pause = MIN_RESTART_DELAY;
         }
         self.postpone(now);
         trouble(Code::Openvpn, format!("openvpn ended ({how}); it said last: {}", self.last_words))
@@ -216,14 +216,14 @@ impl Openvpn {
 
     fn postpone(&mut self, now: Nanos) {
         self.next_start = now + self.pause;
-        self.pause = LONGEST_PAUSE.min(self.pause + self.pause);
+        self.pause = MAX_RESTART_DELAY.min(self.pause + self.pause);
     }
 
     /// Logs what it says. To be called when its output can be read.
     pub fn handle_output(&mut self, poll: &Poll) -> Option<News> {
         let process = self.process.as_mut()?;
         let address = self.setup.as_ref().and_then(|setup| setup.address);
-        for _ in 0..BATCH {
+        for _ in 0..LINE_BATCH {
             match process.read_line() {
                 Ok(Output::Line(line)) => {
                     info!("openvpn: {line}");

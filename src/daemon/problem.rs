@@ -1,7 +1,7 @@
 //! What the owner should know: stable codes, each with its severity and its remedy.
 
 use super::error::Error;
-use crate::plan::{DesiredError, MisfitKind};
+use crate::plan::{DesiredError, PreflightIssueKind};
 
 /// What kind of problem. The name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Code {
     /// The system does not permit punctuality.
     Realtime,
     /// The settings do not fit the machine.
-    Misfit(MisfitKind),
+    Preflight(PreflightIssueKind),
     /// The clock has not been set since the machine was switched on.
     Clock,
     /// There is no place for the control socket.
@@ -103,7 +103,7 @@ impl Code {
             Code::TableTaken => "table-taken",
             Code::Upkeep => "upkeep",
             Code::Realtime => "realtime",
-            Code::Misfit(kind) => kind.name(),
+            Code::Preflight(kind) => kind.name(),
             Code::Clock => "clock",
             Code::Socket => "socket",
             Code::Ubus => "ubus",
@@ -115,7 +115,7 @@ impl Code {
 
     /// The kind whose name that is.
     pub fn from_name(name: &str) -> Option<Code> {
-        Code::ALL.into_iter().chain(MisfitKind::ALL.map(Code::Misfit)).find(|code| code.name() == name)
+        Code::ALL.into_iter().chain(PreflightIssueKind::ALL.map(Code::Preflight)).find(|code| code.name() == name)
     }
 
     /// `error`, `warning` or `info`.
@@ -125,7 +125,7 @@ impl Code {
                 "warning"
             }
             Code::Zone | Code::DataCap => "warning",
-            Code::Misfit(kind) if !kind.is_error() => "warning",
+            Code::Preflight(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
         }
@@ -157,7 +157,7 @@ impl Code {
             Code::MarkTaken => "set main.mark to a bit that no rule looks at",
             Code::TableTaken => "set main.table to a number that nobody uses",
             Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
-            Code::Misfit(kind) => kind.fix(),
+            Code::Preflight(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
             Code::Clock => {
                 "have it set, by NTP as a rule: until then the endpoint may refuse the tunnel's handshakes, and schedules \

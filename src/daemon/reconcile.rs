@@ -22,19 +22,19 @@ use self::report::ReconcileReport;
 use super::error::Error;
 use crate::config::model::HostPort;
 use crate::sys::epoll::Poll;
-use crate::sys::held_guard::HeldGuard;
 use crate::sys::monitor::{DATAGRAM_BYTES, Monitor};
+use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::sys::worker::{Worker, WorkerOutput};
 use crate::sys::{resolve, worker};
 use crate::units::Nanos;
 
 /// Datagrams of the kernel's that are taken in a row.
-const BATCH: usize = 8;
+const DATAGRAM_BATCH: usize = 8;
 /// Enough to empty a socket's buffer.
-const ALL: usize = 1024;
+const DRAIN_LIMIT: usize = 1024;
 
 /// What takes longer hangs, and is killed. A busy router may well take ten seconds for the first time.
-const WORK_LIMIT: Nanos = Nanos::from_secs(60);
+const WORKER_TIMEOUT: Nanos = Nanos::from_secs(60);
 
 /// The tokens of this module's descriptors.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ pub struct Reconciler {
     /// Whose name it looks up.
     host: Option<HostPort>,
     /// What confines where somebody flushes all of nftables, until a look has put the guard back.
-    held: Option<HeldGuard>,
+    held: Option<OwnedGuardCopy>,
 }
 
 /// What the work came to.
@@ -105,7 +105,7 @@ impl Reconciler {
 
     /// Takes what the kernel tells. Says whether it may concern us.
     pub fn handle_kernel_events(&mut self, now: Nanos) -> bool {
-        self.read_monitors(BATCH, now)
+        self.read_monitors(DATAGRAM_BATCH, now)
     }
 
     /// Wants a look at once.
@@ -157,7 +157,7 @@ impl Reconciler {
             self.debounce.note_success(now);
         } else {
             // The attempt and its taking back have told of themselves, which is no news.
-            self.read_monitors(ALL, now);
+            self.read_monitors(DRAIN_LIMIT, now);
             self.debounce.note_failure(now);
         }
         Some(Ended { report, tun, is_own: self.is_own })
@@ -189,13 +189,13 @@ impl Reconciler {
 
 impl Running {
     fn is_overdue(&self, now: Nanos) -> bool {
-        now.saturating_since(self.since) > WORK_LIMIT
+        now.saturating_since(self.since) > WORKER_TIMEOUT
     }
 }
 
 /// A copy of the guard that stands, where the kernel can do that.
-fn hold_guard() -> Option<HeldGuard> {
-    let held = HeldGuard::open().and_then(|held| held.follow().map(|_| held));
+fn hold_guard() -> Option<OwnedGuardCopy> {
+    let held = OwnedGuardCopy::open().and_then(|held| held.follow().map(|_| held));
     held.inspect_err(|cause| {
         warn!(
             "holding a copy of the guard: {cause}: Linux 5.12 can. Whoever flushes all of nftables opens the way past \
@@ -217,7 +217,7 @@ fn take(running: &mut Option<Running>, poll: &Poll, now: Nanos) -> Option<io::Re
     let ended = match one.worker.report() {
         Ok(None) if !one.is_overdue(now) => return None,
         Ok(None) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {} s", WORK_LIMIT.as_secs_f64())))
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {} s", WORKER_TIMEOUT.as_secs_f64())))
         }
         Ok(Some(report)) => Ok(report),
         Err(error) => Err(error),

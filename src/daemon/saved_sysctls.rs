@@ -12,7 +12,7 @@ use log::warn;
 
 use super::reconcile::report::ReconcileReport;
 use crate::plan::Forwarding;
-use crate::sys::whole_file;
+use crate::sys::atomic_file;
 
 /// Sysctls as they were.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl SavedSysctls {
         if text == before {
             return;
         }
-        if let Err(error) = whole_file::write(&path(socket), text.as_bytes(), 0o600) {
+        if let Err(error) = atomic_file::write(&path(socket), text.as_bytes(), 0o600) {
             warn!("writing {}: {error}: killed, millpond would give nothing back", path(socket).display());
         }
     }

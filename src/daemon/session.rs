@@ -15,15 +15,15 @@ use crate::wire::control::{Control, ShapingGrant, ShapingRequest};
 pub const LEAD: Nanos = Nanos::from_micros(400);
 
 /// An endpoint goes on towards a home that has fallen silent for this long, then rests until its next cell.
-const ABANDONED: Nanos = Nanos::from_secs(300);
+const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(300);
 
 /// Cells come all the time. Of a peer that has been silent for so long, WireGuard is told anew: both ends then begin with
 /// a handshake at once, and whatever time the peer's clock shows now. (WireGuard takes no handshake that is, by its
 /// sender's clock, older than the last: whitepaper, section 5.1. A clock that was years ahead for a moment would part the
 /// two for years.)
-const LOST: Nanos = Nanos::from_secs(6);
+const REHANDSHAKE_AFTER: Nanos = Nanos::from_secs(6);
 /// And again, so often, while the silence lasts. Handshakes need a few seconds in which nobody disturbs them.
-const STILL_LOST: Nanos = Nanos::from_secs(30);
+const REHANDSHAKE_PERIOD: Nanos = Nanos::from_secs(30);
 
 /// How one direction is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -275,7 +275,7 @@ impl Session {
                 }
             }
             Side::Endpoint { granted, .. } => {
-                if self.liveness.silence(now).is_some_and(|silence| silence > ABANDONED) {
+                if self.liveness.silence(now).is_some_and(|silence| silence > ABANDON_TIMEOUT) {
                     self.sending = false;
                     self.built = None;
                     *granted = None;
@@ -287,12 +287,12 @@ impl Session {
 
     /// Whether WireGuard is to be told anew of the peer, who has fallen silent. Says so once, and again now and then.
     pub fn poll_lost(&mut self, now: Nanos) -> bool {
-        let is_long = self.liveness.silence(now).is_some_and(|silence| silence >= LOST);
+        let is_long = self.liveness.silence(now).is_some_and(|silence| silence >= REHANDSHAKE_AFTER);
         if !is_long || self.state(now) != State::Degraded {
             self.retold = None;
             return false;
         }
-        let is_due = self.retold.is_none_or(|last| now.saturating_since(last) >= STILL_LOST);
+        let is_due = self.retold.is_none_or(|last| now.saturating_since(last) >= REHANDSHAKE_PERIOD);
         if is_due {
             self.retold = Some(now);
         }
@@ -395,7 +395,7 @@ impl Session {
 
 /// The mean interval of the cells that come back. Without cover there are few but for the answers to requests.
 fn expected(request: &ShapingRequest) -> Nanos {
-    if request.cover { request.rate.interval(usize::from(request.cell_bytes)) } else { negotiation::RELAXED }
+    if request.cover { request.rate.interval(usize::from(request.cell_bytes)) } else { negotiation::REFRESH_PERIOD }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::session::{LEAD, Session, Shaping};
 use crate::config::model::{Level, Off, Role, Settings};
 use crate::core::Pace;
-use crate::plan::tree::Guard;
+use crate::plan::qdisc_tree::ShaperLimits;
 use crate::units::{BitsPerSec, Law};
 use crate::wire::control::ShapingRequest;
 use crate::wire::size::{CellSize, Encapsulation};
@@ -55,7 +55,7 @@ pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
 }
 
 /// What the queueing tree lets through, on either side.
-pub fn guard(settings: &Settings, size: CellSize, sessions: &[Session]) -> Guard {
+pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> ShaperLimits {
     let wire_bytes = size.wire_bytes as u16;
     let (law, rate, wire_bytes) = match (settings.role, sessions.iter().find_map(Session::granted)) {
         (Role::Router, _) => (settings.shape.law, settings.shape.upload, wire_bytes),
@@ -68,7 +68,7 @@ pub fn guard(settings: &Settings, size: CellSize, sessions: &[Session]) -> Guard
     };
     let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;
     match law {
-        Law::Kernel => Guard {
+        Law::Kernel => ShaperLimits {
             rate,
             inner_bytes,
             wire_bytes,
@@ -76,7 +76,7 @@ pub fn guard(settings: &Settings, size: CellSize, sessions: &[Session]) -> Guard
             data_limit: PACER_DATA_CELLS,
             cover_limit: PACER_COVER_CELLS,
         },
-        Law::Gamma | Law::Normal | Law::Constant => Guard {
+        Law::Gamma | Law::Normal | Law::Constant => ShaperLimits {
             rate: BitsPerSec(rate.0.saturating_mul(CEILING)),
             inner_bytes,
             wire_bytes,

@@ -23,12 +23,12 @@ use crate::units::Nanos;
 pub const BROKER_PATHS: [&str; 2] = ["/var/run/ubus/ubus.sock", "/var/run/ubus.sock"];
 
 /// From one attempt to connect to the next.
-const FIRST_RETRY: Nanos = Nanos::from_secs(1);
-const LAST_RETRY: Nanos = Nanos::from_secs(15);
+const MIN_RETRY: Nanos = Nanos::from_secs(1);
+const MAX_RETRY: Nanos = Nanos::from_secs(15);
 /// A broker that neither greets nor takes our answers for so long is no use.
-const PATIENCE: Nanos = Nanos::from_secs(10);
+const BROKER_TIMEOUT: Nanos = Nanos::from_secs(10);
 /// From one request to the next: a flood of them must not eat a small processor.
-const PAUSE: Nanos = Nanos::from_millis(10);
+const MIN_REQUEST_INTERVAL: Nanos = Nanos::from_millis(10);
 /// Answers that wait to be sent, in bytes.
 const OUTPUT_BYTES: usize = 512 * 1024;
 /// Read at a time.
@@ -73,7 +73,7 @@ impl Provider {
     /// A provider that tries the brokers at `paths`, the first that is there. Its socket has `token` in the epoll set.
     pub fn new(paths: Vec<PathBuf>, token: u64, now: Nanos) -> Provider {
         let presence = Presence::Unknown;
-        Provider { paths, token, connection: None, presence, number: 0, retry: now, backoff: FIRST_RETRY, pause: None }
+        Provider { paths, token, connection: None, presence, number: 0, retry: now, backoff: MIN_RETRY, pause: None }
     }
 
     /// How things stand.
@@ -150,11 +150,11 @@ impl Provider {
         match event? {
             Event::Published => {
                 self.presence = Presence::Published;
-                self.backoff = FIRST_RETRY;
+                self.backoff = MIN_RETRY;
                 None
             }
             Event::Call(caller, call) => {
-                self.pause = Some(now + PAUSE);
+                self.pause = Some(now + MIN_REQUEST_INTERVAL);
                 Some((caller, call))
             }
         }
@@ -229,7 +229,7 @@ impl Provider {
 
     fn retry_later(&mut self, now: Nanos) {
         self.retry = now + self.backoff;
-        self.backoff = (self.backoff + self.backoff).min(LAST_RETRY);
+        self.backoff = (self.backoff + self.backoff).min(MAX_RETRY);
     }
 }
 
@@ -260,6 +260,6 @@ impl Connection {
     /// When to give up; `None` while nothing is owed.
     fn deadline(&self) -> Option<Nanos> {
         let owed = !self.session.is_published() || !self.session.output().is_empty();
-        owed.then(|| self.good + PATIENCE)
+        owed.then(|| self.good + BROKER_TIMEOUT)
     }
 }

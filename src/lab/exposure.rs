@@ -24,7 +24,7 @@ use crate::units::Nanos;
 /// More than this is no one recording of a home.
 const LONGEST: Nanos = Nanos::from_secs(7 * 86_400);
 /// The busiest hosts are reported on; the engine tells no more apart.
-const MOST_HOSTS: usize = 60;
+const MAX_HOSTS: usize = 60;
 
 /// Everything that the page says.
 pub struct Exposure {
@@ -72,7 +72,7 @@ pub fn study(
     let captures = sightings.iter().map(|(path, _)| path.clone()).collect();
     let mut hosts = on_one_time_line(sightings)?;
     hosts.sort_by_key(|host| std::cmp::Reverse(bytes(host)));
-    hosts.truncate(MOST_HOSTS);
+    hosts.truncate(MAX_HOSTS);
     let identities = identify(corpus, vendors, &hosts, setup.seed);
     let detector = Detector::default();
     let exposed: Vec<Exposed> = hosts

@@ -1,6 +1,6 @@
 //! `millpond-lab`: parses arguments, runs the command, chooses the exit code.
 
 fn main() -> std::process::ExitCode {
-    millpond::sys::signal::end_with_the_reader();
+    millpond::sys::signal::reset_sigpipe();
     millpond::lab::cli::main()
 }

@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::nft::TableText;
 use super::op::LinkKind;
 use super::ownership::{CELL_RULE_OFFSET, IPV6_METRIC, LAST_METRIC, OPENVPN, TUN, TUN_MTU, WIREGUARD};
+use super::qdisc_tree::{ShaperLimits, Tree};
 use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
 use super::snapshot::Snapshot;
-use super::steer;
-use super::tree::{Guard, Tree};
 use super::tunnel::{self, Carrier, Ends};
+use super::tunnel_table;
 use super::wireguard::{Device, Peer};
 use crate::config::model::{Home, Role, Settings, Tunnel, Wireguard};
 
@@ -168,17 +168,17 @@ impl Desired {
 
     /// What `settings` ask for on a machine of which `facts` hold, with `guard` on the tunnel's queue. Settings that
     /// are not enabled ask for [`Desired::nothing`].
-    pub fn from_settings(settings: &Settings, facts: &Facts, guard: &Guard) -> Result<Desired, DesiredError> {
+    pub fn from_settings(settings: &Settings, facts: &Facts, limits: &ShaperLimits) -> Result<Desired, DesiredError> {
         if !settings.enabled {
             return Ok(Desired::nothing());
         }
         let tunnel = settings.tunnel.as_ref().ok_or(DesiredError::NoTunnel)?;
-        let ends = tunnel::ends(tunnel, facts, guard)?;
+        let ends = tunnel::ends(tunnel, facts, limits)?;
         let tun = Link { name: TUN.into(), kind: LinkKind::Tun, mtu: TUN_MTU };
         let mut desired = Desired {
             links: ends.link.iter().cloned().chain([tun]).collect(),
             sysctls: sysctls(settings, tunnel),
-            tree: Some(Tree::new(ends.dev, guard)),
+            tree: Some(Tree::new(ends.dev, limits)),
             ..Desired::nothing()
         };
         if ends.link.is_some() {
@@ -201,7 +201,7 @@ impl Desired {
     fn router(&mut self, settings: &Settings, ends: &Ends<'_>, facts: &Facts) -> Result<(), DesiredError> {
         let peer_address = ends.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
         let routing_ids = settings.routing_ids;
-        self.table = Some(TableText::from(&steer::router(settings, facts)));
+        self.table = Some(TableText::from(&tunnel_table::router(settings, facts)));
         // On both: what is masqueraded onto mp0 takes its address, the cells are bound to the tunnel's interface.
         self.addresses.push((TUN.into(), Prefix::host(ends.address)));
         self.routes.push(Route { metric: ends.metric, ..host_route(MAIN, peer_address, ends.dev) });
@@ -235,7 +235,7 @@ impl Desired {
 
     fn endpoint(&mut self, settings: &Settings, ends: &Ends<'_>) {
         let routing_ids = settings.routing_ids;
-        self.table = Some(TableText::from(&steer::endpoint(settings)));
+        self.table = Some(TableText::from(&tunnel_table::endpoint(settings)));
         // Answers from the Internet go into cells; cells, from sockets bound to the tunnel's interface, to the home.
         for home in &settings.homes {
             self.routes.push(host_route(routing_ids.table, home.address, ends.dev));

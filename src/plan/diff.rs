@@ -3,8 +3,8 @@
 use super::desired::Desired;
 use super::nft::{TableName, TableText};
 use super::op::{LinkKind, Op};
+use super::qdisc_tree::{Qdisc, Tree};
 use super::snapshot::Snapshot;
-use super::tree::{Qdisc, Tree};
 
 /// The operation that makes the kernel hold the guard's table `wanted`, or none where it does. No other operation
 /// touches that table, whatever becomes of the tunnel.
@@ -98,7 +98,7 @@ fn withdraw_qdiscs(desired: &Desired, is_doomed: &dyn Fn(&str) -> bool, left: &m
     let (kept_classes, gone_classes): (Vec<_>, Vec<_>) =
         left.classes.iter().cloned().partition(|(dev, class)| class_stays(dev, class.handle));
     let (roots, children): (Vec<_>, Vec<_>) =
-        gone.into_iter().partition(|(_, qdisc)| qdisc.parent == super::tree::Handle::ROOT);
+        gone.into_iter().partition(|(_, qdisc)| qdisc.parent == super::qdisc_tree::Handle::ROOT);
     for (dev, qdisc) in children.into_iter().rev() {
         ops.push(Op::DeleteQdisc { dev, qdisc });
     }

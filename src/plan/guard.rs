@@ -1,10 +1,10 @@
 //! The rules of `table inet millpond`: nothing of a shaped or blocked device passes beside the tunnel. They hold by
 //! themselves, whether or not there is a tunnel, a daemon, or anything else of ours.
 
-use super::choice::{Choice, chain, homes, lan};
 use super::desired::Facts;
 use super::nft::{Elements, Set, Table, TableText};
 use super::ownership::{CELL_PORT, TUN};
+use super::policy_sets::{PolicySets, chain, homes, lan};
 use super::tunnel;
 use crate::config::model::{DnsMode, Role, Settings};
 
@@ -21,7 +21,7 @@ pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
 }
 
 fn router(settings: &Settings, facts: &Facts) -> Table {
-    let choice = Choice::new(settings);
+    let policy_sets = PolicySets::new(settings);
     let mut sets = vec![Set { name: "lan", kind: "ifname", elements: Elements::Fixed(lan(settings, facts)) }];
     // For whoever looks while the way out is down: what once led out is not the home's.
     let outside = facts.outside.iter().map(|name| format!("\"{name}\"")).collect();
@@ -32,9 +32,9 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
         // A connection that stood before ends at once, and is made anew through the tunnel.
         ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"],
     )];
-    let learns = choice.confines_by_mac();
+    let learns = policy_sets.confines_by_mac();
     if learns {
-        sets.extend(learnt());
+        sets.extend(learned());
         chains.extend([
             chain(
                 "confined",
@@ -62,9 +62,9 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
                 // From outside anybody could pretend to have an address of the home's.
                 ["iifname != @lan return".to_owned()]
                     .into_iter()
-                    .chain(choice.by_mac("goto confined", "goto free"))
-                    .chain(choice.meet())
-                    .chain(choice.by_met("goto confined", "goto confined"))
+                    .chain(policy_sets.by_mac("goto confined", "goto free"))
+                    .chain(policy_sets.learning_rules())
+                    .chain(policy_sets.by_learned("goto confined", "goto confined"))
                     .chain(["delete @seen4 { ip saddr }".into(), "delete @seen6 { ip6 saddr }".into()]),
             ),
         ]);
@@ -76,31 +76,31 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
             None,
             ["oifname @lan return".into(), format!("oifname \"{TUN}\" return"), "goto refuse".into()],
         ),
-        chain("inbound", None, inbound(&choice, learns)),
-        chain("guard", Some("type filter hook forward priority filter - 1"), forward(settings, &choice)),
+        chain("inbound", None, inbound(&policy_sets, learns)),
+        chain("guard", Some("type filter hook forward priority filter - 1"), forward(settings, &policy_sets)),
         chain("proxy", None, ["ct status dnat drop", "meta l4proto { tcp, udp } th dport { 53, 853 } goto refuse"]),
-        chain("input", Some("type filter hook input priority filter - 1"), input(settings, &choice)),
+        chain("input", Some("type filter hook input priority filter - 1"), input(settings, &policy_sets)),
     ]);
-    sets.extend(choice.sets);
+    sets.extend(policy_sets.sets);
     Table { name: super::nft::TableName::Guard, sets, chains }
 }
 
 /// The addresses of devices that are known by their MAC, as their packets show them: confined ones, and ones that are
 /// exempt from their network's policy.
-fn learnt() -> [Set; 4] {
+fn learned() -> [Set; 4] {
     [("seen4", "ipv4_addr"), ("seen6", "ipv6_addr"), ("free4", "ipv4_addr"), ("free6", "ipv6_addr")]
-        .map(|(name, kind)| Set { name, kind, elements: Elements::Learnt { timeout: "7d" } })
+        .map(|(name, kind)| Set { name, kind, elements: Elements::Learned { timeout: "7d" } })
 }
 
 /// What comes neither from home nor out of the tunnel.
-fn inbound(choice: &Choice, learns: bool) -> Vec<String> {
-    let learnt = |rules: [&str; 4]| if learns { rules.map(str::to_owned).to_vec() } else { Vec::new() };
+fn inbound(policy_sets: &PolicySets, learns: bool) -> Vec<String> {
+    let learned = |rules: [&str; 4]| if learns { rules.map(str::to_owned).to_vec() } else { Vec::new() };
     let seen = ["ip daddr @seen4 drop", "ip6 daddr @seen6 drop", "ip daddr @free4 return", "ip6 daddr @free6 return"];
-    choice.by_receiver("drop", learnt(seen))
+    policy_sets.by_receiver("drop", learned(seen))
 }
 
 /// What is forwarded: from the tunnel only answers, from a shaped device only into it.
-fn forward(settings: &Settings, choice: &Choice) -> Vec<String> {
+fn forward(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     let carrier = tunnel::interface(settings);
     let mut rules = vec![
         format!("iifname \"{carrier}\" drop"),
@@ -109,13 +109,13 @@ fn forward(settings: &Settings, choice: &Choice) -> Vec<String> {
         format!("iifname \"{TUN}\" drop"),
         "iifname != @lan jump inbound".into(),
     ];
-    rules.extend(choice.by_sender("goto block", "goto confine", "return"));
+    rules.extend(policy_sets.by_sender("goto block", "goto confine", "return"));
     rules
 }
 
 /// What is for the router itself: cells, and what devices may ask of it. A resolver, or a proxy that somebody's rule
 /// has put in the way, would ask in clear on their behalf.
-fn input(settings: &Settings, choice: &Choice) -> Vec<String> {
+fn input(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     let carrier = tunnel::interface(settings);
     let mut rules = vec![
         format!("iifname \"{carrier}\" udp dport {CELL_PORT} accept"),
@@ -127,7 +127,7 @@ fn input(settings: &Settings, choice: &Choice) -> Vec<String> {
         DnsMode::Tunnel => "goto proxy",
         DnsMode::Router => "return",
     };
-    rules.extend(choice.by_sender("goto proxy", shaped, "return"));
+    rules.extend(policy_sets.by_sender("goto proxy", shaped, "return"));
     rules
 }
 

@@ -63,7 +63,7 @@ pub enum Elements {
     /// These, in nft's notation, without repetition.
     Fixed(Vec<String>),
     /// What packets put there, forgotten when none has done so again for this time, in nft's notation.
-    Learnt {
+    Learned {
         /// How long it is remembered.
         timeout: &'static str,
     },
@@ -73,7 +73,7 @@ pub enum Elements {
 pub const SEEN: [&str; 2] = ["seen4", "seen6"];
 
 /// The most that a set learns: a week of a large home's temporary IPv6 addresses.
-const LEARNT_SIZE: usize = 2048;
+const LEARNED_SIZE: usize = 2048;
 
 /// A chain, and where it hooks in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +95,8 @@ impl Table {
             let _ = match &set.elements {
                 Elements::Fixed(elements) if elements.is_empty() => Ok(()),
                 Elements::Fixed(elements) => writeln!(text, "\t\telements = {{ {} }}", elements.join(", ")),
-                Elements::Learnt { timeout } => {
-                    writeln!(text, "\t\tsize {LEARNT_SIZE}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout}")
+                Elements::Learned { timeout } => {
+                    writeln!(text, "\t\tsize {LEARNED_SIZE}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout}")
                 }
             };
             text.push_str("\t}\n");
@@ -127,16 +127,16 @@ pub struct TableText {
     /// Whether the table stands as it was made; always so where it has not been made yet.
     pub untouched: bool,
     /// What the sets that learn hold, or are to hold from the beginning. It is no part of what the table is known by.
-    pub known: Known,
+    pub learned: Learned,
 }
 
 /// Elements by the name of their set, in nft's notation.
-pub type Known = BTreeMap<String, BTreeSet<String>>;
+pub type Learned = BTreeMap<String, BTreeSet<String>>;
 
 impl From<&Table> for TableText {
     fn from(table: &Table) -> TableText {
         let body = table.body();
-        TableText { name: table.name, fingerprint: Some(hash(&body)), untouched: true, body, known: Known::new() }
+        TableText { name: table.name, fingerprint: Some(hash(&body)), untouched: true, body, learned: Learned::new() }
     }
 }
 
@@ -145,13 +145,13 @@ impl TableText {
     pub fn from_listing(name: TableName, listing: &str) -> TableText {
         let marks = listing.lines().find_map(|line| line.trim().strip_prefix("comment "));
         let marks = marks.and_then(|marks| marks.trim_matches('"').split_once(' '));
-        let (body, known) = parts(listing);
+        let (body, learned) = parts(listing);
         TableText {
             name,
             fingerprint: marks.map(|(fingerprint, _)| fingerprint.to_owned()),
             untouched: marks.is_some_and(|(_, digest)| digest == hash(&body)) && !is_dormant(listing),
             body,
-            known,
+            learned,
         }
     }
 
@@ -204,7 +204,7 @@ impl TableText {
             "add table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n\tcomment \"{fingerprint} {digest}\"\n{}}}\n",
             self.body
         );
-        for (set, elements) in self.known.iter().filter(|(set, elements)| !elements.is_empty() && self.has_set(set)) {
+        for (set, elements) in self.learned.iter().filter(|(set, elements)| !elements.is_empty() && self.has_set(set)) {
             let elements: Vec<&str> = elements.iter().map(String::as_str).collect();
             let _ = writeln!(text, "add element inet {name} {set} {{ {} }}", elements.join(", "));
         }
@@ -235,8 +235,8 @@ fn is_dormant(listing: &str) -> bool {
 
 /// The sets and chains of a listing, without what packets or the order of a hash table change: the order of elements, and
 /// those of sets that learn, which come by themselves.
-fn parts(listing: &str) -> (String, Known) {
-    let (mut body, mut known) = (String::new(), Known::new());
+fn parts(listing: &str) -> (String, Learned) {
+    let (mut body, mut learned) = (String::new(), Learned::new());
     let mut lines = listing.lines().map(str::trim);
     let mut learns = false;
     let mut block = "";
@@ -253,7 +253,7 @@ fn parts(listing: &str) -> (String, Known) {
             if learns {
                 // Behind an element stands how long it is remembered.
                 let keys = elements.iter().filter_map(|element| element.split_whitespace().next());
-                known.entry(block.to_owned()).or_default().extend(keys.map(str::to_owned));
+                learned.entry(block.to_owned()).or_default().extend(keys.map(str::to_owned));
             } else {
                 let _ = writeln!(body, "\t\telements = {{ {} }}", elements.join(", "));
             }
@@ -268,7 +268,7 @@ fn parts(listing: &str) -> (String, Known) {
             let _ = writeln!(body, "\t\t{line}");
         }
     }
-    (body, known)
+    (body, learned)
 }
 
 impl fmt::Display for TableText {
@@ -300,7 +300,7 @@ mod tests {
             name: TableName::Guard,
             sets: vec![
                 Set { name: "shape_ip", kind: "ipv4_addr", elements: fixed },
-                Set { name: "seen4", kind: "ipv4_addr", elements: Elements::Learnt { timeout: "7d" } },
+                Set { name: "seen4", kind: "ipv4_addr", elements: Elements::Learned { timeout: "7d" } },
                 Set { name: "lan", kind: "ifname", elements: Elements::Fixed(Vec::new()) },
             ],
             chains: vec![
@@ -334,11 +334,11 @@ mod tests {
 
     #[test]
     fn what_packets_change_does_not_matter() {
-        let learnt = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d,\n\t\t\t     192.0.2.10 timeout 7d }\n";
+        let learned = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d,\n\t\t\t     192.0.2.10 timeout 7d }\n";
         for (from, to) in [
             ("192.0.2.1, ", "192.0.2.1,\n\t\t\t     "),
             ("192.0.2.1, 192.0.2.2", "192.0.2.2, 192.0.2.1"),
-            ("\t\ttimeout 7d\n", learnt),
+            ("\t\ttimeout 7d\n", learned),
         ] {
             assert!(met_by(&installed().replace(from, to)), "{from:?} to {to:?}");
         }
@@ -375,9 +375,9 @@ mod tests {
 
     #[test]
     fn what_packets_taught_is_read_and_put_back_with_the_table() {
-        let learnt = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d expires 1h,\n\t\t\t     192.0.2.10 }\n";
-        let read = TableText::from_listing(TableName::Guard, &installed().replace("\t\ttimeout 7d\n", learnt));
-        assert_eq!(read.known.keys().collect::<Vec<_>>(), ["seen4"]);
+        let learned = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d expires 1h,\n\t\t\t     192.0.2.10 }\n";
+        let read = TableText::from_listing(TableName::Guard, &installed().replace("\t\ttimeout 7d\n", learned));
+        assert_eq!(read.learned.keys().collect::<Vec<_>>(), ["seen4"]);
         let line = "add element inet millpond seen4 { 192.0.2.10, 192.0.2.9 }\n";
         assert!(read.file("digest").ends_with(&format!("}}\n{line}")));
         assert!(read.transaction("digest").ends_with(line) && !read.draft().contains("add element"));

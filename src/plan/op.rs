@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::nft::{TableName, TableText};
 use super::ownership::WIREGUARD;
+use super::qdisc_tree::{Class, Qdisc};
 use super::routing::{Prefix, Route, Rule};
-use super::tree::{Class, Qdisc};
 use super::wireguard::{Base64, Device, Peer};
 use crate::config::model::Key;
 

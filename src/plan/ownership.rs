@@ -19,7 +19,7 @@ pub const HELD_TABLE: &str = "millpond_held";
 pub const TUNNEL_TABLE: &str = "millpond_tunnel";
 
 /// The nftables table, of family `netdev`, that stands for moments while a policy changes.
-pub const CUT_TABLE: &str = "millpond_cut";
+pub const BLOCK_TABLE: &str = "millpond_cut";
 
 /// How far the endpoint's rule that sends cells to our table stands behind the priority in the settings, which is that of
 /// the router's rule for marked packets.

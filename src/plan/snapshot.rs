@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::nft::{TableName, TableText};
 use super::op::LinkKind;
+use super::qdisc_tree::{Class, Qdisc};
 use super::routing::{Prefix, Route, Rule};
-use super::tree::{Class, Qdisc};
 use super::wireguard::{Device, Peer};
 
 /// What the kernel holds under the names and numbers of [`super::ownership`], and whether it forwards.

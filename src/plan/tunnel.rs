@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use super::desired::{DesiredError, Facts, Link};
 use super::op::LinkKind;
 use super::ownership::{ATTACHED_METRIC, OPENVPN, TUN_MTU, WIREGUARD, WIREGUARD_MTU};
+use super::qdisc_tree::ShaperLimits;
 use super::routing::Prefix;
-use super::tree::Guard;
 use crate::config::model::{Settings, Tunnel};
 
 /// An interface of another's, as far as it matters to a tunnel that attaches to it.
@@ -52,7 +52,7 @@ pub(super) struct Ends<'a> {
 }
 
 /// Refuses an interface of another's that is not there, or not as the settings need it.
-pub(super) fn ends<'a>(tunnel: &'a Tunnel, facts: &Facts, guard: &Guard) -> Result<Ends<'a>, DesiredError> {
+pub(super) fn ends<'a>(tunnel: &'a Tunnel, facts: &Facts, limits: &ShaperLimits) -> Result<Ends<'a>, DesiredError> {
     let own = |dev: &'a str, kind, mtu, address, peer_address| Ends {
         dev,
         link: Some(Link { name: dev.into(), kind, mtu }),
@@ -68,7 +68,7 @@ pub(super) fn ends<'a>(tunnel: &'a Tunnel, facts: &Facts, guard: &Guard) -> Resu
             Ok(own(OPENVPN, LinkKind::Tun, TUN_MTU, *address, *peer_address))
         }
         Tunnel::Interface { interface, address, peer_address, .. } => {
-            attachable(interface, *address, facts.carrier.as_ref(), guard.inner_bytes)?;
+            attachable(interface, *address, facts.carrier.as_ref(), limits.inner_bytes)?;
             let metric = ATTACHED_METRIC;
             Ok(Ends { dev: interface, link: None, address: *address, peer_address: *peer_address, metric })
         }

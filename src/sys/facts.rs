@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use nix::libc;
 
 use super::addr::AddressEntry;
+use super::fw4_zones::Zones;
 use super::link::LinkEntry;
 use super::route::RouteEntry;
-use super::zones::Zones;
 use crate::config::model::Settings;
 use crate::plan::ownership::{OPENVPN, ROUTE_PROTOCOL, TUN, WIREGUARD};
 use crate::plan::routing::Prefix;

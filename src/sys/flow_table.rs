@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::nft;
 use crate::apply::Cause;
-use crate::plan::ownership::CUT_TABLE;
+use crate::plan::ownership::BLOCK_TABLE;
 use crate::plan::routing::Prefix;
 
 /// Longer than a connection stays in a flow table that has left the kernel's list.
@@ -24,7 +24,7 @@ pub(super) struct FlowTables {
 }
 
 /// Devices that are cut off as long as this lives, and no longer than a few seconds whatever happens.
-pub(super) struct Cut;
+pub(super) struct FlowBlock;
 
 impl FlowTables {
     pub fn list() -> Result<FlowTables, Cause> {
@@ -42,12 +42,12 @@ impl FlowTables {
     }
 
     /// Cuts off what comes in from these, where there are flow tables at all.
-    pub fn cut(&self, macs: &BTreeSet<String>, networks: &[Prefix]) -> Result<Option<Cut>, Cause> {
+    pub fn block(&self, macs: &BTreeSet<String>, networks: &[Prefix]) -> Result<Option<FlowBlock>, Cause> {
         if self.devices.is_empty() || macs.is_empty() && networks.is_empty() {
             return Ok(None);
         }
         let text = self.transaction(macs, networks);
-        nft::load(&text).map(|()| Some(Cut))
+        nft::load(&text).map(|()| Some(FlowBlock))
     }
 
     fn transaction(&self, macs: &BTreeSet<String>, networks: &[Prefix]) -> String {
@@ -55,7 +55,7 @@ impl FlowTables {
         let networks = |is_v4| networks.iter().filter(move |network| network.address.is_ipv4() == is_v4);
         let shown = |network: &Prefix| format!("{}/{}", network.address, network.length);
         format!(
-            "add table netdev {CUT_TABLE}\ndelete table netdev {CUT_TABLE}\ntable netdev {CUT_TABLE} {{\n\
+            "add table netdev {BLOCK_TABLE}\ndelete table netdev {BLOCK_TABLE}\ntable netdev {BLOCK_TABLE} {{\n\
              {}{}{}\tchain cut {{\n\t\ttype filter hook ingress devices = {{ {} }} priority -500; policy accept;\n\
              \t\tether saddr @macs ether type {{ ip, ip6 }} drop\n\t\tip saddr @v4 drop\n\t\tip6 saddr @v6 drop\n\t}}\n}}\n",
             set("macs", "ether_addr", "timeout", macs),
@@ -74,17 +74,17 @@ fn set(name: &str, kind: &str, flags: &str, elements: impl IntoIterator<Item = i
     format!("\tset {name} {{\n\t\ttype {kind}\n\t\tflags {flags}\n{elements}\t}}\n")
 }
 
-impl Cut {
+impl FlowBlock {
     /// Waits until no flow table has the connections any more.
     pub fn outlast(self) {
         thread::sleep(COLLECTED);
     }
 }
 
-impl Drop for Cut {
+impl Drop for FlowBlock {
     fn drop(&mut self) {
         // Without elements soon, it does no more than cost a little.
-        _ = nft::load(&format!("delete table netdev {CUT_TABLE}\n"));
+        _ = nft::load(&format!("delete table netdev {BLOCK_TABLE}\n"));
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         assert!(!plain.hardware && plain.devices == tables.devices);
         let none = FlowTables::from_listing("");
         assert!(none.devices.is_empty());
-        assert!(none.cut(&["02:00:00:00:00:01".to_owned()].into(), &[]).unwrap().is_none());
+        assert!(none.block(&["02:00:00:00:00:01".to_owned()].into(), &[]).unwrap().is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{nft, whole_file};
+use super::{atomic_file, nft};
 
 /// What OpenWrt's firewall includes whenever it loads its own rules.
 const FIREWALL_DIRECTORY: &str = "/usr/share/nftables.d/ruleset-post";
@@ -27,7 +27,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<bool> {
     }
     nft::check(text).map_err(|cause| io::Error::other(cause.to_string()))?;
     // Meanwhile not named *.nft, so that a firewall that loads just then passes it by.
-    whole_file::write(path, text.as_bytes(), 0o600).map(|()| true)
+    atomic_file::write(path, text.as_bytes(), 0o600).map(|()| true)
 }
 
 /// Makes the guard that the file at `path` describes stand, as the firewall does at boot.

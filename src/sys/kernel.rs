@@ -7,19 +7,19 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::flow_table::FlowTables;
+use super::fw4_zones::Zones;
 use super::link::{self, LinkEntry};
 use super::netlink::{Netlink, NetlinkError};
 use super::tun::Tun;
 use super::wireguard::{self, PeerStatus};
-use super::zones::Zones;
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Cause, Kernel, OpError};
 use crate::config::model::Settings;
 use crate::plan::coexistence::Others;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
+use crate::plan::qdisc_tree::{Handle, Qdisc};
 use crate::plan::routing::{Route, RouteKind};
-use crate::plan::tree::{Handle, Qdisc};
 use crate::plan::tunnel::Carrier;
 use crate::plan::{Facts, InstalledLink, LinkKind, Op, Snapshot, watched_sysctls};
 

@@ -8,10 +8,10 @@ use nix::libc;
 
 use super::addr;
 use super::facts::HostView;
+use super::fw4_zones::Zones;
 use super::link;
 use super::netlink::{Body, Netlink, NetlinkError, attribute, u32_at_start};
 use super::route;
-use super::zones::Zones;
 use crate::config::model::{Mac, Settings};
 use crate::plan::Facts;
 

@@ -3,7 +3,7 @@
 use nix::libc;
 
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
-use crate::plan::tree::{Class, Handle, Qdisc, QdiscKind};
+use crate::plan::qdisc_tree::{Class, Handle, Qdisc, QdiscKind};
 
 /// All qdiscs, each with the index of its interface, parents first, without those that the kernel attached by itself.
 pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkError> {
@@ -163,13 +163,14 @@ const TC_LINKLAYER_ETHERNET: u8 = 1;
 #[cfg(all(test, target_endian = "little"))]
 mod tests {
     use super::*;
-    use crate::plan::tree::{Guard, Tree};
+    use crate::plan::qdisc_tree::{ShaperLimits, Tree};
     use crate::units::BitsPerSec;
 
     fn tree() -> Tree {
         let rate = BitsPerSec::from_kbit(160);
-        let guard = Guard { rate, inner_bytes: 448, wire_bytes: 508, burst_cells: 1, data_limit: 2, cover_limit: 3 };
-        Tree::new("mpwg0", &guard)
+        let limits =
+            ShaperLimits { rate, inner_bytes: 448, wire_bytes: 508, burst_cells: 1, data_limit: 2, cover_limit: 3 };
+        Tree::new("mpwg0", &limits)
     }
 
     #[test]

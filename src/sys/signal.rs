@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Lets the process end quietly when whoever reads what it prints goes away (`millpond plan | head`). Rust ignores SIGPIPE,
 /// and its `println!` panics then. Not for a daemon: a client that hangs up must not end it.
-pub fn end_with_the_reader() {
+pub fn reset_sigpipe() {
     // SAFETY: the default action runs no code of this process.
     _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }

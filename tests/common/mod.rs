@@ -5,8 +5,8 @@
 pub mod namespace;
 
 use millpond::config::model::*;
+use millpond::plan::qdisc_tree::ShaperLimits;
 use millpond::plan::routing::Prefix;
-use millpond::plan::tree::Guard;
 use millpond::plan::{Facts, LanInterface};
 use millpond::units::{BitsPerSec, Law, Nanos};
 
@@ -106,7 +106,7 @@ pub fn facts() -> Facts {
     Facts { lan: vec![lan], endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..Facts::default() }
 }
 
-pub fn guard() -> Guard {
+pub fn limits() -> ShaperLimits {
     let rate = BitsPerSec::from_kbit(640);
-    Guard { rate, inner_bytes: 448, wire_bytes: 508, burst_cells: 32, data_limit: 2, cover_limit: 2 }
+    ShaperLimits { rate, inner_bytes: 448, wire_bytes: 508, burst_cells: 32, data_limit: 2, cover_limit: 2 }
 }

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
-use millpond::sys::fault;
+use millpond::sys::panic_hook;
 use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{Control, ShapingRequest};
@@ -97,7 +97,7 @@ fn main() -> ExitCode {
     println!("{:016x}", digest.0);
     // Which of the two, a compiler cannot know.
     if std::env::args().nth(1).is_some_and(|word| word == "fail") {
-        fault::install();
+        panic_hook::install();
         let cells: Vec<u64> = std::env::args().map(|_| digest.0).collect();
         println!("{}", cells[cells.len()]);
     }

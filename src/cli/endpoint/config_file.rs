@@ -12,7 +12,7 @@ use crate::config::edit::Document;
 use crate::config::model::{Home, Key, Role, Settings, Tunnel, Wireguard};
 use crate::config::{Severity, parse_with};
 use crate::daemon::request::Request;
-use crate::sys::{key_file, whole_file};
+use crate::sys::{atomic_file, key_file};
 
 /// An endpoint's settings.
 pub(super) struct EndpointConfig {
@@ -30,7 +30,7 @@ pub(super) struct EndpointConfig {
 impl EndpointConfig {
     /// Opens the settings of an endpoint over WireGuard that has been set up.
     pub fn open(path: &Path) -> Result<EndpointConfig, Failure> {
-        let lock = whole_file::lock(path)
+        let lock = atomic_file::lock(path)
             .map_err(|error| Failure::new(IO_ERROR, format!("reading the settings {}: {error}", path.display())))?;
         let before = read(path)?;
         let settings = parse(path, &before)?;
@@ -102,7 +102,7 @@ pub(super) fn keep_key(keys: &Path, key: &Key) -> Result<PathBuf, Failure> {
     let public_key = key.public().to_base64();
     let name: String = public_key.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
     let path = keys.join(name + ".private");
-    whole_file::write(&path, (key.to_base64() + "\n").as_bytes(), 0o600)
+    atomic_file::write(&path, (key.to_base64() + "\n").as_bytes(), 0o600)
         .map_err(|error| Failure::new(IO_ERROR, format!("writing {}: {error}", path.display())))?;
     Ok(path)
 }
@@ -112,7 +112,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 pub(super) fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
-    whole_file::write(path, text, 0o600)
+    atomic_file::write(path, text, 0o600)
         .map_err(|error| Failure::new(IO_ERROR, format!("writing the settings {}: {error}", path.display())))
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::config_file::EndpointConfig;
 use super::qr;
 use crate::cli::exit::{CONFIG, Failure, OS_ERROR};
-use crate::config::join::{Identity, Invitation, MOST_SERVERS};
+use crate::config::join::{Identity, Invitation, MAX_SERVERS};
 use crate::config::model::{Home, Key, Server};
 use crate::sys::random;
 
@@ -40,7 +40,7 @@ pub(super) fn invitation(
         return Err(Failure::new(CONFIG, text));
     }
     let mut servers: Vec<Server> =
-        [own].into_iter().chain(wireguard.backup.iter().cloned()).take(MOST_SERVERS).collect();
+        [own].into_iter().chain(wireguard.backup.iter().cloned()).take(MAX_SERVERS).collect();
     shuffle(&mut servers)?;
     Ok(Invitation {
         name: home.name.clone(),

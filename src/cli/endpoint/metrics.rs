@@ -15,9 +15,9 @@ use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::daemon::request::Request;
 
 /// A question longer than this is none of Prometheus's.
-const MOST_BYTES: usize = 4096;
+const MAX_BYTES: usize = 4096;
 /// Who has not asked by then is not waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Print the daemon's numbers in Prometheus's text format: totals, unless one home is asked for.
 #[derive(FromArgs)]
@@ -72,8 +72,8 @@ impl Metrics {
     }
 
     fn serve(&self, mut client: TcpStream) -> io::Result<()> {
-        client.set_read_timeout(Some(PATIENCE))?;
-        client.set_write_timeout(Some(PATIENCE))?;
+        client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+        client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
         let request = receive(&mut client)?;
         let (status, body) = match request.split_whitespace().collect::<Vec<_>>()[..] {
             ["GET", "/metrics", ..] => match self.text() {
@@ -95,7 +95,7 @@ impl Metrics {
 fn receive(client: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     let mut bytes = [0; 512];
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MOST_BYTES {
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_BYTES {
         match client.read(&mut bytes)? {
             0 => break,
             length => head.extend(&bytes[..length]),

@@ -7,7 +7,7 @@ use crate::cli::exit::{CONFIG, Failure, IO_ERROR, OS_ERROR};
 use crate::config::edit::{Document, Setting};
 use crate::config::model::Key;
 use crate::config::uci;
-use crate::sys::{key_file, random, whole_file};
+use crate::sys::{atomic_file, key_file, random};
 
 /// The file of a key that was made here, in the folder for keys.
 pub(super) const FILE: &str = "router.private";
@@ -52,10 +52,10 @@ pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
     })?;
     let key = new()?;
     let file = keys.join(FILE);
-    whole_file::write(&file, (key.to_base64() + "\n").as_bytes(), 0o600)
+    atomic_file::write(&file, (key.to_base64() + "\n").as_bytes(), 0o600)
         .map_err(|error| io("writing", &file, error))?;
     document.set("tunnel", "tunnel", "private_key", &Setting::Text(file.display().to_string()));
-    whole_file::write(config, document.text().as_bytes(), 0o600).map_err(|error| io("writing", config, error))?;
+    atomic_file::write(config, document.text().as_bytes(), 0o600).map_err(|error| io("writing", config, error))?;
     Ok(key.public())
 }
 

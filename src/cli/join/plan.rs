@@ -12,7 +12,7 @@ use crate::config::join::{Assignment, Identity, Invitation};
 use crate::config::model::Key;
 use crate::config::{Severity, parse_with};
 use crate::daemon::answer;
-use crate::sys::{key_file, whole_file};
+use crate::sys::{atomic_file, key_file};
 
 /// A clock that shows less was never set: 2025 began then.
 const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
@@ -41,7 +41,7 @@ pub(super) struct JoinError {
 
 impl JoinPlan {
     /// What `text` makes of the settings file `config`, with key files in the folder `keys`. Nothing is written.
-    pub fn plan(text: &str, config: &Path, keys: &Path) -> Result<JoinPlan, JoinError> {
+    pub fn new(text: &str, config: &Path, keys: &Path) -> Result<JoinPlan, JoinError> {
         let mut warnings = Vec::new();
         let invitation = Invitation::from_text(text)
             .map_err(|damage| JoinError::new(damage.code(), DATA, format!("reading the join text: {damage}")))?;
@@ -106,10 +106,10 @@ impl JoinPlan {
         let new: Vec<&PathBuf> = self.key_files.iter().map(|(file, _)| file).filter(|file| !file.exists()).collect();
         for (file, key) in &self.key_files {
             let text = key.to_base64() + "\n";
-            whole_file::write(file, text.as_bytes(), 0o600).map_err(|error| refuse(file, error))?;
+            atomic_file::write(file, text.as_bytes(), 0o600).map_err(|error| refuse(file, error))?;
         }
         if with_settings {
-            whole_file::write(&self.config, self.settings.as_bytes(), 0o600).map_err(|error| {
+            atomic_file::write(&self.config, self.settings.as_bytes(), 0o600).map_err(|error| {
                 // No settings name them.
                 new.iter().for_each(|file| _ = fs::remove_file(file));
                 refuse(&self.config, error)

@@ -23,7 +23,7 @@ fn invitation() -> Invitation {
 fn a_text_arrives_as_it_left() {
     let longest = Invitation {
         name: "\u{1f3e0}".repeat(64),
-        servers: (0..MOST_SERVERS as u8)
+        servers: (0..MAX_SERVERS as u8)
             .map(|key| Server { public_key: Key([key; 32]), ..invitation().servers[0].clone() })
             .collect(),
         ..invitation()

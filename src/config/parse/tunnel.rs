@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::value::{
     choice, host_port, interface_name, key, key_or_file, number, path, server, tunnel_address, tunnel_address6,
 };
-use crate::config::join::MOST_SERVERS;
+use crate::config::join::MAX_SERVERS;
 use crate::config::model::{Key, Role, Server, Tunnel, Wireguard};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
@@ -162,8 +162,8 @@ fn backup(reader: &mut Reader, first: Option<&Key>) -> Vec<Server> {
         if first == Some(&server.public_key) || backup.iter().any(|other| other.public_key == server.public_key) {
             let text = format!("two endpoints with one key (got {} twice, want a key of its own for each)", server.at);
             reader.error("backup", text);
-        } else if backup.len() + 1 == MOST_SERVERS {
-            reader.error("backup", format!("too many (want at most {} besides the first)", MOST_SERVERS - 1));
+        } else if backup.len() + 1 == MAX_SERVERS {
+            reader.error("backup", format!("too many (want at most {} besides the first)", MAX_SERVERS - 1));
             break;
         } else {
             backup.push(server);

@@ -15,7 +15,7 @@ use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 
 /// Packets that are taken in a row.
-const BATCH: usize = 16;
+const PACKET_BATCH: usize = 16;
 
 const ETHERNET_HEADER: usize = 14;
 const IPV4: u32 = 0x0800;
@@ -77,7 +77,7 @@ impl PassiveMonitor {
     /// Takes a few packets to `watch`. Says whether there may be more.
     pub fn take(&mut self, watch: &mut RateAdvisor) -> io::Result<bool> {
         let mut head = [0; HEAD_BYTES];
-        for _ in 0..BATCH {
+        for _ in 0..PACKET_BATCH {
             let Some(passed) = self.capture.receive(&mut head)? else { return Ok(false) };
             let (now, wall) = (timer::now(), timer::wall_clock());
             let at = now.saturating_since(Nanos(nanos(wall.saturating_sub(passed.at))));

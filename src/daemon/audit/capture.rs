@@ -14,7 +14,7 @@ use crate::sys::timer::{self, Timer};
 use crate::units::{Law, Nanos};
 
 /// Beyond twice the time that the packets should take.
-const PATIENCE: Nanos = Nanos::from_secs(10);
+const CAPTURE_GRACE: Nanos = Nanos::from_secs(10);
 
 /// By how much the rate of what leaves may differ from the promised one.
 const RATE_TOLERANCE: f64 = 0.1;
@@ -74,7 +74,7 @@ pub fn expected(order: &Order) -> Nanos {
 /// Twice as long, and a little more.
 pub fn limit(order: &Order) -> Nanos {
     let expected = expected(order);
-    expected + expected + PATIENCE
+    expected + expected + CAPTURE_GRACE
 }
 
 /// What has passed so far.

@@ -11,7 +11,7 @@ use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, MARK, Test};
 use crate::sys::{conntrack, neighbour};
 
 /// Addresses that are looked for; a home has fewer.
-const MOST_ADDRESSES: usize = 48;
+const MAX_ADDRESSES: usize = 48;
 
 /// Watches what leaves by the interfaces that lead to the Internet. By others, which lie below a bridge, what two devices
 /// say to each other passes too.
@@ -28,7 +28,7 @@ impl Strays {
     /// Begins to watch. An endpoint has no devices, and so no strays.
     pub fn open(order: &Order, settings: &Settings) -> io::Result<Strays> {
         let mut addresses = if settings.role == Role::Router { confined(settings)? } else { Vec::new() };
-        addresses.truncate(MOST_ADDRESSES);
+        addresses.truncate(MAX_ADDRESSES);
         let mut rules: Vec<Vec<Test>> = addresses.iter().map(from).collect();
         if settings.role == Role::Router {
             rules.push(vec![Test { at: MARK, size: 4, mask: order.mark, value: order.mark }]);

@@ -89,7 +89,7 @@ fn a_crowd_is_cut_where_it_was_seen_longest_ago() {
         (0..200u8).map(|n| neighbour([0, 0, 0, 0, 1, n], &format!("10.0.0.{n}"), "br-lan", 1000 - u64::from(n)));
     let list = merge(&settings(), crowd.collect(), Vec::new(), None, &Flows::default());
     assert!(list.cut);
-    assert_eq!(list.devices.len(), 3 + MOST_DEVICES);
+    assert_eq!(list.devices.len(), 3 + MAX_DEVICES);
     assert!(list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));
     assert!(!list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 10]))));
     let bytes = answer::table(|top| list.put(top)).contents().len();

@@ -3,7 +3,7 @@
 use log::warn;
 
 use super::super::advice::{Direction, PassiveMonitor, RateAdvisor, Seen};
-use super::{EventLoop, GAP, PASSIVE_MONITOR};
+use super::{EventLoop, MIN_IDLE_GAP, PASSIVE_MONITOR};
 use crate::config::model::{Policy, Role};
 use crate::sys::{random, timer};
 use crate::units::Nanos;
@@ -90,7 +90,7 @@ impl EventLoop {
 
     /// Once a second: counts what waits in virtual cells, where there is time.
     pub(super) fn advance_advice(&mut self, now: Nanos) {
-        if self.departures.next().is_some_and(|next| next < now + GAP) {
+        if self.departures.next().is_some_and(|next| next < now + MIN_IDLE_GAP) {
             return;
         }
         let Watching { watch, passive_monitor, next_look } = &mut self.watching;

@@ -20,7 +20,7 @@ const HOUR: Nanos = Nanos::from_secs(3_600);
 /// Those who wait beyond this are sent away.
 const MAX_REQUESTERS: usize = 4;
 /// What takes so much longer than the capture hangs, and is killed.
-const LIMIT: Nanos = Nanos::from_secs(60);
+const AUDIT_TIMEOUT: Nanos = Nanos::from_secs(60);
 
 /// Checks that were made and are to come.
 pub struct Audits {
@@ -164,7 +164,7 @@ impl EventLoop {
         });
         let worker = worker.and_then(|worker| self.poll.add(&worker, AUDIT).map(|()| worker));
         let worker = worker.map_err(|error| format!("starting a process that checks the wire: {error}"))?;
-        let until = now + audit::limit(&order) + LIMIT;
+        let until = now + audit::limit(&order) + AUDIT_TIMEOUT;
         self.audits.running = Some(Running { worker, until, requesters: Vec::new() });
         Ok(expected)
     }

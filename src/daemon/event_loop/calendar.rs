@@ -13,9 +13,9 @@ use crate::sys::{random, timer};
 use crate::units::Nanos;
 
 /// A change that could not be brought into force is tried again.
-const RETRY: Nanos = Nanos::from_secs(60);
+const CHANGE_RETRY: Nanos = Nanos::from_secs(60);
 /// From one look at the data cap to the next.
-const LOOK: Nanos = Nanos::from_secs(60);
+const USAGE_CHECK_PERIOD: Nanos = Nanos::from_secs(60);
 
 /// What goes by the wall clock.
 pub struct Clock {
@@ -128,7 +128,7 @@ impl EventLoop {
         if now < self.clock.next_look || !self.has_gap(now) {
             return;
         }
-        self.clock.next_look = now + LOOK;
+        self.clock.next_look = now + USAGE_CHECK_PERIOD;
         self.look_at_usage();
         if self.clock.writing.is_none() && self.clock.data_usage.poll_due(now) {
             let data_usage = &self.clock.data_usage;
@@ -154,7 +154,7 @@ impl EventLoop {
         if is_same || self.reload.is_some() || now < self.clock.next_try {
             return;
         }
-        self.clock.next_try = now + RETRY;
+        self.clock.next_try = now + CHANGE_RETRY;
         info!("level {} from now on, by the {}", planned.level.name(), self.clock.by.name());
         if self.tunnel.is_complete() {
             self.reload = Some(Reload::by_clock(planned));

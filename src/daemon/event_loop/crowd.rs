@@ -291,11 +291,11 @@ fn live(homes: usize, rate: u64, done: &AtomicBool) -> Vec<(u64, u64)> {
             second = now + Nanos::from_secs(1);
         }
         let Some((when, index)) = departures.pop() else { break };
-        if when > now + TOGETHER {
+        if when > now + COALESCE_WINDOW {
             thread::sleep(Duration::from_nanos((when.0 - now.0).min(1_000_000)));
         }
         let (session, socket) = &mut all[index];
-        if when > timer::now() + TOGETHER {
+        if when > timer::now() + COALESCE_WINDOW {
             departures.add(when, index);
             continue;
         }

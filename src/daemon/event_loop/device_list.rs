@@ -9,7 +9,7 @@ use super::super::answer::Object;
 use super::super::request::{Answer, Format, Requester};
 use super::super::{answer, devices};
 use super::{EventLoop, LISTING};
-use crate::sys::memory_file;
+use crate::sys::memfd;
 use crate::sys::timer;
 use crate::sys::worker::{Worker, WorkerOutput};
 use crate::units::Nanos;
@@ -17,9 +17,9 @@ use crate::units::Nanos;
 /// Those who ask beyond this are sent away.
 const MAX_REQUESTERS: usize = 4;
 /// From one list to the next.
-const PAUSE: Nanos = Nanos::from_secs(1);
+const MIN_LIST_INTERVAL: Nanos = Nanos::from_secs(1);
 /// What takes longer hangs, and is killed.
-const LIMIT: Nanos = Nanos::from_secs(10);
+const LIST_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// What the answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +82,10 @@ impl EventLoop {
         }
         let Some((topic, format, _)) = self.listing.requesters.first() else { return };
         let (topic, format) = (*topic, *format);
-        self.listing.next = now + PAUSE;
+        self.listing.next = now + MIN_LIST_INTERVAL;
         let begun = Worker::start(|| self.list(topic, format)).and_then(|worker| {
             self.poll.add(&worker, LISTING)?;
-            Ok(Running { worker, until: now + LIMIT, topic, format })
+            Ok(Running { worker, until: now + LIST_TIMEOUT, topic, format })
         });
         match begun {
             Ok(running) => self.listing.running = Some(running),
@@ -131,7 +131,7 @@ impl EventLoop {
             Topic::Advice => self.advice(format),
         };
         let written = written.and_then(|bytes| {
-            let mut file = memory_file::create()?;
+            let mut file = memfd::create()?;
             file.write_all(&bytes)?;
             file.rewind()?;
             Ok(file)

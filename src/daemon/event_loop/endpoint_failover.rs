@@ -8,7 +8,7 @@ use crate::config::model::{Role, Server, Settings, Tunnel};
 use crate::units::Nanos;
 
 /// Each is given so long to be heard. WireGuard begins anew after 6 s, and takes a few more for it.
-const SILENCE: Nanos = Nanos::from_secs(30);
+const FAILOVER_TIMEOUT: Nanos = Nanos::from_secs(30);
 
 /// Whose turn it is.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl EndpointFailover {
 
     /// Which of `servers` is to be tried, counted from the one in use (0), where there are others and it is time.
     fn next(&mut self, servers: usize, now: Nanos) -> Option<usize> {
-        if servers < 2 || now.saturating_since(self.since) < SILENCE {
+        if servers < 2 || now.saturating_since(self.since) < FAILOVER_TIMEOUT {
             return None;
         }
         self.since = now;

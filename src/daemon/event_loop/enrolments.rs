@@ -15,10 +15,10 @@ use crate::sys::timer::wall_clock;
 use crate::units::Nanos;
 
 /// A clock that shows less was never set: 2025 began then.
-const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
+const CLOCK_SET_AFTER: Duration = Duration::from_secs(1_735_689_600);
 /// After a failure a home waits so long, as where the settings file cannot be written, or where it has claimed what cannot be
 /// its key. Others need not wait for it.
-const PAUSE: Nanos = Nanos::from_secs(30);
+const FAILED_ENROLMENT_PAUSE: Nanos = Nanos::from_secs(30);
 
 /// The process at work, one at a time.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Enrolments {
     }
 
     fn make_wait(&mut self, name: String, now: Nanos) {
-        self.waiting.push((name, now + PAUSE));
+        self.waiting.push((name, now + FAILED_ENROLMENT_PAUSE));
     }
 
     fn waits(&self, name: &str) -> bool {
@@ -96,7 +96,7 @@ enum Due {
 
 fn due(home: &Home, key_update: Option<Key>, clock: Duration) -> Option<Due> {
     let until = home.join_until?;
-    let expired = until > 0 && clock >= CLOCK_UNSET && clock.as_secs() > until;
+    let expired = until > 0 && clock >= CLOCK_SET_AFTER && clock.as_secs() > until;
     match key_update {
         _ if expired => Some(Due::Expired),
         Some(key) if home.public_key.as_ref() != Some(&key) => Some(Due::KeyUpdate(key)),

@@ -8,9 +8,9 @@ use crate::config::model::{HostPort, Settings, Tunnel, Wireguard};
 use crate::units::Nanos;
 
 /// A key is given so long to be answered. WireGuard begins anew after 6 s.
-const SILENCE: Nanos = Nanos::from_secs(10);
+const KEY_ANSWER_TIMEOUT: Nanos = Nanos::from_secs(10);
 /// An endpoint that has just heard of the own key falls silent under the other.
-const CLAIMED: Nanos = Nanos::from_secs(3);
+const KEY_SWITCH_TIMEOUT: Nanos = Nanos::from_secs(3);
 
 /// Whose turn it is.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl JoinKeyRollover {
 
     /// Whether it is the other key's turn, after a silence.
     fn is_others_turn(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
-        let patience = if wireguard.tries_join_key && self.answered { CLAIMED } else { SILENCE };
+        let patience = if wireguard.tries_join_key && self.answered { KEY_SWITCH_TIMEOUT } else { KEY_ANSWER_TIMEOUT };
         if self.is_settled(wireguard) || now.saturating_since(self.since) < patience {
             return false;
         }

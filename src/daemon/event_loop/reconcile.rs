@@ -17,7 +17,7 @@ use super::{COVER_CELLS, DATA_CELLS, EventLoop, OPENVPN, PACKETS};
 use crate::config::model::{Device, Mac, Settings};
 use crate::core::CellKind;
 use crate::plan::ownership::{CELL_PORT, TUN};
-use crate::plan::tree::{COVER_PRIORITY, DATA_PRIORITY};
+use crate::plan::qdisc_tree::{COVER_PRIORITY, DATA_PRIORITY};
 use crate::plan::tunnel;
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
@@ -118,7 +118,7 @@ fn who(device: &Device) -> (Option<Mac>, Option<IpAddr>) {
 
 /// What an report speaks of anew each time.
 fn is_from_reconciling(code: Code) -> bool {
-    let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Misfit(_));
+    let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Preflight(_));
     let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
     let of_both = matches!(code, Code::PackageMissing | Code::Guard | Code::GuardFile | Code::Upkeep);
     of_settings || of_tunnel || of_both
@@ -305,7 +305,7 @@ impl EventLoop {
             self.departures = self.sessions.departures();
             self.size = Some(size);
         }
-        self.guard = Some(shape::guard(settings, size, self.sessions.all()));
+        self.limits = Some(shape::limits(settings, size, self.sessions.all()));
         if is_new {
             self.begin_watching(now);
             self.drop_audit(now);

@@ -3,15 +3,15 @@
 use crate::units::Nanos;
 
 /// A change seldom comes alone: others are waited for until it has been quiet for so long…
-const QUIET: Nanos = Nanos::from_millis(100);
+const QUIET_PERIOD: Nanos = Nanos::from_millis(100);
 /// …but no longer than this.
-const PATIENCE: Nanos = Nanos::from_millis(500);
+const MAX_DEBOUNCE: Nanos = Nanos::from_millis(500);
 /// Whatever others do, looks begin at least so far apart. All three together leave most of 2 s for the mending itself.
-const SPACING: Nanos = Nanos::from_secs(1);
+const MIN_RUN_INTERVAL: Nanos = Nanos::from_secs(1);
 /// For what the kernel does not tell of: sysctls, WireGuard's peers.
-const PERIOD: Nanos = Nanos::from_secs(30);
-/// After a failure, then twice as long each time, at most [`PERIOD`].
-const RETRY: Nanos = Nanos::from_secs(2);
+const CHECK_PERIOD: Nanos = Nanos::from_secs(30);
+/// After a failure, then twice as long each time, at most [`CHECK_PERIOD`].
+const FIRST_RETRY: Nanos = Nanos::from_secs(2);
 
 /// Debounces changes and spaces retries.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Debounce {
     /// Notes that all is as it should be. What changed since the look began counts.
     pub fn note_success(&mut self, now: Nanos) {
         self.failures = 0;
-        self.due = self.due.min(now + PERIOD);
+        self.due = self.due.min(now + CHECK_PERIOD);
     }
 
     /// Notes that it could not be made so. What has changed since was mostly the attempt itself.
@@ -68,15 +68,15 @@ impl Debounce {
     /// When to look next.
     pub fn due(&self) -> Nanos {
         let Some((first, last)) = self.changed else { return self.due };
-        let spaced = self.started.map_or(Nanos::ZERO, |started| started + SPACING);
-        let quiet = (last + QUIET).min(first + PATIENCE);
+        let spaced = self.started.map_or(Nanos::ZERO, |started| started + MIN_RUN_INTERVAL);
+        let quiet = (last + QUIET_PERIOD).min(first + MAX_DEBOUNCE);
         self.due.min(quiet.max(spaced))
     }
 }
 
 /// How long to wait after the first failure (0), the second, and so on.
 pub fn backoff(failures: u32) -> Nanos {
-    Nanos(RETRY.0 << failures.min(8)).min(PERIOD)
+    Nanos(FIRST_RETRY.0 << failures.min(8)).min(CHECK_PERIOD)
 }
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
             .collect();
         assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
         debounce.note_change(now);
-        assert!(debounce.due() <= now + SPACING, "a change from outside may have removed the cause");
+        assert!(debounce.due() <= now + MIN_RUN_INTERVAL, "a change from outside may have removed the cause");
         debounce.trigger_now(now);
         assert_eq!(debounce.due(), now);
     }

@@ -8,9 +8,9 @@ use crate::config::model::{HostPort, Role, Settings, Tunnel};
 use crate::units::Nanos;
 
 /// Cells come all the time: without any for this long the endpoint may have moved.
-const SILENCE: Nanos = Nanos::from_secs(15);
+const LOOKUP_AFTER_SILENCE: Nanos = Nanos::from_secs(15);
 /// With cells always flowing a handshake comes every two minutes: without one for this long it may have moved, too.
-const HANDSHAKE: Nanos = Nanos::from_secs(150);
+const LOOKUP_AFTER_HANDSHAKE: Nanos = Nanos::from_secs(150);
 
 /// The endpoint's name, and the address in use.
 #[derive(Debug)]
@@ -82,7 +82,8 @@ impl Endpoint {
 
     /// When the name is to be looked up; `None` while there is no reason to.
     pub fn due(&self, now: Nanos) -> Option<Nanos> {
-        let lost = now.saturating_since(self.heard) >= SILENCE || self.handshake.age() >= HANDSHAKE;
+        let lost =
+            now.saturating_since(self.heard) >= LOOKUP_AFTER_SILENCE || self.handshake.age() >= LOOKUP_AFTER_HANDSHAKE;
         (self.is_name && (self.address.is_none() || lost)).then_some(self.due)
     }
 
@@ -95,7 +96,7 @@ impl Endpoint {
     /// Notes that the endpoint's cells come.
     pub fn note_heard(&mut self, now: Nanos) {
         self.heard = now;
-        if self.handshake.age() < HANDSHAKE {
+        if self.handshake.age() < LOOKUP_AFTER_HANDSHAKE {
             self.lookups = 0;
         }
     }

@@ -16,7 +16,7 @@ use crate::config::model::Settings;
 use crate::plan::DesiredError;
 use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;
-use crate::sys::held_guard::HeldGuard;
+use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::sys::worker::WorkerOutput;
 
 /// What is to be done.
@@ -43,7 +43,7 @@ pub struct ReconcileJob<'a> {
 
 /// Does it, and reports an [`ReconcileReport`]; the descriptor is `mp0`'s where it was made or taken over. `held` then is a copy of
 /// the guard.
-pub fn reconcile(job: &ReconcileJob<'_>, held: Option<&HeldGuard>) -> WorkerOutput {
+pub fn reconcile(job: &ReconcileJob<'_>, held: Option<&OwnedGuardCopy>) -> WorkerOutput {
     let mut report = ReconcileReport::default();
     let attempted = Host::open().and_then(|mut host| {
         // First of all, and whatever becomes of the tunnel.
@@ -55,8 +55,8 @@ pub fn reconcile(job: &ReconcileJob<'_>, held: Option<&HeldGuard>) -> WorkerOutp
             Err(error) => report.problems.push(Problem::of_guard(&error)),
         }
         let attempted = attempt(&mut host, job, &mut report);
-        let misfits = host.misfits(job.settings).into_iter();
-        report.problems.extend(misfits.map(|misfit| Problem::new(Code::Misfit(misfit.kind), misfit.text)));
+        let preflight_issues = host.preflight_issues(job.settings).into_iter();
+        report.problems.extend(preflight_issues.map(|issue| Problem::new(Code::Preflight(issue.kind), issue.text)));
         attempted
     });
     let tun = match attempted {
@@ -78,8 +78,8 @@ pub fn reconcile(job: &ReconcileJob<'_>, held: Option<&HeldGuard>) -> WorkerOutp
 }
 
 /// Has the copy follow a guard that was verified.
-fn hold(held: Option<&HeldGuard>) {
-    match held.map_or(Ok(false), HeldGuard::follow) {
+fn hold(held: Option<&OwnedGuardCopy>) {
+    match held.map_or(Ok(false), OwnedGuardCopy::follow) {
         Ok(true) => info!("hold a copy of the guard"),
         Ok(false) => {}
         Err(cause) => warn!("holding a copy of the guard: {cause}: it stays as it was"),
@@ -98,7 +98,7 @@ fn attempt(host: &mut Host, job: &ReconcileJob<'_>, report: &mut ReconcileReport
     }
     report.encapsulation = Some(host.encapsulation());
     let size = shape::cell_size(settings, host.encapsulation())?;
-    let applied = host.bring_up(settings, &shape::guard(settings, size, job.sessions))?;
+    let applied = host.bring_up(settings, &shape::limits(settings, size, job.sessions))?;
     report.ops += applied.ops.len();
     report.forwarding = host.forwarding_before();
     report.overridden = host.overridden().cloned();

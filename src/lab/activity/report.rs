@@ -11,7 +11,7 @@ use crate::lab::trace::{Direction, Trace};
 use crate::units::Nanos;
 
 /// A panel shows at most so much, so that single events can be seen.
-const MOST_SHOWN: Nanos = Nanos::from_secs(600);
+const MAX_SHOWN: Nanos = Nanos::from_secs(600);
 
 /// Prints precision, recall and delay of each kind of activity.
 pub fn print_results(kinds: &[Pooled]) {
@@ -82,7 +82,7 @@ pub fn draw_trace(name: &str, trace: &Trace, onsets: &[Onset], folder: &Path) ->
 }
 
 fn panel(case: &Case, marks: &[(&str, Vec<f64>)]) -> Chart {
-    rate_chart(format!("{}: {}", case.kind, case.name), &case.trace, case.trace.length().min(MOST_SHOWN), marks)
+    rate_chart(format!("{}: {}", case.kind, case.name), &case.trace, case.trace.length().min(MAX_SHOWN), marks)
 }
 
 fn rate_chart(title: String, trace: &Trace, length: Nanos, marks: &[(&str, Vec<f64>)]) -> Chart {

@@ -13,13 +13,13 @@ use crate::lab::stats::{Auc, area_under_curve};
 use crate::lab::trace::Direction;
 
 /// One guess is made from so many blocks together.
-const TOGETHER: [usize; 8] = [1, 4, 16, 40, 80, 160, 400, 1600];
+const BLOCKS_PER_GUESS: [usize; 8] = [1, 4, 16, 40, 80, 160, 400, 1600];
 /// Fewer guesses of a condition give no useful interval.
 const FEWEST_GUESSES: usize = 10;
 /// Packets in a window of the forest.
 const WINDOW: usize = 32;
 /// Windows of a condition to learn from, at most.
-const MOST_LEARNED: usize = 6_000;
+const MAX_LEARNED: usize = 6_000;
 const GROWTH: Growth = Growth { trees: 40, depth: 10, leaf: 10, draws: 8_000 };
 
 /// A way of guessing.
@@ -104,7 +104,7 @@ fn forest(a: &Condition, b: &Condition, seed: u64, rng: &mut ChaCha8Rng) -> Opti
     }
     let mut table = Table { classes: vec!["first".to_owned(), "second".to_owned()], ..Table::default() };
     for (label, (windows, middle)) in windows.iter().zip(middles).enumerate() {
-        let step = middle.div_ceil(MOST_LEARNED).max(1);
+        let step = middle.div_ceil(MAX_LEARNED).max(1);
         for (index, row) in windows[..middle].iter().enumerate().step_by(step) {
             table.push(row.clone(), label, index);
         }
@@ -165,7 +165,7 @@ fn summary(intervals: &mut [f64]) -> [f32; 6] {
 /// Areas for guesses from more and more blocks, as far as there are enough guesses.
 fn points(scores: &[Vec<f64>; 2], length: usize, rng: &mut ChaCha8Rng) -> Vec<Point> {
     let mut points = Vec::new();
-    for together in TOGETHER {
+    for together in BLOCKS_PER_GUESS {
         let means = [0, 1].map(|index| {
             let groups = scores[index].chunks_exact(together);
             groups.map(|group| group.iter().sum::<f64>() / together as f64).collect::<Vec<f64>>()

@@ -13,7 +13,7 @@ use crate::lab::trace::Direction;
 /// So many of the shortest and of the longest intervals are asked where they come from.
 const EXTREMES: [usize; 5] = [8, 32, 128, 512, 2048];
 /// A gap is so many times the mean interval.
-const GAP: f64 = 4.0;
+const GAP_FACTOR: f64 = 4.0;
 
 /// One test.
 #[derive(Clone, Debug, Serialize)]
@@ -128,7 +128,7 @@ fn counts(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
         let intervals = [a, b].map(|condition| condition.intervals_ms(direction).concat());
         let all = intervals.iter().flatten();
         let mean = all.clone().sum::<f64>() / all.count().max(1) as f64;
-        let gaps = intervals.map(|own| own.iter().filter(|interval| **interval > GAP * mean).count());
+        let gaps = intervals.map(|own| own.iter().filter(|interval| **interval > GAP_FACTOR * mean).count());
         push("gaps of 4 intervals", Some(direction), gaps);
     }
 }

@@ -10,7 +10,7 @@ use crate::lab::plot::{Chart, Grid, Series, Shape, save};
 use crate::units::Nanos;
 
 /// More points of one device in a scatter plot only hide the others.
-const MOST_POINTS: usize = 150;
+const MAX_POINTS: usize = 150;
 
 /// Draws the figures into a folder; gives their paths.
 pub fn draw(corpus: &Corpus, evaluation: &Evaluation, folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -47,7 +47,7 @@ fn rates(corpus: &Corpus) -> Chart {
     for (class, name) in table.classes.iter().enumerate() {
         let own: Vec<&Vec<f32>> =
             table.rows.iter().zip(&table.labels).filter(|(_, label)| **label == class).map(|(row, _)| row).collect();
-        let step = own.len().div_ceil(MOST_POINTS).max(1);
+        let step = own.len().div_ceil(MAX_POINTS).max(1);
         let values = own.into_iter().step_by(step).map(|row| (f64::from(row[0]), f64::from(row[1]))).collect();
         chart.series.push(Series { name: name.clone(), shape: Shape::Points, values });
     }

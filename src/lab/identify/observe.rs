@@ -10,7 +10,7 @@ use crate::lab::trace::{Direction, Trace, internet_bytes, is_home, segments};
 
 const PORT_DNS: u16 = 53;
 /// More hosts in one capture are no home; the rest is left out.
-const MOST_HOSTS: usize = 1_000;
+const MAX_HOSTS: usize = 1_000;
 
 /// One host of the home, by its Ethernet address.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub fn observe(path: &Path) -> Result<Sighting, Error> {
 
 fn slot(seen: &mut BTreeMap<Mac, Seen>, mac: Mac) -> Option<&mut Seen> {
     let multicast = mac.0[0] & 1 != 0;
-    if multicast || (seen.len() >= MOST_HOSTS && !seen.contains_key(&mac)) {
+    if multicast || (seen.len() >= MAX_HOSTS && !seen.contains_key(&mac)) {
         return None;
     }
     Some(seen.entry(mac).or_default())

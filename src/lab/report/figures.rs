@@ -6,7 +6,7 @@ use super::{Comparison, View};
 const WIDE: f64 = 960.0;
 const HALF: f64 = 470.0;
 const SIZE_BIN_BYTES: usize = 32;
-const MOST_BYTES: usize = 1600;
+const MAX_BYTES: usize = 1600;
 const BINS_PER_DECADE: f64 = 5.0;
 
 /// One row of what the home did or the provider saw, over time.
@@ -31,7 +31,7 @@ pub(super) fn most_bits(comparison: &Comparison) -> f64 {
 
 /// Shares of packet sizes, plain and shaped on one scale.
 pub(super) fn sizes(comparison: &Comparison) -> [String; 2] {
-    let last = MOST_BYTES / SIZE_BIN_BYTES - 1;
+    let last = MAX_BYTES / SIZE_BIN_BYTES - 1;
     let bins = |view: &View| {
         let mut counts = vec![0usize; last + 1];
         for (bytes, count) in &view.sizes {
@@ -43,7 +43,7 @@ pub(super) fn sizes(comparison: &Comparison) -> [String; 2] {
         };
         counts.into_iter().enumerate().map(describe).collect()
     };
-    shares(&Axis::exactly("bytes on the wire", MOST_BYTES as f64), comparison, &bins, "Share of packet sizes")
+    shares(&Axis::exactly("bytes on the wire", MAX_BYTES as f64), comparison, &bins, "Share of packet sizes")
 }
 
 /// Shares of intervals on a logarithmic axis, plain and shaped on one scale.

@@ -16,7 +16,7 @@ use crate::message::{Direction, Head, Kind, tag};
 use crate::trace::{self, FRAME_BYTES, Transport, ip_bytes, messages};
 
 /// How long a device looks for its server.
-const PATIENCE: Duration = Duration::from_secs(30);
+const IO_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// replay a device's side of a trace
 #[derive(FromArgs)]
@@ -88,7 +88,7 @@ impl Device {
         let mut buf = [0; 2048];
         socket.set_read_timeout(Some(Duration::from_secs(1)))?;
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < IO_TIMEOUT {
             let _ = socket.send(&self.hello());
             if socket.recv(&mut buf).is_ok_and(|len| self.is_welcome(&buf[..len])) {
                 return Ok(());
@@ -99,9 +99,9 @@ impl Device {
 
     fn replay_tcp(&self, up: &[(u64, usize)], journal: &Arc<Journal>) -> Result<Span, String> {
         let failed = |err| self.unreachable(err);
-        let mut stream = TcpStream::connect_timeout(&self.server, PATIENCE).map_err(failed)?;
+        let mut stream = TcpStream::connect_timeout(&self.server, IO_TIMEOUT).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_read_timeout(Some(IO_TIMEOUT)).map_err(failed)?;
         write_frame(&mut stream, &self.hello()).map_err(failed)?;
         let mut buf = Vec::new();
         read_frame(&mut stream, &mut buf).map_err(failed)?;

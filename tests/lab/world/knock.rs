@@ -12,7 +12,7 @@ use crate::open::{connect_from, echo_request, ping};
 use crate::places::{DOOR_PORT, Family, intruder};
 
 const PERIOD: Duration = Duration::from_millis(1500);
-const PATIENCE: Duration = Duration::from_millis(1500);
+const IO_TIMEOUT: Duration = Duration::from_millis(1500);
 const WORDS: &[u8] = b"anybody at home?\n";
 
 /// try to get in to a device, without pause
@@ -73,8 +73,8 @@ fn run_connections(from: IpAddr, door: SocketAddr) {
 
 /// Connects, and talks for as long as somebody answers.
 fn stay(from: IpAddr, door: SocketAddr) -> io::Result<()> {
-    let mut stream = connect_from(from, door, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = connect_from(from, door, IO_TIMEOUT)?;
+    stream.set_read_timeout(Some(IO_TIMEOUT))?;
     let mut buf = [0; 1500];
     loop {
         if stream.read(&mut buf)? == 0 {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use crate::dns::{read_framed, whence, write_framed};
-use crate::open::impatient;
+use crate::open::with_timeout;
 use crate::places::{ECHO_PORT, Family, Kind, LINE_PORT, common_resolvers, server};
 
 /// A server soon forgets a device that does not acknowledge, so that what it repeats is not taken for the device's.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const IO_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// be the servers of devices that talk without pause
 #[derive(FromArgs)]
@@ -73,7 +73,7 @@ fn answer_questions(at: SocketAddr) -> Result<(), String> {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
-                let _ = impatient(&stream, PATIENCE).and(stream.set_read_timeout(Some(PATIENCE)));
+                let _ = with_timeout(&stream, IO_TIMEOUT).and(stream.set_read_timeout(Some(IO_TIMEOUT)));
                 let Ok(from) = stream.peer_addr() else { return };
                 let answer = read_framed(&mut stream).ok().and_then(|query| whence(&query, from.ip()));
                 if let Some(answer) = answer {
@@ -86,7 +86,7 @@ fn answer_questions(at: SocketAddr) -> Result<(), String> {
 }
 
 fn answer_lines(stream: TcpStream) {
-    let _ = impatient(&stream, PATIENCE).and(stream.set_nodelay(true));
+    let _ = with_timeout(&stream, IO_TIMEOUT).and(stream.set_nodelay(true));
     let (Ok(from), Ok(mut mouth)) = (stream.peer_addr(), stream.try_clone()) else { return };
     for line in BufReader::new(stream).lines() {
         let Ok(line) = line else { return };

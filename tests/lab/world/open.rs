@@ -37,13 +37,13 @@ pub fn connect_from(from: IpAddr, to: SocketAddr, wait: Duration) -> io::Result<
     let opened = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     // The time that sending may take is also the time that connecting may take (socket(7)).
     setsockopt(&opened, sockopt::SendTimeout, &TimeVal::milliseconds(wait.as_millis() as i64))?;
-    impatient(&opened, wait)?;
+    with_timeout(&opened, wait)?;
     attach(&opened, Some(from), to)?;
     Ok(TcpStream::from(opened))
 }
 
 /// Ends a connection whose data is not acknowledged for so long.
-pub fn impatient(stream: &impl std::os::fd::AsFd, wait: Duration) -> io::Result<()> {
+pub fn with_timeout(stream: &impl std::os::fd::AsFd, wait: Duration) -> io::Result<()> {
     Ok(setsockopt(stream, sockopt::TcpUserTimeout, &(wait.as_millis() as u32))?)
 }
 

@@ -12,15 +12,15 @@ use argh::FromArgs;
 
 use crate::diary::Diary;
 use crate::dns::Question;
-use crate::open::{echo_request, impatient, ping};
+use crate::open::{echo_request, ping, with_timeout};
 use crate::places::{DOOR_PORT, ECHO_PORT, Family, Kind, LINE_PORT, server};
 
 /// How long an answer may take; a question without one is asked anew.
-const PATIENCE: Duration = Duration::from_secs(1);
+const IO_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between questions of one kind. Eighteen kinds on six devices, in an emulator.
 const PERIOD: Duration = Duration::from_millis(1500);
 /// How long a kept connection may be silent.
-const SILENCE: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 const NTP_PORT: u16 = 123;
 
 /// talk without pause, in every way
@@ -121,7 +121,7 @@ impl Talk {
 fn receive(mut stream: TcpStream, greeting: &str, diary: &Diary) {
     let Ok(from) = stream.peer_addr() else { return };
     let mut buf = [0; 1500];
-    let _ = impatient(&stream, SILENCE);
+    let _ = with_timeout(&stream, IDLE_TIMEOUT);
     loop {
         diary.reached("tcp", from.ip());
         let spoken = stream.write_all(greeting.as_bytes());
@@ -219,7 +219,7 @@ impl Voice {
                     last = Instant::now();
                     thread::sleep(period);
                 }
-                Err(_) if last.elapsed() < SILENCE => {}
+                Err(_) if last.elapsed() < IDLE_TIMEOUT => {}
                 Err(err) => return Err(err),
             }
             *number += 1;
@@ -259,14 +259,14 @@ impl Voice {
 
     fn ask_name(&self, number: u32) -> io::Result<Option<IpAddr>> {
         let tcp = matches!(self.kind, Kind::DnsTcp | Kind::RouterTcp);
-        let question = Question { server: self.server, tcp, aaaa: self.family == Family::V6, wait: PATIENCE };
+        let question = Question { server: self.server, tcp, aaaa: self.family == Family::V6, wait: IO_TIMEOUT };
         question.ask(&format!("{number}.{}.example", self.prefix.replace(' ', ".")))
     }
 
     fn line(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::new(self.server, LINE_PORT), PATIENCE)?;
+        let stream = TcpStream::connect_timeout(&SocketAddr::new(self.server, LINE_PORT), IO_TIMEOUT)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(IO_TIMEOUT))?;
         Ok(stream)
     }
 

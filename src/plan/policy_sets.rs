@@ -4,7 +4,7 @@
 //! sends from the chosen one shows its Ethernet address, by which the rest is known: of one that is chosen by IPv4 its IPv6,
 //! of one that is chosen by IPv6, where devices have several addresses at once, everything. Its IPv4 from other addresses
 //! is not: a repeater may lend its own Ethernet address to all behind it, who keep their service that way. Only the chosen
-//! address renews that knowledge, so that a device that has left its address to another is free again after [`MET_FOR`].
+//! address renews that knowledge, so that a device that has left its address to another is free again after [`LEARNED_TTL`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::nft::{Chain, Elements, Set};
 use crate::config::model::{Network, Policy, Settings};
 
 /// The sets of the devices and networks that the settings name.
-pub(super) struct Choice {
+pub(super) struct PolicySets {
     /// Those that have elements.
     pub sets: Vec<Set>,
 }
@@ -27,12 +27,12 @@ pub(super) const CONFINING: [Policy; 2] = [Policy::Block, Policy::Shape];
 
 /// For how long a device is known by its Ethernet address that was last seen to use a chosen address. A lease is renewed
 /// more often than that, by however quiet a device.
-pub const MET_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LEARNED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// The same in nft's notation.
-const MET_TIMEOUT: &str = "1d";
+const LEARNED_TIMEOUT: &str = "1d";
 
-impl Choice {
-    pub fn new(settings: &Settings) -> Choice {
+impl PolicySets {
+    pub fn new(settings: &Settings) -> PolicySets {
         let mut sets = Vec::new();
         let mut add = |name, kind, mut elements: Vec<String>| {
             elements.sort();
@@ -53,17 +53,17 @@ impl Choice {
                 add(net, "ifname", networks.map(|network| format!("\"{}\"", interface(network))).collect());
             }
         }
-        let mut choice = Choice { sets };
+        let mut policy_sets = PolicySets { sets };
         for policy in CONFINING {
             let [_, ip, ip6, _] = set_names(policy);
-            for (chosen, name) in [ip, ip6].into_iter().zip(met_names(policy)) {
-                if choice.has(chosen) {
-                    let elements = Elements::Learnt { timeout: MET_TIMEOUT };
-                    choice.sets.push(Set { name, kind: "ether_addr", elements });
+            for (chosen, name) in [ip, ip6].into_iter().zip(learned_names(policy)) {
+                if policy_sets.has(chosen) {
+                    let elements = Elements::Learned { timeout: LEARNED_TIMEOUT };
+                    policy_sets.sets.push(Set { name, kind: "ether_addr", elements });
                 }
             }
         }
-        choice
+        policy_sets
     }
 
     /// Rules that give each packet the verdict of its sender's policy; a device's own section before its network's.
@@ -76,7 +76,7 @@ impl Choice {
             rules.extend(self.rule("ip saddr", ip, verdict));
             rules.extend(self.rule("ip6 saddr", ip6, verdict));
         }
-        rules.extend(self.by_met(block, shape));
+        rules.extend(self.by_learned(block, shape));
         for policy in PRECEDENCE {
             let [.., net] = set_names(policy);
             rules.extend(self.rule("iifname", net, verdict(policy, block, shape, direct)));
@@ -85,18 +85,18 @@ impl Choice {
     }
 
     /// The same by the Ethernet addresses of devices that are chosen by address.
-    pub fn by_met(&self, block: &str, shape: &str) -> Vec<String> {
+    pub fn by_learned(&self, block: &str, shape: &str) -> Vec<String> {
         let of = |policy| {
-            let ([v4, v6], verdict) = (met_names(policy), verdict(policy, block, shape, ""));
+            let ([v4, v6], verdict) = (learned_names(policy), verdict(policy, block, shape, ""));
             [self.rule("meta nfproto ipv6 ether saddr", v4, verdict), self.rule("ether saddr", v6, verdict)]
         };
         CONFINING.into_iter().flat_map(of).flatten().collect()
     }
 
     /// Rules that learn those, from packets that have come from the home.
-    pub fn meet(&self) -> Vec<String> {
+    pub fn learning_rules(&self) -> Vec<String> {
         let of = |policy| {
-            let ([_, ip, ip6, _], [v4, v6]) = (set_names(policy), met_names(policy));
+            let ([_, ip, ip6, _], [v4, v6]) = (set_names(policy), learned_names(policy));
             let learn = |set| format!("update @{set} {{ ether saddr }}");
             [self.rule("ip saddr", ip, &learn(v4)), self.rule("ip6 saddr", ip6, &learn(v6))]
         };
@@ -129,7 +129,7 @@ impl Choice {
 
     /// Whether any device is confined that is known by its MAC, from the settings or from its packets.
     pub fn confines_by_mac(&self) -> bool {
-        let known = |policy| self.has(set_names(policy)[0]) || met_names(policy).iter().any(|set| self.has(set));
+        let known = |policy| self.has(set_names(policy)[0]) || learned_names(policy).iter().any(|set| self.has(set));
         CONFINING.into_iter().any(known)
     }
 
@@ -161,7 +161,7 @@ pub(super) const fn set_names(policy: Policy) -> [&'static str; 4] {
 
 /// The names of a confining policy's sets of Ethernet addresses that its packets have shown: of devices chosen by IPv4
 /// address, and by IPv6 address.
-pub(super) const fn met_names(policy: Policy) -> [&'static str; 2] {
+pub(super) const fn learned_names(policy: Policy) -> [&'static str; 2] {
     match policy {
         Policy::Block => ["block_met4", "block_met6"],
         Policy::Shape | Policy::Direct => ["shape_met4", "shape_met6"],

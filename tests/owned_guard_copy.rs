@@ -4,7 +4,7 @@
 mod common;
 
 use common::namespace::{Namespace, shell};
-use millpond::sys::held_guard::HeldGuard;
+use millpond::sys::owned_guard_copy::OwnedGuardCopy;
 
 /// What others put into the guard is copied too, whatever it is, until it is undone; sets as large as they get.
 #[test]
@@ -14,7 +14,7 @@ fn a_held_copy_takes_any_rule_and_many_elements() {
         return;
     }
     let _here = Namespace::new();
-    let held = match HeldGuard::open() {
+    let held = match OwnedGuardCopy::open() {
         Ok(held) => held,
         Err(cause) => {
             println!("skipped a_held_copy_takes_any_rule_and_many_elements: no table can be owned here: {cause}");

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use nix::libc;
 
-use super::flow_table::Cut;
+use super::flow_table::FlowBlock;
 use super::kernel::{LinuxKernel, failed, flow_tables};
 use super::neighbour::Neighbour;
 use super::netlink::{Netlink, NetlinkError};
 use super::{addr, conntrack, link, neighbour};
 use crate::apply::{Cause, OpError};
-use crate::plan::nft::{Known, TableText};
+use crate::plan::nft::{Learned, TableText};
 use crate::plan::routing::Prefix;
-use crate::plan::{self, MET_FOR, Named};
+use crate::plan::{self, LEARNED_TTL, PolicySubjects};
 
 impl LinuxKernel {
     /// Who has had which address on the networks around within `age`, as far as the kernel knows.
@@ -23,16 +23,16 @@ impl LinuxKernel {
     }
 
     /// What the guard `wanted` is to know from the beginning, where it comes in the place of `before`.
-    pub fn known(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<Known, OpError> {
-        let neighbours = self.neighbours(MET_FOR)?;
+    pub fn learned(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<Learned, OpError> {
+        let neighbours = self.neighbours(LEARNED_TTL)?;
         let neighbours: Vec<_> = neighbours.iter().map(|neighbour| (neighbour.mac, neighbour.address)).collect();
-        Ok(plan::known(before, wanted, &neighbours))
+        Ok(plan::learned(before, wanted, &neighbours))
     }
 
     /// Makes the guard `wanted`, which has come in the place of `before`, hold for connections that stood already: those
     /// of every device and network whose policy is another end. Gives how many there were.
     pub fn enforce(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<usize, OpError> {
-        let (mut changed, mut confined) = (Named::changed(before, wanted), Named::confined(wanted));
+        let (mut changed, mut confined) = (PolicySubjects::changed(before, wanted), PolicySubjects::confined(wanted));
         if changed.is_empty() {
             return Ok(0);
         }
@@ -44,16 +44,16 @@ impl LinuxKernel {
         let newly = changed.and(&confined);
         let mut networks = self.networks_on(&newly.interfaces)?;
         networks.extend(newly.addresses.iter().copied().map(Prefix::host));
-        let cut = flow_tables()?.cut(&newly.macs, &networks);
-        let cut = cut.map_err(|cause| OpError { action: "cutting off offloaded connections".into(), cause })?;
+        let block = flow_tables()?.block(&newly.macs, &networks);
+        let block = block.map_err(|cause| OpError { action: "cutting off offloaded connections".into(), cause })?;
         let ended = self.forget_connections(&changed)?;
-        cut.into_iter().for_each(Cut::outlast);
+        block.into_iter().for_each(FlowBlock::outlast);
         Ok(ended)
     }
 
     /// Forgets the connections of these devices and networks, so that every further packet is judged anew; gives how
     /// many there were.
-    pub fn forget_connections(&mut self, named: &Named) -> Result<usize, OpError> {
+    pub fn forget_connections(&mut self, named: &PolicySubjects) -> Result<usize, OpError> {
         if named.is_empty() {
             return Ok(0);
         }
@@ -90,7 +90,7 @@ impl LinuxKernel {
 
 /// The other addresses of those that are named by address, as far as the guard confines them with it: of one that is named by
 /// IPv4 those of IPv6, of one that is named by IPv6 all.
-fn others(named: &Named, neighbours: &[Neighbour]) -> Vec<IpAddr> {
+fn others(named: &PolicySubjects, neighbours: &[Neighbour]) -> Vec<IpAddr> {
     let has = |one: &&Neighbour| named.addresses.contains(&one.address);
     let of = |one: &Neighbour| {
         let (mac, all) = (one.mac, one.address.is_ipv6());

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::choice::{PRECEDENCE, set_names};
 use super::nft::TableText;
+use super::policy_sets::{PRECEDENCE, set_names};
 use crate::config::model::{Device, Mac, Network, Policy};
 use crate::units::Nanos;
 
 /// Devices and networks as a guard's sets name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct PolicySubjects {
     /// Ethernet addresses, as nft prints them.
     pub macs: BTreeSet<String>,
     /// IP addresses.
@@ -20,28 +20,28 @@ pub struct Named {
     pub interfaces: BTreeSet<String>,
 }
 
-impl Named {
+impl PolicySubjects {
     /// Those that are shaped or blocked by `guard`.
-    pub fn confined(guard: &TableText) -> Named {
+    pub fn confined(guard: &TableText) -> PolicySubjects {
         policies(guard).into_iter().filter(|(_, policy)| *policy != Policy::Direct).map(|(key, _)| key).collect()
     }
 
     /// Those that are exempt by `guard`.
-    pub fn exempt(guard: &TableText) -> Named {
+    pub fn exempt(guard: &TableText) -> PolicySubjects {
         policies(guard).into_iter().filter(|(_, policy)| *policy == Policy::Direct).map(|(key, _)| key).collect()
     }
 
     /// Those that have another policy by `wanted` than by `before`; without a guard all were as free as those that are exempt.
-    pub fn changed(before: Option<&TableText>, wanted: &TableText) -> Named {
-        let Some(before) = before else { return Named::confined(wanted) };
+    pub fn changed(before: Option<&TableText>, wanted: &TableText) -> PolicySubjects {
+        let Some(before) = before else { return PolicySubjects::confined(wanted) };
         let (old, new) = (policies(before), policies(wanted));
         let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
         keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
     }
 
     /// Those that are in both.
-    pub fn and(&self, other: &Named) -> Named {
-        Named {
+    pub fn and(&self, other: &PolicySubjects) -> PolicySubjects {
+        PolicySubjects {
             macs: &self.macs & &other.macs,
             addresses: &self.addresses & &other.addresses,
             interfaces: &self.interfaces & &other.interfaces,
@@ -81,9 +81,9 @@ pub(super) enum Key {
     Interface(String),
 }
 
-impl FromIterator<Key> for Named {
-    fn from_iter<T: IntoIterator<Item = Key>>(keys: T) -> Named {
-        let mut named = Named::default();
+impl FromIterator<Key> for PolicySubjects {
+    fn from_iter<T: IntoIterator<Item = Key>>(keys: T) -> PolicySubjects {
+        let mut named = PolicySubjects::default();
         for key in keys {
             match key {
                 Key::Mac(mac) => named.macs.insert(mac),
@@ -112,14 +112,14 @@ pub(super) fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::nft::{Known, TableName};
+    use crate::plan::nft::{Learned, TableName};
 
     fn guard(sets: &[(&str, &str)]) -> TableText {
         let body: String = sets
             .iter()
             .map(|(name, elements)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n"))
             .collect();
-        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, known: Known::new() }
+        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, learned: Learned::new() }
     }
 
     #[test]
@@ -152,12 +152,12 @@ mod tests {
             ("shape_ip6", "2001:db8::1"),
             ("shape_net", "\"br-iot\""),
         ]);
-        let changed = Named::changed(Some(&before), &after);
+        let changed = PolicySubjects::changed(Some(&before), &after);
         assert_eq!(changed.macs.iter().map(|mac| &mac[15..]).collect::<Vec<_>>(), ["02", "03"]);
         assert_eq!(changed.addresses.len(), 2);
         assert_eq!(changed.interfaces.len(), 1);
-        assert!(Named::changed(Some(&after), &after).is_empty());
-        assert_eq!(Named::changed(None, &after), Named::confined(&after));
-        assert_eq!(Named::changed(None, &before).macs.len(), 2);
+        assert!(PolicySubjects::changed(Some(&after), &after).is_empty());
+        assert_eq!(PolicySubjects::changed(None, &after), PolicySubjects::confined(&after));
+        assert_eq!(PolicySubjects::changed(None, &before).macs.len(), 2);
     }
 }

@@ -45,7 +45,7 @@ const STRAYS: Handle = Handle::new(0x10, 3);
 
 /// What the tree lets through: a ceiling far above the schedule, or, for the law `kernel`, the pacer itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guard {
+pub struct ShaperLimits {
     /// HTB's rate, on the wire. At least 8 bit/s.
     pub rate: BitsPerSec,
     /// Bytes of a cell as the tunnel interface sees it, IP header included.
@@ -175,17 +175,17 @@ pub struct Tree {
 
 impl Tree {
     /// The tree on `dev` that lets `guard`'s cells through, and nothing else.
-    pub fn new(dev: &str, guard: &Guard) -> Tree {
+    pub fn new(dev: &str, limits: &ShaperLimits) -> Tree {
         let qdisc = |handle, parent, kind| Qdisc { handle, parent, kind };
         let pfifo = |limit| QdiscKind::Pfifo { limit };
         Tree {
             dev: dev.to_owned(),
             root: root(),
-            class: class(guard),
+            class: class(limits),
             below: vec![
                 qdisc(PRIO, CLASS, QdiscKind::Prio { bands: 3, map: [2; 16] }),
-                qdisc(Handle::new(0x11, 0), Handle(DATA_PRIORITY), pfifo(guard.data_limit)),
-                qdisc(Handle::new(0x12, 0), Handle(COVER_PRIORITY), pfifo(guard.cover_limit)),
+                qdisc(Handle::new(0x11, 0), Handle(DATA_PRIORITY), pfifo(limits.data_limit)),
+                qdisc(Handle::new(0x12, 0), Handle(COVER_PRIORITY), pfifo(limits.cover_limit)),
                 qdisc(Handle::new(0x13, 0), STRAYS, QdiscKind::Blackhole),
             ],
         }
@@ -205,15 +205,15 @@ fn root() -> Qdisc {
     Qdisc { handle: HTB, parent: Handle::ROOT, kind }
 }
 
-fn class(guard: &Guard) -> Class {
-    let rate = (guard.rate.0 / 8).max(1);
-    let burst_bytes = u128::from(guard.burst_cells) * u128::from(guard.wire_bytes);
+fn class(limits: &ShaperLimits) -> Class {
+    let rate = (limits.rate.0 / 8).max(1);
+    let burst_bytes = u128::from(limits.burst_cells) * u128::from(limits.wire_bytes);
     let ticks = burst_bytes * 1_000_000_000 / u128::from(rate) / TICK_NS;
     Class {
         handle: CLASS,
         parent: HTB,
         rate_bytes_per_second: rate,
         burst_ticks: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
-        overhead_bytes: guard.wire_bytes.saturating_sub(guard.inner_bytes),
+        overhead_bytes: limits.wire_bytes.saturating_sub(limits.inner_bytes),
     }
 }

@@ -3,16 +3,16 @@
 
 use std::net::IpAddr;
 
-use super::choice::{Choice, chain, homes, lan};
 use super::desired::Facts;
 use super::nft::{Table, TableName};
 use super::ownership::TUN;
+use super::policy_sets::{PolicySets, chain, homes, lan};
 use super::tunnel;
 use crate::config::model::{DnsMode, Policy, Settings};
 
 /// The router's table.
 pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
-    let choice = Choice::new(settings);
+    let policy_sets = PolicySets::new(settings);
     let carrier = tunnel::interface(settings);
     let mut chains = vec![
         chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
@@ -21,7 +21,7 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
         chain(
             "select",
             Some("type filter hook prerouting priority mangle"),
-            [format!("iifname {{ \"{TUN}\", \"{carrier}\" }} return")].into_iter().chain(choice.by_sender(
+            [format!("iifname {{ \"{TUN}\", \"{carrier}\" }} return")].into_iter().chain(policy_sets.by_sender(
                 "return",
                 "goto shape",
                 "return",
@@ -41,13 +41,13 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
     ];
-    let (meet, lan) = (choice.meet(), lan(settings, facts));
-    if !meet.is_empty() && !lan.is_empty() {
+    let (learning, lan) = (policy_sets.learning_rules(), lan(settings, facts));
+    if !learning.is_empty() && !lan.is_empty() {
         let hook = Some("type filter hook prerouting priority mangle - 1");
         let inside = format!("iifname != {{ {} }} return", lan.join(", "));
-        chains.push(chain("meet", hook, [inside].into_iter().chain(meet)));
+        chains.push(chain("meet", hook, [inside].into_iter().chain(learning)));
     }
-    Table { name: TableName::Tunnel, sets: choice.sets, chains }
+    Table { name: TableName::Tunnel, sets: policy_sets.sets, chains }
 }
 
 /// The endpoint's table.

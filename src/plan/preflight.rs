@@ -1,12 +1,12 @@
 //! What is wrong, or may be, about settings that are right by themselves, on the machine as it is.
 
-use super::choice::interface;
 use super::desired::Facts;
+use super::policy_sets::interface;
 use crate::config::model::{DnsMode, Policy, Role, Settings, Tunnel};
 
 /// A kind of thing that does not fit. The name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MisfitKind {
+pub enum PreflightIssueKind {
     /// An address inside the tunnel is one of the home's networks' too.
     AddressInLan,
     /// A resolver that should be beyond the tunnel is within the home.
@@ -21,47 +21,51 @@ pub enum MisfitKind {
     HardwareOffload,
 }
 
-impl MisfitKind {
+impl PreflightIssueKind {
     /// Every kind.
-    pub const ALL: [MisfitKind; 6] = [
-        MisfitKind::AddressInLan,
-        MisfitKind::ResolverInLan,
-        MisfitKind::NetworkOutside,
-        MisfitKind::NetworkMissing,
-        MisfitKind::NetworkUnsure,
-        MisfitKind::HardwareOffload,
+    pub const ALL: [PreflightIssueKind; 6] = [
+        PreflightIssueKind::AddressInLan,
+        PreflightIssueKind::ResolverInLan,
+        PreflightIssueKind::NetworkOutside,
+        PreflightIssueKind::NetworkMissing,
+        PreflightIssueKind::NetworkUnsure,
+        PreflightIssueKind::HardwareOffload,
     ];
 
     /// The name.
     pub fn name(self) -> &'static str {
         match self {
-            MisfitKind::AddressInLan => "address-in-lan",
-            MisfitKind::ResolverInLan => "resolver-in-lan",
-            MisfitKind::NetworkOutside => "network-outside",
-            MisfitKind::NetworkMissing => "network-missing",
-            MisfitKind::NetworkUnsure => "network-unsure",
-            MisfitKind::HardwareOffload => "hardware-offload",
+            PreflightIssueKind::AddressInLan => "address-in-lan",
+            PreflightIssueKind::ResolverInLan => "resolver-in-lan",
+            PreflightIssueKind::NetworkOutside => "network-outside",
+            PreflightIssueKind::NetworkMissing => "network-missing",
+            PreflightIssueKind::NetworkUnsure => "network-unsure",
+            PreflightIssueKind::HardwareOffload => "hardware-offload",
         }
     }
 
     /// Whether something does not work because of it.
     pub fn is_error(self) -> bool {
-        !matches!(self, MisfitKind::NetworkMissing | MisfitKind::NetworkUnsure)
+        !matches!(self, PreflightIssueKind::NetworkMissing | PreflightIssueKind::NetworkUnsure)
     }
 
     /// What to do.
     pub fn fix(self) -> &'static str {
         match self {
-            MisfitKind::AddressInLan => "choose addresses for the tunnel that no network of the home has, at both ends",
-            MisfitKind::ResolverInLan => "name a resolver on the Internet such as 9.9.9.9, or set dns.mode to router",
-            MisfitKind::NetworkOutside => "name a network of the home",
-            MisfitKind::NetworkMissing => {
+            PreflightIssueKind::AddressInLan => {
+                "choose addresses for the tunnel that no network of the home has, at both ends"
+            }
+            PreflightIssueKind::ResolverInLan => {
+                "name a resolver on the Internet such as 9.9.9.9, or set dns.mode to router"
+            }
+            PreflightIssueKind::NetworkOutside => "name a network of the home",
+            PreflightIssueKind::NetworkMissing => {
                 "name a network of /etc/config/network, and its interface as option device if it is not br-NAME"
             }
-            MisfitKind::NetworkUnsure => {
+            PreflightIssueKind::NetworkUnsure => {
                 "if it is the home's, add a config network with its name, option device and option policy direct"
             }
-            MisfitKind::HardwareOffload => {
+            PreflightIssueKind::HardwareOffload => {
                 "switch it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay"
             }
         }
@@ -70,37 +74,37 @@ impl MisfitKind {
 
 /// Something that the owner should mend, or know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct PreflightIssue {
     /// What kind.
-    pub kind: MisfitKind,
+    pub kind: PreflightIssueKind,
     /// What is wrong.
     pub text: String,
 }
 
 /// All that is to be said about `settings` where `facts` hold, in the order of the settings.
-pub fn misfits(settings: &Settings, facts: &Facts) -> Vec<Misfit> {
+pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssue> {
     if settings.role == Role::Endpoint {
         return Vec::new();
     }
-    let mut misfits = Vec::new();
-    addresses(settings, facts, &mut misfits);
-    networks(settings, facts, &mut misfits);
+    let mut preflight_issues = Vec::new();
+    addresses(settings, facts, &mut preflight_issues);
+    networks(settings, facts, &mut preflight_issues);
     let confines = settings.devices.iter().any(|device| device.policy != Policy::Direct)
         || settings.networks.iter().any(|network| network.policy != Policy::Direct);
     if facts.hardware_offload && confines {
-        misfits.push(Misfit {
-            kind: MisfitKind::HardwareOffload,
+        preflight_issues.push(PreflightIssue {
+            kind: PreflightIssueKind::HardwareOffload,
             text: "the firewall's hardware flow offloading passes connections along where no rule sees them".into(),
         });
     }
-    misfits
+    preflight_issues
 }
 
-fn addresses(settings: &Settings, facts: &Facts, misfits: &mut Vec<Misfit>) {
+fn addresses(settings: &Settings, facts: &Facts, preflight_issues: &mut Vec<PreflightIssue>) {
     let mut collides = |option: &str, address: std::net::IpAddr| {
         if facts.is_home(address) {
-            misfits.push(Misfit {
-                kind: MisfitKind::AddressInLan,
+            preflight_issues.push(PreflightIssue {
+                kind: PreflightIssueKind::AddressInLan,
                 text: format!("tunnel.{option}: within the home's own network (got {address})"),
             });
         }
@@ -117,32 +121,32 @@ fn addresses(settings: &Settings, facts: &Facts, misfits: &mut Vec<Misfit>) {
     peer_address.into_iter().for_each(|address| collides("peer_address", address.into()));
     if settings.dns.mode == DnsMode::Tunnel {
         for server in settings.dns.servers.iter().filter(|server| facts.is_home(**server)) {
-            misfits.push(Misfit {
-                kind: MisfitKind::ResolverInLan,
+            preflight_issues.push(PreflightIssue {
+                kind: PreflightIssueKind::ResolverInLan,
                 text: format!("dns.server: within the home, and not asked (got {server}): it would ask on in clear"),
             });
         }
     }
 }
 
-fn networks(settings: &Settings, facts: &Facts, misfits: &mut Vec<Misfit>) {
+fn networks(settings: &Settings, facts: &Facts, preflight_issues: &mut Vec<PreflightIssue>) {
     for network in &settings.networks {
         let (name, interface) = (&network.name, interface(network));
         if facts.outside.contains(&interface) {
-            misfits.push(Misfit {
-                kind: MisfitKind::NetworkOutside,
+            preflight_issues.push(PreflightIssue {
+                kind: PreflightIssueKind::NetworkOutside,
                 text: format!("network {name}: leads out of the home (got interface {interface})"),
             });
         } else if facts.missing.contains(&interface) {
-            misfits.push(Misfit {
-                kind: MisfitKind::NetworkMissing,
+            preflight_issues.push(PreflightIssue {
+                kind: PreflightIssueKind::NetworkMissing,
                 text: format!("network {name}: its interface is not there (got {interface})"),
             });
         }
     }
     for interface in &facts.unsure {
-        misfits.push(Misfit {
-            kind: MisfitKind::NetworkUnsure,
+        preflight_issues.push(PreflightIssue {
+            kind: PreflightIssueKind::NetworkUnsure,
             text: format!("interface {interface} may be the home's or lead out: shaped devices do not reach it"),
         });
     }
@@ -169,7 +173,7 @@ mod tests {
     }
 
     fn codes(settings: &Settings, facts: &Facts) -> Vec<&'static str> {
-        misfits(settings, facts).into_iter().map(|misfit| misfit.kind.name()).collect()
+        preflight_issues(settings, facts).into_iter().map(|issue| issue.kind.name()).collect()
     }
 
     #[test]

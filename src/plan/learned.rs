@@ -4,28 +4,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::change::{Key, policies};
-use super::choice::{CONFINING, met_names, set_names};
-use super::nft::{Known, SEEN, TableText};
+use super::nft::{Learned, SEEN, TableText};
+use super::policy_sets::{CONFINING, learned_names, set_names};
+use super::policy_subjects::{Key, policies};
 use crate::config::model::{Mac, Policy};
 
-/// What the sets of the guard `wanted` that learn are to hold from the beginning, by what the one `before` has learnt and
+/// What the sets of the guard `wanted` that learn are to hold from the beginning, by what the one `before` has learned and
 /// by the kernel's `neighbours`: who was heard of with which address, and not too long ago.
-pub fn known(before: Option<&TableText>, wanted: &TableText, neighbours: &[(Mac, IpAddr)]) -> Known {
+pub fn learned(before: Option<&TableText>, wanted: &TableText, neighbours: &[(Mac, IpAddr)]) -> Learned {
     let policies = policies(wanted);
     let neighbours: Vec<(String, IpAddr)> = neighbours.iter().map(|(mac, ip)| (mac.to_string(), *ip)).collect();
     let view = View { policies, neighbours };
-    let mut known = Known::new();
-    view.meet(before, &mut known);
-    view.see(before, &mut known);
-    known.retain(|set, _| wanted.has_set(set));
-    known
+    let mut learned = Learned::new();
+    view.add_macs(before, &mut learned);
+    view.add_addresses(before, &mut learned);
+    learned.retain(|set, _| wanted.has_set(set));
+    learned
 }
 
-/// The part of `known` that does not change from day to day, for a file: Ethernet addresses.
-pub fn lasting(known: &Known) -> Known {
-    let names = CONFINING.map(met_names).concat();
-    known.iter().filter(|(set, _)| names.contains(&set.as_str())).map(|(set, of)| (set.clone(), of.clone())).collect()
+/// The part of `learned` that does not change from day to day, for a file: Ethernet addresses.
+pub fn lasting(learned: &Learned) -> Learned {
+    let names = CONFINING.map(learned_names).concat();
+    learned.iter().filter(|(set, _)| names.contains(&set.as_str())).map(|(set, of)| (set.clone(), of.clone())).collect()
 }
 
 struct View {
@@ -36,11 +36,11 @@ struct View {
 
 impl View {
     /// Ethernet addresses of devices that are chosen by address.
-    fn meet(&self, before: Option<&TableText>, known: &mut Known) {
+    fn add_macs(&self, before: Option<&TableText>, learned: &mut Learned) {
         let mut add = |policy, family: usize, mac: &str| {
             // Its own section goes before what it is met with.
             if !self.policies.contains_key(&Key::Mac(mac.to_owned())) {
-                known.entry(met_names(policy)[family].to_owned()).or_default().insert(mac.to_owned());
+                learned.entry(learned_names(policy)[family].to_owned()).or_default().insert(mac.to_owned());
             }
         };
         for (mac, address) in &self.neighbours {
@@ -58,31 +58,31 @@ impl View {
                 // Which of them one had is not known if it is no neighbour: then it is taken for the strictest.
                 let policies: Vec<Policy> = chosen.iter().filter_map(|address| self.confining(*address)).collect();
                 let Some(strictest) = CONFINING.into_iter().find(|policy| policies.contains(policy)) else { continue };
-                let met = before.known.get(met_names(policy)[family]).into_iter().flatten();
-                met.filter(|mac| !is_neighbour(mac)).for_each(|mac| add(strictest, family, mac));
+                let learned_macs = before.learned.get(learned_names(policy)[family]).into_iter().flatten();
+                learned_macs.filter(|mac| !is_neighbour(mac)).for_each(|mac| add(strictest, family, mac));
             }
         }
     }
 
     /// Addresses of devices that are confined by their Ethernet address.
-    fn see(&self, before: Option<&TableText>, known: &mut Known) {
-        let is_met = |mac: &String, ip: &IpAddr| {
-            let has = |set: &str| known.get(set).is_some_and(|macs| macs.contains(mac));
-            CONFINING.into_iter().map(met_names).any(|[v4, v6]| has(v6) || ip.is_ipv6() && has(v4))
+    fn add_addresses(&self, before: Option<&TableText>, learned: &mut Learned) {
+        let is_learned = |mac: &String, ip: &IpAddr| {
+            let has = |set: &str| learned.get(set).is_some_and(|macs| macs.contains(mac));
+            CONFINING.into_iter().map(learned_names).any(|[v4, v6]| has(v6) || ip.is_ipv6() && has(v4))
         };
         let is_confined = |(mac, ip): &&(String, IpAddr)| match self.policies.get(&Key::Mac(mac.clone())) {
             Some(policy) => *policy != Policy::Direct,
-            None => is_met(mac, ip),
+            None => is_learned(mac, ip),
         };
         let (confined, free): (Vec<_>, Vec<_>) = self.neighbours.iter().partition(is_confined);
         let free: BTreeSet<String> = free.iter().map(|(_, ip)| ip.to_string()).collect();
-        let mut seen = SEEN.map(|set| before.and_then(|before| before.known.get(set)).cloned().unwrap_or_default());
+        let mut seen = SEEN.map(|set| before.and_then(|before| before.learned.get(set)).cloned().unwrap_or_default());
         // Whose an address is that is no neighbour's now, its next packet tells.
         seen.iter_mut().for_each(|set| set.retain(|address| !free.contains(address)));
         for (_, ip) in confined {
             seen[usize::from(ip.is_ipv6())].insert(ip.to_string());
         }
-        known.extend(SEEN.map(str::to_owned).into_iter().zip(seen));
+        learned.extend(SEEN.map(str::to_owned).into_iter().zip(seen));
     }
 
     fn confining(&self, address: IpAddr) -> Option<Policy> {
@@ -100,19 +100,19 @@ mod tests {
 
     fn guard(sets: &[(&str, &str)]) -> TableText {
         let of = |(name, elements): &(&str, &str)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n");
-        let learns = SEEN.into_iter().chain(CONFINING.map(met_names).concat());
+        let learns = SEEN.into_iter().chain(CONFINING.map(learned_names).concat());
         let learns: String = learns.map(|name| format!("\tset {name} {{\n\t}}\n")).collect();
         let body = sets.iter().map(of).collect::<String>() + &learns;
-        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, known: Known::new() }
+        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, learned: Learned::new() }
     }
 
-    fn learnt(guard: TableText, sets: &[(&str, &str)]) -> TableText {
-        let known = sets.iter().map(|(set, element)| ((*set).to_owned(), [(*element).to_owned()].into())).collect();
-        TableText { known, ..guard }
+    fn having_learned(guard: TableText, sets: &[(&str, &str)]) -> TableText {
+        let learned = sets.iter().map(|(set, element)| ((*set).to_owned(), [(*element).to_owned()].into())).collect();
+        TableText { learned, ..guard }
     }
 
-    fn shown(known: &Known) -> Vec<String> {
-        let full = known.iter().filter(|(_, of)| !of.is_empty());
+    fn shown(learned: &Learned) -> Vec<String> {
+        let full = learned.iter().filter(|(_, of)| !of.is_empty());
         full.map(|(set, of)| format!("{set} {}", of.iter().cloned().collect::<Vec<_>>().join(" "))).collect()
     }
 
@@ -126,24 +126,28 @@ mod tests {
         let (v4, v6) = (address("192.0.2.1"), address("2001:db8::1"));
         let neighbours =
             [(Mac(ONE), v4), (Mac(ONE), v6), (Mac(ONE), address("192.0.2.9")), (Mac(TWO), address("192.0.2.2"))];
-        let found = known(None, &wanted, &neighbours);
+        let found = learned(None, &wanted, &neighbours);
         let expected = ["seen4 192.0.2.2", "seen6 2001:db8::1", "shape_met4 02:00:00:00:00:01"];
         assert_eq!(shown(&found), expected);
         assert_eq!(shown(&lasting(&found)), expected[2..]);
         // One that has a section of its own goes by that.
         assert_eq!(
-            shown(&known(None, &guard(&[("shape_ip", "192.0.2.1"), ("direct_mac", "02:00:00:00:00:01")]), &neighbours)),
+            shown(&learned(
+                None,
+                &guard(&[("shape_ip", "192.0.2.1"), ("direct_mac", "02:00:00:00:00:01")]),
+                &neighbours
+            )),
             [""; 0]
         );
     }
 
     #[test]
     fn what_a_guard_has_learnt_goes_on_with_the_policy() {
-        let met = "02:00:00:00:00:01";
+        let learned_macs = "02:00:00:00:00:01";
         let before = guard(&[("shape_ip", "192.0.2.1, 192.0.2.2")]);
-        let before = learnt(before, &[("shape_met4", met), ("seen6", "2001:db8::1")]);
+        let before = having_learned(before, &[("shape_met4", learned_macs), ("seen6", "2001:db8::1")]);
         let after = |sets: &[(&str, &str)], neighbours: &[(Mac, IpAddr)]| {
-            shown(&known(Some(&before), &guard(sets), neighbours))
+            shown(&learned(Some(&before), &guard(sets), neighbours))
         };
         let one = (Mac(ONE), address("192.0.2.1"));
         for neighbours in [&[][..], &[one]] {
@@ -162,6 +166,6 @@ mod tests {
     #[test]
     fn sets_that_are_not_there_hold_nothing() {
         let wanted = TableText { body: String::new(), ..guard(&[]) };
-        assert_eq!(known(None, &wanted, &[(Mac(ONE), address("192.0.2.1"))]), Known::new());
+        assert_eq!(learned(None, &wanted, &[(Mac(ONE), address("192.0.2.1"))]), Learned::new());
     }
 }

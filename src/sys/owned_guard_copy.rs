@@ -15,7 +15,7 @@ use crate::apply::Cause;
 use crate::plan::ownership::{GUARD_TABLE, HELD_TABLE};
 
 /// The copy, of which there is none at first. Whoever drops it removes it.
-pub struct HeldGuard(RefCell<Netlink>);
+pub struct OwnedGuardCopy(RefCell<Netlink>);
 
 /// `NFT_TABLE_F_OWNER`, since Linux 5.12.
 const OWNER: u32 = 1 << 1;
@@ -49,12 +49,12 @@ const SET_NAME: u16 = 2;
 const SET_ID: u16 = 10;
 const ELEMENTS_SET: u16 = 2;
 
-impl HeldGuard {
+impl OwnedGuardCopy {
     /// Finds out whether this kernel knows such tables. Fails where it does not, or where another process holds one.
-    pub fn open() -> Result<HeldGuard, Cause> {
+    pub fn open() -> Result<OwnedGuardCopy, Cause> {
         let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize)?;
         netlink.transact(&[(NEW_TABLE, held_table(None)), (DELETE_TABLE, of_table(HELD_TABLE))])?;
-        Ok(HeldGuard(RefCell::new(netlink)))
+        Ok(OwnedGuardCopy(RefCell::new(netlink)))
     }
 
     /// Makes the copy one of the guard that stands, all at once; gives whether it was another. Where no guard stands the
