@@ -14,4 +14,4 @@ mod problem;
 pub mod uci;
 
 pub use parse::{KeyFiles, Parsed, parse, parse_with};
-pub use problem::{Problem, Severity};
+pub use problem::{SettingsProblem, Severity};

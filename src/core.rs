@@ -12,7 +12,6 @@ pub mod audit;
 mod backlog;
 mod engine;
 mod histogram;
-pub mod ladder;
 mod load;
 mod packer;
 mod packet_pool;
@@ -22,6 +21,7 @@ mod reassembler;
 mod reorder;
 mod schedule;
 mod stats;
+pub mod what_if;
 
 pub use engine::{CellKind, Engine, Transmit, Wake};
 pub use histogram::Histogram;

@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     if !kernel::is_root() {
         return Err(Error::NotRoot);
     }
-    let Reading { settings, understood } = read_settings(&options.config);
+    let SettingsFile { settings, understood } = read_settings(&options.config);
     if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
         // A manager that waits for readiness would take the end before it for a failure.
         Manager::find().tell("READY=1\nSTATUS=not enabled");
@@ -126,19 +126,19 @@ fn guard_provisionally(understood: &Settings, options: &Options) -> Result<(), E
 }
 
 /// What came of the settings file.
-struct Reading {
+struct SettingsFile {
     settings: Result<Settings, Error>,
     /// Of broken ones, what could be understood: see [`crate::config::Parsed::understood`].
     understood: Option<Settings>,
 }
 
 /// Reads the settings, and logs everything that is wrong with them.
-fn read_settings(path: &Path) -> Reading {
+fn read_settings(path: &Path) -> SettingsFile {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) => {
             let settings = Err(Error::Unreadable { path: path.into(), error });
-            return Reading { settings, understood: None };
+            return SettingsFile { settings, understood: None };
         }
     };
     let parsed = crate::config::parse_with(&text, &crate::sys::key_file::read);
@@ -149,5 +149,5 @@ fn read_settings(path: &Path) -> Reading {
     let settings = parsed
         .settings
         .ok_or_else(|| Error::Settings(format!("the settings {name} are not usable: millpond check names why")));
-    Reading { settings, understood: parsed.understood }
+    SettingsFile { settings, understood: parsed.understood }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 
-/// A moment or a span in nanoseconds. Moments count from an origin of the driver's choice
+/// A moment or a span in nanoseconds. IntervalTable count from an origin of the driver's choice
 /// (`CLOCK_MONOTONIC` in the daemon, zero in the simulator) and never from the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanos(pub u64);

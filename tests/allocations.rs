@@ -5,11 +5,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use millpond::core::ladder::{Ladder, Shape};
+use millpond::core::what_if::{CellShape, WhatIf};
 use millpond::core::{Engine, Limits, Pace, Params};
 use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
-use millpond::wire::control::{Control, ShapingRequest};
+use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -79,19 +79,19 @@ fn a_running_engine_allocates_nothing() {
 fn a_running_ladder_allocates_nothing() {
     let limits = Limits::default();
     let (law, spread_percent, lead) = (Law::Gamma, 33, Nanos::ZERO);
-    let shape = Shape { law, spread_percent, wire_bytes: 508, block_bytes: 412, lead, limits };
-    let rates = Ladder::rates(BitsPerSec::from_kbit(16), BitsPerSec::from_kbit(5_000));
-    let mut ladder = Ladder::new(shape, rates, 1, Nanos::ZERO);
+    let shape = CellShape { law, spread_percent, wire_bytes: 508, block_bytes: 412, lead, limits };
+    let rates = WhatIf::rates(BitsPerSec::from_kbit(16), BitsPerSec::from_kbit(5_000));
+    let mut what_if = WhatIf::new(shape, rates, 1, Nanos::ZERO);
     let mut rng = ChaCha12Rng::from_seed([3; 32]);
     let before = ALLOCATIONS.get();
     let mut now = Nanos::ZERO;
     for _ in 0..20_000 {
         now = now + Nanos::from_micros(rng.random_range(0..40_000));
-        ladder.handle_packet(now, rng.random_range(0..64), rng.random_range(20..=1_500));
+        what_if.handle_packet(now, rng.random_range(0..64), rng.random_range(20..=1_500));
     }
-    ladder.advance(now + Nanos::from_secs(20));
+    what_if.advance(now + Nanos::from_secs(20));
     assert_eq!(ALLOCATIONS.get() - before, 0);
-    assert!(ladder.steps().all(|(_, delays)| delays.home().packets > 1_000), "it did work");
+    assert!(what_if.steps().all(|(_, delays)| delays.home().packets > 1_000), "it did work");
 }
 
 /// An hour of everything that happens to a home: 63 devices with ever new flows, bursts beyond the rate, silence; cells
@@ -154,7 +154,7 @@ fn an_hour_of_churn_leaves_no_more_memory_in_use() {
                 rate,
                 cover: true,
             };
-            ends[sender].send_control(Control::ShapingRequest(request));
+            ends[sender].send_control(ControlMessage::ShapingRequest(request));
             if minute % 10 == 0 {
                 ends[1 - sender] = Engine::new(params, rng.random(), now);
             }

@@ -8,7 +8,7 @@ use millpond::config::model::Key;
 use millpond::plan::nft::{self, TableName, TableText};
 use millpond::plan::qdisc_tree::Handle;
 use millpond::plan::routing::RouteKind;
-use millpond::plan::wireguard::Device;
+use millpond::plan::wireguard::WireguardDevice;
 use millpond::plan::{Desired, Forwarding, InstalledLink, LinkKind, Op, Snapshot, guard_table, plan};
 
 /// A kernel that holds what a [`Snapshot`] holds, refuses what a kernel refuses, and fails where it is told to.
@@ -141,7 +141,7 @@ fn add_link(state: &mut Snapshot, name: String, kind: LinkKind, mtu: u32) -> Res
         return Err("file exists");
     }
     if kind == LinkKind::Wireguard {
-        state.wireguard = Some(Device { private_key: Key([0; 32]), listen_port: Some(0) });
+        state.wireguard = Some(WireguardDevice { private_key: Key([0; 32]), listen_port: Some(0) });
     }
     state.sysctls.insert(format!("net.ipv4.conf.{name}.rp_filter"), "0".into());
     state.sysctls.insert(format!("net.ipv6.conf.{name}.disable_ipv6"), "0".into());

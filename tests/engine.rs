@@ -3,7 +3,7 @@
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
 use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
-use millpond::wire::control::{Control, ShapingRequest};
+use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -209,7 +209,7 @@ fn the_last_good_wish_arrives_and_leaves_room_for_packets() {
     let mut sender = engine(Law::Gamma);
     let mut receiver = engine(Law::Gamma);
     let request = |id| {
-        Control::ShapingRequest(ShapingRequest {
+        ControlMessage::ShapingRequest(ShapingRequest {
             id,
             law: Law::Normal,
             spread_percent: 15,

@@ -93,15 +93,15 @@ impl Document {
         }
     }
 
-    fn sections(&self, kind: &str) -> Vec<Section> {
-        let mut sections: Vec<Section> = Vec::new();
+    fn sections(&self, kind: &str) -> Vec<SectionSpan> {
+        let mut sections: Vec<SectionSpan> = Vec::new();
         for statement in uci::statements(self.text.as_bytes()) {
             match statement.words[0].as_str() {
                 "config" | "c" => {
                     if let Some(last) = sections.last_mut() {
                         last.end = self.line_start(statement.start);
                     }
-                    sections.push(Section { config: statement, options: Vec::new(), end: self.text.len() });
+                    sections.push(SectionSpan { config: statement, options: Vec::new(), end: self.text.len() });
                 }
                 "option" | "o" | "list" | "l" => {
                     sections.last_mut().into_iter().for_each(|section| section.options.push(statement.clone()));
@@ -114,7 +114,7 @@ impl Document {
     }
 
     /// Behind the line that shows the option as a comment, if the section has one, or else as its last.
-    fn insert(&mut self, section: &Section, option: &str, lines: &[String]) {
+    fn insert(&mut self, section: &SectionSpan, option: &str, lines: &[String]) {
         let last = section.options.last().unwrap_or(&section.config);
         let indent = section.options.last().map_or("\t".to_owned(), |last| self.indent(last.start));
         let place = self.shown(section, option).unwrap_or_else(|| self.line_end(last.end));
@@ -129,7 +129,7 @@ impl Document {
     }
 
     /// The place behind a line such as `#option NAME ''`.
-    fn shown(&self, section: &Section, option: &str) -> Option<usize> {
+    fn shown(&self, section: &SectionSpan, option: &str) -> Option<usize> {
         let mut place = self.line_end(section.config.end);
         for line in self.text[place..section.end.max(place)].split_inclusive('\n') {
             place += line.len();
@@ -187,7 +187,7 @@ impl Document {
 }
 
 /// A section's statements, and where the next section's begin.
-struct Section {
+struct SectionSpan {
     config: Statement,
     options: Vec<Statement>,
     end: usize,

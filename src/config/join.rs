@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use self::fields::{Reader, Writer};
+use self::fields::{FieldReader, FieldWriter};
 pub use self::settings::Assignment;
 use super::base64::{URL_SAFE, decode, encode};
 use super::model::{HostPort, Key, Server};
@@ -106,7 +106,7 @@ impl fmt::Display for JoinTextError {
 impl Invitation {
     /// The invitation as one line.
     pub fn to_text(&self) -> String {
-        let mut body = Writer::default();
+        let mut body = FieldWriter::default();
         self.write(&mut body);
         let body = body.finish();
         let mut bytes = (body.len() as u16).to_be_bytes().to_vec();
@@ -137,7 +137,7 @@ impl Invitation {
         if *sum != checksum(version, body).to_be_bytes() {
             return Err(JoinTextError::Altered);
         }
-        let mut reader = Reader::new(body);
+        let mut reader = FieldReader::new(body);
         let invitation = Invitation::read(&mut reader).filter(|_| reader.is_empty());
         invitation.filter(Invitation::is_sound).ok_or(JoinTextError::Altered)
     }
@@ -163,7 +163,7 @@ impl Invitation {
         value::title(&self.name).is_ok() && servers && !self.servers.is_empty()
     }
 
-    fn write(&self, body: &mut Writer) {
+    fn write(&self, body: &mut FieldWriter) {
         let Invitation { name, expires, identity, preshared_key, address, peer_address, address6, .. } = self;
         body.text(name);
         body.u32(expires.map_or(0, |expires| (expires / 60).max(1) as u32));
@@ -188,7 +188,7 @@ impl Invitation {
         }
     }
 
-    fn read(body: &mut Reader<'_>) -> Option<Invitation> {
+    fn read(body: &mut FieldReader<'_>) -> Option<Invitation> {
         let name = body.text()?;
         let expires = Some(body.u32()?).filter(|minutes| *minutes > 0).map(|minutes| u64::from(minutes) * 60);
         let identity = match (body.u8()?, Key(body.array()?)) {

@@ -11,7 +11,7 @@ use std::net::Ipv6Addr;
 
 use self::lexer::{Directive, directives};
 use super::model::Role;
-use super::problem::{Problem, Severity};
+use super::problem::{SettingsProblem, Severity};
 
 /// A profile by which cells can travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ const PROGRAM: ProfileError = ProfileError {
 
 /// Reads a profile, for a router the client's, for an endpoint the server's. Never fails early: one call finds every
 /// error. An option inside a `<connection>` counts as any other.
-pub fn parse(text: &[u8], role: Role) -> Result<Profile, Vec<Problem>> {
+pub fn parse(text: &[u8], role: Role) -> Result<Profile, Vec<SettingsProblem>> {
     let mut problems = Vec::new();
     let mut ipv6 = false;
     let mut has_remote = false;
@@ -78,8 +78,8 @@ pub fn parse(text: &[u8], role: Role) -> Result<Profile, Vec<Problem>> {
     if problems.is_empty() { Ok(Profile { ipv6 }) } else { Err(problems) }
 }
 
-fn problem(line: usize, text: String) -> Problem {
-    Problem { severity: Severity::Error, section: String::new(), option: None, line, text }
+fn problem(line: usize, text: String) -> SettingsProblem {
+    SettingsProblem { severity: Severity::Error, section: String::new(), option: None, line, text }
 }
 
 fn refusal(directive: &Directive) -> Option<ProfileError> {

@@ -14,9 +14,9 @@ pub(super) mod value;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use self::reader::{Reader, Seen, nearest};
+use self::reader::{OptionUse, SectionReader, nearest};
 use super::model::{Level, Role, Settings};
-use super::problem::{Problem, Severity};
+use super::problem::{SettingsProblem, Severity};
 use super::uci::{self, Section};
 
 /// The types of section that a file may have.
@@ -31,7 +31,7 @@ pub struct Parsed {
     /// confined as was meant: good for [`Settings::confined_by`], and for nothing else. `None` without a role.
     pub understood: Option<Settings>,
     /// Errors and warnings, in the order of the file's lines.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SettingsProblem>,
 }
 
 /// Reads the text of a key file, or says why not.
@@ -46,9 +46,9 @@ pub fn parse(text: &[u8]) -> Parsed {
 /// the web interface reads.
 pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     let (sections, syntax_errors) = uci::parse(text);
-    let mut problems: Vec<Problem> = syntax_errors
+    let mut problems: Vec<SettingsProblem> = syntax_errors
         .into_iter()
-        .map(|e| Problem {
+        .map(|e| SettingsProblem {
             severity: Severity::Error,
             section: e.section.unwrap_or_default(),
             option: None,
@@ -70,11 +70,11 @@ struct Context<'a> {
     /// `None` if the file's own word is wrong; what depends on it is then not judged.
     role: Option<Role>,
     /// `None` if there is no right word for it.
-    tunnel: Option<tunnel::Kind>,
+    tunnel: Option<tunnel::TunnelKind>,
     /// IPv4 addresses in use inside the tunnel.
-    addresses: Seen<Ipv4Addr>,
+    addresses: OptionUse<Ipv4Addr>,
     /// IPv6 addresses in use inside the tunnel.
-    addresses6: Seen<Ipv6Addr>,
+    addresses6: OptionUse<Ipv6Addr>,
     key_files: KeyFiles<'a>,
 }
 
@@ -84,14 +84,14 @@ impl Context<'_> {
     }
 
     /// Warns if a section is for the other role.
-    fn expect(&self, role: Role, reader: &mut Reader) {
+    fn expect(&self, role: Role, reader: &mut SectionReader) {
         if let Some(actual) = self.role.filter(|actual| *actual != role) {
             reader.warn_section(format!("no effect with role '{}' (want role '{}')", actual.name(), role.name()));
         }
     }
 }
 
-fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Problem>) -> Option<Settings> {
+fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<SettingsProblem>) -> Option<Settings> {
     let main = single(sections, "millpond", problems);
     if main.is_none() {
         problems.push(missing("main", "config millpond 'main'"));
@@ -103,8 +103,8 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Pr
         enabled: general.enabled,
         role: general.role,
         tunnel: None,
-        addresses: Seen::new(),
-        addresses6: Seen::new(),
+        addresses: OptionUse::new(),
+        addresses6: OptionUse::new(),
         key_files,
     };
 
@@ -154,10 +154,10 @@ fn of_kind<'a>(sections: &'a [Section], kind: &'static str) -> impl Iterator<Ite
 }
 
 /// The first section of a type of which there may be one. Its name is the type's own, `main` for `millpond`.
-fn single<'a>(sections: &'a [Section], kind: &'static str, problems: &mut Vec<Problem>) -> Option<&'a Section> {
+fn single<'a>(sections: &'a [Section], kind: &'static str, problems: &mut Vec<SettingsProblem>) -> Option<&'a Section> {
     let first = of_kind(sections, kind).next()?;
     let name = if kind == "millpond" { "main" } else { kind };
-    let note = |section: &Section, severity, text| Problem {
+    let note = |section: &Section, severity, text| SettingsProblem {
         severity,
         section: section.label(),
         option: None,
@@ -176,8 +176,8 @@ fn single<'a>(sections: &'a [Section], kind: &'static str, problems: &mut Vec<Pr
     Some(first)
 }
 
-fn missing(section: &str, want: &str) -> Problem {
-    Problem {
+fn missing(section: &str, want: &str) -> SettingsProblem {
+    SettingsProblem {
         severity: Severity::Error,
         section: section.to_owned(),
         option: None,
@@ -186,7 +186,7 @@ fn missing(section: &str, want: &str) -> Problem {
     }
 }
 
-fn warn_of_unknown(sections: &[Section], problems: &mut Vec<Problem>) {
+fn warn_of_unknown(sections: &[Section], problems: &mut Vec<SettingsProblem>) {
     for section in sections.iter().filter(|section| !KINDS.contains(&section.kind.as_str())) {
         let kind = value::shown(&section.kind);
         let (severity, text) = match nearest(&section.kind, &KINDS) {
@@ -198,6 +198,6 @@ fn warn_of_unknown(sections: &[Section], problems: &mut Vec<Problem>) {
             None => (Severity::Warning, format!("unknown section type {kind}, ignored")),
         };
         let (section, line) = (section.label(), section.line);
-        problems.push(Problem { severity, section, option: None, line, text });
+        problems.push(SettingsProblem { severity, section, option: None, line, text });
     }
 }

@@ -13,7 +13,7 @@ pub enum Severity {
 
 /// One finding. Its text never holds a private or preshared key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingsProblem {
     /// Whether the file can still be used.
     pub severity: Severity,
     /// The section in UCI's own notation, `main` or `@device[0]`; empty where the file's syntax is broken.
@@ -26,10 +26,10 @@ pub struct Problem {
     pub text: String,
 }
 
-impl Problem {
+impl SettingsProblem {
     /// This problem as one line of output: `PATH:LINE: section.option: text`; a warning says so before the section.
     pub fn at<'a>(&'a self, path: &'a str) -> impl fmt::Display + 'a {
-        struct Located<'a>(&'a Problem, &'a str);
+        struct Located<'a>(&'a SettingsProblem, &'a str);
         impl fmt::Display for Located<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let Located(problem, path) = self;
@@ -47,7 +47,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingsProblem {
     /// `section.option: text`, without the line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.option {

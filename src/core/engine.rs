@@ -8,13 +8,13 @@ use super::backlog::Backlog;
 use super::packer::Packer;
 use super::params::{Pace, Params};
 use super::reassembler::Reassembler;
-use super::reorder::{Event, Reorder};
-use super::schedule::Schedule;
+use super::reorder::{Reorder, ReorderEvent};
+use super::schedule::DepartureSchedule;
 use super::stats::{DeviceStats, Stats};
 use crate::units::{Law, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
-use crate::wire::control::Control;
+use crate::wire::control::ControlMessage;
 use crate::wire::ip::Packet;
 
 /// The longest cell that is taken from the peer.
@@ -24,7 +24,7 @@ const MAX_CELL_BYTES: usize = MAX_PACKET_BYTES;
 pub struct Engine {
     payload_bytes: usize,
     lead: Nanos,
-    schedule: Schedule,
+    schedule: DepartureSchedule,
     /// Under the law `kernel`: time for which data cells may still be fed, and when that was last counted.
     limits: Nanos,
     counted: Nanos,
@@ -32,7 +32,7 @@ pub struct Engine {
     packer: Packer,
     /// Whether cells leave that carry nothing.
     cover: bool,
-    control: Option<Control>,
+    control: Option<ControlMessage>,
     reorder: Reorder,
     reassembler: Reassembler,
     stats: Stats,
@@ -73,7 +73,7 @@ impl Engine {
         Engine {
             payload_bytes: params.payload_bytes.clamp(HEADER_BYTES + 1, MAX_CELL_BYTES),
             lead: params.lead,
-            schedule: Schedule::new(params.pace, seeds.random(), now),
+            schedule: DepartureSchedule::new(params.pace, seeds.random(), now),
             limits: Nanos::ZERO,
             counted: now,
             backlog: Backlog::new(params.limits),
@@ -115,8 +115,8 @@ impl Engine {
         }
         let reassembler = &mut self.reassembler;
         self.reorder.accept(header.sequence, cell, &mut self.stats, |event, stats| match event {
-            Event::Lost => reassembler.lost(stats),
-            Event::Cell(cell) => {
+            ReorderEvent::Lost => reassembler.lost(stats),
+            ReorderEvent::Cell(cell) => {
                 if let Ok((header, blocks)) = Header::parse(cell) {
                     reassembler.accept(header.block_offset, blocks, stats);
                 }
@@ -130,12 +130,12 @@ impl Engine {
     }
 
     /// The latest control message from the peer, once.
-    pub fn poll_control(&mut self) -> Option<Control> {
+    pub fn poll_control(&mut self) -> Option<ControlMessage> {
         self.reassembler.poll_control()
     }
 
     /// Puts a control message into the next cell, in place of one that has not left yet.
-    pub fn send_control(&mut self, message: Control) {
+    pub fn send_control(&mut self, message: ControlMessage) {
         self.control = Some(message);
     }
 

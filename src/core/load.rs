@@ -1,7 +1,7 @@
 //! What of a queue goes into one cell.
 
 use super::packet_pool::PacketId;
-use super::queue::{FlowId, Pick, Queue, Request, Store};
+use super::queue::{Demand, FlowId, Pick, Queue, Store};
 use super::stats::Drops;
 use crate::units::Nanos;
 use crate::wire::block::LENGTH_KNOWN_BYTES;
@@ -32,7 +32,7 @@ impl Load {
     ) -> Load {
         let mut load = Load { continuation: 0, start: None, whole: [PacketId(0); MAX_WHOLE], count: 0 };
         while room > 0 && load.count < MAX_WHOLE && (open.is_some() || room >= LENGTH_KNOWN_BYTES) {
-            let request = Request { now, room, open: open.map(|(flow, _)| flow) };
+            let request = Demand { now, room, open: open.map(|(flow, _)| flow) };
             match queue.pick(store, &request, drops) {
                 Pick::Whole(id) => {
                     load.whole[load.count] = id;

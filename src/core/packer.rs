@@ -6,7 +6,7 @@ use super::queue::{FlowId, Store};
 use super::stats::Stats;
 use crate::units::Nanos;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
-use crate::wire::control::Control;
+use crate::wire::control::ControlMessage;
 
 /// Builds one cell after the other.
 pub struct Packer {
@@ -34,7 +34,7 @@ impl Packer {
         &mut self,
         (now, departure): (Nanos, Nanos),
         backlog: &mut Backlog,
-        control: &mut Option<Control>,
+        control: &mut Option<ControlMessage>,
         cell: &mut [u8],
         stats: &mut Stats,
     ) -> bool {

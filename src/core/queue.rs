@@ -37,7 +37,7 @@ pub struct FlowId(u16);
 
 /// What a cell asks the queue for.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct Demand {
     /// The moment.
     pub now: Nanos,
     /// Bytes that are left in the cell.
@@ -145,7 +145,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
 
     /// Chooses what comes into the cell next. The caller charges the bytes that a `Start` or `Continue` takes
     /// ([`Queue::charge`]).
-    pub fn pick(&mut self, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Pick {
+    pub fn pick(&mut self, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Pick {
         match self.pick_sparse(store, request, drops) {
             Pick::Nothing => {}
             pick => return pick,
@@ -177,7 +177,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         self.waiting -= 1;
     }
 
-    fn pick_sparse(&mut self, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Pick {
+    fn pick_sparse(&mut self, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Pick {
         let mut before = NIL;
         let mut index = self.sparse.head;
         while index != NIL {
@@ -199,7 +199,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         Pick::Nothing
     }
 
-    fn pick_bulk(&mut self, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Pick {
+    fn pick_bulk(&mut self, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Pick {
         let mut before = NIL;
         let mut index = self.bulk.head;
         while index != NIL {
@@ -235,7 +235,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
     }
 
     /// Whether a flow's first packet can go into `room` now, or the flow is empty and may leave its list.
-    fn could_use(&self, index: u16, store: &impl Store, request: &Request) -> bool {
+    fn could_use(&self, index: u16, store: &impl Store, request: &Demand) -> bool {
         match (request.open, self.flows[usize::from(index)].head) {
             (None, _) => true,
             (Some(flow), _) if flow == FlowId(index) => false,
@@ -244,7 +244,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         }
     }
 
-    fn serve(&mut self, index: u16, store: &mut impl Store, request: &Request, drops: &mut Drops) -> Service {
+    fn serve(&mut self, index: u16, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Service {
         if request.open == Some(FlowId(index)) {
             return Service::Picked(Pick::Continue);
         }

@@ -3,7 +3,7 @@
 use super::stats::Stats;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::block::{self, Block};
-use crate::wire::control::{Control, Malformed};
+use crate::wire::control::{ControlMessage, Malformed};
 use crate::wire::ip;
 
 /// Room for packets that the driver has not fetched: what the reordering window can release at once.
@@ -19,7 +19,7 @@ pub struct Reassembler {
     ready: Vec<u8>,
     fetched: usize,
     /// The latest message that has not been fetched.
-    control: Option<Control>,
+    control: Option<ControlMessage>,
 }
 
 impl Reassembler {
@@ -71,7 +71,7 @@ impl Reassembler {
     }
 
     /// The latest control message, once.
-    pub fn poll_control(&mut self) -> Option<Control> {
+    pub fn poll_control(&mut self) -> Option<ControlMessage> {
         self.control.take()
     }
 
@@ -120,12 +120,12 @@ impl Reassembler {
                     deliver(&mut self.ready, &rest[..length], stats);
                     rest = &rest[length..];
                 }
-                Block::Control(length) if length <= rest.len() => {
+                Block::ControlMessage(length) if length <= rest.len() => {
                     self.handle_control(&rest[..length], stats);
                     rest = &rest[length..];
                 }
                 // Only packets span cells, and only one at a time.
-                Block::Control(_) => return Err(block::Malformed::Length),
+                Block::ControlMessage(_) => return Err(block::Malformed::Length),
                 Block::Ip(_) | Block::Unknown if self.is_open() => return Err(block::Malformed::Length),
                 Block::Ip(length) => {
                     self.open.extend_from_slice(rest);
@@ -142,7 +142,7 @@ impl Reassembler {
     }
 
     fn handle_control(&mut self, bytes: &[u8], stats: &mut Stats) {
-        match Control::parse(bytes) {
+        match ControlMessage::parse(bytes) {
             Ok(message) => self.control = Some(message),
             Err(Malformed::Version | Malformed::Kind) => stats.drops.newer_control += 1,
             Err(Malformed::Length | Malformed::Value) => stats.drops.malformed_control += 1,

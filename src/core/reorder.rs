@@ -23,19 +23,19 @@ pub struct Reorder {
     /// Number that is due; `None` before the first cell.
     expected: Option<u32>,
     /// Cell number `n` waits in place `n % PLACES`.
-    places: [Place; PLACES],
+    places: [Slot; PLACES],
     far_next: u32,
     far_count: u32,
 }
 
 #[derive(Default)]
-struct Place {
+struct Slot {
     filled: bool,
     cell: Vec<u8>,
 }
 
 /// What the stream goes on with.
-pub enum Event<'a> {
+pub enum ReorderEvent<'a> {
     /// The next cell in order.
     Cell(&'a [u8]),
     /// Cells are missing here.
@@ -45,7 +45,7 @@ pub enum Event<'a> {
 impl Reorder {
     /// A window for cells of at most `max_bytes`; a longer one must not be handed in.
     pub fn new(max_bytes: usize) -> Reorder {
-        let place = || Place { filled: false, cell: Vec::with_capacity(max_bytes) };
+        let place = || Slot { filled: false, cell: Vec::with_capacity(max_bytes) };
         Reorder { expected: None, places: [place(), place(), place(), place()], far_next: 0, far_count: 0 }
     }
 
@@ -55,11 +55,11 @@ impl Reorder {
         sequence: u32,
         cell: &[u8],
         stats: &mut Stats,
-        mut sink: impl FnMut(Event<'_>, &mut Stats),
+        mut sink: impl FnMut(ReorderEvent<'_>, &mut Stats),
     ) {
         let Some(expected) = self.expected else {
             self.expected = Some(sequence.wrapping_add(1));
-            return sink(Event::Cell(cell), stats);
+            return sink(ReorderEvent::Cell(cell), stats);
         };
         let ahead = sequence.wrapping_sub(expected) as i32;
         if ahead < -FAR {
@@ -83,7 +83,7 @@ impl Reorder {
         }
         if self.expected == Some(sequence) {
             self.expected = Some(sequence.wrapping_add(1));
-            sink(Event::Cell(cell), stats);
+            sink(ReorderEvent::Cell(cell), stats);
         } else {
             let place = &mut self.places[sequence as usize % PLACES];
             place.cell.clear();
@@ -99,13 +99,13 @@ impl Reorder {
         sequence: u32,
         cell: &[u8],
         stats: &mut Stats,
-        sink: &mut impl FnMut(Event<'_>, &mut Stats),
+        sink: &mut impl FnMut(ReorderEvent<'_>, &mut Stats),
     ) {
         self.drain(stats, sink);
-        sink(Event::Lost, stats);
+        sink(ReorderEvent::Lost, stats);
         self.expected = Some(sequence.wrapping_add(1));
         self.far_count = 0;
-        sink(Event::Cell(cell), stats);
+        sink(ReorderEvent::Cell(cell), stats);
     }
 
     /// Whether a number within the window has already come.
@@ -120,7 +120,7 @@ impl Reorder {
     }
 
     /// Hands on what is held, up to but without number `due`, and reports what is missing.
-    fn slide_to(&mut self, due: u32, stats: &mut Stats, sink: &mut impl FnMut(Event<'_>, &mut Stats)) {
+    fn slide_to(&mut self, due: u32, stats: &mut Stats, sink: &mut impl FnMut(ReorderEvent<'_>, &mut Stats)) {
         let mut expected = self.expected.unwrap_or(due);
         let mut missing = 0;
         for _ in 0..=WINDOW {
@@ -133,7 +133,7 @@ impl Reorder {
                     report_lost(std::mem::take(&mut missing), stats, sink);
                 }
                 place.filled = false;
-                sink(Event::Cell(&place.cell), stats);
+                sink(ReorderEvent::Cell(&place.cell), stats);
             } else {
                 missing += 1;
             }
@@ -147,19 +147,19 @@ impl Reorder {
         self.expected = Some(due);
     }
 
-    fn deliver_held(&mut self, stats: &mut Stats, sink: &mut impl FnMut(Event<'_>, &mut Stats)) {
+    fn deliver_held(&mut self, stats: &mut Stats, sink: &mut impl FnMut(ReorderEvent<'_>, &mut Stats)) {
         while let Some(expected) = self.expected {
             let place = &mut self.places[expected as usize % PLACES];
             if !place.filled {
                 return;
             }
             place.filled = false;
-            sink(Event::Cell(&place.cell), stats);
+            sink(ReorderEvent::Cell(&place.cell), stats);
             self.expected = Some(expected.wrapping_add(1));
         }
     }
 
-    fn drain(&mut self, stats: &mut Stats, sink: &mut impl FnMut(Event<'_>, &mut Stats)) {
+    fn drain(&mut self, stats: &mut Stats, sink: &mut impl FnMut(ReorderEvent<'_>, &mut Stats)) {
         if let Some(expected) = self.expected {
             let held = (1..=WINDOW as u32).rev().find(|ahead| self.holds(expected.wrapping_add(*ahead)));
             self.slide_to(expected.wrapping_add(held.map_or(0, |ahead| ahead + 1)), stats, sink);
@@ -167,9 +167,9 @@ impl Reorder {
     }
 }
 
-fn report_lost(count: u32, stats: &mut Stats, sink: &mut impl FnMut(Event<'_>, &mut Stats)) {
+fn report_lost(count: u32, stats: &mut Stats, sink: &mut impl FnMut(ReorderEvent<'_>, &mut Stats)) {
     stats.cells_lost += u64::from(count);
-    sink(Event::Lost, stats);
+    sink(ReorderEvent::Lost, stats);
 }
 
 #[cfg(test)]
@@ -184,11 +184,11 @@ mod tests {
         for offset in offsets {
             let sequence = start.wrapping_add(*offset as u32);
             reorder.accept(sequence, &sequence.to_be_bytes(), &mut stats, |event, _| match event {
-                Event::Cell(cell) => {
+                ReorderEvent::Cell(cell) => {
                     let number = u32::from_be_bytes(cell.try_into().unwrap());
                     seen.push(i64::from(number.wrapping_sub(start) as i32));
                 }
-                Event::Lost => seen.push(-1),
+                ReorderEvent::Lost => seen.push(-1),
             });
         }
         (seen, stats)

@@ -14,16 +14,16 @@ use crate::units::{Law, Nanos};
 const KERNEL_FEED_PERCENT: u64 = 125;
 
 /// A sequence of departures. A function of seed, start and pace alone.
-pub struct Schedule {
+pub struct DepartureSchedule {
     pace: Pace,
     rng: ChaCha12Rng,
     next: Nanos,
 }
 
-impl Schedule {
+impl DepartureSchedule {
     /// The sequence that begins one interval after `start`.
-    pub fn new(pace: Pace, seed: [u8; 32], start: Nanos) -> Schedule {
-        let mut schedule = Schedule { pace, rng: ChaCha12Rng::from_seed(seed), next: start };
+    pub fn new(pace: Pace, seed: [u8; 32], start: Nanos) -> DepartureSchedule {
+        let mut schedule = DepartureSchedule { pace, rng: ChaCha12Rng::from_seed(seed), next: start };
         schedule.advance();
         schedule
     }
@@ -117,7 +117,7 @@ mod tests {
     const T: Nanos = Nanos(25_400_000);
 
     fn intervals(law: Law, spread_percent: u8, count: usize) -> Vec<f64> {
-        let mut schedule = Schedule::new(Pace { law, mean: T, spread_percent }, [7; 32], Nanos::ZERO);
+        let mut schedule = DepartureSchedule::new(Pace { law, mean: T, spread_percent }, [7; 32], Nanos::ZERO);
         let mut last = schedule.next();
         (0..count)
             .map(|_| {
@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_new_pace_leaves_the_coming_departure_alone() {
-        let mut schedule = Schedule::new(Pace { law: Law::Constant, mean: T, spread_percent: 33 }, [1; 32], Nanos(5));
+        let mut schedule =
+            DepartureSchedule::new(Pace { law: Law::Constant, mean: T, spread_percent: 33 }, [1; 32], Nanos(5));
         schedule.set_pace(Pace { law: Law::Constant, mean: Nanos(10), spread_percent: 33 });
         assert_eq!(schedule.next(), Nanos(5) + T);
         schedule.advance();

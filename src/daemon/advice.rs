@@ -13,7 +13,7 @@ pub use self::choice::{ADVISED, Advice};
 pub use self::passive_monitor::PassiveMonitor;
 use crate::config::model::Settings;
 use crate::core::Limits;
-use crate::core::ladder::{Ladder, STEPS, Shape};
+use crate::core::what_if::{CellShape, STEPS, WhatIf};
 use crate::daemon::session::LEAD;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
@@ -43,7 +43,7 @@ impl Direction {
 
 /// A packet as far as it matters here.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
+pub struct ObservedPacket {
     /// When it came.
     pub at: Nanos,
     /// Its length, from the IP header on.
@@ -57,11 +57,11 @@ pub struct Seen {
 /// The virtual shapers of both directions.
 pub struct RateAdvisor {
     /// By direction.
-    ladders: Vec<Ladder>,
-    shape: Shape,
+    shapers: Vec<WhatIf>,
+    shape: CellShape,
     since: Nanos,
     latest: [Nanos; 2],
-    pending: Box<[Seen; PENDING]>,
+    pending: Box<[ObservedPacket; PENDING]>,
     first: usize,
     count: usize,
     missed: u32,
@@ -75,11 +75,11 @@ impl RateAdvisor {
         // One after the other: each is large, and passes by the stack.
         let seeds = [seed, seed.wrapping_add(STEPS as u64)];
         RateAdvisor {
-            ladders: seeds.into_iter().map(|seed| Ladder::new(shape, rates, seed, now)).collect(),
+            shapers: seeds.into_iter().map(|seed| WhatIf::new(shape, rates, seed, now)).collect(),
             shape,
             since: now,
             latest: [now; 2],
-            pending: Box::new([Seen::default(); PENDING]),
+            pending: Box::new([ObservedPacket::default(); PENDING]),
             first: 0,
             count: 0,
             missed: 0,
@@ -92,7 +92,7 @@ impl RateAdvisor {
     }
 
     /// Notes a packet, to be looked at when there is time.
-    pub fn note(&mut self, seen: Seen) {
+    pub fn note(&mut self, seen: ObservedPacket) {
         if self.count == PENDING {
             self.missed = self.missed.saturating_add(1);
             return;
@@ -104,28 +104,28 @@ impl RateAdvisor {
     /// Looks at what has been noted, one packet after the other, as long as there `is_time`.
     pub fn work(&mut self, mut is_time: impl FnMut() -> bool) {
         while self.count > 0 && is_time() {
-            let Seen { at, bytes, device, direction } = self.pending[self.first];
+            let ObservedPacket { at, bytes, device, direction } = self.pending[self.first];
             self.first = (self.first + 1) % PENDING;
             self.count -= 1;
             let latest = &mut self.latest[direction as usize];
             *latest = at.max(*latest);
-            self.ladders[direction as usize].handle_packet(*latest, device, bytes);
+            self.shapers[direction as usize].handle_packet(*latest, device, bytes);
         }
     }
 
     /// Lets virtual cells leave until `now`, so that what waits in them is counted.
     pub fn advance(&mut self, now: Nanos) {
         if self.count == 0 {
-            for (ladder, latest) in self.ladders.iter_mut().zip(&mut self.latest) {
+            for (shaper, latest) in self.shapers.iter_mut().zip(&mut self.latest) {
                 *latest = now.max(*latest);
-                ladder.advance(*latest);
+                shaper.advance(*latest);
             }
         }
     }
 }
 
-fn shape(settings: &Settings, size: CellSize) -> Shape {
-    Shape {
+fn shape(settings: &Settings, size: CellSize) -> CellShape {
+    CellShape {
         law: settings.shape.law,
         spread_percent: settings.shape.spread_percent,
         wire_bytes: size.wire_bytes,

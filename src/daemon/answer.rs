@@ -8,23 +8,23 @@ use ubus::{BlobBuilder, BlobMsgTable};
 /// The answer whose members `members` writes, as JSON.
 pub fn json(members: impl FnOnce(&mut Object<'_>)) -> String {
     let mut text = String::from("{");
-    members(&mut Object { writer: Writer::Json(&mut text), first: true });
+    members(&mut Object { writer: Output::Json(&mut text), first: true });
     text.push('}');
     text
 }
 
 /// The same as a blobmsg table.
 pub fn table(members: impl FnOnce(&mut Object<'_>)) -> BlobMsgTable {
-    BlobMsgTable::build(|blob| members(&mut Object { writer: Writer::Blob(blob), first: true }))
+    BlobMsgTable::build(|blob| members(&mut Object { writer: Output::Blob(blob), first: true }))
 }
 
 /// The members of an object, in the order in which they are to come out.
 pub struct Object<'a> {
-    writer: Writer<'a>,
+    writer: Output<'a>,
     first: bool,
 }
 
-enum Writer<'a> {
+enum Output<'a> {
     Json(&'a mut String),
     Blob(&'a mut BlobBuilder),
 }
@@ -46,11 +46,11 @@ impl Object<'_> {
     pub fn decimal(&mut self, key: &str, value: f64) {
         self.separate();
         match &mut self.writer {
-            Writer::Json(text) => {
+            Output::Json(text) => {
                 put_key(text, key);
                 _ = write!(text, "{value:.3}");
             }
-            Writer::Blob(blob) => blob.put_double(Some(key), (value * 1e3).round() / 1e3),
+            Output::Blob(blob) => blob.put_double(Some(key), (value * 1e3).round() / 1e3),
         }
     }
 
@@ -58,11 +58,11 @@ impl Object<'_> {
     pub fn flag(&mut self, key: &str, value: bool) {
         self.separate();
         match &mut self.writer {
-            Writer::Json(text) => {
+            Output::Json(text) => {
                 put_key(text, key);
                 text.push_str(if value { "true" } else { "false" });
             }
-            Writer::Blob(blob) => blob.put_bool(Some(key), value),
+            Output::Blob(blob) => blob.put_bool(Some(key), value),
         }
     }
 
@@ -87,7 +87,7 @@ impl Object<'_> {
         self.list(key, items, |writer, item| writer.text(None, item.as_ref()));
     }
 
-    fn list<T>(&mut self, key: &str, items: impl IntoIterator<Item = T>, each: impl Fn(&mut Writer<'_>, T)) {
+    fn list<T>(&mut self, key: &str, items: impl IntoIterator<Item = T>, each: impl Fn(&mut Output<'_>, T)) {
         self.separate();
         self.writer.open(key);
         for (at, item) in items.into_iter().enumerate() {
@@ -106,24 +106,24 @@ impl Object<'_> {
     }
 }
 
-impl Writer<'_> {
+impl Output<'_> {
     fn text(&mut self, key: Option<&str>, value: &str) {
         match self {
-            Writer::Json(text) => {
+            Output::Json(text) => {
                 key.into_iter().for_each(|key| put_key(text, key));
                 put_text(text, value);
             }
-            Writer::Blob(blob) => blob.put_str(key, value),
+            Output::Blob(blob) => blob.put_str(key, value),
         }
     }
 
     fn number(&mut self, key: Option<&str>, value: u64) {
         match self {
-            Writer::Json(text) => {
+            Output::Json(text) => {
                 key.into_iter().for_each(|key| put_key(text, key));
                 _ = write!(text, "{value}");
             }
-            Writer::Blob(blob) => match (i32::try_from(value), i64::try_from(value)) {
+            Output::Blob(blob) => match (i32::try_from(value), i64::try_from(value)) {
                 (Ok(value), _) => blob.put_i32(key, value),
                 (_, value) => blob.put_i64(key, value.unwrap_or(i64::MAX)),
             },
@@ -132,15 +132,15 @@ impl Writer<'_> {
 
     fn object(&mut self, key: Option<&str>, members: impl FnOnce(&mut Object<'_>)) {
         match self {
-            Writer::Json(text) => {
+            Output::Json(text) => {
                 key.into_iter().for_each(|key| put_key(text, key));
                 text.push('{');
-                members(&mut Object { writer: Writer::Json(text), first: true });
+                members(&mut Object { writer: Output::Json(text), first: true });
                 text.push('}');
             }
-            Writer::Blob(blob) => {
+            Output::Blob(blob) => {
                 blob.open_table(key);
-                members(&mut Object { writer: Writer::Blob(blob), first: true });
+                members(&mut Object { writer: Output::Blob(blob), first: true });
                 blob.close_table();
             }
         }
@@ -148,23 +148,23 @@ impl Writer<'_> {
 
     fn open(&mut self, key: &str) {
         match self {
-            Writer::Json(text) => {
+            Output::Json(text) => {
                 put_key(text, key);
                 text.push('[');
             }
-            Writer::Blob(blob) => blob.open_array(Some(key)),
+            Output::Blob(blob) => blob.open_array(Some(key)),
         }
     }
 
     fn close(&mut self) {
         match self {
-            Writer::Json(text) => text.push(']'),
-            Writer::Blob(blob) => blob.close_array(),
+            Output::Json(text) => text.push(']'),
+            Output::Blob(blob) => blob.close_array(),
         }
     }
 
     fn separate(&mut self) {
-        if let Writer::Json(text) = self {
+        if let Output::Json(text) = self {
             text.push(',');
         }
     }

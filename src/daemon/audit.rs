@@ -18,11 +18,11 @@ pub const DEFAULT_PACKETS: u32 = 2_000;
 
 /// What is to be checked.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct AuditJob {
     /// Tunnel packets, both ways together.
     pub packets: u32,
     /// Where they are to be seen.
-    pub place: Place,
+    pub place: CapturePoint,
     /// Bytes of each there.
     pub bytes: u16,
     /// How this end sends, and how the other should; `None` where homes differ, or do not say.
@@ -35,7 +35,7 @@ pub struct Order {
 
 /// Where the tunnel's packets can be told from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum CapturePoint {
     /// Outside: WireGuard's, to and from an address, or any, and a UDP port.
     Wire {
         /// The other end.
@@ -49,7 +49,7 @@ pub enum Place {
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Audited {
+pub struct AuditReport {
     /// When, in seconds after 1970; 0 while the clock is not set.
     pub at_unix: u64,
     /// How long it took.

@@ -3,8 +3,8 @@
 mod period;
 mod zone;
 
-pub use period::Period;
-pub use zone::{LocalTime, Zone};
+pub use period::BillingPeriod;
+pub use zone::{LocalTime, LocalZone};
 
 use crate::config::model::{Level, Schedule, Settings, Shape, StepDown};
 
@@ -17,18 +17,18 @@ const SET_AFTER: i64 = 1_735_689_600;
 
 /// What is in force by the clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct InForce {
+pub struct ScheduledLevel {
     /// The level.
     pub level: Level,
     /// What it comes to; `None` for `off`.
     pub shape: Option<Shape>,
     /// Why.
-    pub by: By,
+    pub by: LevelSource,
 }
 
 /// What has a level in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum LevelSource {
     /// `main.level`.
     Settings,
     /// A schedule.
@@ -37,13 +37,13 @@ pub enum By {
     CapDay,
 }
 
-impl By {
+impl LevelSource {
     /// The word in reports.
     pub fn name(self) -> &'static str {
         match self {
-            By::Settings => "settings",
-            By::Schedule => "schedule",
-            By::CapDay => "cap-day",
+            LevelSource::Settings => "settings",
+            LevelSource::Schedule => "schedule",
+            LevelSource::CapDay => "cap-day",
         }
     }
 }
@@ -51,34 +51,34 @@ impl By {
 /// The week plan at work.
 #[derive(Clone, Debug)]
 pub struct Calendar {
-    zone: Zone,
+    zone: LocalZone,
     /// Seconds by which the plan is read ahead of the time, or behind it.
     blur_s: i64,
     /// When that was drawn last.
     drawn_s: i64,
-    last: Option<InForce>,
+    last: Option<ScheduledLevel>,
 }
 
 impl Calendar {
     /// A calendar for that zone. `random` is drawn anew for each.
-    pub fn new(zone: Zone, random: u32) -> Calendar {
+    pub fn new(zone: LocalZone, random: u32) -> Calendar {
         Calendar { zone, blur_s: blur(random), drawn_s: i64::MIN, last: None }
     }
 
     /// The home's zone.
-    pub fn zone(&self) -> &Zone {
+    pub fn zone(&self) -> &LocalZone {
         &self.zone
     }
 
     /// Goes by another zone. The moment that was drawn stays, or settings that are read again within the spread of a
     /// change would take the change back.
-    pub fn set_zone(&mut self, zone: Zone) {
+    pub fn set_zone(&mut self, zone: LocalZone) {
         self.zone = zone;
     }
 
     /// What holds at `unix_s` by the clock; `None` while the clock has not been set, and then the settings' own level
     /// holds. `random` is used when a new moment has to be drawn.
-    pub fn in_force(&mut self, settings: &Settings, unix_s: i64, random: u32) -> Option<InForce> {
+    pub fn in_force(&mut self, settings: &Settings, unix_s: i64, random: u32) -> Option<ScheduledLevel> {
         if !is_set(unix_s) {
             return None;
         }
@@ -119,15 +119,15 @@ fn blur(random: u32) -> i64 {
 }
 
 /// The plan by itself.
-fn settings_at(settings: &Settings, time: LocalTime) -> InForce {
+fn settings_at(settings: &Settings, time: LocalTime) -> ScheduledLevel {
     if let Some(schedule) = settings.schedules.iter().find(|schedule| holds(schedule, time)) {
-        return InForce { level: schedule.level, shape: schedule.shape, by: By::Schedule };
+        return ScheduledLevel { level: schedule.level, shape: schedule.shape, by: LevelSource::Schedule };
     }
     match &settings.step_down {
         Some(StepDown { day, level, shape }) if is_between(time.month_day, *day, settings.billing_day) => {
-            InForce { level: *level, shape: Some(*shape), by: By::CapDay }
+            ScheduledLevel { level: *level, shape: Some(*shape), by: LevelSource::CapDay }
         }
-        _ => InForce { level: settings.level, shape: Some(settings.shape), by: By::Settings },
+        _ => ScheduledLevel { level: settings.level, shape: Some(settings.shape), by: LevelSource::Settings },
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
     const HOUR: i64 = 3_600;
 
     fn calendar(random: u32) -> Calendar {
-        Calendar::new(Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap(), random)
+        Calendar::new(LocalZone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap(), random)
     }
 
     fn settings(text: &str) -> Settings {
@@ -246,7 +246,7 @@ mod tests {
         let level = |at| calendar(300).in_force(&settings, at, 0).unwrap();
         assert_eq!(
             level(MONDAY + HOUR),
-            InForce { level: Level::Off, shape: None, by: By::Schedule },
+            ScheduledLevel { level: Level::Off, shape: None, by: LevelSource::Schedule },
             "Sunday's runs into Monday"
         );
         assert_eq!(level(MONDAY + 23 * HOUR).level, Level::Balanced);

@@ -15,17 +15,17 @@ const MAX_CLIENTS: usize = 4;
 pub const REFUSED: &str = "refused: ";
 
 /// The socket and those who have connected.
-pub struct Control {
+pub struct ControlServer {
     /// `None` where there is no place for one.
     socket: Option<ControlSocket>,
     clients: [Option<Client>; MAX_CLIENTS],
     first_token: u64,
 }
 
-impl Control {
+impl ControlServer {
     /// Listens at `path`. Uses the tokens from `first_token` on: one for the socket, then one for each client. Where that
     /// cannot be, gives why, and one that nobody can reach: the devices need none. Fails if another daemon listens there.
-    pub fn listen(path: &Path, poll: &Poll, first_token: u64) -> Result<(Control, Option<Error>), Error> {
+    pub fn listen(path: &Path, poll: &Poll, first_token: u64) -> Result<(ControlServer, Option<Error>), Error> {
         let listening = || Error::system(format!("listening at {}", path.display()));
         let (socket, trouble) = match ControlSocket::listen(path) {
             Ok(socket) => (Some(socket), None),
@@ -33,7 +33,7 @@ impl Control {
             Err(error) => (None, Some(listening()(error))),
         };
         socket.iter().try_for_each(|socket| poll.add(socket, first_token)).map_err(listening())?;
-        Ok((Control { socket, clients: [const { None }; MAX_CLIENTS], first_token }, trouble))
+        Ok((ControlServer { socket, clients: [const { None }; MAX_CLIENTS], first_token }, trouble))
     }
 
     /// Handles an event of one of this one's tokens: gives a request that has come whole, `None` for one that is

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::answer::Object;
-use super::calendar::Period;
+use super::calendar::BillingPeriod;
 use crate::config::model::Settings;
 use crate::sys::atomic_file;
 use crate::units::Nanos;
@@ -40,7 +40,7 @@ pub struct Usage {
     /// From when on they were counted.
     pub since: i64,
     /// The period.
-    pub period: Period,
+    pub period: BillingPeriod,
 }
 
 impl DataUsage {
@@ -70,7 +70,7 @@ impl DataUsage {
     }
 
     /// Begins anew where a new period has begun. A beginning in the future came of a wrong clock: what was counted stays.
-    pub fn settle(&mut self, period: Period, unix_s: i64) {
+    pub fn settle(&mut self, period: BillingPeriod, unix_s: i64) {
         match self.since {
             None => self.since = Some(unix_s),
             Some(since) if since < period.start => (self.since, self.bytes) = (Some(period.start), 0),
@@ -90,7 +90,7 @@ impl DataUsage {
     }
 
     /// What is to come if it goes on as since the counting began.
-    pub fn as_until_now(&self, period: Period, unix_s: i64) -> u64 {
+    pub fn as_until_now(&self, period: BillingPeriod, unix_s: i64) -> u64 {
         let since = self.since.unwrap_or(unix_s);
         let (gone, left) = ((unix_s - since).max(60), (period.end - unix_s).max(0));
         (self.bytes as f64 / gone as f64 * left as f64) as u64
@@ -166,8 +166,8 @@ fn percent(part: u64, whole: u64) -> f64 {
 mod tests {
     use super::*;
 
-    const JUNE: Period = Period { start: 1_780_272_000, end: 1_782_864_000 };
-    const JULY: Period = Period { start: 1_782_864_000, end: 1_785_542_400 };
+    const JUNE: BillingPeriod = BillingPeriod { start: 1_780_272_000, end: 1_782_864_000 };
+    const JULY: BillingPeriod = BillingPeriod { start: 1_782_864_000, end: 1_785_542_400 };
 
     fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("millpond-data-usage-{name}-{}", std::process::id()))

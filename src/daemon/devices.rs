@@ -22,15 +22,15 @@ const MAX_DEVICES: usize = 128;
 const MAX_ADDRESSES: usize = 8;
 
 /// All devices: those that the settings name in the order of the file, then the others by MAC.
-pub struct List {
-    devices: Vec<Known>,
+pub struct DeviceList {
+    devices: Vec<ListedDevice>,
     /// Whether some were left out.
     cut: bool,
 }
 
 /// One device.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct ListedDevice {
     mac: Option<Mac>,
     addresses: Vec<IpAddr>,
     hostname: Option<String>,
@@ -53,7 +53,7 @@ enum Chosen {
 }
 
 /// Looks around, which takes its time. `stats` and `flows` say what was sent and received by number.
-pub fn list(settings: Option<&Settings>, stats: Option<&Stats>, flows: &Flows) -> io::Result<List> {
+pub fn list(settings: Option<&Settings>, stats: Option<&Stats>, flows: &Flows) -> io::Result<DeviceList> {
     let Some(settings) = settings.filter(|settings| settings.role == Role::Router) else {
         return Err(io::Error::other("only a router with good settings knows devices"));
     };
@@ -66,8 +66,8 @@ fn merge(
     leases: Vec<Lease>,
     stats: Option<&Stats>,
     flows: &Flows,
-) -> List {
-    let mut found: BTreeMap<Mac, Known> = BTreeMap::new();
+) -> DeviceList {
+    let mut found: BTreeMap<Mac, ListedDevice> = BTreeMap::new();
     for Resident { neighbour: Neighbour { mac, address }, interface, age } in residents {
         let known = found.entry(mac).or_default();
         known.add(address);
@@ -79,7 +79,8 @@ fn merge(
         known.add(address);
         known.hostname = hostname.or(known.hostname.take());
     }
-    let mut found: Vec<Known> = found.into_iter().map(|(mac, known)| Known { mac: Some(mac), ..known }).collect();
+    let mut found: Vec<ListedDevice> =
+        found.into_iter().map(|(mac, known)| ListedDevice { mac: Some(mac), ..known }).collect();
     found.sort_by_key(|known| known.age.unwrap_or(Duration::MAX));
     let cut = found.len() > MAX_DEVICES;
     found.truncate(MAX_DEVICES);
@@ -92,7 +93,11 @@ fn merge(
             Some(place) => found.remove(place),
             // Another section names it too.
             None if devices.iter().any(|known| is_of(section, known)) => continue,
-            None => Known { mac: section.mac, addresses: section.address.into_iter().collect(), ..Known::default() },
+            None => ListedDevice {
+                mac: section.mac,
+                addresses: section.address.into_iter().collect(),
+                ..ListedDevice::default()
+            },
         };
         known.name = Some(section.name.clone());
         known.traffic = stats.filter(|_| at + 1 < DEVICES).map(|stats| {
@@ -103,18 +108,18 @@ fn merge(
     }
     devices.append(&mut found);
     devices.iter_mut().for_each(|known| known.judge(settings));
-    List { devices, cut }
+    DeviceList { devices, cut }
 }
 
 /// Strictest first, as in the guard, for a device that several sections name.
 const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
 
-fn is_of(section: &Device, known: &Known) -> bool {
+fn is_of(section: &Device, known: &ListedDevice) -> bool {
     let mac = section.mac.is_some() && section.mac == known.mac;
     mac || section.address.is_some_and(|address| known.addresses.contains(&address))
 }
 
-impl Known {
+impl ListedDevice {
     fn add(&mut self, address: IpAddr) {
         if !self.addresses.contains(&address) && self.addresses.len() < MAX_ADDRESSES {
             self.addresses.push(address);
@@ -191,7 +196,7 @@ impl Chosen {
     }
 }
 
-impl List {
+impl DeviceList {
     /// For people: one device a line.
     pub fn text(&self) -> String {
         let mut out = String::new();

@@ -23,17 +23,17 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use log::{info, warn};
 
-use self::advice::Watching;
+use self::advice::AdviceState;
 pub use self::audit::Audits;
-pub use self::calendar::Clock;
+pub use self::calendar::LevelClock;
 use self::device_list::Listing;
 use self::endpoint_failover::EndpointFailover;
 #[cfg(feature = "endpoint")]
 use self::enrolments::Enrolments;
 use self::join_key::JoinKeyRollover;
-use self::reconcile::Tunnel;
+use self::reconcile::TunnelIo;
 use self::requests::Reload;
-use super::control::Control;
+use super::control::ControlServer;
 use super::data_usage::DataUsage;
 use super::departure_queue::DepartureQueue;
 use super::error::Error;
@@ -48,7 +48,7 @@ use super::reconcile::{Reconciler, Tokens};
 use super::saved_sysctls::SavedSysctls;
 use super::session::Action;
 use super::sessions::Sessions;
-use super::status::View;
+use super::status::StatusView;
 use super::ubus::{Presence, Provider};
 use super::{Options, shape};
 use crate::config::model::Settings;
@@ -116,7 +116,7 @@ pub struct EventLoop {
     poll: Poll,
     timer: Timer,
     signals: Signals,
-    control: Control,
+    control: ControlServer,
     ubus: Provider,
     /// What was last said about it.
     presence: Presence,
@@ -127,12 +127,12 @@ pub struct EventLoop {
     join_key: JoinKeyRollover,
     #[cfg(feature = "endpoint")]
     enrolments: Enrolments,
-    tunnel: Tunnel,
+    tunnel: TunnelIo,
     sessions: Sessions,
     flows: Flows,
-    watching: Watching,
+    advice: AdviceState,
     history: History,
-    clock: Clock,
+    clock: LevelClock,
     audits: Audits,
     departures: DepartureQueue,
     openvpn: Option<Openvpn>,
@@ -167,13 +167,13 @@ impl EventLoop {
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
             .map_err(Error::system("filling the epoll set"))?;
-        let (control, unreachable) = Control::listen(&options.socket, &poll, CONTROL)?;
+        let (control, unreachable) = ControlServer::listen(&options.socket, &poll, CONTROL)?;
         let now = timer::now();
         let (settings, wrong) = match settings {
             Ok(settings) => (Some(settings), None),
             Err(error) => (None, Some(Problem::new(Code::Settings, error.to_string()))),
         };
-        let mut clock = Clock::new(DataUsage::open(&options.usage_file, now), now);
+        let mut clock = LevelClock::new(DataUsage::open(&options.usage_file, now), now);
         let settings = settings.map(|written| {
             let settings = clock.in_force(&written);
             clock.adopt(written);
@@ -197,10 +197,10 @@ impl EventLoop {
             ubus: Provider::new(options.brokers.clone(), UBUS, now),
             presence: Presence::Unknown,
             listing: Listing::default(),
-            tunnel: Tunnel::default(),
+            tunnel: TunnelIo::default(),
             sessions: Sessions::none(),
             flows: Flows::default(),
-            watching: Watching::default(),
+            advice: AdviceState::default(),
             history: History::new(now),
             clock,
             audits: Audits::new(now),
@@ -237,7 +237,8 @@ impl EventLoop {
             self.poll_reconciler(now);
             self.poll_ubus(now);
             self.work_on_advice();
-            if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == Flow::Stop {
+            if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == LoopFlow::Stop
+            {
                 return Ok(());
             }
             self.timer.set(self.wake(timer::now())).map_err(Error::system("setting the timer"))?;
@@ -245,7 +246,7 @@ impl EventLoop {
             let ready = self.poll.wait().map_err(Error::system("waiting for events"))?;
             tokens.iter_mut().zip(ready).for_each(|(place, token)| *place = Some(token));
             for token in tokens.into_iter().flatten() {
-                if self.handle(token)? == Flow::Stop {
+                if self.handle(token)? == LoopFlow::Stop {
                     return Ok(());
                 }
             }
@@ -317,7 +318,7 @@ impl EventLoop {
         next.into_iter().chain(reconciler).fold(self.next_tick, Nanos::min)
     }
 
-    fn handle(&mut self, token: u64) -> Result<Flow, Error> {
+    fn handle(&mut self, token: u64) -> Result<LoopFlow, Error> {
         let now = timer::now();
         match token {
             TIMER => self.timer.acknowledge().map_err(Error::system("reading the timer"))?,
@@ -337,11 +338,11 @@ impl EventLoop {
             UBUS => return Ok(self.handle_ubus(now)),
             _ => return Ok(self.handle_client(token, now)),
         }
-        Ok(Flow::Continue)
+        Ok(LoopFlow::Continue)
     }
 
-    fn view(&self, now: Nanos) -> View<'_> {
-        View {
+    fn view(&self, now: Nanos) -> StatusView<'_> {
+        StatusView {
             settings: self.settings.as_ref(),
             sessions: self.sessions.all(),
             problems: &self.problems,
@@ -466,7 +467,7 @@ impl EventLoop {
 }
 
 #[derive(PartialEq, Eq)]
-enum Flow {
+enum LoopFlow {
     Continue,
     Stop,
 }

@@ -4,8 +4,11 @@ use super::answer::Object;
 use crate::units::Nanos;
 
 /// Each level keeps the means of so many samples of the one before: 1 s for 5 minutes, 10 s for an hour, 240 s for a day.
-const LEVELS: [Level; 3] =
-    [Level { every: 1, samples: 300 }, Level { every: 10, samples: 360 }, Level { every: 24, samples: 360 }];
+const LEVELS: [Resolution; 3] = [
+    Resolution { every: 1, samples: 300 },
+    Resolution { every: 10, samples: 360 },
+    Resolution { every: 24, samples: 360 },
+];
 /// One sample of the first level, in seconds.
 const FIRST_RESOLUTION_S: u32 = 1;
 
@@ -13,7 +16,7 @@ const FIRST_RESOLUTION_S: u32 = 1;
 const SHORTEST_S: u32 = 60;
 const LONGEST_S: u32 = 86_400;
 
-struct Level {
+struct Resolution {
     every: u32,
     samples: usize,
 }
@@ -31,9 +34,9 @@ pub struct Totals {
     pub wire_download: u64,
 }
 
-/// Delays of the devices' packets so far: how many, and their sum.
+/// DelayTotals of the devices' packets so far: how many, and their sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Delays {
+pub struct DelayTotals {
     /// How many packets.
     pub count: u64,
     /// All their delays together, in nanoseconds.
@@ -51,7 +54,7 @@ pub struct History {
     sampled: Nanos,
     totals: Totals,
     /// As counted at the end of each of the last seconds.
-    delays: [Delays; RECENT],
+    delays: [DelayTotals; RECENT],
 }
 
 /// What is "now" in delays, in samples.
@@ -71,12 +74,12 @@ impl History {
     /// Nothing yet. All memory is taken now.
     pub fn new(now: Nanos) -> History {
         let levels = LEVELS.map(|level| Ring::new(level.samples));
-        let delays = [Delays::default(); RECENT];
+        let delays = [DelayTotals::default(); RECENT];
         History { levels, counted: Totals::default(), sampled: now, totals: Totals::default(), delays }
     }
 
     /// Takes the counters as they are `now`; to be called about once a second.
-    pub fn sample(&mut self, counted: Totals, delays: Delays, now: Nanos) {
+    pub fn sample(&mut self, counted: Totals, delays: DelayTotals, now: Nanos) {
         let elapsed = now.saturating_since(self.sampled).0;
         if elapsed == 0 {
             return;
@@ -188,7 +191,7 @@ mod tests {
         for second in 1..=seconds {
             counted.home_upload += upload(second);
             counted.wire_upload += 20_000;
-            history.sample(counted, Delays::default(), Nanos::from_secs(second));
+            history.sample(counted, DelayTotals::default(), Nanos::from_secs(second));
         }
         history
     }
@@ -232,7 +235,7 @@ mod tests {
     #[test]
     fn an_engine_that_begins_anew_takes_nothing_back() {
         let mut history = run(10, |_| 100);
-        history.sample(Totals { home_upload: 30, ..Totals::default() }, Delays::default(), Nanos::from_secs(11));
+        history.sample(Totals { home_upload: 30, ..Totals::default() }, DelayTotals::default(), Nanos::from_secs(11));
         assert_eq!(history.totals().home_upload, 1030);
         assert_eq!(array(&history, 60, "home_upload_bytes_per_s").1.last(), Some(&30));
     }
@@ -240,10 +243,10 @@ mod tests {
     #[test]
     fn the_delay_now_is_that_of_the_last_ten_seconds() {
         let mut history = History::new(Nanos::ZERO);
-        let mut delays = Delays::default();
+        let mut delays = DelayTotals::default();
         for second in 1..=100 {
             let delay = if second <= 50 { 5_000 } else { 100 };
-            delays = Delays { count: delays.count + 2, sum: delays.sum + 2 * delay };
+            delays = DelayTotals { count: delays.count + 2, sum: delays.sum + 2 * delay };
             history.sample(Totals::default(), delays, Nanos::from_secs(second));
         }
         assert_eq!(history.delay(), Some(Nanos(100)));

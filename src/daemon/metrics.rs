@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::sessions::Sessions;
 use crate::config::model::Settings;
 use crate::core::Histogram;
-use crate::sys::usage::Usage;
+use crate::sys::usage::ResourceUsage;
 use crate::units::Nanos;
 
 /// What a provider calls a month.
@@ -24,7 +24,7 @@ pub struct Gauges<'a> {
     /// What the operator should know.
     pub problems: &'a [Problem],
     /// What the daemon takes, where the kernel tells.
-    pub usage: Option<Usage>,
+    pub usage: Option<ResourceUsage>,
     /// How long the daemon has run.
     pub uptime: Nanos,
 }

@@ -3,7 +3,7 @@
 
 use crate::config::model::Key;
 use crate::units::{BitsPerSec, Law, Nanos};
-use crate::wire::control::{Control, ShapingGrant, ShapingRequest};
+use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
 /// Until there is an answer, or while no cells come.
 const UNANSWERED_PERIOD: Nanos = Nanos::from_secs(1);
@@ -60,14 +60,14 @@ impl RequestState {
     }
 
     /// The message to send now, if it is time: the request, and between requests that are answered the key update, every time.
-    pub fn poll(&mut self, now: Nanos, peer_is_silent: bool) -> Option<Control> {
+    pub fn poll(&mut self, now: Nanos, peer_is_silent: bool) -> Option<ControlMessage> {
         let period = if self.answered && !peer_is_silent { REFRESH_PERIOD } else { UNANSWERED_PERIOD };
         self.due = self.due.min(now + period);
         if now < self.due {
-            return self.key_update.as_ref().map(|key| Control::KeyUpdate(key.0)).filter(|_| !peer_is_silent);
+            return self.key_update.as_ref().map(|key| ControlMessage::KeyUpdate(key.0)).filter(|_| !peer_is_silent);
         }
         self.due = now + period;
-        Some(Control::ShapingRequest(self.request))
+        Some(ControlMessage::ShapingRequest(self.request))
     }
 }
 
@@ -140,17 +140,17 @@ mod tests {
         let s = Nanos::from_secs;
         assert_eq!(
             request_state.poll(s(0), false),
-            Some(Control::ShapingRequest(REQUEST)),
+            Some(ControlMessage::ShapingRequest(REQUEST)),
             "who asks for nothing gets no answer"
         );
         request_state.handle_grant(&answer_to(1));
         request_state.change(ShapingRequest { rate: BitsPerSec(1), ..REQUEST }, s(0));
         request_state.handle_grant(&answer_to(2));
-        assert!(matches!(request_state.poll(s(1), false), Some(Control::ShapingRequest(_))));
-        assert_eq!(request_state.poll(s(2), false), Some(Control::KeyUpdate([7; 32])));
-        assert_eq!(request_state.poll(s(3), false), Some(Control::KeyUpdate([7; 32])));
+        assert!(matches!(request_state.poll(s(1), false), Some(ControlMessage::ShapingRequest(_))));
+        assert_eq!(request_state.poll(s(2), false), Some(ControlMessage::KeyUpdate([7; 32])));
+        assert_eq!(request_state.poll(s(3), false), Some(ControlMessage::KeyUpdate([7; 32])));
         assert_eq!(request_state.poll(s(4), true), None, "nobody hears it");
-        assert!(matches!(request_state.poll(s(5), true), Some(Control::ShapingRequest(_))));
+        assert!(matches!(request_state.poll(s(5), true), Some(ControlMessage::ShapingRequest(_))));
         request_state.set_key_update(None);
         assert_eq!(request_state.poll(s(5), false), None);
     }

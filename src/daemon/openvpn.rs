@@ -70,7 +70,7 @@ const CLIENT_ARGUMENTS: [&str; 7] = [
 /// The process, or the wish for one.
 pub struct Openvpn {
     /// `None` if it is to end.
-    setup: Option<Setup>,
+    setup: Option<ProcessSetup>,
     process: Option<Process>,
     /// When to kill it, once it has been asked to end.
     deadline: Option<Nanos>,
@@ -82,7 +82,7 @@ pub struct Openvpn {
 
 /// What a process is started for; another setup needs another process.
 #[derive(Clone, PartialEq, Eq)]
-struct Setup {
+struct ProcessSetup {
     arguments: Vec<String>,
     /// This end's address, on a router.
     address: Option<Ipv4Addr>,
@@ -92,14 +92,14 @@ struct Setup {
 
 /// What the daemon should know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum OpenvpnEvent {
     /// The tunnel stands, or the server waits.
     Up,
     /// Something is wrong.
     Trouble(Problem),
 }
 
-/// What [`News::Trouble`] may be about.
+/// What [`OpenvpnEvent::Trouble`] may be about.
 pub const TROUBLES: [Code; 3] = [Code::Openvpn, Code::OpenvpnCompression, Code::OpenvpnAddress];
 
 /// Reads and checks the profile that the settings name; `None` if the tunnel is of another type.
@@ -125,7 +125,7 @@ impl Openvpn {
     /// Prepares what the settings ask for, on an interface that stands; `None` if the tunnel is of another type. The
     /// process starts with the first [`Openvpn::tick`].
     pub fn new(settings: &Settings, now: Nanos) -> Result<Option<Openvpn>, Error> {
-        let Some(setup) = Setup::new(settings)? else { return Ok(None) };
+        let Some(setup) = ProcessSetup::new(settings)? else { return Ok(None) };
         Ok(Some(Openvpn {
             setup: Some(setup),
             process: None,
@@ -140,7 +140,7 @@ impl Openvpn {
     /// Follows settings that may have changed: another setup, or another interface, gets another process; where the
     /// tunnel is of another type, none.
     pub fn update(&mut self, settings: &Settings, is_another_interface: bool, now: Nanos) -> Result<(), Error> {
-        let setup = Setup::new(settings)?;
+        let setup = ProcessSetup::new(settings)?;
         if setup != self.setup || is_another_interface {
             self.setup = setup;
             self.pause = MIN_RESTART_DELAY;
@@ -159,7 +159,7 @@ impl Openvpn {
     }
 
     /// To be called about once a second, when there is a millisecond to spare: starts and buries.
-    pub fn tick(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<News> {
+    pub fn tick(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<OpenvpnEvent> {
         if let Some(process) = &mut self.process {
             let Some(how) = process.ended() else {
                 if self.deadline.is_some_and(|deadline| deadline <= now) {
@@ -177,7 +177,7 @@ impl Openvpn {
         self.start(poll, token, now)
     }
 
-    fn start(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<News> {
+    fn start(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<OpenvpnEvent> {
         let setup = self.setup.as_ref()?;
         self.started = now;
         self.last_words.clear();
@@ -202,7 +202,7 @@ impl Openvpn {
     }
 
     /// Notes that it has ended. That it was asked to is no news.
-    fn bury(&mut self, how: &str, now: Nanos) -> Option<News> {
+    fn bury(&mut self, how: &str, now: Nanos) -> Option<OpenvpnEvent> {
         self.process = None;
         if self.deadline.take().is_some() {
             return None;
@@ -220,7 +220,7 @@ impl Openvpn {
     }
 
     /// Logs what it says. To be called when its output can be read.
-    pub fn handle_output(&mut self, poll: &Poll) -> Option<News> {
+    pub fn handle_output(&mut self, poll: &Poll) -> Option<OpenvpnEvent> {
         let process = self.process.as_mut()?;
         let address = self.setup.as_ref().and_then(|setup| setup.address);
         for _ in 0..LINE_BATCH {
@@ -247,15 +247,15 @@ impl Openvpn {
     }
 }
 
-impl Setup {
-    fn new(settings: &Settings) -> Result<Option<Setup>, Error> {
+impl ProcessSetup {
+    fn new(settings: &Settings) -> Result<Option<ProcessSetup>, Error> {
         let Some(checked) = profile(settings)? else { return Ok(None) };
         let Some(Tunnel::Openvpn { profile, address, .. }) = &settings.tunnel else { return Ok(None) };
         let mut hasher = DefaultHasher::new();
         read(profile)?.hash(&mut hasher);
         let arguments = arguments(profile, settings.role, checked);
         let address = (settings.role == Role::Router).then_some(*address);
-        Ok(Some(Setup { arguments, address, fingerprint: hasher.finish() }))
+        Ok(Some(ProcessSetup { arguments, address, fingerprint: hasher.finish() }))
     }
 }
 
@@ -284,9 +284,9 @@ pub fn end_orphans() -> Result<(), Error> {
 }
 
 /// What a line of openvpn's means to us, who expect this address.
-fn news(line: &str, address: Option<Ipv4Addr>) -> Option<News> {
+fn news(line: &str, address: Option<Ipv4Addr>) -> Option<OpenvpnEvent> {
     if line.contains("Initialization Sequence Completed") {
-        return Some(News::Up);
+        return Some(OpenvpnEvent::Up);
     }
     if let Some((_, rest)) = line.split_once("Pushed option rejected by filter: ") {
         let text = format!("the endpoint's openvpn pushes compression: {}", rest.trim_end_matches(" Restarting."));
@@ -300,8 +300,8 @@ fn news(line: &str, address: Option<Ipv4Addr>) -> Option<News> {
     trouble(Code::OpenvpnAddress, text)
 }
 
-fn trouble(code: Code, text: String) -> Option<News> {
-    Some(News::Trouble(Problem::new(code, text)))
+fn trouble(code: Code, text: String) -> Option<OpenvpnEvent> {
+    Some(OpenvpnEvent::Trouble(Problem::new(code, text)))
 }
 
 #[cfg(test)]
@@ -312,8 +312,8 @@ mod tests {
     #[test]
     fn its_words_are_understood() {
         let address = Some(Ipv4Addr::new(10, 77, 0, 2));
-        assert_eq!(news("Initialization Sequence Completed", address), Some(News::Up));
-        let Some(News::Trouble(problem)) =
+        assert_eq!(news("Initialization Sequence Completed", address), Some(OpenvpnEvent::Up));
+        let Some(OpenvpnEvent::Trouble(problem)) =
             news("Pushed option rejected by filter: 'comp-lzo yes'. Restarting.", address)
         else {
             panic!("no trouble")
@@ -321,7 +321,10 @@ mod tests {
         assert_eq!(problem.code, Code::OpenvpnCompression);
         assert_eq!(problem.text, "the endpoint's openvpn pushes compression: 'comp-lzo yes'.");
         let reply = "PUSH: Received control message: 'PUSH_REPLY,ifconfig 10.77.0.3 255.255.255.0,peer-id 0'";
-        assert!(matches!(news(reply, address), Some(News::Trouble(Problem { code: Code::OpenvpnAddress, .. }))));
+        assert!(matches!(
+            news(reply, address),
+            Some(OpenvpnEvent::Trouble(Problem { code: Code::OpenvpnAddress, .. }))
+        ));
         assert_eq!(news(&reply.replace("0.3", "0.2"), address), None);
         assert_eq!(news(reply, None), None);
         assert_eq!(news("TLS: Initial packet from [AF_INET]192.0.2.1:1194", address), None);

@@ -53,10 +53,10 @@ pub struct Reconciler {
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     tokens: Tokens,
     debounce: Debounce,
-    work: Option<Running>,
+    work: Option<RunningWorker>,
     /// Whether the work at hand is of our own wish, not for somebody else's change.
     is_own: bool,
-    lookup: Option<Running>,
+    lookup: Option<RunningWorker>,
     /// Whose name it looks up.
     host: Option<HostPort>,
     /// What confines where somebody flushes all of nftables, until a look has put the guard back.
@@ -73,7 +73,7 @@ pub struct Ended {
     pub is_own: bool,
 }
 
-struct Running {
+struct RunningWorker {
     worker: Worker,
     since: Nanos,
 }
@@ -187,7 +187,7 @@ impl Reconciler {
     }
 }
 
-impl Running {
+impl RunningWorker {
     fn is_overdue(&self, now: Nanos) -> bool {
         now.saturating_since(self.since) > WORKER_TIMEOUT
     }
@@ -205,14 +205,14 @@ fn hold_guard() -> Option<OwnedGuardCopy> {
     .ok()
 }
 
-fn run(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> WorkerOutput) -> io::Result<Running> {
+fn run(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> WorkerOutput) -> io::Result<RunningWorker> {
     let worker = Worker::start(work)?;
     poll.add(&worker, token)?;
-    Ok(Running { worker, since: now })
+    Ok(RunningWorker { worker, since: now })
 }
 
 /// What `running` has left, if it is over, and `running` no more.
-fn take(running: &mut Option<Running>, poll: &Poll, now: Nanos) -> Option<io::Result<WorkerOutput>> {
+fn take(running: &mut Option<RunningWorker>, poll: &Poll, now: Nanos) -> Option<io::Result<WorkerOutput>> {
     let one = running.as_mut()?;
     let ended = match one.worker.report() {
         Ok(None) if !one.is_overdue(now) => return None,

@@ -8,7 +8,7 @@ use crate::config::model::Key;
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
-use crate::wire::control::{Control, ShapingGrant, ShapingRequest};
+use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
 /// A cell is built so long before it leaves. Building takes less than half of it on a 24Kc, and a packet that comes
 /// later has, at 40 cells a second, a chance of one in sixty to miss its cell.
@@ -226,14 +226,14 @@ impl Session {
         self.liveness.note_cell(now);
         self.engine.handle_cell(cell);
         match self.engine.poll_control() {
-            Some(Control::ShapingRequest(request)) => self.handle_request(now, request, cell.len()),
-            Some(Control::ShapingGrant(grant)) => {
+            Some(ControlMessage::ShapingRequest(request)) => self.handle_request(now, request, cell.len()),
+            Some(ControlMessage::ShapingGrant(grant)) => {
                 if let Side::Router(request_state) = &mut self.side {
                     request_state.handle_grant(&grant);
                 }
                 Change::None
             }
-            Some(Control::KeyUpdate(key)) => {
+            Some(ControlMessage::KeyUpdate(key)) => {
                 if let Side::Endpoint { key_update, .. } = &mut self.side {
                     *key_update = Some(Key(key));
                 }
@@ -381,7 +381,7 @@ impl Session {
         self.engine.set_cover(grant.cover);
         self.engine.set_payload_bytes(payload_bytes);
         let stats = self.engine.stats();
-        self.engine.send_control(Control::ShapingGrant(ShapingGrant {
+        self.engine.send_control(ControlMessage::ShapingGrant(ShapingGrant {
             id: grant.id,
             law: grant.law,
             cell_bytes: grant.cell_bytes,

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::departure_queue::DepartureQueue;
 use super::error::Error;
-use super::history::{Delays, Totals};
+use super::history::{DelayTotals, Totals};
 use super::negotiation::HomeLimits;
 use super::session::Session;
 use super::shape;
@@ -144,12 +144,12 @@ impl Sessions {
     }
 
     /// The delays of the packets that have left, over all sessions.
-    pub fn delays(&self) -> Delays {
-        let add = |sum: Delays, session: &Session| {
+    pub fn delays(&self) -> DelayTotals {
+        let add = |sum: DelayTotals, session: &Session| {
             let delay = &session.engine().stats().delay;
-            Delays { count: sum.count + delay.count(), sum: sum.sum.saturating_add(delay.sum()) }
+            DelayTotals { count: sum.count + delay.count(), sum: sum.sum.saturating_add(delay.sum()) }
         };
-        self.all.iter().fold(Delays::default(), add)
+        self.all.iter().fold(DelayTotals::default(), add)
     }
 
     /// When each session wants to act next.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::answer::Object;
-use super::event_loop::{Audits, Clock};
+use super::event_loop::{Audits, LevelClock};
 use super::history::History;
 use super::liveness::{State, StateSince};
 use super::problem::Problem;
@@ -16,7 +16,7 @@ use crate::units::Nanos;
 const INTERFACE: u64 = 1;
 
 /// All that a report is made of.
-pub struct View<'a> {
+pub struct StatusView<'a> {
     /// The settings in force, once there are any.
     pub settings: Option<&'a Settings>,
     /// The sessions.
@@ -28,7 +28,7 @@ pub struct View<'a> {
     /// What has passed.
     pub history: &'a History,
     /// What goes by the clock.
-    pub clock: &'a Clock,
+    pub clock: &'a LevelClock,
     /// Checks of the wire.
     pub audits: &'a Audits,
     /// The state of the whole.
@@ -39,7 +39,7 @@ pub struct View<'a> {
     pub now: Nanos,
 }
 
-impl View<'_> {
+impl StatusView<'_> {
     /// The report for programs; every number names its unit.
     pub fn put(&self, top: &mut Object<'_>) {
         top.number("interface", INTERFACE);

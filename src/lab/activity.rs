@@ -1,5 +1,5 @@
-//! When did somebody use a device? The paper's section 5.2: changes in a device's traffic, scored against what is known
-//! to have happened.
+//! Infers when devices were used (the paper's section 5.2): detects changes in a device's traffic rate and scores them
+//! against labelled events.
 
 mod detect;
 mod labels;
@@ -10,6 +10,6 @@ mod score;
 mod tests;
 
 pub use detect::{Detector, Onset};
-pub use labels::{Case, Label, cases, synthetic_cases};
+pub use labels::{Label, LabelledCapture, cases, synthetic_captures};
 pub use report::{draw, draw_trace, print_onsets, print_results};
-pub use score::{Outcome, Pooled, pooled, score};
+pub use score::{DetectionScore, PooledScore, pool_by_kind, score};

@@ -1,29 +1,29 @@
-//! The adversary's record: can he tell from the line what the home, the router or he himself is doing?
+//! The adversary's report: can he tell from the line what the home, the router or he himself is doing?
 //!
 //! Two halves. [`virtual_cases`] has hours of the engine in virtual time, where nothing but the law can decide when a cell
-//! leaves; [`Turns`] has the daemon on an emulated machine in real time, its conditions taking turns within one capture.
+//! leaves; [`InterleavedCapture`] has the daemon on an emulated machine in real time, its conditions taking turns within one capture.
 //! Each condition is compared with an idle home by the attacks of [`super::distinguish`].
 
-mod turns;
+mod interleaved;
 mod unreal;
 
 #[cfg(test)]
 mod tests;
 
-pub use turns::Turns;
+pub use interleaved::InterleavedCapture;
 pub use unreal::virtual_cases;
 
 use serde::Serialize;
 
-use super::distinguish::{Condition, Options, Report, compare};
+use super::distinguish::{Condition, DistinguishOptions, DistinguishReport, compare};
 use super::error::Error;
 use crate::units::Law;
 
 /// An adversary who is right more often than this knows something.
-pub const WORRYING: f64 = 0.55;
+pub const MAX_BLIND_AUC: f64 = 0.55;
 
-/// Blocks enough for intervals that tell 0.5 from [`WORRYING`].
-const ENOUGH_BLOCKS: usize = 1_200;
+/// Blocks enough for intervals that tell 0.5 from [`MAX_BLIND_AUC`].
+const MIN_BLOCKS: usize = 1_200;
 
 /// One attack on one condition.
 #[derive(Clone, Debug, Serialize)]
@@ -49,7 +49,7 @@ pub struct Case {
 
 /// Everything.
 #[derive(Debug, Default, Serialize)]
-pub struct Record {
+pub struct AdversaryReport {
     /// In the order in which they were made.
     pub cases: Vec<Case>,
 }
@@ -69,7 +69,7 @@ pub fn cases(
     idle: &Condition,
     seed: u64,
 ) -> Result<Vec<Case>, Error> {
-    let options = Options { seed, enough_blocks: ENOUGH_BLOCKS, ..Options::default() };
+    let options = DistinguishOptions { seed, min_blocks: MIN_BLOCKS, ..DistinguishOptions::default() };
     let report = compare(["idle", name], idle, condition, options)?;
     let attacks = report.attacks.iter().filter_map(|attack| Some((&attack.name, attack.points.first()?)));
     let cases = attacks.map(|(attack, point)| Case {
@@ -80,12 +80,12 @@ pub fn cases(
         attack: attack.clone(),
         auc: point.area.auc,
         ci95: point.area.ci95,
-        p_corrected: p_of(&report, attack),
+        p_corrected: corrected_p(&report, attack),
     });
     Ok(cases.collect())
 }
 
-fn p_of(report: &Report, attack: &str) -> f64 {
+fn corrected_p(report: &DistinguishReport, attack: &str) -> f64 {
     let test = report.tests.iter().find(|test| test.name == format!("guesses, {attack}"));
     test.map_or(1.0, |test| test.p_corrected)
 }

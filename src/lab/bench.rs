@@ -17,7 +17,7 @@ use serde::Serialize;
 
 /// Everything that `make bench` measures. What could not be measured is `null` or empty.
 #[derive(Debug, Serialize)]
-pub struct Results {
+pub struct BenchReport {
     /// Simulated delay of a home, millpond's against the paper's.
     pub delay: Vec<DelayRow>,
     /// The same under other conventions: millpond's queue bounded, and the VPN's headers forgiven to the paper.

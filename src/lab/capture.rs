@@ -1,4 +1,4 @@
-//! Packet captures: reading pcap and pcapng, decoding frames as far as the laboratory needs, writing pcap.
+//! CapturedPacket captures: reading pcap and pcapng, decoding frames as far as the laboratory needs, writing pcap.
 
 mod frame;
 mod read;
@@ -8,5 +8,5 @@ mod write;
 mod tests;
 
 pub use frame::{Frame, IpHeader, Mac, UdpDatagram};
-pub use read::{Extent, Packet, read};
-pub use write::{LinkType, Writer};
+pub use read::{CapturedPacket, Extent, read};
+pub use write::{LinkType, PcapWriter};

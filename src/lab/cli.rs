@@ -35,17 +35,17 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
-    Activity(activity::Activity),
-    Adversary(adversary::Adversary),
-    Bench(bench::Bench),
-    Distinguish(distinguish::Distinguish),
-    FlatLine(flat_line::FlatLine),
-    Identify(identify::Identify),
-    Leaks(leaks::Leaks),
-    Price(price::Price),
-    Report(report::Report),
-    Simulate(simulate::Simulate),
-    Trace(trace::Trace),
+    Activity(activity::ActivityCommand),
+    Adversary(adversary::AdversaryCommand),
+    Bench(bench::BenchCommand),
+    Distinguish(distinguish::DistinguishCommand),
+    FlatLine(flat_line::FlatLineCommand),
+    Identify(identify::IdentifyCommand),
+    Leaks(leaks::LeaksCommand),
+    Price(price::PriceCommand),
+    Report(report::ReportCommand),
+    Simulate(simulate::SimulateCommand),
+    Trace(trace::TraceCommand),
 }
 
 /// Runs the command of the process' arguments. Exit code 0 for success, 1 where something examined fails a check, 64

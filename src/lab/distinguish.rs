@@ -16,8 +16,8 @@ pub mod tunnel;
 #[cfg(test)]
 mod tests;
 
-pub use attacks::{Attack, Point};
-pub use battery::Test;
+pub use attacks::{Attack, AttackScore};
+pub use battery::TestResult;
 pub use condition::{Condition, Stretch, read_events};
 pub use report::{draw, print};
 
@@ -29,11 +29,11 @@ use super::error::Error;
 use super::trace::Direction;
 
 /// Fewer packets of a condition than this, either way, say nothing.
-const FEWEST_CELLS: usize = 500;
+const MIN_CELLS: usize = 500;
 
 /// How to compare.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct DistinguishOptions {
     /// Probability of calling two equal conditions different, over all tests together; 0..1.
     pub alpha: f64,
     /// Whether to grow the random forest, the slowest part.
@@ -42,18 +42,18 @@ pub struct Options {
     pub seed: u64,
     /// Statistics are taken from the longest blocks of which each condition has so many: more of them give narrower
     /// intervals, longer ones finer statistics.
-    pub enough_blocks: usize,
+    pub min_blocks: usize,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options { alpha: 0.01, forest: true, seed: 1, enough_blocks: 60 }
+impl Default for DistinguishOptions {
+    fn default() -> DistinguishOptions {
+        DistinguishOptions { alpha: 0.01, forest: true, seed: 1, min_blocks: 60 }
     }
 }
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct DistinguishReport {
     /// What was compared.
     pub names: [String; 2],
     /// Data packets of each, `[up, down]`.
@@ -69,7 +69,7 @@ pub struct Report {
     /// What no tunnel should show under any condition, in words.
     pub flaws: Vec<String>,
     /// Tests on all packets, the smallest p-value first.
-    pub tests: Vec<Test>,
+    pub tests: Vec<TestResult>,
     /// Guesses from parts of the packets.
     pub attacks: Vec<Attack>,
     /// Probability of calling two equal conditions different.
@@ -83,13 +83,18 @@ pub struct Report {
 }
 
 /// Compares two conditions of one tunnel.
-pub fn compare(names: [&str; 2], a: &Condition, b: &Condition, options: Options) -> Result<Report, Error> {
+pub fn compare(
+    names: [&str; 2],
+    a: &Condition,
+    b: &Condition,
+    options: DistinguishOptions,
+) -> Result<DistinguishReport, Error> {
     let packets = [a, b].map(|condition| Direction::ALL.map(|direction| condition.count(direction)));
     for (name, counts) in names.iter().zip(packets) {
         let cells = counts[0] + counts[1];
-        if cells < FEWEST_CELLS {
+        if cells < MIN_CELLS {
             return Err(Error::Request(format!(
-                "distinguishing {}: {name} has {cells} tunnel packets, which say nothing; at least {FEWEST_CELLS} are \
+                "distinguishing {}: {name} has {cells} tunnel packets, which say nothing; at least {MIN_CELLS} are \
                  needed, 20000 are better: capture for longer",
                 names.join(" from ")
             )));
@@ -97,11 +102,11 @@ pub fn compare(names: [&str; 2], a: &Condition, b: &Condition, options: Options)
     }
     let sizes = [a, b].map(sizes);
     let attacks = attacks::run(a, b, options);
-    let mut tests = battery::run(a, b, options.enough_blocks);
+    let mut tests = battery::run(a, b, options.min_blocks);
     tests.extend(attacks.iter().filter_map(attacks::as_test));
     battery::correct(&mut tests);
     let told_apart = tests.iter().any(|test| test.p_corrected < options.alpha);
-    let mut report = Report {
+    let mut report = DistinguishReport {
         names: names.map(str::to_owned),
         packets,
         seconds: [a.seconds(), b.seconds()],
@@ -137,10 +142,13 @@ fn flaws(names: [&str; 2], conditions: [&Condition; 2], sizes: &[BTreeMap<u32, u
             let more = if sizes.len() > 6 { ", ..." } else { "" };
             flaws.push(format!("{name}: data packets of {} sizes ({}{more} bytes)", sizes.len(), counts.join(", ")));
         }
-        for (direction, looks) in Direction::ALL.into_iter().zip(&condition.looks) {
-            if looks.len() > 1 {
+        for (direction, class_and_hops) in Direction::ALL.into_iter().zip(&condition.class_and_hops) {
+            if class_and_hops.len() > 1 {
                 let way = direction.name();
-                flaws.push(format!("{name}: data packets {way} of {} traffic classes or hop limits", looks.len()));
+                flaws.push(format!(
+                    "{name}: data packets {way} of {} traffic classes or hop limits",
+                    class_and_hops.len()
+                ));
             }
         }
         if condition.strays > 0 {

@@ -8,7 +8,7 @@ mod shared;
 mod tests;
 
 pub use page::page;
-pub use shared::{Line, Shaped};
+pub use shared::{LinkExposure, ShapedExposure};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use std::path::PathBuf;
 use super::activity::{Detector, Onset};
 use super::capture::Mac;
 use super::error::Error;
-use super::identify::{Corpus, Host, Sighting, Unknown, identify, oui::Vendors};
-use super::simulate::Setup;
-use super::trace::Home;
+use super::identify::{Corpus, ObservedHost, CaptureSummary, HostIdentity, identify, oui::Vendors};
+use super::simulate::SimulationConfig;
+use super::trace::HomeTrace;
 use crate::units::Nanos;
 
 /// More than this is no one recording of a home.
@@ -35,26 +35,26 @@ pub struct Exposure {
     /// Labelled devices that hosts were compared with.
     pub known: usize,
     /// As it is: the hosts, the busiest first.
-    pub hosts: Vec<Exposed>,
+    pub hosts: Vec<HostExposure>,
     /// The same traces on one time line, in the same order.
-    pub home: Home,
+    pub home: HomeTrace,
     /// Through a VPN alone.
-    pub vpn: Line,
+    pub vpn: LinkExposure,
     /// Shaped.
-    pub shaped: Shaped,
+    pub shaped: ShapedExposure,
 }
 
 /// One host as it is.
-pub struct Exposed {
+pub struct HostExposure {
     /// What can be said of who it is.
-    pub identity: Unknown,
+    pub identity: HostIdentity,
     /// When it became active, by use or by itself.
     pub onsets: Vec<Onset>,
     /// Bytes to and from the Internet.
     pub bytes: u64,
 }
 
-impl Exposed {
+impl HostExposure {
     /// The likeliest device by names or, without any, by the shape of the traffic; else the address.
     pub fn name(&self) -> String {
         let best = self.identity.by_names.first().or(self.identity.by_shape.first());
@@ -64,10 +64,10 @@ impl Exposed {
 
 /// Studies a home from captures of its network.
 pub fn study(
-    sightings: Vec<(PathBuf, Sighting)>,
+    sightings: Vec<(PathBuf, CaptureSummary)>,
     corpus: &Corpus,
     vendors: &Vendors,
-    setup: &Setup,
+    setup: &SimulationConfig,
 ) -> Result<Exposure, Error> {
     let captures = sightings.iter().map(|(path, _)| path.clone()).collect();
     let mut hosts = on_one_time_line(sightings)?;
@@ -75,23 +75,23 @@ pub fn study(
     hosts.truncate(MAX_HOSTS);
     let identities = identify(corpus, vendors, &hosts, setup.seed);
     let detector = Detector::default();
-    let exposed: Vec<Exposed> = hosts
+    let exposed: Vec<HostExposure> = hosts
         .iter()
         .zip(identities)
-        .map(|(host, identity)| Exposed { identity, onsets: detector.onsets(&host.trace), bytes: bytes(host) })
+        .map(|(host, identity)| HostExposure { identity, onsets: detector.onsets(&host.trace), bytes: bytes(host) })
         .collect();
-    let home = Home::merge(hosts.into_iter().map(|host| (host.trace, Nanos::ZERO)));
+    let home = HomeTrace::merge(hosts.into_iter().map(|host| (host.trace, Nanos::ZERO)));
     let vpn = shared::through_vpn(&home, &exposed, &detector);
     let shaped = shared::shaped(&home, &exposed, setup, &detector)?;
     Ok(Exposure { captures, length: home.length, known: corpus.in_use, hosts: exposed, home, vpn, shaped })
 }
 
-fn bytes(host: &Host) -> u64 {
-    host.trace.events.iter().map(|event| u64::from(event.bytes)).sum()
+fn bytes(host: &ObservedHost) -> u64 {
+    host.trace.packets.iter().map(|packet| u64::from(packet.bytes)).sum()
 }
 
 /// Every host once, from the capture that saw most of it, with times from the first packet of all.
-pub fn on_one_time_line(sightings: Vec<(PathBuf, Sighting)>) -> Result<Vec<Host>, Error> {
+pub fn on_one_time_line(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Vec<ObservedHost>, Error> {
     let first_ns = sightings.iter().map(|(_, sighting)| sighting.extent.first_ns).min().unwrap_or(0);
     let last_ns = sightings.iter().map(|(_, sighting)| sighting.extent.last_ns).max().unwrap_or(0);
     if last_ns.saturating_sub(first_ns) > LONGEST.0 {
@@ -100,15 +100,15 @@ pub fn on_one_time_line(sightings: Vec<(PathBuf, Sighting)>) -> Result<Vec<Host>
             (last_ns - first_ns) / 86_400_000_000_000
         )));
     }
-    let mut hosts: BTreeMap<Mac, Host> = BTreeMap::new();
+    let mut hosts: BTreeMap<Mac, ObservedHost> = BTreeMap::new();
     for (_, sighting) in sightings {
         let offset = Nanos(sighting.extent.first_ns - first_ns);
         for mut host in sighting.hosts {
-            for event in &mut host.trace.events {
-                event.time = event.time + offset;
+            for packet in &mut host.trace.packets {
+                packet.time = packet.time + offset;
             }
             match hosts.get_mut(&host.mac) {
-                Some(known) if known.trace.events.len() >= host.trace.events.len() => {
+                Some(known) if known.trace.packets.len() >= host.trace.packets.len() => {
                     known.names.append(&mut host.names)
                 }
                 Some(known) => {
@@ -121,7 +121,7 @@ pub fn on_one_time_line(sightings: Vec<(PathBuf, Sighting)>) -> Result<Vec<Host>
             }
         }
     }
-    let hosts: Vec<Host> = hosts.into_values().filter(|host| !host.trace.events.is_empty()).collect();
+    let hosts: Vec<ObservedHost> = hosts.into_values().filter(|host| !host.trace.packets.is_empty()).collect();
     if hosts.is_empty() {
         return Err(Error::Request(
             "no host in these captures talks to the Internet; were they taken on the home's side of the router?"

@@ -1,10 +1,10 @@
 //! Judges the laboratory's runs: is the line flat, and does it stay flat when the home falls silent?
 //!
-//! [`Run`] reads one run's directory, [`Observed`] what the provider captured in it, [`judge`] decides,
-//! and [`Report`] is the JSON that remains.
+//! [`ShapedRun`] reads one run's directory, [`WanCapture`] what the provider captured in it, [`judge`] decides,
+//! and [`FlatLineReport`] is the JSON that remains.
 
 mod checks;
-mod machine;
+mod resources;
 mod observe;
 mod run;
 
@@ -16,10 +16,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub use checks::{Check, Verdict};
-pub use machine::Machine;
-pub use observe::{LineView, Observed};
-pub use run::{Load, Recording, Run, Status};
+pub use checks::{CheckResult, Verdict};
+pub use resources::RouterResources;
+pub use observe::{WanDirection, WanCapture};
+pub use run::{Workload, Recording, ShapedRun, DaemonStatus};
 
 use super::error::Error;
 use super::stats::Summary;
@@ -28,19 +28,19 @@ use crate::units::Law;
 
 /// All runs of a scenario, and how busy and silent ones compare.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct FlatLineReport {
     /// One per run and direction.
-    pub runs: Vec<RunReport>,
+    pub runs: Vec<DirectionReport>,
     /// One per law and direction for which there is a busy and a silent run.
-    pub comparisons: Vec<checks::Comparison>,
+    pub comparisons: Vec<checks::LoadComparison>,
     /// The router, where it is a machine of its own.
     #[serde(flatten)]
-    pub machine: Option<Machine>,
+    pub machine: Option<RouterResources>,
 }
 
 /// One direction of one run.
 #[derive(Debug, Serialize)]
-pub struct RunReport {
+pub struct DirectionReport {
     /// The law's name.
     pub law: &'static str,
     /// `busy` or `idle`.
@@ -71,12 +71,12 @@ pub struct WireReport {
     /// Of all data packets over the window.
     pub bits_per_second: f64,
     /// Between data packets.
-    pub interval_ms: Intervals,
+    pub interval_ms: IntervalSummary,
 }
 
-/// Intervals in milliseconds.
+/// IntervalSummary in milliseconds.
 #[derive(Debug, Serialize)]
-pub struct Intervals {
+pub struct IntervalSummary {
     mean: f64,
     sd: f64,
     p01: f64,
@@ -97,12 +97,12 @@ pub struct DeviceReport {
     /// Of them, not.
     pub lost: usize,
     /// From handing over to arrival.
-    pub delay_ms: Delays,
+    pub delay_ms: DelaySummary,
 }
 
-/// Delays in milliseconds.
+/// DelaySummary in milliseconds.
 #[derive(Debug, Serialize)]
-pub struct Delays {
+pub struct DelaySummary {
     /// Arithmetic mean.
     pub mean: f64,
     /// Median.
@@ -123,27 +123,27 @@ pub struct DaemonReport {
     /// Of one processor.
     pub cpu_percent: f64,
     /// From the scheduled to the actual departure.
-    pub lateness_us: run::Lateness,
+    pub lateness_us: run::LatenessSummary,
 }
 
 /// A run with what was captured in it.
-pub struct Examined {
+pub struct AnalysedRun {
     /// The directory's files.
-    pub run: Run,
+    pub run: ShapedRun,
     /// The capture, reduced.
-    pub observed: Observed,
+    pub observed: WanCapture,
 }
 
 /// Reads every run in `folder`, in the order of laws, busy before idle. A folder without any is an error.
-pub fn examine(folder: &Path) -> Result<Vec<Examined>, Error> {
+pub fn examine(folder: &Path) -> Result<Vec<AnalysedRun>, Error> {
     let mut examined = Vec::new();
     for law in Law::ALL {
-        for load in Load::ALL {
+        for load in Workload::ALL {
             let path = folder.join(format!("{law}-{}", load.name()));
             if path.join("run.json").is_file() {
-                let run = Run::read(&path)?;
-                let observed = Observed::read(&path.join("wan.pcap"), &run.recording.settings)?;
-                examined.push(Examined { run, observed });
+                let run = ShapedRun::read(&path)?;
+                let observed = WanCapture::read(&path.join("wan.pcap"), &run.recording.settings)?;
+                examined.push(AnalysedRun { run, observed });
             }
         }
     }
@@ -155,7 +155,7 @@ pub fn examine(folder: &Path) -> Result<Vec<Examined>, Error> {
 }
 
 /// The report on these runs, and every check with its verdict; of the laws in `laws` both loads should be there.
-pub fn judge(examined: &[Examined], laws: &[Law], machine: Option<Machine>) -> (Report, Vec<Check>) {
+pub fn judge(examined: &[AnalysedRun], laws: &[Law], machine: Option<RouterResources>) -> (FlatLineReport, Vec<CheckResult>) {
     let mut checks = Vec::new();
     for run in examined {
         checks::run(run, &mut checks);
@@ -165,14 +165,14 @@ pub fn judge(examined: &[Examined], laws: &[Law], machine: Option<Machine>) -> (
     }
     let comparisons = checks::compare(examined, laws, &mut checks);
     let runs = examined.iter().flat_map(|run| Direction::ALL.map(|direction| run.report(direction))).collect();
-    (Report { runs, comparisons, machine }, checks)
+    (FlatLineReport { runs, comparisons, machine }, checks)
 }
 
-impl Examined {
-    fn report(&self, direction: Direction) -> RunReport {
+impl AnalysedRun {
+    fn report(&self, direction: Direction) -> DirectionReport {
         let line = self.observed.line(direction);
         let process = self.run.process(direction);
-        RunReport {
+        DirectionReport {
             law: self.run.law.name(),
             load: self.run.recording.load.name(),
             direction: direction.name(),
@@ -196,15 +196,15 @@ impl Examined {
     }
 }
 
-impl From<Vec<f64>> for Intervals {
-    fn from(mut intervals: Vec<f64>) -> Intervals {
+impl From<Vec<f64>> for IntervalSummary {
+    fn from(mut intervals: Vec<f64>) -> IntervalSummary {
         let Summary { mean, sd, p01, p50, p99, max, .. } = Summary::of(&mut intervals);
-        Intervals { mean, sd, p01, p50, p99, max }
+        IntervalSummary { mean, sd, p01, p50, p99, max }
     }
 }
 
-impl From<Summary> for Delays {
-    fn from(Summary { mean, p50, p99, max, .. }: Summary) -> Delays {
-        Delays { mean, p50, p99, max }
+impl From<Summary> for DelaySummary {
+    fn from(Summary { mean, p50, p99, max, .. }: Summary) -> DelaySummary {
+        DelaySummary { mean, p50, p99, max }
     }
 }

@@ -12,15 +12,15 @@ mod observe;
 pub mod oui;
 mod report;
 pub mod shape;
-mod unknown;
+mod identity;
 
 #[cfg(test)]
 mod tests;
 
-pub use corpus::{Corpus, Record};
-pub use evaluate::{Cell, Effort, Evaluation, Method, SAMPLE_SECONDS, Split, WINDOW_SECONDS, evaluate};
+pub use corpus::{Corpus, DeviceCapture};
+pub use evaluate::{CrossValidation, EvaluationConfig, Evaluation, Method, SAMPLE_SECONDS, Split, WINDOW_SECONDS, evaluate};
 pub use figures::draw;
 pub use names::{AddressEvaluation, NameEvaluation, by_address, by_names};
-pub use observe::{Host, Sighting, observe};
-pub use report::{print_evaluation, print_unknown};
-pub use unknown::{Guess, Unknown, identify};
+pub use observe::{ObservedHost, CaptureSummary, observe};
+pub use report::{print_evaluation, print_identities};
+pub use identity::{Candidate, HostIdentity, identify};

@@ -8,8 +8,8 @@
 mod journal;
 mod judge;
 mod mark;
-mod owner;
-mod roster;
+mod attribution;
+mod testbed;
 mod watch;
 
 #[cfg(test)]
@@ -20,14 +20,14 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use self::journal::Journals;
-pub use self::judge::{Build, judge};
-pub use self::roster::Roster;
-pub use self::watch::Watched;
+pub use self::judge::{TestedBuild, judge};
+pub use self::testbed::Testbed;
+pub use self::watch::CaptureAnalysis;
 use super::error::Error;
 
 /// What remains of a run: `{"events": […]}`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct LeakReport {
     /// In the order in which they happened.
     pub events: Vec<EventReport>,
 }
@@ -50,23 +50,23 @@ pub struct EventReport {
 }
 
 /// A run as it was recorded.
-pub struct Run {
+pub struct LeakRun {
     /// Who takes part.
-    pub roster: Roster,
+    pub testbed: Testbed,
     /// The capture, reduced.
-    pub watched: Watched,
+    pub watched: CaptureAnalysis,
     /// What the devices wrote.
     pub journals: Journals,
 }
 
-impl Run {
+impl LeakRun {
     /// Reads `run.json`, `wan.pcap`, `marks` and the journals in `folder`. A capture that is damaged, or that lacks a
     /// mark that was set, is an error: what is missing could have been a leak.
-    pub fn read(folder: &Path) -> Result<Run, Error> {
-        let roster = Roster::read(&folder.join("run.json"))?;
-        let watched = Watched::read(&folder.join("wan.pcap"), &roster)?;
+    pub fn read(folder: &Path) -> Result<LeakRun, Error> {
+        let testbed = Testbed::read(&folder.join("run.json"))?;
+        let watched = CaptureAnalysis::read(&folder.join("wan.pcap"), &testbed)?;
         watched.compare(&folder.join("marks"))?;
-        let journals = Journals::read(folder, &roster)?;
-        Ok(Run { roster, watched, journals })
+        let journals = Journals::read(folder, &testbed)?;
+        Ok(LeakRun { testbed, watched, journals })
     }
 }

@@ -7,13 +7,13 @@ mod forest;
 mod neighbours;
 mod scores;
 mod split;
-mod table;
+mod dataset;
 
 #[cfg(test)]
 mod tests;
 
-pub use forest::{Forest, Growth};
+pub use forest::{RandomForest, ForestParams};
 pub use neighbours::nearest_class;
 pub use scores::Scores;
 pub use split::{by_group, stratified};
-pub use table::Table;
+pub use dataset::Dataset;

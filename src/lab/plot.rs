@@ -2,9 +2,9 @@
 
 mod chart;
 mod grid;
-mod scale;
+mod axis;
 
-pub use chart::{Chart, Series, Shape};
+pub use chart::{Chart, Series, SeriesStyle};
 pub use grid::Grid;
 
 use std::fs;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 
-/// Distinguishable for most colour-blind readers (M. Okabe, K. Ito, 2008).
+/// Distinguishable for max colour-blind readers (M. Okabe, K. Ito, 2008).
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a00"];
 
 /// Writes a figure into a folder, which is made if it is not there.

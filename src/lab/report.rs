@@ -12,24 +12,24 @@ mod tests;
 pub use page::page;
 pub(in crate::lab) use page::{STYLE, escape};
 pub use terminal::table;
-pub use view::{DeviceView, LineNumbers, View};
+pub use view::{DeviceTraffic, DirectionStats, RunView};
 
 use std::path::Path;
 
 use super::error::Error;
 
 /// The same home behind a plain VPN and behind millpond.
-pub struct Comparison {
+pub struct VpnComparison {
     /// Behind the plain VPN.
-    pub plain: View,
+    pub plain: RunView,
     /// Behind millpond.
-    pub shaped: View,
+    pub shaped: RunView,
 }
 
-impl Comparison {
+impl VpnComparison {
     /// Reads two run directories of the laboratory.
-    pub fn read(plain: &Path, shaped: &Path) -> Result<Comparison, Error> {
-        Ok(Comparison { plain: View::read(plain)?, shaped: View::read(shaped)? })
+    pub fn read(plain: &Path, shaped: &Path) -> Result<VpnComparison, Error> {
+        Ok(VpnComparison { plain: RunView::read(plain)?, shaped: RunView::read(shaped)? })
     }
 
     /// Length of the shorter window in whole seconds.

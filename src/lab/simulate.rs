@@ -3,8 +3,8 @@
 //! Two engines stand at the two ends of the tunnel. Every cell that one sends is handed to the other, which puts the
 //! packets together again; a packet counts as delivered only if it arrives with every byte as it was sent.
 
-mod ends;
-mod outcome;
+mod driver;
+mod result;
 mod packet;
 pub mod paper;
 pub mod whole_home;
@@ -13,8 +13,8 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use ends::{Departure, simulate};
-pub use outcome::{DeviceOutcome, DirectionOutcome, Outcome};
+pub use driver::{SentCell, simulate};
+pub use result::{DeviceResult, DirectionResult, SimulationResult};
 
 use super::error::Error;
 use super::trace::Direction;
@@ -30,7 +30,7 @@ pub const NO_LIMITS: Limits = Limits { bytes: Limits::MAX_BYTES, age: Nanos::fro
 
 /// What the tunnel is set to, and what the path between its ends does.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
+pub struct SimulationConfig {
     /// How intervals are drawn, at both ends.
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
@@ -53,10 +53,10 @@ pub struct Setup {
     pub seed: u64,
 }
 
-impl Default for Setup {
+impl Default for SimulationConfig {
     /// The settings' defaults on a path without delay or loss.
-    fn default() -> Setup {
-        Setup {
+    fn default() -> SimulationConfig {
+        SimulationConfig {
             law: Law::Gamma,
             spread_percent: 33,
             upload: BitsPerSec::from_kbit(160),
@@ -71,7 +71,7 @@ impl Default for Setup {
     }
 }
 
-impl Setup {
+impl SimulationConfig {
     /// The cell in force.
     pub fn cell(&self) -> Result<CellSize, Error> {
         Encapsulation::wireguard(IpVersion::V4).largest_cell(self.cell_bytes).ok_or_else(|| {

@@ -7,7 +7,7 @@ mod csv;
 mod data;
 mod extract;
 mod home;
-mod stretch;
+mod excerpt;
 mod synthetic;
 
 #[cfg(test)]
@@ -17,9 +17,9 @@ pub use csv::{read_csv, write_csv};
 pub use data::{DataFolder, KnownDevice};
 pub use extract::{Extracted, extract};
 pub(in crate::lab) use extract::{internet_bytes, is_home, segments};
-pub use home::{Home, Origin};
-pub use stretch::{Stretch, busy};
-pub use synthetic::Kind;
+pub use home::{HomeTrace, TraceOrigin};
+pub use excerpt::{TraceExcerpt, busiest_excerpt};
+pub use synthetic::DeviceKind;
 
 use crate::units::Nanos;
 
@@ -57,7 +57,7 @@ impl Direction {
 
 /// One packet of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Event {
+pub struct PacketRecord {
     /// Since the start of the trace.
     pub time: Nanos,
     /// Which way it went.
@@ -72,24 +72,24 @@ pub struct Trace {
     /// The device's name: lower case, fit for a file name.
     pub device: String,
     /// In ascending order of time.
-    pub events: Vec<Event>,
+    pub packets: Vec<PacketRecord>,
 }
 
 impl Trace {
     /// IP bytes of one direction.
     pub fn bytes(&self, direction: Direction) -> u64 {
-        self.events.iter().filter(|event| event.direction == direction).map(|event| u64::from(event.bytes)).sum()
+        self.packets.iter().filter(|packet| packet.direction == direction).map(|packet| u64::from(packet.bytes)).sum()
     }
 
     /// From the start of the trace to its last packet.
     pub fn length(&self) -> Nanos {
-        self.events.last().map_or(Nanos::ZERO, |event| event.time)
+        self.packets.last().map_or(Nanos::ZERO, |packet| packet.time)
     }
 
-    /// The events of `start..start + length`, counted from `start`.
+    /// The packets of `start..start + length`, counted from `start`.
     pub fn cut(&self, start: Nanos, length: Nanos) -> Trace {
-        let inside = |event: &&Event| event.time >= start && event.time < start + length;
-        let shifted = |event: &Event| Event { time: event.time - start, ..*event };
-        Trace { device: self.device.clone(), events: self.events.iter().filter(inside).map(shifted).collect() }
+        let inside = |packet: &&PacketRecord| packet.time >= start && packet.time < start + length;
+        let shifted = |packet: &PacketRecord| PacketRecord { time: packet.time - start, ..*packet };
+        Trace { device: self.device.clone(), packets: self.packets.iter().filter(inside).map(shifted).collect() }
     }
 }

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::nft::TableText;
 use super::op::LinkKind;
 use super::ownership::{CELL_RULE_OFFSET, IPV6_METRIC, LAST_METRIC, OPENVPN, TUN, TUN_MTU, WIREGUARD};
-use super::qdisc_tree::{ShaperLimits, Tree};
+use super::qdisc_tree::{QdiscTree, ShaperLimits};
 use super::routing::{Family, MAIN, Prefix, Route, RouteKind, Rule, Selector};
 use super::snapshot::Snapshot;
-use super::tunnel::{self, Carrier, Ends};
+use super::tunnel::{self, Carrier, TunnelEnds};
 use super::tunnel_table;
-use super::wireguard::{Device, Peer};
+use super::wireguard::{Peer, WireguardDevice};
 use crate::config::model::{Home, Role, Settings, Tunnel, Wireguard};
 
 /// What the machine is like, as far as the settings do not say it.
@@ -77,11 +77,11 @@ pub struct Desired {
     /// Keys under /proc/sys, dotted, and their values.
     pub sysctls: Vec<(String, String)>,
     /// The WireGuard interface's own part.
-    pub wireguard: Option<Device>,
+    pub wireguard: Option<WireguardDevice>,
     /// Its peers.
     pub peers: Vec<Peer>,
     /// The queueing tree.
-    pub tree: Option<Tree>,
+    pub tree: Option<QdiscTree>,
     /// Addresses on our interfaces.
     pub addresses: Vec<(String, Prefix)>,
     /// Routes.
@@ -178,14 +178,14 @@ impl Desired {
         let mut desired = Desired {
             links: ends.link.iter().cloned().chain([tun]).collect(),
             sysctls: sysctls(settings, tunnel),
-            tree: Some(Tree::new(ends.dev, limits)),
+            tree: Some(QdiscTree::new(ends.dev, limits)),
             ..Desired::nothing()
         };
         if ends.link.is_some() {
             desired.addresses.push((ends.dev.into(), Prefix::host(ends.address)));
         }
         if let Tunnel::Wireguard(wireguard) = tunnel {
-            desired.wireguard = Some(Device::new(wireguard.key(), wireguard.listen_port));
+            desired.wireguard = Some(WireguardDevice::new(wireguard.key(), wireguard.listen_port));
             desired.peers = match settings.role {
                 Role::Router => vec![endpoint_peer(wireguard, facts)?],
                 Role::Endpoint => settings.homes.iter().filter_map(home_peer).collect(),
@@ -198,7 +198,7 @@ impl Desired {
         Ok(desired)
     }
 
-    fn router(&mut self, settings: &Settings, ends: &Ends<'_>, facts: &Facts) -> Result<(), DesiredError> {
+    fn router(&mut self, settings: &Settings, ends: &TunnelEnds<'_>, facts: &Facts) -> Result<(), DesiredError> {
         let peer_address = ends.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
         let routing_ids = settings.routing_ids;
         self.table = Some(TableText::from(&tunnel_table::router(settings, facts)));
@@ -233,7 +233,7 @@ impl Desired {
         Ok(())
     }
 
-    fn endpoint(&mut self, settings: &Settings, ends: &Ends<'_>) {
+    fn endpoint(&mut self, settings: &Settings, ends: &TunnelEnds<'_>) {
         let routing_ids = settings.routing_ids;
         self.table = Some(TableText::from(&tunnel_table::endpoint(settings)));
         // Answers from the Internet go into cells; cells, from sockets bound to the tunnel's interface, to the home.

@@ -3,7 +3,7 @@
 use super::desired::Desired;
 use super::nft::{TableName, TableText};
 use super::op::{LinkKind, Op};
-use super::qdisc_tree::{Qdisc, Tree};
+use super::qdisc_tree::{Qdisc, QdiscTree};
 use super::snapshot::Snapshot;
 
 /// The operation that makes the kernel hold the guard's table `wanted`, or none where it does. No other operation
@@ -172,7 +172,7 @@ fn establish(desired: &Desired, left: &Snapshot, ops: &mut Vec<Op>) {
     }
 }
 
-fn establish_tree(tree: &Tree, left: &Snapshot, ops: &mut Vec<Op>) {
+fn establish_tree(tree: &QdiscTree, left: &Snapshot, ops: &mut Vec<Op>) {
     let dev = || tree.dev.clone();
     let mut qdiscs = std::iter::once(&tree.root).chain(&tree.below).map(|want| {
         match left.qdiscs.iter().find(|(d, q)| *d == tree.dev && same_place(q, want)) {

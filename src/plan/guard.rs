@@ -2,7 +2,7 @@
 //! themselves, whether or not there is a tunnel, a daemon, or anything else of ours.
 
 use super::desired::Facts;
-use super::nft::{Elements, Set, Table, TableText};
+use super::nft::{Elements, NftTable, Set, TableText};
 use super::ownership::{CELL_PORT, TUN};
 use super::policy_sets::{PolicySets, chain, homes, lan};
 use super::tunnel;
@@ -16,11 +16,11 @@ pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
     };
     // Never in a release: by this the laboratory shows that it finds what the guard prevents.
     #[cfg(without_guard)]
-    let table = Table { chains: Vec::new(), ..table };
+    let table = NftTable { chains: Vec::new(), ..table };
     TableText::from(&table)
 }
 
-fn router(settings: &Settings, facts: &Facts) -> Table {
+fn router(settings: &Settings, facts: &Facts) -> NftTable {
     let policy_sets = PolicySets::new(settings);
     let mut sets = vec![Set { name: "lan", kind: "ifname", elements: Elements::Fixed(lan(settings, facts)) }];
     // For whoever looks while the way out is down: what once led out is not the home's.
@@ -82,7 +82,7 @@ fn router(settings: &Settings, facts: &Facts) -> Table {
         chain("input", Some("type filter hook input priority filter - 1"), input(settings, &policy_sets)),
     ]);
     sets.extend(policy_sets.sets);
-    Table { name: super::nft::TableName::Guard, sets, chains }
+    NftTable { name: super::nft::TableName::Guard, sets, chains }
 }
 
 /// The addresses of devices that are known by their MAC, as their packets show them: confined ones, and ones that are
@@ -131,9 +131,9 @@ fn input(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     rules
 }
 
-fn endpoint(settings: &Settings) -> Table {
+fn endpoint(settings: &Settings) -> NftTable {
     let carrier = tunnel::interface(settings);
-    Table {
+    NftTable {
         name: super::nft::TableName::Guard,
         sets: homes(settings),
         chains: vec![

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::nft::{Learned, SEEN, TableText};
 use super::policy_sets::{CONFINING, learned_names, set_names};
-use super::policy_subjects::{Key, policies};
+use super::policy_subjects::{Subject, policies};
 use crate::config::model::{Mac, Policy};
 
 /// What the sets of the guard `wanted` that learn are to hold from the beginning, by what the one `before` has learned and
@@ -14,7 +14,7 @@ use crate::config::model::{Mac, Policy};
 pub fn learned(before: Option<&TableText>, wanted: &TableText, neighbours: &[(Mac, IpAddr)]) -> Learned {
     let policies = policies(wanted);
     let neighbours: Vec<(String, IpAddr)> = neighbours.iter().map(|(mac, ip)| (mac.to_string(), *ip)).collect();
-    let view = View { policies, neighbours };
+    let view = NeighbourView { policies, neighbours };
     let mut learned = Learned::new();
     view.add_macs(before, &mut learned);
     view.add_addresses(before, &mut learned);
@@ -28,18 +28,18 @@ pub fn lasting(learned: &Learned) -> Learned {
     learned.iter().filter(|(set, _)| names.contains(&set.as_str())).map(|(set, of)| (set.clone(), of.clone())).collect()
 }
 
-struct View {
-    policies: BTreeMap<Key, Policy>,
+struct NeighbourView {
+    policies: BTreeMap<Subject, Policy>,
     /// Who was heard of with which address.
     neighbours: Vec<(String, IpAddr)>,
 }
 
-impl View {
+impl NeighbourView {
     /// Ethernet addresses of devices that are chosen by address.
     fn add_macs(&self, before: Option<&TableText>, learned: &mut Learned) {
         let mut add = |policy, family: usize, mac: &str| {
             // Its own section goes before what it is met with.
-            if !self.policies.contains_key(&Key::Mac(mac.to_owned())) {
+            if !self.policies.contains_key(&Subject::Mac(mac.to_owned())) {
                 learned.entry(learned_names(policy)[family].to_owned()).or_default().insert(mac.to_owned());
             }
         };
@@ -70,7 +70,7 @@ impl View {
             let has = |set: &str| learned.get(set).is_some_and(|macs| macs.contains(mac));
             CONFINING.into_iter().map(learned_names).any(|[v4, v6]| has(v6) || ip.is_ipv6() && has(v4))
         };
-        let is_confined = |(mac, ip): &&(String, IpAddr)| match self.policies.get(&Key::Mac(mac.clone())) {
+        let is_confined = |(mac, ip): &&(String, IpAddr)| match self.policies.get(&Subject::Mac(mac.clone())) {
             Some(policy) => *policy != Policy::Direct,
             None => is_learned(mac, ip),
         };
@@ -86,7 +86,7 @@ impl View {
     }
 
     fn confining(&self, address: IpAddr) -> Option<Policy> {
-        self.policies.get(&Key::Address(address)).copied().filter(|policy| *policy != Policy::Direct)
+        self.policies.get(&Subject::Address(address)).copied().filter(|policy| *policy != Policy::Direct)
     }
 }
 

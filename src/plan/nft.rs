@@ -37,7 +37,7 @@ impl fmt::Display for TableName {
 
 /// A table of family `inet`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct NftTable {
     /// Its name.
     pub name: TableName,
     /// Named sets, before the chains that use them.
@@ -86,7 +86,7 @@ pub struct Chain {
     pub rules: Vec<String>,
 }
 
-impl Table {
+impl NftTable {
     /// Everything between the table's braces, but for its comment.
     fn body(&self) -> String {
         let mut text = String::new();
@@ -133,8 +133,8 @@ pub struct TableText {
 /// Elements by the name of their set, in nft's notation.
 pub type Learned = BTreeMap<String, BTreeSet<String>>;
 
-impl From<&Table> for TableText {
-    fn from(table: &Table) -> TableText {
+impl From<&NftTable> for TableText {
+    fn from(table: &NftTable) -> TableText {
         let body = table.body();
         TableText { name: table.name, fingerprint: Some(hash(&body)), untouched: true, body, learned: Learned::new() }
     }
@@ -294,9 +294,9 @@ impl fmt::Display for TableText {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    fn table() -> NftTable {
         let fixed = Elements::Fixed(vec!["192.0.2.1".into(), "192.0.2.2".into()]);
-        Table {
+        NftTable {
             name: TableName::Guard,
             sets: vec![
                 Set { name: "shape_ip", kind: "ipv4_addr", elements: fixed },

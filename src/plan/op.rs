@@ -6,7 +6,7 @@ use super::nft::{TableName, TableText};
 use super::ownership::WIREGUARD;
 use super::qdisc_tree::{Class, Qdisc};
 use super::routing::{Prefix, Route, Rule};
-use super::wireguard::{Base64, Device, Peer};
+use super::wireguard::{Base64, Peer, WireguardDevice};
 use crate::config::model::Key;
 
 /// The kind of an interface.
@@ -41,7 +41,7 @@ pub enum Op {
     SetMtu { name: String, mtu: u32 },
     SetUp { name: String, up: bool },
     SetSysctl { key: String, value: String },
-    SetWireguard(Device),
+    SetWireguard(WireguardDevice),
     SetPeer(Peer),
     RemovePeer(Key),
     AddQdisc { dev: String, qdisc: Qdisc },

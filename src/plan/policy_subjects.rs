@@ -35,7 +35,7 @@ impl PolicySubjects {
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> PolicySubjects {
         let Some(before) = before else { return PolicySubjects::confined(wanted) };
         let (old, new) = (policies(before), policies(wanted));
-        let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
+        let keys: BTreeSet<&Subject> = old.keys().chain(new.keys()).collect();
         keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
     }
 
@@ -65,9 +65,9 @@ pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
         let (watch, tolerance) = (false, Nanos::ZERO);
         let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy, watch, tolerance });
         match key {
-            Key::Mac(text) => add(Mac::from_text(&text), None, text),
-            Key::Address(address) => add(None, Some(address), address.to_string()),
-            Key::Interface(name) => networks.push(Network { device: Some(name.clone()), name, policy }),
+            Subject::Mac(text) => add(Mac::from_text(&text), None, text),
+            Subject::Address(address) => add(None, Some(address), address.to_string()),
+            Subject::Interface(name) => networks.push(Network { device: Some(name.clone()), name, policy }),
         }
     }
     (devices, networks)
@@ -75,20 +75,20 @@ pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
 
 /// One of those.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
+pub(super) enum Subject {
     Mac(String),
     Address(IpAddr),
     Interface(String),
 }
 
-impl FromIterator<Key> for PolicySubjects {
-    fn from_iter<T: IntoIterator<Item = Key>>(keys: T) -> PolicySubjects {
+impl FromIterator<Subject> for PolicySubjects {
+    fn from_iter<T: IntoIterator<Item = Subject>>(keys: T) -> PolicySubjects {
         let mut named = PolicySubjects::default();
         for key in keys {
             match key {
-                Key::Mac(mac) => named.macs.insert(mac),
-                Key::Address(address) => named.addresses.insert(address),
-                Key::Interface(name) => named.interfaces.insert(name),
+                Subject::Mac(mac) => named.macs.insert(mac),
+                Subject::Address(address) => named.addresses.insert(address),
+                Subject::Interface(name) => named.interfaces.insert(name),
             };
         }
         named
@@ -96,15 +96,15 @@ impl FromIterator<Key> for PolicySubjects {
 }
 
 /// The strictest policy of each, by the guard's sets.
-pub(super) fn policies(guard: &TableText) -> BTreeMap<Key, Policy> {
+pub(super) fn policies(guard: &TableText) -> BTreeMap<Subject, Policy> {
     let mut policies = BTreeMap::new();
     for policy in PRECEDENCE {
         let [mac, ip, ip6, net] = set_names(policy);
         let mut add = |key| _ = policies.entry(key).or_insert(policy);
-        guard.elements(mac).for_each(|mac| add(Key::Mac(mac.to_owned())));
+        guard.elements(mac).for_each(|mac| add(Subject::Mac(mac.to_owned())));
         let addresses = guard.elements(ip).chain(guard.elements(ip6));
-        addresses.filter_map(|address| address.parse().ok()).for_each(|address| add(Key::Address(address)));
-        guard.elements(net).for_each(|net| add(Key::Interface(net.trim_matches('"').to_owned())));
+        addresses.filter_map(|address| address.parse().ok()).for_each(|address| add(Subject::Address(address)));
+        guard.elements(net).for_each(|net| add(Subject::Interface(net.trim_matches('"').to_owned())));
     }
     policies
 }

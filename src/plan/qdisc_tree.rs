@@ -162,7 +162,7 @@ impl fmt::Display for Class {
 
 /// The whole tree of one interface, parents first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tree {
+pub struct QdiscTree {
     /// The interface.
     pub dev: String,
     /// The root, HTB.
@@ -173,12 +173,12 @@ pub struct Tree {
     pub below: Vec<Qdisc>,
 }
 
-impl Tree {
+impl QdiscTree {
     /// The tree on `dev` that lets `guard`'s cells through, and nothing else.
-    pub fn new(dev: &str, limits: &ShaperLimits) -> Tree {
+    pub fn new(dev: &str, limits: &ShaperLimits) -> QdiscTree {
         let qdisc = |handle, parent, kind| Qdisc { handle, parent, kind };
         let pfifo = |limit| QdiscKind::Pfifo { limit };
-        Tree {
+        QdiscTree {
             dev: dev.to_owned(),
             root: root(),
             class: class(limits),

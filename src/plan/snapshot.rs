@@ -6,7 +6,7 @@ use super::nft::{TableName, TableText};
 use super::op::LinkKind;
 use super::qdisc_tree::{Class, Qdisc};
 use super::routing::{Prefix, Route, Rule};
-use super::wireguard::{Device, Peer};
+use super::wireguard::{Peer, WireguardDevice};
 
 /// What the kernel holds under the names and numbers of [`super::ownership`], and whether it forwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Snapshot {
     /// The settings of each interface's that matter, and both forwarding ones; absent where the kernel has none.
     pub sysctls: BTreeMap<String, String>,
     /// Our WireGuard interface's own part.
-    pub wireguard: Option<Device>,
+    pub wireguard: Option<WireguardDevice>,
     /// Its peers.
     pub peers: Vec<Peer>,
     /// Addresses on our interfaces.

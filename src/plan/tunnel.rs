@@ -38,7 +38,7 @@ pub fn interface(settings: &Settings) -> &str {
 }
 
 /// What the settings say of the tunnel, whatever its type.
-pub(super) struct Ends<'a> {
+pub(super) struct TunnelEnds<'a> {
     /// The interface.
     pub dev: &'a str,
     /// The interface where it is ours to make.
@@ -52,8 +52,12 @@ pub(super) struct Ends<'a> {
 }
 
 /// Refuses an interface of another's that is not there, or not as the settings need it.
-pub(super) fn ends<'a>(tunnel: &'a Tunnel, facts: &Facts, limits: &ShaperLimits) -> Result<Ends<'a>, DesiredError> {
-    let own = |dev: &'a str, kind, mtu, address, peer_address| Ends {
+pub(super) fn ends<'a>(
+    tunnel: &'a Tunnel,
+    facts: &Facts,
+    limits: &ShaperLimits,
+) -> Result<TunnelEnds<'a>, DesiredError> {
+    let own = |dev: &'a str, kind, mtu, address, peer_address| TunnelEnds {
         dev,
         link: Some(Link { name: dev.into(), kind, mtu }),
         address,
@@ -70,7 +74,7 @@ pub(super) fn ends<'a>(tunnel: &'a Tunnel, facts: &Facts, limits: &ShaperLimits)
         Tunnel::Interface { interface, address, peer_address, .. } => {
             attachable(interface, *address, facts.carrier.as_ref(), limits.inner_bytes)?;
             let metric = ATTACHED_METRIC;
-            Ok(Ends { dev: interface, link: None, address: *address, peer_address: *peer_address, metric })
+            Ok(TunnelEnds { dev: interface, link: None, address: *address, peer_address: *peer_address, metric })
         }
     }
 }

@@ -4,14 +4,14 @@
 use std::net::IpAddr;
 
 use super::desired::Facts;
-use super::nft::{Table, TableName};
+use super::nft::{NftTable, TableName};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, homes, lan};
 use super::tunnel;
 use crate::config::model::{DnsMode, Policy, Settings};
 
 /// The router's table.
-pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
+pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
     let policy_sets = PolicySets::new(settings);
     let carrier = tunnel::interface(settings);
     let mut chains = vec![
@@ -47,14 +47,14 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> Table {
         let inside = format!("iifname != {{ {} }} return", lan.join(", "));
         chains.push(chain("meet", hook, [inside].into_iter().chain(learning)));
     }
-    Table { name: TableName::Tunnel, sets: policy_sets.sets, chains }
+    NftTable { name: TableName::Tunnel, sets: policy_sets.sets, chains }
 }
 
 /// The endpoint's table.
-pub(super) fn endpoint(settings: &Settings) -> Table {
+pub(super) fn endpoint(settings: &Settings) -> NftTable {
     let carrier = tunnel::interface(settings);
     let elsewhere = format!("oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade");
-    Table {
+    NftTable {
         name: TableName::Tunnel,
         sets: homes(settings),
         chains: vec![

@@ -8,30 +8,30 @@ use crate::config::model::Key;
 
 /// The interface's own part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct WireguardDevice {
     /// Clamped, as the kernel keeps it.
     pub private_key: Key,
     /// UDP port; `None` leaves the choice to the kernel, and reads back as whatever it chose.
     pub listen_port: Option<u16>,
 }
 
-impl Device {
+impl WireguardDevice {
     /// A device with `private_key`, which is clamped here as RFC 7748 section 5 has it.
-    pub fn new(private_key: &Key, listen_port: Option<u16>) -> Device {
+    pub fn new(private_key: &Key, listen_port: Option<u16>) -> WireguardDevice {
         let mut key = private_key.0;
         key[0] &= 248;
         key[31] = key[31] & 127 | 64;
-        Device { private_key: Key(key), listen_port }
+        WireguardDevice { private_key: Key(key), listen_port }
     }
 
     /// Whether `installed` is what `self` asks for.
-    pub fn is_met_by(&self, installed: &Device) -> bool {
+    pub fn is_met_by(&self, installed: &WireguardDevice) -> bool {
         self.private_key == installed.private_key
             && self.listen_port.is_none_or(|port| installed.listen_port == Some(port))
     }
 }
 
-impl fmt::Display for Device {
+impl fmt::Display for WireguardDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("private-key (hidden)")?;
         self.listen_port.iter().try_for_each(|port| write!(f, " listen-port {port}"))
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn secrets_are_never_printed() {
-        let device = Device::new(&Key([7; 32]), Some(51820));
+        let device = WireguardDevice::new(&Key([7; 32]), Some(51820));
         assert_eq!(device.to_string(), "private-key (hidden) listen-port 51820");
         let peer = Peer {
             public_key: Key([1; 32]),

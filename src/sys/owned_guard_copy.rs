@@ -22,21 +22,22 @@ const OWNER: u32 = 1 << 1;
 
 /// What an object is called in messages, and what is copied of it beside the name of its table, which comes first in
 /// each.
-struct Kind {
+struct ObjectKind {
     new: u16,
     list: u16,
     copied: &'static [u16],
 }
 
 /// `NFTA_CHAIN_*`: name, hook, policy, type.
-const CHAIN: Kind = Kind { new: 3, list: 4, copied: &[3, 4 | NLA_F_NESTED, 5, 7] };
+const CHAIN: ObjectKind = ObjectKind { new: 3, list: 4, copied: &[3, 4 | NLA_F_NESTED, 5, 7] };
 /// `NFTA_RULE_*`: its chain, expressions, user data.
-const RULE: Kind = Kind { new: 6, list: 7, copied: &[2, 4 | NLA_F_NESTED, 7] };
+const RULE: ObjectKind = ObjectKind { new: 6, list: 7, copied: &[2, 4 | NLA_F_NESTED, 7] };
 /// `NFTA_SET_*`: name, flags, types and lengths of keys and data, policy, description, timeout, interval of collection,
 /// user data.
-const SET: Kind = Kind { new: 9, list: 10, copied: &[SET_NAME, 3, 4, 5, 6, 7, 8, 9 | NLA_F_NESTED, 11, 12, 13] };
+const SET: ObjectKind =
+    ObjectKind { new: 9, list: 10, copied: &[SET_NAME, 3, 4, 5, 6, 7, 8, 9 | NLA_F_NESTED, 11, 12, 13] };
 /// `NFTA_SET_ELEM_LIST_*`: the set, elements.
-const ELEMENTS: Kind = Kind { new: 12, list: 13, copied: &[ELEMENTS_SET, 3 | NLA_F_NESTED] };
+const ELEMENTS: ObjectKind = ObjectKind { new: 12, list: 13, copied: &[ELEMENTS_SET, 3 | NLA_F_NESTED] };
 
 const NEW_TABLE: u16 = 0;
 const GET_TABLE: u16 = 1;
@@ -88,7 +89,7 @@ fn copy(netlink: &mut Netlink, userdata: &[u8]) -> Result<Vec<(u16, Body)>, Netl
     let (named, emptied) = (held_table(None), of_table(HELD_TABLE));
     let table = held_table(Some(userdata));
     let mut transaction = vec![(NEW_TABLE, named), (DELETE_TABLE, emptied), (NEW_TABLE, table)];
-    let mut list = |kind: &Kind, of: Body| -> Result<Vec<Vec<u8>>, NetlinkError> {
+    let mut list = |kind: &ObjectKind, of: Body| -> Result<Vec<Vec<u8>>, NetlinkError> {
         let mut objects = netlink.dump(message(kind.list), &of)?;
         // Chains are listed whatever their table.
         objects.retain(|object| attribute(body(object), TABLE_NAME) == Some(with_zero(GUARD_TABLE).as_slice()));
@@ -109,7 +110,7 @@ fn copy(netlink: &mut Netlink, userdata: &[u8]) -> Result<Vec<(u16, Body)>, Netl
     Ok(transaction)
 }
 
-impl Kind {
+impl ObjectKind {
     /// The message that makes the same in the copy.
     fn copy_of(&self, object: &[u8]) -> (u16, Body) {
         let copied = attributes(body(object)).filter_map(|(kind, value)| {

@@ -163,14 +163,14 @@ const TC_LINKLAYER_ETHERNET: u8 = 1;
 #[cfg(all(test, target_endian = "little"))]
 mod tests {
     use super::*;
-    use crate::plan::qdisc_tree::{ShaperLimits, Tree};
+    use crate::plan::qdisc_tree::{QdiscTree, ShaperLimits};
     use crate::units::BitsPerSec;
 
-    fn tree() -> Tree {
+    fn tree() -> QdiscTree {
         let rate = BitsPerSec::from_kbit(160);
         let limits =
             ShaperLimits { rate, inner_bytes: 448, wire_bytes: 508, burst_cells: 1, data_limit: 2, cover_limit: 3 };
-        Tree::new("mpwg0", &limits)
+        QdiscTree::new("mpwg0", &limits)
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub fn reset_sigpipe() {
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum SignalRequest {
     /// SIGHUP.
     Reload,
     /// SIGUSR1.
@@ -40,12 +40,12 @@ impl Signals {
     }
 
     /// The next one that came, if any.
-    pub fn next(&self) -> io::Result<Option<Request>> {
+    pub fn next(&self) -> io::Result<Option<SignalRequest>> {
         match self.0.read_signal() {
             Ok(None) | Err(Errno::EINTR) => Ok(None),
-            Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => Ok(Some(Request::Reload)),
-            Ok(Some(signal)) if signal.ssi_signo == Signal::SIGUSR1 as u32 => Ok(Some(Request::Renew)),
-            Ok(Some(_)) => Ok(Some(Request::Stop)),
+            Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => Ok(Some(SignalRequest::Reload)),
+            Ok(Some(signal)) if signal.ssi_signo == Signal::SIGUSR1 as u32 => Ok(Some(SignalRequest::Renew)),
+            Ok(Some(_)) => Ok(Some(SignalRequest::Stop)),
             Err(error) => Err(error.into()),
         }
     }

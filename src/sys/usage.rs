@@ -10,7 +10,7 @@ use crate::units::Nanos;
 
 /// Processor time so far, and memory now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub struct ResourceUsage {
     /// In user and kernel mode together.
     pub processor: Nanos,
     /// Resident memory in bytes.
@@ -18,13 +18,13 @@ pub struct Usage {
 }
 
 /// Asks the kernel.
-pub fn usage() -> io::Result<Usage> {
+pub fn usage() -> io::Result<ResourceUsage> {
     let times = getrusage(UsageWho::RUSAGE_SELF)?;
     let nanos = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1000;
     let pages = fs::read_to_string("/proc/self/statm")?;
     let pages: u64 = pages.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     let page_bytes = sysconf(SysconfVar::PAGE_SIZE)?.unwrap_or(4096) as u64;
-    Ok(Usage {
+    Ok(ResourceUsage {
         processor: Nanos(nanos(times.user_time()) + nanos(times.system_time())),
         resident_bytes: pages * page_bytes,
     })

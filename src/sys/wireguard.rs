@@ -12,7 +12,7 @@ use netlink_packet_wireguard::{
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute};
 use crate::config::model::Key;
 use crate::plan::routing::Prefix;
-use crate::plan::wireguard::{Device, Peer};
+use crate::plan::wireguard::{Peer, WireguardDevice};
 
 /// What the kernel knows of a peer's traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct PeerStatus {
 /// An interface as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Installed {
-    pub device: Device,
+    pub device: WireguardDevice,
     pub peers: Vec<Peer>,
     pub status: Vec<PeerStatus>,
 }
@@ -55,7 +55,7 @@ pub(super) fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
 /// Reads an interface.
 pub(super) fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed, NetlinkError> {
     let body = body(WireguardCmd::GetDevice, vec![WireguardAttribute::IfName(name.into())]);
-    let mut device = Device { private_key: Key([0; 32]), listen_port: None };
+    let mut device = WireguardDevice { private_key: Key([0; 32]), listen_port: None };
     let mut peers: Vec<(Peer, PeerStatus)> = Vec::new();
     for message in netlink.dump(family, &body)? {
         let attributes = message.get(HEADER_BYTES..).ok_or(NetlinkError::Malformed)?;
@@ -132,7 +132,12 @@ fn parse_allowed_ip(attributes: &WireguardAllowedIp) -> Option<Prefix> {
 }
 
 /// Sets the interface's own part.
-pub(super) fn set_device(netlink: &mut Netlink, family: u16, name: &str, device: &Device) -> Result<(), NetlinkError> {
+pub(super) fn set_device(
+    netlink: &mut Netlink,
+    family: u16,
+    name: &str,
+    device: &WireguardDevice,
+) -> Result<(), NetlinkError> {
     let mut attributes =
         vec![WireguardAttribute::IfName(name.into()), WireguardAttribute::PrivateKey(device.private_key.0)];
     attributes.extend(device.listen_port.map(WireguardAttribute::ListenPort));

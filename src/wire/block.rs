@@ -17,7 +17,7 @@ pub enum Block {
     /// An IPv4 or IPv6 packet of so many bytes.
     Ip(usize),
     /// A control message of so many bytes, its header included.
-    Control(usize),
+    ControlMessage(usize),
     /// The length lies beyond the bytes at hand.
     Unknown,
 }
@@ -44,7 +44,7 @@ pub fn classify(bytes: &[u8]) -> Result<Block, Malformed> {
         CONTROL_TYPE => match *bytes {
             [_, _, high, low, ..] => match usize::from(u16::from_be_bytes([high, low])) {
                 length if length < control::HEADER_BYTES => Err(Malformed::Length),
-                length => Ok(Block::Control(length)),
+                length => Ok(Block::ControlMessage(length)),
             },
             _ => Ok(Block::Unknown),
         },
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(classify(&[0x45, 0, 1, 2]), Ok(Block::Ip(258)));
         assert_eq!(classify(&[0x45, 0, 1]), Ok(Block::Unknown));
         assert_eq!(classify(&[0x60, 0, 0, 0, 0, 60]), Ok(Block::Ip(100)));
-        assert_eq!(classify(&[0xc1, 1, 0, 20]), Ok(Block::Control(20)));
+        assert_eq!(classify(&[0xc1, 1, 0, 20]), Ok(Block::ControlMessage(20)));
     }
 
     #[test]

@@ -36,7 +36,7 @@ const KEY_UPDATE_BYTES: usize = 32;
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Control {
+pub enum ControlMessage {
     /// From the router: how it would like the endpoint to send.
     ShapingRequest(ShapingRequest),
     /// From the endpoint: how it sends, and what reached it.
@@ -92,9 +92,9 @@ pub enum Malformed {
     Value,
 }
 
-impl Control {
+impl ControlMessage {
     /// Reads a whole block, header included.
-    pub fn parse(block: &[u8]) -> Result<Control, Malformed> {
+    pub fn parse(block: &[u8]) -> Result<ControlMessage, Malformed> {
         let [first, kind, high, low, body @ ..] = block else { return Err(Malformed::Length) };
         if usize::from(u16::from_be_bytes([*high, *low])) != block.len() || first >> 4 != CONTROL_TYPE {
             return Err(Malformed::Length);
@@ -102,26 +102,26 @@ impl Control {
         if first & 0x0f != VERSION {
             return Err(Malformed::Version);
         }
-        let mut reader = Reader(body);
+        let mut reader = BodyReader(body);
         match *kind {
-            KIND_REQUEST => reader.request().map(Control::ShapingRequest),
-            KIND_GRANT => reader.grant().map(Control::ShapingGrant),
-            KIND_KEY_UPDATE => reader.take().map(Control::KeyUpdate),
+            KIND_REQUEST => reader.request().map(ControlMessage::ShapingRequest),
+            KIND_GRANT => reader.grant().map(ControlMessage::ShapingGrant),
+            KIND_KEY_UPDATE => reader.take().map(ControlMessage::KeyUpdate),
             _ => Err(Malformed::Kind),
         }
     }
 
-    /// Bytes that [`Control::emit`] writes.
+    /// Bytes that [`ControlMessage::emit`] writes.
     pub fn buffer_len(&self) -> usize {
         HEADER_BYTES
             + match self {
-                Control::ShapingRequest(_) => REQUEST_BYTES,
-                Control::ShapingGrant(_) => GRANT_BYTES,
-                Control::KeyUpdate(_) => KEY_UPDATE_BYTES,
+                ControlMessage::ShapingRequest(_) => REQUEST_BYTES,
+                ControlMessage::ShapingGrant(_) => GRANT_BYTES,
+                ControlMessage::KeyUpdate(_) => KEY_UPDATE_BYTES,
             }
     }
 
-    /// Writes the block to the start of `buf`, which must hold [`Control::buffer_len`] bytes.
+    /// Writes the block to the start of `buf`, which must hold [`ControlMessage::buffer_len`] bytes.
     pub fn emit(&self, buf: &mut [u8]) {
         let length = self.buffer_len();
         buf[..length].fill(0);
@@ -129,15 +129,15 @@ impl Control {
         buf[2..4].copy_from_slice(&(length as u16).to_be_bytes());
         let body = &mut buf[HEADER_BYTES..length];
         let (kind, id, law, spread_percent, cell_bytes, rate) = match self {
-            Control::ShapingRequest(request) => {
+            ControlMessage::ShapingRequest(request) => {
                 (KIND_REQUEST, request.id, request.law, request.spread_percent, request.cell_bytes, request.rate)
             }
-            Control::ShapingGrant(grant) => {
+            ControlMessage::ShapingGrant(grant) => {
                 body[12..20].copy_from_slice(&grant.cells_received.to_be_bytes());
                 body[20..28].copy_from_slice(&grant.cells_lost.to_be_bytes());
                 (KIND_GRANT, grant.id, grant.law, 0, grant.cell_bytes, grant.rate)
             }
-            Control::KeyUpdate(key) => {
+            ControlMessage::KeyUpdate(key) => {
                 buf[1] = KIND_KEY_UPDATE;
                 buf[HEADER_BYTES..length].copy_from_slice(key);
                 return;
@@ -148,7 +148,7 @@ impl Control {
         body[3] = spread_percent;
         body[4..6].copy_from_slice(&cell_bytes.to_be_bytes());
         body[8..12].copy_from_slice(&u32::try_from(rate.0).unwrap_or(u32::MAX).to_be_bytes());
-        if let Control::ShapingRequest(ShapingRequest { cover: false, .. }) = self {
+        if let ControlMessage::ShapingRequest(ShapingRequest { cover: false, .. }) = self {
             body[6..8].copy_from_slice(&WITHOUT_COVER.to_be_bytes());
         }
         buf[1] = kind;
@@ -156,9 +156,9 @@ impl Control {
 }
 
 /// Takes fields off the front of a body.
-struct Reader<'a>(&'a [u8]);
+struct BodyReader<'a>(&'a [u8]);
 
-impl Reader<'_> {
+impl BodyReader<'_> {
     fn request(&mut self) -> Result<ShapingRequest, Malformed> {
         let id = u16::from_be_bytes(self.take()?);
         let [law, spread_percent] = self.take()?;
@@ -203,7 +203,7 @@ fn law_of_code(code: u8) -> Option<Law> {
 mod tests {
     use super::*;
 
-    const REQUEST: Control = Control::ShapingRequest(ShapingRequest {
+    const REQUEST: ControlMessage = ControlMessage::ShapingRequest(ShapingRequest {
         id: 0x0102,
         law: Law::Kernel,
         spread_percent: 33,
@@ -211,7 +211,7 @@ mod tests {
         rate: BitsPerSec(320_000),
         cover: true,
     });
-    const GRANT: Control = Control::ShapingGrant(ShapingGrant {
+    const GRANT: ControlMessage = ControlMessage::ShapingGrant(ShapingGrant {
         id: 7,
         law: Law::Gamma,
         cell_bytes: 512,
@@ -220,7 +220,7 @@ mod tests {
         cells_lost: 5,
     });
 
-    fn emitted(message: Control) -> Vec<u8> {
+    fn emitted(message: ControlMessage) -> Vec<u8> {
         let mut block = vec![0xff; message.buffer_len()];
         message.emit(&mut block);
         block
@@ -229,11 +229,12 @@ mod tests {
     #[test]
     fn messages_come_back_as_they_were_written() {
         assert_eq!(emitted(REQUEST), [0xc1, 1, 0, 16, 1, 2, 3, 33, 2, 0, 0, 0, 0, 4, 0xe2, 0]);
-        let Control::ShapingRequest(request) = REQUEST else { panic!("it is one") };
-        let without_cover = Control::ShapingRequest(ShapingRequest { cover: false, ..request });
+        let ControlMessage::ShapingRequest(request) = REQUEST else { panic!("it is one") };
+        let without_cover = ControlMessage::ShapingRequest(ShapingRequest { cover: false, ..request });
         assert_eq!(emitted(without_cover)[10..12], [0, 1]);
-        for message in [REQUEST, without_cover, GRANT, Control::KeyUpdate(*b"a public key has thirty-two byte")] {
-            assert_eq!(Control::parse(&emitted(message)), Ok(message));
+        for message in [REQUEST, without_cover, GRANT, ControlMessage::KeyUpdate(*b"a public key has thirty-two byte")]
+        {
+            assert_eq!(ControlMessage::parse(&emitted(message)), Ok(message));
             assert!(message.buffer_len() <= MAX_BYTES);
         }
     }
@@ -243,7 +244,7 @@ mod tests {
         let mut block = emitted(REQUEST);
         block.extend([9; 5]);
         block[3] += 5;
-        assert_eq!(Control::parse(&block), Ok(REQUEST));
+        assert_eq!(ControlMessage::parse(&block), Ok(REQUEST));
     }
 
     #[test]
@@ -251,7 +252,7 @@ mod tests {
         let change = |at: usize, to: u8| {
             let mut block = emitted(REQUEST);
             block[at] = to;
-            Control::parse(&block)
+            ControlMessage::parse(&block)
         };
         assert_eq!(change(0, 0xc2), Err(Malformed::Version));
         assert_eq!(change(1, 99), Err(Malformed::Kind));
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(change(6, 4), Err(Malformed::Value));
         assert_eq!(change(7, 101), Err(Malformed::Value));
         for length in 0..16 {
-            assert!(Control::parse(&emitted(REQUEST)[..length]).is_err());
+            assert!(ControlMessage::parse(&emitted(REQUEST)[..length]).is_err());
         }
     }
 }

@@ -8,7 +8,7 @@ use millpond::core::{CellKind, Engine, Limits, Pace, Params};
 use millpond::sys::panic_hook;
 use millpond::units::{BitsPerSec, Law, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
-use millpond::wire::control::{Control, ShapingRequest};
+use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -50,7 +50,7 @@ fn session(law: Law, digest: &mut Digest) -> (u32, usize) {
     let (mut router, mut endpoint) = (engine(law), engine(law));
     let (mut sent, mut arrived) = (0, 0);
     let mut buf = [0; MAX_PACKET_BYTES];
-    let request = Control::ShapingRequest(ShapingRequest {
+    let request = ControlMessage::ShapingRequest(ShapingRequest {
         id: 1,
         law,
         spread_percent: 15,

@@ -2,36 +2,36 @@
 
 /// Writes fields.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(super) struct FieldWriter {
     bytes: Vec<u8>,
 }
 
-impl Writer {
-    pub fn u8(&mut self, value: u8) -> &mut Writer {
+impl FieldWriter {
+    pub fn u8(&mut self, value: u8) -> &mut FieldWriter {
         self.bytes(&[value])
     }
 
-    pub fn u16(&mut self, value: u16) -> &mut Writer {
+    pub fn u16(&mut self, value: u16) -> &mut FieldWriter {
         self.bytes(&value.to_be_bytes())
     }
 
-    pub fn u32(&mut self, value: u32) -> &mut Writer {
+    pub fn u32(&mut self, value: u32) -> &mut FieldWriter {
         self.bytes(&value.to_be_bytes())
     }
 
     /// Bytes of a number that both ends know.
-    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Writer {
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut FieldWriter {
         self.bytes.extend(bytes);
         self
     }
 
     /// Whether there is something, and then that.
-    pub fn option(&mut self, bytes: Option<&[u8]>) -> &mut Writer {
+    pub fn option(&mut self, bytes: Option<&[u8]>) -> &mut FieldWriter {
         self.u8(bytes.is_some().into()).bytes(bytes.unwrap_or_default())
     }
 
     /// A text of at most 256 bytes, as all names in the settings are.
-    pub fn text(&mut self, text: &str) -> &mut Writer {
+    pub fn text(&mut self, text: &str) -> &mut FieldWriter {
         self.u16(text.len() as u16).bytes(text.as_bytes())
     }
 
@@ -41,13 +41,13 @@ impl Writer {
 }
 
 /// Reads fields; each is `None` where the bytes end too early or cannot be that.
-pub(super) struct Reader<'a> {
+pub(super) struct FieldReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes }
+impl<'a> FieldReader<'a> {
+    pub fn new(bytes: &'a [u8]) -> FieldReader<'a> {
+        FieldReader { rest: bytes }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         String::from_utf8(text.to_vec()).ok()
     }
 
-    pub fn option<T>(&mut self, read: impl Fn(&mut Reader<'a>) -> Option<T>) -> Option<Option<T>> {
+    pub fn option<T>(&mut self, read: impl Fn(&mut FieldReader<'a>) -> Option<T>) -> Option<Option<T>> {
         match self.u8()? {
             0 => Some(None),
             1 => read(self).map(Some),
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
     }
 
     /// As many as the byte before them says.
-    pub fn list<T>(&mut self, read: impl Fn(&mut Reader<'a>) -> Option<T>) -> Option<Vec<T>> {
+    pub fn list<T>(&mut self, read: impl Fn(&mut FieldReader<'a>) -> Option<T>) -> Option<Vec<T>> {
         (0..self.u8()?).map(|_| read(self)).collect()
     }
 }

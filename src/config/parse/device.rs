@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::Context;
-use super::reader::{Reader, Seen};
+use super::reader::{OptionUse, SectionReader};
 use super::value::{boolean, choice, device_address, interface_name, mac, network_name, number, shown, title};
 use crate::config::model::{Device, Network, Policy, Role};
-use crate::config::problem::Problem;
+use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::units::Nanos;
 
@@ -41,12 +41,12 @@ impl Policy {
 pub(super) fn read_devices<'a>(
     sections: impl Iterator<Item = &'a Section>,
     context: &mut Context,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<SettingsProblem>,
 ) -> Vec<Device> {
-    let (mut macs, mut addresses) = (Seen::new(), Seen::new());
+    let (mut macs, mut addresses) = (OptionUse::new(), OptionUse::new());
     let mut devices = Vec::new();
     for section in sections {
-        let mut reader = Reader::new(section, &DEVICE_OPTIONS, problems);
+        let mut reader = SectionReader::new(section, &DEVICE_OPTIONS, problems);
         context.expect(Role::Router, &mut reader);
         if !reader.given("mac") && !reader.given("address") {
             reader.error_section("no device named (want option mac or option address)".to_owned());
@@ -75,7 +75,7 @@ pub(super) fn read_devices<'a>(
     devices
 }
 
-fn not_in_tunnel(reader: &mut Reader, context: &Context, address: IpAddr) {
+fn not_in_tunnel(reader: &mut SectionReader, context: &Context, address: IpAddr) {
     let IpAddr::V4(v4) = address else { return };
     if let Some((other, line)) = context.addresses.get(&v4) {
         let text = format!("overlap (got {address}, which '{other}' has in the tunnel on line {line})");
@@ -87,12 +87,12 @@ fn not_in_tunnel(reader: &mut Reader, context: &Context, address: IpAddr) {
 pub(super) fn read_networks<'a>(
     sections: impl Iterator<Item = &'a Section>,
     context: &Context,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<SettingsProblem>,
 ) -> Vec<Network> {
-    let mut names = Seen::new();
+    let mut names = OptionUse::new();
     let mut networks = Vec::new();
     for section in sections {
-        let mut reader = Reader::new(section, &NETWORK_OPTIONS, problems);
+        let mut reader = SectionReader::new(section, &NETWORK_OPTIONS, problems);
         context.expect(Role::Router, &mut reader);
         let name = reader.needed(true, "name", "the name of a network in /etc/config/network", network_name);
         let device = reader.value("device", interface_name);

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::value::{choice, resolver};
 use crate::config::model::{Dns, DnsMode};
-use crate::config::problem::Problem;
+use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 
 const OPTIONS: [&str; 2] = ["mode", "server"];
@@ -15,11 +15,11 @@ const MODES: &[(&str, DnsMode)] = &[("tunnel", DnsMode::Tunnel), ("router", DnsM
 const DEFAULT_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 9, 9, 9));
 
 /// Reads the section; without one, the defaults.
-pub(super) fn read(section: Option<&Section>, problems: &mut Vec<Problem>) -> Dns {
+pub(super) fn read(section: Option<&Section>, problems: &mut Vec<SettingsProblem>) -> Dns {
     let Some(section) = section else {
         return Dns { mode: DnsMode::Tunnel, servers: vec![DEFAULT_SERVER] };
     };
-    let mut reader = Reader::new(section, &OPTIONS, problems);
+    let mut reader = SectionReader::new(section, &OPTIONS, problems);
     let mode = reader.value("mode", choice(MODES)).unwrap_or(DnsMode::Tunnel);
     let mut seen = BTreeSet::new();
     let mut servers = Vec::new();

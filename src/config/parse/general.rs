@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 
 use super::level::Confirmed;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::value::{Wrong, bit, boolean, choice, number, price};
 use crate::config::model::{Level, Off, Role, RoutingIds, Shape, StepDown};
-use crate::config::problem::Problem;
+use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::units::{BitsPerSec, Law, Nanos};
 
@@ -121,7 +121,7 @@ pub(super) fn read(
     section: Option<&Section>,
     confirmed: Confirmed,
     uses_custom: bool,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<SettingsProblem>,
 ) -> General {
     let balanced = Shape {
         upload: BitsPerSec::from_kbit(160),
@@ -147,7 +147,7 @@ pub(super) fn read(
             custom: balanced,
         };
     };
-    let mut reader = Reader::new(section, &OPTIONS, problems);
+    let mut reader = SectionReader::new(section, &OPTIONS, problems);
     // Whoever wrote a switch that we cannot read probably meant "on": judge the rest as if it were.
     let enabled = if reader.given("enabled") { reader.value("enabled", boolean).unwrap_or(true) } else { false };
     let role = if reader.given("role") { reader.value("role", choice(ROLES)) } else { Some(Role::Router) };
@@ -179,7 +179,7 @@ pub(super) fn read(
     }
 }
 
-fn step_down(reader: &mut Reader, billing_day: u8) -> Option<(u8, Level)> {
+fn step_down(reader: &mut SectionReader, billing_day: u8) -> Option<(u8, Level)> {
     let (day_given, level_given) = (reader.given("cap_day"), reader.given("cap_level"));
     let day = reader.value("cap_day", number(1..=28, "")).map(|day| day as u8);
     let level = reader.value("cap_level", choice(LEVELS));
@@ -196,7 +196,7 @@ fn step_down(reader: &mut Reader, billing_day: u8) -> Option<(u8, Level)> {
 }
 
 /// Beside those of the kernel's own tables, and before its rule for `main`.
-fn routing_ids(reader: &mut Reader) -> RoutingIds {
+fn routing_ids(reader: &mut SectionReader) -> RoutingIds {
     const LAST_PRIORITY: u32 = 32_764;
     let default = RoutingIds::DEFAULT;
     RoutingIds {
@@ -206,7 +206,7 @@ fn routing_ids(reader: &mut Reader) -> RoutingIds {
     }
 }
 
-fn law_and_spread(reader: &mut Reader) -> (Law, u8) {
+fn law_and_spread(reader: &mut SectionReader) -> (Law, u8) {
     let given = reader.given("law");
     let law = reader.value("law", choice(LAWS));
     let (range, default) = match law {
@@ -221,7 +221,7 @@ fn law_and_spread(reader: &mut Reader) -> (Law, u8) {
     (law.unwrap_or_default(), spread)
 }
 
-fn rates_and_cell(reader: &mut Reader, default: Shape) -> (BitsPerSec, BitsPerSec, u16) {
+fn rates_and_cell(reader: &mut SectionReader, default: Shape) -> (BitsPerSec, BitsPerSec, u16) {
     let cell_bytes = reader.value("cell", number(CELL_BYTES, "bytes")).map_or(default.cell_bytes, |n| n as u16);
     let mut rate = |option, default: BitsPerSec| {
         let parsed = reader.value(option, number(KBIT, "kbit/s"));
@@ -241,7 +241,7 @@ fn rates_and_cell(reader: &mut Reader, default: Shape) -> (BitsPerSec, BitsPerSe
     (upload, download, cell_bytes)
 }
 
-fn level_in_force(reader: &mut Reader, uses_custom: bool) -> Level {
+fn level_in_force(reader: &mut SectionReader, uses_custom: bool) -> Level {
     let given = reader.given("level");
     let level = reader.value("level", |text| match text {
         "off" => Err(Wrong {

@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 
 use super::Context;
-use super::reader::{Reader, Seen};
-use super::tunnel::Kind;
+use super::reader::{OptionUse, SectionReader};
+use super::tunnel::TunnelKind;
 use super::value::{key, number, shown, title, tunnel_address};
 use crate::config::model::{Home, Key, Role};
-use crate::config::problem::{Problem, Severity};
+use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
@@ -18,20 +18,20 @@ const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
 pub(super) fn read<'a>(
     sections: impl Iterator<Item = &'a Section>,
     context: &mut Context,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<SettingsProblem>,
 ) -> Vec<Home> {
-    let (mut names, mut seen_keys) = (Seen::new(), Seen::new());
+    let (mut names, mut seen_keys) = (OptionUse::new(), OptionUse::new());
     let mut homes = Vec::new();
     let mut any = false;
     for section in sections {
         any = true;
-        let mut reader = Reader::new(section, &OPTIONS, problems);
+        let mut reader = SectionReader::new(section, &OPTIONS, problems);
         context.expect(Role::Endpoint, &mut reader);
         let name = reader.value("name", title);
         if let Some(name) = &name {
             reader.unique(&mut names, name.clone(), "name", &shown(name));
         }
-        let has_keys = context.tunnel.is_none_or(|kind| kind == Kind::Wireguard);
+        let has_keys = context.tunnel.is_none_or(|kind| kind == TunnelKind::Wireguard);
         let (public_key, preshared_key) =
             if has_keys { keys(&mut reader, context, &mut seen_keys) } else { no_keys(&mut reader) };
         let address = address(&mut reader, context);
@@ -47,12 +47,12 @@ pub(super) fn read<'a>(
     if context.enabled && context.is(Role::Endpoint) && !any {
         let text = "no home yet: nobody is served (want a 'config home' for each router)".to_owned();
         let section = "home".to_owned();
-        problems.push(Problem { severity: Severity::Warning, section, option: None, line: 0, text });
+        problems.push(SettingsProblem { severity: Severity::Warning, section, option: None, line: 0, text });
     }
     homes
 }
 
-fn keys(reader: &mut Reader, context: &Context, seen: &mut Seen<[u8; 32]>) -> (Option<Key>, Option<Key>) {
+fn keys(reader: &mut SectionReader, context: &Context, seen: &mut OptionUse<[u8; 32]>) -> (Option<Key>, Option<Key>) {
     let public_key = reader.needed(context.enabled, "public_key", "the public key of the home's router", key);
     if let Some(key) = &public_key {
         reader.unique(seen, key.0, "public_key", &key.to_base64());
@@ -61,7 +61,7 @@ fn keys(reader: &mut Reader, context: &Context, seen: &mut Seen<[u8; 32]>) -> (O
 }
 
 /// Other tunnels have certificates, or are another's.
-fn no_keys(reader: &mut Reader) -> (Option<Key>, Option<Key>) {
+fn no_keys(reader: &mut SectionReader) -> (Option<Key>, Option<Key>) {
     for option in ["public_key", "preshared_key"] {
         if reader.given(option) {
             reader.warn(option, "no effect where the tunnel's type is not 'wireguard'".to_owned());
@@ -70,7 +70,7 @@ fn no_keys(reader: &mut Reader) -> (Option<Key>, Option<Key>) {
     (None, None)
 }
 
-fn address(reader: &mut Reader, context: &mut Context) -> Option<Ipv4Addr> {
+fn address(reader: &mut SectionReader, context: &mut Context) -> Option<Ipv4Addr> {
     let want = "the router's address inside the tunnel such as 10.77.0.2";
     let (address, prefix) = reader.needed(context.enabled, "address", want, tunnel_address)?;
     if prefix.is_some_and(|bits| bits != 32) {

@@ -1,10 +1,10 @@
 //! `config level`: the rates that the owner confirmed for a level, as `millpond advise` computed them.
 
 use super::general::KBIT;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::value::number;
 use crate::config::model::Level;
-use crate::config::problem::Problem;
+use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
@@ -25,10 +25,10 @@ impl Confirmed {
 }
 
 /// Reads all `level` sections.
-pub(super) fn read<'a>(sections: impl Iterator<Item = &'a Section>, problems: &mut Vec<Problem>) -> Confirmed {
+pub(super) fn read<'a>(sections: impl Iterator<Item = &'a Section>, problems: &mut Vec<SettingsProblem>) -> Confirmed {
     let mut confirmed = Vec::new();
     for section in sections {
-        let mut reader = Reader::new(section, &OPTIONS, problems);
+        let mut reader = SectionReader::new(section, &OPTIONS, problems);
         let level = NAMES.iter().find(|(name, _)| section.name.as_deref() == Some(name)).map(|(_, level)| *level);
         if level.is_none() {
             reader.error_section("no such level (want config level 'saver', 'balanced' or 'strict')".to_owned());

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use super::value::Wrong;
-use crate::config::problem::{Problem, Severity};
+use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::{Opt, Section};
 
 /// One section being read.
-pub(super) struct Reader<'a> {
+pub(super) struct SectionReader<'a> {
     section: &'a Section,
     label: String,
-    problems: &'a mut Vec<Problem>,
+    problems: &'a mut Vec<SettingsProblem>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     /// Starts on a section whose type has the options `known`, and warns of all others.
-    pub fn new(section: &'a Section, known: &[&str], problems: &'a mut Vec<Problem>) -> Reader<'a> {
-        let mut reader = Reader::again(section, problems);
+    pub fn new(section: &'a Section, known: &[&str], problems: &'a mut Vec<SettingsProblem>) -> SectionReader<'a> {
+        let mut reader = SectionReader::again(section, problems);
         for option in &section.options {
             if !known.contains(&option.name.as_str()) {
                 let text = match nearest(&option.name, known) {
@@ -30,8 +30,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads on in a section whose unknown options have been noted.
-    pub fn again(section: &'a Section, problems: &'a mut Vec<Problem>) -> Reader<'a> {
-        Reader { section, label: section.label(), problems }
+    pub fn again(section: &'a Section, problems: &'a mut Vec<SettingsProblem>) -> SectionReader<'a> {
+        SectionReader { section, label: section.label(), problems }
     }
 
     /// The section's name as messages give it.
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// As [`Reader::value`], and where it is `needed` an absent option is an error.
+    /// As [`SectionReader::value`], and where it is `needed` an absent option is an error.
     pub fn needed<T>(
         &mut self,
         needed: bool,
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Remembers that this section has `key` as its `option`, and notes an error if another section has it already.
-    pub fn unique<K: Ord>(&mut self, seen: &mut Seen<K>, key: K, option: &str, shown: &str) {
+    pub fn unique<K: Ord>(&mut self, seen: &mut OptionUse<K>, key: K, option: &str, shown: &str) {
         let here = (self.label.clone(), self.line_of(option));
         match seen.get(&key) {
             Some((other, line)) => {
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
 
     fn note(&mut self, severity: Severity, option: Option<&str>, line: usize, text: String) {
         let (section, option) = (self.label.clone(), option.map(str::to_owned));
-        self.problems.push(Problem { severity, section, option, line, text });
+        self.problems.push(SettingsProblem { severity, section, option, line, text });
     }
 
     /// An option without a value is the same to UCI as no option.
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Which section has a key already, and on which line.
-pub(super) type Seen<K> = BTreeMap<K, (String, usize)>;
+pub(super) type OptionUse<K> = BTreeMap<K, (String, usize)>;
 
 /// The known name that somebody who wrote `name` may have meant: at most two letters added, left out or changed.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use super::general::General;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::value::{choice, time_of_day};
 use crate::config::model::{Level, Role, Schedule};
-use crate::config::problem::{Problem, Severity};
+use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::Section;
 
 const OPTIONS: [&str; 4] = ["day", "start", "stop", "level"];
@@ -35,12 +35,12 @@ pub(super) fn read<'a>(
     sections: impl Iterator<Item = &'a Section>,
     general: &General,
     context: &Context,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<SettingsProblem>,
 ) -> Vec<Schedule> {
     let mut schedules = Vec::new();
     let mut places = Vec::new();
     for section in sections {
-        let mut reader = Reader::new(section, &OPTIONS, problems);
+        let mut reader = SectionReader::new(section, &OPTIONS, problems);
         context.expect(Role::Router, &mut reader);
         let days = days(&mut reader);
         let start = reader.needed(true, "start", "HH:MM", time_of_day);
@@ -55,7 +55,7 @@ pub(super) fn read<'a>(
     schedules
 }
 
-fn days(reader: &mut Reader) -> [bool; 7] {
+fn days(reader: &mut SectionReader) -> [bool; 7] {
     if !reader.given("day") {
         return [true; 7];
     }
@@ -67,7 +67,7 @@ fn days(reader: &mut Reader) -> [bool; 7] {
 }
 
 /// Two schedules that hold at the same time are an error of the later one.
-fn note_overlaps(schedules: &[Schedule], places: &[(String, usize)], problems: &mut Vec<Problem>) {
+fn note_overlaps(schedules: &[Schedule], places: &[(String, usize)], problems: &mut Vec<SettingsProblem>) {
     // Spans of the week by start, each cut at the week's end: (start, end, schedule).
     let mut spans = Vec::new();
     for (i, schedule) in schedules.iter().enumerate() {
@@ -97,6 +97,6 @@ fn note_overlaps(schedules: &[Schedule], places: &[(String, usize)], problems: &
     for (later, earlier) in pairs {
         let ((section, line), (other, other_line)) = (places[later].clone(), &places[earlier]);
         let text = format!("overlap in time with '{other}' on line {other_line} (want each moment in one schedule)");
-        problems.push(Problem { severity: Severity::Error, section, option: None, line, text });
+        problems.push(SettingsProblem { severity: Severity::Error, section, option: None, line, text });
     }
 }

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Context;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::value::{
     choice, host_port, interface_name, key, key_or_file, number, path, server, tunnel_address, tunnel_address6,
 };
 use crate::config::join::MAX_SERVERS;
 use crate::config::model::{Key, Role, Server, Tunnel, Wireguard};
-use crate::config::problem::Problem;
+use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 
 const OPTIONS: [&str; 14] = [
@@ -34,30 +34,30 @@ const OWN_INTERFACES: [&str; 3] = ["mp0", "mpwg0", "mpvpn0"];
 
 /// The tunnel's type.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum TunnelKind {
     Wireguard,
     Openvpn,
     Interface,
 }
 
-const KINDS: &[(&str, Kind)] =
-    &[("wireguard", Kind::Wireguard), ("openvpn", Kind::Openvpn), ("interface", Kind::Interface)];
+const KINDS: &[(&str, TunnelKind)] =
+    &[("wireguard", TunnelKind::Wireguard), ("openvpn", TunnelKind::Openvpn), ("interface", TunnelKind::Interface)];
 
 /// Reads the section; `None` if it is wrong or, while millpond is disabled, incomplete.
-pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<Problem>) -> Option<Tunnel> {
-    let mut reader = Reader::new(section, &OPTIONS, problems);
-    let kind = if reader.given("type") { reader.value("type", choice(KINDS)) } else { Some(Kind::Wireguard) };
+pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<SettingsProblem>) -> Option<Tunnel> {
+    let mut reader = SectionReader::new(section, &OPTIONS, problems);
+    let kind = if reader.given("type") { reader.value("type", choice(KINDS)) } else { Some(TunnelKind::Wireguard) };
     context.tunnel = kind;
     warn_of_useless(&mut reader, kind, context);
     let (address, peer_address) = addresses(&mut reader, context);
     let enabled = context.enabled;
     match kind? {
-        Kind::Wireguard => wireguard(&mut reader, context, address, peer_address).map(Tunnel::Wireguard),
-        Kind::Openvpn => {
+        TunnelKind::Wireguard => wireguard(&mut reader, context, address, peer_address).map(Tunnel::Wireguard),
+        TunnelKind::Openvpn => {
             let profile = reader.needed(enabled, "profile", "the path of an OpenVPN profile", path)?;
             Some(Tunnel::Openvpn { profile, address: address?, peer_address })
         }
-        Kind::Interface => {
+        TunnelKind::Interface => {
             let interface = reader.needed(enabled, "interface", "the name of a tunnel interface", interface_name)?;
             if OWN_INTERFACES.contains(&interface.as_str()) {
                 let text = format!("an interface of millpond's own (got '{interface}', want another's)");
@@ -70,13 +70,17 @@ pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<
 }
 
 /// This end's IPv6 address inside the tunnel, which has a meaning with every type of it.
-pub(super) fn read_address6(section: &Section, context: &mut Context, problems: &mut Vec<Problem>) -> Option<Ipv6Addr> {
-    let mut reader = Reader::again(section, problems);
+pub(super) fn read_address6(
+    section: &Section,
+    context: &mut Context,
+    problems: &mut Vec<SettingsProblem>,
+) -> Option<Ipv6Addr> {
+    let mut reader = SectionReader::again(section, problems);
     address6(&mut reader, context)
 }
 
 /// The option `address6` of a tunnel or home.
-pub(super) fn address6(reader: &mut Reader, context: &mut Context) -> Option<Ipv6Addr> {
+pub(super) fn address6(reader: &mut SectionReader, context: &mut Context) -> Option<Ipv6Addr> {
     let (address, prefix) = reader.value("address6", tunnel_address6)?;
     if prefix.is_some_and(|bits| bits != 128) {
         reader.warn("address6", format!("prefix length has no effect, taken as {address}/128"));
@@ -85,7 +89,7 @@ pub(super) fn address6(reader: &mut Reader, context: &mut Context) -> Option<Ipv
     Some(address)
 }
 
-fn addresses(reader: &mut Reader, context: &mut Context) -> (Option<Ipv4Addr>, Option<Ipv4Addr>) {
+fn addresses(reader: &mut SectionReader, context: &mut Context) -> (Option<Ipv4Addr>, Option<Ipv4Addr>) {
     let router = context.role == Some(Role::Router);
     let mut read = |option, want, needed| {
         let (address, prefix): (Ipv4Addr, _) = reader.needed(needed, option, want, tunnel_address)?;
@@ -103,7 +107,7 @@ fn addresses(reader: &mut Reader, context: &mut Context) -> (Option<Ipv4Addr>, O
 }
 
 fn wireguard(
-    reader: &mut Reader,
+    reader: &mut SectionReader,
     context: &Context,
     address: Option<Ipv4Addr>,
     peer_address: Option<Ipv4Addr>,
@@ -156,7 +160,7 @@ fn wireguard(
 }
 
 /// Two endpoints of one key would be one to WireGuard.
-fn backup(reader: &mut Reader, first: Option<&Key>) -> Vec<Server> {
+fn backup(reader: &mut SectionReader, first: Option<&Key>) -> Vec<Server> {
     let mut backup: Vec<Server> = Vec::new();
     for (server, _) in reader.list("backup", server) {
         if first == Some(&server.public_key) || backup.iter().any(|other| other.public_key == server.public_key) {
@@ -172,16 +176,16 @@ fn backup(reader: &mut Reader, first: Option<&Key>) -> Vec<Server> {
     backup
 }
 
-fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
+fn warn_of_useless(reader: &mut SectionReader, kind: Option<TunnelKind>, context: &Context) {
     let Some(kind) = kind else { return };
     let type_name = KINDS.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name);
     let of_type = [
         (
-            Kind::Wireguard,
+            TunnelKind::Wireguard,
             &["private_key", "join_key", "public_key", "preshared_key", "endpoint", "backup", "listen_port"][..],
         ),
-        (Kind::Openvpn, &["profile"]),
-        (Kind::Interface, &["interface", "overhead"]),
+        (TunnelKind::Openvpn, &["profile"]),
+        (TunnelKind::Interface, &["interface", "overhead"]),
     ];
     for (_, options) in of_type.iter().filter(|(of, _)| *of != kind) {
         for option in options.iter().filter(|option| reader.given(option)).collect::<Vec<_>>() {
@@ -190,8 +194,8 @@ fn warn_of_useless(reader: &mut Reader, kind: Option<Kind>, context: &Context) {
     }
     if context.is(Role::Endpoint) {
         let of_router: &[&str] = match kind {
-            Kind::Wireguard => &["public_key", "preshared_key", "peer_address"],
-            Kind::Openvpn | Kind::Interface => &["peer_address"],
+            TunnelKind::Wireguard => &["public_key", "preshared_key", "peer_address"],
+            TunnelKind::Openvpn | TunnelKind::Interface => &["peer_address"],
         };
         for option in of_router {
             if reader.given(option) {

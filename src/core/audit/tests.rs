@@ -1,7 +1,7 @@
 //! A sound line passes, a planted flaw does not.
 
 use super::*;
-use crate::core::schedule::Schedule;
+use crate::core::schedule::DepartureSchedule;
 
 const MEAN: Nanos = Nanos(25_400_000);
 
@@ -11,7 +11,7 @@ fn pace(law: Law, spread_percent: u8) -> Pace {
 
 /// Audits `count` packets of a schedule, each altered by `alter`.
 fn audit(pace: Pace, count: u64, alter: impl Fn(u64, Nanos) -> (Nanos, u16)) -> Finding {
-    let mut schedule = Schedule::new(pace, [9; 32], Nanos::ZERO);
+    let mut schedule = DepartureSchedule::new(pace, [9; 32], Nanos::ZERO);
     let mut audit = Audit::new(pace, 508);
     for number in 0..count {
         let (at, bytes) = alter(number, schedule.next());

@@ -2,7 +2,7 @@
 
 use super::{Direction, RATES_KBIT, RateAdvisor};
 use crate::config::model::{Level, Policy, Settings};
-use crate::core::ladder::{Delay, STEPS, TRACKED};
+use crate::core::what_if::{Delay, STEPS, TRACKED};
 use crate::units::{BitsPerSec, Nanos};
 
 /// Of devices without a number of their own: as the least patient kind of the settings.
@@ -16,12 +16,12 @@ pub struct Advice<'a> {
     pub(super) settings: &'a Settings,
     pub(super) watch: &'a RateAdvisor,
     pub(super) watched: Nanos,
-    pub(super) home: Delays,
+    pub(super) home: RateDelays,
     pub(super) subjects: Vec<Subject<'a>>,
 }
 
 /// By direction and step.
-pub(super) type Delays = [[Delay; STEPS]; 2];
+pub(super) type RateDelays = [[Delay; STEPS]; 2];
 
 /// A device, or all that have no number of their own.
 pub(super) struct Subject<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Subject<'a> {
     pub number: u8,
     pub tolerance: Nanos,
     pub watched_only: bool,
-    pub delays: Delays,
+    pub delays: RateDelays,
     pub offered: [u32; 2],
 }
 
@@ -49,9 +49,9 @@ pub enum Confidence {
 impl<'a> Advice<'a> {
     /// Reads what `watch` knows at the moment.
     pub fn new(settings: &'a Settings, watch: &'a RateAdvisor, now: Nanos) -> Advice<'a> {
-        let read = |of: &dyn Fn(&crate::core::ladder::Delays) -> Delay| {
+        let read = |of: &dyn Fn(&crate::core::what_if::Delays) -> Delay| {
             Direction::ALL.map(|direction| {
-                let mut steps = watch.ladders[direction as usize].steps();
+                let mut steps = watch.shapers[direction as usize].steps();
                 std::array::from_fn(|_| steps.next().map(|(_, delays)| of(delays)).unwrap_or_default())
             })
         };
@@ -61,7 +61,7 @@ impl<'a> Advice<'a> {
             tolerance,
             watched_only,
             delays: read(&|delays| delays.device(number)),
-            offered: Direction::ALL.map(|direction| watch.ladders[direction as usize].offered(number)),
+            offered: Direction::ALL.map(|direction| watch.shapers[direction as usize].offered(number)),
         };
         let numbered = settings.devices.iter().zip(1..=TRACKED);
         let mut subjects: Vec<_> = numbered

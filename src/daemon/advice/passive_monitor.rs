@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::{Direction, RateAdvisor, Seen};
+use super::{Direction, ObservedPacket, RateAdvisor};
 use crate::config::model::{Device, Mac, Settings};
-use crate::core::ladder::TRACKED;
+use crate::core::what_if::TRACKED;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, Passed, Test};
 use crate::sys::timer;
 use crate::units::Nanos;
@@ -86,7 +86,7 @@ impl PassiveMonitor {
                 let mut left = passed.length - ETHERNET_HEADER;
                 while left > 0 {
                     let bytes = left.min(MAX_PACKET_BYTES);
-                    watch.note(Seen { at, bytes: bytes as u16, device, direction });
+                    watch.note(ObservedPacket { at, bytes: bytes as u16, device, direction });
                     left -= bytes;
                 }
             }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::choice::{ADVISED, Confidence};
 use super::{Advice, Direction, RATES_KBIT};
 use crate::config::model::Level;
-use crate::core::ladder::Delay;
+use crate::core::what_if::Delay;
 use crate::daemon::answer::Object;
 use crate::units::{BitsPerSec, MONTH_DAYS, Nanos};
 

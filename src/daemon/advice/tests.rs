@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::Level;
-use crate::core::ladder::TRACKED;
+use crate::core::what_if::TRACKED;
 use crate::daemon::answer;
 use crate::wire::size::{Encapsulation, IpVersion};
 
@@ -25,10 +25,10 @@ fn watch(settings: &Settings) -> RateAdvisor {
 fn live(watch: &mut RateAdvisor, seconds: u64) {
     for second in 1..=seconds {
         let at = Nanos::from_secs(second);
-        watch.note(Seen { at, bytes: 100, device: 1, direction: Direction::Up });
-        watch.note(Seen { at, bytes: 60, device: 1, direction: Direction::Down });
+        watch.note(ObservedPacket { at, bytes: 100, device: 1, direction: Direction::Up });
+        watch.note(ObservedPacket { at, bytes: 60, device: 1, direction: Direction::Down });
         for _ in 0..if second % 60 == 0 { 143 } else { 0 } {
-            watch.note(Seen { at, bytes: 1400, device: 2, direction: Direction::Up });
+            watch.note(ObservedPacket { at, bytes: 1400, device: 2, direction: Direction::Up });
         }
         watch.work(|| true);
     }
@@ -85,7 +85,7 @@ fn packets_wait_for_time_and_too_many_are_missed() {
     let settings = settings("");
     let mut watch = watch(&settings);
     for at in 0..300 {
-        watch.note(Seen { at: Nanos(at), bytes: 100, device: TRACKED + 1, direction: Direction::Up });
+        watch.note(ObservedPacket { at: Nanos(at), bytes: 100, device: TRACKED + 1, direction: Direction::Up });
     }
     watch.work(|| false);
     assert_eq!(Advice::new(&settings, &watch, HOUR).packets(), 0);

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::strays::Strays;
-use super::{Audited, Order, Place};
+use super::{AuditJob, AuditReport, CapturePoint};
 use crate::config::model::{Role, Settings};
 use crate::core::Pace;
 use crate::core::audit::{Audit, Finding};
@@ -27,11 +27,11 @@ const UDP_HEADER: usize = 8;
 const WIREGUARD_DATA: u8 = 4;
 
 /// Captures until enough has passed or time is up, and judges.
-pub fn check(order: &Order, settings: &Settings) -> io::Result<Audited> {
+pub fn check(order: &AuditJob, settings: &Settings) -> io::Result<AuditReport> {
     let begun = timer::now();
     let (rules, interface) = match &order.place {
-        Place::Wire { peer, port } => (wire_rules(*peer, *port), 0),
-        Place::Interface(name) => (vec![Vec::new()], capture::interface_index(name)?),
+        CapturePoint::Wire { peer, port } => (wire_rules(*peer, *port), 0),
+        CapturePoint::Interface(name) => (vec![Vec::new()], capture::interface_index(name)?),
     };
     let mut capture = Capture::open(interface, Layer::Network, &rules)?;
     let mut strays = Strays::open(order, settings)?;
@@ -41,7 +41,7 @@ pub fn check(order: &Order, settings: &Settings) -> io::Result<Audited> {
     poll.add(&timer, 2)?;
     let end = begun + limit(order);
     timer.set(end)?;
-    let mut seen = Seen::new(order);
+    let mut seen = CaptureCounts::new(order);
     let mut head = [0; HEAD_BYTES];
     while seen.packets() < u64::from(order.packets) && timer::now() < end {
         _ = poll.wait()?.count();
@@ -67,18 +67,18 @@ pub fn check(order: &Order, settings: &Settings) -> io::Result<Audited> {
 }
 
 /// How long the packets should take.
-pub fn expected(order: &Order) -> Nanos {
+pub fn expected(order: &AuditJob) -> Nanos {
     Nanos((1e9 * f64::from(order.packets) / order.per_second.max(1.0)) as u64)
 }
 
 /// Twice as long, and a little more.
-pub fn limit(order: &Order) -> Nanos {
+pub fn limit(order: &AuditJob) -> Nanos {
     let expected = expected(order);
     expected + expected + CAPTURE_GRACE
 }
 
 /// What has passed so far.
-pub(super) struct Seen {
+pub(super) struct CaptureCounts {
     directions: [Audit; 2],
     handshakes: u64,
     bytes: u16,
@@ -87,14 +87,14 @@ pub(super) struct Seen {
     interface: Option<u32>,
 }
 
-impl Seen {
-    pub fn new(order: &Order) -> Seen {
+impl CaptureCounts {
+    pub fn new(order: &AuditJob) -> CaptureCounts {
         let any = Pace { law: Law::Constant, mean: Nanos::from_secs(1), spread_percent: 0 };
-        Seen {
+        CaptureCounts {
             directions: order.paces.map(|pace| Audit::new(pace.unwrap_or(any), order.bytes)),
             handshakes: 0,
             bytes: order.bytes,
-            is_wireguard: matches!(order.place, Place::Wire { .. }),
+            is_wireguard: matches!(order.place, CapturePoint::Wire { .. }),
             interface: None,
         }
     }
@@ -124,7 +124,7 @@ impl Seen {
         self.directions[direction].handle(at, u16::try_from(passed.length).unwrap_or(u16::MAX));
     }
 
-    pub fn judge(&self, order: &Order, is_router: bool) -> Audited {
+    pub fn judge(&self, order: &AuditJob, is_router: bool) -> AuditReport {
         let mut faults = Vec::new();
         let finding = |direction: usize| {
             let mut finding = self.directions[direction].finding();
@@ -144,13 +144,13 @@ impl Seen {
             faults.push(format!("only {packets} packets passed of {} awaited", order.packets));
         }
         let [sent, received] = findings;
-        Audited {
+        AuditReport {
             bytes: self.bytes,
             packets,
             handshakes: self.handshakes,
             faults,
             directions: [sent, received].map(|finding| (finding.packets > 0).then_some(finding)),
-            ..Audited::default()
+            ..AuditReport::default()
         }
     }
 }

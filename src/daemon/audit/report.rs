@@ -2,15 +2,16 @@
 
 use std::fmt::Write;
 
-use super::{Audited, names};
+use super::{AuditReport, names};
 use crate::core::audit::Finding;
 use crate::daemon::answer::Object;
 use crate::units::Nanos;
 
-impl Audited {
+impl AuditReport {
     /// One item a line; the faults come last, so that what is cut off at the end is theirs.
     pub fn to_text(&self) -> String {
-        let Audited { at_unix, seconds, bytes, packets, handshakes, strays, faults, directions, lateness: _ } = self;
+        let AuditReport { at_unix, seconds, bytes, packets, handshakes, strays, faults, directions, lateness: _ } =
+            self;
         let mut text = format!("found {at_unix} {seconds} {bytes} {packets} {handshakes} {strays}\n");
         for (index, finding) in directions.iter().enumerate() {
             let Some(finding) = finding else { continue };
@@ -32,26 +33,26 @@ impl Audited {
     }
 
     /// Reads that again; `None` where it is not of this form.
-    pub fn from_text(text: &str) -> Option<Audited> {
+    pub fn from_text(text: &str) -> Option<AuditReport> {
         let mut audited = None;
         for line in text.lines() {
             let (key, value) = line.split_once(' ')?;
             if key == "fault" {
-                let audited: &mut Audited = audited.as_mut()?;
+                let audited: &mut AuditReport = audited.as_mut()?;
                 audited.faults.push(value.to_owned());
                 continue;
             }
             let values: Vec<f64> = value.split(' ').filter_map(|word| word.parse().ok()).collect();
             match (key, &values[..]) {
                 ("found", [at, seconds, bytes, packets, handshakes, strays]) => {
-                    audited = Some(Audited {
+                    audited = Some(AuditReport {
                         at_unix: *at as u64,
                         seconds: *seconds as u32,
                         bytes: *bytes as u16,
                         packets: *packets as u64,
                         handshakes: *handshakes as u64,
                         strays: *strays as u64,
-                        ..Audited::default()
+                        ..AuditReport::default()
                     });
                 }
                 ("direction", [index, packets, wrong, rate, promised, mean, max, p]) => {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::Order;
+use super::AuditJob;
 use crate::config::model::{Policy, Role, Settings, Tunnel};
 use crate::plan;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, MARK, Test};
@@ -26,7 +26,7 @@ pub struct Strays {
 
 impl Strays {
     /// Begins to watch. An endpoint has no devices, and so no strays.
-    pub fn open(order: &Order, settings: &Settings) -> io::Result<Strays> {
+    pub fn open(order: &AuditJob, settings: &Settings) -> io::Result<Strays> {
         let mut addresses = if settings.role == Role::Router { confined(settings)? } else { Vec::new() };
         addresses.truncate(MAX_ADDRESSES);
         let mut rules: Vec<Vec<Test>> = addresses.iter().map(from).collect();

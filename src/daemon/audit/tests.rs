@@ -1,17 +1,17 @@
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::capture::{Seen, limit, passed};
+use super::capture::{CaptureCounts, limit, passed};
 use super::*;
 use crate::units::Law;
 
 const SIZE: usize = 508;
 
-fn order(packets: u32) -> Order {
+fn order(packets: u32) -> AuditJob {
     let pace = |ms| Some(Pace { law: Law::Normal, mean: Nanos::from_millis(ms), spread_percent: 15 });
-    Order {
+    AuditJob {
         packets,
-        place: Place::Wire { peer: None, port: 51820 },
+        place: CapturePoint::Wire { peer: None, port: 51820 },
         bytes: SIZE as u16,
         paces: [pace(25), pace(12)],
         per_second: 120.0,
@@ -27,7 +27,7 @@ fn head(kind: u8) -> [u8; 32] {
 }
 
 /// Cells up at normal intervals around 25 ms (twelve uniform numbers make one normal), and as many down at once.
-fn line(seen: &mut Seen, count: usize, spread: f64) {
+fn line(seen: &mut CaptureCounts, count: usize, spread: f64) {
     println!("seed 5");
     let mut rng = ChaCha12Rng::seed_from_u64(5);
     let mut at = Nanos::from_secs(1_800_000_000);
@@ -42,13 +42,13 @@ fn line(seen: &mut Seen, count: usize, spread: f64) {
 #[test]
 fn a_sound_line_is_found_sound_and_comes_back_from_text() {
     let order = order(4_000);
-    let mut seen = Seen::new(&order);
+    let mut seen = CaptureCounts::new(&order);
     line(&mut seen, 2_000, 0.15);
     seen.take(&passed(Nanos::from_secs(1), true, 176, 32), &head(1));
     let audited = seen.judge(&order, true);
     assert_eq!(audited.faults, Vec::<String>::new());
     assert_eq!((audited.packets, audited.handshakes), (4_000, 1));
-    assert_eq!(Audited::from_text(&audited.to_text()), Some(audited.clone()));
+    assert_eq!(AuditReport::from_text(&audited.to_text()), Some(audited.clone()));
     assert!(audited.text(true).starts_with("all well: 4000 packets") && audited.text(false).contains("download: 2000"));
     assert!((60..80).contains(&(limit(&order).0 / 1_000_000_000)), "twice 33 s, and patience");
 }
@@ -56,20 +56,20 @@ fn a_sound_line_is_found_sound_and_comes_back_from_text() {
 #[test]
 fn each_wrong_is_named() {
     let order = order(1_000);
-    let faults = |change: &dyn Fn(&mut Seen)| {
-        let mut seen = Seen::new(&order);
+    let faults = |change: &dyn Fn(&mut CaptureCounts)| {
+        let mut seen = CaptureCounts::new(&order);
         change(&mut seen);
         seen.judge(&order, true).faults.join("; ")
     };
     let narrow = faults(&|seen| line(seen, 2_000, 0.05));
     assert!(narrow.contains("upload: the intervals do not follow the law") && !narrow.contains("download"), "{narrow}");
-    let keepalive = |seen: &mut Seen| {
+    let keepalive = |seen: &mut CaptureCounts| {
         line(seen, 600, 0.15);
         seen.take(&passed(Nanos::from_secs(1_800_000_099), false, 60, 32), &head(4));
     };
     assert_eq!(faults(&keepalive), "download: 1 of 601 packets have another size than promised");
     assert_eq!(faults(&|_| ()), "only 0 packets passed of 1000 awaited");
-    let fast = |seen: &mut Seen| {
+    let fast = |seen: &mut CaptureCounts| {
         for at in 0..1_000 {
             seen.take(&passed(Nanos::from_millis(20 * at), true, SIZE, 32), &head(4));
         }
@@ -80,13 +80,13 @@ fn each_wrong_is_named() {
 #[test]
 fn an_interface_below_counts_nothing_twice() {
     let order = order(100);
-    let mut seen = Seen::new(&order);
+    let mut seen = CaptureCounts::new(&order);
     let below = |at| crate::sys::capture::Passed { interface: 2, ..passed(at, false, SIZE, 32) };
     seen.take(&below(Nanos(1)), &head(4));
     seen.take(&passed(Nanos(2), true, SIZE, 32), &head(4));
     seen.take(&below(Nanos(3)), &head(4));
     seen.take(&passed(Nanos(4), false, SIZE, 32), &head(4));
     assert_eq!(seen.packets(), 2);
-    assert_eq!(Audited::from_text("nonsense"), None);
-    assert_eq!(Audited::from_text("fault without a beginning"), None);
+    assert_eq!(AuditReport::from_text("nonsense"), None);
+    assert_eq!(AuditReport::from_text("fault without a beginning"), None);
 }

@@ -1,7 +1,7 @@
 //! Billing periods: from one billing day to the next, and what the plan of the week puts on the wire until then.
 
 use super::is_between;
-use super::zone::{Zone, month_day};
+use super::zone::{LocalZone, month_day};
 use crate::config::model::{Settings, Shape, StepDown};
 
 const DAY_S: i64 = 86_400;
@@ -9,16 +9,16 @@ const WEEK_MINUTES: f64 = 7.0 * 24.0 * 60.0;
 
 /// A billing period, in seconds after 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period {
+pub struct BillingPeriod {
     /// Local midnight of its first day.
     pub start: i64,
     /// Local midnight of the day after its last.
     pub end: i64,
 }
 
-impl Period {
+impl BillingPeriod {
     /// The one that `unix_s` lies in.
-    pub fn at(zone: &Zone, unix_s: i64, billing_day: u8) -> Period {
+    pub fn at(zone: &LocalZone, unix_s: i64, billing_day: u8) -> BillingPeriod {
         let billing_day = i64::from(billing_day);
         let today = (unix_s + zone.offset(unix_s)).div_euclid(DAY_S);
         let of_month = |day| i64::from(month_day(day));
@@ -30,12 +30,12 @@ impl Period {
         }
         // No month has less than 28 days or more than 31.
         let next = (first + 28..).find(|day| of_month(*day) == billing_day).unwrap_or(first + 28);
-        Period { start: zone.midnight(first), end: zone.midnight(next) }
+        BillingPeriod { start: zone.midnight(first), end: zone.midnight(next) }
     }
 
     /// Bytes on the wire, both ways, from `unix_s` to the period's end if the settings' plan goes on: by rates and
     /// dates, never by traffic. Schedules count as their share of a week.
-    pub fn planned_bytes(&self, settings: &Settings, zone: &Zone, unix_s: i64) -> u64 {
+    pub fn planned_bytes(&self, settings: &Settings, zone: &LocalZone, unix_s: i64) -> u64 {
         let rate = |shape: &Shape| (shape.upload.0 + shape.download.0) as f64 / 8.0;
         let (mut share, mut scheduled) = (0.0, 0.0);
         for schedule in &settings.schedules {
@@ -64,24 +64,24 @@ impl Period {
 mod tests {
     use super::*;
 
-    fn berlin() -> Zone {
-        Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
+    fn berlin() -> LocalZone {
+        LocalZone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
     }
 
     #[test]
     fn a_period_runs_from_billing_day_to_billing_day_in_local_time() {
         // 2026-03-15 12:00 UTC; the clocks change on 29 March.
         let at = 1_773_576_000;
-        assert_eq!(Period::at(&berlin(), at, 1), Period { start: 1_772_319_600, end: 1_774_994_400 });
-        assert_eq!(Period::at(&berlin(), at, 15), Period { start: 1_773_529_200, end: 1_776_204_000 });
-        assert_eq!(Period::at(&berlin(), at, 16), Period { start: 1_771_196_400, end: 1_773_615_600 });
-        for zone in [berlin(), Zone::utc()] {
+        assert_eq!(BillingPeriod::at(&berlin(), at, 1), BillingPeriod { start: 1_772_319_600, end: 1_774_994_400 });
+        assert_eq!(BillingPeriod::at(&berlin(), at, 15), BillingPeriod { start: 1_773_529_200, end: 1_776_204_000 });
+        assert_eq!(BillingPeriod::at(&berlin(), at, 16), BillingPeriod { start: 1_771_196_400, end: 1_773_615_600 });
+        for zone in [berlin(), LocalZone::utc()] {
             for hour in (0..24 * 800).step_by(5) {
                 let at = at + hour * 3_600;
                 for day in [1, 15, 28] {
-                    let period = Period::at(&zone, at, day);
+                    let period = BillingPeriod::at(&zone, at, day);
                     assert!(period.start <= at && at < period.end, "{at} is not in {period:?}");
-                    assert_eq!(Period::at(&zone, period.end, day).start, period.end);
+                    assert_eq!(BillingPeriod::at(&zone, period.end, day).start, period.end);
                 }
             }
         }
@@ -92,9 +92,9 @@ mod tests {
         let of = |more: &str| {
             let text = format!("config millpond 'main'\n\toption level 'balanced'\n{more}");
             let settings = crate::config::parse(text.as_bytes()).settings.unwrap();
-            let zone = Zone::utc();
+            let zone = LocalZone::utc();
             // 2026-06-01 00:00: 30 days.
-            let period = Period::at(&zone, 1_780_272_000, settings.billing_day);
+            let period = BillingPeriod::at(&zone, 1_780_272_000, settings.billing_day);
             period.planned_bytes(&settings, &zone, 1_780_272_000) as f64 / 1e9
         };
         let near = |gb: f64, expected: f64| assert!((gb - expected).abs() < 0.01, "{gb} GB, not {expected}");

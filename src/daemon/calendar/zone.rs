@@ -14,7 +14,7 @@ const LOCALTIME: &str = "/etc/localtime";
 
 /// From universal to local time.
 #[derive(Clone, Debug)]
-pub struct Zone(TimeZone);
+pub struct LocalZone(TimeZone);
 
 /// A weekday, Monday 0, and the minute of that day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,49 +29,49 @@ pub struct LocalTime {
 
 /// Why the zone is not known; universal time stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unknown(String);
+pub struct UnknownZone(String);
 
-impl fmt::Display for Unknown {
+impl fmt::Display for UnknownZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Zone {
+impl LocalZone {
     /// Universal time.
-    pub fn utc() -> Zone {
-        Zone(TimeZone::utc())
+    pub fn utc() -> LocalZone {
+        LocalZone(TimeZone::utc())
     }
 
     /// The zone of this machine.
-    pub fn of_machine() -> Result<Zone, Unknown> {
-        Zone::from_files(Path::new(UCI_SYSTEM), Path::new(LOCALTIME))
+    pub fn of_machine() -> Result<LocalZone, UnknownZone> {
+        LocalZone::from_files(Path::new(UCI_SYSTEM), Path::new(LOCALTIME))
     }
 
-    fn from_files(system: &Path, localtime: &Path) -> Result<Zone, Unknown> {
+    fn from_files(system: &Path, localtime: &Path) -> Result<LocalZone, UnknownZone> {
         if let Some(rule) = fs::read(system).ok().as_deref().and_then(timezone) {
-            return Zone::from_posix(&rule)
-                .map_err(|why| Unknown(format!("system.timezone in {}: {why}", system.display())));
+            return LocalZone::from_posix(&rule)
+                .map_err(|why| UnknownZone(format!("system.timezone in {}: {why}", system.display())));
         }
         match fs::read(localtime) {
             Ok(data) => match TimeZone::from_tz_data(&data) {
-                Ok(zone) => Ok(Zone(zone)),
-                Err(error) => Err(Unknown(format!("{}: no zone in it: {error}", localtime.display()))),
+                Ok(zone) => Ok(LocalZone(zone)),
+                Err(error) => Err(UnknownZone(format!("{}: no zone in it: {error}", localtime.display()))),
             },
-            Err(_) => Err(Unknown(format!("neither {} nor {} has a zone", system.display(), localtime.display()))),
+            Err(_) => Err(UnknownZone(format!("neither {} nor {} has a zone", system.display(), localtime.display()))),
         }
     }
 
     /// A zone by its POSIX rule, "CET-1CEST,M3.5.0,M10.5.0/3" (POSIX.1, section 8.3).
-    pub fn from_posix(rule: &str) -> Result<Zone, Unknown> {
+    pub fn from_posix(rule: &str) -> Result<LocalZone, UnknownZone> {
         // The crate would take a file's name too.
-        let wrong = || Unknown(format!("'{rule}' is no zone (want a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3')"));
+        let wrong = || UnknownZone(format!("'{rule}' is no zone (want a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3')"));
         if rule.starts_with([':', '/']) {
             return Err(wrong());
         }
         tz::TimeZoneSettings::new(&[], |_| Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()))
             .parse_posix_tz(rule)
-            .map(Zone)
+            .map(LocalZone)
             .map_err(|_| wrong())
     }
 
@@ -124,8 +124,8 @@ mod tests {
     /// 2026-10-25 01:00 UTC, when they go from 03:00 back to 02:00.
     const AUTUMN: i64 = 1_792_890_000;
 
-    fn berlin() -> Zone {
-        Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
+    fn berlin() -> LocalZone {
+        LocalZone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn days_of_the_month_follow_the_calendar() {
-        let zone = Zone::utc();
+        let zone = LocalZone::utc();
         let of = |unix_s| zone.local(unix_s).month_day;
         assert_eq!((of(0), of(-1), of(951_782_400), of(951_868_800)), (1, 31, 29, 1), "29 February 2000");
         assert_eq!(zone.local(0).weekday, 3);
@@ -149,7 +149,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("millpond-zone-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (system, localtime) = (dir.join("system"), dir.join("localtime"));
-        let of = || Zone::from_files(&system, &localtime).map(|zone| zone.local(0).minute);
+        let of = || LocalZone::from_files(&system, &localtime).map(|zone| zone.local(0).minute);
         assert!(of().unwrap_err().to_string().contains("has a zone"));
         fs::write(&localtime, b"not a zone").unwrap();
         assert!(of().unwrap_err().to_string().contains("no zone in it"));

@@ -34,7 +34,7 @@ const CAMERA: [u8; 6] = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];
 const PLUG: [u8; 6] = [0xa0, 0x92, 0x08, 0x7b, 0x03, 0x1c];
 const PHONE: [u8; 6] = [0xda, 0x01, 0x02, 0x03, 0x04, 0x05];
 
-fn sample() -> List {
+fn sample() -> DeviceList {
     let neighbours = vec![
         neighbour(PHONE, "192.168.3.7", "eth0.3", 5),
         neighbour(CAMERA, "fd00::11", "br-lan", 2),

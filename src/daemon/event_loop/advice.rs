@@ -2,7 +2,7 @@
 
 use log::warn;
 
-use super::super::advice::{Direction, PassiveMonitor, RateAdvisor, Seen};
+use super::super::advice::{Direction, ObservedPacket, PassiveMonitor, RateAdvisor};
 use super::{EventLoop, MIN_IDLE_GAP, PASSIVE_MONITOR};
 use crate::config::model::{Policy, Role};
 use crate::sys::{random, timer};
@@ -16,18 +16,18 @@ const LOOK_AROUND: Nanos = Nanos::from_secs(60);
 
 /// What is watched beside the line.
 #[derive(Default)]
-pub struct Watching {
+pub struct AdviceState {
     watch: Option<RateAdvisor>,
     passive_monitor: Option<PassiveMonitor>,
     /// When the home's interfaces are looked at again.
     next_look: Nanos,
 }
 
-impl Watching {
+impl AdviceState {
     /// Notes a packet of the device of that number.
     pub fn note(&mut self, at: Nanos, bytes: usize, device: u8, direction: Direction) {
         if let Some(watch) = &mut self.watch {
-            watch.note(Seen { at, bytes: bytes as u16, device, direction });
+            watch.note(ObservedPacket { at, bytes: bytes as u16, device, direction });
         }
     }
 
@@ -46,17 +46,17 @@ impl EventLoop {
     /// Has the virtual shapers follow the settings in force.
     pub(super) fn begin_watching(&mut self, now: Nanos) {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
-        if let Some(passive_monitor) = self.watching.passive_monitor.take() {
+        if let Some(passive_monitor) = self.advice.passive_monitor.take() {
             _ = self.poll.remove(&passive_monitor);
         }
         if settings.role != Role::Router {
-            self.watching.watch = None;
+            self.advice.watch = None;
             return;
         }
-        if !self.watching.watch.as_ref().is_some_and(|watch| watch.fits(settings, size)) {
+        if !self.advice.watch.as_ref().is_some_and(|watch| watch.fits(settings, size)) {
             // Nothing secret: where the kernel has no randomness, none is needed.
             let seed = random::seed().map_or(1, |seed| seed.iter().fold(1, |sum, byte| sum << 1 ^ u64::from(*byte)));
-            self.watching.watch = Some(RateAdvisor::new(settings, size, seed, now));
+            self.advice.watch = Some(RateAdvisor::new(settings, size, seed, now));
         }
         let opened = PassiveMonitor::open(settings, |device| device.watch && device.policy == Policy::Direct);
         let watched = opened.and_then(|passive_monitor| {
@@ -64,26 +64,26 @@ impl EventLoop {
             Ok(passive_monitor)
         });
         match watched {
-            Ok(passive_monitor) => self.watching.passive_monitor = passive_monitor,
+            Ok(passive_monitor) => self.advice.passive_monitor = passive_monitor,
             Err(error) => warn!("watching devices that are not shaped: {error}: advice is about the others alone"),
         }
     }
 
     /// Takes packets of devices that are only watched.
     pub(super) fn handle_observed_packets(&mut self) {
-        let Watching { watch: Some(watch), passive_monitor: Some(passive_monitor), .. } = &mut self.watching else {
+        let AdviceState { watch: Some(watch), passive_monitor: Some(passive_monitor), .. } = &mut self.advice else {
             return;
         };
         if let Err(error) = passive_monitor.take(watch) {
             warn!("watching devices that are not shaped: {error}: advice is about the others alone");
             _ = self.poll.remove(passive_monitor);
-            self.watching.passive_monitor = None;
+            self.advice.passive_monitor = None;
         }
     }
 
     /// Lets the virtual shapers work until the next cell is near.
     pub(super) fn work_on_advice(&mut self) {
-        let Some(watch) = &mut self.watching.watch else { return };
+        let Some(watch) = &mut self.advice.watch else { return };
         let until = self.departures.next().map(|next| next.saturating_since(WORK));
         watch.work(|| until.is_none_or(|until| timer::now() < until));
     }
@@ -93,7 +93,7 @@ impl EventLoop {
         if self.departures.next().is_some_and(|next| next < now + MIN_IDLE_GAP) {
             return;
         }
-        let Watching { watch, passive_monitor, next_look } = &mut self.watching;
+        let AdviceState { watch, passive_monitor, next_look } = &mut self.advice;
         watch.iter_mut().for_each(|watch| watch.advance(now));
         if let Some(passive_monitor) = passive_monitor.as_mut().filter(|_| now >= *next_look) {
             *next_look = now + LOOK_AROUND;

@@ -24,7 +24,7 @@ impl EventLoop {
                     let packet = &self.buffer[..length];
                     if let Some(index) = self.sessions.of_packet(packet) {
                         let device = self.flows.note_upload(packet);
-                        self.watching.note(now, length, device, Direction::Up);
+                        self.advice.note(now, length, device, Direction::Up);
                         self.sessions.session_mut(index).handle_packet(now, packet);
                     }
                 }
@@ -62,7 +62,7 @@ impl EventLoop {
             while let Some(length) = self.sessions.session_mut(index).poll_packet(&mut self.buffer[..]) {
                 let packet = &self.buffer[..length];
                 let device = self.flows.note_download(packet);
-                self.watching.note(now, length, device, Direction::Down);
+                self.advice.note(now, length, device, Direction::Down);
                 if let Some(tun) = self.tunnel.tun().filter(|_| self.sessions.accepts(index, packet)) {
                     // The kernel refuses what no device could use, a martian for one: nothing to mend here.
                     _ = tun.send(packet);

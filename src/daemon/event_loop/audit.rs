@@ -4,7 +4,7 @@ use std::io;
 
 use log::{info, warn};
 
-use super::super::audit::{self, Audited, Order, PACKETS, Place};
+use super::super::audit::{self, AuditJob, AuditReport, CapturePoint, PACKETS};
 use super::super::liveness::State;
 use super::super::problem::Code;
 use super::super::request::{Answer, Format, Requester};
@@ -24,13 +24,13 @@ const AUDIT_TIMEOUT: Nanos = Nanos::from_secs(60);
 
 /// Checks that were made and are to come.
 pub struct Audits {
-    running: Option<Running>,
-    last: Option<(Audited, Nanos)>,
+    running: Option<RunningAudit>,
+    last: Option<(AuditReport, Nanos)>,
     /// When the next one is due by itself.
     next: Nanos,
 }
 
-struct Running {
+struct RunningAudit {
     worker: Worker,
     until: Nanos,
     requesters: Vec<(Format, Requester)>,
@@ -43,7 +43,7 @@ impl Audits {
     }
 
     /// What was found last and when, and whether another is under way.
-    pub fn state(&self) -> (Option<&(Audited, Nanos)>, bool) {
+    pub fn state(&self) -> (Option<&(AuditReport, Nanos)>, bool) {
         (self.last.as_ref(), self.running.is_some())
     }
 }
@@ -108,10 +108,10 @@ impl EventLoop {
         self.audits.running = None;
         let found = report.and_then(|text| {
             let refused = text.strip_prefix(FAILED).map(str::to_owned);
-            let found = Audited::from_text(&text);
+            let found = AuditReport::from_text(&text);
             found.ok_or_else(|| io::Error::other(refused.unwrap_or_else(|| "its report is not whole".to_owned())))
         });
-        let found = found.map(|audited| Audited { lateness: self.lateness(), ..audited });
+        let found = found.map(|audited| AuditReport { lateness: self.lateness(), ..audited });
         match &found {
             Ok(audited) => {
                 let faults = audited.faults.join("; ");
@@ -165,12 +165,12 @@ impl EventLoop {
         let worker = worker.and_then(|worker| self.poll.add(&worker, AUDIT).map(|()| worker));
         let worker = worker.map_err(|error| format!("starting a process that checks the wire: {error}"))?;
         let until = now + audit::limit(&order) + AUDIT_TIMEOUT;
-        self.audits.running = Some(Running { worker, until, requesters: Vec::new() });
+        self.audits.running = Some(RunningAudit { worker, until, requesters: Vec::new() });
         Ok(expected)
     }
 
     /// What is promised now, and where it shows; or why there is nothing to check.
-    fn order(&self, packets: u32) -> Result<Order, String> {
+    fn order(&self, packets: u32) -> Result<AuditJob, String> {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else {
             return Err("there is no tunnel yet: see millpond status".to_owned());
         };
@@ -182,25 +182,25 @@ impl EventLoop {
             return Err("a schedule has level off now: nothing is promised".to_owned());
         }
         let place = self.place(settings);
-        let bytes = if matches!(place, Place::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
+        let bytes = if matches!(place, CapturePoint::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
         let paces = match sessions {
             [session] => session.paces(),
             _ => [None; 2],
         };
         let per_second = |session: &Session| 2e9 / session.engine().pace().mean.0 as f64;
         let per_second = sessions.iter().filter(|session| session.next().is_some()).map(per_second).sum();
-        Ok(Order { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.routing_ids.mark })
+        Ok(AuditJob { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.routing_ids.mark })
     }
 
-    fn place(&self, settings: &Settings) -> Place {
+    fn place(&self, settings: &Settings) -> CapturePoint {
         match (&settings.tunnel, self.endpoint.address()) {
             (Some(Tunnel::Wireguard(_)), Some(peer)) if settings.role == Role::Router => {
-                Place::Wire { peer: Some(peer.ip()), port: peer.port() }
+                CapturePoint::Wire { peer: Some(peer.ip()), port: peer.port() }
             }
             (Some(Tunnel::Wireguard(wireguard)), _) if wireguard.listen_port.is_some() => {
-                Place::Wire { peer: None, port: wireguard.listen_port.unwrap_or_default() }
+                CapturePoint::Wire { peer: None, port: wireguard.listen_port.unwrap_or_default() }
             }
-            _ => Place::Interface(tunnel::interface(settings).to_owned()),
+            _ => CapturePoint::Interface(tunnel::interface(settings).to_owned()),
         }
     }
 

@@ -7,7 +7,7 @@ use super::super::liveness::State;
 use super::super::problem::{Code, Problem};
 use super::super::request::{Answer, Requester};
 use super::super::ubus::Presence;
-use super::{EventLoop, Flow};
+use super::{EventLoop, LoopFlow};
 use crate::units::Nanos;
 
 impl EventLoop {
@@ -27,16 +27,16 @@ impl EventLoop {
     }
 
     /// Takes a call, if one has come whole.
-    pub(super) fn handle_ubus(&mut self, now: Nanos) -> Flow {
+    pub(super) fn handle_ubus(&mut self, now: Nanos) -> LoopFlow {
         let call = self.ubus.handle(&self.poll, now);
         self.note_presence();
         match call {
             Some((caller, Ok(request))) => self.serve(request, Requester::Ubus(caller), now),
             Some((caller, Err(refusal))) => {
                 self.answer(Requester::Ubus(caller), Answer::Refused(refusal), now);
-                Flow::Continue
+                LoopFlow::Continue
             }
-            None => Flow::Continue,
+            None => LoopFlow::Continue,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use log::info;
 
-use super::super::calendar::{By, Calendar, Period, Zone, is_planned, is_set};
+use super::super::calendar::{BillingPeriod, Calendar, LevelSource, LocalZone, is_planned, is_set};
 use super::super::data_usage::{DataUsage, Usage};
 use super::super::problem::{Code, Problem};
 use super::EventLoop;
@@ -18,29 +18,29 @@ const CHANGE_RETRY: Nanos = Nanos::from_secs(60);
 const USAGE_CHECK_PERIOD: Nanos = Nanos::from_secs(60);
 
 /// What goes by the wall clock.
-pub struct Clock {
+pub struct LevelClock {
     calendar: Calendar,
     /// Why the zone is not known.
     zone_trouble: Option<String>,
     /// The settings as written; those in force have the level that holds by the clock.
     written: Option<Settings>,
     /// Why the level in force is.
-    by: By,
+    by: LevelSource,
     next_try: Nanos,
     data_usage: DataUsage,
     writing: Option<Worker>,
     next_look: Nanos,
 }
 
-impl Clock {
+impl LevelClock {
     /// A clock for this machine's zone, with what was used before.
-    pub fn new(data_usage: DataUsage, now: Nanos) -> Clock {
+    pub fn new(data_usage: DataUsage, now: Nanos) -> LevelClock {
         let (zone, zone_trouble) = zone();
-        Clock {
+        LevelClock {
             calendar: Calendar::new(zone, draw()),
             zone_trouble,
             written: None,
-            by: By::Settings,
+            by: LevelSource::Settings,
             next_try: now,
             data_usage,
             writing: None,
@@ -48,7 +48,7 @@ impl Clock {
         }
     }
 
-    /// The settings that are in force now if these are written, for [`Clock::adopt`] to take once they are.
+    /// The settings that are in force now if these are written, for [`LevelClock::adopt`] to take once they are.
     pub fn in_force(&mut self, written: &Settings) -> Settings {
         let mut settings = written.clone();
         let found = match is_planned(written) {
@@ -59,7 +59,7 @@ impl Clock {
             settings.level = found.level;
             settings.shape = found.shape.unwrap_or(written.shape);
         }
-        self.by = found.map_or(By::Settings, |found| found.by);
+        self.by = found.map_or(LevelSource::Settings, |found| found.by);
         settings
     }
 
@@ -77,7 +77,7 @@ impl Clock {
     }
 
     /// Why the level in force is.
-    pub fn by(&self) -> By {
+    pub fn by(&self) -> LevelSource {
         self.by
     }
 
@@ -94,7 +94,7 @@ impl Clock {
             return None;
         }
         let zone = self.calendar.zone();
-        let period = Period::at(zone, now, written.billing_day);
+        let period = BillingPeriod::at(zone, now, written.billing_day);
         let to_come = match written.role {
             Role::Router => period.planned_bytes(written, zone, now),
             // Homes come and go as they like: as until now.
@@ -170,7 +170,7 @@ impl EventLoop {
         let trouble = self.clock.zone_trouble.as_ref().filter(|_| matters);
         let trouble = trouble.map(|why| format!("{why}: schedules and the billing day go by universal time"));
         if self.clock.is_set() {
-            let period = Period::at(self.clock.calendar.zone(), wall(), written.billing_day);
+            let period = BillingPeriod::at(self.clock.calendar.zone(), wall(), written.billing_day);
             self.clock.data_usage.settle(period, wall());
         }
         let cap = self.settings.as_ref().and_then(|settings| settings.data_cap_gb);
@@ -195,8 +195,8 @@ fn wall() -> i64 {
     timer::wall_clock().as_secs() as i64
 }
 
-fn zone() -> (Zone, Option<String>) {
-    Zone::of_machine().map_or_else(|why| (Zone::utc(), Some(why.to_string())), |zone| (zone, None))
+fn zone() -> (LocalZone, Option<String>) {
+    LocalZone::of_machine().map_or_else(|why| (LocalZone::utc(), Some(why.to_string())), |zone| (zone, None))
 }
 
 /// A moment is drawn with it; where the kernel has no randomness, changes come at their very time.

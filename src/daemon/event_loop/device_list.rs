@@ -34,12 +34,12 @@ pub enum Topic {
 #[derive(Default)]
 pub struct Listing {
     requesters: Vec<(Topic, Format, Requester)>,
-    running: Option<Running>,
+    running: Option<RunningList>,
     /// No answer is begun before.
     next: Nanos,
 }
 
-struct Running {
+struct RunningList {
     worker: Worker,
     until: Nanos,
     topic: Topic,
@@ -85,7 +85,7 @@ impl EventLoop {
         self.listing.next = now + MIN_LIST_INTERVAL;
         let begun = Worker::start(|| self.list(topic, format)).and_then(|worker| {
             self.poll.add(&worker, LISTING)?;
-            Ok(Running { worker, until: now + LIST_TIMEOUT, topic, format })
+            Ok(RunningList { worker, until: now + LIST_TIMEOUT, topic, format })
         });
         match begun {
             Ok(running) => self.listing.running = Some(running),
@@ -149,7 +149,7 @@ impl EventLoop {
     }
 
     fn advice(&self, format: Format) -> io::Result<Vec<u8>> {
-        let watched = self.settings.as_ref().zip(self.watching.watch());
+        let watched = self.settings.as_ref().zip(self.advice.watch());
         let Some((settings, watch)) = watched else {
             return Err(io::Error::other("only a router whose tunnel has stood once watches (try --watch)"));
         };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use log::{info, warn};
 
 use super::super::error::Error;
-use super::super::openvpn::{News, Openvpn, TROUBLES};
+use super::super::openvpn::{Openvpn, OpenvpnEvent, TROUBLES};
 use super::super::problem::{Code, Problem};
 use super::super::reconcile::endpoint::Endpoint;
 use super::super::reconcile::report::ReconcileReport;
@@ -26,7 +26,7 @@ use crate::units::Nanos;
 
 /// The descriptors of both ends of our side, as far as they are there.
 #[derive(Default)]
-pub struct Tunnel {
+pub struct TunnelIo {
     tun: Option<Tun>,
     sockets: Option<Sockets>,
 }
@@ -50,7 +50,7 @@ impl Sockets {
     }
 }
 
-impl Tunnel {
+impl TunnelIo {
     /// Towards the devices.
     pub fn tun(&self) -> Option<&Tun> {
         self.tun.as_ref()
@@ -280,7 +280,7 @@ impl EventLoop {
             if !self.settings.as_ref().is_some_and(same) {
                 // Numbers have come to mean other devices.
                 self.flows.clear();
-                self.watching.clear();
+                self.advice.clear();
                 self.sessions.all_mut().iter_mut().for_each(Session::forget_devices);
             }
             if let Some(written) = reload.written.take() {
@@ -326,11 +326,11 @@ impl EventLoop {
         self.handle_openvpn_event(news);
     }
 
-    fn handle_openvpn_event(&mut self, news: Option<News>) {
+    fn handle_openvpn_event(&mut self, news: Option<OpenvpnEvent>) {
         match news {
             None => {}
-            Some(News::Up) => _ = self.forget(|code| TROUBLES.contains(&code)),
-            Some(News::Trouble(problem)) => self.note(problem),
+            Some(OpenvpnEvent::Up) => _ = self.forget(|code| TROUBLES.contains(&code)),
+            Some(OpenvpnEvent::Trouble(problem)) => self.note(problem),
         }
     }
 

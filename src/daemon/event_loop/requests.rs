@@ -9,11 +9,11 @@ use super::super::problem::{Code, Problem};
 use super::super::reconcile::endpoint::Endpoint;
 use super::super::request::{Answer, Format, Request, Requester};
 use super::super::session::Session;
-use super::super::{Reading, guard_provisionally, read_settings};
+use super::super::{SettingsFile, guard_provisionally, read_settings};
 use super::device_list::Topic;
 use super::endpoint_failover::retain_server;
 use super::join_key::{JoinKeyRollover, retain_key};
-use super::{EventLoop, Flow};
+use super::{EventLoop, LoopFlow};
 use crate::config::model::Settings;
 use crate::sys::signal;
 use crate::sys::timer;
@@ -43,48 +43,48 @@ impl Reload {
 }
 
 impl EventLoop {
-    pub(super) fn handle_signal(&mut self) -> Result<Flow, Error> {
+    pub(super) fn handle_signal(&mut self) -> Result<LoopFlow, Error> {
         match self.signals.next().map_err(Error::system("reading signals"))? {
-            Some(signal::Request::Stop) => Ok(Flow::Stop),
-            Some(signal::Request::Reload) => Ok(self.reload(None, timer::now())),
-            Some(signal::Request::Renew) => {
+            Some(signal::SignalRequest::Stop) => Ok(LoopFlow::Stop),
+            Some(signal::SignalRequest::Reload) => Ok(self.reload(None, timer::now())),
+            Some(signal::SignalRequest::Renew) => {
                 self.renew(timer::now());
-                Ok(Flow::Continue)
+                Ok(LoopFlow::Continue)
             }
-            None => Ok(Flow::Continue),
+            None => Ok(LoopFlow::Continue),
         }
     }
 
-    pub(super) fn handle_client(&mut self, token: u64, now: Nanos) -> Flow {
-        let Some((request, client)) = self.control.handle(token, &self.poll) else { return Flow::Continue };
+    pub(super) fn handle_client(&mut self, token: u64, now: Nanos) -> LoopFlow {
+        let Some((request, client)) = self.control.handle(token, &self.poll) else { return LoopFlow::Continue };
         let requester = Requester::Socket(Box::new(client));
         match request {
             Some(request) => self.serve(request, requester, now),
             None => {
                 let have = "status, devices, advise (each also with json), audit PACKETS, audit json PACKETS, history SECONDS, reload, renew";
                 self.answer(requester, Answer::refused(format!("unknown request (have {have})")), now);
-                Flow::Continue
+                LoopFlow::Continue
             }
         }
     }
 
     /// Does what is asked, or begins to.
-    pub(super) fn serve(&mut self, request: Request, requester: Requester, now: Nanos) -> Flow {
+    pub(super) fn serve(&mut self, request: Request, requester: Requester, now: Nanos) -> LoopFlow {
         let answer = match request {
             Request::Status(Format::Text) => Answer::Text(self.view(now).text()),
             Request::Status(format) => requester.values(format, |top| self.view(now).put(top)),
             Request::History { seconds } => requester.values(Format::Values, |top| self.history.put(seconds, top)),
             Request::Devices(format) => {
                 self.ask_for(Topic::Devices, format, requester, now);
-                return Flow::Continue;
+                return LoopFlow::Continue;
             }
             Request::Advise(format) => {
                 self.ask_for(Topic::Advice, format, requester, now);
-                return Flow::Continue;
+                return LoopFlow::Continue;
             }
             Request::Audit { packets, format, waiting } => {
                 self.ask_for_audit(packets, format, waiting, requester, now);
-                return Flow::Continue;
+                return LoopFlow::Continue;
             }
             Request::Reload => return self.reload(Some(requester), now),
             #[cfg(feature = "endpoint")]
@@ -95,7 +95,7 @@ impl EventLoop {
             }
         };
         self.answer(requester, answer, now);
-        Flow::Continue
+        LoopFlow::Continue
     }
 
     #[cfg(feature = "endpoint")]
@@ -141,14 +141,14 @@ impl EventLoop {
     }
 
     /// Begins to bring changed settings into force in place. Where that fails, those before stay in force.
-    pub(super) fn reload(&mut self, requester: Option<Requester>, now: Nanos) -> Flow {
+    pub(super) fn reload(&mut self, requester: Option<Requester>, now: Nanos) -> LoopFlow {
         if self.reload.is_some() {
             self.read_again |= requester.is_none();
             self.answer_all(requester, || Answer::refused("another reload is under way: try again"), now);
-            return Flow::Continue;
+            return LoopFlow::Continue;
         }
         self.problems.retain(|problem| problem.code != Code::Settings);
-        let Reading { settings, understood } = read_settings(&self.options.config);
+        let SettingsFile { settings, understood } = read_settings(&self.options.config);
         let settings = match settings {
             Ok(settings) => settings,
             Err(error) => {
@@ -167,14 +167,14 @@ impl EventLoop {
                 };
                 self.confined = confined.or(self.confined.take());
                 self.reconciler.trigger_now(now);
-                return Flow::Continue;
+                return LoopFlow::Continue;
             }
         };
         self.confined = None;
         if !settings.enabled {
             info!("not enabled any more: ending");
             self.answer_all(requester, || Answer::Text("not enabled: the daemon ends\n".into()), now);
-            return Flow::Stop;
+            return LoopFlow::Stop;
         }
         let mut written = settings;
         retain_server(&mut written, self.settings.as_ref());
@@ -182,7 +182,7 @@ impl EventLoop {
             self.join_key = JoinKeyRollover::new(now);
         }
         self.change_to(written, requester, false, now);
-        Flow::Continue
+        LoopFlow::Continue
     }
 
     /// Begins to bring settings into force. `is_own`: where nobody has asked for it.

@@ -1,28 +1,28 @@
-//! Onsets of activity: changes of a device's rate away from what it does by itself.
+//! Detects onsets of activity: moments when a device's rate rises above its background.
 
 use serde::Serialize;
 
-use crate::lab::trace::{Event, Trace};
+use crate::lab::trace::{PacketRecord, Trace};
 use crate::units::Nanos;
 
-/// Finds where the traffic of a device rises above its background.
+/// Detects when a device's traffic rises above its background.
 ///
-/// The background is what the device sends and receives in most samples, learned from the trace itself: the given
-/// quantile of the bytes within a sliding window. A window that holds more than `factor` times that, and at least
-/// `floor_bytes` more, is active; an onset is where activity begins after at least `rest` without.
+/// The background is learned from the trace: it is the quantile `background` of the bytes in a sliding window. A window
+/// is active if it holds more than `factor` times the background, and more than `floor_bytes` above it. An onset is the
+/// start of activity after at least `rest` without any.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detector {
     /// Length of a sample.
     pub sample: Nanos,
     /// Samples in the sliding window.
     pub window_samples: usize,
-    /// Quantile of the windows that counts as background, 0..1.
+    /// Quantile of the windows' bytes that counts as background, 0..1.
     pub background: f64,
-    /// How many times the background is activity.
+    /// Multiple of the background above which a window is active.
     pub factor: f64,
-    /// How much more than the background is activity, in bytes per window.
+    /// Minimum excess over the background for activity, in bytes per window.
     pub floor_bytes: f64,
-    /// How long a device must have been at rest before another onset.
+    /// Minimum time without activity before another onset.
     pub rest: Nanos,
 }
 
@@ -39,19 +39,19 @@ impl Default for Detector {
     }
 }
 
-/// Where activity begins and ends.
+/// One period of activity.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Onset {
-    /// The packet with which it begins, in seconds from the start of the trace.
+    /// Time of its first packet, in seconds from the start of the trace.
     pub start_s: f64,
-    /// End of the last active window.
+    /// End of its last active window, in seconds from the start of the trace.
     pub end_s: f64,
     /// Bytes of the busiest window.
     pub peak_bytes: f64,
 }
 
 impl Detector {
-    /// The onsets in a trace, in order of time.
+    /// Returns the onsets in a trace, in order of time.
     pub fn onsets(&self, trace: &Trace) -> Vec<Onset> {
         let bytes = self.rate(trace);
         let threshold = self.threshold(&bytes);
@@ -61,7 +61,7 @@ impl Detector {
             if active <= threshold {
                 continue;
             }
-            // The window looks back; what made it active may be its newest sample only.
+            // The window looks back, so its newest sample alone may have made it active.
             let end_s = self.seconds(at + 1);
             match onsets.last_mut() {
                 Some(last) if end_s - last.end_s <= self.rest.as_secs_f64() => {
@@ -74,16 +74,16 @@ impl Detector {
         onsets
     }
 
-    /// Bytes, either way, in each sample of the trace.
+    /// Returns the bytes in each sample of the trace, both directions together.
     pub fn rate(&self, trace: &Trace) -> Vec<f64> {
         let mut bytes = vec![0.0; (trace.length().0 / self.sample.0) as usize + 1];
-        for event in &trace.events {
+        for event in &trace.packets {
             bytes[(event.time.0 / self.sample.0) as usize] += f64::from(event.bytes);
         }
         bytes
     }
 
-    /// Bytes per window above which a device is active.
+    /// Returns the bytes per window above which a device is active.
     fn threshold(&self, bytes: &[f64]) -> f64 {
         let mut windows: Vec<f64> = (0..bytes.len()).map(|at| self.windowed(bytes, at)).collect();
         windows.sort_unstable_by(f64::total_cmp);
@@ -96,11 +96,11 @@ impl Detector {
         bytes[(at + 1).saturating_sub(self.window_samples)..=at].iter().sum()
     }
 
-    /// The time of the sample's first packet, which is more exact than the sample's start.
+    /// Returns the time of the sample's first packet, which is more precise than the sample's start.
     fn first_packet(&self, trace: &Trace, sample: usize) -> f64 {
         let start = Nanos(sample as u64 * self.sample.0);
-        let index = trace.events.partition_point(|event: &Event| event.time < start);
-        trace.events.get(index).map_or(start, |event| event.time).as_secs_f64()
+        let index = trace.packets.partition_point(|event: &PacketRecord| event.time < start);
+        trace.packets.get(index).map_or(start, |event| event.time).as_secs_f64()
     }
 
     fn seconds(&self, samples: usize) -> f64 {

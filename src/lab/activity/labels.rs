@@ -1,4 +1,4 @@
-//! What is known to have happened in the captures of the data folder.
+//! Labelled captures: the traffic of a device and the events known to have happened in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,59 +6,59 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::lab::error::Error;
-use crate::lab::trace::{DataFolder, Kind, KnownDevice, Trace, extract};
+use crate::lab::trace::{DataFolder, DeviceKind, KnownDevice, Trace, extract};
 use crate::units::Nanos;
 
 const QUESTIONS: &str = "echo-queries/query_events.csv";
 const SCRIPTED: &str = "smart-home-firewall/events_aligned.csv";
 const SWITCHED: &str = "ssi-smart-plug/README.md";
 const SWITCHED_CAPTURE: &str = "ssi-smart-plug/2-smartPowerPlugActiveMeasurements.pcap";
-/// The list's section on that capture.
+/// Heading of the section about that capture.
 const SWITCHED_SECTION: &str = "#### Active measurements";
-/// In that list, from this entry to the next, things happened that are not listed one by one.
+/// Between this entry and the next, the list omits events.
 const UNLISTED: &str = "Start of manual";
-/// Entries there that are no use of the device.
+/// Entries of that list that are not uses of the device.
 const NO_USE: [&str; 3] = ["Start of active", "End of active", "End of manual"];
-const FITTED: &str = "times were fitted to the traffic: circular as a measure of onsets";
+const FITTED: &str = "event times were fitted to the traffic, so scoring onsets against them is circular";
 
-/// Something that happened.
+/// An event known to have happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Label {
-    /// When, in seconds from the first packet of the capture.
+    /// Start in seconds from the first packet of the capture.
     pub start_s: f64,
-    /// How long it took; 0 if that is not known.
+    /// Duration in seconds; 0 if unknown.
     pub duration_s: f64,
-    /// What.
+    /// Description of the event.
     pub what: String,
 }
 
-/// A capture of one device with what happened in it.
+/// One device's traffic in a capture, with the events in it.
 #[derive(Clone, Debug)]
-pub struct Case {
-    /// The capture.
+pub struct LabelledCapture {
+    /// Name of the capture.
     pub name: String,
     /// The kind of activity.
     pub kind: &'static str,
-    /// Why it is no fair measure, if it is none.
+    /// Why the capture is not a fair measure; `None` if it is one.
     pub caveat: Option<&'static str>,
     /// The device's traffic, from the first packet of the capture.
     pub trace: Trace,
-    /// In order of time.
+    /// Events in order of time.
     pub labels: Vec<Label>,
-    /// Spans in seconds in which more happened than is labelled: neither onsets nor labels count there.
+    /// Time spans in seconds with unlabelled events: neither onsets nor labels count there.
     pub unscored_s: Vec<(f64, f64)>,
 }
 
-impl Case {
-    /// Whether onsets at that time count neither way.
+impl LabelledCapture {
+    /// Returns whether an onset at this time is excluded from the score.
     pub fn is_unscored(&self, at_s: f64) -> bool {
         self.unscored_s.iter().any(|&(start, end)| (start..=end).contains(&at_s))
     }
 }
 
-/// Every labelled capture of the folder, telling `progress` how many of how many are read. Lists that the folder does not
-/// have are passed over.
-pub fn cases(folder: &DataFolder, mut progress: impl FnMut(usize, usize)) -> Result<Vec<Case>, Error> {
+/// Reads every labelled capture of the folder and calls `progress` with the numbers of captures read and in total. Skips
+/// label files that the folder lacks.
+pub fn cases(folder: &DataFolder, mut progress: impl FnMut(usize, usize)) -> Result<Vec<LabelledCapture>, Error> {
     let mut wanted = questions(folder)?;
     wanted.extend(scripted(folder)?);
     wanted.extend(switched(folder)?);
@@ -72,33 +72,34 @@ pub fn cases(folder: &DataFolder, mut progress: impl FnMut(usize, usize)) -> Res
     Ok(cases)
 }
 
-/// Made-up captures whose activity is known because it was made up: pieces of background with bursts at given times.
-pub fn synthetic_cases(seed: u64) -> Vec<Case> {
+/// Generates captures whose events are known: background traffic with bursts at given times.
+pub fn synthetic_captures(seed: u64) -> Vec<LabelledCapture> {
     let (length, pause) = (Nanos::from_secs(20 * 60), 47.0);
-    let case = |(name, kind): (&str, Kind)| {
-        let background = Kind::Plug.trace(name, Nanos::from_secs(3), seed);
-        let mut trace = Trace { device: name.to_owned(), events: Vec::new() };
+    let case = |(name, kind): (&str, DeviceKind)| {
+        let background = DeviceKind::Plug.trace(name, Nanos::from_secs(3), seed);
+        let mut trace = Trace { device: name.to_owned(), packets: Vec::new() };
         let mut labels = Vec::new();
         for round in 0..(length.as_secs_f64() / pause) as u64 {
             let start = Nanos(((round as f64 + 0.5) * pause * 1e9) as u64);
             let mut burst = kind.trace(name, Nanos::from_secs(120), seed + round);
-            let first = burst.events.iter().position(|event| event.bytes > 150).unwrap_or(0);
-            let offset = burst.events.get(first).map_or(Nanos::ZERO, |event| event.time);
+            let first = burst.packets.iter().position(|event| event.bytes > 150).unwrap_or(0);
+            let offset = burst.packets.get(first).map_or(Nanos::ZERO, |event| event.time);
             burst = burst.cut(offset, Nanos::from_secs(5));
-            trace.events.extend(burst.events.iter().chain(&background.events).map(|event| {
+            trace.packets.extend(burst.packets.iter().chain(&background.packets).map(|event| {
                 let mut moved = *event;
                 moved.time = event.time + start;
                 moved
             }));
             labels.push(Label { start_s: start.as_secs_f64(), duration_s: 5.0, what: "use".to_owned() });
         }
-        trace.events.sort();
-        Case { name: name.to_owned(), kind: "made up", caveat: None, trace, labels, unscored_s: Vec::new() }
+        trace.packets.sort();
+        LabelledCapture { name: name.to_owned(), kind: "synthetic", caveat: None, trace, labels, unscored_s: Vec::new() }
     };
-    [("voice-assistant", Kind::VoiceAssistant), ("camera", Kind::Camera)].map(case).into()
+    [("voice-assistant", DeviceKind::VoiceAssistant), ("camera", DeviceKind::Camera)].map(case).into()
 }
 
-struct Wanted {
+/// A capture whose labels are read, but whose packets are not yet.
+struct UnreadCapture {
     path: PathBuf,
     name: String,
     device: &'static str,
@@ -108,22 +109,22 @@ struct Wanted {
     unscored_s: Vec<(f64, f64)>,
 }
 
-impl Wanted {
-    fn case(mut self, devices: &[KnownDevice]) -> Result<Option<Case>, Error> {
+impl UnreadCapture {
+    fn case(mut self, devices: &[KnownDevice]) -> Result<Option<LabelledCapture>, Error> {
         let Some(known) = devices.iter().find(|known| known.name == self.device) else { return Ok(None) };
         let mut extracted = extract(&self.path, &[(known.name.clone(), known.mac)])?;
         let trace = extracted.traces.remove(0);
-        // A label after the end of the capture cannot be answered by it.
+        // No onset can match a label after the end of the capture.
         let end_s = trace.length().as_secs_f64();
         self.labels.retain(|label| (0.0..=end_s).contains(&label.start_s));
         self.labels.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
-        let Wanted { name, kind, caveat, labels, unscored_s, .. } = self;
-        Ok((!labels.is_empty()).then_some(Case { name, kind, caveat, trace, labels, unscored_s }))
+        let UnreadCapture { name, kind, caveat, labels, unscored_s, .. } = self;
+        Ok((!labels.is_empty()).then_some(LabelledCapture { name, kind, caveat, trace, labels, unscored_s }))
     }
 }
 
-/// `capture,query_start_s_from_capture_start,duration_s,...`
-fn questions(folder: &DataFolder) -> Result<Vec<Wanted>, Error> {
+/// Lines `capture,query_start_s_from_capture_start,duration_s,...`
+fn questions(folder: &DataFolder) -> Result<Vec<UnreadCapture>, Error> {
     let label = |path: &Path, number: usize, fields: &[&str]| {
         let [_, start, duration, ..] = fields else { return Err(Error::content(path, number, "too few fields")) };
         Ok(Label {
@@ -135,8 +136,8 @@ fn questions(folder: &DataFolder) -> Result<Vec<Wanted>, Error> {
     by_capture(folder, QUESTIONS, label, |_| Some(("echo", "voice questions", None)))
 }
 
-/// `capture,event_no,event,nominal_s,estimated_s_from_capture_start,...`
-fn scripted(folder: &DataFolder) -> Result<Vec<Wanted>, Error> {
+/// Lines `capture,event_no,event,nominal_s,estimated_s_from_capture_start,...`
+fn scripted(folder: &DataFolder) -> Result<Vec<UnreadCapture>, Error> {
     let label = |path: &Path, number: usize, fields: &[&str]| {
         let [_, _, what, _, start, ..] = fields else { return Err(Error::content(path, number, "too few fields")) };
         Ok(Label { start_s: seconds(path, number, start)?, duration_s: 0.0, what: (*what).to_owned() })
@@ -149,8 +150,8 @@ fn scripted(folder: &DataFolder) -> Result<Vec<Wanted>, Error> {
     })
 }
 
-/// `| seconds | what |` in a section of its own.
-fn switched(folder: &DataFolder) -> Result<Vec<Wanted>, Error> {
+/// Lines `| seconds | what |` of one section.
+fn switched(folder: &DataFolder) -> Result<Vec<UnreadCapture>, Error> {
     let path = folder.root().join(SWITCHED);
     let Some(text) = list(&path)? else { return Ok(Vec::new()) };
     let section = text.split(SWITCHED_SECTION).nth(1).unwrap_or("");
@@ -171,7 +172,7 @@ fn switched(folder: &DataFolder) -> Result<Vec<Wanted>, Error> {
             labels.push(Label { start_s, duration_s: 0.0, what: what.to_owned() });
         }
     }
-    let wanted = Wanted {
+    let wanted = UnreadCapture {
         path: folder.root().join(SWITCHED_CAPTURE),
         name: SWITCHED_CAPTURE.to_owned(),
         device: "tuya-plug",
@@ -188,18 +189,18 @@ fn by_capture(
     list_name: &str,
     label: impl Fn(&Path, usize, &[&str]) -> Result<Label, Error>,
     what: impl Fn(&str) -> Option<(&'static str, &'static str, Option<&'static str>)>,
-) -> Result<Vec<Wanted>, Error> {
+) -> Result<Vec<UnreadCapture>, Error> {
     let path = folder.root().join(list_name);
     let Some(text) = list(&path)? else { return Ok(Vec::new()) };
     let parent = path.parent().unwrap_or(folder.root());
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut wanted: Vec<UnreadCapture> = Vec::new();
     for (index, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
         let fields = fields(line);
         let Some((device, kind, caveat)) = what(fields[0]) else { continue };
         let label = label(&path, index + 1, &fields)?;
         match wanted.iter_mut().find(|wanted| wanted.name == fields[0]) {
             Some(known) => known.labels.push(label),
-            None => wanted.push(Wanted {
+            None => wanted.push(UnreadCapture {
                 path: parent.join(fields[0]),
                 name: fields[0].to_owned(),
                 device,
@@ -214,7 +215,7 @@ fn by_capture(
     Ok(wanted)
 }
 
-/// The fields of a line with commas; those within quotation marks part nothing (RFC 4180).
+/// Splits a line of CSV; commas within quotation marks are not separators (RFC 4180).
 fn fields(line: &str) -> Vec<&str> {
     let mut quoted = false;
     let parts = line.split(|letter| {

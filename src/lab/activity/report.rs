@@ -1,20 +1,20 @@
-//! Results of activity inference as text and figures.
+//! Prints and draws the results of activity inference.
 
 use std::path::{Path, PathBuf};
 
 use super::detect::{Detector, Onset};
-use super::labels::Case;
-use super::score::Pooled;
+use super::labels::LabelledCapture;
+use super::score::PooledScore;
 use crate::lab::error::Error;
-use crate::lab::plot::{Chart, Series, Shape, save};
+use crate::lab::plot::{Chart, Series, SeriesStyle, save};
 use crate::lab::trace::{Direction, Trace};
 use crate::units::Nanos;
 
-/// A panel shows at most so much, so that single events can be seen.
+/// Maximum time that a panel shows, so that single events are visible.
 const MAX_SHOWN: Nanos = Nanos::from_secs(600);
 
-/// Prints precision, recall and delay of each kind of activity.
-pub fn print_results(kinds: &[Pooled]) {
+/// Prints the precision, recall and delay for each kind of activity.
+pub fn print_results(kinds: &[PooledScore]) {
     println!(
         "{:<30} {:>8} {:>7} {:>7} {:>10} {:>8} {:>10} {:>9} {:>9}",
         "activity", "captures", "events", "onsets", "precision", "recall", "by chance", "delay p50", "p90"
@@ -38,11 +38,11 @@ pub fn print_results(kinds: &[Pooled]) {
         println!("* {caveat}");
     }
     println!(
-        "an event is found if an onset lies within 2 s before to 10 s after it; by chance: recall with the events moved elsewhere"
+        "An event counts as found if an onset lies between 2 s before and 10 s after it. `by chance` is the recall for events at shifted times."
     );
 }
 
-/// Prints when a host was used.
+/// Prints the onsets of a host.
 pub fn print_onsets(host: &str, onsets: &[Onset]) {
     println!("{host}: {} onsets of activity", onsets.len());
     for onset in onsets {
@@ -55,51 +55,53 @@ pub fn print_onsets(host: &str, onsets: &[Onset]) {
     }
 }
 
-/// Draws the paper's figure 1 (rates with what happened) and 5 (rates with what was inferred), a panel for each kind.
-pub fn draw(cases: &[Case], detector: &Detector, folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut kinds: Vec<&Case> = Vec::new();
+/// Draws the paper's figure 1 (rates and known events) and figure 5 (rates, known and inferred events), with one panel for
+/// each kind of activity. Returns the paths of the figures.
+pub fn draw(cases: &[LabelledCapture], detector: &Detector, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut kinds: Vec<&LabelledCapture> = Vec::new();
     for case in cases {
         if kinds.iter().all(|shown| shown.kind != case.kind) {
             kinds.push(case);
         }
     }
-    let happened = |case: &&Case| case.labels.iter().map(|label| label.start_s).collect::<Vec<_>>();
-    let inferred = |case: &&Case| detector.onsets(&case.trace).iter().map(|onset| onset.start_s).collect::<Vec<_>>();
-    let known: Vec<Chart> = kinds.iter().map(|case| panel(case, &[("happened", happened(case))])).collect();
+    let happened = |case: &&LabelledCapture| case.labels.iter().map(|label| label.start_s).collect::<Vec<_>>();
+    let inferred =
+        |case: &&LabelledCapture| detector.onsets(&case.trace).iter().map(|onset| onset.start_s).collect::<Vec<_>>();
+    let known: Vec<Chart> = kinds.iter().map(|case| panel(case, &[("known", happened(case))])).collect();
     let both: Vec<Chart> =
-        kinds.iter().map(|case| panel(case, &[("happened", happened(case)), ("inferred", inferred(case))])).collect();
+        kinds.iter().map(|case| panel(case, &[("known", happened(case)), ("inferred", inferred(case))])).collect();
     Ok(vec![
         save(folder, "figure-1-activity", &Chart::stack(&known))?,
         save(folder, "figure-5-inference", &Chart::stack(&both))?,
     ])
 }
 
-/// Draws one host's rate with its onsets.
+/// Draws one host's rate with its onsets. Returns the path of the figure.
 pub fn draw_trace(name: &str, trace: &Trace, onsets: &[Onset], folder: &Path) -> Result<PathBuf, Error> {
     let marks = onsets.iter().map(|onset| onset.start_s).collect();
     let chart = rate_chart(format!("{name}: inferred activity"), trace, trace.length(), &[("inferred", marks)]);
     save(folder, &format!("activity-{}", name.replace(':', "")), &chart.svg())
 }
 
-fn panel(case: &Case, marks: &[(&str, Vec<f64>)]) -> Chart {
+fn panel(case: &LabelledCapture, marks: &[(&str, Vec<f64>)]) -> Chart {
     rate_chart(format!("{}: {}", case.kind, case.name), &case.trace, case.trace.length().min(MAX_SHOWN), marks)
 }
 
 fn rate_chart(title: String, trace: &Trace, length: Nanos, marks: &[(&str, Vec<f64>)]) -> Chart {
     let mut series = Vec::new();
     for direction in Direction::ALL {
-        // One value a second, or as many as the figure can show.
+        // One value per second, but at most 600 values.
         let sample_s = (length.as_secs_f64() / 600.0).max(1.0);
         let mut bytes = vec![0.0; (length.as_secs_f64() / sample_s) as usize + 1];
-        for event in trace.events.iter().filter(|event| event.direction == direction && event.time <= length) {
+        for event in trace.packets.iter().filter(|event| event.direction == direction && event.time <= length) {
             bytes[(event.time.as_secs_f64() / sample_s) as usize] += f64::from(event.bytes) / sample_s;
         }
         let values = bytes.iter().enumerate().map(|(at, bytes)| (at as f64 * sample_s, *bytes)).collect();
-        series.push(Series { name: direction.name().to_owned(), shape: Shape::Line, values });
+        series.push(Series { name: direction.name().to_owned(), style: SeriesStyle::Line, values });
     }
     for (name, times) in marks {
         let values = times.iter().filter(|at| **at <= length.as_secs_f64()).map(|at| (*at, 0.0)).collect();
-        series.push(Series { name: (*name).to_owned(), shape: Shape::Marks, values });
+        series.push(Series { name: (*name).to_owned(), style: SeriesStyle::VerticalLines, values });
     }
     Chart { title, x: "s".to_owned(), y: "bytes per second".to_owned(), logarithmic: false, series }
 }

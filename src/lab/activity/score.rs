@@ -1,58 +1,58 @@
-//! Onsets against what is known to have happened.
+//! Scores detected onsets against labelled events.
 
 use serde::Serialize;
 
 use super::detect::{Detector, Onset};
-use super::labels::Case;
+use super::labels::LabelledCapture;
 
-/// An onset this long before a label still answers it: clocks of labels are not those of captures.
+/// An onset this many seconds before a label still matches it: labels and captures used different clocks.
 const EARLY_S: f64 = 2.0;
-/// An onset this long after a label still answers it.
+/// An onset this many seconds after a label still matches it.
 const LATE_S: f64 = 10.0;
-/// Labels are moved by so many different times to learn what chance gives.
+/// Number of time shifts of the labels that estimate the recall by chance.
 const SHIFTS: usize = 20;
 
-/// How well one case was found out.
+/// The detector's score on one capture.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// The capture.
+pub struct DetectionScore {
+    /// Name of the capture.
     pub case: String,
     /// The kind of activity.
     pub kind: String,
-    /// Why the case is no fair measure, if it is none.
+    /// Why the capture is not a fair measure; `None` if it is one.
     pub caveat: Option<&'static str>,
-    /// Things that happened.
+    /// Number of labelled events.
     pub labels: usize,
-    /// Onsets found outside the spans that are not scored.
+    /// Number of onsets outside the unscored spans.
     pub onsets: usize,
-    /// Onsets that answer a label, or fall into the time that the labelled thing takes.
+    /// Number of onsets that match a label or fall within the duration of its event.
     pub onsets_right: usize,
-    /// Labels that are answered.
+    /// Number of labels that an onset matches.
     pub found: usize,
-    /// Labels that would be answered if they lay elsewhere: the mean over shifted ones.
+    /// Mean number of labels that an onset matches when the labels are shifted in time.
     pub found_by_chance: f64,
-    /// From each answered label to its onset, in seconds, ascending; negative where the clocks disagree.
+    /// Delay from each matched label to its onset in seconds, ascending; negative where the clocks disagree.
     pub delays_s: Vec<f64>,
 }
 
-/// Cases of one kind together.
+/// The detector's score on all captures of one kind of activity.
 #[derive(Clone, Debug, Serialize)]
-pub struct Pooled {
+pub struct PooledScore {
     /// The kind of activity.
     pub kind: String,
-    /// Why the kind is no fair measure, if it is none.
+    /// Why the kind is not a fair measure; `None` if it is one.
     pub caveat: Option<&'static str>,
-    /// Captures.
+    /// Number of captures.
     pub cases: usize,
-    /// Things that happened.
+    /// Number of labelled events.
     pub labels: usize,
-    /// Onsets found.
+    /// Number of onsets.
     pub onsets: usize,
-    /// Part of the onsets that are right, 0..=1.
+    /// Share of the onsets that match a label, 0..=1.
     pub precision: f64,
-    /// Part of the labels that are found, 0..=1.
+    /// Share of the labels that an onset matches, 0..=1.
     pub recall: f64,
-    /// Part of the labels that would be found if they lay elsewhere, 0..=1.
+    /// Recall for labels that are shifted in time, 0..=1.
     pub recall_by_chance: f64,
     /// Median of the delays, in seconds.
     pub delay_p50_s: f64,
@@ -60,12 +60,12 @@ pub struct Pooled {
     pub delay_p90_s: f64,
 }
 
-/// Runs the detector on a case.
-pub fn score(case: &Case, detector: &Detector) -> Outcome {
+/// Runs the detector on a capture and scores its onsets.
+pub fn score(case: &LabelledCapture, detector: &Detector) -> DetectionScore {
     let onsets: Vec<Onset> =
         detector.onsets(&case.trace).into_iter().filter(|onset| !case.is_unscored(onset.start_s)).collect();
     let mut delays_s: Vec<f64> =
-        case.labels.iter().filter_map(|label| answer(&onsets, label.start_s).map(|at| at - label.start_s)).collect();
+        case.labels.iter().filter_map(|label| matching_onset(&onsets, label.start_s).map(|at| at - label.start_s)).collect();
     delays_s.sort_unstable_by(f64::total_cmp);
     let right = |onset: &&Onset| {
         case.labels.iter().any(|label| {
@@ -73,7 +73,7 @@ pub fn score(case: &Case, detector: &Detector) -> Outcome {
             (label.start_s - EARLY_S..=latest).contains(&onset.start_s)
         })
     };
-    Outcome {
+    DetectionScore {
         case: case.name.clone(),
         kind: case.kind.to_owned(),
         caveat: case.caveat,
@@ -81,32 +81,32 @@ pub fn score(case: &Case, detector: &Detector) -> Outcome {
         onsets: onsets.len(),
         onsets_right: onsets.iter().filter(right).count(),
         found: delays_s.len(),
-        found_by_chance: by_chance(case, &onsets),
+        found_by_chance: found_by_chance(case, &onsets),
         delays_s,
     }
 }
 
-/// The outcomes of each kind together, in the order in which the kinds appear.
-pub fn pooled(outcomes: &[Outcome]) -> Vec<Pooled> {
+/// Pools the scores of each kind of activity, in the order in which the kinds first appear.
+pub fn pool_by_kind(scores: &[DetectionScore]) -> Vec<PooledScore> {
     let mut kinds: Vec<&str> = Vec::new();
-    for outcome in outcomes {
-        if !kinds.contains(&outcome.kind.as_str()) {
-            kinds.push(&outcome.kind);
+    for score in scores {
+        if !kinds.contains(&score.kind.as_str()) {
+            kinds.push(&score.kind);
         }
     }
     let pool = |kind: &str| {
-        let own: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.kind == kind).collect();
-        let sum = |count: fn(&Outcome) -> usize| own.iter().map(|outcome| count(outcome)).sum::<usize>();
+        let own: Vec<&DetectionScore> = scores.iter().filter(|score| score.kind == kind).collect();
+        let sum = |count: fn(&DetectionScore) -> usize| own.iter().map(|score| count(score)).sum::<usize>();
         let (labels, onsets) = (sum(|o| o.labels), sum(|o| o.onsets));
-        let mut delays: Vec<f64> = own.iter().flat_map(|outcome| outcome.delays_s.iter().copied()).collect();
+        let mut delays: Vec<f64> = own.iter().flat_map(|score| score.delays_s.iter().copied()).collect();
         delays.sort_unstable_by(f64::total_cmp);
         let quantile = |part: f64| {
             let rank = (part * delays.len().saturating_sub(1) as f64).round() as usize;
             delays.get(rank).copied().unwrap_or(0.0)
         };
-        Pooled {
+        PooledScore {
             kind: kind.to_owned(),
-            caveat: own.first().and_then(|outcome| outcome.caveat),
+            caveat: own.first().and_then(|score| score.caveat),
             cases: own.len(),
             labels,
             onsets,
@@ -120,17 +120,17 @@ pub fn pooled(outcomes: &[Outcome]) -> Vec<Pooled> {
     kinds.into_iter().map(pool).collect()
 }
 
-fn answer(onsets: &[Onset], label_s: f64) -> Option<f64> {
+fn matching_onset(onsets: &[Onset], label_s: f64) -> Option<f64> {
     let inside = onsets.iter().map(|onset| onset.start_s).filter(|at| (-EARLY_S..=LATE_S).contains(&(at - label_s)));
     inside.min_by(|a, b| (a - label_s).abs().total_cmp(&(b - label_s).abs()))
 }
 
-fn by_chance(case: &Case, onsets: &[Onset]) -> f64 {
+fn found_by_chance(case: &LabelledCapture, onsets: &[Onset]) -> f64 {
     let length = case.trace.length().as_secs_f64().max(1.0);
     let mut found = 0;
     for shift in 1..=SHIFTS {
         let by = length * shift as f64 / (SHIFTS + 1) as f64;
-        found += case.labels.iter().filter(|label| answer(onsets, (label.start_s + by) % length).is_some()).count();
+        found += case.labels.iter().filter(|label| matching_onset(onsets, (label.start_s + by) % length).is_some()).count();
     }
     found as f64 / SHIFTS as f64
 }

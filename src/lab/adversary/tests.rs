@@ -1,17 +1,17 @@
-//! The record finds what is there, and nothing where there is nothing.
+//! The report finds what is there, and nothing where there is nothing.
 
 use std::fs;
 use std::io::Write;
 
 use super::*;
-use crate::lab::trace::Home;
+use crate::lab::trace::HomeTrace;
 use crate::units::Nanos;
 
 #[test]
 fn in_virtual_time_no_attack_tells_a_busy_home() {
     let seed = 3;
     println!("seed {seed}");
-    let (home, _) = Home::synthetic(Nanos::from_secs(600), seed);
+    let (home, _) = HomeTrace::synthetic(Nanos::from_secs(600), seed);
     let cases = virtual_cases(&home, Nanos::from_secs(3_600), seed).unwrap();
     for law in ["gamma", "normal", "constant"] {
         let of_law: Vec<_> = cases.iter().filter(|case| case.law == law).collect();
@@ -33,17 +33,17 @@ fn a_planted_difference_is_found_in_turns() {
     let times = planted(&law);
     fs::write(law.join("timeline.csv"), times).unwrap();
     fs::write(law.join("run.json"), r#"{"router_wan": "203.0.113.2", "endpoint": "198.51.100.2", "seed": 1}"#).unwrap();
-    let turns = Turns::read(&folder, Law::Gamma).unwrap().expect("there is a run");
-    let cases = turns.cases(1).unwrap();
+    let interleaved = InterleavedCapture::read(&folder, Law::Gamma).unwrap().expect("there is a run");
+    let cases = interleaved.cases(1).unwrap();
     let least = |name: &str| {
         let of_it = cases.iter().filter(|case| case.condition == name);
         of_it.map(|case| case.p_corrected).fold(1.0, f64::min)
     };
     assert!(least("wider") < 1e-6, "{cases:#?}");
     assert!(least("equal") > 0.001, "{cases:#?}");
-    assert!(Turns::read(&folder, Law::Normal).unwrap().is_none());
+    assert!(InterleavedCapture::read(&folder, Law::Normal).unwrap().is_none());
     fs::write(law.join("timeline.csv"), "condition,start_ns,stop_ns\nidle,5,3\n").unwrap();
-    let error = Turns::read(&folder, Law::Gamma).err().unwrap().to_string();
+    let error = InterleavedCapture::read(&folder, Law::Gamma).err().unwrap().to_string();
     assert!(error.contains("timeline.csv") && error.contains('2'), "{error}");
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::lab::error::Error;
 use crate::lab::simulate::paper::{self, Overhead};
-use crate::lab::simulate::{DeviceOutcome, NO_LIMITS, Setup, simulate};
+use crate::lab::simulate::{DeviceResult, NO_LIMITS, SimulationConfig, simulate};
 use crate::lab::stats::Summary;
-use crate::lab::trace::{Direction, Event, Home, Trace};
+use crate::lab::trace::{Direction, PacketRecord, HomeTrace, Trace};
 use crate::units::{BitsPerSec, Nanos};
 
 /// Rates on the wire, the same both ways.
@@ -75,8 +75,8 @@ pub struct DelayRow {
 }
 
 /// Every device, the home, and the special case, at one rate.
-pub fn delays(home: &Home, kbit: u64, arrangement: Arrangement) -> Result<Vec<DelayRow>, Error> {
-    let row = |name: &str, devices: &[DeviceOutcome]| row(kbit, arrangement, name, devices);
+pub fn delays(home: &HomeTrace, kbit: u64, arrangement: Arrangement) -> Result<Vec<DelayRow>, Error> {
+    let row = |name: &str, devices: &[DeviceResult]| row(kbit, arrangement, name, devices);
     let devices = run(home, kbit, arrangement)?;
     let mut rows: Vec<_> = devices.iter().map(|device| row(&device.name, std::slice::from_ref(device))).collect();
     rows.push(row(HOME, &devices));
@@ -86,18 +86,18 @@ pub fn delays(home: &Home, kbit: u64, arrangement: Arrangement) -> Result<Vec<De
     Ok(rows)
 }
 
-fn run(home: &Home, kbit: u64, arrangement: Arrangement) -> Result<Vec<DeviceOutcome>, Error> {
+fn run(home: &HomeTrace, kbit: u64, arrangement: Arrangement) -> Result<Vec<DeviceResult>, Error> {
     let rate = BitsPerSec::from_kbit(kbit);
-    let setup = Setup { upload: rate, download: rate, ..Setup::default() };
+    let setup = SimulationConfig { upload: rate, download: rate, ..SimulationConfig::default() };
     Ok(match arrangement {
-        Arrangement::Millpond => simulate(home, &Setup { limits: NO_LIMITS, ..setup }, |_| {})?.devices,
+        Arrangement::Millpond => simulate(home, &SimulationConfig { limits: NO_LIMITS, ..setup }, |_| {})?.devices,
         Arrangement::MillpondBounded => simulate(home, &setup, |_| {})?.devices,
         Arrangement::Paper => paper::simulate(home, &setup, Overhead::Tunnel).devices,
         Arrangement::PaperBare => paper::simulate(home, &setup, Overhead::None).devices,
     })
 }
 
-fn row(kbit: u64, arrangement: Arrangement, name: &str, devices: &[DeviceOutcome]) -> DelayRow {
+fn row(kbit: u64, arrangement: Arrangement, name: &str, devices: &[DeviceResult]) -> DelayRow {
     let mut delays: Vec<f64> = devices.iter().flat_map(|device| &device.delays_ms).copied().collect();
     let sent = devices.iter().map(|device| device.sent).sum();
     let delivered: u64 = devices.iter().map(|device| device.delivered).sum();
@@ -116,19 +116,19 @@ fn row(kbit: u64, arrangement: Arrangement, name: &str, devices: &[DeviceOutcome
 }
 
 /// The home without its cameras, but with one that overloads the way up again and again.
-fn with_backed_up_camera(home: &Home, kbit: u64) -> Home {
+fn with_backed_up_camera(home: &HomeTrace, kbit: u64) -> HomeTrace {
     let gap = BitsPerSec::from_kbit(kbit * CAMERA_OVERLOAD).interval(usize::from(CAMERA_PACKET_BYTES));
     let mut events = Vec::new();
     let mut start = Nanos::ZERO;
     while start < home.length {
         let mut time = start;
         while time < start + CAMERA_BURST {
-            events.push(Event { time, direction: Direction::Up, bytes: CAMERA_PACKET_BYTES });
+            events.push(PacketRecord { time, direction: Direction::Up, bytes: CAMERA_PACKET_BYTES });
             time = time + gap;
         }
         start = start + CAMERA_PERIOD;
     }
     let mut devices: Vec<_> = home.devices.iter().filter(|trace| !trace.device.contains("cam")).cloned().collect();
-    devices.push(Trace { device: CAMERA.to_owned(), events });
-    Home { devices, length: home.length }
+    devices.push(Trace { device: CAMERA.to_owned(), packets: events });
+    HomeTrace { devices, length: home.length }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::lab::error::Error;
-use crate::lab::simulate::{Setup, simulate};
-use crate::lab::trace::Home;
+use crate::lab::simulate::{SimulationConfig, simulate};
+use crate::lab::trace::HomeTrace;
 use crate::units::Nanos;
 
 /// Memory of a daemon.
@@ -39,8 +39,8 @@ impl Footprint {
 
 /// Cells of the fixed hour that `millpond-lab simulate --synthetic --hours 1 --seed 1` simulates, both ways.
 pub fn fixed_hour_cells() -> Result<u64, Error> {
-    let silent = Home { devices: Vec::new(), length: Nanos::from_secs(3600) };
-    let outcome = simulate(&silent, &Setup::default(), |_| {})?;
+    let silent = HomeTrace { devices: Vec::new(), length: Nanos::from_secs(3600) };
+    let outcome = simulate(&silent, &SimulationConfig::default(), |_| {})?;
     Ok(outcome.directions.iter().map(|way| way.cells_data + way.cells_cover).sum())
 }
 

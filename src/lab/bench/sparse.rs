@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{Recording, Run};
+use crate::lab::flat_line::{Recording, ShapedRun};
 use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 
@@ -45,14 +45,14 @@ pub fn sparse(folder: &Path) -> Result<Vec<SparseRow>, Error> {
         for beside in BESIDE {
             let path = folder.join(format!("{per_second}-{beside}"));
             if path.join("run.json").is_file() {
-                rows.push(row(&Run::read(&path)?, per_second, beside, path_ms));
+                rows.push(row(&ShapedRun::read(&path)?, per_second, beside, path_ms));
             }
         }
     }
     Ok(rows)
 }
 
-fn row(run: &Run, per_second: u32, beside: &'static str, path_ms: Option<f64>) -> SparseRow {
+fn row(run: &ShapedRun, per_second: u32, beside: &'static str, path_ms: Option<f64>) -> SparseRow {
     let settings = &run.recording.settings;
     let (delay, lost) = upward(&run.recording);
     let mean_interval_ms = settings.wire_bytes as f64 * 8e3 / settings.upload_bps;

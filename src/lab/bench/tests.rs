@@ -1,7 +1,7 @@
 //! What the bench reads and computes.
 
 use super::*;
-use crate::lab::trace::Home;
+use crate::lab::trace::HomeTrace;
 use crate::units::Nanos;
 
 #[test]
@@ -21,8 +21,8 @@ fn callgrind_output() {
 fn rows_of_a_made_up_home() {
     let seed = 4;
     println!("seed {seed}");
-    let (home, _) = Home::synthetic(Nanos::from_secs(300), seed);
-    let sent: usize = home.devices.iter().map(|trace| trace.events.len()).sum();
+    let (home, _) = HomeTrace::synthetic(Nanos::from_secs(300), seed);
+    let sent: usize = home.devices.iter().map(|trace| trace.packets.len()).sum();
     for arrangement in [Arrangement::Millpond, Arrangement::MillpondBounded, Arrangement::Paper] {
         let rows = delays(&home, 160, arrangement).unwrap();
         assert_eq!(rows.len(), home.devices.len() + 2);

@@ -16,7 +16,7 @@ const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// One captured Ethernet frame.
 #[derive(Clone, Copy, Debug)]
-pub struct Packet<'a> {
+pub struct CapturedPacket<'a> {
     /// Time stamp in nanoseconds since 1970.
     pub time_ns: u64,
     /// Length on the wire in bytes, link header included; `data` may be shorter.
@@ -41,7 +41,7 @@ pub struct Extent {
 /// A damaged file gives [`Error::Damaged`] *after* every packet before the damage has been handed over,
 /// so a caller who wants those keeps them and reports the error as a warning.
 /// Only Ethernet is understood; another link type is an error, an empty capture is not.
-pub fn read(path: &Path, each: impl FnMut(Packet<'_>)) -> Result<Extent, Error> {
+pub fn read(path: &Path, each: impl FnMut(CapturedPacket<'_>)) -> Result<Extent, Error> {
     let file = File::open(path).map_err(Error::io("opening capture", path))?;
     if file.metadata().map_err(Error::io("reading capture", path))?.len() == 0 {
         return Err(damaged(path, 0, "the file is empty, not even a header"));
@@ -56,12 +56,12 @@ pub fn read(path: &Path, each: impl FnMut(Packet<'_>)) -> Result<Extent, Error> 
     } else {
         Box::new(LegacyPcapReader::new(BUFFER_BYTES, file).map_err(|error| header_error(path, error))?)
     };
-    let mut state = State { path, clock: Clock::Micros, interfaces: Vec::new(), extent: None, each };
+    let mut decoder = Decoder { path, clock: FractionUnit::Micros, interfaces: Vec::new(), extent: None, each };
     loop {
         let offset = reader.consumed() as u64;
         match reader.next() {
             Ok((length, block)) => {
-                state.block(offset, block)?;
+                decoder.block(offset, block)?;
                 reader.consume(length);
             }
             Err(PcapError::Eof) => break,
@@ -71,51 +71,51 @@ pub fn read(path: &Path, each: impl FnMut(Packet<'_>)) -> Result<Extent, Error> 
             Err(error) => return Err(damaged(path, offset, cause(&error))),
         }
     }
-    Ok(state.extent.unwrap_or(Extent { packets: 0, first_ns: 0, last_ns: 0 }))
+    Ok(decoder.extent.unwrap_or(Extent { packets: 0, first_ns: 0, last_ns: 0 }))
 }
 
-struct State<'a, F> {
+struct Decoder<'a, F> {
     path: &'a Path,
-    clock: Clock,
-    interfaces: Vec<Interface>,
+    clock: FractionUnit,
+    interfaces: Vec<PcapngInterface>,
     extent: Option<Extent>,
     each: F,
 }
 
 #[derive(Clone, Copy)]
-enum Clock {
+enum FractionUnit {
     Micros,
     Nanos,
 }
 
 /// A pcapng interface: its link type and what its time stamps count.
-struct Interface {
+struct PcapngInterface {
     link: Linktype,
     resolution: u8,
     offset_s: i64,
     snap_bytes: u32,
 }
 
-impl<F: FnMut(Packet<'_>)> State<'_, F> {
+impl<F: FnMut(CapturedPacket<'_>)> Decoder<'_, F> {
     fn block(&mut self, offset: u64, block: PcapBlockOwned<'_>) -> Result<(), Error> {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 self.ethernet(offset, header.network)?;
-                self.clock = if header.is_nanosecond_precision() { Clock::Nanos } else { Clock::Micros };
+                self.clock = if header.is_nanosecond_precision() { FractionUnit::Nanos } else { FractionUnit::Micros };
             }
             PcapBlockOwned::Legacy(record) => {
                 let fraction_ns = match self.clock {
-                    Clock::Micros => u64::from(record.ts_usec) * 1_000,
-                    Clock::Nanos => u64::from(record.ts_usec),
+                    FractionUnit::Micros => u64::from(record.ts_usec) * 1_000,
+                    FractionUnit::Nanos => u64::from(record.ts_usec),
                 };
                 if fraction_ns >= 1_000_000_000 {
                     return Err(damaged(self.path, offset, "a time stamp with more than a second of fraction"));
                 }
                 let time_ns = u64::from(record.ts_sec) * 1_000_000_000 + fraction_ns;
-                self.packet(Packet { time_ns, orig_len: record.origlen as usize, data: record.data });
+                self.packet(CapturedPacket { time_ns, orig_len: record.origlen as usize, data: record.data });
             }
             PcapBlockOwned::NG(Block::SectionHeader(_)) => self.interfaces.clear(),
-            PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => self.interfaces.push(Interface {
+            PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => self.interfaces.push(PcapngInterface {
                 link: interface.linktype,
                 resolution: interface.if_tsresol,
                 offset_s: interface.if_tsoffset,
@@ -132,7 +132,7 @@ impl<F: FnMut(Packet<'_>)> State<'_, F> {
                     .ok_or_else(|| damaged(self.path, offset, "a time stamp that lies outside 1970 to 2554"))?;
                 self.ethernet(offset, interface.link)?;
                 let data = record.data.get(..record.caplen as usize).unwrap_or(record.data);
-                self.packet(Packet { time_ns, orig_len: record.origlen as usize, data });
+                self.packet(CapturedPacket { time_ns, orig_len: record.origlen as usize, data });
             }
             PcapBlockOwned::NG(Block::SimplePacket(record)) => {
                 let interface = self
@@ -144,7 +144,7 @@ impl<F: FnMut(Packet<'_>)> State<'_, F> {
                 let time_ns = self.extent.map_or(0, |extent| extent.last_ns);
                 let kept = if interface.snap_bytes == 0 { u32::MAX } else { interface.snap_bytes };
                 let data = record.data.get(..record.origlen.min(kept) as usize).unwrap_or(record.data);
-                self.packet(Packet { time_ns, orig_len: record.origlen as usize, data });
+                self.packet(CapturedPacket { time_ns, orig_len: record.origlen as usize, data });
             }
             PcapBlockOwned::NG(_) => {}
         }
@@ -158,7 +158,7 @@ impl<F: FnMut(Packet<'_>)> State<'_, F> {
         Err(damaged(self.path, offset, format!("link type {}, but only Ethernet (1) is understood", link.0)))
     }
 
-    fn packet(&mut self, packet: Packet<'_>) {
+    fn packet(&mut self, packet: CapturedPacket<'_>) {
         let time_ns = packet.time_ns;
         let extent = self.extent.get_or_insert(Extent { packets: 0, first_ns: time_ns, last_ns: time_ns });
         extent.packets += 1;
@@ -167,7 +167,7 @@ impl<F: FnMut(Packet<'_>)> State<'_, F> {
     }
 }
 
-impl Interface {
+impl PcapngInterface {
     /// `if_tsresol` is a negative power of ten, or of two with the top bit set (pcapng draft, section 4.2).
     fn time_ns(&self, ticks: u64) -> Option<u64> {
         let exponent = u32::from(self.resolution & 0x7f);

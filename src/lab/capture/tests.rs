@@ -6,26 +6,26 @@ use super::*;
 use crate::lab::error::Error;
 
 /// A file that goes away with the test.
-struct Scratch(PathBuf);
+struct TempFile(PathBuf);
 
-impl Scratch {
-    fn with(name: &str, bytes: &[u8]) -> Scratch {
+impl TempFile {
+    fn with(name: &str, bytes: &[u8]) -> TempFile {
         let path = std::env::temp_dir().join(format!("millpond-{}-{name}", std::process::id()));
         std::fs::write(&path, bytes).unwrap();
-        Scratch(path)
+        TempFile(path)
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
 /// Time stamp, length on the wire and captured length.
-type Record = (u64, usize, usize);
+type PacketLengths = (u64, usize, usize);
 
-fn all(path: &std::path::Path) -> (Vec<Record>, Result<Extent, Error>) {
+fn all(path: &std::path::Path) -> (Vec<PacketLengths>, Result<Extent, Error>) {
     let mut packets = Vec::new();
     let result = read(path, |packet| packets.push((packet.time_ns, packet.orig_len, packet.data.len())));
     (packets, result)
@@ -72,7 +72,7 @@ fn pcap_in_both_byte_orders_and_resolutions() {
         [("us", 0xa1b2_c3d4, 250_000, 250_000_000), ("ns", 0xa1b2_3c4d, 250_000, 250_000)]
     {
         for big_endian in [false, true] {
-            let file = Scratch::with(&format!("{name}-{big_endian}.pcap"), &pcap(magic, big_endian, fraction, 1));
+            let file = TempFile::with(&format!("{name}-{big_endian}.pcap"), &pcap(magic, big_endian, fraction, 1));
             let (packets, result) = all(&file.0);
             let first_ns = 1_000_000_000 + expected_ns;
             assert_eq!(packets, [(first_ns, 1500, 4), (first_ns + 1_000_000_000, 60, 60)], "{name} {big_endian}");
@@ -91,7 +91,7 @@ fn pcapng_in_both_byte_orders_and_odd_resolutions() {
         (0, 3, 3_000_000_000),
     ] {
         for big_endian in [false, true] {
-            let file = Scratch::with(&format!("{resolution}-{big_endian}.ng"), &pcapng(big_endian, resolution, ticks));
+            let file = TempFile::with(&format!("{resolution}-{big_endian}.ng"), &pcapng(big_endian, resolution, ticks));
             let (packets, result) = all(&file.0);
             assert_eq!(packets, [(expected_ns, 999, 5)], "resolution {resolution}, big-endian {big_endian}");
             assert!(result.is_ok());
@@ -104,7 +104,7 @@ fn a_truncated_capture_names_the_place_and_keeps_what_came_before() {
     let whole = pcap(0xa1b2_c3d4, false, 0, 1);
     let second_record = 24 + 16 + 4;
     for length in second_record + 1..whole.len() {
-        let file = Scratch::with("cut.pcap", &whole[..length]);
+        let file = TempFile::with("cut.pcap", &whole[..length]);
         let (packets, result) = all(&file.0);
         assert_eq!(packets.len(), 1);
         match result {
@@ -115,7 +115,7 @@ fn a_truncated_capture_names_the_place_and_keeps_what_came_before() {
             other => panic!("cut at {length}: {other:?}"),
         }
     }
-    let ends_with_a_record = Scratch::with("short.pcap", &whole[..second_record]);
+    let ends_with_a_record = TempFile::with("short.pcap", &whole[..second_record]);
     assert_eq!(all(&ends_with_a_record.0).1.unwrap().packets, 1);
 }
 
@@ -129,7 +129,7 @@ fn what_is_no_capture_is_refused() {
         ("wifi", pcap(0xa1b2_c3d4, false, 0, 105), "only Ethernet"),
     ];
     for (name, bytes, expected) in cases {
-        let file = Scratch::with(name, &bytes);
+        let file = TempFile::with(name, &bytes);
         let (packets, result) = all(&file.0);
         let message = result.unwrap_err().to_string();
         assert!(packets.is_empty() && message.contains(expected), "{name}: {message}");
@@ -151,7 +151,7 @@ fn any_bytes_end_in_an_answer() {
             bytes[at] = rng.random();
         }
         rng.fill_bytes(&mut bytes[60..]);
-        let file = Scratch::with("noise", &bytes);
+        let file = TempFile::with("noise", &bytes);
         let (packets, result) = all(&file.0);
         assert!(result.is_err() || packets.len() < 10);
     }
@@ -159,8 +159,8 @@ fn any_bytes_end_in_an_answer() {
 
 #[test]
 fn written_captures_are_read_back() {
-    let file = Scratch::with("written.pcap", &[]);
-    let mut writer = Writer::create(&file.0, LinkType::Ethernet).unwrap();
+    let file = TempFile::with("written.pcap", &[]);
+    let mut writer = PcapWriter::create(&file.0, LinkType::Ethernet).unwrap();
     writer.packet(1_700_000_000_123_456_789, 522, &[9; 42]).unwrap();
     writer.finish().unwrap();
     assert_eq!(all(&file.0).0, [(1_700_000_000_123_456_789, 522, 42)]);

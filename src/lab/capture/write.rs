@@ -19,16 +19,16 @@ pub enum LinkType {
 }
 
 /// A capture file being written.
-pub struct Writer {
+pub struct PcapWriter {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
-impl Writer {
+impl PcapWriter {
     /// Creates (or empties) the file and writes its header.
-    pub fn create(path: &Path, link: LinkType) -> Result<Writer, Error> {
+    pub fn create(path: &Path, link: LinkType) -> Result<PcapWriter, Error> {
         let file = File::create(path).map_err(Error::io("creating capture", path))?;
-        let mut writer = Writer { path: path.to_owned(), file: BufWriter::new(file) };
+        let mut writer = PcapWriter { path: path.to_owned(), file: BufWriter::new(file) };
         writer.header(link).map_err(Error::io("writing capture", path))?;
         Ok(writer)
     }

@@ -16,7 +16,7 @@ use crate::lab::identify::observe;
 /// ones): precision, recall, delay.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "activity")]
-pub(super) struct Activity {
+pub(super) struct ActivityCommand {
     /// captures (pcap, pcapng) of a home's network
     #[argh(positional)]
     captures: Vec<PathBuf>,
@@ -40,7 +40,7 @@ pub(super) struct Activity {
     synthetic: bool,
 }
 
-impl Activity {
+impl ActivityCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         if self.factor.is_nan() || self.factor < 1.0 {
             return Err(Error::Request(format!("activity: --factor: {} is not 1 or more", self.factor)));
@@ -57,10 +57,10 @@ impl Activity {
                 progress.finish();
                 cases
             }
-            None => activity::synthetic_cases(self.seed),
+            None => activity::synthetic_captures(self.seed),
         };
         let outcomes: Vec<_> = cases.iter().map(|case| activity::score(case, detector)).collect();
-        let kinds = activity::pooled(&outcomes);
+        let kinds = activity::pool_by_kind(&outcomes);
         if self.json {
             println!("{:#}", serde_json::json!({ "seed": self.seed, "activities": kinds, "captures": outcomes }));
         } else {

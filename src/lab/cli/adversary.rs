@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use super::home;
-use crate::lab::adversary::{Case, Record, Turns, WORRYING, virtual_cases};
+use crate::lab::adversary::{AdversaryReport, Case, InterleavedCapture, MAX_BLIND_AUC, virtual_cases};
 use crate::lab::error::Error;
 use crate::units::{Law, Nanos};
 
@@ -15,7 +15,7 @@ use crate::units::{Law, Nanos};
 /// it. Writes FOLDER.json, or prints it with --json. Exit code 1 if law gamma or normal gives anything away.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "adversary")]
-pub(super) struct Adversary {
+pub(super) struct AdversaryCommand {
     /// folder with one LAW folder per run
     #[argh(positional)]
     folder: Option<PathBuf>,
@@ -33,22 +33,23 @@ pub(super) struct Adversary {
     seed: u64,
 }
 
-impl Adversary {
+impl AdversaryCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         if !(self.hours > 0.0 && self.hours <= 24.0 * 365.0) {
             return Err(Error::Request(format!("adversary: --hours: {} is not between 0 and 8760", self.hours)));
         }
         let (home, _) = home::whole(home::folder(self.synthetic).as_ref(), self.seed)?;
         eprintln!("virtual time: {} h of three laws, busy and idle", self.hours);
-        let mut record = Record { cases: virtual_cases(&home, Nanos((self.hours * 3.6e12) as u64), self.seed)? };
+        let mut report =
+            AdversaryReport { cases: virtual_cases(&home, Nanos((self.hours * 3.6e12) as u64), self.seed)? };
         for law in self.folder.iter().flat_map(|_| Law::ALL) {
             let Some(folder) = &self.folder else { break };
-            if let Some(turns) = Turns::read(folder, law)? {
+            if let Some(interleaved) = InterleavedCapture::read(folder, law)? {
                 eprintln!("{law}: comparing the emulated machine's conditions");
-                record.cases.extend(turns.cases(self.seed)?);
+                report.cases.extend(interleaved.cases(self.seed)?);
             }
         }
-        let text = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
         if let Some(folder) = &self.folder {
             let path = folder.with_extension("json");
             fs::write(&path, &text).map_err(Error::io("writing", &path))?;
@@ -56,15 +57,15 @@ impl Adversary {
         if self.json {
             print!("{text}");
         } else {
-            print(&record);
+            print(&report);
         }
-        let given_away = record.cases.iter().any(|case| is_promised(case) && is_found(case));
+        let given_away = report.cases.iter().any(|case| promises_blindness(case) && is_found(case));
         Ok(if given_away { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
 /// Laws that promise to be blind; the other two have edges that any jitter shows.
-fn is_promised(case: &Case) -> bool {
+fn promises_blindness(case: &Case) -> bool {
     [Law::Gamma.name(), Law::Normal.name()].contains(&case.law)
 }
 
@@ -73,14 +74,14 @@ fn is_found(case: &Case) -> bool {
     !case.is_blind() && case.p_corrected < 0.01
 }
 
-fn print(record: &Record) {
+fn print(report: &AdversaryReport) {
     println!(
         "{:<8} {:<8} {:<16} {:>8} {:>6}  {:<14} {:>9}  attack",
         "law", "time", "condition", "packets", "AUC", "95 % interval", "p (Holm)"
     );
-    for case in &record.cases {
+    for case in &report.cases {
         let [low, high] = case.ci95;
-        let note = match (is_found(case), case.is_blind(), high > WORRYING) {
+        let note = match (is_found(case), case.is_blind(), high > MAX_BLIND_AUC) {
             (true, ..) => "  <- told apart",
             (false, false, _) => "  <- misses 0.5, as one in twenty does by chance",
             (false, true, true) => "  <- blind, but too few guesses to rule out 0.55",
@@ -92,13 +93,13 @@ fn print(record: &Record) {
         );
     }
     for law in Law::ALL {
-        let of_law = || record.cases.iter().filter(move |case| case.law == law.name());
+        let of_law = || report.cases.iter().filter(move |case| case.law == law.name());
         let found: Vec<&str> = of_law().filter(|case| is_found(case)).map(|case| case.condition.as_str()).collect();
         let (count, missed) = (of_law().count(), of_law().filter(|case| !case.is_blind()).count());
         if count == 0 {
             continue;
         }
-        let verdict = if found.is_empty() || !of_law().any(is_promised) { "ok  " } else { "FAIL" };
+        let verdict = if found.is_empty() || !of_law().any(promises_blindness) { "ok  " } else { "FAIL" };
         let told = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
         println!(
             "{verdict} {law}: told apart from an idle home: {told} ({count} attacks, {missed} intervals miss 0.5)"

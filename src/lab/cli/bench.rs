@@ -8,17 +8,17 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::bench::{
-    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, crowd, delays, fixed_hour_cells,
+    Arrangement, BenchReport, DelayRow, Footprint, HOME, RATES_KBIT, SMALL_DEVICES, crowd, delays, fixed_hour_cells,
     instructions, sparse,
 };
 use crate::lab::error::Error;
-use crate::lab::trace::Home;
+use crate::lab::trace::HomeTrace;
 
 /// Simulates a home's delay at equal wire rates, millpond against the paper's arrangement, and gathers what tests/bench has
 /// measured besides. Prints tables; writes JSON.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
-pub(super) struct Bench {
+pub(super) struct BenchCommand {
     /// file for the results
     #[argh(option)]
     json: PathBuf,
@@ -39,7 +39,7 @@ pub(super) struct Bench {
     lab: PathBuf,
 }
 
-impl Bench {
+impl BenchCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let folder = home::folder(self.synthetic);
         let (home, _) = home::whole(folder.as_ref(), self.seed)?;
@@ -54,7 +54,7 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn measure(&self, home: &Home, kind: &'static str) -> Result<Results, Error> {
+    fn measure(&self, home: &HomeTrace, kind: &'static str) -> Result<BenchReport, Error> {
         let (mut delay, mut delay_variants) = (Vec::new(), Vec::new());
         for kbit in RATES_KBIT {
             eprintln!(
@@ -79,7 +79,7 @@ impl Bench {
         };
         let runs = ["flat-line/gamma-busy", "sparse/5-nothing"].map(|run| self.lab.join(run));
         let footprint = Footprint::of_router(&runs.each_ref().map(PathBuf::as_path))?;
-        Ok(Results {
+        Ok(BenchReport {
             delay,
             delay_variants,
             instructions_per_cell,
@@ -93,7 +93,7 @@ impl Bench {
     }
 }
 
-fn print(results: &Results) {
+fn print(results: &BenchReport) {
     println!("\ndelay of the {} home at equal rate on the wire, nothing dropped on either side", results.home);
     table(&results.delay);
     println!("\nvariants: millpond's queue bounded as by default; the VPN's headers forgiven to the paper");
@@ -130,7 +130,7 @@ fn print(results: &Results) {
 }
 
 /// What an endpoint takes for its homes.
-fn print_endpoint(results: &Results) {
+fn print_endpoint(results: &BenchReport) {
     if results.endpoint.is_empty() {
         println!("endpoint               not measured (tests/bench as root)");
         return;

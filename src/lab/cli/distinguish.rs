@@ -6,15 +6,15 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-use crate::lab::distinguish::tunnel::{self, Ends, Tunnel};
-use crate::lab::distinguish::{self, Condition, Options, compare, read_events};
+use crate::lab::distinguish::tunnel::{self, TunnelAddresses, TunnelCapture};
+use crate::lab::distinguish::{self, Condition, DistinguishOptions, compare, read_events};
 use crate::lab::error::Error;
 
 /// Tells how well two captures of the tunnel, taken by the provider under different conditions, can be told apart; or,
 /// with --events, the times of events in one capture from the rest. Exit code 1 if they are told apart.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "distinguish")]
-pub(super) struct Distinguish {
+pub(super) struct DistinguishCommand {
     /// two captures (pcap, pcapng), or one with --events
     #[argh(positional)]
     captures: Vec<PathBuf>,
@@ -31,7 +31,7 @@ pub(super) struct Distinguish {
     #[argh(option)]
     endpoint: Option<IpAddr>,
     /// accepted probability of a false alarm over all tests together (default: 0.01)
-    #[argh(option, default = "Options::default().alpha")]
+    #[argh(option, default = "DistinguishOptions::default().alpha")]
     alpha: f64,
     /// leave the random forest out
     #[argh(switch)]
@@ -47,7 +47,7 @@ pub(super) struct Distinguish {
     seed: u64,
 }
 
-impl Distinguish {
+impl DistinguishCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         if !(self.alpha > 0.0 && self.alpha < 1.0) {
             return Err(Error::Request(format!("distinguish: --alpha: {} is not between 0 and 1", self.alpha)));
@@ -55,17 +55,22 @@ impl Distinguish {
         if !(self.reach >= 0.0 && self.reach < 1e9) {
             return Err(Error::Request(format!("distinguish: --reach: {} is not a number of seconds", self.reach)));
         }
-        let options = Options { alpha: self.alpha, forest: !self.no_forest, seed: self.seed, ..Options::default() };
+        let options = DistinguishOptions {
+            alpha: self.alpha,
+            forest: !self.no_forest,
+            seed: self.seed,
+            ..DistinguishOptions::default()
+        };
         let report = match (self.captures.as_slice(), &self.events) {
             ([first, second], None) => {
                 let (a, mut b) = (self.read(first, None)?, self.read(second, None)?);
-                if b.ends == a.ends.turned() {
+                if b.addresses == a.addresses.swapped() {
                     // Without a handshake in a capture, which end is the home's is a guess: one guess serves both.
-                    b = self.read(second, Some(a.ends))?;
-                } else if a.ends != b.ends {
+                    b = self.read(second, Some(a.addresses))?;
+                } else if a.addresses != b.addresses {
                     eprintln!(
-                        "millpond-lab: the tunnel's ends differ: {} and {} in the first capture, {} and {} in the second",
-                        a.ends.router, a.ends.endpoint, b.ends.router, b.ends.endpoint
+                        "millpond-lab: the tunnel's addresses differ: {} and {} in the first capture, {} and {} in the second",
+                        a.addresses.router, a.addresses.endpoint, b.addresses.router, b.addresses.endpoint
                     );
                 }
                 let names = [first, second].map(|path| path.display().to_string());
@@ -94,15 +99,15 @@ impl Distinguish {
         Ok(if report.told_apart { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn read(&self, path: &Path, ends: Option<Ends>) -> Result<Tunnel, Error> {
-        let ends = match (self.router, self.endpoint) {
-            (Some(router), Some(endpoint)) => Some(Ends { router, endpoint }),
-            (None, None) => ends,
+    fn read(&self, path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCapture, Error> {
+        let addresses = match (self.router, self.endpoint) {
+            (Some(router), Some(endpoint)) => Some(TunnelAddresses { router, endpoint }),
+            (None, None) => addresses,
             _ => {
                 return Err(Error::Request("distinguish: --router and --endpoint go together".to_owned()));
             }
         };
-        let tunnel = tunnel::read(path, ends)?;
+        let tunnel = tunnel::read(path, addresses)?;
         if let Some(damage) = &tunnel.damage {
             eprintln!("millpond-lab: {damage}");
         }

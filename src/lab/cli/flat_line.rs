@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{Machine, Verdict, examine, judge};
+use crate::lab::flat_line::{RouterResources, Verdict, examine, judge};
 use crate::units::Law;
 
 /// Judges the runs that `tests/lab/run flat-line` left in a folder: sizes, strays, rate, delivery, and busy against idle.
 /// Writes FOLDER.json. Exit code 1 if any check fails.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "flat-line")]
-pub(super) struct FlatLine {
+pub(super) struct FlatLineCommand {
     /// folder with one LAW-LOAD folder per run
     #[argh(positional)]
     folder: PathBuf,
@@ -23,7 +23,7 @@ pub(super) struct FlatLine {
     law: Vec<String>,
 }
 
-impl FlatLine {
+impl FlatLineCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let unknown = |name: &String| Error::Request(format!("judging the law `{name}`: there is none of that name"));
         let named = self.law.iter().map(|name| Law::from_name(name).ok_or_else(|| unknown(name)));
@@ -32,7 +32,7 @@ impl FlatLine {
             laws.extend(Law::ALL);
         }
         let examined = examine(&self.folder)?;
-        let machine = Machine::read(&self.folder, &examined)?;
+        let machine = RouterResources::read(&self.folder, &examined)?;
         let (report, checks) = judge(&examined, &laws, machine);
         let mut name = self.folder.file_name().unwrap_or_default().to_owned();
         name.push(".json");

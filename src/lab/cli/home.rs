@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::lab::error::Error;
 use crate::lab::exposure::on_one_time_line;
-use crate::lab::identify::{Sighting, observe};
-use crate::lab::trace::{DataFolder, Home, Origin};
+use crate::lab::identify::{CaptureSummary, observe};
+use crate::lab::trace::{DataFolder, HomeTrace, TraceOrigin};
 use crate::units::Nanos;
 
 /// As long as the captured run that it stands in for.
@@ -27,15 +27,15 @@ pub(super) fn folder(synthetic: bool) -> Option<DataFolder> {
 }
 
 /// The whole home of the folder, or one made up from the seed.
-pub(super) fn whole(folder: Option<&DataFolder>, seed: u64) -> Result<(Home, Vec<Origin>), Error> {
+pub(super) fn whole(folder: Option<&DataFolder>, seed: u64) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
     match folder {
-        Some(folder) => Home::whole(folder),
-        None => Ok(Home::synthetic(SYNTHETIC_WHOLE, seed)),
+        Some(folder) => HomeTrace::whole(folder),
+        None => Ok(HomeTrace::synthetic(SYNTHETIC_WHOLE, seed)),
     }
 }
 
 /// What captures show of every host in them. Where one is damaged, what comes before the damage, and a line on stderr.
-pub(super) fn sightings(captures: &[PathBuf]) -> Result<Vec<(PathBuf, Sighting)>, Error> {
+pub(super) fn sightings(captures: &[PathBuf]) -> Result<Vec<(PathBuf, CaptureSummary)>, Error> {
     let mut sightings = Vec::new();
     for path in captures {
         let sighting = observe(path)?;
@@ -48,10 +48,10 @@ pub(super) fn sightings(captures: &[PathBuf]) -> Result<Vec<(PathBuf, Sighting)>
 }
 
 /// The busiest hosts of captures of one recording, named by their addresses, as one home.
-pub(super) fn of_captures(captures: &[PathBuf], most: usize) -> Result<Home, Error> {
+pub(super) fn of_captures(captures: &[PathBuf], most: usize) -> Result<HomeTrace, Error> {
     let mut hosts = on_one_time_line(sightings(captures)?)?;
-    let packets = |host: &crate::lab::identify::Host| host.trace.events.len();
+    let packets = |host: &crate::lab::identify::ObservedHost| host.trace.packets.len();
     hosts.sort_by_key(|host| std::cmp::Reverse(packets(host)));
     hosts.truncate(most);
-    Ok(Home::merge(hosts.into_iter().map(|host| (host.trace, Nanos::ZERO))))
+    Ok(HomeTrace::merge(hosts.into_iter().map(|host| (host.trace, Nanos::ZERO))))
 }

@@ -8,14 +8,14 @@ use argh::FromArgs;
 use super::home;
 use super::progress::Progress;
 use crate::lab::error::Error;
-use crate::lab::identify::{self, Corpus, Effort, Host, oui::Vendors};
+use crate::lab::identify::{self, Corpus, EvaluationConfig, ObservedHost, oui::Vendors};
 
 /// Names the hosts of captures by vendor prefix, by the names that they look up and by the shape of their traffic.
 /// Without captures, tests how well that works on the labelled devices of the data folder (../shared/data or
 /// $MILLPOND_DATA; without it, on made-up traces), by cross-validation: the paper's section 5.1.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "identify")]
-pub(super) struct Identify {
+pub(super) struct IdentifyCommand {
     /// captures (pcap, pcapng) of a home's network
     #[argh(positional)]
     captures: Vec<PathBuf>,
@@ -39,7 +39,7 @@ pub(super) struct Identify {
     synthetic: bool,
 }
 
-impl Identify {
+impl IdentifyCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let mut vendors = Vendors::built_in();
         if let Some(path) = &self.oui {
@@ -53,7 +53,7 @@ impl Identify {
 
     fn evaluate(&self, corpus: &Corpus, vendors: &Vendors) -> Result<ExitCode, Error> {
         let progress = Progress::new("testing");
-        let evaluation = identify::evaluate(corpus, &Effort::default(), self.seed, |done, of| progress.show(done, of));
+        let evaluation = identify::evaluate(corpus, &EvaluationConfig::default(), self.seed, |done, of| progress.show(done, of));
         progress.finish();
         let names = identify::by_names(corpus);
         let addresses = identify::by_address(corpus, vendors);
@@ -71,7 +71,7 @@ impl Identify {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn name(&self, corpus: &Corpus, vendors: &Vendors, hosts: &[Host]) -> Result<ExitCode, Error> {
+    fn name(&self, corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost]) -> Result<ExitCode, Error> {
         if self.svg.is_some() {
             return Err(Error::Request(
                 "identify: --svg draws the test on labelled devices; give no captures".to_owned(),
@@ -81,7 +81,7 @@ impl Identify {
         if self.json {
             println!("{:#}", serde_json::json!({ "seed": self.seed, "hosts": unknown }));
         } else {
-            identify::print_unknown(&unknown, corpus.in_use);
+            identify::print_identities(&unknown, corpus.in_use);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -106,8 +106,8 @@ impl Identify {
     }
 }
 
-fn hosts(captures: &[PathBuf]) -> Result<Vec<Host>, Error> {
-    let mut hosts: Vec<Host> = Vec::new();
+fn hosts(captures: &[PathBuf]) -> Result<Vec<ObservedHost>, Error> {
+    let mut hosts: Vec<ObservedHost> = Vec::new();
     for path in captures {
         let sighting = identify::observe(path)?;
         if let Some(damage) = &sighting.damage {

@@ -8,14 +8,14 @@ use argh::FromArgs;
 
 use crate::lab::error::Error;
 use crate::lab::flat_line::Verdict;
-use crate::lab::leaks::{Build, Run, judge};
+use crate::lab::leaks::{TestedBuild, LeakRun, judge};
 
 /// Judges the run that `tests/lab/run leaks` left in a folder: for each event, packets of shaped and blocked devices
 /// beside the tunnel, time until service is back, and what unshaped devices lost. Writes FOLDER.json. Exit code 1 if any
 /// check fails.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "leaks")]
-pub(super) struct Leaks {
+pub(super) struct LeaksCommand {
     /// folder with run.json, marks, wan.pcap and a journal per device
     #[argh(positional)]
     folder: PathBuf,
@@ -24,10 +24,10 @@ pub(super) struct Leaks {
     without_guard: bool,
 }
 
-impl Leaks {
+impl LeaksCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let build = if self.without_guard { Build::Unguarded } else { Build::Guarded };
-        let (report, checks) = judge(&Run::read(&self.folder)?, build);
+        let build = if self.without_guard { TestedBuild::Unguarded } else { TestedBuild::Guarded };
+        let (report, checks) = judge(&LeakRun::read(&self.folder)?, build);
         let mut name = self.folder.file_name().unwrap_or_default().to_owned();
         name.push(".json");
         let path = self.folder.with_file_name(name);

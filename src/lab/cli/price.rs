@@ -7,8 +7,8 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::error::Error;
-use crate::lab::simulate::{Outcome, Setup, simulate};
-use crate::lab::trace::Home;
+use crate::lab::simulate::{SimulationResult, SimulationConfig, simulate};
+use crate::lab::trace::HomeTrace;
 use crate::units::{BitsPerSec, MONTH_DAYS};
 
 /// Rates in kbit/s, each way. The first and the fourth are the paper's 7.5 and 40 KB/s.
@@ -18,7 +18,7 @@ const RATES_KBIT: [u64; 6] = [60, 120, 160, 320, 640, 1_000];
 /// devices share the line, and what rates cost in a month (the paper's figure 9 and its section 7.4).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "price")]
-pub(super) struct Price {
+pub(super) struct PriceCommand {
     /// folder with one trace (CSV) per device
     #[argh(option)]
     home: Option<PathBuf>,
@@ -30,15 +30,15 @@ pub(super) struct Price {
     seed: u64,
 }
 
-impl Price {
+impl PriceCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let home = match &self.home {
-            Some(folder) => Home::read(folder)?,
+            Some(folder) => HomeTrace::read(folder)?,
             None => home::whole(home::folder(self.synthetic).as_ref(), self.seed)?.0,
         };
         let outcomes = RATES_KBIT.map(|kbit| {
             let rate = BitsPerSec::from_kbit(kbit);
-            simulate(&home, &Setup { upload: rate, download: rate, seed: self.seed, ..Setup::default() }, |_| {})
+            simulate(&home, &SimulationConfig { upload: rate, download: rate, seed: self.seed, ..SimulationConfig::default() }, |_| {})
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
         print!("{}\n{}", delays(&home, &outcomes), costs());
@@ -47,7 +47,7 @@ impl Price {
 }
 
 /// One line for each device: mean / 99th percentile / longest delay in seconds, and what was dropped.
-fn delays(home: &Home, outcomes: &[Outcome]) -> String {
+fn delays(home: &HomeTrace, outcomes: &[SimulationResult]) -> String {
     let mut table = String::from("| device |");
     RATES_KBIT.iter().for_each(|kbit| table.push_str(&format!(" {kbit} kbit/s |")));
     table.push_str(&format!("\n|{}\n", " --- |".repeat(1 + RATES_KBIT.len())));
@@ -96,10 +96,10 @@ mod tests {
 
     #[test]
     fn faster_rates_wait_less() {
-        let (home, _) = Home::synthetic(Nanos::from_secs(120), 3);
+        let (home, _) = HomeTrace::synthetic(Nanos::from_secs(120), 3);
         let of = |kbit| {
             let rate = BitsPerSec::from_kbit(kbit);
-            simulate(&home, &Setup { upload: rate, download: rate, ..Setup::default() }, |_| {}).unwrap()
+            simulate(&home, &SimulationConfig { upload: rate, download: rate, ..SimulationConfig::default() }, |_| {}).unwrap()
         };
         let outcomes: Vec<_> = RATES_KBIT.into_iter().map(of).collect();
         let table = delays(&home, &outcomes);

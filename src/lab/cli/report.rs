@@ -11,8 +11,8 @@ use super::progress::Progress;
 use crate::lab::error::Error;
 use crate::lab::exposure;
 use crate::lab::identify::{Corpus, oui::Vendors};
-use crate::lab::report::{Comparison, page, table};
-use crate::lab::simulate::Setup;
+use crate::lab::report::{VpnComparison, page, table};
+use crate::lab::simulate::SimulationConfig;
 use crate::units::BitsPerSec;
 
 /// One self-contained HTML page. From captures of one's own home: what it gives away as it is, through a VPN alone, behind
@@ -20,7 +20,7 @@ use crate::units::BitsPerSec;
 /// behind millpond, with a table here.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "report")]
-pub(super) struct Report {
+pub(super) struct ReportCommand {
     /// captures (pcap, pcapng) of a home's network
     #[argh(positional)]
     captures: Vec<PathBuf>,
@@ -47,11 +47,11 @@ pub(super) struct Report {
     out: PathBuf,
 }
 
-impl Report {
+impl ReportCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let (text, page) = match (self.captures.as_slice(), &self.plain, &self.shaped) {
             ([], Some(plain), Some(shaped)) => {
-                let comparison = Comparison::read(plain, shaped)?;
+                let comparison = VpnComparison::read(plain, shaped)?;
                 (table(&comparison), page(&comparison))
             }
             ([_, ..], None, None) => self.exposure()?,
@@ -84,11 +84,11 @@ impl Report {
             }
             None => Corpus::synthetic(self.seed),
         };
-        let setup = Setup {
+        let setup = SimulationConfig {
             upload: BitsPerSec::from_kbit(self.upload),
             download: BitsPerSec::from_kbit(self.download),
             seed: self.seed,
-            ..Setup::default()
+            ..SimulationConfig::default()
         };
         let exposure = exposure::study(sightings, &corpus, &vendors, &setup)?;
         let (uses, through_vpn, vpn_chance) = exposure.vpn.total();

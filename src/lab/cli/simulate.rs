@@ -10,14 +10,14 @@ use serde::Serialize;
 use super::home;
 use super::progress::Progress;
 use crate::core::Limits;
-use crate::lab::capture::{LinkType, Writer};
+use crate::lab::capture::{LinkType, PcapWriter};
 use crate::lab::error::Error;
-use crate::lab::plot::{Chart, Series, Shape};
-use crate::lab::simulate::paper::{self, Overhead, PaperOutcome};
-use crate::lab::simulate::whole_home::{self, Row};
-use crate::lab::simulate::{Departure, MAX_DEVICES, Outcome, Setup, simulate, wire};
+use crate::lab::plot::{Chart, Series, SeriesStyle};
+use crate::lab::simulate::paper::{self, Overhead, PaperResult};
+use crate::lab::simulate::whole_home::{self, HomeSizeRow};
+use crate::lab::simulate::{SentCell, MAX_DEVICES, SimulationResult, SimulationConfig, simulate, wire};
 use crate::lab::stats::Summary;
-use crate::lab::trace::Home;
+use crate::lab::trace::HomeTrace;
 use crate::units::{BitsPerSec, Law, Nanos};
 
 /// Drives the real engines through a home's traffic in virtual time, and the paper's arrangement beside them: delay per
@@ -25,7 +25,7 @@ use crate::units::{BitsPerSec, Law, Nanos};
 /// home, or a made-up one.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "simulate")]
-pub(super) struct Simulate {
+pub(super) struct SimulateCommand {
     /// captures (pcap, pcapng) of a home's network, of one recording
     #[argh(positional)]
     captures: Vec<PathBuf>,
@@ -86,28 +86,28 @@ pub(super) struct Simulate {
 }
 
 #[derive(Serialize)]
-struct Results {
+struct SimulationReport {
     law: &'static str,
     upload_kbit: u64,
     download_kbit: u64,
     seed: u64,
     gb_month: f64,
-    millpond: Outcome,
-    paper: PaperOutcome,
+    millpond: SimulationResult,
+    paper: PaperResult,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    whole_home: Vec<Row>,
+    whole_home: Vec<HomeSizeRow>,
 }
 
-impl Simulate {
+impl SimulateCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let setup = self.setup()?;
         let home = self.chosen_home()?;
         let millpond = match &self.pcap {
             None => simulate(&home, &setup, |_| {})?,
             Some(path) => {
-                let mut writer = Writer::create(path, LinkType::Ethernet)?;
+                let mut writer = PcapWriter::create(path, LinkType::Ethernet)?;
                 let mut failure = None;
-                let each = |departure: Departure<'_>| {
+                let each = |departure: SentCell<'_>| {
                     if failure.is_none() {
                         failure = wire::record(&mut writer, &departure).err();
                     }
@@ -119,7 +119,7 @@ impl Simulate {
             }
         };
         let paper = paper::simulate(&home, &setup, Overhead::Tunnel);
-        let results = Results {
+        let results = SimulationReport {
             law: self.law.name(),
             upload_kbit: self.upload,
             download_kbit: self.download,
@@ -141,7 +141,7 @@ impl Simulate {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn by_devices(&self, home: &Home, setup: &Setup) -> Result<Vec<Row>, Error> {
+    fn by_devices(&self, home: &HomeTrace, setup: &SimulationConfig) -> Result<Vec<HomeSizeRow>, Error> {
         let progress = Progress::new("looking for rates");
         let rows = whole_home::rows(home, setup, Nanos((self.tolerance * 1e9) as u64), |done, of| {
             progress.show(done, of);
@@ -150,7 +150,7 @@ impl Simulate {
         rows
     }
 
-    fn setup(&self) -> Result<Setup, Error> {
+    fn setup(&self) -> Result<SimulationConfig, Error> {
         let defaults = Limits::default();
         let limits = Limits {
             bytes: self.queue_bytes.unwrap_or(defaults.bytes),
@@ -171,7 +171,7 @@ impl Simulate {
         if self.svg.is_some() && !self.whole_home {
             return Err(Error::Request("simulate: --svg draws what --whole-home finds; give both".to_owned()));
         }
-        Ok(Setup {
+        Ok(SimulationConfig {
             law: self.law,
             spread_percent: self.spread.unwrap_or(if self.law == Law::Normal { 15 } else { 33 }),
             upload: BitsPerSec::from_kbit(self.upload),
@@ -185,12 +185,12 @@ impl Simulate {
         })
     }
 
-    fn chosen_home(&self) -> Result<Home, Error> {
+    fn chosen_home(&self) -> Result<HomeTrace, Error> {
         let home = match (&self.home, self.captures.as_slice()) {
             (Some(_), [_, ..]) => {
                 return Err(Error::Request("simulate: give captures or --home, not both".to_owned()));
             }
-            (Some(folder), []) => Home::read(folder)?,
+            (Some(folder), []) => HomeTrace::read(folder)?,
             (None, []) => home::whole(home::folder(self.synthetic).as_ref(), self.seed)?.0,
             (None, captures) => home::of_captures(captures, MAX_DEVICES)?,
         };
@@ -206,7 +206,7 @@ fn law(name: &str) -> Result<Law, String> {
     Law::from_name(name).ok_or_else(|| format!("`{name}` is none of gamma, normal, constant, kernel"))
 }
 
-fn print(results: &Results) {
+fn print(results: &SimulationReport) {
     let (millpond, paper) = (&results.millpond, &results.paper);
     println!(
         "simulated {:.0} s of {} at {} kbit/s up and {} down: {:.0} GB in 30 days",
@@ -239,7 +239,7 @@ fn print(results: &Results) {
     }
 }
 
-fn print_whole_home(rows: &[Row], tolerance: f64) {
+fn print_whole_home(rows: &[HomeSizeRow], tolerance: f64) {
     if rows.is_empty() {
         return;
     }
@@ -263,14 +263,14 @@ fn print_whole_home(rows: &[Row], tolerance: f64) {
     }
 }
 
-fn write_figure(folder: &Path, rows: &[Row]) -> Result<(), Error> {
+fn write_figure(folder: &Path, rows: &[HomeSizeRow]) -> Result<(), Error> {
     let both = |kbit: [u64; 2]| (kbit[0] + kbit[1]) as f64;
-    let series = |name: &str, of: fn(&Row) -> [u64; 2]| Series {
+    let series = |name: &str, of: fn(&HomeSizeRow) -> [u64; 2]| Series {
         name: name.to_owned(),
-        shape: Shape::Line,
+        style: SeriesStyle::Line,
         values: rows.iter().map(|row| (row.devices as f64, both(of(row)))).collect(),
     };
-    let axes = Series { name: String::new(), shape: Shape::Points, values: vec![(0.0, 0.0)] };
+    let axes = Series { name: String::new(), style: SeriesStyle::Points, values: vec![(0.0, 0.0)] };
     let chart = Chart {
         title: "What a home costs as devices are added".to_owned(),
         x: "devices, the neediest first".to_owned(),

@@ -9,7 +9,7 @@ use argh::FromArgs;
 use super::home;
 use crate::lab::capture::Mac;
 use crate::lab::error::Error;
-use crate::lab::trace::{self, DataFolder, Direction, Home, Origin, extract, write_csv};
+use crate::lab::trace::{self, DataFolder, Direction, HomeTrace, TraceOrigin, extract, write_csv};
 use crate::units::Nanos;
 
 /// Writes one trace (t_ns,direction,bytes) per device: a busy stretch of each device of the data folder with
@@ -17,7 +17,7 @@ use crate::units::Nanos;
 /// (../shared/data or $MILLPOND_DATA) --all and --whole make traces up from the seed.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "trace")]
-pub(super) struct Trace {
+pub(super) struct TraceCommand {
     /// every device of the data folder
     #[argh(switch)]
     all: bool,
@@ -47,7 +47,7 @@ pub(super) struct Trace {
     captures: Vec<PathBuf>,
 }
 
-impl Trace {
+impl TraceCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let (home, origins) = match (self.all, self.whole, &self.mac) {
             (true, false, None) => self.stretches()?,
@@ -65,21 +65,21 @@ impl Trace {
             let path = self.out.join(format!("{}.csv", trace.device));
             write_csv(trace, &path)?;
             let (up, down) = (trace.bytes(Direction::Up), trace.bytes(Direction::Down));
-            println!("{:<18} {:>8} {up:>10} {down:>10}  {origin}", trace.device, trace.events.len());
+            println!("{:<18} {:>8} {up:>10} {down:>10}  {origin}", trace.device, trace.packets.len());
         }
         println!("{} traces in {}", home.devices.len(), self.out.display());
         Ok(ExitCode::SUCCESS)
     }
 
-    fn stretches(&self) -> Result<(Home, Vec<Origin>), Error> {
+    fn stretches(&self) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let length = Nanos::from_secs(self.seconds.unwrap_or(120));
         match self.folder() {
-            Some(folder) => Home::of_stretches(&folder, length),
-            None => Ok(Home::synthetic(length, self.seed)),
+            Some(folder) => HomeTrace::of_busy_excerpts(&folder, length),
+            None => Ok(HomeTrace::synthetic(length, self.seed)),
         }
     }
 
-    fn whole_home(&self) -> Result<(Home, Vec<Origin>), Error> {
+    fn whole_home(&self) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let (mut home, origins) = home::whole(self.folder().as_ref(), self.seed)?;
         if let Some(seconds) = self.seconds {
             home.devices = home.devices.iter().map(|trace| trace.cut(Nanos::ZERO, Nanos::from_secs(seconds))).collect();
@@ -87,7 +87,7 @@ impl Trace {
         Ok((home, origins))
     }
 
-    fn one_device(&self, mac: &str) -> Result<(Home, Vec<Origin>), Error> {
+    fn one_device(&self, mac: &str) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let mac: Mac = mac.parse().map_err(|problem| Error::Request(format!("trace: --mac: {problem}")))?;
         if self.captures.is_empty() {
             return Err(Error::Request("trace: --mac needs at least one capture to look in".to_owned()));
@@ -101,12 +101,12 @@ impl Trace {
             traces.append(&mut extracted.traces);
         }
         let length = self.seconds.map_or(Nanos(u64::MAX / 2), Nanos::from_secs);
-        let stretch = trace::busy(&traces, length).ok_or_else(|| {
+        let stretch = trace::busiest_excerpt(&traces, length).ok_or_else(|| {
             Error::Request(format!("trace: none of the captures has a packet between {mac} and the Internet"))
         })?;
-        let origin = Origin::Capture { path: self.captures[stretch.index].clone(), start: stretch.start };
+        let origin = TraceOrigin::Capture { path: self.captures[stretch.index].clone(), start: stretch.start };
         let trace = traces[stretch.index].cut(stretch.start, length);
-        Ok((Home { devices: vec![trace], length }, vec![origin]))
+        Ok((HomeTrace { devices: vec![trace], length }, vec![origin]))
     }
 
     fn folder(&self) -> Option<DataFolder> {

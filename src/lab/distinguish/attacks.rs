@@ -4,36 +4,36 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
-use super::Options;
-use super::battery::{Test, coupling_rows, line_rows};
-use super::blocks::{COUPLING, LINE, Rows};
+use super::DistinguishOptions;
+use super::battery::{TestResult, coupling_rows, interval_rows};
+use super::blocks::{COUPLING_FEATURES, FeatureRows, INTERVAL_FEATURES};
 use super::condition::Condition;
-use crate::lab::learn::{Forest, Growth, Table};
+use crate::lab::learn::{ForestParams, RandomForest, Dataset};
 use crate::lab::stats::{Auc, area_under_curve};
 use crate::lab::trace::Direction;
 
 /// One guess is made from so many blocks together.
 const BLOCKS_PER_GUESS: [usize; 8] = [1, 4, 16, 40, 80, 160, 400, 1600];
 /// Fewer guesses of a condition give no useful interval.
-const FEWEST_GUESSES: usize = 10;
+const MIN_GUESSES: usize = 10;
 /// Packets in a window of the forest.
-const WINDOW: usize = 32;
+const WINDOW_PACKETS: usize = 32;
 /// Windows of a condition to learn from, at most.
-const MAX_LEARNED: usize = 6_000;
-const GROWTH: Growth = Growth { trees: 40, depth: 10, leaf: 10, draws: 8_000 };
+const MAX_TRAINING_WINDOWS: usize = 6_000;
+const FOREST_GROWTH: ForestParams = ForestParams { trees: 40, depth: 10, leaf: 10, draws: 8_000 };
 
 /// A way of guessing.
 #[derive(Clone, Debug, Serialize)]
 pub struct Attack {
-    /// What it looks at.
+    /// What it class_and_hops at.
     pub name: String,
     /// How well it does from more and more packets.
-    pub points: Vec<Point>,
+    pub points: Vec<AttackScore>,
 }
 
 /// How well an attack does from a number of packets.
 #[derive(Clone, Debug, Serialize)]
-pub struct Point {
+pub struct AttackScore {
     /// Packets that one guess is made from.
     pub packets_per_guess: usize,
     /// Guesses about each condition.
@@ -47,16 +47,16 @@ pub struct Point {
 }
 
 /// Every attack that the packets suffice for.
-pub(super) fn run(a: &Condition, b: &Condition, options: Options) -> Vec<Attack> {
+pub(super) fn run(a: &Condition, b: &Condition, options: DistinguishOptions) -> Vec<Attack> {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut attacks = Vec::new();
     for direction in Direction::ALL {
-        let (rows_a, rows_b, length) = line_rows(a, b, direction, options.enough_blocks);
+        let (rows_a, rows_b, length) = interval_rows(a, b, direction, options.min_blocks);
         let what = format!("intervals, {}", direction.name());
-        attacks.extend(best_statistic(&what, &LINE, [&rows_a, &rows_b], length, &mut rng));
+        attacks.extend(best_statistic(&what, &INTERVAL_FEATURES, [&rows_a, &rows_b], length, &mut rng));
     }
-    let (rows_a, rows_b, length) = coupling_rows(a, b, options.enough_blocks);
-    attacks.extend(best_statistic("coupling", &COUPLING, [&rows_a, &rows_b], length, &mut rng));
+    let (rows_a, rows_b, length) = coupling_rows(a, b, options.min_blocks);
+    attacks.extend(best_statistic("coupling", &COUPLING_FEATURES, [&rows_a, &rows_b], length, &mut rng));
     if options.forest {
         attacks.extend(forest(a, b, options.seed, &mut rng));
     }
@@ -64,9 +64,9 @@ pub(super) fn run(a: &Condition, b: &Condition, options: Options) -> Vec<Attack>
 }
 
 /// Whether the guesses from the fewest packets, which are most, are better or worse than chance.
-pub(super) fn as_test(attack: &Attack) -> Option<Test> {
+pub(super) fn as_test(attack: &Attack) -> Option<TestResult> {
     let point = attack.points.first()?;
-    Some(Test {
+    Some(TestResult {
         name: format!("guesses, {}", attack.name),
         direction: None,
         values: [0.5, point.area.auc],
@@ -77,7 +77,13 @@ pub(super) fn as_test(attack: &Attack) -> Option<Test> {
 
 /// The one number that parts the earlier halves best, tried on the later ones. Which it is, and which way it points, is
 /// learned; so nothing of the later halves is.
-fn best_statistic(what: &str, names: &[&str], rows: [&Rows; 2], length: usize, rng: &mut ChaCha8Rng) -> Option<Attack> {
+fn best_statistic(
+    what: &str,
+    names: &[&str],
+    rows: [&FeatureRows; 2],
+    length: usize,
+    rng: &mut ChaCha8Rng,
+) -> Option<Attack> {
     let [early, late] = halves(rows)?;
     let column = |rows: &[Vec<f64>], index: usize| rows.iter().map(|row| row[index]).collect::<Vec<f64>>();
     let area = |index: usize| area_under_curve(&column(early[0], index), &column(early[1], index));
@@ -89,7 +95,7 @@ fn best_statistic(what: &str, names: &[&str], rows: [&Rows; 2], length: usize, r
     (!points.is_empty()).then(|| Attack { name: format!("best statistic of {what}: {}", names[best]), points })
 }
 
-fn halves(rows: [&Rows; 2]) -> Option<[[&[Vec<f64>]; 2]; 2]> {
+fn halves(rows: [&FeatureRows; 2]) -> Option<[[&[Vec<f64>]; 2]; 2]> {
     let [(early_a, late_a), (early_b, late_b)] = rows.map(|rows| rows.0.split_at(rows.0.len() / 2));
     (!early_a.is_empty() && !early_b.is_empty()).then_some([[early_a, early_b], [late_a, late_b]])
 }
@@ -99,21 +105,21 @@ fn forest(a: &Condition, b: &Condition, seed: u64, rng: &mut ChaCha8Rng) -> Opti
     let mean_ms = mean_interval_ms(a, b);
     let windows = [a, b].map(|condition| windows(condition, mean_ms));
     let middles = [windows[0].len() / 2, windows[1].len() / 2];
-    if middles.iter().any(|middle| *middle < FEWEST_GUESSES) {
+    if middles.iter().any(|middle| *middle < MIN_GUESSES) {
         return None;
     }
-    let mut table = Table { classes: vec!["first".to_owned(), "second".to_owned()], ..Table::default() };
+    let mut table = Dataset { classes: vec!["first".to_owned(), "second".to_owned()], ..Dataset::default() };
     for (label, (windows, middle)) in windows.iter().zip(middles).enumerate() {
-        let step = middle.div_ceil(MAX_LEARNED).max(1);
+        let step = middle.div_ceil(MAX_TRAINING_WINDOWS).max(1);
         for (index, row) in windows[..middle].iter().enumerate().step_by(step) {
             table.push(row.clone(), label, index);
         }
     }
-    let grown = Forest::grow(&table, GROWTH, seed);
+    let grown = RandomForest::train(&table, FOREST_GROWTH, seed);
     let scores = [0, 1].map(|index| {
         windows[index][middles[index]..].iter().map(|row| f64::from(grown.shares(row)[1])).collect::<Vec<f64>>()
     });
-    let points = points(&scores, WINDOW, rng);
+    let points = points(&scores, WINDOW_PACKETS, rng);
     (!points.is_empty()).then(|| Attack { name: "random forest over interval, size, direction".to_owned(), points })
 }
 
@@ -129,8 +135,8 @@ fn windows(condition: &Condition, mean_ms: f64) -> Vec<Vec<f32>> {
     for stretch in &condition.stretches {
         let mut last_own = [None; 2];
         let mut last = None;
-        for window in stretch.cells.chunks_exact(WINDOW) {
-            let mut row = Vec::with_capacity(4 * WINDOW + 12);
+        for window in stretch.cells.chunks_exact(WINDOW_PACKETS) {
+            let mut row = Vec::with_capacity(4 * WINDOW_PACKETS + 12);
             let mut own: [Vec<f64>; 2] = Default::default();
             for cell in window {
                 let since = |earlier: Option<u64>| {
@@ -163,7 +169,7 @@ fn summary(intervals: &mut [f64]) -> [f32; 6] {
 }
 
 /// Areas for guesses from more and more blocks, as far as there are enough guesses.
-fn points(scores: &[Vec<f64>; 2], length: usize, rng: &mut ChaCha8Rng) -> Vec<Point> {
+fn points(scores: &[Vec<f64>; 2], length: usize, rng: &mut ChaCha8Rng) -> Vec<AttackScore> {
     let mut points = Vec::new();
     for together in BLOCKS_PER_GUESS {
         let means = [0, 1].map(|index| {
@@ -171,7 +177,7 @@ fn points(scores: &[Vec<f64>; 2], length: usize, rng: &mut ChaCha8Rng) -> Vec<Po
             groups.map(|group| group.iter().sum::<f64>() / together as f64).collect::<Vec<f64>>()
         });
         let guesses = [means[0].len(), means[1].len()];
-        if guesses.iter().any(|count| *count < FEWEST_GUESSES) {
+        if guesses.iter().any(|count| *count < MIN_GUESSES) {
             break;
         }
         let mut mixed = means.concat();
@@ -185,7 +191,7 @@ fn points(scores: &[Vec<f64>; 2], length: usize, rng: &mut ChaCha8Rng) -> Vec<Po
         };
         let packets_per_guess = together * length;
         let packets = packets_per_guess * (guesses[0] + guesses[1]);
-        points.push(Point { packets_per_guess, guesses, packets, area, shuffled });
+        points.push(AttackScore { packets_per_guess, guesses, packets, area, shuffled });
     }
     points
 }

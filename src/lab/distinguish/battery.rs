@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::blocks::{self, COUPLING, LINE, Pooled, Rows};
+use super::blocks::{self, COUPLING_FEATURES, FeatureRows, INTERVAL_FEATURES, PooledIntervals};
 use super::condition::Condition;
 use super::spectrum;
 use crate::lab::stats::{area_under_curve, binomial_two_sided, hypergeometric_two_sided, kolmogorov_smirnov};
 use crate::lab::trace::Direction;
 
 /// So many of the shortest and of the longest intervals are asked where they come from.
-const EXTREMES: [usize; 5] = [8, 32, 128, 512, 2048];
+const EXTREME_COUNTS: [usize; 5] = [8, 32, 128, 512, 2048];
 /// A gap is so many times the mean interval.
 const GAP_FACTOR: f64 = 4.0;
 
 /// One test.
 #[derive(Clone, Debug, Serialize)]
-pub struct Test {
+pub struct TestResult {
     /// What was compared.
     pub name: String,
     /// Of which direction; `None` for both.
@@ -36,19 +36,19 @@ fn direction_name<S: serde::Serializer>(direction: &Option<Direction>, serialize
 }
 
 /// All tests, not yet corrected.
-pub(super) fn run(a: &Condition, b: &Condition, enough_blocks: usize) -> Vec<Test> {
+pub(super) fn run(a: &Condition, b: &Condition, min_blocks: usize) -> Vec<TestResult> {
     let mut tests = Vec::new();
     sizes(a, b, &mut tests);
     counts(a, b, &mut tests);
     for direction in Direction::ALL {
-        intervals(a, b, direction, enough_blocks, &mut tests);
+        intervals(a, b, direction, min_blocks, &mut tests);
     }
-    coupling(a, b, enough_blocks, &mut tests);
+    coupling(a, b, min_blocks, &mut tests);
     tests
 }
 
 /// Corrects p-values for their number and puts the smallest first.
-pub(super) fn correct(tests: &mut [Test]) {
+pub(super) fn correct(tests: &mut [TestResult]) {
     tests.sort_by(|x, y| x.p_value.total_cmp(&y.p_value));
     let count = tests.len();
     let mut least = 0.0f64;
@@ -58,27 +58,32 @@ pub(super) fn correct(tests: &mut [Test]) {
     }
 }
 
-/// Rows of one direction for both conditions, and the length of their blocks.
-pub(super) fn line_rows(a: &Condition, b: &Condition, direction: Direction, enough: usize) -> (Rows, Rows, usize) {
+/// FeatureRows of one direction for both conditions, and the length of their blocks.
+pub(super) fn interval_rows(
+    a: &Condition,
+    b: &Condition,
+    direction: Direction,
+    enough: usize,
+) -> (FeatureRows, FeatureRows, usize) {
     let mut all = [a, b].map(|condition| condition.intervals_ms(direction).concat()).concat();
-    let pooled = Pooled::of(&mut all);
+    let pooled = PooledIntervals::of(&mut all);
     let length = blocks::length(a, b, enough, |condition| condition.count(direction));
-    let rows = |condition| blocks::line(condition, direction, length, &pooled);
+    let rows = |condition| blocks::intervals(condition, direction, length, &pooled);
     (rows(a), rows(b), length)
 }
 
-/// Rows of both directions for both conditions, and the length of their blocks.
-pub(super) fn coupling_rows(a: &Condition, b: &Condition, enough: usize) -> (Rows, Rows, usize) {
+/// FeatureRows of both directions for both conditions, and the length of their blocks.
+pub(super) fn coupling_rows(a: &Condition, b: &Condition, enough: usize) -> (FeatureRows, FeatureRows, usize) {
     let mean_ms = Direction::ALL.map(|direction| {
         let mut all = [a, b].map(|condition| condition.intervals_ms(direction).concat()).concat();
-        Pooled::of(&mut all).mean_ms
+        PooledIntervals::of(&mut all).mean_ms
     });
     let length = blocks::length(a, b, enough, |condition| condition.cells().count());
     let rows = |condition| blocks::coupling(condition, length, mean_ms);
     (rows(a), rows(b), length)
 }
 
-fn sizes(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
+fn sizes(a: &Condition, b: &Condition, tests: &mut Vec<TestResult>) {
     for direction in Direction::ALL {
         let own = |condition: &Condition| -> Vec<u32> {
             condition.cells().filter(|cell| cell.direction == direction).map(|cell| cell.bytes).collect()
@@ -93,7 +98,7 @@ fn sizes(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
             // The rarer of "this size" and "another" carries the test.
             let (x_other, y_other) = (in_a.len() as u64 - x, in_b.len() as u64 - y);
             let (first, total) = if x + y <= x_other + y_other { (x, x + y) } else { (x_other, x_other + y_other) };
-            tests.push(Test {
+            tests.push(TestResult {
                 name: format!("packets of {size} bytes"),
                 direction: Some(direction),
                 values: [x as f64 / in_a.len().max(1) as f64, y as f64 / in_b.len().max(1) as f64],
@@ -105,7 +110,7 @@ fn sizes(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
 }
 
 /// Strays, handshakes and gaps: counts that should go with the time alone.
-fn counts(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
+fn counts(a: &Condition, b: &Condition, tests: &mut Vec<TestResult>) {
     let seconds = [a, b].map(Condition::seconds);
     let mut push = |name: &str, direction, counts: [usize; 2]| {
         let total = counts[0] + counts[1];
@@ -113,7 +118,7 @@ fn counts(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
             return;
         }
         let share = seconds[0] / (seconds[0] + seconds[1]);
-        tests.push(Test {
+        tests.push(TestResult {
             name: format!("{name}, per hour"),
             direction,
             values: [0, 1].map(|index| counts[index] as f64 * 3_600.0 / seconds[index].max(1e-9)),
@@ -133,16 +138,16 @@ fn counts(a: &Condition, b: &Condition, tests: &mut Vec<Test>) {
     }
 }
 
-fn intervals(a: &Condition, b: &Condition, direction: Direction, enough_blocks: usize, tests: &mut Vec<Test>) {
+fn intervals(a: &Condition, b: &Condition, direction: Direction, min_blocks: usize, tests: &mut Vec<TestResult>) {
     let stretches = [a, b].map(|condition| condition.intervals_ms(direction));
     let [mut in_a, mut in_b] = [stretches[0].concat(), stretches[1].concat()];
     if in_a.is_empty() || in_b.is_empty() {
         return;
     }
-    let (rows_a, rows_b, _) = line_rows(a, b, direction, enough_blocks);
-    rank_sums(&LINE, &rows_a, &rows_b, Some(direction), tests);
+    let (rows_a, rows_b, _) = interval_rows(a, b, direction, min_blocks);
+    rank_sums(&INTERVAL_FEATURES, &rows_a, &rows_b, Some(direction), tests);
     if let Some(outcome) = kolmogorov_smirnov(&mut in_a, &mut in_b) {
-        tests.push(Test {
+        tests.push(TestResult {
             name: "distribution of intervals (Kolmogorov-Smirnov distance)".to_owned(),
             direction: Some(direction),
             values: [0.0, outcome.statistic],
@@ -152,7 +157,7 @@ fn intervals(a: &Condition, b: &Condition, direction: Direction, enough_blocks: 
     }
     extremes(&in_a, &in_b, direction, tests);
     if let Some(line) = spectrum::strongest_line(&stretches[0], &stretches[1]) {
-        tests.push(Test {
+        tests.push(TestResult {
             name: format!("spectral line at {:.4} cycles per packet", line.frequency),
             direction: Some(direction),
             values: line.powers,
@@ -162,23 +167,29 @@ fn intervals(a: &Condition, b: &Condition, direction: Direction, enough_blocks: 
     }
 }
 
-fn coupling(a: &Condition, b: &Condition, enough_blocks: usize, tests: &mut Vec<Test>) {
+fn coupling(a: &Condition, b: &Condition, min_blocks: usize, tests: &mut Vec<TestResult>) {
     let both_ways = |condition: &Condition| Direction::ALL.iter().all(|direction| condition.count(*direction) > 0);
     if both_ways(a) && both_ways(b) {
-        let (rows_a, rows_b, _) = coupling_rows(a, b, enough_blocks);
-        rank_sums(&COUPLING, &rows_a, &rows_b, None, tests);
+        let (rows_a, rows_b, _) = coupling_rows(a, b, min_blocks);
+        rank_sums(&COUPLING_FEATURES, &rows_a, &rows_b, None, tests);
     }
 }
 
 /// One rank-sum test for each number of the rows. It assumes nothing of the law, only that blocks of equal conditions
 /// are alike.
-fn rank_sums(names: &[&str], a: &Rows, b: &Rows, direction: Option<Direction>, tests: &mut Vec<Test>) {
+fn rank_sums(
+    names: &[&str],
+    a: &FeatureRows,
+    b: &FeatureRows,
+    direction: Option<Direction>,
+    tests: &mut Vec<TestResult>,
+) {
     for (index, name) in names.iter().enumerate() {
-        let column = |rows: &Rows| -> Vec<f64> { rows.0.iter().map(|row| row[index]).collect() };
+        let column = |rows: &FeatureRows| -> Vec<f64> { rows.0.iter().map(|row| row[index]).collect() };
         let (in_a, in_b) = (column(a), column(b));
         let Some(area) = area_under_curve(&in_a, &in_b) else { continue };
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        tests.push(Test {
+        tests.push(TestResult {
             name: (*name).to_owned(),
             direction,
             values: [mean(&in_a), mean(&in_b)],
@@ -190,14 +201,14 @@ fn rank_sums(names: &[&str], a: &Rows, b: &Rows, direction: Option<Direction>, t
 
 /// Where do the shortest and the longest of all intervals come from? This sees the edges of a bounded law, and single
 /// packets out of line. Both samples are sorted.
-fn extremes(a: &[f64], b: &[f64], direction: Direction, tests: &mut Vec<Test>) {
+fn extremes(a: &[f64], b: &[f64], direction: Direction, tests: &mut Vec<TestResult>) {
     let mut all: Vec<(f64, bool)> = a.iter().map(|&value| (value, true)).chain(b.iter().map(|&v| (v, false))).collect();
     for end in ["shortest", "longest"] {
         all.sort_unstable_by(|x, y| x.0.total_cmp(&y.0));
         if end == "longest" {
             all.reverse();
         }
-        for wanted in EXTREMES {
+        for wanted in EXTREME_COUNTS {
             if wanted * 4 > all.len() {
                 break;
             }
@@ -206,7 +217,7 @@ fn extremes(a: &[f64], b: &[f64], direction: Direction, tests: &mut Vec<Test>) {
             let before = all.iter().position(|entry| entry.0 == edge).unwrap_or(0);
             let drawn = if all[wanted].0 != edge { wanted } else { before };
             let marked = all[..drawn].iter().filter(|entry| entry.1).count();
-            tests.push(Test {
+            tests.push(TestResult {
                 name: format!("origin of the {wanted} {end} intervals"),
                 direction: Some(direction),
                 values: [marked as f64, (drawn - marked) as f64],

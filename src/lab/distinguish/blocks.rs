@@ -6,7 +6,7 @@ use super::condition::Condition;
 use crate::lab::trace::Direction;
 
 /// Names of the numbers of a block of one direction.
-pub(super) const LINE: [&str; 22] = [
+pub(super) const INTERVAL_FEATURES: [&str; 22] = [
     "mean",
     "variance",
     "mean of logarithms",
@@ -31,7 +31,7 @@ pub(super) const LINE: [&str; 22] = [
     "phase within 1 s",
 ];
 /// Names of the numbers of a block of both directions.
-pub(super) const COUPLING: [&str; 6] = [
+pub(super) const COUPLING_FEATURES: [&str; 6] = [
     "up soon after down (2 %)",
     "up soon after down (10 %)",
     "down soon after up (2 %)",
@@ -40,32 +40,32 @@ pub(super) const COUPLING: [&str; 6] = [
     "turns of direction",
 ];
 /// Lengths of blocks, in packets; the longest is taken that gives enough of them.
-const LENGTHS: [usize; 4] = [256, 128, 64, 32];
+const BLOCK_LENGTHS: [usize; 4] = [256, 128, 64, 32];
 const PERIODS_NS: [u64; 4] = [1_000_000, 4_000_000, 10_000_000, 1_000_000_000];
 const ENTROPY_BINS: usize = 16;
 const COUNT_WINDOWS: usize = 16;
 
 /// Blocks of a condition in order of time, each reduced to a row.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rows(pub(super) Vec<Vec<f64>>);
+pub(super) struct FeatureRows(pub(super) Vec<Vec<f64>>);
 
 /// What is known of both conditions together, and so says nothing of either.
-pub(super) struct Pooled {
+pub(super) struct PooledIntervals {
     /// Mean interval in milliseconds.
     pub(super) mean_ms: f64,
     quantiles: [f64; 6],
     bins: Vec<f64>,
 }
 
-impl Pooled {
+impl PooledIntervals {
     /// Of all intervals of both conditions; sorts them.
-    pub(super) fn of(intervals_ms: &mut [f64]) -> Pooled {
+    pub(super) fn of(intervals_ms: &mut [f64]) -> PooledIntervals {
         intervals_ms.sort_unstable_by(f64::total_cmp);
         let at = |part: f64| {
             let last = intervals_ms.len().saturating_sub(1) as f64;
             intervals_ms.get((part * last).round() as usize).copied().unwrap_or(0.0)
         };
-        Pooled {
+        PooledIntervals {
             mean_ms: intervals_ms.iter().sum::<f64>() / intervals_ms.len().max(1) as f64,
             quantiles: [0.001, 0.01, 0.1, 0.9, 0.99, 0.999].map(at),
             bins: (1..ENTROPY_BINS).map(|bin| at(bin as f64 / ENTROPY_BINS as f64)).collect(),
@@ -76,17 +76,22 @@ impl Pooled {
 /// The length of block of which both conditions have `enough`.
 pub(super) fn length(a: &Condition, b: &Condition, enough: usize, count: impl Fn(&Condition) -> usize) -> usize {
     let fewest = count(a).min(count(b));
-    LENGTHS.into_iter().find(|length| fewest / length >= enough).unwrap_or(LENGTHS[LENGTHS.len() - 1])
+    BLOCK_LENGTHS.into_iter().find(|length| fewest / length >= enough).unwrap_or(BLOCK_LENGTHS[BLOCK_LENGTHS.len() - 1])
 }
 
 /// Blocks of so many intervals of one direction.
-pub(super) fn line(condition: &Condition, direction: Direction, length: usize, pooled: &Pooled) -> Rows {
-    let mut rows = Rows::default();
+pub(super) fn intervals(
+    condition: &Condition,
+    direction: Direction,
+    length: usize,
+    pooled: &PooledIntervals,
+) -> FeatureRows {
+    let mut rows = FeatureRows::default();
     for stretch in &condition.stretches {
         let times: Vec<u64> = stretch.cells.iter().filter(|c| c.direction == direction).map(|c| c.time_ns).collect();
         let mut start = 0;
         while start + length < times.len() {
-            rows.0.push(line_row(&times[start..=start + length], pooled));
+            rows.0.push(interval_row(&times[start..=start + length], pooled));
             start += length;
         }
     }
@@ -94,8 +99,8 @@ pub(super) fn line(condition: &Condition, direction: Direction, length: usize, p
 }
 
 /// Blocks of so many packets of both directions.
-pub(super) fn coupling(condition: &Condition, length: usize, mean_ms: [f64; 2]) -> Rows {
-    let mut rows = Rows::default();
+pub(super) fn coupling(condition: &Condition, length: usize, mean_ms: [f64; 2]) -> FeatureRows {
+    let mut rows = FeatureRows::default();
     for stretch in &condition.stretches {
         for block in stretch.cells.chunks_exact(length) {
             let cells: Vec<(u64, Direction)> = block.iter().map(|cell| (cell.time_ns, cell.direction)).collect();
@@ -105,7 +110,7 @@ pub(super) fn coupling(condition: &Condition, length: usize, mean_ms: [f64; 2]) 
     rows
 }
 
-fn line_row(times: &[u64], pooled: &Pooled) -> Vec<f64> {
+fn interval_row(times: &[u64], pooled: &PooledIntervals) -> Vec<f64> {
     let x: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect();
     let count = x.len() as f64;
     let mean = x.iter().sum::<f64>() / count;

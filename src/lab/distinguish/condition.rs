@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::tunnel::{Cell, Tunnel};
+use super::tunnel::{Cell, TunnelCapture};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
 
@@ -18,7 +18,7 @@ pub struct Condition {
     /// Handshake packets per direction.
     pub handshakes: [usize; 2],
     /// Pairs of traffic class and hop limit that data packets had, per direction.
-    pub looks: [BTreeSet<(u8, u8)>; 2],
+    pub class_and_hops: [BTreeSet<(u8, u8)>; 2],
 }
 
 /// An unbroken stretch.
@@ -30,9 +30,9 @@ pub struct Stretch {
 
 impl Condition {
     /// A whole capture.
-    pub fn whole(tunnel: &Tunnel) -> Condition {
-        let (strays, looks) = (tunnel.strays.len(), tunnel.looks.clone());
-        let mut condition = Condition { strays, looks, ..Condition::default() };
+    pub fn whole(tunnel: &TunnelCapture) -> Condition {
+        let (strays, class_and_hops) = (tunnel.strays.len(), tunnel.class_and_hops.clone());
+        let mut condition = Condition { strays, class_and_hops, ..Condition::default() };
         condition.stretches.push(Stretch { cells: tunnel.cells.clone() });
         for (_, direction) in &tunnel.handshakes {
             condition.handshakes[*direction as usize] += 1;
@@ -41,7 +41,7 @@ impl Condition {
     }
 
     /// The times outside the given spans, and those inside. Spans are in nanoseconds since 1970, ascending, apart.
-    pub fn apart(tunnel: &Tunnel, spans: &[(u64, u64)]) -> (Condition, Condition) {
+    pub fn apart(tunnel: &TunnelCapture, spans: &[(u64, u64)]) -> (Condition, Condition) {
         let inside = |time: u64| spans.iter().position(|&(start, end)| (start..end).contains(&time));
         let (mut quiet, mut eventful) = (Condition::default(), Condition::default());
         let mut last = None;
@@ -64,13 +64,13 @@ impl Condition {
             condition.handshakes[direction as usize] += 1;
         }
         // Which packet had which is not kept: a flaw of the whole is one of both.
-        quiet.looks = tunnel.looks.clone();
-        eventful.looks = tunnel.looks.clone();
+        quiet.class_and_hops = tunnel.class_and_hops.clone();
+        eventful.class_and_hops = tunnel.class_and_hops.clone();
         (quiet, eventful)
     }
 
     /// The times inside the given spans alone.
-    pub fn within(tunnel: &Tunnel, spans: &[(u64, u64)]) -> Condition {
+    pub fn within(tunnel: &TunnelCapture, spans: &[(u64, u64)]) -> Condition {
         Condition::apart(tunnel, spans).1
     }
 

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Attack, Point, Report};
+use super::{Attack, AttackScore, DistinguishReport};
 use crate::lab::error::Error;
-use crate::lab::plot::{Chart, Series, Shape, save};
+use crate::lab::plot::{Chart, Series, SeriesStyle, save};
 use crate::lab::trace::Direction;
 
 /// With fewer guesses of a condition an interval is too wide to bound a leak.
-const ENOUGH_GUESSES: usize = 100;
+const MIN_GUESSES_FOR_BOUND: usize = 100;
 /// Tests that are printed; JSON has all.
-const TESTS_SHOWN: usize = 8;
+const MAX_PRINTED_TESTS: usize = 8;
 
 /// Prints the report.
-pub fn print(report: &Report) {
+pub fn print(report: &DistinguishReport) {
     for index in 0..2 {
         let sizes: Vec<String> =
             report.sizes[index].iter().take(6).map(|(bytes, count)| format!("{bytes} B x {count}")).collect();
@@ -34,7 +34,7 @@ pub fn print(report: &Report) {
     }
     println!("\n{} tests on all packets, smallest p first:", report.tests.len());
     println!("  {:<56} {:<5} {:>12} {:>12} {:>9} {:>10}", "what", "way", "first", "second", "p", "corrected");
-    for test in report.tests.iter().take(TESTS_SHOWN) {
+    for test in report.tests.iter().take(MAX_PRINTED_TESTS) {
         println!(
             "  {:<56} {:<5} {:>12.6} {:>12.6} {:>9.2e} {:>10.2e}",
             test.name,
@@ -64,7 +64,7 @@ pub fn print(report: &Report) {
 }
 
 /// The verdict in words, which claims no more than was measured.
-pub(super) fn verdict(report: &Report) -> String {
+pub(super) fn verdict(report: &DistinguishReport) -> String {
     let flaws = match report.flaws.len() {
         0 => String::new(),
         _ => format!(" Whatever the condition, the line is not flat: {}.", report.flaws.join("; ")),
@@ -116,18 +116,18 @@ pub(super) fn verdict(report: &Report) -> String {
 }
 
 /// Draws the areas over the packets per guess.
-pub fn draw(report: &Report, folder: &Path) -> Result<PathBuf, Error> {
+pub fn draw(report: &DistinguishReport, folder: &Path) -> Result<PathBuf, Error> {
     let mut series = Vec::new();
     for attack in &report.attacks {
-        let line = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
+        let line = |value: fn(&AttackScore) -> f64| -> Vec<(f64, f64)> {
             attack.points.iter().map(|point| ((point.packets_per_guess as f64).log10(), value(point))).collect()
         };
         let short = attack.name.split(':').next().unwrap_or_default().replace("best statistic of ", "");
-        series.push(Series { name: short, shape: Shape::Line, values: line(|point| point.area.auc) });
-        let ends = [line(|point| point.area.ci95[0]), line(|point| point.area.ci95[1])].concat();
-        series.push(Series { name: "  its 95 % interval".to_owned(), shape: Shape::Points, values: ends });
+        series.push(Series { name: short, style: SeriesStyle::Line, values: line(|point| point.area.auc) });
+        let addresses = [line(|point| point.area.ci95[0]), line(|point| point.area.ci95[1])].concat();
+        series.push(Series { name: "  its 95 % interval".to_owned(), style: SeriesStyle::Points, values: addresses });
     }
-    series.push(Series { name: String::new(), shape: Shape::Points, values: vec![(2.0, 0.0), (2.0, 1.0)] });
+    series.push(Series { name: String::new(), style: SeriesStyle::Points, values: vec![(2.0, 0.0), (2.0, 1.0)] });
     let chart = Chart {
         title: format!("Telling {} from {}", report.names[1], report.names[0]),
         x: "packets per guess, power of ten".to_owned(),
@@ -138,19 +138,19 @@ pub fn draw(report: &Report, folder: &Path) -> Result<PathBuf, Error> {
     save(folder, "distinguish", &chart.svg())
 }
 
-fn strongest(report: &Report) -> Option<(&Attack, &Point)> {
+fn strongest(report: &DistinguishReport) -> Option<(&Attack, &AttackScore)> {
     points(report).max_by(|x, y| x.1.area.ci95[0].total_cmp(&y.1.area.ci95[0]))
 }
 
 /// The highest upper end among the attacks, each from as many packets a guess as leave enough guesses.
-fn highest(report: &Report) -> Option<(&Attack, &Point)> {
-    let enough = |point: &&Point| point.guesses.iter().all(|count| *count >= ENOUGH_GUESSES);
+fn highest(report: &DistinguishReport) -> Option<(&Attack, &AttackScore)> {
+    let enough = |point: &&AttackScore| point.guesses.iter().all(|count| *count >= MIN_GUESSES_FOR_BOUND);
     let best = |attack: &'_ Attack| attack.points.iter().rposition(|point| enough(&point)).unwrap_or(0);
     let chosen = report.attacks.iter().filter_map(|attack| Some((attack, attack.points.get(best(attack))?)));
     chosen.max_by(|x, y| x.1.area.ci95[1].total_cmp(&y.1.area.ci95[1]))
 }
 
-fn points(report: &Report) -> impl Iterator<Item = (&Attack, &Point)> {
+fn points(report: &DistinguishReport) -> impl Iterator<Item = (&Attack, &AttackScore)> {
     report.attacks.iter().flat_map(|attack| attack.points.iter().map(move |point| (attack, point)))
 }
 

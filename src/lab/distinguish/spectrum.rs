@@ -6,12 +6,12 @@ use rustfft::num_complex::Complex;
 use crate::lab::stats::variance_ratio_two_sided;
 
 /// Intervals of one transform.
-const LENGTH: usize = 256;
+const FFT_INTERVALS: usize = 256;
 /// Fewer transforms of a condition give no steady spectrum.
-const FEWEST: usize = 8;
+const MIN_TRANSFORMS: usize = 8;
 
 /// The frequency at which the mean spectra of two conditions differ most.
-pub(super) struct Line {
+pub(super) struct SpectralLine {
     /// In cycles per packet, above 0 and below 0.5.
     pub(super) frequency: f64,
     /// Its share in each condition's power, as a multiple of the mean over all frequencies.
@@ -21,7 +21,7 @@ pub(super) struct Line {
 }
 
 /// Compares the spectra of intervals; `None` with too few of them, or if they never vary.
-pub(super) fn strongest_line(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<Line> {
+pub(super) fn strongest_line(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<SpectralLine> {
     let (spectrum_a, count_a) = mean_spectrum(a)?;
     let (spectrum_b, count_b) = mean_spectrum(b)?;
     let bins = spectrum_a.len();
@@ -30,8 +30,8 @@ pub(super) fn strongest_line(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<Line> {
         variance_ratio_two_sided(ratio, 2.0 * count_a as f64, 2.0 * count_b as f64)
     };
     let (bin, p) = (0..bins).map(|bin| (bin, p_at(bin))).min_by(|x, y| x.1.total_cmp(&y.1))?;
-    Some(Line {
-        frequency: (bin + 1) as f64 / LENGTH as f64,
+    Some(SpectralLine {
+        frequency: (bin + 1) as f64 / FFT_INTERVALS as f64,
         powers: [spectrum_a[bin], spectrum_b[bin]],
         p_value: (p * bins as f64).min(1.0),
     })
@@ -39,11 +39,11 @@ pub(super) fn strongest_line(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<Line> {
 
 /// Mean power at each frequency between zero and half, divided by its mean, and from how many transforms.
 fn mean_spectrum(stretches: &[Vec<f64>]) -> Option<(Vec<f64>, usize)> {
-    let transform = FftPlanner::new().plan_fft_forward(LENGTH);
-    let mut power = vec![0.0; LENGTH / 2 - 1];
+    let transform = FftPlanner::new().plan_fft_forward(FFT_INTERVALS);
+    let mut power = vec![0.0; FFT_INTERVALS / 2 - 1];
     let mut count = 0;
-    for part in stretches.iter().flat_map(|stretch| stretch.chunks_exact(LENGTH)) {
-        let mean = part.iter().sum::<f64>() / LENGTH as f64;
+    for part in stretches.iter().flat_map(|stretch| stretch.chunks_exact(FFT_INTERVALS)) {
+        let mean = part.iter().sum::<f64>() / FFT_INTERVALS as f64;
         let mut buffer: Vec<Complex<f64>> = part.iter().map(|value| Complex::new(value - mean, 0.0)).collect();
         transform.process(&mut buffer);
         for (sum, value) in power.iter_mut().zip(&buffer[1..]) {
@@ -52,7 +52,7 @@ fn mean_spectrum(stretches: &[Vec<f64>]) -> Option<(Vec<f64>, usize)> {
         count += 1;
     }
     let mean = power.iter().sum::<f64>() / power.len() as f64;
-    if count < FEWEST || mean <= 0.0 {
+    if count < MIN_TRANSFORMS || mean <= 0.0 {
         return None;
     }
     Some((power.into_iter().map(|value| value / mean).collect(), count))

@@ -10,7 +10,7 @@ const MEAN_MS: f64 = 25.4;
 const BYTES: u32 = 508;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Shape {
+enum IntervalLaw {
     Gamma,
     Normal,
     Uniform,
@@ -19,8 +19,8 @@ enum Shape {
 
 /// A made-up tunnel, as a sound one or with a leak.
 #[derive(Clone, Copy)]
-struct Line {
-    law: Shape,
+struct SyntheticTunnel {
+    law: IntervalLaw,
     /// Standard deviation as a part of the mean; for `Uniform` half the width.
     spread: f64,
     mean_ms: f64,
@@ -32,15 +32,15 @@ struct Line {
     odd_size: f64,
 }
 
-impl Line {
-    fn sound(law: Shape) -> Line {
+impl SyntheticTunnel {
+    fn sound(law: IntervalLaw) -> SyntheticTunnel {
         let spread = match law {
-            Shape::Gamma => 0.33,
-            Shape::Normal => 0.15,
-            Shape::Uniform => 0.25,
-            Shape::Constant => 0.0,
+            IntervalLaw::Gamma => 0.33,
+            IntervalLaw::Normal => 0.15,
+            IntervalLaw::Uniform => 0.25,
+            IntervalLaw::Constant => 0.0,
         };
-        Line { law, spread, mean_ms: MEAN_MS, lateness_ms: 0.005, early: 0.0, odd_size: 0.0 }
+        SyntheticTunnel { law, spread, mean_ms: MEAN_MS, lateness_ms: 0.005, early: 0.0, odd_size: 0.0 }
     }
 
     fn cells(self, count: usize, direction: Direction, seed: u64) -> Vec<Cell> {
@@ -60,11 +60,11 @@ impl Line {
 
     fn interval_ms(self, rng: &mut ChaCha8Rng) -> f64 {
         let factor = match self.law {
-            Shape::Constant => 1.0,
-            Shape::Uniform => 1.0 + self.spread * (2.0 * rng.random::<f64>() - 1.0),
-            Shape::Normal => (1.0 + self.spread * normal(rng)).max(0.0),
+            IntervalLaw::Constant => 1.0,
+            IntervalLaw::Uniform => 1.0 + self.spread * (2.0 * rng.random::<f64>() - 1.0),
+            IntervalLaw::Normal => (1.0 + self.spread * normal(rng)).max(0.0),
             // Wilson's and Hilferty's cube: as close to gamma as these tests need, and as smooth.
-            Shape::Gamma => {
+            IntervalLaw::Gamma => {
                 let k = 1.0 / (self.spread * self.spread);
                 (1.0 - 1.0 / (9.0 * k) + normal(rng) / (9.0 * k).sqrt()).max(0.0).powi(3)
             }
@@ -93,7 +93,7 @@ fn condition(mut cells: Vec<Cell>) -> Condition {
     Condition { stretches: vec![Stretch { cells }], ..Condition::default() }
 }
 
-const QUICK: Options = Options { alpha: 0.01, forest: false, seed: 1, enough_blocks: 60 };
+const QUICK: DistinguishOptions = DistinguishOptions { alpha: 0.01, forest: false, seed: 1, min_blocks: 60 };
 
 /// The first of the numbers of packets at which the leak is found with three seeds out of three.
 fn found_at(
@@ -116,8 +116,8 @@ fn found_at(
 
 #[test]
 fn a_second_size() {
-    let sound = Line::sound(Shape::Gamma);
-    let leaky = Line { odd_size: 0.001, ..sound };
+    let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
+    let leaky = SyntheticTunnel { odd_size: 0.001, ..sound };
     let find = |counts: &[usize]| {
         found_at(
             "one packet in a thousand of a second size",
@@ -135,24 +135,26 @@ fn a_second_size() {
 
 #[test]
 fn one_packet_in_a_thousand_early_by_a_tenth() {
-    let find = |law: Shape, counts: &[usize]| {
-        let sound = Line::sound(law);
-        let leaky = Line { early: 0.001, ..sound };
+    let find = |law: IntervalLaw, counts: &[usize]| {
+        let sound = SyntheticTunnel::sound(law);
+        let leaky = SyntheticTunnel { early: 0.001, ..sound };
         let name = format!("one packet in a thousand early by a tenth of the interval, {law:?}");
         found_at(&name, counts, |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s))
     };
-    assert!(find(Shape::Constant, &[5_000, 20_000, 40_000]).is_some());
-    assert!(find(Shape::Uniform, &[50_000, 100_000, 200_000]).is_some());
+    assert!(find(IntervalLaw::Constant, &[5_000, 20_000, 40_000]).is_some());
+    assert!(find(IntervalLaw::Uniform, &[50_000, 100_000, 200_000]).is_some());
     // Under a wide smooth law the shift of one interval in a thousand by less than its spread drowns: the best
     // possible test, of the likelihood ratio, needs some ten million packets for `normal` and more for `gamma`.
-    assert_eq!(find(Shape::Gamma, &[20_000]), None);
+    assert_eq!(find(IntervalLaw::Gamma, &[20_000]), None);
 }
 
 #[test]
 fn a_rate_changed_by_half_a_percent() {
-    for (law, counts) in [(Shape::Normal, [20_000, 50_000, 100_000]), (Shape::Gamma, [50_000, 200_000, 400_000])] {
-        let sound = Line::sound(law);
-        let leaky = Line { mean_ms: 1.005 * MEAN_MS, ..sound };
+    for (law, counts) in
+        [(IntervalLaw::Normal, [20_000, 50_000, 100_000]), (IntervalLaw::Gamma, [50_000, 200_000, 400_000])]
+    {
+        let sound = SyntheticTunnel::sound(law);
+        let leaky = SyntheticTunnel { mean_ms: 1.005 * MEAN_MS, ..sound };
         let name = format!("rate changed by 0.5 %, {law:?}");
         assert!(found_at(&name, &counts, |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)).is_some());
     }
@@ -160,15 +162,15 @@ fn a_rate_changed_by_half_a_percent() {
 
 #[test]
 fn edges_of_a_bounded_law_under_jitter() {
-    let sound = Line::sound(Shape::Uniform);
-    let leaky = Line { lateness_ms: 0.020, ..sound };
+    let sound = SyntheticTunnel::sound(IntervalLaw::Uniform);
+    let leaky = SyntheticTunnel { lateness_ms: 0.020, ..sound };
     let name = "edges of the uniform law, jitter 20 against 5 us";
     assert!(
         found_at(name, &[20_000, 50_000, 100_000], |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)).is_some()
     );
     // The reason for smooth laws: under gamma the same jitter is not seen.
-    let sound = Line::sound(Shape::Gamma);
-    let leaky = Line { lateness_ms: 0.020, ..sound };
+    let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
+    let leaky = SyntheticTunnel { lateness_ms: 0.020, ..sound };
     assert_eq!(
         found_at("the same under gamma", &[50_000], |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)),
         None
@@ -177,7 +179,7 @@ fn edges_of_a_bounded_law_under_jitter() {
 
 #[test]
 fn coupling_of_the_directions() {
-    let sound = Line::sound(Shape::Gamma);
+    let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
     // One packet in fifty of those down leaves right after one up instead of at its own time.
     let leaky = |count: usize, seed: u64| {
         let up = sound.cells(count / 2, Direction::Up, 2 * seed);
@@ -197,8 +199,8 @@ fn coupling_of_the_directions() {
 
 #[test]
 fn a_variance_changed_by_one_percent() {
-    let sound = Line::sound(Shape::Normal);
-    let leaky = Line { spread: sound.spread * 1.01f64.sqrt(), ..sound };
+    let sound = SyntheticTunnel::sound(IntervalLaw::Normal);
+    let leaky = SyntheticTunnel { spread: sound.spread * 1.01f64.sqrt(), ..sound };
     let seed = 1;
     let both = [sound.one_way(1_200_000, seed), leaky.one_way(1_200_000, seed + 1)];
     let report = compare(["sound", "leaky"], &both[0], &both[1], QUICK).unwrap();
@@ -214,13 +216,13 @@ fn a_variance_changed_by_one_percent() {
 /// The verdict's level is over all tests together: of equal tunnels at most so many are called different.
 #[test]
 fn equal_tunnels_are_called_different_no_more_often_than_stated() {
-    for law in [Shape::Gamma, Shape::Normal, Shape::Uniform] {
+    for law in [IntervalLaw::Gamma, IntervalLaw::Normal, IntervalLaw::Uniform] {
         let (mut alarms, mut below, mut tests) = (0, 0, 0);
         let rounds = 24;
         for seed in 0..rounds {
-            let line = Line::sound(law);
+            let line = SyntheticTunnel::sound(law);
             let (a, b) = (line.both_ways(12_000, 1_000 + seed), line.both_ways(9_000, 2_000 + seed));
-            let report = compare(["a", "b"], &a, &b, Options { alpha: 0.05, ..QUICK }).unwrap();
+            let report = compare(["a", "b"], &a, &b, DistinguishOptions { alpha: 0.05, ..QUICK }).unwrap();
             alarms += usize::from(report.told_apart);
             below += report.tests.iter().filter(|test| test.p_value < 0.05).count();
             tests += report.tests.len();
@@ -238,9 +240,9 @@ fn equal_tunnels_are_called_different_no_more_often_than_stated() {
 
 #[test]
 fn guesses_learn_a_leak_and_nothing_else() {
-    let sound = Line::sound(Shape::Gamma);
-    let leaky = Line { spread: 0.28, ..sound };
-    let options = Options { forest: true, ..QUICK };
+    let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
+    let leaky = SyntheticTunnel { spread: 0.28, ..sound };
+    let options = DistinguishOptions { forest: true, ..QUICK };
     let report = compare(["a", "b"], &sound.both_ways(24_000, 1), &leaky.both_ways(24_000, 2), options).unwrap();
     let last = |name: &str| {
         let attack = report.attacks.iter().find(|attack| attack.name.contains(name));
@@ -266,16 +268,16 @@ fn guesses_learn_a_leak_and_nothing_else() {
 
 #[test]
 fn too_few_packets_are_refused() {
-    let line = Line::sound(Shape::Gamma);
+    let line = SyntheticTunnel::sound(IntervalLaw::Gamma);
     let error = compare(["a", "b"], &line.both_ways(400, 1), &line.both_ways(4_000, 1), QUICK).unwrap_err().to_string();
     assert!(error.contains("400") && error.contains("longer"), "{error}");
 }
 
 /// Frames as the provider sees them: a handshake, cells both ways, a stray, neighbours' talk.
 fn capture(name: &str, handshake: bool) -> std::path::PathBuf {
-    use crate::lab::capture::{LinkType, Writer};
+    use crate::lab::capture::{LinkType, PcapWriter};
     let path = std::env::temp_dir().join(format!("millpond-{}-{name}.pcap", std::process::id()));
-    let mut writer = Writer::create(&path, LinkType::Ethernet).unwrap();
+    let mut writer = PcapWriter::create(&path, LinkType::Ethernet).unwrap();
     let (router, endpoint, other) = ([198, 51, 100, 10], [203, 0, 113, 7], [192, 0, 2, 1]);
     let frame = |source: [u8; 4], destination: [u8; 4], protocol: u8, kind: u8, hops: u8| {
         let ip = [&[0x45, 0, 1, 252, 0, 0, 0, 0, hops, protocol, 0, 0][..], &source, &destination].concat();
@@ -302,23 +304,27 @@ fn a_capture_is_sorted_into_cells_handshakes_and_strays() {
     let seen = tunnel::read(&path, None);
     std::fs::remove_file(&path).unwrap();
     let seen = seen.unwrap();
-    assert_eq!(seen.ends.router.to_string(), "198.51.100.10");
+    assert_eq!(seen.addresses.router.to_string(), "198.51.100.10");
     let ways: Vec<Direction> = seen.cells.iter().map(|cell| cell.direction).collect();
     assert_eq!(ways, [Direction::Down, Direction::Up, Direction::Up, Direction::Down]);
     assert!(seen.cells.iter().all(|cell| cell.bytes == 508));
     assert_eq!((seen.handshakes.as_slice(), seen.strays.as_slice()), (&[(2, Direction::Up)][..], &[4][..]));
-    assert_eq!(seen.looks.map(|looks| looks.len()), [2, 1], "one packet up had another hop limit");
+    assert_eq!(
+        seen.class_and_hops.map(|class_and_hops| class_and_hops.len()),
+        [2, 1],
+        "one packet up had another hop limit"
+    );
 }
 
 #[test]
 fn named_ends_are_taken_as_they_are_named() {
     let path = capture("named", false);
-    let guessed = tunnel::read(&path, None).unwrap().ends;
-    let turned = tunnel::read(&path, Some(guessed.turned())).unwrap();
-    let wrong = tunnel::Ends { router: "192.0.2.99".parse().unwrap(), ..guessed };
+    let guessed = tunnel::read(&path, None).unwrap().addresses;
+    let swapped = tunnel::read(&path, Some(guessed.swapped())).unwrap();
+    let wrong = tunnel::TunnelAddresses { router: "192.0.2.99".parse().unwrap(), ..guessed };
     let refused = tunnel::read(&path, Some(wrong)).unwrap_err().to_string();
     std::fs::remove_file(&path).unwrap();
-    assert_eq!((turned.cells.len(), turned.strays.len()), (4, 1));
+    assert_eq!((swapped.cells.len(), swapped.strays.len()), (4, 1));
     assert!(refused.contains("192.0.2.99") && refused.contains("--router"), "{refused}");
 }
 

@@ -17,19 +17,19 @@ const WIREGUARD_INITIATION: u8 = 1;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMPV6: u8 = 58;
 
-/// The two ends of the tunnel.
+/// The two addresses of the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub struct TunnelAddresses {
     /// The home's address on the Internet.
     pub router: IpAddr,
     /// The other end's.
     pub endpoint: IpAddr,
 }
 
-impl Ends {
+impl TunnelAddresses {
     /// The same two, each taken for the other.
-    pub fn turned(self) -> Ends {
-        Ends { router: self.endpoint, endpoint: self.router }
+    pub fn swapped(self) -> TunnelAddresses {
+        TunnelAddresses { router: self.endpoint, endpoint: self.router }
     }
 }
 
@@ -46,9 +46,9 @@ pub struct Cell {
 
 /// What a capture shows of a tunnel.
 #[derive(Clone, Debug)]
-pub struct Tunnel {
-    /// Its ends.
-    pub ends: Ends,
+pub struct TunnelCapture {
+    /// Its addresses.
+    pub addresses: TunnelAddresses,
     /// Data packets, in order of time.
     pub cells: Vec<Cell>,
     /// Handshake packets, as time in nanoseconds and direction.
@@ -56,24 +56,24 @@ pub struct Tunnel {
     /// Times of packets from or to the home beside the tunnel, in nanoseconds.
     pub strays: Vec<u64>,
     /// Values of the outer header's traffic class and hop limit that data packets had, per direction.
-    pub looks: [BTreeSet<(u8, u8)>; 2],
+    pub class_and_hops: [BTreeSet<(u8, u8)>; 2],
     /// Why the capture was not read to its end, if it was not.
     pub damage: Option<String>,
 }
 
-struct Seen {
+struct ObservedPacket {
     time_ns: u64,
     source: IpAddr,
     destination: IpAddr,
     bytes: u32,
     udp: bool,
     first_byte: Option<u8>,
-    look: (u8, u8),
+    class_and_hops: (u8, u8),
 }
 
-/// Reads a capture taken on the provider's side. Without `ends` the UDP flow with most packets is the tunnel, if it has
+/// Reads a capture taken on the provider's side. Without `addresses` the UDP flow with most packets is the tunnel, if it has
 /// most of all packets, and its router the end that starts WireGuard's handshakes or, without any, sends first.
-pub fn read(path: &Path, ends: Option<Ends>) -> Result<Tunnel, Error> {
+pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCapture, Error> {
     let mut seen = Vec::new();
     let damage = match capture::read(path, |packet| {
         let Some(frame) = Frame::parse(packet.data) else { return };
@@ -82,14 +82,14 @@ pub fn read(path: &Path, ends: Option<Ends>) -> Result<Tunnel, Error> {
             return;
         }
         let udp = ip.udp();
-        seen.push(Seen {
+        seen.push(ObservedPacket {
             time_ns: packet.time_ns,
             source: ip.source,
             destination: ip.destination,
             bytes: packet.orig_len.saturating_sub(frame.header_bytes) as u32,
             udp: udp.is_some(),
             first_byte: udp.and_then(|udp| udp.payload.first().copied()),
-            look: look(frame.payload),
+            class_and_hops: class_and_hops(frame.payload),
         });
     }) {
         Ok(_) => None,
@@ -99,29 +99,29 @@ pub fn read(path: &Path, ends: Option<Ends>) -> Result<Tunnel, Error> {
     if seen.is_empty() {
         return Err(Error::content(path, 0, "no IP packet in the capture; take it where the provider sees the tunnel"));
     }
-    let ends = match ends {
-        Some(ends) => ends,
+    let addresses = match addresses {
+        Some(addresses) => addresses,
         None => detect(path, &seen)?,
     };
-    let tunnel = sort(ends, &seen, damage);
+    let tunnel = sort(addresses, &seen, damage);
     if tunnel.cells.is_empty() {
-        let Ends { router, endpoint } = ends;
+        let TunnelAddresses { router, endpoint } = addresses;
         return Err(Error::content(
             path,
             0,
             format!(
-                "no UDP packet between {router} and {endpoint}; name the tunnel's ends with --router and --endpoint"
+                "no UDP packet between {router} and {endpoint}; name the tunnel's addresses with --router and --endpoint"
             ),
         ));
     }
     Ok(tunnel)
 }
 
-fn sort(ends: Ends, seen: &[Seen], damage: Option<String>) -> Tunnel {
-    let Ends { router, endpoint } = ends;
+fn sort(addresses: TunnelAddresses, seen: &[ObservedPacket], damage: Option<String>) -> TunnelCapture {
+    let TunnelAddresses { router, endpoint } = addresses;
     let (mut cells, mut handshakes, mut strays) = (Vec::new(), Vec::new(), Vec::new());
-    let mut looks: [BTreeSet<(u8, u8)>; 2] = Default::default();
-    let own = |packet: &&Seen| packet.udp && is_between(packet, ends);
+    let mut class_and_hops: [BTreeSet<(u8, u8)>; 2] = Default::default();
+    let own = |packet: &&ObservedPacket| packet.udp && is_between(packet, addresses);
     let data = seen.iter().filter(own).filter(|packet| packet.first_byte == Some(WIREGUARD_DATA)).count();
     let wireguard = 2 * data > seen.iter().filter(own).count();
     for packet in seen {
@@ -132,17 +132,17 @@ fn sort(ends: Ends, seen: &[Seen], damage: Option<String>) -> Tunnel {
                 handshakes.push((packet.time_ns, direction));
             } else {
                 cells.push(Cell { time_ns: packet.time_ns, direction, bytes: packet.bytes });
-                looks[direction as usize].insert(packet.look);
+                class_and_hops[direction as usize].insert(packet.class_and_hops);
             }
         } else if [packet.source, packet.destination].contains(&router) {
             strays.push(packet.time_ns);
         }
     }
     cells.sort_by_key(|cell| cell.time_ns);
-    Tunnel { ends: Ends { router, endpoint }, cells, handshakes, strays, looks, damage }
+    TunnelCapture { addresses: TunnelAddresses { router, endpoint }, cells, handshakes, strays, class_and_hops, damage }
 }
 
-fn detect(path: &Path, seen: &[Seen]) -> Result<Ends, Error> {
+fn detect(path: &Path, seen: &[ObservedPacket]) -> Result<TunnelAddresses, Error> {
     let mut flows: BTreeMap<(IpAddr, IpAddr), usize> = BTreeMap::new();
     for packet in seen.iter().filter(|packet| packet.udp) {
         let pair = (packet.source.min(packet.destination), packet.source.max(packet.destination));
@@ -153,22 +153,22 @@ fn detect(path: &Path, seen: &[Seen]) -> Result<Ends, Error> {
         return Err(Error::content(
             path,
             0,
-            "mixed traffic: no two hosts exchange most of the packets by UDP; name the tunnel's ends with --router and --endpoint",
+            "mixed traffic: no two hosts exchange most of the packets by UDP; name the tunnel's addresses with --router and --endpoint",
         ));
     };
-    let either = Ends { router: pair.0, endpoint: pair.1 };
+    let either = TunnelAddresses { router: pair.0, endpoint: pair.1 };
     let own = || seen.iter().filter(|packet| packet.udp && is_between(packet, either));
     let start = own().find(|packet| packet.first_byte == Some(WIREGUARD_INITIATION)).or_else(|| own().next());
-    Ok(start.map_or(either, |packet| Ends { router: packet.source, endpoint: packet.destination }))
+    Ok(start.map_or(either, |packet| TunnelAddresses { router: packet.source, endpoint: packet.destination }))
 }
 
-fn is_between(packet: &Seen, ends: Ends) -> bool {
-    let Ends { router, endpoint } = ends;
+fn is_between(packet: &ObservedPacket, addresses: TunnelAddresses) -> bool {
+    let TunnelAddresses { router, endpoint } = addresses;
     [(router, endpoint), (endpoint, router)].contains(&(packet.source, packet.destination))
 }
 
 /// Traffic class and hop limit of an IP header.
-fn look(header: &[u8]) -> (u8, u8) {
+fn class_and_hops(header: &[u8]) -> (u8, u8) {
     let byte = |at: usize| header.get(at).copied().unwrap_or(0);
     match byte(0) >> 4 {
         4 => (byte(1), byte(8)),

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::shared::Line;
-use super::{Exposed, Exposure};
-use crate::lab::plot::{Chart, Series, Shape};
+use super::shared::LinkExposure;
+use super::{HostExposure, Exposure};
+use crate::lab::plot::{Chart, Series, SeriesStyle};
 use crate::lab::report::{STYLE, escape};
 use crate::lab::trace::{Direction, Trace};
 
@@ -44,7 +44,7 @@ fn before(exposure: &Exposure) -> String {
         let identity = &host.identity;
         let vendor =
             if identity.made_up_address { "drawn by the host" } else { identity.vendor.as_deref().unwrap_or("?") };
-        let guess = |guesses: &[crate::lab::identify::Guess]| {
+        let guess = |guesses: &[crate::lab::identify::Candidate]| {
             guesses
                 .first()
                 .map_or("-".to_owned(), |guess| format!("{} {:.0} %", escape(&guess.device), 100.0 * guess.fit))
@@ -80,7 +80,7 @@ fn before(exposure: &Exposure) -> String {
 
 fn vpn(exposure: &Exposure) -> String {
     let line = &exposure.vpn;
-    let largest = exposure.hosts.get(line.largest.0).map_or_else(String::new, Exposed::name);
+    let largest = exposure.hosts.get(line.largest.0).map_or_else(String::new, HostExposure::name);
     let weak = if exposure.hosts.len() == 1 {
         "There is only one device: a VPN hides nothing of its habits.".to_owned()
     } else if line.is_dominated() {
@@ -150,7 +150,7 @@ fn blocked(exposure: &Exposure) -> String {
 }
 
 /// Of each device's uses, how many show on a line.
-fn uses(exposure: &Exposure, line: &Line) -> String {
+fn uses(exposure: &Exposure, line: &LinkExposure) -> String {
     let mut rows = String::new();
     for (host, (uses, seen, chance)) in exposure.hosts.iter().zip(&line.uses) {
         let _ = write!(
@@ -164,26 +164,26 @@ fn uses(exposure: &Exposure, line: &Line) -> String {
     )
 }
 
-fn rate(title: String, trace: &Trace, exposure: &Exposure, host: Option<&Exposed>) -> Chart {
+fn rate(title: String, trace: &Trace, exposure: &Exposure, host: Option<&HostExposure>) -> Chart {
     let length = exposure.length.as_secs_f64();
     let sample_s = (length / COLUMNS).max(1.0);
     let mut series = Vec::new();
     for direction in Direction::ALL {
         let mut bytes = vec![0.0; (length / sample_s) as usize + 1];
-        for event in trace.events.iter().filter(|event| event.direction == direction) {
+        for packet in trace.packets.iter().filter(|packet| packet.direction == direction) {
             // The shaped line goes on after the home's last packet, until the queues are empty.
-            if let Some(slot) = bytes.get_mut((event.time.as_secs_f64() / sample_s) as usize) {
-                *slot += f64::from(event.bytes) / sample_s;
+            if let Some(slot) = bytes.get_mut((packet.time.as_secs_f64() / sample_s) as usize) {
+                *slot += f64::from(packet.bytes) / sample_s;
             }
         }
         // The last column is only partly filled.
         bytes.pop();
         let values = bytes.iter().enumerate().map(|(at, bytes)| (at as f64 * sample_s, *bytes)).collect();
-        series.push(Series { name: direction.name().to_owned(), shape: Shape::Line, values });
+        series.push(Series { name: direction.name().to_owned(), style: SeriesStyle::Line, values });
     }
     if let Some(host) = host {
         let values = host.onsets.iter().map(|onset| (onset.start_s, 0.0)).collect();
-        series.push(Series { name: "active".to_owned(), shape: Shape::Marks, values });
+        series.push(Series { name: "active".to_owned(), style: SeriesStyle::VerticalLines, values });
     }
     Chart { title, x: "s".to_owned(), y: "bytes per second".to_owned(), logarithmic: false, series }
 }

@@ -1,10 +1,10 @@
 //! The home's traffic on one line: through a VPN alone (section 6.2), and shaped (section 7).
 
-use super::Exposed;
-use crate::lab::activity::{Case, Detector, Label, score};
+use super::HostExposure;
+use crate::lab::activity::{Detector, Label, LabelledCapture, score};
 use crate::lab::error::Error;
-use crate::lab::simulate::{Outcome, Setup, simulate};
-use crate::lab::trace::{Event, Home, Trace};
+use crate::lab::simulate::{SimulationResult, SimulationConfig, simulate};
+use crate::lab::trace::{PacketRecord, HomeTrace, Trace};
 use crate::units::Nanos;
 
 /// A device that makes up more of the traffic than this shows through a VPN as if there were none.
@@ -12,7 +12,7 @@ const DOMINATING: f64 = 0.8;
 const MONTH_S: f64 = 30.44 * 86_400.0;
 
 /// One line as the provider sees it.
-pub struct Line {
+pub struct LinkExposure {
     /// Its packets.
     pub trace: Trace,
     /// For each host: how often it became active by its own traffic, how many of these times show on the line, and how
@@ -24,7 +24,7 @@ pub struct Line {
     pub alone: f64,
 }
 
-impl Line {
+impl LinkExposure {
     /// Whether one device dominates.
     pub fn is_dominated(&self) -> bool {
         self.largest.1 > DOMINATING
@@ -37,46 +37,52 @@ impl Line {
 }
 
 /// The shaped line.
-pub struct Shaped {
+pub struct ShapedExposure {
     /// What the provider sees.
-    pub line: Line,
+    pub line: LinkExposure,
     /// Length of every packet on it.
     pub wire_bytes: usize,
     /// The settings.
-    pub setup: Setup,
+    pub setup: SimulationConfig,
     /// Delays, cover, drops.
-    pub outcome: Outcome,
+    pub outcome: SimulationResult,
     /// Both directions, in bytes a month.
     pub month_bytes: f64,
 }
 
 /// All hosts' packets through one tunnel that does nothing else.
-pub(super) fn through_vpn(home: &Home, hosts: &[Exposed], detector: &Detector) -> Line {
-    let mut events: Vec<Event> = home.devices.iter().flat_map(|trace| trace.events.iter().copied()).collect();
-    events.sort();
-    let trace = Trace { device: "home".to_owned(), events };
+pub(super) fn through_vpn(home: &HomeTrace, hosts: &[HostExposure], detector: &Detector) -> LinkExposure {
+    let mut packets: Vec<PacketRecord> = home.devices.iter().flat_map(|trace| trace.packets.iter().copied()).collect();
+    packets.sort();
+    let trace = Trace { device: "home".to_owned(), packets };
     line(home, hosts, trace, detector)
 }
 
 /// All hosts' packets through the real engines.
-pub(super) fn shaped(home: &Home, hosts: &[Exposed], setup: &Setup, detector: &Detector) -> Result<Shaped, Error> {
+pub(super) fn shaped(home: &HomeTrace, hosts: &[HostExposure], setup: &SimulationConfig, detector: &Detector) -> Result<ShapedExposure, Error> {
     let wire_bytes = setup.cell()?.wire_bytes;
-    let mut events = Vec::new();
+    let mut packets = Vec::new();
     let outcome = simulate(home, setup, |departure| {
-        events.push(Event { time: departure.time, direction: departure.direction, bytes: wire_bytes as u16 });
+        packets.push(PacketRecord { time: departure.time, direction: departure.direction, bytes: wire_bytes as u16 });
     })?;
-    events.sort();
-    let trace = Trace { device: "home".to_owned(), events };
+    packets.sort();
+    let trace = Trace { device: "home".to_owned(), packets };
     let month_bytes = (setup.upload.0 + setup.download.0) as f64 / 8.0 * MONTH_S;
-    Ok(Shaped { line: line(home, hosts, trace, detector), wire_bytes, setup: *setup, outcome, month_bytes })
+    Ok(ShapedExposure { line: line(home, hosts, trace, detector), wire_bytes, setup: *setup, outcome, month_bytes })
 }
 
-fn line(home: &Home, hosts: &[Exposed], trace: Trace, detector: &Detector) -> Line {
+fn line(home: &HomeTrace, hosts: &[HostExposure], trace: Trace, detector: &Detector) -> LinkExposure {
     let total: u64 = hosts.iter().map(|host| host.bytes).sum();
     let largest = (0..hosts.len()).max_by_key(|&index| hosts[index].bytes).unwrap_or(0);
     let part = hosts.get(largest).map_or(0.0, |host| host.bytes as f64 / total.max(1) as f64);
-    let mut case =
-        Case { name: "home".to_owned(), kind: "any", caveat: None, trace, labels: Vec::new(), unscored_s: Vec::new() };
+    let mut case = LabelledCapture {
+        name: "home".to_owned(),
+        kind: "any",
+        caveat: None,
+        trace,
+        labels: Vec::new(),
+        unscored_s: Vec::new(),
+    };
     let mut uses = Vec::new();
     for host in hosts {
         let label = |start_s, end_s| Label { start_s, duration_s: end_s - start_s, what: String::new() };
@@ -84,16 +90,16 @@ fn line(home: &Home, hosts: &[Exposed], trace: Trace, detector: &Detector) -> Li
         let outcome = score(&case, detector);
         uses.push((outcome.labels, outcome.found, outcome.found_by_chance));
     }
-    Line { trace: case.trace, uses, largest: (largest, part), alone: alone(home) }
+    LinkExposure { trace: case.trace, uses, largest: (largest, part), alone: alone(home) }
 }
 
-fn alone(home: &Home) -> f64 {
+fn alone(home: &HomeTrace) -> f64 {
     let second = Nanos::from_secs(1).0;
     let mut active = vec![0u8; (home.length.0 / second) as usize + 1];
     for trace in &home.devices {
         let mut last = None;
-        for event in &trace.events {
-            let at = (event.time.0 / second) as usize;
+        for packet in &trace.packets {
+            let at = (packet.time.0 / second) as usize;
             if last != Some(at) {
                 active[at] = active[at].saturating_add(1);
                 last = Some(at);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::lab::capture::Extent;
-use crate::lab::trace::Kind;
+use crate::lab::trace::DeviceKind;
 
-fn sighting(first_s: u64, hosts: &[(&str, Kind)]) -> (PathBuf, Sighting) {
+fn sighting(first_s: u64, hosts: &[(&str, DeviceKind)]) -> (PathBuf, CaptureSummary) {
     let length = Nanos::from_secs(600);
-    let host = |(index, (name, kind)): (usize, &(&str, Kind))| Host {
+    let host = |(index, (name, kind)): (usize, &(&str, DeviceKind))| ObservedHost {
         mac: Mac([0x18, 0xb4, 0x30, 0, 0, index as u8]),
         names: BTreeSet::from([format!("{name}.example")]),
         trace: kind.trace(name, length, 1),
@@ -16,23 +16,23 @@ fn sighting(first_s: u64, hosts: &[(&str, Kind)]) -> (PathBuf, Sighting) {
     let first_ns = first_s * 1_000_000_000;
     let extent = Extent { packets: 1, first_ns, last_ns: first_ns + length.0 };
     let hosts = hosts.iter().enumerate().map(host).collect();
-    (PathBuf::from("made-up.pcap"), Sighting { hosts, extent, damage: None })
+    (PathBuf::from("made-up.pcap"), CaptureSummary { hosts, extent, damage: None })
 }
 
-fn study_of(sightings: Vec<(PathBuf, Sighting)>) -> Result<Exposure, Error> {
-    study(sightings, &Corpus::synthetic(1), &Vendors::built_in(), &Setup::default())
+fn study_of(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Exposure, Error> {
+    study(sightings, &Corpus::synthetic(1), &Vendors::built_in(), &SimulationConfig::default())
 }
 
 #[test]
 fn a_vpn_shows_what_millpond_hides() {
-    let exposure = study_of(vec![sighting(5, &[("assistant", Kind::VoiceAssistant), ("plug", Kind::Plug)])]).unwrap();
+    let exposure = study_of(vec![sighting(5, &[("assistant", DeviceKind::VoiceAssistant), ("plug", DeviceKind::Plug)])]).unwrap();
     let (uses, through_vpn, _) = exposure.vpn.total();
     assert!(uses >= 5, "{uses} uses");
     assert!(through_vpn * 2 > uses, "{through_vpn} of {uses} show through a VPN");
     assert!(exposure.vpn.is_dominated() && exposure.vpn.largest.0 == 0);
     let (_, shaped, chance) = exposure.shaped.line.total();
     assert!(shaped as f64 <= 2.0 * chance + 3.0, "{shaped} of {uses} show behind millpond, {chance} by chance");
-    assert!(exposure.shaped.line.trace.events.iter().all(|event| event.bytes == 508));
+    assert!(exposure.shaped.line.trace.packets.iter().all(|event| event.bytes == 508));
     let page = page(&exposure);
     for part in ["As it is", "Through a VPN alone", "Behind millpond", "Blocked", "assistant.example", "Nest Labs"] {
         assert!(page.contains(part), "{part}");
@@ -45,7 +45,7 @@ fn a_vpn_shows_what_millpond_hides() {
 
 #[test]
 fn captures_of_different_times_are_refused_and_of_one_home_joined() {
-    let kinds = [("plug", Kind::Plug)];
+    let kinds = [("plug", DeviceKind::Plug)];
     let joined = study_of(vec![sighting(0, &kinds), sighting(60, &kinds)]).unwrap();
     assert_eq!(joined.hosts.len(), 1);
     let far = study_of(vec![sighting(0, &kinds), sighting(30 * 86_400, &kinds)]);

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Examined;
-use super::run::Load;
+use super::AnalysedRun;
+use super::run::Workload;
 use crate::lab::stats::{kolmogorov_smirnov, two_sided_p};
 use crate::lab::trace::Direction;
 use crate::units::Law;
@@ -24,7 +24,7 @@ const QUEUE_CAUSES: [&str; 3] = ["malformed_packet", "overflow", "aged"];
 
 /// A condition and whether it holds.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub struct CheckResult {
     /// Whether it holds.
     pub verdict: Verdict,
     /// Law, load and direction.
@@ -44,7 +44,7 @@ pub enum Verdict {
     Skipped,
 }
 
-impl fmt::Display for Check {
+impl fmt::Display for CheckResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.verdict {
             Verdict::Passed => "ok  ",
@@ -57,7 +57,7 @@ impl fmt::Display for Check {
 
 /// Busy against idle under one law, in one direction.
 #[derive(Clone, Debug, Serialize)]
-pub struct Comparison {
+pub struct LoadComparison {
     /// The law's name.
     pub law: &'static str,
     /// `up` or `down`.
@@ -73,10 +73,10 @@ pub struct Comparison {
 }
 
 /// Checks one run by itself.
-pub(super) fn run(examined: &Examined, checks: &mut Vec<Check>) {
+pub(super) fn run(examined: &AnalysedRun, checks: &mut Vec<CheckResult>) {
     for direction in Direction::ALL {
         let subject = format!("{} {} {}", examined.run.law, examined.run.recording.load.name(), direction.name());
-        let mut check = |passed: bool, what: String| checks.push(Check::new(passed, &subject, what));
+        let mut check = |passed: bool, what: String| checks.push(CheckResult::new(passed, &subject, what));
         one_size(examined, direction, &mut check);
         no_stray(examined, direction, &mut check);
         rate(examined, direction, &mut check);
@@ -85,14 +85,14 @@ pub(super) fn run(examined: &Examined, checks: &mut Vec<Check>) {
     let subject = format!("{} {}", examined.run.law, examined.run.recording.load.name());
     let faults = &examined.run.faults;
     let first = faults.first().map(|fault| format!("; first: {fault}")).unwrap_or_default();
-    checks.push(Check::new(
+    checks.push(CheckResult::new(
         faults.is_empty(),
         &subject,
         format!("packets arrive intact and in order ({} faults{first})", faults.len()),
     ));
 }
 
-fn one_size(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, String)) {
+fn one_size(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
     let line = examined.observed.line(direction);
     let sizes = line.sizes();
     let listed = sizes.iter().map(|(bytes, count)| format!("{bytes} x {count}")).collect::<Vec<_>>().join(", ");
@@ -101,7 +101,7 @@ fn one_size(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
     check(passed, format!("one size of {expected} bytes ({listed}; {} handshakes)", line.handshakes));
 }
 
-fn no_stray(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, String)) {
+fn no_stray(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
     let line = examined.observed.line(direction);
     let described = line.strays.described.join("; ");
     let separator = if described.is_empty() { "" } else { ": " };
@@ -112,7 +112,7 @@ fn no_stray(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
 /// The count of a renewal process over a window has a relative error of spread / sqrt(count). An emulated machine
 /// stands still now and then, and what it sleeps through the daemon counts and does not make up for: those slots are
 /// no fault of the schedule. Under the law `kernel` the daemon's slots are not the wire's, and none are forgiven.
-fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, String)) {
+fn rate(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
     let line = examined.observed.line(direction);
     let run = &examined.run;
     let (seen, wanted) = (line.bits_per_second(run.recording.seconds()), run.recording.bits_per_second(direction));
@@ -133,7 +133,7 @@ fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, 
     );
 }
 
-fn delivery(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, String)) {
+fn delivery(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
     let run = &examined.run;
     let packets = || run.recording.packets.iter().filter(|packet| packet.direction == direction);
     let sent = packets().count();
@@ -168,13 +168,13 @@ fn delivery(examined: &Examined, direction: Direction, check: &mut impl FnMut(bo
 }
 
 /// Compares busy and idle runs of each of these laws.
-pub(super) fn compare(examined: &[Examined], laws: &[Law], checks: &mut Vec<Check>) -> Vec<Comparison> {
+pub(super) fn compare(examined: &[AnalysedRun], laws: &[Law], checks: &mut Vec<CheckResult>) -> Vec<LoadComparison> {
     let mut comparisons = Vec::new();
     for law in laws.iter().copied() {
         let find = |load| examined.iter().find(|other| other.run.law == law && other.run.recording.load == load);
-        let (Some(busy), Some(idle)) = (find(Load::Busy), find(Load::Idle)) else {
+        let (Some(busy), Some(idle)) = (find(Workload::Busy), find(Workload::Idle)) else {
             let what = "busy against idle (one of the two runs is missing)".to_owned();
-            checks.push(Check { verdict: Verdict::Skipped, subject: law.name().to_owned(), what });
+            checks.push(CheckResult { verdict: Verdict::Skipped, subject: law.name().to_owned(), what });
             continue;
         };
         comparisons.extend(Direction::ALL.map(|direction| compare_pair(busy, idle, direction, checks)));
@@ -182,19 +182,19 @@ pub(super) fn compare(examined: &[Examined], laws: &[Law], checks: &mut Vec<Chec
     comparisons
 }
 
-fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: &mut Vec<Check>) -> Comparison {
+fn compare_pair(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction, checks: &mut Vec<CheckResult>) -> LoadComparison {
     let law = busy.run.law;
     let subject = format!("{law} {}", direction.name());
     let [busy_line, idle_line] = [busy, idle].map(|examined| examined.observed.line(direction));
     let sizes = [busy_line, idle_line].map(|line| line.sizes().into_keys().collect::<BTreeSet<_>>());
     let same_sizes = sizes[0] == sizes[1];
     let what = format!("busy and idle have the same sizes ({:?} and {:?})", sizes[0], sizes[1]);
-    checks.push(Check::new(same_sizes, &subject, what));
+    checks.push(CheckResult::new(same_sizes, &subject, what));
 
     let rate_p_value = rate_p_value(busy, idle, direction);
     let rates = [busy, idle]
         .map(|examined| examined.observed.line(direction).bits_per_second(examined.run.recording.seconds()) / 1e3);
-    checks.push(Check::new(
+    checks.push(CheckResult::new(
         rate_p_value >= SIGNIFICANCE,
         &subject,
         format!(
@@ -206,8 +206,8 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
     let test = kolmogorov_smirnov(&mut busy_line.intervals_ms(), &mut idle_line.intervals_ms());
     let Some(test) = test else {
         let what = "intervals busy against idle (a line without intervals)".to_owned();
-        checks.push(Check::new(false, &subject, what));
-        return Comparison {
+        checks.push(CheckResult::new(false, &subject, what));
+        return LoadComparison {
             law: law.name(),
             direction: direction.name(),
             same_sizes,
@@ -222,8 +222,8 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
     } else {
         (true, "; reported only: this law has no smooth density and shows the system's jitter, design section 5")
     };
-    checks.push(Check::new(passed, &subject, format!("busy and idle have the same intervals ({numbers}{why})")));
-    Comparison {
+    checks.push(CheckResult::new(passed, &subject, format!("busy and idle have the same intervals ({numbers}{why})")));
+    LoadComparison {
         law: law.name(),
         direction: direction.name(),
         same_sizes,
@@ -235,7 +235,7 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
 
 /// Two-sided test of two counts. The variance of a count is spread² times the count, and at least the one cell by
 /// which the edges of a window can differ.
-fn rate_p_value(busy: &Examined, idle: &Examined, direction: Direction) -> f64 {
+fn rate_p_value(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction) -> f64 {
     let parts = [busy, idle].map(|examined| {
         let seen = examined.observed.line(direction).cells.len() as f64;
         // Slots that the emulated machine slept through; see `rate`.
@@ -264,9 +264,9 @@ fn hides_jitter(law: Law) -> bool {
     matches!(law, Law::Gamma | Law::Normal)
 }
 
-impl Check {
-    pub(super) fn new(passed: bool, subject: &str, what: String) -> Check {
+impl CheckResult {
+    pub(super) fn new(passed: bool, subject: &str, what: String) -> CheckResult {
         let verdict = if passed { Verdict::Passed } else { Verdict::Failed };
-        Check { verdict, subject: subject.to_owned(), what }
+        CheckResult { verdict, subject: subject.to_owned(), what }
     }
 }

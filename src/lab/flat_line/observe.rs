@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::run::{Protocol, RunSettings};
+use super::run::{TunnelProtocol, RunSettings};
 use crate::lab::capture::{self, Frame, IpHeader, UdpDatagram};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
@@ -17,13 +17,13 @@ const DESCRIBED_STRAYS: usize = 5;
 
 /// Both directions of the line between home and provider.
 #[derive(Clone, Debug, Default)]
-pub struct Observed {
-    lines: [LineView; 2],
+pub struct WanCapture {
+    lines: [WanDirection; 2],
 }
 
 /// One direction of it.
 #[derive(Clone, Debug, Default)]
-pub struct LineView {
+pub struct WanDirection {
     /// Time (nanoseconds since 1970) and length (bytes from the IP header on) of each tunnel data packet.
     pub cells: Vec<(u64, usize)>,
     /// The tunnel's own messages: of WireGuard those of type 1, 2 and 3, of OpenVPN the control channel's.
@@ -54,20 +54,20 @@ impl Strays {
     }
 }
 
-enum Sort {
+enum PacketClass {
     Cell,
     Handshake,
     LinkLayer,
     Stray(String),
 }
 
-impl Observed {
+impl WanCapture {
     /// Reduces the capture at `path` to the run's window.
     ///
     /// The capture is taken on the provider's interface towards the home, so every frame in it concerns the home. A
     /// damaged capture is an error: what is missing could have been a stray.
-    pub fn read(path: &Path, settings: &RunSettings) -> Result<Observed, Error> {
-        let mut observed = Observed::default();
+    pub fn read(path: &Path, settings: &RunSettings) -> Result<WanCapture, Error> {
+        let mut observed = WanCapture::default();
         capture::read(path, |packet| {
             if !(settings.start_ns..settings.stop_ns).contains(&packet.time_ns) {
                 return;
@@ -76,14 +76,14 @@ impl Observed {
             let ip = frame.as_ref().and_then(Frame::ip);
             let direction = direction(settings, ip.as_ref());
             let line = &mut observed.lines[direction as usize];
-            match sort(settings, frame.as_ref(), ip.as_ref()) {
-                Sort::Cell => {
+            match classify(settings, frame.as_ref(), ip.as_ref()) {
+                PacketClass::Cell => {
                     let header_bytes = frame.map_or(0, |frame| frame.header_bytes);
                     line.cells.push((packet.time_ns, packet.orig_len - header_bytes));
                 }
-                Sort::Handshake => line.handshakes += 1,
-                Sort::LinkLayer => line.link_layer += 1,
-                Sort::Stray(words) => {
+                PacketClass::Handshake => line.handshakes += 1,
+                PacketClass::LinkLayer => line.link_layer += 1,
+                PacketClass::Stray(words) => {
                     line.strays.count += 1;
                     if line.strays.described.len() < DESCRIBED_STRAYS {
                         line.strays.described.push(words);
@@ -95,12 +95,12 @@ impl Observed {
     }
 
     /// One direction.
-    pub fn line(&self, direction: Direction) -> &LineView {
+    pub fn line(&self, direction: Direction) -> &WanDirection {
         &self.lines[direction as usize]
     }
 }
 
-impl LineView {
+impl WanDirection {
     /// How many cells there were of each length.
     pub fn sizes(&self) -> BTreeMap<usize, usize> {
         let mut sizes = BTreeMap::new();
@@ -129,16 +129,16 @@ fn direction(settings: &RunSettings, ip: Option<&IpHeader<'_>>) -> Direction {
     }
 }
 
-fn sort(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHeader<'_>>) -> Sort {
-    let Some(frame) = frame else { return Sort::Stray("a frame too short for Ethernet".to_owned()) };
+fn classify(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHeader<'_>>) -> PacketClass {
+    let Some(frame) = frame else { return PacketClass::Stray("a frame too short for Ethernet".to_owned()) };
     let Some(ip) = ip else {
         return match frame.ethertype {
-            ETHERTYPE_ARP => Sort::LinkLayer,
-            other => Sort::Stray(format!("{} > {} ethertype {other:#06x}", frame.source, frame.destination)),
+            ETHERTYPE_ARP => PacketClass::LinkLayer,
+            other => PacketClass::Stray(format!("{} > {} ethertype {other:#06x}", frame.source, frame.destination)),
         };
     };
     if is_link_housekeeping(ip) {
-        return Sort::LinkLayer;
+        return PacketClass::LinkLayer;
     }
     let (router, endpoint) = (settings.router_wan, settings.endpoint);
     let port_of_endpoint = |udp: UdpDatagram<'_>| match (ip.source, ip.destination) {
@@ -149,20 +149,20 @@ fn sort(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHeader<
     if let Some(udp) = ip.udp().filter(|udp| port_of_endpoint(*udp)) {
         match (settings.tunnel, udp.payload.first()) {
             // Message types of WireGuard (its paper, section 5.4).
-            (Protocol::Wireguard, Some(4)) => return Sort::Cell,
-            (Protocol::Wireguard, Some(1..=3)) => return Sort::Handshake,
+            (TunnelProtocol::Wireguard, Some(4)) => return PacketClass::Cell,
+            (TunnelProtocol::Wireguard, Some(1..=3)) => return PacketClass::Handshake,
             // Opcodes of OpenVPN, above three bits of key id (src/openvpn/ssl_pkt.h): data in its two forms, and what
             // the control channel has.
-            (Protocol::Openvpn, Some(first)) if matches!(first >> 3, 6 | 9) => return Sort::Cell,
-            (Protocol::Openvpn, Some(first)) if matches!(first >> 3, 3..=5 | 7 | 8 | 10 | 11) => {
-                return Sort::Handshake;
+            (TunnelProtocol::Openvpn, Some(first)) if matches!(first >> 3, 6 | 9) => return PacketClass::Cell,
+            (TunnelProtocol::Openvpn, Some(first)) if matches!(first >> 3, 3..=5 | 7 | 8 | 10 | 11) => {
+                return PacketClass::Handshake;
             }
             _ => {}
         }
     }
     let length = ip.length.unwrap_or(0);
     let ports = ip.udp().map(|udp| format!(" ports {} > {}", udp.source_port, udp.destination_port));
-    Sort::Stray(format!(
+    PacketClass::Stray(format!(
         "{} > {} protocol {}{}, {length} bytes",
         ip.source,
         ip.destination,

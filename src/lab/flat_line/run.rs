@@ -18,22 +18,22 @@ const PACKETS_HEADER: &str = "device,direction,seq,bytes,sent_ns,received_ns";
 
 /// Whether the devices spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
+pub enum Workload {
     /// They replayed their traces.
     Busy,
     /// They were silent.
     Idle,
 }
 
-impl Load {
+impl Workload {
     /// Both.
-    pub const ALL: [Load; 2] = [Load::Busy, Load::Idle];
+    pub const ALL: [Workload; 2] = [Workload::Busy, Workload::Idle];
 
     /// `busy` or `idle`.
     pub const fn name(self) -> &'static str {
         match self {
-            Load::Busy => "busy",
-            Load::Idle => "idle",
+            Workload::Busy => "busy",
+            Workload::Idle => "idle",
         }
     }
 }
@@ -44,7 +44,7 @@ pub struct Recording {
     /// `law` of `run.json`: a law's name, or `plain`.
     pub law_name: String,
     /// What the devices did.
-    pub load: Load,
+    pub load: Workload,
     /// Everything else of `run.json`.
     pub settings: RunSettings,
     /// Every packet that a device or server sent in the window.
@@ -53,7 +53,7 @@ pub struct Recording {
 
 /// One run with millpond.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct ShapedRun {
     /// The law in force.
     pub law: Law,
     /// Settings and packets.
@@ -61,9 +61,9 @@ pub struct Run {
     /// Lines of `faults.txt`: packets that arrived altered or out of order.
     pub faults: Vec<String>,
     /// What the router executed in the window, where its emulator counts.
-    pub instructions: Option<Instructions>,
-    router: End,
-    endpoint: End,
+    pub instructions: Option<InstructionCounts>,
+    router: DaemonRecord,
+    endpoint: DaemonRecord,
 }
 
 /// `run.json`, but for the law and the load.
@@ -83,7 +83,7 @@ pub struct RunSettings {
     pub tunnel_port: u16,
     /// What speaks there.
     #[serde(default)]
-    pub tunnel: Protocol,
+    pub tunnel: TunnelProtocol,
     /// Start of the window, nanoseconds since 1970.
     pub start_ns: u64,
     /// Its end.
@@ -95,7 +95,7 @@ pub struct RunSettings {
 /// The protocol of a tunnel's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Protocol {
+pub enum TunnelProtocol {
     /// WireGuard.
     #[default]
     Wireguard,
@@ -120,7 +120,7 @@ pub struct SentPacket {
 
 /// A daemon's process.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub struct Process {
+pub struct ProcessUsage {
     /// Resident memory in KiB.
     pub rss_kb: f64,
     /// Of it, anonymous.
@@ -134,10 +134,10 @@ pub struct Process {
 
 /// `instructions.json`: what an emulated router executed in the window.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Instructions {
+pub struct InstructionCounts {
     /// Cells that it sent and received.
     pub cells: u64,
-    /// Instructions of the daemon's own program.
+    /// InstructionCounts of the daemon's own program.
     pub program: u64,
     /// All, the kernel's included.
     pub machine: u64,
@@ -145,15 +145,15 @@ pub struct Instructions {
 
 /// What this module needs of `millpond status --json`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Status {
+pub struct DaemonStatus {
     #[serde(default)]
-    peers: Vec<Peer>,
+    peers: Vec<PeerCounters>,
 }
 
 /// The peer of a status.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Peer {
+pub struct PeerCounters {
     /// Cells sent with something in them.
     pub cells_data: u64,
     /// Cells sent with nothing in them.
@@ -165,22 +165,22 @@ pub struct Peer {
     /// What was thrown away, by cause.
     pub drops: BTreeMap<String, u64>,
     /// From scheduled to actual departure.
-    pub lateness_us: Lateness,
+    pub lateness_us: LatenessSummary,
 }
 
-/// Lateness of departures in microseconds.
+/// LatenessSummary of departures in microseconds.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Lateness {
+pub struct LatenessSummary {
     p50: f64,
     p99: f64,
     max: f64,
 }
 
 #[derive(Clone, Debug)]
-struct End {
-    status: Status,
-    process: Process,
+struct DaemonRecord {
+    status: DaemonStatus,
+    process: ProcessUsage,
 }
 
 #[derive(Deserialize)]
@@ -192,9 +192,9 @@ struct RunFile {
 }
 
 #[derive(Deserialize)]
-struct Processes {
-    router: Process,
-    endpoint: Process,
+struct ProcFile {
+    router: ProcessUsage,
+    endpoint: ProcessUsage,
 }
 
 impl Recording {
@@ -203,7 +203,7 @@ impl Recording {
         let run_path = folder.join("run.json");
         let file: RunFile = json(&run_path)?;
         let wrong = |what: String| Error::content(&run_path, 0, what);
-        let load = Load::ALL.into_iter().find(|load| load.name() == file.load);
+        let load = Workload::ALL.into_iter().find(|load| load.name() == file.load);
         let load = load.ok_or_else(|| wrong(format!("load `{}` is neither busy nor idle", file.load)))?;
         if file.settings.stop_ns <= file.settings.start_ns {
             return Err(wrong("stop_ns must come after start_ns".to_owned()));
@@ -249,24 +249,24 @@ impl SentPacket {
     }
 }
 
-impl Run {
+impl ShapedRun {
     /// Reads the run's directory.
-    pub fn read(folder: &Path) -> Result<Run, Error> {
+    pub fn read(folder: &Path) -> Result<ShapedRun, Error> {
         let recording = Recording::read(folder)?;
         let unknown = || Error::content(&folder.join("run.json"), 0, format!("unknown law `{}`", recording.law_name));
         let law = Law::from_name(&recording.law_name).ok_or_else(unknown)?;
-        let processes: Processes = json(&folder.join("proc.json"))?;
+        let processes: ProcFile = json(&folder.join("proc.json"))?;
         let counts_path = folder.join("instructions.json");
         let instructions = if counts_path.is_file() { Some(json(&counts_path)?) } else { None };
         let faults_path = folder.join("faults.txt");
         let faults = fs::read_to_string(&faults_path).map_err(Error::io("reading", &faults_path))?;
-        Ok(Run {
+        Ok(ShapedRun {
             law,
             recording,
             faults: faults.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
             instructions,
-            router: End { status: json(&folder.join("router.json"))?, process: processes.router },
-            endpoint: End { status: json(&folder.join("endpoint.json"))?, process: processes.endpoint },
+            router: DaemonRecord { status: json(&folder.join("router.json"))?, process: processes.router },
+            endpoint: DaemonRecord { status: json(&folder.join("endpoint.json"))?, process: processes.endpoint },
         })
     }
 
@@ -280,30 +280,30 @@ impl Run {
         self.recording.settings.spread_percent.unwrap_or(default_percent) / 100.0
     }
 
-    /// Status of the daemon that sends in that direction.
-    pub fn status(&self, direction: Direction) -> &Status {
+    /// DaemonStatus of the daemon that sends in that direction.
+    pub fn status(&self, direction: Direction) -> &DaemonStatus {
         &self.sender(direction).status
     }
 
-    /// Status of the daemon that receives in that direction.
-    pub fn receiver_status(&self, direction: Direction) -> &Status {
+    /// DaemonStatus of the daemon that receives in that direction.
+    pub fn receiver_status(&self, direction: Direction) -> &DaemonStatus {
         match direction {
             Direction::Up => &self.endpoint.status,
             Direction::Down => &self.router.status,
         }
     }
 
-    /// Process of the daemon that sends in that direction.
-    pub fn process(&self, direction: Direction) -> Process {
+    /// ProcessUsage of the daemon that sends in that direction.
+    pub fn process(&self, direction: Direction) -> ProcessUsage {
         self.sender(direction).process
     }
 
-    /// Process of the router's daemon.
-    pub fn router(&self) -> Process {
+    /// ProcessUsage of the router's daemon.
+    pub fn router(&self) -> ProcessUsage {
         self.router.process
     }
 
-    fn sender(&self, direction: Direction) -> &End {
+    fn sender(&self, direction: Direction) -> &DaemonRecord {
         match direction {
             Direction::Up => &self.router,
             Direction::Down => &self.endpoint,
@@ -311,9 +311,9 @@ impl Run {
     }
 }
 
-impl Status {
+impl DaemonStatus {
     /// The only peer of a laboratory's run; all zero if the daemon has none.
-    pub fn peer(&self) -> Peer {
+    pub fn peer(&self) -> PeerCounters {
         self.peers.first().cloned().unwrap_or_default()
     }
 }

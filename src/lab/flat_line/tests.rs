@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::lab::capture::{LinkType, Writer};
-use crate::lab::simulate::{Departure, Setup, simulate, wire};
-use crate::lab::trace::Home;
+use crate::lab::capture::{LinkType, PcapWriter};
+use crate::lab::simulate::{SentCell, SimulationConfig, simulate, wire};
+use crate::lab::trace::HomeTrace;
 use crate::units::{BitsPerSec, Nanos};
 
 const SECONDS: u64 = 120;
@@ -22,13 +22,13 @@ plug,down,1,100,1000,21001000
 ";
 
 /// Two runs as the laboratory leaves them, in a folder that goes away with the test.
-struct Runs(PathBuf);
+struct TestRuns(PathBuf);
 
-impl Runs {
-    fn new(name: &str, law: Law) -> Runs {
+impl TestRuns {
+    fn new(name: &str, law: Law) -> TestRuns {
         let root = std::env::temp_dir().join(format!("millpond-flat-{}-{name}", std::process::id()));
-        let runs = Runs(root);
-        for (load, seed) in [(Load::Busy, 21), (Load::Idle, 22)] {
+        let runs = TestRuns(root);
+        for (load, seed) in [(Workload::Busy, 21), (Workload::Idle, 22)] {
             let folder = runs.folder(law, load);
             fs::create_dir_all(&folder).unwrap();
             let run = format!(
@@ -43,16 +43,16 @@ impl Runs {
             fs::write(folder.join("proc.json"), PROC_JSON).unwrap();
             fs::write(folder.join("faults.txt"), "").unwrap();
             fs::write(folder.join("packets.csv"), PACKETS).unwrap();
-            capture(&folder, &Setup { law, spread_percent: spread(law), seed, ..Setup::default() });
+            capture(&folder, &SimulationConfig { law, spread_percent: spread(law), seed, ..SimulationConfig::default() });
         }
         runs
     }
 
-    fn folder(&self, law: Law, load: Load) -> PathBuf {
+    fn folder(&self, law: Law, load: Workload) -> PathBuf {
         self.0.join(format!("{law}-{}", load.name()))
     }
 
-    fn write(&self, law: Law, load: Load, file: &str, text: &str) {
+    fn write(&self, law: Law, load: Workload, file: &str, text: &str) {
         fs::write(self.folder(law, load).join(file), text).unwrap();
     }
 
@@ -64,7 +64,7 @@ impl Runs {
     }
 }
 
-impl Drop for Runs {
+impl Drop for TestRuns {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -75,15 +75,15 @@ fn spread(law: Law) -> u8 {
 }
 
 /// A simulated capture, with whatever else the caller writes into it.
-fn capture_with(folder: &Path, setup: &Setup, more: impl FnOnce(&mut Writer)) {
-    let mut writer = Writer::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
-    let silent = Home { devices: Vec::new(), length: Nanos::from_secs(SECONDS) };
-    simulate(&silent, setup, |cell: Departure<'_>| wire::record(&mut writer, &cell).unwrap()).unwrap();
+fn capture_with(folder: &Path, setup: &SimulationConfig, more: impl FnOnce(&mut PcapWriter)) {
+    let mut writer = PcapWriter::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
+    let silent = HomeTrace { devices: Vec::new(), length: Nanos::from_secs(SECONDS) };
+    simulate(&silent, setup, |cell: SentCell<'_>| wire::record(&mut writer, &cell).unwrap()).unwrap();
     more(&mut writer);
     writer.finish().unwrap();
 }
 
-fn capture(folder: &Path, setup: &Setup) {
+fn capture(folder: &Path, setup: &SimulationConfig) {
     capture_with(folder, setup, |_| {});
 }
 
@@ -100,9 +100,9 @@ fn frame(destination: [u8; 4], port: u16, first: u8) -> Vec<u8> {
 /// As where a firewall lets only cells of one kind in.
 #[test]
 fn cells_that_do_not_reach_the_receiver_are_found() {
-    let runs = Runs::new("missing", Law::Gamma);
+    let runs = TestRuns::new("missing", Law::Gamma);
     let missing = ROUTER_JSON.replace("\"cells_lost\":0", "\"cells_lost\":7000");
-    runs.write(Law::Gamma, Load::Busy, "router.json", &missing);
+    runs.write(Law::Gamma, Workload::Busy, "router.json", &missing);
     let failures = runs.failures();
     assert!(failures.len() == 1 && failures[0].contains("7000 missing"), "{failures:?}");
 }
@@ -113,7 +113,7 @@ const MIDDLE_NS: u64 = SECONDS / 2 * 1_000_000_000;
 #[test]
 fn a_flat_line_passes() {
     for law in [Law::Gamma, Law::Normal, Law::Constant] {
-        let runs = Runs::new(&format!("passes-{law}"), law);
+        let runs = TestRuns::new(&format!("passes-{law}"), law);
         assert_eq!(runs.failures(), Vec::<String>::new());
         let (report, checks) = judge(&examine(&runs.0).unwrap(), &Law::ALL, None);
         assert_eq!((report.runs.len(), report.comparisons.len()), (4, 2));
@@ -129,14 +129,14 @@ fn a_flat_line_passes() {
 
 #[test]
 fn a_router_that_is_a_machine_keeps_its_budgets() {
-    let runs = Runs::new("machine", Law::Gamma);
-    let machine = || Machine::read(&runs.0, &examine(&runs.0).unwrap()).unwrap();
+    let runs = TestRuns::new("machine", Law::Gamma);
+    let machine = || RouterResources::read(&runs.0, &examine(&runs.0).unwrap()).unwrap();
     assert!(machine().is_none(), "a namespace has no package");
     fs::write(runs.0.join("package.json"), r#"{"package_bytes": 400000, "installed_bytes": 1000000}"#).unwrap();
     let counts = r#"{"cells": 100, "program": 1500000, "machine": 9000000}"#;
-    runs.write(Law::Gamma, Load::Busy, "instructions.json", counts);
+    runs.write(Law::Gamma, Workload::Busy, "instructions.json", counts);
     let machine = machine().unwrap();
-    let failures = |machine: &Machine| {
+    let failures = |machine: &RouterResources| {
         let (_, checks) = judge(&[], &[], Some(machine.clone()));
         checks.iter().filter(|check| check.verdict == Verdict::Failed).count()
     };
@@ -144,14 +144,14 @@ fn a_router_that_is_a_machine_keeps_its_budgets() {
     assert_eq!(machine.instructions_per_cell, Some(15_000.0));
     assert_eq!(machine.machine_instructions_per_cell, Some(90_000.0));
     assert_eq!(failures(&machine), 0);
-    assert_eq!(failures(&Machine { package_bytes: 600_001, rss_kb: 2561.0, anon_kb: 1025.0, ..machine }), 3);
+    assert_eq!(failures(&RouterResources { package_bytes: 600_001, rss_kb: 2561.0, anon_kb: 1025.0, ..machine }), 3);
 }
 
 #[test]
 fn handshakes_and_link_layer_are_counted_apart() {
-    let runs = Runs::new("handshakes", Law::Gamma);
-    let setup = Setup { seed: 21, ..Setup::default() };
-    capture_with(&runs.folder(Law::Gamma, Load::Busy), &setup, |writer| {
+    let runs = TestRuns::new("handshakes", Law::Gamma);
+    let setup = SimulationConfig { seed: 21, ..SimulationConfig::default() };
+    capture_with(&runs.folder(Law::Gamma, Workload::Busy), &setup, |writer| {
         writer.packet(MIDDLE_NS, 190, &frame(ENDPOINT, 51_820, 1)).unwrap();
         let arp = [&[0xff; 6][..], &[2; 6], &[0x08, 0x06], &[0; 28]].concat();
         writer.packet(MIDDLE_NS, 42, &arp).unwrap();
@@ -165,11 +165,11 @@ fn handshakes_and_link_layer_are_counted_apart() {
 #[test]
 fn openvpn_is_told_by_its_opcodes() {
     for (first, expected) in [(0x20, None), (0x28, None), (0x48, Some("one size")), (0x78, Some("nothing beside"))] {
-        let runs = Runs::new(&format!("openvpn-{first}"), Law::Gamma);
-        let folder = runs.folder(Law::Gamma, Load::Idle);
+        let runs = TestRuns::new(&format!("openvpn-{first}"), Law::Gamma);
+        let folder = runs.folder(Law::Gamma, Workload::Idle);
         let run = fs::read_to_string(folder.join("run.json")).unwrap();
         fs::write(folder.join("run.json"), run.replace("{\"law\"", "{\"tunnel\":\"openvpn\",\"law\"")).unwrap();
-        let mut writer = Writer::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
+        let mut writer = PcapWriter::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
         writer.packet(MIDDLE_NS, 74, &frame(ENDPOINT, 51_820, first)).unwrap();
         writer.finish().unwrap();
         let failures = runs.failures();
@@ -193,9 +193,9 @@ fn planted_packets_are_found() {
         ("foreign ethertype", [&[1; 12][..], &[0x88, 0xcc], &[0; 40]].concat(), "nothing beside the tunnel"),
     ];
     for (index, (name, bytes, expected)) in cases.into_iter().enumerate() {
-        let runs = Runs::new(&format!("planted-{index}"), Law::Gamma);
-        let setup = Setup { seed: 21, ..Setup::default() };
-        capture_with(&runs.folder(Law::Gamma, Load::Busy), &setup, |writer| {
+        let runs = TestRuns::new(&format!("planted-{index}"), Law::Gamma);
+        let setup = SimulationConfig { seed: 21, ..SimulationConfig::default() };
+        capture_with(&runs.folder(Law::Gamma, Workload::Busy), &setup, |writer| {
             writer.packet(MIDDLE_NS, 74, &bytes).unwrap();
         });
         let failures = runs.failures();
@@ -205,16 +205,16 @@ fn planted_packets_are_found() {
 
 #[test]
 fn rates_and_intervals_that_depend_on_load_are_found() {
-    let runs = Runs::new("rate", Law::Gamma);
-    let faster = Setup { upload: crate::units::BitsPerSec::from_kbit(168), seed: 21, ..Setup::default() };
-    capture(&runs.folder(Law::Gamma, Load::Busy), &faster);
+    let runs = TestRuns::new("rate", Law::Gamma);
+    let faster = SimulationConfig { upload: crate::units::BitsPerSec::from_kbit(168), seed: 21, ..SimulationConfig::default() };
+    capture(&runs.folder(Law::Gamma, Workload::Busy), &faster);
     let failures = runs.failures();
     assert!(failures.iter().any(|line| line.contains("gamma busy up rate within")), "{failures:?}");
     assert!(failures.iter().any(|line| line.contains("gamma up busy and idle have the same rate")), "{failures:?}");
     assert!(!failures.iter().any(|line| line.contains("down")), "{failures:?}");
 
-    let narrower = Setup { spread_percent: 25, seed: 21, ..Setup::default() };
-    capture(&runs.folder(Law::Gamma, Load::Busy), &narrower);
+    let narrower = SimulationConfig { spread_percent: 25, seed: 21, ..SimulationConfig::default() };
+    capture(&runs.folder(Law::Gamma, Workload::Busy), &narrower);
     let failures = runs.failures();
     assert!(
         failures.iter().any(|line| line.contains("gamma up busy and idle have the same intervals")),
@@ -225,40 +225,40 @@ fn rates_and_intervals_that_depend_on_load_are_found() {
 #[test]
 fn losses_and_faults_are_found() {
     let law = Law::Constant;
-    let runs = Runs::new("losses", law);
-    runs.write(law, Load::Busy, "packets.csv", &PACKETS.replace("21001000", ""));
-    runs.write(law, Load::Idle, "faults.txt", "plug up 7 reordered\n");
+    let runs = TestRuns::new("losses", law);
+    runs.write(law, Workload::Busy, "packets.csv", &PACKETS.replace("21001000", ""));
+    runs.write(law, Workload::Idle, "faults.txt", "plug up 7 reordered\n");
     let failures = runs.failures();
     assert_eq!(failures.len(), 2, "{failures:?}");
     assert!(failures[0].contains("constant busy down what the queue accepted arrives (1 sent, 0 received, 0 dropped"));
     assert!(failures[1].contains("constant idle packets arrive intact and in order (1 faults"), "{failures:?}");
     let broken = ENDPOINT_JSON.replace("\"drops\":{}", "\"drops\":{\"malformed_block\":1}");
-    runs.write(law, Load::Idle, "endpoint.json", &broken);
+    runs.write(law, Workload::Idle, "endpoint.json", &broken);
     assert!(runs.failures().iter().any(|line| line.contains("idle up the receiver drops nothing (malformed_block 1)")));
 }
 
 #[test]
 fn unusable_folders_are_named() {
-    let runs = Runs::new("unusable", Law::Gamma);
-    let message = |runs: &Runs| examine(&runs.0).err().map(|error| error.to_string()).unwrap_or_default();
-    runs.write(Law::Gamma, Load::Busy, "packets.csv", "nonsense");
+    let runs = TestRuns::new("unusable", Law::Gamma);
+    let message = |runs: &TestRuns| examine(&runs.0).err().map(|error| error.to_string()).unwrap_or_default();
+    runs.write(Law::Gamma, Workload::Busy, "packets.csv", "nonsense");
     assert!(message(&runs).contains("packets.csv line 1"), "{}", message(&runs));
-    runs.write(Law::Gamma, Load::Busy, "packets.csv", &format!("{PACKETS}camera,sideways,3,100,1,2\n"));
+    runs.write(Law::Gamma, Workload::Busy, "packets.csv", &format!("{PACKETS}camera,sideways,3,100,1,2\n"));
     assert!(message(&runs).contains("packets.csv line 5"), "{}", message(&runs));
-    runs.write(Law::Gamma, Load::Busy, "run.json", "{\"law\":\"gamma\"}");
+    runs.write(Law::Gamma, Workload::Busy, "run.json", "{\"law\":\"gamma\"}");
     assert!(message(&runs).contains("run.json"), "{}", message(&runs));
     assert!(examine(Path::new("/nonexistent")).err().unwrap().to_string().contains("no run in it"));
 }
 
 #[test]
 fn only_slots_that_the_daemon_counts_as_missed_are_forgiven() {
-    let runs = Runs::new("missed", Law::Constant);
+    let runs = TestRuns::new("missed", Law::Constant);
     let law = Law::Constant;
-    let slower = Setup { law, seed: 21, upload: BitsPerSec(150_000), ..Setup::default() };
-    capture(&runs.folder(law, Load::Busy), &slower);
-    let off = |runs: &Runs| runs.failures().iter().filter(|line| line.contains("busy up rate within")).count();
+    let slower = SimulationConfig { law, seed: 21, upload: BitsPerSec(150_000), ..SimulationConfig::default() };
+    capture(&runs.folder(law, Workload::Busy), &slower);
+    let off = |runs: &TestRuns| runs.failures().iter().filter(|line| line.contains("busy up rate within")).count();
     assert_eq!(off(&runs), 1);
     // 160 kbit/s for 120 s are 4724 cells, 150 kbit/s are 4429.
-    runs.write(law, Load::Busy, "proc.json", &PROC_JSON.replacen("\"rss_kb\"", "\"missed_slots\":295,\"rss_kb\"", 1));
+    runs.write(law, Workload::Busy, "proc.json", &PROC_JSON.replacen("\"rss_kb\"", "\"missed_slots\":295,\"rss_kb\"", 1));
     assert_eq!(off(&runs), 0);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use super::observe::observe;
 use crate::lab::capture::Mac;
 use crate::lab::error::Error;
-use crate::lab::trace::{DataFolder, Kind, Trace};
+use crate::lab::trace::{DataFolder, DeviceKind, Trace};
 use crate::units::Nanos;
 
 /// Captures of single devices while they are set up, one folder each with the device's address in a file.
@@ -18,7 +18,7 @@ const SYNTHETIC_SECONDS: u64 = 40 * 60;
 
 /// One capture of one device.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct DeviceCapture {
     /// Index into the corpus' devices.
     pub device: usize,
     /// Its address, where there is one.
@@ -37,7 +37,7 @@ pub struct Corpus {
     /// How many of them were captured in use, the others only while they were set up.
     pub in_use: usize,
     /// The captures.
-    pub records: Vec<Record>,
+    pub records: Vec<DeviceCapture>,
     /// Captures that were damaged, in words. What came before the damage is used.
     pub warnings: Vec<String>,
 }
@@ -67,10 +67,10 @@ impl Corpus {
             corpus.warnings.extend(sighting.damage.map(|damage| format!("{damage}; using the packets before it")));
             let host = sighting.hosts.into_iter().find(|host| host.mac == mac);
             let (names, trace) = host.map_or_else(
-                || (BTreeSet::new(), Trace { device: mac.to_string(), events: Vec::new() }),
+                || (BTreeSet::new(), Trace { device: mac.to_string(), packets: Vec::new() }),
                 |host| (host.names, host.trace),
             );
-            corpus.records.push(Record { device, mac: Some(mac), names, trace });
+            corpus.records.push(DeviceCapture { device, mac: Some(mac), names, trace });
             progress(index + 1, total);
         }
         Ok(corpus)
@@ -80,11 +80,11 @@ impl Corpus {
     /// names.
     pub fn synthetic(seed: u64) -> Corpus {
         let mut corpus = Corpus::default();
-        for (device, (name, kind)) in Kind::HOME.iter().enumerate() {
+        for (device, (name, kind)) in DeviceKind::HOME.iter().enumerate() {
             corpus.devices.push((*name).to_owned());
             for capture in 0..SYNTHETIC_CAPTURES {
                 let trace = kind.trace(name, Nanos::from_secs(SYNTHETIC_SECONDS), seed * 1_000 + capture);
-                corpus.records.push(Record { device, mac: None, names: BTreeSet::new(), trace });
+                corpus.records.push(DeviceCapture { device, mac: None, names: BTreeSet::new(), trace });
             }
         }
         corpus.in_use = corpus.devices.len();
@@ -102,7 +102,7 @@ impl Corpus {
                 )));
             };
             let own = self.records.iter().filter(|record| record.device == known);
-            corpus.records.extend(own.map(|record| Record { device: corpus.devices.len(), ..record.clone() }));
+            corpus.records.extend(own.map(|record| DeviceCapture { device: corpus.devices.len(), ..record.clone() }));
             corpus.devices.push(self.devices[known].clone());
         }
         corpus.in_use = corpus.devices.len();

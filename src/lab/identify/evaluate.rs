@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::corpus::Corpus;
 use super::shape;
-use crate::lab::learn::{Forest, Growth, Scores, Table, by_group, nearest_class, stratified};
+use crate::lab::learn::{ForestParams, RandomForest, Scores, Dataset, by_group, nearest_class, stratified};
 use crate::units::Nanos;
 
 /// Lengths of the paper's samples, in seconds.
@@ -42,7 +42,7 @@ pub enum Split {
 
 /// One way of telling, tested.
 #[derive(Clone, Debug, Serialize)]
-pub struct Cell {
+pub struct CrossValidation {
     /// The classifier.
     pub method: Method,
     /// What was kept apart.
@@ -67,36 +67,36 @@ pub struct Evaluation {
     /// Seed of folds, forests and shuffles.
     pub seed: u64,
     /// Every method, split, window and sample.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<CrossValidation>,
 }
 
 impl Evaluation {
     /// The cell with the best balanced accuracy among those that pass.
-    pub fn best(&self, passes: impl Fn(&Cell) -> bool) -> Option<&Cell> {
-        let balanced = |cell: &&Cell| cell.scores.balanced_accuracy;
+    pub fn best(&self, passes: impl Fn(&CrossValidation) -> bool) -> Option<&CrossValidation> {
+        let balanced = |cell: &&CrossValidation| cell.scores.balanced_accuracy;
         self.cells.iter().filter(|cell| passes(cell)).max_by(|a, b| balanced(a).total_cmp(&balanced(b)))
     }
 }
 
 /// How much is tested.
 #[derive(Clone, Debug)]
-pub struct Effort {
+pub struct EvaluationConfig {
     /// Lengths of the windows, in seconds.
     pub window_s: Vec<u64>,
     /// Trees of each forest.
     pub trees: usize,
 }
 
-impl Default for Effort {
-    fn default() -> Effort {
-        Effort { window_s: WINDOW_SECONDS.to_vec(), trees: Growth::default().trees }
+impl Default for EvaluationConfig {
+    fn default() -> EvaluationConfig {
+        EvaluationConfig { window_s: WINDOW_SECONDS.to_vec(), trees: ForestParams::default().trees }
     }
 }
 
 /// Tests every method on the devices of the corpus that are in use, telling `progress` how many of how many cells are done.
-pub fn evaluate(corpus: &Corpus, effort: &Effort, seed: u64, mut progress: impl FnMut(usize, usize)) -> Evaluation {
+pub fn evaluate(corpus: &Corpus, effort: &EvaluationConfig, seed: u64, mut progress: impl FnMut(usize, usize)) -> Evaluation {
     let mut cells = Vec::new();
-    let growth = Growth { trees: effort.trees, ..Growth::default() };
+    let growth = ForestParams { trees: effort.trees, ..ForestParams::default() };
     let total = effort.window_s.len() * (SAMPLE_SECONDS.len() + 1) * 2;
     for &window_s in &effort.window_s {
         let width = Nanos::from_secs(window_s);
@@ -105,9 +105,9 @@ pub fn evaluate(corpus: &Corpus, effort: &Effort, seed: u64, mut progress: impl 
             let (method, table) = match sample_s {
                 Some(s) => (
                     Method::Neighbours,
-                    table(corpus, width, |events, start| shape::rates(events, start, width, Nanos::from_secs(s))),
+                    table(corpus, width, |packets, start| shape::rates(packets, start, width, Nanos::from_secs(s))),
                 ),
-                None => (Method::Forest, table(corpus, width, |events, start| shape::features(events, start, width))),
+                None => (Method::Forest, table(corpus, width, |packets, start| shape::features(packets, start, width))),
             };
             for split in [Split::Window, Split::Capture] {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed ^ window_s << 8);
@@ -117,7 +117,7 @@ pub fn evaluate(corpus: &Corpus, effort: &Effort, seed: u64, mut progress: impl 
                 };
                 let scores = validate(method, growth, &table, &table, &fold_of, seed);
                 let shuffled = validate(method, growth, &table.shuffled(&mut rng), &table, &fold_of, seed);
-                cells.push(Cell { method, split, window_s, sample_s, windows: table.counts(), scores, shuffled });
+                cells.push(CrossValidation { method, split, window_s, sample_s, windows: table.counts(), scores, shuffled });
                 progress(cells.len(), total);
             }
         }
@@ -129,21 +129,21 @@ pub fn evaluate(corpus: &Corpus, effort: &Effort, seed: u64, mut progress: impl 
 pub(super) fn table(
     corpus: &Corpus,
     width: Nanos,
-    features: impl Fn(&[crate::lab::trace::Event], Nanos) -> Vec<f32>,
-) -> Table {
-    let mut table = Table { classes: corpus.devices[..corpus.in_use].to_vec(), ..Table::default() };
+    features: impl Fn(&[crate::lab::trace::PacketRecord], Nanos) -> Vec<f32>,
+) -> Dataset {
+    let mut table = Dataset { classes: corpus.devices[..corpus.in_use].to_vec(), ..Dataset::default() };
     for (index, record) in corpus.records.iter().enumerate().filter(|(_, record)| record.device < corpus.in_use) {
         let alone = corpus.records.iter().filter(|other| other.device == record.device).count() == 1;
         let rows: Vec<_> = shape::windows(&record.trace, width).collect();
-        for (number, (start, events)) in rows.iter().enumerate() {
+        for (number, (start, packets)) in rows.iter().enumerate() {
             let part = if alone { number * PARTS / rows.len() } else { 0 };
-            table.push(features(events, *start), record.device, index * PARTS + part);
+            table.push(features(packets, *start), record.device, index * PARTS + part);
         }
     }
     table
 }
 
-fn validate(method: Method, growth: Growth, learned: &Table, truth: &Table, fold_of: &[usize], seed: u64) -> Scores {
+fn validate(method: Method, growth: ForestParams, learned: &Dataset, truth: &Dataset, fold_of: &[usize], seed: u64) -> Scores {
     let mut pairs = Vec::with_capacity(truth.rows.len());
     for fold in 0..FOLDS {
         let train = learned.subset(|row| fold_of[row] != fold);
@@ -151,10 +151,10 @@ fn validate(method: Method, growth: Growth, learned: &Table, truth: &Table, fold
         if train.rows.is_empty() {
             continue;
         }
-        let forest = (method == Method::Forest).then(|| Forest::grow(&train, growth, seed + fold as u64));
+        let forest = (method == Method::Forest).then(|| RandomForest::train(&train, growth, seed + fold as u64));
         for row in tested {
             let answer = match &forest {
-                Some(forest) => forest.class(&truth.rows[row]),
+                Some(forest) => forest.predict(&truth.rows[row]),
                 None => nearest_class(&train, NEIGHBOURS, &truth.rows[row]).unwrap_or(0),
             };
             pairs.push((truth.labels[row], answer));

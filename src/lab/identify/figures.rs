@@ -6,7 +6,7 @@ use super::corpus::Corpus;
 use super::evaluate::{Evaluation, Method, SAMPLE_SECONDS, Split, WINDOW_SECONDS, table};
 use super::shape;
 use crate::lab::error::Error;
-use crate::lab::plot::{Chart, Grid, Series, Shape, save};
+use crate::lab::plot::{Chart, Grid, Series, SeriesStyle, save};
 use crate::units::Nanos;
 
 /// More points of one device in a scatter plot only hide the others.
@@ -49,7 +49,7 @@ fn rates(corpus: &Corpus) -> Chart {
             table.rows.iter().zip(&table.labels).filter(|(_, label)| **label == class).map(|(row, _)| row).collect();
         let step = own.len().div_ceil(MAX_POINTS).max(1);
         let values = own.into_iter().step_by(step).map(|row| (f64::from(row[0]), f64::from(row[1]))).collect();
-        chart.series.push(Series { name: name.clone(), shape: Shape::Points, values });
+        chart.series.push(Series { name: name.clone(), style: SeriesStyle::Points, values });
     }
     chart
 }
@@ -62,9 +62,9 @@ fn accuracy(evaluation: &Evaluation) -> Vec<Chart> {
             let own =
                 evaluation.cells.iter().filter(|c| c.split == split && c.method == method && c.sample_s == sample_s);
             let scores =
-                |cell: &super::evaluate::Cell| if shuffled { &cell.shuffled } else { &cell.scores }.balanced_accuracy;
+                |cell: &super::evaluate::CrossValidation| if shuffled { &cell.shuffled } else { &cell.scores }.balanced_accuracy;
             let values = own.map(|cell| (cell.window_s as f64, 100.0 * scores(cell))).collect();
-            series.push(Series { name, shape: Shape::Line, values });
+            series.push(Series { name, style: SeriesStyle::Line, values });
         };
         for s in SAMPLE_SECONDS {
             line(format!("3-NN, {s} s samples"), Method::Neighbours, Some(s), false);
@@ -72,7 +72,7 @@ fn accuracy(evaluation: &Evaluation) -> Vec<Chart> {
         line("forest".to_owned(), Method::Forest, None, false);
         line("forest, shuffled labels".to_owned(), Method::Forest, None, true);
         // Anchors the axis, so that both panels compare.
-        series.push(Series { name: String::new(), shape: Shape::Points, values: vec![(60.0, 0.0), (60.0, 100.0)] });
+        series.push(Series { name: String::new(), style: SeriesStyle::Points, values: vec![(60.0, 0.0), (60.0, 100.0)] });
         Chart {
             title: format!("Balanced accuracy, split {split}"),
             x: "window, s".to_owned(),

@@ -14,7 +14,7 @@ const MAX_HOSTS: usize = 1_000;
 
 /// One host of the home, by its Ethernet address.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct ObservedHost {
     /// Its address.
     pub mac: Mac,
     /// Names that it asked a resolver for.
@@ -25,9 +25,9 @@ pub struct Host {
 
 /// What a capture shows.
 #[derive(Debug)]
-pub struct Sighting {
+pub struct CaptureSummary {
     /// Hosts with Internet traffic or a question for a resolver, in order of address.
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<ObservedHost>,
     /// The whole capture.
     pub extent: Extent,
     /// Why the capture was not read to its end, if it was not.
@@ -35,17 +35,17 @@ pub struct Sighting {
 }
 
 #[derive(Default)]
-struct Seen {
+struct HostBuilder {
     names: BTreeSet<String>,
-    events: Vec<(u64, Direction, usize)>,
+    packets: Vec<(u64, Direction, usize)>,
 }
 
 /// Reads the capture at `path`. A host is on the home's side of a packet if its address there is a private one; of
 /// IPv6 packets with global addresses at both ends, the side is that of the host already seen.
 ///
 /// A damaged capture gives what came before the damage; one without any packet is an error, as there is nothing to see.
-pub fn observe(path: &Path) -> Result<Sighting, Error> {
-    let mut seen: BTreeMap<Mac, Seen> = BTreeMap::new();
+pub fn observe(path: &Path) -> Result<CaptureSummary, Error> {
+    let mut seen: BTreeMap<Mac, HostBuilder> = BTreeMap::new();
     let mut first_ns = u64::MAX;
     let mut last_ns = 0;
     let mut packets = 0;
@@ -73,7 +73,7 @@ pub fn observe(path: &Path) -> Result<Sighting, Error> {
             return;
         };
         if let Some(host) = slot(&mut seen, mac) {
-            host.events.push((packet.time_ns, direction, bytes));
+            host.packets.push((packet.time_ns, direction, bytes));
         }
     });
     let damage = match result {
@@ -84,16 +84,16 @@ pub fn observe(path: &Path) -> Result<Sighting, Error> {
         Err(error @ Error::Damaged { .. }) if packets > 0 => Some(error),
         Err(error) => return Err(error),
     };
-    let host = |(mac, seen): (Mac, Seen)| Host {
+    let host = |(mac, seen): (Mac, HostBuilder)| ObservedHost {
         mac,
         names: seen.names,
-        trace: Trace { device: mac.to_string(), events: segments(seen.events, first_ns) },
+        trace: Trace { device: mac.to_string(), packets: segments(seen.packets, first_ns) },
     };
     let extent = Extent { packets, first_ns, last_ns };
-    Ok(Sighting { hosts: seen.into_iter().map(host).collect(), extent, damage })
+    Ok(CaptureSummary { hosts: seen.into_iter().map(host).collect(), extent, damage })
 }
 
-fn slot(seen: &mut BTreeMap<Mac, Seen>, mac: Mac) -> Option<&mut Seen> {
+fn slot(seen: &mut BTreeMap<Mac, HostBuilder>, mac: Mac) -> Option<&mut HostBuilder> {
     let multicast = mac.0[0] & 1 != 0;
     if multicast || (seen.len() >= MAX_HOSTS && !seen.contains_key(&mac)) {
         return None;

@@ -2,7 +2,7 @@
 
 use super::evaluate::{Evaluation, Split};
 use super::names::{AddressEvaluation, NameEvaluation};
-use super::unknown::{Guess, Unknown};
+use super::identity::{Candidate, HostIdentity};
 
 /// Prints what addresses, names and shapes give away.
 pub fn print_evaluation(evaluation: &Evaluation, names: &NameEvaluation, addresses: &AddressEvaluation) {
@@ -65,7 +65,7 @@ pub fn print_evaluation(evaluation: &Evaluation, names: &NameEvaluation, address
 }
 
 /// Prints what can be said of hosts.
-pub fn print_unknown(hosts: &[Unknown], known: usize) {
+pub fn print_identities(hosts: &[HostIdentity], known: usize) {
     for host in hosts {
         let vendor = match (&host.vendor, host.made_up_address) {
             (_, true) => "address drawn by the host, no vendor".to_owned(),
@@ -90,7 +90,7 @@ pub fn print_unknown(hosts: &[Unknown], known: usize) {
     }
 }
 
-fn guesses(guesses: &[Guess], none: &str) -> String {
+fn guesses(guesses: &[Candidate], none: &str) -> String {
     if guesses.is_empty() {
         return format!("{none},");
     }

@@ -1,6 +1,6 @@
 //! The shape of a device's traffic in windows of time, as numbers.
 
-use crate::lab::trace::{Direction, Event, Trace};
+use crate::lab::trace::{Direction, PacketRecord, Trace};
 use crate::units::Nanos;
 
 /// Packets further apart than this belong to different bursts.
@@ -8,29 +8,29 @@ const BURST_GAP: Nanos = Nanos::from_secs(1);
 
 /// The windows of `width` of a trace, from its start, that hold any packet; each with its start. What is left after the
 /// last whole window is not used.
-pub fn windows(trace: &Trace, width: Nanos) -> impl Iterator<Item = (Nanos, &[Event])> {
+pub fn windows(trace: &Trace, width: Nanos) -> impl Iterator<Item = (Nanos, &[PacketRecord])> {
     let whole = trace.length().0 / width.0;
     (0..whole).filter_map(move |index| {
         let start = Nanos(index * width.0);
-        let first = trace.events.partition_point(|event| event.time < start);
-        let end = trace.events.partition_point(|event| event.time < start + width);
-        (end > first).then(|| (start, &trace.events[first..end]))
+        let first = trace.packets.partition_point(|packet| packet.time < start);
+        let end = trace.packets.partition_point(|packet| packet.time < start + width);
+        (end > first).then(|| (start, &trace.packets[first..end]))
     })
 }
 
 /// The paper's two features: mean and standard deviation of the bytes, either way, in each sample of `sample`.
-pub fn rates(events: &[Event], start: Nanos, width: Nanos, sample: Nanos) -> Vec<f32> {
-    let bytes = per_sample(events, start, width, sample);
+pub fn rates(packets: &[PacketRecord], start: Nanos, width: Nanos, sample: Nanos) -> Vec<f32> {
+    let bytes = per_sample(packets, start, width, sample);
     let (mean, sd) = mean_and_sd(&bytes);
     vec![mean as f32, sd as f32]
 }
 
 /// What a stronger adversary looks at: sizes, intervals, directions and bursts.
-pub fn features(events: &[Event], start: Nanos, width: Nanos) -> Vec<f32> {
+pub fn features(packets: &[PacketRecord], start: Nanos, width: Nanos) -> Vec<f32> {
     let mut row = Vec::with_capacity(48);
     for direction in Direction::ALL {
         let mut sizes: Vec<f64> =
-            events.iter().filter(|event| event.direction == direction).map(|event| f64::from(event.bytes)).collect();
+            packets.iter().filter(|packet| packet.direction == direction).map(|packet| f64::from(packet.bytes)).collect();
         let (mean, sd) = mean_and_sd(&sizes);
         let part = |low: f64, high: f64| {
             sizes.iter().filter(|&&size| size >= low && size < high).count() as f64 / sizes.len().max(1) as f64
@@ -43,16 +43,16 @@ pub fn features(events: &[Event], start: Nanos, width: Nanos) -> Vec<f32> {
         row.extend(commonest(&sizes));
     }
     let mut intervals: Vec<f64> =
-        events.windows(2).map(|pair| (pair[1].time.saturating_since(pair[0].time).as_millis_f64()).ln_1p()).collect();
+        packets.windows(2).map(|pair| (pair[1].time.saturating_since(pair[0].time).as_millis_f64()).ln_1p()).collect();
     let (mean, sd) = mean_and_sd(&intervals);
     intervals.sort_unstable_by(f64::total_cmp);
     row.extend([mean, sd]);
     row.extend([0.1, 0.25, 0.5, 0.75, 0.9, 1.0].map(|part| quantile(&intervals, part)));
-    row.extend(bursts(events));
-    let turns = events.windows(2).filter(|pair| pair[0].direction != pair[1].direction).count();
-    row.push(turns as f64 / events.len().max(1) as f64);
+    row.extend(bursts(packets));
+    let turns = packets.windows(2).filter(|pair| pair[0].direction != pair[1].direction).count();
+    row.push(turns as f64 / packets.len().max(1) as f64);
     for sample in [Nanos::from_secs(1), Nanos::from_secs(10)] {
-        let bytes = per_sample(events, start, width, sample);
+        let bytes = per_sample(packets, start, width, sample);
         let (mean, sd) = mean_and_sd(&bytes);
         let busy = bytes.iter().filter(|&&bytes| bytes > 0.0).count();
         row.extend([sd.ln_1p(), sd / (mean + 1.0), busy as f64 / bytes.len().max(1) as f64]);
@@ -60,23 +60,23 @@ pub fn features(events: &[Event], start: Nanos, width: Nanos) -> Vec<f32> {
     row.into_iter().map(|value| value as f32).collect()
 }
 
-fn per_sample(events: &[Event], start: Nanos, width: Nanos, sample: Nanos) -> Vec<f64> {
+fn per_sample(packets: &[PacketRecord], start: Nanos, width: Nanos, sample: Nanos) -> Vec<f64> {
     let mut bytes = vec![0.0; (width.0 / sample.0) as usize];
-    for event in events {
-        if let Some(slot) = bytes.get_mut((event.time.saturating_since(start).0 / sample.0) as usize) {
-            *slot += f64::from(event.bytes);
+    for packet in packets {
+        if let Some(slot) = bytes.get_mut((packet.time.saturating_since(start).0 / sample.0) as usize) {
+            *slot += f64::from(packet.bytes);
         }
     }
     bytes
 }
 
 /// Number, mean and most bytes (logarithms), mean packets and mean length of the bursts.
-fn bursts(events: &[Event]) -> [f64; 5] {
+fn bursts(packets: &[PacketRecord]) -> [f64; 5] {
     let mut bytes = Vec::new();
     let mut packets = 0.0;
     let mut seconds = 0.0;
-    for burst in events.chunk_by(|a, b| b.time.saturating_since(a.time) <= BURST_GAP) {
-        bytes.push(burst.iter().map(|event| f64::from(event.bytes)).sum::<f64>());
+    for burst in packets.chunk_by(|a, b| b.time.saturating_since(a.time) <= BURST_GAP) {
+        bytes.push(burst.iter().map(|packet| f64::from(packet.bytes)).sum::<f64>());
         packets += burst.len() as f64;
         seconds += burst[burst.len() - 1].time.saturating_since(burst[0].time).as_secs_f64();
     }

@@ -1,11 +1,11 @@
 //! Identification on made-up homes, and on real ones where they are at hand.
 
 use super::*;
-use crate::lab::capture::{LinkType, Writer};
+use crate::lab::capture::{LinkType, PcapWriter};
 use crate::lab::trace::DataFolder;
 
-fn quick(window_s: u64) -> Effort {
-    Effort { window_s: vec![window_s], trees: 12 }
+fn quick(window_s: u64) -> EvaluationConfig {
+    EvaluationConfig { window_s: vec![window_s], trees: 12 }
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn an_unknown_device_is_an_error_that_lists_the_known() {
 #[test]
 fn hosts_of_a_capture() {
     let path = std::env::temp_dir().join(format!("millpond-{}-hosts.pcap", std::process::id()));
-    let mut writer = Writer::create(&path, LinkType::Ethernet).unwrap();
+    let mut writer = PcapWriter::create(&path, LinkType::Ethernet).unwrap();
     let (device, router) = ([0x18, 0xb4, 0x30, 1, 2, 3], [0x02, 0, 0, 0, 0, 1]);
     let (inside, outside) = ([192, 168, 1, 5], [93, 184, 216, 34]);
     let frame = |from: [u8; 6], to: [u8; 6], source: [u8; 4], destination: [u8; 4], udp: &[u8]| {
@@ -76,7 +76,7 @@ fn hosts_of_a_capture() {
     let sighting = sighting.unwrap();
     assert_eq!(sighting.hosts.len(), 1, "the router is no host");
     let host = &sighting.hosts[0];
-    assert_eq!((host.mac.0, host.trace.events.len()), (device, 2));
+    assert_eq!((host.mac.0, host.trace.packets.len()), (device, 2));
     assert_eq!(host.names.iter().collect::<Vec<_>>(), ["a.test"]);
     let unknown = identify(&Corpus::default(), &oui::Vendors::built_in(), &sighting.hosts, 1);
     assert_eq!(unknown[0].vendor.as_deref(), Some("Nest Labs"));

@@ -6,13 +6,13 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::roster::Roster;
+use super::testbed::Testbed;
 use crate::lab::error::Error;
 
 /// An answer that takes longer is none.
 const PATIENCE_MS: u64 = 5000;
 
-/// One for each device, in the order of the roster.
+/// One for each device, in the order of the testbed.
 #[derive(Clone, Debug)]
 pub struct Journals(pub Vec<Journal>);
 
@@ -20,14 +20,14 @@ pub struct Journals(pub Vec<Journal>);
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     /// In the order in which they were asked.
-    pub questions: Vec<Question>,
+    pub questions: Vec<DeviceRequest>,
     /// Kind and time of what came in unasked, milliseconds of uptime.
     pub reached: Vec<(String, u64)>,
 }
 
 /// Something that a device asked.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct DeviceRequest {
     /// The way of talking, with its family: `udp4`.
     pub kind: String,
     /// Milliseconds of uptime.
@@ -38,9 +38,9 @@ pub struct Question {
 
 impl Journals {
     /// Reads the journals of all devices in `folder`.
-    pub fn read(folder: &Path, roster: &Roster) -> Result<Journals, Error> {
+    pub fn read(folder: &Path, testbed: &Testbed) -> Result<Journals, Error> {
         let read = |name: &str| Journal::read(&folder.join(format!("{name}.csv")));
-        Ok(Journals(roster.devices.iter().map(|device| read(&device.name)).collect::<Result<_, _>>()?))
+        Ok(Journals(testbed.devices.iter().map(|device| read(&device.name)).collect::<Result<_, _>>()?))
     }
 }
 
@@ -62,7 +62,7 @@ impl Journal {
         match fields[..] {
             ["sent", kind, number, ms] => {
                 open.insert((kind.to_owned(), number.parse().ok()?), self.questions.len());
-                self.questions.push(Question { kind: kind.to_owned(), sent_ms: ms.parse().ok()?, answer: None });
+                self.questions.push(DeviceRequest { kind: kind.to_owned(), sent_ms: ms.parse().ok()?, answer: None });
             }
             ["answer", kind, number, ms, via] => {
                 let ms = ms.parse().ok()?;
@@ -83,12 +83,12 @@ impl Journal {
     }
 
     /// Questions asked in that time, milliseconds of uptime.
-    pub fn asked(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = &Question> {
+    pub fn asked(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = &DeviceRequest> {
         self.questions.iter().filter(move |question| (from_ms..to_ms).contains(&question.sent_ms))
     }
 }
 
-impl Question {
+impl DeviceRequest {
     /// Whether it was answered in time.
     pub fn is_answered(&self) -> bool {
         self.answer.is_some_and(|(ms, _)| ms.saturating_sub(self.sent_ms) <= PATIENCE_MS)

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::mark::{Policy, What};
-use super::watch::Event;
-use super::{EventReport, Report, Run};
-use crate::lab::flat_line::{Check, Verdict};
+use super::mark::{Policy, MarkKind};
+use super::watch::ScenarioEvent;
+use super::{EventReport, LeakReport, LeakRun};
+use crate::lab::flat_line::{CheckResult, Verdict};
 
 /// The issue asks for no fewer.
 const LEAST_EVENTS: usize = 18;
@@ -22,7 +22,7 @@ const IN_FLIGHT_MS: u64 = 200;
 
 /// What was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Build {
+pub enum TestedBuild {
     /// millpond as it is released: nothing may leak.
     Guarded,
     /// A build without the guard: it must be caught, or this laboratory would find nothing.
@@ -30,7 +30,7 @@ pub enum Build {
 }
 
 /// The report on a run, and every check with its verdict.
-pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
+pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>) {
     let mut checks = Vec::new();
     let mut events = Vec::new();
     for (index, event) in run.watched.events.iter().enumerate() {
@@ -48,7 +48,7 @@ pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
         if !silent.is_empty() {
             checks.push(check(&event.name, false, || format!("devices that did not talk: {silent:?}")));
         }
-        if build == Build::Guarded {
+        if build == TestedBuild::Guarded {
             no_leak(event, &report, &reached, &mut checks);
         }
         events.push(report);
@@ -60,21 +60,21 @@ pub fn judge(run: &Run, build: Build) -> (Report, Vec<Check>) {
         false => format!("{all}, but for {unseen:?}"),
     }));
     match build {
-        Build::Guarded => {
+        TestedBuild::Guarded => {
             let enough = events.len() >= LEAST_EVENTS;
             checks.push(check("events", enough, || format!("{} of them, at least {LEAST_EVENTS}", events.len())));
         }
-        Build::Unguarded => {
+        TestedBuild::Unguarded => {
             let caught: Vec<&str> =
                 events.iter().filter(|event| event.leaks > 0).map(|event| event.name.as_str()).collect();
             let what = format!("{} events leak without the guard, at least {LEAST_CAUGHT}: {caught:?}", caught.len());
             checks.push(check("laboratory", caught.len() >= LEAST_CAUGHT, || what));
         }
     }
-    (Report { events }, checks)
+    (LeakReport { events }, checks)
 }
 
-fn no_leak(event: &Event, report: &EventReport, reached: &[String], checks: &mut Vec<Check>) {
+fn no_leak(event: &ScenarioEvent, report: &EventReport, reached: &[String], checks: &mut Vec<CheckResult>) {
     let name = &event.name;
     checks.push(check(name, report.examined > 0 && report.leaks == 0, || {
         let mut sorts = event.sorts.clone();
@@ -97,25 +97,25 @@ fn no_leak(event: &Event, report: &EventReport, reached: &[String], checks: &mut
     checks.push(check(name, report.unshaped_lost == 0, || format!("unshaped devices lose {}", report.unshaped_lost)));
 }
 
-fn check(subject: &str, holds: bool, what: impl FnOnce() -> String) -> Check {
+fn check(subject: &str, holds: bool, what: impl FnOnce() -> String) -> CheckResult {
     let verdict = if holds { Verdict::Passed } else { Verdict::Failed };
-    Check { verdict, subject: subject.to_owned(), what: what() }
+    CheckResult { verdict, subject: subject.to_owned(), what: what() }
 }
 
-impl Run {
+impl LeakRun {
     fn end_ms(&self) -> u64 {
         self.watched.marks.last().map_or(0, |mark| mark.ms)
     }
 
     /// From the mark `over` until every device that is not blocked has had an answer, to a question asked after it, on the
     /// way that its policy names.
-    fn recovery_s(&self, event: &Event, to_ms: u64) -> Option<f64> {
+    fn recovery_s(&self, event: &ScenarioEvent, to_ms: u64) -> Option<f64> {
         let over_ms = event.over_ms?;
         let mut slowest = 0;
-        for (device, journal) in self.roster.devices.iter().zip(&self.journals.0) {
+        for (device, journal) in self.testbed.devices.iter().zip(&self.journals.0) {
             let way = match self.policy(&device.name, to_ms.saturating_sub(1)) {
-                Some((Policy::Shape, _)) => &self.roster.endpoints,
-                Some((Policy::Direct, _)) => &self.roster.routers,
+                Some((Policy::Shape, _)) => &self.testbed.endpoints,
+                Some((Policy::Direct, _)) => &self.testbed.routers,
                 Some((Policy::Block, _)) | None => continue,
             };
             let asked = journal.asked(over_ms, to_ms).filter(|question| question.kind == PROBE);
@@ -127,13 +127,13 @@ impl Run {
     }
 
     fn unshaped_lost(&self, from_ms: u64, to_ms: u64) -> usize {
-        let outages: Vec<(u64, u64)> = self.watched.marks.iter().filter_map(|mark| outage(&mark.what)).collect();
+        let outages: Vec<(u64, u64)> = self.watched.marks.iter().filter_map(|mark| outage(&mark.kind)).collect();
         let excused = |ms: u64| {
             outages
                 .iter()
                 .any(|&(from, to)| (from.saturating_sub(OUTAGE_MARGIN_MS)..to + OUTAGE_MARGIN_MS).contains(&ms))
         };
-        let devices = self.roster.unshaped();
+        let devices = self.testbed.unshaped();
         devices
             .flat_map(|place| self.journals.0[place].asked(from_ms, to_ms))
             .filter(|question| question.kind == PROBE && !question.is_answered() && !excused(question.sent_ms))
@@ -143,7 +143,7 @@ impl Run {
     /// Confined devices that somebody got in to.
     fn reached(&self, from_ms: u64, to_ms: u64) -> Vec<String> {
         let mut found = Vec::new();
-        for (device, journal) in self.roster.devices.iter().zip(&self.journals.0) {
+        for (device, journal) in self.testbed.devices.iter().zip(&self.journals.0) {
             for (kind, ms) in journal.reached.iter().filter(|(_, ms)| (from_ms..to_ms).contains(ms)) {
                 if self.is_confined(&device.name, *ms) {
                     found.push(format!("{} reached from outside by {kind}", device.name));
@@ -159,11 +159,11 @@ impl Run {
 
     /// A device's policy at that time, and since when it has been as confined as it is.
     fn policy(&self, name: &str, ms: u64) -> Option<(Policy, u64)> {
-        let first = self.roster.place(name).and_then(|place| self.roster.devices[place].policy);
+        let first = self.testbed.place(name).and_then(|place| self.testbed.devices[place].policy);
         let mut now: Option<(Policy, u64)> = first.map(|policy| (policy, 0));
         for mark in self.watched.marks.iter().take_while(|mark| mark.ms <= ms) {
-            match &mark.what {
-                What::Policy { device, policy } if device == name => {
+            match &mark.kind {
+                MarkKind::Policy { device, policy } if device == name => {
                     let before = now.filter(|(before, _)| before.confines() == policy.confines());
                     now = Some((*policy, before.map_or(mark.ms, |(_, since)| since)));
                 }
@@ -175,7 +175,7 @@ impl Run {
 
     /// Devices that asked nothing in that time.
     fn silent(&self, from_ms: u64, to_ms: u64) -> Vec<&str> {
-        let devices = self.roster.devices.iter().zip(&self.journals.0);
+        let devices = self.testbed.devices.iter().zip(&self.journals.0);
         devices
             .filter(|(_, journal)| journal.asked(from_ms, to_ms).next().is_none())
             .map(|(device, _)| device.name.as_str())
@@ -186,7 +186,7 @@ impl Run {
     /// not work, their absence in others proves nothing.
     fn unseen(&self) -> BTreeSet<String> {
         let mut unseen = BTreeSet::new();
-        for place in self.roster.unshaped() {
+        for place in self.testbed.unshaped() {
             let journal = &self.journals.0[place];
             unseen.extend(
                 journal.kinds().into_iter().filter(|kind| !self.watched.kinds_seen.contains(*kind)).map(str::to_owned),
@@ -201,9 +201,9 @@ impl Run {
     }
 }
 
-fn outage(what: &What) -> Option<(u64, u64)> {
+fn outage(what: &MarkKind) -> Option<(u64, u64)> {
     match what {
-        What::Outage(from, to) => Some((*from, *to)),
+        MarkKind::Outage(from, to) => Some((*from, *to)),
         _ => None,
     }
 }

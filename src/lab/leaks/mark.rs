@@ -24,12 +24,12 @@ pub struct Mark {
     /// Milliseconds of uptime.
     pub ms: u64,
     /// What it says.
-    pub what: What,
+    pub kind: MarkKind,
 }
 
 /// What a mark says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum MarkKind {
     /// An event begins.
     Begin(String),
     /// A device's policy changes.
@@ -87,16 +87,16 @@ impl Mark {
     pub fn parse(text: &str) -> Option<Mark> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (ms, words) = words.split_first()?;
-        let what = match *words {
-            ["begin", name] => What::Begin(name.to_owned()),
+        let kind = match *words {
+            ["begin", name] => MarkKind::Begin(name.to_owned()),
             ["policy", device, policy] => {
-                What::Policy { device: device.to_owned(), policy: Policy::from_name(policy)? }
+                MarkKind::Policy { device: device.to_owned(), policy: Policy::from_name(policy)? }
             }
-            ["over"] => What::Over,
-            ["outage", from, to] => What::Outage(from.parse().ok()?, to.parse().ok()?),
-            ["end"] => What::End,
+            ["over"] => MarkKind::Over,
+            ["outage", from, to] => MarkKind::Outage(from.parse().ok()?, to.parse().ok()?),
+            ["end"] => MarkKind::End,
             _ => return None,
         };
-        Some(Mark { ms: ms.parse().ok()?, what })
+        Some(Mark { ms: ms.parse().ok()?, kind })
     }
 }

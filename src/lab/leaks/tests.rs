@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use super::*;
-use crate::lab::capture::{LinkType, Writer};
+use crate::lab::capture::{LinkType, PcapWriter};
 use crate::lab::flat_line::Verdict;
 
 const ROSTER: &str = r#"{"provider_mac": "02:00:00:00:00:01", "routers": ["203.0.113.2", "203.0.113.9"],
@@ -105,11 +105,11 @@ impl Scene {
         self.frames.push((ns, frame));
     }
 
-    fn record(mut self) -> Result<Run, Error> {
+    fn record(mut self) -> Result<LeakRun, Error> {
         self.now_ms += 2000;
         self.mark("end");
         self.write();
-        Run::read(&self.folder)
+        LeakRun::read(&self.folder)
     }
 
     fn write(&self) {
@@ -118,7 +118,7 @@ impl Scene {
         for (name, journal) in ["camera", "hub", "phone"].iter().zip(&self.journals) {
             fs::write(self.folder.join(format!("{name}.csv")), journal).unwrap();
         }
-        let mut writer = Writer::create(&self.folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
+        let mut writer = PcapWriter::create(&self.folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
         for (ns, frame) in &self.frames {
             writer.packet(*ns, frame.len(), frame).unwrap();
         }
@@ -127,7 +127,7 @@ impl Scene {
 
     /// Leaks in the second event; there are none in the first.
     fn leaks(self) -> usize {
-        let (report, _) = judge(&self.record().unwrap(), Build::Guarded);
+        let (report, _) = judge(&self.record().unwrap(), TestedBuild::Guarded);
         assert_eq!(report.events[0].leaks, 0);
         report.events[1].leaks
     }
@@ -154,7 +154,7 @@ fn tcp_reset() -> (u8, Vec<u8>) {
     (TCP, segment)
 }
 
-fn failures(run: &Run, build: Build) -> Vec<String> {
+fn failures(run: &LeakRun, build: TestedBuild) -> Vec<String> {
     let checks = judge(run, build).1;
     checks.iter().filter(|check| check.verdict == Verdict::Failed).map(|check| check.to_string()).collect()
 }
@@ -165,12 +165,12 @@ fn a_run_without_leaks_lacks_nothing_but_events() {
     scene.mark("over");
     scene.journals[0] += "sent,udp4,8,2600\nanswer,udp4,8,2750,198.51.100.2\n";
     let run = scene.record().unwrap();
-    let (report, _) = judge(&run, Build::Guarded);
+    let (report, _) = judge(&run, TestedBuild::Guarded);
     let storm = &report.events[1];
     assert_eq!((storm.name.as_str(), storm.leaks, storm.unshaped_lost), ("storm", 0, 0));
     assert_eq!(storm.recovery_s, Some(0.56), "the slower of camera and hub");
     assert!(report.events[0].recovery_s.is_none(), "none was due");
-    let failures = failures(&run, Build::Guarded);
+    let failures = failures(&run, TestedBuild::Guarded);
     assert_eq!(failures.len(), 1, "{failures:?}");
     assert!(failures[0].contains("at least 18"), "{failures:?}");
 }
@@ -258,7 +258,7 @@ fn what_leaks_before_the_first_event_counts_in_it() {
     scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b""));
     let planted = scene.frames.pop().unwrap();
     scene.frames.insert(0, planted);
-    let (report, _) = judge(&scene.record().unwrap(), Build::Guarded);
+    let (report, _) = judge(&scene.record().unwrap(), TestedBuild::Guarded);
     assert_eq!((report.events[0].leaks, report.events.len()), (1, 2));
 }
 
@@ -269,7 +269,7 @@ fn lost_service_counts_unless_the_event_took_it_from_all() {
     scene.journals[2] += "sent,udp4,4,3500\n";
     scene.now_ms = 3400;
     scene.mark("outage 3400 3600");
-    let (report, _) = judge(&scene.record().unwrap(), Build::Guarded);
+    let (report, _) = judge(&scene.record().unwrap(), TestedBuild::Guarded);
     assert_eq!(report.events[1].unshaped_lost, 2);
 }
 
@@ -281,8 +281,8 @@ fn service_is_back_only_on_the_way_that_the_policy_names() {
     scene.journals[0] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
     scene.journals[1] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
     let run = scene.record().unwrap();
-    assert_eq!(judge(&run, Build::Guarded).0.events[1].recovery_s, None);
-    assert!(failures(&run, Build::Guarded).iter().any(|failure| failure.contains("does not come back")));
+    assert_eq!(judge(&run, TestedBuild::Guarded).0.events[1].recovery_s, None);
+    assert!(failures(&run, TestedBuild::Guarded).iter().any(|failure| failure.contains("does not come back")));
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn a_home_where_nothing_would_show_proves_nothing() {
     let mut scene = Scene::new("deaf");
     scene.journals[2] += "sent,stream6,1,2100\n";
     scene.journals[0] = "sent,udp4,1,100\n".to_owned();
-    let failures = failures(&scene.record().unwrap(), Build::Guarded);
+    let failures = failures(&scene.record().unwrap(), TestedBuild::Guarded);
     assert!(failures.iter().any(|failure| failure.contains("stream6")), "{failures:?}");
     assert!(failures.iter().any(|failure| failure.contains("did not talk") && failure.contains("camera")));
 }
@@ -298,7 +298,7 @@ fn a_home_where_nothing_would_show_proves_nothing() {
 #[test]
 fn a_build_without_the_guard_has_to_be_caught() {
     let run = Scene::new("uncaught").record().unwrap();
-    assert!(failures(&run, Build::Unguarded).iter().any(|failure| failure.contains("0 events leak")));
+    assert!(failures(&run, TestedBuild::Unguarded).iter().any(|failure| failure.contains("0 events leak")));
 }
 
 #[test]
@@ -309,6 +309,6 @@ fn a_recording_with_holes_is_refused() {
     assert!(problem.contains("begin never"), "{problem}");
     let scene = Scene::new("endless");
     scene.write();
-    let problem = Run::read(&scene.folder).err().map(|error| error.to_string()).unwrap_or_default();
+    let problem = LeakRun::read(&scene.folder).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(problem.contains("did not run to its end"), "{problem}");
 }

@@ -5,10 +5,10 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::mark::{Mark, Policy, What};
-use super::owner::{Owned, is_refusal, owner};
-use super::roster::{Device, Roster};
-use crate::lab::capture::{self, Frame, IpHeader, Packet};
+use super::mark::{Mark, Policy, MarkKind};
+use super::attribution::{Attribution, is_refusal, owner};
+use super::testbed::{TestDevice, Testbed};
+use crate::lab::capture::{self, CapturedPacket, Frame, IpHeader};
 use crate::lab::error::Error;
 
 /// A packet that had left the device before the new policy was in force may still be on its way out.
@@ -18,9 +18,9 @@ const LAST_WORDS_NS: u64 = 4_000_000_000;
 
 /// A capture, reduced.
 #[derive(Clone, Debug, Default)]
-pub struct Watched {
+pub struct CaptureAnalysis {
     /// In the order in which they happened.
-    pub events: Vec<Event>,
+    pub events: Vec<ScenarioEvent>,
     /// All marks, in the order of the capture.
     pub marks: Vec<Mark>,
     /// Ways of talking that unshaped devices were seen to use beside the tunnel.
@@ -30,7 +30,7 @@ pub struct Watched {
 
 /// What the provider saw from an event's beginning to the next one's.
 #[derive(Clone, Debug, Default)]
-pub struct Event {
+pub struct ScenarioEvent {
     /// Its name.
     pub name: String,
     /// Milliseconds of uptime.
@@ -55,13 +55,13 @@ struct Confinement {
     since_ns: Option<u64>,
 }
 
-impl Watched {
+impl CaptureAnalysis {
     /// Reads the capture at `path`.
-    pub fn read(path: &Path, roster: &Roster) -> Result<Watched, Error> {
-        let mut watched = Watched { path: path.to_owned(), ..Watched::default() };
-        let confined = |device: &Device| device.policy.is_some_and(Policy::confines);
+    pub fn read(path: &Path, testbed: &Testbed) -> Result<CaptureAnalysis, Error> {
+        let mut watched = CaptureAnalysis { path: path.to_owned(), ..CaptureAnalysis::default() };
+        let confined = |device: &TestDevice| device.policy.is_some_and(Policy::confines);
         let first = |device| Confinement { confined: confined(device), since_ns: None };
-        let mut confinement: Vec<Confinement> = roster.devices.iter().map(first).collect();
+        let mut confinement: Vec<Confinement> = testbed.devices.iter().map(first).collect();
         let mut problem = None;
         let mut ended = false;
         capture::read(path, |packet| {
@@ -69,13 +69,13 @@ impl Watched {
             let ip = frame.as_ref().and_then(Frame::ip);
             match ip.as_ref().and_then(Mark::of) {
                 Some(Ok(mark)) => {
-                    ended |= mark.what == What::End;
-                    let taken = watched.handle_mark(mark, roster, &mut confinement, packet.time_ns);
+                    ended |= mark.kind == MarkKind::End;
+                    let taken = watched.handle_mark(mark, testbed, &mut confinement, packet.time_ns);
                     problem = problem.take().or(taken.err());
                 }
                 Some(Err(text)) => problem = problem.take().or(Some(text)),
                 None if ended => {}
-                None => watched.handle_packet(roster, &confinement, &packet, frame.as_ref(), ip.as_ref()),
+                None => watched.handle_packet(testbed, &confinement, &packet, frame.as_ref(), ip.as_ref()),
             }
         })?;
         if !ended {
@@ -100,29 +100,29 @@ impl Watched {
     fn handle_mark(
         &mut self,
         mark: Mark,
-        roster: &Roster,
+        testbed: &Testbed,
         confinement: &mut [Confinement],
         now_ns: u64,
     ) -> Result<(), String> {
-        match &mark.what {
-            What::Begin(name) => {
+        match &mark.kind {
+            MarkKind::Begin(name) => {
                 // What came before the first belongs to it.
                 let unnamed = self.events.first().is_some_and(|event| event.name.is_empty());
-                let before = if unnamed { self.events.remove(0) } else { Event::default() };
-                self.events.push(Event { name: name.clone(), begin_ms: mark.ms, ..before });
+                let before = if unnamed { self.events.remove(0) } else { ScenarioEvent::default() };
+                self.events.push(ScenarioEvent { name: name.clone(), begin_ms: mark.ms, ..before });
             }
-            What::Over => {
+            MarkKind::Over => {
                 let event = self.events.last_mut().ok_or("a mark `over` before the first event")?;
                 event.over_ms = Some(mark.ms);
             }
-            What::Policy { device, policy } => {
-                let place = roster.place(device).ok_or(format!("a policy of the unknown device {device}"))?;
+            MarkKind::Policy { device, policy } => {
+                let place = testbed.place(device).ok_or(format!("a policy of the unknown device {device}"))?;
                 // From shape to block it stays as confined as it was.
                 if confinement[place].confined != policy.confines() {
                     confinement[place] = Confinement { confined: policy.confines(), since_ns: Some(now_ns) };
                 }
             }
-            What::Outage(..) | What::End => {}
+            MarkKind::Outage(..) | MarkKind::End => {}
         }
         self.marks.push(mark);
         Ok(())
@@ -130,32 +130,32 @@ impl Watched {
 
     fn handle_packet(
         &mut self,
-        roster: &Roster,
+        testbed: &Testbed,
         confinement: &[Confinement],
-        packet: &Packet<'_>,
+        packet: &CapturedPacket<'_>,
         frame: Option<&Frame<'_>>,
         ip: Option<&IpHeader<'_>>,
     ) {
         if self.events.is_empty() {
-            self.events.push(Event::default());
+            self.events.push(ScenarioEvent::default());
         }
         let Some(event) = self.events.last_mut() else { return };
         event.examined += 1;
         let (Some(frame), Some(ip)) = (frame, ip) else { return };
-        if is_tunnel(roster, ip) {
+        if is_tunnel(testbed, ip) {
             event.tunnel += 1;
             return;
         }
-        let Some(owned) = owner(roster, ip) else { return };
-        let outward = frame.source != roster.provider;
-        if roster.devices[owned.device].policy.is_none() {
+        let Some(owned) = owner(testbed, ip) else { return };
+        let outward = frame.source != testbed.provider;
+        if testbed.devices[owned.device].policy.is_none() {
             self.kinds_seen.extend(owned.kind.filter(|_| outward));
             return;
         }
         let state = confinement[owned.device];
         if state.confined && !excused(state, packet.time_ns, outward, &owned, frame, ip) {
             event.leaks += 1;
-            *event.sorts.entry(words(roster, &owned, outward, ip)).or_default() += 1;
+            *event.sorts.entry(words(testbed, &owned, outward, ip)).or_default() += 1;
         }
     }
 }
@@ -165,7 +165,7 @@ fn excused(
     state: Confinement,
     now_ns: u64,
     outward: bool,
-    owned: &Owned,
+    owned: &Attribution,
     frame: &Frame<'_>,
     ip: &IpHeader<'_>,
 ) -> bool {
@@ -177,19 +177,19 @@ fn excused(
     }
 }
 
-fn is_tunnel(roster: &Roster, ip: &IpHeader<'_>) -> bool {
+fn is_tunnel(testbed: &Testbed, ip: &IpHeader<'_>) -> bool {
     let Some(udp) = ip.udp() else { return false };
     let ends = |router: IpAddr, endpoint: IpAddr, port: u16| {
-        roster.routers.contains(&router) && roster.endpoints.contains(&endpoint) && port == roster.tunnel_port
+        testbed.routers.contains(&router) && testbed.endpoints.contains(&endpoint) && port == testbed.tunnel_port
     };
     // Message types of WireGuard (its paper, section 5.4).
     matches!(udp.payload.first(), Some(1..=4))
         && (ends(ip.source, ip.destination, udp.destination_port) || ends(ip.destination, ip.source, udp.source_port))
 }
 
-/// Device and direction, and what the packet says or else where it goes.
-fn words(roster: &Roster, owned: &Owned, outward: bool, ip: &IpHeader<'_>) -> String {
-    let name = &roster.devices[owned.device].name;
+/// TestDevice and direction, and what the packet says or else where it goes.
+fn words(testbed: &Testbed, owned: &Attribution, outward: bool, ip: &IpHeader<'_>) -> String {
+    let name = &testbed.devices[owned.device].name;
     let (way, other) = if outward { ("out", ip.destination) } else { ("in", ip.source) };
     match &owned.kind {
         Some(kind) if !owned.intruder => format!("{name} {way} {kind}"),

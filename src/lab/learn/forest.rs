@@ -3,14 +3,14 @@
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::Table;
+use super::Dataset;
 
 /// Features are cut at so many quantiles; a split is one of these cuts.
 const BINS: usize = 64;
 
 /// How trees grow.
 #[derive(Clone, Copy, Debug)]
-pub struct Growth {
+pub struct ForestParams {
     /// How many.
     pub trees: usize,
     /// A path has at most so many splits.
@@ -21,21 +21,21 @@ pub struct Growth {
     pub draws: usize,
 }
 
-impl Default for Growth {
-    fn default() -> Growth {
-        Growth { trees: 60, depth: 14, leaf: 1, draws: 20_000 }
+impl Default for ForestParams {
+    fn default() -> ForestParams {
+        ForestParams { trees: 60, depth: 14, leaf: 1, draws: 20_000 }
     }
 }
 
 /// A grown forest.
-pub struct Forest {
+pub struct RandomForest {
     cuts: Vec<Vec<f32>>,
-    trees: Vec<Tree>,
+    trees: Vec<DecisionTree>,
     classes: usize,
 }
 
 #[derive(Default)]
-struct Tree {
+struct DecisionTree {
     nodes: Vec<Node>,
 }
 
@@ -44,9 +44,9 @@ enum Node {
     Leaf { shares: Vec<f32> },
 }
 
-impl Forest {
+impl RandomForest {
     /// Grows a forest from a table with at least one row; the same for the same table and seed.
-    pub fn grow(table: &Table, growth: Growth, seed: u64) -> Forest {
+    pub fn train(table: &Dataset, params: ForestParams, seed: u64) -> RandomForest {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let features = table.rows.first().map_or(0, Vec::len);
         let cuts: Vec<Vec<f32>> = (0..features).map(|feature| cuts(table, feature)).collect();
@@ -56,14 +56,14 @@ impl Forest {
             members[label].push(row);
         }
         members.retain(|rows| !rows.is_empty());
-        let per_class = growth.draws.min(table.rows.len()).div_ceil(members.len().max(1));
-        let mut grower = Grower { table, binned, growth, features, rng: ChaCha8Rng::seed_from_u64(rng.random()) };
-        let trees = (0..growth.trees).map(|_| grower.tree(&members, per_class)).collect();
-        Forest { cuts, trees, classes: table.classes.len() }
+        let per_class = params.draws.min(table.rows.len()).div_ceil(members.len().max(1));
+        let mut builder = TreeBuilder { table, binned, params, features, rng: ChaCha8Rng::seed_from_u64(rng.random()) };
+        let trees = (0..params.trees).map(|_| builder.tree(&members, per_class)).collect();
+        RandomForest { cuts, trees, classes: table.classes.len() }
     }
 
     /// The share of votes for each class; they add up to 1.
-    pub fn shares(&self, row: &[f32]) -> Vec<f32> {
+    pub fn vote_shares(&self, row: &[f32]) -> Vec<f32> {
         let row = bins(&self.cuts, row);
         let mut sum = vec![0.0; self.classes];
         for tree in &self.trees {
@@ -75,13 +75,13 @@ impl Forest {
     }
 
     /// The class with the largest share of votes.
-    pub fn class(&self, row: &[f32]) -> usize {
-        let shares = self.shares(row);
+    pub fn predict(&self, row: &[f32]) -> usize {
+        let shares = self.vote_shares(row);
         (0..shares.len()).max_by(|&a, &b| shares[a].total_cmp(&shares[b]).then(b.cmp(&a))).unwrap_or(0)
     }
 }
 
-impl Tree {
+impl DecisionTree {
     fn shares(&self, row: &[u8]) -> &[f32] {
         let mut at = 0;
         loop {
@@ -95,31 +95,31 @@ impl Tree {
     }
 }
 
-struct Grower<'a> {
-    table: &'a Table,
+struct TreeBuilder<'a> {
+    table: &'a Dataset,
     binned: Vec<Vec<u8>>,
-    growth: Growth,
+    params: ForestParams,
     features: usize,
     rng: ChaCha8Rng,
 }
 
-impl Grower<'_> {
-    fn tree(&mut self, members: &[Vec<usize>], per_class: usize) -> Tree {
+impl TreeBuilder<'_> {
+    fn tree(&mut self, members: &[Vec<usize>], per_class: usize) -> DecisionTree {
         let mut drawn = Vec::with_capacity(per_class * members.len());
         for rows in members {
             drawn.extend((0..per_class).map(|_| rows[self.rng.random_range(0..rows.len())]));
         }
-        let mut tree = Tree::default();
+        let mut tree = DecisionTree::default();
         self.node(&mut tree, &mut drawn, 0);
         tree
     }
 
     /// Appends the node for these rows and all below it; gives its index.
-    fn node(&mut self, tree: &mut Tree, rows: &mut [usize], depth: usize) -> usize {
+    fn node(&mut self, tree: &mut DecisionTree, rows: &mut [usize], depth: usize) -> usize {
         let counts = self.counts(rows);
         let at = tree.nodes.len();
         let pure = counts.iter().filter(|&&count| count > 0).count() <= 1;
-        let split = if pure || depth == self.growth.depth { None } else { self.best_split(rows, &counts) };
+        let split = if pure || depth == self.params.depth { None } else { self.best_split(rows, &counts) };
         let shares = counts.iter().map(|&count| count as f32 / rows.len().max(1) as f32).collect();
         tree.nodes.push(Node::Leaf { shares });
         if let Some((feature, up_to)) = split {
@@ -163,7 +163,7 @@ impl Grower<'_> {
                     below += here[class];
                     above -= here[class];
                 }
-                if below < self.growth.leaf || above < self.growth.leaf || below == 0 || above == 0 {
+                if below < self.params.leaf || above < self.params.leaf || below == 0 || above == 0 {
                     continue;
                 }
                 let purity = squares(&low) / below as f64 + squares(&high) / above as f64;
@@ -189,7 +189,7 @@ fn partition(rows: &mut [usize], passes: impl Fn(&usize) -> bool) -> usize {
 }
 
 /// Values of the feature that part its sample into at most [`BINS`] equal parts.
-fn cuts(table: &Table, feature: usize) -> Vec<f32> {
+fn cuts(table: &Dataset, feature: usize) -> Vec<f32> {
     let step = (table.rows.len() / 20_000).max(1);
     let mut values: Vec<f32> = table.rows.iter().step_by(step).map(|row| row[feature]).collect();
     values.sort_unstable_by(f32::total_cmp);

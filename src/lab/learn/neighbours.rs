@@ -1,10 +1,10 @@
 //! k nearest neighbours.
 
-use super::Table;
+use super::Dataset;
 
 /// The class that most of the `k` rows nearest to `row` have, by Euclidean distance; among equals that of the
 /// nearest. `None` for an empty table.
-pub fn nearest_class(table: &Table, k: usize, row: &[f32]) -> Option<usize> {
+pub fn nearest_class(table: &Dataset, k: usize, row: &[f32]) -> Option<usize> {
     let mut nearest: Vec<(f32, usize)> = Vec::with_capacity(k + 1);
     for (other, &label) in table.rows.iter().zip(&table.labels) {
         let distance: f32 = other.iter().zip(row).map(|(a, b)| (a - b) * (a - b)).sum();

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use super::Table;
+use super::Dataset;
 
 /// The fold of each row, 0..folds: every fold gets its part of every class, in random order.
-pub fn stratified(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+pub fn stratified(table: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut fold_of = vec![0; table.rows.len()];
     let mut next = 0;
     for class in 0..table.classes.len() {
@@ -23,7 +23,7 @@ pub fn stratified(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usiz
 }
 
 /// The fold of each row, 0..folds, such that no group is in two folds. Each class spreads its groups over the folds.
-pub fn by_group(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+pub fn by_group(table: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut fold_of_group = BTreeMap::new();
     for class in 0..table.classes.len() {
         let mut groups: Vec<usize> =

@@ -6,10 +6,10 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 
 /// Two classes that only the combination of two features tells apart (the exclusive or), and a third feature of noise.
-fn exclusive_or(rows: usize, seed: u64) -> Table {
+fn exclusive_or(rows: usize, seed: u64) -> Dataset {
     println!("seed {seed}");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut table = Table { classes: vec!["same".into(), "different".into()], ..Table::default() };
+    let mut table = Dataset { classes: vec!["same".into(), "different".into()], ..Dataset::default() };
     for row in 0..rows {
         let (a, b): (f32, f32) = (rng.random(), rng.random());
         table.push(vec![a, b, rng.random()], usize::from((a < 0.5) != (b < 0.5)), row / 10);
@@ -17,7 +17,7 @@ fn exclusive_or(rows: usize, seed: u64) -> Table {
     table
 }
 
-fn accuracy(train: &Table, test: &Table, answer: impl Fn(&[f32]) -> usize) -> f64 {
+fn accuracy(train: &Dataset, test: &Dataset, answer: impl Fn(&[f32]) -> usize) -> f64 {
     let pairs = test.rows.iter().zip(&test.labels).map(|(row, &label)| (label, answer(row)));
     Scores::of(train.classes.len(), pairs).balanced_accuracy
 }
@@ -25,18 +25,18 @@ fn accuracy(train: &Table, test: &Table, answer: impl Fn(&[f32]) -> usize) -> f6
 #[test]
 fn a_forest_learns_what_no_single_feature_shows_and_nothing_from_shuffled_labels() {
     let (train, test) = (exclusive_or(2_000, 1), exclusive_or(1_000, 2));
-    let forest = Forest::grow(&train, Growth::default(), 3);
-    assert!(accuracy(&train, &test, |row| forest.class(row)) > 0.95);
+    let forest = RandomForest::train(&train, ForestParams::default(), 3);
+    assert!(accuracy(&train, &test, |row| forest.predict(row)) > 0.95);
     let shuffled = train.shuffled(&mut ChaCha8Rng::seed_from_u64(4));
-    let forest = Forest::grow(&shuffled, Growth::default(), 3);
-    let blind = accuracy(&train, &test, |row| forest.class(row));
+    let forest = RandomForest::train(&shuffled, ForestParams::default(), 3);
+    let blind = accuracy(&train, &test, |row| forest.predict(row));
     assert!((0.44..0.56).contains(&blind), "{blind}");
 }
 
 #[test]
 fn a_forest_is_a_function_of_table_and_seed() {
     let table = exclusive_or(300, 5);
-    let grow = |seed| Forest::grow(&table, Growth { trees: 5, ..Growth::default() }, seed).shares(&[0.3, 0.6, 0.5]);
+    let grow = |seed| RandomForest::train(&table, ForestParams { trees: 5, ..ForestParams::default() }, seed).vote_shares(&[0.3, 0.6, 0.5]);
     assert_eq!(grow(1), grow(1));
     assert!((grow(2).iter().sum::<f32>() - 1.0).abs() < 1e-5);
 }
@@ -44,25 +44,25 @@ fn a_forest_is_a_function_of_table_and_seed() {
 #[test]
 fn a_rare_class_is_not_drowned() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
-    let mut table = Table { classes: vec!["common".into(), "rare".into()], ..Table::default() };
+    let mut table = Dataset { classes: vec!["common".into(), "rare".into()], ..Dataset::default() };
     for row in 0..2_000 {
         let rare = usize::from(row % 50 == 0);
         table.push(vec![rng.random::<f32>() + 0.9 * rare as f32], rare, row);
     }
-    let forest = Forest::grow(&table, Growth { depth: 3, ..Growth::default() }, 1);
-    assert_eq!((forest.class(&[0.2]), forest.class(&[1.5])), (0, 1));
+    let forest = RandomForest::train(&table, ForestParams { depth: 3, ..ForestParams::default() }, 1);
+    assert_eq!((forest.predict(&[0.2]), forest.predict(&[1.5])), (0, 1));
 }
 
 #[test]
 fn nearest_neighbours_by_hand() {
-    let mut table = Table { classes: vec!["a".into(), "b".into()], ..Table::default() };
+    let mut table = Dataset { classes: vec!["a".into(), "b".into()], ..Dataset::default() };
     for (x, label) in [(0.0, 0), (1.0, 1), (1.2, 1), (9.0, 0)] {
         table.push(vec![x], label, 0);
     }
     assert_eq!(nearest_class(&table, 3, &[0.1]), Some(1), "two of the three nearest");
     assert_eq!(nearest_class(&table, 1, &[0.1]), Some(0));
     assert_eq!(nearest_class(&table, 2, &[0.1]), Some(0), "the nearest decides among equals");
-    assert_eq!(nearest_class(&Table::default(), 3, &[0.1]), None);
+    assert_eq!(nearest_class(&Dataset::default(), 3, &[0.1]), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::scale::{Scale, label};
+use super::axis::{ChartAxis, label};
 use super::{colour, escape};
 
 const WIDTH: f64 = 820.0;
@@ -14,13 +14,13 @@ const BOTTOM: f64 = 46.0;
 
 /// How the values of a series are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum SeriesStyle {
     /// Joined by a line.
     Line,
     /// As dots.
     Points,
     /// As upright lines across the panel; only x counts.
-    Marks,
+    VerticalLines,
 }
 
 /// Values that belong together.
@@ -29,7 +29,7 @@ pub struct Series {
     /// Its entry in the legend. A series without a name is not drawn: it only widens the axes.
     pub name: String,
     /// How it is drawn.
-    pub shape: Shape,
+    pub style: SeriesStyle,
     /// x and y.
     pub values: Vec<(f64, f64)>,
 }
@@ -75,9 +75,9 @@ impl Chart {
     fn panel(&self, svg: &mut String) {
         let all = || self.series.iter().flat_map(|series| &series.values);
         let heights =
-            self.series.iter().filter(|series| series.shape != Shape::Marks).flat_map(|series| &series.values);
-        let across = Scale::around(all().map(|value| value.0), self.logarithmic);
-        let up = Scale::around(heights.map(|value| value.1), self.logarithmic);
+            self.series.iter().filter(|series| series.style != SeriesStyle::VerticalLines).flat_map(|series| &series.values);
+        let across = ChartAxis::around(all().map(|value| value.0), self.logarithmic);
+        let up = ChartAxis::around(heights.map(|value| value.1), self.logarithmic);
         let (right, bottom) = (WIDTH - RIGHT, PANEL_HEIGHT - BOTTOM);
         let x = |value: f64| LEFT + across.place(value) * (right - LEFT);
         let y = |value: f64| bottom - up.place(value) * (bottom - TOP);
@@ -116,14 +116,14 @@ impl Chart {
         );
         for (index, series) in self.series.iter().filter(|series| !series.name.is_empty()).enumerate() {
             let colour = colour(index);
-            match series.shape {
-                Shape::Line => {
+            match series.style {
+                SeriesStyle::Line => {
                     let points: Vec<String> =
                         series.values.iter().map(|value| format!("{:.1},{:.1}", x(value.0), y(value.1))).collect();
                     let points = points.join(" ");
                     let _ = writeln!(svg, "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\"/>");
                 }
-                Shape::Points => {
+                SeriesStyle::Points => {
                     for value in &series.values {
                         let (x, y) = (x(value.0), y(value.1));
                         let _ = writeln!(
@@ -132,7 +132,7 @@ impl Chart {
                         );
                     }
                 }
-                Shape::Marks => {
+                SeriesStyle::VerticalLines => {
                     for value in &series.values {
                         let x = x(value.0);
                         let _ = writeln!(

@@ -1,7 +1,7 @@
 //! The figures of the page.
 
-use super::svg::{Axis, Plot, Scale, number};
-use super::{Comparison, View};
+use super::svg::{Axis, SvgFigure, Scale, number};
+use super::{VpnComparison, RunView};
 
 const WIDE: f64 = 960.0;
 const HALF: f64 = 470.0;
@@ -10,10 +10,10 @@ const MAX_BYTES: usize = 1600;
 const BINS_PER_DECADE: f64 = 5.0;
 
 /// One row of what the home did or the provider saw, over time.
-pub(super) fn over_time(series: &[Vec<f64>; 2], seconds: usize, most_bits: f64, title: &str) -> String {
+pub(super) fn over_time(series: &[Vec<f64>; 2], seconds: usize, max_bits: f64, title: &str) -> String {
     let x = Axis::exactly("seconds", seconds as f64);
-    let y = Axis::up_to("kbit/s", most_bits / 1e3);
-    let mut plot = Plot::new(WIDE, 190.0, x, y);
+    let y = Axis::up_to("kbit/s", max_bits / 1e3);
+    let mut plot = SvgFigure::new(WIDE, 190.0, x, y);
     for (class, bits) in ["down", "up"].into_iter().zip([&series[1], &series[0]]) {
         let points: Vec<_> =
             bits.iter().take(seconds).enumerate().map(|(at, bits)| (at as f64 + 0.5, bits / 1e3)).collect();
@@ -23,23 +23,23 @@ pub(super) fn over_time(series: &[Vec<f64>; 2], seconds: usize, most_bits: f64, 
 }
 
 /// The largest rate in any of the three rows, so that they share a scale.
-pub(super) fn most_bits(comparison: &Comparison) -> f64 {
-    let Comparison { plain, shaped } = comparison;
+pub(super) fn max_bits(comparison: &VpnComparison) -> f64 {
+    let VpnComparison { plain, shaped } = comparison;
     let all = [&shaped.home, &plain.provider, &shaped.provider];
     all.into_iter().flatten().flatten().copied().fold(1.0, f64::max)
 }
 
 /// Shares of packet sizes, plain and shaped on one scale.
-pub(super) fn sizes(comparison: &Comparison) -> [String; 2] {
+pub(super) fn sizes(comparison: &VpnComparison) -> [String; 2] {
     let last = MAX_BYTES / SIZE_BIN_BYTES - 1;
-    let bins = |view: &View| {
+    let bins = |view: &RunView| {
         let mut counts = vec![0usize; last + 1];
         for (bytes, count) in &view.sizes {
             counts[(bytes / SIZE_BIN_BYTES).min(last)] += count;
         }
         let describe = |(index, count): (usize, usize)| {
             let (from, to) = (index * SIZE_BIN_BYTES, (index + 1) * SIZE_BIN_BYTES);
-            Bin { from: from as f64, to: to as f64, count, name: format!("{from} to {} bytes", to - 1) }
+            HistogramBin { from: from as f64, to: to as f64, count, name: format!("{from} to {} bytes", to - 1) }
         };
         counts.into_iter().enumerate().map(describe).collect()
     };
@@ -47,11 +47,11 @@ pub(super) fn sizes(comparison: &Comparison) -> [String; 2] {
 }
 
 /// Shares of intervals on a logarithmic axis, plain and shaped on one scale.
-pub(super) fn intervals(comparison: &Comparison) -> [String; 2] {
+pub(super) fn intervals(comparison: &VpnComparison) -> [String; 2] {
     let (least, most) = (0.01, 10_000.0);
     let last = (f64::log10(most / least) * BINS_PER_DECADE).round() as usize - 1;
     let edge = |index: usize| least * 10f64.powf(index as f64 / BINS_PER_DECADE);
-    let bins = |view: &View| {
+    let bins = |view: &RunView| {
         let mut counts = vec![0usize; last + 1];
         for interval in &view.intervals_ms {
             let bin = (interval.max(least) / least).log10() * BINS_PER_DECADE;
@@ -59,29 +59,29 @@ pub(super) fn intervals(comparison: &Comparison) -> [String; 2] {
         }
         let describe = |(index, count): (usize, usize)| {
             let (from, to) = (edge(index), edge(index + 1));
-            Bin { from, to, count, name: format!("{} to {} ms", number(from), number(to)) }
+            HistogramBin { from, to, count, name: format!("{} to {} ms", number(from), number(to)) }
         };
         counts.into_iter().enumerate().map(describe).collect()
     };
     shares(&Axis::decades("milliseconds to the next packet", least, most), comparison, &bins, "Share of intervals")
 }
 
-struct Bin {
+struct HistogramBin {
     from: f64,
     to: f64,
     count: usize,
     name: String,
 }
 
-fn shares(x: &Axis, comparison: &Comparison, bins: &dyn Fn(&View) -> Vec<Bin>, title: &str) -> [String; 2] {
-    let percent = |bins: &[Bin], count: usize| {
+fn shares(x: &Axis, comparison: &VpnComparison, bins: &dyn Fn(&RunView) -> Vec<HistogramBin>, title: &str) -> [String; 2] {
+    let percent = |bins: &[HistogramBin], count: usize| {
         100.0 * count as f64 / bins.iter().map(|bin| bin.count).sum::<usize>().max(1) as f64
     };
     let both = [(&comparison.plain, "plain"), (&comparison.shaped, "shaped")].map(|(view, class)| (bins(view), class));
-    let tallest = |bins: &[Bin]| percent(bins, bins.iter().map(|bin| bin.count).max().unwrap_or(0));
+    let tallest = |bins: &[HistogramBin]| percent(bins, bins.iter().map(|bin| bin.count).max().unwrap_or(0));
     let most = both.iter().map(|(bins, _)| tallest(bins)).fold(1.0, f64::max);
     both.map(|(bins, class)| {
-        let mut plot = Plot::new(HALF, 230.0, x.clone(), Axis::up_to("share, %", most));
+        let mut plot = SvgFigure::new(HALF, 230.0, x.clone(), Axis::up_to("share, %", most));
         for bin in bins.iter().filter(|bin| bin.count > 0) {
             let percent = percent(&bins, bin.count);
             let title = format!("{}: {} packets, {percent:.1} %", bin.name, bin.count);
@@ -92,15 +92,15 @@ fn shares(x: &Axis, comparison: &Comparison, bins: &dyn Fn(&View) -> Vec<Bin>, t
 }
 
 /// Mean and 99th percentile of each device's delay, plain above shaped.
-pub(super) fn delays(comparison: &Comparison) -> String {
-    let Comparison { plain, shaped } = comparison;
+pub(super) fn delays(comparison: &VpnComparison) -> String {
+    let VpnComparison { plain, shaped } = comparison;
     let rows = shaped.devices.len().max(1);
     let all = || plain.devices.iter().chain(&shaped.devices).filter(|device| device.delay_ms.count > 0);
     let least = all().map(|device| device.delay_ms.mean).fold(1.0, f64::min).max(0.001);
     let most = all().map(|device| device.delay_ms.p99).fold(10.0, f64::max);
     let x = Axis::decades("milliseconds, mean (dot) to 99th percentile (bar)", least, most);
     let y = Axis { label: "", scale: Scale::Linear(0.0, 1.0), ticks: Vec::new() };
-    let mut plot = Plot::new(WIDE, 70.0 + 40.0 * rows as f64, x, y);
+    let mut plot = SvgFigure::new(WIDE, 70.0 + 40.0 * rows as f64, x, y);
     for (row, device) in shaped.devices.iter().enumerate() {
         let name = super::page::escape(&device.name);
         plot.row_name((row as f64, rows), &name);

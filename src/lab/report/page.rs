@@ -1,14 +1,14 @@
 //! The comparison as one self-contained HTML page: no script, no font, no image from elsewhere.
 
 use super::terminal::provider_rows;
-use super::{Comparison, View, figures};
+use super::{VpnComparison, RunView, figures};
 
 /// How pages look.
 pub(in crate::lab) const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
-pub fn page(comparison: &Comparison) -> String {
-    let Comparison { plain, shaped } = comparison;
+pub fn page(comparison: &VpnComparison) -> String {
+    let VpnComparison { plain, shaped } = comparison;
     let seconds = comparison.seconds();
     let body = [
         opening(comparison),
@@ -42,8 +42,8 @@ pub(in crate::lab) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn opening(comparison: &Comparison) -> String {
-    let Comparison { plain, shaped } = comparison;
+fn opening(comparison: &VpnComparison) -> String {
+    let VpnComparison { plain, shaped } = comparison;
     let [up, down] = &shaped.lines;
     let sizes = plain.sizes.len();
     let flat = if shaped.sizes.len() == 1 && up.strays + down.strays == 0 {
@@ -69,12 +69,12 @@ fn opening(comparison: &Comparison) -> String {
     )
 }
 
-fn cards(plain: &View, shaped: &View) -> String {
-    let sd = |view: &View| {
+fn cards(plain: &RunView, shaped: &RunView) -> String {
+    let sd = |view: &RunView| {
         let variance: f64 = view.lines.iter().map(|line| line.bits.sd.powi(2)).sum();
         format!("{:.1}", variance.sqrt() / 1e3)
     };
-    let strays = |view: &View| view.lines.iter().map(|line| line.strays).sum::<usize>().to_string();
+    let strays = |view: &RunView| view.lines.iter().map(|line| line.strays).sum::<usize>().to_string();
     let rows = [
         ("packet sizes", plain.sizes.len().to_string(), shaped.sizes.len().to_string()),
         ("rate swings, kbit/s (sd)", sd(plain), sd(shaped)),
@@ -95,9 +95,9 @@ fn cards(plain: &View, shaped: &View) -> String {
     )
 }
 
-fn time_lines(comparison: &Comparison, seconds: usize) -> String {
-    let Comparison { plain, shaped } = comparison;
-    let most = figures::most_bits(comparison);
+fn time_lines(comparison: &VpnComparison, seconds: usize) -> String {
+    let VpnComparison { plain, shaped } = comparison;
+    let most = figures::max_bits(comparison);
     let rows = [
         ("The home", "IP packets of all devices", &shaped.home),
         ("The provider, plain VPN", "packets on the WAN line", &plain.provider),
@@ -122,7 +122,7 @@ fn pairs(title: &str, text: &str, [plain, shaped]: [String; 2]) -> String {
     )
 }
 
-fn delays(comparison: &Comparison) -> String {
+fn delays(comparison: &VpnComparison) -> String {
     format!(
         "<h2>The price: delay per device</h2><p class=\"key soft\">{}{}both ways together, packets that arrived</p>\
          <figure>{}</figure>",
@@ -136,7 +136,7 @@ fn key(variable: &str, text: &str) -> String {
     format!("<span><i style=\"background:var(--{variable})\"></i>{text}</span>")
 }
 
-fn devices(comparison: &Comparison) -> String {
+fn devices(comparison: &VpnComparison) -> String {
     let rows: Vec<String> = comparison
         .shaped
         .devices
@@ -176,7 +176,7 @@ fn devices(comparison: &Comparison) -> String {
     format!("<h2>Devices</h2>{}", table(&row("th", &head.map(str::to_owned)), &rows.concat()))
 }
 
-fn provider(plain: &View, shaped: &View) -> String {
+fn provider(plain: &RunView, shaped: &RunView) -> String {
     let rows: Vec<String> = provider_rows(plain, shaped)
         .into_iter()
         .map(|(name, [a, b, c, d])| row("td", &[name.to_owned(), a, b, c, d]))

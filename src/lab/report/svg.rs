@@ -28,7 +28,7 @@ pub(super) struct Axis {
 }
 
 /// A figure being drawn. Lengths are in the units of its own view box, which the page scales to its width.
-pub(super) struct Plot {
+pub(super) struct SvgFigure {
     width: f64,
     height: f64,
     left: f64,
@@ -84,11 +84,11 @@ pub(super) fn number(value: f64) -> String {
     if value >= 10_000.0 { format!("{}k", number(value / 1000.0)) } else { text.to_owned() }
 }
 
-impl Plot {
+impl SvgFigure {
     /// An empty frame with its axes. `y` may have no ticks: rows then name themselves, and get room for it.
-    pub(super) fn new(width: f64, height: f64, x: Axis, y: Axis) -> Plot {
+    pub(super) fn new(width: f64, height: f64, x: Axis, y: Axis) -> SvgFigure {
         let left = if y.ticks.is_empty() { 130.0 } else { LEFT };
-        let mut plot = Plot { width, height, left, x, y, body: String::new() };
+        let mut plot = SvgFigure { width, height, left, x, y, body: String::new() };
         plot.axes();
         plot
     }

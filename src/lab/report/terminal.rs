@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, View};
+use super::{VpnComparison, RunView};
 use crate::lab::trace::Direction;
 
 /// Two tables: the devices, and what the provider saw.
-pub fn table(comparison: &Comparison) -> String {
+pub fn table(comparison: &VpnComparison) -> String {
     let mut text = String::new();
-    let Comparison { plain, shaped } = comparison;
+    let VpnComparison { plain, shaped } = comparison;
     let _ = writeln!(text, "What the home did ({} s)", comparison.seconds());
     let _ = writeln!(
         text,
@@ -59,10 +59,10 @@ pub fn table(comparison: &Comparison) -> String {
 }
 
 /// Name and the four values: plain up, plain down, shaped up, shaped down.
-pub(super) fn provider_rows(plain: &View, shaped: &View) -> Vec<(&'static str, [String; 4])> {
+pub(super) fn provider_rows(plain: &RunView, shaped: &RunView) -> Vec<(&'static str, [String; 4])> {
     let lines = [plain, shaped].map(|view| Direction::ALL.map(|direction| &view.lines[direction as usize]));
     let [[a, b], [c, d]] = lines;
-    let row = |value: &dyn Fn(&super::LineNumbers) -> String| [a, b, c, d].map(value);
+    let row = |value: &dyn Fn(&super::DirectionStats) -> String| [a, b, c, d].map(value);
     vec![
         ("packets", row(&|line| line.packets.to_string())),
         ("different sizes", row(&|line| line.sizes.to_string())),

@@ -4,23 +4,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::lab::capture::{LinkType, Writer};
-use crate::lab::simulate::{Departure, Setup, simulate, wire};
-use crate::lab::trace::Home;
+use crate::lab::capture::{LinkType, PcapWriter};
+use crate::lab::simulate::{SentCell, SimulationConfig, simulate, wire};
+use crate::lab::trace::HomeTrace;
 use crate::units::Nanos;
 
 const SECONDS: u64 = 30;
 
-struct Scratch(PathBuf);
+struct TempFolder(PathBuf);
 
-impl Drop for Scratch {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 /// A run directory with a camera that sends in every third second; the capture is the caller's.
-fn run(folder: &Path, law: &str, write: impl FnOnce(&mut Writer)) {
+fn run(folder: &Path, law: &str, write: impl FnOnce(&mut PcapWriter)) {
     fs::create_dir_all(folder).unwrap();
     let run = format!(
         r#"{{"law":"{law}","load":"busy","upload_bps":160000,"download_bps":320000,"wire_bytes":508,
@@ -30,7 +30,7 @@ fn run(folder: &Path, law: &str, write: impl FnOnce(&mut Writer)) {
     let lines: Vec<_> = bursts().map(|at| format!("<camera>,up,1,1000,{at},{}\n", at + 4_000_000)).collect();
     let header = "device,direction,seq,bytes,sent_ns,received_ns\n";
     fs::write(folder.join("packets.csv"), format!("{header}{}", lines.concat())).unwrap();
-    let mut writer = Writer::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
+    let mut writer = PcapWriter::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
     write(&mut writer);
     writer.finish().unwrap();
 }
@@ -39,23 +39,23 @@ fn bursts() -> impl Iterator<Item = u64> {
     (0..SECONDS).step_by(3).flat_map(|second| (0..20).map(move |index| second * 1_000_000_000 + index * 40_000_000))
 }
 
-fn comparison(name: &str) -> (Scratch, Comparison) {
+fn comparison(name: &str) -> (TempFolder, VpnComparison) {
     let root = std::env::temp_dir().join(format!("millpond-report-{}-{name}", std::process::id()));
     let (plain, shaped) = (root.join("plain"), root.join("shaped"));
     let mut wireguard = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, 0x45, 0, 4, 36, 0, 0, 0, 0, 64, 17, 0, 0];
     wireguard.extend([198, 51, 100, 10, 203, 0, 113, 7, 0xca, 0x6c, 0xca, 0x6c, 4, 16, 0, 0, 4, 0, 0, 0]);
     run(&plain, "plain", |writer| bursts().for_each(|at| writer.packet(at, 1_074, &wireguard).unwrap()));
-    let silent = Home { devices: Vec::new(), length: Nanos::from_secs(SECONDS) };
+    let silent = HomeTrace { devices: Vec::new(), length: Nanos::from_secs(SECONDS) };
     run(&shaped, "gamma", |writer| {
-        let cell = |cell: Departure<'_>| wire::record(writer, &cell).unwrap();
-        simulate(&silent, &Setup::default(), cell).unwrap();
+        let cell = |cell: SentCell<'_>| wire::record(writer, &cell).unwrap();
+        simulate(&silent, &SimulationConfig::default(), cell).unwrap();
     });
-    (Scratch(root), Comparison::read(&plain, &shaped).unwrap())
+    (TempFolder(root), VpnComparison::read(&plain, &shaped).unwrap())
 }
 
 #[test]
 fn a_plain_line_follows_the_home_and_a_shaped_one_does_not() {
-    let (_scratch, Comparison { plain, shaped }) = comparison("views");
+    let (_scratch, VpnComparison { plain, shaped }) = comparison("views");
     assert!(plain.correlation > 0.99, "{}", plain.correlation);
     assert!(shaped.correlation.abs() < 2.0 * shaped.chance(), "{}", shaped.correlation);
     assert_eq!((plain.sizes.len(), shaped.sizes.keys().copied().collect::<Vec<_>>()), (1, vec![508]));

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{Observed, Recording};
+use crate::lab::flat_line::{WanCapture, Recording};
 use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 
 /// One run: the home's side and the provider's.
-pub struct View {
+pub struct RunView {
     /// Name of the law, or `plain`.
     pub law: String,
     /// In order of name.
-    pub devices: Vec<DeviceView>,
+    pub devices: Vec<DeviceTraffic>,
     /// What the devices sent (up) and were sent (down): bits of IP packets in each second of the window.
     pub home: [Vec<f64>; 2],
     /// What the provider saw: bits on the wire in each second.
     pub provider: [Vec<f64>; 2],
     /// What the provider saw, in numbers.
-    pub lines: [LineNumbers; 2],
+    pub lines: [DirectionStats; 2],
     /// How closely the provider's line follows the home's, second by second.
     pub correlation: f64,
     /// Bytes of each tunnel data packet, and how many there were, both ways.
@@ -29,7 +29,7 @@ pub struct View {
 }
 
 /// One device, both ways.
-pub struct DeviceView {
+pub struct DeviceTraffic {
     /// Its name.
     pub name: String,
     /// Packets sent (up) and sent to it (down).
@@ -43,7 +43,7 @@ pub struct DeviceView {
 }
 
 /// One direction of the line in numbers.
-pub struct LineNumbers {
+pub struct DirectionStats {
     /// Data packets.
     pub packets: usize,
     /// Different sizes among them.
@@ -58,16 +58,16 @@ pub struct LineNumbers {
     pub interval_ms: Summary,
 }
 
-impl View {
+impl RunView {
     /// Reads a run directory.
-    pub fn read(folder: &Path) -> Result<View, Error> {
+    pub fn read(folder: &Path) -> Result<RunView, Error> {
         let recording = Recording::read(folder)?;
-        let observed = Observed::read(&folder.join("wan.pcap"), &recording.settings)?;
-        Ok(View::new(&recording, &observed))
+        let observed = WanCapture::read(&folder.join("wan.pcap"), &recording.settings)?;
+        Ok(RunView::new(&recording, &observed))
     }
 
     /// Reduces a run.
-    pub fn new(recording: &Recording, observed: &Observed) -> View {
+    pub fn new(recording: &Recording, observed: &WanCapture) -> RunView {
         let seconds = (recording.seconds() as usize).max(1);
         let start_ns = recording.settings.start_ns;
         let home = Direction::ALL.map(|direction| {
@@ -80,7 +80,7 @@ impl View {
         });
         let lines = Direction::ALL.map(|direction| {
             let line = observed.line(direction);
-            LineNumbers {
+            DirectionStats {
                 packets: line.cells.len(),
                 sizes: line.sizes().len(),
                 handshakes: line.handshakes,
@@ -93,7 +93,7 @@ impl View {
         for (bytes, count) in Direction::ALL.into_iter().flat_map(|direction| observed.line(direction).sizes()) {
             *sizes.entry(bytes).or_default() += count;
         }
-        View {
+        RunView {
             law: recording.law_name.clone(),
             devices: devices(recording),
             correlation: correlation(&sum(&home), &sum(&provider)),
@@ -116,13 +116,13 @@ impl View {
     }
 }
 
-fn devices(recording: &Recording) -> Vec<DeviceView> {
-    let mut devices: BTreeMap<&str, (DeviceView, Vec<f64>)> = BTreeMap::new();
+fn devices(recording: &Recording) -> Vec<DeviceTraffic> {
+    let mut devices: BTreeMap<&str, (DeviceTraffic, Vec<f64>)> = BTreeMap::new();
     for packet in &recording.packets {
         let (device, delays) = devices.entry(&packet.device).or_insert_with(|| {
             let name = packet.device.clone();
             let delay_ms = Summary::default();
-            (DeviceView { name, packets: [0; 2], bytes: [0; 2], lost: 0, delay_ms }, Vec::new())
+            (DeviceTraffic { name, packets: [0; 2], bytes: [0; 2], lost: 0, delay_ms }, Vec::new())
         });
         device.packets[packet.direction as usize] += 1;
         device.bytes[packet.direction as usize] += u64::from(packet.bytes);
@@ -131,9 +131,9 @@ fn devices(recording: &Recording) -> Vec<DeviceView> {
             None => device.lost += 1,
         }
     }
-    let finish = |(device, mut delays): (DeviceView, Vec<f64>)| {
+    let finish = |(device, mut delays): (DeviceTraffic, Vec<f64>)| {
         let delay_ms = Summary::of(&mut delays);
-        DeviceView { delay_ms, ..device }
+        DeviceTraffic { delay_ms, ..device }
     };
     devices.into_values().map(finish).collect()
 }

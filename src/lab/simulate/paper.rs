@@ -8,9 +8,9 @@
 
 use serde::Serialize;
 
-use super::{DeviceOutcome, Setup};
+use super::{DeviceResult, SimulationConfig};
 use crate::lab::stats::Summary;
-use crate::lab::trace::{Direction, Home, Trace};
+use crate::lab::trace::{Direction, HomeTrace, Trace};
 use crate::units::{BitsPerSec, Nanos};
 
 /// Size that the paper pads to and cuts at.
@@ -29,9 +29,9 @@ pub enum Overhead {
 
 /// Delays in the paper's arrangement.
 #[derive(Clone, Debug, Serialize)]
-pub struct PaperOutcome {
+pub struct PaperResult {
     /// In the order of the home.
-    pub devices: Vec<DeviceOutcome>,
+    pub devices: Vec<DeviceResult>,
     /// The same for all packets.
     pub home_delay_ms: Summary,
     /// Packets that leave after the home's traces have ended.
@@ -39,7 +39,7 @@ pub struct PaperOutcome {
 }
 
 /// Runs the home through the paper's arrangement at the rates of `setup`. Nothing is dropped.
-pub fn simulate(home: &Home, setup: &Setup, overhead: Overhead) -> PaperOutcome {
+pub fn simulate(home: &HomeTrace, setup: &SimulationConfig, overhead: Overhead) -> PaperResult {
     let mut delays = vec![Vec::new(); home.devices.len()];
     let mut late = 0;
     for direction in Direction::ALL {
@@ -49,26 +49,26 @@ pub fn simulate(home: &Home, setup: &Setup, overhead: Overhead) -> PaperOutcome 
             .devices
             .iter()
             .enumerate()
-            .flat_map(|(index, trace)| trace.events.iter().map(move |event| (event, index)))
-            .filter(|(event, _)| event.direction == direction)
+            .flat_map(|(index, trace)| trace.packets.iter().map(move |packet| (packet, index)))
+            .filter(|(packet, _)| packet.direction == direction)
             .collect();
-        packets.sort_by_key(|(event, index)| (event.time, *index));
-        for (event, index) in packets {
-            let pieces = usize::from(event.bytes).div_ceil(SLOT_BYTES) as u64;
-            let first = event.time.0.div_ceil(slot.0).max(next_free);
+        packets.sort_by_key(|(packet, index)| (packet.time, *index));
+        for (packet, index) in packets {
+            let pieces = usize::from(packet.bytes).div_ceil(SLOT_BYTES) as u64;
+            let first = packet.time.0.div_ceil(slot.0).max(next_free);
             next_free = first + pieces;
             let departure = Nanos((next_free - 1) * slot.0);
             late += u64::from(departure > home.length);
-            delays[index].push(departure.saturating_since(event.time).as_millis_f64());
+            delays[index].push(departure.saturating_since(packet.time).as_millis_f64());
         }
     }
     let mut all: Vec<f64> = delays.iter().flatten().copied().collect();
     let device = |(trace, mut delays_ms): (&Trace, Vec<f64>)| {
         let count = delays_ms.len() as u64;
         let delay_ms = Summary::of(&mut delays_ms);
-        DeviceOutcome { name: trace.device.clone(), sent: count, delivered: count, delay_ms, delays_ms }
+        DeviceResult { name: trace.device.clone(), sent: count, delivered: count, delay_ms, delays_ms }
     };
-    PaperOutcome {
+    PaperResult {
         devices: home.devices.iter().zip(delays).map(device).collect(),
         home_delay_ms: Summary::of(&mut all),
         late,

@@ -1,11 +1,11 @@
 //! Nothing gets lost between the engines but what the books say.
 
 use super::*;
-use crate::lab::trace::{Event, Home, Kind, Trace};
+use crate::lab::trace::{PacketRecord, HomeTrace, DeviceKind, Trace};
 
-fn home(seed: u64, seconds: u64) -> Home {
+fn home(seed: u64, seconds: u64) -> HomeTrace {
     println!("seed {seed}");
-    Home::synthetic(Nanos::from_secs(seconds), seed).0
+    HomeTrace::synthetic(Nanos::from_secs(seconds), seed).0
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn every_packet_is_accounted_for() {
     for law in Law::ALL {
         for kbit in [20, 160, 2_000] {
             let rate = BitsPerSec::from_kbit(kbit);
-            let setup = Setup { law, spread_percent: 20, upload: rate, download: rate, ..Setup::default() };
+            let setup = SimulationConfig { law, spread_percent: 20, upload: rate, download: rate, ..SimulationConfig::default() };
             let outcome = simulate(&home(11, 300), &setup, |_| {}).unwrap();
             for way in &outcome.directions {
                 let dropped: u64 = way.queue_drops.iter().map(|(_, count)| count).sum();
@@ -31,7 +31,7 @@ fn every_packet_is_accounted_for() {
 /// A lost cell costs only packets that had bytes in it, and later packets are whole.
 #[test]
 fn loss_on_the_path_alters_nothing_that_arrives() {
-    let setup = Setup { loss: 0.05, path_delay: Nanos::from_millis(20), ..Setup::default() };
+    let setup = SimulationConfig { loss: 0.05, path_delay: Nanos::from_millis(20), ..SimulationConfig::default() };
     let outcome = simulate(&home(12, 600), &setup, |_| {}).unwrap();
     for way in &outcome.directions {
         assert_eq!((way.corrupted, way.reordered), (0, 0), "{way:?}");
@@ -47,7 +47,7 @@ fn loss_on_the_path_alters_nothing_that_arrives() {
 fn one_seed_gives_one_outcome() {
     let run = |seed| {
         let mut wire = Vec::new();
-        let setup = Setup { seed, ..Setup::default() };
+        let setup = SimulationConfig { seed, ..SimulationConfig::default() };
         let outcome = simulate(&home(13, 60), &setup, |cell| wire.push((cell.time, cell.payload.to_vec()))).unwrap();
         (serde_json::to_string(&outcome).unwrap(), wire)
     };
@@ -59,17 +59,17 @@ fn one_seed_gives_one_outcome() {
 #[test]
 fn the_wire_is_the_same_for_busy_and_silent_homes() {
     for law in Law::ALL {
-        let setup = Setup { law, spread_percent: 20, ..Setup::default() };
-        let wire = |home: &Home| {
+        let setup = SimulationConfig { law, spread_percent: 20, ..SimulationConfig::default() };
+        let wire = |home: &HomeTrace| {
             let mut wire = Vec::new();
             simulate(home, &setup, |cell| wire.push((cell.direction, cell.time, cell.payload.len()))).unwrap();
             wire
         };
         let busy = home(14, 120);
-        let silent = Home { devices: Vec::new(), length: busy.length };
+        let silent = HomeTrace { devices: Vec::new(), length: busy.length };
         let mut flooded = busy.clone();
-        let flood = |index: u64| Event { time: Nanos::from_micros(index * 500), direction: Direction::Up, bytes: 1500 };
-        flooded.devices.push(Trace { device: "flood".to_owned(), events: (0..200_000).map(flood).collect() });
+        let flood = |index: u64| PacketRecord { time: Nanos::from_micros(index * 500), direction: Direction::Up, bytes: 1500 };
+        flooded.devices.push(Trace { device: "flood".to_owned(), packets: (0..200_000).map(flood).collect() });
         let expected = wire(&silent);
         assert!(expected.len() > 5_000, "{law}: {}", expected.len());
         assert!(wire(&busy) == expected && wire(&flooded) == expected, "{law}");
@@ -81,14 +81,14 @@ fn the_wire_is_the_same_for_busy_and_silent_homes() {
 fn a_sparse_stream_waits_the_mean_residual_interval() {
     let seed = 15;
     println!("seed {seed}");
-    let events = (0..20_000).map(|index| Event {
+    let packets = (0..20_000).map(|index| PacketRecord {
         // Periods that share no factor with the interval of 25.4 ms.
         time: Nanos::from_micros(index * 200_003),
         direction: Direction::Up,
         bytes: 100,
     });
-    let home = Home::merge([(Trace { device: "sparse".to_owned(), events: events.collect() }, Nanos::ZERO)]);
-    let setup = Setup { seed, ..Setup::default() };
+    let home = HomeTrace::merge([(Trace { device: "sparse".to_owned(), packets: packets.collect() }, Nanos::ZERO)]);
+    let setup = SimulationConfig { seed, ..SimulationConfig::default() };
     let mean_ms = setup.upload.interval(508).as_millis_f64();
     let outcome = simulate(&home, &setup, |_| {}).unwrap();
     let residual_ms = mean_ms * (1.0 + 0.33f64.powi(2)) / 2.0;
@@ -98,14 +98,14 @@ fn a_sparse_stream_waits_the_mean_residual_interval() {
 
 #[test]
 fn the_papers_arrangement_by_hand() {
-    let event = |ms, bytes| Event { time: Nanos::from_millis(ms), direction: Direction::Up, bytes };
-    let trace = |device: &str, events| Trace { device: device.to_owned(), events };
+    let event = |ms, bytes| PacketRecord { time: Nanos::from_millis(ms), direction: Direction::Up, bytes };
+    let trace = |device: &str, packets| Trace { device: device.to_owned(), packets: packets };
     // A slot every 100 ms: 40.96 kbit/s of 512 bytes.
     let rate = BitsPerSec(40_960);
-    let setup = Setup { upload: rate, download: rate, ..Setup::default() };
+    let setup = SimulationConfig { upload: rate, download: rate, ..SimulationConfig::default() };
     let camera = trace("camera", vec![event(10, 1500), event(20, 512), event(1_000, 513)]);
     let plug = trace("plug", vec![event(30, 60), event(2_000, 60)]);
-    let home = Home { devices: vec![camera, plug], length: Nanos::from_secs(3) };
+    let home = HomeTrace { devices: vec![camera, plug], length: Nanos::from_secs(3) };
     let outcome = paper::simulate(&home, &setup, paper::Overhead::None);
     // 1500 bytes leave in the slots at 100, 200, 300, then 512 at 400, 60 at 500, 513 at 1000 and 1100, 60 at 2000.
     let [camera, plug] = [&outcome.devices[0].delay_ms, &outcome.devices[1].delay_ms];
@@ -120,9 +120,9 @@ fn the_papers_arrangement_by_hand() {
 fn requests_that_cannot_be_met() {
     let home = home(16, 10);
     let refused = |setup| simulate(&home, &setup, |_| {}).unwrap_err().to_string();
-    assert!(refused(Setup { cell_bytes: 90, ..Setup::default() }).contains("no cell fits"));
-    assert!(refused(Setup { upload: BitsPerSec(0), ..Setup::default() }).contains("rate of zero"));
-    let crowd = (0..=MAX_DEVICES).map(|index| Kind::Plug.trace(&index.to_string(), Nanos::from_secs(1), 1));
-    let crowded = Home::merge(crowd.map(|trace| (trace, Nanos::ZERO)));
-    assert!(simulate(&crowded, &Setup::default(), |_| {}).is_err());
+    assert!(refused(SimulationConfig { cell_bytes: 90, ..SimulationConfig::default() }).contains("no cell fits"));
+    assert!(refused(SimulationConfig { upload: BitsPerSec(0), ..SimulationConfig::default() }).contains("rate of zero"));
+    let crowd = (0..=MAX_DEVICES).map(|index| DeviceKind::Plug.trace(&index.to_string(), Nanos::from_secs(1), 1));
+    let crowded = HomeTrace::merge(crowd.map(|trace| (trace, Nanos::ZERO)));
+    assert!(simulate(&crowded, &SimulationConfig::default(), |_| {}).is_err());
 }

@@ -7,9 +7,9 @@
 
 use serde::Serialize;
 
-use super::{NO_LIMITS, Setup, simulate};
+use super::{NO_LIMITS, SimulationConfig, simulate};
 use crate::lab::error::Error;
-use crate::lab::trace::{Direction, Home, Trace};
+use crate::lab::trace::{Direction, HomeTrace, Trace};
 use crate::units::{BitsPerSec, Nanos};
 
 /// Slowest rate that is tried, in kbit/s.
@@ -21,7 +21,7 @@ const STEPS: usize = 160;
 
 /// The home with one more device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
+pub struct HomeSizeRow {
     /// How many devices share the shaper.
     pub devices: usize,
     /// The one that came last.
@@ -43,11 +43,11 @@ pub struct Row {
 /// `tolerance` is the longest mean delay of any device in either direction. Each search and each simulation calls
 /// `progress` with how many of how many are done.
 pub fn rows(
-    home: &Home,
-    setup: &Setup,
+    home: &HomeTrace,
+    setup: &SimulationConfig,
     tolerance: Nanos,
     mut progress: impl FnMut(usize, usize),
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<HomeSizeRow>, Error> {
     let count = home.devices.len();
     let mut alone = Vec::with_capacity(count);
     for (index, trace) in home.devices.iter().enumerate() {
@@ -55,13 +55,13 @@ pub fn rows(
         progress(index + 1, 2 * count);
     }
     alone.sort_by_key(|(_, kbit)| std::cmp::Reverse(kbit[0] + kbit[1]));
-    let mut rows: Vec<Row> = Vec::with_capacity(count);
+    let mut rows: Vec<HomeSizeRow> = Vec::with_capacity(count);
     let mut sum = [0, 0];
     for (index, (trace, alone_kbit)) in alone.iter().enumerate() {
         let devices: Vec<Trace> = alone[..=index].iter().map(|(trace, _)| (*trace).clone()).collect();
         let together_kbit = slowest(&devices, home.length, setup, tolerance)?;
         sum = [sum[0] + alone_kbit[0], sum[1] + alone_kbit[1]];
-        rows.push(Row {
+        rows.push(HomeSizeRow {
             devices: index + 1,
             added: trace.device.clone(),
             together_kbit,
@@ -80,7 +80,7 @@ pub fn gb_month(kbit: [u64; 2]) -> f64 {
     BitsPerSec::from_kbit(kbit[0] + kbit[1]).bytes_in_month() as f64 / 1e9
 }
 
-fn slowest(devices: &[Trace], length: Nanos, setup: &Setup, tolerance: Nanos) -> Result<[u64; 2], Error> {
+fn slowest(devices: &[Trace], length: Nanos, setup: &SimulationConfig, tolerance: Nanos) -> Result<[u64; 2], Error> {
     Ok([
         slowest_way(devices, length, setup, tolerance, Direction::Up)?,
         slowest_way(devices, length, setup, tolerance, Direction::Down)?,
@@ -91,21 +91,21 @@ fn slowest(devices: &[Trace], length: Nanos, setup: &Setup, tolerance: Nanos) ->
 fn slowest_way(
     devices: &[Trace],
     length: Nanos,
-    setup: &Setup,
+    setup: &SimulationConfig,
     tolerance: Nanos,
     direction: Direction,
 ) -> Result<u64, Error> {
     let one_way = |trace: &Trace| Trace {
         device: trace.device.clone(),
-        events: trace.events.iter().filter(|event| event.direction == direction).copied().collect(),
+        packets: trace.packets.iter().filter(|packet| packet.direction == direction).copied().collect(),
     };
-    let home = Home { devices: devices.iter().map(one_way).collect(), length };
-    if home.devices.iter().all(|trace| trace.events.is_empty()) {
+    let home = HomeTrace { devices: devices.iter().map(one_way).collect(), length };
+    if home.devices.iter().all(|trace| trace.packets.is_empty()) {
         return Ok(0);
     }
     let fits = |step: usize| -> Result<bool, Error> {
         let rate = BitsPerSec::from_kbit(rate_kbit(step));
-        let setup = Setup { upload: rate, download: rate, limits: NO_LIMITS, ..*setup };
+        let setup = SimulationConfig { upload: rate, download: rate, limits: NO_LIMITS, ..*setup };
         let outcome = simulate(&home, &setup, |_| {})?;
         let whole = outcome.devices.iter().all(|device| device.delivered == device.sent);
         let worst = outcome.devices.iter().map(|device| device.delay_ms.mean).fold(0.0, f64::max);
@@ -150,8 +150,8 @@ mod tests {
     fn devices_that_seldom_talk_at_once_cost_little_more_than_the_neediest() {
         let seed = 21;
         println!("seed {seed}");
-        let home = Home::synthetic(Nanos::from_secs(900), seed).0;
-        let setup = Setup { seed, ..Setup::default() };
+        let home = HomeTrace::synthetic(Nanos::from_secs(900), seed).0;
+        let setup = SimulationConfig { seed, ..SimulationConfig::default() };
         let rows = rows(&home, &setup, Nanos::from_secs(2), |_, _| {}).unwrap();
         assert_eq!(rows.len(), home.devices.len());
         assert_eq!(rows[0].together_kbit, rows[0].alone_kbit);
@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_tolerance_that_no_rate_meets_is_refused() {
-        let home = Home::synthetic(Nanos::from_secs(60), 22).0;
-        let error = rows(&home, &Setup::default(), Nanos(1), |_, _| {}).unwrap_err().to_string();
+        let home = HomeTrace::synthetic(Nanos::from_secs(60), 22).0;
+        let error = rows(&home, &SimulationConfig::default(), Nanos(1), |_, _| {}).unwrap_err().to_string();
         assert!(error.contains("--tolerance"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! What the provider would capture of simulated cells: WireGuard data packets, their headers only.
 
-use super::Departure;
-use crate::lab::capture::Writer;
+use super::SentCell;
+use crate::lab::capture::PcapWriter;
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
 
@@ -15,7 +15,7 @@ const OVERHEAD_BYTES: usize = 28 + 32 + 28;
 const TYPE_DATA: u8 = 4;
 
 /// Appends a departing cell.
-pub fn record(writer: &mut Writer, departure: &Departure<'_>) -> Result<(), Error> {
+pub fn record(writer: &mut PcapWriter, departure: &SentCell<'_>) -> Result<(), Error> {
     let ip_bytes = (departure.payload.len() + OVERHEAD_BYTES) as u16;
     let [high, low] = ip_bytes.to_be_bytes();
     let [udp_high, udp_low] = (ip_bytes - 20).to_be_bytes();

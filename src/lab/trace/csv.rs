@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::{Direction, Event, MAX_PACKET_BYTES, MIN_PACKET_BYTES, Trace};
+use super::{Direction, PacketRecord, MAX_PACKET_BYTES, MIN_PACKET_BYTES, Trace};
 use crate::lab::error::Error;
 use crate::units::Nanos;
 
@@ -19,27 +19,27 @@ pub fn read_csv(path: &Path) -> Result<Trace, Error> {
         Some((_, HEADER)) => {}
         _ => return Err(Error::content(path, 1, format!("expected the header `{HEADER}`"))),
     }
-    let mut events: Vec<Event> = Vec::new();
+    let mut packets: Vec<PacketRecord> = Vec::new();
     for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-        let event = parse(line).map_err(|problem| Error::content(path, number, problem))?;
-        if events.last().is_some_and(|before| before.time > event.time) {
+        let packet = parse(line).map_err(|problem| Error::content(path, number, problem))?;
+        if packets.last().is_some_and(|before| before.time > packet.time) {
             return Err(Error::content(path, number, "times must not go backwards"));
         }
-        events.push(event);
+        packets.push(packet);
     }
-    Ok(Trace { device, events })
+    Ok(Trace { device, packets })
 }
 
 /// Writes a trace file.
 pub fn write_csv(trace: &Trace, path: &Path) -> Result<(), Error> {
     let mut text = format!("{HEADER}\n");
-    for event in &trace.events {
-        let _ = writeln!(text, "{},{},{}", event.time.0, event.direction.name(), event.bytes);
+    for packet in &trace.packets {
+        let _ = writeln!(text, "{},{},{}", packet.time.0, packet.direction.name(), packet.bytes);
     }
     fs::write(path, text).map_err(Error::io("writing trace", path))
 }
 
-fn parse(line: &str) -> Result<Event, String> {
+fn parse(line: &str) -> Result<PacketRecord, String> {
     let mut fields = line.split(',').map(str::trim);
     let (Some(time), Some(direction), Some(bytes), None) = (fields.next(), fields.next(), fields.next(), fields.next())
     else {
@@ -52,5 +52,5 @@ fn parse(line: &str) -> Result<Event, String> {
         bytes.parse().ok().filter(|bytes| range.contains(bytes)).ok_or_else(|| {
             format!("`{bytes}` is not a length in bytes from {MIN_PACKET_BYTES} to {MAX_PACKET_BYTES}")
         })?;
-    Ok(Event { time: Nanos(time), direction, bytes })
+    Ok(PacketRecord { time: Nanos(time), direction, bytes })
 }

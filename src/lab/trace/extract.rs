@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Direction, Event, MAX_PACKET_BYTES, MIN_PACKET_BYTES, Trace};
-use crate::lab::capture::{self, Extent, Frame, Mac, Packet};
+use super::{Direction, PacketRecord, MAX_PACKET_BYTES, MIN_PACKET_BYTES, Trace};
+use crate::lab::capture::{self, CapturedPacket, Extent, Frame, Mac};
 use crate::lab::error::Error;
 use crate::units::Nanos;
 
@@ -31,7 +31,7 @@ pub struct Extracted {
 /// A damaged capture gives what came before the damage.
 pub fn extract(path: &Path, devices: &[(String, Mac)]) -> Result<Extracted, Error> {
     let by_mac: BTreeMap<Mac, usize> = devices.iter().enumerate().map(|(index, (_, mac))| (*mac, index)).collect();
-    let mut events: Vec<Vec<(u64, Direction, usize)>> = vec![Vec::new(); devices.len()];
+    let mut packets: Vec<Vec<(u64, Direction, usize)>> = vec![Vec::new(); devices.len()];
     let mut first_ns = u64::MAX;
     let result = capture::read(path, |packet| {
         first_ns = first_ns.min(packet.time_ns);
@@ -40,7 +40,7 @@ pub fn extract(path: &Path, devices: &[(String, Mac)]) -> Result<Extracted, Erro
         for (mac, direction) in ends {
             let Some(&index) = by_mac.get(&mac) else { continue };
             if let Some(bytes) = internet_bytes(&packet, &frame) {
-                events[index].push((packet.time_ns, direction, bytes));
+                packets[index].push((packet.time_ns, direction, bytes));
             }
         }
     });
@@ -53,14 +53,14 @@ pub fn extract(path: &Path, devices: &[(String, Mac)]) -> Result<Extracted, Erro
     };
     let traces = devices
         .iter()
-        .zip(events)
-        .map(|((name, _), events)| Trace { device: name.clone(), events: segments(events, first_ns) })
+        .zip(packets)
+        .map(|((name, _), packets)| Trace { device: name.clone(), packets: segments(packets, first_ns) })
         .collect();
     Ok(Extracted { traces, extent: Extent { first_ns: extent.first_ns.min(first_ns), ..extent }, damage })
 }
 
 /// The packet's IP length if it goes to, or comes from, the Internet.
-pub(in crate::lab) fn internet_bytes(packet: &Packet<'_>, frame: &Frame<'_>) -> Option<usize> {
+pub(in crate::lab) fn internet_bytes(packet: &CapturedPacket<'_>, frame: &Frame<'_>) -> Option<usize> {
     let ip = frame.ip()?;
     if !is_unicast(ip.source) || !is_unicast(ip.destination) || (is_home(ip.source) && is_home(ip.destination)) {
         return None;
@@ -84,20 +84,20 @@ pub(in crate::lab) fn is_home(address: IpAddr) -> bool {
 }
 
 /// Events in order of time from `first_ns` on, what the capturing host had merged cut back to segments.
-pub(in crate::lab) fn segments(mut events: Vec<(u64, Direction, usize)>, first_ns: u64) -> Vec<Event> {
+pub(in crate::lab) fn segments(mut packets: Vec<(u64, Direction, usize)>, first_ns: u64) -> Vec<PacketRecord> {
     // Captures of several interfaces merged into one file are not always in order.
-    events.sort_by_key(|&(time_ns, ..)| time_ns);
-    let mut segments = Vec::with_capacity(events.len());
-    for (time_ns, direction, bytes) in events {
+    packets.sort_by_key(|&(time_ns, ..)| time_ns);
+    let mut segments = Vec::with_capacity(packets.len());
+    for (time_ns, direction, bytes) in packets {
         let time = Nanos(time_ns - first_ns);
         let mut left = bytes;
         let full = usize::from(MAX_PACKET_BYTES);
         while left > full {
-            segments.push(Event { time, direction, bytes: MAX_PACKET_BYTES });
+            segments.push(PacketRecord { time, direction, bytes: MAX_PACKET_BYTES });
             left = left - full + HEADERS_BYTES;
         }
         let bytes = u16::try_from(left).unwrap_or(MAX_PACKET_BYTES).max(MIN_PACKET_BYTES);
-        segments.push(Event { time, direction, bytes });
+        segments.push(PacketRecord { time, direction, bytes });
     }
     segments
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{DataFolder, Kind, Trace, busy, extract};
+use super::{DataFolder, DeviceKind, Trace, busiest_excerpt, extract};
 use crate::lab::error::Error;
 use crate::units::Nanos;
 
@@ -12,7 +12,7 @@ const WHOLE_HOME: &str = "smart-home-firewall/all-devices/*/*.pcap";
 
 /// Devices on one time line.
 #[derive(Clone, Debug)]
-pub struct Home {
+pub struct HomeTrace {
     /// In a fixed order; device numbers are indices into this.
     pub devices: Vec<Trace>,
     /// At least as long as the longest trace.
@@ -21,12 +21,12 @@ pub struct Home {
 
 /// Where a trace came from.
 #[derive(Clone, Debug)]
-pub enum Origin {
-    /// A stretch of a capture.
+pub enum TraceOrigin {
+    /// A excerpt of a capture.
     Capture {
         /// The file.
         path: PathBuf,
-        /// Where the stretch starts, from the capture's first packet.
+        /// Where the excerpt starts, from the capture's first packet.
         start: Nanos,
     },
     /// Made up.
@@ -36,10 +36,10 @@ pub enum Origin {
     },
 }
 
-impl Home {
-    /// A busy stretch of `length` of each device in the folder, all starting at once. Devices without a single
+impl HomeTrace {
+    /// A busy excerpt of `length` of each device in the folder, all starting at once. Devices without a single
     /// packet to the Internet are left out.
-    pub fn of_stretches(folder: &DataFolder, length: Nanos) -> Result<(Home, Vec<Origin>), Error> {
+    pub fn of_busy_excerpts(folder: &DataFolder, length: Nanos) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let mut devices = Vec::new();
         let mut origins = Vec::new();
         for device in folder.devices()? {
@@ -48,23 +48,23 @@ impl Home {
                 let mut extracted = extract(path, &[(device.name.clone(), device.mac)])?;
                 traces.append(&mut extracted.traces);
             }
-            if let Some(stretch) = busy(&traces, length) {
-                devices.push(traces[stretch.index].cut(stretch.start, length));
-                origins.push(Origin::Capture { path: device.captures[stretch.index].clone(), start: stretch.start });
+            if let Some(excerpt) = busiest_excerpt(&traces, length) {
+                devices.push(traces[excerpt.index].cut(excerpt.start, length));
+                origins.push(TraceOrigin::Capture { path: device.captures[excerpt.index].clone(), start: excerpt.start });
             }
         }
-        Ok((Home { devices, length }, origins))
+        Ok((HomeTrace { devices, length }, origins))
     }
 
     /// The 44-minute run of the whole home: every listed device with Internet traffic there, each from the capture of the interface that saw most of it.
-    pub fn whole(folder: &DataFolder) -> Result<(Home, Vec<Origin>), Error> {
+    pub fn whole(folder: &DataFolder) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let wanted: Vec<_> = folder.devices()?.into_iter().map(|device| (device.name, device.mac)).collect();
         let mut best: Vec<Option<(Trace, u64, PathBuf)>> = vec![None; wanted.len()];
         for path in folder.matching(WHOLE_HOME)? {
             let extracted = extract(&path, &wanted)?;
             for (slot, trace) in best.iter_mut().zip(extracted.traces) {
-                let seen = slot.as_ref().map_or(0, |(best, ..)| best.events.len());
-                if trace.events.len() > seen {
+                let seen = slot.as_ref().map_or(0, |(best, ..)| best.packets.len());
+                if trace.packets.len() > seen {
                     *slot = Some((trace, extracted.extent.first_ns, path.clone()));
                 }
             }
@@ -74,33 +74,33 @@ impl Home {
             return Err(Error::Request(format!("no capture of a whole home at {WHOLE_HOME} in the data folder")));
         };
         let origins =
-            found.iter().map(|(.., path)| Origin::Capture { path: path.clone(), start: Nanos::ZERO }).collect();
+            found.iter().map(|(.., path)| TraceOrigin::Capture { path: path.clone(), start: Nanos::ZERO }).collect();
         let parts = found.into_iter().map(|(trace, first_ns, _)| (trace, Nanos(first_ns - origin_ns)));
-        Ok((Home::merge(parts), origins))
+        Ok((HomeTrace::merge(parts), origins))
     }
 
-    /// The made-up home of [`Kind::HOME`].
-    pub fn synthetic(length: Nanos, seed: u64) -> (Home, Vec<Origin>) {
-        let devices: Vec<_> = Kind::HOME.iter().map(|(name, kind)| kind.trace(name, length, seed)).collect();
-        let origins = vec![Origin::Synthetic { seed }; devices.len()];
-        (Home { devices, length }, origins)
+    /// The made-up home of [`DeviceKind::HOME`].
+    pub fn synthetic(length: Nanos, seed: u64) -> (HomeTrace, Vec<TraceOrigin>) {
+        let devices: Vec<_> = DeviceKind::HOME.iter().map(|(name, kind)| kind.trace(name, length, seed)).collect();
+        let origins = vec![TraceOrigin::Synthetic { seed }; devices.len()];
+        (HomeTrace { devices, length }, origins)
     }
 
     /// Puts traces on one time line, each shifted by its offset.
-    pub fn merge(parts: impl IntoIterator<Item = (Trace, Nanos)>) -> Home {
+    pub fn merge(parts: impl IntoIterator<Item = (Trace, Nanos)>) -> HomeTrace {
         let mut devices = Vec::new();
         for (mut trace, offset) in parts {
-            for event in &mut trace.events {
-                event.time = event.time + offset;
+            for packet in &mut trace.packets {
+                packet.time = packet.time + offset;
             }
             devices.push(trace);
         }
         let length = devices.iter().map(Trace::length).max().unwrap_or_default();
-        Home { devices, length: length + Nanos(1) }
+        HomeTrace { devices, length: length + Nanos(1) }
     }
 
     /// Reads every `*.csv` of a folder, in order of name, as a home.
-    pub fn read(folder: &Path) -> Result<Home, Error> {
+    pub fn read(folder: &Path) -> Result<HomeTrace, Error> {
         let entries = std::fs::read_dir(folder).map_err(Error::io("listing", folder))?;
         let mut paths = Vec::new();
         for entry in entries {
@@ -117,31 +117,31 @@ impl Home {
                 folder.display()
             )));
         }
-        Ok(Home::merge(traces.into_iter().map(|trace| (trace, Nanos::ZERO))))
+        Ok(HomeTrace::merge(traces.into_iter().map(|trace| (trace, Nanos::ZERO))))
     }
 
     /// The same home again and again until `length` is full.
-    pub fn repeated(&self, length: Nanos) -> Home {
+    pub fn repeated(&self, length: Nanos) -> HomeTrace {
         let period = self.length.0.max(1);
-        let mut home = Home { devices: Vec::new(), length };
+        let mut home = HomeTrace { devices: Vec::new(), length };
         for trace in &self.devices {
             let rounds = length.0.div_ceil(period);
             let shifted = (0..rounds).flat_map(|round| {
                 let offset = Nanos(round * period);
-                trace.events.iter().map(move |event| super::Event { time: event.time + offset, ..*event })
+                trace.packets.iter().map(move |packet| super::PacketRecord { time: packet.time + offset, ..*packet })
             });
-            let events = shifted.take_while(|event| event.time < length).collect();
-            home.devices.push(Trace { device: trace.device.clone(), events });
+            let packets = shifted.take_while(|packet| packet.time < length).collect();
+            home.devices.push(Trace { device: trace.device.clone(), packets });
         }
         home
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for TraceOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Capture { path, start } => write!(f, "{} from second {:.1}", path.display(), start.as_secs_f64()),
-            Origin::Synthetic { seed } => write!(f, "synthetic, seed {seed}"),
+            TraceOrigin::Capture { path, start } => write!(f, "{} from second {:.1}", path.display(), start.as_secs_f64()),
+            TraceOrigin::Synthetic { seed } => write!(f, "synthetic, seed {seed}"),
         }
     }
 }

@@ -7,12 +7,12 @@
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Direction, Event, Trace};
+use super::{Direction, PacketRecord, Trace};
 use crate::units::Nanos;
 
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DeviceKind {
     /// Video frames of varying size, ten a second, while somebody watches; more while something moves.
     Camera,
     /// A question every minute or so: speech up, answer down.
@@ -25,16 +25,16 @@ pub enum Kind {
     Hub,
 }
 
-impl Kind {
+impl DeviceKind {
     /// The home that stands in for the captures: names and kinds.
-    pub const HOME: [(&'static str, Kind); 7] = [
-        ("camera", Kind::Camera),
-        ("voice-assistant", Kind::VoiceAssistant),
-        ("plug-kitchen", Kind::Plug),
-        ("plug-desk", Kind::Plug),
-        ("motion-sensor", Kind::MotionSensor),
-        ("hub", Kind::Hub),
-        ("bridge", Kind::Hub),
+    pub const HOME: [(&'static str, DeviceKind); 7] = [
+        ("camera", DeviceKind::Camera),
+        ("voice-assistant", DeviceKind::VoiceAssistant),
+        ("plug-kitchen", DeviceKind::Plug),
+        ("plug-desk", DeviceKind::Plug),
+        ("motion-sensor", DeviceKind::MotionSensor),
+        ("hub", DeviceKind::Hub),
+        ("bridge", DeviceKind::Hub),
     ];
 
     /// A trace of `length`, the same for the same kind, name, length and seed.
@@ -44,27 +44,27 @@ impl Kind {
         for (index, byte) in device.bytes().enumerate() {
             key[8 + index % 24] = key[8 + index % 24].rotate_left(3) ^ byte;
         }
-        let mut script = Script { rng: ChaCha8Rng::from_seed(key), length, events: Vec::new() };
+        let mut generator = TraceGenerator { rng: ChaCha8Rng::from_seed(key), length, packets: Vec::new() };
         match self {
-            Kind::Camera => script.camera(),
-            Kind::VoiceAssistant => script.voice_assistant(),
-            Kind::Plug => script.plug(),
-            Kind::MotionSensor => script.motion_sensor(),
-            Kind::Hub => script.hub(),
+            DeviceKind::Camera => generator.camera(),
+            DeviceKind::VoiceAssistant => generator.voice_assistant(),
+            DeviceKind::Plug => generator.plug(),
+            DeviceKind::MotionSensor => generator.motion_sensor(),
+            DeviceKind::Hub => generator.hub(),
         }
-        script.events.retain(|event| event.time < length);
-        script.events.sort();
-        Trace { device: device.to_owned(), events: script.events }
+        generator.packets.retain(|packet| packet.time < length);
+        generator.packets.sort();
+        Trace { device: device.to_owned(), packets: generator.packets }
     }
 }
 
-struct Script {
+struct TraceGenerator {
     rng: ChaCha8Rng,
     length: Nanos,
-    events: Vec<Event>,
+    packets: Vec<PacketRecord>,
 }
 
-impl Script {
+impl TraceGenerator {
     fn camera(&mut self) {
         self.keepalive(20.0, 90, 74);
         let mut at = self.within(5.0, 20.0);
@@ -106,21 +106,21 @@ impl Script {
 
     fn plug(&mut self) {
         self.keepalive(10.0, 93, 93);
-        self.occasionally(20.0, 90.0, |script, at| {
-            script.push(at, Direction::Down, 217);
-            script.push(at + Nanos::from_millis(40), Direction::Up, 52);
-            script.push(at + Nanos::from_millis(180), Direction::Up, 249);
-            script.push(at + Nanos::from_millis(230), Direction::Down, 52);
+        self.occasionally(20.0, 90.0, |generator, at| {
+            generator.push(at, Direction::Down, 217);
+            generator.push(at + Nanos::from_millis(40), Direction::Up, 52);
+            generator.push(at + Nanos::from_millis(180), Direction::Up, 249);
+            generator.push(at + Nanos::from_millis(230), Direction::Down, 52);
         });
     }
 
     fn motion_sensor(&mut self) {
         self.keepalive(30.0, 70, 70);
-        self.occasionally(15.0, 60.0, |script, at| {
+        self.occasionally(15.0, 60.0, |generator, at| {
             for turn in 0..5 {
-                let bytes = script.rng.random_range(60..420);
-                script.push(at + Nanos::from_millis(60 * turn), Direction::Up, bytes);
-                script.push(at + Nanos::from_millis(60 * turn + 35), Direction::Down, 64);
+                let bytes = generator.rng.random_range(60..420);
+                generator.push(at + Nanos::from_millis(60 * turn), Direction::Up, bytes);
+                generator.push(at + Nanos::from_millis(60 * turn + 35), Direction::Down, 64);
             }
         });
     }
@@ -128,11 +128,11 @@ impl Script {
     fn hub(&mut self) {
         self.keepalive(15.0, 126, 91);
         self.keepalive(31.0, 83, 83);
-        self.occasionally(5.0, 25.0, |script, at| {
-            let bytes = script.rng.random_range(400..1_600);
-            script.burst(at, Direction::Up, bytes, 1_440, 0.003);
-            let answer_bytes = script.rng.random_range(300..3_000);
-            script.burst(at + Nanos::from_millis(80), Direction::Down, answer_bytes, 1_440, 0.003);
+        self.occasionally(5.0, 25.0, |generator, at| {
+            let bytes = generator.rng.random_range(400..1_600);
+            generator.burst(at, Direction::Up, bytes, 1_440, 0.003);
+            let answer_bytes = generator.rng.random_range(300..3_000);
+            generator.burst(at + Nanos::from_millis(80), Direction::Down, answer_bytes, 1_440, 0.003);
         });
     }
 
@@ -147,7 +147,7 @@ impl Script {
         }
     }
 
-    fn occasionally(&mut self, least_s: f64, most_s: f64, mut happen: impl FnMut(&mut Script, Nanos)) {
+    fn occasionally(&mut self, least_s: f64, most_s: f64, mut happen: impl FnMut(&mut TraceGenerator, Nanos)) {
         let mut at = self.within(least_s / 4.0, least_s);
         while at < self.length {
             happen(self, at);
@@ -168,7 +168,7 @@ impl Script {
     }
 
     fn push(&mut self, time: Nanos, direction: Direction, bytes: u16) {
-        self.events.push(Event { time, direction, bytes });
+        self.packets.push(PacketRecord { time, direction, bytes });
     }
 
     fn within(&mut self, least_s: f64, most_s: f64) -> Nanos {

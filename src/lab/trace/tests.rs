@@ -1,20 +1,20 @@
 //! Captures become traces, traces become files and homes.
 
 use super::*;
-use crate::lab::capture::{LinkType, Mac, Writer};
+use crate::lab::capture::{LinkType, Mac, PcapWriter};
 
 const CAMERA: Mac = Mac([2, 0, 0, 0, 0, 7]);
 const ROUTER: Mac = Mac([2, 0, 0, 0, 0, 1]);
 
-struct Scratch(std::path::PathBuf);
+struct TempFile(std::path::PathBuf);
 
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        Scratch(std::env::temp_dir().join(format!("millpond-trace-{}-{name}", std::process::id())))
+impl TempFile {
+    fn new(name: &str) -> TempFile {
+        TempFile(std::env::temp_dir().join(format!("millpond-trace-{}-{name}", std::process::id())))
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
@@ -29,14 +29,14 @@ fn frame(source: Mac, destination: Mac, from: [u8; 4], to: [u8; 4], ip_bytes: u1
     frame
 }
 
-fn event(ms: u64, direction: Direction, bytes: u16) -> Event {
-    Event { time: Nanos::from_millis(ms), direction, bytes }
+fn event(ms: u64, direction: Direction, bytes: u16) -> PacketRecord {
+    PacketRecord { time: Nanos::from_millis(ms), direction, bytes }
 }
 
 #[test]
 fn only_traffic_with_the_internet_is_taken() {
-    let file = Scratch::new("extract.pcap");
-    let mut writer = Writer::create(&file.0, LinkType::Ethernet).unwrap();
+    let file = TempFile::new("extract.pcap");
+    let mut writer = PcapWriter::create(&file.0, LinkType::Ethernet).unwrap();
     let (home, server) = ([192, 168, 1, 7], [9, 9, 9, 9]);
     let mut at = |ms: u64, orig_len: usize, frame: Vec<u8>| writer.packet(ms * 1_000_000, orig_len, &frame).unwrap();
     at(1_000, 60, frame(ROUTER, ROUTER, server, server, 46));
@@ -62,13 +62,13 @@ fn only_traffic_with_the_internet_is_taken() {
         event(60, Direction::Up, 1500),
         event(70, Direction::Up, 100),
     ];
-    assert_eq!(extracted.traces[0].events, expected);
+    assert_eq!(extracted.traces[0].packets, expected);
 }
 
 #[test]
 fn a_damaged_capture_gives_what_came_before() {
-    let file = Scratch::new("damaged.pcap");
-    let mut writer = Writer::create(&file.0, LinkType::Ethernet).unwrap();
+    let file = TempFile::new("damaged.pcap");
+    let mut writer = PcapWriter::create(&file.0, LinkType::Ethernet).unwrap();
     for ms in 0..10 {
         writer.packet(ms * 1_000_000, 514, &frame(CAMERA, ROUTER, [10, 0, 0, 1], [9, 9, 9, 9], 500)).unwrap();
     }
@@ -76,16 +76,16 @@ fn a_damaged_capture_gives_what_came_before() {
     let bytes = std::fs::read(&file.0).unwrap();
     std::fs::write(&file.0, &bytes[..bytes.len() - 5]).unwrap();
     let extracted = extract(&file.0, &[("camera".to_owned(), CAMERA)]).unwrap();
-    assert_eq!(extracted.traces[0].events.len(), 9);
+    assert_eq!(extracted.traces[0].packets.len(), 9);
     assert!(extracted.damage.unwrap().to_string().contains("truncated"));
 }
 
 #[test]
 fn traces_survive_their_file() {
-    let file = Scratch::new("plug.csv");
-    let trace = Kind::Hub.trace("hub", Nanos::from_secs(120), 5);
+    let file = TempFile::new("plug.csv");
+    let trace = DeviceKind::Hub.trace("hub", Nanos::from_secs(120), 5);
     write_csv(&trace, &file.0).unwrap();
-    assert_eq!(read_csv(&file.0).unwrap().events, trace.events);
+    assert_eq!(read_csv(&file.0).unwrap().packets, trace.packets);
     for (text, expected) in [
         ("t,d,b\n", "line 1"),
         ("t_ns,direction,bytes\n5,up,100\n4,up,100\n", "line 3: times must not go backwards"),
@@ -101,36 +101,36 @@ fn traces_survive_their_file() {
 }
 
 #[test]
-fn a_stretch_is_busier_than_nine_in_ten() {
+fn an_excerpt_is_busier_than_nine_in_ten() {
     // Second k of a hundred has k packets.
     let events = (0..100u64)
         .flat_map(|second| (0..second).map(move |index| event(second * 1_000 + index, Direction::Up, 100)))
         .collect();
     let trace = Trace { device: "d".to_owned(), events };
-    let stretch = busy(std::slice::from_ref(&trace), Nanos::from_secs(1)).unwrap();
-    assert!((85..=95).contains(&stretch.packets), "{stretch:?}");
-    assert_eq!(trace.cut(stretch.start, Nanos::from_secs(1)).events.len(), stretch.packets);
-    assert_eq!(busy(&[Trace { device: "d".to_owned(), events: Vec::new() }], Nanos::from_secs(1)), None);
+    let excerpt = busiest_excerpt(std::slice::from_ref(&trace), Nanos::from_secs(1)).unwrap();
+    assert!((85..=95).contains(&excerpt.packets), "{excerpt:?}");
+    assert_eq!(trace.cut(excerpt.start, Nanos::from_secs(1)).packets.len(), excerpt.packets);
+    assert_eq!(busiest_excerpt(&[Trace { device: "d".to_owned(), packets: Vec::new() }], Nanos::from_secs(1)), None);
 }
 
 #[test]
 fn made_up_homes_follow_their_seed() {
     let length = Nanos::from_secs(300);
-    let (home, _) = Home::synthetic(length, 9);
-    assert_eq!(home.devices, Home::synthetic(length, 9).0.devices);
-    assert_ne!(home.devices, Home::synthetic(length, 10).0.devices);
+    let (home, _) = HomeTrace::synthetic(length, 9);
+    assert_eq!(home.devices, HomeTrace::synthetic(length, 9).0.devices);
+    assert_ne!(home.devices, HomeTrace::synthetic(length, 10).0.devices);
     let bytes = |name: &str| {
         let trace = home.devices.iter().find(|trace| trace.device == name).unwrap();
         trace.bytes(Direction::Up) + trace.bytes(Direction::Down)
     };
     assert!(bytes("camera") > 10 * bytes("hub") && bytes("hub") > bytes("plug-desk"));
     for trace in &home.devices {
-        assert!(!trace.events.is_empty() && trace.events.is_sorted_by_key(|event| event.time), "{}", trace.device);
-        let legal = |event: &Event| (MIN_PACKET_BYTES..=MAX_PACKET_BYTES).contains(&event.bytes) && event.time < length;
-        assert!(trace.events.iter().all(legal), "{}", trace.device);
+        assert!(!trace.packets.is_empty() && trace.packets.is_sorted_by_key(|event| event.time), "{}", trace.device);
+        let legal = |event: &PacketRecord| (MIN_PACKET_BYTES..=MAX_PACKET_BYTES).contains(&event.bytes) && event.time < length;
+        assert!(trace.packets.iter().all(legal), "{}", trace.device);
     }
     let day = home.repeated(Nanos::from_secs(750));
-    let counts = |home: &Home| home.devices.iter().map(|trace| trace.events.len()).sum::<usize>();
+    let counts = |home: &HomeTrace| home.devices.iter().map(|trace| trace.packets.len()).sum::<usize>();
     assert!((2 * counts(&home)..=3 * counts(&home)).contains(&counts(&day)));
 }
 
@@ -141,9 +141,9 @@ fn the_captured_home() {
         println!("skipped the_captured_home: no data folder");
         return;
     };
-    let (home, _) = Home::whole(&folder).unwrap();
+    let (home, _) = HomeTrace::whole(&folder).unwrap();
     assert!(home.devices.len() >= 5, "{} devices", home.devices.len());
     assert!((40 * 60..48 * 60).contains(&(home.length.as_secs_f64() as u64)), "{:?}", home.length);
-    let (stretches, origins) = Home::of_stretches(&folder, Nanos::from_secs(120)).unwrap();
-    assert_eq!((stretches.devices.len(), origins.len()), (9, 9));
+    let (excerpts, origins) = HomeTrace::of_busy_excerpts(&folder, Nanos::from_secs(120)).unwrap();
+    assert_eq!((excerpts.devices.len(), origins.len()), (9, 9));
 }

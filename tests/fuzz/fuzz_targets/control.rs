@@ -5,14 +5,14 @@
 use libfuzzer_sys::fuzz_target;
 use millpond::core::{Engine, Limits, Pace, Params};
 use millpond::units::{Law, Nanos};
-use millpond::wire::control::{Control, MAX_BYTES};
+use millpond::wire::control::{ControlMessage, MAX_BYTES};
 
 fuzz_target!(|data: &[u8]| {
-    let message = Control::parse(data);
+    let message = ControlMessage::parse(data);
     if let Ok(message) = message {
         let mut buf = [0xff; MAX_BYTES];
         message.emit(&mut buf);
-        assert_eq!(Control::parse(&buf[..message.buffer_len()]), Ok(message));
+        assert_eq!(ControlMessage::parse(&buf[..message.buffer_len()]), Ok(message));
     }
     // A block may stand at the start of a cell; its other bytes are padding.
     const HEADER: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 0];

@@ -7,7 +7,7 @@ use crate::units::Nanos;
 /// Packets that can wait at once; at more, each step forgets the oldest as if its queue had overflowed.
 const PACKETS: usize = 1024;
 
-/// Moments are kept in units of 2^14 ns, 16 microseconds, so that 32 bits last for 19 hours; a packet waits for
+/// IntervalTable are kept in units of 2^14 ns, 16 microseconds, so that 32 bits last for 19 hours; a packet waits for
 /// seconds.
 const TICK_BITS: u32 = 14;
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::roster::Roster;
+use super::testbed::Testbed;
 use crate::lab::capture::{Frame, IpHeader};
 
 const TCP: u8 = 6;
@@ -14,8 +14,8 @@ const OWN_HOPS: u8 = 64;
 
 /// A packet of a device, or about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owned {
-    /// The device's place in the roster.
+pub struct Attribution {
+    /// The device's place in the testbed.
     pub device: usize,
     /// Whether the other side is not one of its servers but somebody who tries to get in.
     pub intruder: bool,
@@ -24,20 +24,20 @@ pub struct Owned {
 }
 
 /// The owner of a packet, if it is a device.
-pub fn owner(roster: &Roster, ip: &IpHeader<'_>) -> Option<Owned> {
-    let said = said(roster, ip.payload);
-    let by_address = [ip.source, ip.destination].into_iter().find_map(|address| whose(roster, address));
+pub fn owner(testbed: &Testbed, ip: &IpHeader<'_>) -> Option<Attribution> {
+    let said = said(testbed, ip.payload);
+    let by_address = [ip.source, ip.destination].into_iter().find_map(|address| whose(testbed, address));
     let kind = said.as_ref().and_then(|(_, kind)| kind.clone());
     match (by_address, said) {
-        (Some((device, intruder)), _) => Some(Owned { device, intruder, kind }),
-        (None, Some((device, _))) => Some(Owned { device, intruder: false, kind }),
+        (Some((device, intruder)), _) => Some(Attribution { device, intruder, kind }),
+        (None, Some((device, _))) => Some(Attribution { device, intruder: false, kind }),
         (None, None) => None,
     }
 }
 
 /// The device that alone uses an address, and whether it is its intruder's.
-fn whose(roster: &Roster, address: IpAddr) -> Option<(usize, bool)> {
-    let numbered = |number: u8| roster.devices.iter().position(|device| device.number == number);
+fn whose(testbed: &Testbed, address: IpAddr) -> Option<(usize, bool)> {
+    let numbered = |number: u8| testbed.devices.iter().position(|device| device.number == number);
     let met = match address {
         IpAddr::V4(address) => match address.octets() {
             [198, net @ (18 | 19), number, _] => numbered(number).map(|device| (device, net == 19)),
@@ -51,19 +51,19 @@ fn whose(roster: &Roster, address: IpAddr) -> Option<(usize, bool)> {
             _ => None,
         },
     };
-    let own = || roster.devices.iter().position(|device| device.addresses.contains(&address)).map(|at| (at, false));
+    let own = || testbed.devices.iter().position(|device| device.addresses.contains(&address)).map(|at| (at, false));
     met.or_else(own)
 }
 
 /// The device whose `leak-NAME` is in these bytes, and the word behind it. In a question for a name the label before gives
 /// the length of the one that follows, so any byte may part the two.
-fn said(roster: &Roster, payload: &[u8]) -> Option<(usize, Option<String>)> {
+fn said(testbed: &Testbed, payload: &[u8]) -> Option<(usize, Option<String>)> {
     const TOKEN: &[u8] = b"leak-";
     let at = payload.windows(TOKEN.len()).position(|window| window.eq_ignore_ascii_case(TOKEN))?;
     let rest = &payload[at + TOKEN.len()..];
     let named = |name: &str| rest.len() >= name.len() && rest[..name.len()].eq_ignore_ascii_case(name.as_bytes());
-    let device = roster.devices.iter().position(|device| named(&device.name))?;
-    let behind = rest.get(roster.devices[device].name.len() + 1..).unwrap_or_default();
+    let device = testbed.devices.iter().position(|device| named(&device.name))?;
+    let behind = rest.get(testbed.devices[device].name.len() + 1..).unwrap_or_default();
     let word = behind.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-');
     let word: String = word.map(|&byte| char::from(byte)).collect();
     Some((device, (!word.is_empty()).then_some(word)))

@@ -1,7 +1,7 @@
 //! Intervals by the law, from a table: a router without floating point draws thousands a second.
 
 use crate::core::params::Pace;
-use crate::core::schedule::Schedule;
+use crate::core::schedule::DepartureSchedule;
 use crate::units::{Law, Nanos};
 
 /// Entries, evenly spaced quantiles of the law.
@@ -12,16 +12,16 @@ const DRAWS: usize = 4;
 const ONE_BITS: u32 = 13;
 
 /// The law's quantiles, in units of the mean interval.
-pub(super) struct Moments([u16; ENTRIES]);
+pub(super) struct IntervalTable([u16; ENTRIES]);
 
-impl Moments {
-    pub fn new(law: Law, spread_percent: u8, seed: u64) -> Moments {
+impl IntervalTable {
+    pub fn new(law: Law, spread_percent: u8, seed: u64) -> IntervalTable {
         // Cells of the law `kernel` leave as HTB paces them, which is evenly.
         let law = if law == Law::Kernel { Law::Constant } else { law };
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let pace = Pace { law, mean: Nanos::from_secs(1), spread_percent };
-        let mut schedule = Schedule::new(pace, bytes, Nanos::ZERO);
+        let mut schedule = DepartureSchedule::new(pace, bytes, Nanos::ZERO);
         let mut draws: Vec<u64> = (0..ENTRIES * DRAWS)
             .map(|_| {
                 let last = schedule.next();
@@ -37,7 +37,7 @@ impl Moments {
             let scaled = u128::from(group.iter().sum::<u64>()) * ((ENTRIES as u128) << ONE_BITS) / u128::from(total);
             *entry = scaled.min(u128::from(u16::MAX)) as u16;
         }
-        Moments(table)
+        IntervalTable(table)
     }
 
     /// An interval of that mean; `random` needs 8 random bits.

@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::corpus::Corpus;
 use super::dns::NameModel;
 use super::evaluate::table;
-use super::observe::Host;
+use super::observe::ObservedHost;
 use super::oui::{Vendors, is_made_up, oui};
 use super::shape;
-use crate::lab::learn::{Forest, Growth};
+use crate::lab::learn::{ForestParams, RandomForest};
 use crate::units::Nanos;
 
 /// Windows of unlabelled traffic; the paper's shortest.
@@ -18,7 +18,7 @@ const GUESSES: usize = 3;
 
 /// A device that a host may be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Guess {
+pub struct Candidate {
     /// Its name.
     pub device: String,
     /// How well it fits, 0..=1; by shape, the mean share of votes.
@@ -27,7 +27,7 @@ pub struct Guess {
 
 /// What can be said of a host.
 #[derive(Clone, Debug, Serialize)]
-pub struct Unknown {
+pub struct HostIdentity {
     /// Its Ethernet address.
     pub mac: String,
     /// Whether the host has drawn that address itself.
@@ -41,28 +41,28 @@ pub struct Unknown {
     /// Names that it looked up.
     pub names: Vec<String>,
     /// Known devices by names, best first; empty if it looked up nothing that any of them does.
-    pub by_names: Vec<Guess>,
+    pub by_names: Vec<Candidate>,
     /// Windows of a minute with any packet.
     pub windows: usize,
     /// Known devices by the shape of the traffic, best first; empty without a whole window.
-    pub by_shape: Vec<Guess>,
+    pub by_shape: Vec<Candidate>,
 }
 
 /// Compares hosts with the devices of the corpus. By shape, a host that is none of them is still given to the nearest.
-pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[Host], seed: u64) -> Vec<Unknown> {
+pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost], seed: u64) -> Vec<HostIdentity> {
     let mut model = NameModel::new(corpus.devices.len());
     for record in &corpus.records {
         model.learn(record.device, &record.names);
     }
     let learned = table(corpus, WINDOW, |events, start| shape::features(events, start, WINDOW));
-    let forest = (!learned.rows.is_empty()).then(|| Forest::grow(&learned, Growth::default(), seed));
-    let one = |host: &Host| {
+    let forest = (!learned.rows.is_empty()).then(|| RandomForest::train(&learned, ForestParams::default(), seed));
+    let one = |host: &ObservedHost| {
         let rows: Vec<_> =
             shape::windows(&host.trace, WINDOW).map(|(start, events)| shape::features(events, start, WINDOW)).collect();
         let mut votes = vec![0.0; corpus.devices.len()];
         if let Some(forest) = &forest {
             for row in &rows {
-                for (sum, share) in votes.iter_mut().zip(forest.shares(row)) {
+                for (sum, share) in votes.iter_mut().zip(forest.vote_shares(row)) {
                     *sum += f64::from(share) / rows.len() as f64;
                 }
             }
@@ -75,12 +75,12 @@ pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[Host], seed: u64) -
             .collect();
         same_prefix.sort();
         same_prefix.dedup();
-        Unknown {
+        HostIdentity {
             mac: host.mac.to_string(),
             made_up_address: is_made_up(host.mac),
             vendor: vendors.vendor(host.mac).map(str::to_owned),
             same_prefix,
-            packets: host.trace.events.len(),
+            packets: host.trace.packets.len(),
             names: host.names.iter().cloned().collect(),
             by_names: best(corpus, &model.similarity(&host.names)),
             windows: rows.len(),
@@ -90,13 +90,13 @@ pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[Host], seed: u64) -
     hosts.iter().map(one).collect()
 }
 
-fn best(corpus: &Corpus, fits: &[f64]) -> Vec<Guess> {
-    let mut guesses: Vec<Guess> = corpus
+fn best(corpus: &Corpus, fits: &[f64]) -> Vec<Candidate> {
+    let mut guesses: Vec<Candidate> = corpus
         .devices
         .iter()
         .zip(fits)
         .filter(|(_, fit)| **fit > 0.0)
-        .map(|(device, &fit)| Guess { device: device.clone(), fit })
+        .map(|(device, &fit)| Candidate { device: device.clone(), fit })
         .collect();
     guesses.sort_by(|a, b| b.fit.total_cmp(&a.fit));
     guesses.truncate(GUESSES);

@@ -1,14 +1,14 @@
 //! Virtual shapers: what other rates would have made of the same packets (paper sections 7.3 to 7.6 and 8, "Tunable
 //! traffic shaping").
 //!
-//! A [`Ladder`] runs one direction's packets through [`STEPS`] rates at once. Each step has the engine's own queue
+//! A [`WhatIf`] runs one direction's packets through [`STEPS`] rates at once. Each step has the engine's own queue
 //! discipline (`super::queue`, `super::load`), but no bytes: the packets' sizes and arrivals stand once in a record
 //! that all steps share, because every step drops and serves a device's packets from the front. Memory is fixed, and
 //! at most [`MAX_BYTES`] for both directions together.
 
 mod arrivals;
 mod delays;
-mod moments;
+mod interval_table;
 mod step;
 
 use std::mem::size_of;
@@ -16,7 +16,7 @@ use std::mem::size_of;
 use self::arrivals::Arrivals;
 use self::delays::SLOTS;
 pub use self::delays::{Delay, Delays};
-use self::moments::Moments;
+use self::interval_table::IntervalTable;
 use self::step::Step;
 use super::params::Limits;
 use crate::units::{BitsPerSec, Law, Nanos};
@@ -30,11 +30,11 @@ pub const TRACKED: u8 = SLOTS as u8 - 1;
 
 /// The most memory that the ladders of both directions take together.
 pub const MAX_BYTES: usize = 64 * 1024;
-const _: () = assert!(2 * size_of::<Ladder>() <= MAX_BYTES);
+const _: () = assert!(2 * size_of::<WhatIf>() <= MAX_BYTES);
 
-/// What a ladder's steps have in common.
+/// What the steps have in common.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shape {
+pub struct CellShape {
     /// How intervals are drawn; `kernel` counts as `constant`.
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
@@ -50,33 +50,33 @@ pub struct Shape {
 }
 
 /// One direction's packets, at [`STEPS`] rates. Large: keep it on the heap.
-pub struct Ladder {
-    shape: Shape,
-    moments: Moments,
+pub struct WhatIf {
+    shape: CellShape,
+    interval_table: IntervalTable,
     arrivals: Arrivals,
     offered: [u32; SLOTS],
     steps: [Step; STEPS],
 }
 
-impl Ladder {
-    /// A ladder whose first departures follow `now`. The rates must not be zero. `seed` decides all departures.
-    pub fn new(shape: Shape, rates: [BitsPerSec; STEPS], seed: u64, now: Nanos) -> Ladder {
+impl WhatIf {
+    /// A set of virtual shapers whose first departures follow `now`. The rates must not be zero. `seed` decides all departures.
+    pub fn new(shape: CellShape, rates: [BitsPerSec; STEPS], seed: u64, now: Nanos) -> WhatIf {
         let mut index = 0;
         let steps = rates.map(|rate| {
             index += 1;
             Step::new(rate, rate.interval(shape.wire_bytes), shape.limits, seed.wrapping_add(index), now)
         });
-        let moments = Moments::new(shape.law, shape.spread_percent, seed);
-        Ladder { shape, moments, arrivals: Arrivals::new(), offered: [0; SLOTS], steps }
+        let interval_table = IntervalTable::new(shape.law, shape.spread_percent, seed);
+        WhatIf { shape, interval_table, arrivals: Arrivals::new(), offered: [0; SLOTS], steps }
     }
 
-    /// Rates for a ladder from `lowest` to `highest`, each the same factor above the one before.
+    /// Rates from `lowest` to `highest`, each the same factor above the one before.
     pub fn rates(lowest: BitsPerSec, highest: BitsPerSec) -> [BitsPerSec; STEPS] {
         let factor = (highest.0 as f64 / lowest.0 as f64).powf(1.0 / (STEPS - 1) as f64);
         std::array::from_fn(|step| BitsPerSec((lowest.0 as f64 * factor.powi(step as i32)).round() as u64))
     }
 
-    /// Takes a packet of the device with that number. Moments must not go back.
+    /// Takes a packet of the device with that number. IntervalTable must not go back.
     pub fn handle_packet(&mut self, now: Nanos, device: u8, bytes: u16) {
         self.advance(now);
         let slot = if device <= TRACKED { device } else { 0 };
@@ -97,7 +97,7 @@ impl Ladder {
     /// not in the delays.
     pub fn advance(&mut self, now: Nanos) {
         for step in &mut self.steps {
-            step.advance(now, &mut self.arrivals, &self.shape, &self.moments);
+            step.advance(now, &mut self.arrivals, &self.shape, &self.interval_table);
         }
     }
 

@@ -8,20 +8,20 @@ use crate::units::Nanos;
 
 /// Everything that was counted.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
+pub struct SimulationResult {
     /// Virtual time until the last event, in seconds.
     pub simulated_s: f64,
     /// Up, then down.
-    pub directions: Vec<DirectionOutcome>,
+    pub directions: Vec<DirectionResult>,
     /// In the order of the home.
-    pub devices: Vec<DeviceOutcome>,
+    pub devices: Vec<DeviceResult>,
     /// Delay of all packets of all devices, both ways, in milliseconds.
     pub home_delay_ms: Summary,
 }
 
 /// One way through the tunnel.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct DirectionOutcome {
+pub struct DirectionResult {
     /// `up` or `down`.
     pub direction: &'static str,
     /// Cells with device bytes.
@@ -52,7 +52,7 @@ pub struct DirectionOutcome {
 
 /// One device's packets, both ways.
 #[derive(Clone, Debug, Serialize)]
-pub struct DeviceOutcome {
+pub struct DeviceResult {
     /// Its name.
     pub name: String,
     /// Packets handed over.
@@ -68,7 +68,7 @@ pub struct DeviceOutcome {
 
 /// A packet underway.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
+pub(super) struct PacketInFlight {
     pub(super) time: Nanos,
     pub(super) device: u32,
     pub(super) bytes: u16,
@@ -76,22 +76,22 @@ pub(super) struct Flight {
 }
 
 /// Books of one direction and of the devices in it.
-pub(super) struct Ledger {
-    pub(super) flights: Vec<Flight>,
+pub(super) struct PacketAccounting {
+    pub(super) flights: Vec<PacketInFlight>,
     latest: Vec<u64>,
-    pub(super) outcome: DirectionOutcome,
+    pub(super) outcome: DirectionResult,
 }
 
-impl Ledger {
-    pub(super) fn new(direction: Direction, devices: usize) -> Ledger {
-        let outcome = DirectionOutcome { direction: direction.name(), ..DirectionOutcome::default() };
-        Ledger { flights: Vec::new(), latest: vec![0; devices], outcome }
+impl PacketAccounting {
+    pub(super) fn new(direction: Direction, devices: usize) -> PacketAccounting {
+        let outcome = DirectionResult { direction: direction.name(), ..DirectionResult::default() };
+        PacketAccounting { flights: Vec::new(), latest: vec![0; devices], outcome }
     }
 
     /// Number of the packet that leaves now.
     pub(super) fn send(&mut self, time: Nanos, device: usize, bytes: u16) -> u64 {
         self.outcome.sent += 1;
-        self.flights.push(Flight { time, device: device as u32, bytes, arrived: false });
+        self.flights.push(PacketInFlight { time, device: device as u32, bytes, arrived: false });
         self.flights.len() as u64 - 1
     }
 

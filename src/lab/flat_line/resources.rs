@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::{self, Instructions};
-use super::{Check, Examined};
+use super::run::{self, InstructionCounts};
+use super::{CheckResult, AnalysedRun};
 use crate::lab::error::Error;
 
 /// Budgets of a router with 16 MB of flash and 64 MB of memory (design section 10).
@@ -15,7 +15,7 @@ const ANON_KB: f64 = 1024.0;
 
 /// What the router takes, the most of all runs.
 #[derive(Clone, Debug, Serialize)]
-pub struct Machine {
+pub struct RouterResources {
     /// Length of the package, compressed.
     pub package_bytes: u64,
     /// Of all files in it.
@@ -26,7 +26,7 @@ pub struct Machine {
     pub anon_kb: f64,
     /// Of the emulated processor, by the daemon; as fast as the host emulates, so no figure of a real one.
     pub cpu_percent: f64,
-    /// Instructions of the daemon's program for each cell that it sent or received, counted by the emulator in all
+    /// InstructionCounts of the daemon's program for each cell that it sent or received, counted by the emulator in all
     /// windows together; `None` where that cannot count.
     pub instructions_per_cell: Option<f64>,
     /// The same of the whole machine: kernel, WireGuard, forwarding.
@@ -34,28 +34,28 @@ pub struct Machine {
 }
 
 #[derive(Deserialize)]
-struct Package {
+struct PackageSizes {
     package_bytes: u64,
     installed_bytes: u64,
 }
 
-impl Machine {
+impl RouterResources {
     /// From `package.json` in the runs' folder, and the runs. `None` without that file: there the router is a namespace.
-    pub fn read(folder: &Path, examined: &[Examined]) -> Result<Option<Machine>, Error> {
+    pub fn read(folder: &Path, examined: &[AnalysedRun]) -> Result<Option<RouterResources>, Error> {
         let path = folder.join("package.json");
         if !path.is_file() {
             return Ok(None);
         }
-        let Package { package_bytes, installed_bytes } = run::json(&path)?;
-        let most = |figure: fn(run::Process) -> f64| {
+        let PackageSizes { package_bytes, installed_bytes } = run::json(&path)?;
+        let most = |figure: fn(run::ProcessUsage) -> f64| {
             examined.iter().map(|examined| figure(examined.run.router())).fold(0.0, f64::max)
         };
-        let counted: Vec<Instructions> = examined.iter().filter_map(|examined| examined.run.instructions).collect();
+        let counted: Vec<InstructionCounts> = examined.iter().filter_map(|examined| examined.run.instructions).collect();
         let cells: u64 = counted.iter().map(|counts| counts.cells).sum();
-        let per_cell = |figure: fn(&Instructions) -> u64| {
+        let per_cell = |figure: fn(&InstructionCounts) -> u64| {
             (cells > 0).then(|| (counted.iter().map(figure).sum::<u64>() as f64 / cells as f64).round())
         };
-        Ok(Some(Machine {
+        Ok(Some(RouterResources {
             package_bytes,
             installed_bytes,
             rss_kb: most(|process| process.rss_kb),
@@ -67,8 +67,8 @@ impl Machine {
     }
 
     /// Holds the figures against the budgets.
-    pub(super) fn check(&self, checks: &mut Vec<Check>) {
-        let mut check = |passed, what| checks.push(Check::new(passed, "router", what));
+    pub(super) fn check(&self, checks: &mut Vec<CheckResult>) {
+        let mut check = |passed, what| checks.push(CheckResult::new(passed, "router", what));
         check(
             self.package_bytes <= PACKAGE_BYTES,
             format!(

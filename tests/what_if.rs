@@ -1,4 +1,4 @@
-//! The ladder's virtual shapers against the real engine on the captured home, device by device.
+//! The shaper's virtual shapers against the real engine on the captured home, device by device.
 //!
 //! Both draw departures of their own, so the same rate never gives quite the same delays twice: compared are the means
 //! over several seeds, to within five percent and what the seeds' own scatter explains.
@@ -6,17 +6,17 @@
 
 use std::mem::size_of;
 
-use millpond::core::ladder::{Delay, Ladder, MAX_BYTES, STEPS, Shape};
-use millpond::lab::simulate::{Setup, simulate};
+use millpond::core::what_if::{CellShape, Delay, MAX_BYTES, STEPS, WhatIf};
+use millpond::lab::simulate::{SimulationConfig, simulate};
 use millpond::lab::stats::Summary;
-use millpond::lab::trace::{DataFolder, Direction, Home};
+use millpond::lab::trace::{DataFolder, Direction, HomeTrace};
 use millpond::units::{BitsPerSec, Law, Nanos};
 
 const SEEDS: u64 = 10;
 const TOLERANCE: f64 = 0.05;
-/// Where packets are dropped, those that remain stand at the queue's bounds, which the ladder's record only resembles.
+/// Where packets are dropped, those that remain stand at the queue's bounds, which the shaper's record only resembles.
 const TOLERANCE_DROPPING: f64 = 0.10;
-/// The ladder's clock and its lowest bucket do not resolve less.
+/// The shaper's clock and its lowest bucket do not resolve less.
 const RESOLUTION_MS: f64 = 0.25;
 /// Fewer packets have no median to speak of.
 const ENOUGH_PACKETS: f64 = 100.0;
@@ -30,21 +30,21 @@ fn every_step_does_what_the_engine_does_at_that_rate() {
     let mut compared = 0;
     for (law, direction) in [(Law::Gamma, Direction::Up), (Law::Gamma, Direction::Down), (Law::Normal, Direction::Up)] {
         let home = one_way(&home, direction);
-        let rates = Ladder::rates(BitsPerSec::from_kbit(40), BitsPerSec::from_kbit(2_000));
-        let setup = Setup { law, spread_percent: 20, ..Setup::default() };
-        let ladders: Vec<_> = (1..=SEEDS).map(|seed| ladder(&home, &setup, rates, seed)).collect();
+        let rates = WhatIf::rates(BitsPerSec::from_kbit(40), BitsPerSec::from_kbit(2_000));
+        let setup = SimulationConfig { law, spread_percent: 20, ..SimulationConfig::default() };
+        let shapers: Vec<_> = (1..=SEEDS).map(|seed| shaper(&home, &setup, rates, seed)).collect();
         for step in (0..STEPS).step_by(5) {
             let rate = rates[step];
             let outcomes: Vec<_> = (1..=SEEDS)
-                .map(|seed| simulate(&home, &Setup { upload: rate, download: rate, seed, ..setup }, |_| {}).unwrap())
+                .map(|seed| simulate(&home, &SimulationConfig { upload: rate, download: rate, seed, ..setup }, |_| {}).unwrap())
                 .collect();
             let dropping =
                 outcomes.iter().any(|outcome| !outcome.directions[direction as usize].queue_drops.is_empty());
             let tolerance = if dropping { TOLERANCE_DROPPING } else { TOLERANCE };
             for device in 0..=home.devices.len() {
                 let name = home.devices.get(device).map_or("home", |trace| trace.device.as_str());
-                let ours = ladders.iter().map(|ladder| {
-                    let (_, delays) = ladder.steps().nth(step).unwrap();
+                let ours = shapers.iter().map(|shaper| {
+                    let (_, delays) = shaper.steps().nth(step).unwrap();
                     ours(if name == "home" { delays.home() } else { delays.device(device as u8 + 1) })
                 });
                 let theirs = outcomes.iter().map(|outcome| {
@@ -59,45 +59,45 @@ fn every_step_does_what_the_engine_does_at_that_rate() {
 
 #[test]
 fn memory_is_fixed() {
-    assert!(2 * size_of::<Ladder>() <= MAX_BYTES, "{} bytes", 2 * size_of::<Ladder>());
+    assert!(2 * size_of::<WhatIf>() <= MAX_BYTES, "{} bytes", 2 * size_of::<WhatIf>());
 }
 
 /// A flood longer than the record, of more devices than are told apart, and moments that jump.
 #[test]
 fn floods_and_gaps_are_survived() {
-    let setup = Setup::default();
-    let rates = Ladder::rates(BitsPerSec(1), BitsPerSec::from_kbit(1_000_000));
-    let mut ladder = Box::new(Ladder::new(shape(&setup), rates, 3, Nanos::ZERO));
+    let setup = SimulationConfig::default();
+    let rates = WhatIf::rates(BitsPerSec(1), BitsPerSec::from_kbit(1_000_000));
+    let mut shaper = Box::new(WhatIf::new(shape(&setup), rates, 3, Nanos::ZERO));
     let mut now = Nanos::from_secs(1);
     for number in 0..20_000u32 {
-        ladder.handle_packet(now, number as u8, (number * 37 % 3_000) as u16);
+        shaper.handle_packet(now, number as u8, (number * 37 % 3_000) as u16);
         now = now + if number % 5_000 == 0 { Nanos::from_secs(200_000) } else { Nanos::from_micros(100) };
     }
-    ladder.advance(now + Nanos::from_secs(20));
-    let offered: u64 = (0..=11).map(|device| u64::from(ladder.offered(device))).sum();
+    shaper.advance(now + Nanos::from_secs(20));
+    let offered: u64 = (0..=11).map(|device| u64::from(shaper.offered(device))).sum();
     assert_eq!(offered, 20_000);
-    let (_, fastest) = ladder.steps().last().unwrap();
+    let (_, fastest) = shaper.steps().last().unwrap();
     assert_eq!(fastest.home().packets, 20_000, "at a gigabit a second nothing is dropped");
-    let (_, slowest) = ladder.steps().next().unwrap();
+    let (_, slowest) = shaper.steps().next().unwrap();
     assert_eq!(slowest.home().packets, 0, "one cell an hour has carried nothing yet");
 }
 
-fn home() -> Home {
+fn home() -> HomeTrace {
     match DataFolder::find() {
-        Some(folder) => Home::whole(&folder).unwrap().0,
-        None => Home::synthetic(Nanos::from_secs(2_640), 1).0,
+        Some(folder) => HomeTrace::whole(&folder).unwrap().0,
+        None => HomeTrace::synthetic(Nanos::from_secs(2_640), 1).0,
     }
 }
 
-fn one_way(home: &Home, direction: Direction) -> Home {
+fn one_way(home: &HomeTrace, direction: Direction) -> HomeTrace {
     let mut home = home.clone();
-    home.devices.iter_mut().for_each(|trace| trace.events.retain(|event| event.direction == direction));
+    home.devices.iter_mut().for_each(|trace| trace.packets.retain(|event| event.direction == direction));
     home
 }
 
-fn shape(setup: &Setup) -> Shape {
+fn shape(setup: &SimulationConfig) -> CellShape {
     let cell = setup.cell().unwrap();
-    Shape {
+    CellShape {
         law: setup.law,
         spread_percent: setup.spread_percent,
         wire_bytes: cell.wire_bytes,
@@ -107,18 +107,18 @@ fn shape(setup: &Setup) -> Shape {
     }
 }
 
-fn ladder(home: &Home, setup: &Setup, rates: [BitsPerSec; STEPS], seed: u64) -> Box<Ladder> {
-    let mut ladder = Box::new(Ladder::new(shape(setup), rates, seed, Nanos::ZERO));
+fn shaper(home: &HomeTrace, setup: &SimulationConfig, rates: [BitsPerSec; STEPS], seed: u64) -> Box<WhatIf> {
+    let mut shaper = Box::new(WhatIf::new(shape(setup), rates, seed, Nanos::ZERO));
     let devices = home.devices.iter().zip(1..);
     let mut events: Vec<_> = devices
-        .flat_map(|(trace, device)| trace.events.iter().map(move |event| (event.time, device, event.bytes)))
+        .flat_map(|(trace, device)| trace.packets.iter().map(move |event| (event.time, device, event.bytes)))
         .collect();
     events.sort();
     for (time, device, bytes) in events {
-        ladder.handle_packet(time, device, bytes);
+        shaper.handle_packet(time, device, bytes);
     }
-    ladder.advance(home.length + Nanos::from_secs(30));
-    ladder
+    shaper.advance(home.length + Nanos::from_secs(30));
+    shaper
 }
 
 /// Packets, then mean, median, 99th percentile and maximum in milliseconds.

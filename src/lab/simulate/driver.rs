@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::outcome::{DeviceOutcome, Ledger, Outcome};
-use super::{MAX_DEVICES, Setup, packet};
+use super::result::{DeviceResult, PacketAccounting, SimulationResult};
+use super::{MAX_DEVICES, SimulationConfig, packet};
 use crate::core::{CellKind, Engine};
 use crate::lab::error::Error;
 use crate::lab::stats::Summary;
-use crate::lab::trace::{Direction, Event, Home, MAX_PACKET_BYTES};
+use crate::lab::trace::{Direction, PacketRecord, HomeTrace, MAX_PACKET_BYTES};
 use crate::units::Nanos;
 
 /// A cell as it leaves.
 #[derive(Clone, Copy, Debug)]
-pub struct Departure<'a> {
+pub struct SentCell<'a> {
     /// Which way.
     pub direction: Direction,
     /// When.
@@ -30,14 +30,14 @@ pub struct Departure<'a> {
 ///
 /// The run ends when the home's length, the queue's age limit and a second for the rest of a spanning packet are over,
 /// so every packet has either arrived or been dropped, unless the path is longer than that.
-pub fn simulate(home: &Home, setup: &Setup, mut each_cell: impl FnMut(Departure<'_>)) -> Result<Outcome, Error> {
+pub fn simulate(home: &HomeTrace, setup: &SimulationConfig, mut each_cell: impl FnMut(SentCell<'_>)) -> Result<SimulationResult, Error> {
     if home.devices.len() > MAX_DEVICES {
         return Err(Error::Request(format!(
             "simulating: {} devices, but the engine tells only {MAX_DEVICES} apart",
             home.devices.len()
         )));
     }
-    let mut tunnel = Tunnel::new(home.devices.len(), setup)?;
+    let mut tunnel = TunnelSimulation::new(home.devices.len(), setup)?;
     let end = home.length + setup.limits.age + setup.path_delay + Nanos::from_secs(1);
     for (event, device) in on_one_time_line(home) {
         tunnel.run_until(event.time, &mut each_cell);
@@ -48,20 +48,20 @@ pub fn simulate(home: &Home, setup: &Setup, mut each_cell: impl FnMut(Departure<
 }
 
 /// All packets with their device's index, in order of time.
-fn on_one_time_line(home: &Home) -> Vec<(Event, usize)> {
-    let mut events: Vec<_> = home
+fn on_one_time_line(home: &HomeTrace) -> Vec<(PacketRecord, usize)> {
+    let mut packets: Vec<_> = home
         .devices
         .iter()
         .enumerate()
-        .flat_map(|(index, trace)| trace.events.iter().map(move |event| (*event, index)))
+        .flat_map(|(index, trace)| trace.packets.iter().map(move |event| (*event, index)))
         .collect();
-    events.sort_by_key(|(event, index)| (event.time, *index));
-    events
+    packets.sort_by_key(|(event, index)| (event.time, *index));
+    packets
 }
 
-struct Tunnel {
+struct TunnelSimulation {
     /// Router, which sends up, and endpoint, which sends down.
-    ends: [End; 2],
+    ends: [TunnelEnd; 2],
     path: Path,
     /// Milliseconds by device.
     delays: Vec<Vec<f64>>,
@@ -70,10 +70,10 @@ struct Tunnel {
 }
 
 /// One engine, the cells that it has sent and that have not arrived, and the packets that it has taken.
-struct End {
+struct TunnelEnd {
     engine: Engine,
     underway: VecDeque<(Nanos, Vec<u8>)>,
-    ledger: Ledger,
+    accounting: PacketAccounting,
 }
 
 struct Path {
@@ -84,12 +84,12 @@ struct Path {
     spare: Vec<Vec<u8>>,
 }
 
-impl Tunnel {
-    fn new(devices: usize, setup: &Setup) -> Result<Tunnel, Error> {
+impl TunnelSimulation {
+    fn new(devices: usize, setup: &SimulationConfig) -> Result<TunnelSimulation, Error> {
         let mut seeds = ChaCha12Rng::seed_from_u64(setup.seed);
-        let mut end = |direction| -> Result<End, Error> {
+        let mut end = |direction| -> Result<TunnelEnd, Error> {
             let engine = Engine::new(setup.params(direction)?, seeds.random(), Nanos::ZERO);
-            Ok(End { engine, underway: VecDeque::new(), ledger: Ledger::new(direction, devices) })
+            Ok(TunnelEnd { engine, underway: VecDeque::new(), accounting: PacketAccounting::new(direction, devices) })
         };
         let ends = [end(Direction::Up)?, end(Direction::Down)?];
         let cell = setup.cell()?;
@@ -100,7 +100,7 @@ impl Tunnel {
             wire_bytes: cell.wire_bytes as u64,
             spare: Vec::new(),
         };
-        Ok(Tunnel {
+        Ok(TunnelSimulation {
             ends,
             path,
             delays: vec![Vec::new(); devices],
@@ -109,23 +109,23 @@ impl Tunnel {
         })
     }
 
-    fn packet(&mut self, event: &Event, device: usize) {
+    fn packet(&mut self, event: &PacketRecord, device: usize) {
         let end = &mut self.ends[event.direction as usize];
-        let number = end.ledger.send(event.time, device, event.bytes);
+        let number = end.accounting.send(event.time, device, event.bytes);
         let bytes = &mut self.packet[..usize::from(event.bytes)];
         packet::write(bytes, device + 1, number, event.direction == Direction::Up);
         end.engine.handle_packet(event.time, bytes);
     }
 
     /// All that happens before `until`, in order of time; an arrival goes before a departure at the same moment.
-    fn run_until(&mut self, until: Nanos, each_cell: &mut impl FnMut(Departure<'_>)) {
+    fn run_until(&mut self, until: Nanos, each_cell: &mut impl FnMut(SentCell<'_>)) {
         loop {
             let [up, down] = &self.ends;
             let candidates = [
-                (up.arrival(), Direction::Up, Happening::Arrival),
-                (down.arrival(), Direction::Down, Happening::Arrival),
-                (up.engine.poll_timeout().0, Direction::Up, Happening::Build),
-                (down.engine.poll_timeout().0, Direction::Down, Happening::Build),
+                (up.arrival(), Direction::Up, NextStep::Arrival),
+                (down.arrival(), Direction::Down, NextStep::Arrival),
+                (up.engine.poll_timeout().0, Direction::Up, NextStep::Build),
+                (down.engine.poll_timeout().0, Direction::Down, NextStep::Build),
             ];
             let mut next = candidates[0];
             for candidate in &candidates[1..] {
@@ -133,27 +133,27 @@ impl Tunnel {
                     next = *candidate;
                 }
             }
-            let (now, direction, happening) = next;
+            let (now, direction, step) = next;
             if now >= until {
                 return;
             }
-            match happening {
-                Happening::Arrival => self.arrive(now, direction),
-                Happening::Build => self.depart(now, direction, each_cell),
+            match step {
+                NextStep::Arrival => self.arrive(now, direction),
+                NextStep::Build => self.depart(now, direction, each_cell),
             }
         }
     }
 
-    fn depart(&mut self, now: Nanos, direction: Direction, each_cell: &mut impl FnMut(Departure<'_>)) {
+    fn depart(&mut self, now: Nanos, direction: Direction, each_cell: &mut impl FnMut(SentCell<'_>)) {
         let end = &mut self.ends[direction as usize];
         let Some(transmit) = end.engine.poll_transmit(now, &mut self.cell) else { return };
         let payload = &self.cell[..transmit.len];
         let time = transmit.scheduled.max(now);
         end.engine.handle_departure(transmit.scheduled, time);
-        each_cell(Departure { direction, time, kind: transmit.kind, payload });
-        end.ledger.outcome.wire_bytes += self.path.wire_bytes;
+        each_cell(SentCell { direction, time, kind: transmit.kind, payload });
+        end.accounting.outcome.wire_bytes += self.path.wire_bytes;
         if self.path.loss > 0.0 && self.path.rng.random_bool(self.path.loss) {
-            end.ledger.outcome.cells_lost += 1;
+            end.accounting.outcome.cells_lost += 1;
             return;
         }
         let arrival = time + self.path.delay;
@@ -161,7 +161,7 @@ impl Tunnel {
             let [up, down] = &mut self.ends;
             let (sender, receiver) = if direction == Direction::Up { (up, down) } else { (down, up) };
             receiver.engine.handle_cell(payload);
-            collect(now, &mut receiver.engine, &mut sender.ledger, &mut self.packet, &mut self.delays);
+            collect(now, &mut receiver.engine, &mut sender.accounting, &mut self.packet, &mut self.delays);
         } else {
             let mut copy = self.path.spare.pop().unwrap_or_default();
             copy.clear();
@@ -176,28 +176,28 @@ impl Tunnel {
         let Some((_, cell)) = sender.underway.pop_front() else { return };
         receiver.engine.handle_cell(&cell);
         self.path.spare.push(cell);
-        collect(now, &mut receiver.engine, &mut sender.ledger, &mut self.packet, &mut self.delays);
+        collect(now, &mut receiver.engine, &mut sender.accounting, &mut self.packet, &mut self.delays);
     }
 
-    fn outcome(mut self, home: &Home, end: Nanos) -> Outcome {
+    fn outcome(mut self, home: &HomeTrace, end: Nanos) -> SimulationResult {
         let mut all: Vec<f64> = self.delays.iter().flatten().copied().collect();
         let devices = home.devices.iter().zip(&mut self.delays).enumerate();
         let devices = devices
             .map(|(index, (trace, delays))| {
-                let flights = self.ends.iter().flat_map(|end| &end.ledger.flights);
+                let flights = self.ends.iter().flat_map(|end| &end.accounting.flights);
                 let sent = flights.filter(|flight| flight.device as usize == index).count() as u64;
                 let delivered = delays.len() as u64;
                 let mut delays_ms = std::mem::take(delays);
                 let delay_ms = Summary::of(&mut delays_ms);
-                DeviceOutcome { name: trace.device.clone(), sent, delivered, delay_ms, delays_ms }
+                DeviceResult { name: trace.device.clone(), sent, delivered, delay_ms, delays_ms }
             })
             .collect();
         let [up, down] = &mut self.ends;
         up.close(&down.engine);
         down.close(&up.engine);
-        Outcome {
+        SimulationResult {
             simulated_s: end.as_secs_f64(),
-            directions: self.ends.into_iter().map(|end| end.ledger.outcome).collect(),
+            directions: self.ends.into_iter().map(|end| end.accounting.outcome).collect(),
             devices,
             home_delay_ms: Summary::of(&mut all),
         }
@@ -205,19 +205,19 @@ impl Tunnel {
 }
 
 #[derive(Clone, Copy)]
-enum Happening {
+enum NextStep {
     Arrival,
     Build,
 }
 
-impl End {
+impl TunnelEnd {
     fn arrival(&self) -> Nanos {
         self.underway.front().map_or(Nanos(u64::MAX), |(time, _)| *time)
     }
 
     fn close(&mut self, receiver: &Engine) {
         let stats = self.engine.stats();
-        let outcome = &mut self.ledger.outcome;
+        let outcome = &mut self.accounting.outcome;
         outcome.cells_data = stats.cells_data;
         outcome.cells_cover = stats.cells_cover;
         let cells = stats.cells_data + stats.cells_cover;
@@ -239,10 +239,10 @@ fn split_drops<const N: usize>(drops: [(&'static str, u64); N]) -> (Causes, Caus
 }
 
 /// Takes what the last cell completed.
-fn collect(now: Nanos, engine: &mut Engine, ledger: &mut Ledger, buf: &mut [u8], delays: &mut [Vec<f64>]) {
+fn collect(now: Nanos, engine: &mut Engine, accounting: &mut PacketAccounting, buf: &mut [u8], delays: &mut [Vec<f64>]) {
     while let Some(length) = engine.poll_packet(buf) {
         let bytes = &buf[..length];
-        if let Some((device, delay)) = ledger.arrive(now, packet::read(bytes), length) {
+        if let Some((device, delay)) = accounting.arrive(now, packet::read(bytes), length) {
             delays[device].push(delay.as_millis_f64());
         }
     }

@@ -12,7 +12,7 @@ use crate::lab::error::Error;
 
 /// The run's places and devices.
 #[derive(Clone, Debug)]
-pub struct Roster {
+pub struct Testbed {
     /// Provider's interface towards the home: frames that it sends go in to the home, all others come out.
     pub provider: Mac,
     /// Every address that the home's router has at the provider in the course of the run.
@@ -22,12 +22,12 @@ pub struct Roster {
     /// UDP port of the tunnel at the endpoint.
     pub tunnel_port: u16,
     /// All devices, each with a name that is not the beginning of another's.
-    pub devices: Vec<Device>,
+    pub devices: Vec<TestDevice>,
 }
 
 /// A device of the home.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Device {
+pub struct TestDevice {
     /// Its name; `leak-NAME` is in all that it says.
     pub name: String,
     /// Part of the addresses on the Internet that only it talks to.
@@ -40,23 +40,23 @@ pub struct Device {
 }
 
 #[derive(Deserialize)]
-struct File {
+struct TestbedFile {
     provider_mac: String,
     routers: Vec<IpAddr>,
     endpoints: Vec<IpAddr>,
     tunnel_port: u16,
-    devices: Vec<Device>,
+    devices: Vec<TestDevice>,
 }
 
-impl Roster {
+impl Testbed {
     /// Reads the file at `path`.
-    pub fn read(path: &Path) -> Result<Roster, Error> {
+    pub fn read(path: &Path) -> Result<Testbed, Error> {
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
         let wrong = |line, problem: String| Error::content(path, line, problem);
-        let file: File = serde_json::from_str(&text).map_err(|error| wrong(error.line(), error.to_string()))?;
+        let file: TestbedFile = serde_json::from_str(&text).map_err(|error| wrong(error.line(), error.to_string()))?;
         let devices = file.devices;
         for (place, one) in devices.iter().enumerate() {
-            let clash = |(other, device): (usize, &Device)| {
+            let clash = |(other, device): (usize, &TestDevice)| {
                 other != place && (device.number == one.number || device.name.starts_with(&one.name))
             };
             if devices.iter().enumerate().any(clash) {
@@ -66,7 +66,7 @@ impl Roster {
         if devices.iter().all(|device| device.policy.is_some()) {
             return Err(wrong(0, "no device is unshaped".to_owned()));
         }
-        Ok(Roster {
+        Ok(Testbed {
             provider: file.provider_mac.parse().map_err(|problem| wrong(0, problem))?,
             routers: file.routers,
             endpoints: file.endpoints,

@@ -2,24 +2,24 @@
 
 /// A linear or logarithmic axis.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
-    least: f64,
-    most: f64,
+pub(super) struct ChartAxis {
+    min: f64,
+    max: f64,
     logarithmic: bool,
 }
 
-impl Scale {
+impl ChartAxis {
     /// An axis that holds all the values; on a logarithmic one only those above zero count.
-    pub(super) fn around(values: impl Iterator<Item = f64>, logarithmic: bool) -> Scale {
+    pub(super) fn around(values: impl Iterator<Item = f64>, logarithmic: bool) -> ChartAxis {
         let kept = values.filter(|value| value.is_finite() && (!logarithmic || *value > 0.0));
-        let (least, most) = kept.fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
-        match (least <= most, logarithmic) {
-            (false, _) => Scale { least: if logarithmic { 1.0 } else { 0.0 }, most: 10.0, logarithmic },
-            (true, true) => Scale { least: least / 1.2, most: most * 1.2, logarithmic },
+        let (min, max) = kept.fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
+        match (min <= max, logarithmic) {
+            (false, _) => ChartAxis { min: if logarithmic { 1.0 } else { 0.0 }, max: 10.0, logarithmic },
+            (true, true) => ChartAxis { min: min / 1.2, max: max * 1.2, logarithmic },
             (true, false) => {
                 // A line that never goes below zero is read against zero.
-                let least = if least > 0.0 && least < 0.5 * most { 0.0 } else { least };
-                Scale { least, most: if most > least { most } else { least + 1.0 }, logarithmic }
+                let min = if min > 0.0 && min < 0.5 * max { 0.0 } else { min };
+                ChartAxis { min, max: if max > min { max } else { min + 1.0 }, logarithmic }
             }
         }
     }
@@ -27,9 +27,9 @@ impl Scale {
     /// 0 at the low end, 1 at the high one; below zero values on a logarithmic axis lie at its low end.
     pub(super) fn place(&self, value: f64) -> f64 {
         let part = if self.logarithmic {
-            (value.max(self.least) / self.least).ln() / (self.most / self.least).ln()
+            (value.max(self.min) / self.min).ln() / (self.max / self.min).ln()
         } else {
-            (value - self.least) / (self.most - self.least)
+            (value - self.min) / (self.max - self.min)
         };
         part.clamp(0.0, 1.0)
     }
@@ -37,17 +37,17 @@ impl Scale {
     /// Round values to write along the axis.
     pub(super) fn ticks(&self) -> Vec<f64> {
         if self.logarithmic {
-            let decades = self.least.log10().ceil() as i32..=self.most.log10().floor() as i32;
+            let decades = self.min.log10().ceil() as i32..=self.max.log10().floor() as i32;
             return decades.map(|power| 10f64.powi(power)).collect();
         }
-        let rough = (self.most - self.least) / 5.0;
+        let rough = (self.max - self.min) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= rough);
         let step = step.unwrap_or(rough);
-        let first = (self.least / step).ceil() as i64;
+        let first = (self.min / step).ceil() as i64;
         (first..first + 20)
             .map(|index| index as f64 * step)
-            .take_while(|tick| *tick <= self.most + 1e-9 * step)
+            .take_while(|tick| *tick <= self.max + 1e-9 * step)
             .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! A capture in which conditions took turns, and the time line of them.
+//! A capture in which conditions took interleaved, and the time line of them.
 
 use std::fs;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{Case, cases};
 use crate::lab::distinguish::Condition;
-use crate::lab::distinguish::tunnel::{self, Ends, Tunnel};
+use crate::lab::distinguish::tunnel::{self, TunnelAddresses, TunnelCapture};
 use crate::lab::error::Error;
 use crate::units::Law;
 
@@ -16,40 +16,40 @@ use crate::units::Law;
 const IDLE: &str = "idle";
 
 /// One law's run.
-pub struct Turns {
+pub struct InterleavedCapture {
     law: Law,
-    tunnel: Tunnel,
-    spans: Vec<Span>,
+    tunnel: TunnelCapture,
+    spans: Vec<ConditionSpan>,
 }
 
 /// When a condition began and ended, in nanoseconds of the capture's clock.
-struct Span {
+struct ConditionSpan {
     condition: String,
     from_to_ns: (u64, u64),
 }
 
 /// What matters of `run.json`.
 #[derive(Deserialize)]
-struct Run {
+struct RunMetadata {
     router_wan: IpAddr,
     endpoint: IpAddr,
 }
 
-impl Turns {
+impl InterleavedCapture {
     /// Reads FOLDER/LAW: `wan.pcap`, `run.json` and `timeline.csv`. `None` if the law has no folder.
-    pub fn read(folder: &Path, law: Law) -> Result<Option<Turns>, Error> {
+    pub fn read(folder: &Path, law: Law) -> Result<Option<InterleavedCapture>, Error> {
         let folder = folder.join(law.name());
         if !folder.exists() {
             return Ok(None);
         }
         let path = folder.join("run.json");
         let text = fs::read_to_string(&path).map_err(Error::io("reading the run", &path))?;
-        let run: Run =
+        let run: RunMetadata =
             serde_json::from_str(&text).map_err(|error| Error::content(&path, error.line(), error.to_string()))?;
-        let ends = Ends { router: run.router_wan, endpoint: run.endpoint };
-        let tunnel = tunnel::read(&folder.join("wan.pcap"), Some(ends))?;
+        let addresses = TunnelAddresses { router: run.router_wan, endpoint: run.endpoint };
+        let tunnel = tunnel::read(&folder.join("wan.pcap"), Some(addresses))?;
         let spans = read_spans(&folder.join("timeline.csv"))?;
-        Ok(Some(Turns { law, tunnel, spans }))
+        Ok(Some(InterleavedCapture { law, tunnel, spans }))
     }
 
     /// Every condition against the idle home.
@@ -73,7 +73,7 @@ impl Turns {
 }
 
 /// Lines `condition,start_ns,stop_ns` after a header.
-fn read_spans(path: &Path) -> Result<Vec<Span>, Error> {
+fn read_spans(path: &Path) -> Result<Vec<ConditionSpan>, Error> {
     let text = fs::read_to_string(path).map_err(Error::io("reading the time line", path))?;
     let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty());
     lines
@@ -84,7 +84,7 @@ fn read_spans(path: &Path) -> Result<Vec<Span>, Error> {
             };
             match (start.parse(), stop.parse()) {
                 (Ok(start), Ok(stop)) if start < stop => {
-                    Ok(Span { condition: name.to_owned(), from_to_ns: (start, stop) })
+                    Ok(ConditionSpan { condition: name.to_owned(), from_to_ns: (start, stop) })
                 }
                 _ => Err(Error::content(path, index + 1, "expected two times in nanoseconds, the first the earlier")),
             }

@@ -1,9 +1,9 @@
 //! One virtual shaper.
 
-use super::Shape;
+use super::CellShape;
 use super::arrivals::Arrivals;
 use super::delays::{Delays, SLOTS};
-use super::moments::Moments;
+use super::interval_table::IntervalTable;
 use crate::core::load::Load;
 use crate::core::packet_pool::{CHUNK_BYTES, Meta, PacketId, chunks};
 use crate::core::params::Limits;
@@ -42,7 +42,7 @@ struct Open {
 }
 
 /// The shared record as this step's queue sees it.
-struct View<'a> {
+struct StepView<'a> {
     arrivals: &'a mut Arrivals,
     in_use: &'a mut u16,
     chunks: u16,
@@ -77,7 +77,7 @@ impl Step {
     /// Takes a packet that has just been entered in the record.
     pub fn push(&mut self, arrivals: &mut Arrivals, id: PacketId) {
         let bytes = usize::from(arrivals.meta(id).bytes);
-        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
+        let mut view = StepView { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         if self.queue.make_room(&mut view, bytes, &mut Drops::default()) {
             *view.in_use += chunks(bytes) as u16;
             self.queue.push(&mut view, id, 0);
@@ -89,12 +89,12 @@ impl Step {
 
     /// Drops a packet, if it still waits, whose place in the record is needed.
     pub fn forget(&mut self, arrivals: &mut Arrivals, id: PacketId) {
-        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
+        let mut view = StepView { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         self.queue.drop_head(&mut view, id);
     }
 
     /// All departures whose cells are built by `now`.
-    pub fn advance(&mut self, now: Nanos, arrivals: &mut Arrivals, shape: &Shape, moments: &Moments) {
+    pub fn advance(&mut self, now: Nanos, arrivals: &mut Arrivals, shape: &CellShape, interval_table: &IntervalTable) {
         loop {
             let build = self.next.saturating_since(shape.lead);
             if build > now {
@@ -108,12 +108,12 @@ impl Step {
                 self.next = self.next + silence.saturating_since(Nanos(self.mean.0 * FORGETFUL_INTERVALS + phase));
             }
             let random = self.draw();
-            self.next = self.next + moments.interval(self.mean, random);
+            self.next = self.next + interval_table.interval(self.mean, random);
         }
     }
 
-    fn depart(&mut self, build: Nanos, arrivals: &mut Arrivals, shape: &Shape) {
-        let mut view = View { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
+    fn depart(&mut self, build: Nanos, arrivals: &mut Arrivals, shape: &CellShape) {
+        let mut view = StepView { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         let open = self.open.as_ref().map(|open| (open.flow, usize::from(open.left)));
         let load = Load::choose(&mut self.queue, &mut view, build, shape.block_bytes, open, &mut Drops::default());
         if let Some(open) = &mut self.open {
@@ -146,7 +146,7 @@ impl Step {
     }
 }
 
-impl Store for View<'_> {
+impl Store for StepView<'_> {
     fn meta(&self, id: PacketId) -> Meta {
         self.arrivals.meta(id)
     }

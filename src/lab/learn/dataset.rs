@@ -5,7 +5,7 @@ use rand::rngs::ChaCha8Rng;
 
 /// Observations with their features, class and origin.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct Dataset {
     /// Names of the classes.
     pub classes: Vec<String>,
     /// One row of features per observation, all of the same length.
@@ -16,7 +16,7 @@ pub struct Table {
     pub groups: Vec<usize>,
 }
 
-impl Table {
+impl Dataset {
     /// Adds an observation.
     pub fn push(&mut self, row: Vec<f32>, label: usize, group: usize) {
         self.rows.push(row);
@@ -34,8 +34,8 @@ impl Table {
     }
 
     /// The rows whose indices pass.
-    pub fn subset(&self, mut wanted: impl FnMut(usize) -> bool) -> Table {
-        let mut subset = Table { classes: self.classes.clone(), ..Table::default() };
+    pub fn subset(&self, mut wanted: impl FnMut(usize) -> bool) -> Dataset {
+        let mut subset = Dataset { classes: self.classes.clone(), ..Dataset::default() };
         for index in (0..self.rows.len()).filter(|&index| wanted(index)) {
             subset.push(self.rows[index].clone(), self.labels[index], self.groups[index]);
         }
@@ -43,7 +43,7 @@ impl Table {
     }
 
     /// The same rows with the labels permuted: what a method finds in these is not there.
-    pub fn shuffled(&self, rng: &mut ChaCha8Rng) -> Table {
+    pub fn shuffled(&self, rng: &mut ChaCha8Rng) -> Dataset {
         let mut table = self.clone();
         for last in (1..table.labels.len()).rev() {
             table.labels.swap(last, rng.random_range(0..=last));

@@ -1,0 +1,47 @@
+//! A busy but representative excerpt of a device's captures.
+
+use super::Trace;
+use crate::units::Nanos;
+
+/// The excerpt taken is busier than this many in a hundred of those with any packet: a busy time, but not the one
+/// firmware upload of the week.
+const RANK_PERCENT: usize = 90;
+
+/// A part of one of several traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceExcerpt {
+    /// Which trace.
+    pub index: usize,
+    /// Where it starts in that trace.
+    pub start: Nanos,
+    /// Packets in it.
+    pub packets: usize,
+}
+
+/// Of the excerpts of `length` that start every half `length` in each of the traces, the one that has more packets
+/// than nine in ten of those that have any. `None` without any packet.
+pub fn busiest_excerpt(traces: &[Trace], length: Nanos) -> Option<TraceExcerpt> {
+    let mut excerpts: Vec<TraceExcerpt> =
+        traces.iter().enumerate().flat_map(|(index, trace)| excerpts(index, trace, length)).collect();
+    excerpts.sort_by_key(|excerpt| excerpt.packets);
+    let rank = (excerpts.len() * RANK_PERCENT).div_ceil(100).max(1);
+    excerpts.get(rank - 1).copied()
+}
+
+fn excerpts(index: usize, trace: &Trace, length: Nanos) -> Vec<TraceExcerpt> {
+    let step = Nanos((length.0 / 2).max(1));
+    let latest_start = trace.length().saturating_since(length);
+    let mut found = Vec::new();
+    let mut start = Nanos::ZERO;
+    loop {
+        let first = trace.packets.partition_point(|packet| packet.time < start);
+        let end = trace.packets.partition_point(|packet| packet.time < start + length);
+        if end > first {
+            found.push(TraceExcerpt { index, start, packets: end - first });
+        }
+        if start >= latest_start {
+            return found;
+        }
+        start = (start + step).min(latest_start);
+    }
+}
