@@ -2,7 +2,8 @@
 //! devices, peer and driver do to the engine, its trace on the wire stays the same to the nanosecond.
 
 use millpond::core::{Engine, Limits, Pace, Params};
-use millpond::units::{Law, Nanos};
+use millpond::law::Law;
+use millpond::units::Nanos;
 use millpond::wire::MAX_PACKET_BYTES;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};

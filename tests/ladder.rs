@@ -10,7 +10,8 @@ use millpond::core::ladder::{Delay, Ladder, MAX_BYTES, STEPS, Shape};
 use millpond::lab::simulate::{Setup, simulate};
 use millpond::lab::stats::Summary;
 use millpond::lab::trace::{DataFolder, Direction, Home};
-use millpond::units::{BitsPerSec, Law, Nanos};
+use millpond::law::Law;
+use millpond::units::{BitsPerSec, Nanos};
 
 const SEEDS: u64 = 10;
 const TOLERANCE: f64 = 0.05;

@@ -1,6 +1,7 @@
 //! What the engine is told by its driver.
 
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 use crate::wire::size::CellSize;
 
 /// All parameters of an engine.

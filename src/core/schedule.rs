@@ -7,7 +7,8 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::params::Pace;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
 /// Under the law `kernel` cells of both kinds are fed to the queue discipline this much faster than it lets them go,
 /// in percent of the rate, so that one always stands ready.

@@ -4,8 +4,9 @@ use super::error::Error;
 use super::line::{LEAD, Line, Shaping};
 use crate::config::model::{Level, Off, Role, Settings};
 use crate::core::Pace;
+use crate::law::Law;
 use crate::plan::tree::Guard;
-use crate::units::{BitsPerSec, Law};
+use crate::units::BitsPerSec;
 use crate::wire::control::Wish;
 use crate::wire::size::{CellSize, Wrapping};
 

@@ -2,7 +2,8 @@
 //! afterwards, so that a restarted endpoint learns of it. All inside ordinary cells: the wire shows none of it.
 
 use crate::config::model::Key;
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::{Control, Report, Wish};
 
 /// Until there is an answer, or while no cells come.

@@ -14,7 +14,8 @@
 //! only changes when the meaning of a field does.
 
 use super::block::CONTROL_TYPE;
-use crate::units::{BitsPerSec, Law};
+use crate::law::Law;
+use crate::units::BitsPerSec;
 
 /// Version of the messages that this code speaks.
 pub const VERSION: u8 = 1;

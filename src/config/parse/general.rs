@@ -8,7 +8,8 @@ use super::value::{Wrong, bit, boolean, choice, number, price};
 use crate::config::model::{Level, Numbers, Off, Role, Shape, StepDown};
 use crate::config::problem::Problem;
 use crate::config::uci::Section;
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 
 const OPTIONS: [&str; 18] = [
     "enabled",

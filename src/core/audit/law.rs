@@ -1,7 +1,7 @@
 //! The laws' distributions, by numbers.
 
 use super::{BINS, has_density};
-use crate::units::Law;
+use crate::law::Law;
 
 /// Steps of the integral of the density, up to [`LONGEST`] mean intervals: beyond that lies less than 1e-9.
 const STEPS: usize = 4_096;

@@ -11,7 +11,8 @@ mod tests;
 use self::law::Quantiles;
 use super::histogram::Histogram;
 use super::params::Pace;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
 /// Intervals are counted in so many bins that the law makes equally likely.
 pub const BINS: usize = 50;

@@ -2,7 +2,8 @@
 
 use crate::core::params::Pace;
 use crate::core::schedule::Schedule;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
 /// Entries, evenly spaced quantiles of the law.
 const ENTRIES: usize = 256;

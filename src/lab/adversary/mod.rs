@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::distinguish::{Condition, Options, Report, compare};
 use super::error::Error;
-use crate::units::Law;
+use crate::law::Law;
 
 /// An adversary who is right more often than this knows something.
 pub const WORRYING: f64 = 0.55;

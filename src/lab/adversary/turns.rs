@@ -10,7 +10,7 @@ use super::{Case, cases};
 use crate::lab::distinguish::Condition;
 use crate::lab::distinguish::tunnel::{self, Ends, Tunnel};
 use crate::lab::error::Error;
-use crate::units::Law;
+use crate::law::Law;
 
 /// What the others are compared with.
 const IDLE: &str = "idle";

@@ -6,7 +6,8 @@ use crate::lab::distinguish::{Condition, Stretch};
 use crate::lab::error::Error;
 use crate::lab::simulate::{Setup, simulate};
 use crate::lab::trace::Home;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
 /// A busy home against a silent one, for every law that the engine paces itself; `kernel` leaves that to HTB.
 pub fn virtual_cases(home: &Home, length: Nanos, seed: u64) -> Result<Vec<Case>, Error> {

@@ -9,7 +9,8 @@ use argh::FromArgs;
 use super::home;
 use crate::lab::adversary::{Case, Record, Turns, WORRYING, virtual_cases};
 use crate::lab::error::Error;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
 /// Compares busy with idle homes: the engine in virtual time, and, given a folder, what `tests/lab/run adversary` left in
 /// it. Writes FOLDER.json, or prints it with --json. Exit code 1 if law gamma or normal gives anything away.

@@ -18,7 +18,8 @@ use crate::lab::simulate::whole_home::{self, Row};
 use crate::lab::simulate::{Departure, MAX_DEVICES, Outcome, Setup, simulate, wire};
 use crate::lab::stats::Summary;
 use crate::lab::trace::Home;
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 
 /// Drives the real engines through a home's traffic in virtual time, and the paper's arrangement beside them: delay per
 /// device, drops by cause, share of cover, data a month. Without captures or --home: the captured 44-minute run of a whole

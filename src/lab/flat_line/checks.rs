@@ -9,7 +9,7 @@ use super::Examined;
 use super::run::Load;
 use crate::lab::stats::{kolmogorov_smirnov, two_sided_p};
 use crate::lab::trace::Direction;
-use crate::units::Law;
+use crate::law::Law;
 
 /// Mean rate against the setting.
 const RATE_TOLERANCE: f64 = 0.02;

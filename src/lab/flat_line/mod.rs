@@ -24,7 +24,7 @@ pub use run::{Load, Recording, Run, Status};
 use super::error::Error;
 use super::stats::Summary;
 use super::trace::Direction;
-use crate::units::Law;
+use crate::law::Law;
 
 /// All runs of a scenario, and how busy and silent ones compare.
 #[derive(Debug, Serialize)]

@@ -19,7 +19,8 @@ pub use outcome::{DeviceOutcome, DirectionOutcome, Outcome};
 use super::error::Error;
 use super::trace::Direction;
 use crate::core::{DEVICES, Limits, Pace, Params};
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 use crate::wire::size::{CellSize, IpVersion, Wrapping};
 
 /// Devices that a simulated home can have; number 0 means "unknown" to the engine.
