@@ -24,7 +24,7 @@ pub struct Pace {
     pub law: Law,
     /// Mean interval; above zero.
     pub mean: Nanos,
-    /// Standard deviation in percent of the mean; used by `gamma` (at most 40) and `normal` (at most 20).
+    /// Standard deviation in percent of the mean, at most the end of [`Law::spread_range`].
     pub spread_percent: u8,
 }
 

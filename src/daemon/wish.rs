@@ -93,11 +93,8 @@ pub fn grant(wish: &Wish, allowance: Allowance) -> Option<Wish> {
         Law::Kernel if !allowance.kernel_law => Law::Constant,
         law => law,
     };
-    let widest = match law {
-        Law::Normal => 20,
-        Law::Gamma | Law::Constant | Law::Kernel => 40,
-    };
-    Some(Wish { law, rate, spread_percent: wish.spread_percent.clamp(1, widest), ..*wish })
+    let spread_percent = wish.spread_percent.clamp(1, *law.spread_range().end());
+    Some(Wish { law, rate, spread_percent, ..*wish })
 }
 
 #[cfg(test)]

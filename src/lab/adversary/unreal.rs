@@ -16,7 +16,7 @@ pub fn virtual_cases(home: &Home, length: Nanos, seed: u64) -> Result<Vec<Case>,
     silent.devices.iter_mut().for_each(|trace| trace.events.clear());
     let mut all = Vec::new();
     for (index, law) in [Law::Gamma, Law::Normal, Law::Constant].into_iter().enumerate() {
-        let spread_percent = if law == Law::Normal { 15 } else { 33 };
+        let spread_percent = law.default_spread();
         // Seeds of their own: with one seed for both, nothing could differ.
         let setup = |of| Setup { law, spread_percent, seed: seed + 2 * index as u64 + of, ..Setup::default() };
         let (idle, busy) = (line(&silent, &setup(0))?, line(&busy, &setup(1))?);

@@ -39,10 +39,10 @@ pub(super) struct Simulate {
     /// repeat or cut the home to this many hours
     #[argh(option)]
     hours: Option<f64>,
-    /// gamma, normal, constant or kernel (default: gamma)
-    #[argh(option, default = "Law::Gamma", from_str_fn(law))]
+    /// name of the law, as in the settings (default: gamma)
+    #[argh(option, default = "Law::default()", from_str_fn(law))]
     law: Law,
-    /// spread of the law in percent (default: 33; normal: 15)
+    /// spread of the law in percent (default: the law's own)
     #[argh(option)]
     spread: Option<u8>,
     /// upload in kbit/s on the wire (default: 160)
@@ -174,7 +174,7 @@ impl Simulate {
         }
         Ok(Setup {
             law: self.law,
-            spread_percent: self.spread.unwrap_or(if self.law == Law::Normal { 15 } else { 33 }),
+            spread_percent: self.spread.unwrap_or(self.law.default_spread()),
             upload: BitsPerSec::from_kbit(self.upload),
             download: BitsPerSec::from_kbit(self.download),
             cell_bytes: self.cell,
@@ -204,7 +204,7 @@ impl Simulate {
 }
 
 fn law(name: &str) -> Result<Law, String> {
-    Law::from_name(name).ok_or_else(|| format!("`{name}` is none of gamma, normal, constant, kernel"))
+    Law::from_name(name).ok_or_else(|| format!("`{name}` is none of {}", Law::ALL.map(Law::name).join(", ")))
 }
 
 fn print(results: &Results) {

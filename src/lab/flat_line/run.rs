@@ -272,12 +272,8 @@ impl Run {
 
     /// Standard deviation of the law's intervals as a part of their mean.
     pub fn spread(&self) -> f64 {
-        let default_percent = match self.law {
-            Law::Gamma => 33.0,
-            Law::Normal => 15.0,
-            Law::Constant | Law::Kernel => return 0.0,
-        };
-        self.recording.settings.spread_percent.unwrap_or(default_percent) / 100.0
+        let given_percent = self.recording.settings.spread_percent.filter(|_| self.law.has_spread());
+        given_percent.unwrap_or(self.law.default_spread().into()) / 100.0
     }
 
     /// Status of the daemon that sends in that direction.

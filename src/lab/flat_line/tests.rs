@@ -43,7 +43,7 @@ impl Runs {
             fs::write(folder.join("proc.json"), PROC_JSON).unwrap();
             fs::write(folder.join("faults.txt"), "").unwrap();
             fs::write(folder.join("packets.csv"), PACKETS).unwrap();
-            capture(&folder, &Setup { law, spread_percent: spread(law), seed, ..Setup::default() });
+            capture(&folder, &Setup { law, spread_percent: law.default_spread(), seed, ..Setup::default() });
         }
         runs
     }
@@ -68,10 +68,6 @@ impl Drop for Runs {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn spread(law: Law) -> u8 {
-    if law == Law::Normal { 15 } else { 33 }
 }
 
 /// A simulated capture, with whatever else the caller writes into it.

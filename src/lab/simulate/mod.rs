@@ -58,8 +58,8 @@ impl Default for Setup {
     /// The settings' defaults on a path without delay or loss.
     fn default() -> Setup {
         Setup {
-            law: Law::Gamma,
-            spread_percent: 33,
+            law: Law::default(),
+            spread_percent: Law::default().default_spread(),
             upload: BitsPerSec::from_kbit(160),
             download: BitsPerSec::from_kbit(320),
             cell_bytes: 512,
