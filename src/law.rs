@@ -6,6 +6,14 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use rand::{Rng, RngExt};
+
+use crate::units::Nanos;
+
+/// Under the law `kernel` cells of both kinds are fed to the queue discipline this much faster than it lets them go,
+/// in percent of the rate, so that one is always ready.
+const KERNEL_FEED_PERCENT: u64 = 125;
+
 /// How the intervals between departures are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Law {
@@ -76,10 +84,68 @@ impl Law {
     pub const fn has_spread(self) -> bool {
         self.default_spread() > 0
     }
+
+    /// Draws an interval of at least one nanosecond. `spread_percent` is the standard deviation in percent of `mean`, at
+    /// least 1.
+    pub fn draw(self, mean: Nanos, spread_percent: u8, rng: &mut impl Rng) -> Nanos {
+        let spread = fraction(spread_percent);
+        let drawn = match self {
+            Law::Constant => mean.0,
+            Law::Kernel => mean.0 * 100 / KERNEL_FEED_PERCENT,
+            Law::Gamma => (gamma(1.0 / (spread * spread), rng) * mean.0 as f64 * spread * spread) as u64,
+            Law::Normal => loop {
+                let drawn = mean.0 as f64 * (1.0 + spread * normal(rng));
+                if drawn > 0.0 {
+                    break drawn as u64;
+                }
+            },
+        };
+        Nanos(drawn.max(1))
+    }
 }
 
 impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+fn fraction(spread_percent: u8) -> f64 {
+    f64::from(spread_percent.max(1)) / 100.0
+}
+
+/// A draw from the gamma distribution of that shape (at least 1) and scale 1: G. Marsaglia, W. W. Tsang, *A
+/// simple method for generating gamma variables* (2000).
+fn gamma(shape: f64, rng: &mut impl Rng) -> f64 {
+    let d = shape - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let x = normal(rng);
+        let v = (1.0 + c * x).powi(3);
+        if v <= 0.0 {
+            continue;
+        }
+        let u: f64 = uniform(rng);
+        if u.ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+            return d * v;
+        }
+    }
+}
+
+/// A draw from the standard normal distribution: G. Marsaglia's polar method, its second value left unused so
+/// that no state but the generator's carries over.
+fn normal(rng: &mut impl Rng) -> f64 {
+    loop {
+        let x = 2.0 * uniform(rng) - 1.0;
+        let y = 2.0 * uniform(rng) - 1.0;
+        let s = x * x + y * y;
+        if s > 0.0 && s < 1.0 {
+            return x * (-2.0 * s.ln() / s).sqrt();
+        }
+    }
+}
+
+/// A draw from the open interval (0, 1).
+fn uniform(rng: &mut impl Rng) -> f64 {
+    ((rng.random::<u64>() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }

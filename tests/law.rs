@@ -1,0 +1,70 @@
+//! The laws draw what they promise.
+
+use millpond::law::Law;
+use millpond::units::Nanos;
+use rand::SeedableRng;
+use rand::rngs::ChaCha12Rng;
+
+const T: Nanos = Nanos(25_400_000);
+
+/// Intervals in units of their mean.
+fn intervals(law: Law, spread_percent: u8, count: usize) -> Vec<f64> {
+    let mut rng = ChaCha12Rng::from_seed([7; 32]);
+    (0..count).map(|_| law.draw(T, spread_percent, &mut rng).0 as f64 / T.0 as f64).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Mean, standard deviation and skewness.
+fn moments(values: &[f64]) -> (f64, f64, f64) {
+    let mean_of = mean(values);
+    let central = |power| mean(&values.iter().map(|v| (v - mean_of).powi(power)).collect::<Vec<_>>());
+    let sd = central(2).sqrt();
+    (mean_of, sd, central(3) / sd.powi(3))
+}
+
+/// The spreads that settings may ask for: the narrowest, the default and the widest.
+fn spreads(law: Law) -> [u8; 3] {
+    let (least, most) = law.spread_range().into_inner();
+    [least, law.default_spread(), most]
+}
+
+#[test]
+fn laws_have_the_moments_that_they_promise() {
+    for law in Law::ALL {
+        for percent in spreads(law) {
+            let spread = f64::from(percent) / 100.0;
+            let skew = match law {
+                Law::Gamma => 2.0 * spread,
+                Law::Normal => 0.0,
+                Law::Constant => {
+                    assert!(intervals(law, percent, 100).iter().all(|i| *i == 1.0));
+                    continue;
+                }
+                Law::Kernel => {
+                    assert!(intervals(law, percent, 100).iter().all(|i| *i == 0.8));
+                    continue;
+                }
+            };
+            let (mean, sd, skewness) = moments(&intervals(law, percent, 200_000));
+            assert!((mean - 1.0).abs() < 0.004, "{law} {percent}: mean {mean}");
+            assert!((sd - spread).abs() < 0.005, "{law} {percent}: sd {sd}");
+            assert!((skewness - skew).abs() < 0.05, "{law} {percent}: skewness {skewness}");
+        }
+    }
+}
+
+#[test]
+fn successive_intervals_are_uncorrelated() {
+    for law in Law::ALL.into_iter().filter(|law| law.has_spread()) {
+        let values = intervals(law, law.default_spread(), 100_000);
+        let (mean, sd, _) = moments(&values);
+        for lag in 1..=10 {
+            let products: Vec<f64> = values.windows(lag + 1).map(|w| (w[0] - mean) * (w[lag] - mean)).collect();
+            let correlation = products.iter().sum::<f64>() / products.len() as f64 / (sd * sd);
+            assert!(correlation.abs() < 0.015, "{law}, lag {lag}: {correlation}");
+        }
+    }
+}
