@@ -14,6 +14,10 @@ use crate::units::Nanos;
 /// in percent of the rate, so that one is always ready.
 const KERNEL_FEED_PERCENT: u64 = 125;
 
+/// Steps of the integral of a density, up to [`LONGEST`] mean intervals: less than 3e-6 of a law is beyond that.
+const STEPS: usize = 4_096;
+const LONGEST: f64 = 4.0;
+
 /// How the intervals between departures are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Law {
@@ -101,6 +105,40 @@ impl Law {
             },
         };
         Nanos(drawn.max(1))
+    }
+
+    /// The density at `x` mean intervals, up to a factor; `None` for a law without a density.
+    pub fn density(self, spread_percent: u8, x: f64) -> Option<f64> {
+        let spread = fraction(spread_percent);
+        match self {
+            Law::Gamma => {
+                let shape = 1.0 / (spread * spread);
+                // The logarithm first: powers of a narrow gamma's shape overflow.
+                Some(((shape - 1.0) * x.ln() - shape * (x - 1.0)).exp())
+            }
+            Law::Normal => Some((-0.5 * ((x - 1.0) / spread).powi(2)).exp()),
+            Law::Constant | Law::Kernel => None,
+        }
+    }
+
+    /// The `N` bounds between `N + 1` ranges of equal probability, in mean intervals, by integrating the density; `None`
+    /// for a law without a density.
+    pub fn quantiles<const N: usize>(self, spread_percent: u8) -> Option<[f64; N]> {
+        let density = |step: usize| self.density(spread_percent, (step as f64 + 0.5) * LONGEST / STEPS as f64);
+        let total = (0..STEPS).map(density).sum::<Option<f64>>()?;
+        let mut bounds = [0.0; N];
+        let (mut sum, mut step) = (0.0, 0);
+        for (index, bound) in bounds.iter_mut().enumerate() {
+            let wanted = total * (index + 1) as f64 / (N + 1) as f64;
+            let mut here = density(step)?;
+            while sum + here < wanted && step + 1 < STEPS {
+                sum += here;
+                step += 1;
+                here = density(step)?;
+            }
+            *bound = (step as f64 + (wanted - sum) / here.max(f64::MIN_POSITIVE)) * LONGEST / STEPS as f64;
+        }
+        Some(bounds)
     }
 }
 

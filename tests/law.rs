@@ -68,3 +68,25 @@ fn successive_intervals_are_uncorrelated() {
         }
     }
 }
+
+/// Each of the ranges that are equally likely by the density gets its share of the draws.
+#[test]
+fn draws_follow_the_density() {
+    const RANGES: usize = 50;
+    const DRAWS: usize = 200_000;
+    for law in Law::ALL {
+        for percent in spreads(law) {
+            let Some(bounds) = law.quantiles::<{ RANGES - 1 }>(percent) else { continue };
+            let mut counts = [0.0; RANGES];
+            let intervals = intervals(law, percent, DRAWS);
+            intervals.iter().for_each(|interval| counts[bounds.partition_point(|bound| bound <= interval)] += 1.0);
+            let expected = DRAWS as f64 / RANGES as f64;
+            for (range, count) in counts.iter().enumerate() {
+                let sigmas = (count - expected) / expected.sqrt();
+                assert!(sigmas.abs() < 4.5, "{law} {percent}: {count} in range {range}, {sigmas:+.1} sigmas");
+            }
+            let beyond = intervals.iter().filter(|interval| **interval > 4.0).count();
+            assert!(beyond < DRAWS / 10_000, "{law} {percent}: {beyond} draws beyond the end of the integral");
+        }
+    }
+}
