@@ -38,6 +38,7 @@ struct Traits {
     number: u8,
     spread_range: RangeInclusive<u8>,
     default_spread: u8,
+    smooth: bool,
 }
 
 impl Law {
@@ -46,10 +47,12 @@ impl Law {
 
     const fn traits(self) -> Traits {
         match self {
-            Law::Gamma => Traits { name: "gamma", number: 0, spread_range: 5..=40, default_spread: 33 },
-            Law::Normal => Traits { name: "normal", number: 1, spread_range: 5..=20, default_spread: 15 },
-            Law::Constant => Traits { name: "constant", number: 2, spread_range: 0..=40, default_spread: 0 },
-            Law::Kernel => Traits { name: "kernel", number: 3, spread_range: 0..=40, default_spread: 0 },
+            Law::Gamma => Traits { name: "gamma", number: 0, spread_range: 5..=40, default_spread: 33, smooth: true },
+            Law::Normal => Traits { name: "normal", number: 1, spread_range: 5..=20, default_spread: 15, smooth: true },
+            Law::Constant => {
+                Traits { name: "constant", number: 2, spread_range: 0..=40, default_spread: 0, smooth: false }
+            }
+            Law::Kernel => Traits { name: "kernel", number: 3, spread_range: 0..=40, default_spread: 0, smooth: false },
         }
     }
 
@@ -87,6 +90,12 @@ impl Law {
     /// Whether the spread changes the intervals.
     pub const fn has_spread(self) -> bool {
         self.default_spread() > 0
+    }
+
+    /// Whether the density is smooth everywhere, also at zero. Only such a law hides the system's jitter and promises that
+    /// busy and idle homes look alike (design: "Law").
+    pub const fn is_smooth(self) -> bool {
+        self.traits().smooth
     }
 
     /// Draws an interval of at least one nanosecond. `spread_percent` is the standard deviation in percent of `mean`, at

@@ -90,3 +90,16 @@ fn draws_follow_the_density() {
         }
     }
 }
+
+/// What hides the system's jitter can be drawn by the engine and audited.
+#[test]
+fn smooth_laws_have_a_spread_and_a_density() {
+    assert!(Law::default().is_smooth());
+    for law in Law::ALL.into_iter().filter(|law| law.is_smooth()) {
+        assert!(law.has_spread() && law.density(law.default_spread(), 1.0).is_some(), "{law}");
+        // An edge at zero shows any jitter, as that of the exponential law does.
+        let spread = *law.spread_range().end();
+        let [zero, one] = [1e-6, 1.0].map(|x| law.density(spread, x).unwrap());
+        assert!(zero < 1e-5 * one, "{law}: density {zero:e} at zero");
+    }
+}

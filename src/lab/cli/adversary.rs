@@ -13,7 +13,7 @@ use crate::law::Law;
 use crate::units::Nanos;
 
 /// Compares busy with idle homes: the engine in virtual time, and, given a folder, what `tests/lab/run adversary` left in
-/// it. Writes FOLDER.json, or prints it with --json. Exit code 1 if law gamma or normal gives anything away.
+/// it. Writes FOLDER.json, or prints it with --json. Exit code 1 if a smooth law gives anything away.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "adversary")]
 pub(super) struct Adversary {
@@ -64,9 +64,9 @@ impl Adversary {
     }
 }
 
-/// Laws that promise to be blind; the other two have edges that any jitter shows.
+/// Whether the law promises to be blind; a law that is not smooth has edges that any jitter shows.
 fn is_promised(case: &Case) -> bool {
-    [Law::Gamma.name(), Law::Normal.name()].contains(&case.law)
+    Law::from_name(case.law).is_some_and(Law::is_smooth)
 }
 
 /// Of twenty intervals one misses 0.5 by chance: a difference counts as found when the corrected p-value says so too.

@@ -217,7 +217,7 @@ fn compare_pair(busy: &Examined, idle: &Examined, direction: Direction, checks: 
         };
     };
     let numbers = format!("Kolmogorov-Smirnov D = {:.4}, p = {:.2e}", test.statistic, test.p_value);
-    let (passed, why) = if hides_jitter(law) {
+    let (passed, why) = if law.is_smooth() {
         (test.p_value >= SIGNIFICANCE, "")
     } else {
         (true, "; reported only: this law has no smooth density and shows the system's jitter, design section 5")
@@ -258,10 +258,6 @@ fn rate_p_value(busy: &Examined, idle: &Examined, direction: Direction) -> f64 {
 fn relative_sd(mut intervals: Vec<f64>) -> f64 {
     let summary = crate::lab::stats::Summary::of(&mut intervals);
     if summary.mean > 0.0 { summary.sd / summary.mean } else { 0.0 }
-}
-
-fn hides_jitter(law: Law) -> bool {
-    matches!(law, Law::Gamma | Law::Normal)
 }
 
 impl Check {
