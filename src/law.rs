@@ -39,6 +39,7 @@ struct Traits {
     spread_range: RangeInclusive<u8>,
     default_spread: u8,
     smooth: bool,
+    paced_by_kernel: bool,
 }
 
 impl Law {
@@ -47,12 +48,38 @@ impl Law {
 
     const fn traits(self) -> Traits {
         match self {
-            Law::Gamma => Traits { name: "gamma", number: 0, spread_range: 5..=40, default_spread: 33, smooth: true },
-            Law::Normal => Traits { name: "normal", number: 1, spread_range: 5..=20, default_spread: 15, smooth: true },
-            Law::Constant => {
-                Traits { name: "constant", number: 2, spread_range: 0..=40, default_spread: 0, smooth: false }
-            }
-            Law::Kernel => Traits { name: "kernel", number: 3, spread_range: 0..=40, default_spread: 0, smooth: false },
+            Law::Gamma => Traits {
+                name: "gamma",
+                number: 0,
+                spread_range: 5..=40,
+                default_spread: 33,
+                smooth: true,
+                paced_by_kernel: false,
+            },
+            Law::Normal => Traits {
+                name: "normal",
+                number: 1,
+                spread_range: 5..=20,
+                default_spread: 15,
+                smooth: true,
+                paced_by_kernel: false,
+            },
+            Law::Constant => Traits {
+                name: "constant",
+                number: 2,
+                spread_range: 0..=40,
+                default_spread: 0,
+                smooth: false,
+                paced_by_kernel: false,
+            },
+            Law::Kernel => Traits {
+                name: "kernel",
+                number: 3,
+                spread_range: 0..=40,
+                default_spread: 0,
+                smooth: false,
+                paced_by_kernel: true,
+            },
         }
     }
 
@@ -96,6 +123,16 @@ impl Law {
     /// busy and idle homes look alike (design: "Law").
     pub const fn is_smooth(self) -> bool {
         self.traits().smooth
+    }
+
+    /// Whether HTB decides when a cell leaves. The engine then only feeds cells, faster than they leave.
+    pub const fn paced_by_kernel(self) -> bool {
+        self.traits().paced_by_kernel
+    }
+
+    /// The law with the same intervals on the wire that the engine paces itself. HTB's intervals are all equal.
+    pub const fn without_kernel_pacing(self) -> Law {
+        if self.paced_by_kernel() { Law::Constant } else { self }
     }
 
     /// Draws an interval of at least one nanosecond. `spread_percent` is the standard deviation in percent of `mean`, at

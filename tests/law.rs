@@ -103,3 +103,12 @@ fn smooth_laws_have_a_spread_and_a_density() {
         assert!(zero < 1e-5 * one, "{law}: density {zero:e} at zero");
     }
 }
+
+#[test]
+fn without_the_kernel_the_engine_paces() {
+    for law in Law::ALL {
+        let instead = law.without_kernel_pacing();
+        assert!(!instead.paced_by_kernel(), "{law}");
+        assert_eq!(instead == law, !law.paced_by_kernel(), "{law}");
+    }
+}

@@ -11,7 +11,6 @@ use super::reassembler::Reassembler;
 use super::reorder::{Event, Reorder};
 use super::schedule::Schedule;
 use super::stats::{DeviceStats, Stats};
-use crate::law::Law;
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
@@ -215,7 +214,7 @@ impl Engine {
     }
 
     fn build(&mut self, now: Nanos, scheduled: Nanos, cell: &mut [u8]) -> CellKind {
-        if self.schedule.pace().law == Law::Kernel && !self.take_kernel_allowance(scheduled) {
+        if self.schedule.pace().law.paced_by_kernel() && !self.take_kernel_allowance(scheduled) {
             self.packer.pack_unsequenced(cell);
             return CellKind::Cover;
         }

@@ -4,7 +4,6 @@ use super::error::Error;
 use super::line::{LEAD, Line, Shaping};
 use crate::config::model::{Level, Off, Role, Settings};
 use crate::core::Pace;
-use crate::law::Law;
 use crate::plan::tree::Guard;
 use crate::units::BitsPerSec;
 use crate::wire::control::Wish;
@@ -57,31 +56,32 @@ pub fn wish(settings: &Settings, size: CellSize) -> Wish {
 /// What the queueing tree lets through, on either side.
 pub fn guard(settings: &Settings, size: CellSize, lines: &[Line]) -> Guard {
     let wire_bytes = size.wire_bytes as u16;
-    let (law, rate, wire_bytes) = match (settings.role, lines.iter().find_map(Line::granted)) {
-        (Role::Router, _) => (settings.shape.law, settings.shape.upload, wire_bytes),
+    let (paced, rate, wire_bytes) = match (settings.role, lines.iter().find_map(Line::granted)) {
+        (Role::Router, _) => (settings.shape.law.paced_by_kernel(), settings.shape.upload, wire_bytes),
         // Granted to a single home only; see `wish::Allowance`.
-        (Role::Endpoint, Some(Wish { law: Law::Kernel, rate, cell_bytes, .. })) => (Law::Kernel, *rate, *cell_bytes),
+        (Role::Endpoint, Some(wish)) if wish.law.paced_by_kernel() => (true, wish.rate, wish.cell_bytes),
         // Whatever the homes wish for, so that none of them disturbs the others' queue.
-        (Role::Endpoint, _) => (Law::Gamma, allowed(settings), wire_bytes),
+        (Role::Endpoint, _) => (false, allowed(settings), wire_bytes),
     };
     let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;
-    match law {
-        Law::Kernel => Guard {
+    if paced {
+        Guard {
             rate,
             inner_bytes,
             wire_bytes,
             burst_cells: 1,
             data_limit: PACER_DATA_CELLS,
             cover_limit: PACER_COVER_CELLS,
-        },
-        Law::Gamma | Law::Normal | Law::Constant => Guard {
+        }
+    } else {
+        Guard {
             rate: BitsPerSec(rate.0.saturating_mul(CEILING)),
             inner_bytes,
             wire_bytes,
             burst_cells: CEILING_BURST_CELLS * settings.homes.len().max(1) as u32,
             data_limit: CEILING_BAND_CELLS,
             cover_limit: CEILING_BAND_CELLS,
-        },
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //! afterwards, so that a restarted endpoint learns of it. All inside ordinary cells: the wire shows none of it.
 
 use crate::config::model::Key;
-use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::{Control, Report, Wish};
 
@@ -89,10 +88,7 @@ pub fn grant(wish: &Wish, allowance: Allowance) -> Option<Wish> {
     let slowest = BitsPerSec((cell_bits * SLOWEST_CELLS_PER_MINUTE / 60).max(1));
     let fastest = BitsPerSec(cell_bits * 1_000_000_000 / FASTEST.0);
     let rate = wish.rate.clamp(slowest, fastest).min(allowance.max_download);
-    let law = match wish.law {
-        Law::Kernel if !allowance.kernel_law => Law::Constant,
-        law => law,
-    };
+    let law = if allowance.kernel_law { wish.law } else { wish.law.without_kernel_pacing() };
     let spread_percent = wish.spread_percent.clamp(1, *law.spread_range().end());
     Some(Wish { law, rate, spread_percent, ..*wish })
 }
@@ -100,6 +96,7 @@ pub fn grant(wish: &Wish, allowance: Allowance) -> Option<Wish> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::law::Law;
 
     const WISH: Wish =
         Wish { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate: BitsPerSec(320_000), cover: true };

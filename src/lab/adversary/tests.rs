@@ -13,8 +13,8 @@ fn in_virtual_time_no_attack_tells_a_busy_home() {
     println!("seed {seed}");
     let (home, _) = Home::synthetic(Nanos::from_secs(600), seed);
     let cases = virtual_cases(&home, Nanos::from_secs(3_600), seed).unwrap();
-    for law in ["gamma", "normal", "constant"] {
-        let of_law: Vec<_> = cases.iter().filter(|case| case.law == law).collect();
+    for law in Law::ALL.into_iter().filter(|law| !law.paced_by_kernel()) {
+        let of_law: Vec<_> = cases.iter().filter(|case| case.law == law.name()).collect();
         assert!(of_law.len() >= 4, "{law}: {} attacks", of_law.len());
         for case in of_law {
             assert!(case.packets >= 20_000, "{case:?}");

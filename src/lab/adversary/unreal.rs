@@ -15,7 +15,7 @@ pub fn virtual_cases(home: &Home, length: Nanos, seed: u64) -> Result<Vec<Case>,
     let mut silent = busy.clone();
     silent.devices.iter_mut().for_each(|trace| trace.events.clear());
     let mut all = Vec::new();
-    for (index, law) in [Law::Gamma, Law::Normal, Law::Constant].into_iter().enumerate() {
+    for (index, law) in Law::ALL.into_iter().filter(|law| !law.paced_by_kernel()).enumerate() {
         let spread_percent = law.default_spread();
         // Seeds of their own: with one seed for both, nothing could differ.
         let setup = |of| Setup { law, spread_percent, seed: seed + 2 * index as u64 + of, ..Setup::default() };

@@ -40,7 +40,7 @@ impl Adversary {
             return Err(Error::Request(format!("adversary: --hours: {} is not between 0 and 8760", self.hours)));
         }
         let (home, _) = home::whole(home::folder(self.synthetic).as_ref(), self.seed)?;
-        eprintln!("virtual time: {} h of three laws, busy and idle", self.hours);
+        eprintln!("virtual time: {} h of each law, busy and idle", self.hours);
         let mut record = Record { cases: virtual_cases(&home, Nanos((self.hours * 3.6e12) as u64), self.seed)? };
         for law in self.folder.iter().flat_map(|_| Law::ALL) {
             let Some(folder) = &self.folder else { break };

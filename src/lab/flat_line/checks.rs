@@ -120,7 +120,7 @@ fn rate(examined: &Examined, direction: Direction, check: &mut impl FnMut(bool, 
     let sampling = SIGMAS * examined.run.spread() / expected_cells.max(1.0).sqrt();
     let tolerance = RATE_TOLERANCE.max(sampling);
     let missed = run.process(direction).missed_slots;
-    let awake = if run.law == Law::Kernel { 1.0 } else { 1.0 - missed as f64 / expected_cells.max(1.0) };
+    let awake = if run.law.paced_by_kernel() { 1.0 } else { 1.0 - missed as f64 / expected_cells.max(1.0) };
     check(
         (seen / wanted - awake).abs() <= tolerance,
         format!(
@@ -239,16 +239,15 @@ fn rate_p_value(busy: &Examined, idle: &Examined, direction: Direction) -> f64 {
     let parts = [busy, idle].map(|examined| {
         let seen = examined.observed.line(direction).cells.len() as f64;
         // Slots that the emulated machine slept through; see `rate`.
-        let missed = match examined.run.law {
-            Law::Kernel => 0,
-            _ => examined.run.process(direction).missed_slots,
-        };
+        let paced_by_kernel = examined.run.law.paced_by_kernel();
+        let missed = if paced_by_kernel { 0 } else { examined.run.process(direction).missed_slots };
         let cells = seen + missed as f64;
         let seconds = examined.run.recording.seconds();
-        let spread = match examined.run.law {
+        let spread = if paced_by_kernel {
             // HTB counts from the actual departure, so the lateness of each adds up.
-            Law::Kernel => relative_sd(examined.observed.line(direction).intervals_ms()),
-            _ => examined.run.spread(),
+            relative_sd(examined.observed.line(direction).intervals_ms())
+        } else {
+            examined.run.spread()
         };
         (cells / seconds, (1.0 + spread * spread * cells) / (seconds * seconds))
     });
