@@ -1,16 +1,20 @@
-//! The host's laboratory: captures, traces, the simulator and what judges them. Feature `lab`; never on a router.
+//! The laboratory on a host: captures, traces, the simulator and the attacks that judge them. Behind the feature `lab`;
+//! never built for a router.
 //!
 //! - [`capture`] reads and writes pcap and pcapng;
-//! - [`trace`] reduces captures to times, directions and sizes per device, or makes such traces up;
-//! - [`simulate`] drives two real engines, or the paper's arrangement, through a trace in virtual time;
-//! - [`identify`] finds out which devices a home has, as its provider could;
-//! - [`activity`] finds out when somebody used them;
-//! - [`distinguish`] tells whether the tunnel gives anything away;
-//! - [`adversary`] asks that of every law and condition;
-//! - [`leaks`] tells whether anything passes beside the tunnel;
-//! - [`exposure`] tells what one's own home gives away;
-//! - [`learn`] and [`plot`] serve these;
-//! - [`stats`] holds the few statistics that the rest needs.
+//! - [`trace`] reduces captures to time, direction and size of each device's packets, or generates such traces;
+//! - [`simulate`] runs two real engines, or the paper's arrangement, on a trace in virtual time;
+//! - [`identify`] infers which devices a home has, as its provider could;
+//! - [`activity`] infers when the devices were used;
+//! - [`distinguish`] tests whether the tunnel's packets differ between two conditions;
+//! - [`adversary`] runs these tests for every law and condition;
+//! - [`flat_line`] checks sizes, rate and delivery of recorded runs;
+//! - [`leaks`] checks whether packets pass outside the tunnel;
+//! - [`exposure`] shows what a home's traffic reveals;
+//! - [`report`] compares a home's traffic with what its provider saw;
+//! - [`bench`] gathers the measurements that are tracked from commit to commit;
+//! - [`learn`], [`plot`] and [`stats`] provide machine learning, figures and statistics;
+//! - [`cli`] holds the commands of `millpond-lab`, and [`error`] their errors.
 
 pub mod activity;
 pub mod adversary;

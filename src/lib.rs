@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! units                        units
+//! law     intervals of cells   law
 //! wire    packets and cells    config   settings file -> validated model
 //! core    shaping engine       plan     desired state, snapshot -> operations
 //! lab     captures, simulator  apply    runs a plan against a kernel
@@ -20,6 +21,7 @@ pub mod core;
 pub mod daemon;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod law;
 pub mod plan;
 pub mod sys;
 pub mod units;

@@ -7,7 +7,8 @@ use std::cell::Cell;
 
 use millpond::core::what_if::{CellShape, WhatIf};
 use millpond::core::{Engine, Limits, Pace, Params};
-use millpond::units::{BitsPerSec, Law, Nanos};
+use millpond::law::Law;
+use millpond::units::{BitsPerSec, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;

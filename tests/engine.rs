@@ -1,7 +1,8 @@
 //! The engine as its drivers see it: whatever goes in at one end comes out at the other, and nothing else does.
 
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
-use millpond::units::{BitsPerSec, Law, Nanos};
+use millpond::law::Law;
+use millpond::units::{BitsPerSec, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;

@@ -4,18 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each top module and those that it may use besides itself.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("units", &[]),
-    ("wire", &["units"]),
-    ("core", &["units", "wire"]),
-    ("lab", &["units", "wire", "core"]),
-    ("config", &["units"]),
-    ("plan", &["units", "config"]),
-    ("apply", &["units", "config", "plan"]),
-    ("sys", &["units", "wire", "config", "plan", "apply"]),
-    ("daemon", &["units", "wire", "core", "config", "plan", "apply", "sys"]),
-    ("cli", &["units", "wire", "core", "config", "plan", "apply", "sys", "daemon"]),
-    ("main", &["units", "wire", "core", "config", "plan", "apply", "sys", "daemon", "cli"]),
+    ("law", &["units"]),
+    ("wire", &["units", "law"]),
+    ("core", &["units", "law", "wire"]),
+    ("lab", &["units", "law", "wire", "core"]),
+    ("config", &["units", "law"]),
+    ("plan", &["units", "law", "config"]),
+    ("apply", &["units", "law", "config", "plan"]),
+    ("sys", &["units", "law", "wire", "config", "plan", "apply"]),
+    ("daemon", &["units", "law", "wire", "core", "config", "plan", "apply", "sys"]),
+    ("cli", &["units", "law", "wire", "core", "config", "plan", "apply", "sys", "daemon"]),
+    ("main", &["units", "law", "wire", "core", "config", "plan", "apply", "sys", "daemon", "cli"]),
 ];
 
 /// Where the clock and the system's randomness may be asked.
@@ -215,7 +216,7 @@ fn scanner_finds_what_is_planted() {
     let cases: [(&str, usize, &[&str]); 12] = [
         ("use crate::config::parse;", 1, &["config"]),
         ("let x = crate::sys::clock();", 2, &["sys"]),
-        ("use crate::{units::{Nanos, Law}, plan, wire::cell};", 1, &["units", "plan", "wire"]),
+        ("use crate::{units::{Nanos, BitsPerSec}, plan, wire::cell};", 1, &["units", "plan", "wire"]),
         ("use crate::{\n    config::{self, model},\n    sys,\n};", 1, &["config", "sys"]),
         ("use millpond::daemon;", 1, &["daemon"]),
         ("use super::config;", 1, &["config"]),

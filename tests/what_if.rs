@@ -9,8 +9,9 @@ use std::mem::size_of;
 use millpond::core::what_if::{CellShape, Delay, MAX_BYTES, STEPS, WhatIf};
 use millpond::lab::simulate::{SimulationConfig, simulate};
 use millpond::lab::stats::Summary;
-use millpond::lab::trace::{DataFolder, Direction, HomeTrace};
-use millpond::units::{BitsPerSec, Law, Nanos};
+use millpond::lab::trace::{DataFolder, Direction, Home};
+use millpond::law::Law;
+use millpond::units::{BitsPerSec, Nanos};
 
 const SEEDS: u64 = 10;
 const TOLERANCE: f64 = 0.05;
@@ -36,7 +37,9 @@ fn every_step_does_what_the_engine_does_at_that_rate() {
         for step in (0..STEPS).step_by(5) {
             let rate = rates[step];
             let outcomes: Vec<_> = (1..=SEEDS)
-                .map(|seed| simulate(&home, &SimulationConfig { upload: rate, download: rate, seed, ..setup }, |_| {}).unwrap())
+                .map(|seed| {
+                    simulate(&home, &SimulationConfig { upload: rate, download: rate, seed, ..setup }, |_| {}).unwrap()
+                })
                 .collect();
             let dropping =
                 outcomes.iter().any(|outcome| !outcome.directions[direction as usize].queue_drops.is_empty());

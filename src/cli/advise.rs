@@ -15,6 +15,7 @@ use crate::config::{parse_with, uci};
 use crate::daemon::advice::{ADVISED, Advice, PassiveMonitor, RateAdvisor};
 use crate::daemon::answer;
 use crate::daemon::request::{Format, Request};
+use crate::law::Law;
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
 use crate::sys::{atomic_file, kernel, key_file, random};
@@ -149,8 +150,8 @@ fn confirm(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
     let word = |text: &str| Setting::Text(text.to_owned());
     document.set("millpond", "main", "level", &word(level.name()));
     if level == Level::Strict {
-        document.set("millpond", "main", "law", &word("gamma"));
-        document.set("millpond", "main", "spread", &word("33"));
+        document.set("millpond", "main", "law", &word(Law::Gamma.name()));
+        document.set("millpond", "main", "spread", &word(&Law::Gamma.default_spread().to_string()));
     }
     let (sections, _) = uci::parse(document.text().as_bytes());
     let named = |section: &&uci::Section| section.kind == "level" && section.name.as_deref() == Some(level.name());

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, PartialEq)]

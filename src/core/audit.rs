@@ -3,15 +3,15 @@
 //! [`Audit`] takes every packet of the tunnel with its moment and size. Sizes have to be one; intervals have to fit the
 //! law, by Pearson's chi-squared test over [`BINS`] intervals of equal probability.
 
-mod law;
+mod chi_squared;
 
 #[cfg(test)]
 mod tests;
 
-use self::law::Quantiles;
+use self::chi_squared::chi_squared_tail;
 use super::histogram::Histogram;
 use super::params::Pace;
-use crate::units::{Law, Nanos};
+use crate::units::Nanos;
 
 /// Intervals are counted in so many bins that the law makes equally likely.
 pub const BINS: usize = 50;
@@ -29,7 +29,8 @@ const SIZES: usize = 8;
 pub struct Audit {
     pace: Pace,
     wire_bytes: u16,
-    quantiles: Option<Quantiles>,
+    /// The bounds between bins, in mean intervals; `None` for a law without a density.
+    bounds: Option<[f64; BINS - 1]>,
     packets: u64,
     sizes: [(u16, u64); SIZES],
     other_sizes: u64,
@@ -56,8 +57,8 @@ pub struct Finding {
     pub interval_mean: Nanos,
     /// The longest interval.
     pub interval_max: Nanos,
-    /// Probability of a fit as bad as this one if intervals followed the law; `None` where the law has no density
-    /// (`constant`, `kernel`), or for too few intervals.
+    /// Probability of a fit as bad as this one if intervals followed the law; `None` where the law has no density,
+    /// or for too few intervals.
     pub fit_p: Option<f64>,
 }
 
@@ -67,7 +68,7 @@ impl Audit {
         Audit {
             pace,
             wire_bytes,
-            quantiles: Quantiles::new(pace.law, pace.spread_percent),
+            bounds: pace.law.quantiles(pace.spread_percent),
             packets: 0,
             sizes: [(0, 0); SIZES],
             other_sizes: 0,
@@ -85,8 +86,9 @@ impl Audit {
         if let Some(last) = self.last {
             let interval = at.saturating_since(last);
             self.intervals.record(interval);
-            if let Some(quantiles) = &self.quantiles {
-                self.bins[quantiles.bin(interval.0 as f64 / self.pace.mean.0 as f64)] += 1;
+            if let Some(bounds) = &self.bounds {
+                let interval = interval.0 as f64 / self.pace.mean.0 as f64;
+                self.bins[bounds.partition_point(|bound| *bound <= interval)] += 1;
             }
         }
         self.first.get_or_insert(at);
@@ -132,14 +134,14 @@ impl Audit {
     }
 
     fn fit(&self) -> Option<f64> {
-        self.quantiles.as_ref()?;
+        self.bounds.as_ref()?;
         let total: u64 = self.bins.iter().map(|count| u64::from(*count)).sum();
         if total < ENOUGH_INTERVALS {
             return None;
         }
         let expected = total as f64 / BINS as f64;
         let statistic = self.bins.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
-        Some(law::chi_squared_tail(statistic, (BINS - 1) as f64))
+        Some(chi_squared_tail(statistic, (BINS - 1) as f64))
     }
 }
 
@@ -155,9 +157,4 @@ impl Finding {
         }
         wrongs
     }
-}
-
-/// Whether a law has a density to compare with.
-pub fn has_density(law: Law) -> bool {
-    matches!(law, Law::Gamma | Law::Normal)
 }

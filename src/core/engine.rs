@@ -11,7 +11,7 @@ use super::reassembler::Reassembler;
 use super::reorder::{Reorder, ReorderEvent};
 use super::schedule::DepartureSchedule;
 use super::stats::{DeviceStats, Stats};
-use crate::units::{Law, Nanos};
+use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
 use crate::wire::control::ControlMessage;
@@ -214,7 +214,7 @@ impl Engine {
     }
 
     fn build(&mut self, now: Nanos, scheduled: Nanos, cell: &mut [u8]) -> CellKind {
-        if self.schedule.pace().law == Law::Kernel && !self.poll_kernel_quota(scheduled) {
+        if self.schedule.pace().law.paced_by_kernel() && !self.poll_kernel_quota(scheduled) {
             self.packer.pack_unsequenced(cell);
             return CellKind::Cover;
         }

@@ -1,6 +1,7 @@
 //! What the engine is told by its driver.
 
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 use crate::wire::size::CellSize;
 
 /// All parameters of an engine.
@@ -23,7 +24,7 @@ pub struct Pace {
     pub law: Law,
     /// Mean interval; above zero.
     pub mean: Nanos,
-    /// Standard deviation in percent of the mean; used by `gamma` (at most 40) and `normal` (at most 20).
+    /// Standard deviation in percent of the mean, at most the end of [`Law::spread_range`].
     pub spread_percent: u8,
 }
 

@@ -19,7 +19,8 @@ pub use self::delays::{Delay, Delays};
 use self::interval_table::IntervalTable;
 use self::step::Step;
 use super::params::Limits;
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 
 /// Rates that run side by side in each direction.
 pub const STEPS: usize = 16;

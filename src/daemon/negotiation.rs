@@ -2,7 +2,7 @@
 //! afterwards, so that a restarted endpoint learns of it. All inside ordinary cells: the wire shows none of it.
 
 use crate::config::model::Key;
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
 /// Until there is an answer, or while no cells come.
@@ -91,20 +91,15 @@ pub fn grant(request: &ShapingRequest, limits: HomeLimits) -> Option<ShapingRequ
     let slowest = BitsPerSec((cell_bits * MIN_CELLS_PER_MINUTE / 60).max(1));
     let fastest = BitsPerSec(cell_bits * 1_000_000_000 / MIN_CELL_INTERVAL.0);
     let rate = request.rate.clamp(slowest, fastest).min(limits.max_download);
-    let law = match request.law {
-        Law::Kernel if !limits.kernel_law => Law::Constant,
-        law => law,
-    };
-    let widest = match law {
-        Law::Normal => 20,
-        Law::Gamma | Law::Constant | Law::Kernel => 40,
-    };
-    Some(ShapingRequest { law, rate, spread_percent: request.spread_percent.clamp(1, widest), ..*request })
+    let law = if limits.kernel_law { request.law } else { request.law.without_kernel_pacing() };
+    let spread_percent = request.spread_percent.clamp(1, *law.spread_range().end());
+    Some(ShapingRequest { law, rate, spread_percent, ..*request })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::law::Law;
 
     const REQUEST: ShapingRequest = ShapingRequest {
         id: 1,

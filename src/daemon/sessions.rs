@@ -232,7 +232,8 @@ fn seed() -> Result<[u8; 32], Error> {
 mod tests {
     use super::*;
     use crate::config::model::{Dns, DnsMode, Level, Off, RoutingIds, Shape};
-    use crate::units::{BitsPerSec, Law};
+    use crate::law::Law;
+    use crate::units::BitsPerSec;
     use crate::wire::size::{Encapsulation, IpVersion};
 
     fn size() -> CellSize {

@@ -5,7 +5,7 @@ use super::session::{LEAD, Session, Shaping};
 use crate::config::model::{Level, Off, Role, Settings};
 use crate::core::Pace;
 use crate::plan::qdisc_tree::ShaperLimits;
-use crate::units::{BitsPerSec, Law};
+use crate::units::BitsPerSec;
 use crate::wire::control::ShapingRequest;
 use crate::wire::size::{CellSize, Encapsulation};
 
@@ -57,33 +57,32 @@ pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
 /// What the queueing tree lets through, on either side.
 pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> ShaperLimits {
     let wire_bytes = size.wire_bytes as u16;
-    let (law, rate, wire_bytes) = match (settings.role, sessions.iter().find_map(Session::granted)) {
-        (Role::Router, _) => (settings.shape.law, settings.shape.upload, wire_bytes),
+    let (paced, rate, wire_bytes) = match (settings.role, sessions.iter().find_map(Session::granted)) {
+        (Role::Router, _) => (settings.shape.law.paced_by_kernel(), settings.shape.upload, wire_bytes),
         // Granted to a single home only; see `negotiation::HomeLimits`.
-        (Role::Endpoint, Some(ShapingRequest { law: Law::Kernel, rate, cell_bytes, .. })) => {
-            (Law::Kernel, *rate, *cell_bytes)
-        }
-        // Whatever the homes request for, so that none of them disturbs the others' queue.
-        (Role::Endpoint, _) => (Law::Gamma, allowed(settings), wire_bytes),
+        (Role::Endpoint, Some(request)) if request.law.paced_by_kernel() => (true, request.rate, request.cell_bytes),
+        // Whatever the homes request, so that none of them disturbs the others' queue.
+        (Role::Endpoint, _) => (false, allowed(settings), wire_bytes),
     };
     let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;
-    match law {
-        Law::Kernel => ShaperLimits {
+    if paced {
+        ShaperLimits {
             rate,
             inner_bytes,
             wire_bytes,
             burst_cells: 1,
             data_limit: PACER_DATA_CELLS,
             cover_limit: PACER_COVER_CELLS,
-        },
-        Law::Gamma | Law::Normal | Law::Constant => ShaperLimits {
+        }
+    } else {
+        ShaperLimits {
             rate: BitsPerSec(rate.0.saturating_mul(CEILING)),
             inner_bytes,
             wire_bytes,
             burst_cells: CEILING_BURST_CELLS * settings.homes.len().max(1) as u32,
             data_limit: CEILING_BAND_CELLS,
             cover_limit: CEILING_BAND_CELLS,
-        },
+        }
     }
 }
 

@@ -10,6 +10,6 @@ mod score;
 mod tests;
 
 pub use detect::{Detector, Onset};
-pub use labels::{Label, LabelledCapture, cases, synthetic_captures};
+pub use labels::{Label, LabelledCapture, labelled_captures, synthetic_captures};
 pub use report::{draw, draw_trace, print_onsets, print_results};
 pub use score::{DetectionScore, PooledScore, pool_by_kind, score};

@@ -1,8 +1,9 @@
-//! The adversary's report: can he tell from the line what the home, the router or he himself is doing?
+//! Measures whether an adversary on the wire can detect activity of the home, load on the router, or the effect of his own
+//! packets.
 //!
-//! Two halves. [`virtual_cases`] has hours of the engine in virtual time, where nothing but the law can decide when a cell
-//! leaves; [`InterleavedCapture`] has the daemon on an emulated machine in real time, its conditions taking turns within one capture.
-//! Each condition is compared with an idle home by the attacks of [`super::distinguish`].
+//! Two sources of packets: [`virtual_cases`] runs the engine for hours of virtual time, where only the law decides when a
+//! cell leaves. [`InterleavedCapture`] holds the daemon's packets on an emulated machine in real time, where conditions
+//! alternate within one capture. The attacks of [`super::distinguish`] compare each condition with an idle home.
 
 mod interleaved;
 mod unreal;
@@ -17,51 +18,51 @@ use serde::Serialize;
 
 use super::distinguish::{Condition, DistinguishOptions, DistinguishReport, compare};
 use super::error::Error;
-use crate::units::Law;
+use crate::law::Law;
 
-/// An adversary who is right more often than this knows something.
+/// Area under the curve (AUC) above which an attack counts as a detection; 0.5 is a blind guess.
 pub const MAX_BLIND_AUC: f64 = 0.55;
 
-/// Blocks enough for intervals that tell 0.5 from [`MAX_BLIND_AUC`].
+/// With this many blocks the confidence intervals are narrow enough to separate 0.5 from [`MAX_BLIND_AUC`].
 const MIN_BLOCKS: usize = 1_200;
 
-/// One attack on one condition.
+/// The result of one attack on one condition.
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
     /// The law's name.
     pub law: &'static str,
-    /// What was told from an idle home.
+    /// Name of the condition that was compared with an idle home.
     pub condition: String,
     /// `virtual` or `emulated`.
     pub time: &'static str,
-    /// Packets that guesses were made about, of both conditions together.
+    /// Number of packets behind the guesses, both conditions together.
     pub packets: usize,
-    /// What was looked at.
+    /// Name of the attack.
     pub attack: String,
-    /// How often the guesses were right: 0.5 is blind.
+    /// Area under the curve: the probability that the attack ranks two samples correctly; 0.5 is a blind guess.
     pub auc: f64,
-    /// Holds the true value with a probability of 95 %.
+    /// Confidence interval (95 %) of `auc`.
     pub ci95: [f64; 2],
-    /// Probability of a value so far from 0.5 if there were nothing to see, corrected for all attacks and tests of this
-    /// condition (Holm).
+    /// Probability of an `auc` at least this far from 0.5 if the conditions are equal, corrected for all attacks and tests
+    /// of this condition (Holm).
     pub p_corrected: f64,
 }
 
-/// Everything.
+/// The results of all attacks.
 #[derive(Debug, Default, Serialize)]
 pub struct AdversaryReport {
-    /// In the order in which they were made.
+    /// Results in the order of the attacks.
     pub cases: Vec<Case>,
 }
 
 impl Case {
-    /// Whether the interval holds 0.5.
+    /// Returns whether the confidence interval contains 0.5.
     pub fn is_blind(&self) -> bool {
         (self.ci95[0]..=self.ci95[1]).contains(&0.5)
     }
 }
 
-/// Compares a condition with an idle home.
+/// Compares a condition with an idle home. Fails if either has too few packets.
 pub fn cases(
     law: Law,
     time: &'static str,

@@ -1,4 +1,4 @@
-//! The numbers that are followed from commit to commit.
+//! Benchmarks that are tracked from commit to commit.
 
 mod crowd;
 mod delay;
@@ -15,25 +15,26 @@ pub use sparse::{SparseRow, sparse};
 
 use serde::Serialize;
 
-/// Everything that `make bench` measures. What could not be measured is `null` or empty.
+/// The results of `make bench`. A value that could not be measured is `null` or empty.
 #[derive(Debug, Serialize)]
 pub struct BenchReport {
-    /// Simulated delay of a home, millpond's against the paper's.
+    /// Simulated delay of a home under millpond and under the paper's arrangement.
     pub delay: Vec<DelayRow>,
-    /// The same under other conventions: millpond's queue bounded, and the VPN's headers forgiven to the paper.
+    /// The same under other conventions: with millpond's queue bounded, and without counting the VPN's headers in the
+    /// paper's arrangement.
     pub delay_variants: Vec<DelayRow>,
-    /// Of one cell, building and taking apart, in the fixed simulated hour.
+    /// Instructions to build and parse one cell, in the fixed simulated hour.
     pub instructions_per_cell: Option<f64>,
-    /// Size of the router's program.
+    /// Size of the router's program in bytes.
     pub binary_bytes: Option<u64>,
-    /// Resident memory of the router's daemon in the laboratory.
+    /// Resident memory of the router's daemon in the laboratory, in KiB.
     pub rss_kb: Option<f64>,
-    /// Of it, anonymous.
+    /// Anonymous part of the resident memory, in KiB.
     pub anon_kb: Option<f64>,
     /// Delay of a sparse stream in the laboratory.
     pub sparse: Vec<SparseRow>,
-    /// What homes cost an endpoint, without cryptography.
+    /// Load of an endpoint by its number of homes, without cryptography.
     pub endpoint: Vec<CrowdRow>,
-    /// Whether the home was captured or made up.
+    /// `captured` or `synthetic`: the source of the home's traces.
     pub home: &'static str,
 }

@@ -1,4 +1,4 @@
-//! CapturedPacket captures: reading pcap and pcapng, decoding frames as far as the laboratory needs, writing pcap.
+//! Packet captures: reads pcap and pcapng, decodes the frame headers that the laboratory needs, writes pcap.
 
 mod frame;
 mod read;

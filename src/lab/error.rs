@@ -1,50 +1,50 @@
-//! What can go wrong on the host's side: files, mostly.
+//! Errors of the laboratory's commands, mostly about files.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A failure of a laboratory command, with what was tried and on what.
+/// An error of a laboratory command, with the attempted operation and its object.
 #[derive(Debug)]
 pub enum Error {
-    /// The system refused an operation on a file.
+    /// An operation on a file failed.
     Io {
-        /// What was tried, as in "reading".
+        /// The operation, such as "reading".
         doing: &'static str,
         /// The file.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// A capture ends or breaks off in the middle. The packets before `offset` are sound.
+    /// A capture is truncated or corrupt. The packets before `offset` are valid.
     Damaged {
         /// The capture.
         path: PathBuf,
-        /// Bytes from the start of the file to the record that cannot be read.
+        /// Offset of the unreadable record in the file, in bytes.
         offset: u64,
-        /// What is wrong there.
+        /// Description of the damage.
         cause: String,
     },
-    /// A file of the right kind whose content does not fit.
+    /// A file has the expected kind, but invalid content.
     Content {
         /// The file.
         path: PathBuf,
-        /// One-based line, 0 where lines mean nothing.
+        /// One-based line number; 0 if the error does not belong to a line.
         line: usize,
-        /// What is wrong, and what would be right.
+        /// Description of the error, and of the expected content.
         problem: String,
     },
-    /// The request itself cannot be met.
+    /// The request is invalid.
     Request(String),
 }
 
 impl Error {
-    /// For `map_err` on file operations.
+    /// Returns a function for `map_err` on a file operation.
     pub fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
         move |source| Error::Io { doing, path: path.to_owned(), source }
     }
 
-    /// A problem with the content of `path` at the one-based `line` (0: the whole file).
+    /// Returns an error about the content of `path` at the one-based `line` (0: the whole file).
     pub fn content(path: &Path, line: usize, problem: impl Into<String>) -> Error {
         Error::Content { path: path.to_owned(), line, problem: problem.into() }
     }

@@ -1,4 +1,4 @@
-//! What one's own home gives away: as it is, through a VPN alone, shaped, and with devices blocked (the paper's
+//! What a home reveals without protection, behind a plain VPN, behind millpond, and with devices blocked (the paper's
 //! sections 5 and 6).
 
 mod page;
@@ -16,53 +16,55 @@ use std::path::PathBuf;
 use super::activity::{Detector, Onset};
 use super::capture::Mac;
 use super::error::Error;
-use super::identify::{Corpus, ObservedHost, CaptureSummary, HostIdentity, identify, oui::Vendors};
+use super::identify::{CaptureSummary, Corpus, HostIdentity, ObservedHost, identify, oui::Vendors};
 use super::simulate::SimulationConfig;
 use super::trace::HomeTrace;
 use crate::units::Nanos;
 
-/// More than this is no one recording of a home.
-const LONGEST: Nanos = Nanos::from_secs(7 * 86_400);
-/// The busiest hosts are reported on; the engine tells no more apart.
+/// Captures that span more than this are not one recording of a home.
+const MAX_RECORDING: Nanos = Nanos::from_secs(7 * 86_400);
+/// The report covers only the busiest hosts, because the engine distinguishes no more than this.
 const MAX_HOSTS: usize = 60;
 
-/// Everything that the page says.
+/// The contents of the page.
 pub struct Exposure {
     /// The captures.
     pub captures: Vec<PathBuf>,
-    /// From the first packet to the last.
+    /// Time from the first packet to the last.
     pub length: Nanos,
-    /// Labelled devices that hosts were compared with.
+    /// Number of labelled devices that the hosts were compared with.
     pub known: usize,
-    /// As it is: the hosts, the busiest first.
+    /// The hosts without protection, busiest first.
     pub hosts: Vec<HostExposure>,
-    /// The same traces on one time line, in the same order.
+    /// The traces of these hosts on a common time axis, in the same order.
     pub home: HomeTrace,
-    /// Through a VPN alone.
+    /// What the provider sees behind a plain VPN.
     pub vpn: LinkExposure,
-    /// Shaped.
+    /// What the provider sees behind millpond.
     pub shaped: ShapedExposure,
 }
 
-/// One host as it is.
+/// What one host reveals without protection.
 pub struct HostExposure {
-    /// What can be said of who it is.
+    /// Which device it may be.
     pub identity: HostIdentity,
-    /// When it became active, by use or by itself.
+    /// When it became active, whether somebody used it or not.
     pub onsets: Vec<Onset>,
     /// Bytes to and from the Internet.
     pub bytes: u64,
 }
 
 impl HostExposure {
-    /// The likeliest device by names or, without any, by the shape of the traffic; else the address.
+    /// The most likely device by DNS names, or else by traffic pattern, with the MAC address; the address alone if no
+    /// device fits.
     pub fn name(&self) -> String {
         let best = self.identity.by_names.first().or(self.identity.by_shape.first());
         best.map_or_else(|| self.identity.mac.clone(), |guess| format!("{} ({})", guess.device, self.identity.mac))
     }
 }
 
-/// Studies a home from captures of its network.
+/// Analyses a home from captures of its network. An error if the captures do not belong to one recording or show no
+/// host.
 pub fn study(
     sightings: Vec<(PathBuf, CaptureSummary)>,
     corpus: &Corpus,
@@ -70,7 +72,7 @@ pub fn study(
     setup: &SimulationConfig,
 ) -> Result<Exposure, Error> {
     let captures = sightings.iter().map(|(path, _)| path.clone()).collect();
-    let mut hosts = on_one_time_line(sightings)?;
+    let mut hosts = merge_captures(sightings)?;
     hosts.sort_by_key(|host| std::cmp::Reverse(bytes(host)));
     hosts.truncate(MAX_HOSTS);
     let identities = identify(corpus, vendors, &hosts, setup.seed);
@@ -90,13 +92,13 @@ fn bytes(host: &ObservedHost) -> u64 {
     host.trace.packets.iter().map(|packet| u64::from(packet.bytes)).sum()
 }
 
-/// Every host once, from the capture that saw most of it, with times from the first packet of all.
-pub fn on_one_time_line(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Vec<ObservedHost>, Error> {
+/// Each host once, from the capture with most of its packets. Times count from the first packet of all captures.
+pub fn merge_captures(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Vec<ObservedHost>, Error> {
     let first_ns = sightings.iter().map(|(_, sighting)| sighting.extent.first_ns).min().unwrap_or(0);
     let last_ns = sightings.iter().map(|(_, sighting)| sighting.extent.last_ns).max().unwrap_or(0);
-    if last_ns.saturating_sub(first_ns) > LONGEST.0 {
+    if last_ns.saturating_sub(first_ns) > MAX_RECORDING.0 {
         return Err(Error::Request(format!(
-            "the captures span {} days; give captures of one recording, of a week at most",
+            "the captures span {} days; give captures from one recording of at most a week",
             (last_ns - first_ns) / 86_400_000_000_000
         )));
     }
@@ -124,8 +126,7 @@ pub fn on_one_time_line(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Vec
     let hosts: Vec<ObservedHost> = hosts.into_values().filter(|host| !host.trace.packets.is_empty()).collect();
     if hosts.is_empty() {
         return Err(Error::Request(
-            "no host in these captures talks to the Internet; were they taken on the home's side of the router?"
-                .to_owned(),
+            "no host in these captures talks to the Internet; capture on the home's side of the router".to_owned(),
         ));
     }
     Ok(hosts)

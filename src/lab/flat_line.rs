@@ -4,8 +4,8 @@
 //! and [`FlatLineReport`] is the JSON that remains.
 
 mod checks;
-mod resources;
 mod observe;
+mod resources;
 mod run;
 
 #[cfg(test)]
@@ -17,14 +17,14 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use checks::{CheckResult, Verdict};
+pub use observe::{WanCapture, WanDirection};
 pub use resources::RouterResources;
-pub use observe::{WanDirection, WanCapture};
-pub use run::{Workload, Recording, ShapedRun, DaemonStatus};
+pub use run::{DaemonStatus, Recording, ShapedRun, Workload};
 
 use super::error::Error;
 use super::stats::Summary;
 use super::trace::Direction;
-use crate::units::Law;
+use crate::law::Law;
 
 /// All runs of a scenario, and how busy and silent ones compare.
 #[derive(Debug, Serialize)]
@@ -33,9 +33,9 @@ pub struct FlatLineReport {
     pub runs: Vec<DirectionReport>,
     /// One per law and direction for which there is a busy and a silent run.
     pub comparisons: Vec<checks::LoadComparison>,
-    /// The router, where it is a machine of its own.
+    /// The router, where it is a router of its own.
     #[serde(flatten)]
-    pub machine: Option<RouterResources>,
+    pub router: Option<RouterResources>,
 }
 
 /// One direction of one run.
@@ -155,17 +155,21 @@ pub fn examine(folder: &Path) -> Result<Vec<AnalysedRun>, Error> {
 }
 
 /// The report on these runs, and every check with its verdict; of the laws in `laws` both loads should be there.
-pub fn judge(examined: &[AnalysedRun], laws: &[Law], machine: Option<RouterResources>) -> (FlatLineReport, Vec<CheckResult>) {
+pub fn judge(
+    examined: &[AnalysedRun],
+    laws: &[Law],
+    router: Option<RouterResources>,
+) -> (FlatLineReport, Vec<CheckResult>) {
     let mut checks = Vec::new();
     for run in examined {
         checks::run(run, &mut checks);
     }
-    if let Some(machine) = &machine {
-        machine.check(&mut checks);
+    if let Some(router) = &router {
+        router.check(&mut checks);
     }
     let comparisons = checks::compare(examined, laws, &mut checks);
     let runs = examined.iter().flat_map(|run| Direction::ALL.map(|direction| run.report(direction))).collect();
-    (FlatLineReport { runs, comparisons, machine }, checks)
+    (FlatLineReport { runs, comparisons, router }, checks)
 }
 
 impl AnalysedRun {

@@ -7,20 +7,22 @@ mod corpus;
 pub mod dns;
 mod evaluate;
 mod figures;
+mod identity;
 mod names;
 mod observe;
 pub mod oui;
 mod report;
 pub mod shape;
-mod identity;
 
 #[cfg(test)]
 mod tests;
 
 pub use corpus::{Corpus, DeviceCapture};
-pub use evaluate::{CrossValidation, EvaluationConfig, Evaluation, Method, SAMPLE_SECONDS, Split, WINDOW_SECONDS, evaluate};
+pub use evaluate::{
+    CrossValidation, Evaluation, EvaluationConfig, Method, SAMPLE_SECONDS, Split, WINDOW_SECONDS, evaluate,
+};
 pub use figures::draw;
-pub use names::{AddressEvaluation, NameEvaluation, by_address, by_names};
-pub use observe::{ObservedHost, CaptureSummary, observe};
-pub use report::{print_evaluation, print_identities};
 pub use identity::{Candidate, HostIdentity, identify};
+pub use names::{AddressEvaluation, NameEvaluation, by_address, by_names};
+pub use observe::{CaptureSummary, ObservedHost, observe};
+pub use report::{print_evaluation, print_identities};

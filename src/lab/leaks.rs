@@ -5,10 +5,10 @@
 //! where the clock is set. `owner` says whose a packet is, `watch` goes through the capture, `journal` through what the
 //! devices wrote down, `judge` decides.
 
+mod attribution;
 mod journal;
 mod judge;
 mod mark;
-mod attribution;
 mod testbed;
 mod watch;
 
@@ -54,7 +54,7 @@ pub struct LeakRun {
     /// Who takes part.
     pub testbed: Testbed,
     /// The capture, reduced.
-    pub watched: CaptureAnalysis,
+    pub capture: CaptureAnalysis,
     /// What the devices wrote.
     pub journals: Journals,
 }
@@ -64,9 +64,9 @@ impl LeakRun {
     /// mark that was set, is an error: what is missing could have been a leak.
     pub fn read(folder: &Path) -> Result<LeakRun, Error> {
         let testbed = Testbed::read(&folder.join("run.json"))?;
-        let watched = CaptureAnalysis::read(&folder.join("wan.pcap"), &testbed)?;
-        watched.compare(&folder.join("marks"))?;
+        let capture = CaptureAnalysis::read(&folder.join("wan.pcap"), &testbed)?;
+        capture.compare(&folder.join("marks"))?;
         let journals = Journals::read(folder, &testbed)?;
-        Ok(LeakRun { testbed, watched, journals })
+        Ok(LeakRun { testbed, capture, journals })
     }
 }

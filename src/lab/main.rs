@@ -1,4 +1,4 @@
-//! `millpond-lab`: parses arguments, runs the command, chooses the exit code.
+//! `millpond-lab`: parses the arguments, runs the command and returns its exit code.
 
 fn main() -> std::process::ExitCode {
     millpond::sys::signal::reset_sigpipe();

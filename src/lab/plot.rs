@@ -1,8 +1,8 @@
 //! Plain charts as SVG: lines, points, upright marks, and tables of shares.
 
+mod axis;
 mod chart;
 mod grid;
-mod axis;
 
 pub use chart::{Chart, Series, SeriesStyle};
 pub use grid::Grid;

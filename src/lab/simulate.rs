@@ -4,9 +4,9 @@
 //! packets together again; a packet counts as delivered only if it arrives with every byte as it was sent.
 
 mod driver;
-mod result;
 mod packet;
 pub mod paper;
+mod result;
 pub mod whole_home;
 pub mod wire;
 
@@ -19,7 +19,8 @@ pub use result::{DeviceResult, DirectionResult, SimulationResult};
 use super::error::Error;
 use super::trace::Direction;
 use crate::core::{DEVICES, Limits, Pace, Params};
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 
 /// Devices that a simulated home can have; number 0 means "unknown" to the engine.

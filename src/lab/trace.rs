@@ -5,9 +5,9 @@
 
 mod csv;
 mod data;
+mod excerpt;
 mod extract;
 mod home;
-mod excerpt;
 mod synthetic;
 
 #[cfg(test)]
@@ -15,10 +15,10 @@ mod tests;
 
 pub use csv::{read_csv, write_csv};
 pub use data::{DataFolder, KnownDevice};
+pub use excerpt::{TraceExcerpt, busiest_excerpt};
 pub use extract::{Extracted, extract};
 pub(in crate::lab) use extract::{internet_bytes, is_home, segments};
 pub use home::{HomeTrace, TraceOrigin};
-pub use excerpt::{TraceExcerpt, busiest_excerpt};
 pub use synthetic::DeviceKind;
 
 use crate::units::Nanos;

@@ -98,8 +98,9 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
 mod tests {
     use super::*;
     use crate::config::model::{Dns, DnsMode, Level, Network, Off, Policy, Role, RoutingIds, Shape};
+    use crate::law::Law;
     use crate::plan::routing::Family;
-    use crate::units::{BitsPerSec, Law};
+    use crate::units::BitsPerSec;
 
     fn settings() -> Settings {
         let rate = BitsPerSec::from_kbit(160);

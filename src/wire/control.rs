@@ -14,7 +14,8 @@
 //! only changes when the meaning of a field does.
 
 use super::block::CONTROL_TYPE;
-use crate::units::{BitsPerSec, Law};
+use crate::law::Law;
+use crate::units::BitsPerSec;
 
 /// Version of the messages that this code speaks.
 pub const VERSION: u8 = 1;
@@ -144,7 +145,7 @@ impl ControlMessage {
             }
         };
         body[..2].copy_from_slice(&id.to_be_bytes());
-        body[2] = law_code(law);
+        body[2] = law.number();
         body[3] = spread_percent;
         body[4..6].copy_from_slice(&cell_bytes.to_be_bytes());
         body[8..12].copy_from_slice(&u32::try_from(rate.0).unwrap_or(u32::MAX).to_be_bytes());
@@ -165,7 +166,7 @@ impl BodyReader<'_> {
         let cell_bytes = u16::from_be_bytes(self.take()?);
         let flags = u16::from_be_bytes(self.take()?);
         let rate = BitsPerSec(u64::from(u32::from_be_bytes(self.take()?)));
-        let law = law_of_code(law).ok_or(Malformed::Value)?;
+        let law = Law::from_number(law).ok_or(Malformed::Value)?;
         if spread_percent > 100 || rate.0 == 0 {
             return Err(Malformed::Value);
         }
@@ -184,19 +185,6 @@ impl BodyReader<'_> {
         self.0 = rest;
         Ok(*taken)
     }
-}
-
-fn law_code(law: Law) -> u8 {
-    match law {
-        Law::Gamma => 0,
-        Law::Normal => 1,
-        Law::Constant => 2,
-        Law::Kernel => 3,
-    }
-}
-
-fn law_of_code(code: u8) -> Option<Law> {
-    Law::ALL.into_iter().find(|law| law_code(*law) == code)
 }
 
 #[cfg(test)]

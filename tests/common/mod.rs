@@ -5,10 +5,11 @@
 pub mod namespace;
 
 use millpond::config::model::*;
+use millpond::law::Law;
 use millpond::plan::qdisc_tree::ShaperLimits;
 use millpond::plan::routing::Prefix;
 use millpond::plan::{Facts, LanInterface};
-use millpond::units::{BitsPerSec, Law, Nanos};
+use millpond::units::{BitsPerSec, Nanos};
 
 pub fn shape() -> Shape {
     let (upload, download) = (BitsPerSec::from_kbit(160), BitsPerSec::from_kbit(320));

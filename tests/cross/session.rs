@@ -5,8 +5,9 @@
 use std::process::ExitCode;
 
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
+use millpond::law::Law;
 use millpond::sys::panic_hook;
-use millpond::units::{BitsPerSec, Law, Nanos};
+use millpond::units::{BitsPerSec, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;

@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 
 use super::level::Confirmed;
 use super::reader::SectionReader;
-use super::value::{Wrong, bit, boolean, choice, number, price};
+use super::value::{self, Wrong, bit, boolean, choice, number, price};
 use crate::config::model::{Level, Off, Role, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 
 const OPTIONS: [&str; 18] = [
     "enabled",
@@ -34,8 +35,6 @@ const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::En
 const LEVELS: &[(&str, Level)] =
     &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
 const OFFS: &[(&str, Off)] = &[("tunnel", Off::Tunnel), ("block", Off::Block)];
-const LAWS: &[(&str, Law)] =
-    &[("gamma", Law::Gamma), ("normal", Law::Normal), ("constant", Law::Constant), ("kernel", Law::Kernel)];
 
 /// A check of the wire each week.
 const AUDIT_DAYS: u16 = 7;
@@ -127,8 +126,8 @@ pub(super) fn read(
         upload: BitsPerSec::from_kbit(160),
         download: BitsPerSec::from_kbit(320),
         cell_bytes: 512,
-        law: Law::Gamma,
-        spread_percent: 33,
+        law: Law::default(),
+        spread_percent: Law::default().default_spread(),
     };
     let Some(section) = section else {
         let (level, billing_day) = (Level::Balanced, 1);
@@ -207,18 +206,10 @@ fn routing_ids(reader: &mut SectionReader) -> RoutingIds {
 }
 
 fn law_and_spread(reader: &mut SectionReader) -> (Law, u8) {
-    let given = reader.given("law");
-    let law = reader.value("law", choice(LAWS));
-    let (range, default) = match law {
-        None if given => (5..=40, 33),
-        None | Some(Law::Gamma) => (5..=40, 33),
-        Some(Law::Normal) => (5..=20, 15),
-        // Neither has a spread of its own; the option is left from another law.
-        Some(Law::Constant | Law::Kernel) => (0..=40, 0),
-    };
-    let spread = reader.value("spread", number(range, "percent")).map_or(default, |percent| percent as u8);
-    let spread = if matches!(law, Some(Law::Constant | Law::Kernel)) { 0 } else { spread };
-    (law.unwrap_or_default(), spread)
+    let law = reader.value("law", value::law).unwrap_or_default();
+    let (least, most) = law.spread_range().into_inner();
+    let given = reader.value("spread", number(least.into()..=most.into(), "percent")).map(|percent| percent as u8);
+    (law, given.filter(|_| law.has_spread()).unwrap_or(law.default_spread()))
 }
 
 fn rates_and_cell(reader: &mut SectionReader, default: Shape) -> (BitsPerSec, BitsPerSec, u16) {

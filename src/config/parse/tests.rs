@@ -6,7 +6,8 @@ use rand::{RngExt, SeedableRng};
 use super::{Parsed, parse, parse_with};
 use crate::config::model::*;
 use crate::config::problem::Severity;
-use crate::units::{BitsPerSec, Law};
+use crate::law::Law;
+use crate::units::BitsPerSec;
 
 const SHIPPED: &str = include_str!("../../../files/etc/config/millpond");
 const ENDPOINT: &str = include_str!("../../../files/etc/millpond/endpoint.example");

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::KeyFiles;
 use crate::config::model::{HostPort, Key, Mac, Server};
+use crate::law::Law;
 
 /// Why a value is refused. `got` is already fit to be shown: quoted and short, and never a secret.
 pub(in crate::config) struct Wrong {
@@ -47,6 +48,11 @@ pub(super) fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&s
         let want = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | ");
         found.map(|(_, value)| *value).ok_or_else(|| Wrong::new("unknown value", text, want()))
     }
+}
+
+/// The name of a law.
+pub(super) fn law(text: &str) -> Result<Law> {
+    Law::from_name(text).ok_or_else(|| Wrong::new("unknown value", text, Law::ALL.map(Law::name).join(" | ")))
 }
 
 /// A whole decimal number in a range; `unit` is for the message.

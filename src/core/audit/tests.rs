@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::schedule::DepartureSchedule;
+use crate::law::Law;
 
 const MEAN: Nanos = Nanos(25_400_000);
 
@@ -23,7 +24,8 @@ fn audit(pace: Pace, count: u64, alter: impl Fn(u64, Nanos) -> (Nanos, u16)) -> 
 
 #[test]
 fn a_sound_line_passes() {
-    for (law, spread) in [(Law::Gamma, 33), (Law::Gamma, 5), (Law::Gamma, 40), (Law::Normal, 15), (Law::Normal, 20)] {
+    let every_spread = |law: Law| law.spread_range().map(move |spread| (law, spread));
+    for (law, spread) in Law::ALL.into_iter().filter(|law| law.has_spread()).flat_map(every_spread) {
         let finding = audit(pace(law, spread), 20_000, |_, at| (at, 508));
         assert_eq!((finding.wrongs(), finding.wrong_sizes), (Vec::new(), 0), "{law} {spread}: {finding:?}");
         assert!(finding.fit_p.is_some_and(|p| p > WRONG_FIT), "{law} {spread}: {finding:?}");

@@ -2,7 +2,8 @@
 
 use crate::core::params::Pace;
 use crate::core::schedule::DepartureSchedule;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
 /// Entries, evenly spaced quantiles of the law.
 const ENTRIES: usize = 256;
@@ -16,8 +17,8 @@ pub(super) struct IntervalTable([u16; ENTRIES]);
 
 impl IntervalTable {
     pub fn new(law: Law, spread_percent: u8, seed: u64) -> IntervalTable {
-        // Cells of the law `kernel` leave as HTB paces them, which is evenly.
-        let law = if law == Law::Kernel { Law::Constant } else { law };
+        // What counts is when cells leave, not when they are fed to HTB.
+        let law = law.without_kernel_pacing();
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let pace = Pace { law, mean: Nanos::from_secs(1), spread_percent };

@@ -8,10 +8,11 @@ use super::{AuditJob, AuditReport, CapturePoint};
 use crate::config::model::{Role, Settings};
 use crate::core::Pace;
 use crate::core::audit::{Audit, Finding};
+use crate::law::Law;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, Passed, Test};
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
-use crate::units::{Law, Nanos};
+use crate::units::Nanos;
 
 /// Beyond twice the time that the packets should take.
 const CAPTURE_GRACE: Nanos = Nanos::from_secs(10);

@@ -3,7 +3,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::capture::{CaptureCounts, limit, passed};
 use super::*;
-use crate::units::Law;
+use crate::law::Law;
 
 const SIZE: usize = 508;
 

@@ -22,8 +22,9 @@ use super::*;
 use crate::config::model::Home;
 use crate::core::{Histogram, Pace};
 use crate::daemon::session::{Session, Shaping};
+use crate::law::Law;
 use crate::sys::unix_socket;
-use crate::units::{BitsPerSec, Law};
+use crate::units::BitsPerSec;
 use crate::wire::control::ShapingRequest;
 use crate::wire::size::{Encapsulation, IpVersion};
 

@@ -1,7 +1,8 @@
 //! A router's session and its endpoint's, joined, through changes and silences.
 
 use super::*;
-use crate::units::{BitsPerSec, Law};
+use crate::law::Law;
+use crate::units::BitsPerSec;
 
 const CELL: usize = 420;
 const RATE: BitsPerSec = BitsPerSec(160_000);

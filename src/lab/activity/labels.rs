@@ -58,24 +58,27 @@ impl LabelledCapture {
 
 /// Reads every labelled capture of the folder and calls `progress` with the numbers of captures read and in total. Skips
 /// label files that the folder lacks.
-pub fn cases(folder: &DataFolder, mut progress: impl FnMut(usize, usize)) -> Result<Vec<LabelledCapture>, Error> {
-    let mut wanted = questions(folder)?;
-    wanted.extend(scripted(folder)?);
-    wanted.extend(switched(folder)?);
+pub fn labelled_captures(
+    folder: &DataFolder,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Vec<LabelledCapture>, Error> {
+    let mut unread = questions(folder)?;
+    unread.extend(scripted(folder)?);
+    unread.extend(switched(folder)?);
     let devices = folder.devices()?;
-    let total = wanted.len();
-    let mut cases = Vec::new();
-    for (index, wanted) in wanted.into_iter().enumerate() {
-        cases.extend(wanted.case(&devices)?);
+    let total = unread.len();
+    let mut captures = Vec::new();
+    for (index, unread) in unread.into_iter().enumerate() {
+        captures.extend(unread.read(&devices)?);
         progress(index + 1, total);
     }
-    Ok(cases)
+    Ok(captures)
 }
 
 /// Generates captures whose events are known: background traffic with bursts at given times.
 pub fn synthetic_captures(seed: u64) -> Vec<LabelledCapture> {
     let (length, pause) = (Nanos::from_secs(20 * 60), 47.0);
-    let case = |(name, kind): (&str, DeviceKind)| {
+    let capture = |(name, kind): (&str, DeviceKind)| {
         let background = DeviceKind::Plug.trace(name, Nanos::from_secs(3), seed);
         let mut trace = Trace { device: name.to_owned(), packets: Vec::new() };
         let mut labels = Vec::new();
@@ -93,9 +96,16 @@ pub fn synthetic_captures(seed: u64) -> Vec<LabelledCapture> {
             labels.push(Label { start_s: start.as_secs_f64(), duration_s: 5.0, what: "use".to_owned() });
         }
         trace.packets.sort();
-        LabelledCapture { name: name.to_owned(), kind: "synthetic", caveat: None, trace, labels, unscored_s: Vec::new() }
+        LabelledCapture {
+            name: name.to_owned(),
+            kind: "synthetic",
+            caveat: None,
+            trace,
+            labels,
+            unscored_s: Vec::new(),
+        }
     };
-    [("voice-assistant", DeviceKind::VoiceAssistant), ("camera", DeviceKind::Camera)].map(case).into()
+    [("voice-assistant", DeviceKind::VoiceAssistant), ("camera", DeviceKind::Camera)].map(capture).into()
 }
 
 /// A capture whose labels are read, but whose packets are not yet.
@@ -110,7 +120,7 @@ struct UnreadCapture {
 }
 
 impl UnreadCapture {
-    fn case(mut self, devices: &[KnownDevice]) -> Result<Option<LabelledCapture>, Error> {
+    fn read(mut self, devices: &[KnownDevice]) -> Result<Option<LabelledCapture>, Error> {
         let Some(known) = devices.iter().find(|known| known.name == self.device) else { return Ok(None) };
         let mut extracted = extract(&self.path, &[(known.name.clone(), known.mac)])?;
         let trace = extracted.traces.remove(0);
@@ -172,7 +182,7 @@ fn switched(folder: &DataFolder) -> Result<Vec<UnreadCapture>, Error> {
             labels.push(Label { start_s, duration_s: 0.0, what: what.to_owned() });
         }
     }
-    let wanted = UnreadCapture {
+    let unread = UnreadCapture {
         path: folder.root().join(SWITCHED_CAPTURE),
         name: SWITCHED_CAPTURE.to_owned(),
         device: "tuya-plug",
@@ -181,7 +191,7 @@ fn switched(folder: &DataFolder) -> Result<Vec<UnreadCapture>, Error> {
         labels,
         unscored_s,
     };
-    Ok(if wanted.path.is_file() { vec![wanted] } else { Vec::new() })
+    Ok(if unread.path.is_file() { vec![unread] } else { Vec::new() })
 }
 
 fn by_capture(
@@ -193,14 +203,14 @@ fn by_capture(
     let path = folder.root().join(list_name);
     let Some(text) = list(&path)? else { return Ok(Vec::new()) };
     let parent = path.parent().unwrap_or(folder.root());
-    let mut wanted: Vec<UnreadCapture> = Vec::new();
+    let mut unread: Vec<UnreadCapture> = Vec::new();
     for (index, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
         let fields = fields(line);
         let Some((device, kind, caveat)) = what(fields[0]) else { continue };
         let label = label(&path, index + 1, &fields)?;
-        match wanted.iter_mut().find(|wanted| wanted.name == fields[0]) {
+        match unread.iter_mut().find(|unread| unread.name == fields[0]) {
             Some(known) => known.labels.push(label),
-            None => wanted.push(UnreadCapture {
+            None => unread.push(UnreadCapture {
                 path: parent.join(fields[0]),
                 name: fields[0].to_owned(),
                 device,
@@ -211,8 +221,8 @@ fn by_capture(
             }),
         }
     }
-    wanted.retain(|wanted| wanted.path.is_file());
-    Ok(wanted)
+    unread.retain(|unread| unread.path.is_file());
+    Ok(unread)
 }
 
 /// Splits a line of CSV; commas within quotation marks are not separators (RFC 4180).

@@ -57,19 +57,22 @@ pub fn print_onsets(host: &str, onsets: &[Onset]) {
 
 /// Draws the paper's figure 1 (rates and known events) and figure 5 (rates, known and inferred events), with one panel for
 /// each kind of activity. Returns the paths of the figures.
-pub fn draw(cases: &[LabelledCapture], detector: &Detector, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub fn draw(captures: &[LabelledCapture], detector: &Detector, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut kinds: Vec<&LabelledCapture> = Vec::new();
-    for case in cases {
-        if kinds.iter().all(|shown| shown.kind != case.kind) {
-            kinds.push(case);
+    for capture in captures {
+        if kinds.iter().all(|shown| shown.kind != capture.kind) {
+            kinds.push(capture);
         }
     }
-    let happened = |case: &&LabelledCapture| case.labels.iter().map(|label| label.start_s).collect::<Vec<_>>();
-    let inferred =
-        |case: &&LabelledCapture| detector.onsets(&case.trace).iter().map(|onset| onset.start_s).collect::<Vec<_>>();
-    let known: Vec<Chart> = kinds.iter().map(|case| panel(case, &[("known", happened(case))])).collect();
-    let both: Vec<Chart> =
-        kinds.iter().map(|case| panel(case, &[("known", happened(case)), ("inferred", inferred(case))])).collect();
+    let known_times = |capture: &&LabelledCapture| capture.labels.iter().map(|label| label.start_s).collect::<Vec<_>>();
+    let inferred_times = |capture: &&LabelledCapture| {
+        detector.onsets(&capture.trace).iter().map(|onset| onset.start_s).collect::<Vec<_>>()
+    };
+    let known: Vec<Chart> = kinds.iter().map(|capture| panel(capture, &[("known", known_times(capture))])).collect();
+    let both: Vec<Chart> = kinds
+        .iter()
+        .map(|capture| panel(capture, &[("known", known_times(capture)), ("inferred", inferred_times(capture))]))
+        .collect();
     Ok(vec![
         save(folder, "figure-1-activity", &Chart::stack(&known))?,
         save(folder, "figure-5-inference", &Chart::stack(&both))?,
@@ -83,8 +86,13 @@ pub fn draw_trace(name: &str, trace: &Trace, onsets: &[Onset], folder: &Path) ->
     save(folder, &format!("activity-{}", name.replace(':', "")), &chart.svg())
 }
 
-fn panel(case: &LabelledCapture, marks: &[(&str, Vec<f64>)]) -> Chart {
-    rate_chart(format!("{}: {}", case.kind, case.name), &case.trace, case.trace.length().min(MAX_SHOWN), marks)
+fn panel(capture: &LabelledCapture, marks: &[(&str, Vec<f64>)]) -> Chart {
+    rate_chart(
+        format!("{}: {}", capture.kind, capture.name),
+        &capture.trace,
+        capture.trace.length().min(MAX_SHOWN),
+        marks,
+    )
 }
 
 fn rate_chart(title: String, trace: &Trace, length: Nanos, marks: &[(&str, Vec<f64>)]) -> Chart {

@@ -10,7 +10,7 @@ const EARLY_S: f64 = 2.0;
 /// An onset this many seconds after a label still matches it.
 const LATE_S: f64 = 10.0;
 /// Number of time shifts of the labels that estimate the recall by chance.
-const SHIFTS: usize = 20;
+const CHANCE_SHIFTS: usize = 20;
 
 /// The detector's score on one capture.
 #[derive(Clone, Debug, Serialize)]
@@ -61,27 +61,30 @@ pub struct PooledScore {
 }
 
 /// Runs the detector on a capture and scores its onsets.
-pub fn score(case: &LabelledCapture, detector: &Detector) -> DetectionScore {
+pub fn score(capture: &LabelledCapture, detector: &Detector) -> DetectionScore {
     let onsets: Vec<Onset> =
-        detector.onsets(&case.trace).into_iter().filter(|onset| !case.is_unscored(onset.start_s)).collect();
-    let mut delays_s: Vec<f64> =
-        case.labels.iter().filter_map(|label| matching_onset(&onsets, label.start_s).map(|at| at - label.start_s)).collect();
+        detector.onsets(&capture.trace).into_iter().filter(|onset| !capture.is_unscored(onset.start_s)).collect();
+    let mut delays_s: Vec<f64> = capture
+        .labels
+        .iter()
+        .filter_map(|label| matching_onset(&onsets, label.start_s).map(|at| at - label.start_s))
+        .collect();
     delays_s.sort_unstable_by(f64::total_cmp);
-    let right = |onset: &&Onset| {
-        case.labels.iter().any(|label| {
+    let matches = |onset: &&Onset| {
+        capture.labels.iter().any(|label| {
             let latest = label.start_s + label.duration_s.max(LATE_S);
             (label.start_s - EARLY_S..=latest).contains(&onset.start_s)
         })
     };
     DetectionScore {
-        case: case.name.clone(),
-        kind: case.kind.to_owned(),
-        caveat: case.caveat,
-        labels: case.labels.len(),
+        case: capture.name.clone(),
+        kind: capture.kind.to_owned(),
+        caveat: capture.caveat,
+        labels: capture.labels.len(),
         onsets: onsets.len(),
-        onsets_right: onsets.iter().filter(right).count(),
+        onsets_right: onsets.iter().filter(matches).count(),
         found: delays_s.len(),
-        found_by_chance: found_by_chance(case, &onsets),
+        found_by_chance: found_by_chance(capture, &onsets),
         delays_s,
     }
 }
@@ -125,12 +128,16 @@ fn matching_onset(onsets: &[Onset], label_s: f64) -> Option<f64> {
     inside.min_by(|a, b| (a - label_s).abs().total_cmp(&(b - label_s).abs()))
 }
 
-fn found_by_chance(case: &LabelledCapture, onsets: &[Onset]) -> f64 {
-    let length = case.trace.length().as_secs_f64().max(1.0);
+fn found_by_chance(capture: &LabelledCapture, onsets: &[Onset]) -> f64 {
+    let length = capture.trace.length().as_secs_f64().max(1.0);
     let mut found = 0;
-    for shift in 1..=SHIFTS {
-        let by = length * shift as f64 / (SHIFTS + 1) as f64;
-        found += case.labels.iter().filter(|label| matching_onset(onsets, (label.start_s + by) % length).is_some()).count();
+    for shift in 1..=CHANCE_SHIFTS {
+        let by = length * shift as f64 / (CHANCE_SHIFTS + 1) as f64;
+        found += capture
+            .labels
+            .iter()
+            .filter(|label| matching_onset(onsets, (label.start_s + by) % length).is_some())
+            .count();
     }
-    found as f64 / SHIFTS as f64
+    found as f64 / CHANCE_SHIFTS as f64
 }

@@ -5,8 +5,11 @@ use crate::lab::trace::{DataFolder, Direction, PacketRecord, Trace};
 use crate::units::Nanos;
 
 fn trace(packets: &[(f64, u16)]) -> Trace {
-    let event =
-        |&(at_s, bytes): &(f64, u16)| PacketRecord { time: Nanos((at_s * 1e9) as u64), direction: Direction::Up, bytes };
+    let event = |&(at_s, bytes): &(f64, u16)| PacketRecord {
+        time: Nanos((at_s * 1e9) as u64),
+        direction: Direction::Up,
+        bytes,
+    };
     Trace { device: "test".to_owned(), packets: packets.iter().map(event).collect() }
 }
 
@@ -37,7 +40,7 @@ fn steady_rate_has_no_onsets() {
 #[test]
 fn score_matches_a_calculation_by_hand() {
     let label = |start_s| Label { start_s, duration_s: 0.0, what: String::new() };
-    let case = |labels: &[f64], unscored_s: &[(f64, f64)]| LabelledCapture {
+    let capture = |labels: &[f64], unscored_s: &[(f64, f64)]| LabelledCapture {
         name: "test".to_owned(),
         kind: "test",
         caveat: None,
@@ -45,13 +48,13 @@ fn score_matches_a_calculation_by_hand() {
         labels: labels.iter().copied().map(label).collect(),
         unscored_s: unscored_s.to_vec(),
     };
-    let outcome = score(&case(&[100.0, 200.0], &[]), &Detector::default());
-    assert_eq!((outcome.labels, outcome.onsets, outcome.onsets_right, outcome.found), (2, 2, 1, 1));
-    assert_eq!(outcome.delays_s, [1.5]);
-    assert!(outcome.found_by_chance < 0.2);
-    let outcome = score(&case(&[100.0], &[(300.0, 400.0)]), &Detector::default());
-    assert_eq!((outcome.onsets, outcome.onsets_right), (1, 1), "the second use lies in an unscored span");
-    let kinds = pool_by_kind(&[outcome]);
+    let scored = score(&capture(&[100.0, 200.0], &[]), &Detector::default());
+    assert_eq!((scored.labels, scored.onsets, scored.onsets_right, scored.found), (2, 2, 1, 1));
+    assert_eq!(scored.delays_s, [1.5]);
+    assert!(scored.found_by_chance < 0.2);
+    let scored = score(&capture(&[100.0], &[(300.0, 400.0)]), &Detector::default());
+    assert_eq!((scored.onsets, scored.onsets_right), (1, 1), "the second use lies in an unscored span");
+    let kinds = pool_by_kind(&[scored]);
     assert_eq!((kinds[0].precision, kinds[0].recall, kinds[0].delay_p50_s), (1.0, 1.0, 1.5));
 }
 
@@ -59,9 +62,9 @@ fn score_matches_a_calculation_by_hand() {
 fn detector_finds_uses_in_synthetic_captures() {
     let seed = 3;
     println!("seed {seed}");
-    let outcomes: Vec<DetectionScore> =
-        synthetic_captures(seed).iter().map(|case| score(case, &Detector::default())).collect();
-    let kind = &pool_by_kind(&outcomes)[0];
+    let scores: Vec<DetectionScore> =
+        synthetic_captures(seed).iter().map(|capture| score(capture, &Detector::default())).collect();
+    let kind = &pool_by_kind(&scores)[0];
     assert!(kind.recall > 0.9 && kind.precision > 0.9, "{kind:?}");
     assert!(kind.recall_by_chance < 0.5, "{kind:?}");
 }
@@ -72,9 +75,9 @@ fn detector_finds_voice_questions_in_real_captures() {
         println!("skipped: detector_finds_voice_questions_in_real_captures: no captures");
         return;
     };
-    let cases = cases(&folder, |_, _| {}).unwrap();
-    let outcomes: Vec<DetectionScore> = cases.iter().map(|case| score(case, &Detector::default())).collect();
-    let kinds = pool_by_kind(&outcomes);
+    let captures = labelled_captures(&folder, |_, _| {}).unwrap();
+    let scores: Vec<DetectionScore> = captures.iter().map(|capture| score(capture, &Detector::default())).collect();
+    let kinds = pool_by_kind(&scores);
     let questions = kinds.iter().find(|kind| kind.kind == "voice questions").unwrap();
     assert!(questions.recall > 0.8 && questions.precision > 0.6, "{questions:?}");
     assert!(questions.recall > 2.0 * questions.recall_by_chance, "{questions:?}");

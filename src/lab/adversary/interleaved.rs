@@ -1,4 +1,4 @@
-//! A capture in which conditions took interleaved, and the time line of them.
+//! Reads a capture in which conditions alternate, and the timeline of these conditions.
 
 use std::fs;
 use std::net::IpAddr;
@@ -10,25 +10,25 @@ use super::{Case, cases};
 use crate::lab::distinguish::Condition;
 use crate::lab::distinguish::tunnel::{self, TunnelAddresses, TunnelCapture};
 use crate::lab::error::Error;
-use crate::units::Law;
+use crate::law::Law;
 
-/// What the others are compared with.
+/// The condition that all others are compared with.
 const IDLE: &str = "idle";
 
-/// One law's run.
+/// The capture and timeline of one law's run.
 pub struct InterleavedCapture {
     law: Law,
     tunnel: TunnelCapture,
     spans: Vec<ConditionSpan>,
 }
 
-/// When a condition began and ended, in nanoseconds of the capture's clock.
+/// One period of a condition, in nanoseconds of the capture's clock.
 struct ConditionSpan {
     condition: String,
     from_to_ns: (u64, u64),
 }
 
-/// What matters of `run.json`.
+/// The fields of `run.json` that are needed here.
 #[derive(Deserialize)]
 struct RunMetadata {
     router_wan: IpAddr,
@@ -36,7 +36,7 @@ struct RunMetadata {
 }
 
 impl InterleavedCapture {
-    /// Reads FOLDER/LAW: `wan.pcap`, `run.json` and `timeline.csv`. `None` if the law has no folder.
+    /// Reads `wan.pcap`, `run.json` and `timeline.csv` of the folder FOLDER/LAW. Returns `None` if there is no such folder.
     pub fn read(folder: &Path, law: Law) -> Result<Option<InterleavedCapture>, Error> {
         let folder = folder.join(law.name());
         if !folder.exists() {
@@ -52,7 +52,7 @@ impl InterleavedCapture {
         Ok(Some(InterleavedCapture { law, tunnel, spans }))
     }
 
-    /// Every condition against the idle home.
+    /// Compares every condition with the idle home.
     pub fn cases(&self, seed: u64) -> Result<Vec<Case>, Error> {
         let idle = self.condition(IDLE);
         let mut names: Vec<&str> =
@@ -72,9 +72,9 @@ impl InterleavedCapture {
     }
 }
 
-/// Lines `condition,start_ns,stop_ns` after a header.
+/// Reads lines `condition,start_ns,stop_ns` that follow a header.
 fn read_spans(path: &Path) -> Result<Vec<ConditionSpan>, Error> {
-    let text = fs::read_to_string(path).map_err(Error::io("reading the time line", path))?;
+    let text = fs::read_to_string(path).map_err(Error::io("reading the timeline", path))?;
     let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty());
     lines
         .map(|(index, line)| {
@@ -86,7 +86,7 @@ fn read_spans(path: &Path) -> Result<Vec<ConditionSpan>, Error> {
                 (Ok(start), Ok(stop)) if start < stop => {
                     Ok(ConditionSpan { condition: name.to_owned(), from_to_ns: (start, stop) })
                 }
-                _ => Err(Error::content(path, index + 1, "expected two times in nanoseconds, the first the earlier")),
+                _ => Err(Error::content(path, index + 1, "expected two times in nanoseconds, start before stop")),
             }
         })
         .collect()

@@ -1,4 +1,4 @@
-//! The report finds what is there, and nothing where there is nothing.
+//! The attacks detect a planted difference, and nothing in equal conditions.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use crate::lab::trace::HomeTrace;
 use crate::units::Nanos;
 
 #[test]
-fn in_virtual_time_no_attack_tells_a_busy_home() {
+fn no_attack_detects_a_busy_home_in_virtual_time() {
     let seed = 3;
     println!("seed {seed}");
     let (home, _) = HomeTrace::synthetic(Nanos::from_secs(600), seed);
@@ -24,23 +24,23 @@ fn in_virtual_time_no_attack_tells_a_busy_home() {
     }
 }
 
-/// A capture whose second condition has a tenth more spread in its intervals, and a third that has not.
+/// In the capture, the intervals of condition `wider` have 10 % more spread; those of `equal` have the same spread.
 #[test]
-fn a_planted_difference_is_found_in_turns() {
+fn attacks_detect_a_planted_difference_in_an_interleaved_capture() {
     let folder = std::env::temp_dir().join(format!("millpond-adversary-{}", std::process::id()));
     let law = folder.join("gamma");
     fs::create_dir_all(&law).unwrap();
-    let times = planted(&law);
+    let times = write_planted_capture(&law);
     fs::write(law.join("timeline.csv"), times).unwrap();
     fs::write(law.join("run.json"), r#"{"router_wan": "203.0.113.2", "endpoint": "198.51.100.2", "seed": 1}"#).unwrap();
     let interleaved = InterleavedCapture::read(&folder, Law::Gamma).unwrap().expect("there is a run");
     let cases = interleaved.cases(1).unwrap();
-    let least = |name: &str| {
-        let of_it = cases.iter().filter(|case| case.condition == name);
-        of_it.map(|case| case.p_corrected).fold(1.0, f64::min)
+    let min_p = |name: &str| {
+        let of_condition = cases.iter().filter(|case| case.condition == name);
+        of_condition.map(|case| case.p_corrected).fold(1.0, f64::min)
     };
-    assert!(least("wider") < 1e-6, "{cases:#?}");
-    assert!(least("equal") > 0.001, "{cases:#?}");
+    assert!(min_p("wider") < 1e-6, "{cases:#?}");
+    assert!(min_p("equal") > 0.001, "{cases:#?}");
     assert!(InterleavedCapture::read(&folder, Law::Normal).unwrap().is_none());
     fs::write(law.join("timeline.csv"), "condition,start_ns,stop_ns\nidle,5,3\n").unwrap();
     let error = InterleavedCapture::read(&folder, Law::Gamma).err().unwrap().to_string();
@@ -48,13 +48,13 @@ fn a_planted_difference_is_found_in_turns() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Writes the capture, and gives its time line.
-fn planted(folder: &std::path::Path) -> String {
+/// Writes the capture and returns its timeline as CSV.
+fn write_planted_capture(folder: &std::path::Path) -> String {
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut file = fs::File::create(folder.join("wan.pcap")).unwrap();
-    // Classic pcap, nanoseconds, Ethernet.
+    // Classic pcap with nanoseconds, link type Ethernet.
     let header = [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 65_535, 1];
     header.iter().for_each(|word| file.write_all(&word.to_le_bytes()).unwrap());
     let mut now = 1_700_000_000_000_000_000u64;

@@ -6,7 +6,8 @@ use crate::lab::distinguish::{Condition, Stretch};
 use crate::lab::error::Error;
 use crate::lab::simulate::{SimulationConfig, simulate};
 use crate::lab::trace::HomeTrace;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
 /// A busy home against a silent one, for every law that the engine paces itself; `kernel` leaves that to HTB.
 pub fn virtual_cases(home: &HomeTrace, length: Nanos, seed: u64) -> Result<Vec<Case>, Error> {
@@ -17,7 +18,12 @@ pub fn virtual_cases(home: &HomeTrace, length: Nanos, seed: u64) -> Result<Vec<C
     for (index, law) in [Law::Gamma, Law::Normal, Law::Constant].into_iter().enumerate() {
         let spread_percent = if law == Law::Normal { 15 } else { 33 };
         // Seeds of their own: with one seed for both, nothing could differ.
-        let setup = |of| SimulationConfig { law, spread_percent, seed: seed + 2 * index as u64 + of, ..SimulationConfig::default() };
+        let setup = |of| SimulationConfig {
+            law,
+            spread_percent,
+            seed: seed + 2 * index as u64 + of,
+            ..SimulationConfig::default()
+        };
         let (idle, busy) = (line(&silent, &setup(0))?, line(&busy, &setup(1))?);
         all.extend(cases(law, "virtual", ("busy", &busy), &idle, seed)?);
     }

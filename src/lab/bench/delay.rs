@@ -1,4 +1,4 @@
-//! Delay of a home at equal rate on the wire: millpond against the paper's arrangement.
+//! Compares the delay of a home under millpond and under the paper's arrangement, at equal rates on the wire.
 
 use serde::Serialize;
 
@@ -6,41 +6,43 @@ use crate::lab::error::Error;
 use crate::lab::simulate::paper::{self, Overhead};
 use crate::lab::simulate::{DeviceResult, NO_LIMITS, SimulationConfig, simulate};
 use crate::lab::stats::Summary;
-use crate::lab::trace::{Direction, PacketRecord, HomeTrace, Trace};
+use crate::lab::trace::{Direction, HomeTrace, PacketRecord, Trace};
 use crate::units::{BitsPerSec, Nanos};
 
-/// Rates on the wire, the same both ways.
+/// Rates on the wire in kbit/s, equal in both directions.
 pub const RATES_KBIT: [u64; 3] = [80, 160, 320];
 
 /// Name of the row for all devices.
 pub const HOME: &str = "home";
 
-/// Name of the special case: all devices but cameras, beside a camera that sends more than the line takes.
+/// Name of the special case: all devices except cameras, while one camera sends more than the line carries.
 pub const SMALL_DEVICES: &str = "small devices beside a backed-up camera";
 
-/// The camera of the special case sends at this multiple of the rate ...
+/// Rate of the special case's camera, as a multiple of the rate on the wire.
 const CAMERA_OVERLOAD: u64 = 3;
-/// ... for so long in every [`CAMERA_PERIOD`], so that its queue drains in between even in the paper's arrangement.
+/// The camera sends for this time in every [`CAMERA_PERIOD`], so its queue drains before the next burst, even in the
+/// paper's arrangement.
 const CAMERA_BURST: Nanos = Nanos::from_secs(10);
 const CAMERA_PERIOD: Nanos = Nanos::from_secs(60);
 const CAMERA_PACKET_BYTES: u16 = 1400;
 const CAMERA: &str = "backed-up camera";
 
-/// Who shapes, and by which convention.
+/// A shaping arrangement, and the convention for its comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrangement {
-    /// Millpond with a queue that drops nothing, as the paper's: a dropped packet would have no delay.
+    /// Millpond with a queue that drops nothing, as in the paper: a dropped packet has no delay.
     Millpond,
-    /// Millpond with the queue's bounds as they are by default.
+    /// Millpond with the default bounds of the queue.
     MillpondBounded,
-    /// The paper's, 512 device bytes as the 572 bytes that WireGuard makes of them: what "equal rate on the wire" says.
+    /// The paper's arrangement, where 512 device bytes take 572 bytes on the wire, as with WireGuard. This is the literal
+    /// meaning of "equal rate on the wire".
     Paper,
-    /// The paper's, 512 device bytes as 512 bytes on the wire: the VPN's own headers forgiven.
+    /// The paper's arrangement, where 512 device bytes take 512 bytes on the wire: the VPN's headers are not counted.
     PaperBare,
 }
 
 impl Arrangement {
-    /// The name in reports.
+    /// Returns the name used in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Arrangement::Millpond => "millpond",
@@ -51,30 +53,30 @@ impl Arrangement {
     }
 }
 
-/// Delay of a device, of a group of devices, or of the home.
+/// Delay of a device, a group of devices, or the home.
 #[derive(Clone, Debug, Serialize)]
 pub struct DelayRow {
-    /// Rate each way in kbit/s on the wire.
+    /// Rate in each direction, in kbit/s on the wire.
     pub kbit: u64,
     /// Name of the [`Arrangement`].
     pub arrangement: &'static str,
     /// Name of the device, `home`, or [`SMALL_DEVICES`].
     pub device: String,
-    /// Mean delay of the packets that arrived.
+    /// Mean delay of the delivered packets.
     pub mean_ms: f64,
-    /// Median.
+    /// Median delay.
     pub p50_ms: f64,
-    /// 99th percentile.
+    /// 99th percentile of the delays.
     pub p99_ms: f64,
-    /// Longest.
+    /// Maximum delay.
     pub max_ms: f64,
-    /// Packets.
+    /// Number of packets sent.
     pub sent: u64,
-    /// Packets that the queue dropped.
+    /// Number of packets that the queue dropped.
     pub dropped: u64,
 }
 
-/// Every device, the home, and the special case, at one rate.
+/// Returns one row for each device, one for the home and one for the special case, at one rate in kbit/s.
 pub fn delays(home: &HomeTrace, kbit: u64, arrangement: Arrangement) -> Result<Vec<DelayRow>, Error> {
     let row = |name: &str, devices: &[DeviceResult]| row(kbit, arrangement, name, devices);
     let devices = run(home, kbit, arrangement)?;
@@ -115,7 +117,7 @@ fn row(kbit: u64, arrangement: Arrangement, name: &str, devices: &[DeviceResult]
     }
 }
 
-/// The home without its cameras, but with one that overloads the way up again and again.
+/// Returns the home with its cameras replaced by one that overloads the upload repeatedly.
 fn with_backed_up_camera(home: &HomeTrace, kbit: u64) -> HomeTrace {
     let gap = BitsPerSec::from_kbit(kbit * CAMERA_OVERLOAD).interval(usize::from(CAMERA_PACKET_BYTES));
     let mut events = Vec::new();

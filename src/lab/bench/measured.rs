@@ -1,4 +1,4 @@
-//! What other programs measured: instructions, sizes, memory.
+//! Reads measurements of other programs: instructions, memory.
 
 use std::fs;
 use std::path::Path;
@@ -13,9 +13,9 @@ use crate::units::Nanos;
 /// Memory of a daemon.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Footprint {
-    /// Resident, KiB.
+    /// Resident memory in KiB.
     pub rss_kb: f64,
-    /// Of it, anonymous.
+    /// Anonymous part of it, in KiB.
     pub anon_kb: f64,
 }
 
@@ -25,7 +25,7 @@ struct Processes {
 }
 
 impl Footprint {
-    /// The router's, from the first of these runs that exists.
+    /// Reads the router's memory from the first of these run folders that has `proc.json`; `None` if none has.
     pub fn of_router(runs: &[&Path]) -> Result<Option<Footprint>, Error> {
         let Some(path) = runs.iter().map(|run| run.join("proc.json")).find(|path| path.is_file()) else {
             return Ok(None);
@@ -37,14 +37,15 @@ impl Footprint {
     }
 }
 
-/// Cells of the fixed hour that `millpond-lab simulate --synthetic --hours 1 --seed 1` simulates, both ways.
+/// Returns the number of cells, both directions together, in the hour that `millpond-lab simulate --synthetic --hours 1
+/// --seed 1` simulates.
 pub fn fixed_hour_cells() -> Result<u64, Error> {
     let silent = HomeTrace { devices: Vec::new(), length: Nanos::from_secs(3600) };
     let outcome = simulate(&silent, &SimulationConfig::default(), |_| {})?;
     Ok(outcome.directions.iter().map(|way| way.cells_data + way.cells_cover).sum())
 }
 
-/// Instructions that callgrind counted in all, from its output file.
+/// Returns the total number of instructions in callgrind's output file.
 pub fn instructions(path: &Path) -> Result<u64, Error> {
     let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
     let total = ["summary:", "totals:"]

@@ -1,4 +1,4 @@
-//! Delay of a sparse stream in the laboratory, against the least that the law allows.
+//! Compares the delay of a sparse stream in the laboratory with the minimum that the law allows.
 
 use std::path::Path;
 
@@ -10,39 +10,40 @@ use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 
 const PER_SECOND: [u32; 2] = [5, 20];
-const BESIDE: [&str; 2] = ["nothing", "tcp"];
+const CONCURRENT: [&str; 2] = ["nothing", "tcp"];
 const UNSHAPED: &str = "20-unshaped";
 
-/// One stream of 100-byte packets going up.
+/// One upload stream of 100-byte packets.
 #[derive(Clone, Debug, Serialize)]
 pub struct SparseRow {
-    /// Packets a second.
+    /// Packets per second.
     pub per_second: u32,
-    /// `nothing` or `tcp`.
+    /// Concurrent traffic: `nothing` or `tcp`.
     pub beside: &'static str,
     /// Mean delay.
     pub mean_ms: f64,
-    /// Mean delay over the law's mean residual interval `E[X²] / 2E[X]`: what a packet waits that comes at any moment.
+    /// Mean delay divided by the law's mean residual interval `E[X²] / 2E[X]`, the mean wait of a packet that arrives at a
+    /// random moment.
     pub ratio_mean: f64,
-    /// The same less what the laboratory's own machinery takes: the stream's mean delay through a tunnel that nobody
-    /// shapes. `None` if that was not measured.
+    /// The same after subtracting the laboratory's own delay, which is the stream's mean delay through an unshaped tunnel.
+    /// `None` if that delay was not measured.
     pub ratio_above_path: Option<f64>,
     /// 99th percentile of the delay.
     pub p99_ms: f64,
-    /// Packets that never arrived.
+    /// Number of lost packets.
     pub lost: usize,
 }
 
-/// Reads the runs of scenario `sparse` in `folder`; those that are absent are left out.
+/// Reads the runs of scenario `sparse` in `folder` and skips absent runs.
 pub fn sparse(folder: &Path) -> Result<Vec<SparseRow>, Error> {
     let unshaped = folder.join(UNSHAPED);
     let path_ms = match unshaped.join("run.json").is_file() {
-        true => Some(upward(&Recording::read(&unshaped)?).0.mean),
+        true => Some(upload_delay(&Recording::read(&unshaped)?).0.mean),
         false => None,
     };
     let mut rows = Vec::new();
     for per_second in PER_SECOND {
-        for beside in BESIDE {
+        for beside in CONCURRENT {
             let path = folder.join(format!("{per_second}-{beside}"));
             if path.join("run.json").is_file() {
                 rows.push(row(&ShapedRun::read(&path)?, per_second, beside, path_ms));
@@ -54,7 +55,7 @@ pub fn sparse(folder: &Path) -> Result<Vec<SparseRow>, Error> {
 
 fn row(run: &ShapedRun, per_second: u32, beside: &'static str, path_ms: Option<f64>) -> SparseRow {
     let settings = &run.recording.settings;
-    let (delay, lost) = upward(&run.recording);
+    let (delay, lost) = upload_delay(&run.recording);
     let mean_interval_ms = settings.wire_bytes as f64 * 8e3 / settings.upload_bps;
     let residual_ms = mean_interval_ms * (1.0 + run.spread().powi(2)) / 2.0;
     SparseRow {
@@ -68,8 +69,8 @@ fn row(run: &ShapedRun, per_second: u32, beside: &'static str, path_ms: Option<f
     }
 }
 
-/// Delay of the packets that went up, and how many were lost.
-fn upward(recording: &Recording) -> (Summary, usize) {
+/// Returns the delay of the upload packets and the number of lost ones.
+fn upload_delay(recording: &Recording) -> (Summary, usize) {
     let sent = || recording.packets.iter().filter(|packet| packet.direction == Direction::Up);
     let mut delays: Vec<f64> = sent().filter_map(|packet| packet.delay_ms()).collect();
     let lost = sent().count() - delays.len();

@@ -1,11 +1,11 @@
-//! What the bench reads and computes.
+//! Tests what the benchmarks read and compute.
 
 use super::*;
 use crate::lab::trace::HomeTrace;
 use crate::units::Nanos;
 
 #[test]
-fn callgrind_output() {
+fn instructions_are_read_from_callgrind_output() {
     let path = std::env::temp_dir().join(format!("millpond-callgrind-{}", std::process::id()));
     std::fs::write(&path, "version: 1\nevents: Ir\nfl=x\n1 20\nsummary: 123456789\ntotals: 1\n").unwrap();
     assert_eq!(instructions(&path).unwrap(), 123_456_789);
@@ -16,9 +16,9 @@ fn callgrind_output() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// The rows say who was served and who was not, and a camera that backs up harms the others in one queue only.
+/// The rows account for every packet, and an overloading camera delays the other devices only in the paper's single queue.
 #[test]
-fn rows_of_a_made_up_home() {
+fn delay_rows_cover_a_synthetic_home() {
     let seed = 4;
     println!("seed {seed}");
     let (home, _) = HomeTrace::synthetic(Nanos::from_secs(300), seed);
@@ -38,7 +38,7 @@ fn rows_of_a_made_up_home() {
 }
 
 #[test]
-fn absent_runs_are_left_out() {
+fn absent_runs_are_skipped() {
     let nowhere = std::path::Path::new("no/such/folder");
     assert!(sparse(nowhere).unwrap().is_empty());
     assert!(Footprint::of_router(&[nowhere]).unwrap().is_none());

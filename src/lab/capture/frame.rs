@@ -1,4 +1,4 @@
-//! Checked views of Ethernet frames and what they carry, as far as captures are cut.
+//! Checked views of Ethernet frames, IP headers and UDP datagrams; captures may be truncated anywhere.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,53 +14,53 @@ const PROTOCOL_UDP: u8 = 17;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
-/// An Ethernet frame, VLAN tags taken off.
+/// An Ethernet frame without its VLAN tags.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// Sender.
+    /// Source address.
     pub source: Mac,
-    /// Receiver.
+    /// Destination address.
     pub destination: Mac,
-    /// The type after any VLAN tags.
+    /// EtherType after any VLAN tags.
     pub ethertype: u16,
-    /// Bytes before the payload: 14, and 4 more for each tag.
+    /// Number of bytes before the payload: 14, plus 4 for each tag.
     pub header_bytes: usize,
-    /// What follows, as far as it was captured.
+    /// Captured part of the payload.
     pub payload: &'a [u8],
 }
 
-/// An IPv4 or IPv6 packet's header and what follows it.
+/// The header of an IPv4 or IPv6 packet, and its payload.
 #[derive(Clone, Copy, Debug)]
 pub struct IpHeader<'a> {
-    /// Sender.
+    /// Source address.
     pub source: IpAddr,
-    /// Receiver.
+    /// Destination address.
     pub destination: IpAddr,
-    /// Protocol (IPv4) or next header (IPv6, extension headers not followed).
+    /// Protocol (IPv4) or next header (IPv6; extension headers are not followed).
     pub protocol: u8,
-    /// Length of the packet by its own header, in bytes; `None` where an offload left zero there.
+    /// Length of the packet in bytes, from its header; `None` if a segmentation offload left zero there.
     pub length: Option<usize>,
-    /// Whether this is a fragment other than the first.
+    /// Whether the packet is a fragment other than the first.
     pub later_fragment: bool,
-    /// What follows the header, as far as it was captured.
+    /// Captured part of the payload.
     pub payload: &'a [u8],
 }
 
 /// A UDP datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct UdpDatagram<'a> {
-    /// Sender's port.
+    /// Source port.
     pub source_port: u16,
-    /// Receiver's port.
+    /// Destination port.
     pub destination_port: u16,
-    /// Length of the payload by the header, in bytes.
+    /// Length of the payload in bytes, from the header.
     pub payload_bytes: usize,
-    /// Payload, as far as it was captured.
+    /// Captured part of the payload.
     pub payload: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// The frame in these bytes; `None` if its header is cut off.
+    /// Parses a frame; `None` if its header is truncated.
     pub fn parse(data: &'a [u8]) -> Option<Frame<'a>> {
         let destination = Mac(*data.first_chunk()?);
         let source = Mac(*data.get(6..)?.first_chunk()?);
@@ -73,7 +73,7 @@ impl<'a> Frame<'a> {
         Some(Frame { source, destination, ethertype, header_bytes, payload: data.get(header_bytes..)? })
     }
 
-    /// The IP packet inside, if there is one.
+    /// Returns the IP packet inside; `None` if there is none or its header is malformed or truncated.
     pub fn ip(&self) -> Option<IpHeader<'a>> {
         match self.ethertype {
             ETHERTYPE_IPV4 => ipv4(self.payload),
@@ -84,7 +84,7 @@ impl<'a> Frame<'a> {
 }
 
 impl<'a> IpHeader<'a> {
-    /// The UDP datagram inside, if there is one.
+    /// Returns the UDP datagram inside; `None` if there is none or its header is malformed or truncated.
     pub fn udp(&self) -> Option<UdpDatagram<'a>> {
         if self.protocol != PROTOCOL_UDP || self.later_fragment {
             return None;
@@ -151,17 +151,17 @@ impl fmt::Debug for Mac {
 
 impl FromStr for Mac {
     type Err = String;
-    /// Six pairs of hexadecimal digits joined by colons.
+    /// Parses six pairs of hexadecimal digits joined by colons.
     fn from_str(text: &str) -> Result<Mac, String> {
-        let wrong = || format!("`{text}` is not a MAC address such as 18:b4:30:26:34:40");
+        let invalid = || format!("`{text}` is not a MAC address such as 18:b4:30:26:34:40");
         let mut octets = [0; 6];
         let mut parts = text.split(':');
         for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(wrong)?;
-            *octet = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(invalid)?;
+            *octet = u8::from_str_radix(part, 16).map_err(|_| invalid())?;
         }
         if parts.next().is_some() {
-            return Err(wrong());
+            return Err(invalid());
         }
         Ok(Mac(octets))
     }

@@ -1,4 +1,4 @@
-//! Reading pcap (either byte order, micro- or nanoseconds) and pcapng, as a stream in bounded memory.
+//! Reads pcap (either byte order, microseconds or nanoseconds) and pcapng as a stream, in bounded memory.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,43 +8,43 @@ use pcap_parser::{Block, LegacyPcapReader, Linktype, PcapBlockOwned, PcapError, 
 
 use crate::lab::error::Error;
 
-/// Room for the largest record: a jumbo frame or a whole GRO batch, several times over.
+/// Size of the read buffer: several times the largest record, which is a jumbo frame or a full GRO batch.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// The magic number that opens a pcapng file, the same in either byte order.
+/// First bytes of a pcapng file, equal in both byte orders.
 const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// One captured Ethernet frame.
 #[derive(Clone, Copy, Debug)]
 pub struct CapturedPacket<'a> {
-    /// Time stamp in nanoseconds since 1970.
+    /// Timestamp in nanoseconds since 1970.
     pub time_ns: u64,
-    /// Length on the wire in bytes, link header included; `data` may be shorter.
+    /// Length on the wire in bytes, including the link header; `data` may be shorter.
     pub orig_len: usize,
-    /// What was captured of it.
+    /// Captured bytes.
     pub data: &'a [u8],
 }
 
-/// What a capture held.
+/// The number of packets in a capture and its time span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Packets read.
+    /// Number of packets read.
     pub packets: u64,
-    /// Time stamp of the first in nanoseconds since 1970; 0 without packets.
+    /// Timestamp of the first packet in nanoseconds since 1970; 0 without packets.
     pub first_ns: u64,
-    /// Time stamp of the last read.
+    /// Timestamp of the last packet read, in nanoseconds since 1970; 0 without packets.
     pub last_ns: u64,
 }
 
-/// Hands every packet of the capture at `path` to `each`, in the order of the file.
+/// Calls `each` for every packet of the capture at `path`, in file order.
 ///
-/// A damaged file gives [`Error::Damaged`] *after* every packet before the damage has been handed over,
-/// so a caller who wants those keeps them and reports the error as a warning.
-/// Only Ethernet is understood; another link type is an error, an empty capture is not.
+/// A damaged file gives [`Error::Damaged`] *after* `each` has received all packets before the damage, so a caller may
+/// keep these packets and report the error as a warning.
+/// Only Ethernet is supported: another link type is an error. A capture without packets is not an error.
 pub fn read(path: &Path, each: impl FnMut(CapturedPacket<'_>)) -> Result<Extent, Error> {
     let file = File::open(path).map_err(Error::io("opening capture", path))?;
     if file.metadata().map_err(Error::io("reading capture", path))?.len() == 0 {
-        return Err(damaged(path, 0, "the file is empty, not even a header"));
+        return Err(damaged(path, 0, "the file is empty and lacks even a header"));
     }
     let mut magic = [0; 4];
     {
@@ -66,7 +66,7 @@ pub fn read(path: &Path, each: impl FnMut(CapturedPacket<'_>)) -> Result<Extent,
             }
             Err(PcapError::Eof) => break,
             Err(PcapError::Incomplete(_)) => {
-                reader.refill().map_err(|_| damaged(path, offset, "the system could not read on"))?;
+                reader.refill().map_err(|_| damaged(path, offset, "the system failed to read further"))?;
             }
             Err(error) => return Err(damaged(path, offset, cause(&error))),
         }
@@ -88,7 +88,7 @@ enum FractionUnit {
     Nanos,
 }
 
-/// A pcapng interface: its link type and what its time stamps count.
+/// A pcapng interface: its link type, its maximum captured length, and the resolution and offset of its timestamps.
 struct PcapngInterface {
     link: Linktype,
     resolution: u8,
@@ -109,7 +109,7 @@ impl<F: FnMut(CapturedPacket<'_>)> Decoder<'_, F> {
                     FractionUnit::Nanos => u64::from(record.ts_usec),
                 };
                 if fraction_ns >= 1_000_000_000 {
-                    return Err(damaged(self.path, offset, "a time stamp with more than a second of fraction"));
+                    return Err(damaged(self.path, offset, "a timestamp with a fraction of a second or more"));
                 }
                 let time_ns = u64::from(record.ts_sec) * 1_000_000_000 + fraction_ns;
                 self.packet(CapturedPacket { time_ns, orig_len: record.origlen as usize, data: record.data });
@@ -125,11 +125,11 @@ impl<F: FnMut(CapturedPacket<'_>)> Decoder<'_, F> {
                 let interface = self
                     .interfaces
                     .get(record.if_id as usize)
-                    .ok_or_else(|| damaged(self.path, offset, "a packet of an interface that was never described"))?;
+                    .ok_or_else(|| damaged(self.path, offset, "a packet of an interface without a description"))?;
                 let ticks = u64::from(record.ts_high) << 32 | u64::from(record.ts_low);
                 let time_ns = interface
                     .time_ns(ticks)
-                    .ok_or_else(|| damaged(self.path, offset, "a time stamp that lies outside 1970 to 2554"))?;
+                    .ok_or_else(|| damaged(self.path, offset, "a timestamp outside 1970 to 2554"))?;
                 self.ethernet(offset, interface.link)?;
                 let data = record.data.get(..record.caplen as usize).unwrap_or(record.data);
                 self.packet(CapturedPacket { time_ns, orig_len: record.origlen as usize, data });
@@ -138,9 +138,9 @@ impl<F: FnMut(CapturedPacket<'_>)> Decoder<'_, F> {
                 let interface = self
                     .interfaces
                     .first()
-                    .ok_or_else(|| damaged(self.path, offset, "a packet before any interface was described"))?;
+                    .ok_or_else(|| damaged(self.path, offset, "a packet before the first interface description"))?;
                 self.ethernet(offset, interface.link)?;
-                // It has no time stamp of its own: it shares the one before.
+                // A simple packet block has no timestamp, so use that of the packet before it.
                 let time_ns = self.extent.map_or(0, |extent| extent.last_ns);
                 let kept = if interface.snap_bytes == 0 { u32::MAX } else { interface.snap_bytes };
                 let data = record.data.get(..record.origlen.min(kept) as usize).unwrap_or(record.data);
@@ -155,7 +155,7 @@ impl<F: FnMut(CapturedPacket<'_>)> Decoder<'_, F> {
         if link == Linktype::ETHERNET {
             return Ok(());
         }
-        Err(damaged(self.path, offset, format!("link type {}, but only Ethernet (1) is understood", link.0)))
+        Err(damaged(self.path, offset, format!("link type {}, but only Ethernet (1) is supported", link.0)))
     }
 
     fn packet(&mut self, packet: CapturedPacket<'_>) {
@@ -187,7 +187,7 @@ impl PcapngInterface {
 fn header_error(path: &Path, error: PcapError<&[u8]>) -> Error {
     match error {
         PcapError::Incomplete(_) | PcapError::UnexpectedEof => damaged(path, 0, "the file ends inside its header"),
-        _ => damaged(path, 0, "neither pcap nor pcapng by its first bytes"),
+        _ => damaged(path, 0, "neither pcap nor pcapng, judging by its first bytes"),
     }
 }
 
@@ -195,9 +195,9 @@ fn cause(error: &PcapError<&[u8]>) -> String {
     match error {
         PcapError::UnexpectedEof => "the file ends inside a record (truncated)".to_owned(),
         PcapError::BufferTooSmall => format!("a record claims more than {BUFFER_BYTES} bytes (corrupt)"),
-        PcapError::ReadError => "the system could not read on".to_owned(),
+        PcapError::ReadError => "the system failed to read further".to_owned(),
         PcapError::NomError(_, kind) | PcapError::OwnedNomError(_, kind) => {
-            format!("a block that breaks the format's rules ({kind:?})")
+            format!("a block that violates the file format ({kind:?})")
         }
         other => format!("{other:?}").to_lowercase(),
     }

@@ -1,11 +1,11 @@
-//! Captures of every flavour, sound and broken.
+//! Tests reading and writing of valid and damaged captures.
 
 use std::path::PathBuf;
 
 use super::*;
 use crate::lab::error::Error;
 
-/// A file that goes away with the test.
+/// A file that is deleted on drop.
 struct TempFile(PathBuf);
 
 impl TempFile {
@@ -22,16 +22,16 @@ impl Drop for TempFile {
     }
 }
 
-/// Time stamp, length on the wire and captured length.
-type PacketLengths = (u64, usize, usize);
+/// Timestamp, length on the wire and captured length of a packet.
+type PacketSummary = (u64, usize, usize);
 
-fn all(path: &std::path::Path) -> (Vec<PacketLengths>, Result<Extent, Error>) {
+fn read_all(path: &std::path::Path) -> (Vec<PacketSummary>, Result<Extent, Error>) {
     let mut packets = Vec::new();
     let result = read(path, |packet| packets.push((packet.time_ns, packet.orig_len, packet.data.len())));
     (packets, result)
 }
 
-/// A pcap of two packets, the first cut to four bytes.
+/// Returns a pcap with two packets, the first truncated to four bytes.
 fn pcap(magic: u32, big_endian: bool, fraction: u32, link: u32) -> Vec<u8> {
     let word = |value: u32| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
     let half = |value: u16| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
@@ -67,13 +67,13 @@ fn pcapng(big_endian: bool, resolution: u8, ticks: u64) -> Vec<u8> {
 }
 
 #[test]
-fn pcap_in_both_byte_orders_and_resolutions() {
+fn pcap_is_read_in_both_byte_orders_and_resolutions() {
     for (name, magic, fraction, expected_ns) in
         [("us", 0xa1b2_c3d4, 250_000, 250_000_000), ("ns", 0xa1b2_3c4d, 250_000, 250_000)]
     {
         for big_endian in [false, true] {
             let file = TempFile::with(&format!("{name}-{big_endian}.pcap"), &pcap(magic, big_endian, fraction, 1));
-            let (packets, result) = all(&file.0);
+            let (packets, result) = read_all(&file.0);
             let first_ns = 1_000_000_000 + expected_ns;
             assert_eq!(packets, [(first_ns, 1500, 4), (first_ns + 1_000_000_000, 60, 60)], "{name} {big_endian}");
             assert_eq!(result.unwrap().packets, 2);
@@ -82,7 +82,7 @@ fn pcap_in_both_byte_orders_and_resolutions() {
 }
 
 #[test]
-fn pcapng_in_both_byte_orders_and_odd_resolutions() {
+fn pcapng_is_read_in_both_byte_orders_and_unusual_resolutions() {
     for (resolution, ticks, expected_ns) in [
         (6, 3_000_001, 3_000_001_000),
         (9, 3_000_000_001, 3_000_000_001),
@@ -92,7 +92,7 @@ fn pcapng_in_both_byte_orders_and_odd_resolutions() {
     ] {
         for big_endian in [false, true] {
             let file = TempFile::with(&format!("{resolution}-{big_endian}.ng"), &pcapng(big_endian, resolution, ticks));
-            let (packets, result) = all(&file.0);
+            let (packets, result) = read_all(&file.0);
             assert_eq!(packets, [(expected_ns, 999, 5)], "resolution {resolution}, big-endian {big_endian}");
             assert!(result.is_ok());
         }
@@ -100,12 +100,12 @@ fn pcapng_in_both_byte_orders_and_odd_resolutions() {
 }
 
 #[test]
-fn a_truncated_capture_names_the_place_and_keeps_what_came_before() {
+fn truncated_capture_reports_the_offset_and_keeps_earlier_packets() {
     let whole = pcap(0xa1b2_c3d4, false, 0, 1);
     let second_record = 24 + 16 + 4;
     for length in second_record + 1..whole.len() {
         let file = TempFile::with("cut.pcap", &whole[..length]);
-        let (packets, result) = all(&file.0);
+        let (packets, result) = read_all(&file.0);
         assert_eq!(packets.len(), 1);
         match result {
             Err(Error::Damaged { offset, cause, .. }) => {
@@ -116,11 +116,11 @@ fn a_truncated_capture_names_the_place_and_keeps_what_came_before() {
         }
     }
     let ends_with_a_record = TempFile::with("short.pcap", &whole[..second_record]);
-    assert_eq!(all(&ends_with_a_record.0).1.unwrap().packets, 1);
+    assert_eq!(read_all(&ends_with_a_record.0).1.unwrap().packets, 1);
 }
 
 #[test]
-fn what_is_no_capture_is_refused() {
+fn file_that_is_not_a_capture_is_refused() {
     let cases: [(&str, Vec<u8>, &str); 5] = [
         ("empty", Vec::new(), "empty"),
         ("three", vec![0xd4, 0xc3, 0xb2], "inside its header"),
@@ -130,7 +130,7 @@ fn what_is_no_capture_is_refused() {
     ];
     for (name, bytes, expected) in cases {
         let file = TempFile::with(name, &bytes);
-        let (packets, result) = all(&file.0);
+        let (packets, result) = read_all(&file.0);
         let message = result.unwrap_err().to_string();
         assert!(packets.is_empty() && message.contains(expected), "{name}: {message}");
     }
@@ -139,7 +139,7 @@ fn what_is_no_capture_is_refused() {
 }
 
 #[test]
-fn any_bytes_end_in_an_answer() {
+fn random_bytes_never_panic_or_hang() {
     use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha8Rng};
     let seed = 3;
     println!("seed {seed}");
@@ -152,7 +152,7 @@ fn any_bytes_end_in_an_answer() {
         }
         rng.fill_bytes(&mut bytes[60..]);
         let file = TempFile::with("noise", &bytes);
-        let (packets, result) = all(&file.0);
+        let (packets, result) = read_all(&file.0);
         assert!(result.is_err() || packets.len() < 10);
     }
 }
@@ -163,11 +163,11 @@ fn written_captures_are_read_back() {
     let mut writer = PcapWriter::create(&file.0, LinkType::Ethernet).unwrap();
     writer.packet(1_700_000_000_123_456_789, 522, &[9; 42]).unwrap();
     writer.finish().unwrap();
-    assert_eq!(all(&file.0).0, [(1_700_000_000_123_456_789, 522, 42)]);
+    assert_eq!(read_all(&file.0).0, [(1_700_000_000_123_456_789, 522, 42)]);
 }
 
 #[test]
-fn frames_with_and_without_tags() {
+fn frames_are_parsed_with_and_without_vlan_tags() {
     let ip = [
         &[0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 192, 168, 1, 2, 9, 9, 9, 9][..],
         &[0x30, 0x39, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4],

@@ -1,4 +1,4 @@
-//! Writing pcap with nanosecond time stamps (magic number 0xa1b23c4d, little-endian).
+//! Writes pcap with nanosecond timestamps (magic number 0xa1b23c4d, little-endian).
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -9,7 +9,7 @@ use crate::lab::error::Error;
 const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
 const SNAP_BYTES: u32 = 65_535;
 
-/// What each record starts with.
+/// Link type of a capture, numbered as in pcap: the header that each record starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkType {
     /// An Ethernet frame.
@@ -33,13 +33,13 @@ impl PcapWriter {
         Ok(writer)
     }
 
-    /// Appends one packet of `orig_len` bytes on the wire, of which `data` is kept. Time stamps beyond 2106 wrap.
+    /// Appends a packet with `orig_len` bytes on the wire, of which `data` was captured. Timestamps after 2106 wrap.
     pub fn packet(&mut self, time_ns: u64, orig_len: usize, data: &[u8]) -> Result<(), Error> {
         let result = self.record(time_ns, orig_len, data);
         result.map_err(Error::io("writing capture", &self.path))
     }
 
-    /// Flushes what is buffered. Without this call, errors at the end would go unseen.
+    /// Flushes the buffer. Without this call, errors at the end of the file go unnoticed.
     pub fn finish(mut self) -> Result<(), Error> {
         self.file.flush().map_err(Error::io("writing capture", &self.path))
     }

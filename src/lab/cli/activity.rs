@@ -50,24 +50,24 @@ impl ActivityCommand {
     }
 
     fn score(&self, detector: &Detector) -> Result<ExitCode, Error> {
-        let cases = match home::folder(self.synthetic) {
+        let captures = match home::folder(self.synthetic) {
             Some(folder) => {
                 let progress = Progress::new("reading labelled captures");
-                let cases = activity::cases(&folder, |done, of| progress.show(done, of))?;
+                let captures = activity::labelled_captures(&folder, |done, of| progress.show(done, of))?;
                 progress.finish();
-                cases
+                captures
             }
             None => activity::synthetic_captures(self.seed),
         };
-        let outcomes: Vec<_> = cases.iter().map(|case| activity::score(case, detector)).collect();
-        let kinds = activity::pool_by_kind(&outcomes);
+        let scores: Vec<_> = captures.iter().map(|capture| activity::score(capture, detector)).collect();
+        let kinds = activity::pool_by_kind(&scores);
         if self.json {
-            println!("{:#}", serde_json::json!({ "seed": self.seed, "activities": kinds, "captures": outcomes }));
+            println!("{:#}", serde_json::json!({ "seed": self.seed, "activities": kinds, "captures": scores }));
         } else {
             activity::print_results(&kinds);
         }
         if let Some(folder) = &self.svg {
-            for path in activity::draw(&cases, detector, folder)? {
+            for path in activity::draw(&captures, detector, folder)? {
                 eprintln!("figure: {}", path.display());
             }
         }

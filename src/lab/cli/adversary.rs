@@ -1,4 +1,4 @@
-//! `millpond-lab adversary`: what an adversary makes of the line.
+//! `millpond-lab adversary`: can an adversary detect activity from the tunnel's packets?
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,26 +9,27 @@ use argh::FromArgs;
 use super::home;
 use crate::lab::adversary::{AdversaryReport, Case, InterleavedCapture, MAX_BLIND_AUC, virtual_cases};
 use crate::lab::error::Error;
-use crate::units::{Law, Nanos};
+use crate::law::Law;
+use crate::units::Nanos;
 
-/// Compares busy with idle homes: the engine in virtual time, and, given a folder, what `tests/lab/run adversary` left in
-/// it. Writes FOLDER.json, or prints it with --json. Exit code 1 if law gamma or normal gives anything away.
+/// Compares busy homes with idle homes: the engine in virtual time and, with FOLDER, the runs that `tests/lab/run adversary`
+/// recorded there. With FOLDER, writes FOLDER.json. Exit code 1 if a difference is detected under law gamma or normal.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "adversary")]
 pub(super) struct AdversaryCommand {
-    /// folder with one LAW folder per run
+    /// folder with one LAW folder for each run
     #[argh(positional)]
     folder: Option<PathBuf>,
     /// hours of virtual time for each law and load (default: 2)
     #[argh(option, default = "2.0")]
     hours: f64,
-    /// generated traces even where there are captures
+    /// use synthetic traces even if captures are available
     #[argh(switch)]
     synthetic: bool,
     /// print JSON
     #[argh(switch)]
     json: bool,
-    /// seed of traces, departures, forest and shuffles
+    /// seed of traces, departures, forest and shuffles (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
 }
@@ -39,13 +40,13 @@ impl AdversaryCommand {
             return Err(Error::Request(format!("adversary: --hours: {} is not between 0 and 8760", self.hours)));
         }
         let (home, _) = home::whole(home::folder(self.synthetic).as_ref(), self.seed)?;
-        eprintln!("virtual time: {} h of three laws, busy and idle", self.hours);
+        eprintln!("virtual time: simulating {} h of three laws, busy and idle", self.hours);
         let mut report =
             AdversaryReport { cases: virtual_cases(&home, Nanos((self.hours * 3.6e12) as u64), self.seed)? };
         for law in self.folder.iter().flat_map(|_| Law::ALL) {
             let Some(folder) = &self.folder else { break };
             if let Some(interleaved) = InterleavedCapture::read(folder, law)? {
-                eprintln!("{law}: comparing the emulated machine's conditions");
+                eprintln!("{law}: comparing the conditions on the emulated machine");
                 report.cases.extend(interleaved.cases(self.seed)?);
             }
         }
@@ -59,18 +60,19 @@ impl AdversaryCommand {
         } else {
             print(&report);
         }
-        let given_away = report.cases.iter().any(|case| promises_blindness(case) && is_found(case));
-        Ok(if given_away { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        let detected = report.cases.iter().any(|case| promises_blindness(case) && is_detected(case));
+        Ok(if detected { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
-/// Laws that promise to be blind; the other two have edges that any jitter shows.
+/// Returns whether the case's law promises to hide activity. The densities of the other laws have edges, so any jitter shows.
 fn promises_blindness(case: &Case) -> bool {
     [Law::Gamma.name(), Law::Normal.name()].contains(&case.law)
 }
 
-/// Of twenty intervals one misses 0.5 by chance: a difference counts as found when the corrected p-value says so too.
-fn is_found(case: &Case) -> bool {
+/// Returns whether a difference was detected. One interval in twenty misses 0.5 by chance, so the corrected p-value must be
+/// small too.
+fn is_detected(case: &Case) -> bool {
     !case.is_blind() && case.p_corrected < 0.01
 }
 
@@ -81,10 +83,10 @@ fn print(report: &AdversaryReport) {
     );
     for case in &report.cases {
         let [low, high] = case.ci95;
-        let note = match (is_found(case), case.is_blind(), high > MAX_BLIND_AUC) {
-            (true, ..) => "  <- told apart",
-            (false, false, _) => "  <- misses 0.5, as one in twenty does by chance",
-            (false, true, true) => "  <- blind, but too few guesses to rule out 0.55",
+        let note = match (is_detected(case), case.is_blind(), high > MAX_BLIND_AUC) {
+            (true, ..) => "  <- detected",
+            (false, false, _) => "  <- misses 0.5, as one interval in twenty does by chance",
+            (false, true, true) => "  <- not detected, but too few guesses to exclude 0.55",
             (false, true, false) => "",
         };
         println!(
@@ -94,15 +96,15 @@ fn print(report: &AdversaryReport) {
     }
     for law in Law::ALL {
         let of_law = || report.cases.iter().filter(move |case| case.law == law.name());
-        let found: Vec<&str> = of_law().filter(|case| is_found(case)).map(|case| case.condition.as_str()).collect();
+        let found: Vec<&str> = of_law().filter(|case| is_detected(case)).map(|case| case.condition.as_str()).collect();
         let (count, missed) = (of_law().count(), of_law().filter(|case| !case.is_blind()).count());
         if count == 0 {
             continue;
         }
         let verdict = if found.is_empty() || !of_law().any(promises_blindness) { "ok  " } else { "FAIL" };
-        let told = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+        let detected = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
         println!(
-            "{verdict} {law}: told apart from an idle home: {told} ({count} attacks, {missed} intervals miss 0.5)"
+            "{verdict} {law}: distinguishable from an idle home: {detected} ({count} attacks, {missed} intervals miss 0.5)"
         );
     }
 }

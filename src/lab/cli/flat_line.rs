@@ -8,7 +8,7 @@ use argh::FromArgs;
 
 use crate::lab::error::Error;
 use crate::lab::flat_line::{RouterResources, Verdict, examine, judge};
-use crate::units::Law;
+use crate::law::Law;
 
 /// Judges the runs that `tests/lab/run flat-line` left in a folder: sizes, strays, rate, delivery, and busy against idle.
 /// Writes FOLDER.json. Exit code 1 if any check fails.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::lab::error::Error;
-use crate::lab::exposure::on_one_time_line;
+use crate::lab::exposure::merge_captures;
 use crate::lab::identify::{CaptureSummary, observe};
 use crate::lab::trace::{DataFolder, HomeTrace, TraceOrigin};
 use crate::units::Nanos;
@@ -49,7 +49,7 @@ pub(super) fn sightings(captures: &[PathBuf]) -> Result<Vec<(PathBuf, CaptureSum
 
 /// The busiest hosts of captures of one recording, named by their addresses, as one home.
 pub(super) fn of_captures(captures: &[PathBuf], most: usize) -> Result<HomeTrace, Error> {
-    let mut hosts = on_one_time_line(sightings(captures)?)?;
+    let mut hosts = merge_captures(sightings(captures)?)?;
     let packets = |host: &crate::lab::identify::ObservedHost| host.trace.packets.len();
     hosts.sort_by_key(|host| std::cmp::Reverse(packets(host)));
     hosts.truncate(most);

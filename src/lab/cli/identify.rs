@@ -53,7 +53,8 @@ impl IdentifyCommand {
 
     fn evaluate(&self, corpus: &Corpus, vendors: &Vendors) -> Result<ExitCode, Error> {
         let progress = Progress::new("testing");
-        let evaluation = identify::evaluate(corpus, &EvaluationConfig::default(), self.seed, |done, of| progress.show(done, of));
+        let evaluation =
+            identify::evaluate(corpus, &EvaluationConfig::default(), self.seed, |done, of| progress.show(done, of));
         progress.finish();
         let names = identify::by_names(corpus);
         let addresses = identify::by_address(corpus, vendors);

@@ -8,7 +8,7 @@ use argh::FromArgs;
 
 use crate::lab::error::Error;
 use crate::lab::flat_line::Verdict;
-use crate::lab::leaks::{TestedBuild, LeakRun, judge};
+use crate::lab::leaks::{LeakRun, TestedBuild, judge};
 
 /// Judges the run that `tests/lab/run leaks` left in a folder: for each event, packets of shaped and blocked devices
 /// beside the tunnel, time until service is back, and what unshaped devices lost. Writes FOLDER.json. Exit code 1 if any

@@ -7,7 +7,7 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::error::Error;
-use crate::lab::simulate::{SimulationResult, SimulationConfig, simulate};
+use crate::lab::simulate::{SimulationConfig, SimulationResult, simulate};
 use crate::lab::trace::HomeTrace;
 use crate::units::{BitsPerSec, MONTH_DAYS};
 
@@ -38,7 +38,11 @@ impl PriceCommand {
         };
         let outcomes = RATES_KBIT.map(|kbit| {
             let rate = BitsPerSec::from_kbit(kbit);
-            simulate(&home, &SimulationConfig { upload: rate, download: rate, seed: self.seed, ..SimulationConfig::default() }, |_| {})
+            simulate(
+                &home,
+                &SimulationConfig { upload: rate, download: rate, seed: self.seed, ..SimulationConfig::default() },
+                |_| {},
+            )
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
         print!("{}\n{}", delays(&home, &outcomes), costs());
@@ -99,7 +103,8 @@ mod tests {
         let (home, _) = HomeTrace::synthetic(Nanos::from_secs(120), 3);
         let of = |kbit| {
             let rate = BitsPerSec::from_kbit(kbit);
-            simulate(&home, &SimulationConfig { upload: rate, download: rate, ..SimulationConfig::default() }, |_| {}).unwrap()
+            simulate(&home, &SimulationConfig { upload: rate, download: rate, ..SimulationConfig::default() }, |_| {})
+                .unwrap()
         };
         let outcomes: Vec<_> = RATES_KBIT.into_iter().map(of).collect();
         let table = delays(&home, &outcomes);

@@ -15,10 +15,11 @@ use crate::lab::error::Error;
 use crate::lab::plot::{Chart, Series, SeriesStyle};
 use crate::lab::simulate::paper::{self, Overhead, PaperResult};
 use crate::lab::simulate::whole_home::{self, HomeSizeRow};
-use crate::lab::simulate::{SentCell, MAX_DEVICES, SimulationResult, SimulationConfig, simulate, wire};
+use crate::lab::simulate::{MAX_DEVICES, SentCell, SimulationConfig, SimulationResult, simulate, wire};
 use crate::lab::stats::Summary;
 use crate::lab::trace::HomeTrace;
-use crate::units::{BitsPerSec, Law, Nanos};
+use crate::law::Law;
+use crate::units::{BitsPerSec, Nanos};
 
 /// Drives the real engines through a home's traffic in virtual time, and the paper's arrangement beside them: delay per
 /// device, drops by cause, share of cover, data a month. Without captures or --home: the captured 44-minute run of a whole
@@ -143,7 +144,7 @@ impl SimulateCommand {
 
     fn by_devices(&self, home: &HomeTrace, setup: &SimulationConfig) -> Result<Vec<HomeSizeRow>, Error> {
         let progress = Progress::new("looking for rates");
-        let rows = whole_home::rows(home, setup, Nanos((self.tolerance * 1e9) as u64), |done, of| {
+        let rows = whole_home::home_size_rows(home, setup, Nanos((self.tolerance * 1e9) as u64), |done, of| {
             progress.show(done, of);
         });
         progress.finish();

@@ -8,7 +8,7 @@ use super::DistinguishOptions;
 use super::battery::{TestResult, coupling_rows, interval_rows};
 use super::blocks::{COUPLING_FEATURES, FeatureRows, INTERVAL_FEATURES};
 use super::condition::Condition;
-use crate::lab::learn::{ForestParams, RandomForest, Dataset};
+use crate::lab::learn::{Dataset, ForestParams, RandomForest};
 use crate::lab::stats::{Auc, area_under_curve};
 use crate::lab::trace::Direction;
 
@@ -117,7 +117,7 @@ fn forest(a: &Condition, b: &Condition, seed: u64, rng: &mut ChaCha8Rng) -> Opti
     }
     let grown = RandomForest::train(&table, FOREST_GROWTH, seed);
     let scores = [0, 1].map(|index| {
-        windows[index][middles[index]..].iter().map(|row| f64::from(grown.shares(row)[1])).collect::<Vec<f64>>()
+        windows[index][middles[index]..].iter().map(|row| f64::from(grown.vote_shares(row)[1])).collect::<Vec<f64>>()
     });
     let points = points(&scores, WINDOW_PACKETS, rng);
     (!points.is_empty()).then(|| Attack { name: "random forest over interval, size, direction".to_owned(), points })

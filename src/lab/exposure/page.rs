@@ -1,25 +1,25 @@
-//! The study as one self-contained HTML page.
+//! The analysis as one self-contained HTML page.
 
 use std::fmt::Write as _;
 
 use super::shared::LinkExposure;
-use super::{HostExposure, Exposure};
+use super::{Exposure, HostExposure};
 use crate::lab::plot::{Chart, Series, SeriesStyle};
 use crate::lab::report::{STYLE, escape};
 use crate::lab::trace::{Direction, Trace};
 
-/// Hosts whose rate is drawn.
-const DRAWN: usize = 6;
-/// Values along the time axis of a figure.
-const COLUMNS: f64 = 500.0;
+/// The rates of this many hosts are charted.
+const MAX_CHARTED_HOSTS: usize = 6;
+/// Values along the time axis of a chart.
+const CHART_COLUMNS: f64 = 500.0;
 
-/// The whole page.
+/// Renders the page.
 pub fn page(exposure: &Exposure) -> String {
     let body = [opening(exposure), before(exposure), vpn(exposure), shaped(exposure), blocked(exposure)].concat();
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>millpond: what this home gives away</title><style>{STYLE} svg {{ max-width: 100%; height: auto }}</style>\
+         <title>millpond: what this home reveals</title><style>{STYLE} svg {{ max-width: 100%; height: auto }}</style>\
          </head><body><main>{body}</main></body></html>\n"
     )
 }
@@ -65,7 +65,7 @@ fn before(exposure: &Exposure) -> String {
         .devices
         .iter()
         .zip(&exposure.hosts)
-        .take(DRAWN)
+        .take(MAX_CHARTED_HOSTS)
         .map(|(trace, host)| rate(host.name(), trace, exposure, Some(host)))
         .collect();
     format!(
@@ -166,7 +166,7 @@ fn uses(exposure: &Exposure, line: &LinkExposure) -> String {
 
 fn rate(title: String, trace: &Trace, exposure: &Exposure, host: Option<&HostExposure>) -> Chart {
     let length = exposure.length.as_secs_f64();
-    let sample_s = (length / COLUMNS).max(1.0);
+    let sample_s = (length / CHART_COLUMNS).max(1.0);
     let mut series = Vec::new();
     for direction in Direction::ALL {
         let mut bytes = vec![0.0; (length / sample_s) as usize + 1];

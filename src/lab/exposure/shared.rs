@@ -1,56 +1,56 @@
-//! The home's traffic on one line: through a VPN alone (section 6.2), and shaped (section 7).
+//! The home's traffic as one link to the provider: behind a plain VPN (the paper's section 6.2) and shaped (section 7).
 
 use super::HostExposure;
 use crate::lab::activity::{Detector, Label, LabelledCapture, score};
 use crate::lab::error::Error;
-use crate::lab::simulate::{SimulationResult, SimulationConfig, simulate};
-use crate::lab::trace::{PacketRecord, HomeTrace, Trace};
+use crate::lab::simulate::{SimulationConfig, SimulationResult, simulate};
+use crate::lab::trace::{HomeTrace, PacketRecord, Trace};
 use crate::units::Nanos;
 
-/// A device that makes up more of the traffic than this shows through a VPN as if there were none.
-const DOMINATING: f64 = 0.8;
+/// A device with a larger share of the traffic than this is as visible behind a VPN as without one.
+const DOMINANT_SHARE: f64 = 0.8;
 const MONTH_S: f64 = 30.44 * 86_400.0;
 
-/// One line as the provider sees it.
+/// The home's link as the provider sees it.
 pub struct LinkExposure {
     /// Its packets.
     pub trace: Trace,
-    /// For each host: how often it became active by its own traffic, how many of these times show on the line, and how
-    /// many would if they lay elsewhere.
+    /// For each host: how often its own traffic became active, how many of these times are visible on the link, and how
+    /// many would be visible if they had happened at other times.
     pub uses: Vec<(usize, usize, f64)>,
-    /// The host that makes up most of the bytes, and its part of them, 0..=1.
+    /// Index of the host with the most bytes, and its share of all bytes, 0..=1.
     pub largest: (usize, f64),
-    /// Of the seconds in which any host sends or receives, the part in which only one does, 0..=1.
+    /// Share of the active seconds in which exactly one host sends or receives, 0..=1.
     pub alone: f64,
 }
 
 impl LinkExposure {
-    /// Whether one device dominates.
+    /// Whether one device dominates the traffic.
     pub fn is_dominated(&self) -> bool {
-        self.largest.1 > DOMINATING
+        self.largest.1 > DOMINANT_SHARE
     }
 
-    /// Times active of all hosts, how many show, and how many would by chance.
+    /// Totals over all hosts: times active, how many of them are visible, and how many would be visible by chance.
     pub fn total(&self) -> (usize, usize, f64) {
         self.uses.iter().fold((0, 0, 0.0), |sum, own| (sum.0 + own.0, sum.1 + own.1, sum.2 + own.2))
     }
 }
 
-/// The shaped line.
+/// The shaped link and its costs.
 pub struct ShapedExposure {
     /// What the provider sees.
     pub line: LinkExposure,
-    /// Length of every packet on it.
+    /// Length in bytes of every packet on the link, from the IP header on.
     pub wire_bytes: usize,
-    /// The settings.
+    /// The simulated settings.
     pub setup: SimulationConfig,
-    /// Delays, cover, drops.
+    /// Delays, cover and drops.
     pub outcome: SimulationResult,
-    /// Both directions, in bytes a month.
+    /// Bytes per month, both directions together.
     pub month_bytes: f64,
 }
 
-/// All hosts' packets through one tunnel that does nothing else.
+/// Sends the packets of all hosts through one tunnel without shaping.
 pub(super) fn through_vpn(home: &HomeTrace, hosts: &[HostExposure], detector: &Detector) -> LinkExposure {
     let mut packets: Vec<PacketRecord> = home.devices.iter().flat_map(|trace| trace.packets.iter().copied()).collect();
     packets.sort();
@@ -58,8 +58,13 @@ pub(super) fn through_vpn(home: &HomeTrace, hosts: &[HostExposure], detector: &D
     line(home, hosts, trace, detector)
 }
 
-/// All hosts' packets through the real engines.
-pub(super) fn shaped(home: &HomeTrace, hosts: &[HostExposure], setup: &SimulationConfig, detector: &Detector) -> Result<ShapedExposure, Error> {
+/// Sends the packets of all hosts through the real engines.
+pub(super) fn shaped(
+    home: &HomeTrace,
+    hosts: &[HostExposure],
+    setup: &SimulationConfig,
+    detector: &Detector,
+) -> Result<ShapedExposure, Error> {
     let wire_bytes = setup.cell()?.wire_bytes;
     let mut packets = Vec::new();
     let outcome = simulate(home, setup, |departure| {

@@ -1,4 +1,4 @@
-//! The study on a made-up home.
+//! The analysis of a synthetic home.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::lab::capture::Extent;
 use crate::lab::trace::DeviceKind;
 
-fn sighting(first_s: u64, hosts: &[(&str, DeviceKind)]) -> (PathBuf, CaptureSummary) {
+fn capture(first_s: u64, hosts: &[(&str, DeviceKind)]) -> (PathBuf, CaptureSummary) {
     let length = Nanos::from_secs(600);
     let host = |(index, (name, kind)): (usize, &(&str, DeviceKind))| ObservedHost {
         mac: Mac([0x18, 0xb4, 0x30, 0, 0, index as u8]),
@@ -16,25 +16,33 @@ fn sighting(first_s: u64, hosts: &[(&str, DeviceKind)]) -> (PathBuf, CaptureSumm
     let first_ns = first_s * 1_000_000_000;
     let extent = Extent { packets: 1, first_ns, last_ns: first_ns + length.0 };
     let hosts = hosts.iter().enumerate().map(host).collect();
-    (PathBuf::from("made-up.pcap"), CaptureSummary { hosts, extent, damage: None })
+    (PathBuf::from("synthetic.pcap"), CaptureSummary { hosts, extent, damage: None })
 }
 
-fn study_of(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Exposure, Error> {
-    study(sightings, &Corpus::synthetic(1), &Vendors::built_in(), &SimulationConfig::default())
+fn analyse(captures: Vec<(PathBuf, CaptureSummary)>) -> Result<Exposure, Error> {
+    study(captures, &Corpus::synthetic(1), &Vendors::built_in(), &SimulationConfig::default())
 }
 
 #[test]
-fn a_vpn_shows_what_millpond_hides() {
-    let exposure = study_of(vec![sighting(5, &[("assistant", DeviceKind::VoiceAssistant), ("plug", DeviceKind::Plug)])]).unwrap();
+fn a_plain_vpn_reveals_what_millpond_hides() {
+    let exposure =
+        analyse(vec![capture(5, &[("assistant", DeviceKind::VoiceAssistant), ("plug", DeviceKind::Plug)])]).unwrap();
     let (uses, through_vpn, _) = exposure.vpn.total();
     assert!(uses >= 5, "{uses} uses");
-    assert!(through_vpn * 2 > uses, "{through_vpn} of {uses} show through a VPN");
+    assert!(through_vpn * 2 > uses, "{through_vpn} of {uses} are visible behind a VPN");
     assert!(exposure.vpn.is_dominated() && exposure.vpn.largest.0 == 0);
     let (_, shaped, chance) = exposure.shaped.line.total();
-    assert!(shaped as f64 <= 2.0 * chance + 3.0, "{shaped} of {uses} show behind millpond, {chance} by chance");
+    assert!(shaped as f64 <= 2.0 * chance + 3.0, "{shaped} of {uses} are visible behind millpond, {chance} by chance");
     assert!(exposure.shaped.line.trace.packets.iter().all(|event| event.bytes == 508));
     let page = page(&exposure);
-    for part in ["As it is", "Through a VPN alone", "Behind millpond", "Blocked", "assistant.example", "Nest Labs"] {
+    for part in [
+        "Without protection",
+        "Behind a plain VPN",
+        "Behind millpond",
+        "Blocked devices",
+        "assistant.example",
+        "Nest Labs",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     assert!(
@@ -44,12 +52,12 @@ fn a_vpn_shows_what_millpond_hides() {
 }
 
 #[test]
-fn captures_of_different_times_are_refused_and_of_one_home_joined() {
+fn captures_of_one_recording_are_merged_and_captures_weeks_apart_are_refused() {
     let kinds = [("plug", DeviceKind::Plug)];
-    let joined = study_of(vec![sighting(0, &kinds), sighting(60, &kinds)]).unwrap();
+    let joined = analyse(vec![capture(0, &kinds), capture(60, &kinds)]).unwrap();
     assert_eq!(joined.hosts.len(), 1);
-    let far = study_of(vec![sighting(0, &kinds), sighting(30 * 86_400, &kinds)]);
+    let far = analyse(vec![capture(0, &kinds), capture(30 * 86_400, &kinds)]);
     let message = far.err().unwrap().to_string();
     assert!(message.contains("30 days"), "{message}");
-    assert!(study_of(vec![sighting(0, &[])]).is_err());
+    assert!(analyse(vec![capture(0, &[])]).is_err());
 }

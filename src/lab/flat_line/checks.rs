@@ -9,16 +9,16 @@ use super::AnalysedRun;
 use super::run::Workload;
 use crate::lab::stats::{kolmogorov_smirnov, two_sided_p};
 use crate::lab::trace::Direction;
-use crate::units::Law;
+use crate::law::Law;
 
 /// Mean rate against the setting.
 const RATE_TOLERANCE: f64 = 0.02;
 /// Sampling errors beyond this many standard deviations are no errors of sampling.
-const SIGMAS: f64 = 4.0;
+const MAX_SIGMAS: f64 = 4.0;
 /// Cells that may be missing, as a part of all: the laboratory's path loses none, and a beginning may.
 const LOSS_TOLERANCE: f64 = 0.01;
 /// Tests of busy against idle fail below this: a dozen tests a run then fail by chance once in eight hundred runs.
-const SIGNIFICANCE: f64 = 0.0001;
+const SIGNIFICANCE_LEVEL: f64 = 0.0001;
 /// What the sending engine's queue drops, which is where overload belongs (invariant I6).
 const QUEUE_CAUSES: [&str; 3] = ["malformed_packet", "overflow", "aged"];
 
@@ -117,7 +117,7 @@ fn rate(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(boo
     let run = &examined.run;
     let (seen, wanted) = (line.bits_per_second(run.recording.seconds()), run.recording.bits_per_second(direction));
     let expected_cells = wanted * run.recording.seconds() / (8.0 * run.recording.settings.wire_bytes as f64);
-    let sampling = SIGMAS * examined.run.spread() / expected_cells.max(1.0).sqrt();
+    let sampling = MAX_SIGMAS * examined.run.spread() / expected_cells.max(1.0).sqrt();
     let tolerance = RATE_TOLERANCE.max(sampling);
     let missed = run.process(direction).missed_slots;
     let awake = if run.law == Law::Kernel { 1.0 } else { 1.0 - missed as f64 / expected_cells.max(1.0) };
@@ -182,7 +182,12 @@ pub(super) fn compare(examined: &[AnalysedRun], laws: &[Law], checks: &mut Vec<C
     comparisons
 }
 
-fn compare_pair(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction, checks: &mut Vec<CheckResult>) -> LoadComparison {
+fn compare_pair(
+    busy: &AnalysedRun,
+    idle: &AnalysedRun,
+    direction: Direction,
+    checks: &mut Vec<CheckResult>,
+) -> LoadComparison {
     let law = busy.run.law;
     let subject = format!("{law} {}", direction.name());
     let [busy_line, idle_line] = [busy, idle].map(|examined| examined.observed.line(direction));
@@ -195,7 +200,7 @@ fn compare_pair(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction, ch
     let rates = [busy, idle]
         .map(|examined| examined.observed.line(direction).bits_per_second(examined.run.recording.seconds()) / 1e3);
     checks.push(CheckResult::new(
-        rate_p_value >= SIGNIFICANCE,
+        rate_p_value >= SIGNIFICANCE_LEVEL,
         &subject,
         format!(
             "busy and idle have the same rate ({:.2} and {:.2} kbit/s, p = {rate_p_value:.2e})",
@@ -218,7 +223,7 @@ fn compare_pair(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction, ch
     };
     let numbers = format!("Kolmogorov-Smirnov D = {:.4}, p = {:.2e}", test.statistic, test.p_value);
     let (passed, why) = if hides_jitter(law) {
-        (test.p_value >= SIGNIFICANCE, "")
+        (test.p_value >= SIGNIFICANCE_LEVEL, "")
     } else {
         (true, "; reported only: this law has no smooth density and shows the system's jitter, design section 5")
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::run::{TunnelProtocol, RunSettings};
+use super::run::{RunSettings, TunnelProtocol};
 use crate::lab::capture::{self, Frame, IpHeader, UdpDatagram};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
@@ -13,7 +13,7 @@ const ETHERTYPE_ARP: u16 = 0x0806;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMPV6: u8 = 58;
 /// Strays that are described in words; the others are only counted.
-const DESCRIBED_STRAYS: usize = 5;
+const MAX_DESCRIBED_STRAYS: usize = 5;
 
 /// Both directions of the line between home and provider.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +85,7 @@ impl WanCapture {
                 PacketClass::LinkLayer => line.link_layer += 1,
                 PacketClass::Stray(words) => {
                     line.strays.count += 1;
-                    if line.strays.described.len() < DESCRIBED_STRAYS {
+                    if line.strays.described.len() < MAX_DESCRIBED_STRAYS {
                         line.strays.described.push(words);
                     }
                 }

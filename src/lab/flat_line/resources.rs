@@ -5,13 +5,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::run::{self, InstructionCounts};
-use super::{CheckResult, AnalysedRun};
+use super::{AnalysedRun, CheckResult};
 use crate::lab::error::Error;
 
 /// Budgets of a router with 16 MB of flash and 64 MB of memory (design section 10).
-const PACKAGE_BYTES: u64 = 600_000;
-const RSS_KB: f64 = 2560.0;
-const ANON_KB: f64 = 1024.0;
+const MAX_PACKAGE_BYTES: u64 = 600_000;
+const MAX_RSS_KB: f64 = 2560.0;
+const MAX_ANON_KB: f64 = 1024.0;
 
 /// What the router takes, the most of all runs.
 #[derive(Clone, Debug, Serialize)]
@@ -47,10 +47,11 @@ impl RouterResources {
             return Ok(None);
         }
         let PackageSizes { package_bytes, installed_bytes } = run::json(&path)?;
-        let most = |figure: fn(run::ProcessUsage) -> f64| {
+        let max = |figure: fn(run::ProcessUsage) -> f64| {
             examined.iter().map(|examined| figure(examined.run.router())).fold(0.0, f64::max)
         };
-        let counted: Vec<InstructionCounts> = examined.iter().filter_map(|examined| examined.run.instructions).collect();
+        let counted: Vec<InstructionCounts> =
+            examined.iter().filter_map(|examined| examined.run.instructions).collect();
         let cells: u64 = counted.iter().map(|counts| counts.cells).sum();
         let per_cell = |figure: fn(&InstructionCounts) -> u64| {
             (cells > 0).then(|| (counted.iter().map(figure).sum::<u64>() as f64 / cells as f64).round())
@@ -58,9 +59,9 @@ impl RouterResources {
         Ok(Some(RouterResources {
             package_bytes,
             installed_bytes,
-            rss_kb: most(|process| process.rss_kb),
-            anon_kb: most(|process| process.anon_kb),
-            cpu_percent: most(|process| process.cpu_percent),
+            rss_kb: max(|process| process.rss_kb),
+            anon_kb: max(|process| process.anon_kb),
+            cpu_percent: max(|process| process.cpu_percent),
             instructions_per_cell: per_cell(|counts| counts.program),
             machine_instructions_per_cell: per_cell(|counts| counts.machine),
         }))
@@ -70,13 +71,13 @@ impl RouterResources {
     pub(super) fn check(&self, checks: &mut Vec<CheckResult>) {
         let mut check = |passed, what| checks.push(CheckResult::new(passed, "router", what));
         check(
-            self.package_bytes <= PACKAGE_BYTES,
+            self.package_bytes <= MAX_PACKAGE_BYTES,
             format!(
-                "package of at most {PACKAGE_BYTES} bytes ({}, {} installed)",
+                "package of at most {MAX_PACKAGE_BYTES} bytes ({}, {} installed)",
                 self.package_bytes, self.installed_bytes
             ),
         );
-        check(self.rss_kb <= RSS_KB, format!("at most {RSS_KB} KiB resident ({})", self.rss_kb));
-        check(self.anon_kb <= ANON_KB, format!("at most {ANON_KB} KiB anonymous ({})", self.anon_kb));
+        check(self.rss_kb <= MAX_RSS_KB, format!("at most {MAX_RSS_KB} KiB resident ({})", self.rss_kb));
+        check(self.anon_kb <= MAX_ANON_KB, format!("at most {MAX_ANON_KB} KiB anonymous ({})", self.anon_kb));
     }
 }

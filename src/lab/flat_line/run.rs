@@ -12,7 +12,7 @@ use super::DeviceReport;
 use crate::lab::error::Error;
 use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
-use crate::units::Law;
+use crate::law::Law;
 
 const PACKETS_HEADER: &str = "device,direction,seq,bytes,sent_ns,received_ns";
 

@@ -43,7 +43,10 @@ impl TestRuns {
             fs::write(folder.join("proc.json"), PROC_JSON).unwrap();
             fs::write(folder.join("faults.txt"), "").unwrap();
             fs::write(folder.join("packets.csv"), PACKETS).unwrap();
-            capture(&folder, &SimulationConfig { law, spread_percent: spread(law), seed, ..SimulationConfig::default() });
+            capture(
+                &folder,
+                &SimulationConfig { law, spread_percent: spread(law), seed, ..SimulationConfig::default() },
+            );
         }
         runs
     }
@@ -206,7 +209,8 @@ fn planted_packets_are_found() {
 #[test]
 fn rates_and_intervals_that_depend_on_load_are_found() {
     let runs = TestRuns::new("rate", Law::Gamma);
-    let faster = SimulationConfig { upload: crate::units::BitsPerSec::from_kbit(168), seed: 21, ..SimulationConfig::default() };
+    let faster =
+        SimulationConfig { upload: crate::units::BitsPerSec::from_kbit(168), seed: 21, ..SimulationConfig::default() };
     capture(&runs.folder(Law::Gamma, Workload::Busy), &faster);
     let failures = runs.failures();
     assert!(failures.iter().any(|line| line.contains("gamma busy up rate within")), "{failures:?}");
@@ -259,6 +263,11 @@ fn only_slots_that_the_daemon_counts_as_missed_are_forgiven() {
     let off = |runs: &TestRuns| runs.failures().iter().filter(|line| line.contains("busy up rate within")).count();
     assert_eq!(off(&runs), 1);
     // 160 kbit/s for 120 s are 4724 cells, 150 kbit/s are 4429.
-    runs.write(law, Workload::Busy, "proc.json", &PROC_JSON.replacen("\"rss_kb\"", "\"missed_slots\":295,\"rss_kb\"", 1));
+    runs.write(
+        law,
+        Workload::Busy,
+        "proc.json",
+        &PROC_JSON.replacen("\"rss_kb\"", "\"missed_slots\":295,\"rss_kb\"", 1),
+    );
     assert_eq!(off(&runs), 0);
 }

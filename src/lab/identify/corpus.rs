@@ -37,7 +37,7 @@ pub struct Corpus {
     /// How many of them were captured in use, the others only while they were set up.
     pub in_use: usize,
     /// The captures.
-    pub records: Vec<DeviceCapture>,
+    pub captures: Vec<DeviceCapture>,
     /// Captures that were damaged, in words. What came before the damage is used.
     pub warnings: Vec<String>,
 }
@@ -70,7 +70,7 @@ impl Corpus {
                 || (BTreeSet::new(), Trace { device: mac.to_string(), packets: Vec::new() }),
                 |host| (host.names, host.trace),
             );
-            corpus.records.push(DeviceCapture { device, mac: Some(mac), names, trace });
+            corpus.captures.push(DeviceCapture { device, mac: Some(mac), names, trace });
             progress(index + 1, total);
         }
         Ok(corpus)
@@ -84,7 +84,7 @@ impl Corpus {
             corpus.devices.push((*name).to_owned());
             for capture in 0..SYNTHETIC_CAPTURES {
                 let trace = kind.trace(name, Nanos::from_secs(SYNTHETIC_SECONDS), seed * 1_000 + capture);
-                corpus.records.push(DeviceCapture { device, mac: None, names: BTreeSet::new(), trace });
+                corpus.captures.push(DeviceCapture { device, mac: None, names: BTreeSet::new(), trace });
             }
         }
         corpus.in_use = corpus.devices.len();
@@ -101,8 +101,8 @@ impl Corpus {
                     self.devices.join(", ")
                 )));
             };
-            let own = self.records.iter().filter(|record| record.device == known);
-            corpus.records.extend(own.map(|record| DeviceCapture { device: corpus.devices.len(), ..record.clone() }));
+            let own = self.captures.iter().filter(|record| record.device == known);
+            corpus.captures.extend(own.map(|record| DeviceCapture { device: corpus.devices.len(), ..record.clone() }));
             corpus.devices.push(self.devices[known].clone());
         }
         corpus.in_use = corpus.devices.len();

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::corpus::Corpus;
 use super::shape;
-use crate::lab::learn::{ForestParams, RandomForest, Scores, Dataset, by_group, nearest_class, stratified};
+use crate::lab::learn::{Dataset, ForestParams, RandomForest, Scores, by_group, nearest_class, stratified};
 use crate::units::Nanos;
 
 /// Lengths of the paper's samples, in seconds.
@@ -18,7 +18,7 @@ pub const WINDOW_SECONDS: [u64; 3] = [60, 120, 300];
 const FOLDS: usize = 10;
 const NEIGHBOURS: usize = 3;
 /// A device with one capture only is split into so many parts of consecutive windows in place of captures.
-const PARTS: usize = 10;
+const SPLITS_OF_SINGLE_CAPTURE: usize = 10;
 
 /// A classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,14 +67,15 @@ pub struct Evaluation {
     /// Seed of folds, forests and shuffles.
     pub seed: u64,
     /// Every method, split, window and sample.
-    pub cells: Vec<CrossValidation>,
+    #[serde(rename = "cells")]
+    pub results: Vec<CrossValidation>,
 }
 
 impl Evaluation {
     /// The cell with the best balanced accuracy among those that pass.
     pub fn best(&self, passes: impl Fn(&CrossValidation) -> bool) -> Option<&CrossValidation> {
         let balanced = |cell: &&CrossValidation| cell.scores.balanced_accuracy;
-        self.cells.iter().filter(|cell| passes(cell)).max_by(|a, b| balanced(a).total_cmp(&balanced(b)))
+        self.results.iter().filter(|cell| passes(cell)).max_by(|a, b| balanced(a).total_cmp(&balanced(b)))
     }
 }
 
@@ -94,8 +95,13 @@ impl Default for EvaluationConfig {
 }
 
 /// Tests every method on the devices of the corpus that are in use, telling `progress` how many of how many cells are done.
-pub fn evaluate(corpus: &Corpus, effort: &EvaluationConfig, seed: u64, mut progress: impl FnMut(usize, usize)) -> Evaluation {
-    let mut cells = Vec::new();
+pub fn evaluate(
+    corpus: &Corpus,
+    effort: &EvaluationConfig,
+    seed: u64,
+    mut progress: impl FnMut(usize, usize),
+) -> Evaluation {
+    let mut results = Vec::new();
     let growth = ForestParams { trees: effort.trees, ..ForestParams::default() };
     let total = effort.window_s.len() * (SAMPLE_SECONDS.len() + 1) * 2;
     for &window_s in &effort.window_s {
@@ -117,12 +123,20 @@ pub fn evaluate(corpus: &Corpus, effort: &EvaluationConfig, seed: u64, mut progr
                 };
                 let scores = validate(method, growth, &table, &table, &fold_of, seed);
                 let shuffled = validate(method, growth, &table.shuffled(&mut rng), &table, &fold_of, seed);
-                cells.push(CrossValidation { method, split, window_s, sample_s, windows: table.counts(), scores, shuffled });
-                progress(cells.len(), total);
+                results.push(CrossValidation {
+                    method,
+                    split,
+                    window_s,
+                    sample_s,
+                    windows: table.counts(),
+                    scores,
+                    shuffled,
+                });
+                progress(results.len(), total);
             }
         }
     }
-    Evaluation { devices: corpus.devices[..corpus.in_use].to_vec(), seed, cells }
+    Evaluation { devices: corpus.devices[..corpus.in_use].to_vec(), seed, results: results }
 }
 
 /// The windows of the devices in use as a table, grouped by capture.
@@ -132,18 +146,25 @@ pub(super) fn table(
     features: impl Fn(&[crate::lab::trace::PacketRecord], Nanos) -> Vec<f32>,
 ) -> Dataset {
     let mut table = Dataset { classes: corpus.devices[..corpus.in_use].to_vec(), ..Dataset::default() };
-    for (index, record) in corpus.records.iter().enumerate().filter(|(_, record)| record.device < corpus.in_use) {
-        let alone = corpus.records.iter().filter(|other| other.device == record.device).count() == 1;
+    for (index, record) in corpus.captures.iter().enumerate().filter(|(_, record)| record.device < corpus.in_use) {
+        let alone = corpus.captures.iter().filter(|other| other.device == record.device).count() == 1;
         let rows: Vec<_> = shape::windows(&record.trace, width).collect();
         for (number, (start, packets)) in rows.iter().enumerate() {
-            let part = if alone { number * PARTS / rows.len() } else { 0 };
-            table.push(features(packets, *start), record.device, index * PARTS + part);
+            let part = if alone { number * SPLITS_OF_SINGLE_CAPTURE / rows.len() } else { 0 };
+            table.push(features(packets, *start), record.device, index * SPLITS_OF_SINGLE_CAPTURE + part);
         }
     }
     table
 }
 
-fn validate(method: Method, growth: ForestParams, learned: &Dataset, truth: &Dataset, fold_of: &[usize], seed: u64) -> Scores {
+fn validate(
+    method: Method,
+    growth: ForestParams,
+    learned: &Dataset,
+    truth: &Dataset,
+    fold_of: &[usize],
+    seed: u64,
+) -> Scores {
     let mut pairs = Vec::with_capacity(truth.rows.len());
     for fold in 0..FOLDS {
         let train = learned.subset(|row| fold_of[row] != fold);

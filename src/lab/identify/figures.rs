@@ -60,7 +60,7 @@ fn accuracy(evaluation: &Evaluation) -> Vec<Chart> {
         let mut series = Vec::new();
         let mut line = |name: String, method: Method, sample_s: Option<u64>, shuffled: bool| {
             let own =
-                evaluation.cells.iter().filter(|c| c.split == split && c.method == method && c.sample_s == sample_s);
+                evaluation.results.iter().filter(|c| c.split == split && c.method == method && c.sample_s == sample_s);
             let scores =
                 |cell: &super::evaluate::CrossValidation| if shuffled { &cell.shuffled } else { &cell.scores }.balanced_accuracy;
             let values = own.map(|cell| (cell.window_s as f64, 100.0 * scores(cell))).collect();
@@ -72,7 +72,11 @@ fn accuracy(evaluation: &Evaluation) -> Vec<Chart> {
         line("forest".to_owned(), Method::Forest, None, false);
         line("forest, shuffled labels".to_owned(), Method::Forest, None, true);
         // Anchors the axis, so that both panels compare.
-        series.push(Series { name: String::new(), style: SeriesStyle::Points, values: vec![(60.0, 0.0), (60.0, 100.0)] });
+        series.push(Series {
+            name: String::new(),
+            style: SeriesStyle::Points,
+            values: vec![(60.0, 0.0), (60.0, 100.0)],
+        });
         Chart {
             title: format!("Balanced accuracy, split {split}"),
             x: "window, s".to_owned(),

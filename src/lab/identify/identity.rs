@@ -6,7 +6,7 @@ use super::corpus::Corpus;
 use super::dns::NameModel;
 use super::evaluate::table;
 use super::observe::ObservedHost;
-use super::oui::{Vendors, is_made_up, oui};
+use super::oui::{Vendors, is_locally_administered, oui};
 use super::shape;
 use crate::lab::learn::{ForestParams, RandomForest};
 use crate::units::Nanos;
@@ -14,7 +14,7 @@ use crate::units::Nanos;
 /// Windows of unlabelled traffic; the paper's shortest.
 const WINDOW: Nanos = Nanos::from_secs(60);
 /// Guesses that are kept.
-const GUESSES: usize = 3;
+const MAX_CANDIDATES: usize = 3;
 
 /// A device that a host may be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,7 +51,7 @@ pub struct HostIdentity {
 /// Compares hosts with the devices of the corpus. By shape, a host that is none of them is still given to the nearest.
 pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost], seed: u64) -> Vec<HostIdentity> {
     let mut model = NameModel::new(corpus.devices.len());
-    for record in &corpus.records {
+    for record in &corpus.captures {
         model.learn(record.device, &record.names);
     }
     let learned = table(corpus, WINDOW, |events, start| shape::features(events, start, WINDOW));
@@ -68,7 +68,7 @@ pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost], seed
             }
         }
         let mut same_prefix: Vec<String> = corpus
-            .records
+            .captures
             .iter()
             .filter(|record| record.mac.is_some_and(|mac| oui(mac) == oui(host.mac)))
             .map(|record| corpus.devices[record.device].clone())
@@ -77,7 +77,7 @@ pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost], seed
         same_prefix.dedup();
         HostIdentity {
             mac: host.mac.to_string(),
-            made_up_address: is_made_up(host.mac),
+            made_up_address: is_locally_administered(host.mac),
             vendor: vendors.vendor(host.mac).map(str::to_owned),
             same_prefix,
             packets: host.trace.packets.len(),
@@ -91,14 +91,14 @@ pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost], seed
 }
 
 fn best(corpus: &Corpus, fits: &[f64]) -> Vec<Candidate> {
-    let mut guesses: Vec<Candidate> = corpus
+    let mut candidates: Vec<Candidate> = corpus
         .devices
         .iter()
         .zip(fits)
         .filter(|(_, fit)| **fit > 0.0)
         .map(|(device, &fit)| Candidate { device: device.clone(), fit })
         .collect();
-    guesses.sort_by(|a, b| b.fit.total_cmp(&a.fit));
-    guesses.truncate(GUESSES);
-    guesses
+    candidates.sort_by(|a, b| b.fit.total_cmp(&a.fit));
+    candidates.truncate(MAX_CANDIDATES);
+    candidates
 }

@@ -41,7 +41,7 @@ pub struct AddressEvaluation {
 /// Tests identification by names.
 pub fn by_names(corpus: &Corpus) -> NameEvaluation {
     let sets: Vec<BTreeSet<&String>> = (0..corpus.devices.len())
-        .map(|device| corpus.records.iter().filter(|r| r.device == device).flat_map(|r| &r.names).collect())
+        .map(|device| corpus.captures.iter().filter(|r| r.device == device).flat_map(|r| &r.names).collect())
         .collect();
     let mut askers: BTreeMap<&String, usize> = BTreeMap::new();
     for name in sets.iter().flatten() {
@@ -50,10 +50,10 @@ pub fn by_names(corpus: &Corpus) -> NameEvaluation {
     let devices_with_names = sets.iter().filter(|set| !set.is_empty()).count();
     let devices_with_own_name = sets.iter().filter(|set| set.iter().any(|name| askers[name] == 1)).count();
     let (mut captures, mut right, mut right_or_same_names) = (0, 0, 0);
-    for (left_out, record) in corpus.records.iter().enumerate().filter(|(_, record)| !record.names.is_empty()) {
+    for (left_out, record) in corpus.captures.iter().enumerate().filter(|(_, record)| !record.names.is_empty()) {
         let mut model = NameModel::new(corpus.devices.len());
         let mut known = vec![BTreeSet::new(); corpus.devices.len()];
-        for (_, other) in corpus.records.iter().enumerate().filter(|(index, _)| *index != left_out) {
+        for (_, other) in corpus.captures.iter().enumerate().filter(|(index, _)| *index != left_out) {
             model.learn(other.device, &other.names);
             known[other.device].extend(&other.names);
         }
@@ -74,7 +74,7 @@ pub fn by_names(corpus: &Corpus) -> NameEvaluation {
 pub fn by_address(corpus: &Corpus, vendors: &Vendors) -> AddressEvaluation {
     let mut addresses = Vec::new();
     for device in 0..corpus.devices.len() {
-        addresses.extend(corpus.records.iter().find(|record| record.device == device).and_then(|record| record.mac));
+        addresses.extend(corpus.captures.iter().find(|record| record.device == device).and_then(|record| record.mac));
     }
     let sharing = |mac| addresses.iter().filter(|other| oui(**other) == oui(mac)).count();
     let devices = addresses.len();

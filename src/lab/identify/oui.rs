@@ -8,7 +8,7 @@ use crate::lab::capture::Mac;
 use crate::lab::error::Error;
 
 /// Vendors of common smart-home devices, by the IEEE's registry (MA-L).
-const KNOWN: [(u32, &str); 26] = [
+const BUILT_IN_VENDORS: [(u32, &str); 26] = [
     (0x00_037f, "Atheros"),
     (0x00_1788, "Philips Lighting"),
     (0x00_1a22, "eQ-3"),
@@ -44,7 +44,7 @@ pub struct Vendors(BTreeMap<u32, String>);
 impl Vendors {
     /// The vendors that are built in: a few, of common smart-home devices.
     pub fn built_in() -> Vendors {
-        Vendors(KNOWN.iter().map(|&(oui, vendor)| (oui, vendor.to_owned())).collect())
+        Vendors(BUILT_IN_VENDORS.iter().map(|&(oui, vendor)| (oui, vendor.to_owned())).collect())
     }
 
     /// Adds the vendors of a file: Wireshark's `manuf` (`00:17:88<tab>Name...`), the IEEE's `oui.txt`
@@ -54,7 +54,7 @@ impl Vendors {
         let bytes = fs::read(path).map_err(Error::io("reading vendor list", path))?;
         let text = String::from_utf8_lossy(&bytes);
         let mut found = false;
-        for (oui, vendor) in text.lines().filter_map(entry) {
+        for (oui, vendor) in text.lines().filter_map(parse_line) {
             self.0.insert(oui, vendor.to_owned());
             found = true;
         }
@@ -70,7 +70,7 @@ impl Vendors {
 
     /// The vendor of an address. A locally administered one (as phones make up) has none.
     pub fn vendor(&self, mac: Mac) -> Option<&str> {
-        if is_made_up(mac) { None } else { self.0.get(&oui(mac)).map(String::as_str) }
+        if is_locally_administered(mac) { None } else { self.0.get(&oui(mac)).map(String::as_str) }
     }
 }
 
@@ -80,11 +80,11 @@ pub fn oui(mac: Mac) -> u32 {
 }
 
 /// Whether an address is locally administered: drawn by the host, not given by a vendor.
-pub fn is_made_up(mac: Mac) -> bool {
+pub fn is_locally_administered(mac: Mac) -> bool {
     mac.0[0] & 2 != 0
 }
 
-fn entry(line: &str) -> Option<(u32, &str)> {
+fn parse_line(line: &str) -> Option<(u32, &str)> {
     let line = line.trim();
     if let Some(rest) = line.strip_prefix("MA-L,") {
         let (prefix, rest) = rest.split_once(',')?;
@@ -119,10 +119,10 @@ mod tests {
             "MA-L,001788,Philips Lighting BV,High Tech Campus Eindhoven NL",
             "MA-L,001788,\"Philips Lighting BV\",\"High Tech Campus, Eindhoven\"",
         ] {
-            assert_eq!(entry(line), Some((0x001788, "Philips Lighting BV")), "{line}");
+            assert_eq!(parse_line(line), Some((0x001788, "Philips Lighting BV")), "{line}");
         }
         for line in ["", "# comment", "00:1B:C5:00:00:00/36\tConvergi\tConverging Systems", "Assignment,Name"] {
-            assert_eq!(entry(line), None, "{line}");
+            assert_eq!(parse_line(line), None, "{line}");
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
         let vendors = Vendors::built_in();
         assert_eq!(vendors.vendor("18:b4:30:26:34:40".parse().unwrap()), Some("Nest Labs"));
         assert_eq!(vendors.vendor("1a:b4:30:26:34:40".parse().unwrap()), None, "made up by the host");
-        assert!(KNOWN.is_sorted_by_key(|entry| entry.0));
+        assert!(BUILT_IN_VENDORS.is_sorted_by_key(|entry| entry.0));
     }
 
     #[test]

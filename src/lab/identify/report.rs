@@ -1,8 +1,8 @@
 //! Results of identification as text.
 
 use super::evaluate::{Evaluation, Split};
-use super::names::{AddressEvaluation, NameEvaluation};
 use super::identity::{Candidate, HostIdentity};
+use super::names::{AddressEvaluation, NameEvaluation};
 
 /// Prints what addresses, names and shapes give away.
 pub fn print_evaluation(evaluation: &Evaluation, names: &NameEvaluation, addresses: &AddressEvaluation) {
@@ -32,7 +32,7 @@ pub fn print_evaluation(evaluation: &Evaluation, names: &NameEvaluation, address
         "  {:<28} {:<11} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9}",
         "method", "split", "window s", "sample s", "windows", "accuracy", "balanced", "shuffled"
     );
-    for cell in &evaluation.cells {
+    for cell in &evaluation.results {
         println!(
             "  {:<28} {:<11} {:>8} {:>8} {:>8} {:>7.1} % {:>7.1} % {:>7.1} %",
             cell.method.to_string(),
@@ -45,7 +45,7 @@ pub fn print_evaluation(evaluation: &Evaluation, names: &NameEvaluation, address
             100.0 * cell.shuffled.balanced_accuracy
         );
     }
-    if let Some(cell) = evaluation.cells.first() {
+    if let Some(cell) = evaluation.results.first() {
         let silent = evaluation.devices.iter().zip(&cell.windows).filter(|(_, windows)| **windows == 0);
         for (device, _) in silent {
             println!("  {device} is left out: no capture has a whole window with packets to or from the Internet");
@@ -78,23 +78,23 @@ pub fn print_identities(hosts: &[HostIdentity], known: usize) {
         }
         match host.names.len() {
             0 => println!("  by names: looked up none"),
-            asked => println!("  by names: {} of {asked} names", guesses(&host.by_names, "no known device fits")),
+            asked => println!("  by names: {} of {asked} names", candidates(&host.by_names, "no known device fits")),
         }
         match host.windows {
             0 => println!("  by traffic: less than a minute of it"),
             windows => println!(
                 "  by traffic: {} in {windows} windows of 60 s (the nearest of {known} known devices)",
-                guesses(&host.by_shape, "nothing to compare with")
+                candidates(&host.by_shape, "nothing to compare with")
             ),
         }
     }
 }
 
-fn guesses(guesses: &[Candidate], none: &str) -> String {
-    if guesses.is_empty() {
+fn candidates(candidates: &[Candidate], none: &str) -> String {
+    if candidates.is_empty() {
         return format!("{none},");
     }
     let words: Vec<String> =
-        guesses.iter().map(|guess| format!("{} {:.0} %", guess.device, 100.0 * guess.fit)).collect();
+        candidates.iter().map(|candidate| format!("{} {:.0} %", candidate.device, 100.0 * candidate.fit)).collect();
     format!("{};", words.join(", "))
 }

@@ -29,8 +29,11 @@ pub fn rates(packets: &[PacketRecord], start: Nanos, width: Nanos, sample: Nanos
 pub fn features(packets: &[PacketRecord], start: Nanos, width: Nanos) -> Vec<f32> {
     let mut row = Vec::with_capacity(48);
     for direction in Direction::ALL {
-        let mut sizes: Vec<f64> =
-            packets.iter().filter(|packet| packet.direction == direction).map(|packet| f64::from(packet.bytes)).collect();
+        let mut sizes: Vec<f64> = packets
+            .iter()
+            .filter(|packet| packet.direction == direction)
+            .map(|packet| f64::from(packet.bytes))
+            .collect();
         let (mean, sd) = mean_and_sd(&sizes);
         let part = |low: f64, high: f64| {
             sizes.iter().filter(|&&size| size >= low && size < high).count() as f64 / sizes.len().max(1) as f64
@@ -73,16 +76,22 @@ fn per_sample(packets: &[PacketRecord], start: Nanos, width: Nanos, sample: Nano
 /// Number, mean and most bytes (logarithms), mean packets and mean length of the bursts.
 fn bursts(packets: &[PacketRecord]) -> [f64; 5] {
     let mut bytes = Vec::new();
-    let mut packets = 0.0;
+    let mut packet_count = 0.0;
     let mut seconds = 0.0;
     for burst in packets.chunk_by(|a, b| b.time.saturating_since(a.time) <= BURST_GAP) {
         bytes.push(burst.iter().map(|packet| f64::from(packet.bytes)).sum::<f64>());
-        packets += burst.len() as f64;
+        packet_count += burst.len() as f64;
         seconds += burst[burst.len() - 1].time.saturating_since(burst[0].time).as_secs_f64();
     }
     let count = bytes.len().max(1) as f64;
-    let most = bytes.iter().copied().fold(0.0, f64::max);
-    [bytes.len() as f64, (bytes.iter().sum::<f64>() / count).ln_1p(), most.ln_1p(), packets / count, seconds / count]
+    let max = bytes.iter().copied().fold(0.0, f64::max);
+    [
+        bytes.len() as f64,
+        (bytes.iter().sum::<f64>() / count).ln_1p(),
+        max.ln_1p(),
+        packet_count / count,
+        seconds / count,
+    ]
 }
 
 /// The commonest value of a sorted sample, its share, and how many values there are.

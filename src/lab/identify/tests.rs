@@ -14,12 +14,12 @@ fn made_up_devices_are_told_apart_and_shuffled_ones_are_not() {
     println!("seed {seed}");
     let corpus = Corpus::synthetic(seed).only(&["camera", "plug-desk", "hub"].map(str::to_owned)).unwrap();
     let evaluation = evaluate(&corpus, &quick(60), seed, |_, _| {});
-    assert_eq!(evaluation.cells.len(), 8);
+    assert_eq!(evaluation.results.len(), 8);
     for method in [Method::Neighbours, Method::Forest] {
         let best = evaluation.best(|cell| cell.split == Split::Capture && cell.method == method).unwrap();
         assert!(best.scores.balanced_accuracy > 0.9, "{method}: {}", best.scores.balanced_accuracy);
         let chance: Vec<f64> =
-            evaluation.cells.iter().filter(|c| c.method == method).map(|c| c.shuffled.balanced_accuracy).collect();
+            evaluation.results.iter().filter(|c| c.method == method).map(|c| c.shuffled.balanced_accuracy).collect();
         let mean = chance.iter().sum::<f64>() / chance.len() as f64;
         assert!((mean - 1.0 / 3.0).abs() < 0.12, "{method}: {mean} with shuffled labels");
     }
@@ -29,7 +29,7 @@ fn made_up_devices_are_told_apart_and_shuffled_ones_are_not() {
 fn windows_are_whole_and_not_empty() {
     let corpus = Corpus::synthetic(1);
     let width = crate::units::Nanos::from_secs(60);
-    for record in &corpus.records {
+    for record in &corpus.captures {
         for (start, events) in shape::windows(&record.trace, width) {
             assert!(!events.is_empty() && events.iter().all(|e| e.time >= start && e.time < start + width));
             let row = shape::features(events, start, width);

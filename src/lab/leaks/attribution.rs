@@ -10,7 +10,7 @@ const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const TCP_RESET: u8 = 0x04;
 /// Hop limit with which Linux sends packets of its own. What it forwards has less left.
-const OWN_HOPS: u8 = 64;
+const LOCAL_HOP_LIMIT: u8 = 64;
 
 /// A packet of a device, or about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct Attribution {
 }
 
 /// The owner of a packet, if it is a device.
-pub fn owner(testbed: &Testbed, ip: &IpHeader<'_>) -> Option<Attribution> {
-    let said = said(testbed, ip.payload);
-    let by_address = [ip.source, ip.destination].into_iter().find_map(|address| whose(testbed, address));
+pub fn attribute(testbed: &Testbed, ip: &IpHeader<'_>) -> Option<Attribution> {
+    let said = device_of_payload(testbed, ip.payload);
+    let by_address = [ip.source, ip.destination].into_iter().find_map(|address| device_of_address(testbed, address));
     let kind = said.as_ref().and_then(|(_, kind)| kind.clone());
     match (by_address, said) {
         (Some((device, intruder)), _) => Some(Attribution { device, intruder, kind }),
@@ -36,7 +36,7 @@ pub fn owner(testbed: &Testbed, ip: &IpHeader<'_>) -> Option<Attribution> {
 }
 
 /// The device that alone uses an address, and whether it is its intruder's.
-fn whose(testbed: &Testbed, address: IpAddr) -> Option<(usize, bool)> {
+fn device_of_address(testbed: &Testbed, address: IpAddr) -> Option<(usize, bool)> {
     let numbered = |number: u8| testbed.devices.iter().position(|device| device.number == number);
     let met = match address {
         IpAddr::V4(address) => match address.octets() {
@@ -57,7 +57,7 @@ fn whose(testbed: &Testbed, address: IpAddr) -> Option<(usize, bool)> {
 
 /// The device whose `leak-NAME` is in these bytes, and the word behind it. In a question for a name the label before gives
 /// the length of the one that follows, so any byte may part the two.
-fn said(testbed: &Testbed, payload: &[u8]) -> Option<(usize, Option<String>)> {
+fn device_of_payload(testbed: &Testbed, payload: &[u8]) -> Option<(usize, Option<String>)> {
     const TOKEN: &[u8] = b"leak-";
     let at = payload.windows(TOKEN.len()).position(|window| window.eq_ignore_ascii_case(TOKEN))?;
     let rest = &payload[at + TOKEN.len()..];
@@ -82,5 +82,5 @@ pub fn is_refusal(frame: &Frame<'_>, ip: &IpHeader<'_>) -> bool {
         ICMPV6 => ip.payload.first() == Some(&1),
         _ => false,
     };
-    refuses && hops == Some(&OWN_HOPS)
+    refuses && hops == Some(&LOCAL_HOP_LIMIT)
 }

@@ -10,7 +10,7 @@ use super::testbed::Testbed;
 use crate::lab::error::Error;
 
 /// An answer that takes longer is none.
-const PATIENCE_MS: u64 = 5000;
+const ANSWER_TIMEOUT_MS: u64 = 5000;
 
 /// One for each device, in the order of the testbed.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Journals(pub Vec<Journal>);
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     /// In the order in which they were asked.
-    pub questions: Vec<DeviceRequest>,
+    pub requests: Vec<DeviceRequest>,
     /// Kind and time of what came in unasked, milliseconds of uptime.
     pub reached: Vec<(String, u64)>,
 }
@@ -51,24 +51,24 @@ impl Journal {
         let mut open: BTreeMap<(String, u32), usize> = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
             journal
-                .take(line, &mut open)
+                .parse_line(line, &mut open)
                 .ok_or_else(|| Error::content(path, number + 1, format!("`{line}` is no line of a journal")))?;
         }
         Ok(journal)
     }
 
-    fn take(&mut self, line: &str, open: &mut BTreeMap<(String, u32), usize>) -> Option<()> {
+    fn parse_line(&mut self, line: &str, open: &mut BTreeMap<(String, u32), usize>) -> Option<()> {
         let fields: Vec<&str> = line.split(',').collect();
         match fields[..] {
             ["sent", kind, number, ms] => {
-                open.insert((kind.to_owned(), number.parse().ok()?), self.questions.len());
-                self.questions.push(DeviceRequest { kind: kind.to_owned(), sent_ms: ms.parse().ok()?, answer: None });
+                open.insert((kind.to_owned(), number.parse().ok()?), self.requests.len());
+                self.requests.push(DeviceRequest { kind: kind.to_owned(), sent_ms: ms.parse().ok()?, answer: None });
             }
             ["answer", kind, number, ms, via] => {
                 let ms = ms.parse().ok()?;
-                // A second answer, or one to a question that nobody asked, tells nothing.
+                // A second answer, or one to a request that nobody asked, tells nothing.
                 if let Some(place) = open.remove(&(kind.to_owned(), number.parse().ok()?)) {
-                    self.questions[place].answer = Some((ms, via.parse().ok()));
+                    self.requests[place].answer = Some((ms, via.parse().ok()));
                 }
             }
             ["reached", kind, ms, _from] => self.reached.push((kind.to_owned(), ms.parse().ok()?)),
@@ -79,18 +79,18 @@ impl Journal {
 
     /// Ways of talking that it used.
     pub fn kinds(&self) -> BTreeSet<&str> {
-        self.questions.iter().map(|question| question.kind.as_str()).collect()
+        self.requests.iter().map(|request| request.kind.as_str()).collect()
     }
 
     /// Questions asked in that time, milliseconds of uptime.
     pub fn asked(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = &DeviceRequest> {
-        self.questions.iter().filter(move |question| (from_ms..to_ms).contains(&question.sent_ms))
+        self.requests.iter().filter(move |request| (from_ms..to_ms).contains(&request.sent_ms))
     }
 }
 
 impl DeviceRequest {
     /// Whether it was answered in time.
     pub fn is_answered(&self) -> bool {
-        self.answer.is_some_and(|(ms, _)| ms.saturating_sub(self.sent_ms) <= PATIENCE_MS)
+        self.answer.is_some_and(|(ms, _)| ms.saturating_sub(self.sent_ms) <= ANSWER_TIMEOUT_MS)
     }
 }

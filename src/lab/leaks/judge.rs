@@ -2,23 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::mark::{Policy, MarkKind};
+use super::mark::{MarkKind, Policy};
 use super::watch::ScenarioEvent;
 use super::{EventReport, LeakReport, LeakRun};
 use crate::lab::flat_line::{CheckResult, Verdict};
 
 /// The issue asks for no fewer.
-const LEAST_EVENTS: usize = 18;
+const MIN_EVENTS: usize = 18;
 /// In so many of them a build without the guard must be caught.
-const LEAST_CAUGHT: usize = 10;
-/// So many sorts of leaks of an event are named.
-const SORTS: usize = 12;
+const MIN_LEAKING_EVENTS: usize = 10;
+/// So many leak_kinds of leaks of an event are named.
+const MAX_LISTED_LEAK_KINDS: usize = 12;
 /// What unshaped devices are asked to lose none of: ten datagrams a second.
-const PROBE: &str = "udp4";
-/// A question may be lost a moment before the outage that took its answer, and just after it.
+const SERVICE_PROBE: &str = "udp4";
+/// A request may be lost a moment before the outage that took its answer, and just after it.
 const OUTAGE_MARGIN_MS: u64 = 500;
 /// After a change of policy what had been let in before may still be read.
-const IN_FLIGHT_MS: u64 = 200;
+const IN_FLIGHT_GRACE_MS: u64 = 200;
 
 /// What was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub enum TestedBuild {
 pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>) {
     let mut checks = Vec::new();
     let mut events = Vec::new();
-    for (index, event) in run.watched.events.iter().enumerate() {
-        let to_ms = run.watched.events.get(index + 1).map_or_else(|| run.end_ms(), |next| next.begin_ms);
+    for (index, event) in run.capture.events.iter().enumerate() {
+        let to_ms = run.capture.events.get(index + 1).map_or_else(|| run.end_ms(), |next| next.begin_ms);
         let from_ms = if index == 0 { 0 } else { event.begin_ms };
         let reached = run.reached(from_ms, to_ms);
         let report = EventReport {
@@ -61,14 +61,15 @@ pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>
     }));
     match build {
         TestedBuild::Guarded => {
-            let enough = events.len() >= LEAST_EVENTS;
-            checks.push(check("events", enough, || format!("{} of them, at least {LEAST_EVENTS}", events.len())));
+            let enough = events.len() >= MIN_EVENTS;
+            checks.push(check("events", enough, || format!("{} of them, at least {MIN_EVENTS}", events.len())));
         }
         TestedBuild::Unguarded => {
             let caught: Vec<&str> =
                 events.iter().filter(|event| event.leaks > 0).map(|event| event.name.as_str()).collect();
-            let what = format!("{} events leak without the guard, at least {LEAST_CAUGHT}: {caught:?}", caught.len());
-            checks.push(check("laboratory", caught.len() >= LEAST_CAUGHT, || what));
+            let what =
+                format!("{} events leak without the guard, at least {MIN_LEAKING_EVENTS}: {caught:?}", caught.len());
+            checks.push(check("laboratory", caught.len() >= MIN_LEAKING_EVENTS, || what));
         }
     }
     (LeakReport { events }, checks)
@@ -77,15 +78,15 @@ pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>
 fn no_leak(event: &ScenarioEvent, report: &EventReport, reached: &[String], checks: &mut Vec<CheckResult>) {
     let name = &event.name;
     checks.push(check(name, report.examined > 0 && report.leaks == 0, || {
-        let mut sorts = event.sorts.clone();
-        reached.iter().for_each(|words| *sorts.entry(words.clone()).or_default() += 1);
+        let mut leak_kinds = event.leak_kinds.clone();
+        reached.iter().for_each(|words| *leak_kinds.entry(words.clone()).or_default() += 1);
         let (leaks, examined, tunnel) = (report.leaks, report.examined, event.tunnel);
-        let mut sorts: Vec<String> = sorts.iter().map(|(words, count)| format!("{count} {words}")).collect();
-        if sorts.len() > SORTS {
-            let more = sorts.split_off(SORTS).len();
-            sorts.push(format!("{more} sorts more"));
+        let mut leak_kinds: Vec<String> = leak_kinds.iter().map(|(words, count)| format!("{count} {words}")).collect();
+        if leak_kinds.len() > MAX_LISTED_LEAK_KINDS {
+            let more = leak_kinds.split_off(MAX_LISTED_LEAK_KINDS).len();
+            leak_kinds.push(format!("{more} leak_kinds more"));
         }
-        let which = if sorts.is_empty() { String::new() } else { format!(": {}", sorts.join("; ")) };
+        let which = if leak_kinds.is_empty() { String::new() } else { format!(": {}", leak_kinds.join("; ")) };
         format!("{leaks} leaks in {examined} packets, {tunnel} of them the tunnel's{which}")
     }));
     if event.over_ms.is_some() {
@@ -104,10 +105,10 @@ fn check(subject: &str, holds: bool, what: impl FnOnce() -> String) -> CheckResu
 
 impl LeakRun {
     fn end_ms(&self) -> u64 {
-        self.watched.marks.last().map_or(0, |mark| mark.ms)
+        self.capture.marks.last().map_or(0, |mark| mark.ms)
     }
 
-    /// From the mark `over` until every device that is not blocked has had an answer, to a question asked after it, on the
+    /// From the mark `over` until every device that is not blocked has had an answer, to a request asked after it, on the
     /// way that its policy names.
     fn recovery_s(&self, event: &ScenarioEvent, to_ms: u64) -> Option<f64> {
         let over_ms = event.over_ms?;
@@ -118,8 +119,8 @@ impl LeakRun {
                 Some((Policy::Direct, _)) => &self.testbed.routers,
                 Some((Policy::Block, _)) | None => continue,
             };
-            let asked = journal.asked(over_ms, to_ms).filter(|question| question.kind == PROBE);
-            let answers = asked.filter_map(|question| question.answer);
+            let asked = journal.asked(over_ms, to_ms).filter(|request| request.kind == SERVICE_PROBE);
+            let answers = asked.filter_map(|request| request.answer);
             let on_its_way = answers.filter(|(_, via)| via.is_some_and(|via| way.contains(&via)));
             slowest = slowest.max(on_its_way.map(|(ms, _)| ms).min()?);
         }
@@ -127,7 +128,7 @@ impl LeakRun {
     }
 
     fn unshaped_lost(&self, from_ms: u64, to_ms: u64) -> usize {
-        let outages: Vec<(u64, u64)> = self.watched.marks.iter().filter_map(|mark| outage(&mark.kind)).collect();
+        let outages: Vec<(u64, u64)> = self.capture.marks.iter().filter_map(|mark| outage(&mark.kind)).collect();
         let excused = |ms: u64| {
             outages
                 .iter()
@@ -136,7 +137,7 @@ impl LeakRun {
         let devices = self.testbed.unshaped();
         devices
             .flat_map(|place| self.journals.0[place].asked(from_ms, to_ms))
-            .filter(|question| question.kind == PROBE && !question.is_answered() && !excused(question.sent_ms))
+            .filter(|request| request.kind == SERVICE_PROBE && !request.is_answered() && !excused(request.sent_ms))
             .count()
     }
 
@@ -154,14 +155,14 @@ impl LeakRun {
     }
 
     fn is_confined(&self, name: &str, ms: u64) -> bool {
-        self.policy(name, ms).is_some_and(|(policy, since)| policy.confines() && ms >= since + IN_FLIGHT_MS)
+        self.policy(name, ms).is_some_and(|(policy, since)| policy.confines() && ms >= since + IN_FLIGHT_GRACE_MS)
     }
 
     /// A device's policy at that time, and since when it has been as confined as it is.
     fn policy(&self, name: &str, ms: u64) -> Option<(Policy, u64)> {
         let first = self.testbed.place(name).and_then(|place| self.testbed.devices[place].policy);
         let mut now: Option<(Policy, u64)> = first.map(|policy| (policy, 0));
-        for mark in self.watched.marks.iter().take_while(|mark| mark.ms <= ms) {
+        for mark in self.capture.marks.iter().take_while(|mark| mark.ms <= ms) {
             match &mark.kind {
                 MarkKind::Policy { device, policy } if device == name => {
                     let before = now.filter(|(before, _)| before.confines() == policy.confines());
@@ -189,7 +190,7 @@ impl LeakRun {
         for place in self.testbed.unshaped() {
             let journal = &self.journals.0[place];
             unseen.extend(
-                journal.kinds().into_iter().filter(|kind| !self.watched.kinds_seen.contains(*kind)).map(str::to_owned),
+                journal.kinds().into_iter().filter(|kind| !self.capture.kinds_seen.contains(*kind)).map(str::to_owned),
             );
             for way in ["tcp4", "udp4", "tcp6", "udp6"] {
                 if !journal.reached.iter().any(|(kind, _)| kind == way) {

@@ -5,16 +5,16 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::mark::{Mark, Policy, MarkKind};
-use super::attribution::{Attribution, is_refusal, owner};
+use super::attribution::{Attribution, attribute, is_refusal};
+use super::mark::{Mark, MarkKind, Policy};
 use super::testbed::{TestDevice, Testbed};
 use crate::lab::capture::{self, CapturedPacket, Frame, IpHeader};
 use crate::lab::error::Error;
 
 /// A packet that had left the device before the new policy was in force may still be on its way out.
-const IN_FLIGHT_NS: u64 = 200_000_000;
+const IN_FLIGHT_GRACE_NS: u64 = 200_000_000;
 /// For so long servers repeat what a device that is newly confined does not acknowledge any more. They cannot know.
-const LAST_WORDS_NS: u64 = 4_000_000_000;
+const RETRANSMIT_GRACE_NS: u64 = 4_000_000_000;
 
 /// A capture, reduced.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub struct ScenarioEvent {
     /// Packets of confined devices beside the tunnel.
     pub leaks: usize,
     /// How many of each sort, in words.
-    pub sorts: BTreeMap<String, usize>,
+    pub leak_kinds: BTreeMap<String, usize>,
 }
 
 /// Whether a device is confined now, and since when by the capture's time stamps.
@@ -146,16 +146,16 @@ impl CaptureAnalysis {
             event.tunnel += 1;
             return;
         }
-        let Some(owned) = owner(testbed, ip) else { return };
+        let Some(attribution) = attribute(testbed, ip) else { return };
         let outward = frame.source != testbed.provider;
-        if testbed.devices[owned.device].policy.is_none() {
-            self.kinds_seen.extend(owned.kind.filter(|_| outward));
+        if testbed.devices[attribution.device].policy.is_none() {
+            self.kinds_seen.extend(attribution.kind.filter(|_| outward));
             return;
         }
-        let state = confinement[owned.device];
-        if state.confined && !excused(state, packet.time_ns, outward, &owned, frame, ip) {
+        let state = confinement[attribution.device];
+        if state.confined && !excused(state, packet.time_ns, outward, &attribution, frame, ip) {
             event.leaks += 1;
-            *event.sorts.entry(words(testbed, &owned, outward, ip)).or_default() += 1;
+            *event.leak_kinds.entry(describe(testbed, &attribution, outward, ip)).or_default() += 1;
         }
     }
 }
@@ -165,15 +165,15 @@ fn excused(
     state: Confinement,
     now_ns: u64,
     outward: bool,
-    owned: &Attribution,
+    attribution: &Attribution,
     frame: &Frame<'_>,
     ip: &IpHeader<'_>,
 ) -> bool {
     // Those outside send what they like: it matters whether it gets in, which the journals tell, and what comes back.
     let within = |grace_ns| state.since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) < grace_ns);
     match outward {
-        true => within(IN_FLIGHT_NS) || is_refusal(frame, ip),
-        false => owned.intruder || within(LAST_WORDS_NS),
+        true => within(IN_FLIGHT_GRACE_NS) || is_refusal(frame, ip),
+        false => attribution.intruder || within(RETRANSMIT_GRACE_NS),
     }
 }
 
@@ -188,11 +188,11 @@ fn is_tunnel(testbed: &Testbed, ip: &IpHeader<'_>) -> bool {
 }
 
 /// TestDevice and direction, and what the packet says or else where it goes.
-fn words(testbed: &Testbed, owned: &Attribution, outward: bool, ip: &IpHeader<'_>) -> String {
-    let name = &testbed.devices[owned.device].name;
+fn describe(testbed: &Testbed, attribution: &Attribution, outward: bool, ip: &IpHeader<'_>) -> String {
+    let name = &testbed.devices[attribution.device].name;
     let (way, other) = if outward { ("out", ip.destination) } else { ("in", ip.source) };
-    match &owned.kind {
-        Some(kind) if !owned.intruder => format!("{name} {way} {kind}"),
+    match &attribution.kind {
+        Some(kind) if !attribution.intruder => format!("{name} {way} {kind}"),
         _ => format!("{name} {way} {other} protocol {}", ip.protocol),
     }
 }

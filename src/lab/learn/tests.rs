@@ -36,7 +36,10 @@ fn a_forest_learns_what_no_single_feature_shows_and_nothing_from_shuffled_labels
 #[test]
 fn a_forest_is_a_function_of_table_and_seed() {
     let table = exclusive_or(300, 5);
-    let grow = |seed| RandomForest::train(&table, ForestParams { trees: 5, ..ForestParams::default() }, seed).vote_shares(&[0.3, 0.6, 0.5]);
+    let grow = |seed| {
+        RandomForest::train(&table, ForestParams { trees: 5, ..ForestParams::default() }, seed)
+            .vote_shares(&[0.3, 0.6, 0.5])
+    };
     assert_eq!(grow(1), grow(1));
     assert!((grow(2).iter().sum::<f32>() - 1.0).abs() < 1e-5);
 }

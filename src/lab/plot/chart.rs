@@ -74,8 +74,11 @@ impl Chart {
 
     fn panel(&self, svg: &mut String) {
         let all = || self.series.iter().flat_map(|series| &series.values);
-        let heights =
-            self.series.iter().filter(|series| series.style != SeriesStyle::VerticalLines).flat_map(|series| &series.values);
+        let heights = self
+            .series
+            .iter()
+            .filter(|series| series.style != SeriesStyle::VerticalLines)
+            .flat_map(|series| &series.values);
         let across = ChartAxis::around(all().map(|value| value.0), self.logarithmic);
         let up = ChartAxis::around(heights.map(|value| value.1), self.logarithmic);
         let (right, bottom) = (WIDTH - RIGHT, PANEL_HEIGHT - BOTTOM);

@@ -1,7 +1,7 @@
 //! The figures of the page.
 
-use super::svg::{Axis, SvgFigure, Scale, number};
-use super::{VpnComparison, RunView};
+use super::svg::{Axis, Scale, SvgFigure, number};
+use super::{RunView, VpnComparison};
 
 const WIDE: f64 = 960.0;
 const HALF: f64 = 470.0;
@@ -48,13 +48,13 @@ pub(super) fn sizes(comparison: &VpnComparison) -> [String; 2] {
 
 /// Shares of intervals on a logarithmic axis, plain and shaped on one scale.
 pub(super) fn intervals(comparison: &VpnComparison) -> [String; 2] {
-    let (least, most) = (0.01, 10_000.0);
-    let last = (f64::log10(most / least) * BINS_PER_DECADE).round() as usize - 1;
-    let edge = |index: usize| least * 10f64.powf(index as f64 / BINS_PER_DECADE);
+    let (min, max) = (0.01, 10_000.0);
+    let last = (f64::log10(max / min) * BINS_PER_DECADE).round() as usize - 1;
+    let edge = |index: usize| min * 10f64.powf(index as f64 / BINS_PER_DECADE);
     let bins = |view: &RunView| {
         let mut counts = vec![0usize; last + 1];
         for interval in &view.intervals_ms {
-            let bin = (interval.max(least) / least).log10() * BINS_PER_DECADE;
+            let bin = (interval.max(min) / min).log10() * BINS_PER_DECADE;
             counts[(bin as usize).min(last)] += 1;
         }
         let describe = |(index, count): (usize, usize)| {
@@ -63,7 +63,7 @@ pub(super) fn intervals(comparison: &VpnComparison) -> [String; 2] {
         };
         counts.into_iter().enumerate().map(describe).collect()
     };
-    shares(&Axis::decades("milliseconds to the next packet", least, most), comparison, &bins, "Share of intervals")
+    shares(&Axis::decades("milliseconds to the next packet", min, max), comparison, &bins, "Share of intervals")
 }
 
 struct HistogramBin {
@@ -73,15 +73,20 @@ struct HistogramBin {
     name: String,
 }
 
-fn shares(x: &Axis, comparison: &VpnComparison, bins: &dyn Fn(&RunView) -> Vec<HistogramBin>, title: &str) -> [String; 2] {
+fn shares(
+    x: &Axis,
+    comparison: &VpnComparison,
+    bins: &dyn Fn(&RunView) -> Vec<HistogramBin>,
+    title: &str,
+) -> [String; 2] {
     let percent = |bins: &[HistogramBin], count: usize| {
         100.0 * count as f64 / bins.iter().map(|bin| bin.count).sum::<usize>().max(1) as f64
     };
     let both = [(&comparison.plain, "plain"), (&comparison.shaped, "shaped")].map(|(view, class)| (bins(view), class));
     let tallest = |bins: &[HistogramBin]| percent(bins, bins.iter().map(|bin| bin.count).max().unwrap_or(0));
-    let most = both.iter().map(|(bins, _)| tallest(bins)).fold(1.0, f64::max);
+    let max = both.iter().map(|(bins, _)| tallest(bins)).fold(1.0, f64::max);
     both.map(|(bins, class)| {
-        let mut plot = SvgFigure::new(HALF, 230.0, x.clone(), Axis::up_to("share, %", most));
+        let mut plot = SvgFigure::new(HALF, 230.0, x.clone(), Axis::up_to("share, %", max));
         for bin in bins.iter().filter(|bin| bin.count > 0) {
             let percent = percent(&bins, bin.count);
             let title = format!("{}: {} packets, {percent:.1} %", bin.name, bin.count);
@@ -96,9 +101,9 @@ pub(super) fn delays(comparison: &VpnComparison) -> String {
     let VpnComparison { plain, shaped } = comparison;
     let rows = shaped.devices.len().max(1);
     let all = || plain.devices.iter().chain(&shaped.devices).filter(|device| device.delay_ms.count > 0);
-    let least = all().map(|device| device.delay_ms.mean).fold(1.0, f64::min).max(0.001);
-    let most = all().map(|device| device.delay_ms.p99).fold(10.0, f64::max);
-    let x = Axis::decades("milliseconds, mean (dot) to 99th percentile (bar)", least, most);
+    let min = all().map(|device| device.delay_ms.mean).fold(1.0, f64::min).max(0.001);
+    let max = all().map(|device| device.delay_ms.p99).fold(10.0, f64::max);
+    let x = Axis::decades("milliseconds, mean (dot) to 99th percentile (bar)", min, max);
     let y = Axis { label: "", scale: Scale::Linear(0.0, 1.0), ticks: Vec::new() };
     let mut plot = SvgFigure::new(WIDE, 70.0 + 40.0 * rows as f64, x, y);
     for (row, device) in shaped.devices.iter().enumerate() {

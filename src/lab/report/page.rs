@@ -1,7 +1,7 @@
 //! The comparison as one self-contained HTML page: no script, no font, no image from elsewhere.
 
 use super::terminal::provider_rows;
-use super::{VpnComparison, RunView, figures};
+use super::{RunView, VpnComparison, figures};
 
 /// How pages look.
 pub(in crate::lab) const STYLE: &str = include_str!("page.css");
@@ -97,14 +97,14 @@ fn cards(plain: &RunView, shaped: &RunView) -> String {
 
 fn time_lines(comparison: &VpnComparison, seconds: usize) -> String {
     let VpnComparison { plain, shaped } = comparison;
-    let most = figures::max_bits(comparison);
+    let max = figures::max_bits(comparison);
     let rows = [
         ("The home", "IP packets of all devices", &shaped.home),
         ("The provider, plain VPN", "packets on the WAN line", &plain.provider),
         ("The provider, millpond", "packets on the WAN line", &shaped.provider),
     ];
     let figures = rows.map(|(title, what, series)| {
-        let svg = figures::over_time(series, seconds, most, title);
+        let svg = figures::over_time(series, seconds, max, title);
         format!("<figure><h3>{title} <span class=\"soft\">{what}</span></h3>{svg}</figure>")
     });
     format!(

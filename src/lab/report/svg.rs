@@ -49,13 +49,13 @@ impl Scale {
 }
 
 impl Axis {
-    /// From zero to a round number above `most`, with about five ticks.
-    pub(super) fn up_to(label: &'static str, most: f64) -> Axis {
-        let rough = (most / 4.0).max(1e-9);
+    /// From zero to a round number above `max`, with about five ticks.
+    pub(super) fn up_to(label: &'static str, max: f64) -> Axis {
+        let rough = (max / 4.0).max(1e-9);
         let magnitude = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * magnitude).into_iter().find(|step| *step >= rough);
         let step = step.unwrap_or(magnitude * 10.0);
-        let count = (most / step).ceil().max(1.0) as usize;
+        let count = (max / step).ceil().max(1.0) as usize;
         let ticks = (0..=count).map(|index| (index as f64 * step, number(index as f64 * step))).collect();
         Axis { label, scale: Scale::Linear(0.0, count as f64 * step), ticks }
     }
@@ -69,9 +69,9 @@ impl Axis {
     }
 
     /// Powers of ten around the values given, both above zero.
-    pub(super) fn decades(label: &'static str, least: f64, most: f64) -> Axis {
-        let first = least.log10().floor() as i32;
-        let last = (most.log10().ceil() as i32).max(first + 1);
+    pub(super) fn decades(label: &'static str, min: f64, max: f64) -> Axis {
+        let first = min.log10().floor() as i32;
+        let last = (max.log10().ceil() as i32).max(first + 1);
         let ticks = (first..=last).map(|power| (10f64.powi(power), number(10f64.powi(power)))).collect();
         Axis { label, scale: Scale::Log(10f64.powi(first), 10f64.powi(last)), ticks }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{VpnComparison, RunView};
+use super::{RunView, VpnComparison};
 use crate::lab::trace::Direction;
 
 /// Two tables: the devices, and what the provider saw.

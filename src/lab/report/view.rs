@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{WanCapture, Recording};
+use crate::lab::flat_line::{Recording, WanCapture};
 use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 

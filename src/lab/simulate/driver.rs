@@ -10,7 +10,7 @@ use super::{MAX_DEVICES, SimulationConfig, packet};
 use crate::core::{CellKind, Engine};
 use crate::lab::error::Error;
 use crate::lab::stats::Summary;
-use crate::lab::trace::{Direction, PacketRecord, HomeTrace, MAX_PACKET_BYTES};
+use crate::lab::trace::{Direction, HomeTrace, MAX_PACKET_BYTES, PacketRecord};
 use crate::units::Nanos;
 
 /// A cell as it leaves.
@@ -30,7 +30,11 @@ pub struct SentCell<'a> {
 ///
 /// The run ends when the home's length, the queue's age limit and a second for the rest of a spanning packet are over,
 /// so every packet has either arrived or been dropped, unless the path is longer than that.
-pub fn simulate(home: &HomeTrace, setup: &SimulationConfig, mut each_cell: impl FnMut(SentCell<'_>)) -> Result<SimulationResult, Error> {
+pub fn simulate(
+    home: &HomeTrace,
+    setup: &SimulationConfig,
+    mut each_cell: impl FnMut(SentCell<'_>),
+) -> Result<SimulationResult, Error> {
     if home.devices.len() > MAX_DEVICES {
         return Err(Error::Request(format!(
             "simulating: {} devices, but the engine tells only {MAX_DEVICES} apart",
@@ -39,7 +43,7 @@ pub fn simulate(home: &HomeTrace, setup: &SimulationConfig, mut each_cell: impl 
     }
     let mut tunnel = TunnelSimulation::new(home.devices.len(), setup)?;
     let end = home.length + setup.limits.age + setup.path_delay + Nanos::from_secs(1);
-    for (event, device) in on_one_time_line(home) {
+    for (event, device) in packets_in_order(home) {
         tunnel.run_until(event.time, &mut each_cell);
         tunnel.packet(&event, device);
     }
@@ -48,7 +52,7 @@ pub fn simulate(home: &HomeTrace, setup: &SimulationConfig, mut each_cell: impl 
 }
 
 /// All packets with their device's index, in order of time.
-fn on_one_time_line(home: &HomeTrace) -> Vec<(PacketRecord, usize)> {
+fn packets_in_order(home: &HomeTrace) -> Vec<(PacketRecord, usize)> {
     let mut packets: Vec<_> = home
         .devices
         .iter()
@@ -239,7 +243,13 @@ fn split_drops<const N: usize>(drops: [(&'static str, u64); N]) -> (Causes, Caus
 }
 
 /// Takes what the last cell completed.
-fn collect(now: Nanos, engine: &mut Engine, accounting: &mut PacketAccounting, buf: &mut [u8], delays: &mut [Vec<f64>]) {
+fn collect(
+    now: Nanos,
+    engine: &mut Engine,
+    accounting: &mut PacketAccounting,
+    buf: &mut [u8],
+    delays: &mut [Vec<f64>],
+) {
     while let Some(length) = engine.poll_packet(buf) {
         let bytes = &buf[..length];
         if let Some((device, delay)) = accounting.arrive(now, packet::read(bytes), length) {

@@ -1,7 +1,7 @@
 //! Nothing gets lost between the engines but what the books say.
 
 use super::*;
-use crate::lab::trace::{PacketRecord, HomeTrace, DeviceKind, Trace};
+use crate::lab::trace::{DeviceKind, HomeTrace, PacketRecord, Trace};
 
 fn home(seed: u64, seconds: u64) -> HomeTrace {
     println!("seed {seed}");
@@ -13,7 +13,13 @@ fn every_packet_is_accounted_for() {
     for law in Law::ALL {
         for kbit in [20, 160, 2_000] {
             let rate = BitsPerSec::from_kbit(kbit);
-            let setup = SimulationConfig { law, spread_percent: 20, upload: rate, download: rate, ..SimulationConfig::default() };
+            let setup = SimulationConfig {
+                law,
+                spread_percent: 20,
+                upload: rate,
+                download: rate,
+                ..SimulationConfig::default()
+            };
             let outcome = simulate(&home(11, 300), &setup, |_| {}).unwrap();
             for way in &outcome.directions {
                 let dropped: u64 = way.queue_drops.iter().map(|(_, count)| count).sum();
@@ -68,7 +74,8 @@ fn the_wire_is_the_same_for_busy_and_silent_homes() {
         let busy = home(14, 120);
         let silent = HomeTrace { devices: Vec::new(), length: busy.length };
         let mut flooded = busy.clone();
-        let flood = |index: u64| PacketRecord { time: Nanos::from_micros(index * 500), direction: Direction::Up, bytes: 1500 };
+        let flood =
+            |index: u64| PacketRecord { time: Nanos::from_micros(index * 500), direction: Direction::Up, bytes: 1500 };
         flooded.devices.push(Trace { device: "flood".to_owned(), packets: (0..200_000).map(flood).collect() });
         let expected = wire(&silent);
         assert!(expected.len() > 5_000, "{law}: {}", expected.len());
@@ -121,7 +128,9 @@ fn requests_that_cannot_be_met() {
     let home = home(16, 10);
     let refused = |setup| simulate(&home, &setup, |_| {}).unwrap_err().to_string();
     assert!(refused(SimulationConfig { cell_bytes: 90, ..SimulationConfig::default() }).contains("no cell fits"));
-    assert!(refused(SimulationConfig { upload: BitsPerSec(0), ..SimulationConfig::default() }).contains("rate of zero"));
+    assert!(
+        refused(SimulationConfig { upload: BitsPerSec(0), ..SimulationConfig::default() }).contains("rate of zero")
+    );
     let crowd = (0..=MAX_DEVICES).map(|index| DeviceKind::Plug.trace(&index.to_string(), Nanos::from_secs(1), 1));
     let crowded = HomeTrace::merge(crowd.map(|trace| (trace, Nanos::ZERO)));
     assert!(simulate(&crowded, &SimulationConfig::default(), |_| {}).is_err());

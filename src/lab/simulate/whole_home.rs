@@ -13,11 +13,11 @@ use crate::lab::trace::{Direction, HomeTrace, Trace};
 use crate::units::{BitsPerSec, Nanos};
 
 /// Slowest rate that is tried, in kbit/s.
-const SLOWEST_KBIT: f64 = 4.0;
+const MIN_RATE_KBIT: f64 = 4.0;
 /// One rate is so many times the one before.
-const STEP: f64 = 1.05;
+const RATE_STEP: f64 = 1.05;
 /// Rates that are tried; the fastest is some 10 Mbit/s.
-const STEPS: usize = 160;
+const RATE_STEPS: usize = 160;
 
 /// The home with one more device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,7 +42,7 @@ pub struct HomeSizeRow {
 ///
 /// `tolerance` is the longest mean delay of any device in either direction. Each search and each simulation calls
 /// `progress` with how many of how many are done.
-pub fn rows(
+pub fn home_size_rows(
     home: &HomeTrace,
     setup: &SimulationConfig,
     tolerance: Nanos,
@@ -82,13 +82,13 @@ pub fn gb_month(kbit: [u64; 2]) -> f64 {
 
 fn slowest(devices: &[Trace], length: Nanos, setup: &SimulationConfig, tolerance: Nanos) -> Result<[u64; 2], Error> {
     Ok([
-        slowest_way(devices, length, setup, tolerance, Direction::Up)?,
-        slowest_way(devices, length, setup, tolerance, Direction::Down)?,
+        slowest_in_direction(devices, length, setup, tolerance, Direction::Up)?,
+        slowest_in_direction(devices, length, setup, tolerance, Direction::Down)?,
     ])
 }
 
 /// Zero if nothing goes that way.
-fn slowest_way(
+fn slowest_in_direction(
     devices: &[Trace],
     length: Nanos,
     setup: &SimulationConfig,
@@ -112,7 +112,7 @@ fn slowest_way(
         Ok(whole && worst <= tolerance.as_millis_f64())
     };
     // A faster line is never the slower one: the searched-for step parts those that do not fit from those that do.
-    let (mut below, mut fitting) = (0, STEPS);
+    let (mut below, mut fitting) = (0, RATE_STEPS);
     while below < fitting {
         let middle = usize::midpoint(below, fitting);
         if fits(middle)? {
@@ -121,10 +121,10 @@ fn slowest_way(
             below = middle + 1;
         }
     }
-    if fitting == STEPS {
+    if fitting == RATE_STEPS {
         return Err(Error::Request(format!(
             "simulating: even {} kbit/s {} do not keep the mean delay within {:.1} s; allow more with --tolerance",
-            rate_kbit(STEPS - 1),
+            rate_kbit(RATE_STEPS - 1),
             direction.name(),
             tolerance.as_secs_f64()
         )));
@@ -133,7 +133,7 @@ fn slowest_way(
 }
 
 fn rate_kbit(step: usize) -> u64 {
-    (SLOWEST_KBIT * STEP.powi(step as i32)).round() as u64
+    (MIN_RATE_KBIT * RATE_STEP.powi(step as i32)).round() as u64
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
         println!("seed {seed}");
         let home = HomeTrace::synthetic(Nanos::from_secs(900), seed).0;
         let setup = SimulationConfig { seed, ..SimulationConfig::default() };
-        let rows = rows(&home, &setup, Nanos::from_secs(2), |_, _| {}).unwrap();
+        let rows = home_size_rows(&home, &setup, Nanos::from_secs(2), |_, _| {}).unwrap();
         assert_eq!(rows.len(), home.devices.len());
         assert_eq!(rows[0].together_kbit, rows[0].alone_kbit);
         let last = rows.last().unwrap();
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_tolerance_that_no_rate_meets_is_refused() {
         let home = HomeTrace::synthetic(Nanos::from_secs(60), 22).0;
-        let error = rows(&home, &SimulationConfig::default(), Nanos(1), |_, _| {}).unwrap_err().to_string();
+        let error = home_size_rows(&home, &SimulationConfig::default(), Nanos(1), |_, _| {}).unwrap_err().to_string();
         assert!(error.contains("--tolerance"), "{error}");
     }
 }

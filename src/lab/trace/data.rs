@@ -7,7 +7,7 @@ use crate::lab::capture::Mac;
 use crate::lab::error::Error;
 
 /// Where the captures lie unless `MILLPOND_DATA` says otherwise, from the project's root.
-const BESIDE_THE_PROJECT: &str = "../shared/data";
+const DEFAULT_DATA_FOLDER: &str = "../shared/data";
 
 /// A folder with a `devices.csv`.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl DataFolder {
     /// The folder of `MILLPOND_DATA` or `../shared/data`; `None` if there is none.
     /// `MILLPOND_DATA` set to a folder without `devices.csv` also gives `None`, and so asks for synthetic traces.
     pub fn find() -> Option<DataFolder> {
-        let root = std::env::var_os("MILLPOND_DATA").map_or_else(|| PathBuf::from(BESIDE_THE_PROJECT), PathBuf::from);
+        let root = std::env::var_os("MILLPOND_DATA").map_or_else(|| PathBuf::from(DEFAULT_DATA_FOLDER), PathBuf::from);
         DataFolder::at(root)
     }
 

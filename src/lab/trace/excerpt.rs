@@ -5,7 +5,7 @@ use crate::units::Nanos;
 
 /// The excerpt taken is busier than this many in a hundred of those with any packet: a busy time, but not the one
 /// firmware upload of the week.
-const RANK_PERCENT: usize = 90;
+const BUSY_PERCENTILE: usize = 90;
 
 /// A part of one of several traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn busiest_excerpt(traces: &[Trace], length: Nanos) -> Option<TraceExcerpt> 
     let mut excerpts: Vec<TraceExcerpt> =
         traces.iter().enumerate().flat_map(|(index, trace)| excerpts(index, trace, length)).collect();
     excerpts.sort_by_key(|excerpt| excerpt.packets);
-    let rank = (excerpts.len() * RANK_PERCENT).div_ceil(100).max(1);
+    let rank = (excerpts.len() * BUSY_PERCENTILE).div_ceil(100).max(1);
     excerpts.get(rank - 1).copied()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Direction, PacketRecord, MAX_PACKET_BYTES, MIN_PACKET_BYTES, Trace};
+use super::{Direction, MAX_PACKET_BYTES, MIN_PACKET_BYTES, PacketRecord, Trace};
 use crate::lab::capture::{self, CapturedPacket, Extent, Frame, Mac};
 use crate::lab::error::Error;
 use crate::units::Nanos;

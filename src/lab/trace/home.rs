@@ -50,7 +50,8 @@ impl HomeTrace {
             }
             if let Some(excerpt) = busiest_excerpt(&traces, length) {
                 devices.push(traces[excerpt.index].cut(excerpt.start, length));
-                origins.push(TraceOrigin::Capture { path: device.captures[excerpt.index].clone(), start: excerpt.start });
+                origins
+                    .push(TraceOrigin::Capture { path: device.captures[excerpt.index].clone(), start: excerpt.start });
             }
         }
         Ok((HomeTrace { devices, length }, origins))
@@ -140,7 +141,9 @@ impl HomeTrace {
 impl fmt::Display for TraceOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TraceOrigin::Capture { path, start } => write!(f, "{} from second {:.1}", path.display(), start.as_secs_f64()),
+            TraceOrigin::Capture { path, start } => {
+                write!(f, "{} from second {:.1}", path.display(), start.as_secs_f64())
+            }
             TraceOrigin::Synthetic { seed } => write!(f, "synthetic, seed {seed}"),
         }
     }

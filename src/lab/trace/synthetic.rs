@@ -147,20 +147,20 @@ impl TraceGenerator {
         }
     }
 
-    fn occasionally(&mut self, least_s: f64, most_s: f64, mut happen: impl FnMut(&mut TraceGenerator, Nanos)) {
-        let mut at = self.within(least_s / 4.0, least_s);
+    fn occasionally(&mut self, min_s: f64, max_s: f64, mut happen: impl FnMut(&mut TraceGenerator, Nanos)) {
+        let mut at = self.within(min_s / 4.0, min_s);
         while at < self.length {
             happen(self, at);
-            at = at + self.within(least_s, most_s);
+            at = at + self.within(min_s, max_s);
         }
     }
 
-    /// `bytes` of payload in packets of at most `most_bytes`, about `gap_s` apart.
-    fn burst(&mut self, start: Nanos, direction: Direction, bytes: usize, most_bytes: usize, gap_s: f64) {
+    /// `bytes` of payload in packets of at most `max_bytes`, about `gap_s` apart.
+    fn burst(&mut self, start: Nanos, direction: Direction, bytes: usize, max_bytes: usize, gap_s: f64) {
         let mut at = start;
         let mut left = bytes;
         while left > 0 {
-            let piece = left.min(most_bytes);
+            let piece = left.min(max_bytes);
             self.push(at, direction, piece as u16 + 52);
             left -= piece;
             at = at + self.within(0.5 * gap_s, 1.5 * gap_s);
@@ -171,7 +171,7 @@ impl TraceGenerator {
         self.packets.push(PacketRecord { time, direction, bytes });
     }
 
-    fn within(&mut self, least_s: f64, most_s: f64) -> Nanos {
-        Nanos((self.rng.random_range(least_s..most_s) * 1e9) as u64)
+    fn within(&mut self, min_s: f64, max_s: f64) -> Nanos {
+        Nanos((self.rng.random_range(min_s..max_s) * 1e9) as u64)
     }
 }

@@ -103,10 +103,10 @@ fn traces_survive_their_file() {
 #[test]
 fn an_excerpt_is_busier_than_nine_in_ten() {
     // Second k of a hundred has k packets.
-    let events = (0..100u64)
+    let packets = (0..100u64)
         .flat_map(|second| (0..second).map(move |index| event(second * 1_000 + index, Direction::Up, 100)))
         .collect();
-    let trace = Trace { device: "d".to_owned(), events };
+    let trace = Trace { device: "d".to_owned(), packets };
     let excerpt = busiest_excerpt(std::slice::from_ref(&trace), Nanos::from_secs(1)).unwrap();
     assert!((85..=95).contains(&excerpt.packets), "{excerpt:?}");
     assert_eq!(trace.cut(excerpt.start, Nanos::from_secs(1)).packets.len(), excerpt.packets);
@@ -126,7 +126,8 @@ fn made_up_homes_follow_their_seed() {
     assert!(bytes("camera") > 10 * bytes("hub") && bytes("hub") > bytes("plug-desk"));
     for trace in &home.devices {
         assert!(!trace.packets.is_empty() && trace.packets.is_sorted_by_key(|event| event.time), "{}", trace.device);
-        let legal = |event: &PacketRecord| (MIN_PACKET_BYTES..=MAX_PACKET_BYTES).contains(&event.bytes) && event.time < length;
+        let legal =
+            |event: &PacketRecord| (MIN_PACKET_BYTES..=MAX_PACKET_BYTES).contains(&event.bytes) && event.time < length;
         assert!(trace.packets.iter().all(legal), "{}", trace.device);
     }
     let day = home.repeated(Nanos::from_secs(750));

@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use millpond::core::{Engine, Limits, Pace, Params};
-use millpond::units::{Law, Nanos};
+use millpond::law::Law;
+use millpond::units::Nanos;
 use millpond::wire::control::{ControlMessage, MAX_BYTES};
 
 fuzz_target!(|data: &[u8]| {

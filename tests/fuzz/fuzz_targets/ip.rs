@@ -6,7 +6,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
-use millpond::units::{Law, Nanos};
+use millpond::law::Law;
+use millpond::units::Nanos;
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::ip::Packet;
 

@@ -1,0 +1,235 @@
+//! Everything about a law: how the intervals between departures are made (design: "Law").
+//!
+//! A further law is a variant of [`Law`], an entry in [`Law::ALL`], and what the compiler then misses in this file.
+//! `tests/law.rs` says which lists outside Rust lack it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use rand::{Rng, RngExt};
+
+use crate::units::Nanos;
+
+/// Under the law `kernel` cells of both kinds are fed to the queue discipline this much faster than it lets them go,
+/// in percent of the rate, so that one is always ready.
+const KERNEL_FEED_PERCENT: u64 = 125;
+
+/// Steps of the integral of a density, up to [`LONGEST`] mean intervals: less than 3e-6 of a law is beyond that.
+const STEPS: usize = 4_096;
+const LONGEST: f64 = 4.0;
+
+/// How the intervals between departures are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Law {
+    /// Gamma distribution: mean T, shape 1/spread².
+    #[default]
+    Gamma,
+    /// Normal distribution, redrawn until positive; the paper's figure 7.
+    Normal,
+    /// Always T.
+    Constant,
+    /// The paper's own way: cells of both kinds stand ready in the PRIO bands and HTB paces them.
+    Kernel,
+}
+
+/// What distinguishes a law, apart from its distribution.
+struct Traits {
+    name: &'static str,
+    number: u8,
+    spread_range: RangeInclusive<u8>,
+    default_spread: u8,
+    smooth: bool,
+    paced_by_kernel: bool,
+}
+
+impl Law {
+    /// All laws, in the order of the documentation.
+    pub const ALL: [Law; 4] = [Law::Gamma, Law::Normal, Law::Constant, Law::Kernel];
+
+    const fn traits(self) -> Traits {
+        match self {
+            Law::Gamma => Traits {
+                name: "gamma",
+                number: 0,
+                spread_range: 5..=40,
+                default_spread: 33,
+                smooth: true,
+                paced_by_kernel: false,
+            },
+            Law::Normal => Traits {
+                name: "normal",
+                number: 1,
+                spread_range: 5..=20,
+                default_spread: 15,
+                smooth: true,
+                paced_by_kernel: false,
+            },
+            Law::Constant => Traits {
+                name: "constant",
+                number: 2,
+                spread_range: 0..=40,
+                default_spread: 0,
+                smooth: false,
+                paced_by_kernel: false,
+            },
+            Law::Kernel => Traits {
+                name: "kernel",
+                number: 3,
+                spread_range: 0..=40,
+                default_spread: 0,
+                smooth: false,
+                paced_by_kernel: true,
+            },
+        }
+    }
+
+    /// The name in settings and reports.
+    pub const fn name(self) -> &'static str {
+        self.traits().name
+    }
+
+    /// The law of that name.
+    pub fn from_name(name: &str) -> Option<Law> {
+        Law::ALL.into_iter().find(|law| law.name() == name)
+    }
+
+    /// The number in control messages; it never changes.
+    pub const fn number(self) -> u8 {
+        self.traits().number
+    }
+
+    /// The law of that number.
+    pub fn from_number(number: u8) -> Option<Law> {
+        Law::ALL.into_iter().find(|law| law.number() == number)
+    }
+
+    /// The standard deviations that settings may ask for, in percent of the mean interval. A law without a spread accepts
+    /// one that was left in the settings from another law.
+    pub const fn spread_range(self) -> RangeInclusive<u8> {
+        self.traits().spread_range
+    }
+
+    /// The standard deviation in percent of the mean interval where the settings give none; 0 for a law without a spread.
+    pub const fn default_spread(self) -> u8 {
+        self.traits().default_spread
+    }
+
+    /// Whether the spread changes the intervals.
+    pub const fn has_spread(self) -> bool {
+        self.default_spread() > 0
+    }
+
+    /// Whether the density is smooth everywhere, also at zero. Only such a law hides the system's jitter and promises that
+    /// busy and idle homes look alike (design: "Law").
+    pub const fn is_smooth(self) -> bool {
+        self.traits().smooth
+    }
+
+    /// Whether HTB decides when a cell leaves. The engine then only feeds cells, faster than they leave.
+    pub const fn paced_by_kernel(self) -> bool {
+        self.traits().paced_by_kernel
+    }
+
+    /// The law with the same intervals on the wire that the engine paces itself. HTB's intervals are all equal.
+    pub const fn without_kernel_pacing(self) -> Law {
+        if self.paced_by_kernel() { Law::Constant } else { self }
+    }
+
+    /// Draws an interval of at least one nanosecond. `spread_percent` is the standard deviation in percent of `mean`, at
+    /// least 1.
+    pub fn draw(self, mean: Nanos, spread_percent: u8, rng: &mut impl Rng) -> Nanos {
+        let spread = fraction(spread_percent);
+        let drawn = match self {
+            Law::Constant => mean.0,
+            Law::Kernel => mean.0 * 100 / KERNEL_FEED_PERCENT,
+            Law::Gamma => (gamma(1.0 / (spread * spread), rng) * mean.0 as f64 * spread * spread) as u64,
+            Law::Normal => loop {
+                let drawn = mean.0 as f64 * (1.0 + spread * normal(rng));
+                if drawn > 0.0 {
+                    break drawn as u64;
+                }
+            },
+        };
+        Nanos(drawn.max(1))
+    }
+
+    /// The density at `x` mean intervals, up to a factor; `None` for a law without a density.
+    pub fn density(self, spread_percent: u8, x: f64) -> Option<f64> {
+        let spread = fraction(spread_percent);
+        match self {
+            Law::Gamma => {
+                let shape = 1.0 / (spread * spread);
+                // The logarithm first: powers of a narrow gamma's shape overflow.
+                Some(((shape - 1.0) * x.ln() - shape * (x - 1.0)).exp())
+            }
+            Law::Normal => Some((-0.5 * ((x - 1.0) / spread).powi(2)).exp()),
+            Law::Constant | Law::Kernel => None,
+        }
+    }
+
+    /// The `N` bounds between `N + 1` ranges of equal probability, in mean intervals, by integrating the density; `None`
+    /// for a law without a density.
+    pub fn quantiles<const N: usize>(self, spread_percent: u8) -> Option<[f64; N]> {
+        let density = |step: usize| self.density(spread_percent, (step as f64 + 0.5) * LONGEST / STEPS as f64);
+        let total = (0..STEPS).map(density).sum::<Option<f64>>()?;
+        let mut bounds = [0.0; N];
+        let (mut sum, mut step) = (0.0, 0);
+        for (index, bound) in bounds.iter_mut().enumerate() {
+            let wanted = total * (index + 1) as f64 / (N + 1) as f64;
+            let mut here = density(step)?;
+            while sum + here < wanted && step + 1 < STEPS {
+                sum += here;
+                step += 1;
+                here = density(step)?;
+            }
+            *bound = (step as f64 + (wanted - sum) / here.max(f64::MIN_POSITIVE)) * LONGEST / STEPS as f64;
+        }
+        Some(bounds)
+    }
+}
+
+impl fmt::Display for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn fraction(spread_percent: u8) -> f64 {
+    f64::from(spread_percent.max(1)) / 100.0
+}
+
+/// A draw from the gamma distribution of that shape (at least 1) and scale 1: G. Marsaglia, W. W. Tsang, *A
+/// simple method for generating gamma variables* (2000).
+fn gamma(shape: f64, rng: &mut impl Rng) -> f64 {
+    let d = shape - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let x = normal(rng);
+        let v = (1.0 + c * x).powi(3);
+        if v <= 0.0 {
+            continue;
+        }
+        let u: f64 = uniform(rng);
+        if u.ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+            return d * v;
+        }
+    }
+}
+
+/// A draw from the standard normal distribution: G. Marsaglia's polar method, its second value left unused so
+/// that no state but the generator's carries over.
+fn normal(rng: &mut impl Rng) -> f64 {
+    loop {
+        let x = 2.0 * uniform(rng) - 1.0;
+        let y = 2.0 * uniform(rng) - 1.0;
+        let s = x * x + y * y;
+        if s > 0.0 && s < 1.0 {
+            return x * (-2.0 * s.ln() / s).sqrt();
+        }
+    }
+}
+
+/// A draw from the open interval (0, 1).
+fn uniform(rng: &mut impl Rng) -> f64 {
+    ((rng.random::<u64>() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+}
