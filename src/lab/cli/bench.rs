@@ -14,8 +14,8 @@ use crate::lab::bench::{
 use crate::lab::error::Error;
 use crate::lab::trace::Home;
 
-/// Simulates a home's delay at equal wire rates, millpond against the paper's arrangement, and gathers what tests/bench has
-/// measured besides. Prints tables; writes JSON.
+/// Simulates a home's delay at equal wire rates, millpond against the paper's arrangement, and gathers what
+/// tests/tools/bench has measured besides. Prints tables; writes JSON.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct Bench {
@@ -132,7 +132,7 @@ fn print(results: &Results) {
 /// What an endpoint takes for its homes.
 fn print_endpoint(results: &Results) {
     if results.endpoint.is_empty() {
-        println!("endpoint               not measured (tests/bench as root)");
+        println!("endpoint               not measured (tests/tools/bench as root)");
         return;
     }
     println!("\nendpoint, cells of 508 bytes, 80 a second each way for each home, cryptography aside");
