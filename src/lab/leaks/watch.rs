@@ -111,7 +111,7 @@ impl Watched {
                 let before = if unnamed { self.events.remove(0) } else { Event::default() };
                 self.events.push(Event { name: name.clone(), begin_ms: mark.ms, ..before });
             }
-            What::Over => {
+            What::CauseEnded => {
                 let event = self.events.last_mut().ok_or("a mark `over` before the first event")?;
                 event.over_ms = Some(mark.ms);
             }
