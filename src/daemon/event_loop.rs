@@ -6,13 +6,13 @@
 mod advice;
 mod arrivals;
 mod audit;
+#[cfg(feature = "lab")]
+mod bare;
 mod bus;
 mod calendar;
 #[cfg(feature = "endpoint")]
 mod claims;
 mod clock;
-#[cfg(test)]
-mod crowd;
 mod kernel;
 mod keys;
 mod listing;
@@ -25,6 +25,8 @@ use log::{info, warn};
 
 use self::advice::Watching;
 pub use self::audit::Audits;
+#[cfg(feature = "lab")]
+pub use self::bare::BareEndpoint;
 pub use self::calendar::Clock;
 #[cfg(feature = "endpoint")]
 use self::claims::Claims;

@@ -1,15 +1,15 @@
 //! The numbers that are followed from commit to commit.
 
-mod crowd;
 mod delay;
+mod endpoint_load;
 mod measured;
 mod sparse;
 
 #[cfg(test)]
 mod tests;
 
-pub use crowd::{CrowdRow, crowd};
 pub use delay::{Arrangement, DelayRow, HOME, RATES_KBIT, SMALL_DEVICES, delays};
+pub use endpoint_load::{EndpointLoadRow, endpoint_load};
 pub use measured::{Footprint, fixed_hour_cells, instructions};
 pub use sparse::{SparseRow, sparse};
 
@@ -33,7 +33,7 @@ pub struct Results {
     /// Delay of a sparse stream in the laboratory.
     pub sparse: Vec<SparseRow>,
     /// What homes cost an endpoint, without cryptography.
-    pub endpoint: Vec<CrowdRow>,
+    pub endpoint: Vec<EndpointLoadRow>,
     /// Whether the home was captured or made up.
     pub home: &'static str,
 }

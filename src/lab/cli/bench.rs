@@ -8,8 +8,8 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::bench::{
-    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, crowd, delays, fixed_hour_cells,
-    instructions, sparse,
+    Arrangement, DelayRow, Footprint, HOME, RATES_KBIT, Results, SMALL_DEVICES, delays, endpoint_load,
+    fixed_hour_cells, instructions, sparse,
 };
 use crate::lab::error::Error;
 use crate::lab::trace::Home;
@@ -87,7 +87,7 @@ impl Bench {
             rss_kb: footprint.map(|footprint| footprint.rss_kb),
             anon_kb: footprint.map(|footprint| footprint.anon_kb),
             sparse: sparse(&self.lab.join("sparse"))?,
-            endpoint: crowd(&self.lab.join("endpoint.json"))?,
+            endpoint: endpoint_load(&self.lab.join("endpoint.json"))?,
             home: kind,
         })
     }
