@@ -5,13 +5,13 @@
 //! Each condition is compared with an idle home by the attacks of [`super::distinguish`].
 
 mod turns;
-mod unreal;
+mod virtual_time;
 
 #[cfg(test)]
 mod tests;
 
 pub use turns::Turns;
-pub use unreal::virtual_cases;
+pub use virtual_time::virtual_cases;
 
 use serde::Serialize;
 
