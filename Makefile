@@ -7,23 +7,23 @@ help: ## this list
 	@awk -F ': ## ' '/^[a-z]+: ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## as root: a home for a minute in the laboratory, and what the provider saw of it
-	@tests/setup build lab
-	@tests/with-rust tests/lab/demo
+	@tests/tools/setup build lab
+	@tests/tools/with-rust tests/lab/demo
 
 test: ## units, integration, layers, packages, pages, then the laboratory (as root)
-	@tests/setup build lab luci
-	@tests/run
+	@tests/tools/setup build lab luci
+	@tests/tools/run
 
 bench: ## delay against the paper's arrangement, instructions, memory, size on each architecture
-	@tests/setup build lab bench cross
-	@tests/with-rust tests/lab/run flat-line sparse adversary
-	@tests/with-rust tests/bench
+	@tests/tools/setup build lab bench cross
+	@tests/tools/with-rust tests/lab/run flat-line sparse adversary
+	@tests/tools/with-rust tests/tools/bench
 	@cross/packages
 
 packages: ## for OpenWrt (ipk, apk, feeds) and Debian, all architectures, in target/packages; KEYS=FOLDER signs
-	@tests/setup build cross
+	@tests/tools/setup build cross
 	@cross/packages $(if $(KEYS),--keys $(KEYS))
 
 lint: ## format, lints, documentation, shell, licences
-	@tests/setup build lint luci
-	@tests/lint
+	@tests/tools/setup build lint luci
+	@tests/tools/lint

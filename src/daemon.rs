@@ -37,6 +37,8 @@ use std::path::{Path, PathBuf};
 pub use audit::{DEFAULT_PACKETS, PACKETS};
 pub use control::REFUSED;
 pub use error::Error;
+#[cfg(feature = "lab")]
+pub use event_loop::BareEndpoint;
 use log::{info, warn};
 
 use self::event_loop::EventLoop;

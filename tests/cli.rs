@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-const MANY_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/many-errors.uci");
+const MANY_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/many-errors.uci");
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/files/etc/config/millpond");
 
 fn millpond(arguments: &[&str]) -> Output {

@@ -1,5 +1,5 @@
-//! The package's scripts, run by BusyBox in a stand-in for OpenWrt's surroundings (`tests/openwrt`): which calls reach
-//! procd, what a support dump gives away.
+//! The package's scripts, run by BusyBox in a stand-in for OpenWrt's surroundings (`tests/common/rc.common` and
+//! `tests/common/uci`): which calls reach procd, what a support dump gives away.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -83,7 +83,7 @@ impl Router {
 
     /// Runs the init script; gives the calls, one a line, and fails if it said anything that it should not.
     fn init(&self, action: &str) -> Vec<String> {
-        let common = Path::new(ROOT).join("tests/openwrt/rc.common");
+        let common = Path::new(ROOT).join("tests/common/rc.common");
         let output = self.run(&[&common, &self.script("etc/init.d/millpond"), Path::new(action)], &[]);
         assert!(output.status.success(), "{action}: {output:?}");
         assert!(output.stderr.is_empty(), "{action}: {output:?}");
@@ -261,7 +261,7 @@ fn the_firewall_gets_a_zone_and_gives_it_back() {
         return;
     }
     let router = Router::new("firewall", ON);
-    std::os::unix::fs::symlink(Path::new(ROOT).join("tests/openwrt/uci"), router.path("bin/uci")).unwrap();
+    std::os::unix::fs::symlink(Path::new(ROOT).join("tests/common/uci"), router.path("bin/uci")).unwrap();
     for applet in ["sh", "rm"] {
         std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin").join(applet)).unwrap();
     }

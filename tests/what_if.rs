@@ -9,7 +9,7 @@ use std::mem::size_of;
 use millpond::core::what_if::{CellShape, Delay, MAX_BYTES, STEPS, WhatIf};
 use millpond::lab::simulate::{SimulationConfig, simulate};
 use millpond::lab::stats::Summary;
-use millpond::lab::trace::{DataFolder, Direction, Home};
+use millpond::lab::trace::{DataFolder, Direction, HomeTrace};
 use millpond::law::Law;
 use millpond::units::{BitsPerSec, Nanos};
 

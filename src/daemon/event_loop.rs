@@ -6,11 +6,11 @@
 mod advice;
 mod arrivals;
 mod audit;
+#[cfg(feature = "lab")]
+mod bare;
 mod bus;
 mod calendar;
 mod clock;
-#[cfg(test)]
-mod crowd;
 mod device_list;
 mod endpoint_failover;
 #[cfg(feature = "endpoint")]
@@ -25,6 +25,8 @@ use log::{info, warn};
 
 use self::advice::AdviceState;
 pub use self::audit::Audits;
+#[cfg(feature = "lab")]
+pub use self::bare::BareEndpoint;
 pub use self::calendar::LevelClock;
 use self::device_list::Listing;
 use self::endpoint_failover::EndpointFailover;

@@ -6,13 +6,13 @@
 //! alternate within one capture. The attacks of [`super::distinguish`] compare each condition with an idle home.
 
 mod interleaved;
-mod unreal;
+mod virtual_time;
 
 #[cfg(test)]
 mod tests;
 
 pub use interleaved::InterleavedCapture;
-pub use unreal::virtual_cases;
+pub use virtual_time::virtual_cases;
 
 use serde::Serialize;
 

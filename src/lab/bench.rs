@@ -1,15 +1,15 @@
 //! Benchmarks that are tracked from commit to commit.
 
-mod crowd;
 mod delay;
+mod endpoint_load;
 mod measured;
 mod sparse;
 
 #[cfg(test)]
 mod tests;
 
-pub use crowd::{CrowdRow, crowd};
 pub use delay::{Arrangement, DelayRow, HOME, RATES_KBIT, SMALL_DEVICES, delays};
+pub use endpoint_load::{EndpointLoadRow, endpoint_load};
 pub use measured::{Footprint, fixed_hour_cells, instructions};
 pub use sparse::{SparseRow, sparse};
 
@@ -34,7 +34,7 @@ pub struct BenchReport {
     /// Delay of a sparse stream in the laboratory.
     pub sparse: Vec<SparseRow>,
     /// Load of an endpoint by its number of homes, without cryptography.
-    pub endpoint: Vec<CrowdRow>,
+    pub endpoint: Vec<EndpointLoadRow>,
     /// `captured` or `synthetic`: the source of the home's traces.
     pub home: &'static str,
 }

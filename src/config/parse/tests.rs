@@ -399,9 +399,9 @@ fn disabled_file_may_be_incomplete_but_not_wrong() {
 
 #[test]
 fn every_error_is_reported_at_once() {
-    let parsed = parse(include_bytes!("../../../tests/data/many-errors.uci"));
+    let parsed = parse(include_bytes!("../../../tests/golden/many-errors.uci"));
     let got = lines(&parsed).join("\n") + "\n";
-    assert_eq!(got, include_str!("../../../tests/data/many-errors.txt"));
+    assert_eq!(got, include_str!("../../../tests/golden/many-errors.txt"));
     assert!(parsed.problems.iter().filter(|p| p.severity == Severity::Error).count() >= 25);
     assert_eq!(parsed.settings, None);
 }
@@ -459,7 +459,7 @@ fn random_damage_is_settings_or_errors() {
         ROUTER.as_bytes(),
         ENDPOINT.as_bytes(),
         SHIPPED.as_bytes(),
-        include_bytes!("../../../tests/data/many-errors.uci"),
+        include_bytes!("../../../tests/golden/many-errors.uci"),
     ];
     let pieces: [&[u8]; 12] =
         [b"'", b"\"", b"\\", b"\n", b"#", b";", b"\0", b"\xff", b"config home\n", b"9999999999", b"list ", b"\r\n"];

@@ -82,7 +82,7 @@ impl TunnelIo {
     }
 
     /// Has the sockets bound to the interface of that name and index. Says whether it is another than before.
-    fn bind(&mut self, name: &str, interface: u32, poll: &Poll) -> Result<bool, Error> {
+    pub fn bind(&mut self, name: &str, interface: u32, poll: &Poll) -> Result<bool, Error> {
         if self.sockets.as_ref().is_some_and(|sockets| sockets.interface == interface) {
             return Ok(false);
         }
@@ -94,12 +94,6 @@ impl TunnelIo {
         poll.add(&cover, COVER_CELLS).map_err(opening())?;
         self.sockets = Some(Sockets { data, cover, interface });
         Ok(true)
-    }
-
-    /// Takes an interface as it is for the tunnel.
-    #[cfg(test)]
-    pub fn bind_for_test(&mut self, name: &str, poll: &Poll) {
-        self.bind(name, 1, poll).unwrap();
     }
 
     /// Closes the sockets, because the interface is gone.

@@ -8,14 +8,14 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::bench::{
-    Arrangement, BenchReport, DelayRow, Footprint, HOME, RATES_KBIT, SMALL_DEVICES, crowd, delays, fixed_hour_cells,
-    instructions, sparse,
+    Arrangement, BenchReport, DelayRow, Footprint, HOME, RATES_KBIT, SMALL_DEVICES, delays, endpoint_load,
+    fixed_hour_cells, instructions, sparse,
 };
 use crate::lab::error::Error;
 use crate::lab::trace::HomeTrace;
 
-/// Simulates a home's delay at equal wire rates, millpond against the paper's arrangement, and gathers what tests/bench has
-/// measured besides. Prints tables; writes JSON.
+/// Simulates a home's delay at equal wire rates, millpond against the paper's arrangement, and gathers what
+/// tests/tools/bench has measured besides. Prints tables; writes JSON.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct BenchCommand {
@@ -87,7 +87,7 @@ impl BenchCommand {
             rss_kb: footprint.map(|footprint| footprint.rss_kb),
             anon_kb: footprint.map(|footprint| footprint.anon_kb),
             sparse: sparse(&self.lab.join("sparse"))?,
-            endpoint: crowd(&self.lab.join("endpoint.json"))?,
+            endpoint: endpoint_load(&self.lab.join("endpoint.json"))?,
             home: kind,
         })
     }
@@ -132,7 +132,7 @@ fn print(results: &BenchReport) {
 /// What an endpoint takes for its homes.
 fn print_endpoint(results: &BenchReport) {
     if results.endpoint.is_empty() {
-        println!("endpoint               not measured (tests/bench as root)");
+        println!("endpoint               not measured (tests/tools/bench as root)");
         return;
     }
     println!("\nendpoint, cells of 508 bytes, 80 a second each way for each home, cryptography aside");

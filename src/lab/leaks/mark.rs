@@ -3,7 +3,7 @@
 //! ```text
 //! MS begin NAME               an event begins; the one before it ends. What is seen before the first belongs to the first
 //! MS policy DEVICE POLICY     shape and block: from here on; direct: may be from here on
-//! MS over                     the event's cause is over: service is due again
+//! MS cause_ended              the event's cause has ended: service is due again
 //! MS outage FROM_MS TO_MS     whoever is not shaped had no service in that time, by the event's own doing
 //! MS end                      nothing after this counts
 //! ```
@@ -40,7 +40,7 @@ pub enum MarkKind {
         policy: Policy,
     },
     /// Service is due again.
-    Over,
+    CauseEnded,
     /// No service for anybody, milliseconds of uptime.
     Outage(u64, u64),
     /// The recording ends.
@@ -92,7 +92,7 @@ impl Mark {
             ["policy", device, policy] => {
                 MarkKind::Policy { device: device.to_owned(), policy: Policy::from_name(policy)? }
             }
-            ["over"] => MarkKind::Over,
+            ["cause_ended"] => MarkKind::CauseEnded,
             ["outage", from, to] => MarkKind::Outage(from.parse().ok()?, to.parse().ok()?),
             ["end"] => MarkKind::End,
             _ => return None,

@@ -162,7 +162,7 @@ fn failures(run: &LeakRun, build: TestedBuild) -> Vec<String> {
 #[test]
 fn a_run_without_leaks_lacks_nothing_but_events() {
     let mut scene = Scene::new("clean");
-    scene.mark("over");
+    scene.mark("cause_ended");
     scene.journals[0] += "sent,udp4,8,2600\nanswer,udp4,8,2750,198.51.100.2\n";
     let run = scene.record().unwrap();
     let (report, _) = judge(&run, TestedBuild::Guarded);
@@ -277,7 +277,7 @@ fn lost_service_counts_unless_the_event_took_it_from_all() {
 fn service_is_back_only_on_the_way_that_the_policy_names() {
     let mut scene = Scene::new("recovery");
     scene.now_ms = 2700;
-    scene.mark("over");
+    scene.mark("cause_ended");
     scene.journals[0] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
     scene.journals[1] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
     let run = scene.record().unwrap();

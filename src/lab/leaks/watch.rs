@@ -111,7 +111,7 @@ impl CaptureAnalysis {
                 let before = if unnamed { self.events.remove(0) } else { ScenarioEvent::default() };
                 self.events.push(ScenarioEvent { name: name.clone(), begin_ms: mark.ms, ..before });
             }
-            MarkKind::Over => {
+            MarkKind::CauseEnded => {
                 let event = self.events.last_mut().ok_or("a mark `over` before the first event")?;
                 event.over_ms = Some(mark.ms);
             }

@@ -20,7 +20,7 @@ judge() {
 		mips) judge_machine "$scenario" "$verdicts" ;;
 		endpoint)
 			judge_captures endpoint flat-line "$OUT/endpoint/lines" "$verdicts" --law gamma
-			judge_crowd "$verdicts"
+			judge_endpoint_load "$verdicts"
 			;;
 		tunnels)
 			checks_json "$scenario" > "$OUT/$scenario.json"
@@ -57,13 +57,13 @@ judge_machine() {
 	fi
 }
 
-# judge_crowd VERDICTS: the table is in endpoint.json, and is there to be read: speed is nobody's verdict.
-judge_crowd() {
+# judge_endpoint_load VERDICTS: whether every home was served. The speed, in endpoint.json, is for readers alone.
+judge_endpoint_load() {
 	local status=0
-	"$LAB/crowd" || status=$?
+	"$LAB/endpoint_load" || status=$?
 	case $status in
 	0) echo "PASS endpoint: every home of 1, 10, 100 and 1000 is served" >> "$1" ;;
-	77) echo "SKIP endpoint: homes of a crowd: not root" >> "$1" ;;
+	77) echo "SKIP endpoint: every home of 1, 10, 100 and 1000 is served: not root" >> "$1" ;;
 	*) echo "FAIL endpoint: every home of 1, 10, 100 and 1000 is served" >> "$1" ;;
 	esac
 }

@@ -4,9 +4,9 @@
 # native_works: asks the kernel itself, in a network namespace that ends with the question.
 native_works() {
 	[ "$(id -u)" -eq 0 ] || return 1
-	local lacks
+	local missing
 	# shellcheck disable=SC2016 # for the inner shell
-	lacks=$(unshare -n bash -c '
+	missing=$(unshare -n bash -c '
 		try() { local what=$1; shift; "$@" > /dev/null 2>&1 || echo "$what"; }
 		try veth ip link add veth0 type veth peer name veth1
 		try bridge ip link add br0 type bridge
@@ -19,8 +19,8 @@ native_works() {
 		try tun ip tuntap add dev tun0 mode tun
 		try nf_tables nft "add table inet t; add chain inet t c { type nat hook postrouting priority 100; }; add rule inet t c masquerade"
 	' 2> /dev/null | xargs) || return 1
-	if [ -n "$lacks" ]; then
-		say "this kernel lacks ${lacks// /, }: QEMU instead"
+	if [ -n "$missing" ]; then
+		say "this kernel lacks ${missing// /, }: QEMU instead"
 		return 1
 	fi
 }

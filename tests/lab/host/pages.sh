@@ -8,7 +8,7 @@ readonly PAGES_PORT=8080 PAGES_PASSWORD=millpond
 # run_pages OUT SECONDS: in QEMU always, whose user network leads from a port of this machine's to the guest.
 run_pages() {
 	local out=$1 seconds=$2 status=0 port browser network
-	"$ROOT/tests/setup" luci || die "installing the browser failed"
+	"$ROOT/tests/tools/setup" luci || die "installing the browser failed"
 	port=$(node -e 'const server = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(server.address().port); server.close(); })')
 	browse "$port" "$out/pages" "$seconds" > "$out/pages/browser.log" 2>&1 &
 	browser=$!

@@ -34,7 +34,7 @@ scenario() {
 at_isp() {
 	ip netns add "$1"
 	ip link add wan netns "$1" type veth peer name "$1" netns isp
-	furnish "$1" <<- END
+	configure_ns "$1" <<- END
 		addr add $2.2/24 dev wan
 		link set wan up
 		route add default via $2.1

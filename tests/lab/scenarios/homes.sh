@@ -34,7 +34,7 @@ scenario() {
 second_home_up() {
 	ip netns add second
 	ip link add wan netns second type veth peer name second netns isp
-	furnish second <<- END
+	configure_ns second <<- END
 		addr add $SECOND_HOME/24 dev wan
 		link set wan up
 		route add default via 100.64.2.1

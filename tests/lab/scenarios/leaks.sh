@@ -115,39 +115,39 @@ event_boot_with_guard_file_only() {
 
 event_daemon_start() {
 	router_start
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }
 
 event_sigterm_and_start() {
 	router_end TERM
 	sleep 2
 	router_start
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }
 
 event_sigkill() {
 	router_end KILL
-	over
+	cause_ended
 	sleep "$RESPAWN_S"
 	router_start
-	back 30
+	await_recovery 30
 }
 
 event_sigstop_20_s() {
 	kill -STOP "${DAEMON[router]}"
 	sleep 20
 	kill -CONT "${DAEMON[router]}"
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }
 
 event_reload_good_file() {
 	sed -i "s/option upload .*/option upload '200'/" "$WORK/router.uci"
 	check "a good file is taken" reload
-	over
-	back 20
+	cause_ended
+	await_recovery 20
 }
 
 event_reload_broken_file() {
@@ -158,9 +158,9 @@ event_reload_broken_file() {
 	else
 		pass "a broken file is refused"
 	fi
-	over
+	cause_ended
 	sleep 1
-	back 20
+	await_recovery 20
 	cp "$WORK/good.uci" "$WORK/router.uci"
 	check "and the good one is taken again" reload
 }
@@ -170,10 +170,10 @@ change() {
 	policies "$@"
 	check "$*" reload
 	policies_done
-	over
+	cause_ended
 	# For what had been open before to be tried again.
 	sleep 2
-	back 20
+	await_recovery 20
 }
 
 # By MAC address, by address, and by network.
@@ -194,8 +194,8 @@ event_tunnel_peer_dead() {
 	ip -n endpoint link set uplink up
 	ip -n endpoint route replace default via 198.51.100.1
 	daemon_start endpoint
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }
 
 event_wan_down_and_up() {
@@ -205,8 +205,8 @@ event_wan_down_and_up() {
 	sleep 4
 	wan_up
 	outage "$from"
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }
 
 event_wan_address_changed() {
@@ -217,8 +217,8 @@ event_wan_address_changed() {
 	ip -n router addr add "$SECOND_WAN/24" dev wan
 	ip -n router route replace default via 203.0.113.1
 	outage "$from"
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }
 
 # The daemon asks again by itself when handshakes have stopped for 150 s, which is not waited for: somebody reloads.
@@ -230,8 +230,8 @@ event_endpoint_name_changed() {
 	endpoint_name "$SECOND_ENDPOINT"
 	sleep 5
 	check "the new address is taken" reload
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }
 
 event_clock_jumps() {
@@ -250,15 +250,15 @@ event_clock_jumps() {
 	sleep 3
 	date -s "@$(((real / 1000000 + $(uptime_ms) - before) / 1000))" > /dev/null
 	ip -n router link del mpwg0
-	over
+	cause_ended
 	sleep 2
-	back 30
+	await_recovery 30
 }
 
 event_fw4_reload() {
 	fw4_load
-	over
-	back 20
+	cause_ended
+	await_recovery 20
 }
 
 # "fw4 flush", and "fw4 start" a little later: without translation nobody has service in between.
@@ -269,29 +269,29 @@ event_all_tables_flushed() {
 	sleep 4
 	fw4_load
 	outage "$from"
-	over
-	back 20
+	cause_ended
+	await_recovery 20
 }
 
 event_mpwg0_deleted() {
 	ip -n router link del mpwg0
-	over
+	cause_ended
 	sleep 2
-	back 30
+	await_recovery 30
 }
 
 event_mp0_deleted() {
 	ip -n router link del mp0
-	over
+	cause_ended
 	sleep 2
-	back 30
+	await_recovery 30
 }
 
 event_rules_deleted() {
 	rules_gone
-	over
+	cause_ended
 	sleep 2
-	back 20
+	await_recovery 20
 }
 
 event_offloaded_before_enrolment() {
@@ -299,7 +299,7 @@ event_offloaded_before_enrolment() {
 	check "a device is let go" reload
 	FW4_OFFLOAD=1
 	fw4_load
-	OVER_MS=$(uptime_ms)
+	CAUSE_ENDED_MS=$(uptime_ms)
 	await 10 "its service" served smartthings-hub || true
 	check "its flows are offloaded" await 10 "offloaded flows" offloaded smartthings-hub
 	change smartthings-hub=shape
@@ -317,11 +317,11 @@ event_memory_exhausted() {
 	check "the kernel kills the daemon" await 5 "the daemon's end" gone router
 	wait "${DAEMON[router]}" || true
 	check "for want of memory" grep -E '^oom_kill [1-9]' "$CGROUP/memory.events"
-	over
+	cause_ended
 	echo max > "$CGROUP/memory.max"
 	sleep "$RESPAWN_S"
 	router_start
-	back 30
+	await_recovery 30
 }
 
 # As the package does: stop, another file under the same name, start.
@@ -331,6 +331,6 @@ event_upgrade() {
 	mv "$WORK/millpond.new" "$WORK/millpond"
 	sleep 2
 	router_start
-	over
-	back 30
+	cause_ended
+	await_recovery 30
 }

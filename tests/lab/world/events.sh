@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The course of the scenario "leaks": marks at the provider (src/lab/leaks/mark.rs), the router's daemon as procd keeps it,
-# changes of policy, and what goes with an event.
+# The course of the scenario "leaks": marks at the provider (src/lab/leaks/mark.rs), the router's daemon as procd keeps
+# it, changes of policy, and what goes with an event.
 
 declare -A POLICY DAEMON
 
@@ -10,7 +10,7 @@ marks_open() {
 	mkfifo "$WORK/marks"
 	# shellcheck disable=SC2016 # for the inner shell
 	at isp bash -c 'while read -r line; do printf %s "$line" > /dev/udp/239.255.77.77/7777; done' < "$WORK/marks" &
-	PEOPLE+=($!)
+	BACKGROUND_PIDS+=($!)
 	exec 7> "$WORK/marks"
 }
 
@@ -30,22 +30,22 @@ begin() {
 	sleep 0.1
 }
 
-# over: what the event does is done; every device is to be served again, as its policy says.
-over() {
-	OVER_MS=$(uptime_ms)
-	mark over
+# cause_ended: what the event does is done; from now on every device is due its service again, as its policy says.
+cause_ended() {
+	CAUSE_ENDED_MS=$(uptime_ms)
+	mark cause_ended
 }
 
-# back SECONDS: waits until they all are; the judge finds the time, or that it never happened.
-back() {
+# await_recovery SECONDS: waits until all devices have service. The judge finds when that was, or that it never was.
+await_recovery() {
 	# shellcheck disable=SC2046 # names
 	await "$1" "all devices to be served" served $(device_names) || true
 	# Some more of it, to be examined.
 	sleep 1
 }
 
-# served DEVICE...: whether each that is in the settings and not blocked has had an answer since OVER_MS, on the way that
-# its policy names. One look at all, and not too often: emulated processes are dear.
+# served DEVICE...: whether each that is in the settings and not blocked has had an answer since CAUSE_ENDED_MS, on the
+# way that its policy names. One look at all, and not too often: emulated processes are dear.
 served() {
 	local name ways='' files=()
 	for name in "$@"; do
@@ -58,11 +58,11 @@ served() {
 	done
 	sleep 0.3
 	# Behind a header each, for which "tail" wants more than one.
-	tail -n 300 /dev/null "${files[@]}" | awk -v over="$OVER_MS" -v ways="$ways" '
+	tail -n 300 /dev/null "${files[@]}" | awk -v ended="$CAUSE_ENDED_MS" -v ways="$ways" '
 		BEGIN { FS = ","; count = split(ways, word, " ") / 2; for (i = 1; i <= count; i++) way[word[2 * i - 1]] = word[2 * i] }
 		/^==>/ { name = $0; sub(/.*[\/]/, "", name); sub(/[.]csv.*/, "", name) }
 		$2 != "udp4" { next }
-		$1 == "sent" && $4 >= over { asked[name, $3] = 1 }
+		$1 == "sent" && $4 >= ended { asked[name, $3] = 1 }
 		$1 == "answer" && (name, $3) in asked && index($5, way[name]) == 1 { served[name] = 1 }
 		END { for (name in way) if (!(name in served)) exit 1 }'
 }

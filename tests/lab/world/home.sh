@@ -10,7 +10,7 @@ readonly SECOND_WAN=203.0.113.9 SECOND_ENDPOINT=198.51.100.3
 readonly FAR_RESOLVER=198.18.0.53 NEAR_RESOLVER=198.18.0.54
 # In a network of its own, which is shaped as a whole.
 readonly IOT_DEVICE=echo
-PEOPLE=()
+BACKGROUND_PIDS=()
 # A hundred threads that never tire leave to the router and to the scenario what these need.
 readonly AT_LEISURE=(nice -n 19)
 
@@ -37,7 +37,7 @@ home_up() {
 	both_processors
 	forwards
 	resolver_up
-	internet_people
+	internet_programs
 }
 
 networks() {
@@ -106,8 +106,9 @@ resolver_up() {
 	mkdir -p /etc/netns/router
 	echo "nameserver 127.0.0.1" > /etc/netns/router/resolv.conf
 	endpoint_name "$ENDPOINT"
-	person router resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv --no-hosts \
-		--addn-hosts="$WORK/hosts" --local=/example.org/ --server="$NEAR_RESOLVER" --cache-size=0 --dns-forward-max=2000
+	run_in_background router resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= \
+		--no-resolv --no-hosts --addn-hosts="$WORK/hosts" --local=/example.org/ --server="$NEAR_RESOLVER" --cache-size=0 \
+		--dns-forward-max=2000
 	RESOLVER=$!
 }
 
@@ -117,35 +118,36 @@ endpoint_name() {
 	[ -z "${RESOLVER-}" ] || kill -HUP "$RESOLVER"
 }
 
-internet_people() {
+internet_programs() {
 	local name
-	person internet meet "${AT_LEISURE[@]}" "$WORLD" meet --devices "${#DEVICES[@]}"
+	run_in_background internet meet "${AT_LEISURE[@]}" "$WORLD" meet --devices "${#DEVICES[@]}"
 	for name in $(device_names); do
-		person internet "knock-$name" "${AT_LEISURE[@]}" "$WORLD" knock --number "${NUMBER[$name]}" --wan "$ROUTER_WAN" --wan "$SECOND_WAN" \
-			--device6 "${ADDRESS6[$name]}"
+		run_in_background internet "knock-$name" "${AT_LEISURE[@]}" "$WORLD" knock --number "${NUMBER[$name]}" \
+			--wan "$ROUTER_WAN" --wan "$SECOND_WAN" --device6 "${ADDRESS6[$name]}"
 	done
 }
 
 home_talks() {
 	local name
 	for name in $(device_names); do
-		person "dev-$name" "talk-$name" "${AT_LEISURE[@]}" "$WORLD" talk --name "$name" --number "${NUMBER[$name]}" --router "${ROUTER_AT[$name]}" \
-			--router6 "${ROUTER6_AT[$name]}" --journal "$RUN/$name.csv" \
+		run_in_background "dev-$name" "talk-$name" "${AT_LEISURE[@]}" "$WORLD" talk --name "$name" \
+			--number "${NUMBER[$name]}" --router "${ROUTER_AT[$name]}" --router6 "${ROUTER6_AT[$name]}" \
+			--journal "$RUN/$name.csv" \
 			--period-ms "$([ -n "${POLICY[$name]-}" ] && echo 300 || echo 100)"
 	done
 }
 
-# person PLACE NAME COMMAND...: in the background, until home_down; $! is it.
-person() {
+# run_in_background PLACE NAME COMMAND...: runs it there until home_down; $! is its process. Its log is WORK/NAME.log.
+run_in_background() {
 	local place=$1 name=$2
 	shift 2
 	(exec ip netns exec "$place" "$@") > "$WORK/$name.log" 2>&1 &
-	PEOPLE+=($!)
+	BACKGROUND_PIDS+=($!)
 }
 
 home_down() {
-	kill "${PEOPLE[@]}" 2> /dev/null || true
-	wait "${PEOPLE[@]}" 2> /dev/null || true
+	kill "${BACKGROUND_PIDS[@]}" 2> /dev/null || true
+	wait "${BACKGROUND_PIDS[@]}" 2> /dev/null || true
 	rm -rf /etc/netns/router
 }
 

@@ -1,5 +1,6 @@
-//! `millpond-world`: the people of the laboratory's world. Devices that replay captured traffic or talk without pause, the
-//! servers that they talk to, intruders, and the bookkeeper who joins what devices and servers wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
+//! `millpond-world`: the programs of the laboratory's world. Devices that replay captured traffic or talk without pause, the
+//! servers that they talk to, intruders, homes that load an endpoint, and the bookkeeper who joins what devices and servers
+//! wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
 
 mod bulk;
 mod bus;
@@ -8,6 +9,7 @@ mod device;
 mod diary;
 mod dns;
 mod echo;
+mod endpoint_load;
 mod flood;
 mod journal;
 mod knock;
@@ -47,6 +49,8 @@ enum Command {
     Talk(talk::Talk),
     Meet(meet::Meet),
     Knock(knock::Knock),
+    EndpointLoad(endpoint_load::EndpointLoad),
+    Homes(endpoint_load::Homes),
 }
 
 fn main() {
@@ -67,6 +71,8 @@ fn main() {
         Command::Talk(talk) => talk.run(),
         Command::Meet(meet) => meet.run(),
         Command::Knock(knock) => knock.run(),
+        Command::EndpointLoad(load) => load.run(),
+        Command::Homes(homes) => homes.run(),
     };
     if let Err(problem) = outcome {
         eprintln!("millpond-world: {problem}");

@@ -50,14 +50,14 @@ world_up() {
 	else
 		router_cables | ip -batch -
 	fi
-	router | furnish router
-	isp | furnish isp
-	endpoint | furnish endpoint
-	internet | furnish internet
+	router | configure_ns router
+	isp | configure_ns isp
+	endpoint | configure_ns endpoint
+	internet | configure_ns internet
 	local device name host
 	for device in "${DEVICES[@]}"; do
 		read -r name _ host <<< "$device"
-		device "$host" | furnish "dev-$name"
+		device "$host" | configure_ns "dev-$name"
 	done
 	firewall
 	if [ -n "${WAN_NETEM-}" ]; then
@@ -94,10 +94,10 @@ lan_ports() {
 	fi
 }
 
-# furnish PLACE: with the "ip" commands on standard input; forwarding matters only to those who have two sides.
+# configure_ns PLACE: runs the "ip" commands on standard input there; a place with two sides forwards from now on.
 # No waiting for duplicate addresses, and nothing sent that nobody asked for. One processor takes what comes out of all
 # cables: packets sent from different ones could overtake each other in a virtual cable, which no real cable allows.
-furnish() {
+configure_ns() {
 	# shellcheck disable=SC2016 # for the inner shell
 	at "$1" sh -c 'if cd /proc/sys/net/ipv6/conf; then
 			only=.

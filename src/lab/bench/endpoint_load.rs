@@ -1,4 +1,4 @@
-//! What many homes cost an endpoint: as its own test measures it (src/daemon/event_loop/crowd.rs), in `endpoint.json`.
+//! The cost of many homes to an endpoint, as `tests/lab/endpoint_load` measures it, from `endpoint.json`.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::lab::error::Error;
 
-/// One number of homes.
+/// The measurement with one number of homes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct CrowdRow {
+pub struct EndpointLoadRow {
     /// How many.
     pub homes: u64,
     /// Both ways together.
@@ -34,11 +34,11 @@ pub struct Lateness {
 }
 
 #[derive(Deserialize)]
-struct Runs {
-    runs: Vec<CrowdRow>,
+struct EndpointLoad {
+    runs: Vec<EndpointLoadRow>,
 }
 
-impl CrowdRow {
+impl EndpointLoadRow {
     /// Processor time for one cell, sent or received, in microseconds.
     pub fn cell_us(&self) -> f64 {
         self.cpu_percent / 100.0 / self.cells_per_second * 1e6
@@ -46,11 +46,11 @@ impl CrowdRow {
 }
 
 /// Reads `path`; no rows where it is absent.
-pub fn crowd(path: &Path) -> Result<Vec<CrowdRow>, Error> {
+pub fn endpoint_load(path: &Path) -> Result<Vec<EndpointLoadRow>, Error> {
     if !path.is_file() {
         return Ok(Vec::new());
     }
     let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
-    let read: Result<Runs, _> = serde_json::from_str(&text);
+    let read: Result<EndpointLoad, _> = serde_json::from_str(&text);
     read.map(|read| read.runs).map_err(|error| Error::content(path, error.line(), error.to_string()))
 }

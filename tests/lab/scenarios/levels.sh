@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The knob: advice after traffic, a level chosen by it, a week plan that both directions follow, and the check of the wire,
-# clean and with a stray.
+# The privacy levels: advice after traffic, a level chosen by it, a week plan that both directions follow, and the check
+# of the wire, clean and with a stray.
 
 allowance() { echo 240; }
 
@@ -14,16 +14,16 @@ scenario() {
 		return
 	fi
 	cp "$WORK/router.uci" "$WORK/custom.uci"
-	people
+	devices_ping
 	advice=$(at router "$MILLPOND" advise --json --socket "$WORK/router.sock")
 	check "advise has seen the devices, both ways" has "$advice" \
 		'"name":"xiaomi-cam"[^}]*"upload_packets":[1-9][0-9]*,.*"download_packets":[1-9]' '"confidence":"low"' '"missed_packets":0'
 	check "and names what each rate costs" has "$advice" '"kbit":60,"month_gb":19.440' '"kbit":320,"month_gb":103.680'
 	advice=$(at router "$MILLPOND" advise --socket "$WORK/router.sock")
 	check "in words too" has "$advice" 'lowest rates that keep each device' 'saver +80/160 kbit/s.*advised'
-	knob_levels
-	knob_audit
-	knob_schedule
+	advised_level
+	wire_audit
+	week_plan
 	if daemons_stop "$OUT/$SCENARIO"; then
 		pass "both ends stop on SIGTERM"
 	else
@@ -32,8 +32,8 @@ scenario() {
 	check "the data is counted beyond the end" grep -E '^bytes [1-9][0-9]{5}' "$WORK/router.usage"
 }
 
-# Three devices at once.
-people() {
+# Pings from three devices at once.
+devices_ping() {
 	local device pids=()
 	for device in xiaomi-cam tplink-plug echo; do
 		at "dev-$device" busybox ping -c "$PINGS" -s 900 192.0.2.7 > /dev/null 2>&1 &
@@ -43,7 +43,7 @@ people() {
 	sleep 2
 }
 
-knob_levels() {
+advised_level() {
 	check "a level is chosen with its advised rates" at router "$MILLPOND" advise --set strict --config "$WORK/router.uci" \
 		--socket "$WORK/router.sock"
 	check "nothing changes by itself" status_has '"level":"custom","level_by":"settings"'
@@ -65,7 +65,7 @@ in_force() {
 	[ -n "$1" ] && status_of router | grep -qF "$1"
 }
 
-knob_audit() {
+wire_audit() {
 	check "the check of the wire is clean at the router" at router "$MILLPOND" audit --packets 600 --socket "$WORK/router.sock"
 	check "and at the endpoint" at endpoint "$MILLPOND" audit --packets 600 --socket "$WORK/endpoint.sock"
 	check "and stands in the status" status_has '"audit":\{"running":false,.*"faults":\[\]'
@@ -87,7 +87,7 @@ finds_stray() {
 }
 
 # The machine's clock is moved, so only where that is nobody else's.
-knob_schedule() {
+week_plan() {
 	local start stop now
 	if ! grep -q lab /proc/cmdline; then
 		skip "a week plan: this machine's clock is not ours to move"
@@ -127,15 +127,15 @@ has() {
 
 # rates_are NAME UP DOWN: what the provider sees in kbit/s, to within a tenth and two.
 rates_are() {
-	local capture=$WORK/knob.pcap
+	local capture=$WORK/levels.pcap
 	capture_start "$capture"
 	sleep "$COUNT_SECONDS"
 	capture_stop
-	check "$1" knob_rates "$capture" "$2" "$3"
+	check "$1" rates_near "$capture" "$2" "$3"
 }
 
 # Seconds are those of the capture, which a busy machine ends late; silence has none of its own.
-knob_rates() {
+rates_near() {
 	tcpdump -tt -n -q -r "$1" "udp port $TUNNEL_PORT" 2> /dev/null | awk -v router="$ROUTER_WAN." -v up="$2" -v down="$3" \
 		-v seconds="$COUNT_SECONDS" '
 		NR == 1 { first = $1 }

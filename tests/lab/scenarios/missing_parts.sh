@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a router may lack: IPv6, a clock that is set, ubus. What is missing is said in one line, the rest works.
+# Parts that a router may lack: IPv6, a set clock, ubus. The log names each missing part in one line; the rest works.
 
 # This scenario boots a kernel of its own.
 kernel_options() { echo ipv6.disable=1; }

@@ -1,5 +1,5 @@
-# shellcheck shell=bash disable=SC2154 # root, work, out and HOST_ARCH are those of tests/packages
-# Installs packages into a small system of BusyBox, as opkg and dpkg do. For sourcing by tests/packages.
+# shellcheck shell=bash disable=SC2154 # root, work, out and HOST_ARCH are those of tests/packages/run
+# Installs packages into a small system of BusyBox, as opkg and dpkg do. For sourcing by tests/packages/run.
 
 # unpack_ipk FILE FOLDER: its parts, with the contents of the two archives in data and control.
 unpack_ipk() {

@@ -38,7 +38,7 @@ struct Daemon {
 impl Daemon {
     /// `setting`: commands of the shell's that come first, in its namespaces and its folder. `$SOCKET`: another control socket.
     fn start(name: &str, settings: &[u8], setting: &str) -> Daemon {
-        let folder = std::env::temp_dir().join(format!("millpond-hardship-{}-{name}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("millpond-degraded-host-{}-{name}", std::process::id()));
         fs::create_dir_all(folder.join("flash")).unwrap();
         fs::write(folder.join("settings"), settings).unwrap();
         let script = format!(

@@ -68,7 +68,7 @@ fn an_hour_of_questions_and_changes_adds_no_memory() {
     if !possible("an_hour_of_questions_and_changes_adds_no_memory") {
         return;
     }
-    let folder = std::env::temp_dir().join(format!("millpond-growth-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("millpond-memory-growth-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let (settings, socket) = (folder.join("settings"), folder.join("socket"));
     let write = |round: usize| {

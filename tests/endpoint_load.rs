@@ -1,0 +1,20 @@
+//! A small version of what `tests/lab/endpoint_load` measures: every home that loads an endpoint gets its cells.
+
+use std::process::Command;
+
+#[test]
+fn every_home_gets_its_cells() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped every_home_gets_its_cells: not root");
+        return;
+    }
+    for homes in ["1", "60"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millpond-world"));
+        command.args(["endpoint-load", "--homes", homes, "--rate", "20", "--seconds", "3"]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        println!("{text}");
+        assert!(output.status.success(), "{homes}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.starts_with(&format!("{{\"homes\": {homes}, ")), "{text}");
+    }
+}

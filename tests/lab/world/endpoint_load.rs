@@ -1,0 +1,390 @@
+//! The load of many homes on one endpoint, over real sockets: the endpoint's loop in one network namespace, the homes in
+//! another and in a process of their own, a virtual cable between them. WireGuard and the queueing tree are left out.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, ChildStdout, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use argh::FromArgs;
+use millpond::config::model::{Home, Settings};
+use millpond::core::{Engine, Limits, Pace, Params, Stats, Transmit};
+use millpond::daemon::{BareEndpoint, Options};
+use millpond::law::Law;
+use millpond::plan::ownership::CELL_PORT;
+use millpond::sys::{timer, unix_socket};
+use millpond::units::{BitsPerSec, Nanos};
+use millpond::wire::MAX_PACKET_BYTES;
+use millpond::wire::control::{ControlMessage, ShapingRequest};
+use millpond::wire::size::{CellSize, Encapsulation, IpVersion};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// The endpoint's address, the homes' first address, and the network that has all of these.
+const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const FIRST_HOME: Ipv4Addr = Ipv4Addr::new(10, 77, 16, 1);
+const HOMES_NET: &str = "10.77.16.0/20";
+/// The homes' end of the cable.
+const HOMES: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 254);
+const MAX_HOMES: usize = 4000;
+
+/// A home builds its cell this long before the departure, as a router does.
+const LEAD: Nanos = Nanos::from_micros(400);
+/// Homes whose moments lie this close together act together, as an endpoint's engines do.
+const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
+
+/// measure what homes cost an endpoint, without WireGuard, and print it as a line of JSON; as root
+#[derive(FromArgs)]
+#[argh(subcommand, name = "endpoint-load")]
+pub struct EndpointLoad {
+    /// number of homes
+    #[argh(option)]
+    homes: usize,
+    /// cells a second each way for each home
+    #[argh(option)]
+    rate: u64,
+    /// for how long
+    #[argh(option)]
+    seconds: u64,
+}
+
+/// live as the homes that load an endpoint, until standard input ends; "endpoint-load" starts this
+#[derive(FromArgs)]
+#[argh(subcommand, name = "homes")]
+pub struct Homes {
+    /// number of homes
+    #[argh(option)]
+    homes: usize,
+    /// cells a second each way for each home
+    #[argh(option)]
+    rate: u64,
+    /// the endpoint's network namespace
+    #[argh(option)]
+    endpoint: PathBuf,
+}
+
+/// The endpoint's side of a measurement.
+struct Served {
+    stats: Stats,
+    /// Processor time of the loop's thread, in seconds.
+    processor: f64,
+    /// Resident bytes that all homes have added.
+    memory: u64,
+    /// In seconds.
+    lasted: f64,
+}
+
+/// The homes' side of a measurement.
+struct Received {
+    /// The fewest cells that any home received.
+    fewest: u64,
+    /// Cells that the homes know they missed, all together.
+    missed: u64,
+}
+
+impl EndpointLoad {
+    pub fn run(self) -> Result<(), String> {
+        let EndpointLoad { homes, rate, seconds } = self;
+        if !(1..=MAX_HOMES).contains(&homes) || rate == 0 {
+            return Err(format!(
+                "serving {homes} homes at {rate} cells a second: want 1 to {MAX_HOMES} homes and a rate"
+            ));
+        }
+        let folder = std::env::temp_dir().join(format!("millpond-endpoint-load-{}", process::id()));
+        fs::create_dir_all(&folder).map_err(|error| format!("making {}: {error}", folder.display()))?;
+        let measured = measure(homes, rate, seconds, &folder);
+        _ = fs::remove_dir_all(folder);
+        let (served, received) = measured?;
+        println!("{}", row(homes, &served, &received));
+        // A busy machine can only be asked to serve every home, not to serve it in time.
+        if received.fewest == 0 { Err(format!("a home of {homes} got no cell")) } else { Ok(()) }
+    }
+}
+
+fn measure(homes: usize, rate: u64, seconds: u64, folder: &Path) -> Result<(Served, Received), String> {
+    let (socket, config) = (folder.join("socket"), folder.join("config"));
+    fs::write(&config, "config millpond main\n").map_err(|error| format!("writing {}: {error}", config.display()))?;
+    let options = Options {
+        config,
+        socket: socket.clone(),
+        brokers: Vec::new(),
+        guard_file: folder.join("guard"),
+        usage_file: folder.join("usage"),
+    };
+    let (namespace, made) = mpsc::channel();
+    let (cable, connected) = mpsc::channel::<()>();
+    let endpoint = thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("making a network namespace: {error}"))?;
+        let own = File::open("/proc/thread-self/ns/net").map_err(|error| format!("opening the namespace: {error}"))?;
+        _ = namespace.send(own);
+        connected.recv().map_err(|_| "there is no cable".to_owned())?;
+        serve(&options, homes)
+    });
+    let outcome = made.recv().map_err(|_| "the endpoint did not start".to_owned()).and_then(|namespace| {
+        let running = RunningHomes::start(homes, rate, &namespace)?;
+        _ = cable.send(());
+        thread::sleep(Duration::from_secs(seconds));
+        // The loop ends, because the settings are not enabled.
+        _ = unix_socket::ask(&socket, "reload", Duration::from_secs(5));
+        Ok(running)
+    });
+    // Where there are no homes, the endpoint waits for its cable in vain.
+    drop(cable);
+    let served = endpoint.join().map_err(|_| "the endpoint panicked".to_owned())?;
+    let received = outcome?.end()?;
+    Ok((served?, received))
+}
+
+/// The keys are those that "millpond-lab bench" reads.
+fn row(homes: usize, served: &Served, received: &Received) -> String {
+    let Served { stats, processor, memory, lasted } = served;
+    let us = |percent| stats.lateness.percentile(percent).as_millis_f64() * 1e3;
+    let cells = stats.cells_data + stats.cells_cover + stats.cells_received;
+    format!(
+        "{{\"homes\": {homes}, \"cells_per_second\": {:.0}, \"cpu_percent\": {:.2}, \
+         \"lateness_us\": {{\"p50\": {:.0}, \"p99\": {:.0}}}, \"kb_per_home\": {:.1}, \"drops\": {}}}",
+        cells as f64 / lasted,
+        100.0 * processor / lasted,
+        us(50.0),
+        us(99.0),
+        *memory as f64 / 1024.0 / homes as f64,
+        stats.cells_lost + stats.slots_missed + received.missed
+    )
+}
+
+/// The endpoint: serves until it is told to reload.
+fn serve(options: &Options, homes: usize) -> Result<Served, String> {
+    let mut endpoint = BareEndpoint::start(options, "mpx0").map_err(|error| error.to_string())?;
+    let before = resident()?;
+    let began = timer::now();
+    endpoint.serve(&settings(homes)?, cell_size()?).map_err(|error| error.to_string())?;
+    let used = processor_seconds()?;
+    endpoint.run().map_err(|error| error.to_string())?;
+    Ok(Served {
+        stats: endpoint.stats(),
+        processor: processor_seconds()? - used,
+        memory: resident()?.saturating_sub(before),
+        lasted: timer::now().saturating_since(began).as_secs_f64(),
+    })
+}
+
+fn settings(homes: usize) -> Result<Settings, String> {
+    let parsed = millpond::config::parse(b"config millpond main\n\toption role endpoint\n");
+    let mut settings = parsed.settings.ok_or("an endpoint cannot be set up without a tunnel")?;
+    settings.homes = (0..homes).map(home).collect();
+    Ok(settings)
+}
+
+fn home(number: usize) -> Home {
+    Home {
+        name: number.to_string(),
+        public_key: None,
+        preshared_key: None,
+        address: address(number),
+        address6: None,
+        max_download: BitsPerSec::from_kbit(4000),
+        join_until: None,
+    }
+}
+
+fn address(number: usize) -> Ipv4Addr {
+    (u32::from(FIRST_HOME) + number as u32).into()
+}
+
+/// The sizes that WireGuard would make of the default cell.
+fn cell_size() -> Result<CellSize, String> {
+    Encapsulation::wireguard(IpVersion::V4).largest_cell(512).ok_or_else(|| "no cell fits into 512 bytes".to_owned())
+}
+
+/// The homes' process, seen from the measurement.
+struct RunningHomes {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl RunningHomes {
+    /// Returns once the homes and the cable to `endpoint` are there.
+    fn start(homes: usize, rate: u64, endpoint: &File) -> Result<RunningHomes, String> {
+        let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+        let namespace = format!("/proc/{}/fd/{}", process::id(), endpoint.as_raw_fd());
+        let mut command = process::Command::new(program);
+        command.args(["homes", "--homes", &homes.to_string(), "--rate", &rate.to_string(), "--endpoint", &namespace]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("starting the homes: {error}"))?;
+        let mut output = BufReader::new(child.stdout.take().ok_or("the homes have no output")?);
+        let mut line = String::new();
+        output.read_line(&mut line).map_err(|error| format!("reading from the homes: {error}"))?;
+        if line == "ready\n" { Ok(RunningHomes { child, output }) } else { Err("the homes did not start".to_owned()) }
+    }
+
+    /// Ends the homes, and returns what they received.
+    fn end(mut self) -> Result<Received, String> {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).map_err(|error| format!("reading from the homes: {error}"))?;
+        let status = self.child.wait().map_err(|error| format!("waiting for the homes: {error}"))?;
+        let routing_ids = text.trim().split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        match routing_ids {
+            Some((fewest, missed)) if status.success() => Ok(Received { fewest, missed }),
+            _ => Err(format!("the homes ended with {status}, and printed {text:?}")),
+        }
+    }
+}
+
+impl Homes {
+    pub fn run(self) -> Result<(), String> {
+        connect(&self.endpoint)?;
+        let mut routers =
+            (0..self.homes).map(|number| Router::new(number, self.rate)).collect::<Result<Vec<_>, _>>()?;
+        println!("ready");
+        let done = Arc::new(AtomicBool::new(false));
+        let ends = done.clone();
+        thread::spawn(move || {
+            _ = std::io::stdin().read(&mut [0]);
+            ends.store(true, Ordering::Relaxed);
+        });
+        run(&mut routers, &done);
+        let stats = || routers.iter().map(|router| router.engine.stats());
+        let fewest = stats().map(|stats| stats.cells_received).min().unwrap_or(0);
+        println!("{fewest} {}", stats().map(|stats| stats.cells_lost).sum::<u64>());
+        Ok(())
+    }
+}
+
+/// Puts this process into a namespace of its own, in which every address of the homes is local, with a cable to `endpoint`.
+fn connect(endpoint: &Path) -> Result<(), String> {
+    let open = |path: &Path| File::open(path).map_err(|error| format!("opening {}: {error}", path.display()));
+    let enter = |namespace: &File| {
+        setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|error| format!("entering a network namespace: {error}"))
+    };
+    let far = open(endpoint)?;
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("making a network namespace: {error}"))?;
+    let near = open(Path::new("/proc/thread-self/ns/net"))?;
+    shell("ip link add mpx1 type veth peer name mpx0 && ip link set lo up && ip link set mpx1 up")?;
+    shell(&format!("ip link set mpx0 netns /proc/{}/fd/{}", process::id(), far.as_raw_fd()))?;
+    shell(&format!("ip route add local {HOMES_NET} dev lo && ip addr add {HOMES}/32 dev mpx1"))?;
+    shell(&format!("ip route add {ENDPOINT} dev mpx1"))?;
+    enter(&far)?;
+    shell(&format!("ip link set lo up && ip addr add {ENDPOINT}/32 dev mpx0 && ip link set mpx0 up"))?;
+    shell(&format!("ip route add {HOMES} dev mpx0 && ip route add {HOMES_NET} via {HOMES}"))?;
+    enter(&near)
+}
+
+/// A home's router, as far as an endpoint sees it: it sends cells, and requests those that it receives.
+struct Router {
+    engine: Engine,
+    socket: UdpSocket,
+    request: ShapingRequest,
+    is_granted: bool,
+    cell: Box<[u8; MAX_PACKET_BYTES]>,
+    /// The cell that is about to leave.
+    built: Option<Transmit>,
+}
+
+impl Router {
+    fn new(number: usize, rate: u64) -> Result<Router, String> {
+        let size = cell_size()?;
+        let pace = Pace { law: Law::Gamma, mean: Nanos(1_000_000_000 / rate), spread_percent: 33 };
+        let request = ShapingRequest {
+            id: 1,
+            law: pace.law,
+            spread_percent: pace.spread_percent,
+            cell_bytes: size.wire_bytes as u16,
+            rate: BitsPerSec(rate * size.wire_bytes as u64 * 8),
+            cover: true,
+        };
+        let params = Params { payload_bytes: size.payload_bytes, pace, lead: LEAD, limits: Limits::default() };
+        let seed = std::array::from_fn(|at| (number >> (8 * (at & 1))) as u8 ^ at as u8);
+        let address = SocketAddrV4::new(address(number), CELL_PORT);
+        let socket = UdpSocket::bind(address).map_err(|error| format!("opening a socket at {address}: {error}"))?;
+        socket.set_nonblocking(true).map_err(|error| format!("opening a socket at {address}: {error}"))?;
+        Ok(Router {
+            engine: Engine::new(params, seed, timer::now()),
+            socket,
+            request,
+            is_granted: false,
+            cell: Box::new([0; MAX_PACKET_BYTES]),
+            built: None,
+        })
+    }
+
+    /// Asks for cells, until the endpoint has said that it sends them. To be called about once a second.
+    fn request(&mut self) {
+        if !self.is_granted {
+            self.engine.send_control(ControlMessage::ShapingRequest(self.request));
+        }
+    }
+
+    /// When to act next.
+    fn next(&self) -> Nanos {
+        self.built.map_or_else(|| self.engine.poll_timeout().0, |transmit| transmit.scheduled)
+    }
+
+    /// Builds the next cell; or sends it, and receives what has arrived.
+    fn act(&mut self, buffer: &mut [u8]) {
+        let Some(Transmit { scheduled, len, .. }) = self.built.take() else {
+            self.built = self.engine.poll_transmit(timer::now(), &mut self.cell[..]);
+            return;
+        };
+        _ = self.socket.send_to(&self.cell[..len], (ENDPOINT, CELL_PORT));
+        self.engine.handle_departure(scheduled, timer::now());
+        while let Ok((length, _)) = self.socket.recv_from(buffer) {
+            self.engine.handle_cell(&buffer[..length]);
+            self.is_granted |= matches!(self.engine.poll_control(), Some(ControlMessage::ShapingGrant(_)));
+        }
+    }
+}
+
+fn run(routers: &mut [Router], done: &AtomicBool) {
+    let mut departures: BinaryHeap<_> =
+        routers.iter().enumerate().map(|(index, router)| Reverse((router.next(), index))).collect();
+    let mut second = timer::now();
+    let mut buffer = [0; 2048];
+    while !done.load(Ordering::Relaxed) {
+        let now = timer::now();
+        if now >= second {
+            routers.iter_mut().for_each(Router::request);
+            second = now + Nanos::from_secs(1);
+        }
+        let Some(Reverse((when, index))) = departures.pop() else { break };
+        if when > now + COALESCE_WINDOW {
+            thread::sleep(Duration::from_nanos((when.0 - now.0).min(1_000_000)));
+        }
+        if when <= timer::now() + COALESCE_WINDOW {
+            routers[index].act(&mut buffer);
+        }
+        departures.push(Reverse((routers[index].next(), index)));
+    }
+}
+
+fn processor_seconds() -> Result<f64, String> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).map_err(|error| format!("reading the processor time: {error}"))?;
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+/// Bytes of memory that this process has.
+fn resident() -> Result<u64, String> {
+    let pages = fs::read_to_string("/proc/self/statm").map_err(|error| format!("reading /proc/self/statm: {error}"))?;
+    let pages = pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.map(|pages| pages * 4096).ok_or_else(|| "reading /proc/self/statm: no number".to_owned())
+}
+
+fn shell(command: &str) -> Result<(), String> {
+    let output = process::Command::new("sh").args(["-c", command]).output();
+    let output = output.map_err(|error| format!("{command}: {error}"))?;
+    let words = || format!("{command}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    output.status.success().then_some(()).ok_or_else(words)
+}
