@@ -1,39 +1,39 @@
-//! Brings a kernel from what it holds to what is desired: plan, run, verify; and back again if anything fails.
+//! Brings a kernel to the desired state: plan, run, verify, and roll back if an operation fails.
 
 use std::fmt;
 
 use crate::plan::nft::TableText;
 use crate::plan::{Desired, Op, Snapshot, plan, plan_guard};
 
-/// What a plan is run against: the system's kernel, or a model of one.
+/// The target of a plan: the running kernel, or a model of a kernel in tests.
 pub trait Kernel {
-    /// What it holds of ours.
+    /// Reads millpond's objects from the kernel.
     fn snapshot(&mut self) -> Result<Snapshot, OpError>;
 
-    /// Does `op` whole, or fails and leaves everything as it was.
+    /// Runs `op` completely, or fails and changes nothing.
     fn run(&mut self, op: &Op) -> Result<(), OpError>;
 }
 
 /// An operation that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpError {
-    /// What was tried, as [`Op`] prints it.
+    /// The operation that was tried, as [`Op`] prints it.
     pub action: String,
-    /// Why it failed, and where there is something to do about it, what.
+    /// Why it failed and, if there is a remedy, which.
     pub cause: Cause,
 }
 
 /// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// In words.
+    /// The reason in words.
     pub text: String,
-    /// OpenWrt's name of the packages that bring what is missing.
+    /// OpenWrt's name of the package that provides the missing part.
     pub package: Option<&'static str>,
 }
 
 impl Cause {
-    /// Something is missing that this package brings.
+    /// A part is missing; `package` provides it.
     pub fn missing(text: impl Into<String>, package: &'static str) -> Cause {
         Cause { text: text.into(), package: Some(package) }
     }
@@ -60,44 +60,44 @@ impl fmt::Display for OpError {
 
 impl std::error::Error for OpError {}
 
-/// Why the kernel does not hold what was desired.
+/// Why the kernel is not in the desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplyError {
-    /// What went wrong first.
-    pub failure: Failure,
-    /// What could not be taken back, in the order in which it was tried; empty if all is as it was.
-    pub remains: Vec<OpError>,
+    /// The first failure.
+    pub failure: ApplyFailure,
+    /// The rollback operations that failed, in the order in which they ran; empty if the kernel is as it was before.
+    pub not_rolled_back: Vec<OpError>,
 }
 
 impl ApplyError {
-    /// The package that would have made a difference.
+    /// The package whose absence caused the failure.
     pub fn package(&self) -> Option<&'static str> {
         match &self.failure {
-            Failure::Op(error) => error.cause.package,
-            Failure::Unverified(_) => None,
+            ApplyFailure::Op(error) => error.cause.package,
+            ApplyFailure::Unverified(_) => None,
         }
     }
 }
 
-/// What went wrong first.
+/// The first failure of [`apply`] or [`apply_guard`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// An operation, or the reading of what is there.
+pub enum ApplyFailure {
+    /// An operation failed, or the snapshot could not be read.
     Op(OpError),
-    /// All operations went well, and yet these would be needed still.
+    /// Every operation succeeded, but the kernel still lacks the results of these.
     Unverified(Vec<String>),
 }
 
 impl fmt::Display for ApplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.failure {
-            Failure::Op(error) => write!(f, "{error}")?,
-            Failure::Unverified(missing) => {
-                write!(f, "the kernel took every operation, yet lacks: {}", missing.join("; "))?;
+            ApplyFailure::Op(error) => write!(f, "{error}")?,
+            ApplyFailure::Unverified(missing) => {
+                write!(f, "the kernel accepted every operation but still needs: {}", missing.join("; "))?;
             }
         }
-        for (i, error) in self.remains.iter().enumerate() {
-            f.write_str(if i == 0 { "; not taken back: " } else { ", " })?;
+        for (i, error) in self.not_rolled_back.iter().enumerate() {
+            f.write_str(if i == 0 { "; not rolled back: " } else { ", " })?;
             write!(f, "{error}")?;
         }
         Ok(())
@@ -106,24 +106,24 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
-/// What was done.
+/// What a successful run did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// What was there before.
+    /// The state before the run.
     pub before: Snapshot,
-    /// What was run, in order.
+    /// The operations that were run, in order.
     pub ops: Vec<Op>,
 }
 
-/// Makes `kernel` hold `desired`, and reads back that it does. On any failure, takes back what was done. The guard's
-/// table is no part of it: see [`apply_guard`].
+/// Brings `kernel` to the state `desired` and verifies it by reading the kernel again. Rolls everything back if an
+/// operation or the verification fails. The guard's table is separate: see [`apply_guard`].
 pub fn apply(kernel: &mut impl Kernel, desired: &Desired) -> Result<Applied, ApplyError> {
-    let before = kernel.snapshot().map_err(ApplyError::before_anything)?;
+    let before = kernel.snapshot().map_err(ApplyError::of_first_operation)?;
     let ops = plan(desired, &before);
     let mut journal = Vec::with_capacity(ops.len());
     for op in &ops {
         if let Err(error) = kernel.run(op) {
-            return Err(roll_back(kernel, Failure::Op(error), journal));
+            return Err(roll_back(kernel, ApplyFailure::Op(error), journal));
         }
         journal.push(op.inverse(&before));
     }
@@ -133,41 +133,46 @@ pub fn apply(kernel: &mut impl Kernel, desired: &Desired) -> Result<Applied, App
     }
 }
 
-/// Makes `kernel` hold the guard's table `wanted`, or none, and reads back that it does. One operation does it whole or
-/// not at all. Where it went well and reads back otherwise, it stays: a guard that cannot be verified is better than
-/// none.
+/// Installs the guard's table `wanted`, or removes it for `None`, and verifies the result by reading the kernel again.
+/// One operation does all of it or nothing. A table that was installed but reads back differently stays in place: a
+/// guard that cannot be verified is better than no guard.
 pub fn apply_guard(kernel: &mut impl Kernel, wanted: Option<&TableText>) -> Result<Applied, ApplyError> {
-    let before = kernel.snapshot().map_err(ApplyError::before_anything)?;
+    let before = kernel.snapshot().map_err(ApplyError::of_first_operation)?;
     let ops = plan_guard(wanted, &before);
     for op in &ops {
-        kernel.run(op).map_err(ApplyError::before_anything)?;
+        kernel.run(op).map_err(ApplyError::of_first_operation)?;
     }
     match verify(kernel, &ops, |after| plan_guard(wanted, after)) {
         Ok(()) => Ok(Applied { before, ops }),
-        Err(failure) => Err(ApplyError { failure, remains: Vec::new() }),
+        Err(failure) => Err(ApplyError { failure, not_rolled_back: Vec::new() }),
     }
 }
 
-/// Reads back that nothing is left to do after `done`.
-fn verify(kernel: &mut impl Kernel, done: &[Op], left: impl Fn(&Snapshot) -> Vec<Op>) -> Result<(), Failure> {
+/// Checks by a new snapshot that no operation is needed after `done`.
+fn verify(
+    kernel: &mut impl Kernel,
+    done: &[Op],
+    plan_after: impl Fn(&Snapshot) -> Vec<Op>,
+) -> Result<(), ApplyFailure> {
     if done.is_empty() {
         return Ok(());
     }
-    let after = kernel.snapshot().map_err(Failure::Op)?;
-    let missing: Vec<String> = left(&after).iter().map(Op::to_string).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Failure::Unverified(missing)) }
+    let after = kernel.snapshot().map_err(ApplyFailure::Op)?;
+    let missing: Vec<String> = plan_after(&after).iter().map(Op::to_string).collect();
+    if missing.is_empty() { Ok(()) } else { Err(ApplyFailure::Unverified(missing)) }
 }
 
 impl ApplyError {
-    /// Of an operation that was the first.
-    pub fn before_anything(error: OpError) -> ApplyError {
-        ApplyError { failure: Failure::Op(error), remains: Vec::new() }
+    /// The error of a first operation: there is nothing to roll back.
+    pub fn of_first_operation(error: OpError) -> ApplyError {
+        ApplyError { failure: ApplyFailure::Op(error), not_rolled_back: Vec::new() }
     }
 }
 
-/// Runs the inverses, the last operation's first. Goes on where one fails: the more that is back, the better.
-fn roll_back(kernel: &mut impl Kernel, failure: Failure, journal: Vec<Vec<Op>>) -> ApplyError {
+/// Runs the inverses, those of the last operation first. A failed inverse does not end the rollback: each one that
+/// succeeds brings the kernel nearer to its state before.
+fn roll_back(kernel: &mut impl Kernel, failure: ApplyFailure, journal: Vec<Vec<Op>>) -> ApplyError {
     let inverses = journal.iter().rev().flatten();
-    let remains = inverses.filter_map(|op| kernel.run(op).err()).collect();
-    ApplyError { failure, remains }
+    let not_rolled_back = inverses.filter_map(|op| kernel.run(op).err()).collect();
+    ApplyError { failure, not_rolled_back }
 }

@@ -25,14 +25,14 @@ use argh::{EarlyExit, FromArgs};
 use self::exit::{Failure, USAGE};
 use crate::sys::{panic_hook, signal};
 
-/// Where the settings are on OpenWrt.
+/// The settings file on OpenWrt.
 pub const CONFIG_PATH: &str = "/etc/config/millpond";
 
-/// Where a running daemon listens for the other commands.
+/// The control socket of the daemon.
 pub const SOCKET_PATH: &str = "/var/run/millpond.sock";
 
-/// Keep a smart home private: chosen devices' traffic leaves through a VPN tunnel as packets of one size at moments
-/// drawn in advance.
+/// Hide the activity of a smart home: send the traffic of chosen devices through a VPN tunnel as packets of one size,
+/// at times drawn in advance.
 #[derive(FromArgs)]
 struct Arguments {
     #[argh(subcommand)]
@@ -42,28 +42,28 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
-    Run(run::Run),
-    Join(join::Join),
-    Check(check::Check),
-    Plan(plan::Plan),
-    Reload(reload::Reload),
-    Renew(renew::Renew),
-    Flush(flush::Flush),
-    Status(status::Status),
-    Devices(devices::Devices),
-    Advise(advise::Advise),
-    Audit(audit::Audit),
+    Run(run::RunCommand),
+    Join(join::JoinCommand),
+    Check(check::CheckCommand),
+    Plan(plan::PlanCommand),
+    Reload(reload::ReloadCommand),
+    Renew(renew::RenewCommand),
+    Flush(flush::FlushCommand),
+    Status(status::StatusCommand),
+    Devices(devices::DevicesCommand),
+    Advise(advise::AdviseCommand),
+    Audit(audit::AuditCommand),
     #[cfg(feature = "endpoint")]
-    Endpoint(endpoint::Endpoint),
-    Version(Version),
+    Endpoint(endpoint::EndpointCommand),
+    Version(VersionCommand),
 }
 
 /// Print the version.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "version")]
-struct Version {}
+struct VersionCommand {}
 
-/// Runs the command line `arguments`, the program's name not included.
+/// Runs the command line `arguments`, which exclude the program's name.
 pub fn run(arguments: &[String]) -> ExitCode {
     panic_hook::install();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -80,11 +80,11 @@ pub fn run(arguments: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(EarlyExit { output, status: Err(()) }) => {
-            stderr::complain(output.trim_end());
+            stderr::print_line(output.trim_end());
             return ExitCode::from(USAGE);
         }
     };
-    let done = match parsed.command {
+    let result = match parsed.command {
         Command::Run(command) => command.execute(),
         Command::Join(command) => command.execute(),
         Command::Check(command) => command.execute(),
@@ -100,10 +100,10 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Endpoint(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, text }) => {
-            stderr::complain(format_args!("millpond: {text}"));
+            stderr::print_line(format_args!("millpond: {text}"));
             ExitCode::from(code)
         }
     }

@@ -1,10 +1,10 @@
-//! The shaping engine, sans-IO: no socket, no clock, no system randomness.
+//! The shaping engine, sans-IO: it uses no socket, no clock and no system randomness.
 //!
-//! [`Engine`] is one direction out and one direction in of one tunnel. Two drivers run it, the daemon and the
-//! laboratory's simulator, so that what is simulated is what runs.
+//! An [`Engine`] is one end of a tunnel: it builds the cells to the peer and unpacks the cells from the peer. The
+//! daemon and the laboratory's simulator drive the same engine, so a simulation runs the code that a router runs.
 //!
 //! ```text
-//! handle_packet -> queue -> packer -> poll_transmit        (out; moments come from schedule alone)
+//! handle_packet -> queue -> packer -> poll_transmit        (out; departure times come from the schedule alone)
 //! handle_cell -> reorder -> reassembler -> poll_packet     (in)
 //! ```
 
@@ -28,5 +28,5 @@ pub use histogram::Histogram;
 pub use params::{Limits, Pace, Params};
 pub use stats::{DeviceStats, Drops, Stats};
 
-/// Devices that are told apart, number 0 ("unknown") included: the range of DSCP.
+/// Number of devices that the engine distinguishes, number 0 ("unknown") included: the range of DSCP.
 pub const DEVICES: usize = 64;

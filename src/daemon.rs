@@ -1,7 +1,7 @@
 //! The daemon: one thread, one epoll loop, both roles.
 //!
-//! `sessions` has one engine for each peer, `event_loop` moves packets and cells between them and the kernel at the moments
-//! that the engines name. `host` brings the kernel in line with the settings, and `reconcile` sees to it that it stays so.
+//! `sessions` holds one engine for each peer. `event_loop` moves packets and cells between the engines and the kernel
+//! at the times that the engines draw. `host` applies the settings to the kernel, and `reconcile` keeps them applied.
 
 pub mod advice;
 pub mod answer;
@@ -40,6 +40,7 @@ pub use error::Error;
 #[cfg(feature = "lab")]
 pub use event_loop::BareEndpoint;
 use log::{info, warn};
+pub use problem::Code as ProblemCode;
 
 use self::event_loop::EventLoop;
 use self::host::Host;
@@ -51,90 +52,93 @@ use crate::sys::kernel::{self, LinuxKernel};
 use crate::sys::realtime;
 use crate::sys::sd_notify::Manager;
 
-/// Where the daemon finds and leaves things.
+/// Paths of the daemon's files and sockets.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The settings file.
     pub config: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
-    /// Where a broker of ubus may listen, the likeliest first.
+    /// Sockets where an ubus broker may listen, the likeliest first.
     pub brokers: Vec<PathBuf>,
     /// The file from which the guard is loaded at boot.
     pub guard_file: PathBuf,
-    /// Where the data of the billing period is kept.
+    /// The file that keeps the data usage of the billing period.
     pub usage_file: PathBuf,
 }
 
-/// Runs until a signal or an error ends it; what may pass by itself does not. All that it made in the kernel is gone
-/// afterwards, but for the guard.
+/// Runs the daemon until a signal or a fatal error. Transient errors do not end it. On return the kernel holds nothing
+/// of millpond's except the guard.
+///
+/// # Errors
+/// [`Error::NotRoot`] without root. [`Error::System`] if a system call of the loop fails.
 pub fn run(options: &Options) -> Result<(), Error> {
     if !kernel::is_root() {
         return Err(Error::NotRoot);
     }
     let SettingsFile { settings, understood } = read_settings(&options.config);
     if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
-        // A manager that waits for readiness would take the end before it for a failure.
-        Manager::find().tell("READY=1\nSTATUS=not enabled");
+        // A service manager that waits for readiness would take an exit before it for a failure.
+        Manager::find().notify("READY=1\nSTATUS=not enabled");
         info!("not enabled: set millpond.main.enabled to 1 in {}", options.config.display());
         return Ok(());
     }
     let understood = understood.filter(|understood| understood.enabled);
-    let guarded = understood.map_or(Ok(()), |understood| guard_provisionally(&understood, options));
-    // Whoever mends a broken file finds a daemon that takes it.
+    let guard = understood.map_or(Ok(()), |understood| install_provisional_guard(&understood, options));
+    // The daemon runs with a broken settings file, too, so that a reload of the corrected file suffices.
     let mut event_loop = EventLoop::start(options, settings)?;
-    if let Err(error) = guarded {
+    if let Err(error) = guard {
         event_loop.note(Problem::of_guard(&error));
     }
     for refused in realtime::enter() {
         event_loop.note_refused(&refused);
     }
-    let ended = event_loop.run();
+    let result = event_loop.run();
     realtime::leave();
     event_loop.stop()?;
-    ended
+    result
 }
 
-/// What [`run`] would do to the kernel now, one operation after the other.
+/// The operations that [`run`] would apply to the kernel now, in order.
 pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
     let mut host = Host::open()?;
-    host.learn(settings, host::endpoint(settings)?)?;
+    host.read_facts(settings, host::resolve_endpoint(settings)?)?;
     let size = shape::cell_size(settings, host.encapsulation())?;
     host.plan(settings, &shape::limits(settings, size, &[]))
 }
 
-/// What does not fit this machine about settings that are right by themselves.
+/// Conflicts between valid settings and this host.
 pub fn preflight_issues(settings: &Settings) -> Result<Vec<PreflightIssue>, Error> {
-    let facts = LinuxKernel::open().and_then(|mut system| {
-        let hardware_offload = system.hardware_offload()?;
-        system.facts(settings, &Facts::default(), hardware_offload)
+    let facts = LinuxKernel::open().and_then(|mut kernel| {
+        let hardware_offload = kernel.hardware_offload()?;
+        kernel.facts(settings, &Facts::default(), hardware_offload)
     });
     Ok(crate::plan::preflight_issues(settings, &facts.map_err(host::from_op)?))
 }
 
-/// Removes from the kernel all that is ours, the guard and its file included, and gives what that took. `socket`: where
-/// a daemon listened that may not have come to its end.
+/// Removes everything of millpond's from the kernel, including the guard and its file, and returns the operations.
+/// `socket` is the control socket of a daemon that may have been killed; the saved sysctls lie beside it.
 pub fn flush(guard_file: &Path, socket: &Path) -> Result<Vec<Op>, Error> {
     let mut host = Host::open()?;
-    openvpn::end_orphans()?;
+    openvpn::stop_orphans()?;
     let ops = host.flush(guard_file, SavedSysctls::read(socket))?;
     SavedSysctls::forget(socket);
     Ok(ops)
 }
 
-/// By what can be understood of broken settings, and by the guard that stands.
-fn guard_provisionally(understood: &Settings, options: &Options) -> Result<(), Error> {
-    Host::open()?.set_guard_besides(understood, &options.guard_file).map(|_| ())
+/// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
+fn install_provisional_guard(understood: &Settings, options: &Options) -> Result<(), Error> {
+    Host::open()?.merge_guard(understood, &options.guard_file).map(|_| ())
 }
 
-/// What came of the settings file.
+/// The parsed settings file.
 struct SettingsFile {
     settings: Result<Settings, Error>,
-    /// Of broken ones, what could be understood: see [`crate::config::Parsed::understood`].
+    /// The readable part of broken settings: see [`crate::config::Parsed::understood`].
     understood: Option<Settings>,
 }
 
-/// Reads the settings, and logs everything that is wrong with them.
+/// Reads the settings and logs each problem in them.
 fn read_settings(path: &Path) -> SettingsFile {
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -150,6 +154,6 @@ fn read_settings(path: &Path) -> SettingsFile {
     }
     let settings = parsed
         .settings
-        .ok_or_else(|| Error::Settings(format!("the settings {name} are not usable: millpond check names why")));
+        .ok_or_else(|| Error::Settings(format!("reading the settings {name}: they are invalid: run millpond check")));
     SettingsFile { settings, understood: parsed.understood }
 }

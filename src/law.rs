@@ -1,7 +1,7 @@
-//! Everything about a law: how the intervals between departures are made (design: "Law").
+//! Everything about a law: how the intervals between departures are drawn (design: "Law").
 //!
-//! A further law is a variant of [`Law`], an entry in [`Law::ALL`], and what the compiler then misses in this file.
-//! `tests/law.rs` says which lists outside Rust lack it.
+//! To add a law, add a variant of [`Law`] and an entry in [`Law::ALL`]; the compiler then names the rest that is
+//! missing in this file. `tests/law.rs` names the lists outside Rust that lack the new law.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -10,15 +10,17 @@ use rand::{Rng, RngExt};
 
 use crate::units::Nanos;
 
-/// Under the law `kernel` cells of both kinds are fed to the queue discipline this much faster than it lets them go,
-/// in percent of the rate, so that one is always ready.
+/// Rate at which cells of both kinds are fed to the queue discipline under the law `kernel`, in percent of the rate at
+/// which the queue discipline releases them. It is above 100 so that a cell is always ready.
 const KERNEL_FEED_PERCENT: u64 = 125;
 
-/// Steps of the integral of a density, up to [`LONGEST`] mean intervals: less than 3e-6 of a law is beyond that.
-const STEPS: usize = 4_096;
-const LONGEST: f64 = 4.0;
+/// Steps in which a density is integrated, from zero to [`MAX_INTERVAL`].
+const INTEGRATION_STEPS: usize = 4_096;
 
-/// How the intervals between departures are made.
+/// Upper end of the integral, in mean intervals: less than 3e-6 of a law's probability is beyond it.
+const MAX_INTERVAL: f64 = 4.0;
+
+/// How the intervals between departures are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Law {
     /// Gamma distribution: mean T, shape 1/spread².
@@ -26,13 +28,13 @@ pub enum Law {
     Gamma,
     /// Normal distribution, redrawn until positive; the paper's figure 7.
     Normal,
-    /// Always T.
+    /// Every interval equals the mean T.
     Constant,
-    /// The paper's own way: cells of both kinds stand ready in the PRIO bands and HTB paces them.
+    /// The paper's method: cells of both kinds wait in the PRIO bands, and HTB paces them.
     Kernel,
 }
 
-/// What distinguishes a law, apart from its distribution.
+/// The properties of a law other than its distribution.
 struct Traits {
     name: &'static str,
     number: u8,
@@ -43,7 +45,7 @@ struct Traits {
 }
 
 impl Law {
-    /// All laws, in the order of the documentation.
+    /// All laws, in the order in which the documentation lists them.
     pub const ALL: [Law; 4] = [Law::Gamma, Law::Normal, Law::Constant, Law::Kernel];
 
     const fn traits(self) -> Traits {
@@ -83,33 +85,34 @@ impl Law {
         }
     }
 
-    /// The name in settings and reports.
+    /// The law's name in settings and reports.
     pub const fn name(self) -> &'static str {
         self.traits().name
     }
 
-    /// The law of that name.
+    /// The law with that name.
     pub fn from_name(name: &str) -> Option<Law> {
         Law::ALL.into_iter().find(|law| law.name() == name)
     }
 
-    /// The number in control messages; it never changes.
+    /// The law's number in control messages; it never changes.
     pub const fn number(self) -> u8 {
         self.traits().number
     }
 
-    /// The law of that number.
+    /// The law with that number.
     pub fn from_number(number: u8) -> Option<Law> {
         Law::ALL.into_iter().find(|law| law.number() == number)
     }
 
-    /// The standard deviations that settings may ask for, in percent of the mean interval. A law without a spread accepts
-    /// one that was left in the settings from another law.
+    /// The standard deviations that the settings may contain, in percent of the mean interval. A law without a spread
+    /// accepts a value that the settings still hold from another law.
     pub const fn spread_range(self) -> RangeInclusive<u8> {
         self.traits().spread_range
     }
 
-    /// The standard deviation in percent of the mean interval where the settings give none; 0 for a law without a spread.
+    /// The standard deviation used if the settings give none, in percent of the mean interval; 0 for a law without a
+    /// spread.
     pub const fn default_spread(self) -> u8 {
         self.traits().default_spread
     }
@@ -119,24 +122,24 @@ impl Law {
         self.default_spread() > 0
     }
 
-    /// Whether the density is smooth everywhere, also at zero. Only such a law hides the system's jitter and promises that
+    /// Whether the density is smooth everywhere, also at zero. Only a smooth law hides the system's jitter and makes
     /// busy and idle homes look alike (design: "Law").
     pub const fn is_smooth(self) -> bool {
         self.traits().smooth
     }
 
-    /// Whether HTB decides when a cell leaves. The engine then only feeds cells, faster than they leave.
+    /// Whether HTB decides when a cell leaves. The engine then feeds cells to HTB faster than HTB releases them.
     pub const fn paced_by_kernel(self) -> bool {
         self.traits().paced_by_kernel
     }
 
-    /// The law with the same intervals on the wire that the engine paces itself. HTB's intervals are all equal.
+    /// The law that gives the same intervals on the wire without HTB's pacing. HTB's intervals are all equal.
     pub const fn without_kernel_pacing(self) -> Law {
         if self.paced_by_kernel() { Law::Constant } else { self }
     }
 
-    /// Draws an interval of at least one nanosecond. `spread_percent` is the standard deviation in percent of `mean`, at
-    /// least 1.
+    /// Draws an interval of at least one nanosecond. `spread_percent` is the standard deviation in percent of `mean`;
+    /// 0 counts as 1.
     pub fn draw(self, mean: Nanos, spread_percent: u8, rng: &mut impl Rng) -> Nanos {
         let spread = fraction(spread_percent);
         let drawn = match self {
@@ -159,7 +162,7 @@ impl Law {
         match self {
             Law::Gamma => {
                 let shape = 1.0 / (spread * spread);
-                // The logarithm first: powers of a narrow gamma's shape overflow.
+                // By way of the logarithm: powers of a narrow gamma's shape overflow.
                 Some(((shape - 1.0) * x.ln() - shape * (x - 1.0)).exp())
             }
             Law::Normal => Some((-0.5 * ((x - 1.0) / spread).powi(2)).exp()),
@@ -167,22 +170,24 @@ impl Law {
         }
     }
 
-    /// The `N` bounds between `N + 1` ranges of equal probability, in mean intervals, by integrating the density; `None`
-    /// for a law without a density.
+    /// The `N` bounds between `N + 1` ranges of equal probability, in mean intervals, found by integrating the density;
+    /// `None` for a law without a density.
     pub fn quantiles<const N: usize>(self, spread_percent: u8) -> Option<[f64; N]> {
-        let density = |step: usize| self.density(spread_percent, (step as f64 + 0.5) * LONGEST / STEPS as f64);
-        let total = (0..STEPS).map(density).sum::<Option<f64>>()?;
+        let density =
+            |step: usize| self.density(spread_percent, (step as f64 + 0.5) * MAX_INTERVAL / INTEGRATION_STEPS as f64);
+        let total = (0..INTEGRATION_STEPS).map(density).sum::<Option<f64>>()?;
         let mut bounds = [0.0; N];
         let (mut sum, mut step) = (0.0, 0);
         for (index, bound) in bounds.iter_mut().enumerate() {
-            let wanted = total * (index + 1) as f64 / (N + 1) as f64;
-            let mut here = density(step)?;
-            while sum + here < wanted && step + 1 < STEPS {
-                sum += here;
+            let target = total * (index + 1) as f64 / (N + 1) as f64;
+            let mut current = density(step)?;
+            while sum + current < target && step + 1 < INTEGRATION_STEPS {
+                sum += current;
                 step += 1;
-                here = density(step)?;
+                current = density(step)?;
             }
-            *bound = (step as f64 + (wanted - sum) / here.max(f64::MIN_POSITIVE)) * LONGEST / STEPS as f64;
+            *bound = (step as f64 + (target - sum) / current.max(f64::MIN_POSITIVE)) * MAX_INTERVAL
+                / INTEGRATION_STEPS as f64;
         }
         Some(bounds)
     }
@@ -194,12 +199,13 @@ impl fmt::Display for Law {
     }
 }
 
+/// A spread as a part of the mean interval; 0 counts as 1 %, for draws and densities divide by it.
 fn fraction(spread_percent: u8) -> f64 {
     f64::from(spread_percent.max(1)) / 100.0
 }
 
-/// A draw from the gamma distribution of that shape (at least 1) and scale 1: G. Marsaglia, W. W. Tsang, *A
-/// simple method for generating gamma variables* (2000).
+/// A draw from the gamma distribution of that shape (at least 1) and scale 1: G. Marsaglia, W. W. Tsang, *A simple
+/// method for generating gamma variables* (2000).
 fn gamma(shape: f64, rng: &mut impl Rng) -> f64 {
     let d = shape - 1.0 / 3.0;
     let c = 1.0 / (9.0 * d).sqrt();
@@ -216,8 +222,8 @@ fn gamma(shape: f64, rng: &mut impl Rng) -> f64 {
     }
 }
 
-/// A draw from the standard normal distribution: G. Marsaglia's polar method, its second value left unused so
-/// that no state but the generator's carries over.
+/// A draw from the standard normal distribution by G. Marsaglia's polar method. The method's second value is not used,
+/// so that the generator holds all of the state.
 fn normal(rng: &mut impl Rng) -> f64 {
     loop {
         let x = 2.0 * uniform(rng) - 1.0;

@@ -1,7 +1,7 @@
-//! millpond: a smart home's traffic as one flat line on the wire.
+//! millpond: makes a smart home's traffic look like one constant stream on the wire.
 //!
-//! The map of the house, from the ground up. A module may use only what stands above it in its own column;
-//! `tests/layers.rs` keeps that true.
+//! The layers, from the lowest to the highest. A module may use only the modules listed above it in its own column;
+//! `tests/layers.rs` checks this.
 //!
 //! ```text
 //! units                        units
@@ -11,8 +11,8 @@
 //! lab     captures, simulator  apply    runs a plan against a kernel
 //! ```
 //!
-//! `sys` does the system calls that `apply` and the daemon ask for; `daemon` and `cli` join everything.
-//! The engine in [`core`] never sees the settings, the clock or the system's randomness.
+//! `sys` makes the system calls for `apply` and the daemon; `daemon` and `cli` use every layer.
+//! The engine in [`core`] has no access to the settings, the clock or the system's random numbers.
 
 pub mod apply;
 pub mod cli;

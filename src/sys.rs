@@ -1,4 +1,4 @@
-//! The only place with system calls and unsafe code, one file per subject.
+//! System calls and unsafe code, one file per subject. No other module has either.
 
 #![allow(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Once it runs, the engine allocates nothing, and holds nothing more after an hour: a router's heap must not be at the
-//! mercy of what devices send.
+//! A running engine allocates nothing, and uses no more memory after an hour: devices' packets must not be able to
+//! exhaust a router's heap.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -14,33 +14,33 @@ use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-struct Counting;
+struct CountingAllocator;
 
 thread_local! {
-    /// Of this thread: the test harness allocates in its own while a test runs.
+    /// Allocations of this thread. The test harness allocates in its own thread while a test runs.
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    /// Bytes that it has allocated and not given back; negative where it frees what others allocated.
+    /// Bytes that this thread has allocated and not freed; negative if it frees memory of other threads.
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
+// SAFETY: every call is passed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         let _ = LIVE_BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size() as isize));
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let _ = LIVE_BYTES.try_with(|bytes| bytes.set(bytes.get() - layout.size() as isize));
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn a_running_engine_allocates_nothing() {
@@ -72,12 +72,15 @@ fn a_running_engine_allocates_nothing() {
             while receiver.poll_packet(&mut packet).is_some() {}
         }
         assert_eq!(ALLOCATIONS.get() - before, 0, "{law}");
-        assert!(sender.stats().drops.overflow > 0 && receiver.stats().packets_out > 1_000, "{law}: it did work");
+        assert!(
+            sender.stats().drops.overflow > 0 && receiver.stats().packets_out > 1_000,
+            "{law}: the engine was busy"
+        );
     }
 }
 
 #[test]
-fn a_running_ladder_allocates_nothing() {
+fn running_virtual_shapers_allocate_nothing() {
     let limits = Limits::default();
     let (law, spread_percent, lead) = (Law::Gamma, 33, Nanos::ZERO);
     let shape = CellShape { law, spread_percent, wire_bytes: 508, block_bytes: 412, lead, limits };
@@ -92,13 +95,13 @@ fn a_running_ladder_allocates_nothing() {
     }
     what_if.advance(now + Nanos::from_secs(20));
     assert_eq!(ALLOCATIONS.get() - before, 0);
-    assert!(what_if.steps().all(|(_, delays)| delays.home().packets > 1_000), "it did work");
+    assert!(what_if.steps().all(|(_, delays)| delays.home().packets > 1_000), "the shapers were busy");
 }
 
-/// An hour of everything that happens to a home: 63 devices with ever new flows, bursts beyond the rate, silence; cells
-/// lost, displaced and repeated; the owner changing levels, the endpoint's answers, and a peer that starts anew.
+/// An hour of everything that can happen to a home: 63 devices with new flows all the time, bursts above the rate, idle
+/// periods; lost, reordered and duplicated cells; changed levels, control messages, and a peer that restarts.
 #[test]
-fn an_hour_of_churn_leaves_no_more_memory_in_use() {
+fn an_hour_of_churn_does_not_increase_memory_use() {
     let pace =
         |kbit: u64| Pace { law: Law::Gamma, mean: BitsPerSec::from_kbit(kbit).interval(508), spread_percent: 33 };
     let params =
@@ -108,14 +111,14 @@ fn an_hour_of_churn_leaves_no_more_memory_in_use() {
     let mut rng = ChaCha12Rng::from_seed([seed; 32]);
     let before = LIVE_BYTES.get();
     let mut ends = [1, 2].map(|end| Engine::new(params, [end * seed; 32], Nanos::ZERO));
-    let made = LIVE_BYTES.get() - before;
+    let initial_bytes = LIVE_BYTES.get() - before;
     let mut packet = [0; MAX_PACKET_BYTES];
     let mut cell = [0; MAX_PACKET_BYTES];
-    let mut held: Option<[u8; 420]> = None;
+    let mut delayed: Option<[u8; 420]> = None;
     let mut minute = 0;
     let mut cells = 0u64;
     loop {
-        // The two ends take turns as their departures come.
+        // The end with the earlier departure sends.
         let sender = usize::from(ends[1].poll_timeout().0 < ends[0].poll_timeout().0);
         let now = ends[sender].poll_timeout().0;
         if now >= Nanos::from_secs(3600) {
@@ -133,17 +136,17 @@ fn an_hour_of_churn_leaves_no_more_memory_in_use() {
         let receiver = &mut ends[1 - sender];
         match rng.random_range(0..100) {
             0 | 1 => {}
-            2 => held = cell[..transmit.len].try_into().ok(),
+            2 => delayed = cell[..transmit.len].try_into().ok(),
             3 => (0..2).for_each(|_| receiver.handle_cell(&cell[..transmit.len])),
             _ => receiver.handle_cell(&cell[..transmit.len]),
         }
         while receiver.poll_packet(&mut packet).is_some() {}
         if rng.random_bool(0.2) {
-            held.take().into_iter().for_each(|cell| receiver.handle_cell(&cell));
+            delayed.take().into_iter().for_each(|cell| receiver.handle_cell(&cell));
         }
         if now.0 / 60_000_000_000 > minute {
             minute += 1;
-            assert_eq!(LIVE_BYTES.get() - before, made, "minute {minute}");
+            assert_eq!(LIVE_BYTES.get() - before, initial_bytes, "minute {minute}");
             let kbit = [80, 160, 320][minute as usize % 3];
             ends[sender].set_pace(pace(kbit));
             let rate = BitsPerSec::from_kbit(kbit);
@@ -164,5 +167,5 @@ fn an_hour_of_churn_leaves_no_more_memory_in_use() {
     assert_eq!(minute, 59);
     assert!(cells > 100_000, "{cells} cells");
     let stats = ends[0].stats();
-    assert!(stats.drops.overflow > 0 && stats.cells_lost > 0 && stats.packets_out > 100, "it was busy");
+    assert!(stats.drops.overflow > 0 && stats.cells_lost > 0 && stats.packets_out > 100, "the engines were busy");
 }

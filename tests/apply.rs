@@ -1,9 +1,9 @@
-//! A model of the kernel that fails at every operation in turn: what was there before is there after, or what remains
-//! is named.
+//! Applies plans to a model of the kernel that fails at each operation in turn. Afterwards the state is as before, or
+//! the error names what differs.
 
 mod common;
 
-use millpond::apply::{ApplyError, Failure, Kernel, OpError, apply, apply_guard};
+use millpond::apply::{ApplyError, ApplyFailure, Kernel, OpError, apply, apply_guard};
 use millpond::config::model::Key;
 use millpond::plan::nft::{self, TableName, TableText};
 use millpond::plan::qdisc_tree::Handle;
@@ -11,21 +11,21 @@ use millpond::plan::routing::RouteKind;
 use millpond::plan::wireguard::WireguardDevice;
 use millpond::plan::{Desired, Forwarding, InstalledLink, LinkKind, Op, Snapshot, guard_table, plan};
 
-/// A kernel that holds what a [`Snapshot`] holds, refuses what a kernel refuses, and fails where it is told to.
+/// A kernel whose state is a [`Snapshot`]. It rejects the operations that Linux rejects, and fails as configured.
 struct Model {
     state: Snapshot,
-    /// Calls of `run`, counted from zero, that fail.
+    /// The calls of `run` that fail, counted from zero.
     failing: Vec<usize>,
     calls: usize,
-    /// Takes operations without doing them.
-    deaf: bool,
-    /// Somebody changes every table as soon as it stands.
+    /// Reports success without running operations.
+    ignores_operations: bool,
+    /// Another program changes every table as soon as it is installed.
     tampers: bool,
 }
 
 impl Model {
     fn new(state: Snapshot, failing: Vec<usize>) -> Model {
-        Model { state, failing, calls: 0, deaf: false, tampers: false }
+        Model { state, failing, calls: 0, ignores_operations: false, tampers: false }
     }
 }
 
@@ -44,9 +44,9 @@ impl Kernel for Model {
         self.calls += 1;
         let refuse = |cause: &str| Err(OpError { action: op.to_string(), cause: cause.into() });
         if self.failing.contains(&call) {
-            return refuse("told to fail");
+            return refuse("failure requested by the test");
         }
-        if self.deaf {
+        if self.ignores_operations {
             return Ok(());
         }
         let mut next = self.state.clone();
@@ -54,7 +54,7 @@ impl Kernel for Model {
             Ok(()) => {
                 self.state = next;
                 let tables = self.state.guard.iter_mut().chain(&mut self.state.table);
-                tables.for_each(|table| table.untouched &= !self.tampers);
+                tables.for_each(|table| table.unmodified &= !self.tampers);
                 Ok(())
             }
             Err(cause) => refuse(cause),
@@ -65,7 +65,7 @@ impl Kernel for Model {
 fn change(state: &mut Snapshot, op: Op) -> Result<(), &'static str> {
     match op {
         Op::SetTable(table) => {
-            // As an nft that lists what it is given.
+            // Like an nft that lists a table as it was given.
             let listing = table.file(&nft::digest(&table.draft()));
             *table_of(state, table.name) = Some(TableText::from_listing(table.name, &listing));
         }
@@ -176,13 +176,13 @@ fn add<T: PartialEq>(list: &mut Vec<T>, item: T) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn remove<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Result<(), &'static str> {
-    let position = list.iter().position(is_it).ok_or("no such object")?;
+fn remove<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool) -> Result<(), &'static str> {
+    let position = list.iter().position(matches).ok_or("no such object")?;
     list.remove(position);
     Ok(())
 }
 
-/// The state as sorted lines: the order in which a kernel lists its objects means nothing.
+/// The state as sorted lines: the order in which a kernel lists its objects is irrelevant.
 fn lines(state: &Snapshot) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     lines.extend(state.guard.iter().chain(&state.table).map(|table| format!("nft {} {}", table.name, table.body)));
@@ -210,11 +210,11 @@ fn endpoint() -> Desired {
 fn changed_router() -> Desired {
     let mut settings = common::router([1; 32], [5; 32]);
     settings.devices.pop();
-    let (mut facts, mut guard) = (common::facts(), common::limits());
+    let (mut facts, mut limits) = (common::facts(), common::limits());
     facts.lan[0].prefixes.pop();
-    guard.rate.0 *= 2;
-    guard.data_limit += 1;
-    Desired::from_settings(&settings, &facts, &guard).unwrap()
+    limits.rate.0 *= 2;
+    limits.data_limit += 1;
+    Desired::from_settings(&settings, &facts, &limits).unwrap()
 }
 
 fn holding(desired: &Desired) -> Snapshot {
@@ -223,8 +223,8 @@ fn holding(desired: &Desired) -> Snapshot {
     kernel.state
 }
 
-/// Another's dummy interface of our name stands in the way.
-fn obstructed() -> Snapshot {
+/// A dummy interface of another program has the name of millpond's.
+fn name_taken() -> Snapshot {
     let mut state = bare();
     add_link(&mut state, "mpwg0".into(), LinkKind::Other("dummy".into()), 1500).unwrap();
     state
@@ -235,15 +235,15 @@ fn cases() -> Vec<(&'static str, Snapshot, Desired)> {
         ("router up", bare(), router()),
         ("router down", holding(&router()), Desired::nothing()),
         ("endpoint up", bare(), endpoint()),
-        ("endpoint down", holding(&endpoint()), Desired::nothing().forwarding(&Forwarding::of(&bare()))),
+        ("endpoint down", holding(&endpoint()), Desired::nothing().restoring_forwarding(&Forwarding::of(&bare()))),
         ("reload", holding(&router()), changed_router()),
         ("router becomes endpoint", holding(&router()), endpoint()),
-        ("obstructed", obstructed(), router()),
+        ("name_taken", name_taken(), router()),
     ]
 }
 
 #[test]
-fn applying_reaches_what_is_desired_and_twice_does_nothing() {
+fn applying_reaches_the_desired_state_and_is_idempotent() {
     for (name, before, desired) in cases() {
         let mut kernel = Model::new(before, vec![]);
         let applied = apply(&mut kernel, &desired).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -253,30 +253,30 @@ fn applying_reaches_what_is_desired_and_twice_does_nothing() {
 }
 
 #[test]
-fn nothing_of_ours_is_left_after_down() {
+fn nothing_of_millpond_is_left_after_down() {
     for desired in [router(), endpoint()] {
         let mut kernel = Model::new(bare(), vec![]);
         apply(&mut kernel, &desired).unwrap();
-        apply(&mut kernel, &Desired::nothing().forwarding(&Forwarding::of(&bare()))).unwrap();
+        apply(&mut kernel, &Desired::nothing().restoring_forwarding(&Forwarding::of(&bare()))).unwrap();
         assert_eq!(lines(&kernel.state), lines(&bare()));
     }
 }
 
 #[test]
-fn failing_at_each_operation_leaves_the_state_before() {
+fn a_failed_operation_restores_the_state_before() {
     for (name, before, desired) in cases() {
         for step in 0..plan(&desired, &before).len() {
             let mut kernel = Model::new(before.clone(), vec![step]);
             let error = apply(&mut kernel, &desired).unwrap_err();
-            assert!(matches!(error.failure, Failure::Op(_)), "{name}, operation {step}: {error}");
-            assert_eq!(error.remains, [], "{name}, operation {step}");
+            assert!(matches!(error.failure, ApplyFailure::Op(_)), "{name}, operation {step}: {error}");
+            assert_eq!(error.not_rolled_back, [], "{name}, operation {step}");
             assert_eq!(lines(&kernel.state), lines(&before), "{name}, operation {step}: {error}");
         }
     }
 }
 
 #[test]
-fn failing_while_rolling_back_too_names_what_remains() {
+fn a_failed_rollback_names_what_was_not_rolled_back() {
     let (mut clean, mut named) = (0, 0);
     for (name, before, desired) in cases() {
         let steps = plan(&desired, &before).len();
@@ -287,7 +287,7 @@ fn failing_while_rolling_back_too_names_what_remains() {
                 if kernel.calls <= undo {
                     break;
                 }
-                assert!(!error.remains.is_empty(), "{name}, {step}, {undo}: a failure went unreported");
+                assert!(!error.not_rolled_back.is_empty(), "{name}, {step}, {undo}: a failure went unreported");
                 let changed = differences(&lines(&before), &lines(&kernel.state));
                 for line in &changed {
                     assert!(is_named(line, &error), "{name}, {step}, {undo}: {line:?} is not named by {error}");
@@ -304,11 +304,11 @@ fn differences(a: &[String], b: &[String]) -> Vec<String> {
     [without(a, b), without(b, a)].concat()
 }
 
-/// Whether what `line` says is among what remains: by itself, or with the interface that it is part of.
+/// Whether the error names the object in `line`, directly or by its interface.
 fn is_named(line: &str, error: &ApplyError) -> bool {
-    error.remains.iter().any(|remaining| {
-        let action = remaining.action.as_str();
-        let itself = match line.split_once(' ') {
+    error.not_rolled_back.iter().any(|failed| {
+        let action = failed.action.as_str();
+        let names_object = match line.split_once(' ') {
             Some(("nft", _)) => action.starts_with("nft "),
             Some(("route", route)) => action.contains("route") && action.ends_with(route),
             Some(("rule", rule)) => action.contains("rule") && action.ends_with(&rule[3..]),
@@ -319,10 +319,10 @@ fn is_named(line: &str, error: &ApplyError) -> bool {
         let interface = ["mpwg0", "mp0"]
             .into_iter()
             .find(|name| line.split(|c: char| !c.is_alphanumeric()).any(|word| word == *name));
-        let part = interface
+        let names_interface = interface
             .is_some_and(|name| action.split(' ').any(|word| word == name || word.contains(&format!(".{name}."))));
-        let sysctl = line.starts_with("net.") && action.contains(line.split('=').next().unwrap());
-        itself || part || sysctl
+        let names_sysctl = line.starts_with("net.") && action.contains(line.split('=').next().unwrap());
+        names_object || names_interface || names_sysctl
     })
 }
 
@@ -330,7 +330,7 @@ fn guard() -> TableText {
     guard_table(&common::router([1; 32], [2; 32]), &common::facts())
 }
 
-/// The guard before and after the settings changed.
+/// The guard before and after a change of the settings.
 fn guards() -> [TableText; 2] {
     let mut settings = common::router([1; 32], [2; 32]);
     settings.devices.pop();
@@ -338,7 +338,7 @@ fn guards() -> [TableText; 2] {
 }
 
 #[test]
-fn the_guard_stands_whatever_becomes_of_the_tunnel() {
+fn the_guard_stays_whatever_happens_to_the_tunnel() {
     for (name, mut before, desired) in cases() {
         let mut kernel = Model::new(before, vec![]);
         apply_guard(&mut kernel, Some(&guard())).unwrap();
@@ -357,7 +357,7 @@ fn the_guard_stands_whatever_becomes_of_the_tunnel() {
 }
 
 #[test]
-fn a_guard_that_cannot_be_set_leaves_the_one_before() {
+fn a_guard_that_cannot_be_installed_leaves_the_previous_one() {
     let [old, new] = guards();
     for (before, wanted) in [(None, Some(&new)), (Some(&old), Some(&new)), (Some(&old), None)] {
         let mut kernel = Model::new(bare(), vec![]);
@@ -365,7 +365,7 @@ fn a_guard_that_cannot_be_set_leaves_the_one_before() {
         let state = lines(&kernel.state);
         let mut kernel = Model::new(kernel.state, vec![0]);
         let error = apply_guard(&mut kernel, wanted).unwrap_err();
-        assert!(matches!(error.failure, Failure::Op(_)) && error.remains.is_empty(), "{error}");
+        assert!(matches!(error.failure, ApplyFailure::Op(_)) && error.not_rolled_back.is_empty(), "{error}");
         assert_eq!(lines(&kernel.state), state);
         assert_eq!(apply_guard(&mut kernel, wanted).unwrap().ops.len(), 1);
         assert_eq!(apply_guard(&mut kernel, wanted).unwrap().ops, []);
@@ -373,21 +373,21 @@ fn a_guard_that_cannot_be_set_leaves_the_one_before() {
 }
 
 #[test]
-fn a_guard_that_reads_back_otherwise_is_reported_and_stays() {
+fn a_guard_that_reads_back_differently_is_reported_and_stays() {
     let mut kernel = Model::new(bare(), vec![]);
     kernel.tampers = true;
     let error = apply_guard(&mut kernel, Some(&guard())).unwrap_err();
-    assert!(matches!(error.failure, Failure::Unverified(_)) && error.remains.is_empty(), "{error}");
+    assert!(matches!(error.failure, ApplyFailure::Unverified(_)) && error.not_rolled_back.is_empty(), "{error}");
     assert!(kernel.state.guard.is_some());
     kernel.tampers = false;
-    assert_eq!(apply_guard(&mut kernel, Some(&guard())).unwrap().ops.len(), 1, "what was changed is made anew");
+    assert_eq!(apply_guard(&mut kernel, Some(&guard())).unwrap().ops.len(), 1, "the changed guard is replaced");
 }
 
 #[test]
-fn a_kernel_that_says_yes_and_does_nothing_is_found_out() {
+fn a_kernel_that_reports_success_without_effect_is_detected() {
     let mut kernel = Model::new(bare(), vec![]);
-    kernel.deaf = true;
+    kernel.ignores_operations = true;
     let error = apply(&mut kernel, &router()).unwrap_err();
-    let Failure::Unverified(missing) = &error.failure else { panic!("{error}") };
+    let ApplyFailure::Unverified(missing) = &error.failure else { panic!("{error}") };
     assert!(missing.iter().any(|op| op.starts_with("ip link add mpwg0")), "{error}");
 }

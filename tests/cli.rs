@@ -1,4 +1,4 @@
-//! The command line as scripts and people meet it: exit codes of sysexits.h, one line on stderr, nothing half done.
+//! The command line as scripts and people use it: exit codes of sysexits.h, one line on stderr, no partial changes.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -24,7 +24,7 @@ fn the_version_is_the_package_version_and_nothing_else() {
 }
 
 #[test]
-fn a_wrong_command_line_is_a_usage_error() {
+fn an_invalid_command_line_is_a_usage_error() {
     for arguments in [&["bogus"][..], &[], &["run", "--bogus"], &["check", "--config"], &["status", "extra"]] {
         let output = millpond(arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
@@ -35,16 +35,16 @@ fn a_wrong_command_line_is_a_usage_error() {
 }
 
 #[test]
-fn the_shipped_settings_are_good_and_do_nothing() {
+fn the_shipped_settings_are_valid_and_not_enabled() {
     let output = millpond(&["check", "--config", SHIPPED]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(String::from_utf8(output.stdout).unwrap().contains("not enabled"));
     let output = millpond(&["run", "--config", SHIPPED, "--socket", "/nonexistent/socket"]);
-    assert!(output.status.success(), "a service that is not enabled ends without a word of complaint");
+    assert!(output.status.success(), "a service that is not enabled exits without an error");
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_a_command_without_a_panic() {
+fn a_closed_pipe_ends_a_command_without_a_panic() {
     for arguments in [&["--help"][..], &["version"], &["check", "--config", SHIPPED]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -55,12 +55,12 @@ fn a_reader_that_goes_away_ends_a_command_without_a_panic() {
 }
 
 #[test]
-fn a_daemon_whose_log_is_gone_goes_on_until_it_is_stopped() {
+fn a_daemon_without_a_log_runs_until_it_is_stopped() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let run = ["run", "--config", "/nonexistent/file", "--socket", "/nonexistent/socket"];
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_millpond")).args(run).stderr(writer).spawn().unwrap();
-    // It has several things to complain of in that time.
+    // The daemon logs several errors in that time.
     std::thread::sleep(std::time::Duration::from_millis(500));
     if nix::unistd::geteuid().is_root() {
         assert_eq!(daemon.try_wait().unwrap(), None);
@@ -72,7 +72,7 @@ fn a_daemon_whose_log_is_gone_goes_on_until_it_is_stopped() {
 }
 
 #[test]
-fn every_error_of_the_settings_is_named_at_once_by_every_command() {
+fn every_command_reports_all_errors_of_the_settings() {
     for command in ["check", "plan"] {
         let output = millpond(&[command, "--config", MANY_ERRORS]);
         assert_eq!(output.status.code(), Some(78), "{command}");
@@ -82,7 +82,7 @@ fn every_error_of_the_settings_is_named_at_once_by_every_command() {
 }
 
 #[test]
-fn what_is_missing_is_named_in_one_line() {
+fn a_missing_file_or_daemon_is_reported_in_one_line() {
     for (arguments, code, words) in [
         (["check", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
         (["status", "--socket", "/nonexistent/socket"], 69, "is the service running"),
@@ -96,17 +96,17 @@ fn what_is_missing_is_named_in_one_line() {
     }
 }
 
-/// What cannot happen, here a signal from outside, leaves a line with the place and the version.
+/// An internal error, here a signal from outside, leaves one line with the address and the version.
 #[test]
-fn an_end_by_a_fault_is_one_line() {
+fn an_internal_error_is_one_line() {
     use std::os::unix::process::ExitStatusExt;
-    // Waits for the writer of a settings file that is a pipe.
+    // The command waits for the writer of a settings file that is a pipe.
     let folder = std::env::temp_dir().join(format!("millpond-fault-{}", std::process::id()));
     let settings = folder.to_str().unwrap();
     nix::unistd::mkfifo(settings, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
     let child = command.args(["check", "--config", settings]).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    // Opening waits for the reader.
+    // Opening for writing waits for the reader.
     let pipe = std::fs::File::create(settings).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGILL).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -118,11 +118,11 @@ fn an_end_by_a_fault_is_one_line() {
     assert!(text.contains(env!("CARGO_PKG_VERSION")) && !text.contains("at 0x0000000000000000"), "{text}");
 }
 
-/// Whoever mends the file finds a daemon that takes it, and until then one that says what is wrong.
+/// The daemon reports the errors until the file is corrected, and can then load it.
 #[test]
-fn a_daemon_without_valid_settings_is_blocked_and_says_so() {
+fn a_daemon_without_valid_settings_reports_blocked() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped a_daemon_without_valid_settings_is_blocked_and_says_so: not root");
+        println!("skipped a_daemon_without_valid_settings_reports_blocked: not root");
         return;
     }
     let socket = std::env::temp_dir().join(format!("millpond-blocked-{}", std::process::id()));
@@ -143,6 +143,6 @@ fn a_daemon_without_valid_settings_is_blocked_and_says_so() {
         let reload = millpond(&["reload", "--socket", socket]);
         assert_eq!(reload.status.code(), Some(78), "{}", stderr(&reload));
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::SIGTERM).unwrap();
-        assert!(daemon.wait().unwrap().success(), "{config}: it ends well");
+        assert!(daemon.wait().unwrap().success(), "{config}: it exits successfully");
     }
 }

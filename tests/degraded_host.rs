@@ -1,5 +1,5 @@
-//! A daemon in trouble: nonsense in its settings, a flash that is full or read-only, no nft. It stays up, says what is
-//! wrong in one line, and the guard holds as far as there can be one.
+//! Tests the daemon on a degraded host: malformed settings, a full or read-only flash, no nft, no ubus. The daemon
+//! stays up, reports each problem in one line, and installs the guard if that is possible.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,20 +29,21 @@ config device
 	option mac '18:b4:30:26:34:40'
 ";
 
-/// A daemon in namespaces of its own, network and mounts.
+/// A daemon in its own network and mount namespaces.
 struct Daemon {
     child: Child,
     folder: PathBuf,
 }
 
 impl Daemon {
-    /// `setting`: commands of the shell's that come first, in its namespaces and its folder. `$SOCKET`: another control socket.
-    fn start(name: &str, settings: &[u8], setting: &str) -> Daemon {
+    /// Starts a daemon. The shell commands `setup` run before it, in its namespaces and its folder. They may set
+    /// `$SOCKET` to another control socket.
+    fn start(name: &str, settings: &[u8], setup: &str) -> Daemon {
         let folder = std::env::temp_dir().join(format!("millpond-degraded-host-{}-{name}", std::process::id()));
         fs::create_dir_all(folder.join("flash")).unwrap();
         fs::write(folder.join("settings"), settings).unwrap();
         let script = format!(
-            "cd {0} && ip link set lo up && {{ {setting}; }} && exec {1} run --config settings --socket ${{SOCKET:-socket}} \
+            "cd {0} && ip link set lo up && {{ {setup}; }} && exec {1} run --config settings --socket ${{SOCKET:-socket}} \
              --ubus {0}/nobody --guard-file flash/guard.nft",
             folder.display(),
             env!("CARGO_BIN_EXE_millpond")
@@ -61,7 +62,7 @@ impl Daemon {
         fs::read_to_string(self.path("log")).unwrap()
     }
 
-    /// A command of the shell's in the daemon's namespaces.
+    /// Runs a shell script in the daemon's namespaces, and returns its output.
     fn shell(&self, script: &str) -> String {
         let mut command = Command::new("nsenter");
         let command = command.args(["--net", "--mount", "--target", &self.child.id().to_string(), "sh", "-c", script]);
@@ -78,13 +79,13 @@ impl Daemon {
         (code == Some(0)).then_some(text)
     }
 
-    /// The status once it is so.
-    fn await_status(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+    /// Waits until the status satisfies `condition`, and returns it.
+    fn await_status(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         let mut last = None;
         while start.elapsed() < WAIT_LIMIT {
             last = self.status();
-            if let Some(status) = last.as_ref().filter(|status| is_so(status)) {
+            if let Some(status) = last.as_ref().filter(|status| condition(status)) {
                 return status.clone();
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -96,7 +97,7 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Ends it, which has to go well.
+    /// Stops the daemon with SIGTERM. It must exit with success.
     fn stop(mut self) {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
@@ -111,7 +112,7 @@ impl Drop for Daemon {
     }
 }
 
-/// The program's exit code and all that it says.
+/// Runs the program. Returns its exit code and output.
 fn millpond(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
@@ -121,21 +122,21 @@ fn check(path: &Path) -> (Option<i32>, String) {
     millpond(&["check", "--config", path.to_str().unwrap()])
 }
 
-fn possible(test: &str) -> bool {
+fn is_possible(test: &str) -> bool {
     let probe = "nft list tables && ip link set lo up && mount -t tmpfs tmpfs /mnt";
-    let possible = nix::unistd::geteuid().is_root()
+    let is_possible = nix::unistd::geteuid().is_root()
         && Command::new("unshare")
             .args(["--net", "--mount", "sh", "-c", probe])
             .output()
             .is_ok_and(|o| o.status.success());
-    if !possible {
-        println!("skipped {test}: not root, or no nftables here");
+    if !is_possible {
+        println!("skipped {test}: needs root and nftables");
     }
-    possible
+    is_possible
 }
 
-/// What somebody types, what `uci set` makes of it, and what a page writes that was left half filled in.
-fn nonsense() -> Vec<Vec<u8>> {
+/// Malformed settings: typing errors, results of `uci set`, half-filled pages, and random damage.
+fn malformed_settings() -> Vec<Vec<u8>> {
     let change = |from: &str, to: &str| {
         let changed = GOOD.replacen(from, to, 1);
         assert_ne!(changed, GOOD, "{from}");
@@ -175,18 +176,18 @@ fn nonsense() -> Vec<Vec<u8>> {
         change(CAMERA, "ff:ff:ff:ff:ff:ff"),
         change("option mac '18:b4:30:26:34:40'", "option policy 'hide'"),
     ];
-    // And what no one would think of.
+    // Random damage finds cases that nobody thought of.
     let seed = 7;
     println!("seed {seed}");
     let mut rng = ChaCha12Rng::from_seed([seed; 32]);
     for _ in 0..12 {
         let mut text = GOOD.as_bytes().to_vec();
         for _ in 0..rng.random_range(1..40) {
-            let place = rng.random_range(0..text.len());
+            let position = rng.random_range(0..text.len());
             match rng.random_range(0..3) {
-                0 => text[place] = rng.random(),
-                1 => drop(text.remove(place)),
-                _ => text.insert(place, b"'\"\n\t #\\\0"[rng.random_range(0..8)]),
+                0 => text[position] = rng.random(),
+                1 => drop(text.remove(position)),
+                _ => text.insert(position, b"'\"\n\t #\\\0"[rng.random_range(0..8)]),
             }
         }
         all.push(text);
@@ -194,27 +195,27 @@ fn nonsense() -> Vec<Vec<u8>> {
     all
 }
 
-/// By then the daemon has settings in force, and they stay.
+/// The daemon has valid settings in force. They stay in force.
 #[test]
-fn nonsense_is_refused_and_opens_nothing() {
-    if !possible("nonsense_is_refused_and_opens_nothing") {
+fn malformed_settings_are_refused_and_the_guard_holds() {
+    if !is_possible("malformed_settings_are_refused_and_the_guard_holds") {
         return;
     }
-    let mut daemon = Daemon::start("nonsense", GOOD.as_bytes(), "true");
+    let mut daemon = Daemon::start("malformed", GOOD.as_bytes(), "true");
     daemon.await_status("the guard", |_| daemon.guards_the_camera());
     let (settings, socket) = (daemon.path("settings"), daemon.path("socket"));
-    for text in nonsense() {
+    for text in malformed_settings() {
         let shown = String::from_utf8_lossy(&text[..text.len().min(1500)]).into_owned();
         fs::write(&settings, &text).unwrap();
-        let (checked, words) = check(&settings);
-        let (reloaded, answer) = millpond(&["reload", "--socket", socket.to_str().unwrap()]);
+        let (check_code, check_output) = check(&settings);
+        let (reload_code, answer) = millpond(&["reload", "--socket", socket.to_str().unwrap()]);
         assert!(daemon.is_up(), "{shown}\n{}", daemon.log());
-        if checked == Some(0) {
-            // Enough of it was left to be settings, which are then in force: only `enabled 0` lets the devices go.
+        if check_code == Some(0) {
+            // The damaged settings are still valid and now in force. Only `enabled 0` releases the devices.
             continue;
         }
-        assert_eq!((checked, reloaded), (Some(78), Some(78)), "{shown}\n{words}{answer}");
-        assert!(words.lines().all(|line| line.len() < 1000), "{words}");
+        assert_eq!((check_code, reload_code), (Some(78), Some(78)), "{shown}\n{check_output}{answer}");
+        assert!(check_output.lines().all(|line| line.len() < 1000), "{check_output}");
         let status = daemon.await_status("the problem", |status| status.contains(r#""code":"settings""#));
         assert!(daemon.guards_the_camera(), "{shown}\n{status}");
     }
@@ -224,10 +225,10 @@ fn nonsense_is_refused_and_opens_nothing() {
     daemon.stop();
 }
 
-/// A daemon that starts with them has nothing better, and confines what it can make out.
+/// A daemon that starts with malformed settings has no previous ones, and confines the devices in the readable part.
 #[test]
-fn a_daemon_that_starts_with_nonsense_confines_what_it_understands() {
-    if !possible("a_daemon_that_starts_with_nonsense_confines_what_it_understands") {
+fn a_start_with_malformed_settings_confines_the_readable_part() {
+    if !is_possible("a_start_with_malformed_settings_confines_the_readable_part") {
         return;
     }
     let settings = GOOD.replace("203.0.113.9:51820", "nowhere");
@@ -241,24 +242,24 @@ fn a_daemon_that_starts_with_nonsense_confines_what_it_understands() {
 }
 
 #[test]
-fn a_flash_that_takes_nothing_is_one_problem_and_the_guard_stands() {
-    if !possible("a_flash_that_takes_nothing_is_one_problem_and_the_guard_stands") {
+fn an_unwritable_flash_is_one_problem_and_the_guard_is_loaded() {
+    if !is_possible("an_unwritable_flash_is_one_problem_and_the_guard_is_loaded") {
         return;
     }
     let full = "mount -t tmpfs -o size=8k tmpfs flash && { cat /dev/zero > flash/filler 2> /dev/null || true; }";
     let read_only = "mount -t tmpfs -o ro tmpfs flash";
-    for (name, trouble, words, mend) in [
+    for (name, damage, error, repair) in [
         ("full", full, "No space left on device", "rm flash/filler"),
         ("read-only", read_only, "Read-only file system", "mount -o remount,rw flash"),
     ] {
-        let daemon = Daemon::start(name, GOOD.as_bytes(), trouble);
+        let daemon = Daemon::start(name, GOOD.as_bytes(), damage);
         let status = daemon.await_status(name, |status| status.contains(r#""code":"guard-file""#));
-        assert!(status.contains(words), "{status}");
+        assert!(status.contains(error), "{status}");
         assert!(!status.contains(r#""code":"guard""#), "{status}");
         assert!(daemon.guards_the_camera(), "{name}: {status}");
-        assert_eq!(daemon.log().matches(words).count(), 1, "one line, however often it is tried:\n{}", daemon.log());
+        assert_eq!(daemon.log().matches(error).count(), 1, "retries are not logged again:\n{}", daemon.log());
         let folder = daemon.folder.display();
-        assert_eq!(daemon.shell(&format!("cd {folder} && {mend} && ls -A flash")), "", "no piece of a file is left");
+        assert_eq!(daemon.shell(&format!("cd {folder} && {repair} && ls -A flash")), "", "no partial file is left");
         millpond(&["renew", "--socket", daemon.path("socket").to_str().unwrap()]);
         daemon.await_status("no problem", |status| !status.contains(r#""code":"guard-file""#));
         assert!(daemon.shell(&format!("cat {folder}/flash/guard.nft")).contains(CAMERA));
@@ -266,10 +267,10 @@ fn a_flash_that_takes_nothing_is_one_problem_and_the_guard_stands() {
     }
 }
 
-/// Whoever asks has ubus; the guard needs neither.
+/// Without the control socket, clients still have ubus. The guard needs neither.
 #[test]
-fn without_a_place_for_its_socket_it_runs_all_the_same() {
-    if !possible("without_a_place_for_its_socket_it_runs_all_the_same") {
+fn the_daemon_runs_without_a_control_socket() {
+    if !is_possible("the_daemon_runs_without_a_control_socket") {
         return;
     }
     let mut daemon =
@@ -284,8 +285,8 @@ fn without_a_place_for_its_socket_it_runs_all_the_same() {
 }
 
 #[test]
-fn without_nft_its_package_is_named() {
-    if !possible("without_nft_its_package_is_named") {
+fn without_nft_the_problem_names_its_package() {
+    if !is_possible("without_nft_the_problem_names_its_package") {
         return;
     }
     let hidden = "for folder in /usr/sbin /usr/local/sbin; do mount -t tmpfs tmpfs $folder; done; PATH=/usr/bin";
@@ -296,13 +297,13 @@ fn without_nft_its_package_is_named() {
 }
 
 #[test]
-fn without_ubus_one_line_says_so() {
-    if !possible("without_ubus_one_line_says_so") {
+fn a_missing_ubus_is_logged_once() {
+    if !is_possible("a_missing_ubus_is_logged_once") {
         return;
     }
     let daemon = Daemon::start("ubus", GOOD.as_bytes(), "true");
     let status = daemon.await_status("the guard", |_| daemon.guards_the_camera());
     assert!(!status.contains(r#""code":"ubus""#), "{status}");
-    assert_eq!(daemon.log().matches("no ubus here").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("no ubus broker found").count(), 1, "{}", daemon.log());
     daemon.stop();
 }

@@ -1,5 +1,5 @@
-//! `millpond endpoint` as an operator meets it: from an empty machine to homes whose routers join, and one line for
-//! everything that is wrong.
+//! `millpond endpoint` as an operator uses it: from an empty server to homes whose routers join, with one line for each
+//! error.
 
 #![cfg(feature = "endpoint")]
 
@@ -29,7 +29,7 @@ impl Server {
         Server { folder }
     }
 
-    /// One that has been set up, whatever machine this is.
+    /// A server that has been set up, regardless of what this host lacks.
     fn set_up(name: &str) -> Server {
         let server = Server::new(name);
         let output = server.init(&["--host", "vpn.example.org", "--anyway"]);
@@ -81,7 +81,7 @@ impl Server {
         entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "private")).count()
     }
 
-    /// A command that has to fail with one line, and change nothing.
+    /// Runs a command that must fail with one line and change nothing.
     fn refuses(&self, command: &str, arguments: &[&str], words: &str) {
         let (before, files) = (fs::read(self.config()).ok(), self.private_files());
         let output = self.run(command, arguments);
@@ -94,7 +94,7 @@ impl Server {
         let output = self.run("add-home", arguments);
         assert!(output.status.success(), "{}", err(&output));
         let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(text.lines().count(), 1, "for a program it is the text alone: {text}");
+        assert_eq!(text.lines().count(), 1, "without a terminal only the text is printed: {text}");
         Invitation::from_text(&text).unwrap()
     }
 }
@@ -110,28 +110,32 @@ fn err(output: &Output) -> String {
 }
 
 #[test]
-fn from_nothing_to_an_endpoint() {
+fn init_sets_up_an_endpoint() {
     let server = Server::new("init");
     let arguments = ["--host", "vpn.example.org", "--port", "51821", "--address6", "fd77::1/64", "--anyway"];
     let output = server.init(&arguments);
     assert!(output.status.success(), "{}", err(&output));
     let out = String::from_utf8(output.stdout).unwrap();
-    assert!(out.contains("let UDP port 51821 in") && out.contains("add-home"), "{out}");
+    assert!(out.contains("allow UDP port 51821 in") && out.contains("add-home"), "{out}");
     let settings = server.settings();
     assert!(settings.enabled && settings.role == Role::Endpoint);
     assert_eq!(settings.address6, Some("fd77::1".parse().unwrap()));
     let wireguard = server.wireguard();
     assert!(out.contains(&wireguard.private_key.public().to_base64()), "{out}");
-    assert!(!server.text().contains(&wireguard.private_key.to_base64()), "the key lies in a file of its own");
+    assert!(!server.text().contains(&wireguard.private_key.to_base64()), "the key is in its own file");
     assert_eq!(
         (wireguard.listen_port, wireguard.endpoint.unwrap().to_string().as_str()),
         (Some(51821), "vpn.example.org:51821")
     );
-    server.refuses("init", &["--host", "vpn.example.org", "--anyway", "--no-start"], "an endpoint's already");
+    server.refuses(
+        "init",
+        &["--host", "vpn.example.org", "--anyway", "--no-start"],
+        "already has an endpoint's settings",
+    );
 }
 
 #[test]
-fn what_is_wrong_with_a_new_endpoint_is_said_before_anything_is_written() {
+fn init_reports_errors_before_it_writes_anything() {
     let server = Server::new("init-wrong");
     for (arguments, words) in [
         (&["--host", "no host", "--anyway", "--no-start"][..], "not a host name"),
@@ -142,9 +146,9 @@ fn what_is_wrong_with_a_new_endpoint_is_said_before_anything_is_written() {
     ] {
         server.refuses("init", arguments, words);
     }
-    let taken = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    server.refuses("init", &["--host", "a", "--port", &port, "--no-start"], &format!("UDP port {port} is taken"));
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = socket.local_addr().unwrap().port().to_string();
+    server.refuses("init", &["--host", "a", "--port", &port, "--no-start"], &format!("UDP port {port} is in use"));
     fs::write(server.config(), include_str!("../files/etc/config/millpond").replace("enabled '0'", "enabled '1'"))
         .unwrap();
     server.refuses("init", &["--host", "a", "--anyway", "--no-start"], "missing");
@@ -169,7 +173,7 @@ fn a_home_is_added_listed_and_removed() {
     assert!(!server.text().contains(&key.to_base64()), "the endpoint keeps no home's private key");
     assert_eq!(maple.servers[0].public_key, server.wireguard().private_key.public());
 
-    server.refuses("add-home", &["maple street"], "there is one of that name");
+    server.refuses("add-home", &["maple street"], "a home with this name exists");
     server.refuses("add-home", &["two\nlines"], "control characters");
     server.refuses("remove-home", &["elm"], "list-homes");
     let list = server.run("list-homes", &["--json"]);
@@ -180,7 +184,7 @@ fn a_home_is_added_listed_and_removed() {
     let homes = server.settings().homes;
     assert_eq!((homes.len(), homes[0].name.as_str()), (1, "oak's lane"));
     assert!(server.text().contains("# the operator's own words"));
-    assert_eq!(server.add(&["elm"]).address, maple.address, "an address that is free again");
+    assert_eq!(server.add(&["elm"]).address, maple.address, "the address is free again");
 }
 
 #[test]
@@ -189,12 +193,12 @@ fn a_router_that_made_its_own_key_gets_a_text_without_one() {
     let key = Key::private([5; 32]).public();
     let invitation = server.add(&["maple", "--public-key", &key.to_base64()]);
     assert_eq!(invitation.identity, Identity::Public(key.clone()));
-    server.refuses("add-home", &["oak", "--public-key", &key.to_base64()], "'maple' has that public key");
+    server.refuses("add-home", &["oak", "--public-key", &key.to_base64()], "'maple' already has this public key");
     server.refuses("add-home", &["oak", "--public-key", "short"], "not a WireGuard key");
 }
 
 #[test]
-fn a_full_network_is_said() {
+fn a_full_network_is_reported() {
     let server = Server::new("full");
     assert!(server.init(&["--host", "a.example", "--address", "10.77.0.1/30", "--anyway"]).status.success());
     server.add(&["only"]);
@@ -202,7 +206,7 @@ fn a_full_network_is_said() {
 }
 
 #[test]
-fn several_endpoints_stand_in_the_text_and_have_keys_of_their_own() {
+fn a_join_text_lists_all_endpoints_with_different_keys() {
     let server = Server::new("several");
     let other = Key::private([6; 32]).public().to_base64();
     let backup = format!("vpn2.example.org:51820 {other}");
@@ -214,14 +218,14 @@ fn several_endpoints_stand_in_the_text_and_have_keys_of_their_own() {
             servers[0].at.host.clone()
         })
         .collect();
-    assert_eq!(firsts.len(), 2, "homes spread: 2^-39 says otherwise");
+    assert_eq!(firsts.len(), 2, "homes spread; chance of failure 2^-39");
     let own = server.wireguard().private_key.public().to_base64();
     fs::write(server.config(), server.text().replace(&other, &own)).unwrap();
     server.refuses("add-home", &["next"], "two endpoints with one key");
 }
 
 #[test]
-fn keys_change_and_the_texts_carry_them() {
+fn rotate_keys_changes_keys_and_puts_them_into_the_texts() {
     let server = Server::set_up("rotate");
     let before = server.add(&["maple"]);
     let output = server.run("rotate-keys", &["maple"]);
@@ -239,13 +243,12 @@ fn keys_change_and_the_texts_carry_them() {
     let new = server.wireguard().private_key.public();
     assert!(new != old && text.servers[0].public_key == new);
     assert_eq!(server.private_files(), 1, "the old key is gone");
-    server.refuses("rotate-keys", &["elm"], "there is none");
+    server.refuses("rotate-keys", &["elm"], "no such home");
 }
 
-/// In a network of its own, where there may be no WireGuard: what is asked of a daemon does not need the tunnel.
 #[test]
-fn a_join_text_is_ended_once_by_its_first_router_or_by_time() {
-    let server = Server::set_up("settle");
+fn a_join_text_ends_once_by_its_first_router_or_by_expiry() {
+    let server = Server::set_up("finish");
     let text = server.add(&["maple street"]);
     let home = || server.settings().homes.into_iter().next().unwrap();
     assert_eq!(
@@ -254,16 +257,16 @@ fn a_join_text_is_ended_once_by_its_first_router_or_by_time() {
     );
     let [first, second] = [1, 2].map(|byte| Key::private([byte; 32]).public());
     server.refuses("finish-enrolment", &["maple street", "--public-key", "no key"], "not a WireGuard key");
-    server.refuses("finish-enrolment", &["oak street"], "there is none");
-    let settled = server.run("finish-enrolment", &["maple street", "--public-key", &first.to_base64()]);
-    assert!(settled.status.success(), "{}", err(&settled));
+    server.refuses("finish-enrolment", &["oak street"], "no such home");
+    let ended_by_router = server.run("finish-enrolment", &["maple street", "--public-key", &first.to_base64()]);
+    assert!(ended_by_router.status.success(), "{}", err(&ended_by_router));
     assert_eq!((home().join_until, home().public_key), (None, Some(first.clone())));
-    server.refuses("finish-enrolment", &["maple street", "--public-key", &second.to_base64()], "it has been used");
+    server.refuses("finish-enrolment", &["maple street", "--public-key", &second.to_base64()], "it is already used");
 
-    // A new text, which nobody uses; and then another.
+    // A new text that no router uses, and then another.
     assert!(server.run("rotate-keys", &["maple street", "--days", "0"]).status.success());
     let unused = home();
-    assert_eq!(unused.join_until, Some(0), "without end");
+    assert_eq!(unused.join_until, Some(0), "without expiry");
     let ended = server.run("finish-enrolment", &["maple street"]);
     assert!(String::from_utf8_lossy(&ended.stdout).contains("expired unused"), "{}", err(&ended));
     assert!(home().join_until.is_none() && home().public_key != unused.public_key);
@@ -275,14 +278,15 @@ fn a_join_text_is_ended_once_by_its_first_router_or_by_time() {
     server.refuses(
         "finish-enrolment",
         &["maple street", "--public-key", &second.to_base64()],
-        "'birch street' has that",
+        "'birch street' already has this",
     );
 }
 
+/// The daemon runs in its own network namespace, perhaps without WireGuard; its answers need no tunnel.
 #[test]
-fn a_daemon_tells_its_manager_and_its_numbers() {
+fn the_daemon_notifies_systemd_and_serves_metrics() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped a_daemon_tells_its_manager_and_its_numbers: not root");
+        println!("skipped the_daemon_notifies_systemd_and_serves_metrics: not root");
         return;
     }
     let server = Server::set_up("metrics");
@@ -302,8 +306,8 @@ fn a_daemon_tells_its_manager_and_its_numbers() {
         .spawn()
         .unwrap();
     let ready = (0..10).any(|_| {
-        let mut news = [0; 256];
-        manager.recv(&mut news).is_ok_and(|length| news[..length].starts_with(b"READY=1"))
+        let mut message = [0; 256];
+        manager.recv(&mut message).is_ok_and(|length| message[..length].starts_with(b"READY=1"))
     });
     let metrics = |arguments: &[&str]| {
         let (config, socket) = (server.config(), path("socket"));
@@ -317,7 +321,7 @@ fn a_daemon_tells_its_manager_and_its_numbers() {
     served.map(|mut served| (served.kill(), served.wait())).unwrap().1.unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::SIGTERM).unwrap();
     assert!(daemon.wait().unwrap().success());
-    assert!(ready, "the daemon never told that it is ready");
+    assert!(ready, "the daemon never sent READY=1");
 
     let totals = String::from_utf8(totals.stdout).unwrap();
     let mut families = BTreeSet::new();
@@ -341,21 +345,25 @@ fn a_daemon_tells_its_manager_and_its_numbers() {
         assert!(families.contains(name), "{name} in {families:?}");
     }
     for secret in ["maple", "10.77.0.2"] {
-        assert!(!totals.contains(secret), "totals are nobody's: {totals}");
+        assert!(!totals.contains(secret), "totals identify no home: {totals}");
     }
     assert!(answers[0].starts_with("HTTP/1.1 200") && answers[0].contains("millpond_homes{"), "{}", answers[0]);
     assert!(answers[1].starts_with("HTTP/1.1 404") && answers[2].starts_with("HTTP/1.1 405"), "{answers:?}");
-    assert_eq!(metrics(&["--listen", "0.0.0.0:39477"]).output().unwrap().status.code(), Some(64), "not for everybody");
-    assert_eq!(metrics(&[]).output().unwrap().status.code(), Some(69), "nobody there");
+    assert_eq!(
+        metrics(&["--listen", "0.0.0.0:39477"]).output().unwrap().status.code(),
+        Some(64),
+        "only a loopback address is allowed"
+    );
+    assert_eq!(metrics(&[]).output().unwrap().status.code(), Some(69), "the daemon has ended");
 }
 
-/// The answer to a request, asked until somebody listens.
+/// Returns the answer to a request; retries until the server listens.
 fn http(port: u16, line: &str) -> String {
     let stream = (0..100).find_map(|_| {
         std::thread::sleep(Duration::from_millis(50));
         TcpStream::connect(("127.0.0.1", port)).ok()
     });
-    let mut stream = stream.expect("somebody who listens");
+    let mut stream = stream.expect("a listening server");
     write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

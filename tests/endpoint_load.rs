@@ -1,11 +1,11 @@
-//! A small version of what `tests/lab/endpoint_load` measures: every home that loads an endpoint gets its cells.
+//! A small version of the measurement in `tests/lab/endpoint_load`: every simulated home receives its cells.
 
 use std::process::Command;
 
 #[test]
-fn every_home_gets_its_cells() {
+fn every_home_receives_its_cells() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped every_home_gets_its_cells: not root");
+        println!("skipped every_home_receives_its_cells: not root");
         return;
     }
     for homes in ["1", "60"] {

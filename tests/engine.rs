@@ -1,4 +1,4 @@
-//! The engine as its drivers see it: whatever goes in at one end comes out at the other, and nothing else does.
+//! The engine through its public interface: the packets that go in at one end come out at the other, and no others.
 
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
 use millpond::law::Law;
@@ -24,7 +24,7 @@ fn engine(law: Law) -> Engine {
     Engine::new(params(law), [3; 32], Nanos::ZERO)
 }
 
-/// An IPv4/UDP packet of `bytes`, numbered, from one of the device's ports.
+/// A numbered IPv4/UDP packet of `bytes` bytes from one of the device's ports.
 fn packet(device: u8, port: u16, number: u32, bytes: usize) -> Vec<u8> {
     let mut packet = vec![0x45, device << 2, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 192, 168, 1, device, 192, 0, 2, 7];
     packet[2..4].copy_from_slice(&(bytes as u16).to_be_bytes());
@@ -41,11 +41,11 @@ fn number(packet: &[u8]) -> u32 {
     u32::from_be_bytes(packet[28..32].try_into().unwrap())
 }
 
-/// The next cell, whenever it is due.
+/// The next cell at its departure time.
 fn next_cell(engine: &mut Engine) -> (Nanos, CellKind, Vec<u8>) {
     let mut buf = [0; MAX_PACKET_BYTES];
     let (due, _) = engine.poll_timeout();
-    let transmit = engine.poll_transmit(due, &mut buf).expect("a cell when the time has come");
+    let transmit = engine.poll_transmit(due, &mut buf).expect("a cell at its departure time");
     (transmit.scheduled, transmit.kind, buf[..transmit.len].to_vec())
 }
 
@@ -54,7 +54,7 @@ fn received(engine: &mut Engine) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| engine.poll_packet(&mut buf).map(|length| buf[..length].to_vec())).collect()
 }
 
-/// Everything but DSCP and checksum, which the engine changes.
+/// The packet without DSCP and checksum, which the engine changes.
 fn content(packet: &[u8]) -> Vec<u8> {
     [&packet[2..10], &packet[12..]].concat()
 }
@@ -78,25 +78,26 @@ fn packets_of_every_size_arrive_intact_and_in_order() {
         for (at, got) in arrived.iter().enumerate() {
             let sent = packet(1, 1, at as u32, at + 32);
             assert_eq!(content(got), content(&sent), "{law}: packet {at}");
-            assert_eq!(got[1], 0, "{law}: DSCP stays inside");
+            assert_eq!(got[1], 0, "{law}: DSCP is cleared");
         }
         assert_eq!(sender.stats().drops, Default::default());
         assert_eq!(receiver.stats().drops, Default::default());
     }
 }
 
-/// A busy home over a tunnel that loses, repeats and displaces cells: what is not in a lost cell arrives, in order.
+/// A busy home over a tunnel that loses, duplicates and reorders cells: all packets without a byte in a lost cell
+/// arrive.
 #[test]
-fn a_lost_cell_costs_only_the_packets_in_it() {
+fn a_lost_cell_costs_only_its_packets() {
     for seed in 0..20u8 {
         println!("seed {seed}");
         let mut rng = ChaCha12Rng::from_seed([seed; 32]);
         let mut sender = engine(Law::Gamma);
         let mut receiver = engine(Law::Gamma);
         let mut sent = 0;
-        let mut touched_by_loss = 0;
+        let mut maybe_lost = 0;
         let mut arrived: Vec<u32> = Vec::new();
-        let mut held: Option<Vec<u8>> = None;
+        let mut delayed: Option<Vec<u8>> = None;
         for _ in 0..5_000 {
             let now = sender.poll_timeout().0;
             for _ in 0..rng.random_range(0..3) {
@@ -106,14 +107,14 @@ fn a_lost_cell_costs_only_the_packets_in_it() {
             }
             let (_, _, cell) = next_cell(&mut sender);
             match rng.random_range(0..100) {
-                // At most this many packets have a byte in one cell.
-                0 => touched_by_loss += PAYLOAD_BYTES / 32 + 2,
-                1 => held = Some(cell),
+                // Maximum number of packets with a byte in one cell.
+                0 => maybe_lost += PAYLOAD_BYTES / 32 + 2,
+                1 => delayed = Some(cell),
                 2 => (0..2).for_each(|_| receiver.handle_cell(&cell)),
                 _ => receiver.handle_cell(&cell),
             }
             if rng.random_bool(0.5) {
-                held.take().into_iter().for_each(|cell| receiver.handle_cell(&cell));
+                delayed.take().into_iter().for_each(|cell| receiver.handle_cell(&cell));
             }
             arrived.extend(received(&mut receiver).iter().map(|packet| number(packet)));
         }
@@ -121,7 +122,7 @@ fn a_lost_cell_costs_only_the_packets_in_it() {
         assert_eq!(stats.packets_in, u64::from(sent));
         let left: u64 = stats.devices.iter().map(|device| device.packets).sum();
         assert!(arrived.len() as u64 <= left);
-        assert!(arrived.len() + touched_by_loss + 200 > left as usize, "{} of {left} arrived", arrived.len());
+        assert!(arrived.len() + maybe_lost + 200 > left as usize, "{} of {left} arrived", arrived.len());
         let mut unique = arrived.clone();
         unique.sort_unstable();
         unique.dedup();
@@ -160,7 +161,7 @@ fn a_small_packet_overtakes_the_rest_of_a_large_one() {
 }
 
 #[test]
-fn devices_share_the_line_however_many_flows_they_open() {
+fn devices_share_the_line_regardless_of_their_number_of_flows() {
     let mut sender = engine(Law::Gamma);
     for round in 0..4_000 {
         let now = sender.poll_timeout().0;
@@ -173,7 +174,7 @@ fn devices_share_the_line_however_many_flows_they_open() {
 }
 
 #[test]
-fn the_queue_is_bounded_in_bytes_and_in_age() {
+fn the_queue_is_bounded_in_bytes_and_age() {
     let mut sender = engine(Law::Gamma);
     for number in 0..10_000 {
         sender.handle_packet(Nanos::ZERO, &packet(1, 1, number, 1000));
@@ -181,7 +182,7 @@ fn the_queue_is_bounded_in_bytes_and_in_age() {
     let kept = 10_000 - sender.stats().drops.overflow;
     assert!((200..=262).contains(&kept), "{kept} kept of 256 KiB");
     sender.handle_packet(Nanos::ZERO, &packet(2, 1, 5, 100));
-    assert_eq!(sender.stats().drops.overflow + kept, 10_001, "the newcomer displaced one of the longest flow");
+    assert_eq!(sender.stats().drops.overflow + kept, 10_001, "the new packet displaced one of the longest flow");
 
     let mut buf = [0; MAX_PACKET_BYTES];
     let late = Nanos::from_secs(11);
@@ -191,7 +192,7 @@ fn the_queue_is_bounded_in_bytes_and_in_age() {
 }
 
 #[test]
-fn a_late_driver_gets_one_cell_and_no_more() {
+fn a_late_driver_gets_exactly_one_cell() {
     for law in Law::ALL {
         let mut engine = engine(law);
         let mut buf = [0; MAX_PACKET_BYTES];
@@ -206,7 +207,7 @@ fn a_late_driver_gets_one_cell_and_no_more() {
 }
 
 #[test]
-fn the_last_good_wish_arrives_and_leaves_room_for_packets() {
+fn the_latest_request_arrives_and_leaves_room_for_packets() {
     let mut sender = engine(Law::Gamma);
     let mut receiver = engine(Law::Gamma);
     let request = |id| {
@@ -231,7 +232,7 @@ fn the_last_good_wish_arrives_and_leaves_room_for_packets() {
 }
 
 #[test]
-fn hostile_bytes_are_counted_and_harm_nothing() {
+fn malformed_input_is_counted_and_harmless() {
     for seed in 0..50u8 {
         println!("seed {seed}");
         let mut rng = ChaCha12Rng::from_seed([seed; 32]);
@@ -239,12 +240,12 @@ fn hostile_bytes_are_counted_and_harm_nothing() {
         let mut receiver = engine(Law::Gamma);
         for round in 0..400 {
             let now = sender.poll_timeout().0;
-            let mut hostile = vec![0; rng.random_range(0..2_000)];
-            rng.fill(&mut hostile[..]);
-            if let Some(first) = hostile.first_mut() {
+            let mut noise = vec![0; rng.random_range(0..2_000)];
+            rng.fill(&mut noise[..]);
+            if let Some(first) = noise.first_mut() {
                 *first = [0x45, 0x46, 0x60, 0x00, *first][round % 5];
             }
-            sender.handle_packet(now, &hostile);
+            sender.handle_packet(now, &noise);
             sender.handle_packet(now, &packet(1, 1, round as u32, rng.random_range(32..1500)));
             let (_, _, mut cell) = next_cell(&mut sender);
             for _ in 0..rng.random_range(0..4) {
@@ -253,8 +254,8 @@ fn hostile_bytes_are_counted_and_harm_nothing() {
             }
             cell.truncate(if rng.random_bool(0.1) { rng.random_range(0..cell.len()) } else { cell.len() });
             receiver.handle_cell(&cell);
-            hostile.get_mut(4).into_iter().for_each(|sub_type| *sub_type = 0);
-            receiver.handle_cell(&hostile);
+            noise.get_mut(4).into_iter().for_each(|sub_type| *sub_type = 0);
+            receiver.handle_cell(&noise);
             for got in received(&mut receiver) {
                 assert!((20..=MAX_PACKET_BYTES).contains(&got.len()));
             }

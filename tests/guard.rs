@@ -1,5 +1,5 @@
-//! The guard alone on a running kernel: no tunnel, no daemon. Needs root, and of the kernel only veth, bridge and
-//! nf_tables; says so where it is skipped.
+//! The guard alone on a running kernel, without tunnel or daemon. Needs root and the kernel modules veth, bridge and
+//! nf_tables; prints a line if it is skipped.
 
 mod common;
 
@@ -11,29 +11,29 @@ use common::namespace::{Namespace, shell};
 use millpond::apply::{Kernel, apply_guard};
 use millpond::config::model::{Policy, Settings};
 use millpond::plan::nft::TableText;
-use millpond::plan::{Facts, PolicySubjects, guard_table, lasting};
+use millpond::plan::{Facts, PolicySubjects, guard_table, persistent_elements};
 use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::owned_guard_copy::OwnedGuardCopy;
 
-/// Whether the tests of this file can run here.
-fn possible(name: &str) -> bool {
+/// Whether the tests of this file can run on this host.
+fn can_run(name: &str) -> bool {
     let probe = "unshare -n sh -c 'ip link add veth0 type veth peer name veth1 && ip link add bridge0 type bridge && \
         nft \"table inet t { chain c { type filter hook prerouting priority 0; reject; }; }\"'";
-    let possible = nix::unistd::geteuid().is_root()
+    let can_run = nix::unistd::geteuid().is_root()
         && std::process::Command::new("sh").args(["-c", probe]).output().is_ok_and(|output| output.status.success());
-    if !possible {
+    if !can_run {
         println!("skipped {name}: not root, or nftables, veth or bridge is missing here");
     }
-    possible
+    can_run
 }
 
-/// What somebody else does to the guard is noticed and undone, the exchange of two rules included.
+/// Changes that other programs make to the guard are detected and undone, also a change of the order of rules.
 #[test]
 fn the_guard_is_known_by_its_content() {
-    if !possible("the_guard_is_known_by_its_content") {
+    if !can_run("the_guard_is_known_by_its_content") {
         return;
     }
-    let _here = Namespace::new();
+    let _namespace = Namespace::new();
     shell("ip link set lo up");
     let mut kernel = LinuxKernel::open().unwrap();
     let wanted = guard_table(&common::router([1; 32], [2; 32]), &common::facts());
@@ -52,16 +52,16 @@ fn the_guard_is_known_by_its_content() {
     ] {
         shell(damage);
         let applied = apply_guard(&mut kernel, Some(&wanted)).unwrap_or_else(|error| panic!("after {damage}: {error}"));
-        assert_eq!(applied.ops.len(), 1, "{damage} went unnoticed");
+        assert_eq!(applied.ops.len(), 1, "{damage} was not detected");
         assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, [], "after {damage}");
     }
-    // What packets and other tables do is no damage.
+    // Elements that packets add, and other tables, are not damage.
     for harmless in ["nft add element inet millpond seen4 '{ 192.168.1.9 }'", "nft add table inet fw4"] {
         shell(harmless);
         assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, [], "after {harmless}");
     }
-    assert_eq!(shell("nft list tables").lines().count(), 2, "no draft is left");
-    // Loaded from its file, as at boot, it is the same table.
+    assert_eq!(shell("nft list tables").lines().count(), 2, "a draft is left");
+    // The table that is loaded from its file, as at boot, is recognised.
     let installed = kernel.snapshot().unwrap().guard.unwrap();
     shell(&format!("nft flush ruleset; echo '{}' | nft -f -", wanted.file(&installed.digest())));
     assert_eq!(apply_guard(&mut kernel, Some(&wanted)).unwrap().ops, []);
@@ -69,7 +69,7 @@ fn the_guard_is_known_by_its_content() {
     assert_eq!(shell("nft list tables"), "");
 }
 
-/// A device, the router, and somebody on the Internet who knows the way to the home's addresses.
+/// A device, the router, and a host on the Internet that has routes to the home's addresses.
 struct World {
     device: Namespace,
     router: Namespace,
@@ -86,7 +86,7 @@ impl World {
         shell("ip link set lo up; ip link add wan1 type veth peer name wan0; ip link set wan1 up");
         shell("ip addr add 198.51.100.7/24 dev wan1; ip route add 192.168.1.0/24 via 198.51.100.1");
         shell("ip addr add 2001:db8::7/64 dev wan1 nodad; ip route add fd00:77::/64 via 2001:db8::1");
-        router.take("wan0");
+        router.move_in("wan0");
         router.enter();
         shell("ip link set lo up; ip link set wan0 up; ip addr add 198.51.100.1/24 dev wan0");
         shell("ip addr add 2001:db8::1/64 dev wan0 nodad; ip route add default via 198.51.100.7");
@@ -95,32 +95,32 @@ impl World {
         shell("ip link add br-lan type bridge; ip link add port type veth peer name lan0");
         shell("ip link set port master br-lan up; ip link set br-lan up; ip addr add 192.168.1.1/24 dev br-lan");
         shell("ip addr add fd00:77::1/64 dev br-lan nodad");
-        device.take("lan0");
+        device.move_in("lan0");
         let mut kernel = LinuxKernel::open().unwrap();
         let settings = common::router([1; 32], [2; 32]);
         let facts = kernel.facts(&settings, &Facts::default(), false).unwrap();
         assert_eq!(facts.lan.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["br-lan"]);
         let world = World { device, router, outside, kernel, settings, facts };
-        world.be("18:b4:30:26:34:40");
+        world.set_mac("18:b4:30:26:34:40");
         world
     }
 
-    /// Makes the device one of that Ethernet address. Ends there.
-    fn be(&self, mac: &str) {
+    /// Gives the device that Ethernet address. Ends in the device's namespace.
+    fn set_mac(&self, mac: &str) {
         self.device.enter();
         shell(&format!(
             "ip link set lo up; ip link set lan0 down; ip link set lan0 address {mac}; ip link set lan0 up"
         ));
         shell("ip addr replace 192.168.1.50/24 dev lan0; ip route replace default via 192.168.1.1");
         shell("ip addr replace fd00:77::50/64 dev lan0 nodad; ip -6 route replace default via fd00:77::1");
-        // Until the router has seen both addresses.
+        // Wait until the router has learned both addresses.
         for router in ["192.168.1.1:9", "[fd00:77::1]:9"] {
             let refused = |_| TcpStream::connect(router).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
             assert!((0..50).any(refused), "the router does not answer at {router}");
         }
     }
 
-    fn guard(&mut self) {
+    fn install_guard(&mut self) {
         self.router.enter();
         let before = self.kernel.guard().unwrap();
         let mut wanted = guard_table(&self.settings, &self.facts);
@@ -128,19 +128,19 @@ impl World {
         apply_guard(&mut self.kernel, Some(&wanted)).unwrap();
     }
 
-    /// Chooses the device by its address in place of its MAC.
+    /// Makes the settings choose the device by its IP address instead of its MAC.
     fn choose_by(&mut self, address: &str, policy: Policy) {
         let device = &mut self.settings.devices[0];
         (device.mac, device.address, device.policy) = (None, Some(address.parse().unwrap()), policy);
     }
 
-    /// Makes the router forget who its neighbours are.
-    fn forget_neighbours(&self) {
+    /// Flushes the router's neighbour table.
+    fn flush_neighbours(&self) {
         self.router.enter();
         shell("ip neigh flush all");
     }
 
-    /// Whether the device gets a connection to that server at once; `None` if it hears nothing.
+    /// Whether the device can connect to that server; `None` if there is no answer within three seconds.
     fn connects(&self, server: &str) -> Option<bool> {
         self.device.enter();
         match TcpStream::connect_timeout(&server.parse().unwrap(), Duration::from_secs(3)) {
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// Whether a datagram from outside reaches the device.
+    /// Whether a datagram from the outside host reaches the device.
     fn is_reached(&self, address: IpAddr) -> bool {
         self.device.enter();
         let inside = UdpSocket::bind((address, 7777)).unwrap();
@@ -166,8 +166,8 @@ const DEVICE: [&str; 2] = ["192.168.1.50", "fd00:77::50"];
 const SERVERS: [&str; 2] = ["198.51.100.7:80", "[2001:db8::7]:80"];
 
 #[test]
-fn a_confined_device_neither_gets_out_nor_is_reached() {
-    if !possible("a_confined_device_neither_gets_out_nor_is_reached") {
+fn a_confined_device_can_neither_send_out_nor_be_reached() {
+    if !can_run("a_confined_device_can_neither_send_out_nor_be_reached") {
         return;
     }
     let mut world = World::new();
@@ -178,9 +178,9 @@ fn a_confined_device_neither_gets_out_nor_is_reached() {
     let _resolver = TcpListener::bind("[::]:53").unwrap();
     for (policy, confined) in [(Policy::Direct, false), (Policy::Shape, true), (Policy::Block, true)] {
         world.settings.devices[0].policy = policy;
-        world.guard();
-        // The device says something, whereupon its addresses are known.
-        world.be("18:b4:30:26:34:40");
+        world.install_guard();
+        // The device sends packets, by which the guard learns its addresses.
+        world.set_mac("18:b4:30:26:34:40");
         for server in SERVERS {
             assert_eq!(world.connects(server), Some(!confined), "{policy:?} {server}");
         }
@@ -190,41 +190,41 @@ fn a_confined_device_neither_gets_out_nor_is_reached() {
         for address in DEVICE {
             assert_eq!(world.is_reached(address.parse().unwrap()), !confined, "{policy:?} {address}");
         }
-        assert_eq!(world.connects("192.168.1.1:8080"), Some(true), "{policy:?}: the home stays");
+        assert_eq!(world.connects("192.168.1.1:8080"), Some(true), "{policy:?}: the home is reachable");
     }
-    // Another device that takes its addresses over is free at once, and again is not.
-    world.be("02:00:00:00:00:77");
+    // Another device that takes over its addresses is free at once. The first device is confined again when it returns.
+    world.set_mac("02:00:00:00:00:77");
     assert!(world.is_reached(DEVICE[0].parse().unwrap()) && world.is_reached(DEVICE[1].parse().unwrap()));
-    world.be("18:b4:30:26:34:40");
+    world.set_mac("18:b4:30:26:34:40");
     assert!(!world.is_reached(DEVICE[0].parse().unwrap()) && !world.is_reached(DEVICE[1].parse().unwrap()));
 }
 
-/// Without a moment in between: what is flushed is not what confines.
+/// The copy confines without a gap: a flushed ruleset does not include it.
 #[test]
-fn a_held_copy_confines_where_everything_was_flushed() {
-    if !possible("a_held_copy_confines_where_everything_was_flushed") {
+fn an_owned_copy_confines_after_a_flush() {
+    if !can_run("an_owned_copy_confines_after_a_flush") {
         return;
     }
     let mut world = World::new();
     world.outside.enter();
     let _server = TcpListener::bind("[::]:80").unwrap();
     world.router.enter();
-    let held = match OwnedGuardCopy::open() {
-        Ok(held) => held,
+    let copy = match OwnedGuardCopy::open() {
+        Ok(copy) => copy,
         Err(cause) => {
-            println!("skipped a_held_copy_confines_where_everything_was_flushed: no table can be owned here: {cause}");
+            println!("skipped an_owned_copy_confines_after_a_flush: no table can be owned here: {cause}");
             return;
         }
     };
-    assert!(!held.follow().unwrap(), "there is no guard to follow yet");
+    assert!(!copy.sync().unwrap(), "there is no guard to copy yet");
     for (policy, confined) in [(Policy::Shape, true), (Policy::Direct, false), (Policy::Block, true)] {
         world.settings.devices[0].policy = policy;
-        world.guard();
-        world.be("18:b4:30:26:34:40");
+        world.install_guard();
+        world.set_mac("18:b4:30:26:34:40");
         world.router.enter();
-        assert!(held.follow().unwrap(), "{policy:?}: nothing to copy");
-        assert!(!held.follow().unwrap(), "{policy:?}: copied twice");
-        // Learnt addresses, in the order of a hash table, with their time, and all the rest.
+        assert!(copy.sync().unwrap(), "{policy:?}: nothing to copy");
+        assert!(!copy.sync().unwrap(), "{policy:?}: copied twice");
+        // Compare the rules, and one set of learned addresses.
         let list = |table: &str| {
             let listing = shell(&format!("nft -s list table inet {table}")).replace(" expires ", "\n");
             listing.replace(" # progname millpond", "").replace(table, "T").replace("\tflags owner\n", "")
@@ -232,14 +232,14 @@ fn a_held_copy_confines_where_everything_was_flushed() {
         let rules = |table: &str| list(table).split("chain").skip(1).collect::<String>();
         assert_eq!(rules("millpond_held"), rules("millpond"));
         assert_eq!(shell("nft list set inet millpond_held seen6").contains("fd00:77::50"), confined);
-        // The file that the firewall loads again with its own rules knows no addresses: the copy still does.
+        // The file that the firewall reloads with its own rules contains no learned addresses; the copy still has them.
         let digest = world.kernel.guard().unwrap().unwrap().digest();
         shell(&format!("echo '{}' | nft -f -", guard_table(&world.settings, &world.facts).file(&digest)));
-        assert!(!held.follow().unwrap(), "{policy:?}: the same guard, loaded again");
+        assert!(!copy.sync().unwrap(), "{policy:?}: the same guard, loaded again");
         assert_eq!(world.is_reached(DEVICE[0].parse().unwrap()), !confined, "{policy:?}, loaded again");
         world.router.enter();
         shell("nft flush ruleset");
-        assert!(!held.follow().unwrap(), "the copy stays where there is no guard");
+        assert!(!copy.sync().unwrap(), "the copy stays if there is no guard");
         assert!(!shell("nft list tables").contains("table inet millpond\n"));
         for server in SERVERS {
             assert_eq!(world.connects(server), Some(!confined), "{policy:?} {server}");
@@ -250,13 +250,13 @@ fn a_held_copy_confines_where_everything_was_flushed() {
         world.router.enter();
         shell("! nft delete table inet millpond_held 2> /dev/null");
     }
-    drop(held);
+    drop(copy);
     assert_eq!(world.connects(SERVERS[0]), Some(true), "the copy has outlived its owner");
 }
 
 #[test]
-fn a_proxy_on_the_router_is_out_of_reach() {
-    if !possible("a_proxy_on_the_router_is_out_of_reach") {
+fn a_proxy_on_the_router_is_unreachable() {
+    if !can_run("a_proxy_on_the_router_is_unreachable") {
         return;
     }
     let mut world = World::new();
@@ -266,29 +266,29 @@ fn a_proxy_on_the_router_is_out_of_reach() {
         "nft 'table inet hijack { chain c { type nat hook prerouting priority dstnat; tcp dport 80 redirect to :8080; }; }'",
     );
     assert_eq!(world.connects("198.51.100.7:80"), Some(true), "the control experiment shows nothing");
-    world.guard();
+    world.install_guard();
     assert_ne!(world.connects("198.51.100.8:80"), Some(true));
 }
 
 #[test]
-fn connections_that_stood_before_end_at_once() {
-    if !possible("connections_that_stood_before_end_at_once") {
+fn existing_connections_end_at_once() {
+    if !can_run("existing_connections_end_at_once") {
         return;
     }
     let mut world = World::new();
     world.outside.enter();
     let server = TcpListener::bind("[::]:80").unwrap();
     world.settings.devices[0].policy = Policy::Direct;
-    world.guard();
+    world.install_guard();
     let before = world.kernel.snapshot().unwrap().guard.unwrap();
     world.device.enter();
     let mut open = SERVERS.map(|server| TcpStream::connect(server).unwrap());
     let _accepted = [server.accept().unwrap(), server.accept().unwrap()];
     world.settings.devices[0].policy = Policy::Shape;
-    world.guard();
+    world.install_guard();
     let wanted = guard_table(&world.settings, &world.facts);
     assert_eq!(world.kernel.forget_connections(&PolicySubjects::default()).unwrap(), 0);
-    // The router's own answers to the device may be among them.
+    // The router's own connections with the device may be among them.
     assert!(world.kernel.enforce(Some(&before), &wanted).unwrap() >= 2);
     assert_eq!(world.kernel.enforce(Some(&before), &wanted).unwrap(), 0);
     for stream in &mut open {
@@ -304,8 +304,8 @@ fn offloaded_connections_end_too() {
         chain c { type filter hook forward priority 0; ct state established flow add @ft; counter; }; }";
     let probe = "unshare -n sh -c 'ip link add port type veth peer name wan0; nft -f -'";
     let probe = std::process::Command::new("sh").args(["-c", &format!("echo '{table}' | {probe}")]).output();
-    if !possible("offloaded_connections_end_too") || !probe.is_ok_and(|output| output.status.success()) {
-        println!("skipped offloaded_connections_end_too: there are no flow tables here");
+    if !can_run("offloaded_connections_end_too") || !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped offloaded_connections_end_too: no flow tables here");
         return;
     }
     let mut world = World::new();
@@ -314,12 +314,12 @@ fn offloaded_connections_end_too() {
     world.outside.enter();
     let server = TcpListener::bind("[::]:80").unwrap();
     world.settings.devices[0].policy = Policy::Direct;
-    world.guard();
+    world.install_guard();
     let before = world.kernel.snapshot().unwrap().guard.unwrap();
     world.device.enter();
     let mut open = TcpStream::connect(SERVERS[0]).unwrap();
     let mut accepted = server.accept().unwrap().0;
-    // Both ways, and then along the short way alone.
+    // Data in both directions offloads the connection; afterwards it bypasses the forward chain.
     let mut exchange = |times: usize| {
         for _ in 0..times {
             open.write_all(b"ping").unwrap();
@@ -337,21 +337,21 @@ fn offloaded_connections_end_too() {
     exchange(5);
     assert_eq!(forwarded(&world), slow, "the connection is not offloaded");
     world.settings.devices[0].policy = Policy::Block;
-    world.guard();
+    world.install_guard();
     assert!(world.kernel.enforce(Some(&before), &guard_table(&world.settings, &world.facts)).unwrap() >= 1);
     accepted.set_nonblocking(true).unwrap();
     for _ in 0..20 {
         _ = open.write_all(b"ping");
         std::thread::sleep(Duration::from_millis(50));
-        assert!(accepted.read(&mut [0; 4]).is_err(), "the connection goes on");
+        assert!(accepted.read(&mut [0; 4]).is_err(), "the connection continues");
     }
     world.router.enter();
     assert!(!shell("nft list tables").contains("millpond_cut"));
 }
 
 #[test]
-fn neighbours_are_known_before_they_say_anything() {
-    if !possible("neighbours_are_known_before_they_say_anything") {
+fn neighbours_are_confined_before_they_send_a_packet() {
+    if !can_run("neighbours_are_confined_before_they_send_a_packet") {
         return;
     }
     let mut world = World::new();
@@ -360,17 +360,17 @@ fn neighbours_are_known_before_they_say_anything() {
     assert!(world.is_reached(DEVICE[0].parse().unwrap()), "the control experiment shows nothing");
     world.router.enter();
     shell("nft delete table inet millpond");
-    world.guard();
+    world.install_guard();
     for address in DEVICE {
         assert!(!world.is_reached(address.parse().unwrap()), "{address}");
     }
     world.router.enter();
-    assert_eq!(world.kernel.snapshot().unwrap().guard.map(|guard| guard.untouched), Some(true));
+    assert_eq!(world.kernel.snapshot().unwrap().guard.map(|guard| guard.unmodified), Some(true));
 }
 
 #[test]
 fn a_device_chosen_by_address_is_confined_in_the_other_family_too() {
-    if !possible("a_device_chosen_by_address_is_confined_in_the_other_family_too") {
+    if !can_run("a_device_chosen_by_address_is_confined_in_the_other_family_too") {
         return;
     }
     for (chosen, other) in [(0, 1), (1, 0)] {
@@ -378,66 +378,68 @@ fn a_device_chosen_by_address_is_confined_in_the_other_family_too() {
         world.outside.enter();
         let _server = TcpListener::bind("[::]:80").unwrap();
         world.choose_by(DEVICE[chosen], Policy::Shape);
-        world.forget_neighbours();
-        world.guard();
+        world.flush_neighbours();
+        world.install_guard();
         assert_eq!(world.connects(SERVERS[other]), Some(true), "the control experiment shows nothing");
-        // It shows who it is.
+        // This packet shows the device's Ethernet address.
         assert_eq!(world.connects(SERVERS[chosen]), Some(false));
         let is_confined = |world: &World, when: &str| {
             assert_eq!(world.connects(SERVERS[other]), Some(false), "chosen by {}, {when}", DEVICE[chosen]);
             assert!(!world.is_reached(DEVICE[other].parse().unwrap()), "chosen by {}, {when}", DEVICE[chosen]);
         };
-        is_confined(&world, "learnt");
-        world.forget_neighbours();
+        is_confined(&world, "learned");
+        world.flush_neighbours();
         world.choose_by(DEVICE[chosen], Policy::Block);
-        world.guard();
-        is_confined(&world, "by another guard");
+        world.install_guard();
+        is_confined(&world, "with a new guard");
         world.router.enter();
         let installed = world.kernel.guard().unwrap().unwrap();
         let wanted = guard_table(&world.settings, &world.facts);
-        let file = TableText { learned: lasting(&installed.learned), ..wanted.clone() }.file(&installed.digest());
+        let file =
+            TableText { learned: persistent_elements(&installed.learned), ..wanted.clone() }.file(&installed.digest());
         shell(&format!("nft flush ruleset; echo '{file}' | nft -f -"));
         assert_eq!(apply_guard(&mut world.kernel, Some(&wanted)).unwrap().ops, []);
-        is_confined(&world, "by the file");
+        is_confined(&world, "loaded from the file");
         world.choose_by(DEVICE[chosen], Policy::Direct);
-        world.guard();
+        world.install_guard();
         for server in SERVERS {
-            assert_eq!(world.connects(server), Some(true), "let go");
+            assert_eq!(world.connects(server), Some(true), "the device is free");
         }
     }
 }
 
 #[test]
 fn a_device_that_has_left_a_chosen_address_is_free_again() {
-    if !possible("a_device_that_has_left_a_chosen_address_is_free_again") {
+    if !can_run("a_device_that_has_left_a_chosen_address_is_free_again") {
         return;
     }
     let mut world = World::new();
     world.outside.enter();
     let _server = TcpListener::bind("[::]:80").unwrap();
     world.choose_by(DEVICE[0], Policy::Shape);
-    world.guard();
+    world.install_guard();
     assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(false); 2]);
     world.device.enter();
     shell("ip addr del 192.168.1.50/24 dev lan0; ip addr add 192.168.1.51/24 dev lan0");
     shell("ip route replace default via 192.168.1.1");
-    // In the family of the choice at once, in the other when it has been forgotten, talk as it may.
+    // It is free in the family of the chosen address at once, and in the other one when its Ethernet address expires,
+    // even if it keeps sending.
     assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(true), Some(false)]);
     world.router.enter();
     let mac = "18:b4:30:26:34:40";
     assert!(shell("nft list set inet millpond shape_met4").contains("timeout 1d"));
     shell(&format!("nft delete element inet millpond shape_met4 '{{ {mac} }}'"));
     shell(&format!("nft add element inet millpond shape_met4 '{{ {mac} timeout 4s }}'"));
-    let begun = Instant::now();
+    let start = Instant::now();
     while world.connects(SERVERS[1]) != Some(true) {
         assert_eq!(world.connects(SERVERS[0]), Some(true));
-        assert!(begun.elapsed() < Duration::from_secs(60), "it is confined for ever");
+        assert!(start.elapsed() < Duration::from_secs(60), "the device stays confined");
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(world.is_reached(DEVICE[1].parse().unwrap()));
-    // Who has the address now is another.
+    // Another device has the chosen address now.
     world.device.enter();
     shell("ip addr del 192.168.1.51/24 dev lan0");
-    world.be("02:00:00:00:00:77");
+    world.set_mac("02:00:00:00:00:77");
     assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(false); 2]);
 }

@@ -1,4 +1,4 @@
-//! `millpond join` as an owner or LuCI meets it: settings filled, comments kept, and one line for everything that is wrong.
+//! `millpond join` as an owner or LuCI uses it: settings written, comments kept, and one line for each error.
 
 use std::fs;
 use std::io::Write;
@@ -31,7 +31,7 @@ impl Router {
         fs::read_to_string(self.folder.join("millpond")).unwrap()
     }
 
-    /// Names of all files.
+    /// The names of all files.
     fn files(&self) -> Vec<String> {
         let entries =
             fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -54,7 +54,7 @@ impl Router {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It may end before it has read everything.
+        // The command may end before it has read everything.
         _ = child.stdin.take().unwrap().write_all(text.as_bytes());
         child.wait_with_output().unwrap()
     }
@@ -92,7 +92,7 @@ fn err(output: &Output) -> String {
 }
 
 #[test]
-fn a_join_text_fills_the_settings_and_leaves_the_comments() {
+fn a_join_text_fills_the_settings_and_keeps_the_comments() {
     let router = Router::new("fills");
     let output = router.join(&[], &invitation().to_text());
     assert!(output.status.success(), "{}", err(&output));
@@ -108,7 +108,11 @@ fn a_join_text_fills_the_settings_and_leaves_the_comments() {
     let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("{text}") };
     assert!(settings.enabled);
     assert_eq!(wireguard.join_key, Some(Key::private([7; 32])));
-    assert_ne!(wireguard.private_key, Key::private([7; 32]), "the endpoint is to know a key that no text has brought");
+    assert_ne!(
+        wireguard.private_key,
+        Key::private([7; 32]),
+        "the router's permanent key must not come from a join text"
+    );
     assert_eq!(wireguard.preshared_key, Some(Key([9; 32])));
     assert_eq!((wireguard.address, wireguard.peer_address), ([10, 77, 0, 2].into(), Some([10, 77, 0, 1].into())));
     assert_eq!(
@@ -122,7 +126,7 @@ fn a_join_text_fills_the_settings_and_leaves_the_comments() {
         let mode = fs::metadata(router.folder.join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    assert!(!text.contains(&Key::private([7; 32]).to_base64()), "a secret key lies in the settings");
+    assert!(!text.contains(&Key::private([7; 32]).to_base64()), "the settings contain a secret key");
 }
 
 #[test]
@@ -135,7 +139,7 @@ fn programs_get_the_settings_and_no_secret() {
     let text = out(&kept);
     let (start, rest) = text.split_once(r#""public_key":""#).unwrap();
     let (own_key, end) = rest.split_once("\",").unwrap();
-    assert_eq!(format!("{start}{end}"), out(&dry), "but for the key that was made");
+    assert_eq!(format!("{start}{end}"), out(&dry), "only the created key differs");
     let made = fs::read_to_string(router.folder.join("router.private")).unwrap();
     assert_eq!(Key::from_base64(made.trim_end()).unwrap().public().to_base64(), own_key);
     assert_eq!((router.settings().as_str(), router.files().len()), (SHIPPED, 4));
@@ -159,7 +163,7 @@ fn programs_get_the_settings_and_no_secret() {
 }
 
 #[test]
-fn every_text_that_is_no_good_has_its_own_line_and_changes_nothing() {
+fn each_invalid_text_has_its_own_error_and_changes_nothing() {
     let good = invitation().to_text();
     let altered = good.replace(&good[40..41], if &good[40..41] == "x" { "y" } else { "x" });
     let expired = Invitation { expires: Some(1_750_000_000), ..invitation() }.to_text();
@@ -167,7 +171,7 @@ fn every_text_that_is_no_good_has_its_own_line_and_changes_nothing() {
     let cases = [
         ("cut", "copy the whole line again", good[..good.len() - 9].to_owned()),
         ("altered", "copy the whole line again", altered),
-        ("version", "bring both ends to one version", good.replacen('1', "2", 1)),
+        ("version", "install the same version at both ends", good.replacen('1', "2", 1)),
         ("expired", "ask the endpoint's operator", expired),
         ("not-join-text", "add-home", "hello".to_owned()),
         ("no-key", "--make-key", other.clone()),
@@ -186,7 +190,7 @@ fn every_text_that_is_no_good_has_its_own_line_and_changes_nothing() {
     }
     assert!(router.join(&[], &good).status.success());
     let joined = router.settings();
-    refuse("used", "nothing is changed", &good);
+    refuse("used", "nothing was changed", &good);
     refuse("other-router", "--make-key", &other);
     assert_eq!(router.settings(), joined);
 }
@@ -197,7 +201,7 @@ fn a_router_may_keep_its_own_key() {
     let made = router.join(&["--make-key"], "");
     assert!(made.status.success(), "{}", err(&made));
     let public = Key::from_base64(out(&made).trim_end()).unwrap();
-    assert_eq!(out(&router.join(&["--make-key"], "")), out(&made), "it is made once");
+    assert_eq!(out(&router.join(&["--make-key"], "")), out(&made), "the key is created once");
     let text = Invitation { identity: Identity::Public(public.clone()), ..invitation() }.to_text();
     let before: Vec<String> =
         router.settings().lines().filter(|line| line.contains("router.private")).map(Into::into).collect();
@@ -212,7 +216,7 @@ fn a_router_may_keep_its_own_key() {
 }
 
 #[test]
-fn settings_that_are_wrong_are_not_made_worse() {
+fn invalid_settings_are_left_unchanged() {
     let router = Router::new("wrong");
     let broken = SHIPPED.replace("'gamma'", "'sawtooth'");
     for settings in [broken, SHIPPED.replace("option role 'router'", "option role 'router")] {

@@ -1,6 +1,6 @@
-//! The running kernel: both roles in two network namespaces joined by a wire. Needs root and the modules wireguard,
-//! sch_htb, sch_prio, tun, nf_tables and veth, so it is no part of a plain `cargo test`: the laboratory's scenario
-//! `kernel` runs it.
+//! The running kernel: both roles in two connected network namespaces. Needs root and the modules wireguard, sch_htb,
+//! sch_prio, tun, nf_tables and veth, so a plain `cargo test` does not include it: the laboratory's scenario `kernel`
+//! runs it.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn limits() -> ShaperLimits {
 
 fn router(facts: &Facts, limits: &ShaperLimits) -> Desired {
     let settings = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
-    Desired::from_settings(&settings, facts, guard).unwrap()
+    Desired::from_settings(&settings, facts, limits).unwrap()
 }
 
 fn facts(kernel: &mut LinuxKernel, settings: &millpond::config::model::Settings) -> Facts {
@@ -42,7 +42,7 @@ fn facts(kernel: &mut LinuxKernel, settings: &millpond::config::model::Settings)
     Facts { endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..facts }
 }
 
-/// The router's guard, by itself; twice, of which the second has nothing to do.
+/// Installs the router's guard without a tunnel. A second application must find nothing to do.
 fn set_guard(kernel: &mut LinuxKernel, facts: &Facts) {
     let wanted = guard_table(&common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC)), facts);
     apply_guard(kernel, Some(&wanted)).unwrap();
@@ -54,8 +54,8 @@ fn endpoint() -> Desired {
     Desired::from_settings(&settings, &Facts::default(), &limits()).unwrap()
 }
 
-/// What is left after everything of ours is withdrawn: the machine's own forwarding and nothing else.
-fn assert_bare(kernel: &mut LinuxKernel, before: &Snapshot) {
+/// Checks that all of millpond's objects are removed and that the host's forwarding is as before.
+fn assert_removed(kernel: &mut LinuxKernel, before: &Snapshot) {
     assert_eq!(kernel.snapshot().unwrap(), *before);
     for command in ["ip rule", "ip -6 rule", "ip route show table all", "ip -6 route show table all", "nft list tables"]
     {
@@ -80,7 +80,7 @@ fn receive(socket: &CellSocket) -> Option<(usize, SocketAddrV4)> {
 }
 
 #[test]
-fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
+fn both_ends_are_set_up_carry_only_cells_and_leave_nothing() {
     let (far, near) = (Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
     let facts = facts(&mut home, &common::router([0; 32], [0; 32]));
@@ -104,7 +104,7 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let server_socket = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
     let (at_home, at_server) = ("10.77.0.2:9347".parse().unwrap(), "10.77.0.1:9347".parse().unwrap());
 
-    // A stray into the tunnel, before any handshake and after: WireGuard never sees it, so nothing reaches the wire.
+    // Strays are dropped before WireGuard sees them, before the first handshake and after it, so none reaches the wire.
     near.enter();
     let quiet = wire_packets();
     strays();
@@ -122,22 +122,22 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     strays();
     assert_eq!(wire_packets(), busy, "a stray reached the wire beside the cells");
 
-    // The same stray with the tree taken away does get out: the counts above could have shown it.
+    // Without the qdisc tree the same strays reach the wire: the counts above can detect them.
     shell("tc qdisc del dev mpwg0 root");
     strays();
     assert!(wire_packets() > busy, "the control experiment shows nothing");
     while server_socket.receive(&mut [0; 2048]).unwrap().is_some() {}
     apply(&mut home, &desired).unwrap();
 
-    // A new rate and limit change two objects, and nothing else.
-    let faster = ShaperLimits { rate: BitsPerSec::from_kbit(1280), cover_limit: 3, ..guard() };
+    // A new rate and a new limit change exactly two objects.
+    let faster = ShaperLimits { rate: BitsPerSec::from_kbit(1280), cover_limit: 3, ..limits() };
     let applied = apply(&mut home, &router(&facts, &faster)).unwrap();
     let ops: Vec<String> = applied.ops.iter().map(|op| op.to_string()).collect();
     assert!(ops.len() == 2 && ops[0].starts_with("tc class change") && ops[1].ends_with("limit 3"), "{ops:?}");
 
-    // The paper's own way: HTB paces by the wire's bytes. 160 kbit/s is one cell of 508 bytes in 25.4 ms, and of ten
-    // cells the first two find the bucket full or just empty.
-    let pacer = ShaperLimits { rate: BitsPerSec::from_kbit(160), burst_cells: 1, ..guard() };
+    // The paper's method: HTB paces by bytes on the wire. 160 kbit/s is one cell of 508 bytes every 25.4 ms. The first
+    // two of ten cells may leave at once, because the bucket is full.
+    let pacer = ShaperLimits { rate: BitsPerSec::from_kbit(160), burst_cells: 1, ..limits() };
     apply(&mut home, &router(&facts, &pacer)).unwrap();
     let start = Instant::now();
     for _ in 0..10 {
@@ -147,18 +147,18 @@ fn two_ends_are_set_up_carry_cells_alone_and_leave_nothing() {
     let took = start.elapsed();
     assert!(took > Duration::from_micros(7 * 25_400), "HTB let ten cells through in {took:?}");
 
-    assert_mends(&mut home, &router(&facts, &faster));
+    assert_repairs(&mut home, &router(&facts, &faster));
     drop(home_tun);
     apply(&mut home, &Desired::nothing()).unwrap();
-    assert_bare(&mut home, &home_before);
+    assert_removed(&mut home, &home_before);
     far.enter();
     drop(server_tun);
-    apply(&mut server, &Desired::nothing().forwarding(&Forwarding::of(&server_before))).unwrap();
-    assert_bare(&mut server, &server_before);
+    apply(&mut server, &Desired::nothing().restoring_forwarding(&Forwarding::of(&server_before))).unwrap();
+    assert_removed(&mut server, &server_before);
 }
 
-/// The next IPv4 packet that the kernel routes into the tunnel from anyone but itself.
-fn routed(tun: &Tun) -> Option<Vec<u8>> {
+/// The next packet that the kernel routes into mp0.
+fn next_routed(tun: &Tun) -> Option<Vec<u8>> {
     let mut buffer = [0; 2048];
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
@@ -170,14 +170,14 @@ fn routed(tun: &Tun) -> Option<Vec<u8>> {
     None
 }
 
-/// Source, destination, DSCP and UDP destination port of an IPv4 packet without options.
+/// Source, destination, DSCP and UDP destination port of an IPv4 packet without IP options.
 fn summary(packet: &[u8]) -> (Ipv4Addr, Ipv4Addr, u8, u16) {
     let address = |i: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&packet[i..i + 4]).unwrap());
     (address(12), address(16), packet[1] >> 2, u16::from_be_bytes([packet[22], packet[23]]))
 }
 
-/// A connection is refused by ICMP rather than left to time out.
-fn assert_refused(server: &str) {
+/// Checks that a connection is rejected by ICMP instead of timing out.
+fn assert_rejected(server: &str) {
     let error = TcpStream::connect_timeout(&server.parse().unwrap(), Duration::from_secs(10)).unwrap_err();
     let unreachable = [Some(libc::ENETUNREACH), Some(libc::EHOSTUNREACH)];
     assert!(unreachable.contains(&error.raw_os_error()), "{server}: {error}");
@@ -187,7 +187,7 @@ fn assert_refused(server: &str) {
 fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     let (far, near, device) = (Namespace::new(), Namespace::new(), Namespace::new());
     let mut home = wire_up(&far, &near);
-    device.take("lan0");
+    device.move_in("lan0");
     shell(
         "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip addr add fd00:77::1/64 dev br-lan nodad",
     );
@@ -204,26 +204,30 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     let here: Ipv4Addr = [10, 77, 0, 2].into();
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.send_to(b"hello", "198.51.100.7:7").unwrap();
-    assert_eq!(routed(&tun).map(|p| summary(&p)), Some((here, [198, 51, 100, 7].into(), 1, 7)), "the first device");
-    // Whoever is asked, the router included, the chosen server answers.
+    assert_eq!(
+        next_routed(&tun).map(|p| summary(&p)),
+        Some((here, [198, 51, 100, 7].into(), 1, 7)),
+        "the first device"
+    );
+    // DNS queries to any server, also to the router, go to the chosen server.
     for server in ["192.168.1.1:53", "192.0.2.53:53"] {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.send_to(b"query", server).unwrap();
-        assert_eq!(routed(&tun).map(|p| summary(&p)), Some((here, [9, 9, 9, 9].into(), 1, 53)), "{server}");
+        assert_eq!(next_routed(&tun).map(|p| summary(&p)), Some((here, [9, 9, 9, 9].into(), 1, 53)), "{server}");
     }
-    // IPv6 is refused, so that the device falls back at once.
-    assert_refused("[2001:db8::7]:7");
+    // IPv6 is rejected, so that the device falls back to IPv4 at once.
+    assert_rejected("[2001:db8::7]:7");
 
-    // With mp0 gone it is told that there is no way; nothing goes by the wire.
+    // Without mp0 the device receives an ICMP error, and nothing reaches the wire.
     near.enter();
     drop(tun);
     let quiet = wire_packets();
     device.enter();
-    assert_refused("198.51.100.8:7");
+    assert_rejected("198.51.100.8:7");
     near.enter();
     assert_eq!(wire_packets(), quiet);
 
-    // Even with routing undone, the guard alone holds it back; a device that nobody named goes by the wire.
+    // Even without the rules, the guard confines the device. A device that the settings do not name reaches the wire.
     shell("ip rule del priority 910");
     device.enter();
     UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"hello", "198.51.100.8:7").unwrap();
@@ -239,16 +243,16 @@ fn shaped_devices_reach_the_tunnel_and_nothing_else() {
     assert!(wire_packets() > quiet, "the control experiment shows nothing");
 }
 
-/// A wire between the two namespaces, a LAN at home, a default route by the wire. Ends in `near`.
+/// Connects the two namespaces, and creates a LAN and a default route in `near`. Ends in `near`.
 ///
-/// Neighbours are given and IPv6 is off on the wire, so that nothing but the tunnel ever sends there.
+/// Neighbour entries are permanent and IPv6 is off between the namespaces, so that only the tunnel sends there.
 fn wire_up(far: &Namespace, near: &Namespace) -> LinuxKernel {
     far.enter();
     shell("ip link set lo up; ip link add wan1 type veth peer name wan0");
     shell("sysctl -qw net.ipv6.conf.wan1.disable_ipv6=1; ip link set wan1 address 02:00:00:00:00:01");
     shell("ip addr add 203.0.113.9/24 dev wan1; ip link set wan1 up");
     shell("ip neigh add 203.0.113.1 lladdr 02:00:00:00:00:02 dev wan1 nud permanent");
-    near.take("wan0");
+    near.move_in("wan0");
     near.enter();
     shell(
         "ip link set lo up; sysctl -qw net.ipv6.conf.wan0.disable_ipv6=1; ip link set wan0 address 02:00:00:00:00:02",
@@ -262,7 +266,8 @@ fn wire_up(far: &Namespace, near: &Namespace) -> LinuxKernel {
     LinuxKernel::open().unwrap()
 }
 
-/// Sends into the tunnel what is no cell: from sockets like the cells' and from others, with ordinary priorities.
+/// Sends packets that are not cells into the tunnel: from sockets like those of the cells with ordinary priorities, and
+/// from an ordinary socket.
 fn strays() {
     let other = UdpSocket::bind("10.77.0.2:0").unwrap();
     for priority in [0, 6, 15] {
@@ -273,7 +278,7 @@ fn strays() {
     std::thread::sleep(Duration::from_millis(300));
 }
 
-/// What the ordinary tools say, for those who run this with `--nocapture`.
+/// Prints the output of the usual tools, for runs with `--nocapture`.
 fn show() {
     for command in [
         "tc qdisc show dev mpwg0; tc class show dev mpwg0",
@@ -285,15 +290,15 @@ fn show() {
     }
 }
 
-/// Packets sent so far on the home's side of the wire.
+/// Number of packets that the home's WAN interface has sent.
 fn wire_packets() -> u64 {
     let table = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
     let line = table.lines().find_map(|line| line.trim().strip_prefix("wan0:")).unwrap();
     line.split_whitespace().nth(9).unwrap().parse().unwrap()
 }
 
-/// What somebody else takes away comes back, and nothing more is touched than that.
-fn assert_mends(kernel: &mut LinuxKernel, desired: &Desired) {
+/// Checks that objects that other programs remove or change are restored.
+fn assert_repairs(kernel: &mut LinuxKernel, desired: &Desired) {
     for damage in [
         "ip rule del priority 910",
         "ip -6 rule del priority 910",
@@ -314,7 +319,7 @@ fn assert_mends(kernel: &mut LinuxKernel, desired: &Desired) {
     ] {
         shell(damage);
         let applied = apply(kernel, desired).unwrap_or_else(|error| panic!("after {damage}: {error}"));
-        assert!(!applied.ops.is_empty(), "{damage} went unnoticed");
+        assert!(!applied.ops.is_empty(), "{damage} was not detected");
         assert_eq!(apply(kernel, desired).unwrap().ops, [], "after {damage}");
     }
 }

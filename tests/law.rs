@@ -1,10 +1,15 @@
-//! The laws draw what they promise.
+//! The laws draw intervals with the promised distributions, and the lists outside Rust contain every law.
+
+use std::fs;
+use std::path::Path;
 
 use millpond::law::Law;
 use millpond::units::Nanos;
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
+const SHIPPED: &str = "files/etc/config/millpond";
+const LUCI: &str = "luci-app/htdocs/luci-static/resources/view/millpond/settings.js";
 const T: Nanos = Nanos(25_400_000);
 
 /// Intervals in units of their mean.
@@ -25,14 +30,34 @@ fn moments(values: &[f64]) -> (f64, f64, f64) {
     (mean_of, sd, central(3) / sd.powi(3))
 }
 
-/// The spreads that settings may ask for: the narrowest, the default and the widest.
+/// The smallest, the default and the largest spread in the settings.
 fn spreads(law: Law) -> [u8; 3] {
-    let (least, most) = law.spread_range().into_inner();
-    [least, law.default_spread(), most]
+    let (min, max) = law.spread_range().into_inner();
+    [min, law.default_spread(), max]
+}
+
+/// Peers of different versions would understand a changed number as another law.
+#[test]
+fn names_and_numbers_are_stable() {
+    let expected = [("gamma", 0), ("normal", 1), ("constant", 2), ("kernel", 3)];
+    assert_eq!(Law::ALL.map(|law| (law.name(), law.number())), expected);
+    for law in Law::ALL {
+        assert_eq!((Law::from_name(law.name()), Law::from_number(law.number())), (Some(law), Some(law)));
+    }
+    assert_eq!((Law::from_name("uniform"), Law::from_number(255)), (None, None));
 }
 
 #[test]
-fn laws_have_the_moments_that_they_promise() {
+fn the_default_spread_is_in_range() {
+    for law in Law::ALL {
+        let range = law.spread_range();
+        assert!(range.contains(&law.default_spread()) && *range.end() <= 100, "{law}");
+        assert_eq!(*range.start() > 0, law.has_spread(), "{law}: a draw treats 0 % as 1 %");
+    }
+}
+
+#[test]
+fn laws_have_the_promised_moments() {
     for law in Law::ALL {
         for percent in spreads(law) {
             let spread = f64::from(percent) / 100.0;
@@ -69,7 +94,7 @@ fn successive_intervals_are_uncorrelated() {
     }
 }
 
-/// Each of the ranges that are equally likely by the density gets its share of the draws.
+/// Ranges of equal probability contain equal numbers of draws.
 #[test]
 fn draws_follow_the_density() {
     const RANGES: usize = 50;
@@ -91,13 +116,13 @@ fn draws_follow_the_density() {
     }
 }
 
-/// What hides the system's jitter can be drawn by the engine and audited.
+/// A law that hides the system's jitter has a spread, and a density for the audit.
 #[test]
 fn smooth_laws_have_a_spread_and_a_density() {
     assert!(Law::default().is_smooth());
     for law in Law::ALL.into_iter().filter(|law| law.is_smooth()) {
         assert!(law.has_spread() && law.density(law.default_spread(), 1.0).is_some(), "{law}");
-        // An edge at zero shows any jitter, as that of the exponential law does.
+        // A density with an edge at zero, such as that of the exponential law, reveals jitter.
         let spread = *law.spread_range().end();
         let [zero, one] = [1e-6, 1.0].map(|x| law.density(spread, x).unwrap());
         assert!(zero < 1e-5 * one, "{law}: density {zero:e} at zero");
@@ -105,10 +130,46 @@ fn smooth_laws_have_a_spread_and_a_density() {
 }
 
 #[test]
-fn without_the_kernel_the_engine_paces() {
+fn every_law_has_a_variant_without_kernel_pacing() {
     for law in Law::ALL {
-        let instead = law.without_kernel_pacing();
-        assert!(!instead.paced_by_kernel(), "{law}");
-        assert_eq!(instead == law, !law.paced_by_kernel(), "{law}");
+        let paced_by_engine = law.without_kernel_pacing();
+        assert!(!paced_by_engine.paced_by_kernel(), "{law}");
+        assert_eq!(paced_by_engine == law, !law.paced_by_kernel(), "{law}");
     }
+}
+
+/// LuCI, the shipped settings and the laboratory's scripts cannot read [`Law::ALL`].
+#[test]
+fn lists_outside_rust_contain_every_law() {
+    let all = Law::ALL.map(Law::name);
+    let smooth: Vec<_> = Law::ALL.into_iter().filter(|law| law.is_smooth()).map(Law::name).collect();
+    let default = Law::default();
+    let mut entries = vec![
+        (SHIPPED, all.join(" | ")),
+        (SHIPPED, format!("option law '{default}'")),
+        (SHIPPED, format!("option spread '{}'", default.default_spread())),
+        (LUCI, format!("[ '{}' ].forEach((law)", all.join("', '"))),
+        (LUCI, format!("option.default = '{default}'")),
+        ("tests/lab/run", format!("${{LAB_LAWS:-{}}}", all.join(" "))),
+        ("tests/lab/scenarios/flat-line.sh", format!("for law in {};", all.join(" "))),
+        ("tests/lab/scenarios/adversary.sh", format!("\"{}\"", all.join(" "))),
+        ("tests/lab/scenarios/adversary.sh", format!("\t\t{}) turns", smooth.join(" | "))),
+    ];
+    let (mut laws, mut narrowest, mut widest) = (0, u8::MAX, 0);
+    for law in Law::ALL.into_iter().filter(|law| law.has_spread()) {
+        let (min, max) = law.spread_range().into_inner();
+        (laws, narrowest, widest) = (laws + 1, narrowest.min(min), widest.max(max));
+        entries.push((SHIPPED, format!("{law} {min}..={max}")));
+        entries.push((LUCI, format!("{law} {min} to {max} ({}", law.default_spread())));
+        entries.push((LUCI, format!("option.depends('law', '{law}')")));
+    }
+    entries.push((LUCI, format!("whole({narrowest}, {widest})(id, value)")));
+    let missing: Vec<_> = entries.iter().filter(|(file, text)| !read(file).contains(text.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert_eq!(read(LUCI).matches("option.depends('law', ").count(), laws, "only these laws have a spread");
+}
+
+/// A file of this repository.
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a readable file")
 }

@@ -1,9 +1,10 @@
-//! Keeps the house in order: modules depend downwards only, system calls and clocks stay at the edge, files stay small.
+//! Checks the structure of the code: modules depend only on lower layers, system calls and clocks stay at the edge, and
+//! files stay small.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each top module and those that it may use besides itself.
+/// Each top-level module with the other modules that it may use.
 const LAYERS: [(&str, &[&str]); 12] = [
     ("units", &[]),
     ("law", &["units"]),
@@ -19,59 +20,59 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("main", &["units", "law", "wire", "core", "config", "plan", "apply", "sys", "daemon", "cli"]),
 ];
 
-/// Where the clock and the system's randomness may be asked.
+/// The modules that may use the clock and the system's random numbers.
 const EDGE: [&str; 5] = ["sys", "daemon", "cli", "lab", "main"];
 const AMBIENT: [&str; 5] = ["Instant::now", "SystemTime::now", "rand::rng(", "thread_rng", "SysRng"];
 const MAX_LINES: usize = 500;
 
 #[test]
-fn modules_depend_downwards_only() {
+fn modules_depend_only_on_lower_layers() {
     let mut edges = 0;
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for (path, text) in sources() {
         let top = top_module(&path);
         if top == "lib" {
             continue;
         }
         let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == top) else {
-            faults.push(format!("{}: module {top} has no layer; give it one in tests/layers.rs", path.display()));
+            violations.push(format!("{}: module {top} has no layer; give it one in tests/layers.rs", path.display()));
             continue;
         };
         for used in used_modules(&code(&text), depth(&path)) {
             edges += 1;
-            // The laboratory's binary is the one thing above it.
+            // The laboratory's binary may use the library that it belongs to, and `sys`.
             let own_library = path == Path::new("lab/main.rs") && ["lab", "sys"].contains(&used.as_str());
             if used != top && !own_library && !allowed.contains(&used.as_str()) {
-                faults.push(format!("{}: {top} must not use {used}", path.display()));
+                violations.push(format!("{}: {top} must not use {used}", path.display()));
             }
         }
     }
-    assert!(edges > 20, "the scan must see the code: only {edges} uses found");
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(edges > 20, "the scan must find the code's uses of modules; it found only {edges}");
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]
-fn system_calls_clocks_and_chance_stay_at_the_edge() {
-    let mut faults = Vec::new();
+fn system_calls_clocks_and_randomness_stay_at_the_edge() {
+    let mut violations = Vec::new();
     for (path, text) in sources() {
         let (top, code) = (top_module(&path), code(&text));
         if top != "sys" && words(&code).any(|word| word == "unsafe") {
-            faults.push(format!("{}: unsafe belongs into sys", path.display()));
+            violations.push(format!("{}: unsafe belongs in sys", path.display()));
         }
         for ambient in AMBIENT.iter().filter(|_| !EDGE.contains(&top.as_str())) {
             if code.contains(ambient) {
-                faults.push(format!("{}: {ambient} belongs into one of {EDGE:?}", path.display()));
+                violations.push(format!("{}: {ambient} belongs in one of {EDGE:?}", path.display()));
             }
         }
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// A module with submodules is `name.rs` beside the folder `name/`, so that an editor's tabs tell files apart.
+/// A module with submodules is `name.rs` beside the folder `name/`, so that an editor's tabs show different names.
 #[test]
 fn modules_have_one_style() {
     let others: Vec<_> = sources().into_iter().map(|(path, _)| path).filter(|path| path.ends_with("mod.rs")).collect();
-    assert!(others.is_empty(), "want NAME.rs beside NAME/: {others:?}");
+    assert!(others.is_empty(), "expected NAME.rs beside NAME/: {others:?}");
 }
 
 #[test]
@@ -80,12 +81,12 @@ fn files_stay_small() {
         .into_iter()
         .map(|(path, text)| (text.lines().count(), path))
         .filter(|(lines, _)| *lines > MAX_LINES)
-        .map(|(lines, path)| format!("{}: {lines} lines, want at most {MAX_LINES}", path.display()))
+        .map(|(lines, path)| format!("{}: {lines} lines, expected at most {MAX_LINES}", path.display()))
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
-/// All Rust files under src, with paths relative to it.
+/// All Rust files under src with their text; paths are relative to src.
 fn sources() -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a readable folder") {
@@ -109,7 +110,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(read).collect()
 }
 
-/// The top module that a file belongs to.
+/// The top-level module that a file belongs to.
 fn top_module(path: &Path) -> String {
     let first = path.components().next().expect("a path with components");
     let first = first.as_os_str().to_string_lossy();
@@ -121,7 +122,7 @@ fn depth(path: &Path) -> usize {
     path.components().count()
 }
 
-/// The top modules named in code by `crate::`, `millpond::` or enough `super::`, each as often as it is named.
+/// The top-level modules that the code names by `crate::`, `millpond::` or enough `super::`, once for each occurrence.
 fn used_modules(code: &str, depth: usize) -> Vec<String> {
     let mut used = Vec::new();
     for root in ["crate".to_owned(), "millpond".to_owned(), vec!["super"; depth].join("::")] {
@@ -167,7 +168,7 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c| !is_word(c))
 }
 
-/// The text without comments and without what is inside string literals.
+/// The text without comments and without the contents of string literals.
 fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -196,7 +197,7 @@ fn code(text: &str) -> String {
     code
 }
 
-/// Length of the string literal at the start of `text`, both quotes included.
+/// Length in bytes of the string literal at the start of `text`, both quotes included.
 fn string_len(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -210,9 +211,9 @@ fn string_len(text: &str) -> usize {
     text.len()
 }
 
-/// The scanner sees what is planted, in every form that Rust allows, and nothing in prose.
+/// The scanner finds module names in every form that Rust allows, and ignores comments and strings.
 #[test]
-fn scanner_finds_what_is_planted() {
+fn scanner_finds_module_names_in_code_only() {
     let cases: [(&str, usize, &[&str]); 12] = [
         ("use crate::config::parse;", 1, &["config"]),
         ("let x = crate::sys::clock();", 2, &["sys"]),

@@ -1,5 +1,5 @@
-//! The daemon's own memory over an hour's worth of everything but cells (those are the subject of `allocations`): questions,
-//! reloads, news from the kernel, neighbours that come and go.
+//! Tests that the daemon's memory does not grow over an hour's worth of requests, reloads, kernel notifications and
+//! neighbour changes. Cells are the subject of `allocations`.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -24,8 +24,8 @@ config device
 	option mac '18:b4:30:26:34:40'
 ";
 
-/// An hour of a page that is open, and of an owner who changes something every minute.
-const QUESTIONS: usize = 720;
+/// The load of an hour: a LuCI page that stays open, and an owner who changes a setting every minute.
+const REQUESTS: usize = 720;
 const RELOADS: usize = 60;
 
 struct Daemon(Child);
@@ -37,35 +37,35 @@ impl Drop for Daemon {
     }
 }
 
-fn ask(socket: &Path, question: &str) -> Option<String> {
+fn ask(socket: &Path, request: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    stream.write_all(format!("{question}\n").as_bytes()).ok()?;
+    stream.write_all(format!("{request}\n").as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
 }
 
-/// KiB that the daemon has for itself.
+/// The daemon's anonymous memory in KiB.
 fn anonymous_kb(daemon: &Child) -> usize {
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", daemon.id())).unwrap();
     let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn possible(test: &str) -> bool {
+fn is_possible(test: &str) -> bool {
     let probe = "nft list tables && ip link add veth0 type veth peer name veth1";
-    let possible = nix::unistd::geteuid().is_root()
+    let is_possible = nix::unistd::geteuid().is_root()
         && Command::new("unshare").args(["--net", "sh", "-c", probe]).output().is_ok_and(|o| o.status.success());
-    if !possible {
-        println!("skipped {test}: not root, or no nftables or veth here");
+    if !is_possible {
+        println!("skipped {test}: needs root, nftables and veth");
     }
-    possible
+    is_possible
 }
 
 #[test]
-fn an_hour_of_questions_and_changes_adds_no_memory() {
-    if !possible("an_hour_of_questions_and_changes_adds_no_memory") {
+fn an_hour_of_requests_and_changes_adds_no_memory() {
+    if !is_possible("an_hour_of_requests_and_changes_adds_no_memory") {
         return;
     }
     let folder = std::env::temp_dir().join(format!("millpond-memory-growth-{}", std::process::id()));
@@ -89,10 +89,10 @@ fn an_hour_of_questions_and_changes_adds_no_memory() {
     let daemon = Daemon(child);
     let start = Instant::now();
     while ask(&socket, "status").is_none() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it answers");
+        assert!(start.elapsed() < Duration::from_secs(20), "the daemon does not answer");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let inside = |script: &str| {
+    let run_in_namespace = |script: &str| {
         let target = daemon.0.id().to_string();
         Command::new("nsenter").args(["--net", "--target", &target, "sh", "-c", script]).output().unwrap();
     };
@@ -100,12 +100,12 @@ fn an_hour_of_questions_and_changes_adds_no_memory() {
         for round in 0..RELOADS {
             write(round);
             ask(&socket, "reload").unwrap();
-            for question in 0..QUESTIONS / RELOADS {
-                ask(&socket, ["status", "status json", "history 86400", "nonsense"][question % 4]).unwrap();
+            for request in 0..REQUESTS / RELOADS {
+                ask(&socket, ["status", "status json", "history 86400", "nonsense"][request % 4]).unwrap();
             }
             if round % 10 == 0 {
                 let host = round + 2;
-                inside(&format!(
+                run_in_namespace(&format!(
                     "nft delete table inet millpond; ip addr add 10.9.{host}.1/24 dev br-lan; \
                      ip neigh replace 192.168.1.{host} lladdr 02:00:00:00:00:{host:02x} dev br-lan"
                 ));
@@ -113,13 +113,13 @@ fn an_hour_of_questions_and_changes_adds_no_memory() {
             }
         }
     };
-    // The first brings everything into being that there is one of.
+    // The first hour allocates everything that is allocated once.
     hour();
     let before = anonymous_kb(&daemon.0);
     hour();
     let after = anonymous_kb(&daemon.0);
     println!("anonymous memory: {before} KiB, an hour later {after} KiB");
-    assert!(after <= before + 16, "{before} KiB became {after}");
+    assert!(after <= before + 16, "the memory grew from {before} to {after} KiB");
     drop(daemon);
     fs::remove_dir_all(&folder).unwrap();
 }

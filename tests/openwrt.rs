@@ -1,5 +1,5 @@
-//! The package's scripts, run by BusyBox in a stand-in for OpenWrt's surroundings (`tests/common/rc.common` and
-//! `tests/common/uci`): which calls reach procd, what a support dump gives away.
+//! Runs the package's scripts under BusyBox with substitutes for parts of OpenWrt (`tests/common/rc.common` and
+//! `tests/common/uci`). Checks the calls to procd, the firewall zone and the support dump.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A router's file system, as far as the scripts look at it.
+/// The files and programs of a router that the scripts use.
 struct Router {
-    folder: PathBuf,
+    root: PathBuf,
 }
 
 impl Router {
     fn new(name: &str, settings: &str) -> Router {
-        let folder = std::env::temp_dir().join(format!("millpond-openwrt-{}-{name}", std::process::id()));
-        _ = fs::remove_dir_all(&folder);
+        let root = std::env::temp_dir().join(format!("millpond-openwrt-{}-{name}", std::process::id()));
+        _ = fs::remove_dir_all(&root);
         for part in ["bin", "etc/config", "etc/capabilities", "run", "usr/share/millpond"] {
-            fs::create_dir_all(folder.join(part)).unwrap();
+            fs::create_dir_all(root.join(part)).unwrap();
         }
-        let router = Router { folder };
+        let router = Router { root };
         for applet in ["awk", "sed", "grep", "sort", "cat", "sleep", "ls", "df", "basename"] {
             std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin").join(applet)).unwrap();
         }
@@ -34,7 +34,7 @@ impl Router {
     }
 
     fn path(&self, part: &str) -> PathBuf {
-        self.folder.join(part)
+        self.root.join(part)
     }
 
     fn program(&self, name: &str, body: &str) {
@@ -43,7 +43,7 @@ impl Router {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// One of the package's scripts with this router's paths in place of the real ones.
+    /// A copy of one of the package's scripts with this router's paths in place of the real ones.
     fn script(&self, name: &str) -> PathBuf {
         let text = fs::read_to_string(shipped(name)).unwrap();
         let (bin, etc) = (self.path("bin"), self.path("etc"));
@@ -61,7 +61,7 @@ impl Router {
 
     fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
-        calls.lines().map(|line| line.replace(&self.folder.display().to_string(), "")).collect()
+        calls.lines().map(|line| line.replace(&self.root.display().to_string(), "")).collect()
     }
 
     fn run(&self, arguments: &[&Path], environment: &[(&str, &str)]) -> Output {
@@ -81,7 +81,7 @@ impl Router {
             .unwrap()
     }
 
-    /// Runs the init script; gives the calls, one a line, and fails if it said anything that it should not.
+    /// Runs the init script and returns the recorded calls. Panics if the script fails or prints to standard error.
     fn init(&self, action: &str) -> Vec<String> {
         let common = Path::new(ROOT).join("tests/common/rc.common");
         let output = self.run(&[&common, &self.script("etc/init.d/millpond"), Path::new(action)], &[]);
@@ -93,7 +93,7 @@ impl Router {
 
 impl Drop for Router {
     fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.folder);
+        _ = fs::remove_dir_all(&self.root);
     }
 }
 
@@ -103,10 +103,10 @@ fn shipped(name: &str) -> PathBuf {
 
 fn busybox() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("busybox")).find(|path| path.exists())
+    std::env::split_paths(&path).map(|directory| directory.join("busybox")).find(|path| path.exists())
 }
 
-/// Whether a test can run here.
+/// Whether BusyBox is available; prints a note if the test is skipped.
 fn has_busybox(test: &str) -> bool {
     let has = busybox().is_some();
     if !has {
@@ -136,18 +136,18 @@ const STARTED: [&str; 14] = [
 ];
 
 #[test]
-fn an_enabled_service_is_started_and_reloaded_in_place() {
-    if !has_busybox("an_enabled_service_is_started_and_reloaded_in_place") {
+fn an_enabled_service_starts_and_reloads_in_place() {
+    if !has_busybox("an_enabled_service_starts_and_reloads_in_place") {
         return;
     }
     let router = Router::new("on", ON);
     let mut expected = STARTED.to_vec();
     expected.push("close_service set");
     assert_eq!(router.init("start"), expected);
-    assert_eq!(router.init("reload"), expected, "procd itself makes a SIGHUP of it");
+    assert_eq!(router.init("reload"), expected, "procd itself turns this into SIGHUP");
     fs::remove_file(router.path("bin/ujail")).unwrap();
     expected.retain(|call| !call.contains("jail") && !call.contains("capabilities") && !call.contains("privs"));
-    assert_eq!(router.init("start"), expected, "small routers have no jail");
+    assert_eq!(router.init("start"), expected, "small routers have no ujail");
 }
 
 #[test]
@@ -163,16 +163,16 @@ fn stop_and_upgrade_leave_the_guard() {
 }
 
 #[test]
-fn a_service_that_is_switched_off_ends_and_takes_its_rules_away() {
-    if !has_busybox("a_service_that_is_switched_off_ends_and_takes_its_rules_away") {
+fn a_disabled_service_stops_and_removes_its_rules() {
+    if !has_busybox("a_disabled_service_stops_and_removes_its_rules") {
         return;
     }
     let off = ["open_service millpond", "trigger millpond", "close_service set", "millpond flush"];
     let router = Router::new("off", OFF);
     for action in ["start", "reload"] {
-        assert_eq!(router.init(action), off, "{action}: no instance, and the trigger stays");
+        assert_eq!(router.init(action), off, "{action}: no instance, but the trigger stays");
     }
-    // The daemon takes a while to end.
+    // The daemon takes a while to exit.
     let busy = "echo \"millpond $*\" >> \"$CALLS\"; [ \"$(grep -c flush \"$CALLS\")\" -ge 3 ] || exit 69";
     router.program("millpond", busy);
     assert_eq!(router.init("reload")[3..], ["millpond flush"; 3]);
@@ -183,8 +183,8 @@ fn a_service_that_is_switched_off_ends_and_takes_its_rules_away() {
 }
 
 #[test]
-fn settings_that_say_nothing_for_certain_start_the_daemon() {
-    if !has_busybox("settings_that_say_nothing_for_certain_start_the_daemon") {
+fn unreadable_settings_start_the_daemon() {
+    if !has_busybox("unreadable_settings_start_the_daemon") {
         return;
     }
     for (name, settings) in
@@ -201,8 +201,8 @@ fn settings_that_say_nothing_for_certain_start_the_daemon() {
 }
 
 #[test]
-fn extra_commands_reach_the_program() {
-    if !has_busybox("extra_commands_reach_the_program") {
+fn extra_commands_call_the_program() {
+    if !has_busybox("extra_commands_call_the_program") {
         return;
     }
     let router = Router::new("extra", ON);
@@ -211,27 +211,27 @@ fn extra_commands_reach_the_program() {
 }
 
 #[test]
-fn hooks_try_again_without_being_waited_for() {
-    if !has_busybox("hooks_try_again_without_being_waited_for") {
+fn hotplug_hooks_renew_without_blocking() {
+    if !has_busybox("hotplug_hooks_renew_without_blocking") {
         return;
     }
     let router = Router::new("hooks", ON);
     for (hook, action, other) in [("iface", "ifup", "ifdown"), ("ntp", "step", "periodic")] {
         let script = router.script(&format!("etc/hotplug.d/{hook}/80-millpond"));
-        let heard = |action: &str| {
+        let calls_after = |action: &str| {
             let output = router.run(&[&script], &[("ACTION", action)]);
             assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
             let start = Instant::now();
-            // In the background: it may come a moment later.
+            // The hook runs in the background, so the call may come a moment later.
             while start.elapsed() < Duration::from_secs(2) && router.calls().is_empty() {
                 std::thread::sleep(Duration::from_millis(20));
             }
             router.calls()
         };
-        assert!(heard(action).is_empty(), "{hook}: there is no daemon");
+        assert!(calls_after(action).is_empty(), "{hook}: there is no daemon");
         let socket = UnixListener::bind(router.path("run/millpond.sock")).unwrap();
-        assert_eq!(heard(action), ["millpond renew --socket /run/millpond.sock"], "{hook}");
-        assert!(heard(other).is_empty(), "{hook}: {other}");
+        assert_eq!(calls_after(action), ["millpond renew --socket /run/millpond.sock"], "{hook}");
+        assert!(calls_after(other).is_empty(), "{hook}: {other}");
         drop(socket);
         fs::remove_file(router.path("run/millpond.sock")).unwrap();
     }
@@ -256,8 +256,8 @@ firewall.@rule[0].dest='wan'
 ";
 
 #[test]
-fn the_firewall_gets_a_zone_and_gives_it_back() {
-    if !has_busybox("the_firewall_gets_a_zone_and_gives_it_back") {
+fn the_firewall_zone_is_added_and_removed() {
+    if !has_busybox("the_firewall_zone_is_added_and_removed") {
         return;
     }
     let router = Router::new("firewall", ON);
@@ -273,10 +273,10 @@ fn the_firewall_gets_a_zone_and_gives_it_back() {
         assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{action}: {output:?}");
         (output.status.code(), router.calls().len())
     };
-    assert_eq!(firewall("add"), (Some(0), 0), "a machine without OpenWrt's firewall needs nothing");
+    assert_eq!(firewall("add"), (Some(0), 0), "nothing to add without OpenWrt's firewall");
     fs::write(&settings, FIREWALL).unwrap();
-    assert_eq!(firewall("remove"), (Some(0), 0), "nothing to give back");
-    assert_eq!(firewall("add"), (Some(0), 1), "the firewall is told");
+    assert_eq!(firewall("remove"), (Some(0), 0), "no zone to remove");
+    assert_eq!(firewall("add"), (Some(0), 1), "the firewall is reloaded");
     let zone = "firewall.millpond=zone
 firewall.millpond.name='millpond'
 firewall.millpond.device='mp0'
@@ -292,7 +292,7 @@ firewall.millpond_lan.dest='millpond'
 ";
     let with_zone = format!("{FIREWALL}{zone}");
     assert_eq!(fs::read_to_string(&settings).unwrap(), with_zone);
-    assert_eq!(firewall("add"), (Some(0), 0), "an upgrade changes nothing, nor tells anybody");
+    assert_eq!(firewall("add"), (Some(0), 0), "an upgrade changes nothing and reloads nothing");
     assert_eq!(fs::read_to_string(&settings).unwrap(), with_zone);
     assert_eq!(firewall("remove"), (Some(0), 1));
     assert_eq!(fs::read_to_string(&settings).unwrap(), FIREWALL);
@@ -305,8 +305,8 @@ const PUBLIC: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 const BROKEN_KEY: &str = "thiskeyistooshort";
 
 #[test]
-fn a_support_dump_gives_nobody_away() {
-    if !has_busybox("a_support_dump_gives_nobody_away") {
+fn a_support_dump_masks_personal_data() {
+    if !has_busybox("a_support_dump_masks_personal_data") {
         return;
     }
     let settings = format!(
@@ -343,9 +343,12 @@ fn a_support_dump_gives_nobody_away() {
     ] {
         assert!(!dump.contains(secret), "{secret} in\n{dump}");
     }
-    assert!(dump.contains("12:34:56 shaping towards"), "times and words stay:\n{dump}");
+    assert!(dump.contains("12:34:56 shaping towards"), "times and words are kept:\n{dump}");
     assert!(dump.contains("option enabled '1'"), "{dump}");
     let masked = |line: &str| dump.lines().filter(|found| found.contains(line)).count();
-    assert!(masked("MAC-1") >= 2 && masked("HOST-1") >= 2 && masked("NAME-1") >= 2, "one mask for one thing:\n{dump}");
-    assert!(dump.contains("== log"), "to the end:\n{dump}");
+    assert!(
+        masked("MAC-1") >= 2 && masked("HOST-1") >= 2 && masked("NAME-1") >= 2,
+        "equal values have equal masks:\n{dump}"
+    );
+    assert!(dump.contains("== log"), "the dump is complete:\n{dump}");
 }

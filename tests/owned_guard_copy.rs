@@ -1,23 +1,23 @@
-//! The copy of the guard that the daemon holds, on a running kernel: needs root and nf_tables, and says so where it is
-//! skipped. How it confines is in tests/guard.rs.
+//! The daemon's owned copy of the guard, on a running kernel. Needs root and nf_tables, and prints a line if it is
+//! skipped. tests/guard.rs tests how the copy confines devices.
 
 mod common;
 
 use common::namespace::{Namespace, shell};
 use millpond::sys::owned_guard_copy::OwnedGuardCopy;
 
-/// What others put into the guard is copied too, whatever it is, until it is undone; sets as large as they get.
+/// The copy also contains rules of any kind that other programs add to the guard, and sets of maximum size.
 #[test]
-fn a_held_copy_takes_any_rule_and_many_elements() {
+fn the_copy_contains_any_rule_and_many_elements() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped a_held_copy_takes_any_rule_and_many_elements: not root");
+        println!("skipped the_copy_contains_any_rule_and_many_elements: not root");
         return;
     }
-    let _here = Namespace::new();
-    let held = match OwnedGuardCopy::open() {
-        Ok(held) => held,
+    let _namespace = Namespace::new();
+    let copy = match OwnedGuardCopy::open() {
+        Ok(copy) => copy,
         Err(cause) => {
-            println!("skipped a_held_copy_takes_any_rule_and_many_elements: no table can be owned here: {cause}");
+            println!("skipped the_copy_contains_any_rule_and_many_elements: no table can be owned here: {cause}");
             return;
         }
     };
@@ -49,7 +49,7 @@ fn a_held_copy_takes_any_rule_and_many_elements() {
     std::fs::write(&file, &table).unwrap();
     shell(&format!("nft -f {}", file.display()));
     std::fs::remove_file(&file).unwrap();
-    assert!(held.follow().unwrap());
+    assert!(copy.sync().unwrap());
     let sorted = |set: &str, table: &str| {
         let listing = shell(&format!("nft -s list set inet {table} {set}"));
         let mut words: Vec<String> = listing

@@ -1,4 +1,4 @@
-//! What a plan says, word for word.
+//! The text of plans and nftables tables, against golden files.
 
 mod common;
 
@@ -7,7 +7,7 @@ use millpond::plan::routing::Prefix;
 use millpond::plan::tunnel::Carrier;
 use millpond::plan::{Desired, DesiredError, Facts, Op, Snapshot, guard_table, plan, plan_guard};
 
-fn from_nothing(desired: &Desired) -> Vec<Op> {
+fn plan_from_empty(desired: &Desired) -> Vec<Op> {
     plan(desired, &Snapshot { ipv6: true, ..Snapshot::default() })
 }
 
@@ -15,13 +15,13 @@ fn text(ops: &[Op]) -> String {
     ops.iter().map(|op| format!("{op}\n")).collect()
 }
 
-/// The guard first, then the tunnel.
-fn whole(settings: &Settings, desired: &Desired) -> String {
+/// The plan of the guard, followed by the plan of the tunnel.
+fn full_plan(settings: &Settings, desired: &Desired) -> String {
     let guard = guard_table(settings, &common::facts());
-    text(&plan_guard(Some(&guard), &Snapshot::default())) + &text(&from_nothing(desired))
+    text(&plan_guard(Some(&guard), &Snapshot::default())) + &text(&plan_from_empty(desired))
 }
 
-/// Both tables as they are loaded; the digest depends on the machine's nft.
+/// Both tables as millpond loads them, with a placeholder for the digest, which depends on the host's nft.
 fn tables(settings: &Settings, desired: &Desired) -> String {
     let guard = guard_table(settings, &common::facts());
     guard.file("(digest)") + &desired.table.as_ref().unwrap().file("(digest)")
@@ -37,7 +37,7 @@ fn endpoint() -> Desired {
 
 #[test]
 fn router_plan() {
-    assert_eq!(whole(&common::router([1; 32], [2; 32]), &router()), include_str!("golden/router.plan"));
+    assert_eq!(full_plan(&common::router([1; 32], [2; 32]), &router()), include_str!("golden/router.plan"));
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn router_tables() {
 
 #[test]
 fn endpoint_plan() {
-    assert_eq!(whole(&common::endpoint([3; 32], [4; 32]), &endpoint()), include_str!("golden/endpoint.plan"));
+    assert_eq!(full_plan(&common::endpoint([3; 32], [4; 32]), &endpoint()), include_str!("golden/endpoint.plan"));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn with_ipv6_the_tunnel_carries_both_families() {
     settings.address6 = Some("fd77::2".parse().unwrap());
     settings.dns.servers.push("2620:fe::fe".parse().unwrap());
     let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
-    let plan = whole(&settings, &desired);
+    let plan = full_plan(&settings, &desired);
     for op in [
         "sysctl net.ipv6.conf.mp0.disable_ipv6=0",
         "sysctl net.ipv6.conf.mpwg0.disable_ipv6=1",
@@ -81,14 +81,14 @@ fn with_ipv6_the_tunnel_carries_both_families() {
     let mut settings = common::endpoint([3; 32], [4; 32]);
     settings.homes[0].address6 = Some("fd77::2".parse().unwrap());
     let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
-    let plan = whole(&settings, &desired);
+    let plan = full_plan(&settings, &desired);
     for op in ["sysctl net.ipv6.conf.all.forwarding=1", "ip -6 route add fd77::2/128 dev mp0 proto 109 metric 1024"] {
         assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
     }
 }
 
 #[test]
-fn a_resolver_that_the_tunnel_cannot_reach_is_not_asked() {
+fn a_resolver_that_the_tunnel_cannot_reach_is_not_used() {
     let mut settings = common::router([1; 32], [2; 32]);
     settings.dns.servers = vec!["2620:fe::fe".parse().unwrap()];
     let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
@@ -100,30 +100,30 @@ fn a_resolver_that_the_tunnel_cannot_reach_is_not_asked() {
 }
 
 #[test]
-fn a_kernel_without_ipv6_is_asked_for_none() {
+fn a_kernel_without_ipv6_gets_no_ipv6_operations() {
     let ops = text(&plan(&router(), &Snapshot::default()));
     assert!(!ops.contains("ip -6") && !ops.contains("net.ipv6"), "{ops}");
     assert!(ops.contains("ip -4 rule add"));
 }
 
 #[test]
-fn what_is_not_enabled_asks_for_nothing() {
+fn disabled_settings_give_no_operations() {
     let mut settings = common::router([1; 32], [2; 32]);
     settings.enabled = false;
     settings.tunnel = None;
     let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
-    assert_eq!(from_nothing(&desired), []);
+    assert_eq!(plan_from_empty(&desired), []);
 }
 
 #[test]
-fn what_is_missing_is_named() {
-    let refused = |change: &dyn Fn(&mut millpond::config::model::Settings, &mut millpond::plan::Facts)| {
+fn missing_settings_are_reported() {
+    let rejected = |change: &dyn Fn(&mut millpond::config::model::Settings, &mut millpond::plan::Facts)| {
         let (mut settings, mut facts) = (common::router([1; 32], [2; 32]), common::facts());
         change(&mut settings, &mut facts);
         Desired::from_settings(&settings, &facts, &common::limits()).unwrap_err()
     };
-    assert_eq!(refused(&|settings, _| settings.tunnel = None), DesiredError::NoTunnel);
-    assert_eq!(refused(&|_, facts| facts.endpoint = None), DesiredError::Unresolved);
+    assert_eq!(rejected(&|settings, _| settings.tunnel = None), DesiredError::NoTunnel);
+    assert_eq!(rejected(&|_, facts| facts.endpoint = None), DesiredError::Unresolved);
 }
 
 fn interface_router() -> Settings {
@@ -136,7 +136,7 @@ fn interface_router() -> Settings {
     Settings { tunnel: Some(tunnel), ..common::router([1; 32], [2; 32]) }
 }
 
-/// Where wg0 stands, as netifd makes it.
+/// Facts of a host with the interface wg0 as netifd creates it.
 fn interface_facts() -> Facts {
     let carrier = Carrier {
         index: 7,
@@ -156,7 +156,7 @@ fn openvpn_plan() {
     let tunnel = Tunnel::Openvpn { profile, address: [10, 77, 0, 1].into(), peer_address: None };
     let settings = Settings { tunnel: Some(tunnel), ..common::endpoint([3; 32], [4; 32]) };
     let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
-    assert_eq!(whole(&settings, &desired), include_str!("golden/openvpn.plan"));
+    assert_eq!(full_plan(&settings, &desired), include_str!("golden/openvpn.plan"));
     assert!(tables(&settings, &desired).contains("iifname \"mpvpn0\" ip saddr @homes udp dport 9347 accept"));
 }
 
@@ -164,7 +164,7 @@ fn openvpn_plan() {
 fn interface_plan() {
     let settings = interface_router();
     let desired = Desired::from_settings(&settings, &interface_facts(), &common::limits()).unwrap();
-    assert_eq!(whole(&settings, &desired), include_str!("golden/interface.plan"));
+    assert_eq!(full_plan(&settings, &desired), include_str!("golden/interface.plan"));
     assert!(tables(&settings, &desired).contains("oifname \"wg0\" drop"));
 }
 
@@ -173,36 +173,32 @@ fn an_attached_interface_is_left_to_its_owner() {
     let settings = interface_router();
     let desired = Desired::from_settings(&settings, &interface_facts(), &common::limits()).unwrap();
     let tree = desired.tree.unwrap();
-    let on_it = std::iter::once(tree.root).chain(tree.below).map(|qdisc| ("wg0".into(), qdisc)).collect();
-    let installed = Snapshot {
-        qdiscs: on_it,
-        classes: vec![("wg0".into(), tree.class)],
-        routes: desired.routes,
-        ..Snapshot::default()
-    };
+    let qdiscs = std::iter::once(tree.root).chain(tree.below).map(|qdisc| ("wg0".into(), qdisc)).collect();
+    let installed =
+        Snapshot { qdiscs, classes: vec![("wg0".into(), tree.class)], routes: desired.routes, ..Snapshot::default() };
     let ops = text(&plan(&Desired::nothing(), &installed));
-    let of_it: Vec<&str> = ops.lines().filter(|line| line.contains("wg0")).collect();
-    assert_eq!(of_it.len(), 7, "{ops}");
-    assert_eq!(of_it[0], "ip -4 route del 10.77.0.1/32 dev wg0 proto 109 metric 28016");
-    assert!(of_it[1..].iter().all(|line| line.starts_with("tc ") && line.contains(" del dev wg0 ")), "{ops}");
-    assert_eq!(of_it[6], "tc qdisc del dev wg0 root handle 1: htb default 1 direct_qlen 0");
+    let wg0_ops: Vec<&str> = ops.lines().filter(|line| line.contains("wg0")).collect();
+    assert_eq!(wg0_ops.len(), 7, "{ops}");
+    assert_eq!(wg0_ops[0], "ip -4 route del 10.77.0.1/32 dev wg0 proto 109 metric 28016");
+    assert!(wg0_ops[1..].iter().all(|line| line.starts_with("tc ") && line.contains(" del dev wg0 ")), "{ops}");
+    assert_eq!(wg0_ops[6], "tc qdisc del dev wg0 root handle 1: htb default 1 direct_qlen 0");
 }
 
 #[test]
-fn an_interface_that_will_not_do_is_refused() {
-    let refused = |change: &dyn Fn(&mut Carrier)| {
+fn an_unsuitable_interface_is_rejected() {
+    let rejected = |change: &dyn Fn(&mut Carrier)| {
         let mut facts = interface_facts();
         change(facts.carrier.as_mut().unwrap());
         Desired::from_settings(&interface_router(), &facts, &common::limits()).unwrap_err()
     };
     let dev = || "wg0".to_owned();
-    assert_eq!(refused(&|carrier| carrier.up = false), DesiredError::InterfaceDown(dev()));
+    assert_eq!(rejected(&|carrier| carrier.up = false), DesiredError::InterfaceDown(dev()));
     let address = [10, 77, 0, 2].into();
-    assert_eq!(refused(&|carrier| carrier.addresses.clear()), DesiredError::NotAddressed { dev: dev(), address });
+    assert_eq!(rejected(&|carrier| carrier.addresses.clear()), DesiredError::NotAddressed { dev: dev(), address });
     let mtu = DesiredError::Mtu { dev: dev(), mtu: 447, cell_bytes: 448 };
-    assert_eq!(refused(&|carrier| carrier.mtu = 447), mtu);
+    assert_eq!(rejected(&|carrier| carrier.mtu = 447), mtu);
     let foreign = DesiredError::ForeignQdisc { dev: dev(), kind: "cake".into() };
-    assert_eq!(refused(&|carrier| carrier.foreign_qdisc = Some("cake".into())), foreign);
+    assert_eq!(rejected(&|carrier| carrier.foreign_qdisc = Some("cake".into())), foreign);
     let facts = Facts { carrier: None, ..interface_facts() };
     let absent = Desired::from_settings(&interface_router(), &facts, &common::limits()).unwrap_err();
     assert_eq!(absent, DesiredError::NoInterface(dev()));

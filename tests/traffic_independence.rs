@@ -1,5 +1,5 @@
-//! The main promise: when cells leave and how long they are is a function of seed and settings alone. Whatever
-//! devices, peer and driver do to the engine, its trace on the wire stays the same to the nanosecond.
+//! The main promise: departure times and lengths of cells depend only on seed and settings. Devices, peer and driver
+//! cannot change the engine's trace on the wire, not even by a nanosecond.
 
 use millpond::core::{Engine, Limits, Pace, Params};
 use millpond::law::Law;
@@ -11,31 +11,38 @@ use rand::{Rng, RngExt, SeedableRng};
 const T: Nanos = Nanos::from_millis(25);
 const CELLS: usize = 1_000;
 
-/// What the observer records of one cell.
-type Seen = (Nanos, usize);
+/// An observer's record of one cell: departure time and length.
+type Observed = (Nanos, usize);
 
-/// What happens to an engine between two departures.
+/// The input of an engine between two departures.
 #[derive(Clone, Copy, Debug)]
 enum Load {
     Idle,
     /// A few packets of all sizes.
     Busy,
-    /// Far more than the rate.
+    /// Far more packets than the rate allows.
     Overload,
     /// One small packet before every departure.
     Heartbeat,
-    /// Bytes that are no packets, or packets with broken headers.
-    BrokenPackets,
-    /// Bytes that are no cells, and real cells with some bytes changed.
-    BrokenCells,
-    /// Cells of a busy peer, every other one missing, some twice.
+    /// Random bytes, or packets with malformed headers.
+    MalformedPackets,
+    /// Random bytes, and valid cells with some bytes changed.
+    MalformedCells,
+    /// Cells of a busy peer; every other one is lost, and some arrive twice.
     LossyPeer,
 }
 
-const LOADS: [Load; 7] =
-    [Load::Idle, Load::Busy, Load::Overload, Load::Heartbeat, Load::BrokenPackets, Load::BrokenCells, Load::LossyPeer];
+const LOADS: [Load; 7] = [
+    Load::Idle,
+    Load::Busy,
+    Load::Overload,
+    Load::Heartbeat,
+    Load::MalformedPackets,
+    Load::MalformedCells,
+    Load::LossyPeer,
+];
 
-/// One engine under a load, and the peer that feeds it cells.
+/// An engine under load and its peer.
 struct Bench {
     engine: Engine,
     peer: Engine,
@@ -53,16 +60,16 @@ impl Bench {
         }
     }
 
-    /// The wire's trace under loads that take turns.
-    fn trace(mut self, loads: &[Load]) -> Vec<Seen> {
-        let one = |index: usize| {
+    /// The trace on the wire under the loads in turn.
+    fn trace(mut self, loads: &[Load]) -> Vec<Observed> {
+        let record = |index: usize| {
             let due = self.engine.poll_timeout().0;
             self.disturb(due, loads[index / 16 % loads.len()]);
-            let transmit = self.engine.poll_transmit(due, &mut self.buf).expect("a cell when the time has come");
+            let transmit = self.engine.poll_transmit(due, &mut self.buf).expect("a cell at its departure time");
             while self.engine.poll_packet(&mut self.buf).is_some() {}
             (transmit.scheduled, transmit.len)
         };
-        (0..CELLS).map(one).collect()
+        (0..CELLS).map(record).collect()
     }
 
     fn disturb(&mut self, now: Nanos, load: Load) {
@@ -80,7 +87,7 @@ impl Bench {
                 }
             }
             Load::Heartbeat => self.packet(now, 60),
-            Load::BrokenPackets => {
+            Load::MalformedPackets => {
                 for _ in 0..5 {
                     let mut bytes = vec![0; self.rng.random_range(0..2_000)];
                     self.rng.fill_bytes(&mut bytes);
@@ -90,7 +97,7 @@ impl Bench {
                     self.engine.handle_packet(now, &bytes);
                 }
             }
-            Load::BrokenCells => {
+            Load::MalformedCells => {
                 let mut cell = self.peer_cell();
                 for _ in 0..self.rng.random_range(1..8) {
                     let at = self.rng.random_range(0..40);
@@ -121,12 +128,12 @@ impl Bench {
         let bytes = self.rng.random_range(28..=MAX_PACKET_BYTES);
         let packet = noisy_packet(&mut self.rng, bytes);
         self.peer.handle_packet(due, &packet);
-        let transmit = self.peer.poll_transmit(due, &mut self.buf).expect("a cell when the time has come");
+        let transmit = self.peer.poll_transmit(due, &mut self.buf).expect("a cell at its departure time");
         self.buf[..transmit.len].to_vec()
     }
 }
 
-/// A packet of any device and flow, with noise inside.
+/// A packet of a random device and flow with random content.
 fn noisy_packet(rng: &mut ChaCha12Rng, bytes: usize) -> Vec<u8> {
     let mut packet = vec![0; bytes];
     rng.fill_bytes(&mut packet);
@@ -151,7 +158,7 @@ fn params(law: Law) -> Params {
 }
 
 #[test]
-fn no_load_shows_on_the_wire() {
+fn no_load_changes_the_wire() {
     let each_alone = LOADS.map(|load| vec![load]);
     for law in Law::ALL {
         let seed = 1;
@@ -159,40 +166,41 @@ fn no_load_shows_on_the_wire() {
         for (load_seed, loads) in (10..).zip(each_alone.iter().chain([&LOADS.to_vec()])) {
             println!("law {law}, seed {seed}, loads {loads:?}, load seed {load_seed}");
             let trace = Bench::new(law, seed, load_seed).trace(loads);
-            assert_eq!(trace.iter().zip(&expected).position(|(seen, wanted)| seen != wanted), None);
+            assert_eq!(trace.iter().zip(&expected).position(|(observed, expected)| observed != expected), None);
         }
     }
 }
 
-/// Without this, a schedule that ignores its seed would pass the test above.
+/// Without this test, a schedule that ignores its seed would pass the test above.
 #[test]
-fn another_seed_draws_other_moments_around_the_same_mean() {
+fn another_seed_draws_other_departures_with_the_same_mean() {
     for law in Law::ALL.into_iter().filter(|law| law.has_spread()) {
         let [one, two] = [1, 2].map(|seed| Bench::new(law, seed, 0).trace(&[Load::Idle]));
         assert!(one.iter().zip(&two).all(|(a, b)| a.0 != b.0), "{law}");
         for trace in [one, two] {
             let mean = trace[CELLS - 1].0.0 as f64 / CELLS as f64 / T.0 as f64;
-            // Four standard errors of 18 % over so many intervals.
+            // Four standard errors of a spread of 18 % over this number of intervals.
             assert!((mean - 1.0).abs() < 4.0 * 0.18 / (CELLS as f64).sqrt(), "{law}: {mean}");
         }
     }
 }
 
-/// A driver that is late, now and then by several intervals, does not move later departures: they stay members of
-/// the sequence that the seed drew, and each brings one cell at most.
+/// A driver that is late, sometimes by several intervals, does not move later departures: all belong to the sequence
+/// that the seed determines, and each has at most one cell.
 #[test]
 fn a_late_driver_moves_no_departure() {
     for law in Law::ALL {
         let seed = 3;
         println!("law {law}, seed {seed}");
-        let drawn: Vec<Nanos> = Bench::new(law, seed, 0).trace(&[Load::Idle]).iter().map(|seen| seen.0).collect();
+        let drawn: Vec<Nanos> =
+            Bench::new(law, seed, 0).trace(&[Load::Idle]).iter().map(|observed| observed.0).collect();
         let mut bench = Bench::new(law, seed, 4);
         let mut before = Nanos::ZERO;
         loop {
             let late = Nanos(bench.rng.random_range(0..5) * bench.rng.random_range(0..T.0));
             let now = bench.engine.poll_timeout().0 + late;
             bench.disturb(now, Load::Overload);
-            let transmit = bench.engine.poll_transmit(now, &mut bench.buf).expect("a cell when the time has come");
+            let transmit = bench.engine.poll_transmit(now, &mut bench.buf).expect("a cell at its departure time");
             if transmit.scheduled >= drawn[CELLS - 10] {
                 break;
             }

@@ -1,4 +1,4 @@
-//! The object on ubus against a real broker: published, called, flooded, and published again after a restart.
+//! The ubus object with a real broker: published, called, flooded, and published again after a restart.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -21,7 +21,7 @@ use ubus::{BlobMsgTable, UbusError};
 
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// A broker in a thread, at a socket of its own.
+/// A broker in a thread, with its own socket.
 struct Broker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -49,14 +49,14 @@ impl Drop for Broker {
     }
 }
 
-/// The daemon's part, with answers that are known beforehand, in a thread with an epoll set as the daemon's.
+/// Stands in for the daemon with fixed answers, in a thread with an epoll set like the daemon's.
 struct Daemon {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Log>>,
     news: std::sync::mpsc::Sender<&'static str>,
 }
 
-/// What the provider's driver saw.
+/// Records of the provider's driver.
 #[derive(Default)]
 struct Log {
     presences: Vec<Presence>,
@@ -80,10 +80,10 @@ impl Daemon {
                 timer.set(provider.due().map_or(soon, |due| due.min(soon))).unwrap();
                 let tokens: Vec<u64> = poll.wait().unwrap().collect();
                 timer.acknowledge().unwrap();
-                let begun = Instant::now();
+                let start_of_turn = Instant::now();
                 log.turns += 1;
                 let now = timer::now();
-                provider.turn(&poll, now);
+                provider.handle_timeout(&poll, now);
                 if tokens.contains(&1) {
                     serve(&mut provider, &poll, now, &mut log);
                 }
@@ -91,7 +91,7 @@ impl Daemon {
                     let data = BlobMsgTable::build(|blob| blob.put_str(Some("state"), what));
                     provider.announce("state", &data, &poll, now);
                 }
-                log.longest = log.longest.max(begun.elapsed());
+                log.longest = log.longest.max(start_of_turn.elapsed());
                 if log.presences.last() != Some(provider.presence()) {
                     log.presences.push(provider.presence().clone());
                 }
@@ -114,7 +114,7 @@ fn serve(provider: &mut Provider, poll: &Poll, now: Nanos, log: &mut Log) {
             log.requests.push(request);
             canned(request)
         }
-        Err(refusal) => Err(refusal),
+        Err(error) => Err(error),
     };
     provider.answer(&caller, answer.as_ref().map(BlobMsgTable::contents), poll, now);
 }
@@ -124,7 +124,7 @@ fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
         Request::Status(Format::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
         Request::Status(Format::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
         Request::Status(Format::Values) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
-        // As large as they come.
+        // As large as the largest real answer.
         Request::Devices(Format::Values) => Ok(BlobMsgTable::build(|blob| {
             blob.open_array(Some("devices"));
             (0..5000).for_each(|_| blob.put_str(None, "a device"));
@@ -143,11 +143,11 @@ fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
     }
 }
 
-/// As much of it as `advise --set` reads.
+/// The part of the advice that `advise --set` reads.
 const ADVICE: &str = "{\"levels\":[{\"level\":\"saver\",\"advised_upload_kbit\":40,\"advised_download_kbit\":60},\
     {\"level\":\"strict\"}]}";
 
-/// A socket's place that no other test has.
+/// A socket path that no other test uses.
 fn place(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("millpond-ubus-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -160,14 +160,14 @@ fn connect(path: &Path) -> Client {
     UbusClient::connect(UnixUbusTransport::connect(path.to_str().unwrap()).unwrap()).unwrap()
 }
 
-/// The program itself, asking on ubus.
+/// Runs the program with `--ubus`.
 fn millpond(path: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
     let output = command.args(arguments).arg("--ubus").arg(path).output().unwrap();
     (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
-/// The object's number, once it is there.
+/// Waits for the object and returns its number.
 fn find(client: &mut Client) -> u32 {
     let start = Instant::now();
     while start.elapsed() < WAIT_LIMIT {
@@ -188,10 +188,10 @@ fn call(client: &mut Client, id: u32, method: &str, arguments: impl FnOnce(&mut 
 }
 
 #[test]
-fn methods_are_announced_and_answered() {
+fn methods_are_listed_and_answered() {
     let path = place("methods");
     let _broker = Broker::start(&path);
-    let daemon = Daemon::start(&[&place("nobody"), &path]);
+    let daemon = Daemon::start(&[&place("missing"), &path]);
     let mut client = connect(&path);
     let id = find(&mut client);
     let objects = client.lookup_objects(Some("millpond")).unwrap();
@@ -217,7 +217,7 @@ fn methods_are_announced_and_answered() {
 }
 
 #[test]
-fn what_is_wrong_with_a_call_is_said() {
+fn invalid_calls_are_refused() {
     let path = place("wrong");
     let _broker = Broker::start(&path);
     let daemon = Daemon::start(&[&path]);
@@ -227,12 +227,12 @@ fn what_is_wrong_with_a_call_is_said() {
     assert_eq!(call(&mut client, id, "history", |blob| blob.put_str(Some("seconds"), "all")), Err(2));
     assert_eq!(call(&mut client, id, "history", |blob| blob.put_str(Some("x"), &"x".repeat(300_000))), Err(2));
     assert_eq!(call(&mut client, id, "reload", |_| ()), Err(9));
-    assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()), "and it lives on");
+    assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()), "it still answers");
     daemon.stop();
 }
 
 #[test]
-fn commands_ask_on_ubus() {
+fn commands_use_ubus() {
     let path = place("commands");
     let _broker = Broker::start(&path);
     let daemon = Daemon::start(&[&path]);
@@ -242,18 +242,18 @@ fn commands_ask_on_ubus() {
     assert_eq!(millpond(&path, &["devices", "--json"]), (Some(0), "[]".into()));
     assert_eq!(millpond(&path, &["audit", "--json", "--packets", "500"]).0, Some(0));
     let (code, why) = millpond(&path, &["audit", "--json"]);
-    assert_eq!(code, Some(1), "what is not as promised is no success: {why}");
+    assert_eq!(code, Some(1), "a failed audit is an error: {why}");
     let (code, why) = millpond(&path, &["reload"]);
     assert_eq!(code, Some(78));
-    assert!(why.ends_with("the settings before stay in force: the settings are not usable\n"), "{why}");
+    assert!(why.ends_with("the previous settings stay in force: the settings are not usable\n"), "{why}");
     daemon.stop();
     let (code, why) = millpond(&path, &["status"]);
-    assert_eq!(code, Some(69), "a broker that does not know us");
+    assert_eq!(code, Some(69), "a broker without the object");
     assert!(why.contains("is the service running?"), "{why}");
 }
 
 #[test]
-fn a_level_gets_its_rates_when_told_and_only_then() {
+fn a_level_gets_its_rates_only_on_request() {
     let path = place("levels");
     let _broker = Broker::start(&path);
     let daemon = Daemon::start(&[&path]);
@@ -265,20 +265,23 @@ fn a_level_gets_its_rates_when_told_and_only_then() {
     let text = || std::fs::read_to_string(&config).unwrap();
     let before = text();
     assert_eq!(advise(&[]), (Some(0), ADVICE.to_owned()));
-    assert_eq!(advise(&["--set", "strict"]).0, Some(69), "there is no advice for it");
+    assert_eq!(advise(&["--set", "strict"]).0, Some(69), "there is no advice for this level");
     assert_eq!(advise(&["--set", "off"]).0, Some(64));
     assert_eq!(text(), before);
-    let (code, said) = advise(&["--set", "saver"]);
-    assert_eq!((code, said.as_str()), (Some(0), "level saver: 40 kbit/s up, 60 down; now: millpond reload\n"));
+    let (code, output) = advise(&["--set", "saver"]);
+    assert_eq!(
+        (code, output.as_str()),
+        (Some(0), "level saver: 40 kbit/s up, 60 down; to apply it: millpond reload\n")
+    );
     assert!(text().contains("option level 'saver'") && text().contains("config level 'saver'\n\toption upload '40'"));
     std::fs::write(&config, "config millpond 'main'\n\toption level\n").unwrap();
-    let (code, said) = advise(&["--set", "saver"]);
-    assert!(code == Some(78) && said.contains("millpond check"), "{code:?} {said}");
+    let (code, output) = advise(&["--set", "saver"]);
+    assert!(code == Some(78) && output.contains("millpond check"), "{code:?} {output}");
     daemon.stop();
 }
 
 #[test]
-fn a_broker_that_comes_back_gets_the_object_again() {
+fn a_restarted_broker_gets_the_object_again() {
     let path = place("again");
     let daemon = Daemon::start(&[&path]);
     thread::sleep(Duration::from_millis(300));
@@ -300,27 +303,27 @@ fn a_broker_that_comes_back_gets_the_object_again() {
     let mut presences: Vec<_> = log.presences.iter().map(shown).filter(|shown| *shown != "unknown").collect();
     presences.dedup();
     assert_eq!(presences, ["absent", "published", "lost", "published", "lost", "published", "lost"]);
-    // One every 20 ms comes of this test's own timer.
+    // This test's timer causes one every 20 ms.
     assert!(log.turns < 5000, "{} turns: no busy waiting", log.turns);
 }
 
 #[test]
-fn a_broker_that_says_nothing_or_nonsense_is_left() {
+fn a_silent_or_invalid_broker_is_disconnected() {
     let path = place("silent");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let daemon = Daemon::start(&[&path]);
     let (mut first, _) = listener.accept().unwrap();
     first.write_all(&[0xff; 64]).unwrap();
-    let (second, _) = listener.accept().expect("it comes again");
+    let (second, _) = listener.accept().expect("a second connection");
     thread::sleep(Duration::from_millis(200));
     let log = daemon.stop();
     drop(second);
     assert!(log.presences.iter().any(|presence| matches!(presence, Presence::Lost(_))), "{:?}", log.presences);
-    assert!(log.longest < Duration::from_secs(1), "it never waits");
+    assert!(log.longest < Duration::from_secs(1), "it never blocks");
 }
 
 #[test]
-fn a_flood_is_answered_in_measure() {
+fn a_flood_is_rate_limited() {
     let path = place("flood");
     let _broker = Broker::start(&path);
     let daemon = Daemon::start(&[&path]);
@@ -341,15 +344,15 @@ fn a_flood_is_answered_in_measure() {
         })
         .collect();
     let answers: usize = floods.into_iter().map(|flood| flood.join().unwrap()).sum();
-    let taken = start.elapsed().as_millis() as usize;
+    let elapsed = start.elapsed().as_millis() as usize;
     let log = daemon.stop();
-    assert!(answers >= 4, "everybody is answered");
-    assert!(answers <= taken / 10 + 5, "{answers} answers in {taken} ms, one in 10 ms is allowed");
+    assert!(answers >= 4, "every client is answered");
+    assert!(answers <= elapsed / 10 + 5, "{answers} answers in {elapsed} ms, one in 10 ms is allowed");
     assert_eq!(log.requests.len(), answers);
 }
 
 #[test]
-fn news_reach_those_who_listen() {
+fn state_changes_reach_listeners() {
     let path = place("news");
     let _broker = Broker::start(&path);
     let daemon = Daemon::start(&[&path]);
@@ -360,30 +363,30 @@ fn news_reach_those_who_listen() {
     client.subscribe(listener, object).unwrap();
     daemon.news.send("degraded").unwrap();
     let start = Instant::now();
-    let mut heard = Vec::new();
-    while heard.len() < 2 && start.elapsed() < WAIT_LIMIT {
+    let mut received = Vec::new();
+    while received.len() < 2 && start.elapsed() < WAIT_LIMIT {
         match client.recv_frame().unwrap() {
             Some(frame) => {
                 if let Some(data) = ubus::envelope::find(&frame.payload, ubus::envelope::UbusAttr::Data) {
                     let method = ubus::envelope::find(&frame.payload, ubus::envelope::UbusAttr::Method);
                     let method = method.and_then(|method| method.as_str()).unwrap_or("").to_owned();
-                    heard.push((method, to_json(data.payload, true)));
+                    received.push((method, to_json(data.payload, true)));
                 }
             }
             None => thread::sleep(Duration::from_millis(5)),
         }
     }
-    heard.sort();
+    received.sort();
     let data = "{\"state\":\"degraded\"}".to_owned();
-    assert_eq!(heard, [("millpond.state".into(), data.clone()), ("state".into(), data)]);
+    assert_eq!(received, [("millpond.state".into(), data.clone()), ("state".into(), data)]);
     daemon.stop();
 }
 
-/// OpenWrt's own client, where there is one.
+/// OpenWrt's own client, if installed.
 #[test]
-fn openwrts_own_ubus_understands_us() {
+fn openwrts_ubus_client_works() {
     let Ok(version) = Command::new("ubus").arg("list").output() else {
-        println!("skipped openwrts_own_ubus_understands_us: there is no ubus on PATH");
+        println!("skipped openwrts_ubus_client_works: no ubus on PATH");
         return;
     };
     drop(version);
@@ -399,23 +402,23 @@ fn openwrts_own_ubus_understands_us() {
     assert!(listed && objects.contains("\"history\":{\"seconds\":\"Integer\"}"), "{objects}");
     let (answered, status) = ubus(&["call", "millpond", "status"]);
     assert!(answered && status.contains("\"state\": \"shaping\""), "{status}");
-    let (answered, refusal) = ubus(&["call", "millpond", "history", "{\"seconds\":\"all\"}"]);
-    assert!(!answered && refusal.contains("want a whole number"), "{refusal}");
+    let (answered, error) = ubus(&["call", "millpond", "history", "{\"seconds\":\"all\"}"]);
+    assert!(!answered && error.contains("want a whole number"), "{error}");
     daemon.stop();
 }
 
-/// A stream that nobody reads from must not hold up the rest.
+/// A client that never reads must not block the others.
 #[test]
-fn one_who_never_reads_holds_up_nobody() {
+fn a_client_that_never_reads_blocks_no_other() {
     let path = place("deaf");
     let _broker = Broker::start(&path);
     let daemon = Daemon::start(&[&path]);
     let mut client = connect(&path);
     let id = find(&mut client);
-    let deaf = UnixStream::connect(&path).unwrap();
+    let silent = UnixStream::connect(&path).unwrap();
     for _ in 0..10 {
         call(&mut client, id, "devices", |_| ()).unwrap();
     }
-    drop(deaf);
+    drop(silent);
     assert!(daemon.stop().longest < Duration::from_secs(1));
 }

@@ -1,5 +1,5 @@
-//! What others do to a real kernel: noticed where it may concern us, passed over where it does not, and named where it
-//! stands in our way. In a network namespace of its own; needs root, `ip` and `nft`.
+//! Tests how changes by other programs are handled in a real kernel: those that may concern millpond are noticed,
+//! others are ignored, and conflicts are reported. Runs in a new network namespace; needs root, `ip` and `nft`.
 
 use std::process::Command;
 
@@ -9,14 +9,14 @@ use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::monitor::{DATAGRAM_BYTES, Monitor};
 use nix::sched::{CloneFlags, unshare};
 
-/// Whether this thread is alone now in a namespace where such things can be done.
-fn alone(test: &str) -> bool {
-    let possible = nix::unistd::geteuid().is_root()
+/// Moves this thread into a new network namespace. Returns false if the test must be skipped.
+fn enter_namespace(test: &str) -> bool {
+    let is_possible = nix::unistd::geteuid().is_root()
         && Command::new("sh")
             .args(["-c", "command -v ip && command -v nft"])
             .output()
             .is_ok_and(|o| o.status.success());
-    if !possible {
+    if !is_possible {
         println!("skipped {test}: needs root, ip and nft");
         return false;
     }
@@ -31,17 +31,17 @@ fn shell(command: &str) {
 }
 
 #[test]
-fn changes_are_noticed_where_they_may_concern_us() {
-    if !alone("changes_are_noticed_where_they_may_concern_us") {
+fn changes_that_may_concern_millpond_are_noticed() {
+    if !enter_namespace("changes_that_may_concern_millpond_are_noticed") {
         return;
     }
     let monitors = [Monitor::routing().unwrap(), Monitor::nftables().unwrap()];
     let mut buffer = [0; DATAGRAM_BYTES];
-    let mut concerned = |command: &str| {
+    let mut is_noticed = |command: &str| {
         shell(command);
-        monitors.iter().map(|monitor| monitor.take(&mut buffer, 64).unwrap()).fold(false, |a, b| a | b)
+        monitors.iter().map(|monitor| monitor.receive(&mut buffer, 64).unwrap()).fold(false, |a, b| a | b)
     };
-    for (command, wanted) in [
+    for (command, expected) in [
         ("ip rule add priority 910 fwmark 0x1000000/0x1000000 lookup 28016 protocol 109", true),
         ("ip rule del priority 910", true),
         ("ip route add unreachable default table 28016 proto 109", true),
@@ -58,17 +58,17 @@ fn changes_are_noticed_where_they_may_concern_us() {
         ("nft delete table inet other", false),
         ("nft 'add table ip z; add table ip y; flush ruleset'", true),
     ] {
-        assert_eq!(concerned(command), wanted, "{command}");
+        assert_eq!(is_noticed(command), expected, "{command}");
     }
 }
 
 #[test]
-fn more_changes_than_the_kernel_can_tell_are_noticed() {
-    if !alone("more_changes_than_the_kernel_can_tell_are_noticed") {
+fn an_overflow_of_the_notifications_counts_as_a_change() {
+    if !enter_namespace("an_overflow_of_the_notifications_counts_as_a_change") {
         return;
     }
     let monitor = Monitor::nftables().unwrap();
-    // Longer than a socket's buffer, and of another's alone.
+    // The notifications exceed the socket's buffer and all concern another table.
     let mut text = "table inet other { set s { type ipv4_addr; }; }\n".to_owned();
     for i in 0..20_000 {
         text.push_str(&format!("add element inet other s {{ 10.0.{}.{} }}\n", i / 256, i % 256));
@@ -78,13 +78,13 @@ fn more_changes_than_the_kernel_can_tell_are_noticed() {
     shell(&format!("nft -f {}", file.display()));
     std::fs::remove_file(file).unwrap();
     let mut buffer = [0; DATAGRAM_BYTES];
-    assert!(monitor.take(&mut buffer, 100_000).unwrap(), "what was lost may have been ours");
-    assert!(!monitor.take(&mut buffer, 100_000).unwrap());
+    assert!(monitor.receive(&mut buffer, 100_000).unwrap(), "the lost notifications may have concerned millpond");
+    assert!(!monitor.receive(&mut buffer, 100_000).unwrap());
 }
 
 #[test]
-fn rules_of_mwan3_and_pbr_are_kept_clear_of_and_worse_ones_are_named() {
-    if !alone("rules_of_mwan3_and_pbr_are_kept_clear_of_and_worse_ones_are_named") {
+fn rules_of_mwan3_and_pbr_do_not_conflict_and_conflicts_are_reported() {
+    if !enter_namespace("rules_of_mwan3_and_pbr_do_not_conflict_and_conflicts_are_reported") {
         return;
     }
     let conflicts = || LinuxKernel::open().unwrap().others().unwrap().conflicts(RoutingIds::DEFAULT, &["br-lan"]);
@@ -97,7 +97,7 @@ fn rules_of_mwan3_and_pbr_are_kept_clear_of_and_worse_ones_are_named() {
          ip rule add priority 29998 fwmark 0x10000/0xff0000 lookup 256",
     );
     assert_eq!(conflicts(), []);
-    for (rule, wanted) in [
+    for (rule, expected) in [
         ("priority 100 fwmark 0x200/0x3f00 lookup 2", "rule"),
         ("priority 100 iif br-lan lookup 2", "rule"),
         ("priority 100 to 192.0.2.0/24 lookup 2", "none"),
@@ -105,13 +105,13 @@ fn rules_of_mwan3_and_pbr_are_kept_clear_of_and_worse_ones_are_named() {
     ] {
         shell(&format!("ip rule add {rule}"));
         let found = conflicts();
-        let named = match found[..] {
+        let kind = match found[..] {
             [] => "none",
             [Conflict::Rule(..)] => "rule",
             [Conflict::Mark(..)] => "mark",
             _ => "other",
         };
-        assert_eq!(named, wanted, "{rule}: {found:?}");
+        assert_eq!(kind, expected, "{rule}: {found:?}");
         shell(&format!("ip rule del {rule}"));
     }
     shell("ip route add 192.0.2.0/24 dev lo table 28016");

@@ -1,7 +1,7 @@
-//! The shaper's virtual shapers against the real engine on the captured home, device by device.
+//! Compares the virtual shapers with the real engine on the captured home, device by device.
 //!
-//! Both draw departures of their own, so the same rate never gives quite the same delays twice: compared are the means
-//! over several seeds, to within five percent and what the seeds' own scatter explains.
+//! Each draws its own departures, so the delays at one rate never match exactly. The test compares means over several
+//! seeds. They may differ by five percent plus the scatter between seeds.
 #![cfg(feature = "lab")]
 
 use std::mem::size_of;
@@ -15,30 +15,31 @@ use millpond::units::{BitsPerSec, Nanos};
 
 const SEEDS: u64 = 10;
 const TOLERANCE: f64 = 0.05;
-/// Where packets are dropped, those that remain stand at the queue's bounds, which the shaper's record only resembles.
+/// Tolerance if packets are dropped. The others then wait in a full queue, whose limits the virtual shaper only
+/// approximates.
 const TOLERANCE_DROPPING: f64 = 0.10;
-/// The shaper's clock and its lowest bucket do not resolve less.
+/// Resolution of the virtual shaper's clock and of its lowest bucket.
 const RESOLUTION_MS: f64 = 0.25;
-/// Fewer packets have no median to speak of.
-const ENOUGH_PACKETS: f64 = 100.0;
-/// Ten of these are beyond the 99th percentile.
-const ENOUGH_FOR_P99: f64 = 1_000.0;
+/// Minimum number of packets for a comparison; fewer give no useful median.
+const MIN_PACKETS: f64 = 100.0;
+/// Minimum number of packets for the 99th percentile: ten packets are beyond it.
+const MIN_PACKETS_FOR_P99: f64 = 1_000.0;
 
 #[test]
-fn every_step_does_what_the_engine_does_at_that_rate() {
+fn every_step_has_the_delays_of_the_engine_at_that_rate() {
     println!("seeds 1 to {SEEDS}");
     let home = home();
     let mut compared = 0;
     for (law, direction) in [(Law::Gamma, Direction::Up), (Law::Gamma, Direction::Down), (Law::Normal, Direction::Up)] {
         let home = one_way(&home, direction);
         let rates = WhatIf::rates(BitsPerSec::from_kbit(40), BitsPerSec::from_kbit(2_000));
-        let setup = SimulationConfig { law, spread_percent: 20, ..SimulationConfig::default() };
-        let shapers: Vec<_> = (1..=SEEDS).map(|seed| shaper(&home, &setup, rates, seed)).collect();
+        let config = SimulationConfig { law, spread_percent: 20, ..SimulationConfig::default() };
+        let shapers: Vec<_> = (1..=SEEDS).map(|seed| shaper(&home, &config, rates, seed)).collect();
         for step in (0..STEPS).step_by(5) {
             let rate = rates[step];
             let outcomes: Vec<_> = (1..=SEEDS)
                 .map(|seed| {
-                    simulate(&home, &SimulationConfig { upload: rate, download: rate, seed, ..setup }, |_| {}).unwrap()
+                    simulate(&home, &SimulationConfig { upload: rate, download: rate, seed, ..config }, |_| {}).unwrap()
                 })
                 .collect();
             let dropping =
@@ -46,14 +47,21 @@ fn every_step_does_what_the_engine_does_at_that_rate() {
             let tolerance = if dropping { TOLERANCE_DROPPING } else { TOLERANCE };
             for device in 0..=home.devices.len() {
                 let name = home.devices.get(device).map_or("home", |trace| trace.device.as_str());
-                let ours = shapers.iter().map(|shaper| {
+                let virtual_delays = shapers.iter().map(|shaper| {
                     let (_, delays) = shaper.steps().nth(step).unwrap();
-                    ours(if name == "home" { delays.home() } else { delays.device(device as u8 + 1) })
+                    virtual_figures(if name == "home" { delays.home() } else { delays.device(device as u8 + 1) })
                 });
-                let theirs = outcomes.iter().map(|outcome| {
-                    theirs(outcome.devices.get(device).map_or(&outcome.home_delay_ms, |device| &device.delay_ms))
+                let engine_delays = outcomes.iter().map(|outcome| {
+                    engine_figures(
+                        outcome.devices.get(device).map_or(&outcome.home_delay_ms, |device| &device.delay_ms),
+                    )
                 });
-                compared += compare(&format!("{law} {} {rate} {name}", direction.name()), tolerance, ours, theirs);
+                compared += compare(
+                    &format!("{law} {} {rate} {name}", direction.name()),
+                    tolerance,
+                    virtual_delays,
+                    engine_delays,
+                );
             }
         }
     }
@@ -65,12 +73,12 @@ fn memory_is_fixed() {
     assert!(2 * size_of::<WhatIf>() <= MAX_BYTES, "{} bytes", 2 * size_of::<WhatIf>());
 }
 
-/// A flood longer than the record, of more devices than are told apart, and moments that jump.
+/// More packets than the record holds, from more devices than are tracked, with jumps in time.
 #[test]
-fn floods_and_gaps_are_survived() {
-    let setup = SimulationConfig::default();
+fn floods_and_gaps_are_handled() {
+    let config = SimulationConfig::default();
     let rates = WhatIf::rates(BitsPerSec(1), BitsPerSec::from_kbit(1_000_000));
-    let mut shaper = Box::new(WhatIf::new(shape(&setup), rates, 3, Nanos::ZERO));
+    let mut shaper = Box::new(WhatIf::new(shape(&config), rates, 3, Nanos::ZERO));
     let mut now = Nanos::from_secs(1);
     for number in 0..20_000u32 {
         shaper.handle_packet(now, number as u8, (number * 37 % 3_000) as u16);
@@ -82,7 +90,7 @@ fn floods_and_gaps_are_survived() {
     let (_, fastest) = shaper.steps().last().unwrap();
     assert_eq!(fastest.home().packets, 20_000, "at a gigabit a second nothing is dropped");
     let (_, slowest) = shaper.steps().next().unwrap();
-    assert_eq!(slowest.home().packets, 0, "one cell an hour has carried nothing yet");
+    assert_eq!(slowest.home().packets, 0, "at one bit a second no packet has left yet");
 }
 
 fn home() -> HomeTrace {
@@ -98,20 +106,20 @@ fn one_way(home: &HomeTrace, direction: Direction) -> HomeTrace {
     home
 }
 
-fn shape(setup: &SimulationConfig) -> CellShape {
-    let cell = setup.cell().unwrap();
+fn shape(config: &SimulationConfig) -> CellShape {
+    let cell = config.cell().unwrap();
     CellShape {
-        law: setup.law,
-        spread_percent: setup.spread_percent,
+        law: config.law,
+        spread_percent: config.spread_percent,
         wire_bytes: cell.wire_bytes,
         block_bytes: cell.block_bytes,
-        lead: setup.lead,
-        limits: setup.limits,
+        lead: config.lead,
+        limits: config.limits,
     }
 }
 
-fn shaper(home: &HomeTrace, setup: &SimulationConfig, rates: [BitsPerSec; STEPS], seed: u64) -> Box<WhatIf> {
-    let mut shaper = Box::new(WhatIf::new(shape(setup), rates, seed, Nanos::ZERO));
+fn shaper(home: &HomeTrace, config: &SimulationConfig, rates: [BitsPerSec; STEPS], seed: u64) -> Box<WhatIf> {
+    let mut shaper = Box::new(WhatIf::new(shape(config), rates, seed, Nanos::ZERO));
     let devices = home.devices.iter().zip(1..);
     let mut events: Vec<_> = devices
         .flat_map(|(trace, device)| trace.packets.iter().map(move |event| (event.time, device, event.bytes)))
@@ -124,49 +132,49 @@ fn shaper(home: &HomeTrace, setup: &SimulationConfig, rates: [BitsPerSec; STEPS]
     shaper
 }
 
-/// Packets, then mean, median, 99th percentile and maximum in milliseconds.
+/// Number of packets; mean, median, 99th percentile and maximum delay in milliseconds.
 type Figures = [f64; 5];
 
-fn ours(delay: Delay) -> Figures {
+fn virtual_figures(delay: Delay) -> Figures {
     let [mean, median, p99, max] = [delay.mean, delay.median, delay.p99, delay.max].map(Nanos::as_millis_f64);
     [f64::from(delay.packets), mean, median, p99, max]
 }
 
-fn theirs(delay: &Summary) -> Figures {
+fn engine_figures(delay: &Summary) -> Figures {
     [delay.count as f64, delay.mean, delay.p50, delay.p99, delay.max]
 }
 
-/// How many figures were compared: those that have enough packets.
+/// Compares the figures that have enough packets, and returns their number.
 fn compare(
     case: &str,
     tolerance: f64,
-    ours: impl Iterator<Item = Figures>,
-    theirs: impl Iterator<Item = Figures>,
+    virtual_figures: impl Iterator<Item = Figures>,
+    engine_figures: impl Iterator<Item = Figures>,
 ) -> usize {
-    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.collect(), theirs.collect());
-    if theirs[0][0] < ENOUGH_PACKETS {
+    let (virtual_figures, engine_figures): (Vec<_>, Vec<_>) = (virtual_figures.collect(), engine_figures.collect());
+    if engine_figures[0][0] < MIN_PACKETS {
         return 0;
     }
     let mut compared = 0;
     for (index, figure) in ["packets", "mean", "median", "p99", "max"].into_iter().enumerate() {
-        if figure == "p99" && theirs[0][0] < ENOUGH_FOR_P99 {
+        if figure == "p99" && engine_figures[0][0] < MIN_PACKETS_FOR_P99 {
             continue;
         }
         compared += 1;
-        let (our_mean, our_error) = mean_and_error(ours.iter().map(|figures| figures[index]));
-        let (their_mean, their_error) = mean_and_error(theirs.iter().map(|figures| figures[index]));
-        let scatter = 3.0 * our_error.hypot(their_error);
-        let allowed = tolerance * their_mean + scatter + if index == 0 { 0.0 } else { RESOLUTION_MS };
+        let (mean, error) = mean_and_error(virtual_figures.iter().map(|figures| figures[index]));
+        let (engine_mean, engine_error) = mean_and_error(engine_figures.iter().map(|figures| figures[index]));
+        let scatter = 3.0 * error.hypot(engine_error);
+        let allowed = tolerance * engine_mean + scatter + if index == 0 { 0.0 } else { RESOLUTION_MS };
         println!(
-            "{case} {figure}: {our_mean:.1}, the engine {their_mean:.1} ({:+.1} %), scatter {scatter:.1}",
-            100.0 * (our_mean / their_mean - 1.0)
+            "{case} {figure}: {mean:.1}, engine {engine_mean:.1} ({:+.1} %), scatter {scatter:.1}",
+            100.0 * (mean / engine_mean - 1.0)
         );
-        assert!((our_mean - their_mean).abs() <= allowed, "{case} {figure}: {our_mean}, the engine {their_mean}");
+        assert!((mean - engine_mean).abs() <= allowed, "{case} {figure}: {mean}, engine {engine_mean}");
     }
     compared
 }
 
-/// The mean, and its standard error.
+/// The mean and its standard error.
 fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let count = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / count;

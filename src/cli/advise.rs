@@ -1,4 +1,4 @@
-//! `millpond advise`: what would other rates do, and what would they cost?
+//! `millpond advise`: shows the delays and costs of other rates.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,130 +22,134 @@ use crate::sys::{atomic_file, kernel, key_file, random};
 use crate::units::Nanos;
 use crate::wire::size::{Encapsulation, IpVersion};
 
-/// Say for a ladder of rates what delay each would cause and what it would cost, by what the running daemon has seen.
+/// Show the delay and the monthly cost of a range of rates, from the packets that the running daemon has observed.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "advise")]
-pub struct Advise {
-    /// answer in JSON
+pub struct AdviseCommand {
+    /// print JSON
     #[argh(switch)]
     json: bool,
-    /// watch the devices of the settings, or all if there are none, for so long (90s, 30m, 24h, 7d); needs no daemon
+    /// observe the devices in the settings, or all devices if it has none, for this time (90s, 30m, 24h, 7d); needs no
+    /// daemon
     #[argh(option, from_str_fn(duration))]
     watch: Option<Duration>,
-    /// choose a level (saver, balanced or strict) with the rates advised for it, in the settings file
+    /// set a level (saver, balanced or strict) and the rates advised for it in the settings file
     #[argh(option, from_str_fn(level))]
     set: Option<Level>,
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: String,
-    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+    /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
-    /// the socket of ubus's broker
+    /// the ubus broker's socket
     #[argh(option)]
     ubus: Option<PathBuf>,
 }
 
-/// What was found, ready to print, and the advised rates where a level is to be set.
-struct Found {
+/// The advice, ready to print, and the advised rates if a level is to be set.
+struct AdviceOutput {
     text: String,
     rates: Option<[u64; 2]>,
 }
 
-impl Advise {
-    /// Prints the advice, and follows it where told to.
+impl AdviseCommand {
+    /// Prints the advice, or sets the chosen level.
     pub fn execute(self) -> Result<(), Failure> {
-        let found = match self.watch {
-            Some(span) => self.watched(span)?,
-            None => self.asked()?,
+        let output = match self.watch {
+            Some(span) => self.observe(span)?,
+            None => self.ask_daemon()?,
         };
         let Some(level) = self.set else {
-            print!("{}", found.text);
+            print!("{}", output.text);
             return Ok(());
         };
-        let Some(rates) = found.rates else {
-            let why = "nothing has been watched yet, or no step keeps all devices within their tolerances";
-            return Err(Failure::new(UNAVAILABLE, format!("choosing level {}: no rates: {why}", level.name())));
+        let Some(rates) = output.rates else {
+            let why = "no packets observed yet, or no step keeps all devices within their tolerances";
+            let text = format!("setting level {}: no advised rates: {why}: see 'millpond advise'", level.name());
+            return Err(Failure::new(UNAVAILABLE, text));
         };
-        set(Path::new(&self.config), level, rates)
+        set_level(Path::new(&self.config), level, rates)
     }
 
-    fn asked(&self) -> Result<Found, Failure> {
-        let ways = DaemonAddress { socket: self.socket.clone(), ubus: self.ubus.clone() };
+    fn ask_daemon(&self) -> Result<AdviceOutput, Failure> {
+        let address = DaemonAddress { socket: self.socket.clone(), ubus: self.ubus.clone() };
         let format = if self.json || self.set.is_some() { Format::Json } else { Format::Text };
-        let text = ask_for(&ways, Request::Advise(format))?;
-        let rates = self.set.and_then(|level| advised(&text, level));
-        Ok(Found { text, rates })
+        let text = ask_for(&address, Request::Advise(format))?;
+        let rates = self.set.and_then(|level| advised_rates(&text, level));
+        Ok(AdviceOutput { text, rates })
     }
 
-    fn watched(&self, span: Duration) -> Result<Found, Failure> {
+    fn observe(&self, span: Duration) -> Result<AdviceOutput, Failure> {
         if !kernel::is_root() {
-            return Err(Failure::new(NO_PERMISSION, "watching: not allowed: run as root"));
+            return Err(Failure::new(NO_PERMISSION, "observing devices: permission denied: run as root"));
         }
         let settings = settings::load(&self.config)?;
         let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(usize::from(settings.shape.cell_bytes));
-        let size = size.ok_or_else(|| Failure::new(CONFIG, "main.cell: no cell fits around the tunnel's headers"))?;
-        let seed = random::seed().map_or(1, |seed| u64::from_ne_bytes([seed[0]; 8]));
-        let mut watch = RateAdvisor::new(&settings, size, seed, timer::now());
-        watch_home(&settings, &mut watch, span).map_err(|error| {
-            Failure::new(OS_ERROR, format!("watching the home's devices: {error}: is this their router?"))
+        let size = size.ok_or_else(|| {
+            Failure::new(CONFIG, "main.cell: too small for the tunnel's headers: choose a larger cell")
         })?;
-        let advice = Advice::new(&settings, &watch, timer::now());
+        let seed = random::seed().map_or(1, |seed| u64::from_ne_bytes([seed[0]; 8]));
+        let mut advisor = RateAdvisor::new(&settings, size, seed, timer::now());
+        observe_home(&settings, &mut advisor, span).map_err(|error| {
+            Failure::new(OS_ERROR, format!("observing the home's devices: {error}: run it on the home's router"))
+        })?;
+        let advice = Advice::new(&settings, &advisor, timer::now());
         let text = if self.json { answer::json(|top| advice.put(top)) + "\n" } else { advice.text() };
-        Ok(Found { text, rates: self.set.and_then(|level| advice.advised(level)) })
+        Ok(AdviceOutput { text, rates: self.set.and_then(|level| advice.advised(level)) })
     }
 }
 
-/// Takes packets until the time is over.
-fn watch_home(settings: &Settings, watch: &mut RateAdvisor, span: Duration) -> std::io::Result<()> {
-    let chosen = PassiveMonitor::open(settings, |device| device.policy != Policy::Block)?;
-    let mut passive_monitor = chosen.map_or_else(PassiveMonitor::of_all, Ok)?;
-    if !passive_monitor.sees_anything() {
-        return Err(std::io::Error::other("no Ethernet interface with an address but the one to the Internet"));
+/// Observes packets until the time is over.
+fn observe_home(settings: &Settings, advisor: &mut RateAdvisor, span: Duration) -> std::io::Result<()> {
+    let selected = PassiveMonitor::open(settings, |device| device.policy != Policy::Block)?;
+    let mut passive_monitor = selected.map_or_else(PassiveMonitor::open_all, Ok)?;
+    if !passive_monitor.has_interfaces() {
+        return Err(std::io::Error::other("no Ethernet interface has an address, except the one to the Internet"));
     }
     let (mut poll, timer) = (Poll::new()?, Timer::new()?);
     poll.add(&passive_monitor, 0)?;
     poll.add(&timer, 1)?;
     let end = timer::now() + Nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX / 2));
-    let mut next_look = timer::now();
+    let mut next_refresh = timer::now();
     while timer::now() < end {
         timer.set(end.min(timer::now() + Nanos::from_secs(1)))?;
         if poll.wait()?.any(|token| token == 1) {
             timer.acknowledge()?;
         }
-        while passive_monitor.take(watch)? {
-            watch.work(|| true);
+        while passive_monitor.receive_batch(advisor)? {
+            advisor.run_pending(|| true);
         }
-        watch.work(|| true);
+        advisor.run_pending(|| true);
         let now = timer::now();
-        watch.advance(now);
-        if now >= next_look {
-            next_look = now + Nanos::from_secs(60);
-            passive_monitor.look_around();
+        advisor.advance(now);
+        if now >= next_refresh {
+            next_refresh = now + Nanos::from_secs(60);
+            passive_monitor.refresh_interfaces();
         }
     }
     Ok(())
 }
 
-/// Writes the choice into the settings file.
-fn set(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> {
-    let doing = || format!("choosing level {} in {}", level.name(), path.display());
-    let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
+/// Writes the level and its rates into the settings file.
+fn set_level(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> {
+    let action = || format!("setting level {} in {}", level.name(), path.display());
+    let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", action())))?;
     let [upload, download] = rates;
-    let Some(changed) = confirm(&text, level, rates) else {
-        let text = format!("{}: the file has mistakes: 'millpond check' names them", doing());
+    let Some(changed) = with_level(&text, level, rates) else {
+        let text = format!("{}: the file has errors: 'millpond check' lists them", action());
         return Err(Failure::new(CONFIG, text));
     };
     if changed.as_bytes() != text {
         atomic_file::write(path, changed.as_bytes(), 0o600)
-            .map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", doing())))?;
+            .map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", action())))?;
     }
-    println!("level {}: {upload} kbit/s up, {download} down; now: millpond reload", level.name());
+    println!("level {}: {upload} kbit/s up, {download} down; to apply it: millpond reload", level.name());
     Ok(())
 }
 
-/// The settings with that level chosen, at these rates; `None` where that would not be right settings.
-fn confirm(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
+/// The settings with this level and these rates; `None` if the result would be invalid.
+fn with_level(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
     let mut document = Document::new(text).ok()?;
     let word = |text: &str| Setting::Text(text.to_owned());
     document.set("millpond", "main", "level", &word(level.name()));
@@ -167,8 +171,8 @@ fn confirm(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
     Some(document.text().to_owned())
 }
 
-/// The rates advised for a level, out of our own JSON.
-fn advised(json: &str, level: Level) -> Option<[u64; 2]> {
+/// Extracts the advised rates of a level from the daemon's JSON.
+fn advised_rates(json: &str, level: Level) -> Option<[u64; 2]> {
     let (_, entry) = json.split_once(&format!("\"level\":\"{}\"", level.name()))?;
     let entry = entry.split_once("\"level\":").map_or(entry, |(entry, _)| entry);
     let number = |key: &str| -> Option<u64> {
@@ -178,25 +182,25 @@ fn advised(json: &str, level: Level) -> Option<[u64; 2]> {
     Some([number("advised_upload_kbit")?, number("advised_download_kbit")?])
 }
 
-/// `90s`, `30m`, `24h`, `7d`; at most 400 days.
+/// Parses `90s`, `30m`, `24h` or `7d`; at most 400 days.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("no duration: '{text}' (want 90s, 30m, 24h or 7d)");
-    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let invalid = || format!("not a duration: '{text}' (want 90s, 30m, 24h or 7d)");
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(invalid)?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
-        _ => return Err(wrong()),
+        _ => return Err(invalid()),
     };
-    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    let count: u64 = digits.parse().map_err(|_| invalid())?;
     let seconds = count.checked_mul(seconds).filter(|seconds| (1..=400 * 86_400).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or_else(wrong)
+    seconds.map(Duration::from_secs).ok_or_else(invalid)
 }
 
 fn level(text: &str) -> Result<Level, String> {
     let found = ADVISED.into_iter().find(|level| level.name() == text);
-    found.ok_or_else(|| format!("no level to advise on: '{text}' (want saver, balanced or strict)"))
+    found.ok_or_else(|| format!("not a level with advice: '{text}' (want saver, balanced or strict)"))
 }
 
 #[cfg(test)]
@@ -213,28 +217,32 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_chosen_and_all_else_stays() {
+    fn setting_a_level_keeps_everything_else() {
         let file = "# mine\nconfig millpond 'main'\n\toption level 'balanced'  # so far\n\toption law 'normal'\n\n\
             config level saver\n\toption upload '8'\n\toption download '9'\n\n\
             config device\n\toption mac '18:b4:30:26:34:40'\n";
-        let saver = confirm(file.as_bytes(), Level::Saver, [40, 80]).unwrap();
+        let saver = with_level(file.as_bytes(), Level::Saver, [40, 80]).unwrap();
         let changes =
             [("'balanced'  #", "'saver'  #"), ("upload '8'", "upload '40'"), ("download '9'", "download '80'")];
         assert_eq!(saver, changes.iter().fold(file.to_owned(), |text, (from, to)| text.replace(from, to)));
-        assert_eq!(confirm(saver.as_bytes(), Level::Saver, [40, 80]).as_ref(), Some(&saver), "again changes nothing");
-        let strict = confirm(saver.as_bytes(), Level::Strict, [640, 1000]).unwrap();
+        assert_eq!(
+            with_level(saver.as_bytes(), Level::Saver, [40, 80]).as_ref(),
+            Some(&saver),
+            "a second time changes nothing"
+        );
+        let strict = with_level(saver.as_bytes(), Level::Strict, [640, 1000]).unwrap();
         assert!(strict.contains("law 'gamma'") && strict.contains("spread '33'") && strict.contains("upload '40'"));
         assert!(strict.ends_with("config level 'strict'\n\toption upload '640'\n\toption download '1000'\n"));
-        assert_eq!(confirm(file.as_bytes(), Level::Saver, [1, 80]), None, "rates that no file may have");
-        assert_eq!(confirm(b"config millpond 'main", Level::Saver, [40, 80]), None);
+        assert_eq!(with_level(file.as_bytes(), Level::Saver, [1, 80]), None, "rates that are not allowed in a file");
+        assert_eq!(with_level(b"config millpond 'main", Level::Saver, [40, 80]), None);
     }
 
     #[test]
-    fn rates_are_found_again() {
+    fn advised_rates_are_parsed() {
         let json = "{\"levels\":[{\"level\":\"saver\",\"upload_kbit\":80.000},{\"level\":\"balanced\",\
                     \"advised_upload_kbit\":160,\"advised_download_kbit\":320,\"advised_month_gb\":1.000}]}";
-        assert_eq!(advised(json, Level::Balanced), Some([160, 320]));
-        assert_eq!(advised(json, Level::Saver), None);
-        assert_eq!(advised("", Level::Strict), None);
+        assert_eq!(advised_rates(json, Level::Balanced), Some([160, 320]));
+        assert_eq!(advised_rates(json, Level::Saver), None);
+        assert_eq!(advised_rates("", Level::Strict), None);
     }
 }

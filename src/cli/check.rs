@@ -1,38 +1,38 @@
-//! `millpond check`: is the settings file good?
+//! `millpond check`: checks the settings file.
 
 use argh::FromArgs;
 
 use super::exit::{CONFIG, Failure};
-use super::stderr::complain;
+use super::stderr::print_line;
 use super::{CONFIG_PATH, settings};
 use crate::daemon;
 
-/// Read the settings and report every error at once.
+/// Check the settings file and report all errors.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check")]
-pub struct Check {
+pub struct CheckCommand {
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: String,
 }
 
-impl Check {
-    /// Says so where all is well.
+impl CheckCommand {
+    /// Prints one line if there are no errors.
     pub fn execute(self) -> Result<(), Failure> {
         let settings = settings::load(&self.config)?;
-        // Where the machine cannot be looked at, the file's own word is all that can be said.
+        // If the host cannot be inspected, only the file is checked.
         let preflight_issues = daemon::preflight_issues(&settings).unwrap_or_default();
         for issue in &preflight_issues {
             let severity = if issue.kind.is_error() { "" } else { "warning: " };
-            complain(format_args!("{}: {severity}{}: {}", self.config, issue.text, issue.kind.fix()));
+            print_line(format_args!("{}: {severity}{}: {}", self.config, issue.text, issue.kind.fix()));
         }
         let errors = preflight_issues.iter().filter(|issue| issue.kind.is_error()).count();
         if errors > 0 {
-            let text = format!("checking the settings {}: {errors} errors on this machine, see above", self.config);
+            let text = format!("checking the settings {}: {errors} errors on this host, see above", self.config);
             return Err(Failure::new(CONFIG, text));
         }
         let state = if settings.enabled { "" } else { " (not enabled)" };
-        println!("{}: good{state}", self.config);
+        println!("{}: no errors{state}", self.config);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Asks the running daemon: on ubus where the object is there, over the control socket elsewhere.
+//! Sends requests to the running daemon: on ubus if the object is published, else over the control socket.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -17,30 +17,30 @@ use crate::daemon::request::{Format, Request};
 use crate::daemon::ubus::{BROKER_PATHS, OBJECT};
 use crate::sys::unix_socket;
 
-/// Where to look for the daemon. Whoever names one way means that way alone.
+/// Where to reach the daemon. If one path is given, only that path is tried.
 pub struct DaemonAddress {
     /// The control socket.
     pub socket: Option<PathBuf>,
-    /// The broker of ubus.
+    /// The ubus broker's socket.
     pub ubus: Option<PathBuf>,
 }
 
-/// What the daemon answered.
-pub enum Answer {
-    /// What was asked for.
+/// The daemon's answer.
+pub enum DaemonAnswer {
+    /// The requested text.
     Given(String),
-    /// Why it was not done.
+    /// Why the daemon refused.
     Refused(String),
 }
 
-/// How long to wait for the broker and for an answer.
+/// Maximum time to wait for the broker and for an answer.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
-/// And for each packet of a check: a cell a second is slower than any line.
+/// Additional time per packet of an audit; every line sends more than a cell per second.
 const TIMEOUT_PER_PACKET: Duration = Duration::from_secs(1);
 
-/// The running daemon's answer.
-pub fn ask(ways: &DaemonAddress, request: Request) -> Result<Answer, Failure> {
-    let brokers: Vec<&Path> = match (&ways.ubus, &ways.socket) {
+/// Sends a request and returns the answer.
+pub fn ask(address: &DaemonAddress, request: Request) -> Result<DaemonAnswer, Failure> {
+    let brokers: Vec<&Path> = match (&address.ubus, &address.socket) {
         (Some(ubus), _) => vec![ubus],
         (None, Some(_)) => Vec::new(),
         (None, None) => BROKER_PATHS.iter().map(Path::new).collect(),
@@ -48,25 +48,25 @@ pub fn ask(ways: &DaemonAddress, request: Request) -> Result<Answer, Failure> {
     for broker in brokers {
         match ask_on_ubus(broker, request) {
             Ok(answer) => return Ok(answer),
-            Err(error) if ways.ubus.is_some() => return Err(unavailable(broker, &error)),
-            // No broker, or none that knows us: the socket may.
+            Err(error) if address.ubus.is_some() => return Err(unavailable(broker, &error)),
+            // No broker, or no object: try the control socket.
             Err(_) => {}
         }
     }
-    let socket = ways.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
+    let socket = address.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
     let answer =
         unix_socket::ask(socket, &line(request), timeout(request)).map_err(|error| unavailable(socket, &error))?;
     Ok(match answer.strip_prefix(REFUSED) {
-        Some(why) => Answer::Refused(why.trim_end().to_owned()),
-        None => Answer::Given(answer),
+        Some(why) => DaemonAnswer::Refused(why.trim_end().to_owned()),
+        None => DaemonAnswer::Given(answer),
     })
 }
 
-/// The same for what cannot be refused.
-pub fn ask_for(ways: &DaemonAddress, request: Request) -> Result<String, Failure> {
-    match ask(ways, request)? {
-        Answer::Given(text) => Ok(text),
-        Answer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
+/// Like [`ask`], but a refusal is an error.
+pub fn ask_for(address: &DaemonAddress, request: Request) -> Result<String, Failure> {
+    match ask(address, request)? {
+        DaemonAnswer::Given(text) => Ok(text),
+        DaemonAnswer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
     }
 }
 
@@ -75,7 +75,7 @@ fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(UNAVAILABLE, format!("asking the daemon at {}: {error}: {hint}", path.display()))
 }
 
-/// As the control socket wants to be asked.
+/// The request as a line for the control socket.
 fn line(request: Request) -> String {
     match request {
         Request::Status(Format::Text) => "status".into(),
@@ -96,11 +96,11 @@ fn line(request: Request) -> String {
     }
 }
 
-fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
+fn ask_on_ubus(broker: &Path, request: Request) -> Result<DaemonAnswer, String> {
     let mut stream = connect(broker, timeout(request)).map_err(|error| error.to_string())?;
-    let (found, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
-    let id = envelope::find(&found, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
-    let obj_id = id.ok_or("nobody there is called millpond")?;
+    let (reply, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
+    let id = envelope::find(&reply, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
+    let obj_id = id.ok_or("no object named millpond on this bus")?;
     let (method, format) = match request {
         Request::Status(format) => ("status", Some(format)),
         Request::Devices(format) => ("devices", Some(format)),
@@ -110,7 +110,7 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
         Request::Reload => ("reload", None),
         Request::Renew => ("renew", None),
         #[cfg(feature = "endpoint")]
-        Request::Metrics { .. } => return Err("not on ubus".into()),
+        Request::Metrics { .. } => return Err("metrics are not available on ubus".into()),
     };
     let args = BlobMsgTable::build(|blob| {
         if let Some(format) = format {
@@ -130,13 +130,13 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<Answer, String> {
     let data = envelope::find(&answer, UbusAttr::Data).map(|data| data.payload).unwrap_or_default();
     let text = |key| lookup(data, key).and_then(|text| text.as_str()).map(str::to_owned);
     match (status, text("text"), text("error")) {
-        (UBUS_STATUS_OK, Some(text), _) => Ok(Answer::Given(text)),
-        (_, _, Some(why)) => Ok(Answer::Refused(why)),
+        (UBUS_STATUS_OK, Some(text), _) => Ok(DaemonAnswer::Given(text)),
+        (_, _, Some(why)) => Ok(DaemonAnswer::Refused(why)),
         _ => Err(format!("ubus status {status}")),
     }
 }
 
-/// Sequence numbers; the broker's greeting has none.
+/// Sequence numbers of the requests.
 const LOOKUP: u16 = 1;
 const CALL: u16 = 2;
 
@@ -154,7 +154,7 @@ fn connect(broker: &Path, timeout: Duration) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// Sends a request; gives the payload of the last data that came for it, and its status.
+/// Sends a request; returns the payload of the last data received for it, and its status.
 fn exchange(stream: &mut UnixStream, request: &Frame) -> Result<(Vec<u8>, i32), String> {
     stream.write_all(&Codec::write_frame(request)).map_err(|error| error.to_string())?;
     let mut data = Vec::new();

@@ -1,4 +1,4 @@
-//! `millpond devices`: who is at home, and what becomes of each?
+//! `millpond devices`: lists the devices and their policies.
 
 use std::path::PathBuf;
 
@@ -8,22 +8,22 @@ use super::client::{DaemonAddress, ask_for};
 use super::exit::Failure;
 use crate::daemon::request::{Format, Request};
 
-/// Ask the running daemon for every device that the router knows.
+/// List every device that the router knows, with policy, addresses and traffic.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "devices")]
-pub struct Devices {
-    /// answer in JSON
+pub struct DevicesCommand {
+    /// print JSON
     #[argh(switch)]
     json: bool,
-    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+    /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
-    /// the socket of ubus's broker
+    /// the ubus broker's socket
     #[argh(option)]
     ubus: Option<PathBuf>,
 }
 
-impl Devices {
+impl DevicesCommand {
     /// Prints the daemon's answer.
     pub fn execute(self) -> Result<(), Failure> {
         let format = if self.json { Format::Json } else { Format::Text };

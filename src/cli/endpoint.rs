@@ -1,4 +1,4 @@
-//! `millpond endpoint`: what the operator of a server does, one file for each command.
+//! `millpond endpoint`: commands for the operator of a server, one file per command.
 
 mod config_file;
 mod finish_enrolment;
@@ -15,10 +15,10 @@ use argh::FromArgs;
 
 use super::exit::Failure;
 
-/// Set up a server for homes, and look after them.
+/// Set up a server as an endpoint, and manage its homes.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "endpoint")]
-pub struct Endpoint {
+pub struct EndpointCommand {
     #[argh(subcommand)]
     command: Command,
 }
@@ -26,16 +26,16 @@ pub struct Endpoint {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
-    Init(init::Init),
-    AddHome(homes::AddHome),
-    ListHomes(homes::ListHomes),
-    RemoveHome(homes::RemoveHome),
-    RotateKeys(rotate::RotateKeys),
-    FinishEnrolment(finish_enrolment::FinishEnrolment),
-    Metrics(metrics::Metrics),
+    Init(init::InitCommand),
+    AddHome(homes::AddHomeCommand),
+    ListHomes(homes::ListHomesCommand),
+    RemoveHome(homes::RemoveHomeCommand),
+    RotateKeys(rotate::RotateKeysCommand),
+    FinishEnrolment(finish_enrolment::FinishEnrolmentCommand),
+    Metrics(metrics::MetricsCommand),
 }
 
-impl Endpoint {
+impl EndpointCommand {
     /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {

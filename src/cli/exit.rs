@@ -1,23 +1,23 @@
-//! Exit codes, those of sysexits.h.
+//! Exit codes, from sysexits.h.
 
-/// What was looked at is not as it should be.
+/// The audit found a fault.
 pub const WRONG: u8 = 1;
-/// The command line was wrong.
+/// The command line is invalid.
 pub const USAGE: u8 = 64;
-/// What was given is damaged, out of date or for another.
+/// The join text is damaged, expired or for another router.
 pub const DATA: u8 = 65;
-/// Something that is needed is not running.
+/// The daemon is not running, or cannot answer.
 pub const UNAVAILABLE: u8 = 69;
-/// The kernel refused something, or lacks a part.
+/// The kernel refused an operation, or lacks a part.
 pub const OS_ERROR: u8 = 71;
 /// A file could not be read or written.
 pub const IO_ERROR: u8 = 74;
-/// Not allowed: root is needed.
+/// Permission denied: root is required.
 pub const NO_PERMISSION: u8 = 77;
-/// The settings are wrong.
+/// The settings are invalid.
 pub const CONFIG: u8 = 78;
 
-/// Why a command failed: one line, and the exit code.
+/// The failure of a command: one line, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
@@ -27,7 +27,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of that code.
+    /// A failure with this code and text.
     pub fn new(code: u8, text: impl Into<String>) -> Failure {
         Failure { code, text: text.into() }
     }

@@ -1,4 +1,4 @@
-//! `millpond flush`: leave nothing of millpond behind, the guard included.
+//! `millpond flush`: removes all state of millpond, the guard included.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,26 +11,27 @@ use super::run::failure;
 use crate::daemon;
 use crate::sys::{guard_file, unix_socket};
 
-/// A daemon that does not answer for so long is not there.
+/// Maximum time to wait for a running daemon's answer.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Remove everything that millpond made, the guard and its file included: devices then go out as without millpond.
+/// Remove everything that millpond created, the guard and its file included. The devices' traffic is then no longer
+/// protected.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "flush")]
-pub struct Flush {
-    /// the daemon's socket (default /var/run/millpond.sock)
+pub struct FlushCommand {
+    /// the daemon's control socket (default /var/run/millpond.sock)
     #[argh(option, default = "PathBuf::from(SOCKET_PATH)")]
     socket: PathBuf,
-    /// the rules that are loaded at boot (default: where the firewall looks for them)
+    /// file of the guard that is loaded at boot (default: where the firewall loads it)
     #[argh(option, default = "guard_file::default_path()")]
     guard_file: PathBuf,
 }
 
-impl Flush {
-    /// Prints what was removed. Refuses while a daemon runs: it would put everything back.
+impl FlushCommand {
+    /// Prints the removed items. Refuses while the daemon runs, as it would restore everything.
     pub fn execute(self) -> Result<(), Failure> {
         if unix_socket::ask(&self.socket, "status", DAEMON_TIMEOUT).is_ok() {
-            let text = "removing what millpond made: the daemon is running: stop it first: /etc/init.d/millpond stop";
+            let text = "removing millpond's state: the daemon is running: stop it first: /etc/init.d/millpond stop";
             return Err(Failure::new(UNAVAILABLE, text));
         }
         let ops = daemon::flush(&self.guard_file, &self.socket).map_err(failure)?;

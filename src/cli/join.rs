@@ -1,4 +1,4 @@
-//! `millpond join`: make this router one of an endpoint's homes.
+//! `millpond join`: connects this router to an endpoint as one of its homes.
 
 mod own_key;
 mod plan;
@@ -11,31 +11,31 @@ use argh::FromArgs;
 
 use self::plan::{JoinError, JoinPlan};
 use super::CONFIG_PATH;
-use super::client::{Answer, DaemonAddress, ask, ask_for};
+use super::client::{DaemonAddress, DaemonAnswer, ask, ask_for};
 use super::exit::{CONFIG, Failure, IO_ERROR, UNAVAILABLE};
 use crate::daemon::request::{Format, Request};
 
-/// Fill the settings from the join text that an endpoint's 'millpond endpoint add-home' printed, and wait until its
-/// cells come. The text is read from standard input where it is not given, which keeps it out of the shell's history.
+/// Write the settings from the join text that 'millpond endpoint add-home' printed, and wait for the endpoint's cells.
+/// Without an argument the text is read from standard input, which keeps it out of the shell's history.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "join")]
-pub struct Join {
+pub struct JoinCommand {
     /// the join text
     #[argh(positional)]
     text: Option<String>,
-    /// print this router's public key, for 'add-home --public-key'; a key is made where there is none
+    /// print this router's public key, for 'add-home --public-key'; creates a key if there is none
     #[argh(switch)]
     make_key: bool,
-    /// only say what would be set
+    /// print the settings without writing them
     #[argh(switch)]
     dry_run: bool,
-    /// write the files of the keys and leave the settings to the caller
+    /// write the key files, but leave the settings to the caller
     #[argh(switch)]
     keep_keys: bool,
-    /// answer in JSON, and do not wait
+    /// print JSON, and do not wait
     #[argh(switch)]
     json: bool,
-    /// how many seconds to wait for the endpoint (default 60)
+    /// seconds to wait for the endpoint (default 60)
     #[argh(option, default = "60")]
     wait: u64,
     /// settings file (default /etc/config/millpond)
@@ -44,42 +44,42 @@ pub struct Join {
     /// folder for the keys (default /etc/millpond)
     #[argh(option, default = "PathBuf::from(\"/etc/millpond\")")]
     keys: PathBuf,
-    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+    /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
-    /// the socket of ubus's broker
+    /// the ubus broker's socket
     #[argh(option)]
     ubus: Option<PathBuf>,
 }
 
-/// Longer than any join text.
+/// Maximum bytes of input; longer than any join text.
 const MAX_BYTES: u64 = 16 << 10;
 
-/// Between two looks at the daemon.
+/// The interval between two status requests.
 const STATUS_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Join {
-    /// Everything is checked before anything is written, and the settings are written last.
+impl JoinCommand {
+    /// Checks everything before it writes anything, and writes the settings last.
     pub fn execute(self) -> Result<(), Failure> {
         if self.make_key {
             println!("{}", own_key::make(&self.config, &self.keys)?.to_base64());
             return Ok(());
         }
-        let filled = self.fill();
+        let plan = self.write_plan();
         if self.json {
-            return print_json(filled, !self.dry_run);
+            return print_json(plan, !self.dry_run);
         }
-        let plan = filled.map_err(|refusal| refusal.failure)?;
+        let plan = plan.map_err(|error| error.failure)?;
         plan.warnings.iter().for_each(|warning| eprintln!("millpond: warning: {warning}"));
         if self.dry_run || self.keep_keys {
             print!("{plan}");
             return Ok(());
         }
-        println!("{}: the settings for '{}' are in place", self.config.display(), plan.invitation.name);
-        self.confirm(&plan)
+        println!("{}: wrote the settings for '{}'", self.config.display(), plan.invitation.name);
+        self.reload_and_wait(&plan)
     }
 
-    fn fill(&self) -> Result<JoinPlan, JoinError> {
+    fn write_plan(&self) -> Result<JoinPlan, JoinError> {
         let plan = JoinPlan::new(&self.text()?, &self.config, &self.keys)?;
         if !self.dry_run {
             plan.write(!self.keep_keys)?;
@@ -97,47 +97,48 @@ impl Join {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Has the daemon take the settings, and waits until the endpoint answers.
-    fn confirm(self, plan: &JoinPlan) -> Result<(), Failure> {
+    /// Reloads the daemon, and waits until the endpoint answers.
+    fn reload_and_wait(self, plan: &JoinPlan) -> Result<(), Failure> {
         let at = &plan.invitation.servers[0].at;
-        let (wait, ways) = (self.wait, DaemonAddress { socket: self.socket, ubus: self.ubus });
-        match ask(&ways, Request::Reload) {
-            Ok(Answer::Given(_)) => {}
-            Ok(Answer::Refused(why)) => return Err(Failure::new(CONFIG, format!("reloading: {why}"))),
+        let (wait, address) = (self.wait, DaemonAddress { socket: self.socket, ubus: self.ubus });
+        match ask(&address, Request::Reload) {
+            Ok(DaemonAnswer::Given(_)) => {}
+            Ok(DaemonAnswer::Refused(why)) => return Err(Failure::new(CONFIG, format!("reloading: {why}"))),
             Err(_) => {
                 println!(
-                    "no daemon runs here yet: start it (/etc/init.d/millpond enable; /etc/init.d/millpond start), then look at 'millpond status'"
+                    "the daemon is not running: start it (/etc/init.d/millpond enable; /etc/init.d/millpond start), then see 'millpond status'"
                 );
                 return Ok(());
             }
         }
         let deadline = Instant::now() + Duration::from_secs(wait);
         while Instant::now() < deadline {
-            // The first look comes late enough for what the settings before had achieved to be gone.
+            // Wait before the first request, so that it does not show the state of the previous settings.
             std::thread::sleep(2 * STATUS_POLL_INTERVAL);
-            if ask_for(&ways, Request::Status(Format::Json)).is_ok_and(|status| status.contains(r#""state":"shaping""#))
+            if ask_for(&address, Request::Status(Format::Json))
+                .is_ok_and(|status| status.contains(r#""state":"shaping""#))
             {
-                println!("joined: the endpoint's cells come");
+                println!("joined: receiving the endpoint's cells");
                 return Ok(());
             }
         }
         let text = format!(
-            "waiting for {at}: no answer within {wait} s, it is tried on: is its UDP port open, the home listed there, the text not used elsewhere? 'millpond status' tells more"
+            "waiting for {at}: no answer within {wait} s; millpond keeps retrying: check that its UDP port is open, that it lists this home and that no other router used the join text; 'millpond status' shows more"
         );
         Err(Failure::new(UNAVAILABLE, text))
     }
 }
 
-/// One line for a program, be it good or bad.
-fn print_json(filled: Result<JoinPlan, JoinError>, written: bool) -> Result<(), Failure> {
-    match filled {
+/// Prints one line of JSON, for the plan or the error.
+fn print_json(plan: Result<JoinPlan, JoinError>, written: bool) -> Result<(), Failure> {
+    match plan {
         Ok(plan) => {
             println!("{}", plan.to_json(written));
             Ok(())
         }
-        Err(refusal) => {
-            println!("{}", refusal.to_json());
-            Err(refusal.failure)
+        Err(error) => {
+            println!("{}", error.to_json());
+            Err(error.failure)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `millpond plan`: what would be done to the kernel?
+//! `millpond plan`: shows the operations on the kernel.
 
 use argh::FromArgs;
 
@@ -7,17 +7,17 @@ use super::run::failure;
 use super::{CONFIG_PATH, settings};
 use crate::daemon;
 
-/// Print the operations that would bring the kernel in line with the settings, and run none.
+/// Print the operations that would bring the kernel in line with the settings, without running them.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "plan")]
-pub struct Plan {
+pub struct PlanCommand {
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: String,
 }
 
-impl Plan {
-    /// One operation a line, in the form of the command that does the same; keys are left out.
+impl PlanCommand {
+    /// Prints one operation per line, as the equivalent command; keys are left out.
     pub fn execute(self) -> Result<(), Failure> {
         let settings = settings::load(&self.config)?;
         let ops = daemon::plan(&settings).map_err(failure)?;

@@ -1,32 +1,32 @@
-//! `millpond reload`: bring changed settings into force.
+//! `millpond reload`: applies changed settings.
 
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::client::{Answer, DaemonAddress, ask};
+use super::client::{DaemonAddress, DaemonAnswer, ask};
 use super::exit::{CONFIG, Failure};
 use crate::daemon::request::Request;
 
-/// Have the running daemon read its settings again, in place.
+/// Reload the settings of the running daemon, without interrupting the session.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "reload")]
-pub struct Reload {
-    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+pub struct ReloadCommand {
+    /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
-    /// the socket of ubus's broker
+    /// the ubus broker's socket
     #[argh(option)]
     ubus: Option<PathBuf>,
 }
 
-impl Reload {
-    /// Says that the settings are in force, or why those before still are.
+impl ReloadCommand {
+    /// Prints the settings now in force, or fails with the reason why the previous ones stay.
     pub fn execute(self) -> Result<(), Failure> {
         match ask(&DaemonAddress { socket: self.socket, ubus: self.ubus }, Request::Reload)? {
-            Answer::Given(answer) => print!("{answer}"),
-            Answer::Refused(why) => {
-                return Err(Failure::new(CONFIG, format!("reloading: the settings before stay in force: {why}")));
+            DaemonAnswer::Given(answer) => print!("{answer}"),
+            DaemonAnswer::Refused(why) => {
+                return Err(Failure::new(CONFIG, format!("reloading: the previous settings stay in force: {why}")));
             }
         }
         Ok(())

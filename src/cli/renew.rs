@@ -1,4 +1,4 @@
-//! `millpond renew`: look for the endpoint again.
+//! `millpond renew`: retries the connection to the endpoint at once.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,21 @@ use super::client::{DaemonAddress, ask_for};
 use super::exit::Failure;
 use crate::daemon::request::Request;
 
-/// Have the running daemon try at once what waits: look up the endpoint's name, and where no cells come back, begin
-/// with a new handshake. For a router whose clock has just been set.
+/// Retry the connection to the endpoint at once: look up its name and, if no cells arrive, start a new handshake. For a
+/// router whose clock has just been set.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "renew")]
-pub struct Renew {
-    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+pub struct RenewCommand {
+    /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
-    /// the socket of ubus's broker
+    /// the ubus broker's socket
     #[argh(option)]
     ubus: Option<PathBuf>,
 }
 
-impl Renew {
-    /// Prints the daemon's answer, which does not wait for the endpoint's.
+impl RenewCommand {
+    /// Prints the daemon's answer, which does not wait for the endpoint.
     pub fn execute(self) -> Result<(), Failure> {
         print!("{}", ask_for(&DaemonAddress { socket: self.socket, ubus: self.ubus }, Request::Renew)?);
         Ok(())

@@ -10,32 +10,32 @@ use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
 use crate::sys::guard_file;
 
-/// Where the count of data is kept, among what a system upgrade keeps.
+/// The file with the data usage; a system upgrade keeps this folder.
 const USAGE_PATH: &str = "/etc/millpond/usage";
 
-/// Shape the chosen devices' traffic, as router or endpoint, until a signal comes.
+/// Run the daemon: shape the chosen devices' traffic, as router or endpoint, until SIGTERM or SIGINT.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "run")]
-pub struct Run {
+pub struct RunCommand {
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: String,
-    /// where to listen for the other commands (default /var/run/millpond.sock)
+    /// the control socket to create (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: String,
-    /// where the broker of ubus listens (default /var/run/ubus/ubus.sock, then /var/run/ubus.sock)
+    /// the ubus broker's socket (default /var/run/ubus/ubus.sock, then /var/run/ubus.sock)
     #[argh(option)]
     ubus: Option<String>,
-    /// where to keep the rules that are loaded at boot (default: where the firewall looks for them)
+    /// file for the guard that is loaded at boot (default: where the firewall loads it)
     #[argh(option, default = "guard_file::default_path()")]
     guard_file: PathBuf,
-    /// where to keep the count of the billing period's data (default /etc/millpond/usage)
+    /// file for the data usage of the billing period (default /etc/millpond/usage)
     #[argh(option, default = "USAGE_PATH.into()")]
     usage_file: PathBuf,
 }
 
-impl Run {
-    /// Runs the daemon; its messages go to stderr, where procd and systemd collect them.
+impl RunCommand {
+    /// Runs the daemon. It logs to stderr, where procd and systemd collect the messages.
     pub fn execute(self) -> Result<(), Failure> {
         stderr::start_log();
         let brokers = match self.ubus {
@@ -53,7 +53,7 @@ impl Run {
     }
 }
 
-/// The exit code that belongs to an error of the daemon.
+/// Converts an error of the daemon to a failure with its exit code.
 pub fn failure(error: Error) -> Failure {
     let code = match &error {
         Error::Settings(_) | Error::Profile(_) => CONFIG,

@@ -1,17 +1,17 @@
-//! Reads a settings file for a command.
+//! Loads a settings file for a command.
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
-use super::stderr::complain;
+use super::stderr::print_line;
 use crate::config::model::{Settings, Tunnel};
 use crate::config::{Severity, openvpn, parse_with};
 use crate::sys::key_file;
 
-/// The file's settings. Warnings go to stderr, and so does every error before the failure that counts them.
+/// Loads the settings. Prints all warnings and errors on stderr; the returned failure counts the errors.
 pub fn load(path: &str) -> Result<Settings, Failure> {
     let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("reading the settings {path}: {e}")))?;
     let parsed = parse_with(&text, &key_file::read);
     for problem in &parsed.problems {
-        complain(problem.at(path));
+        print_line(problem.at(path));
     }
     let errors = parsed.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     let settings = parsed
@@ -21,7 +21,7 @@ pub fn load(path: &str) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// The same for the OpenVPN profile that the settings name.
+/// Checks the OpenVPN profile that the settings name, in the same way.
 fn check_profile(settings: &Settings) -> Result<(), Failure> {
     let Some(Tunnel::Openvpn { profile, .. }) = settings.tunnel.as_ref().filter(|_| settings.enabled) else {
         return Ok(());
@@ -29,7 +29,7 @@ fn check_profile(settings: &Settings) -> Result<(), Failure> {
     let text =
         std::fs::read(profile).map_err(|e| Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {e}")))?;
     openvpn::parse(&text, settings.role).map(drop).map_err(|problems| {
-        problems.iter().for_each(|problem| complain(problem.at(profile)));
+        problems.iter().for_each(|problem| print_line(problem.at(profile)));
         Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {} errors, see above", problems.len()))
     })
 }

@@ -1,4 +1,4 @@
-//! `millpond status`: what is the daemon doing?
+//! `millpond status`: shows the daemon's status.
 
 use std::path::PathBuf;
 
@@ -8,22 +8,22 @@ use super::client::{DaemonAddress, ask_for};
 use super::exit::Failure;
 use crate::daemon::request::{Format, Request};
 
-/// Ask the running daemon what it does.
+/// Show the status of the running daemon: state, rates, sessions and problems.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "status")]
-pub struct Status {
-    /// answer in JSON
+pub struct StatusCommand {
+    /// print JSON
     #[argh(switch)]
     json: bool,
-    /// the daemon's socket (default: ubus, then /var/run/millpond.sock)
+    /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
-    /// the socket of ubus's broker
+    /// the ubus broker's socket
     #[argh(option)]
     ubus: Option<PathBuf>,
 }
 
-impl Status {
+impl StatusCommand {
     /// Prints the daemon's answer.
     pub fn execute(self) -> Result<(), Failure> {
         let format = if self.json { Format::Json } else { Format::Text };

@@ -1,22 +1,22 @@
-//! Messages on stderr, where people, procd and systemd collect them and stamp the time.
+//! Messages on stderr, where procd and systemd collect them and add the time.
 
 use std::fmt::Display;
 use std::io::{Write, stderr};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// Writes a line. Unlike `eprintln!` this goes on when nobody reads any more: a system log that restarts must not end the
+/// Writes a line. Unlike `eprintln!` it ignores a closed stderr, so a restart of the system log does not end the
 /// daemon.
-pub fn complain(line: impl Display) {
-    // One write for a line, so that lines of the daemon and of its processes never mix.
+pub fn print_line(line: impl Display) {
+    // One write per line, so that lines of the daemon and its processes never mix.
     _ = stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 struct Stderr;
 
-/// Sends what is logged from now on, of level "info" and up, to stderr.
+/// Starts to log messages of level "info" and above to stderr.
 pub fn start_log() {
-    // Only a second logger in one process could fail here.
+    // This fails only for a second logger in the process.
     _ = log::set_logger(&Stderr);
     log::set_max_level(LevelFilter::Info);
 }
@@ -28,7 +28,7 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            complain(format_args!("{:<5} [{}] {}", record.level(), record.target(), record.args()));
+            print_line(format_args!("{:<5} [{}] {}", record.level(), record.target(), record.args()));
         }
     }
 

@@ -1,11 +1,11 @@
-//! The addresses that an endpoint gives to its homes: those of the networks that its own addresses are in.
+//! The addresses that an endpoint assigns to its homes, from the networks of its own tunnel addresses.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::uci::{self, Section};
 
-/// An endpoint's networks inside the tunnel, and what in them is taken.
+/// An endpoint's networks inside the tunnel, and the addresses in use there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressPool {
     own: Ipv4Addr,
@@ -14,12 +14,12 @@ pub struct AddressPool {
     taken: BTreeSet<Ipv4Addr>,
 }
 
-/// An address of each family that is offered.
+/// An IPv4 address, and an IPv6 address if the endpoint has an IPv6 network inside the tunnel.
 pub type Addresses = (Ipv4Addr, Option<Ipv6Addr>);
 
 impl AddressPool {
-    /// Of a settings file that is right. `None` where `tunnel.address` is missing.
-    pub fn of(settings: &[u8]) -> Option<AddressPool> {
+    /// The pool of a valid settings file. `None` if `tunnel.address` is missing.
+    pub fn from_settings(settings: &[u8]) -> Option<AddressPool> {
         let (sections, _) = uci::parse(settings);
         let tunnel = sections.iter().find(|section| section.kind == "tunnel")?;
         let (own, bits) = split(value(tunnel, "address")?, 32)?;
@@ -29,12 +29,12 @@ impl AddressPool {
         Some(AddressPool { own, bits, own6, taken: taken.collect() })
     }
 
-    /// The lowest free address, and in the IPv6 network the one with the same number.
-    pub fn free(&self) -> Option<Addresses> {
+    /// The lowest free IPv4 address, and the IPv6 address with the same host number. `None` if the network is full.
+    pub fn lowest_free(&self) -> Option<Addresses> {
         let host_bits = 32 - u32::from(self.bits.min(32));
         let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
         let network = u32::from(self.own) & mask;
-        // First and last are the network's own and everybody's.
+        // The first and the last are the network and broadcast addresses.
         let last = (!mask).checked_sub(1)?;
         let number = (1..=last).find(|number| {
             let address = Ipv4Addr::from(network | number);
@@ -48,8 +48,8 @@ impl AddressPool {
         Some(((network | number).into(), address6))
     }
 
-    /// How many homes there is room for in all.
-    pub fn size(&self) -> u32 {
+    /// How many homes fit into the network in total.
+    pub fn capacity(&self) -> u32 {
         let host_bits = 32 - u32::from(self.bits.min(32));
         1u32.checked_shl(host_bits).unwrap_or(u32::MAX).saturating_sub(3)
     }
@@ -60,7 +60,7 @@ fn value<'a>(section: &'a Section, option: &str) -> Option<&'a str> {
     option.values.last().map(|value| value.text.as_str())
 }
 
-/// An address and its prefix length, `all` bits if it has none.
+/// An address and its prefix length; `all` bits if the text has no prefix length.
 fn split<A: std::str::FromStr>(text: &str, all: u8) -> Option<(A, u8)> {
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
     Some((address.parse().ok()?, bits.map_or(Some(all), |bits| bits.parse().ok())?.min(all)))
@@ -74,16 +74,16 @@ mod tests {
         let homes: String = homes.iter().map(|home| format!("config home\n\toption address '{home}'\n")).collect();
         let text =
             format!("config tunnel tunnel\n\toption address '{address}'\n\toption address6 '{address6}'\n{homes}");
-        AddressPool::of(text.as_bytes()).unwrap()
+        AddressPool::from_settings(text.as_bytes()).unwrap()
     }
 
     fn free(address: &str, address6: &str, homes: &[&str]) -> Option<(String, Option<String>)> {
-        let (v4, v6) = pool(address, address6, homes).free()?;
+        let (v4, v6) = pool(address, address6, homes).lowest_free()?;
         Some((v4.to_string(), v6.map(|v6| v6.to_string())))
     }
 
     #[test]
-    fn the_lowest_free_address_is_given() {
+    fn returns_the_lowest_free_address() {
         let v4 = |address: &str| Some((address.to_owned(), None));
         assert_eq!(free("10.77.0.1/16", "", &[]), v4("10.77.0.2"));
         assert_eq!(free("10.77.0.9/16", "", &[]), v4("10.77.0.1"));
@@ -96,16 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_network_has_none() {
+    fn a_full_network_has_no_free_address() {
         let homes: Vec<String> = (2..255).map(|host| format!("10.77.0.{host}")).collect();
         let homes: Vec<&str> = homes.iter().map(String::as_str).collect();
-        assert_eq!(pool("10.77.0.1/24", "", &[]).size(), 253);
+        assert_eq!(pool("10.77.0.1/24", "", &[]).capacity(), 253);
         assert!(free("10.77.0.1/24", "", &homes[1..]).is_some());
         assert_eq!(free("10.77.0.1/24", "", &homes), None);
         for single in ["10.77.0.1", "10.77.0.1/32", "10.77.0.1/31"] {
             assert_eq!(free(single, "", &[]), None, "{single}");
         }
-        // There, IPv6 has fewer numbers than IPv4.
+        // The IPv6 network here has fewer host numbers than the IPv4 network.
         assert_eq!(free("10.77.0.9/24", "fd77::1/128", &[]), Some(("10.77.0.1".into(), None)));
     }
 }

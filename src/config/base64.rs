@@ -1,14 +1,13 @@
-//! Base64 (RFC 4648) without its padding: WireGuard's keys in the usual alphabet, join texts in the one for file names and
-//! addresses.
+//! Base64 (RFC 4648) without padding: WireGuard keys in the standard alphabet, join texts in the URL-safe one.
 
-/// The two characters besides letters and digits that the usual alphabet has (§4).
+/// The last two characters of the standard alphabet (§4), after letters and digits.
 pub(super) const STANDARD: [u8; 2] = *b"+/";
-/// Those of the alphabet that survives in addresses, file names and shells (§5).
+/// The last two characters of the URL-safe alphabet (§5), which also suits file names and shells.
 pub(super) const URL_SAFE: [u8; 2] = *b"-_";
 
 const COMMON: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// The bytes as text, four characters for three bytes.
+/// Encodes bytes, four characters for each three. `last` holds the last two characters of the alphabet.
 pub(super) fn encode(bytes: &[u8], last: [u8; 2]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
@@ -23,7 +22,8 @@ pub(super) fn encode(bytes: &[u8], last: [u8; 2]) -> String {
     text
 }
 
-/// The bytes of a text; `None` if it has another character, an impossible length, or stray bits in its last character.
+/// Decodes a text. `None` if it has a character outside the alphabet, an impossible length, or stray bits in its last
+/// character.
 pub(super) fn decode(text: &[u8], last: [u8; 2]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     for quad in text.chunks(4) {
@@ -31,12 +31,12 @@ pub(super) fn decode(text: &[u8], last: [u8; 2]) -> Option<Vec<u8>> {
         for i in 0..4 {
             bits = bits << 6 | quad.get(i).map_or(Some(0), |&c| sextet(c, last))?;
         }
-        let whole = quad.len() * 6 / 8;
+        let length = quad.len() * 6 / 8;
         let [_, three @ ..] = bits.to_be_bytes();
-        if quad.len() == 1 || three[whole..].iter().any(|byte| *byte != 0) {
+        if quad.len() == 1 || three[length..].iter().any(|byte| *byte != 0) {
             return None;
         }
-        bytes.extend(&three[..whole]);
+        bytes.extend(&three[..length]);
     }
     Some(bytes)
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_vectors_of_the_standard_hold() {
+    fn matches_the_test_vectors_of_rfc_4648() {
         let pairs = [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("foobar", "Zm9vYmFy")];
         for (bytes, text) in pairs {
             assert_eq!(encode(bytes.as_bytes(), STANDARD), text);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_writes_is_refused() {
+    fn refuses_malformed_text() {
         for text in ["Z", "Zh", "Zm9=", "Zm9v ", "Zm 9v", "--__", "\u{e9}a"] {
             assert_eq!(decode(text.as_bytes(), STANDARD), None, "{text}");
         }

@@ -1,26 +1,26 @@
-//! Changes a settings file in place: what the user wrote besides, comments and order, stays as it is.
+//! Edits a settings file in place. Comments, order and other options stay as the user wrote them.
 
 #[cfg(test)]
 mod tests;
 
 use super::uci::{self, Statement, SyntaxError};
 
-/// What an option is to be.
+/// The new value of an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// `option NAME 'TEXT'`; an empty text means no such option.
+    /// `option NAME 'TEXT'`; an empty text removes the option.
     Text(String),
-    /// `list NAME 'TEXT'` for each; none means no such list.
+    /// `list NAME 'TEXT'` for each text; an empty list removes the option.
     List(Vec<String>),
 }
 
-/// A settings file whose every statement can be read.
+/// A settings file without syntax errors.
 pub struct Document {
     text: String,
 }
 
 impl Document {
-    /// The document of a file's text, or what in it cannot be read.
+    /// Parses the text of a file. Fails with its first syntax error.
     pub fn new(text: &[u8]) -> Result<Document, SyntaxError> {
         let (_, errors) = uci::parse(text);
         match (errors.into_iter().next(), String::from_utf8(text.to_vec())) {
@@ -30,13 +30,12 @@ impl Document {
         }
     }
 
-    /// The file's text now.
+    /// The text with all changes so far.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Makes an option of the first section of a type what `setting` says. Where there is no such section, one named
-    /// `name` is made.
+    /// Sets an option of the first section of type `kind`. Adds a section named `name` if there is none of that type.
     pub fn set(&mut self, kind: &str, name: &str, option: &str, setting: &Setting) {
         if self.sections(kind).is_empty() {
             self.add(kind, Some(name), &[]);
@@ -44,17 +43,17 @@ impl Document {
         self.set_at(kind, 0, option, setting);
     }
 
-    /// The same for the section that is at `index` among those of its type. There has to be one.
+    /// Sets an option of the section at `index` among those of its type; does nothing if there is none.
     pub fn set_at(&mut self, kind: &str, index: usize, option: &str, setting: &Setting) {
         let Some(section) = self.sections(kind).into_iter().nth(index) else { return };
         let lines = statements_of(option, setting);
-        let olds = section.options.iter().filter(|old| old.words.get(1).is_some_and(|name| name == option));
-        let olds: Vec<&Statement> = olds.collect();
-        // From the last one, so that the places of those before stay right.
-        for old in olds.iter().skip(1).rev() {
+        let existing = section.options.iter().filter(|old| old.words.get(1).is_some_and(|name| name == option));
+        let existing: Vec<&Statement> = existing.collect();
+        // Backwards, so that the positions of earlier statements stay valid.
+        for old in existing.iter().skip(1).rev() {
             self.cut(old);
         }
-        match (olds.first(), lines.is_empty()) {
+        match (existing.first(), lines.is_empty()) {
             (Some(first), true) => self.cut(first),
             (Some(first), false) => {
                 let indent = self.indent(first.start);
@@ -81,13 +80,13 @@ impl Document {
         }
     }
 
-    /// Removes the section that is at `index` among those of its type, and the comments between its options.
+    /// Removes the section at `index` among those of its type, with the comments between its options.
     pub fn remove(&mut self, kind: &str, index: usize) {
         let Some(section) = self.sections(kind).into_iter().nth(index) else { return };
         let last = section.options.last().unwrap_or(&section.config);
         let (start, end) = (self.cut_from(section.config.start), self.cut_to(last.end));
         self.text.replace_range(start..end, "");
-        // The empty line that stood between it and its neighbours.
+        // Remove the empty line that separated the section from its neighbours.
         if self.text[..start].ends_with("\n\n") && (self.text.len() == start || self.text[start..].starts_with('\n')) {
             self.text.remove(start - 1);
         }
@@ -113,13 +112,13 @@ impl Document {
         sections
     }
 
-    /// Behind the line that shows the option as a comment, if the section has one, or else as its last.
+    /// Inserts lines after the line that shows the option as a comment, or else as the last of the section.
     fn insert(&mut self, section: &SectionSpan, option: &str, lines: &[String]) {
         let last = section.options.last().unwrap_or(&section.config);
         let indent = section.options.last().map_or("\t".to_owned(), |last| self.indent(last.start));
-        let place = self.shown(section, option).unwrap_or_else(|| self.line_end(last.end));
+        let place = self.after_comment(section, option).unwrap_or_else(|| self.line_end(last.end));
         if place > 0 && !self.text[..place].ends_with('\n') {
-            // Nothing but a missing end of the file's last line, or another statement on the same one.
+            // Only if the file's last line has no line end, or another statement follows on the same line.
             let lines: String = lines.iter().map(|line| format!("\n{indent}{line}")).collect();
             self.text.insert_str(last.end, &lines);
             return;
@@ -128,22 +127,22 @@ impl Document {
         self.text.insert_str(place, &lines);
     }
 
-    /// The place behind a line such as `#option NAME ''`.
-    fn shown(&self, section: &SectionSpan, option: &str) -> Option<usize> {
+    /// The position after a line such as `#option NAME ''`.
+    fn after_comment(&self, section: &SectionSpan, option: &str) -> Option<usize> {
         let mut place = self.line_end(section.config.end);
         for line in self.text[place..section.end.max(place)].split_inclusive('\n') {
             place += line.len();
             let words = line.trim_start().strip_prefix('#').unwrap_or_default();
             let mut words = words.split_whitespace();
-            let is_shown = matches!(words.next(), Some("option" | "list")) && words.next() == Some(option);
-            if is_shown && line.ends_with('\n') {
+            let shows_option = matches!(words.next(), Some("option" | "list")) && words.next() == Some(option);
+            if shows_option && line.ends_with('\n') {
                 return Some(place);
             }
         }
         None
     }
 
-    /// Takes a statement out, and its line where nothing else is on that.
+    /// Removes a statement, and its whole line if nothing else is on it.
     fn cut(&mut self, statement: &Statement) {
         let (start, end) = (self.cut_from(statement.start), self.line_end(statement.end));
         let rest = self.text[statement.end..end].trim();
@@ -157,13 +156,13 @@ impl Document {
         }
     }
 
-    /// The start of the line, where nothing but space stands before `place`.
+    /// The start of the line if only white space precedes `place`; otherwise `place`.
     fn cut_from(&self, place: usize) -> usize {
         let start = self.line_start(place);
         if self.text[start..place].trim().is_empty() { start } else { place }
     }
 
-    /// The end of the line, where nothing but space or a comment stands behind `place`.
+    /// The end of the line if only white space or a comment follows `place`; otherwise `place`.
     fn cut_to(&self, place: usize) -> usize {
         let end = self.line_end(place);
         let rest = self.text[place..end].trim();
@@ -180,13 +179,13 @@ impl Document {
         self.text[..place].rfind('\n').map_or(0, |at| at + 1)
     }
 
-    /// Behind the line's end.
+    /// The position after the line end.
     fn line_end(&self, place: usize) -> usize {
         self.text[place..].find('\n').map_or(self.text.len(), |at| place + at + 1)
     }
 }
 
-/// A section's statements, and where the next section's begin.
+/// The statements of a section, and the position where the next section starts.
 struct SectionSpan {
     config: Statement,
     options: Vec<Statement>,
@@ -201,7 +200,7 @@ fn statements_of(option: &str, setting: &Setting) -> Vec<String> {
     }
 }
 
-/// In single quotes, within which all but themselves is literal.
+/// The text in single quotes, inside which every character except the quote is literal.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

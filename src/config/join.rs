@@ -1,8 +1,9 @@
-//! Join texts: one line with everything that a router needs to know of an endpoint, to be read out, mailed or scanned.
+//! Join texts: one line with everything a router needs to join an endpoint, to be copied, mailed or scanned.
 //!
-//! `millpond1-` and base64url of: the length of what follows (16 bits), the fields in the order of [`Invitation`], and a
-//! checksum (CRC-32 of the text's start and the fields). Numbers are big-endian, texts have their length before them. The
-//! checksum is against accidents; who could change a text on purpose could as well send another.
+//! A join text is `millpond1-` and base64url of: the length of the fields (16 bits), the fields in the order of
+//! [`Invitation`], and a checksum (CRC-32 of `millpond`, the version and the fields). Numbers are big-endian; a text
+//! follows its length. The checksum detects accidental damage only: someone who can change a join text on purpose can
+//! also replace it.
 
 mod fields;
 mod settings;
@@ -19,70 +20,70 @@ use super::model::{HostPort, Key, Server};
 use super::parse::value;
 use crate::units::BitsPerSec;
 
-/// The most endpoints of one text.
+/// Maximum number of endpoints in one join text.
 pub const MAX_SERVERS: usize = 8;
 
-/// The version of the text that this program writes and reads.
+/// The format version that this program writes and reads.
 const VERSION: u32 = 1;
 const NAME: &str = "millpond";
-/// More than any text of ours has.
+/// Longer than any valid join text.
 const MAX_CHARACTERS: usize = 8192;
 
-/// What a router needs to know to join an endpoint.
+/// Everything a router needs to join an endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Invitation {
-    /// The home's name, as the endpoint knows it.
+    /// The home's name in the endpoint's settings.
     pub name: String,
-    /// The last second at which it holds, of Unix time, to a minute; `None`: always.
+    /// The last second of Unix time at which the invitation is valid, rounded down to a minute; `None`: no end.
     pub expires: Option<u64>,
     /// The home's key.
     pub identity: Identity,
-    /// The key that both ends share, if they do.
+    /// The preshared key, if the tunnel has one.
     pub preshared_key: Option<Key>,
     /// The router's address inside the tunnel.
     pub address: Ipv4Addr,
-    /// The endpoint's.
+    /// The endpoint's address inside the tunnel.
     pub peer_address: Ipv4Addr,
-    /// The router's IPv6 address inside the tunnel, if it is offered one.
+    /// The router's IPv6 address inside the tunnel, if the endpoint offers one.
     pub address6: Option<Ipv6Addr>,
-    /// Resolvers beyond the tunnel, up to 8.
+    /// Resolvers that are reached through the tunnel, up to 8.
     pub resolvers: Vec<IpAddr>,
-    /// The most that the home may ask for, endpoint to router, on the wire.
+    /// Maximum download rate of this home (endpoint to router), on the wire.
     pub max_download: BitsPerSec,
-    /// The endpoints that serve this home, first the one to be tried first; 1 to [`MAX_SERVERS`].
+    /// The endpoints that serve this home, in the order to try them; 1 to [`MAX_SERVERS`].
     pub servers: Vec<Server>,
 }
 
 /// Who made the home's key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Identity {
-    /// The endpoint: here it is. Whoever has the text can be that home.
+    /// The endpoint made it: this is the private key. Anyone with the join text can act as this home.
     Private(Key),
-    /// The router, which alone has the private half of this one.
+    /// The router made it: this is the public key. Only the router has the private key.
     Public(Key),
 }
 
-/// Why a text is of no use.
+/// Why a join text cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinTextError {
-    /// It is something else.
-    NotOne,
-    /// Made by a millpond with another form of them.
+    /// The text is not a join text.
+    NotJoinText,
+    /// The text has another format version, which is given here.
     Version(u32),
-    /// The end is missing.
-    Cut,
-    /// Something in it is not as it was written.
-    Altered,
+    /// The end of the text is missing.
+    Truncated,
+    /// The checksum or the content is wrong.
+    Damaged,
 }
 
 impl JoinTextError {
-    /// A word for programs.
+    /// The error's name in JSON output.
     pub fn code(self) -> &'static str {
         match self {
-            JoinTextError::NotOne => "not-join-text",
+            JoinTextError::NotJoinText => "not-join-text",
             JoinTextError::Version(_) => "version",
-            JoinTextError::Cut => "cut",
-            JoinTextError::Altered => "altered",
+            JoinTextError::Truncated => "cut",
+            JoinTextError::Damaged => "altered",
         }
     }
 }
@@ -90,21 +91,22 @@ impl JoinTextError {
 impl fmt::Display for JoinTextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinTextError::NotOne => {
+            JoinTextError::NotJoinText => {
                 write!(f, "not a join text (want {NAME}{VERSION}-..., as 'millpond endpoint add-home' prints it)")
             }
             JoinTextError::Version(version) => write!(
                 f,
-                "made by another version of millpond (got {NAME}{version}-, want {NAME}{VERSION}-): bring both ends to one version"
+                "made by another version of millpond (got {NAME}{version}-, want {NAME}{VERSION}-): install \
+                 the same version at both ends"
             ),
-            JoinTextError::Cut => f.write_str("its end is missing: copy the whole line again"),
-            JoinTextError::Altered => f.write_str("it was altered on its way: copy the whole line again"),
+            JoinTextError::Truncated => f.write_str("the end of the text is missing: copy the whole line again"),
+            JoinTextError::Damaged => f.write_str("the text is damaged: copy the whole line again"),
         }
     }
 }
 
 impl Invitation {
-    /// The invitation as one line.
+    /// The join text, one line.
     pub fn to_text(&self) -> String {
         let mut body = FieldWriter::default();
         self.write(&mut body);
@@ -115,39 +117,39 @@ impl Invitation {
         format!("{NAME}{VERSION}-{}", encode(&bytes, URL_SAFE))
     }
 
-    /// The invitation of a text. White space anywhere has no meaning: mail programs wrap lines.
+    /// Parses a join text. White space anywhere is ignored, because mail programs wrap lines.
     pub fn from_text(text: &str) -> Result<Invitation, JoinTextError> {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).take(MAX_CHARACTERS).collect();
         let (version, digits) =
-            text.strip_prefix(NAME).and_then(|rest| rest.split_once('-')).ok_or_else(|| beginning(&text))?;
-        let version: u32 = version.parse().map_err(|_| JoinTextError::NotOne)?;
+            text.strip_prefix(NAME).and_then(|rest| rest.split_once('-')).ok_or_else(|| prefix_error(&text))?;
+        let version: u32 = version.parse().map_err(|_| JoinTextError::NotJoinText)?;
         if version != VERSION {
             return Err(JoinTextError::Version(version));
         }
-        // A cut may leave part of a group of characters, of which the whole bytes are good.
+        // A truncated text may end inside a group of four characters; the groups before it still decode.
         let bytes = decode(digits.as_bytes(), URL_SAFE);
         let bytes = bytes.or_else(|| decode(digits.as_bytes().get(..digits.len() / 4 * 4)?, URL_SAFE));
-        let bytes = bytes.ok_or(JoinTextError::Altered)?;
-        let (length, rest) = bytes.split_first_chunk::<2>().ok_or(JoinTextError::Cut)?;
+        let bytes = bytes.ok_or(JoinTextError::Damaged)?;
+        let (length, rest) = bytes.split_first_chunk::<2>().ok_or(JoinTextError::Truncated)?;
         let length = usize::from(u16::from_be_bytes(*length));
-        let (body, sum) = rest.split_at_checked(length).ok_or(JoinTextError::Cut)?;
+        let (body, sum) = rest.split_at_checked(length).ok_or(JoinTextError::Truncated)?;
         if sum.len() < 4 {
-            return Err(JoinTextError::Cut);
+            return Err(JoinTextError::Truncated);
         }
         if *sum != checksum(version, body).to_be_bytes() {
-            return Err(JoinTextError::Altered);
+            return Err(JoinTextError::Damaged);
         }
         let mut reader = FieldReader::new(body);
         let invitation = Invitation::read(&mut reader).filter(|_| reader.is_empty());
-        invitation.filter(Invitation::is_sound).ok_or(JoinTextError::Altered)
+        invitation.filter(Invitation::is_valid).ok_or(JoinTextError::Damaged)
     }
 
-    /// Whether it no longer holds at `now`, in seconds of Unix time.
+    /// Whether the invitation has expired at `now`, in seconds of Unix time.
     pub fn is_expired(&self, now: u64) -> bool {
         self.expires.is_some_and(|expires| now > expires)
     }
 
-    /// The public half of the home's key.
+    /// The home's public key.
     pub fn public_key(&self) -> Key {
         match &self.identity {
             Identity::Private(key) => key.public(),
@@ -155,11 +157,12 @@ impl Invitation {
         }
     }
 
-    /// Whether everything in it could stand in a settings file. A text that ours wrote is; nothing else gets that far.
-    fn is_sound(&self) -> bool {
-        let alone = |at: usize| self.servers[..at].iter().all(|other| other.public_key != self.servers[at].public_key);
-        let host = |server: &Server| value::host_port(&server.at.to_string()).is_ok();
-        let servers = self.servers.iter().enumerate().all(|(at, server)| host(server) && alone(at));
+    /// Whether every field is valid in a settings file. True for every join text that this program wrote.
+    fn is_valid(&self) -> bool {
+        let is_unique =
+            |at: usize| self.servers[..at].iter().all(|other| other.public_key != self.servers[at].public_key);
+        let has_valid_host = |server: &Server| value::host_port(&server.at.to_string()).is_ok();
+        let servers = self.servers.iter().enumerate().all(|(at, server)| has_valid_host(server) && is_unique(at));
         value::title(&self.name).is_ok() && servers && !self.servers.is_empty()
     }
 
@@ -224,13 +227,13 @@ impl Invitation {
     }
 }
 
-/// What a text without our mark at its start is: the start of ours, or something else.
-fn beginning(text: &str) -> JoinTextError {
+/// The error of a text without the prefix `millpondN-`: a truncated prefix, or no join text at all.
+fn prefix_error(text: &str) -> JoinTextError {
     let rest = text.strip_prefix(NAME).unwrap_or("-");
-    if rest.bytes().all(|b| b.is_ascii_digit()) { JoinTextError::Cut } else { JoinTextError::NotOne }
+    if rest.bytes().all(|b| b.is_ascii_digit()) { JoinTextError::Truncated } else { JoinTextError::NotJoinText }
 }
 
-/// CRC-32 (ISO 3309), as of the text's start and its fields.
+/// CRC-32 (ISO 3309) of `millpond`, the version as 32 bits, and the fields.
 fn checksum(version: u32, body: &[u8]) -> u32 {
     let start = [NAME.as_bytes(), &version.to_be_bytes()].concat();
     !start.iter().chain(body).fold(!0, |sum: u32, byte| {

@@ -5,32 +5,32 @@ use ed25519_compact::x25519::SecretKey;
 use super::base64::{STANDARD, decode, encode};
 use super::model::Key;
 
-/// Characters of a key as text, the `=` at the end included.
+/// Length of a key as text, including the final `=`.
 const TEXT_LEN: usize = 44;
 
 impl Key {
-    /// The key of that text. `None` unless it is 43 base64 characters and `=`, with no stray bits in the last one,
-    /// which is what wireguard-tools accepts.
+    /// Parses a key. `None` unless the text is 43 base64 characters and `=`, with no stray bits in the last character,
+    /// the same check as in wireguard-tools.
     pub fn from_base64(text: &str) -> Option<Key> {
         let digits = text.strip_suffix('=').filter(|_| text.len() == TEXT_LEN)?;
         decode(digits.as_bytes(), STANDARD)?.try_into().ok().map(Key)
     }
 
-    /// The key as text. Only public keys are for display.
+    /// The key as base64. Display only public keys.
     pub fn to_base64(&self) -> String {
         encode(&self.0, STANDARD) + "="
     }
 
-    /// A private key of Curve25519 (RFC 7748 §5) from 32 random bytes.
+    /// Clamps 32 random bytes to a Curve25519 private key (RFC 7748 §5).
     pub fn private(mut random: [u8; 32]) -> Key {
         random[0] &= 0xf8;
         random[31] = random[31] & 0x7f | 0x40;
         Key(random)
     }
 
-    /// The public half of a private key.
+    /// The public key of this private key.
     pub fn public(&self) -> Key {
-        // Fails for the zero point alone, which no multiple of the base point by a clamped key is.
+        // Fails only for the zero point, and no clamped key times the base point gives that.
         let public = SecretKey::new(self.0).recover_public_key();
         Key(public.map_or([0; 32], |public| *public))
     }
@@ -44,7 +44,7 @@ mod tests {
     const COUNTING: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
     #[test]
-    fn text_and_bytes_agree() {
+    fn keys_survive_a_round_trip_through_text() {
         let counting = Key(std::array::from_fn(|i| i as u8 + 1));
         assert_eq!(Key::from_base64(COUNTING), Some(counting.clone()));
         assert_eq!(counting.to_base64(), COUNTING);
@@ -55,7 +55,7 @@ mod tests {
 
     // wg genkey | tee /dev/stderr | wg pubkey
     #[test]
-    fn the_public_half_is_what_wireguard_tools_say() {
+    fn public_keys_match_wireguard_tools() {
         let private = Key::from_base64("0AKIwy2hXE2I3+LAyZnzaLcBVhFGvPmM0p6ObO+0PXc=").unwrap();
         assert_eq!(private.public().to_base64(), "4QXUOML1eIGSUznoYIOIwAmLGXOHWzvNB6Qa3bCexh8=");
         assert_eq!(Key::private(private.0), private, "as wg clamps it");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn refuses_malformed_keys() {
         let long = format!("A{COUNTING}");
         let cases = [
             "",

@@ -1,26 +1,26 @@
-//! The validated settings. What stands here has been checked; nothing after this has to doubt it.
+//! The validated settings. Every value here has been checked; later code need not check it again.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
-/// A whole configuration file.
+/// The settings of one configuration file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// `main.enabled`: whether the daemon shapes at all.
+    /// `main.enabled`: whether millpond is switched on.
     pub enabled: bool,
     /// `main.role`.
     pub role: Role,
-    /// The level by name, and what it comes to.
+    /// `main.level`; [`Settings::shape`] holds its numbers.
     pub level: Level,
-    /// Rates, cell and law in force for the level.
+    /// Rates, cell size and law of the level.
     pub shape: Shape,
-    /// `main.off`: what level `off` does.
+    /// `main.off`: what happens to shaped devices' packets at level `off`.
     pub off: Off,
-    /// `main.audit`: days from one check of the wire to the next; `None` for never.
+    /// `main.audit`: days between two checks of the wire; `None` for never.
     pub audit_days: Option<u16>,
-    /// What each level comes to that has rates, saver first.
+    /// Every level that has rates, with its shape, saver first.
     pub levels: Vec<(Level, Shape)>,
     /// `main.data_cap` in gigabytes (10^9 bytes) a month, `None` without a cap.
     pub data_cap_gb: Option<u32>,
@@ -28,13 +28,13 @@ pub struct Settings {
     pub billing_day: u8,
     /// `main.price`: hundredths of the owner's currency for each gigabyte beyond the cap.
     pub price_cents: Option<u32>,
-    /// `main.cap_day` and `main.cap_level`.
+    /// `main.cap_day` and `main.cap_level`; `None` if they are not set.
     pub step_down: Option<StepDown>,
-    /// By which the kernel tells ours from others'.
+    /// `main.mark`, `main.table` and `main.priority`.
     pub routing_ids: RoutingIds,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
-    /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` where the tunnel carries IPv4 alone.
+    /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` if the tunnel carries IPv4 only.
     pub address6: Option<Ipv6Addr>,
     /// DNS of the shaped devices.
     pub dns: Dns,
@@ -49,8 +49,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// These settings with the devices and networks besides that `others` shape or block: for a guard that nobody's
-    /// mistake may weaken. Where both name one, the stricter policy holds.
+    /// These settings plus the devices and networks that `others` shape or block, for a guard that a mistake in the
+    /// settings cannot weaken. If both name a device, the stricter policy applies.
     pub fn confined_by(&self, others: &Settings) -> Settings {
         let mut settings = self.clone();
         settings.devices.extend(others.devices.iter().filter(|device| device.policy != Policy::Direct).cloned());
@@ -59,7 +59,7 @@ impl Settings {
     }
 }
 
-/// Which end of the tunnel this machine is.
+/// Which end of the tunnel this host is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The home's router.
@@ -68,98 +68,99 @@ pub enum Role {
     Endpoint,
 }
 
-/// How much privacy; each but `Custom` and `Off` stands for a [`Shape`].
+/// How much privacy. Each level except `Off` has a [`Shape`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Devices stay in the tunnel, no cover. Only in schedules.
+    /// No cover traffic. Only in schedules; see [`Off`] for what happens to the devices' packets.
     Off,
-    /// Least data.
+    /// Uses the least data.
     Saver,
     /// The default.
     Balanced,
-    /// Least delay.
+    /// Adds the least delay.
     Strict,
-    /// RoutingIds of the user's own.
+    /// The user's own rates and cell size.
     Custom,
 }
 
-/// What the wire is to look like.
+/// How the traffic on the wire looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
-    /// Router to endpoint, on the wire.
+    /// Rate from router to endpoint, on the wire.
     pub upload: BitsPerSec,
-    /// Endpoint to router, on the wire.
+    /// Rate from endpoint to router, on the wire.
     pub download: BitsPerSec,
-    /// The most bytes of one packet on the wire, outer IP header included.
+    /// Maximum size of one packet on the wire in bytes, including the outer IP header.
     pub cell_bytes: u16,
-    /// How intervals are drawn.
+    /// The law that intervals are drawn from.
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
 }
 
-/// What becomes of shaped devices' packets while a schedule has level `off`.
+/// What happens to shaped devices' packets while a schedule has level `off`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Off {
-    /// Through the tunnel, as they come, without cover.
+    /// They go through the tunnel as they arrive, without cover.
     #[default]
     Tunnel,
-    /// They go nowhere.
+    /// They are dropped.
     Block,
 }
 
-/// A level for the last days before each billing day, whatever has been used.
+/// A level for the last days before each billing day, whatever the data usage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepDown {
-    /// First day of the month on which it holds, 1..=28.
+    /// First day of the month at this level, 1..=28.
     pub day: u8,
     /// The level.
     pub level: Level,
-    /// What it comes to.
+    /// Its shape.
     pub shape: Shape,
 }
 
-/// The numbers by which routing finds the tunnel. Other programs have theirs, and two may not share one.
+/// The numbers that route packets into the tunnel. No other program on the host may use the same ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoutingIds {
-    /// `main.mark`: the one bit of a packet's mark that says "into the tunnel".
+    /// `main.mark`: the bit of a packet's mark that means "into the tunnel".
     pub mark: u32,
-    /// `main.table`: our routing table.
+    /// `main.table`: number of millpond's routing table.
     pub table: u32,
-    /// `main.priority`: of our routing rules; lower comes first.
+    /// `main.priority`: priority of millpond's routing rules; lower numbers come first.
     pub priority: u32,
 }
 
 impl RoutingIds {
-    /// The bit stands clear of mwan3's 0x3f00, of pbr's 0x00ff0000 (which Tailscale shares), of Kubernetes' 0xc000 and of
-    /// OpenWrt's own small numbers. The priority is before mwan3's (from 1001), netifd's (from 10000) and pbr's (below
-    /// 30000), because those mark all of a home's packets and would take ours with them.
+    /// The mark is outside mwan3's 0x3f00, pbr's 0x00ff0000 (which Tailscale shares), Kubernetes' 0xc000 and OpenWrt's
+    /// own small numbers. The priority comes before those of mwan3 (from 1001), netifd (from 10000) and pbr (below
+    /// 30000), because those mark every packet of a home and their rules would also match ours.
     pub const DEFAULT: RoutingIds = RoutingIds { mark: 0x0100_0000, table: 28_016, priority: 910 };
 }
 
-/// How the two ends are joined.
+/// The tunnel between router and endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tunnel {
-    /// Kernel WireGuard on an interface of our own.
+    /// Kernel WireGuard on millpond's own interface.
     Wireguard(Wireguard),
-    /// An openvpn process of our own, from this profile.
+    /// An openvpn process that millpond starts.
     Openvpn {
-        /// Path of the profile.
+        /// Path of the OpenVPN profile.
         profile: String,
-        /// This end's address inside.
+        /// This end's address inside the tunnel.
         address: Ipv4Addr,
-        /// The other end's address inside (router).
+        /// The other end's address inside the tunnel (router only).
         peer_address: Option<Ipv4Addr>,
     },
-    /// An interface that somebody else made.
+    /// An interface that another program manages.
     Interface {
-        /// Its name.
+        /// The interface's name.
         interface: String,
-        /// This end's address inside.
+        /// This end's address inside the tunnel.
         address: Ipv4Addr,
-        /// The other end's address inside (router).
+        /// The other end's address inside the tunnel (router only).
         peer_address: Option<Ipv4Addr>,
-        /// Bytes that it puts around a packet on the wire, outer IP header included; `None` where its kind tells.
+        /// Bytes that the tunnel adds to a packet on the wire, including the outer IP header; `None` to derive them
+        /// from the kind of interface.
         overhead: Option<u16>,
     },
 }
@@ -179,29 +180,29 @@ impl std::fmt::Debug for Key {
 pub struct Wireguard {
     /// `private_key` of this end.
     pub private_key: Key,
-    /// `join_key`: the key of a join text, by which the endpoint knows this router until it has learnt of `private_key`
-    /// (router only).
+    /// `join_key`: the private key of a join text. The endpoint knows this router by it until it learns the public key
+    /// of `private_key` (router only).
     pub join_key: Option<Key>,
-    /// Whether `join_key` is the one in use. No option says so: the daemon tries both.
+    /// Whether `join_key` is in use. This is not an option: the daemon tries both keys.
     pub tries_join_key: bool,
-    /// `public_key` of the endpoint (router only; an endpoint has one per home).
+    /// `public_key` of the endpoint (router only; an endpoint has one for each home).
     pub public_key: Option<Key>,
     /// `preshared_key`.
     pub preshared_key: Option<Key>,
-    /// `endpoint`: where a router finds the server; on the server, what join texts tell the routers.
+    /// `endpoint`: the server's address for routers; on the server itself, the address written into join texts.
     pub endpoint: Option<HostPort>,
-    /// `backup`: other servers for the same homes, to be tried in turn when the one in use is silent.
+    /// `backup`: other servers for the same homes, tried in turn while the current one does not answer.
     pub backup: Vec<Server>,
-    /// `listen_port`: UDP port of this end; needed on an endpoint.
+    /// `listen_port`: UDP port of this end; always set on an endpoint.
     pub listen_port: Option<u16>,
     /// `address` of this end inside the tunnel.
     pub address: Ipv4Addr,
-    /// `peer_address`: the endpoint's inside the tunnel (router only).
+    /// `peer_address`: the endpoint's address inside the tunnel (router only).
     pub peer_address: Option<Ipv4Addr>,
 }
 
 impl Wireguard {
-    /// Whether the key of a join text is in use.
+    /// Whether the join text's key is in use.
     pub fn is_joining(&self) -> bool {
         self.tries_join_key && self.join_key.is_some()
     }
@@ -212,7 +213,7 @@ impl Wireguard {
     }
 }
 
-/// A host by name or address, and a UDP port.
+/// A host name or address, and a UDP port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
     /// DNS name, IPv4 address, or IPv6 address without brackets.
@@ -221,24 +222,24 @@ pub struct HostPort {
     pub port: u16,
 }
 
-/// A server, and the key by which it is known.
+/// A server and its public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where it is.
+    /// Its address and port.
     pub at: HostPort,
     /// Its public key.
     pub public_key: Key,
 }
 
 impl std::fmt::Display for Server {
-    /// As `backup` has it.
+    /// The notation of option `backup`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.at, self.public_key.to_base64())
     }
 }
 
 impl std::fmt::Display for HostPort {
-    /// As the settings have it.
+    /// The notation in the settings; an IPv6 address is in brackets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
@@ -247,19 +248,19 @@ impl std::fmt::Display for HostPort {
     }
 }
 
-/// Where the DNS requests of shaped devices go.
+/// Where DNS queries of shaped devices go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
-    /// `tunnel` or `router`.
+    /// `dns.mode`.
     pub mode: DnsMode,
-    /// Resolvers beyond the tunnel.
+    /// `dns.server`: resolvers that are reached through the tunnel.
     pub servers: Vec<IpAddr>,
 }
 
-/// Who answers the shaped devices' DNS requests.
+/// Which resolver answers DNS queries of shaped devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DnsMode {
-    /// The chosen servers, through the tunnel.
+    /// The configured servers, through the tunnel.
     Tunnel,
     /// The router's own resolver.
     Router,
@@ -270,9 +271,9 @@ pub enum DnsMode {
 pub enum Policy {
     /// Through the tunnel, in cells.
     Shape,
-    /// None at all; LAN only.
+    /// Dropped; the device reaches the LAN only.
     Block,
-    /// As if millpond were not there.
+    /// Routed as if millpond were not installed.
     Direct,
 }
 
@@ -281,7 +282,7 @@ pub enum Policy {
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// Reads what it prints as, which is how the kernel's tools write it.
+    /// Parses the notation that [`Mac`] prints and that the kernel's tools use.
     pub fn from_text(text: &str) -> Option<Mac> {
         let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
         let mac = [(); 6].map(|()| bytes.next().flatten());
@@ -289,7 +290,7 @@ impl Mac {
         bytes.next().is_none().then_some(Mac([a, b, c, d, e, f]))
     }
 
-    /// Whether the locally administered bit is set, as in the randomised addresses of phones.
+    /// Whether the locally administered bit is set, as in phones' randomised addresses.
     pub fn is_locally_administered(self) -> bool {
         self.0[0] & 0x02 != 0
     }
@@ -305,17 +306,17 @@ impl std::fmt::Display for Mac {
 /// One device, chosen by MAC address or by IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// `name`, for people.
+    /// `name`, for display.
     pub name: String,
-    /// `mac`; this or `address` is given.
+    /// `mac`; at least one of `mac` and `address` is set.
     pub mac: Option<Mac>,
-    /// `address`, on the LAN.
+    /// `address` on the LAN.
     pub address: Option<IpAddr>,
-    /// What happens to it.
+    /// What happens to its traffic.
     pub policy: Policy,
-    /// `watch`: whether its packets are counted for `advise` though it is not shaped.
+    /// `watch`: whether its packets are counted for `advise` although it is not shaped.
     pub watch: bool,
-    /// `tolerance`, or that of its `kind`: how long its packets may wait before people notice.
+    /// `tolerance`, or the one of its `kind`: how long its packets may wait before users notice.
     pub tolerance: Nanos,
 }
 
@@ -324,43 +325,43 @@ pub struct Device {
 pub struct Network {
     /// `name`: the UCI network name.
     pub name: String,
-    /// `device`: the kernel interface, where it is not `br-NAME`.
+    /// `device`: the kernel interface; `None` for `br-NAME`.
     pub device: Option<String>,
-    /// What happens to its devices.
+    /// What happens to its devices' traffic.
     pub policy: Policy,
 }
 
-/// A part of the week with a level of its own, in local time.
+/// A part of the week with its own level, in local time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// Days on which it starts, Monday first.
+    /// Days on which the schedule starts, Monday first.
     pub days: [bool; 7],
     /// Start in minutes after midnight.
     pub start_minute: u16,
-    /// Stop in minutes after midnight; at or before the start means the next day.
+    /// Stop in minutes after midnight; a stop at or before the start is on the next day.
     pub stop_minute: u16,
-    /// The level meanwhile.
+    /// The level between start and stop.
     pub level: Level,
-    /// What the level comes to; `None` for `off`.
+    /// The level's shape; `None` for `off`.
     pub shape: Option<Shape>,
 }
 
-/// One router as its endpoint sees it.
+/// One home (its router) in an endpoint's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// `name`, for the operator.
+    /// `name`, for display.
     pub name: String,
-    /// The router's WireGuard public key; there always where the tunnel is WireGuard of our own, meaningless elsewhere.
+    /// `public_key` of the router; always set if the tunnel's type is `wireguard`, otherwise `None`.
     pub public_key: Option<Key>,
-    /// `preshared_key`, where both ends have one.
+    /// `preshared_key`, if the tunnel has one.
     pub preshared_key: Option<Key>,
-    /// The router's address inside the tunnel.
+    /// `address`: the router's address inside the tunnel.
     pub address: Ipv4Addr,
-    /// The same for IPv6; `None` for a home that is offered IPv4 alone.
+    /// `address6`: the router's IPv6 address inside the tunnel; `None` for a home with IPv4 only.
     pub address6: Option<Ipv6Addr>,
-    /// The most that this home may ask for, endpoint to router, on the wire.
+    /// `max_download`: maximum download rate of this home (endpoint to router), on the wire.
     pub max_download: BitsPerSec,
-    /// `join_until`: `public_key` is that of a join text, whose first user's key takes its place, until this second of Unix
-    /// time; 0 without end. `None`: it is the router's own.
+    /// `join_until`: until this second of Unix time (0: no end) `public_key` is the key of a join text, and the key of
+    /// the first router that uses the join text replaces it. `None`: `public_key` is the router's own key.
     pub join_until: Option<u64>,
 }

@@ -1,7 +1,7 @@
-//! OpenVPN profiles: whether cells can travel by one, and by which IP version.
+//! OpenVPN profiles: whether a profile suits cells, and its outer IP version.
 //!
-//! Only the options that matter to that are understood. The rest is openvpn's own affair, but for what would start other
-//! programs or take the process out of millpond's sight.
+//! Only options that matter for this are checked, and options that would start other programs or hide the openvpn
+//! process from millpond. All others are left to openvpn.
 
 mod lexer;
 #[cfg(test)]
@@ -13,10 +13,10 @@ use self::lexer::{Directive, directives};
 use super::model::Role;
 use super::problem::{SettingsProblem, Severity};
 
-/// A profile by which cells can travel.
+/// A profile that suits cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Whether the tunnel's packets leave over IPv6: the profile says `udp6`, or names the server by an IPv6 address.
+    /// Whether the outer packets are IPv6: the profile has `udp6`, or an IPv6 address as the server's.
     pub ipv6: bool,
 }
 
@@ -27,31 +27,33 @@ struct ProfileError {
 }
 
 const COMPRESSION: ProfileError = ProfileError {
-    why: "compression makes the length of a packet tell what is in it",
-    want: "the line removed, at both ends",
+    why: "compression makes the length of a packet depend on its content",
+    want: "the line removed at both ends",
 };
 const TCP: ProfileError =
-    ProfileError { why: "TCP joins and splits packets, so that a cell is no packet", want: "proto udp" };
+    ProfileError { why: "TCP merges and splits packets, so a cell is not one packet", want: "proto udp" };
 const PROXY: ProfileError =
-    ProfileError { why: "a proxy changes the packets' number and length", want: "the line removed" };
+    ProfileError { why: "a proxy changes the number and length of packets", want: "the line removed" };
 const TAP: ProfileError = ProfileError { why: "cells travel in IP packets, not in Ethernet frames", want: "dev tun" };
 const CIPHER: ProfileError = ProfileError {
-    why: "this cipher pads what it encrypts, or does not protect it",
+    why: "this cipher pads packets or does not protect them",
     want: "AES-256-GCM, AES-128-GCM or CHACHA20-POLY1305, or the line removed",
 };
-const NO_TLS: ProfileError =
-    ProfileError { why: "without negotiation there is no AEAD cipher", want: "the line removed, and certificates" };
-const LENGTHS: ProfileError =
-    ProfileError { why: "it changes the packets' number or length", want: "the line removed" };
-const HIDES: ProfileError =
-    ProfileError { why: "millpond has to see the process and its words", want: "the line removed" };
-const PROGRAM: ProfileError = ProfileError {
-    why: "millpond sets addresses and routes itself, and starts nothing else",
+const NO_TLS: ProfileError = ProfileError {
+    why: "without TLS negotiation there is no AEAD cipher",
+    want: "the line removed and certificates used",
+};
+const CHANGES_PACKETS: ProfileError =
+    ProfileError { why: "this option changes the number or length of packets", want: "the line removed" };
+const HIDES_PROCESS: ProfileError =
+    ProfileError { why: "millpond must see the process and its output", want: "the line removed" };
+const STARTS_PROGRAM: ProfileError = ProfileError {
+    why: "millpond sets addresses and routes itself and starts no other program",
     want: "the line removed",
 };
 
-/// Reads a profile, for a router the client's, for an endpoint the server's. Never fails early: one call finds every
-/// error. An option inside a `<connection>` counts as any other.
+/// Checks a profile, the client's for a router or the server's for an endpoint. Returns every error of the profile at
+/// once. An option inside `<connection>` counts like any other.
 pub fn parse(text: &[u8], role: Role) -> Result<Profile, Vec<SettingsProblem>> {
     let mut problems = Vec::new();
     let mut ipv6 = false;
@@ -65,7 +67,7 @@ pub fn parse(text: &[u8], role: Role) -> Result<Profile, Vec<SettingsProblem>> {
                 continue;
             }
         };
-        if let Some(ProfileError { why, want }) = refusal(&directive) {
+        if let Some(ProfileError { why, want }) = profile_error(&directive) {
             let got = directive.words.join(" ");
             problems.push(problem(directive.line, format!("{}: {why} (got '{got}', want {want})", directive.words[0])));
         }
@@ -82,7 +84,7 @@ fn problem(line: usize, text: String) -> SettingsProblem {
     SettingsProblem { severity: Severity::Error, section: String::new(), option: None, line, text }
 }
 
-fn refusal(directive: &Directive) -> Option<ProfileError> {
+fn profile_error(directive: &Directive) -> Option<ProfileError> {
     let first = directive.argument(0);
     match directive.name() {
         "comp-lzo" | "comp-noadapt" | "compress" => Some(COMPRESSION),
@@ -98,9 +100,11 @@ fn refusal(directive: &Directive) -> Option<ProfileError> {
             Some(CIPHER)
         }
         "ncp-disable" | "secret" => Some(NO_TLS),
-        "fragment" | "mtu-test" => Some(LENGTHS),
-        "daemon" | "inetd" | "log" | "log-append" | "syslog" => Some(HIDES),
-        "config" => Some(ProfileError { why: "options of another file would go unchecked", want: "its lines in here" }),
+        "fragment" | "mtu-test" => Some(CHANGES_PACKETS),
+        "daemon" | "inetd" | "log" | "log-append" | "syslog" => Some(HIDES_PROCESS),
+        "config" => {
+            Some(ProfileError { why: "options in another file would not be checked", want: "its lines in this file" })
+        }
         "up"
         | "down"
         | "ipchange"
@@ -114,7 +118,7 @@ fn refusal(directive: &Directive) -> Option<ProfileError> {
         | "auth-user-pass-verify"
         | "tls-crypt-v2-verify"
         | "plugin"
-        | "iproute" => Some(PROGRAM),
+        | "iproute" => Some(STARTS_PROGRAM),
         _ => None,
     }
 }
@@ -125,7 +129,7 @@ fn is_tcp(proto: &str) -> bool {
 
 fn is_aead(cipher: &str) -> bool {
     let cipher = cipher.to_ascii_uppercase();
-    // A question mark: only where the library has it.
+    // A leading question mark means "if the library supports it".
     matches!(cipher.trim_start_matches('?'), "AES-128-GCM" | "AES-192-GCM" | "AES-256-GCM" | "CHACHA20-POLY1305")
 }
 

@@ -1,4 +1,4 @@
-//! A settings file -> [`Settings`], or everything that is wrong with it.
+//! Parses a settings file into [`Settings`], or reports all its errors.
 
 mod device;
 mod dns;
@@ -19,31 +19,31 @@ use super::model::{Level, Role, Settings};
 use super::problem::{SettingsProblem, Severity};
 use super::uci::{self, Section};
 
-/// The types of section that a file may have.
+/// The known section types.
 const KINDS: [&str; 8] = ["millpond", "level", "tunnel", "dns", "device", "network", "schedule", "home"];
 
-/// What came of a file.
+/// The result of parsing a settings file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
-    /// The settings; `None` if there is any error.
+    /// The settings; `None` if the file has an error.
     pub settings: Option<Settings>,
-    /// Where there is an error, what could be understood nevertheless, whose devices and networks are at least as
-    /// confined as was meant: good for [`Settings::confined_by`], and for nothing else. `None` without a role.
+    /// The readable part of a file with errors; `None` if the file has none, or no valid role. Its devices and networks
+    /// are confined at least as strictly as the file intends. Use it for [`Settings::confined_by`] only.
     pub understood: Option<Settings>,
-    /// Errors and warnings, in the order of the file's lines.
+    /// Errors and warnings, in line order.
     pub problems: Vec<SettingsProblem>,
 }
 
-/// Reads the text of a key file, or says why not.
+/// Reads the text of the key file at a path, or returns the reason why it cannot be read.
 pub type KeyFiles<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
-/// Reads a settings file that names no key file. Never fails early: one call finds every error.
+/// Parses a settings file without key files. Reports every error of the file at once.
 pub fn parse(text: &[u8]) -> Parsed {
-    parse_with(text, &|_| Err("no files here".to_owned()))
+    parse_with(text, &|_| Err("key files are not supported here".to_owned()))
 }
 
-/// As [`parse`], for settings that may name a file where a key is wanted, so that the keys need not lie in a file that
-/// the web interface reads.
+/// Like [`parse`], but a key option may also hold the path of a key file, which keeps keys out of the settings that the
+/// web interface reads.
 pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     let (sections, syntax_errors) = uci::parse(text);
     let mut problems: Vec<SettingsProblem> = syntax_errors
@@ -64,12 +64,12 @@ pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     Parsed { settings, understood, problems }
 }
 
-/// What sections of all types have to agree upon.
+/// State shared by the parsers of all section types.
 struct Context<'a> {
     enabled: bool,
-    /// `None` if the file's own word is wrong; what depends on it is then not judged.
+    /// `None` if option `role` is invalid; checks that depend on the role are then skipped.
     role: Option<Role>,
-    /// `None` if there is no right word for it.
+    /// `None` if option `type` is invalid or the section is missing.
     tunnel: Option<tunnel::TunnelKind>,
     /// IPv4 addresses in use inside the tunnel.
     addresses: OptionUse<Ipv4Addr>,
@@ -153,11 +153,11 @@ fn of_kind<'a>(sections: &'a [Section], kind: &'static str) -> impl Iterator<Ite
     sections.iter().filter(move |section| section.kind == kind)
 }
 
-/// The first section of a type of which there may be one. Its name is the type's own, `main` for `millpond`.
+/// The section of a type that may occur once. Its name has to be the type itself, or `main` for `millpond`.
 fn single<'a>(sections: &'a [Section], kind: &'static str, problems: &mut Vec<SettingsProblem>) -> Option<&'a Section> {
     let first = of_kind(sections, kind).next()?;
     let name = if kind == "millpond" { "main" } else { kind };
-    let note = |section: &Section, severity, text| SettingsProblem {
+    let problem = |section: &Section, severity, text| SettingsProblem {
         severity,
         section: section.label(),
         option: None,
@@ -166,12 +166,12 @@ fn single<'a>(sections: &'a [Section], kind: &'static str, problems: &mut Vec<Se
     };
     if first.name.as_deref() != Some(name) {
         let text = format!("scripts will not find this section (want config {kind} '{name}')");
-        problems.push(note(first, Severity::Warning, text));
+        problems.push(problem(first, Severity::Warning, text));
     }
-    // Two of one name have been reported with the syntax.
+    // Two sections with one name are a syntax error, which has been reported.
     for other in of_kind(sections, kind).skip(1).filter(|other| other.name.is_none() || other.name != first.name) {
         let text = format!("duplicate section (the first '{kind}' is on line {}; want one)", first.line);
-        problems.push(note(other, Severity::Error, text));
+        problems.push(problem(other, Severity::Error, text));
     }
     Some(first)
 }
@@ -190,11 +190,13 @@ fn warn_of_unknown(sections: &[Section], problems: &mut Vec<SettingsProblem>) {
     for section in sections.iter().filter(|section| !KINDS.contains(&section.kind.as_str())) {
         let kind = value::shown(&section.kind);
         let (severity, text) = match nearest(&section.kind, &KINDS) {
-            // Ignored, it would leave the device that it means unprotected.
-            Some(near @ ("device" | "network")) => {
-                (Severity::Error, format!("unknown section type {kind} (did you mean '{near}'?)"))
+            // An error, since ignoring the section would leave its device unprotected.
+            Some(suggestion @ ("device" | "network")) => {
+                (Severity::Error, format!("unknown section type {kind} (did you mean '{suggestion}'?)"))
             }
-            Some(near) => (Severity::Warning, format!("unknown section type {kind}, ignored (did you mean '{near}'?)")),
+            Some(suggestion) => {
+                (Severity::Warning, format!("unknown section type {kind}, ignored (did you mean '{suggestion}'?)"))
+            }
             None => (Severity::Warning, format!("unknown section type {kind}, ignored")),
         };
         let (section, line) = (section.label(), section.line);

@@ -1,33 +1,34 @@
-//! What is wrong with a settings file, where, and what is wanted instead.
+//! A problem in a settings file: where it is, what was given, and what is wanted.
 
 use std::fmt;
 
-/// Whether the file can still be used.
+/// Whether a settings file with this problem can still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The file is refused.
     Error,
-    /// The file is used; something in it has no effect.
+    /// The file is used; part of it has no effect.
     Warning,
 }
 
-/// One finding. Its text never holds a private or preshared key.
+/// One problem. Its text never contains a private or preshared key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsProblem {
-    /// Whether the file can still be used.
+    /// Error or warning.
     pub severity: Severity,
-    /// The section in UCI's own notation, `main` or `@device[0]`; empty where the file's syntax is broken.
+    /// The section in UCI notation, such as `main` or `@device[0]`; empty for a syntax error.
     pub section: String,
-    /// The option, where it is about one.
+    /// The option, if the problem concerns one.
     pub option: Option<String>,
-    /// Line of the file from 1; 0 for the file as a whole.
+    /// Line in the file, from 1; 0 for the whole file.
     pub line: usize,
-    /// The problem, and in parentheses what was given and what is wanted.
+    /// The problem, then in parentheses the given value and the wanted one: `problem (got X, want Y)`.
     pub text: String,
 }
 
 impl SettingsProblem {
-    /// This problem as one line of output: `PATH:LINE: section.option: text`; a warning says so before the section.
+    /// The problem as one line of output: `PATH:LINE: section.option: text`, with `warning: ` before a warning's
+    /// section.
     pub fn at<'a>(&'a self, path: &'a str) -> impl fmt::Display + 'a {
         struct Located<'a>(&'a SettingsProblem, &'a str);
         impl fmt::Display for Located<'_> {

@@ -1,47 +1,47 @@
-//! The text format of OpenWrt's UCI, read as libuci reads it (`file.c`: `uci_parse_line`, `parse_str`).
+//! Parses OpenWrt's UCI text format like libuci (`file.c`: `uci_parse_line`, `parse_str`).
 //!
-//! Statements are `package`, `config TYPE ['NAME']`, `option NAME VALUE` and `list NAME VALUE`, or their first letters; they
-//! end at the line's end or at `;`. Words may be bare, in single quotes (taken literally, over several lines too)
-//! or in double quotes (with backslash escapes), and parts that touch make one word. `#` starts a comment.
-//! Unlike libuci, a section named twice is an error here, not a merge, and reading goes on after an error.
+//! Statements are `package`, `config TYPE ['NAME']`, `option NAME VALUE` and `list NAME VALUE`, or their first letters;
+//! they end at the end of the line or at `;`. A word is bare, in single quotes (literal, possibly over several lines)
+//! or in double quotes (with backslash escapes); adjacent parts form one word. `#` starts a comment. Unlike libuci, two
+//! sections with one name are an error here instead of a merge, and parsing continues after an error.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-/// The most bytes of a file. A home's settings are a few kilobytes.
+/// Maximum size of a file in bytes. A home's settings are a few kilobytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// The most bytes of one word. Bounds how far a forgotten quote can reach.
+/// Maximum length of a word in bytes. Limits how much an unclosed quote can swallow.
 pub const MAX_WORD_BYTES: usize = 4096;
 
-/// The most words of a statement that are looked at; three are the most that a good one has.
+/// Maximum number of words read of a statement. A valid one has at most three.
 const MAX_WORDS: usize = 8;
 
-/// The most different options of one section.
+/// Maximum number of different options in one section.
 const MAX_OPTIONS: usize = 64;
 
-/// The most bytes of a section's type. Shorter than a key, which therefore never shows up in a message as a type.
+/// Maximum length of a section type in bytes. Shorter than a key, so that no message shows a key as a section type.
 const MAX_KIND_BYTES: usize = 32;
 
 /// One `config` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// Its type, the first word after `config`.
+    /// The type, the first word after `config`.
     pub kind: String,
-    /// Its name; `None` for an anonymous section.
+    /// The name; `None` for an anonymous section.
     pub name: Option<String>,
-    /// How many sections of the same type stand before it.
+    /// Number of earlier sections of the same type.
     pub index: usize,
     /// Line of the `config` statement, from 1.
     pub line: usize,
-    /// Its options, each name once, in the order in which they first appear.
+    /// The options, each name once, in the order of their first appearance.
     pub options: Vec<Opt>,
 }
 
 impl Section {
-    /// The section in UCI's notation: its name, or `@TYPE[INDEX]`.
+    /// The section in UCI notation: its name, or `@TYPE[INDEX]`.
     pub fn label(&self) -> String {
         match &self.name {
             Some(name) => name.clone(),
@@ -53,35 +53,35 @@ impl Section {
 /// One option of a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opt {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// Whether a `list` statement made it.
     pub is_list: bool,
-    /// Its values, in order; exactly one if it is no list.
+    /// The values in order; exactly one unless it is a list.
     pub values: Vec<Value>,
 }
 
-/// A value and where it stands.
+/// A value and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// The value without its quotes.
     pub text: String,
-    /// Line of its statement, from 1.
+    /// Line on which its statement starts, from 1.
     pub line: usize,
 }
 
-/// A statement that cannot be read.
+/// A statement with a syntax error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
     /// Line on which the statement starts, from 1.
     pub line: usize,
-    /// The section that is affected, where the error concerns one.
+    /// The section, if the error concerns one.
     pub section: Option<String>,
-    /// What is wrong. Never holds a value, which might be a key.
+    /// The error. Never contains a value, which might be a key.
     pub text: String,
 }
 
-/// Reads a file: every section that could be read, and every error.
+/// Parses a file. Returns all readable sections and all errors.
 pub fn parse(text: &[u8]) -> (Vec<Section>, Vec<SyntaxError>) {
     let mut builder = Builder::default();
     if text.len() > MAX_FILE_BYTES {
@@ -95,7 +95,7 @@ pub fn parse(text: &[u8]) -> (Vec<Section>, Vec<SyntaxError>) {
         let result = lexer.statement().and_then(|words| builder.statement(&words, line));
         if let Err(text) = result {
             builder.errors.push(SyntaxError { line, section: None, text });
-            // A quote that was forgotten on this line has swallowed lines after it: give them back.
+            // An unclosed quote on this line has swallowed later lines: continue right after this line.
             lexer.pos = start;
             lexer.line = line;
             lexer.skip_line();
@@ -104,18 +104,18 @@ pub fn parse(text: &[u8]) -> (Vec<Section>, Vec<SyntaxError>) {
     (builder.sections, builder.errors)
 }
 
-/// A statement and where it stands.
+/// A statement and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Its words, at least one.
+    /// The words, at least one.
     pub words: Vec<String>,
-    /// Place of its first byte in the file.
+    /// Byte offset of its start in the file.
     pub start: usize,
-    /// Place behind its last word; a comment or `;` may follow.
+    /// Byte offset after its last word; a comment or `;` may follow.
     pub end: usize,
 }
 
-/// The statements of a file that [`parse`] finds no fault with.
+/// The statements of a file in which [`parse`] finds no error.
 pub fn statements(text: &[u8]) -> Vec<Statement> {
     let mut lexer = Lexer { text, pos: 0, line: 1, span: (0, 0) };
     let mut statements = Vec::new();
@@ -128,14 +128,14 @@ pub fn statements(text: &[u8]) -> Vec<Statement> {
     statements
 }
 
-/// Turns statements into sections.
+/// Builds sections from statements.
 #[derive(Default)]
 struct Builder {
     sections: Vec<Section>,
     errors: Vec<SyntaxError>,
     names: BTreeMap<String, usize>,
     counts: BTreeMap<String, usize>,
-    /// Whether options belong to the last section, and not to one whose `config` line was broken or is yet to come.
+    /// Whether options belong to the last section. False before the first `config` and after an invalid one.
     open: bool,
     broken: bool,
 }
@@ -155,7 +155,7 @@ impl Builder {
             }
             "option" | "o" => self.option("option", words, line),
             "list" | "l" => self.option("list", words, line),
-            // Only a short word is shown: a key that was wrapped onto a line of its own must not be.
+            // Only a short word is shown: a longer one may be a key that was wrapped onto its own line.
             other if other.len() <= 16 && is_name(other) => {
                 Err(format!("unknown statement (got '{other}', want package, config, option or list)"))
             }
@@ -232,17 +232,17 @@ fn is_name(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Cuts the text into statements of words.
+/// Splits the text into statements and words.
 struct Lexer<'a> {
     text: &'a [u8],
     pos: usize,
     line: usize,
-    /// Of the last statement's words.
+    /// Start and end of the last statement's words.
     span: (usize, usize),
 }
 
 impl Lexer<'_> {
-    /// The words of the next statement, and the position behind it; no words for an empty line or a comment.
+    /// Reads the words of the next statement; no words for an empty line or a comment.
     fn statement(&mut self) -> Result<Vec<String>, String> {
         let mut words = Vec::new();
         loop {
@@ -271,7 +271,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// The next word; `None` if it was only a joint between two lines.
+    /// Reads the next word; `None` if it was only a backslash that joins two lines.
     fn word(&mut self) -> Result<Option<String>, String> {
         let mut word = Vec::new();
         let mut quoted = false;
@@ -284,7 +284,7 @@ impl Lexer<'_> {
                     self.quoted(quote, &mut word)?;
                 }
                 Some(b'\\') => self.escape(&mut word)?,
-                Some(b) => self.take(b, &mut word)?,
+                Some(b) => self.push(b, &mut word)?,
             }
         }
         if word.is_empty() && !quoted {
@@ -303,12 +303,12 @@ impl Lexer<'_> {
                 }
                 Some(b'\\') if quote == b'"' => self.escape(word)?,
                 Some(b'\r') if self.text.get(self.pos + 1) == Some(&b'\n') => self.bump(),
-                Some(b) => self.take(b, word)?,
+                Some(b) => self.push(b, word)?,
             }
         }
     }
 
-    /// A backslash takes the next character literally; before a line's end it joins the lines.
+    /// A backslash makes the next character literal; at the end of a line it joins the lines.
     fn escape(&mut self, word: &mut Vec<u8>) -> Result<(), String> {
         self.bump();
         if self.peek() == Some(b'\r') && self.text.get(self.pos + 1) == Some(&b'\n') {
@@ -320,11 +320,11 @@ impl Lexer<'_> {
                 self.bump();
                 Ok(())
             }
-            Some(b) => self.take(b, word),
+            Some(b) => self.push(b, word),
         }
     }
 
-    fn take(&mut self, b: u8, word: &mut Vec<u8>) -> Result<(), String> {
+    fn push(&mut self, b: u8, word: &mut Vec<u8>) -> Result<(), String> {
         if b == 0 {
             return Err("text has a NUL byte".to_owned());
         }

@@ -1,7 +1,7 @@
-//! What the wire shows, against what the law promises: the provider's view of one's own line, counted in fixed memory.
+//! Compares the traffic on the wire with the law: the home's tunnel as the Internet provider sees it, in fixed memory.
 //!
-//! [`Audit`] takes every packet of the tunnel with its moment and size. Sizes have to be one; intervals have to fit the
-//! law, by Pearson's chi-squared test over [`BINS`] intervals of equal probability.
+//! [`Audit`] takes the time and the size of every tunnel packet. All packets must have the promised size. The intervals
+//! must follow the law: Pearson's chi-squared test over [`BINS`] bins of equal probability.
 
 mod chi_squared;
 
@@ -13,19 +13,20 @@ use super::histogram::Histogram;
 use super::params::Pace;
 use crate::units::Nanos;
 
-/// Intervals are counted in so many bins that the law makes equally likely.
+/// Number of bins in which intervals are counted; the law makes all of them equally likely.
 pub const BINS: usize = 50;
 
-/// Fewer intervals say nothing of a law: ten to a bin.
-const ENOUGH_INTERVALS: u64 = 10 * BINS as u64;
+/// Minimum number of intervals for the test: ten per bin. Fewer say nothing about the law.
+const MIN_INTERVALS: u64 = 10 * BINS as u64;
 
-/// A fit less likely than this is called wrong: once in ten thousand audits of a sound line.
-pub const WRONG_FIT: f64 = 1e-4;
+/// A fit less probable than this counts as a violation. That happens by chance in one of ten thousand audits of a line
+/// that does follow its law.
+pub const MIN_FIT_P: f64 = 1e-4;
 
-/// Sizes that are told apart; all beyond are counted together.
+/// Number of sizes that are counted separately; packets of further sizes are counted together.
 const SIZES: usize = 8;
 
-/// One direction of the tunnel, as it passes.
+/// The counters of one direction of the tunnel.
 pub struct Audit {
     pace: Pace,
     wire_bytes: u16,
@@ -40,30 +41,30 @@ pub struct Audit {
     last: Option<Nanos>,
 }
 
-/// What was found in one direction.
+/// The result for one direction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Tunnel packets that carry cells, whatever their size.
     pub packets: u64,
-    /// Of them, those that have not the promised size.
+    /// The number of them whose size is not the promised one.
     pub wrong_sizes: u64,
-    /// How many packets there were of each size in bytes, the most frequent first; at most eight sizes.
+    /// Each size in bytes with its number of packets, the most frequent first; at most eight sizes.
     pub sizes: Vec<(u16, u64)>,
     /// Mean rate in bits per second on the wire, from the first packet to the last.
     pub bits_per_second: f64,
-    /// The rate that the law promises.
+    /// The rate that the law promises, in bits per second on the wire.
     pub promised_bits_per_second: f64,
-    /// The shortest and longest interval, and their mean.
+    /// The mean interval.
     pub interval_mean: Nanos,
     /// The longest interval.
     pub interval_max: Nanos,
-    /// Probability of a fit as bad as this one if intervals followed the law; `None` where the law has no density,
-    /// or for too few intervals.
+    /// Probability of a fit at least as bad as this one if the intervals follow the law; `None` if the law has no
+    /// density or there are too few intervals.
     pub fit_p: Option<f64>,
 }
 
 impl Audit {
-    /// Nothing seen yet of a line that should send packets of `wire_bytes` at `pace`.
+    /// An audit without packets, for a line that should send packets of `wire_bytes` at `pace`.
     pub fn new(pace: Pace, wire_bytes: u16) -> Audit {
         Audit {
             pace,
@@ -79,7 +80,7 @@ impl Audit {
         }
     }
 
-    /// Takes a packet that carries a cell. `bytes` counts from the outer IP header on.
+    /// Counts a packet that carries a cell. `bytes` is its length from the outer IP header on.
     pub fn handle(&mut self, at: Nanos, bytes: u16) {
         self.packets += 1;
         self.count_size(bytes);
@@ -95,24 +96,24 @@ impl Audit {
         self.last = Some(at);
     }
 
-    /// Packets so far.
+    /// Number of packets counted so far.
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// What has been found so far.
+    /// The result so far.
     pub fn finding(&self) -> Finding {
-        let right = self.sizes.iter().find(|(bytes, _)| *bytes == self.wire_bytes).map_or(0, |(_, count)| *count);
+        let promised = self.sizes.iter().find(|(bytes, _)| *bytes == self.wire_bytes).map_or(0, |(_, count)| *count);
         let mut sizes: Vec<_> = self.sizes.iter().copied().filter(|(_, count)| *count > 0).collect();
         sizes.sort_by_key(|(bytes, count)| (u64::MAX - count, *bytes));
         let span = self.first.zip(self.last).map_or(0.0, |(first, last)| last.saturating_since(first).as_secs_f64());
         let total: f64 = sizes.iter().map(|(bytes, count)| f64::from(*bytes) * *count as f64).sum();
-        // The first packet only starts the clock.
+        // The first packet starts the measurement; its bytes do not count.
         let share = self.packets.saturating_sub(1) as f64 / self.packets.max(1) as f64;
         let per_second = |bytes: f64, seconds: f64| if seconds > 0.0 { 8.0 * bytes / seconds } else { 0.0 };
         Finding {
             packets: self.packets,
-            wrong_sizes: self.packets - right,
+            wrong_sizes: self.packets - promised,
             sizes,
             bits_per_second: per_second(total * share, span),
             promised_bits_per_second: per_second(f64::from(self.wire_bytes), self.pace.mean.as_secs_f64()),
@@ -123,8 +124,8 @@ impl Audit {
     }
 
     fn count_size(&mut self, bytes: u16) {
-        let place = self.sizes.iter_mut().find(|(size, count)| *size == bytes || *count == 0);
-        match place {
+        let slot = self.sizes.iter_mut().find(|(size, count)| *size == bytes || *count == 0);
+        match slot {
             Some((size, count)) => {
                 *size = bytes;
                 *count += 1;
@@ -136,7 +137,7 @@ impl Audit {
     fn fit(&self) -> Option<f64> {
         self.bounds.as_ref()?;
         let total: u64 = self.bins.iter().map(|count| u64::from(*count)).sum();
-        if total < ENOUGH_INTERVALS {
+        if total < MIN_INTERVALS {
             return None;
         }
         let expected = total as f64 / BINS as f64;
@@ -146,15 +147,15 @@ impl Audit {
 }
 
 impl Finding {
-    /// What is wrong, one sentence for each.
-    pub fn wrongs(&self) -> Vec<String> {
-        let mut wrongs = Vec::new();
+    /// Everything that does not match the promise, one sentence for each violation.
+    pub fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
         if self.wrong_sizes > 0 {
-            wrongs.push(format!("{} of {} packets have another size than promised", self.wrong_sizes, self.packets));
+            violations.push(format!("{} of {} packets do not have the promised size", self.wrong_sizes, self.packets));
         }
-        if let Some(p) = self.fit_p.filter(|p| *p < WRONG_FIT) {
-            wrongs.push(format!("the intervals do not follow the law (p = {p:.1e})"));
+        if let Some(p) = self.fit_p.filter(|p| *p < MIN_FIT_P) {
+            violations.push(format!("the intervals do not follow the law (p = {p:.1e})"));
         }
-        wrongs
+        violations
     }
 }

@@ -1,4 +1,4 @@
-//! The devices' packets while they wait: their bytes, and their order.
+//! The devices' waiting packets: their bytes and their order.
 
 use super::load::Load;
 use super::packet_pool::{Meta, NIL, PacketId, PacketPool};
@@ -8,27 +8,27 @@ use super::stats::{Drops, Stats};
 use crate::units::Nanos;
 use crate::wire::ip::Packet;
 
-/// Places for flows in the engine's queue.
+/// Number of flow slots in the engine's queue.
 const FLOWS: usize = 256;
 
-/// The packets that wait, and their order.
+/// The waiting packets and their order.
 pub struct Backlog {
     queue: Queue<FLOWS>,
     pool: PacketPool,
 }
 
 impl Backlog {
-    /// Nothing waits.
+    /// An empty backlog.
     pub fn new(limits: Limits) -> Backlog {
         Backlog { queue: Queue::new(limits.age), pool: PacketPool::new(limits.bytes) }
     }
 
-    /// Whether no packet waits, the begun one included.
+    /// Whether no packet waits. A packet whose first bytes have left still waits until its last byte has left.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Takes a packet in, at the cost of others where there is no room.
+    /// Adds a packet. If there is no room, drops other packets first; see [`Queue::make_room`].
     pub fn push(&mut self, now: Nanos, packet: &Packet<'_>, bytes: &[u8], drops: &mut Drops) {
         if !self.queue.make_room(&mut self.pool, bytes.len(), drops) {
             return;
@@ -39,17 +39,17 @@ impl Backlog {
         }
     }
 
-    /// What goes into `room` bytes of the cell next; see [`Load::choose`].
+    /// Chooses what fills `room` bytes of the next cell; see [`Load::choose`].
     pub fn load(&mut self, now: Nanos, room: usize, open: Option<(FlowId, usize)>, drops: &mut Drops) -> Load {
         Load::choose(&mut self.queue, &mut self.pool, now, room, open, drops)
     }
 
-    /// The packets' bytes.
+    /// The bytes of the packets.
     pub fn pool(&self) -> &PacketPool {
         &self.pool
     }
 
-    /// Counts a packet whose last byte is in a cell, and forgets it.
+    /// Records the delay of a packet whose last byte is in a cell, and removes the packet.
     pub fn finish(&mut self, id: PacketId, departure: Nanos, stats: &mut Stats) {
         let meta = self.pool.meta(id);
         let delay = departure.saturating_since(meta.arrived);

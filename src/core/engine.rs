@@ -1,4 +1,4 @@
-//! The engine: one type, two drivers.
+//! The engine. The daemon and the simulator drive the same type.
 
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
@@ -17,20 +17,21 @@ use crate::wire::cell::{HEADER_BYTES, Header, SubType};
 use crate::wire::control::ControlMessage;
 use crate::wire::ip::Packet;
 
-/// The longest cell that is taken from the peer.
+/// The longest cell that is accepted from the peer.
 const MAX_CELL_BYTES: usize = MAX_PACKET_BYTES;
 
-/// Shapes one direction of a tunnel and unpacks the other.
+/// One end of a tunnel: builds the cells to the peer and unpacks the cells from the peer.
 pub struct Engine {
     payload_bytes: usize,
     lead: Nanos,
     schedule: DepartureSchedule,
-    /// Under the law `kernel`: time for which data cells may still be fed, and when that was last counted.
-    limits: Nanos,
-    counted: Nanos,
+    /// Credit for data cells under the law `kernel`: one mean interval pays for one data cell.
+    data_credit: Nanos,
+    /// Scheduled departure at which the credit was last increased.
+    credit_updated: Nanos,
     backlog: Backlog,
     packer: Packer,
-    /// Whether cells leave that carry nothing.
+    /// Whether cover cells are sent.
     cover: bool,
     control: Option<ControlMessage>,
     reorder: Reorder,
@@ -38,18 +39,18 @@ pub struct Engine {
     stats: Stats,
 }
 
-/// A cell that has been built.
+/// A cell that [`Engine::poll_transmit`] has built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// When it is to leave: not before. The driver waits until then.
+    /// Its departure time. The driver must not send it earlier.
     pub scheduled: Nanos,
-    /// Its length in the buffer: always `payload_bytes`.
+    /// Its length in the buffer, in bytes: always `payload_bytes`.
     pub len: usize,
-    /// What is in it.
+    /// Whether it carries anything.
     pub kind: CellKind,
 }
 
-/// Whether a cell carries anything. The wire does not show it; the PRIO bands and the statistics do.
+/// Whether a cell carries anything. An observer of the wire cannot tell; the PRIO bands and the statistics can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellKind {
     /// Device bytes or a control message.
@@ -58,24 +59,24 @@ pub enum CellKind {
     Cover,
 }
 
-/// Why the engine wants to be woken.
+/// Why the engine asks for a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// To build the cell of the coming departure.
+    /// To build the cell for the next departure.
     Build,
 }
 
 impl Engine {
-    /// An engine whose first departure lies one interval after `now`. `seed` must be fresh for every engine: all
-    /// departures follow from it.
+    /// An engine whose first departure is one interval after `now`. Every engine needs a new random `seed`: it
+    /// determines all departures.
     pub fn new(params: Params, seed: [u8; 32], now: Nanos) -> Engine {
         let mut seeds = ChaCha12Rng::from_seed(seed);
         Engine {
             payload_bytes: params.payload_bytes.clamp(HEADER_BYTES + 1, MAX_CELL_BYTES),
             lead: params.lead,
             schedule: DepartureSchedule::new(params.pace, seeds.random(), now),
-            limits: Nanos::ZERO,
-            counted: now,
+            data_credit: Nanos::ZERO,
+            credit_updated: now,
             backlog: Backlog::new(params.limits),
             packer: Packer::new(seeds.random()),
             cover: true,
@@ -86,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// Takes one packet from the devices. Its DSCP is the number of the device, or 0; it leaves with DSCP 0.
+    /// Queues one packet from the devices. Its DSCP is the device's number, or 0; the packet leaves with DSCP 0.
     pub fn handle_packet(&mut self, now: Nanos, bytes: &[u8]) {
         let packet = match Packet::parse(bytes) {
             Ok(packet) if bytes.len() <= MAX_PACKET_BYTES => packet,
@@ -100,7 +101,7 @@ impl Engine {
         self.backlog.push(now, &packet, bytes, &mut self.stats.drops);
     }
 
-    /// Takes one cell from the peer. Fetch what it completed with [`Engine::poll_packet`] before the next one.
+    /// Unpacks one cell from the peer. Fetch the completed packets with [`Engine::poll_packet`] before the next cell.
     pub fn handle_cell(&mut self, cell: &[u8]) {
         self.stats.cells_received += 1;
         let header = match Header::parse(cell) {
@@ -124,29 +125,30 @@ impl Engine {
         });
     }
 
-    /// Copies the next packet for the devices into `buf`, which should hold [`MAX_PACKET_BYTES`].
+    /// Copies the next packet for the devices into `buf` and returns its length. `buf` should hold
+    /// [`MAX_PACKET_BYTES`].
     pub fn poll_packet(&mut self, buf: &mut [u8]) -> Option<usize> {
         self.reassembler.poll_packet(buf)
     }
 
-    /// The latest control message from the peer, once.
+    /// Returns the latest control message from the peer, each message once.
     pub fn poll_control(&mut self) -> Option<ControlMessage> {
         self.reassembler.poll_control()
     }
 
-    /// Puts a control message into the next cell, in place of one that has not left yet.
+    /// Sends a control message in the next cell that has room. It replaces a message that has not left yet.
     pub fn send_control(&mut self, message: ControlMessage) {
         self.control = Some(message);
     }
 
-    /// When to wake, and why.
+    /// When to call the engine again, and why.
     pub fn poll_timeout(&self) -> (Nanos, Wake) {
         (self.schedule.next().saturating_since(self.lead), Wake::Build)
     }
 
-    /// Builds the cell of the coming departure into `buf` (at least `payload_bytes` long), once its time less the
-    /// lead has come. Departures that have passed meanwhile are gone: however late `now` is, there is one cell. `None`
-    /// before, and where the cell would carry nothing and there is no cover.
+    /// Builds the cell for the next departure into `buf` (at least `payload_bytes` long). Returns `None` until the
+    /// departure is at most the lead away. Departures that have passed in the meantime are skipped: however late `now`
+    /// is, one call builds one cell. Also returns `None` if cover is off and the cell would carry nothing.
     pub fn poll_transmit(&mut self, now: Nanos, buf: &mut [u8]) -> Option<Transmit> {
         if now < self.poll_timeout().0 {
             return None;
@@ -170,51 +172,51 @@ impl Engine {
         Some(Transmit { scheduled, len: self.payload_bytes, kind })
     }
 
-    /// Counts how late a cell left.
+    /// Records how late a cell left.
     pub fn handle_departure(&mut self, scheduled: Nanos, actual: Nanos) {
         self.stats.lateness.record(actual.saturating_since(scheduled));
     }
 
-    /// Changes the law of departures, from the interval after the coming departure on. Only for what the user or
-    /// the clock changes (invariant I5).
+    /// Changes the pace from the interval after the next departure on. Call it only for changes by the user or by the
+    /// clock (invariant I5).
     pub fn set_pace(&mut self, pace: Pace) {
         self.schedule.set_pace(pace);
     }
 
-    /// Whether cells leave that carry nothing; they do from the beginning. Without them nothing is hidden: only for what
-    /// the user or the clock changes.
+    /// Turns cover cells on or off; a new engine sends them. Without cover nothing is hidden, so call this only for
+    /// changes by the user or by the clock.
     pub fn set_cover(&mut self, cover: bool) {
         self.cover = cover;
     }
 
-    /// Begins departures anew, one interval after `now`, for a driver that let them rest.
+    /// Restarts the departures, the first one interval after `now`, for a driver that had stopped them.
     pub fn restart(&mut self, pace: Pace, now: Nanos) {
         self.schedule.restart(pace, now);
-        self.counted = now;
+        self.credit_updated = now;
     }
 
-    /// The law of departures in force.
+    /// The pace in force.
     pub fn pace(&self) -> Pace {
         self.schedule.pace()
     }
 
-    /// Changes the length of the cells.
+    /// Changes the length of the cells, in bytes of UDP payload.
     pub fn set_payload_bytes(&mut self, payload_bytes: usize) {
         self.payload_bytes = payload_bytes.clamp(HEADER_BYTES + 1, MAX_CELL_BYTES);
     }
 
-    /// Begins anew with the statistics of each device, where numbers have come to mean other devices.
-    pub fn forget_devices(&mut self) {
+    /// Clears the statistics of all devices. Call it when the numbers are given to other devices.
+    pub fn reset_device_stats(&mut self) {
         self.stats.devices = [DeviceStats::default(); DEVICES];
     }
 
-    /// What has happened so far.
+    /// The counters since the engine was created.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
     fn build(&mut self, now: Nanos, scheduled: Nanos, cell: &mut [u8]) -> CellKind {
-        if self.schedule.pace().law.paced_by_kernel() && !self.poll_kernel_quota(scheduled) {
+        if self.schedule.pace().law.paced_by_kernel() && !self.spend_data_credit(scheduled) {
             self.packer.pack_unsequenced(cell);
             return CellKind::Cover;
         }
@@ -224,18 +226,19 @@ impl Engine {
         }
     }
 
-    /// Under the law `kernel` cells are fed faster than they leave. Data cells must not: they would pile up in their
-    /// band, where no fairness reaches them. So they are fed at the rate itself, at most two ahead of it.
-    fn poll_kernel_quota(&mut self, scheduled: Nanos) -> bool {
+    /// Whether this cell may carry data under the law `kernel`. Cells are then fed to HTB faster than HTB releases
+    /// them. Data cells must not be: they would pile up in their band, where the queue's fairness has no effect. A
+    /// credit limits them to the rate itself, with at most two data cells in advance.
+    fn spend_data_credit(&mut self, scheduled: Nanos) -> bool {
         let mean = self.schedule.pace().mean;
-        let gained = self.limits + scheduled.saturating_since(self.counted);
-        self.limits = gained.min(mean + mean);
-        self.counted = scheduled;
+        let credit = self.data_credit + scheduled.saturating_since(self.credit_updated);
+        self.data_credit = credit.min(mean + mean);
+        self.credit_updated = scheduled;
         let idle = self.backlog.is_empty() && self.control.is_none();
-        if idle || self.limits < mean {
+        if idle || self.data_credit < mean {
             return false;
         }
-        self.limits = self.limits - mean;
+        self.data_credit = self.data_credit - mean;
         true
     }
 }

@@ -1,13 +1,13 @@
-//! Durations counted in fixed memory.
+//! A histogram of durations in fixed memory.
 
 use crate::units::Nanos;
 
-/// Eight buckets an octave: a reading is at most 6 % off.
+/// Eight buckets per octave: a percentile is at most 6 % off.
 const SUB_BITS: u32 = 3;
 const SUB_BUCKETS: u32 = 1 << SUB_BITS;
-/// Below 2^10 ns (about 1 µs) all is one bucket.
+/// Durations below 2^10 ns (about 1 µs) share one bucket.
 const LOWEST_BIT: u32 = 10;
-/// From 2^38 ns (275 s) on all is one bucket.
+/// Durations of 2^38 ns (275 s) and more share one bucket.
 const OCTAVES: u32 = 28;
 const BUCKETS: usize = (OCTAVES * SUB_BUCKETS) as usize + 1;
 
@@ -36,7 +36,7 @@ impl Histogram {
         self.max = self.max.max(duration);
     }
 
-    /// Counts what another has counted too.
+    /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Histogram) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count = count.saturating_add(*more);
@@ -46,34 +46,35 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// How many have been counted.
+    /// Number of durations.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// All of them together, in nanoseconds.
+    /// Their sum in nanoseconds.
     pub fn sum(&self) -> u64 {
         self.sum
     }
 
-    /// Their exact mean; zero without any.
+    /// Their exact mean; zero if there are none.
     pub fn mean(&self) -> Nanos {
         Nanos(self.sum.checked_div(self.count).unwrap_or(0))
     }
 
-    /// The longest.
+    /// The longest duration, exact.
     pub fn max(&self) -> Nanos {
         self.max
     }
 
-    /// The duration below which `percent` of them lie, to within a bucket, never above the longest; zero without any.
+    /// The duration below which `percent` of them lie, to within a bucket and at most [`Histogram::max`]; zero if there
+    /// are none.
     pub fn percentile(&self, percent: f64) -> Nanos {
         let total: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
-        let wanted = (total as f64 * percent / 100.0).ceil().max(1.0) as u64;
-        let mut seen = 0;
+        let rank = (total as f64 * percent / 100.0).ceil().max(1.0) as u64;
+        let mut cumulative = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
-            seen += u64::from(*count);
-            if seen >= wanted {
+            cumulative += u64::from(*count);
+            if cumulative >= rank {
                 return middle_of(bucket).min(self.max);
             }
         }
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn extremes_have_a_bucket() {
+    fn extreme_durations_have_a_bucket() {
         let mut histogram = Histogram::default();
         assert_eq!((histogram.percentile(50.0), histogram.mean()), (Nanos::ZERO, Nanos::ZERO));
         for bit in 0..64 {

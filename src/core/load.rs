@@ -1,4 +1,4 @@
-//! What of a queue goes into one cell.
+//! Chooses the packets that fill one cell.
 
 use super::packet_pool::PacketId;
 use super::queue::{Demand, FlowId, Pick, Queue, Store};
@@ -7,21 +7,22 @@ use crate::units::Nanos;
 use crate::wire::block::LENGTH_KNOWN_BYTES;
 use crate::wire::ip;
 
-/// The most whole packets in one cell: a cell is at most an MTU long.
-const MAX_WHOLE: usize = crate::wire::MAX_PACKET_BYTES / ip::MIN_BYTES;
+/// Maximum number of complete packets in one cell: a cell is at most an MTU long.
+const MAX_COMPLETE: usize = crate::wire::MAX_PACKET_BYTES / ip::MIN_BYTES;
 
-/// What the queue gave for one cell.
+/// The packets and parts of packets for one cell.
 pub struct Load {
-    /// Bytes of the packet that an earlier cell began; its last ones if there are as many left.
+    /// Bytes of the packet that an earlier cell began. They end the packet if no more of it is left.
     pub continuation: usize,
-    /// The packet whose first bytes fill the rest of the cell, and how many those are.
+    /// The packet whose first bytes fill the rest of the cell, and the number of those bytes.
     pub start: Option<(FlowId, PacketId, usize)>,
-    whole: [PacketId; MAX_WHOLE],
+    complete: [PacketId; MAX_COMPLETE],
     count: usize,
 }
 
 impl Load {
-    /// Fills `room` bytes from the queue. `open` is what an earlier cell began: its flow, and how many bytes are left.
+    /// Fills `room` bytes from the queue. `open` is the packet that an earlier cell began: its flow, and the bytes of
+    /// it that have not left.
     pub fn choose<const FLOWS: usize>(
         queue: &mut Queue<FLOWS>,
         store: &mut impl Store,
@@ -30,12 +31,12 @@ impl Load {
         mut open: Option<(FlowId, usize)>,
         drops: &mut Drops,
     ) -> Load {
-        let mut load = Load { continuation: 0, start: None, whole: [PacketId(0); MAX_WHOLE], count: 0 };
-        while room > 0 && load.count < MAX_WHOLE && (open.is_some() || room >= LENGTH_KNOWN_BYTES) {
-            let request = Demand { now, room, open: open.map(|(flow, _)| flow) };
-            match queue.pick(store, &request, drops) {
-                Pick::Whole(id) => {
-                    load.whole[load.count] = id;
+        let mut load = Load { continuation: 0, start: None, complete: [PacketId(0); MAX_COMPLETE], count: 0 };
+        while room > 0 && load.count < MAX_COMPLETE && (open.is_some() || room >= LENGTH_KNOWN_BYTES) {
+            let demand = Demand { now, room, open: open.map(|(flow, _)| flow) };
+            match queue.pick(store, &demand, drops) {
+                Pick::Complete(id) => {
+                    load.complete[load.count] = id;
                     load.count += 1;
                     room -= usize::from(store.meta(id).bytes);
                 }
@@ -57,8 +58,8 @@ impl Load {
         load
     }
 
-    /// The packets that are in the cell from their first byte to their last.
-    pub fn whole(&self) -> &[PacketId] {
-        &self.whole[..self.count]
+    /// The packets that the cell contains from their first byte to their last.
+    pub fn complete(&self) -> &[PacketId] {
+        &self.complete[..self.count]
     }
 }

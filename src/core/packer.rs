@@ -1,4 +1,4 @@
-//! Fills cells: which bytes of which packets go into the one that leaves next.
+//! Fills cells with the bytes of waiting packets.
 
 use super::backlog::Backlog;
 use super::packet_pool::{Cursor, PacketId};
@@ -8,14 +8,14 @@ use crate::units::Nanos;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
 use crate::wire::control::ControlMessage;
 
-/// Builds one cell after the other.
+/// Builds the cells in sequence.
 pub struct Packer {
-    /// The packet whose first bytes are in an earlier cell.
-    open: Option<Open>,
+    /// The packet whose first bytes left in an earlier cell.
+    open: Option<OpenPacket>,
     sequence: u32,
 }
 
-struct Open {
+struct OpenPacket {
     flow: FlowId,
     id: PacketId,
     cursor: Cursor,
@@ -23,13 +23,13 @@ struct Open {
 }
 
 impl Packer {
-    /// A packer whose first cell has the number `sequence`.
+    /// A packer whose first cell has the sequence number `sequence`.
     pub fn new(sequence: u32) -> Packer {
         Packer { open: None, sequence }
     }
 
-    /// Writes a cell with what waits into the whole of `cell`; `departure` is when it leaves. A control message is
-    /// taken where there is room. True if the cell carries anything.
+    /// Fills all of `cell` from the backlog; `departure` is its departure time. The cell takes the control message if
+    /// there is room for it. Returns whether the cell carries anything.
     pub fn pack(
         &mut self,
         (now, departure): (Nanos, Nanos),
@@ -46,14 +46,15 @@ impl Packer {
 
         let left_before = self.open.as_ref().map_or(0, |open| open.left);
         let mut at = self.put_continuation(backlog, load.continuation, departure, blocks, stats);
-        // A suspended or ended packet gives the place of the first block; one that fills the cell points past it.
+        // BlockOffset is the position of the first block. If the open packet fills the cell, BlockOffset points beyond
+        // the cell's end.
         let block_offset = if at == blocks.len() { left_before } else { at };
         if let Some(message) = message {
             message.emit(&mut blocks[at..]);
             at += message.buffer_len();
             *control = None;
         }
-        for id in load.whole() {
+        for id in load.complete() {
             let length = usize::from(backlog.pool().meta(*id).bytes);
             backlog.pool().read(&mut backlog.pool().cursor(*id), &mut blocks[at..at + length]);
             at += length;
@@ -63,7 +64,7 @@ impl Packer {
             let pool = backlog.pool();
             let mut cursor = pool.cursor(id);
             pool.read(&mut cursor, &mut blocks[at..at + bytes]);
-            self.open = Some(Open { flow, id, cursor, left: usize::from(pool.meta(id).bytes) - bytes });
+            self.open = Some(OpenPacket { flow, id, cursor, left: usize::from(pool.meta(id).bytes) - bytes });
             at += bytes;
         }
         blocks[at..].fill(0);
@@ -71,7 +72,7 @@ impl Packer {
         at > 0
     }
 
-    /// Writes a cell of padding outside the sequence.
+    /// Writes a cell of padding that does not take a sequence number.
     pub fn pack_unsequenced(&mut self, cell: &mut [u8]) {
         cell.fill(0);
         Header { sequence: 0, sub_type: SubType::Unsequenced, block_offset: 0 }.emit(cell);

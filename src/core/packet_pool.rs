@@ -1,53 +1,54 @@
-//! Memory for waiting packets: chunks of one size, chained, all allocated once.
+//! Memory for waiting packets: chained chunks of one size, all allocated at the start.
 
 use super::params::Limits;
 use super::queue::Store;
 use crate::units::Nanos;
 use crate::wire::ip::Packet;
 
-/// Small, because most packets of smart-home devices are: 128 bytes waste less than half on the smallest ones.
+/// Size of a chunk. It is small because most packets of smart-home devices are small: 128 bytes waste less than half on
+/// the smallest packets.
 pub const CHUNK_BYTES: usize = 128;
 
-/// No chunk, no packet.
+/// Index that means "no chunk" or "no packet".
 pub const NIL: u16 = u16::MAX;
 
 /// A packet in the pool: the index of its first chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketId(pub u16);
 
-/// What is known of a waiting packet.
+/// The metadata of a waiting packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Meta {
-    /// When it came.
+    /// When it arrived.
     pub arrived: Nanos,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u16,
-    /// The packet after it in its flow, or [`NIL`].
+    /// The next packet of its flow, or [`NIL`].
     pub next: u16,
-    /// The device that sent it.
+    /// The number of the device that sent it.
     pub device: u8,
 }
 
-/// A place inside a packet that is being copied out.
+/// A position inside a packet that is being copied out.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor {
     chunk: u16,
     offset: usize,
 }
 
-/// The chunks. Pages that were never needed are never touched, so an idle home costs no memory.
+/// The chunks. Memory pages that were never needed are never touched, so an idle home costs no memory.
 pub struct PacketPool {
     data: Vec<u8>,
     next: Vec<u16>,
-    /// One for every chunk that was ever used.
+    /// One entry for every chunk that was ever used.
     meta: Vec<Meta>,
-    /// Head of the list of chunks that were used and freed.
+    /// Head of the list of freed chunks.
     free: u16,
     in_use: usize,
 }
 
 impl PacketPool {
-    /// A pool of `bytes`, at most [`Limits::MAX_BYTES`].
+    /// A pool of `bytes` bytes, limited to [`Limits::MAX_BYTES`].
     pub fn new(bytes: usize) -> PacketPool {
         let chunks = (bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES).max(1);
         PacketPool {
@@ -59,7 +60,7 @@ impl PacketPool {
         }
     }
 
-    /// Copies a packet in, its DSCP cleared. `None` without room.
+    /// Stores a copy of a packet with DSCP 0. Returns `None` if there is no room.
     pub fn insert(&mut self, packet: &Packet<'_>, bytes: &[u8], meta: Meta) -> Option<PacketId> {
         if !self.has_room(bytes.len()) {
             return None;
@@ -84,12 +85,13 @@ impl PacketPool {
         Some(PacketId(first))
     }
 
-    /// The start of a packet.
+    /// A cursor at the start of a packet.
     pub fn cursor(&self, id: PacketId) -> Cursor {
         Cursor { chunk: id.0, offset: 0 }
     }
 
-    /// Copies the bytes at `cursor` into `buf` and moves it past them. The packet must have that many left.
+    /// Fills `buf` with the bytes at `cursor` and moves the cursor past them. The packet must have that many bytes
+    /// left.
     pub fn read(&self, cursor: &mut Cursor, buf: &mut [u8]) {
         let mut done = 0;
         while done < buf.len() {
@@ -144,7 +146,7 @@ impl Store for PacketPool {
     }
 }
 
-/// Chunks that a packet of `bytes` takes.
+/// Number of chunks that a packet of `bytes` bytes takes.
 pub fn chunks(bytes: usize) -> usize {
     bytes.div_ceil(CHUNK_BYTES)
 }

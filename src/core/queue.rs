@@ -1,9 +1,9 @@
 //! The order of waiting packets: deficit round robin over flows, fair between devices, with a boost for
 //! sparse flows.
 //!
-//! Deficit round robin is that of M. Shreedhar, G. Varghese (1995), the two lists and the boost those of fq_codel
-//! (RFC 8290 section 4.2), the sharing of a device's quantum among its flows that of sch_cake. Bytes are charged as
-//! they enter a cell, so a large packet that spans cells does not hold up the others.
+//! Deficit round robin follows M. Shreedhar, G. Varghese (1995). The two lists and the boost follow fq_codel (RFC 8290
+//! section 4.2). Flows share the quantum of their device as in sch_cake. Bytes are charged as they enter a cell, so a
+//! large packet that spans cells does not delay the others.
 
 use super::DEVICES;
 use super::packet_pool::{Meta, NIL, PacketId};
@@ -11,23 +11,23 @@ use super::stats::Drops;
 use crate::units::Nanos;
 use crate::wire::block::LENGTH_KNOWN_BYTES;
 
-/// Bytes that a device may send in its turn: less than a default cell, so that turns change with every cell.
+/// Bytes that a device may send per round: less than a default cell, so that a turn ends within a cell.
 const QUANTUM_BYTES: i32 = 256;
 
-/// However many flows a device has, each gets on, and a turn of the round pays for at least so much: 32 busy flows
-/// of one device share its quantum, more of them take more than their due.
+/// Minimum quantum of a flow in bytes, so that every flow makes progress. Up to 32 busy flows of one device share the
+/// device's quantum exactly; more flows get more than the device's fair share.
 const MIN_QUANTUM_BYTES: i32 = 8;
 
-/// Holds the packets that a queue puts in order: the engine's [`super::packet_pool::PacketPool`] with their bytes, or the
-/// [`super::ladder`]'s record of sizes and arrivals.
+/// Storage of the packets in a queue: the engine's [`super::packet_pool::PacketPool`], which holds their bytes, or the
+/// record of sizes and arrivals in [`super::what_if`].
 pub trait Store {
-    /// What is known of a waiting packet.
+    /// The metadata of a waiting packet.
     fn meta(&self, id: PacketId) -> Meta;
-    /// Chains `next` behind `id`.
+    /// Makes `next` the successor of `id`.
     fn link(&mut self, id: PacketId, next: PacketId);
-    /// Whether a packet of `bytes` finds room now.
+    /// Whether there is room for a packet of `bytes` bytes.
     fn has_room(&self, bytes: usize) -> bool;
-    /// Forgets a packet.
+    /// Removes a packet.
     fn remove(&mut self, id: PacketId);
 }
 
@@ -35,50 +35,50 @@ pub trait Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowId(u16);
 
-/// What a cell asks the queue for.
+/// What a cell needs from the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
-    /// The moment.
+    /// The current time.
     pub now: Nanos,
-    /// Bytes that are left in the cell.
+    /// Free bytes in the cell.
     pub room: usize,
-    /// The flow whose packet an earlier cell began and none has ended.
+    /// The flow of the open packet, if there is one: an earlier cell contains its first bytes and none its last.
     pub open: Option<FlowId>,
 }
 
-/// What goes into the cell next.
+/// The queue's choice for the next bytes of the cell.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pick {
     /// This packet, which fits.
-    Whole(PacketId),
-    /// The first bytes of this packet, which does not; its rest is in later cells.
+    Complete(PacketId),
+    /// The first bytes of this packet, which does not fit; the rest goes into later cells.
     Start(FlowId, PacketId),
-    /// More of the packet that an earlier cell began.
+    /// More bytes of the open packet.
     Continue,
-    /// Nothing that waits fits.
+    /// No waiting packet fits.
     Nothing,
 }
 
-/// Waiting packets, by flow. Flows share one of the `FLOWS` places where their hashes meet, which costs them
-/// fairness, not packets.
+/// Waiting packets, by flow. Flows whose hashes collide share one of the `FLOWS` slots; they lose fairness, not
+/// packets.
 pub struct Queue<const FLOWS: usize> {
     age: Nanos,
     flows: [Flow; FLOWS],
-    /// Flows that just became busy: first in line for one quantum.
+    /// Flows that just became busy. They are served first, for one quantum.
     sparse: List,
-    /// All other busy flows, in turn.
+    /// All other busy flows, in round-robin order.
     bulk: List,
-    /// Flows of each device that are in one of the lists.
+    /// Number of flows of each device that are in one of the lists.
     busy_flows: [u16; DEVICES],
-    waiting: usize,
+    packets: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Flow {
     head: u16,
     tail: u16,
-    /// The flow behind it in its list.
-    behind: u16,
+    /// The next flow in its list.
+    next: u16,
     busy: bool,
     device: u8,
     deficit: i32,
@@ -94,24 +94,24 @@ struct List {
 impl<const FLOWS: usize> Queue<FLOWS> {
     /// An empty queue. A packet that has waited longer than `age` is dropped.
     pub fn new(age: Nanos) -> Queue<FLOWS> {
-        let idle = Flow { head: NIL, tail: NIL, behind: NIL, busy: false, device: 0, deficit: 0, bytes: 0 };
+        let idle = Flow { head: NIL, tail: NIL, next: NIL, busy: false, device: 0, deficit: 0, bytes: 0 };
         Queue {
             age,
             flows: [idle; FLOWS],
             sparse: List { head: NIL, tail: NIL },
             bulk: List { head: NIL, tail: NIL },
             busy_flows: [0; DEVICES],
-            waiting: 0,
+            packets: 0,
         }
     }
 
-    /// Whether no packet waits, the begun one included.
+    /// Whether no packet waits. The open packet still waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.packets == 0
     }
 
-    /// Makes room for a packet of `bytes`: where there is none, packets of the device that holds most are dropped;
-    /// they are counted as overflow, and so is the new one where even that does not help, which gives false.
+    /// Makes room for a packet of `bytes` bytes by dropping packets of the device that holds most. Returns false if
+    /// there is no room even then. Dropped packets count as overflow, the new one included.
     pub fn make_room(&mut self, store: &mut impl Store, bytes: usize, drops: &mut Drops) -> bool {
         while !store.has_room(bytes) {
             drops.overflow += 1;
@@ -122,7 +122,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         true
     }
 
-    /// Puts a packet at the end of its flow, `hash` of its addresses and ports.
+    /// Appends a packet to its flow; `hash` is the hash of its addresses and ports.
     pub fn push(&mut self, store: &mut impl Store, id: PacketId, hash: u32) {
         let Meta { device, bytes, .. } = store.meta(id);
         let index = (hash as usize + usize::from(device)) % FLOWS;
@@ -133,7 +133,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         }
         flow.tail = id.0;
         flow.bytes += u32::from(bytes);
-        self.waiting += 1;
+        self.packets += 1;
         if !flow.busy {
             flow.busy = true;
             flow.device = device;
@@ -143,16 +143,16 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         }
     }
 
-    /// Chooses what comes into the cell next. The caller charges the bytes that a `Start` or `Continue` takes
+    /// Chooses the next bytes of the cell. The caller charges the bytes of a `Start` or `Continue` to the flow
     /// ([`Queue::charge`]).
-    pub fn pick(&mut self, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Pick {
-        match self.pick_sparse(store, request, drops) {
+    pub fn pick(&mut self, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Pick {
+        match self.pick_sparse(store, demand, drops) {
             Pick::Nothing => {}
             pick => return pick,
         }
-        match self.pick_bulk(store, request, drops) {
-            // The others must wait for the end of the begun packet: get on with it, whosever turn it is.
-            Pick::Nothing if request.open.is_some() => Pick::Continue,
+        match self.pick_bulk(store, demand, drops) {
+            // No other packet can start before the open one ends, so continue it out of turn.
+            Pick::Nothing if demand.open.is_some() => Pick::Continue,
             pick => pick,
         }
     }
@@ -162,7 +162,7 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         self.flows[usize::from(flow.0)].deficit -= bytes as i32;
     }
 
-    /// Drops a packet if it is the first of its flow, pushed with a hash of 0.
+    /// Drops a packet if it is the first of its flow. Its hash must be 0.
     pub fn drop_head(&mut self, store: &mut impl Store, id: PacketId) {
         let index = usize::from(store.meta(id).device) % FLOWS;
         if self.flows[index].head == id.0 {
@@ -171,99 +171,105 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         }
     }
 
-    /// Forgets a packet that has left.
+    /// Removes a packet that has left.
     pub fn remove(&mut self, store: &mut impl Store, id: PacketId) {
         store.remove(id);
-        self.waiting -= 1;
+        self.packets -= 1;
     }
 
-    fn pick_sparse(&mut self, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Pick {
-        let mut before = NIL;
+    fn pick_sparse(&mut self, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Pick {
+        let mut previous = NIL;
         let mut index = self.sparse.head;
         while index != NIL {
-            let Flow { behind, deficit, .. } = self.flows[usize::from(index)];
+            let Flow { next, deficit, .. } = self.flows[usize::from(index)];
             if deficit <= 0 {
-                self.move_to_bulk(before, index);
-                index = behind;
+                self.move_to_bulk(previous, index);
+                index = next;
                 continue;
             }
-            match self.serve(index, store, request, drops) {
-                // An emptied flow goes to the other list, or a trickle that empties it each time would starve all
-                // others (RFC 8290 section 4.2).
-                Service::Empty => self.move_to_bulk(before, index),
-                Service::NoRoom => before = index,
+            match self.serve(index, store, demand, drops) {
+                // An emptied flow moves to the bulk list; otherwise a trickle that empties it each time would starve
+                // all other flows (RFC 8290 section 4.2).
+                Service::Empty => self.move_to_bulk(previous, index),
+                Service::NoRoom => previous = index,
                 Service::Picked(pick) => return pick,
             }
-            index = behind;
+            index = next;
         }
         Pick::Nothing
     }
 
-    fn pick_bulk(&mut self, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Pick {
-        let mut before = NIL;
+    fn pick_bulk(&mut self, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Pick {
+        let mut previous = NIL;
         let mut index = self.bulk.head;
         while index != NIL {
             let flow = self.flows[usize::from(index)];
-            if flow.deficit <= 0 && !self.could_use(index, store, request) {
-                // No turn passes for a flow that must wait for the end of the begun packet, nor for the one whose
-                // packet that is: it goes on where nobody else can use the room, and pays for it afterwards.
-                before = index;
-                index = flow.behind;
+            if flow.deficit <= 0 && !self.could_use(index, store, demand) {
+                // A flow that must wait for the end of the open packet keeps its turn. So does the flow of the open
+                // packet: that packet continues if no other flow can use the room, and the flow pays for it later.
+                previous = index;
+                index = flow.next;
                 continue;
             }
             if flow.deficit <= 0 {
-                // Its turn is over. It comes again at the end of the list, which this loop reaches if nobody else
-                // can use the room; its deficit grows each time, so that is soon.
+                // The flow's turn is over. It moves to the end of the list, which this loop reaches if no other flow
+                // can use the room. Its deficit grows each time, so only a few rounds are needed.
                 self.flows[usize::from(index)].deficit += self.quantum(flow.device);
-                self.bulk.remove(&mut self.flows, before, index);
+                self.bulk.remove(&mut self.flows, previous, index);
                 self.bulk.push(&mut self.flows, index);
-                index = if flow.behind == NIL { index } else { flow.behind };
+                index = if flow.next == NIL { index } else { flow.next };
                 continue;
             }
-            match self.serve(index, store, request, drops) {
+            match self.serve(index, store, demand, drops) {
                 Service::Empty => {
-                    self.bulk.remove(&mut self.flows, before, index);
+                    self.bulk.remove(&mut self.flows, previous, index);
                     self.flows[usize::from(index)].busy = false;
                     self.busy_flows[usize::from(flow.device)] -= 1;
                 }
-                Service::NoRoom => before = index,
+                Service::NoRoom => previous = index,
                 Service::Picked(pick) => return pick,
             }
-            index = flow.behind;
+            index = flow.next;
         }
         Pick::Nothing
     }
 
-    /// Whether a flow's first packet can go into `room` now, or the flow is empty and may leave its list.
-    fn could_use(&self, index: u16, store: &impl Store, request: &Demand) -> bool {
-        match (request.open, self.flows[usize::from(index)].head) {
+    /// Whether the flow's first packet can use the room now. True for an empty flow as well: it may leave its list.
+    fn could_use(&self, index: u16, store: &impl Store, demand: &Demand) -> bool {
+        match (demand.open, self.flows[usize::from(index)].head) {
             (None, _) => true,
             (Some(flow), _) if flow == FlowId(index) => false,
             (Some(_), NIL) => true,
-            (Some(_), head) => usize::from(store.meta(PacketId(head)).bytes) <= request.room,
+            (Some(_), head) => usize::from(store.meta(PacketId(head)).bytes) <= demand.room,
         }
     }
 
-    fn serve(&mut self, index: u16, store: &mut impl Store, request: &Demand, drops: &mut Drops) -> Service {
-        if request.open == Some(FlowId(index)) {
+    fn serve(&mut self, index: u16, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Service {
+        if demand.open == Some(FlowId(index)) {
             return Service::Picked(Pick::Continue);
         }
-        let Some(id) = self.fresh_head(index, store, request.now, drops) else { return Service::Empty };
+        let Some(id) = self.first_unexpired(index, store, demand.now, drops) else { return Service::Empty };
         let bytes = usize::from(store.meta(id).bytes);
-        if bytes <= request.room {
+        if bytes <= demand.room {
             self.unlink_head(index, store);
             self.charge(FlowId(index), bytes);
-            return Service::Picked(Pick::Whole(id));
+            return Service::Picked(Pick::Complete(id));
         }
-        if request.open.is_none() && request.room >= LENGTH_KNOWN_BYTES {
+        if demand.open.is_none() && demand.room >= LENGTH_KNOWN_BYTES {
             self.unlink_head(index, store);
             return Service::Picked(Pick::Start(FlowId(index), id));
         }
         Service::NoRoom
     }
 
-    /// The first packet of a flow that is not too old; those before it are dropped.
-    fn fresh_head(&mut self, index: u16, store: &mut impl Store, now: Nanos, drops: &mut Drops) -> Option<PacketId> {
+    /// The first packet of a flow that is not too old; older packets are dropped.
+    fn first_unexpired(
+        &mut self,
+        index: u16,
+        store: &mut impl Store,
+        now: Nanos,
+        drops: &mut Drops,
+    ) -> Option<PacketId> {
         loop {
             let head = self.flows[usize::from(index)].head;
             if head == NIL {
@@ -289,8 +295,8 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         }
     }
 
-    /// Drops the packet at the head of the longest flow of the device that holds most bytes: its packets wait longest
-    /// anyway, and its sender learns soonest from it. False where no packet waits.
+    /// Drops the packet at the head of the longest flow of the device that holds most bytes. The packets of that flow
+    /// wait longest, and dropping the first one informs the sender soonest. Returns false if no packet waits.
     fn drop_from_longest(&mut self, store: &mut impl Store) -> bool {
         let mut waiting_bytes = [0; DEVICES];
         for flow in &self.flows {
@@ -311,13 +317,13 @@ impl<const FLOWS: usize> Queue<FLOWS> {
         true
     }
 
-    fn move_to_bulk(&mut self, before: u16, index: u16) {
-        self.sparse.remove(&mut self.flows, before, index);
+    fn move_to_bulk(&mut self, previous: u16, index: u16) {
+        self.sparse.remove(&mut self.flows, previous, index);
         self.bulk.push(&mut self.flows, index);
     }
 
-    /// A device's quantum is shared by its busy flows. Number 0 stands for all unknown devices: there each flow
-    /// counts as a device.
+    /// The quantum of a flow in bytes. The busy flows of a device share its quantum. Number 0 means all unknown
+    /// devices: each flow there counts as a device.
     fn quantum(&self, device: u8) -> i32 {
         match device {
             0 => QUANTUM_BYTES,
@@ -334,23 +340,23 @@ enum Service {
 
 impl List {
     fn push(&mut self, flows: &mut [Flow], index: u16) {
-        flows[usize::from(index)].behind = NIL;
+        flows[usize::from(index)].next = NIL;
         match self.tail {
             NIL => self.head = index,
-            tail => flows[usize::from(tail)].behind = index,
+            tail => flows[usize::from(tail)].next = index,
         }
         self.tail = index;
     }
 
-    /// Takes out `index`, which stands behind `before`, or first where that is [`NIL`].
-    fn remove(&mut self, flows: &mut [Flow], before: u16, index: u16) {
-        let behind = flows[usize::from(index)].behind;
-        match before {
-            NIL => self.head = behind,
-            _ => flows[usize::from(before)].behind = behind,
+    /// Removes `index`, whose predecessor is `previous`; [`NIL`] if it is the first.
+    fn remove(&mut self, flows: &mut [Flow], previous: u16, index: u16) {
+        let next = flows[usize::from(index)].next;
+        match previous {
+            NIL => self.head = next,
+            _ => flows[usize::from(previous)].next = next,
         }
         if self.tail == index {
-            self.tail = before;
+            self.tail = previous;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Takes packets and control messages out of the peer's cells, which come in order.
+//! Extracts packets and control messages from the peer's cells, which arrive here in order.
 
 use super::stats::Stats;
 use crate::wire::MAX_PACKET_BYTES;
@@ -6,24 +6,25 @@ use crate::wire::block::{self, Block};
 use crate::wire::control::{ControlMessage, Malformed};
 use crate::wire::ip;
 
-/// Room for packets that the driver has not fetched: what the reordering window can release at once.
+/// Room for packets that the driver has not fetched: as many as the reordering window can release at once.
 const READY_BYTES: usize = 6 * MAX_PACKET_BYTES;
 
-/// Puts packets together.
+/// Reassembles packets from the blocks of cells.
 pub struct Reassembler {
-    /// The packet that has begun and not ended.
+    /// The bytes so far of the open packet: it has begun and not ended.
     open: Vec<u8>,
-    /// Its length; zero while none is open, `None` while its length is not known.
+    /// The full length of the open packet; zero if no packet is open, `None` while the length is unknown.
     open_bytes: Option<usize>,
-    /// Whole packets one behind the other; each tells its own length.
+    /// Complete packets one after the other; each header gives the packet's length.
     ready: Vec<u8>,
+    /// Bytes of `ready` that the driver has fetched.
     fetched: usize,
-    /// The latest message that has not been fetched.
+    /// The latest message that the driver has not fetched.
     control: Option<ControlMessage>,
 }
 
 impl Reassembler {
-    /// An empty one. It never allocates again.
+    /// A reassembler without packets. It allocates all its memory here.
     pub fn new() -> Reassembler {
         Reassembler {
             open: Vec::with_capacity(MAX_PACKET_BYTES),
@@ -34,29 +35,29 @@ impl Reassembler {
         }
     }
 
-    /// Takes the blocks of the next cell.
+    /// Reads the blocks of the next cell.
     pub fn accept(&mut self, block_offset: u16, blocks: &[u8], stats: &mut Stats) {
         let offset = usize::from(block_offset);
         let (continuation, rest) = blocks.split_at(offset.min(blocks.len()));
         if self.is_open() && !self.handle_continuation(continuation, offset > blocks.len()) {
             stats.drops.malformed_block += 1;
-            self.abandon();
+            self.discard_open();
         }
-        self.deliver_if_whole(stats);
+        self.deliver_if_complete(stats);
         if self.handle_blocks(rest, stats).is_err() {
             stats.drops.malformed_block += 1;
         }
     }
 
-    /// Cells are missing: what has begun will never end.
+    /// Discards the open packet: cells are missing, so it will never be complete.
     pub fn lost(&mut self, stats: &mut Stats) {
         if self.is_open() {
             stats.drops.lost_fragment += 1;
-            self.abandon();
+            self.discard_open();
         }
     }
 
-    /// Copies the next whole packet into `buf` and gives its length. A packet longer than `buf` is cut.
+    /// Copies the next complete packet into `buf` and returns its length. A packet longer than `buf` is truncated.
     pub fn poll_packet(&mut self, buf: &mut [u8]) -> Option<usize> {
         let waiting = &self.ready[self.fetched..];
         let length = ip::total_bytes(waiting)?.min(waiting.len());
@@ -70,7 +71,7 @@ impl Reassembler {
         Some(copied)
     }
 
-    /// The latest control message, once.
+    /// Returns the latest control message, each message once.
     pub fn poll_control(&mut self) -> Option<ControlMessage> {
         self.control.take()
     }
@@ -79,36 +80,36 @@ impl Reassembler {
         self.open_bytes != Some(0)
     }
 
-    fn abandon(&mut self) {
+    fn discard_open(&mut self) {
         self.open.clear();
         self.open_bytes = Some(0);
     }
 
-    /// Adds the bytes before the first block to the open packet. False where they are more than it lacks, or where
-    /// it should fill the cell and does not.
+    /// Adds the bytes before the first block to the open packet. Returns false if they are more than the packet still
+    /// needs, or if the packet should extend beyond this cell and does not.
     fn handle_continuation(&mut self, mut bytes: &[u8], fills_cell: bool) -> bool {
         if self.open_bytes.is_none() {
-            let lacking = block::LENGTH_KNOWN_BYTES.saturating_sub(self.open.len()).min(bytes.len());
-            self.open.extend_from_slice(&bytes[..lacking]);
-            bytes = &bytes[lacking..];
+            let missing = block::LENGTH_KNOWN_BYTES.saturating_sub(self.open.len()).min(bytes.len());
+            self.open.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
             match block::classify(&self.open) {
                 Ok(Block::Ip(length)) => self.open_bytes = Some(length),
                 Ok(Block::Unknown) => return true,
                 _ => return false,
             }
         }
-        let lacking = self.open_bytes.unwrap_or(0).saturating_sub(self.open.len());
-        if bytes.len() > lacking || (fills_cell && bytes.len() == lacking) {
+        let missing = self.open_bytes.unwrap_or(0).saturating_sub(self.open.len());
+        if bytes.len() > missing || (fills_cell && bytes.len() == missing) {
             return false;
         }
         self.open.extend_from_slice(bytes);
         true
     }
 
-    fn deliver_if_whole(&mut self, stats: &mut Stats) {
+    fn deliver_if_complete(&mut self, stats: &mut Stats) {
         if self.is_open() && self.open_bytes == Some(self.open.len()) {
             deliver(&mut self.ready, &self.open, stats);
-            self.abandon();
+            self.discard_open();
         }
     }
 
@@ -124,7 +125,7 @@ impl Reassembler {
                     self.handle_control(&rest[..length], stats);
                     rest = &rest[length..];
                 }
-                // Only packets span cells, and only one at a time.
+                // Only IP packets span cells, and only one packet at a time.
                 Block::ControlMessage(_) => return Err(block::Malformed::Length),
                 Block::Ip(_) | Block::Unknown if self.is_open() => return Err(block::Malformed::Length),
                 Block::Ip(length) => {
@@ -151,7 +152,7 @@ impl Reassembler {
 }
 
 fn deliver(ready: &mut Vec<u8>, packet: &[u8], stats: &mut Stats) {
-    // Its length has been found good, but its header may still be shorter than any.
+    // The block's length is valid, but the header may still announce fewer bytes than an IP header has.
     if ip::Packet::parse(packet).is_err() {
         stats.drops.malformed_block += 1;
         return;
@@ -169,9 +170,10 @@ fn deliver(ready: &mut Vec<u8>, packet: &[u8], stats: &mut Stats) {
 mod tests {
     use super::*;
 
-    /// An IPv4 length of 20 is right for the block; a header of 4 * 2 bytes is not. Found by the fuzz target `cell`.
+    /// An IPv4 total length of 20 is valid for the block, but a header of 4 * 2 bytes is not. Found by the fuzz target
+    /// `cell`.
     #[test]
-    fn a_block_with_an_impossible_header_is_dropped_and_the_next_one_kept() {
+    fn a_block_with_an_invalid_header_is_dropped_and_the_next_block_is_kept() {
         let good = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
         let mut blocks = good.repeat(2);
         blocks[0] = 0x42;

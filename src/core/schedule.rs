@@ -1,7 +1,7 @@
-//! The moments at which cells leave: drawn from a law that never sees traffic.
+//! The departure times of cells, drawn from a law that never sees traffic.
 //!
-//! Each interval counts from the scheduled departure before it, never from the actual one, so that a late cell
-//! delays no other (invariant I2).
+//! Each interval counts from the previous scheduled departure, never from the actual one, so that a late cell delays no
+//! other (invariant I2).
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
@@ -9,7 +9,7 @@ use rand::rngs::ChaCha12Rng;
 use super::params::Pace;
 use crate::units::Nanos;
 
-/// A sequence of departures. A function of seed, start and pace alone.
+/// A sequence of departure times. It depends only on seed, start and pace.
 pub struct DepartureSchedule {
     pace: Pace,
     rng: ChaCha12Rng,
@@ -17,19 +17,19 @@ pub struct DepartureSchedule {
 }
 
 impl DepartureSchedule {
-    /// The sequence that begins one interval after `start`.
+    /// A sequence whose first departure is one interval after `start`.
     pub fn new(pace: Pace, seed: [u8; 32], start: Nanos) -> DepartureSchedule {
         let mut schedule = DepartureSchedule { pace, rng: ChaCha12Rng::from_seed(seed), next: start };
         schedule.advance();
         schedule
     }
 
-    /// The coming departure.
+    /// The next departure.
     pub fn next(&self) -> Nanos {
         self.next
     }
 
-    /// Goes on to the departure after the coming one.
+    /// Draws the departure that follows the next one, and makes it the next.
     pub fn advance(&mut self) {
         let Pace { law, mean, spread_percent } = self.pace;
         self.next = self.next + law.draw(mean, spread_percent, &mut self.rng);
@@ -40,12 +40,12 @@ impl DepartureSchedule {
         self.pace
     }
 
-    /// Draws all intervals after the coming departure from another pace.
+    /// Draws all intervals after the next departure at another pace.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
     }
 
-    /// Begins anew, one interval after `start`.
+    /// Restarts the sequence; its next departure is one interval after `start`.
     pub fn restart(&mut self, pace: Pace, start: Nanos) {
         self.pace = pace;
         self.next = start;
@@ -61,7 +61,7 @@ mod tests {
     const T: Nanos = Nanos(25_400_000);
 
     #[test]
-    fn a_new_pace_leaves_the_coming_departure_alone() {
+    fn a_new_pace_does_not_move_the_next_departure() {
         let mut schedule =
             DepartureSchedule::new(Pace { law: Law::Constant, mean: T, spread_percent: 33 }, [1; 32], Nanos(5));
         schedule.set_pace(Pace { law: Law::Constant, mean: Nanos(10), spread_percent: 33 });

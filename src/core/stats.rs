@@ -1,37 +1,37 @@
-//! What an engine has done, in plain counters.
+//! The engine's counters.
 
 use super::DEVICES;
 use super::histogram::Histogram;
 use crate::units::Nanos;
 
-/// Counters since the engine was made.
+/// Counters since the engine was created.
 #[derive(Clone, Debug)]
 pub struct Stats {
-    /// Cells built with device bytes or control messages inside.
+    /// Cells built with device bytes or a control message inside.
     pub cells_data: u64,
     /// Cells built with nothing but padding.
     pub cells_cover: u64,
-    /// Departures whose moment had passed before the driver asked for a cell. They are not made up for.
+    /// Departures that had passed before the driver asked for a cell. No cell replaces them.
     pub slots_missed: u64,
-    /// Cells from the peer, whatever became of them.
+    /// Cells from the peer, dropped ones included.
     pub cells_received: u64,
-    /// Numbers missing in the sequence of the peer's cells.
+    /// Sequence numbers that are missing among the peer's cells.
     pub cells_lost: u64,
-    /// Packets taken from the devices into the queue.
+    /// Valid packets from the devices.
     pub packets_in: u64,
-    /// Their bytes.
+    /// The bytes of those packets.
     pub bytes_in: u64,
-    /// Packets put together from the peer's cells.
+    /// Packets reassembled from the peer's cells.
     pub packets_out: u64,
-    /// Their bytes.
+    /// The bytes of those packets.
     pub bytes_out: u64,
-    /// What was thrown away, by cause.
+    /// Drops by cause.
     pub drops: Drops,
     /// From the arrival of a packet to the scheduled departure of the cell with its last byte.
     pub delay: Histogram,
     /// From the scheduled to the actual departure of a cell.
     pub lateness: Histogram,
-    /// The same delays for each device by its number.
+    /// The delays of each device, by its number.
     pub devices: [DeviceStats; DEVICES],
 }
 
@@ -56,7 +56,7 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// Adds what another engine has done, but for its devices, whose numbers mean others.
+    /// Adds another engine's counters, except those of its devices: their numbers mean other devices.
     pub fn add(&mut self, other: &Stats) {
         self.cells_data += other.cells_data;
         self.cells_cover += other.cells_cover;
@@ -73,28 +73,28 @@ impl Stats {
     }
 }
 
-/// Things thrown away, by cause. The first three are packets from the devices, the others come from the peer.
+/// Drops by cause. The first three count packets from the devices; the others concern what the peer sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
-    /// Packets that are no IP, have a wrong length, or are longer than [`crate::wire::MAX_PACKET_BYTES`].
+    /// Packets that are not IP, have a wrong length, or are longer than [`crate::wire::MAX_PACKET_BYTES`].
     pub malformed_packet: u64,
     /// Packets dropped from the longest flow because the queue was full.
     pub overflow: u64,
-    /// Packets that waited longer than the limit.
+    /// Packets that had waited longer than [`super::Limits::age`].
     pub aged: u64,
-    /// Cells that are no cells.
+    /// Datagrams that are not valid cells.
     pub malformed_cell: u64,
-    /// Cells that came twice, or after the reordering window had passed them.
+    /// Cells that arrived twice, or after the reordering window had passed them.
     pub late_cell: u64,
-    /// Cells whose number lies far behind the stream's.
+    /// Cells whose sequence number is far behind the stream.
     pub ancient_cell: u64,
-    /// Cells with a block or a BlockOffset that cannot be; the blocks before it were used.
+    /// Cells with an invalid block or BlockOffset; the blocks before it were used.
     pub malformed_block: u64,
-    /// Packets whose other part was in a lost cell.
+    /// Packets of which a lost cell contained a part.
     pub lost_fragment: u64,
-    /// Control messages of a newer version or unknown kind.
+    /// Control messages of another version or of an unknown kind.
     pub newer_control: u64,
-    /// Control messages that cannot be understood.
+    /// Control messages with an invalid length or value.
     pub malformed_control: u64,
     /// Packets that the driver did not fetch in time.
     pub not_fetched: u64,
@@ -115,7 +115,7 @@ impl Drops {
         self.not_fetched += other.not_fetched;
     }
 
-    /// Every cause with its count, in the order of the fields.
+    /// Every cause with its count, in the order of the fields. The names are those of the JSON answers.
     pub fn by_cause(&self) -> [(&'static str, u64); 11] {
         [
             ("malformed_packet", self.malformed_packet),
@@ -133,16 +133,16 @@ impl Drops {
     }
 }
 
-/// What one device sent.
+/// The packets of one device.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DeviceStats {
     /// Packets that have left.
     pub packets: u64,
-    /// Their bytes.
+    /// The bytes of those packets.
     pub bytes: u64,
-    /// Sum of their delays.
+    /// Sum of the delays.
     pub delay_sum: Nanos,
-    /// Longest of their delays.
+    /// Longest delay.
     pub delay_max: Nanos,
 }
 

@@ -1,10 +1,10 @@
-//! Virtual shapers: what other rates would have made of the same packets (paper sections 7.3 to 7.6 and 8, "Tunable
-//! traffic shaping").
+//! Virtual shapers: the delays that other rates would have caused for the same packets (paper sections 7.3 to 7.6 and
+//! 8, "Tunable traffic shaping").
 //!
-//! A [`WhatIf`] runs one direction's packets through [`STEPS`] rates at once. Each step has the engine's own queue
-//! discipline (`super::queue`, `super::load`), but no bytes: the packets' sizes and arrivals stand once in a record
-//! that all steps share, because every step drops and serves a device's packets from the front. Memory is fixed, and
-//! at most [`MAX_BYTES`] for both directions together.
+//! A [`WhatIf`] runs one direction's packets through [`STEPS`] rates at once. Each step uses the engine's own queue
+//! (`super::queue`, `super::load`), but without the packets' bytes. All steps share one record of sizes and arrivals,
+//! because every step drops and serves a device's packets from the front. Memory is fixed: at most [`MAX_BYTES`] for
+//! both directions together.
 
 mod arrivals;
 mod delays;
@@ -22,35 +22,35 @@ use super::params::Limits;
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
-/// Rates that run side by side in each direction.
+/// Number of rates that run in parallel in each direction.
 pub const STEPS: usize = 16;
 
-/// Devices that are told apart, by the numbers that they have in DSCP: from 1 to this. All others, number 0 included,
-/// count as one.
-pub const TRACKED: u8 = SLOTS as u8 - 1;
+/// Highest device number with delays of its own. Numbers are those in DSCP and start at 1. All other devices, number 0
+/// included, count as one.
+pub const MAX_TRACKED: u8 = SLOTS as u8 - 1;
 
-/// The most memory that the ladders of both directions take together.
+/// Maximum memory of the virtual shapers of both directions together, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 const _: () = assert!(2 * size_of::<WhatIf>() <= MAX_BYTES);
 
-/// What the steps have in common.
+/// The parameters that all steps share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CellShape {
-    /// How intervals are drawn; `kernel` counts as `constant`.
+    /// How intervals are drawn; `kernel` is treated as `constant`.
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
-    /// Bytes of a cell on the wire.
+    /// Length of a cell on the wire, in bytes.
     pub wire_bytes: usize,
-    /// What of a cell device bytes can use.
+    /// Bytes of a cell that packets can use.
     pub block_bytes: usize,
     /// How long before its departure a cell is built.
     pub lead: Nanos,
-    /// Bounds of the queue.
+    /// The limits of the queue.
     pub limits: Limits,
 }
 
-/// One direction's packets, at [`STEPS`] rates. Large: keep it on the heap.
+/// The virtual shapers of one direction, one for each of [`STEPS`] rates. Keep it on the heap: it is large.
 pub struct WhatIf {
     shape: CellShape,
     interval_table: IntervalTable,
@@ -60,7 +60,8 @@ pub struct WhatIf {
 }
 
 impl WhatIf {
-    /// A set of virtual shapers whose first departures follow `now`. The rates must not be zero. `seed` decides all departures.
+    /// Virtual shapers whose first departures follow `now`. The rates must not be zero. `seed` determines all
+    /// departures.
     pub fn new(shape: CellShape, rates: [BitsPerSec; STEPS], seed: u64, now: Nanos) -> WhatIf {
         let mut index = 0;
         let steps = rates.map(|rate| {
@@ -71,38 +72,38 @@ impl WhatIf {
         WhatIf { shape, interval_table, arrivals: Arrivals::new(), offered: [0; SLOTS], steps }
     }
 
-    /// Rates from `lowest` to `highest`, each the same factor above the one before.
+    /// [`STEPS`] rates from `lowest` to `highest` in a geometric progression.
     pub fn rates(lowest: BitsPerSec, highest: BitsPerSec) -> [BitsPerSec; STEPS] {
         let factor = (highest.0 as f64 / lowest.0 as f64).powf(1.0 / (STEPS - 1) as f64);
         std::array::from_fn(|step| BitsPerSec((lowest.0 as f64 * factor.powi(step as i32)).round() as u64))
     }
 
-    /// Takes a packet of the device with that number. IntervalTable must not go back.
+    /// Queues a packet of the device with that number at every rate. `now` must not go backwards.
     pub fn handle_packet(&mut self, now: Nanos, device: u8, bytes: u16) {
         self.advance(now);
-        let slot = if device <= TRACKED { device } else { 0 };
+        let slot = if device <= MAX_TRACKED { device } else { 0 };
         if let Some(oldest) = self.arrivals.oldest() {
-            self.steps.iter_mut().for_each(|step| step.forget(&mut self.arrivals, oldest));
+            self.steps.iter_mut().for_each(|step| step.evict(&mut self.arrivals, oldest));
         }
         let id = self.arrivals.push(now, slot, bytes);
         self.offered[usize::from(slot)] = self.offered[usize::from(slot)].saturating_add(1);
         self.steps.iter_mut().for_each(|step| step.push(&mut self.arrivals, id));
     }
 
-    /// Packets taken so far of that device, or of all that are not told apart.
+    /// Packets of that device so far. For a device without delays of its own: packets of all such devices.
     pub fn offered(&self, device: u8) -> u32 {
-        self.offered[usize::from(if device <= TRACKED { device } else { 0 })]
+        self.offered[usize::from(if device <= MAX_TRACKED { device } else { 0 })]
     }
 
-    /// Lets all cells leave whose moment has come. Call it now and then while no packet comes: what has not left is
-    /// not in the delays.
+    /// Runs all departures up to `now`. Call it regularly while no packets arrive: the delays include only packets that
+    /// have left.
     pub fn advance(&mut self, now: Nanos) {
         for step in &mut self.steps {
             step.advance(now, &mut self.arrivals, &self.shape, &self.interval_table);
         }
     }
 
-    /// The steps' rates, each with the delays that it has caused so far.
+    /// The rate of each step with the delays that it has caused so far.
     pub fn steps(&self) -> impl Iterator<Item = (BitsPerSec, &Delays)> {
         self.steps.iter().map(|step| (step.rate(), step.delays()))
     }

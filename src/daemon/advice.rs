@@ -1,7 +1,7 @@
-//! What other rates would make of this home's packets, and what they would cost (paper section 8, "Tunable traffic
-//! shaping"): virtual shapers beside the real one, on the same packets, in fixed memory.
+//! The delays that other rates would cause to this home's packets, and their costs (paper section 8, "Tunable traffic
+//! shaping"). Virtual shapers run beside the real one on the same packets, in fixed memory.
 //!
-//! [`RateAdvisor`] runs them, [`advice`](Advice) reads them. Nothing here ever changes a rate: that is the owner's to do.
+//! [`RateAdvisor`] runs the virtual shapers; [`Advice`] reads their results. Only the owner changes a rate.
 
 mod choice;
 mod passive_monitor;
@@ -19,14 +19,15 @@ use crate::units::{BitsPerSec, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::size::CellSize;
 
-/// The steps, in kbit/s on the wire. Those of the levels as they come are among them, and the paper's 7.5 and 40 KB/s.
+/// The simulated rates, in kbit/s on the wire. They include the default levels' rates and the paper's 7.5 and 40 KB/s.
 pub const RATES_KBIT: [u64; STEPS] = [16, 24, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1000, 1500, 2000, 3000, 5000];
-const _: () = assert!(RATES_KBIT[0] * 1000 * 60 >= 8 * MAX_PACKET_BYTES as u64, "no step is below one cell a minute");
+const _: () =
+    assert!(RATES_KBIT[0] * 1000 * 60 >= 8 * MAX_PACKET_BYTES as u64, "every step sends at least one cell a minute");
 
-/// Packets that wait for time to be looked at; 4 KB. More are missed.
-const PENDING: usize = 256;
+/// Maximum packets that wait for processing, 4 KB; further ones are counted as missed.
+const MAX_PENDING: usize = 256;
 
-/// Which way a packet goes.
+/// The direction of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// From the devices.
@@ -37,75 +38,76 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Both.
+    /// Both directions.
     pub const ALL: [Direction; 2] = [Direction::Up, Direction::Down];
 }
 
-/// A packet as far as it matters here.
+/// The properties of a packet that the virtual shapers need.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ObservedPacket {
-    /// When it came.
+    /// Arrival time.
     pub at: Nanos,
-    /// Its length, from the IP header on.
+    /// Length in bytes, IP header included.
     pub bytes: u16,
-    /// The number of its device.
+    /// The device's number.
     pub device: u8,
-    /// Which way it goes.
+    /// Its direction.
     pub direction: Direction,
 }
 
 /// The virtual shapers of both directions.
 pub struct RateAdvisor {
-    /// By direction.
+    /// Indexed by direction.
     shapers: Vec<WhatIf>,
     shape: CellShape,
     since: Nanos,
     latest: [Nanos; 2],
-    pending: Box<[ObservedPacket; PENDING]>,
+    pending: Box<[ObservedPacket; MAX_PENDING]>,
     first: usize,
     count: usize,
     missed: u32,
 }
 
 impl RateAdvisor {
-    /// Begins to watch for sessions with these settings' law and with cells of `size`. `seed` decides the virtual departures.
+    /// Starts virtual shapers with the law of these settings and cells of `size`. `seed` decides the virtual
+    /// departures.
     pub fn new(settings: &Settings, size: CellSize, seed: u64, now: Nanos) -> RateAdvisor {
         let shape = shape(settings, size);
         let rates = RATES_KBIT.map(BitsPerSec::from_kbit);
-        // One after the other: each is large, and passes by the stack.
+        // Built one after the other: each is large and is moved over the stack.
         let seeds = [seed, seed.wrapping_add(STEPS as u64)];
         RateAdvisor {
             shapers: seeds.into_iter().map(|seed| WhatIf::new(shape, rates, seed, now)).collect(),
             shape,
             since: now,
             latest: [now; 2],
-            pending: Box::new([ObservedPacket::default(); PENDING]),
+            pending: Box::new([ObservedPacket::default(); MAX_PENDING]),
             first: 0,
             count: 0,
             missed: 0,
         }
     }
 
-    /// Whether what has been watched holds for sessions of these settings too.
+    /// Whether the results so far also apply to sessions with these settings.
     pub fn fits(&self, settings: &Settings, size: CellSize) -> bool {
         self.shape == shape(settings, size)
     }
 
-    /// Notes a packet, to be looked at when there is time.
-    pub fn note(&mut self, seen: ObservedPacket) {
-        if self.count == PENDING {
+    /// Queues a packet for [`RateAdvisor::run_pending`].
+    pub fn note(&mut self, packet: ObservedPacket) {
+        if self.count == MAX_PENDING {
             self.missed = self.missed.saturating_add(1);
             return;
         }
-        self.pending[(self.first + self.count) % PENDING] = seen;
+        self.pending[(self.first + self.count) % MAX_PENDING] = packet;
         self.count += 1;
     }
 
-    /// Looks at what has been noted, one packet after the other, as long as there `is_time`.
-    pub fn work(&mut self, mut is_time: impl FnMut() -> bool) {
+    /// Processes queued packets one by one while `is_time` returns true.
+    pub fn run_pending(&mut self, mut is_time: impl FnMut() -> bool) {
         while self.count > 0 && is_time() {
             let ObservedPacket { at, bytes, device, direction } = self.pending[self.first];
-            self.first = (self.first + 1) % PENDING;
+            self.first = (self.first + 1) % MAX_PENDING;
             self.count -= 1;
             let latest = &mut self.latest[direction as usize];
             *latest = at.max(*latest);
@@ -113,7 +115,7 @@ impl RateAdvisor {
         }
     }
 
-    /// Lets virtual cells leave until `now`, so that what waits in them is counted.
+    /// Lets virtual cells depart until `now`, so that the packets in them are counted.
     pub fn advance(&mut self, now: Nanos) {
         if self.count == 0 {
             for (shaper, latest) in self.shapers.iter_mut().zip(&mut self.latest) {

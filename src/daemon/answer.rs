@@ -1,11 +1,11 @@
-//! Answers for programs: one description, written as JSON (RFC 8259) for the control socket and for people's scripts, or as
-//! blobmsg, libubox's binary form of the same, for ubus.
+//! Writes answers for programs. One description becomes JSON (RFC 8259) for the control socket and scripts, or blobmsg,
+//! libubox's binary equivalent, for ubus.
 
 use std::fmt::Write;
 
 use ubus::{BlobBuilder, BlobMsgTable};
 
-/// The answer whose members `members` writes, as JSON.
+/// Returns the JSON object whose members `members` writes.
 pub fn json(members: impl FnOnce(&mut Object<'_>)) -> String {
     let mut text = String::from("{");
     members(&mut Object { writer: Output::Json(&mut text), first: true });
@@ -13,12 +13,12 @@ pub fn json(members: impl FnOnce(&mut Object<'_>)) -> String {
     text
 }
 
-/// The same as a blobmsg table.
+/// Returns the blobmsg table whose members `members` writes.
 pub fn table(members: impl FnOnce(&mut Object<'_>)) -> BlobMsgTable {
     BlobMsgTable::build(|blob| members(&mut Object { writer: Output::Blob(blob), first: true }))
 }
 
-/// The members of an object, in the order in which they are to come out.
+/// Writes the members of an object, in order.
 pub struct Object<'a> {
     writer: Output<'a>,
     first: bool,
@@ -30,19 +30,19 @@ enum Output<'a> {
 }
 
 impl Object<'_> {
-    /// A text.
+    /// Writes a text.
     pub fn text(&mut self, key: &str, value: &str) {
         self.separate();
         self.writer.text(Some(key), value);
     }
 
-    /// A whole number.
+    /// Writes an integer.
     pub fn number(&mut self, key: &str, value: u64) {
         self.separate();
         self.writer.number(Some(key), value);
     }
 
-    /// A number, finite, with three decimals.
+    /// Writes a finite number with three decimals.
     pub fn decimal(&mut self, key: &str, value: f64) {
         self.separate();
         match &mut self.writer {
@@ -54,7 +54,7 @@ impl Object<'_> {
         }
     }
 
-    /// Yes or no.
+    /// Writes a boolean.
     pub fn flag(&mut self, key: &str, value: bool) {
         self.separate();
         match &mut self.writer {
@@ -66,23 +66,23 @@ impl Object<'_> {
         }
     }
 
-    /// An object.
+    /// Writes an object.
     pub fn object(&mut self, key: &str, members: impl FnOnce(&mut Object<'_>)) {
         self.separate();
         self.writer.object(Some(key), members);
     }
 
-    /// An array of objects, one for every item.
+    /// Writes an array of objects, one per item.
     pub fn array<T>(&mut self, key: &str, items: impl IntoIterator<Item = T>, each: impl Fn(&mut Object<'_>, T)) {
         self.list(key, items, |writer, item| writer.object(None, |object| each(object, item)));
     }
 
-    /// An array of whole numbers.
+    /// Writes an array of integers.
     pub fn numbers(&mut self, key: &str, items: impl IntoIterator<Item = u64>) {
         self.list(key, items, |writer, item| writer.number(None, item));
     }
 
-    /// An array of texts.
+    /// Writes an array of texts.
     pub fn texts<T: AsRef<str>>(&mut self, key: &str, items: impl IntoIterator<Item = T>) {
         self.list(key, items, |writer, item| writer.text(None, item.as_ref()));
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_say_the_same() {
+    fn json_and_blobmsg_have_the_same_contents() {
         assert_eq!(
             ubus::blobmsg::to_json(table(sample).contents(), true),
             "{\"a\":\"quote \\\" slash \\\\ line\\n\",\"b\":{\"n\":1},\"c\":[{\"x\":0.25},{\"x\":0.5}],\"d\":[],\

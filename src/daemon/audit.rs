@@ -1,4 +1,5 @@
-//! The check of the wire: what the provider sees of this line, captured where it leaves, against what was promised.
+//! The audit of the wire: captures the tunnel's packets where they leave, as the provider sees them, and compares them
+//! with the promised size, rate and law.
 
 mod capture;
 mod report;
@@ -6,72 +7,72 @@ mod strays;
 
 use std::net::IpAddr;
 
-pub use self::capture::{check, expected, limit};
+pub use self::capture::{check, expected_duration, max_duration};
 use crate::core::Pace;
 use crate::core::audit::Finding;
 use crate::units::Nanos;
 
-/// The least and the most packets of one check, and how many it is if nobody says.
+/// The allowed number of packets of one audit.
 pub const PACKETS: std::ops::RangeInclusive<u32> = 100..=100_000;
-/// At the rates of the levels, some tens of seconds; enough to tell a law from another.
+/// The default number of packets: some tens of seconds at the levels' rates, enough to tell one law from another.
 pub const DEFAULT_PACKETS: u32 = 2_000;
 
-/// What is to be checked.
+/// The task of one audit.
 #[derive(Clone, Debug)]
 pub struct AuditJob {
     /// Tunnel packets, both ways together.
     pub packets: u32,
-    /// Where they are to be seen.
+    /// Where to capture them.
     pub place: CapturePoint,
-    /// Bytes of each there.
+    /// Expected bytes of each packet at that point.
     pub bytes: u16,
-    /// How this end sends, and how the other should; `None` where homes differ, or do not say.
+    /// The pace at which this end sends, and that at which the other should; `None` if homes differ or it is unknown.
     pub paces: [Option<Pace>; 2],
-    /// Packets that should pass in a second, both ways.
+    /// Expected packets per second, both ways together.
     pub per_second: f64,
-    /// The bit of the mark that shaped devices' packets bear.
+    /// The mark bit of shaped devices' packets.
     pub mark: u32,
 }
 
-/// Where the tunnel's packets can be told from others.
+/// A point where the tunnel's packets can be distinguished from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CapturePoint {
-    /// Outside: WireGuard's, to and from an address, or any, and a UDP port.
+    /// The encrypted WireGuard packets, by UDP port and, if known, peer address.
     Wire {
-        /// The other end.
+        /// The peer's address; `None` for any.
         peer: Option<IpAddr>,
-        /// Its port, or this end's where the peer is any.
+        /// The peer's port, or this end's port if `peer` is `None`.
         port: u16,
     },
-    /// Inside, on the tunnel interface: for tunnels whose packets outside are not known.
+    /// The plain packets on this tunnel interface, for tunnels whose outer packets are not known.
     Interface(String),
 }
 
-/// What was found.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditReport {
-    /// When, in seconds after 1970; 0 while the clock is not set.
+    /// When it ended, in seconds after 1970; 0 if the clock was not set.
     pub at_unix: u64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: u32,
-    /// Bytes that every packet should have.
+    /// Expected bytes of every packet.
     pub bytes: u16,
-    /// Packets that carried cells, both ways.
+    /// Packets that carried cells, both ways together.
     pub packets: u64,
-    /// WireGuard's handshakes, which have sizes of their own.
+    /// WireGuard's handshake messages, whose sizes differ from a cell's.
     pub handshakes: u64,
-    /// Packets and connections of shaped devices beside the tunnel.
+    /// Packets and connections of shaped devices outside the tunnel.
     pub strays: u64,
-    /// What is wrong, one sentence for each.
+    /// The deviations found, one sentence each.
     pub faults: Vec<String>,
-    /// As this end sends, and as packets come in.
+    /// The findings for sent and received packets.
     pub directions: [Option<Finding>; 2],
-    /// How late cells left so far: 99 in 100 less than the first, none more than the second.
+    /// Lateness of departures since the daemon started: 99th percentile and maximum.
     pub lateness: Option<[Nanos; 2]>,
 }
 
-/// The names of the directions, by this end's role as `is_router`.
-fn names(is_router: bool) -> [&'static str; 2] {
+/// The names of the sent and received directions, by this end's role.
+fn direction_names(is_router: bool) -> [&'static str; 2] {
     if is_router { ["upload", "download"] } else { ["download", "upload"] }
 }
 

@@ -1,4 +1,4 @@
-//! What the clock asks for: levels by the week plan, and the step down before a data cap (invariant I5: never traffic).
+//! The level by the clock: schedules, and the step down before a data cap (invariant I5: never by traffic).
 
 mod period;
 mod zone;
@@ -8,25 +8,25 @@ pub use zone::{LocalTime, LocalZone};
 
 use crate::config::model::{Level, Schedule, Settings, Shape, StepDown};
 
-/// A change comes at a moment drawn within so many seconds before or after its time, so that it tells no more than
-/// the plan does.
-const BLUR_S: i64 = 300;
+/// A change happens at most this many seconds before or after its time, at random, so that its time reveals no more
+/// than the schedule does.
+const MAX_OFFSET_S: i64 = 300;
 
-/// Before this the clock has not been set: 2025-01-01.
-const SET_AFTER: i64 = 1_735_689_600;
+/// A clock that shows an earlier time has not been set: 2025-01-01.
+const CLOCK_SET_AFTER_S: i64 = 1_735_689_600;
 
-/// What is in force by the clock.
+/// The level that the clock selects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScheduledLevel {
     /// The level.
     pub level: Level,
-    /// What it comes to; `None` for `off`.
+    /// Its rates and law; `None` for `off`.
     pub shape: Option<Shape>,
-    /// Why.
+    /// What selected it.
     pub by: LevelSource,
 }
 
-/// What has a level in force.
+/// What selected the level in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LevelSource {
     /// `main.level`.
@@ -38,7 +38,7 @@ pub enum LevelSource {
 }
 
 impl LevelSource {
-    /// The word in reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             LevelSource::Settings => "settings",
@@ -48,79 +48,79 @@ impl LevelSource {
     }
 }
 
-/// The week plan at work.
+/// Evaluates the schedules, with random offsets.
 #[derive(Clone, Debug)]
 pub struct Calendar {
     zone: LocalZone,
-    /// Seconds by which the plan is read ahead of the time, or behind it.
-    blur_s: i64,
-    /// When that was drawn last.
+    /// Offset in seconds, positive or negative, at which the schedules are evaluated.
+    offset_s: i64,
+    /// When the offset was drawn, or a change happened with it.
     drawn_s: i64,
     last: Option<ScheduledLevel>,
 }
 
 impl Calendar {
-    /// A calendar for that zone. `random` is drawn anew for each.
+    /// A calendar for a zone. `random` decides the first offset; draw a new value for each calendar.
     pub fn new(zone: LocalZone, random: u32) -> Calendar {
-        Calendar { zone, blur_s: blur(random), drawn_s: i64::MIN, last: None }
+        Calendar { zone, offset_s: draw_offset(random), drawn_s: i64::MIN, last: None }
     }
 
-    /// The home's zone.
+    /// The home's time zone.
     pub fn zone(&self) -> &LocalZone {
         &self.zone
     }
 
-    /// Goes by another zone. The moment that was drawn stays, or settings that are read again within the spread of a
-    /// change would take the change back.
+    /// Changes the zone. The offset stays; a new one could revert a change that has just happened.
     pub fn set_zone(&mut self, zone: LocalZone) {
         self.zone = zone;
     }
 
-    /// What holds at `unix_s` by the clock; `None` while the clock has not been set, and then the settings' own level
-    /// holds. `random` is used when a new moment has to be drawn.
+    /// The level at `unix_s`; `None` while the clock has not been set, when the settings' own level applies. `random`
+    /// decides the next offset when one is due.
     pub fn in_force(&mut self, settings: &Settings, unix_s: i64, random: u32) -> Option<ScheduledLevel> {
         if !is_set(unix_s) {
             return None;
         }
-        // The moment that was drawn holds until both ends of its spread are past, or drawing another would take the
-        // change back.
-        let now = settings_at(settings, self.zone.local(unix_s + self.blur_s));
+        // Keep the offset until the whole range of offsets is past the change: a new one could revert the change.
+        let now = scheduled_level(settings, self.zone.local(unix_s + self.offset_s));
         if self.last.is_some_and(|last| last != now) {
             self.drawn_s = unix_s;
         }
-        if self.last == Some(now) && unix_s.saturating_sub(self.drawn_s) > 2 * BLUR_S && self.is_quiet(settings, unix_s)
+        if self.last == Some(now)
+            && unix_s.saturating_sub(self.drawn_s) > 2 * MAX_OFFSET_S
+            && self.is_stable(settings, unix_s)
         {
-            self.blur_s = blur(random);
+            self.offset_s = draw_offset(random);
             self.drawn_s = unix_s;
         }
         self.last = Some(now);
         Some(now)
     }
 
-    /// Whether the plan asks for nothing else within the spread, so that another draw changes nothing now.
-    fn is_quiet(&self, settings: &Settings, unix_s: i64) -> bool {
-        let at = |offset: i64| settings_at(settings, self.zone.local(unix_s + offset));
-        (-BLUR_S..=BLUR_S).step_by(60).all(|offset| Some(at(offset)) == self.last)
+    /// Whether every possible offset selects the same level, so that a new offset changes nothing now.
+    fn is_stable(&self, settings: &Settings, unix_s: i64) -> bool {
+        let at = |offset: i64| scheduled_level(settings, self.zone.local(unix_s + offset));
+        (-MAX_OFFSET_S..=MAX_OFFSET_S).step_by(60).all(|offset| Some(at(offset)) == self.last)
     }
 }
 
-/// Whether a wall clock that shows this has been set.
+/// Whether a clock that shows this time has been set.
 pub fn is_set(unix_s: i64) -> bool {
-    unix_s >= SET_AFTER
+    unix_s >= CLOCK_SET_AFTER_S
 }
 
-/// Whether anything of the settings goes by the clock.
-pub fn is_planned(settings: &Settings) -> bool {
+/// Whether any setting depends on the clock.
+pub fn depends_on_clock(settings: &Settings) -> bool {
     !settings.schedules.is_empty() || settings.step_down.is_some()
 }
 
-fn blur(random: u32) -> i64 {
-    i64::from(random) % (2 * BLUR_S + 1) - BLUR_S
+fn draw_offset(random: u32) -> i64 {
+    i64::from(random) % (2 * MAX_OFFSET_S + 1) - MAX_OFFSET_S
 }
 
-/// The plan by itself.
-fn settings_at(settings: &Settings, time: LocalTime) -> ScheduledLevel {
-    if let Some(schedule) = settings.schedules.iter().find(|schedule| holds(schedule, time)) {
+/// The scheduled level without a random offset.
+fn scheduled_level(settings: &Settings, time: LocalTime) -> ScheduledLevel {
+    if let Some(schedule) = settings.schedules.iter().find(|schedule| is_active(schedule, time)) {
         return ScheduledLevel { level: schedule.level, shape: schedule.shape, by: LevelSource::Schedule };
     }
     match &settings.step_down {
@@ -131,8 +131,8 @@ fn settings_at(settings: &Settings, time: LocalTime) -> ScheduledLevel {
     }
 }
 
-/// A schedule that stops at or before its start runs into the next day.
-fn holds(schedule: &Schedule, time: LocalTime) -> bool {
+/// Whether a schedule is active. One that stops at or before its start runs into the next day.
+fn is_active(schedule: &Schedule, time: LocalTime) -> bool {
     let LocalTime { weekday, minute, .. } = time;
     let today = schedule.days[usize::from(weekday)];
     let yesterday = schedule.days[usize::from((weekday + 6) % 7)];
@@ -144,7 +144,7 @@ fn holds(schedule: &Schedule, time: LocalTime) -> bool {
     }
 }
 
-/// Whether a day of the month lies from `from` up to, not including, `until`, across the month's end if need be.
+/// Whether a day of the month is in `from..until`, which may cross the end of the month.
 fn is_between(day: u8, from: u8, until: u8) -> bool {
     if from < until { (from..until).contains(&day) } else { day >= from || day < until }
 }
@@ -175,7 +175,7 @@ mod tests {
         settings("config schedule\n\toption start '23:30'\n\toption stop '06:00'\n\toption level 'saver'\n")
     }
 
-    /// The changes between two moments, looked at every second; each with its distance from `from`.
+    /// The changes between two moments, checked every second, each with its seconds after `from`.
     fn changes(calendar: &mut Calendar, settings: &Settings, from: i64, until: i64) -> Vec<(i64, Level)> {
         let mut random = 1u32;
         let mut changes = Vec::new();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_comes_once_and_near_its_time() {
+    fn each_change_happens_once_and_near_its_time() {
         let settings = night();
         let mut offsets = Vec::new();
         for random in [0, 77, 300, 599] {
@@ -203,22 +203,22 @@ mod tests {
                 let (day, start) = (index as i64 / 2 * 24 * HOUR, index % 2 == 0);
                 let nominal = day + if start { 11 * HOUR + HOUR / 2 } else { 18 * HOUR };
                 assert_eq!(*level, if start { Level::Saver } else { Level::Balanced });
-                assert!((at - nominal).abs() <= BLUR_S, "{at} is far from {nominal}");
+                assert!((at - nominal).abs() <= MAX_OFFSET_S, "{at} is far from {nominal}");
                 offsets.push(at - nominal);
             }
         }
         offsets.sort_unstable();
         offsets.dedup();
-        assert!(offsets.len() > 10, "drawn anew for most changes: {offsets:?}");
+        assert!(offsets.len() > 10, "most changes get a new offset: {offsets:?}");
     }
 
     #[test]
-    fn settings_read_again_take_no_change_back() {
+    fn a_reload_reverts_no_change() {
         let settings = night();
         for random in 0..600 {
             let mut calendar = calendar(random);
             let start = MONDAY + 23 * HOUR + HOUR / 2;
-            let changed = (start - BLUR_S..=start + BLUR_S)
+            let changed = (start - MAX_OFFSET_S..=start + MAX_OFFSET_S)
                 .find(|at| calendar.in_force(&settings, *at, 0).unwrap().level == Level::Saver)
                 .unwrap();
             calendar.set_zone(calendar.zone().clone());
@@ -227,19 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn local_time_holds_through_both_changes_of_the_clocks() {
+    fn schedules_follow_local_time_across_both_clock_changes() {
         let settings =
             settings("config schedule\n\toption start '01:00'\n\toption stop '04:00'\n\toption level 'strict'\n");
         for (midnight, hours) in [(SPRING, 2), (AUTUMN, 4), (MONDAY, 3)] {
             let changes = changes(&mut calendar(300), &settings, midnight, midnight + 8 * HOUR);
             assert_eq!(changes.len(), 2, "{changes:?}");
-            let lasted = changes[1].0 - changes[0].0;
-            assert!((lasted - hours * HOUR).abs() <= 2 * BLUR_S, "{lasted} s instead of {hours} h");
+            let duration = changes[1].0 - changes[0].0;
+            assert!((duration - hours * HOUR).abs() <= 2 * MAX_OFFSET_S, "{duration} s instead of {hours} h");
         }
     }
 
     #[test]
-    fn days_name_the_start() {
+    fn a_schedule_belongs_to_the_day_of_its_start() {
         let settings = settings(
             "config schedule\n\tlist day 'sun'\n\toption start '22:00'\n\toption stop '06:00'\n\toption level 'off'\n",
         );
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_step_down_is_by_the_date() {
+    fn the_step_down_follows_the_date() {
         let main = "\toption billing_day '10'\n\toption cap_day '25'\n\toption cap_level 'saver'\n";
         let settings = settings(main);
         let level =
@@ -266,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_not_set_follows_no_plan() {
+    fn an_unset_clock_selects_no_level() {
         assert_eq!(calendar(0).in_force(&night(), 86_400, 0), None);
     }
 
     #[test]
-    fn a_clock_that_jumps_is_followed() {
+    fn a_jump_of_the_clock_is_followed() {
         let (settings, mut calendar) = (night(), calendar(300));
         let mut level = |at| calendar.in_force(&settings, at, 300).unwrap().level;
         assert_eq!(level(MONDAY + 12 * HOUR), Level::Balanced);

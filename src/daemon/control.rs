@@ -8,57 +8,58 @@ use super::request::{Format, Request};
 use crate::sys::epoll::Poll;
 use crate::sys::unix_socket::{Client, ControlSocket};
 
-/// Clients beyond this must wait for one of these to be served.
+/// Maximum clients at one time; further connections are closed.
 const MAX_CLIENTS: usize = 4;
 
-/// How an answer begins that says why something was not done.
+/// The first word of an answer that refuses a request; the reason follows.
 pub const REFUSED: &str = "refused: ";
 
-/// The socket and those who have connected.
+/// The control socket and its clients.
 pub struct ControlServer {
-    /// `None` where there is no place for one.
+    /// `None` if the socket could not be created.
     socket: Option<ControlSocket>,
     clients: [Option<Client>; MAX_CLIENTS],
     first_token: u64,
 }
 
 impl ControlServer {
-    /// Listens at `path`. Uses the tokens from `first_token` on: one for the socket, then one for each client. Where that
-    /// cannot be, gives why, and one that nobody can reach: the devices need none. Fails if another daemon listens there.
+    /// Listens at `path` with the epoll tokens from `first_token` on: one for the socket, then one for each client. If
+    /// the socket cannot be created, returns the error and a server without a socket, since shaping does not need it.
+    /// Fails if another daemon listens there.
     pub fn listen(path: &Path, poll: &Poll, first_token: u64) -> Result<(ControlServer, Option<Error>), Error> {
         let listening = || Error::system(format!("listening at {}", path.display()));
-        let (socket, trouble) = match ControlSocket::listen(path) {
+        let (socket, error) = match ControlSocket::listen(path) {
             Ok(socket) => (Some(socket), None),
             Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(listening()(error)),
             Err(error) => (None, Some(listening()(error))),
         };
         socket.iter().try_for_each(|socket| poll.add(socket, first_token)).map_err(listening())?;
-        Ok((ControlServer { socket, clients: [const { None }; MAX_CLIENTS], first_token }, trouble))
+        Ok((ControlServer { socket, clients: [const { None }; MAX_CLIENTS], first_token }, error))
     }
 
-    /// Handles an event of one of this one's tokens: gives a request that has come whole, `None` for one that is
-    /// unknown, and its client to be answered. A client that breaks off is forgotten.
+    /// Handles an event of one of the server's tokens. Returns a complete request, `None` if it is unknown, and the
+    /// client to answer. A client that disconnects is dropped.
     pub fn handle(&mut self, token: u64, poll: &Poll) -> Option<(Option<Request>, Client)> {
         match (token - self.first_token).checked_sub(1) {
             None => {
                 self.accept(poll);
                 None
             }
-            Some(place) => self.read_request(place as usize, poll),
+            Some(index) => self.read_request(index as usize, poll),
         }
     }
 
     fn accept(&mut self, poll: &Poll) {
         let Some(Ok(Some(client))) = self.socket.as_ref().map(ControlSocket::accept) else { return };
-        // Without a place the client is dropped and sees the connection end.
-        let Some(place) = self.clients.iter().position(Option::is_none) else { return };
-        if poll.add(&client, self.first_token + 1 + place as u64).is_ok() {
-            self.clients[place] = Some(client);
+        // Without a free slot the client is dropped, which closes its connection.
+        let Some(slot) = self.clients.iter().position(Option::is_none) else { return };
+        if poll.add(&client, self.first_token + 1 + slot as u64).is_ok() {
+            self.clients[slot] = Some(client);
         }
     }
 
-    fn read_request(&mut self, place: usize, poll: &Poll) -> Option<(Option<Request>, Client)> {
-        let slot = self.clients.get_mut(place)?;
+    fn read_request(&mut self, index: usize, poll: &Poll) -> Option<(Option<Request>, Client)> {
+        let slot = self.clients.get_mut(index)?;
         let request = slot.as_mut()?.request();
         if matches!(request, Ok(None)) {
             return None;

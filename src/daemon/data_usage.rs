@@ -1,4 +1,4 @@
-//! Bytes on the wire in the billing period, across restarts.
+//! Counts the bytes on the wire in the billing period, across restarts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,42 +9,42 @@ use crate::config::model::Settings;
 use crate::sys::atomic_file;
 use crate::units::Nanos;
 
-/// From one write to the next, so that flash lasts. What a power cut takes is at most what passed in between.
+/// Minimum time between two writes, to spare the flash. A power cut loses at most the count of this time.
 const WRITE_INTERVAL: Nanos = Nanos::from_secs(3_600);
 
-/// The share of the cap from which on the owner is told whatever the forecast, in percent.
-const NEAR_PERCENT: u64 = 90;
+/// From this share of the cap on, in percent, the owner is warned whatever the forecast says.
+const WARNING_PERCENT: u64 = 90;
 
 const GB: u64 = 1_000_000_000;
 
-/// What has been counted, and the file where it is kept.
+/// The bytes counted in the current period, and the file that keeps them.
 pub struct DataUsage {
     path: PathBuf,
-    /// From when on, in seconds after 1970; `None` until the clock is set.
+    /// Start of the count, in seconds since the epoch; `None` until the clock is set.
     since: Option<i64>,
     bytes: u64,
-    /// The counter that the daemon keeps, when it was last looked at.
-    counted: u64,
-    /// Of the file.
+    /// The daemon's byte counter when it was last read.
+    last_total: u64,
+    /// The bytes last written to the file.
     written: Option<u64>,
     next_write: Nanos,
 }
 
-/// How things stand.
+/// The usage of a billing period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes so far.
     pub used: u64,
-    /// Bytes to come until the period's end, by the plan.
-    pub to_come: u64,
-    /// From when on they were counted.
+    /// Bytes expected from now to the end of the period.
+    pub expected: u64,
+    /// Start of the count, in seconds since the epoch.
     pub since: i64,
-    /// The period.
+    /// The billing period.
     pub period: BillingPeriod,
 }
 
 impl DataUsage {
-    /// Goes on with what the file at `path` says; one that is not there, or says nothing, is a beginning.
+    /// Continues the count in the file at `path`. A missing or malformed file starts at zero.
     pub fn open(path: &Path, now: Nanos) -> DataUsage {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let number = |key: &str| {
@@ -57,20 +57,20 @@ impl DataUsage {
             path: path.to_owned(),
             since,
             bytes: bytes.filter(|_| since.is_some()).unwrap_or(0),
-            counted: 0,
+            last_total: 0,
             written: bytes,
             next_write: now + WRITE_INTERVAL,
         }
     }
 
-    /// Takes the daemon's counter of bytes on the wire as it is now.
+    /// Adds the growth of `total`, the daemon's counter of bytes on the wire.
     pub fn count(&mut self, total: u64) {
-        self.bytes = self.bytes.saturating_add(total.saturating_sub(self.counted));
-        self.counted = total;
+        self.bytes = self.bytes.saturating_add(total.saturating_sub(self.last_total));
+        self.last_total = total;
     }
 
-    /// Begins anew where a new period has begun. A beginning in the future came of a wrong clock: what was counted stays.
-    pub fn settle(&mut self, period: BillingPeriod, unix_s: i64) {
+    /// Resets the count at the start of a new period. A start in the future came from a wrong clock: the count stays.
+    pub fn update_period(&mut self, period: BillingPeriod, unix_s: i64) {
         match self.since {
             None => self.since = Some(unix_s),
             Some(since) if since < period.start => (self.since, self.bytes) = (Some(period.start), 0),
@@ -84,19 +84,19 @@ impl DataUsage {
         self.bytes
     }
 
-    /// From when on.
+    /// Start of the count, in seconds since the epoch; `None` until the clock is set.
     pub fn since(&self) -> Option<i64> {
         self.since
     }
 
-    /// What is to come if it goes on as since the counting began.
-    pub fn as_until_now(&self, period: BillingPeriod, unix_s: i64) -> u64 {
+    /// Bytes to the end of the period, at the average rate since the start of the count.
+    pub fn extrapolate(&self, period: BillingPeriod, unix_s: i64) -> u64 {
         let since = self.since.unwrap_or(unix_s);
-        let (gone, left) = ((unix_s - since).max(60), (period.end - unix_s).max(0));
-        (self.bytes as f64 / gone as f64 * left as f64) as u64
+        let (elapsed, remaining) = ((unix_s - since).max(60), (period.end - unix_s).max(0));
+        (self.bytes as f64 / elapsed as f64 * remaining as f64) as u64
     }
 
-    /// Whether it is time to write; then that counts as done.
+    /// Whether a write is due. A due write is then recorded as done.
     pub fn poll_due(&mut self, now: Nanos) -> bool {
         let due = now >= self.next_write && self.written != Some(self.bytes);
         if due {
@@ -106,7 +106,7 @@ impl DataUsage {
         due
     }
 
-    /// Writes, if there is anything to be kept.
+    /// Writes the file, if anything has been counted.
     pub fn write(&self) -> io::Result<()> {
         match (self.since, self.bytes) {
             (None, _) | (_, 0) => Ok(()),
@@ -118,12 +118,12 @@ impl DataUsage {
 }
 
 impl Usage {
-    /// At the end of the period.
+    /// Bytes expected for the whole period.
     pub fn forecast(&self) -> u64 {
-        self.used.saturating_add(self.to_come)
+        self.used.saturating_add(self.expected)
     }
 
-    /// For programs.
+    /// Writes the usage as members of `object`.
     pub fn put(&self, object: &mut Object<'_>, settings: &Settings) {
         object.number("used_bytes", self.used);
         object.number("forecast_bytes", self.forecast());
@@ -136,24 +136,22 @@ impl Usage {
             object.decimal("forecast_percent", percent(self.forecast(), cap));
         }
         if let Some(cents) = settings.price_cents {
-            let beyond = self.forecast().saturating_sub(u64::from(settings.data_cap_gb.unwrap_or(0)) * GB);
+            let over_cap = self.forecast().saturating_sub(u64::from(settings.data_cap_gb.unwrap_or(0)) * GB);
             object.decimal("price_per_gb", f64::from(cents) / 100.0);
-            object.decimal("forecast_price", beyond as f64 / GB as f64 * f64::from(cents) / 100.0);
+            object.decimal("forecast_price", over_cap as f64 / GB as f64 * f64::from(cents) / 100.0);
         }
     }
 
-    /// What the owner should know of a cap of so many GB, before it is reached.
+    /// A warning for the owner that a cap of `cap_gb` GB is exceeded, nearly reached, or forecast to be exceeded.
     pub fn warning(&self, cap_gb: u32) -> Option<String> {
         let cap = u64::from(cap_gb) * GB;
         let (used, forecast) = (self.used as f64 / GB as f64, self.forecast() as f64 / GB as f64);
         if self.used >= cap {
-            return Some(format!("{used:.1} GB of main.data_cap {cap_gb} GB are used: what comes now is beyond it"));
+            return Some(format!("main.data_cap {cap_gb} GB is exceeded: {used:.1} GB used in this billing period"));
         }
-        let near = self.used >= cap / 100 * NEAR_PERCENT;
-        (near || self.forecast() > cap).then(|| {
-            format!(
-                "{used:.1} GB of main.data_cap {cap_gb} GB are used, and at the period's end it will be {forecast:.0}"
-            )
+        let is_near = self.used >= cap / 100 * WARNING_PERCENT;
+        (is_near || self.forecast() > cap).then(|| {
+            format!("{used:.1} GB of main.data_cap {cap_gb} GB used; forecast for the billing period: {forecast:.0} GB")
         })
     }
 }
@@ -174,27 +172,27 @@ mod tests {
     }
 
     #[test]
-    fn counting_goes_on_after_a_restart_and_begins_anew_with_the_period() {
+    fn the_count_survives_a_restart_and_is_reset_with_the_period() {
         let path = path("goes-on");
         let mut data_usage = DataUsage::open(&path, Nanos::ZERO);
         data_usage.count(500);
         data_usage.write().unwrap();
-        assert!(!path.exists(), "without a clock nothing says which period it is");
-        data_usage.settle(JUNE, JUNE.start + 1_000);
+        assert!(!path.exists(), "the period is unknown until the clock is set");
+        data_usage.update_period(JUNE, JUNE.start + 1_000);
         data_usage.count(2_000);
         data_usage.write().unwrap();
         let mut data_usage = DataUsage::open(&path, Nanos::ZERO);
         data_usage.count(300);
-        data_usage.settle(JUNE, JUNE.start + 2_000);
+        data_usage.update_period(JUNE, JUNE.start + 2_000);
         assert_eq!((data_usage.bytes(), data_usage.since()), (2_300, Some(JUNE.start + 1_000)));
-        data_usage.settle(JULY, JULY.start + 5);
+        data_usage.update_period(JULY, JULY.start + 5);
         data_usage.count(350);
         assert_eq!((data_usage.bytes(), data_usage.since()), (50, Some(JULY.start)));
-        data_usage.settle(JUNE, JUNE.start + 2_000);
+        data_usage.update_period(JUNE, JUNE.start + 2_000);
         assert_eq!(
             (data_usage.bytes(), data_usage.since()),
             (50, Some(JUNE.start)),
-            "the clock was wrong, the bytes are not"
+            "the clock was wrong, the count is right"
         );
         std::fs::write(&path, "since yesterday\nbytes 7\n").unwrap();
         assert_eq!(DataUsage::open(&path, Nanos::ZERO).bytes(), 0);
@@ -211,15 +209,16 @@ mod tests {
         }
         assert_eq!(written, 9);
         data_usage.poll_due(Nanos::from_secs(20 * 3_600));
-        assert!(!data_usage.poll_due(Nanos::from_secs(30 * 3_600)), "nothing new is not written again");
+        assert!(!data_usage.poll_due(Nanos::from_secs(30 * 3_600)), "an unchanged count is not written again");
     }
 
     #[test]
-    fn a_cap_is_warned_of_before_it_is_reached() {
-        let usage = |used, to_come| Usage { used: used * GB, to_come: to_come * GB, since: JUNE.start, period: JUNE };
+    fn the_owner_is_warned_before_the_cap_is_reached() {
+        let usage =
+            |used, expected| Usage { used: used * GB, expected: expected * GB, since: JUNE.start, period: JUNE };
         assert_eq!(usage(50, 49).warning(100), None);
-        assert!(usage(10, 145).warning(100).unwrap().contains("it will be 155"));
+        assert!(usage(10, 145).warning(100).unwrap().contains("billing period: 155 GB"));
         assert!(usage(91, 1).warning(100).is_some());
-        assert!(usage(100, 1).warning(100).unwrap().contains("beyond"));
+        assert!(usage(100, 1).warning(100).unwrap().contains("exceeded"));
     }
 }

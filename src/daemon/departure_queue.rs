@@ -1,28 +1,28 @@
-//! What to do when: one entry for every line that sends.
+//! The departure queue: one entry for each session that sends.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::units::Nanos;
 
-/// The coming moments of all lines, soonest first.
+/// The next departure, or the next build of a cell, of every session, earliest first.
 #[derive(Default)]
 pub struct DepartureQueue {
     entries: BinaryHeap<Reverse<(Nanos, usize)>>,
 }
 
 impl DepartureQueue {
-    /// Notes that `line` wants to act at `when`. A line may have one entry only.
-    pub fn add(&mut self, when: Nanos, line: usize) {
-        self.entries.push(Reverse((when, line)));
+    /// Adds that the session with index `session` is due at `when`. A session may have only one entry.
+    pub fn add(&mut self, when: Nanos, session: usize) {
+        self.entries.push(Reverse((when, session)));
     }
 
-    /// The soonest moment.
+    /// The time of the earliest entry.
     pub fn next(&self) -> Option<Nanos> {
         self.entries.peek().map(|Reverse((when, _))| *when)
     }
 
-    /// Takes out the soonest entry.
+    /// Removes the earliest entry and returns its time and session index.
     pub fn pop(&mut self) -> Option<(Nanos, usize)> {
         self.entries.pop().map(|Reverse(entry)| entry)
     }
@@ -33,13 +33,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soonest_comes_first() {
+    fn the_earliest_entry_comes_first() {
         let mut departures = DepartureQueue::default();
-        for (when, line) in [(30, 0), (10, 1), (20, 2)] {
-            departures.add(Nanos(when), line);
+        for (when, session) in [(30, 0), (10, 1), (20, 2)] {
+            departures.add(Nanos(when), session);
         }
         assert_eq!(departures.next(), Some(Nanos(10)));
-        assert_eq!(std::iter::from_fn(|| departures.pop()).map(|(_, line)| line).collect::<Vec<_>>(), [1, 2, 0]);
+        assert_eq!(std::iter::from_fn(|| departures.pop()).map(|(_, session)| session).collect::<Vec<_>>(), [1, 2, 0]);
         assert_eq!(departures.next(), None);
     }
 }

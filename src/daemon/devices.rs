@@ -1,4 +1,4 @@
-//! Every device that the router knows: from the settings, from the kernel's neighbours, from DHCP.
+//! The list of all device devices: from the settings, the kernel's neighbour table and DHCP leases.
 
 mod leases;
 
@@ -13,19 +13,19 @@ use super::answer::Object;
 use super::flows::{Flows, Received};
 use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::core::{DEVICES, DeviceStats, Stats};
-use crate::sys::neighbour::{self, Neighbour, Resident};
+use crate::sys::neighbour::{self, LanNeighbour, Neighbour};
 use crate::units::Nanos;
 
-/// More are left out, those last seen longest ago.
+/// Maximum devices in the list; those seen longest ago are left out.
 const MAX_DEVICES: usize = 128;
-/// More addresses of one device are left out: IPv6 gives a device as many as it likes.
+/// Maximum addresses per device: IPv6 lets a device have any number.
 const MAX_ADDRESSES: usize = 8;
 
-/// All devices: those that the settings name in the order of the file, then the others by MAC.
+/// All devices: those in the settings in the order of the file, then the others by MAC.
 pub struct DeviceList {
     devices: Vec<ListedDevice>,
-    /// Whether some were left out.
-    cut: bool,
+    /// Whether some devices were left out.
+    truncated: bool,
 }
 
 /// One device.
@@ -39,97 +39,95 @@ struct ListedDevice {
     network: Option<String>,
     name: Option<String>,
     policy: Option<Policy>,
-    chosen_by: Chosen,
+    chosen_by: PolicySource,
     traffic: Option<(DeviceStats, Received)>,
 }
 
-/// What a policy comes from.
+/// The section that a policy comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Chosen {
+enum PolicySource {
     Device,
     Network,
     #[default]
     Nothing,
 }
 
-/// Looks around, which takes its time. `stats` and `flows` say what was sent and received by number.
+/// Collects all devices, which is slow. `stats` and `flows` hold the sent and received traffic by device number.
 pub fn list(settings: Option<&Settings>, stats: Option<&Stats>, flows: &Flows) -> io::Result<DeviceList> {
     let Some(settings) = settings.filter(|settings| settings.role == Role::Router) else {
-        return Err(io::Error::other("only a router with good settings knows devices"));
+        return Err(io::Error::other("only a router with valid settings lists devices"));
     };
-    Ok(merge(settings, neighbour::residents(settings)?, leases::read(), stats, flows))
+    Ok(merge(settings, neighbour::lan_neighbours(settings)?, leases::read(), stats, flows))
 }
 
 fn merge(
     settings: &Settings,
-    residents: Vec<Resident>,
+    neighbours: Vec<LanNeighbour>,
     leases: Vec<Lease>,
     stats: Option<&Stats>,
     flows: &Flows,
 ) -> DeviceList {
     let mut found: BTreeMap<Mac, ListedDevice> = BTreeMap::new();
-    for Resident { neighbour: Neighbour { mac, address }, interface, age } in residents {
-        let known = found.entry(mac).or_default();
-        known.add(address);
-        known.age = Some(known.age.map_or(age, |other| other.min(age)));
-        known.interface = Some(interface);
+    for LanNeighbour { neighbour: Neighbour { mac, address }, interface, age } in neighbours {
+        let device = found.entry(mac).or_default();
+        device.add(address);
+        device.age = Some(device.age.map_or(age, |other| other.min(age)));
+        device.interface = Some(interface);
     }
     for Lease { mac, address, hostname } in leases {
-        let known = found.entry(mac).or_default();
-        known.add(address);
-        known.hostname = hostname.or(known.hostname.take());
+        let device = found.entry(mac).or_default();
+        device.add(address);
+        device.hostname = hostname.or(device.hostname.take());
     }
     let mut found: Vec<ListedDevice> =
-        found.into_iter().map(|(mac, known)| ListedDevice { mac: Some(mac), ..known }).collect();
-    found.sort_by_key(|known| known.age.unwrap_or(Duration::MAX));
-    let cut = found.len() > MAX_DEVICES;
+        found.into_iter().map(|(mac, device)| ListedDevice { mac: Some(mac), ..device }).collect();
+    found.sort_by_key(|device| device.age.unwrap_or(Duration::MAX));
+    let truncated = found.len() > MAX_DEVICES;
     found.truncate(MAX_DEVICES);
-    found.sort_by_key(|known| known.mac);
+    found.sort_by_key(|device| device.mac);
 
     let mut devices = Vec::new();
-    for (at, section) in settings.devices.iter().enumerate() {
-        let place = found.iter().position(|known| is_of(section, known));
-        let mut known = match place {
-            Some(place) => found.remove(place),
-            // Another section names it too.
-            None if devices.iter().any(|known| is_of(section, known)) => continue,
+    for (number, section) in (1..).zip(&settings.devices) {
+        let index = found.iter().position(|device| is_of(section, device));
+        let mut device = match index {
+            Some(index) => found.remove(index),
+            // Another section names the same device.
+            None if devices.iter().any(|device| is_of(section, device)) => continue,
             None => ListedDevice {
                 mac: section.mac,
                 addresses: section.address.into_iter().collect(),
                 ..ListedDevice::default()
             },
         };
-        known.name = Some(section.name.clone());
-        known.traffic = stats.filter(|_| at + 1 < DEVICES).map(|stats| {
-            let number = at + 1;
-            (stats.devices[number], flows.received(number as u8))
-        });
-        devices.push(known);
+        device.name = Some(section.name.clone());
+        device.traffic =
+            stats.filter(|_| number < DEVICES).map(|stats| (stats.devices[number], flows.received(number as u8)));
+        devices.push(device);
     }
     devices.append(&mut found);
-    devices.iter_mut().for_each(|known| known.judge(settings));
-    DeviceList { devices, cut }
+    devices.iter_mut().for_each(|device| device.resolve_policy(settings));
+    DeviceList { devices, truncated }
 }
 
-/// Strictest first, as in the guard, for a device that several sections name.
+/// Policies in order of precedence if several sections name a device: strictest first, as in the guard.
 const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
 
-fn is_of(section: &Device, known: &ListedDevice) -> bool {
-    let mac = section.mac.is_some() && section.mac == known.mac;
-    mac || section.address.is_some_and(|address| known.addresses.contains(&address))
+fn is_of(section: &Device, device: &ListedDevice) -> bool {
+    let mac = section.mac.is_some() && section.mac == device.mac;
+    mac || section.address.is_some_and(|address| device.addresses.contains(&address))
 }
 
 impl ListedDevice {
     fn add(&mut self, address: IpAddr) {
         if !self.addresses.contains(&address) && self.addresses.len() < MAX_ADDRESSES {
             self.addresses.push(address);
-            // IPv4 first: it is what people look for.
+            // IPv4 first: people look for it.
             self.addresses.sort();
         }
     }
 
-    /// Finds its network, and what the settings say of it.
-    fn judge(&mut self, settings: &Settings) {
+    /// Sets the network and the policy from the settings.
+    fn resolve_policy(&mut self, settings: &Settings) {
         let device_of = |network: &crate::config::model::Network| {
             network.device.clone().unwrap_or_else(|| format!("br-{}", network.name))
         };
@@ -145,9 +143,9 @@ impl ListedDevice {
             .into_iter()
             .find(|policy| settings.devices.iter().any(|section| section.policy == *policy && is_of(section, self)));
         (self.policy, self.chosen_by) = match (own, network) {
-            (Some(policy), _) => (Some(policy), Chosen::Device),
-            (None, Some(network)) => (Some(network.policy), Chosen::Network),
-            (None, None) => (Some(Policy::Direct), Chosen::Nothing),
+            (Some(policy), _) => (Some(policy), PolicySource::Device),
+            (None, Some(network)) => (Some(network.policy), PolicySource::Network),
+            (None, None) => (Some(Policy::Direct), PolicySource::Nothing),
         };
     }
 
@@ -186,52 +184,53 @@ fn mean_delay(sent: &DeviceStats) -> Nanos {
     Nanos(sent.delay_sum.0.checked_div(sent.packets).unwrap_or(0))
 }
 
-impl Chosen {
+impl PolicySource {
     fn name(self) -> &'static str {
         match self {
-            Chosen::Device => "device",
-            Chosen::Network => "network",
-            Chosen::Nothing => "nothing",
+            PolicySource::Device => "device",
+            PolicySource::Network => "network",
+            PolicySource::Nothing => "nothing",
         }
     }
 }
 
 impl DeviceList {
-    /// For people: one device a line.
+    /// The list as a text, one device per line.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        for known in &self.devices {
-            let policy = known.policy.map_or("unknown", Policy::name);
-            let mac = known.mac.map_or("-".into(), |mac| mac.to_string());
-            let name = known.name.as_ref().or(known.hostname.as_ref()).map_or("-", String::as_str);
+        for device in &self.devices {
+            let policy = device.policy.map_or("unknown", Policy::name);
+            let mac = device.mac.map_or("-".into(), |mac| mac.to_string());
+            let name = device.name.as_ref().or(device.hostname.as_ref()).map_or("-", String::as_str);
             _ = write!(out, "{policy:6} {mac:17} {name}");
-            for address in &known.addresses {
+            for address in &device.addresses {
                 _ = write!(out, ", {address}");
             }
-            known.network.iter().for_each(|network| out.extend([", ", network]));
-            if let Some(age) = known.age {
+            device.network.iter().for_each(|network| out.extend([", ", network]));
+            if let Some(age) = device.age {
                 _ = write!(out, ", seen {} s ago", age.as_secs());
             }
-            if let Some((sent, received)) = known.traffic.filter(|(sent, received)| sent.packets + received.packets > 0)
+            if let Some((sent, received)) =
+                device.traffic.filter(|(sent, received)| sent.packets + received.packets > 0)
             {
                 _ = write!(out, ", {} bytes up, {} down", sent.bytes, received.bytes);
                 _ = write!(out, ", delay {:.1} ms mean", mean_delay(&sent).as_millis_f64());
             }
-            if known.mac.is_some_and(Mac::is_locally_administered) {
-                out.push_str(", changes its MAC: choose its network rather than the device");
+            if device.mac.is_some_and(Mac::is_locally_administered) {
+                out.push_str(", changes its MAC: choose its network instead of the device");
             }
             out.push('\n');
         }
-        if self.cut {
-            out.push_str("more devices than are shown\n");
+        if self.truncated {
+            out.push_str("further devices are not shown\n");
         }
         out
     }
 
-    /// For programs.
+    /// Writes the list as keys and values.
     pub fn put(&self, top: &mut Object<'_>) {
-        top.array("devices", &self.devices, |object, known| known.put(object));
-        top.flag("cut", self.cut);
+        top.array("devices", &self.devices, |object, device| device.put(object));
+        top.flag("cut", self.truncated);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a tunnel puts around a cell, by its type and by the interface's kind.
+//! The overhead that a tunnel adds to a cell, by tunnel type and kind of interface.
 
 use super::error::Error;
 use super::openvpn;
@@ -12,8 +12,11 @@ const GRE_OVERHEAD: usize = 20 + 4;
 /// IPv4 in IPv4 (RFC 2003).
 const IPIP_OVERHEAD: usize = 20;
 
-/// What the settings' tunnel puts around a cell. An endpoint's homes come by either IP version; there it only sizes
-/// the ceiling of the queue, and IPv4 is the more common.
+/// The encapsulation of the configured tunnel. On an endpoint it only sizes the ceiling of the queue. Its homes come
+/// over either IP version; IPv4, the more common one, is assumed.
+///
+/// # Errors [`Error::Unfit`] if the overhead of the attached interface is unknown, [`DesiredError::NoInterface`] if
+/// that interface is missing, and [`Error::Profile`] if the OpenVPN profile is unusable.
 pub fn encapsulation(settings: &Settings, facts: &Facts) -> Result<Encapsulation, Error> {
     let version = |ipv6| if ipv6 { IpVersion::V6 } else { IpVersion::V4 };
     match &settings.tunnel {
@@ -30,8 +33,8 @@ pub fn encapsulation(settings: &Settings, facts: &Facts) -> Result<Encapsulation
             of_kind(carrier).ok_or_else(|| {
                 let kind = &carrier.kind;
                 Error::Unfit(format!(
-                    "tunnel.overhead: what {interface}, of kind {kind}, puts around a packet is not known here: \
-                     set overhead to that number of bytes, IP header included"
+                    "tunnel.overhead: millpond does not know the overhead of interface {interface} (kind {kind}): \
+                     set it to the bytes that the tunnel adds to a packet, outer IP header included"
                 ))
             })
         }
@@ -41,7 +44,8 @@ pub fn encapsulation(settings: &Settings, facts: &Facts) -> Result<Encapsulation
 fn of_kind(carrier: &Carrier) -> Option<Encapsulation> {
     match carrier.kind.as_str() {
         "wireguard" => Some(Encapsulation::wireguard(if carrier.outer_ipv6 { IpVersion::V6 } else { IpVersion::V4 })),
-        // A program's own, OpenVPN's more often than not; and OpenVPN in the kernel, out of its tree and in it.
+        // `tun` belongs to a userspace program, usually OpenVPN. The others are OpenVPN in the kernel: `ovpn-dco` is
+        // the module from outside the kernel tree, `ovpn` the one inside it.
         "tun" | "ovpn-dco" | "ovpn" => Some(Encapsulation::openvpn(IpVersion::V4)),
         "gre" => Some(Encapsulation::plain(GRE_OVERHEAD)),
         "ipip" => Some(Encapsulation::plain(IPIP_OVERHEAD)),

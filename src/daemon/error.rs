@@ -1,4 +1,4 @@
-//! Why the daemon does not run.
+//! The errors of the daemon.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use crate::apply::ApplyError;
 use crate::plan::DesiredError;
 use crate::plan::ownership::TUN;
 
-/// What kept the daemon from starting, or ended it.
+/// An error that keeps the daemon from starting, ends it, or keeps settings from being applied.
 #[derive(Debug)]
 pub enum Error {
     /// The settings are wrong; each problem has been logged.
@@ -17,44 +17,44 @@ pub enum Error {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// The OpenVPN profile does not do for cells, or cannot be read.
+    /// The OpenVPN profile cannot carry cells, or cannot be read.
     Profile(String),
-    /// The settings are good and cannot be brought into force on this machine.
+    /// The settings are valid but cannot be applied on this host.
     Unfit(String),
-    /// They ask for something that cannot be, or cannot be yet.
+    /// The settings ask for a state that is impossible, or not possible yet.
     Desired(DesiredError),
-    /// The kernel refused something, and holds what it held before unless the text says otherwise.
+    /// The kernel refused an operation. Its state was rolled back unless the text says otherwise.
     Apply(ApplyError),
     /// A system call failed.
     System {
-        /// What was tried, on what.
+        /// The attempted action and its object.
         action: String,
-        /// Why it failed.
+        /// The cause.
         error: io::Error,
     },
-    /// The guard stands, and the file from which it is loaded at boot cannot be written.
+    /// The guard is loaded, but the file from which it is loaded at boot cannot be written.
     GuardFile {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// Not root.
+    /// The process does not run as root.
     NotRoot,
-    /// `mp0` is there and another process holds it.
+    /// Another process holds `mp0`.
     TunTaken,
 }
 
 impl Error {
-    /// Adds to a failed system call what it was for.
+    /// Adds the attempted action to a failed system call.
     pub fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         move |error| Error::System { action: action.into(), error }
     }
 
-    /// The package that brings what is missing.
+    /// The package that provides the missing part, if the error names one.
     pub fn package(&self) -> Option<&'static str> {
         match self {
             Error::Apply(error) => error.package(),
@@ -73,7 +73,7 @@ impl fmt::Display for Error {
             Error::System { action, error } => write!(f, "{action}: {error}"),
             Error::GuardFile { path, error } => write!(f, "writing the guard to {}: {error}", path.display()),
             Error::NotRoot => f.write_str("bringing up the tunnel: not allowed: run as root"),
-            Error::TunTaken => write!(f, "taking over {TUN}: another process holds it: is millpond running already?"),
+            Error::TunTaken => write!(f, "attaching to {TUN}: another process holds it: stop the other daemon first"),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The loop: packets in, cells out at their moments, cells in, packets out.
+//! The event loop: sends cells at their scheduled times, and moves packets and cells between the devices, the engines
+//! and the peers.
 //!
-//! Between the building of a cell and its departure nothing else is done, so that how late it leaves does not depend
-//! on what the devices or the peer just sent (design: "Timing").
+//! The loop does nothing else between building a cell and sending it, so the lateness of a departure does not depend on
+//! what the devices or the peer just sent.
 
 mod advice;
 mod arrivals;
@@ -70,7 +71,7 @@ const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
 const DATA_CELLS: u64 = 2;
 const SIGNALS: u64 = 3;
-const RECONCILER: Tokens = Tokens { monitor: 4, work: 5, lookup: 6 };
+const RECONCILER: Tokens = Tokens { monitor: 4, reconcile: 5, lookup: 6 };
 const UBUS: u64 = 7;
 const LISTING: u64 = 8;
 const COVER_CELLS: u64 = 9;
@@ -79,40 +80,42 @@ const OPENVPN: u64 = 32;
 const PASSIVE_MONITOR: u64 = 33;
 const AUDIT: u64 = 34;
 
-/// Packets and cells that are taken in a row before the time is looked at again.
+/// Maximum packets, and maximum cells, read in one turn with few sessions.
 const READ_BATCH: usize = 8;
 
-/// Of many sessions so many acts, and then so many packets and cells, follow each other before it is the others' turn, so
-/// that a machine that cannot keep up keeps up with neither rather than with one of them.
+/// With many sessions, each turn handles at most this many departures, then this many arrivals, so an overloaded host
+/// starves neither side.
 const TURN_LIMIT: usize = 32;
 
-/// A home's only session is awaited awake for so long, which takes less than one percent of a processor at the default
-/// rates. With more sessions some other cell is always about to leave, and the processor seldom sleeps deeply.
+/// The loop spins for this long before a departure if there is only one session. Spinning takes less than one percent
+/// of a processor at the default rates. With more sessions another cell is always about to leave, and the processor
+/// seldom enters a deep sleep state.
 const SPIN_WINDOW: Nanos = Nanos::from_micros(200);
 
-/// With more sessions than this some cell always stands ready: one that is not due yet does not keep the rest waiting.
+/// With more sessions than this, some cell is always built and waiting. The loop then does not block on a cell that is
+/// not due yet.
 const MANY_SESSIONS: usize = 8;
 
-/// Of many sessions those that act within so much of each other do so together. Random intervals hide a lateness of that
-/// order, which depends on no one's traffic.
+/// With many sessions, departures within this window are handled together. Random intervals hide a lateness of this
+/// order, and it depends on nobody's traffic.
 const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
 
 /// Housekeeping period.
 const HOUSEKEEPING_PERIOD: Nanos = Nanos::from_secs(1);
 
-/// What is no cell's business waits until the next one is at least so far away: writing a status or forking takes less.
+/// Housekeeping runs only if the next departure is at least this far away. Writing a status or forking takes less time.
 const MIN_IDLE_GAP: Nanos = Nanos::from_millis(2);
-/// Where cells are never so far apart, it waits no longer than this.
+/// Housekeeping waits no longer than this if departures are never that far apart.
 const MAX_HOUSEKEEPING_DELAY: Nanos = Nanos::from_millis(500);
 
-const _: () = assert!(TUN_MTU as usize == MAX_PACKET_BYTES, "the engine takes whatever the TUN interface gives");
+const _: () = assert!(TUN_MTU as usize == MAX_PACKET_BYTES, "the engine accepts every packet of the TUN interface");
 
 /// A running daemon.
 pub struct EventLoop {
     options: Options,
-    /// In force; `None` until there are valid ones.
+    /// The settings in force; `None` until there are valid ones.
     settings: Option<Settings>,
-    /// The settings in force with what a broken file confines besides: for the guard alone.
+    /// The settings in force plus what a broken file confines in addition. Only the guard uses them.
     confined: Option<Settings>,
     size: Option<CellSize>,
     poll: Poll,
@@ -120,7 +123,7 @@ pub struct EventLoop {
     signals: Signals,
     control: ControlServer,
     ubus: Provider,
-    /// What was last said about it.
+    /// The ubus presence that was last logged.
     presence: Presence,
     listing: Listing,
     reconciler: Reconciler,
@@ -138,47 +141,47 @@ pub struct EventLoop {
     audits: Audits,
     departures: DepartureQueue,
     openvpn: Option<Openvpn>,
-    /// What the queueing tree was last told.
+    /// The limits last given to the queueing tree.
     limits: Option<ShaperLimits>,
-    /// Settings that wait to come into force.
+    /// New settings that are not in force yet.
     reload: Option<Reload>,
-    /// Whether they have changed again meanwhile.
-    read_again: bool,
-    /// Addresses of the peers with whom WireGuard is to begin anew.
-    renew: Vec<Ipv4Addr>,
-    /// Whether the log says what is being done.
+    /// Whether another reload was requested during the current one.
+    reload_again: bool,
+    /// Tunnel addresses of the peers that need a new WireGuard handshake.
+    rehandshake: Vec<Ipv4Addr>,
+    /// Whether the log names the shaping in force.
     announced: bool,
     manager: Manager,
-    /// What is to be given back at the end.
+    /// Sysctls to restore at exit.
     saved_sysctls: SavedSysctls,
     problems: Vec<Problem>,
     state_since: StateSince,
     started: Nanos,
     next_tick: Nanos,
-    /// Since when something has waited for a gap between cells.
-    waiting: Option<Nanos>,
+    /// When the housekeeping that waits for a gap between departures began to wait.
+    waiting_since: Option<Nanos>,
     buffer: Box<[u8; MAX_PACKET_BYTES]>,
 }
 
 impl EventLoop {
-    /// Makes ready to bring everything up. Where there are no valid settings yet, that waits for them.
+    /// Opens everything the loop polls. The first reconcile job brings up the tunnel, or waits for valid settings.
     pub fn start(options: &Options, settings: Result<Settings, Error>) -> Result<EventLoop, Error> {
-        let poll = Poll::new().map_err(Error::system("making an epoll set"))?;
-        let timer = Timer::new().map_err(Error::system("making a timer"))?;
-        let signals = Signals::open().map_err(Error::system("taking signals"))?;
+        let poll = Poll::new().map_err(Error::system("creating an epoll instance"))?;
+        let timer = Timer::new().map_err(Error::system("creating a timer"))?;
+        let signals = Signals::open().map_err(Error::system("opening a signalfd"))?;
         poll.add(&timer, TIMER)
             .and_then(|()| poll.add(&signals, SIGNALS))
-            .map_err(Error::system("filling the epoll set"))?;
-        let (control, unreachable) = ControlServer::listen(&options.socket, &poll, CONTROL)?;
+            .map_err(Error::system("adding timer and signals to the epoll instance"))?;
+        let (control, socket_error) = ControlServer::listen(&options.socket, &poll, CONTROL)?;
         let now = timer::now();
-        let (settings, wrong) = match settings {
+        let (settings, settings_problem) = match settings {
             Ok(settings) => (Some(settings), None),
             Err(error) => (None, Some(Problem::new(Code::Settings, error.to_string()))),
         };
         let mut clock = LevelClock::new(DataUsage::open(&options.usage_file, now), now);
-        let settings = settings.map(|written| {
-            let settings = clock.in_force(&written);
-            clock.adopt(written);
+        let settings = settings.map(|configured| {
+            let settings = clock.in_force(&configured);
+            clock.adopt(configured);
             settings
         });
         let mut event_loop = EventLoop {
@@ -210,8 +213,8 @@ impl EventLoop {
             openvpn: None,
             limits: None,
             reload: None,
-            read_again: false,
-            renew: Vec::new(),
+            reload_again: false,
+            rehandshake: Vec::new(),
             announced: false,
             manager: Manager::find(),
             saved_sysctls: SavedSysctls::read(&options.socket),
@@ -219,18 +222,18 @@ impl EventLoop {
             state_since: StateSince::new(now),
             started: now,
             next_tick: now,
-            waiting: None,
+            waiting_since: None,
             buffer: Box::new([0; MAX_PACKET_BYTES]),
         };
-        if wrong.is_some() {
-            event_loop.manager.tell_ready();
+        if settings_problem.is_some() {
+            event_loop.manager.notify_ready();
         }
-        let unreachable = unreachable.map(|error| Problem::new(Code::Socket, error.to_string()));
-        wrong.into_iter().chain(unreachable).for_each(|problem| event_loop.note(problem));
+        let socket_problem = socket_error.map(|error| Problem::new(Code::Socket, error.to_string()));
+        settings_problem.into_iter().chain(socket_problem).for_each(|problem| event_loop.note(problem));
         Ok(event_loop)
     }
 
-    /// Runs until SIGTERM or SIGINT, or until something fails that cannot be mended here.
+    /// Runs until SIGTERM or SIGINT, until a reload finds `enabled 0`, or until a system call of the loop fails.
     pub fn run(&mut self) -> Result<(), Error> {
         loop {
             self.run_departures()?;
@@ -238,15 +241,17 @@ impl EventLoop {
             self.tick(now);
             self.poll_reconciler(now);
             self.poll_ubus(now);
-            self.work_on_advice();
-            if self.reload.is_none() && std::mem::take(&mut self.read_again) && self.reload(None, now) == LoopFlow::Stop
+            self.run_advisor();
+            if self.reload.is_none()
+                && std::mem::take(&mut self.reload_again)
+                && self.reload(None, now) == LoopFlow::Stop
             {
                 return Ok(());
             }
-            self.timer.set(self.wake(timer::now())).map_err(Error::system("setting the timer"))?;
+            self.timer.set(self.next_wake(timer::now())).map_err(Error::system("setting the timer"))?;
             let mut tokens = [None; 16];
             let ready = self.poll.wait().map_err(Error::system("waiting for events"))?;
-            tokens.iter_mut().zip(ready).for_each(|(place, token)| *place = Some(token));
+            tokens.iter_mut().zip(ready).for_each(|(slot, token)| *slot = Some(token));
             for token in tokens.into_iter().flatten() {
                 if self.handle(token)? == LoopFlow::Stop {
                     return Ok(());
@@ -255,14 +260,18 @@ impl EventLoop {
         }
     }
 
-    /// Removes all that is ours from the kernel but the guard.
+    /// Removes everything of millpond's from the kernel except the guard, and restores the saved sysctls.
     pub fn stop(self) -> Result<(), Error> {
         let EventLoop { reconciler, tunnel, openvpn, saved_sysctls, options, manager, mut clock, .. } = self;
         if let Err(error) = clock.close() {
-            warn!("keeping the count of data: {error}");
+            warn!(
+                "writing the data usage to {}: {error}: the usage since the last write is lost",
+                options.usage_file.display()
+            );
         }
-        manager.tell("STOPPING=1");
-        // Whatever is at work ends before, and mp0 lives as long as its descriptor: routes and rules go first.
+        manager.notify("STOPPING=1");
+        // Running jobs and openvpn end first. The TUN interface goes last: mp0 lives as long as its descriptor, and the
+        // routes and rules that use it must go before.
         drop(reconciler);
         drop(openvpn);
         let mut host = Host::open()?;
@@ -274,35 +283,35 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Remembers what the system did not permit.
+    /// Records a real-time measure that the system refused.
     pub fn note_refused(&mut self, refused: &Refused) {
         self.note(Problem::new(Code::Realtime, refused.to_string()));
     }
 
-    /// Builds and sends what is due. While a cell of a few sessions' stands ready this does not return.
+    /// Builds and sends the cells that are due. With few sessions it does not return while a built cell waits.
     fn run_departures(&mut self) -> Result<(), Error> {
-        let awake = if self.sessions.all().len() == 1 { SPIN_WINDOW } else { Nanos::ZERO };
-        let many = self.has_many();
-        let (mut ready, mut acts) = (0usize, 0);
+        let spin = if self.sessions.all().len() == 1 { SPIN_WINDOW } else { Nanos::ZERO };
+        let many = self.has_many_sessions();
+        let (mut built, mut actions) = (0usize, 0);
         while let Some(next) = self.departures.next() {
-            acts += 1;
-            if many && acts > 2 * TURN_LIMIT || (many || ready == 0) && next > timer::now() {
+            actions += 1;
+            if many && actions > 2 * TURN_LIMIT || (many || built == 0) && next > timer::now() {
                 break;
             }
             let Some((when, index)) = self.departures.pop() else { break };
-            timer::wait_until(when, awake).map_err(Error::system("waiting for a departure"))?;
+            timer::wait_until(when, spin).map_err(Error::system("waiting for a departure"))?;
             let session = self.sessions.session_mut(index);
             let peer = SocketAddrV4::new(session.peer(), CELL_PORT);
             match session.act(timer::now()) {
-                Action::Built => ready += 1,
-                Action::Rested => {}
+                Action::Built => built += 1,
+                Action::Idle => {}
                 Action::Send { scheduled, kind, cell } => {
-                    // A cell that the kernel does not take is lost, as any cell may be: the schedule goes on.
+                    // A cell that the kernel refuses counts as lost on the way. The schedule goes on.
                     if let Some(sockets) = self.tunnel.sockets() {
                         _ = sockets.of(kind).send(cell, peer);
                     }
                     session.handle_departure(scheduled, timer::now());
-                    ready = ready.saturating_sub(1);
+                    built = built.saturating_sub(1);
                 }
             }
             if let Some(next) = session.next() {
@@ -312,12 +321,12 @@ impl EventLoop {
         Ok(())
     }
 
-    /// When there is something to do again. What is late already waits for a gap, which comes with a departure.
-    fn wake(&self, now: Nanos) -> Nanos {
-        let reconciler = [self.reconciler.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
-        let reconciler = reconciler.into_iter().flatten().filter(|due| *due > now);
+    /// When the loop must wake next. Overdue housekeeping waits for a gap, which comes after a departure.
+    fn next_wake(&self, now: Nanos) -> Nanos {
+        let housekeeping = [self.reconciler.due(), self.lookup_due(now), self.ubus.due(), self.listing.due()];
+        let housekeeping = housekeeping.into_iter().flatten().filter(|due| *due > now);
         let next = self.departures.next().map(|next| next + self.slack());
-        next.into_iter().chain(reconciler).fold(self.next_tick, Nanos::min)
+        next.into_iter().chain(housekeeping).fold(self.next_tick, Nanos::min)
     }
 
     fn handle(&mut self, token: u64) -> Result<LoopFlow, Error> {
@@ -329,10 +338,10 @@ impl EventLoop {
             COVER_CELLS => self.handle_cells(CellKind::Cover),
             SIGNALS => return self.handle_signal(),
             token if token == RECONCILER.monitor => self.handle_kernel_events(now),
-            // Level-triggered: what waits for a gap comes again.
+            // The events are level-triggered: those that must wait for a gap are reported again.
             _ if !self.has_gap(now) => {}
             OPENVPN => self.handle_openvpn_output(),
-            token if token == RECONCILER.work => self.handle_reconcile_report(now),
+            token if token == RECONCILER.reconcile => self.handle_reconcile_report(now),
             token if token == RECONCILER.lookup => self.handle_addresses(now),
             LISTING => self.handle_device_list(now),
             PASSIVE_MONITOR => self.handle_observed_packets(),
@@ -362,54 +371,54 @@ impl EventLoop {
         self.departures.next().is_some_and(|next| next + self.slack() <= now)
     }
 
-    /// How long an act may wait for others.
+    /// How long a departure may wait so that others are handled with it.
     fn slack(&self) -> Nanos {
-        if self.has_many() { COALESCE_WINDOW } else { Nanos::ZERO }
+        if self.has_many_sessions() { COALESCE_WINDOW } else { Nanos::ZERO }
     }
 
-    /// Packets or cells that are taken in a row at most.
-    fn batch(&self) -> usize {
-        if self.has_many() { TURN_LIMIT } else { READ_BATCH }
+    /// Maximum packets or cells to read in one turn.
+    fn max_batch(&self) -> usize {
+        if self.has_many_sessions() { TURN_LIMIT } else { READ_BATCH }
     }
 
-    /// And at least, whatever is due.
-    fn least(&self) -> usize {
-        if self.has_many() { TURN_LIMIT } else { 0 }
+    /// Minimum packets or cells to read in one turn, even if a departure is due.
+    fn min_batch(&self) -> usize {
+        if self.has_many_sessions() { TURN_LIMIT } else { 0 }
     }
 
-    fn has_many(&self) -> bool {
+    fn has_many_sessions(&self) -> bool {
         self.sessions.all().len() > MANY_SESSIONS
     }
 
-    /// Whether there is time now for what is no cell's business, which otherwise waits.
+    /// Whether housekeeping may run now. The caller tries again later if not.
     fn has_gap(&mut self, now: Nanos) -> bool {
-        let gap = self.departures.next().is_none_or(|next| next >= now + MIN_IDLE_GAP);
-        let since = *self.waiting.get_or_insert(now);
-        let has = gap || now.saturating_since(since) > MAX_HOUSEKEEPING_DELAY;
-        if has {
-            self.waiting = None;
+        let is_idle = self.departures.next().is_none_or(|next| next >= now + MIN_IDLE_GAP);
+        let since = *self.waiting_since.get_or_insert(now);
+        let has_gap = is_idle || now.saturating_since(since) > MAX_HOUSEKEEPING_DELAY;
+        if has_gap {
+            self.waiting_since = None;
         }
-        has
+        has_gap
     }
 
     fn tick(&mut self, now: Nanos) {
         if now < self.next_tick {
             return;
         }
-        // On a grid, so that a day has as many as it should; what was slept through is not made up for.
+        // Ticks lie on a fixed grid, so that their number per day is exact. Missed ticks are not repeated.
         self.next_tick = (self.next_tick + HOUSEKEEPING_PERIOD).max(now);
         self.sessions.all_mut().iter_mut().for_each(|session| session.tick(now));
-        let lost = self.sessions.poll_lost(now);
-        if !lost.is_empty() {
-            self.renew.extend(lost);
+        let silent = self.sessions.poll_rehandshakes(now);
+        if !silent.is_empty() {
+            self.rehandshake.extend(silent);
             self.reconciler.trigger_now(now);
         }
         self.advance_advice(now);
         self.history.sample(self.sessions.totals(), self.sessions.delays(), now);
-        self.follow_clock(now);
+        self.poll_clock(now);
         self.poll_audits(now);
         if self.state(now).is_up() {
-            self.endpoint.note_heard(now);
+            self.endpoint.note_cells(now);
         }
         self.poll_failover(now);
         self.poll_join_key(now);
@@ -422,7 +431,7 @@ impl EventLoop {
         }
     }
 
-    /// One word for the whole: the best state of any session. A home that is away is no fault of its endpoint's.
+    /// The state of the daemon: the best state of any session. An absent home does not degrade its endpoint.
     fn state(&self, now: Nanos) -> State {
         if !self.tunnel.is_complete() && self.problems.iter().any(|problem| problem.code.severity() == "error") {
             return State::Blocked;
@@ -430,26 +439,26 @@ impl EventLoop {
         let states = || self.sessions.all().iter().map(|session| session.state(now));
         [State::Shaping, State::Paused, State::Degraded]
             .into_iter()
-            .find(|wanted| states().any(|state| state == *wanted))
+            .find(|best| states().any(|state| state == *best))
             .unwrap_or(State::Starting)
     }
 
-    /// The one place that every change of state passes.
+    /// Logs and announces a change of state. Every change passes here.
     fn note_state(&mut self, now: Nanos) {
         let state = self.state(now);
         let Some(before) = self.state_since.note(state, now) else { return };
         let lasted = now.saturating_since(before.since).as_secs_f64();
-        info!("{} after {lasted:.0} s {}", state.name(), before.state.name());
+        info!("state {} -> {} (after {lasted:.0} s)", before.state.name(), state.name());
         self.announce_state(before.state, now);
-        self.manager.tell(&format!("STATUS={}", state.name()));
-        // Of a peer that somebody took out of WireGuard the kernel does not tell; and with the first cells come the
-        // workers that encrypt them.
+        self.manager.notify(&format!("STATUS={}", state.name()));
+        // Degraded: somebody may have removed the peer from WireGuard, and the kernel sends no notification for that.
+        // Shaping: the worker threads that encrypt appear with the first cells.
         if matches!(state, State::Degraded | State::Shaping) {
             self.reconciler.note_change(now);
         }
     }
 
-    /// Remembers a problem, and logs it the first time.
+    /// Adds a problem to the list and logs it, unless the list holds it already.
     pub fn note(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             warn!("{}", problem.text);
@@ -457,7 +466,7 @@ impl EventLoop {
         }
     }
 
-    /// Fits the queueing tree to what a home has been granted.
+    /// Adjusts the queueing tree to the rate and law granted to a home.
     fn adjust_tree(&mut self, now: Nanos) {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else { return };
         let limits = shape::limits(settings, size, self.sessions.all());

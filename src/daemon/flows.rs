@@ -1,13 +1,13 @@
-//! Which device a packet from the Internet is for. By the time it comes out of the tunnel it bears the tunnel's own
-//! address; whose conversation it belongs to shows by what went the other way.
+//! Finds the device that a packet from the Internet is for. A packet that leaves the tunnel carries the tunnel's
+//! address, not the device's, so the table remembers which device sent the packets of the same conversation.
 
 use crate::core::DEVICES;
 use crate::wire::ip::Packet;
 
-/// Conversations that are remembered. A new one may take the place of an old one.
+/// Slots for conversations. A new conversation may overwrite an old one.
 const CONVERSATIONS: usize = 1024;
 
-/// What came for each device by its number, 0 for those that have none. 5 KB.
+/// Conversations, and the packets received for each device by its number; 0 for devices without one. 5 KB.
 pub struct Flows {
     conversations: Box<[Conversation; CONVERSATIONS]>,
     received: [Received; DEVICES],
@@ -15,17 +15,17 @@ pub struct Flows {
 
 #[derive(Clone, Copy, Default)]
 struct Conversation {
-    /// The upper half of its hash: another conversation in this place is not taken for it.
+    /// The upper half of the conversation's hash, to tell it from others in the same slot.
     tag: u16,
     device: u8,
 }
 
-/// What one device was sent.
+/// The packets received for one device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Packets.
+    /// Number of packets.
     pub packets: u64,
-    /// Their bytes.
+    /// Sum of their lengths, IP headers included.
     pub bytes: u64,
 }
 
@@ -37,21 +37,21 @@ impl Default for Flows {
 }
 
 impl Flows {
-    /// Notes a packet from the devices, whose DSCP is the device's number, and gives that.
+    /// Records a packet from a device. Its DSCP is the device's number, which is returned.
     pub fn note_upload(&mut self, packet: &[u8]) -> u8 {
         let Ok(packet) = Packet::parse(packet) else { return 0 };
-        let (place, tag) = place(&packet);
-        self.conversations[place] = Conversation { tag, device: packet.dscp() };
+        let (slot, tag) = slot(&packet);
+        self.conversations[slot] = Conversation { tag, device: packet.dscp() };
         packet.dscp()
     }
 
-    /// Counts a packet to the devices, and gives the number of the one that it is for.
+    /// Counts a packet for a device, and returns the number of that device, 0 if it is unknown.
     pub fn note_download(&mut self, packet: &[u8]) -> u8 {
         let bytes = packet.len() as u64;
         let Ok(packet) = Packet::parse(packet) else { return 0 };
-        let (place, tag) = place(&packet);
-        let Conversation { tag: known, device } = self.conversations[place];
-        let device = if known == tag { usize::from(device) } else { 0 };
+        let (slot, tag) = slot(&packet);
+        let Conversation { tag: stored, device } = self.conversations[slot];
+        let device = if stored == tag { usize::from(device) } else { 0 };
         if let Some(received) = self.received.get_mut(device) {
             received.packets += 1;
             received.bytes += bytes;
@@ -59,18 +59,19 @@ impl Flows {
         device as u8
     }
 
-    /// What the device of that number was sent.
+    /// The packets received for the device of that number.
     pub fn received(&self, device: u8) -> Received {
         self.received.get(usize::from(device)).copied().unwrap_or_default()
     }
 
-    /// Begins anew, where numbers have come to mean other devices.
+    /// Clears the table, because the numbers now mean other devices.
     pub fn clear(&mut self) {
         *self = Flows::default();
     }
 }
 
-fn place(packet: &Packet<'_>) -> (usize, u16) {
+/// The conversation's slot and tag.
+fn slot(packet: &Packet<'_>) -> (usize, u16) {
     let hash = packet.conversation_hash();
     (hash as usize % CONVERSATIONS, (hash >> 16) as u16)
 }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_for_whoever_asked() {
+    fn an_answer_counts_for_the_device_that_asked() {
         let mut flows = Flows::default();
         let (home, server, other) = ((2, 5000), (9, 443), (8, 443));
         flows.note_upload(&packet(5, [home, server], 10));
@@ -102,7 +103,7 @@ mod tests {
         assert_eq!(flows.received(0), Received { packets: 1, bytes: 29 });
         flows.note_upload(&packet(6, [home, server], 10));
         flows.note_download(&packet(0, [server, home], 0));
-        assert_eq!(flows.received(6).packets, 1, "a port that another device has got meanwhile");
+        assert_eq!(flows.received(6).packets, 1, "another device now uses this port");
         flows.note_download(&[]);
         flows.clear();
         assert_eq!(flows.received(5), Received::default());

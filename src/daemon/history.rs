@@ -1,27 +1,28 @@
-//! What has happened at home and what the wire showed of it, for a day, in fixed memory: 16 320 bytes of samples.
+//! The rates at home and on the wire over the last day, in fixed memory: 16 320 bytes of samples.
 
 use super::answer::Object;
 use crate::units::Nanos;
 
-/// Each level keeps the means of so many samples of the one before: 1 s for 5 minutes, 10 s for an hour, 240 s for a day.
-const LEVELS: [Resolution; 3] = [
+/// The resolutions: 1 s for 5 minutes, 10 s for an hour, 240 s for a day. Each sample is the mean of `every` samples of
+/// the resolution before.
+const RESOLUTIONS: [Resolution; 3] = [
     Resolution { every: 1, samples: 300 },
     Resolution { every: 10, samples: 360 },
     Resolution { every: 24, samples: 360 },
 ];
-/// One sample of the first level, in seconds.
+/// The first resolution, in seconds.
 const FIRST_RESOLUTION_S: u32 = 1;
 
-/// The least and the most that may be asked for, in seconds.
-const SHORTEST_S: u32 = 60;
-const LONGEST_S: u32 = 86_400;
+/// The shortest and longest span of a request, in seconds.
+const MIN_SPAN_S: u32 = 60;
+const MAX_SPAN_S: u32 = 86_400;
 
 struct Resolution {
     every: u32,
     samples: usize,
 }
 
-/// What has passed so far, in bytes, since some beginning. The wire's include every header.
+/// Bytes so far, from an arbitrary start. Those on the wire include all headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// From the devices.
@@ -34,104 +35,104 @@ pub struct Totals {
     pub wire_download: u64,
 }
 
-/// DelayTotals of the devices' packets so far: how many, and their sum.
+/// The number and the sum of the devices' packet delays so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DelayTotals {
-    /// How many packets.
+    /// Number of packets.
     pub count: u64,
-    /// All their delays together, in nanoseconds.
+    /// Sum of their delays, in nanoseconds.
     pub sum: u64,
 }
 
 /// Rates in bytes per second, in the order of [`Totals`].
 type Sample = [u32; 4];
 
-/// Totals since the daemon began, and rates in the past.
+/// Totals since the daemon started, and past rates.
 pub struct History {
-    levels: [Ring; 3],
-    /// At the last sample, as the engines count; they begin anew now and then.
-    counted: Totals,
-    sampled: Nanos,
+    rings: [Ring; 3],
+    /// The engines' counters at the last sample; a new engine starts at zero.
+    counters: Totals,
+    sampled_at: Nanos,
     totals: Totals,
-    /// As counted at the end of each of the last seconds.
-    delays: [DelayTotals; RECENT],
+    /// The delay totals at the end of each of the last seconds, oldest first.
+    delays: [DelayTotals; DELAY_SAMPLES],
 }
 
-/// What is "now" in delays, in samples.
-const RECENT: usize = 11;
+/// Number of delay totals kept, one per second: the first and the last enclose 10 s.
+const DELAY_SAMPLES: usize = 11;
 
 struct Ring {
     samples: Vec<Sample>,
     capacity: usize,
     /// Where the next sample goes.
     next: usize,
-    /// Those of the level before that make up the next one.
+    /// The sum of the samples that will make up the next one, and their number.
     sum: [u64; 4],
     summed: u32,
 }
 
 impl History {
-    /// Nothing yet. All memory is taken now.
+    /// An empty history. Allocates all its memory.
     pub fn new(now: Nanos) -> History {
-        let levels = LEVELS.map(|level| Ring::new(level.samples));
-        let delays = [DelayTotals::default(); RECENT];
-        History { levels, counted: Totals::default(), sampled: now, totals: Totals::default(), delays }
+        let rings = RESOLUTIONS.map(|resolution| Ring::new(resolution.samples));
+        let delays = [DelayTotals::default(); DELAY_SAMPLES];
+        History { rings, counters: Totals::default(), sampled_at: now, totals: Totals::default(), delays }
     }
 
-    /// Takes the counters as they are `now`; to be called about once a second.
-    pub fn sample(&mut self, counted: Totals, delays: DelayTotals, now: Nanos) {
-        let elapsed = now.saturating_since(self.sampled).0;
+    /// Records the counters at `now`. Call it about once a second.
+    pub fn sample(&mut self, counters: Totals, delays: DelayTotals, now: Nanos) {
+        let elapsed = now.saturating_since(self.sampled_at).0;
         if elapsed == 0 {
             return;
         }
-        let (before, after) = (self.counted.values(), counted.values());
+        let (before, after) = (self.counters.values(), counters.values());
         let mut sample = [0; 4];
         for (at, sample) in sample.iter_mut().enumerate() {
-            // Fewer than before: the engine is a new one.
-            let more = after[at].checked_sub(before[at]).unwrap_or(after[at]);
-            self.totals.add(at, more);
-            *sample = (u128::from(more) * 1_000_000_000 / u128::from(elapsed)).min(u128::from(u32::MAX)) as u32;
+            // A counter that decreased belongs to a new engine.
+            let delta = after[at].checked_sub(before[at]).unwrap_or(after[at]);
+            self.totals.add(at, delta);
+            *sample = (u128::from(delta) * 1_000_000_000 / u128::from(elapsed)).min(u128::from(u32::MAX)) as u32;
         }
-        self.counted = counted;
-        self.sampled = now;
+        self.counters = counters;
+        self.sampled_at = now;
         self.delays.rotate_left(1);
-        self.delays[RECENT - 1] = delays;
+        self.delays[DELAY_SAMPLES - 1] = delays;
         let mut sample = Some(sample);
-        for (ring, level) in self.levels.iter_mut().zip(&LEVELS) {
-            sample = sample.and_then(|sample| ring.gather(sample, level.every));
+        for (ring, resolution) in self.rings.iter_mut().zip(&RESOLUTIONS) {
+            sample = sample.and_then(|sample| ring.accumulate(sample, resolution.every));
         }
     }
 
-    /// Mean delay of the packets of the last 10 s; `None` where there were none.
+    /// Mean delay of the packets of the last 10 s; `None` if there were none.
     pub fn delay(&self) -> Option<Nanos> {
-        let (before, after) = (self.delays[0], self.delays[RECENT - 1]);
+        let (before, after) = (self.delays[0], self.delays[DELAY_SAMPLES - 1]);
         let count = after.count.checked_sub(before.count)?;
         after.sum.checked_sub(before.sum)?.checked_div(count).map(Nanos)
     }
 
-    /// What has passed since the daemon began.
+    /// The totals since the daemon started.
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// The last `seconds`, 60 to 86 400 of them, as arrays of rates, oldest first, at the finest resolution that reaches
-    /// so far back: at most 360 numbers each, fewer where the daemon has not run so long.
+    /// Writes the rates of the last `seconds` (clamped to 60..=86 400) as arrays, oldest first, at the finest
+    /// resolution that covers them. Each has at most 360 numbers, fewer if the daemon has run for less time.
     pub fn put(&self, seconds: u32, top: &mut Object<'_>) {
-        let seconds = seconds.clamp(SHORTEST_S, LONGEST_S);
-        let mut resolution = FIRST_RESOLUTION_S;
-        let mut chosen = &self.levels[0];
-        for (ring, level) in self.levels.iter().zip(&LEVELS) {
-            resolution *= level.every;
-            chosen = ring;
-            if level.samples as u32 * resolution >= seconds {
+        let seconds = seconds.clamp(MIN_SPAN_S, MAX_SPAN_S);
+        let mut resolution_s = FIRST_RESOLUTION_S;
+        let mut selected = &self.rings[0];
+        for (ring, resolution) in self.rings.iter().zip(&RESOLUTIONS) {
+            resolution_s *= resolution.every;
+            selected = ring;
+            if resolution.samples as u32 * resolution_s >= seconds {
                 break;
             }
         }
-        let wanted = (seconds / resolution) as usize;
+        let count = (seconds / resolution_s) as usize;
         top.number("seconds", seconds.into());
-        top.number("resolution_s", resolution.into());
+        top.number("resolution_s", resolution_s.into());
         for (at, key) in KEYS.into_iter().enumerate() {
-            top.numbers(key, chosen.latest(wanted).map(|sample| sample[at].into()));
+            top.numbers(key, selected.latest(count).map(|sample| sample[at].into()));
         }
     }
 }
@@ -144,9 +145,9 @@ impl Totals {
         [self.home_upload, self.home_download, self.wire_upload, self.wire_download]
     }
 
-    fn add(&mut self, at: usize, more: u64) {
+    fn add(&mut self, at: usize, delta: u64) {
         let Totals { home_upload, home_download, wire_upload, wire_download } = self;
-        *[home_upload, home_download, wire_upload, wire_download][at] += more;
+        *[home_upload, home_download, wire_upload, wire_download][at] += delta;
     }
 }
 
@@ -155,8 +156,8 @@ impl Ring {
         Ring { samples: Vec::with_capacity(capacity), capacity, next: 0, sum: [0; 4], summed: 0 }
     }
 
-    /// Takes a sample of the level before; gives one of this level's once it is complete.
-    fn gather(&mut self, sample: Sample, every: u32) -> Option<Sample> {
+    /// Adds a sample of the previous resolution. Returns a sample of this resolution when it is complete.
+    fn accumulate(&mut self, sample: Sample, every: u32) -> Option<Sample> {
         self.sum.iter_mut().zip(sample).for_each(|(sum, value)| *sum += u64::from(value));
         self.summed += 1;
         if self.summed < every {
@@ -165,17 +166,17 @@ impl Ring {
         let mean = self.sum.map(|sum| (sum / u64::from(every)) as u32);
         (self.sum, self.summed) = ([0; 4], 0);
         match self.samples.get_mut(self.next) {
-            Some(place) => *place = mean,
+            Some(slot) => *slot = mean,
             None => self.samples.push(mean),
         }
         self.next = (self.next + 1) % self.capacity;
         Some(mean)
     }
 
-    /// The last `wanted` samples or as many as there are, oldest first.
-    fn latest(&self, wanted: usize) -> impl Iterator<Item = &Sample> {
+    /// The last `count` samples, or all if there are fewer, oldest first.
+    fn latest(&self, count: usize) -> impl Iterator<Item = &Sample> {
         let (newer, older) = self.samples.split_at(self.next.min(self.samples.len()));
-        let skipped = self.samples.len().saturating_sub(wanted);
+        let skipped = self.samples.len().saturating_sub(count);
         older.iter().chain(newer).skip(skipped)
     }
 }
@@ -187,11 +188,11 @@ mod tests {
 
     fn run(seconds: u64, upload: impl Fn(u64) -> u64) -> History {
         let mut history = History::new(Nanos::ZERO);
-        let mut counted = Totals::default();
+        let mut counters = Totals::default();
         for second in 1..=seconds {
-            counted.home_upload += upload(second);
-            counted.wire_upload += 20_000;
-            history.sample(counted, DelayTotals::default(), Nanos::from_secs(second));
+            counters.home_upload += upload(second);
+            counters.wire_upload += 20_000;
+            history.sample(counters, DelayTotals::default(), Nanos::from_secs(second));
         }
         history
     }
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn each_span_has_the_finest_resolution_that_reaches_so_far() {
+    fn each_span_gets_the_finest_resolution_that_covers_it() {
         let history = run(90_000, |second| second % 10 * 100);
         for (seconds, resolution, count) in [
             (0, 1, 60),
@@ -221,19 +222,19 @@ mod tests {
             assert_eq!((found, wire.len()), (resolution, count), "{seconds}");
             assert!(wire.iter().all(|rate| *rate == 20_000));
         }
-        assert_eq!(array(&history, 3600, "home_upload_bytes_per_s").1, [450; 360], "means of what was uneven");
+        assert_eq!(array(&history, 3600, "home_upload_bytes_per_s").1, [450; 360], "means of uneven samples");
         let (_, seconds) = array(&history, 60, "home_upload_bytes_per_s");
         assert_eq!(seconds[seconds.len() - 2..], [900, 0], "the newest come last");
     }
 
     #[test]
-    fn a_young_daemon_has_short_arrays() {
+    fn a_new_daemon_has_short_arrays() {
         assert_eq!(array(&run(25, |_| 7), 300, "home_upload_bytes_per_s").1, [7; 25]);
         assert!(array(&run(25, |_| 7), 86_400, "home_upload_bytes_per_s").1.is_empty());
     }
 
     #[test]
-    fn an_engine_that_begins_anew_takes_nothing_back() {
+    fn a_new_engine_does_not_reduce_the_totals() {
         let mut history = run(10, |_| 100);
         history.sample(Totals { home_upload: 30, ..Totals::default() }, DelayTotals::default(), Nanos::from_secs(11));
         assert_eq!(history.totals().home_upload, 1030);
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_delay_now_is_that_of_the_last_ten_seconds() {
+    fn the_current_delay_covers_the_last_ten_seconds() {
         let mut history = History::new(Nanos::ZERO);
         let mut delays = DelayTotals::default();
         for second in 1..=100 {
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     fn memory_is_fixed() {
         let history = run(90_000, |_| 1);
-        let bytes: usize = history.levels.iter().map(|ring| ring.samples.capacity() * size_of::<Sample>()).sum();
+        let bytes: usize = history.rings.iter().map(|ring| ring.samples.capacity() * size_of::<Sample>()).sum();
         assert_eq!(bytes, 16_320);
     }
 }

@@ -1,27 +1,28 @@
-//! Watches the peer by the one thing that never stops: its cells.
+//! Detects whether the peer is up by its cells, which never stop.
 
 use crate::units::Nanos;
 
-/// Missing cells mean little before this, however fast the line.
+/// A silence up to this long does not count, however high the rate.
 const MIN_SILENCE: Nanos = Nanos::from_secs(1);
 
-/// What a line is doing, or all of them together.
+/// The state of a session, or of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// No cell has come from the peer yet.
     Starting,
-    /// Cells go and come.
+    /// Cells are sent and received.
     Shaping,
-    /// A schedule has it off: what the devices send goes through the tunnel as it comes, or not at all. No promise.
+    /// A schedule has set level `off`: the devices' packets pass the tunnel unshaped, or not at all. There is no
+    /// promise.
     Paused,
-    /// Cells go, none have come for three times the expected time. The schedule goes on unchanged.
+    /// Cells are sent, and none has come for three times the expected interval. Sending goes on unchanged.
     Degraded,
-    /// There is no tunnel, and a problem says why. Only all together can be so.
+    /// There is no tunnel, and a problem says why. Only the daemon has this state, not a session.
     Blocked,
 }
 
 impl State {
-    /// The name in reports.
+    /// The name in status, metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
             State::Starting => "starting",
@@ -34,28 +35,28 @@ impl State {
 }
 
 impl State {
-    /// Whether the other end is there.
+    /// Whether the other end answers.
     pub fn is_up(self) -> bool {
         matches!(self, State::Shaping | State::Paused)
     }
 }
 
-/// A state, and since when it holds.
+/// A state and the time it began.
 #[derive(Clone, Copy, Debug)]
 pub struct StateSince {
-    /// What is being done.
+    /// The state.
     pub state: State,
-    /// Since when.
+    /// When the state began.
     pub since: Nanos,
 }
 
 impl StateSince {
-    /// Nothing has come yet.
+    /// The state `starting`, from `now` on.
     pub fn new(now: Nanos) -> StateSince {
         StateSince { state: State::Starting, since: now }
     }
 
-    /// Notes the state of this moment. Gives the one before where that was another.
+    /// Records the state at `now`. Returns the previous state if it differs.
     pub fn note(&mut self, state: State, now: Nanos) -> Option<StateSince> {
         let before = *self;
         if state == before.state {
@@ -66,24 +67,24 @@ impl StateSince {
     }
 }
 
-/// When the peer's last cell came.
+/// The time of the peer's last cell.
 #[derive(Debug, Default)]
 pub struct Liveness {
     last_cell: Option<Nanos>,
 }
 
 impl Liveness {
-    /// Notes a cell.
+    /// Records a cell from the peer.
     pub fn note_cell(&mut self, now: Nanos) {
         self.last_cell = Some(now);
     }
 
-    /// For how long none has come; `None` if none ever did.
+    /// Time since the last cell; `None` if no cell has ever come.
     pub fn silence(&self, now: Nanos) -> Option<Nanos> {
         self.last_cell.map(|last| now.saturating_since(last))
     }
 
-    /// The state, where a cell is expected every `interval` on average.
+    /// The state, if a cell is expected every `interval` on average.
     pub fn state(&self, now: Nanos, interval: Nanos) -> State {
         match self.silence(now) {
             None => State::Starting,

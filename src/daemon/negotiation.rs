@@ -1,38 +1,39 @@
-//! How the two ends agree on the way down: the router requests until the endpoint has answered, and now and then
-//! afterwards, so that a restarted endpoint learns of it. All inside ordinary cells: the wire shows none of it.
+//! Negotiation of the download direction. The router sends its request until the endpoint has answered, and then
+//! periodically, so that a restarted endpoint receives it. All messages travel inside ordinary cells, so the wire shows
+//! none of it.
 
 use crate::config::model::Key;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
-/// Until there is an answer, or while no cells come.
+/// Period of the requests until one is answered, and while no cells come.
 const UNANSWERED_PERIOD: Nanos = Nanos::from_secs(1);
-/// Afterwards.
+/// Period of the requests after an answer.
 pub const REFRESH_PERIOD: Nanos = Nanos::from_secs(30);
 
-/// The smallest and largest cell that an endpoint makes, in bytes on the wire.
+/// The smallest and largest cell that an endpoint sends, in bytes on the wire.
 const CELL_BYTES: std::ops::RangeInclusive<u16> = 128..=1500;
-/// An endpoint sends to one home at least every minute and at most every 100 µs.
+/// An endpoint sends a cell to a home at least once a minute, and at most every 100 µs.
 const MIN_CELLS_PER_MINUTE: u64 = 1;
 const MIN_CELL_INTERVAL: Nanos = Nanos::from_micros(100);
 
-/// The router's side.
+/// The router's side of the negotiation.
 #[derive(Debug)]
 pub struct RequestState {
     request: ShapingRequest,
     answered: bool,
     due: Nanos,
-    /// The router's public key, for an endpoint that knows it by a join text's.
+    /// The router's public key, for an endpoint that still knows the router by the key of a join text.
     key_update: Option<Key>,
 }
 
 impl RequestState {
-    /// Asks for the first time at once.
+    /// A request that is due at once.
     pub fn new(request: ShapingRequest, now: Nanos) -> RequestState {
         RequestState { request, answered: false, due: now, key_update: None }
     }
 
-    /// Asks for something else. The request's own id is ignored: it gets the next one.
+    /// Replaces the request. Its `id` is ignored: a changed request gets the next id.
     pub fn change(&mut self, request: ShapingRequest, now: Nanos) {
         let same = ShapingRequest { id: self.request.id, ..request };
         if same != self.request {
@@ -44,22 +45,23 @@ impl RequestState {
         }
     }
 
-    /// Claims that public key from now on, or none.
+    /// Sets the public key to announce, or none.
     pub fn set_key_update(&mut self, key_update: Option<Key>) {
         self.key_update = key_update;
     }
 
-    /// What is asked for.
+    /// The current request.
     pub fn request(&self) -> &ShapingRequest {
         &self.request
     }
 
-    /// Takes the endpoint's answer.
+    /// Handles the endpoint's answer. An answer to another request is ignored.
     pub fn handle_grant(&mut self, grant: &ShapingGrant) {
         self.answered |= grant.id == self.request.id;
     }
 
-    /// The message to send now, if it is time: the request, and between requests that are answered the key update, every time.
+    /// The message to send now, if any: the request if it is due, otherwise the key update if there is one and the peer
+    /// is not silent.
     pub fn poll(&mut self, now: Nanos, peer_is_silent: bool) -> Option<ControlMessage> {
         let period = if self.answered && !peer_is_silent { REFRESH_PERIOD } else { UNANSWERED_PERIOD };
         self.due = self.due.min(now + period);
@@ -71,18 +73,18 @@ impl RequestState {
     }
 }
 
-/// What the operator allows a home to ask for.
+/// The operator's limits for a home's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HomeLimits {
-    /// The most that may be sent to it, on the wire.
+    /// Maximum rate towards the home, in bits per second on the wire.
     pub max_download: BitsPerSec,
-    /// Whether it may have the law `kernel`. The tunnel interface has one HTB class, which paces all that leaves
-    /// there: only an endpoint with a single home can offer it. Others get `constant` instead, and are told so.
+    /// Whether the home may have the law `kernel`. The tunnel interface has one HTB class, which paces everything that
+    /// leaves there, so only an endpoint with a single home can offer it. Others get `constant`, and the grant says so.
     pub kernel_law: bool,
 }
 
-/// What the endpoint makes of a request: within what the operator allows, and within what a line can be.
-/// `None` where the request cannot be met at all.
+/// The endpoint's grant for a request: the request, clamped to the operator's limits and to the possible intervals.
+/// `None` if the cell size is out of range.
 pub fn grant(request: &ShapingRequest, limits: HomeLimits) -> Option<ShapingRequest> {
     if !CELL_BYTES.contains(&request.cell_bytes) {
         return None;
@@ -122,21 +124,21 @@ mod tests {
         };
         assert_eq!(sent(&mut request_state, 0, false), 60);
         request_state.handle_grant(&answer_to(7));
-        assert_eq!(sent(&mut request_state, 60, false), 60, "an answer to another request is none");
+        assert_eq!(sent(&mut request_state, 60, false), 60, "an answer to another request does not count");
         request_state.handle_grant(&answer_to(1));
         assert_eq!(sent(&mut request_state, 120, false), 2, "every half minute");
         assert_eq!(sent(&mut request_state, 180, true), 60, "a silent endpoint may have restarted");
     }
 
     #[test]
-    fn a_claim_is_repeated_while_it_is_heard() {
+    fn a_key_update_is_repeated_while_the_peer_is_not_silent() {
         let mut request_state = RequestState::new(REQUEST, Nanos::ZERO);
         request_state.set_key_update(Some(Key([7; 32])));
         let s = Nanos::from_secs;
         assert_eq!(
             request_state.poll(s(0), false),
             Some(ControlMessage::ShapingRequest(REQUEST)),
-            "who asks for nothing gets no answer"
+            "the request comes before the key update"
         );
         request_state.handle_grant(&answer_to(1));
         request_state.change(ShapingRequest { rate: BitsPerSec(1), ..REQUEST }, s(0));
@@ -144,14 +146,14 @@ mod tests {
         assert!(matches!(request_state.poll(s(1), false), Some(ControlMessage::ShapingRequest(_))));
         assert_eq!(request_state.poll(s(2), false), Some(ControlMessage::KeyUpdate([7; 32])));
         assert_eq!(request_state.poll(s(3), false), Some(ControlMessage::KeyUpdate([7; 32])));
-        assert_eq!(request_state.poll(s(4), true), None, "nobody hears it");
+        assert_eq!(request_state.poll(s(4), true), None, "a silent peer would not receive it");
         assert!(matches!(request_state.poll(s(5), true), Some(ControlMessage::ShapingRequest(_))));
         request_state.set_key_update(None);
         assert_eq!(request_state.poll(s(5), false), None);
     }
 
     #[test]
-    fn only_a_changed_request_gets_a_new_number() {
+    fn only_a_changed_request_gets_a_new_id() {
         let mut request_state = RequestState::new(REQUEST, Nanos::ZERO);
         request_state.handle_grant(&answer_to(1));
         request_state.change(ShapingRequest { id: 99, ..REQUEST }, Nanos::ZERO);
@@ -163,13 +165,13 @@ mod tests {
     #[test]
     fn impossible_requests_are_bounded_or_refused() {
         let limits = HomeLimits { max_download: BitsPerSec(4_000_000), kernel_law: false };
-        let of =
+        let granted =
             |request: ShapingRequest| grant(&request, limits).map(|granted| (granted.rate.0, granted.spread_percent));
-        assert_eq!(of(REQUEST), Some((320_000, 33)));
-        assert_eq!(of(ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }), Some((4_000_000, 33)));
-        assert_eq!(of(ShapingRequest { rate: BitsPerSec(1), spread_percent: 0, ..REQUEST }), Some((67, 1)));
-        assert_eq!(of(ShapingRequest { law: Law::Normal, spread_percent: 100, ..REQUEST }), Some((320_000, 20)));
-        assert_eq!(of(ShapingRequest { cell_bytes: 5, ..REQUEST }), None);
+        assert_eq!(granted(REQUEST), Some((320_000, 33)));
+        assert_eq!(granted(ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }), Some((4_000_000, 33)));
+        assert_eq!(granted(ShapingRequest { rate: BitsPerSec(1), spread_percent: 0, ..REQUEST }), Some((67, 1)));
+        assert_eq!(granted(ShapingRequest { law: Law::Normal, spread_percent: 100, ..REQUEST }), Some((320_000, 20)));
+        assert_eq!(granted(ShapingRequest { cell_bytes: 5, ..REQUEST }), None);
         let kernel = ShapingRequest { law: Law::Kernel, ..REQUEST };
         assert_eq!(grant(&kernel, limits).unwrap().law, Law::Constant);
         assert_eq!(grant(&kernel, HomeLimits { kernel_law: true, ..limits }).unwrap().law, Law::Kernel);

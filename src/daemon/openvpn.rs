@@ -1,7 +1,7 @@
-//! The openvpn that carries the cells: its command line, its words, and its life after death.
+//! The openvpn process that carries the cells: its command line, its output and its restarts.
 //!
-//! It serves an interface that millpond made and keeps, so that queue, address and routes stand before it starts and
-//! after it has ended. While there is none, what is sent there is lost and the schedule goes on.
+//! The process serves an interface that millpond creates and keeps, so queueing tree, address and routes exist before
+//! it starts and after it exits. While no process runs, cells sent to the interface are lost and the schedule goes on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
@@ -19,23 +19,23 @@ use crate::sys::epoll::Poll;
 use crate::sys::process::{self, Output, Process};
 use crate::units::Nanos;
 
-/// Not on the path of every service.
+/// The program. `/usr/sbin` is not in every service's path.
 const PROGRAMS: [&str; 2] = ["openvpn", "/usr/sbin/openvpn"];
 
-/// From a start to the next one: the first time, and at most. Doubled each time that it did not live for long.
+/// First and maximum delay before a restart. The delay doubles each time the process did not run for `STABLE_AFTER`.
 const MIN_RESTART_DELAY: Nanos = Nanos::from_secs(1);
 const MAX_RESTART_DELAY: Nanos = Nanos::from_secs(60);
 const STABLE_AFTER: Nanos = Nanos::from_secs(60);
 
-/// How long it may take to end when asked.
+/// Time to exit after SIGTERM, before SIGKILL.
 const EXIT_TIMEOUT: Nanos = Nanos::from_secs(3);
 
-/// Lines that are taken in a row before the time is looked at again.
+/// Maximum lines of output read in one turn.
 const LINE_BATCH: usize = 8;
 
-/// Of both ends, on [`OPENVPN`]. No pings: cells never pause for as long as that.
+/// Arguments of both roles, for the interface [`OPENVPN`]. There are no pings: cells never pause that long.
 const ARGUMENTS: [&str; 16] = [
-    // The interface is millpond's, and the process is seen to by it.
+    // millpond owns the interface and supervises the process.
     "--dev-type tun",
     "--persist-tun",
     "--persist-key",
@@ -46,17 +46,18 @@ const ARGUMENTS: [&str; 16] = [
     "--script-security 1",
     "--nice -20",
     "--verb 3 --suppress-timestamps",
-    // Every packet is a cell, and all are of one size.
+    // Every packet is a cell, and all cells have one size.
     "--data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305",
     "--allow-compression no",
     "--keepalive 0 0 --ping 0",
     "--inactive 0",
     "--mssfix 0",
-    // Not every version can offload to the kernel, whose interface would be another.
+    // Kernel offload would use another interface. Not every version knows the option.
     "--ignore-unknown-option disable-dco --disable-dco",
 ];
 
-/// Of a router. A server that has forgotten us after its restart does not say so: only its silence tells.
+/// Arguments of a router. A server that lost its state in a restart does not say so; the client notices only its
+/// silence.
 const CLIENT_ARGUMENTS: [&str; 7] = [
     "--route-nopull",
     "--pull-filter reject comp",
@@ -67,42 +68,42 @@ const CLIENT_ARGUMENTS: [&str; 7] = [
     "--explicit-exit-notify 0",
 ];
 
-/// The process, or the wish for one.
+/// Supervisor of the openvpn process.
 pub struct Openvpn {
-    /// `None` if it is to end.
+    /// The setup to run; `None` if no process is wanted any more.
     setup: Option<ProcessSetup>,
     process: Option<Process>,
-    /// When to kill it, once it has been asked to end.
-    deadline: Option<Nanos>,
+    /// When to send SIGKILL, after SIGTERM was sent.
+    kill_at: Option<Nanos>,
     started: Nanos,
     next_start: Nanos,
-    pause: Nanos,
-    last_words: String,
+    restart_delay: Nanos,
+    last_line: String,
 }
 
-/// What a process is started for; another setup needs another process.
+/// Everything a process is started with. Another setup needs another process.
 #[derive(Clone, PartialEq, Eq)]
 struct ProcessSetup {
     arguments: Vec<String>,
-    /// This end's address, on a router.
+    /// `tunnel.address`, on a router.
     address: Option<Ipv4Addr>,
-    /// Of the profile's text.
-    fingerprint: u64,
+    /// Hash of the profile's text.
+    profile_hash: u64,
 }
 
-/// What the daemon should know of it.
+/// An event of the openvpn process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenvpnEvent {
-    /// The tunnel stands, or the server waits.
+    /// The client is connected, or the server listens.
     Up,
-    /// Something is wrong.
-    Trouble(Problem),
+    /// The process failed or reported a problem.
+    Failed(Problem),
 }
 
-/// What [`OpenvpnEvent::Trouble`] may be about.
-pub const TROUBLES: [Code; 3] = [Code::Openvpn, Code::OpenvpnCompression, Code::OpenvpnAddress];
+/// The codes of the problems in [`OpenvpnEvent::Failed`].
+pub const OPENVPN_PROBLEMS: [Code; 3] = [Code::Openvpn, Code::OpenvpnCompression, Code::OpenvpnAddress];
 
-/// Reads and checks the profile that the settings name; `None` if the tunnel is of another type.
+/// Reads and checks the configured profile; `None` if the tunnel is of another type.
 pub fn profile(settings: &Settings) -> Result<Option<Profile>, Error> {
     let Some(Tunnel::Openvpn { profile, .. }) = &settings.tunnel else { return Ok(None) };
     let text = read(profile)?;
@@ -111,9 +112,9 @@ pub fn profile(settings: &Settings) -> Result<Option<Profile>, Error> {
         let first = problems.first().map(|problem| problem.at(profile).to_string()).unwrap_or_default();
         let others = match problems.len() {
             0 | 1 => String::new(),
-            many => format!(" (and {} more: millpond check names them)", many - 1),
+            many => format!(" (and {} more: run millpond check)", many - 1),
         };
-        Error::Profile(format!("tunnel.profile: cells cannot travel by it: {first}{others}"))
+        Error::Profile(format!("tunnel.profile: the profile cannot carry cells: {first}{others}"))
     })
 }
 
@@ -122,53 +123,53 @@ fn read(profile: &str) -> Result<Vec<u8>, Error> {
 }
 
 impl Openvpn {
-    /// Prepares what the settings ask for, on an interface that stands; `None` if the tunnel is of another type. The
+    /// Prepares a process for these settings; `None` if the tunnel is of another type. The interface must exist. The
     /// process starts with the first [`Openvpn::tick`].
     pub fn new(settings: &Settings, now: Nanos) -> Result<Option<Openvpn>, Error> {
         let Some(setup) = ProcessSetup::new(settings)? else { return Ok(None) };
         Ok(Some(Openvpn {
             setup: Some(setup),
             process: None,
-            deadline: None,
+            kill_at: None,
             started: now,
             next_start: now,
-            pause: MIN_RESTART_DELAY,
-            last_words: String::new(),
+            restart_delay: MIN_RESTART_DELAY,
+            last_line: String::new(),
         }))
     }
 
-    /// Follows settings that may have changed: another setup, or another interface, gets another process; where the
-    /// tunnel is of another type, none.
-    pub fn update(&mut self, settings: &Settings, is_another_interface: bool, now: Nanos) -> Result<(), Error> {
+    /// Updates the supervisor to settings that may have changed. The process is replaced if its setup or its interface
+    /// changed, and stopped if the tunnel is of another type.
+    pub fn update(&mut self, settings: &Settings, interface_changed: bool, now: Nanos) -> Result<(), Error> {
         let setup = ProcessSetup::new(settings)?;
-        if setup != self.setup || is_another_interface {
+        if setup != self.setup || interface_changed {
             self.setup = setup;
-            self.pause = MIN_RESTART_DELAY;
+            self.restart_delay = MIN_RESTART_DELAY;
             self.next_start = now;
             if let Some(process) = &self.process {
-                process.ask_to_end();
-                self.deadline = Some(now + EXIT_TIMEOUT);
+                process.terminate();
+                self.kill_at = Some(now + EXIT_TIMEOUT);
             }
         }
         Ok(())
     }
 
-    /// Whether there is none, and none is wanted.
-    pub fn is_over(&self) -> bool {
+    /// Whether no process runs and none is wanted.
+    pub fn is_stopped(&self) -> bool {
         self.setup.is_none() && self.process.is_none()
     }
 
-    /// To be called about once a second, when there is a millisecond to spare: starts and buries.
+    /// Starts and reaps the process. To be called about once a second, with a millisecond to spare.
     pub fn tick(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<OpenvpnEvent> {
         if let Some(process) = &mut self.process {
-            let Some(how) = process.ended() else {
-                if self.deadline.is_some_and(|deadline| deadline <= now) {
+            let Some(status) = process.exit_status() else {
+                if self.kill_at.is_some_and(|kill_at| kill_at <= now) {
                     process.kill();
                 }
                 return None;
             };
-            if let Some(news) = self.bury(&how, now) {
-                return Some(news);
+            if let Some(event) = self.handle_exit(&status, now) {
+                return Some(event);
             }
         }
         if now < self.next_start {
@@ -180,7 +181,7 @@ impl Openvpn {
     fn start(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<OpenvpnEvent> {
         let setup = self.setup.as_ref()?;
         self.started = now;
-        self.last_words.clear();
+        self.last_line.clear();
         let started = Process::start(&PROGRAMS, &setup.arguments).and_then(|process| {
             poll.add(&process, token)?;
             Ok(process)
@@ -191,35 +192,35 @@ impl Openvpn {
                 None
             }
             Err(error) => {
-                self.postpone(now);
-                let hint = match error.kind() {
-                    ErrorKind::NotFound => ": install openvpn-openssl, or openvpn where that is its name",
+                self.schedule_restart(now);
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => ": install openvpn-openssl (OpenWrt) or openvpn",
                     _ => "",
                 };
-                trouble(Code::Openvpn, format!("starting openvpn: {error}{hint}"))
+                failed(Code::Openvpn, format!("starting openvpn: {error}{remedy}"))
             }
         }
     }
 
-    /// Notes that it has ended. That it was asked to is no news.
-    fn bury(&mut self, how: &str, now: Nanos) -> Option<OpenvpnEvent> {
+    /// Handles the exit of the process. An exit after SIGTERM from millpond is no problem.
+    fn handle_exit(&mut self, status: &str, now: Nanos) -> Option<OpenvpnEvent> {
         self.process = None;
-        if self.deadline.take().is_some() {
+        if self.kill_at.take().is_some() {
             return None;
         }
         if now.saturating_since(self.started) >= STABLE_AFTER {
-            self.pause = MIN_RESTART_DELAY;
+            self.restart_delay = MIN_RESTART_DELAY;
         }
-        self.postpone(now);
-        trouble(Code::Openvpn, format!("openvpn ended ({how}); it said last: {}", self.last_words))
+        self.schedule_restart(now);
+        failed(Code::Openvpn, format!("openvpn exited ({status}); its last output: {}", self.last_line))
     }
 
-    fn postpone(&mut self, now: Nanos) {
-        self.next_start = now + self.pause;
-        self.pause = MAX_RESTART_DELAY.min(self.pause + self.pause);
+    fn schedule_restart(&mut self, now: Nanos) {
+        self.next_start = now + self.restart_delay;
+        self.restart_delay = MAX_RESTART_DELAY.min(self.restart_delay + self.restart_delay);
     }
 
-    /// Logs what it says. To be called when its output can be read.
+    /// Logs the process's output. To be called when the output is readable.
     pub fn handle_output(&mut self, poll: &Poll) -> Option<OpenvpnEvent> {
         let process = self.process.as_mut()?;
         let address = self.setup.as_ref().and_then(|setup| setup.address);
@@ -227,16 +228,16 @@ impl Openvpn {
             match process.read_line() {
                 Ok(Output::Line(line)) => {
                     info!("openvpn: {line}");
-                    let news = news(&line, address);
+                    let event = parse_line(&line, address);
                     if !line.is_empty() {
-                        self.last_words = line;
+                        self.last_line = line;
                     }
-                    if news.is_some() {
-                        return news;
+                    if event.is_some() {
+                        return event;
                     }
                 }
                 Ok(Output::Nothing) => break,
-                // It is buried with the next tick.
+                // The next tick reaps the process.
                 Ok(Output::End) | Err(_) => {
                     _ = poll.remove(&*process);
                     break;
@@ -255,11 +256,11 @@ impl ProcessSetup {
         read(profile)?.hash(&mut hasher);
         let arguments = arguments(profile, settings.role, checked);
         let address = (settings.role == Role::Router).then_some(*address);
-        Ok(Some(ProcessSetup { arguments, address, fingerprint: hasher.finish() }))
+        Ok(Some(ProcessSetup { arguments, address, profile_hash: hasher.finish() }))
     }
 }
 
-/// What stands behind the profile overrides it.
+/// The command line. Arguments after the profile override it.
 fn arguments(profile: &str, role: Role, checked: Profile) -> Vec<String> {
     let folder = Path::new(profile).parent().unwrap_or(Path::new("/")).to_string_lossy();
     let mtu = TUN_MTU.to_string();
@@ -267,71 +268,71 @@ fn arguments(profile: &str, role: Role, checked: Profile) -> Vec<String> {
     arguments.extend(ARGUMENTS.iter().flat_map(|words| words.split(' ')));
     if role == Role::Router {
         arguments.extend(CLIENT_ARGUMENTS.iter().flat_map(|words| words.split(' ')));
-        // The size of a cell has been reckoned for one of them.
+        // The cell size was computed for one IP version.
         arguments.extend(["--proto", if checked.ipv6 { "udp6" } else { "udp4" }]);
     }
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// Ends what serves our interface without us.
-pub fn end_orphans() -> Result<(), Error> {
-    let ended = process::end_others("openvpn", &["--dev", OPENVPN]);
-    let ended = ended.map_err(Error::system(format!("ending openvpn on {OPENVPN}")))?;
-    if ended > 0 {
-        info!("ended an openvpn on {OPENVPN} that a killed daemon had left");
+/// Stops openvpn processes on our interface that a killed daemon left behind.
+pub fn stop_orphans() -> Result<(), Error> {
+    let stopped = process::terminate_orphans("openvpn", &["--dev", OPENVPN]);
+    let stopped = stopped.map_err(Error::system(format!("stopping the old openvpn on {OPENVPN}")))?;
+    if stopped > 0 {
+        info!("stopped an openvpn on {OPENVPN} left behind by a killed daemon");
     }
     Ok(())
 }
 
-/// What a line of openvpn's means to us, who expect this address.
-fn news(line: &str, address: Option<Ipv4Addr>) -> Option<OpenvpnEvent> {
+/// The event that a line of openvpn's output reports. `address` is the address that this end expects.
+fn parse_line(line: &str, address: Option<Ipv4Addr>) -> Option<OpenvpnEvent> {
     if line.contains("Initialization Sequence Completed") {
         return Some(OpenvpnEvent::Up);
     }
     if let Some((_, rest)) = line.split_once("Pushed option rejected by filter: ") {
         let text = format!("the endpoint's openvpn pushes compression: {}", rest.trim_end_matches(" Restarting."));
-        return trouble(Code::OpenvpnCompression, text);
+        return failed(Code::OpenvpnCompression, text);
     }
     let (_, pushed) = line.split_once("PUSH_REPLY,")?;
     let ifconfig = pushed.split(',').find_map(|option| option.strip_prefix("ifconfig "))?;
-    let given = ifconfig.split_whitespace().next()?.parse::<Ipv4Addr>().ok()?;
-    let wanted = address.filter(|address| *address != given)?;
-    let text = format!("the endpoint's openvpn gives this end {given}, while tunnel.address is {wanted}");
-    trouble(Code::OpenvpnAddress, text)
+    let assigned = ifconfig.split_whitespace().next()?.parse::<Ipv4Addr>().ok()?;
+    let configured = address.filter(|address| *address != assigned)?;
+    let text = format!("the endpoint's openvpn assigns this end {assigned}, but tunnel.address is {configured}");
+    failed(Code::OpenvpnAddress, text)
 }
 
-fn trouble(code: Code, text: String) -> Option<OpenvpnEvent> {
-    Some(OpenvpnEvent::Trouble(Problem::new(code, text)))
+fn failed(code: Code, text: String) -> Option<OpenvpnEvent> {
+    Some(OpenvpnEvent::Failed(Problem::new(code, text)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Lines of OpenVPN 2.6.
+    /// The lines are from OpenVPN 2.6.
     #[test]
-    fn its_words_are_understood() {
+    fn output_of_openvpn_is_parsed() {
         let address = Some(Ipv4Addr::new(10, 77, 0, 2));
-        assert_eq!(news("Initialization Sequence Completed", address), Some(OpenvpnEvent::Up));
-        let Some(OpenvpnEvent::Trouble(problem)) =
-            news("Pushed option rejected by filter: 'comp-lzo yes'. Restarting.", address)
+        assert_eq!(parse_line("Initialization Sequence Completed", address), Some(OpenvpnEvent::Up));
+        let Some(OpenvpnEvent::Failed(problem)) =
+            parse_line("Pushed option rejected by filter: 'comp-lzo yes'. Restarting.", address)
         else {
-            panic!("no trouble")
+            panic!("no problem")
         };
         assert_eq!(problem.code, Code::OpenvpnCompression);
         assert_eq!(problem.text, "the endpoint's openvpn pushes compression: 'comp-lzo yes'.");
         let reply = "PUSH: Received control message: 'PUSH_REPLY,ifconfig 10.77.0.3 255.255.255.0,peer-id 0'";
         assert!(matches!(
-            news(reply, address),
-            Some(OpenvpnEvent::Trouble(Problem { code: Code::OpenvpnAddress, .. }))
+            parse_line(reply, address),
+            Some(OpenvpnEvent::Failed(Problem { code: Code::OpenvpnAddress, .. }))
         ));
-        assert_eq!(news(&reply.replace("0.3", "0.2"), address), None);
-        assert_eq!(news(reply, None), None);
-        assert_eq!(news("TLS: Initial packet from [AF_INET]192.0.2.1:1194", address), None);
+        assert_eq!(parse_line(&reply.replace("0.3", "0.2"), address), None);
+        assert_eq!(parse_line(reply, None), None);
+        assert_eq!(parse_line("TLS: Initial packet from [AF_INET]192.0.2.1:1194", address), None);
     }
 
     #[test]
-    fn what_overrides_stands_behind_the_profile() {
+    fn overriding_arguments_follow_the_profile() {
         let client = arguments("/etc/millpond/client.ovpn", Role::Router, Profile { ipv6: true });
         assert_eq!(client[..4], ["--cd", "/etc/millpond", "--config", "/etc/millpond/client.ovpn"]);
         assert_eq!(client[4..6], ["--dev", "mpvpn0"]);

@@ -1,9 +1,9 @@
-//! What the owner should know: stable codes, each with its severity and its remedy.
+//! Problems that the owner should know: stable codes, each with a severity and a fix.
 
 use super::error::Error;
 use crate::plan::{DesiredError, PreflightIssueKind};
 
-/// What kind of problem. The name is stable, for programs.
+/// The kind of a problem. Its name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// The settings are not in force.
@@ -14,45 +14,45 @@ pub enum Code {
     Guard,
     /// The guard is not in the file from which it is loaded at boot.
     GuardFile,
-    /// A module of the kernel's or a program is missing, and the text names its package.
+    /// A kernel module or a program is missing; the text names its package.
     PackageMissing,
     /// The kernel refused a part of the tunnel.
     Tunnel,
     /// Another process holds `mp0`.
     TunTaken,
-    /// The interface to attach to is not there, or not ready.
+    /// The interface to attach to does not exist or is not ready.
     Interface,
-    /// Another's queue stands where ours has to stand.
+    /// Another program's qdisc occupies the place of ours.
     ForeignQdisc,
-    /// The profile does not do for cells, or openvpn does not run.
+    /// The profile is unsuitable for cells, or openvpn does not run.
     Openvpn,
-    /// The endpoint's openvpn wants to compress.
+    /// The endpoint's openvpn requests compression.
     OpenvpnCompression,
-    /// The endpoint's openvpn gives this end another address than the settings.
+    /// The endpoint's openvpn assigns an address other than the one in the settings.
     OpenvpnAddress,
-    /// A rule of another program's comes before ours and may take shaped devices' packets.
+    /// Another program's routing rule precedes ours and may match shaped devices' packets.
     RuleBefore,
-    /// A rule of another program's looks at our bit of the mark.
+    /// Another program's routing rule tests our mark bit.
     MarkTaken,
-    /// Another program has routes in our table.
+    /// Another program has routes in our routing table.
     TableTaken,
-    /// A process that should have looked after the kernel did not come to its end.
-    Upkeep,
-    /// The system does not permit punctuality.
+    /// A reconcile process could not start or did not finish.
+    Reconcile,
+    /// The system does not permit real-time priority or locked memory.
     Realtime,
-    /// The settings do not fit the machine.
+    /// The settings do not fit this host.
     Preflight(PreflightIssueKind),
-    /// The clock has not been set since the machine was switched on.
+    /// The clock has not been set since boot.
     Clock,
-    /// There is no place for the control socket.
+    /// The control socket could not be created.
     Socket,
-    /// The broker of ubus cannot be reached.
+    /// The ubus broker cannot be reached.
     Ubus,
-    /// What goes by local time cannot.
+    /// The time zone is unknown, so schedules use universal time.
     Zone,
-    /// The data cap will be passed, or has been.
+    /// The data cap is exceeded, or will be by the forecast.
     DataCap,
-    /// The last check of the wire found something.
+    /// The last audit of the wire found a fault.
     Audit,
 }
 
@@ -73,7 +73,7 @@ impl Code {
         Code::RuleBefore,
         Code::MarkTaken,
         Code::TableTaken,
-        Code::Upkeep,
+        Code::Reconcile,
         Code::Realtime,
         Code::Clock,
         Code::Socket,
@@ -83,7 +83,7 @@ impl Code {
         Code::Audit,
     ];
 
-    /// The code.
+    /// The name of the code.
     pub fn name(self) -> &'static str {
         match self {
             Code::Settings => "settings",
@@ -101,7 +101,7 @@ impl Code {
             Code::RuleBefore => "rule-before",
             Code::MarkTaken => "mark-taken",
             Code::TableTaken => "table-taken",
-            Code::Upkeep => "upkeep",
+            Code::Reconcile => "upkeep",
             Code::Realtime => "realtime",
             Code::Preflight(kind) => kind.name(),
             Code::Clock => "clock",
@@ -113,9 +113,14 @@ impl Code {
         }
     }
 
-    /// The kind whose name that is.
+    /// All codes, including those of settings that do not fit this host.
+    pub fn all() -> impl Iterator<Item = Code> {
+        Code::ALL.into_iter().chain(PreflightIssueKind::ALL.map(Code::Preflight))
+    }
+
+    /// The code with this name.
     pub fn from_name(name: &str) -> Option<Code> {
-        Code::ALL.into_iter().chain(PreflightIssueKind::ALL.map(Code::Preflight)).find(|code| code.name() == name)
+        Code::all().find(|code| code.name() == name)
     }
 
     /// `error`, `warning` or `info`.
@@ -131,69 +136,71 @@ impl Code {
         }
     }
 
-    /// What to do.
+    /// The remedy, in one line.
     pub fn fix(self) -> &'static str {
         match self {
-            Code::Settings => "run millpond check, mend what it names, and reload",
-            Code::Name => "check tunnel.endpoint and the line to the Internet; it is tried again by itself",
+            Code::Settings => "run millpond check, correct what it names, and reload",
+            Code::Name => "check tunnel.endpoint and the Internet connection; millpond keeps retrying",
             Code::Guard => {
-                "see the text; until it is mended devices may go out beside the tunnel; it is tried again by itself"
+                "see the text; until it is corrected, devices may send outside the tunnel; millpond keeps retrying"
             }
             Code::GuardFile => {
-                "make room on the flash, or make it writable; until then the guard stands, and is not there after a boot \
-                 before millpond is; it is tried again by itself"
+                "free space on the flash, or make it writable; the guard is loaded now, but after a boot it will be missing until \
+                 millpond starts; millpond keeps retrying"
             }
-            Code::PackageMissing => "install the package that the text names; it is tried again by itself",
-            Code::Tunnel => "see the text; it is tried again by itself",
-            Code::TunTaken => "stop the other daemon or remove mp0; it is tried again by itself",
-            Code::Interface => "bring it up with tunnel.address on it; it is attached to by itself",
+            Code::PackageMissing => "install the package that the text names; millpond keeps retrying",
+            Code::Tunnel => "see the text; millpond keeps retrying",
+            Code::TunTaken => "stop the other daemon or remove mp0; millpond keeps retrying",
+            Code::Interface => "bring the interface up with tunnel.address on it; millpond then attaches to it",
             Code::ForeignQdisc => {
-                "take that queue off, as with SQM disabled on this interface; it is tried again by itself"
+                "remove that qdisc, for example by disabling SQM on this interface; millpond keeps retrying"
             }
-            Code::Openvpn => "mend what the text names, in the profile or on this machine; it is tried again by itself",
-            Code::OpenvpnCompression => "remove the push of it from the server's profile or its client-config-dir",
+            Code::Openvpn => "correct what the text names, in the profile or on this host; millpond keeps retrying",
+            Code::OpenvpnCompression => {
+                "remove the push of compression from the server's profile or its client-config-dir"
+            }
             Code::OpenvpnAddress => "set tunnel.address and the server's ifconfig-push to the same address",
-            Code::RuleBefore => "set main.priority to a number before that rule's, or move the rule",
-            Code::MarkTaken => "set main.mark to a bit that no rule looks at",
-            Code::TableTaken => "set main.table to a number that nobody uses",
-            Code::Upkeep => "it is tried again by itself; if that goes on, restart the service and report it",
+            Code::RuleBefore => "set main.priority to a lower number than that rule's, or move the rule",
+            Code::MarkTaken => "set main.mark to a bit that no rule tests",
+            Code::TableTaken => "set main.table to an unused number",
+            Code::Reconcile => "millpond keeps retrying; if the problem persists, restart the service and report it",
             Code::Preflight(kind) => kind.fix(),
-            Code::Realtime => "run as root, outside a container that takes CAP_SYS_NICE or CAP_IPC_LOCK away",
+            Code::Realtime => "run as root, outside a container that removes CAP_SYS_NICE or CAP_IPC_LOCK",
             Code::Clock => {
-                "have it set, by NTP as a rule: until then the endpoint may refuse the tunnel's handshakes, and schedules \
-                 wait; it is tried again as soon as it is set"
+                "set the clock, usually by NTP; until then the endpoint may refuse the tunnel's handshakes, and schedules wait; \
+                 millpond retries as soon as the clock is set"
             }
             Code::Zone => "set system.timezone on OpenWrt, /etc/localtime elsewhere",
             Code::DataCap => {
-                "choose a lower level (millpond advise tells their prices), or main.cap_day and main.cap_level"
+                "choose a lower level (millpond advise shows the costs), or set main.cap_day and main.cap_level"
             }
             Code::Audit => {
-                "see the text; repeat the check (millpond audit); strays end with the next reload of the guard"
+                "see the text; repeat the audit (millpond audit); stray connections end at the next reload of the guard"
             }
             Code::Socket => {
-                "make room there or make it writable, and restart the service; until then it is to be reached on ubus alone"
+                "free space there or make it writable, and restart the service; until then millpond answers on ubus only"
             }
-            Code::Ubus => "nothing to do for the devices; LuCI shows nothing until ubusd runs again",
+            Code::Ubus => "the devices need no action; LuCI shows nothing until ubusd runs again",
         }
     }
 }
 
-/// Something that the owner should know.
+/// A problem that the owner should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What kind.
+    /// Its kind.
     pub code: Code,
-    /// What is wrong.
+    /// The description, in one line.
     pub text: String,
 }
 
 impl Problem {
-    /// A problem of that kind.
+    /// A problem with this code and description.
     pub fn new(code: Code, text: impl Into<String>) -> Problem {
         Problem { code, text: text.into() }
     }
 
-    /// What kept the guard from being in force, or in its file.
+    /// The problem for an error that kept the guard from being loaded or saved.
     pub fn of_guard(error: &Error) -> Problem {
         let code = match error {
             Error::GuardFile { .. } => Code::GuardFile,
@@ -203,7 +210,7 @@ impl Problem {
         Problem::new(code, error.to_string())
     }
 
-    /// What kept the tunnel from coming up.
+    /// The problem for an error that kept the tunnel from coming up.
     pub fn of_tunnel(error: &Error) -> Problem {
         let code = match error {
             Error::TunTaken => Code::TunTaken,

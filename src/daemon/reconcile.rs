@@ -1,8 +1,9 @@
-//! Keeps the kernel as the settings want it, whatever others do to it.
+//! Keeps the state of the kernel equal to the settings, even if other programs change it.
 //!
-//! What takes longer than the time between two cells (reading the kernel, running `nft`, looking up a name) is done by
-//! a forked process, which reports and ends. So departures depend on none of it; the daemon itself only forks, in a gap
-//! between cells. Looking up a name may hang, and has a process of its own: a guard that was deleted cannot wait for it.
+//! Work that takes longer than the time between two cells (reading the kernel, running `nft`, looking up a name) runs
+//! in a forked process that reports and exits. The daemon itself only forks, in a gap between cells, so departures do
+//! not depend on that work. A name lookup may hang, so it has a process of its own: restoring a deleted guard cannot
+//! wait for it.
 
 mod debounce;
 pub mod endpoint;
@@ -28,49 +29,49 @@ use crate::sys::worker::{Worker, WorkerOutput};
 use crate::sys::{resolve, worker};
 use crate::units::Nanos;
 
-/// Datagrams of the kernel's that are taken in a row.
+/// Maximum notification datagrams read from each monitor in one turn.
 const DATAGRAM_BATCH: usize = 8;
-/// Enough to empty a socket's buffer.
+/// Enough datagrams to empty a socket's buffer.
 const DRAIN_LIMIT: usize = 1024;
 
-/// What takes longer hangs, and is killed. A busy router may well take ten seconds for the first time.
+/// A worker process that takes longer hangs and is killed. The first run on a busy router may take ten seconds.
 const WORKER_TIMEOUT: Nanos = Nanos::from_secs(60);
 
-/// The tokens of this module's descriptors.
+/// The epoll tokens of this module's descriptors.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens {
-    /// What the kernel tells of others' changes.
+    /// Change notifications from the kernel.
     pub monitor: u64,
-    /// Of the process that brings the kernel in line.
-    pub work: u64,
-    /// Of the process that looks up the endpoint's name.
+    /// The reconcile job's output.
+    pub reconcile: u64,
+    /// The name lookup's output.
     pub lookup: u64,
 }
 
-/// Watches the kernel and sends processes after it.
+/// Watches the kernel for changes, and starts the processes that reconcile it and look up the endpoint's name.
 pub struct Reconciler {
     monitors: Vec<Monitor>,
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     tokens: Tokens,
     debounce: Debounce,
-    work: Option<RunningWorker>,
-    /// Whether the work at hand is of our own wish, not for somebody else's change.
-    is_own: bool,
+    reconcile: Option<RunningWorker>,
+    /// Whether the running job was started by [`Reconciler::trigger_now`], not by a change in the kernel.
+    was_triggered: bool,
     lookup: Option<RunningWorker>,
-    /// Whose name it looks up.
+    /// The host whose name is being looked up.
     host: Option<HostPort>,
-    /// What confines where somebody flushes all of nftables, until a look has put the guard back.
-    held: Option<OwnedGuardCopy>,
+    /// Confines the devices if somebody flushes all of nftables, until a reconcile job has restored the guard.
+    guard_copy: Option<OwnedGuardCopy>,
 }
 
-/// What the work came to.
-pub struct Ended {
-    /// What was found and done; an error where the process did not come to its end.
+/// A finished reconcile job.
+pub struct FinishedJob {
+    /// The job's findings and operations; an error if the process was killed or died.
     pub report: io::Result<ReconcileReport>,
-    /// The TUN interface, if it was made.
+    /// The TUN interface, if the job created it.
     pub tun: Option<OwnedFd>,
-    /// Whether this was our own wish, not somebody else's change.
-    pub is_own: bool,
+    /// Whether the daemon triggered the job itself, not a change in the kernel.
+    pub was_triggered: bool,
 }
 
 struct RunningWorker {
@@ -79,111 +80,113 @@ struct RunningWorker {
 }
 
 impl Reconciler {
-    /// Listens from now on, holds a copy of the guard that stands, and wants a first look at once.
+    /// Subscribes to kernel notifications, copies the loaded guard, and makes the first reconcile job due at once.
     pub fn start(poll: &Poll, tokens: Tokens, now: Nanos) -> Result<Reconciler, Error> {
-        let listening = || Error::system("listening for changes in the kernel");
-        let mut monitors = vec![Monitor::routing().map_err(listening())?];
+        let subscribing = || Error::system("subscribing to kernel notifications");
+        let mut monitors = vec![Monitor::routing().map_err(subscribing())?];
         match Monitor::nftables() {
             Ok(monitor) => monitors.push(monitor),
-            // A kernel without nftables can have no guard either, and the first look will say so.
-            Err(error) => warn!("listening for changes of nftables: {error}: they are looked for now and then"),
+            // A kernel without nftables cannot have a guard either. The first reconcile job reports that.
+            Err(error) => {
+                warn!("subscribing to nftables notifications: {error}; checking nftables periodically instead")
+            }
         }
-        monitors.iter().try_for_each(|monitor| poll.add(monitor, tokens.monitor)).map_err(listening())?;
+        monitors.iter().try_for_each(|monitor| poll.add(monitor, tokens.monitor)).map_err(subscribing())?;
         let datagram = Box::new([0; DATAGRAM_BYTES]);
         Ok(Reconciler {
             monitors,
             datagram,
             tokens,
             debounce: Debounce::new(now),
-            work: None,
-            is_own: true,
+            reconcile: None,
+            was_triggered: true,
             lookup: None,
             host: None,
-            held: hold_guard(),
+            guard_copy: copy_guard(),
         })
     }
 
-    /// Takes what the kernel tells. Says whether it may concern us.
+    /// Reads kernel notifications. Returns whether one of them may concern millpond.
     pub fn handle_kernel_events(&mut self, now: Nanos) -> bool {
         self.read_monitors(DATAGRAM_BATCH, now)
     }
 
-    /// Wants a look at once.
+    /// Makes the next reconcile job due at once.
     pub fn trigger_now(&mut self, now: Nanos) {
         self.debounce.trigger_now(now);
     }
 
-    /// Wants a look soon.
+    /// Makes a reconcile job due soon, debounced.
     pub fn note_change(&mut self, now: Nanos) {
         self.debounce.note_change(now);
     }
 
-    /// When the loop must wake for this; `None` while a look is under way.
+    /// When the next reconcile job is due; `None` while one runs.
     pub fn due(&self) -> Option<Nanos> {
-        self.work.is_none().then(|| self.debounce.due())
+        self.reconcile.is_none().then(|| self.debounce.due())
     }
 
-    /// When the loop must wake for a lookup of the name.
+    /// When the next name lookup is due; `None` while one runs or none is needed.
     pub fn lookup_due(&self, endpoint: &Endpoint, now: Nanos) -> Option<Nanos> {
         self.lookup.is_none().then(|| endpoint.due(now)).flatten()
     }
 
-    /// Starts to bring the kernel in line.
+    /// Starts a reconcile job in a forked process.
     pub fn start_reconcile(&mut self, job: &ReconcileJob<'_>, poll: &Poll, now: Nanos) -> io::Result<()> {
-        self.is_own = self.debounce.note_start(now);
-        let held = self.held.as_ref();
-        let begun = run(poll, self.tokens.work, now, || job::reconcile(job, held));
-        if begun.is_err() {
+        self.was_triggered = self.debounce.note_start(now);
+        let guard_copy = self.guard_copy.as_ref();
+        let started = start_worker(poll, self.tokens.reconcile, now, || job::reconcile(job, guard_copy));
+        if started.is_err() {
             self.debounce.note_failure(now);
         }
-        self.work = Some(begun?);
+        self.reconcile = Some(started?);
         Ok(())
     }
 
-    /// Starts to look up a name.
+    /// Starts a name lookup in a forked process.
     pub fn start_lookup(&mut self, host: &HostPort, poll: &Poll, now: Nanos) -> io::Result<()> {
         self.host = Some(host.clone());
-        self.lookup = Some(run(poll, self.tokens.lookup, now, || look_up(host))?);
+        self.lookup = Some(start_worker(poll, self.tokens.lookup, now, || look_up(host))?);
         Ok(())
     }
 
-    /// What the work came to, once it has ended.
-    pub fn poll_report(&mut self, poll: &Poll, now: Nanos) -> Option<Ended> {
-        let (report, tun) = match take(&mut self.work, poll, now)? {
+    /// The finished reconcile job, once it has finished.
+    pub fn poll_report(&mut self, poll: &Poll, now: Nanos) -> Option<FinishedJob> {
+        let (report, tun) = match poll_worker(&mut self.reconcile, poll, now)? {
             Ok(WorkerOutput { text, fd }) => (Ok(ReconcileReport::from_text(&text)), fd),
             Err(error) => (Err(error), None),
         };
         if report.as_ref().is_ok_and(ReconcileReport::is_complete) {
             self.debounce.note_success(now);
         } else {
-            // The attempt and its taking back have told of themselves, which is no news.
+            // The job and its rollback caused notifications of their own. They are no reason to run again.
             self.read_monitors(DRAIN_LIMIT, now);
             self.debounce.note_failure(now);
         }
-        Some(Ended { report, tun, is_own: self.is_own })
+        Some(FinishedJob { report, tun, was_triggered: self.was_triggered })
     }
 
-    /// Whose name was looked up and what was found, once that has ended.
+    /// The host and its addresses, once the lookup has finished.
     pub fn poll_addresses(&mut self, poll: &Poll, now: Nanos) -> Option<(HostPort, Result<Vec<SocketAddr>, String>)> {
-        let ended = take(&mut self.lookup, poll, now)?;
-        let addresses = ended.map_err(|error| error.to_string()).and_then(|report| addresses(&report.text));
+        let output = poll_worker(&mut self.lookup, poll, now)?;
+        let addresses = output.map_err(|error| error.to_string()).and_then(|output| parse_addresses(&output.text));
         Some((self.host.take()?, addresses))
     }
 
-    /// Whether a process has taken too long, so that it is time to end it.
+    /// Whether a worker process has exceeded its time-out and must be killed.
     pub fn is_overdue(&self, now: Nanos) -> bool {
-        [&self.work, &self.lookup].into_iter().flatten().any(|running| running.is_overdue(now))
+        [&self.reconcile, &self.lookup].into_iter().flatten().any(|running| running.is_overdue(now))
     }
 
-    fn read_monitors(&mut self, most: usize, now: Nanos) -> bool {
+    fn read_monitors(&mut self, limit: usize, now: Nanos) -> bool {
         let Reconciler { monitors, datagram, .. } = self;
-        // A socket that fails tells of nothing: better to look once too often.
-        let concerned =
-            monitors.iter().map(|monitor| monitor.take(datagram, most).unwrap_or(true)).fold(false, |a, b| a | b);
-        if concerned {
+        // A socket that fails reports no changes, so a failure counts as one.
+        let is_concerned =
+            monitors.iter().map(|monitor| monitor.receive(datagram, limit).unwrap_or(true)).fold(false, |a, b| a | b);
+        if is_concerned {
             self.debounce.note_change(now);
         }
-        concerned
+        is_concerned
     }
 }
 
@@ -193,41 +196,42 @@ impl RunningWorker {
     }
 }
 
-/// A copy of the guard that stands, where the kernel can do that.
-fn hold_guard() -> Option<OwnedGuardCopy> {
-    let held = OwnedGuardCopy::open().and_then(|held| held.follow().map(|_| held));
-    held.inspect_err(|cause| {
+/// Opens the owned copy of the loaded guard, if the kernel supports it.
+fn copy_guard() -> Option<OwnedGuardCopy> {
+    let copy = OwnedGuardCopy::open().and_then(|copy| copy.sync().map(|_| copy));
+    copy.inspect_err(|cause| {
         warn!(
-            "holding a copy of the guard: {cause}: Linux 5.12 can. Whoever flushes all of nftables opens the way past \
-             the tunnel until the guard is back, some tenths of a second"
+            "copying the guard into an owned table: {cause}: it needs Linux 5.12; after a flush of the nftables \
+             ruleset, devices can bypass the tunnel for some tenths of a second until the guard is restored"
         );
     })
     .ok()
 }
 
-fn run(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> WorkerOutput) -> io::Result<RunningWorker> {
+fn start_worker(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> WorkerOutput) -> io::Result<RunningWorker> {
     let worker = Worker::start(work)?;
     poll.add(&worker, token)?;
     Ok(RunningWorker { worker, since: now })
 }
 
-/// What `running` has left, if it is over, and `running` no more.
-fn take(running: &mut Option<RunningWorker>, poll: &Poll, now: Nanos) -> Option<io::Result<WorkerOutput>> {
-    let one = running.as_mut()?;
-    let ended = match one.worker.report() {
-        Ok(None) if !one.is_overdue(now) => return None,
+/// The output of the worker in `slot` once it has finished, failed or timed out; `slot` is then empty.
+fn poll_worker(slot: &mut Option<RunningWorker>, poll: &Poll, now: Nanos) -> Option<io::Result<WorkerOutput>> {
+    let running = slot.as_mut()?;
+    let output = match running.worker.report() {
+        Ok(None) if !running.is_overdue(now) => return None,
         Ok(None) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {} s", WORKER_TIMEOUT.as_secs_f64())))
+            let text = format!("killed after {} s without a result", WORKER_TIMEOUT.as_secs_f64());
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
         }
-        Ok(Some(report)) => Ok(report),
+        Ok(Some(output)) => Ok(output),
         Err(error) => Err(error),
     };
-    _ = poll.remove(&one.worker);
-    *running = None;
-    Some(ended)
+    _ = poll.remove(&running.worker);
+    *slot = None;
+    Some(output)
 }
 
-/// One address a line, or `error` and why there is none.
+/// Looks up `host` in the forked process. The output is one address a line, or `error` and the reason.
 fn look_up(host: &HostPort) -> WorkerOutput {
     let text = match resolve::resolve(host) {
         Ok(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),
@@ -236,11 +240,11 @@ fn look_up(host: &HostPort) -> WorkerOutput {
     WorkerOutput { text, fd: None }
 }
 
-fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+fn parse_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     match text.strip_prefix("error ") {
         Some(why) => Err(why.to_owned()),
         None => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
     }
 }
 
-const _: () = assert!(worker::OUTPUT_BYTES >= 1024, "an report without its problems' texts fits");
+const _: () = assert!(worker::OUTPUT_BYTES >= 1024, "a report without the texts of its problems fits");

@@ -1,4 +1,4 @@
-//! What may be asked of a running daemon, whichever way the question comes.
+//! The requests that a running daemon serves, over the control socket or ubus.
 
 use ubus::BlobMsgTable;
 use ubus::wire::UBUS_STATUS_UNKNOWN_ERROR;
@@ -8,53 +8,53 @@ use super::control::REFUSED;
 use super::ubus::{Caller, RequestError};
 use crate::sys::unix_socket::Client;
 
-/// A question or an order.
+/// A request to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// What the daemon does.
+    /// Returns the daemon's status.
     Status(Format),
-    /// Every device that the router knows.
+    /// Lists every device that the router knows.
     Devices(Format),
-    /// What has happened at home and on the wire in the last `seconds`.
+    /// Returns the rates at home and on the wire in the last `seconds`.
     History {
-        /// As asked for, not clamped yet.
+        /// As requested, not yet clamped.
         seconds: u32,
     },
-    /// What other rates would do and cost.
+    /// Returns the delays and costs of other rates.
     Advise(Format),
-    /// To check the wire.
+    /// Audits the wire.
     Audit {
-        /// How many packets.
+        /// Number of packets to capture.
         packets: u32,
-        /// What the answer looks like.
+        /// Format of the answer.
         format: Format,
-        /// Whether to answer only when it is over.
+        /// Whether to answer only when the audit ends.
         waiting: bool,
     },
-    /// To read the settings again.
+    /// Reloads the settings.
     Reload,
-    /// To look for the endpoint again.
+    /// Looks up the endpoint again and starts a new handshake.
     Renew,
-    /// Numbers for a monitoring system, of all homes or of the one at that address.
+    /// Returns Prometheus metrics, of all homes or of one.
     #[cfg(feature = "endpoint")]
     Metrics {
-        /// Inside the tunnel.
+        /// The home's address inside the tunnel; `None` for all homes.
         home: Option<std::net::Ipv4Addr>,
     },
 }
 
-/// What the answer looks like.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One text, for people.
+    /// A text for people.
     Text,
-    /// One text, in JSON.
+    /// A text in JSON.
     Json,
-    /// Keys and values, which the control socket has as JSON.
+    /// Keys and values: a blobmsg table on ubus, JSON on the control socket.
     Values,
 }
 
-/// Who waits for the answer.
+/// The client that waits for the answer.
 pub enum Requester {
     /// A client of the control socket.
     Socket(Box<Client>),
@@ -62,18 +62,18 @@ pub enum Requester {
     Ubus(Caller),
 }
 
-/// What was asked for, in the requester's format, or why not.
+/// The answer in the requester's format, or the reason for error.
 pub enum Answer {
     /// A text for people, or JSON.
     Text(String),
-    /// The contents of a blobmsg table, for ubus alone.
+    /// The contents of a blobmsg table, for ubus only.
     Table(Vec<u8>),
-    /// Why not.
+    /// Why the request was refused.
     Refused(RequestError),
 }
 
 impl Requester {
-    /// An answer for programs, in this requester's format.
+    /// An answer of keys and values, in this requester's format.
     pub fn values(&self, format: Format, members: impl FnOnce(&mut Object<'_>)) -> Answer {
         match (format, self) {
             (Format::Values, Requester::Ubus(_)) => Answer::Table(answer::table(members).contents().to_vec()),
@@ -83,27 +83,27 @@ impl Requester {
 }
 
 impl Answer {
-    /// What could not be done, and why.
+    /// A refusal; `text` says what failed and why.
     pub fn refused(text: impl Into<String>) -> Answer {
         Answer::Refused(RequestError { status: UBUS_STATUS_UNKNOWN_ERROR, text: text.into() })
     }
 
-    /// As a client of the control socket gets it.
+    /// The answer as sent on the control socket.
     pub fn into_text(self) -> String {
         match self {
             Answer::Text(text) => text,
-            Answer::Refused(refusal) => format!("{REFUSED}{}\n", refusal.text),
-            // Nobody makes one for the socket.
+            Answer::Refused(error) => format!("{REFUSED}{}\n", error.text),
+            // Never built for the control socket.
             Answer::Table(_) => String::new(),
         }
     }
 
-    /// As a caller on ubus gets it.
+    /// The answer as sent on ubus.
     pub fn into_contents(self) -> Result<Vec<u8>, RequestError> {
         match self {
             Answer::Text(text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &text)).contents().to_vec()),
             Answer::Table(contents) => Ok(contents),
-            Answer::Refused(refusal) => Err(refusal),
+            Answer::Refused(error) => Err(error),
         }
     }
 }

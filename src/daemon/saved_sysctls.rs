@@ -1,6 +1,6 @@
-//! What the machine was set to before millpond, to be given back at the end: kept in memory, and in a file beside the
-//! control socket, where it outlives a daemon that was killed but no switching off, after which nothing is to be given
-//! back.
+//! The host's sysctls from before millpond, to be restored at exit. They are kept in memory and in a file beside the
+//! control socket. The file survives a killed daemon. It does not survive a reboot, after which there is nothing to
+//! restore.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,31 +14,31 @@ use super::reconcile::report::ReconcileReport;
 use crate::plan::Forwarding;
 use crate::sys::atomic_file;
 
-/// Sysctls as they were.
+/// Sysctl values from before millpond changed them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SavedSysctls {
-    /// Forwarding in either family; `None` until that is known.
+    /// Forwarding in both IP versions; `None` until it is known.
     pub forwarding: Option<Forwarding>,
-    /// Those of others' interfaces that we attached to.
+    /// Sysctls of the interfaces that millpond attached to: key and value.
     pub overridden: BTreeMap<String, String>,
 }
 
 impl SavedSysctls {
-    /// What a daemon left that could not give it back.
+    /// Reads the values that a killed daemon left beside `socket`.
     pub fn read(socket: &Path) -> SavedSysctls {
         match fs::read_to_string(path(socket)) {
             Ok(text) => SavedSysctls::from_text(&text),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    warn!("reading {}: {error}: what it holds is not given back", path(socket).display());
+                    warn!("reading {}: {error}: the sysctls in it will not be restored", path(socket).display());
                 }
                 SavedSysctls::default()
             }
         }
     }
 
-    /// Learns from what was done, and writes it down where it is news.
-    pub fn learn(&mut self, report: &ReconcileReport, socket: &Path) {
+    /// Adds the sysctls that a reconcile job changed, and writes the file if there are new ones.
+    pub fn save(&mut self, report: &ReconcileReport, socket: &Path) {
         let before = self.to_text();
         if self.forwarding.is_none() {
             self.forwarding.clone_from(&report.forwarding);
@@ -49,11 +49,14 @@ impl SavedSysctls {
             return;
         }
         if let Err(error) = atomic_file::write(&path(socket), text.as_bytes(), 0o600) {
-            warn!("writing {}: {error}: killed, millpond would give nothing back", path(socket).display());
+            warn!(
+                "writing {}: {error}: if millpond is killed, the original sysctls will not be restored",
+                path(socket).display()
+            );
         }
     }
 
-    /// It has all been given back.
+    /// Removes the file, after all values have been restored.
     pub fn forget(socket: &Path) {
         _ = fs::remove_file(path(socket));
     }
@@ -65,13 +68,13 @@ impl SavedSysctls {
         text
     }
 
-    /// Reads that again; what is not of this form is passed over.
+    /// Parses the output of `to_text`. Lines of another form are ignored.
     fn from_text(text: &str) -> SavedSysctls {
         let mut saved_sysctls = SavedSysctls::default();
         for (key, value) in text.lines().filter_map(|line| line.split_once(' ')) {
             match key {
                 "forwarding" => saved_sysctls.forwarding = Some(Forwarding::from_text(value)),
-                // Of an interface, whose name may have a dot, which is written as a slash.
+                // The key of an interface's sysctl. A dot in the interface's name is written as a slash.
                 "overridden" => saved_sysctls.overridden.extend(
                     value
                         .split_once(' ')
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_outlives_the_one_who_changed_it() {
+    fn saved_values_survive_a_restart() {
         let socket = std::env::temp_dir().join(format!("millpond-saved-sysctls-{}.sock", std::process::id()));
         SavedSysctls::forget(&socket);
         let mut first = SavedSysctls::read(&socket);
@@ -109,22 +112,23 @@ mod tests {
         let SavedSysctls { forwarding, overridden } = saved_sysctls();
         let report =
             ReconcileReport { forwarding, overridden: overridden.into_iter().next(), ..ReconcileReport::default() };
-        first.learn(&report, &socket);
+        first.save(&report, &socket);
         let mut second = SavedSysctls::read(&socket);
         assert_eq!(second, saved_sysctls());
-        // What the second finds is the first's doing.
+        // The value that the second daemon finds was set by the first one.
         let forwarding = Some(Forwarding::from_text("net.ipv4.ip_forward=1"));
-        second.learn(&ReconcileReport { forwarding, ..ReconcileReport::default() }, &socket);
+        second.save(&ReconcileReport { forwarding, ..ReconcileReport::default() }, &socket);
         assert_eq!(SavedSysctls::read(&socket), saved_sysctls());
         SavedSysctls::forget(&socket);
         assert_eq!(SavedSysctls::read(&socket), SavedSysctls::default());
     }
 
     #[test]
-    fn nonsense_is_passed_over() {
-        let whole = saved_sysctls().to_text();
-        (0..whole.len()).for_each(|length| drop(SavedSysctls::from_text(&whole[..length])));
-        let wild = "overridden net.ipv4.conf.wg0.rp_filter\noverridden net.ipv4.conf.//.x 1\noverridden kernel.panic 1\n\u{0}\nx y";
-        assert_eq!(SavedSysctls::from_text(wild), SavedSysctls::default());
+    fn malformed_lines_are_ignored() {
+        let text = saved_sysctls().to_text();
+        (0..text.len()).for_each(|length| drop(SavedSysctls::from_text(&text[..length])));
+        let malformed = "overridden net.ipv4.conf.wg0.rp_filter\noverridden net.ipv4.conf.//.x 1\n\
+                         overridden kernel.panic 1\n\u{0}\nx y";
+        assert_eq!(SavedSysctls::from_text(malformed), SavedSysctls::default());
     }
 }

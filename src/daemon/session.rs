@@ -1,4 +1,4 @@
-//! One session: the engine towards one peer, the cell that is about to leave, and what the two ends say to each other.
+//! A session: the engine towards one peer, the next cell to leave, and the negotiation with the peer.
 
 use std::net::Ipv4Addr;
 
@@ -10,32 +10,32 @@ use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
-/// A cell is built so long before it leaves. Building takes less than half of it on a 24Kc, and a packet that comes
-/// later has, at 40 cells a second, a chance of one in sixty to miss its cell.
+/// Each cell is built this long before its departure. Building takes less than half of this on a 24Kc. At 40 cells a
+/// second, a packet has a chance of one in sixty to arrive in this window and miss its cell.
 pub const LEAD: Nanos = Nanos::from_micros(400);
 
-/// An endpoint goes on towards a home that has fallen silent for this long, then rests until its next cell.
+/// An endpoint goes on sending to a silent home for this long, then stops until the home's next cell.
 const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(300);
 
-/// Cells come all the time. Of a peer that has been silent for so long, WireGuard is told anew: both ends then begin with
-/// a handshake at once, and whatever time the peer's clock shows now. (WireGuard takes no handshake that is, by its
-/// sender's clock, older than the last: whitepaper, section 5.1. A clock that was years ahead for a moment would part the
-/// two for years.)
+/// After a silence of this length the peer is removed from WireGuard and added again, so that both ends start a new
+/// handshake at once, whatever the peer's clock shows. WireGuard rejects a handshake whose timestamp, from the sender's
+/// clock, is older than the last one (whitepaper, section 5.1). A clock that once was years ahead would block
+/// handshakes for years.
 const REHANDSHAKE_AFTER: Nanos = Nanos::from_secs(6);
-/// And again, so often, while the silence lasts. Handshakes need a few seconds in which nobody disturbs them.
+/// The peer is added again at this period while the silence lasts. A handshake needs a few undisturbed seconds.
 const REHANDSHAKE_PERIOD: Nanos = Nanos::from_secs(30);
 
-/// How one direction is sent.
+/// The shaping of one direction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shaping {
     /// Law, mean interval and spread.
     pub pace: Pace,
-    /// Length of a cell, UDP payload.
+    /// Length of a cell in bytes of UDP payload.
     pub payload_bytes: usize,
-    /// Whether cells leave that carry nothing.
+    /// Whether cover cells are sent.
     pub cover: bool,
-    /// Whether the devices' packets pass at all.
-    pub passes: bool,
+    /// Whether the devices' packets are forwarded at all.
+    pub forwards: bool,
 }
 
 /// One peer and the traffic to and from it.
@@ -43,75 +43,76 @@ pub struct Session {
     name: String,
     peer: Ipv4Addr,
     engine: Engine,
-    /// The interval at which the peer's cells should come.
-    expected: Nanos,
+    /// The mean interval of the peer's cells.
+    expected_interval: Nanos,
     sending: bool,
     cover: bool,
-    passes: bool,
+    forwards: bool,
     built: Option<Transmit>,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
     liveness: Liveness,
-    /// When WireGuard was last told anew of the peer, in this silence.
-    retold: Option<Nanos>,
+    /// When the current silence last asked for a new handshake.
+    last_rehandshake: Option<Nanos>,
     state_since: StateSince,
     side: Side,
-    /// Cells so far, sent and received, and what they came to on the wire.
-    counted: [u64; 2],
-    wire: [u64; 2],
+    /// Cells counted so far, sent and received, and their bytes on the wire.
+    counted_cells: [u64; 2],
+    wire_bytes: [u64; 2],
 }
 
 enum Side {
-    /// A router asks.
+    /// A router sends a request.
     Router(RequestState),
-    /// An endpoint grants what one home asks for. `key_update`: the public key that it would like to be known by.
+    /// An endpoint grants the request of one home. `key_update` is the public key that the home announced as its own.
     Endpoint { limits: HomeLimits, granted: Option<ShapingRequest>, key_update: Option<Key> },
 }
 
-/// What a session did when its moment came.
+/// The result of [`Session::act`].
 pub enum Action<'a> {
-    /// The next cell stands ready.
+    /// The next cell is built.
     Built,
-    /// There is none this time.
-    Rested,
-    /// This cell is to leave now, in this band.
+    /// No cell is due this time.
+    Idle,
+    /// This cell must leave now.
     Send {
-        /// When it should leave.
+        /// Its scheduled departure.
         scheduled: Nanos,
-        /// Which PRIO band it takes.
+        /// Data or cover, which selects the PRIO band.
         kind: CellKind,
-        /// The cell.
+        /// The cell's bytes, the UDP payload.
         cell: &'a [u8],
     },
 }
 
-/// What a cell from the peer changed about a session's own sending.
+/// The effect of a peer's cell on the session's own sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing.
+    /// Nothing changed.
     None,
-    /// It rested and sends now: [`Session::next`] has something to say.
-    Begun,
-    /// It sends in another way.
+    /// The session was idle and now sends: [`Session::next`] has a time.
+    Started,
+    /// The session sends by a new grant.
     Regranted,
 }
 
 impl Session {
-    /// A router's session to its endpoint, sending from now on, and requesting `request` for the way down.
+    /// A router's session to its endpoint. It sends from now on, and sends `request` for the download direction.
     pub fn router(peer: Ipv4Addr, shaping: Shaping, request: ShapingRequest, seed: [u8; 32], now: Nanos) -> Session {
-        let expected = expected(&request);
+        let expected_interval = expected_interval(&request);
         let side = Side::Router(RequestState::new(request, now));
-        Session { sending: true, expected, ..Session::resting("endpoint".into(), peer, shaping, side, seed, now) }
+        let idle = Session::idle("endpoint".into(), peer, shaping, side, seed, now);
+        Session { sending: true, expected_interval, ..idle }
     }
 
-    /// An endpoint's session to a home. It rests until the home has said what it wants.
+    /// An endpoint's session to a home. It sends nothing until the home's first request.
     pub fn endpoint(name: String, peer: Ipv4Addr, limits: HomeLimits, seed: [u8; 32], now: Nanos) -> Session {
         let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
-        let shaping = Shaping { pace, payload_bytes: 0, cover: true, passes: true };
-        Session::resting(name, peer, shaping, Side::Endpoint { limits, granted: None, key_update: None }, seed, now)
+        let shaping = Shaping { pace, payload_bytes: 0, cover: true, forwards: true };
+        Session::idle(name, peer, shaping, Side::Endpoint { limits, granted: None, key_update: None }, seed, now)
     }
 
-    fn resting(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Session {
-        let Shaping { pace, payload_bytes, cover, passes } = shaping;
+    fn idle(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Session {
+        let Shaping { pace, payload_bytes, cover, forwards } = shaping;
         let params = Params { payload_bytes, pace, lead: LEAD, limits: Limits::default() };
         let mut engine = Engine::new(params, seed, now);
         engine.set_cover(cover);
@@ -119,18 +120,18 @@ impl Session {
             name,
             peer,
             engine,
-            expected: pace.mean,
+            expected_interval: pace.mean,
             sending: false,
             cover,
-            passes,
+            forwards,
             built: None,
             cell: Box::new([0; MAX_PACKET_BYTES]),
             liveness: Liveness::default(),
-            retold: None,
+            last_rehandshake: None,
             state_since: StateSince::new(now),
             side,
-            counted: [0; 2],
-            wire: [0; 2],
+            counted_cells: [0; 2],
+            wire_bytes: [0; 2],
         }
     }
 
@@ -144,55 +145,56 @@ impl Session {
         self.peer
     }
 
-    /// The engine, to look at.
+    /// The engine, read-only.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Begins anew with what is known of each device.
+    /// Clears the state of each device.
     pub fn forget_devices(&mut self) {
-        self.engine.forget_devices();
+        self.engine.reset_device_stats();
     }
 
-    /// What the session is doing.
+    /// The session's state at `now`.
     pub fn state(&self, now: Nanos) -> State {
         match (&self.side, self.sending) {
             (Side::Endpoint { .. }, false) => State::Starting,
-            _ => match self.liveness.state(now, self.expected) {
+            _ => match self.liveness.state(now, self.expected_interval) {
                 State::Shaping if !self.cover => State::Paused,
                 state => state,
             },
         }
     }
 
-    /// Whether cells leave that carry nothing.
+    /// Whether cover cells are sent.
     pub fn covers(&self) -> bool {
         self.cover
     }
 
-    /// How this end sends, and how the other should, as far as that is known.
+    /// The pace of this end, and the expected pace of the peer if it is known.
     pub fn paces(&self) -> [Option<Pace>; 2] {
-        let other = match &self.side {
+        let peer = match &self.side {
             Side::Router(request_state) => {
                 let request = request_state.request();
-                Some(Pace { law: request.law, mean: self.expected, spread_percent: request.spread_percent })
+                let (law, spread_percent) = (request.law, request.spread_percent);
+                Some(Pace { law, mean: self.expected_interval, spread_percent })
             }
             Side::Endpoint { .. } => None,
         };
-        [Some(self.engine.pace()), other]
+        [Some(self.engine.pace()), peer]
     }
 
-    /// Whether the devices' packets pass at all.
-    pub fn passes(&self) -> bool {
-        self.passes
+    /// Whether the devices' packets are forwarded at all.
+    pub fn forwards(&self) -> bool {
+        self.forwards
     }
 
-    /// The state when it was last looked at by [`Session::tick`], and since when it held.
+    /// The state at the last [`Session::tick`], and when it began.
     pub fn state_since(&self) -> StateSince {
         self.state_since
     }
 
-    /// When the session wants to act; `None` while it rests.
+    /// When [`Session::act`] is due next; `None` while the session sends nothing.
     pub fn next(&self) -> Option<Nanos> {
         match self.built {
             Some(transmit) => Some(transmit.scheduled),
@@ -200,28 +202,28 @@ impl Session {
         }
     }
 
-    /// Does what is due at [`Session::next`].
+    /// Builds the next cell, or hands out the built one to be sent. To be called at [`Session::next`].
     pub fn act(&mut self, now: Nanos) -> Action<'_> {
         let Some(Transmit { scheduled, len, kind }) = self.built.take() else {
             self.built = self.engine.poll_transmit(now, &mut self.cell[..]);
-            return if self.built.is_some() { Action::Built } else { Action::Rested };
+            return if self.built.is_some() { Action::Built } else { Action::Idle };
         };
         Action::Send { scheduled, kind, cell: &self.cell[..len] }
     }
 
-    /// Notes when a cell has left.
+    /// Records when a cell has left.
     pub fn handle_departure(&mut self, scheduled: Nanos, actual: Nanos) {
         self.engine.handle_departure(scheduled, actual);
     }
 
-    /// Takes a packet for the peer. While the session rests there is nobody to send it to.
+    /// Queues a packet for the peer. The packet is dropped if the session does not send or does not forward.
     pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) {
-        if self.sending && self.passes {
+        if self.sending && self.forwards {
             self.engine.handle_packet(now, packet);
         }
     }
 
-    /// Takes a cell from the peer. Tells what it changed about the session's own sending.
+    /// Handles a cell from the peer. Returns its effect on the session's own sending.
     pub fn handle_cell(&mut self, now: Nanos, cell: &[u8]) -> Change {
         self.liveness.note_cell(now);
         self.engine.handle_cell(cell);
@@ -243,7 +245,7 @@ impl Session {
         }
     }
 
-    /// The public key by which a home would like to be known, if it has said so since the last time.
+    /// The public key that a home has announced as its own since the last call, if any.
     #[cfg(feature = "endpoint")]
     pub fn poll_key_update(&mut self) -> Option<Key> {
         match &mut self.side {
@@ -252,7 +254,7 @@ impl Session {
         }
     }
 
-    /// Sets the public key that a router announces as its own, or none.
+    /// Sets the public key that a router announces as its own, or none. Does nothing on an endpoint.
     pub fn set_key_update(&mut self, key_update: Option<Key>) {
         if let Side::Router(request_state) = &mut self.side {
             request_state.set_key_update(key_update);
@@ -264,10 +266,11 @@ impl Session {
         self.engine.poll_packet(buf)
     }
 
-    /// To be called about once a second: repeats what the peer may have missed.
+    /// Repeats messages that the peer may have missed, and updates counters and state. To be called about once a
+    /// second.
     pub fn tick(&mut self, now: Nanos) {
-        self.weigh();
-        let state = self.liveness.state(now, self.expected);
+        self.count_wire_bytes();
+        let state = self.liveness.state(now, self.expected_interval);
         match &mut self.side {
             Side::Router(request_state) => {
                 if let Some(message) = request_state.poll(now, !state.is_up()) {
@@ -285,26 +288,28 @@ impl Session {
         self.state_since.note(self.state(now), now);
     }
 
-    /// Whether WireGuard is to be told anew of the peer, who has fallen silent. Says so once, and again now and then.
-    pub fn poll_lost(&mut self, now: Nanos) -> bool {
-        let is_long = self.liveness.silence(now).is_some_and(|silence| silence >= REHANDSHAKE_AFTER);
-        if !is_long || self.state(now) != State::Degraded {
-            self.retold = None;
+    /// Whether a silent peer needs a new WireGuard handshake now. True once per silence, then at every
+    /// `REHANDSHAKE_PERIOD`.
+    pub fn poll_rehandshake(&mut self, now: Nanos) -> bool {
+        let is_silent = self.liveness.silence(now).is_some_and(|silence| silence >= REHANDSHAKE_AFTER);
+        if !is_silent || self.state(now) != State::Degraded {
+            self.last_rehandshake = None;
             return false;
         }
-        let is_due = self.retold.is_none_or(|last| now.saturating_since(last) >= REHANDSHAKE_PERIOD);
+        let is_due = self.last_rehandshake.is_none_or(|last| now.saturating_since(last) >= REHANDSHAKE_PERIOD);
         if is_due {
-            self.retold = Some(now);
+            self.last_rehandshake = Some(now);
         }
         is_due
     }
 
-    /// Bytes of cells on the wire until the last tick, sent and received. Other ends' sizes are as agreed.
+    /// Bytes on the wire of the cells sent and received up to the last tick. The peer's cells count with the agreed
+    /// size.
     pub fn wire_bytes(&self) -> [u64; 2] {
-        self.wire
+        self.wire_bytes
     }
 
-    fn weigh(&mut self) {
+    fn count_wire_bytes(&mut self) {
         let agreed = match &self.side {
             Side::Router(request_state) => Some(request_state.request()),
             Side::Endpoint { granted, .. } => granted.as_ref(),
@@ -312,14 +317,14 @@ impl Session {
         let cell_bytes = agreed.map_or(0, |request| u64::from(request.cell_bytes));
         let stats = self.engine.stats();
         let counts = [stats.cells_data + stats.cells_cover, stats.cells_received];
-        for ((wire, counted), count) in self.wire.iter_mut().zip(&mut self.counted).zip(counts) {
-            *wire += (count - *counted) * cell_bytes;
+        for ((wire_bytes, counted), count) in self.wire_bytes.iter_mut().zip(&mut self.counted_cells).zip(counts) {
+            *wire_bytes += (count - *counted) * cell_bytes;
             *counted = count;
         }
     }
 
-    /// Changes a router's session in place: the way up from the next interval on, the way down as soon as the endpoint
-    /// has heard of it.
+    /// Changes a router's session in place: the upload from the next interval on, the download once the endpoint has
+    /// received the request.
     pub fn reshape(&mut self, shaping: Shaping, request: ShapingRequest, now: Nanos) {
         if shaping.pace != self.engine.pace() {
             self.engine.set_pace(shaping.pace);
@@ -327,28 +332,28 @@ impl Session {
         self.engine.set_payload_bytes(shaping.payload_bytes);
         self.engine.set_cover(shaping.cover);
         if shaping.cover && !self.cover {
-            // Its silence was as agreed.
+            // Without cover the peer's silence was expected.
             self.liveness.note_cell(now);
         }
-        (self.cover, self.passes) = (shaping.cover, shaping.passes);
-        self.expected = expected(&request);
+        (self.cover, self.forwards) = (shaping.cover, shaping.forwards);
+        self.expected_interval = expected_interval(&request);
         if let Side::Router(request_state) = &mut self.side {
             request_state.change(request, now);
-            // Both directions together: the request leaves with the next cell.
+            // Both directions change together: the request leaves with the next cell.
             if let Some(message) = request_state.poll(now, false) {
                 self.engine.send_control(message);
             }
         }
     }
 
-    /// Changes what a home may ask for; it takes hold with the home's next request.
+    /// Changes a home's limits, from its next request on.
     pub fn set_limits(&mut self, new: HomeLimits) {
         if let Side::Endpoint { limits, .. } = &mut self.side {
             *limits = new;
         }
     }
 
-    /// What an endpoint has granted this home; `None` on a router and before the home's first request.
+    /// The request as granted to this home; `None` on a router and before the home's first request.
     pub fn granted(&self) -> Option<&ShapingRequest> {
         match &self.side {
             Side::Router(_) => None,
@@ -356,11 +361,12 @@ impl Session {
         }
     }
 
-    /// Grants a home's request, for cells as long as the one that brought it: the two ways have one size.
+    /// Grants a home's request. Cells to the home get the size of the cell that brought the request: both directions
+    /// use one size.
     fn handle_request(&mut self, now: Nanos, request: ShapingRequest, payload_bytes: usize) -> Change {
         let Side::Endpoint { limits, granted, .. } = &mut self.side else { return Change::None };
-        let possible = usize::from(request.cell_bytes) > payload_bytes;
-        let Some(grant) = negotiation::grant(&request, *limits).filter(|_| possible) else {
+        let is_possible = usize::from(request.cell_bytes) > payload_bytes;
+        let Some(grant) = negotiation::grant(&request, *limits).filter(|_| is_possible) else {
             return Change::None;
         };
         let mean = grant.rate.interval(usize::from(grant.cell_bytes));
@@ -368,7 +374,7 @@ impl Session {
         let change = if !self.sending {
             self.engine.restart(pace, now);
             self.sending = true;
-            Change::Begun
+            Change::Started
         } else if *granted != Some(grant) {
             self.engine.set_pace(pace);
             Change::Regranted
@@ -376,7 +382,7 @@ impl Session {
             Change::None
         };
         *granted = Some(grant);
-        self.expected = expected(&grant);
+        self.expected_interval = expected_interval(&grant);
         self.cover = grant.cover;
         self.engine.set_cover(grant.cover);
         self.engine.set_payload_bytes(payload_bytes);
@@ -393,8 +399,8 @@ impl Session {
     }
 }
 
-/// The mean interval of the cells that come back. Without cover there are few but for the answers to requests.
-fn expected(request: &ShapingRequest) -> Nanos {
+/// The mean interval of the cells that come back. Without cover, hardly any come except the answers to requests.
+fn expected_interval(request: &ShapingRequest) -> Nanos {
     if request.cover { request.rate.interval(usize::from(request.cell_bytes)) } else { negotiation::REFRESH_PERIOD }
 }
 

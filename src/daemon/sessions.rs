@@ -1,4 +1,4 @@
-//! All sessions of this end: one on a router, one for each home on an endpoint.
+//! All sessions of this host: one on a router, one for each home on an endpoint.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -15,33 +15,33 @@ use crate::sys::random;
 use crate::units::Nanos;
 use crate::wire::size::CellSize;
 
-/// The sessions, and their places by address.
+/// The sessions, and their indices by address.
 pub struct Sessions {
     all: Vec<Session>,
-    /// By the address that cells come from, sorted.
-    places: Vec<(Ipv4Addr, usize)>,
-    /// By the IPv6 address of a home's devices, sorted.
-    places6: Vec<(Ipv6Addr, usize)>,
+    /// Session indices by the source address of the cells, sorted.
+    by_peer: Vec<(Ipv4Addr, usize)>,
+    /// Session indices by the IPv6 address of a home's devices, sorted.
+    by_address6: Vec<(Ipv6Addr, usize)>,
     role: Role,
-    /// What the sessions that are gone had come to.
+    /// The sums of the sessions that were removed.
     removed: Box<RemovedHomes>,
 }
 
-/// What is left of homes that were removed: sums, which counters that never go back need.
+/// The sums of removed homes. Without them the daemon's counters would go back.
 #[derive(Default)]
 struct RemovedHomes {
     stats: Stats,
-    wire: [u64; 2],
+    wire_bytes: [u64; 2],
 }
 
 impl Sessions {
-    /// None yet.
+    /// No sessions yet.
     pub fn none() -> Sessions {
         let removed = Box::default();
-        Sessions { all: Vec::new(), places: Vec::new(), places6: Vec::new(), role: Role::Router, removed }
+        Sessions { all: Vec::new(), by_peer: Vec::new(), by_address6: Vec::new(), role: Role::Router, removed }
     }
 
-    /// Brings the sessions in line with changed settings. A peer that stays keeps its session, and its session its schedule.
+    /// Updates the sessions to changed settings. A peer that stays keeps its session and its schedule.
     pub fn update(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
         if self.role != settings.role {
             self.all.clear();
@@ -51,11 +51,11 @@ impl Sessions {
             Role::Router => self.update_router(settings, size, now)?,
             Role::Endpoint => self.update_homes(&settings.homes, now)?,
         }
-        self.places = self.all.iter().enumerate().map(|(index, session)| (session.peer(), index)).collect();
-        self.places.sort_unstable();
+        self.by_peer = self.all.iter().enumerate().map(|(index, session)| (session.peer(), index)).collect();
+        self.by_peer.sort_unstable();
         let homes = settings.homes.iter().zip(0..self.all.len());
-        self.places6 = homes.filter_map(|(home, index)| Some((home.address6?, index))).collect();
-        self.places6.sort_unstable();
+        self.by_address6 = homes.filter_map(|(home, index)| Some((home.address6?, index))).collect();
+        self.by_address6.sort_unstable();
         Ok(())
     }
 
@@ -64,29 +64,29 @@ impl Sessions {
         &self.all
     }
 
-    /// All sessions, to be changed.
+    /// All sessions, mutable.
     pub fn all_mut(&mut self) -> &mut [Session] {
         &mut self.all
     }
 
-    /// The peers of whom WireGuard is to be told anew now.
-    pub fn poll_lost(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
-        self.all.iter_mut().filter_map(|session| session.poll_lost(now).then_some(session.peer())).collect()
+    /// Tunnel addresses of the peers that need a new WireGuard handshake now.
+    pub fn poll_rehandshakes(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
+        self.all.iter_mut().filter_map(|session| session.poll_rehandshake(now).then_some(session.peer())).collect()
     }
 
-    /// The session at that place of the departures.
+    /// The session with that index in the departure queue.
     pub fn session_mut(&mut self, index: usize) -> &mut Session {
         &mut self.all[index]
     }
 
-    /// The session whose cells come from `peer`.
+    /// The index of the session whose cells come from `peer`.
     pub fn of_peer(&self, peer: Ipv4Addr) -> Option<usize> {
-        let place = self.places.binary_search_by_key(&peer, |(address, _)| *address).ok()?;
-        Some(self.places[place].1)
+        let position = self.by_peer.binary_search_by_key(&peer, |(address, _)| *address).ok()?;
+        Some(self.by_peer[position].1)
     }
 
-    /// The session that a packet from the TUN interface belongs to: on a router there is one; on an endpoint the home's
-    /// address is the packet's destination.
+    /// The index of the session for a packet from the TUN interface. On a router it is the only session. On an endpoint
+    /// it is the home with the packet's destination address.
     pub fn of_packet(&self, packet: &[u8]) -> Option<usize> {
         match (self.role, packet) {
             (Role::Router, _) => (!self.all.is_empty()).then_some(0),
@@ -96,11 +96,11 @@ impl Sessions {
         }
     }
 
-    /// Whether a packet out of a cell of that session's may go on: on an endpoint it has to come from that home's own
-    /// address, or one home could speak for another. On a router the kernel knows whom the answers are for.
+    /// Whether a packet from a cell of that session may be forwarded. On an endpoint its source must be the home's own
+    /// address, or one home could spoof another. On a router the session must forward; the kernel routes the packet.
     pub fn accepts(&self, index: usize, packet: &[u8]) -> bool {
         let sender = match (self.role, packet) {
-            (Role::Router, _) => return self.all.get(index).is_some_and(Session::passes),
+            (Role::Router, _) => return self.all.get(index).is_some_and(Session::forwards),
             (Role::Endpoint, [0x40..0x50, ..]) => ipv4_at(packet, 12).and_then(|address| self.of_peer(address)),
             (Role::Endpoint, [0x60..0x70, ..]) => ipv6_at(packet, 8).and_then(|address| self.of_home6(address)),
             (Role::Endpoint, _) => None,
@@ -109,23 +109,23 @@ impl Sessions {
     }
 
     fn of_home6(&self, address: Ipv6Addr) -> Option<usize> {
-        let place = self.places6.binary_search_by_key(&address, |(address, _)| *address).ok()?;
-        Some(self.places6[place].1)
+        let position = self.by_address6.binary_search_by_key(&address, |(address, _)| *address).ok()?;
+        Some(self.by_address6[position].1)
     }
 
-    /// What all sessions have come to since the start, those that are gone included, and their bytes of cells on the wire,
+    /// The statistics of all sessions since the start, removed ones included, and the bytes on the wire of their cells,
     /// sent and received.
     #[cfg(feature = "endpoint")]
     pub fn sums(&self) -> (Stats, [u64; 2]) {
-        let (mut stats, mut wire) = (self.removed.stats.clone(), self.removed.wire);
+        let (mut stats, mut wire_bytes) = (self.removed.stats.clone(), self.removed.wire_bytes);
         for session in &self.all {
             stats.add(session.engine().stats());
-            wire = sum(wire, session.wire_bytes());
+            wire_bytes = sum(wire_bytes, session.wire_bytes());
         }
-        (stats, wire)
+        (stats, wire_bytes)
     }
 
-    /// What has passed through all sessions, in bytes, as far as their engines remember.
+    /// The bytes that passed through all present sessions.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for session in &self.all {
@@ -143,7 +143,7 @@ impl Sessions {
         totals
     }
 
-    /// The delays of the packets that have left, over all sessions.
+    /// The delays of the packets sent, over all present sessions.
     pub fn delays(&self) -> DelayTotals {
         let add = |sum: DelayTotals, session: &Session| {
             let delay = &session.engine().stats().delay;
@@ -152,7 +152,7 @@ impl Sessions {
         self.all.iter().fold(DelayTotals::default(), add)
     }
 
-    /// When each session wants to act next.
+    /// A departure queue with the next action of each session.
     pub fn departures(&self) -> DepartureQueue {
         let mut departures = DepartureQueue::default();
         for (index, session) in self.all.iter().enumerate() {
@@ -179,8 +179,8 @@ impl Sessions {
         let mut before: BTreeMap<Ipv4Addr, Session> = before.map(|session| (session.peer(), session)).collect();
         for home in homes {
             let limits = HomeLimits { max_download: home.max_download, kernel_law: homes.len() == 1 };
-            let known = before.remove(&home.address).filter(|session| session.name() == home.name);
-            let session = match known {
+            let existing = before.remove(&home.address).filter(|session| session.name() == home.name);
+            let session = match existing {
                 Some(mut session) => {
                     session.set_limits(limits);
                     session
@@ -191,7 +191,7 @@ impl Sessions {
         }
         for session in before.values() {
             self.removed.stats.add(session.engine().stats());
-            self.removed.wire = sum(self.removed.wire, session.wire_bytes());
+            self.removed.wire_bytes = sum(self.removed.wire_bytes, session.wire_bytes());
         }
         Ok(())
     }
@@ -216,7 +216,7 @@ fn peer_address(settings: &Settings) -> Option<Ipv4Addr> {
     }
 }
 
-/// While the key of a join text is in use: the router's own, which is to take its place.
+/// The router's own public key, while the key of a join text is in use.
 fn key_update(settings: &Settings) -> Option<Key> {
     match &settings.tunnel {
         Some(Tunnel::Wireguard(wireguard)) if wireguard.is_joining() => Some(wireguard.private_key.public()),
@@ -225,7 +225,7 @@ fn key_update(settings: &Settings) -> Option<Key> {
 }
 
 fn seed() -> Result<[u8; 32], Error> {
-    random::seed().map_err(Error::system("asking the kernel for random bytes"))
+    random::seed().map_err(Error::system("reading random bytes from the kernel"))
 }
 
 #[cfg(test)]
@@ -298,21 +298,24 @@ mod tests {
     }
 
     #[test]
-    fn a_home_speaks_for_itself_alone() {
+    fn a_home_cannot_spoof_another() {
         let sessions = sessions();
-        let far = [198, 51, 100, 7];
-        assert!(sessions.accepts(0, &ipv4([10, 77, 0, 3], far)) && sessions.accepts(1, &ipv4([10, 77, 0, 2], far)));
-        assert!(!sessions.accepts(0, &ipv4([10, 77, 0, 2], far)) && !sessions.accepts(1, &ipv4([192, 168, 1, 1], far)));
+        let server = [198, 51, 100, 7];
+        assert!(
+            sessions.accepts(0, &ipv4([10, 77, 0, 3], server)) && sessions.accepts(1, &ipv4([10, 77, 0, 2], server))
+        );
+        assert!(!sessions.accepts(0, &ipv4([10, 77, 0, 2], server)));
+        assert!(!sessions.accepts(1, &ipv4([192, 168, 1, 1], server)));
         assert!(sessions.accepts(0, &ipv6("fd77::3", "2001:db8::7")));
         for packet in [ipv6("fd77::3", "2001:db8::7"), ipv6("fe80::1", "ff02::1"), vec![0x45], vec![0x60; 20], vec![]] {
             assert!(!sessions.accepts(1, &packet), "{packet:?}");
         }
     }
 
-    /// Counters that went back would look like a restart to whoever reads the metrics.
+    /// A counter that goes back would look like a restart to a reader of the metrics.
     #[cfg(feature = "endpoint")]
     #[test]
-    fn a_home_that_is_removed_stays_in_the_sums() {
+    fn a_removed_home_stays_in_the_sums() {
         let mut sessions = sessions();
         sessions.session_mut(1).handle_cell(Nanos::ZERO, &[0; 40]);
         let settings = Settings { homes: settings().homes[..1].to_vec(), ..settings() };
@@ -321,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_find_their_home_in_both_families() {
+    fn answers_find_their_home_over_ipv4_and_ipv6() {
         let sessions = sessions();
         assert_eq!(sessions.of_packet(&ipv4([198, 51, 100, 7], [10, 77, 0, 2])), Some(1));
         assert_eq!(sessions.of_packet(&ipv6("2001:db8::7", "fd77::3")), Some(0));

@@ -1,4 +1,4 @@
-//! From the settings to what the session, the peer and the queueing tree are told.
+//! Derives from the settings the parameters of the session, of the request to the peer and of the queueing tree.
 
 use super::error::Error;
 use super::session::{LEAD, Session, Shaping};
@@ -9,13 +9,14 @@ use crate::units::BitsPerSec;
 use crate::wire::control::ShapingRequest;
 use crate::wire::size::{CellSize, Encapsulation};
 
-/// Where an engine paces the line, HTB is only a ceiling: this many times the mean rate, with room for the few short
-/// intervals that a wide law draws in a row.
-const CEILING: u64 = 4;
+/// If an engine paces the cells, HTB is only a ceiling at this many times the mean rate. That leaves room for the few
+/// short intervals that a wide law draws in a row.
+const CEILING_FACTOR: u64 = 4;
 const CEILING_BURST_CELLS: u32 = 32;
 const CEILING_BAND_CELLS: u32 = 64;
 
-/// Where HTB paces the line, cover waits two deep, and data as deep as feeding at the rate itself can ever make it.
+/// If HTB paces the cells, its cover queue holds two. Its data queue holds as many as an engine that feeds it at the
+/// rate can ever queue.
 const PACER_COVER_CELLS: u32 = 2;
 const PACER_DATA_CELLS: u32 = 8;
 
@@ -37,11 +38,11 @@ pub fn shaping(settings: &Settings, size: CellSize) -> Shaping {
         pace: Pace::new(shape.law, shape.spread_percent, shape.upload, size),
         payload_bytes: size.payload_bytes,
         cover: !off,
-        passes: !(off && settings.off == Off::Block),
+        forwards: !(off && settings.off == Off::Block),
     }
 }
 
-/// How a router would like its endpoint to send.
+/// A router's request for how its endpoint should send.
 pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
     let shape = &settings.shape;
     ShapingRequest {
@@ -54,15 +55,15 @@ pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
     }
 }
 
-/// What the queueing tree lets through, on either side.
+/// The limits of the queueing tree, for either role.
 pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> ShaperLimits {
     let wire_bytes = size.wire_bytes as u16;
     let (paced, rate, wire_bytes) = match (settings.role, sessions.iter().find_map(Session::granted)) {
         (Role::Router, _) => (settings.shape.law.paced_by_kernel(), settings.shape.upload, wire_bytes),
-        // Granted to a single home only; see `negotiation::HomeLimits`.
+        // The law `kernel` is granted to a single home only; see `negotiation::HomeLimits`.
         (Role::Endpoint, Some(request)) if request.law.paced_by_kernel() => (true, request.rate, request.cell_bytes),
-        // Whatever the homes request, so that none of them disturbs the others' queue.
-        (Role::Endpoint, _) => (false, allowed(settings), wire_bytes),
+        // The rate does not depend on the homes' requests, so that no home disturbs the others' queue.
+        (Role::Endpoint, _) => (false, total_max_download(settings), wire_bytes),
     };
     let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;
     if paced {
@@ -76,7 +77,7 @@ pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> Shap
         }
     } else {
         ShaperLimits {
-            rate: BitsPerSec(rate.0.saturating_mul(CEILING)),
+            rate: BitsPerSec(rate.0.saturating_mul(CEILING_FACTOR)),
             inner_bytes,
             wire_bytes,
             burst_cells: CEILING_BURST_CELLS * settings.homes.len().max(1) as u32,
@@ -86,8 +87,8 @@ pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> Shap
     }
 }
 
-/// The most that all homes together may ask for.
-fn allowed(settings: &Settings) -> BitsPerSec {
+/// The maximum download of all homes together, at least 1 Mbit/s.
+fn total_max_download(settings: &Settings) -> BitsPerSec {
     BitsPerSec(settings.homes.iter().map(|home| home.max_download.0).sum::<u64>().max(1_000_000))
 }
 

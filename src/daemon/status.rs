@@ -1,4 +1,4 @@
-//! What the daemon says about itself, for programs (JSON) and for people.
+//! The daemon's status, as keys and values or as a text.
 
 use std::fmt::Write;
 
@@ -12,35 +12,35 @@ use crate::config::model::{Off, Role, Settings};
 use crate::core::{Histogram, Stats};
 use crate::units::Nanos;
 
-/// Grows when a key changes its meaning or disappears.
+/// Version of the keys, raised when a key changes its meaning or disappears.
 const INTERFACE: u64 = 1;
 
-/// All that a report is made of.
+/// The sources of a status report.
 pub struct StatusView<'a> {
-    /// The settings in force, once there are any.
+    /// The settings in force, if any.
     pub settings: Option<&'a Settings>,
     /// The sessions.
     pub sessions: &'a [Session],
-    /// What the owner should know.
+    /// The current problems.
     pub problems: &'a [Problem],
-    /// Bytes of a cell inside the tunnel and on the wire, once that is known.
+    /// Bytes of a cell inside the tunnel and on the wire, once known.
     pub cell_bytes: Option<(usize, usize)>,
-    /// What has passed.
+    /// Past rates and totals.
     pub history: &'a History,
-    /// What goes by the clock.
+    /// The scheduled level and the data usage.
     pub clock: &'a LevelClock,
-    /// Checks of the wire.
+    /// The running and the last audit.
     pub audits: &'a Audits,
-    /// The state of the whole.
+    /// The daemon's state and when it began.
     pub state_since: StateSince,
     /// How long the daemon has run.
     pub uptime: Nanos,
-    /// The moment.
+    /// The current time.
     pub now: Nanos,
 }
 
 impl StatusView<'_> {
-    /// The report for programs; every number names its unit.
+    /// Writes the report as keys and values; every number's key names its unit.
     pub fn put(&self, top: &mut Object<'_>) {
         top.number("interface", INTERFACE);
         top.text("version", env!("CARGO_PKG_VERSION"));
@@ -51,7 +51,7 @@ impl StatusView<'_> {
             let shape = &settings.shape;
             top.text("role", settings.role.name());
             top.text("level", settings.level.name());
-            top.text("level_by", self.clock.by().name());
+            top.text("level_by", self.clock.level_source().name());
             top.flag("promise", self.state_since.state == State::Shaping);
             top.text("off", if settings.off == Off::Block { "block" } else { "tunnel" });
             top.text("law", shape.law.name());
@@ -72,9 +72,9 @@ impl StatusView<'_> {
         if last.is_some() || running {
             top.object("audit", |object| {
                 object.flag("running", running);
-                if let Some((audited, at)) = last {
+                if let Some((report, at)) = last {
                     object.decimal("age_s", self.now.saturating_since(*at).as_secs_f64());
-                    audited.put(object, self.settings.is_none_or(|settings| settings.role == Role::Router));
+                    report.put(object, self.settings.is_none_or(|settings| settings.role == Role::Router));
                 }
             });
         }
@@ -86,7 +86,7 @@ impl StatusView<'_> {
         if let Some(delay) = self.history.delay() {
             top.decimal("delay_now_ms", delay.as_millis_f64());
         }
-        top.array("peers", self.sessions, |peer, session| put_line(peer, session, self.now));
+        top.array("peers", self.sessions, |peer, session| put_session(peer, session, self.now));
         top.array("problems", self.problems, |object, problem| {
             object.text("code", problem.code.name());
             object.text("severity", problem.code.severity());
@@ -95,9 +95,9 @@ impl StatusView<'_> {
         });
     }
 
-    /// The report for people.
+    /// The report as a text.
     pub fn text(&self) -> String {
-        let mut out = format!("{} {}", self.state_since.state.name(), self.since(self.state_since));
+        let mut out = format!("{} {}", self.state_since.state.name(), self.age(self.state_since));
         if let (Some(settings), Some((_, wire_bytes))) = (self.settings, self.cell_bytes) {
             let shape = &settings.shape;
             let (role, up, down) = (settings.role.name(), shape.upload.0 / 1000, shape.download.0 / 1000);
@@ -106,15 +106,22 @@ impl StatusView<'_> {
         out.push('\n');
         if let (State::Paused, Some(settings)) = (self.state_since.state, self.settings) {
             out.push_str(match settings.off {
-                Off::Tunnel => "no promise: a schedule has the cover off, and the tunnel shows what the devices do\n",
-                Off::Block => "no promise is needed: a schedule keeps shaped devices from the Internet\n",
+                Off::Tunnel => {
+                    "no promise: a schedule has switched cover off, so the tunnel reveals the devices' activity\n"
+                }
+                Off::Block => "no promise needed: a schedule blocks shaped devices from the Internet\n",
             });
         }
         if let Some(usage) = self.clock.usage() {
             let gb = |bytes: u64| bytes as f64 / 1e9;
-            _ = write!(out, "data: {:.1} GB used, {:.0} GB at the period's end", gb(usage.used), gb(usage.forecast()));
+            _ = write!(
+                out,
+                "data: {:.1} GB used, {:.0} GB forecast for the billing period",
+                gb(usage.used),
+                gb(usage.forecast())
+            );
             if let Some(cap) = self.settings.and_then(|settings| settings.data_cap_gb) {
-                _ = write!(out, ", of {cap} GB");
+                _ = write!(out, ", cap {cap} GB");
             }
             out.push('\n');
         }
@@ -128,7 +135,7 @@ impl StatusView<'_> {
                 session.name(),
                 session.peer(),
                 session.state_since().state.name(),
-                self.since(session.state_since()),
+                self.age(session.state_since()),
                 stats.cells_data,
                 stats.cells_cover,
                 stats.cells_received,
@@ -145,7 +152,7 @@ impl StatusView<'_> {
     }
 
     /// `for 75 s`, `for 12 min`, `for 30 h`.
-    fn since(&self, state_since: StateSince) -> String {
+    fn age(&self, state_since: StateSince) -> String {
         let seconds = self.now.saturating_since(state_since.since).0 / 1_000_000_000;
         match seconds {
             0..600 => format!("for {seconds} s"),
@@ -155,7 +162,7 @@ impl StatusView<'_> {
     }
 }
 
-fn put_line(peer: &mut Object<'_>, session: &Session, now: Nanos) {
+fn put_session(peer: &mut Object<'_>, session: &Session, now: Nanos) {
     let stats = session.engine().stats();
     peer.text("name", session.name());
     peer.text("address", &session.peer().to_string());
@@ -170,8 +177,8 @@ fn put_line(peer: &mut Object<'_>, session: &Session, now: Nanos) {
     peer.object("drops", |drops| stats.drops.by_cause().iter().for_each(|(cause, count)| drops.number(cause, *count)));
     peer.object("delay_ms", |delay| put_histogram(delay, &stats.delay, Nanos::as_millis_f64));
     peer.object("lateness_us", |lateness| put_histogram(lateness, &stats.lateness, |n| n.as_millis_f64() * 1e3));
-    let seen = stats.devices.iter().enumerate().filter(|(_, device)| device.packets > 0);
-    peer.array("devices", seen, |object, (number, device)| {
+    let active = stats.devices.iter().enumerate().filter(|(_, device)| device.packets > 0);
+    peer.array("devices", active, |object, (number, device)| {
         object.number("number", number as u64);
         object.number("packets", device.packets);
         object.number("bytes", device.bytes);

@@ -1,7 +1,7 @@
 //! The object `millpond` on ubus, OpenWrt's message bus.
 //!
-//! [`Provider`] connects to the broker, publishes the object, and does so again whenever the broker has been restarted. It
-//! never waits: requests are taken one at a time, whenever its driver finds the time, and answered then or later.
+//! [`Provider`] connects to the broker and publishes the object, again after each restart of the broker. It never
+//! blocks: the driver takes one request at a time and answers it then or later.
 
 mod call;
 mod session;
@@ -19,101 +19,110 @@ use crate::sys::broker_socket::BrokerSocket;
 use crate::sys::epoll::Poll;
 use crate::units::Nanos;
 
-/// Where OpenWrt's broker listens, and where it once did.
+/// The socket of OpenWrt's broker, and that of earlier releases.
 pub const BROKER_PATHS: [&str; 2] = ["/var/run/ubus/ubus.sock", "/var/run/ubus.sock"];
 
-/// From one attempt to connect to the next.
+/// The time between two attempts to connect; it doubles from the minimum to the maximum.
 const MIN_RETRY: Nanos = Nanos::from_secs(1);
 const MAX_RETRY: Nanos = Nanos::from_secs(15);
-/// A broker that neither greets nor takes our answers for so long is no use.
+/// Maximum time for the broker to publish the object or to read our output before we disconnect.
 const BROKER_TIMEOUT: Nanos = Nanos::from_secs(10);
-/// From one request to the next: a flood of them must not eat a small processor.
+/// Minimum time between two requests, so that a flood does not use up a small CPU.
 const MIN_REQUEST_INTERVAL: Nanos = Nanos::from_millis(10);
-/// Answers that wait to be sent, in bytes.
-const OUTPUT_BYTES: usize = 512 * 1024;
-/// Read at a time.
-const INPUT_BYTES: usize = 1024;
+/// Maximum unsent output in bytes.
+const MAX_OUTPUT_BYTES: usize = 512 * 1024;
+/// Bytes to read at a time.
+const READ_BYTES: usize = 1024;
 
-/// How things stand with the broker.
+/// The state of the object on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Not known yet.
+    /// No attempt to connect yet.
     Unknown,
-    /// There is none here, and never was.
+    /// No broker has been found since start.
     Absent,
-    /// The object is there for all to see.
+    /// The object is published.
     Published,
-    /// There was or should be one, but: this.
+    /// The connection was lost or failed, for this reason.
     Lost(String),
 }
 
-/// Keeps the object on ubus.
+/// Publishes the object on ubus and keeps it there.
 pub struct Provider {
     paths: Vec<PathBuf>,
     token: u64,
     connection: Option<Connection>,
     presence: Presence,
-    /// Connections so far.
+    /// Number of connections so far.
     number: u32,
-    /// When to connect again, and how long to wait after that.
-    retry: Nanos,
+    /// When to connect next, and the delay after that attempt.
+    retry_at: Nanos,
     backoff: Nanos,
-    /// No request is taken before.
-    pause: Option<Nanos>,
+    /// No request is read before this time.
+    paused_until: Option<Nanos>,
 }
 
 struct Connection {
     socket: BrokerSocket,
     session: BusSession,
-    /// When something was last as it should be.
-    good: Nanos,
+    /// When the broker last made progress; the time-out counts from here.
+    last_progress: Nanos,
 }
 
 impl Provider {
-    /// A provider that tries the brokers at `paths`, the first that is there. Its socket has `token` in the epoll set.
+    /// A provider that connects to the first broker found at `paths`. Its socket has `token` in the epoll set.
     pub fn new(paths: Vec<PathBuf>, token: u64, now: Nanos) -> Provider {
         let presence = Presence::Unknown;
-        Provider { paths, token, connection: None, presence, number: 0, retry: now, backoff: MIN_RETRY, pause: None }
+        Provider {
+            paths,
+            token,
+            connection: None,
+            presence,
+            number: 0,
+            retry_at: now,
+            backoff: MIN_RETRY,
+            paused_until: None,
+        }
     }
 
-    /// How things stand.
+    /// The state of the object.
     pub fn presence(&self) -> &Presence {
         &self.presence
     }
 
-    /// When [`Provider::turn`] wants to be called.
+    /// When to call [`Provider::handle_timeout`].
     pub fn due(&self) -> Option<Nanos> {
         match &self.connection {
-            None => Some(self.retry),
-            Some(connection) => self.pause.into_iter().chain(connection.deadline()).min(),
+            None => Some(self.retry_at),
+            Some(connection) => self.paused_until.into_iter().chain(connection.deadline()).min(),
         }
     }
 
-    /// Does what is due: connects, goes on after a pause, gives up on a broker that does not answer.
-    pub fn turn(&mut self, poll: &Poll, now: Nanos) {
-        if self.pause.is_some_and(|pause| pause <= now) {
-            self.pause = None;
-            self.watch(poll, now);
+    /// Connects when due, resumes reading after a pause, and disconnects from a broker that does not answer.
+    pub fn handle_timeout(&mut self, poll: &Poll, now: Nanos) {
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
+            self.update_interest(poll, now);
         }
         match &self.connection {
-            None if self.retry <= now => self.connect(poll, now),
+            None if self.retry_at <= now => self.connect(poll, now),
             Some(connection) if connection.deadline().is_some_and(|deadline| deadline <= now) => {
-                self.disconnect("it does not answer".into(), poll, now);
+                self.disconnect("the broker does not answer".into(), poll, now);
             }
             _ => {}
         }
     }
 
-    /// Handles an event of the socket's: sends what waits, or gives a request, which then is to be answered. While
-    /// answers wait, or in a pause, no request is taken.
+    /// Handles an event of the socket: sends unsent output, or returns a request that the caller must answer. Reads no
+    /// request while output is unsent or during a pause.
     pub fn handle(&mut self, poll: &Poll, now: Nanos) -> Option<(Caller, Result<Request, RequestError>)> {
-        let paused = self.pause.is_some();
+        let paused = self.paused_until.is_some();
         let connection = self.connection.as_mut()?;
         if !connection.session.output().is_empty() {
             self.flush(poll, now);
             return None;
         }
-        // In a pause only a broker that hangs up is heard of.
+        // During a pause the only possible event is a hang-up.
         let event = if paused { Err("the broker has hung up".into()) } else { connection.receive() };
         match event {
             Err(why) => {
@@ -121,32 +130,32 @@ impl Provider {
                 None
             }
             Ok(event) => {
-                let call = self.take(event, now);
+                let call = self.handle_event(event, now);
                 self.flush(poll, now);
                 call
             }
         }
     }
 
-    /// Answers a request with a table's contents, now or much later. A caller from before the broker was restarted needs no answer.
+    /// Answers a request with the contents of a table, now or later. A caller of an earlier connection gets no answer.
     pub fn answer(&mut self, caller: &Caller, answer: Result<&[u8], &RequestError>, poll: &Poll, now: Nanos) {
         if let Some(connection) = &mut self.connection {
-            connection.owe(now);
+            connection.start_output_timeout(now);
             connection.session.answer(caller, answer);
             self.flush(poll, now);
         }
     }
 
-    /// Tells subscribers of the object `what` happened, and listeners of the event `millpond.WHAT`.
+    /// Notifies subscribers of the object of `what`, and listeners of the event `millpond.WHAT`.
     pub fn announce(&mut self, what: &str, data: &BlobMsgTable, poll: &Poll, now: Nanos) {
         if let Some(connection) = &mut self.connection {
-            connection.owe(now);
+            connection.start_output_timeout(now);
             connection.session.announce(what, data);
             self.flush(poll, now);
         }
     }
 
-    fn take(&mut self, event: Option<Event>, now: Nanos) -> Option<(Caller, Result<Request, RequestError>)> {
+    fn handle_event(&mut self, event: Option<Event>, now: Nanos) -> Option<(Caller, Result<Request, RequestError>)> {
         match event? {
             Event::Published => {
                 self.presence = Presence::Published;
@@ -154,7 +163,7 @@ impl Provider {
                 None
             }
             Event::Call(caller, call) => {
-                self.pause = Some(now + MIN_REQUEST_INTERVAL);
+                self.paused_until = Some(now + MIN_REQUEST_INTERVAL);
                 Some((caller, call))
             }
         }
@@ -171,8 +180,8 @@ impl Provider {
                     }
                     self.number = self.number.wrapping_add(1);
                     let session = BusSession::new(self.number);
-                    self.connection = Some(Connection { socket, session, good: now });
-                    self.pause = None;
+                    self.connection = Some(Connection { socket, session, last_progress: now });
+                    self.paused_until = None;
                     return;
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -182,64 +191,64 @@ impl Provider {
         self.presence = match (why, &self.presence) {
             (Some(why), _) => Presence::Lost(why),
             (None, Presence::Unknown | Presence::Absent) => Presence::Absent,
-            (None, _) => Presence::Lost("the broker's socket is gone".into()),
+            (None, _) => Presence::Lost("the broker's socket does not exist any more".into()),
         };
         self.retry_later(now);
     }
 
-    /// Sends what the broker takes, and has the epoll set tell when it takes more.
+    /// Sends as much output as the broker accepts, and watches the socket for more.
     fn flush(&mut self, poll: &Poll, now: Nanos) {
-        let Some(Connection { socket, session, good }) = &mut self.connection else { return };
-        let waits = session.output().len();
-        if waits > 0 {
+        let Some(Connection { socket, session, last_progress }) = &mut self.connection else { return };
+        if !session.output().is_empty() {
             match socket.send(session.output()) {
                 Ok(sent) => {
                     session.sent(sent);
                     if sent > 0 {
-                        *good = now;
+                        *last_progress = now;
                     }
                 }
                 Err(error) => return self.disconnect(error.to_string(), poll, now),
             }
-            if session.output().len() > OUTPUT_BYTES {
-                return self.disconnect("it does not take our answers".into(), poll, now);
+            if session.output().len() > MAX_OUTPUT_BYTES {
+                return self.disconnect("the broker does not read our answers".into(), poll, now);
             }
         }
-        self.watch(poll, now);
+        self.update_interest(poll, now);
     }
 
-    fn watch(&mut self, poll: &Poll, now: Nanos) {
+    /// Sets the epoll events: writable while output is unsent, else readable unless paused.
+    fn update_interest(&mut self, poll: &Poll, now: Nanos) {
         let Some(Connection { socket, session, .. }) = &self.connection else { return };
-        let sends = !session.output().is_empty();
-        let watched = poll.change(socket, self.token, (!sends && self.pause.is_none(), sends));
-        if let Err(error) = watched {
+        let has_output = !session.output().is_empty();
+        let changed = poll.change(socket, self.token, (!has_output && self.paused_until.is_none(), has_output));
+        if let Err(error) = changed {
             self.disconnect(error.to_string(), poll, now);
         }
     }
 
     fn disconnect(&mut self, why: String, poll: &Poll, now: Nanos) {
         if let Some(connection) = self.connection.take() {
-            // Closing does not do it while a process at work has a copy of the descriptor.
+            // Closing alone does not remove it while a worker process has a copy of the descriptor.
             _ = poll.remove(&connection.socket);
         }
         self.presence = Presence::Lost(why);
-        self.pause = None;
+        self.paused_until = None;
         self.retry_later(now);
     }
 
     fn retry_later(&mut self, now: Nanos) {
-        self.retry = now + self.backoff;
+        self.retry_at = now + self.backoff;
         self.backoff = (self.backoff + self.backoff).min(MAX_RETRY);
     }
 }
 
 impl Connection {
-    /// Reads until a frame is whole.
+    /// Reads at most one frame; returns its event.
     fn receive(&mut self) -> Result<Option<Event>, String> {
-        let mut buffer = [0; INPUT_BYTES];
-        // Its start, then the rest of it.
+        let mut buffer = [0; READ_BYTES];
+        // The start of the frame, then the rest.
         for _ in 0..2 {
-            let wanted = self.session.wanted().min(INPUT_BYTES);
+            let wanted = self.session.wanted_bytes().min(READ_BYTES);
             let received = self.socket.receive(&mut buffer[..wanted]).map_err(|error| error.to_string())?;
             let Some(length) = received else { break };
             let event = self.session.receive(&buffer[..length])?;
@@ -250,16 +259,16 @@ impl Connection {
         Ok(None)
     }
 
-    /// Notes that something is about to be sent.
-    fn owe(&mut self, now: Nanos) {
+    /// Starts the time-out for output that is about to be queued.
+    fn start_output_timeout(&mut self, now: Nanos) {
         if self.session.output().is_empty() {
-            self.good = now;
+            self.last_progress = now;
         }
     }
 
-    /// When to give up; `None` while nothing is owed.
+    /// When to disconnect; `None` if nothing is expected of the broker.
     fn deadline(&self) -> Option<Nanos> {
-        let owed = !self.session.is_published() || !self.session.output().is_empty();
-        owed.then(|| self.good + BROKER_TIMEOUT)
+        let expects_progress = !self.session.is_published() || !self.session.output().is_empty();
+        expects_progress.then(|| self.last_progress + BROKER_TIMEOUT)
     }
 }

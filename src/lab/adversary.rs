@@ -1,9 +1,10 @@
-//! Measures whether an adversary on the wire can detect activity of the home, load on the router, or the effect of his own
-//! packets.
+//! Measures whether an adversary on the wire can detect activity of the home, load on the router, or the effect of its
+//! own packets.
 //!
-//! Two sources of packets: [`virtual_cases`] runs the engine for hours of virtual time, where only the law decides when a
-//! cell leaves. [`InterleavedCapture`] holds the daemon's packets on an emulated machine in real time, where conditions
-//! alternate within one capture. The attacks of [`super::distinguish`] compare each condition with an idle home.
+//! Two sources of packets: [`virtual_cases`] runs the engine for hours of virtual time, where only the law decides when
+//! a cell leaves. [`InterleavedCapture`] holds the daemon's packets on an emulated machine in real time, where
+//! conditions alternate within one capture. The attacks of [`super::distinguish`] compare each condition with an idle
+//! home.
 
 mod interleaved;
 mod virtual_time;
@@ -20,7 +21,7 @@ use super::distinguish::{Condition, DistinguishOptions, DistinguishReport, compa
 use super::error::Error;
 use crate::law::Law;
 
-/// Area under the curve (AUC) above which an attack counts as a detection; 0.5 is a blind guess.
+/// An attack whose area under the curve (AUC) is above this has a real advantage over a blind guess (0.5).
 pub const MAX_BLIND_AUC: f64 = 0.55;
 
 /// With this many blocks the confidence intervals are narrow enough to separate 0.5 from [`MAX_BLIND_AUC`].
@@ -43,8 +44,8 @@ pub struct Case {
     pub auc: f64,
     /// Confidence interval (95 %) of `auc`.
     pub ci95: [f64; 2],
-    /// Probability of an `auc` at least this far from 0.5 if the conditions are equal, corrected for all attacks and tests
-    /// of this condition (Holm).
+    /// Probability of an `auc` at least this far from 0.5 if the conditions are equal, corrected for all attacks and
+    /// tests of this condition (Holm).
     pub p_corrected: f64,
 }
 

@@ -1,7 +1,7 @@
 //! Benchmarks that are tracked from commit to commit.
 
 mod delay;
-mod endpoint_load;
+pub mod endpoint_load;
 mod measured;
 mod sparse;
 

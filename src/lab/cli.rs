@@ -20,12 +20,12 @@ use argh::FromArgs;
 
 use super::error::Error;
 
-/// EX_DATAERR of sysexits: a file is not what it should be.
+/// EX_DATAERR of sysexits: unusable input.
 const EXIT_DATA: u8 = 65;
-/// EX_USAGE of sysexits.
+/// EX_USAGE of sysexits: an invalid request.
 const EXIT_USAGE: u8 = 64;
 
-/// Captures, simulation and judgement for millpond, on a host.
+/// The laboratory of millpond: reads captures, simulates homes and tests what the tunnel's packets reveal.
 #[derive(FromArgs)]
 struct Arguments {
     #[argh(subcommand)]
@@ -48,8 +48,8 @@ enum Command {
     Trace(trace::TraceCommand),
 }
 
-/// Runs the command of the process' arguments. Exit code 0 for success, 1 where something examined fails a check, 64
-/// for a wrong request, 65 for unusable input.
+/// Runs the command given by the process's arguments. Exit code 0 for success, 1 if a check fails, 64 for an invalid
+/// request, 65 for unusable input.
 pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {

@@ -1,9 +1,9 @@
-//! How well can the tunnel under two conditions be told apart by what the provider sees?
+//! Measures how well the provider can tell two conditions of the tunnel apart.
 //!
-//! Two answers. `battery` tests everything that is known to give tunnels away on all packets at once: the sharpest
-//! question, "is there any difference?". `attacks` asks what a difference is worth: methods learn on the earlier half of
-//! the time and guess on the later one, from so many packets at a time; the area under the curve says how often they are
-//! right, and shuffled labels show what chance gives.
+//! There are two kinds of measurement. `battery` runs statistical tests on all packets, for every property that is
+//! known to reveal activity inside tunnels: they answer whether there is any difference. `attacks` measures how useful
+//! a difference is: classifiers train on the earlier half of the time, then guess on the later half from a given number
+//! of packets. The area under the curve gives their accuracy, and shuffled labels show the accuracy by chance.
 
 mod attacks;
 mod battery;
@@ -28,20 +28,21 @@ use serde::Serialize;
 use super::error::Error;
 use super::trace::Direction;
 
-/// Fewer packets of a condition than this, either way, say nothing.
+/// Minimum number of packets of a condition, both directions together.
 const MIN_CELLS: usize = 500;
 
-/// How to compare.
+/// Options of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct DistinguishOptions {
-    /// Probability of calling two equal conditions different, over all tests together; 0..1.
+    /// Family-wise significance level: the probability that two equal conditions are called different, over all tests
+    /// together; 0..1.
     pub alpha: f64,
-    /// Whether to grow the random forest, the slowest part.
+    /// Whether to run the random forest, the slowest attack.
     pub forest: bool,
     /// Seed of the forest and of the shuffles.
     pub seed: u64,
-    /// Statistics are taken from the longest blocks of which each condition has so many: more of them give narrower
-    /// intervals, longer ones finer statistics.
+    /// Minimum number of blocks in each condition. Statistics use the longest blocks that satisfy it: more blocks give
+    /// narrower confidence intervals, longer blocks give finer statistics.
     pub min_blocks: usize,
 }
 
@@ -51,38 +52,38 @@ impl Default for DistinguishOptions {
     }
 }
 
-/// What was found.
+/// The result of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct DistinguishReport {
-    /// What was compared.
+    /// Names of the two conditions.
     pub names: [String; 2],
-    /// Data packets of each, `[up, down]`.
+    /// Number of data packets of each condition, `[up, down]`.
     pub packets: [[usize; 2]; 2],
-    /// Lengths in seconds.
+    /// Length of each condition in seconds.
     pub seconds: [f64; 2],
-    /// How many data packets there were of each length in bytes.
+    /// Number of data packets of each length in bytes, for each condition.
     pub sizes: [BTreeMap<u32, usize>; 2],
-    /// Packets of the home beside the tunnel.
+    /// Number of the home's packets outside the tunnel.
     pub strays: [usize; 2],
-    /// WireGuard handshakes, `[up, down]`.
+    /// Number of WireGuard handshake packets of each condition, `[up, down]`.
     pub handshakes: [[usize; 2]; 2],
-    /// What no tunnel should show under any condition, in words.
+    /// Descriptions of properties that no tunnel should show under any condition.
     pub flaws: Vec<String>,
-    /// Tests on all packets, the smallest p-value first.
+    /// Results of the tests on all packets, in ascending order of p-value.
     pub tests: Vec<TestResult>,
-    /// Guesses from parts of the packets.
+    /// Results of the attacks on parts of the packets.
     pub attacks: Vec<Attack>,
-    /// Probability of calling two equal conditions different.
+    /// Family-wise significance level.
     pub alpha: f64,
-    /// Seed of forest and shuffles.
+    /// Seed of the forest and of the shuffles.
     pub seed: u64,
-    /// Whether any test tells the conditions apart at that level.
+    /// Whether any test distinguishes the conditions at that level.
     pub told_apart: bool,
-    /// All of it in one sentence.
+    /// Summary in words.
     pub verdict: String,
 }
 
-/// Compares two conditions of one tunnel.
+/// Compares two conditions of one tunnel. Fails if either has too few packets.
 pub fn compare(
     names: [&str; 2],
     a: &Condition,
@@ -94,8 +95,8 @@ pub fn compare(
         let cells = counts[0] + counts[1];
         if cells < MIN_CELLS {
             return Err(Error::Request(format!(
-                "distinguishing {}: {name} has {cells} tunnel packets, which say nothing; at least {MIN_CELLS} are \
-                 needed, 20000 are better: capture for longer",
+                "distinguishing {}: {name} has only {cells} tunnel packets; capture for longer: at least {MIN_CELLS} \
+                 are needed, 20000 are better",
                 names.join(" from ")
             )));
         }
@@ -140,19 +141,19 @@ fn flaws(names: [&str; 2], conditions: [&Condition; 2], sizes: &[BTreeMap<u32, u
             let counts: Vec<String> =
                 sizes.iter().take(6).map(|(bytes, count)| format!("{count} of {bytes}")).collect();
             let more = if sizes.len() > 6 { ", ..." } else { "" };
-            flaws.push(format!("{name}: data packets of {} sizes ({}{more} bytes)", sizes.len(), counts.join(", ")));
+            flaws.push(format!("{name}: data packets have {} sizes ({}{more} bytes)", sizes.len(), counts.join(", ")));
         }
         for (direction, class_and_hops) in Direction::ALL.into_iter().zip(&condition.class_and_hops) {
             if class_and_hops.len() > 1 {
                 let way = direction.name();
                 flaws.push(format!(
-                    "{name}: data packets {way} of {} traffic classes or hop limits",
+                    "{name}: data packets {way} have {} pairs of traffic class and hop limit",
                     class_and_hops.len()
                 ));
             }
         }
         if condition.strays > 0 {
-            flaws.push(format!("{name}: {} packets of the home beside the tunnel", condition.strays));
+            flaws.push(format!("{name}: {} packets of the home outside the tunnel", condition.strays));
         }
     }
     flaws

@@ -59,23 +59,26 @@ impl HostExposure {
     /// device fits.
     pub fn name(&self) -> String {
         let best = self.identity.by_names.first().or(self.identity.by_shape.first());
-        best.map_or_else(|| self.identity.mac.clone(), |guess| format!("{} ({})", guess.device, self.identity.mac))
+        best.map_or_else(
+            || self.identity.mac.clone(),
+            |candidate| format!("{} ({})", candidate.device, self.identity.mac),
+        )
     }
 }
 
 /// Analyses a home from captures of its network. An error if the captures do not belong to one recording or show no
 /// host.
-pub fn study(
-    sightings: Vec<(PathBuf, CaptureSummary)>,
+pub fn analyse(
+    summaries: Vec<(PathBuf, CaptureSummary)>,
     corpus: &Corpus,
     vendors: &Vendors,
-    setup: &SimulationConfig,
+    config: &SimulationConfig,
 ) -> Result<Exposure, Error> {
-    let captures = sightings.iter().map(|(path, _)| path.clone()).collect();
-    let mut hosts = merge_captures(sightings)?;
+    let captures = summaries.iter().map(|(path, _)| path.clone()).collect();
+    let mut hosts = merge_captures(summaries)?;
     hosts.sort_by_key(|host| std::cmp::Reverse(bytes(host)));
     hosts.truncate(MAX_HOSTS);
-    let identities = identify(corpus, vendors, &hosts, setup.seed);
+    let identities = identify(corpus, vendors, &hosts, config.seed);
     let detector = Detector::default();
     let exposed: Vec<HostExposure> = hosts
         .iter()
@@ -84,7 +87,7 @@ pub fn study(
         .collect();
     let home = HomeTrace::merge(hosts.into_iter().map(|host| (host.trace, Nanos::ZERO)));
     let vpn = shared::through_vpn(&home, &exposed, &detector);
-    let shaped = shared::shaped(&home, &exposed, setup, &detector)?;
+    let shaped = shared::shaped(&home, &exposed, config, &detector)?;
     Ok(Exposure { captures, length: home.length, known: corpus.in_use, hosts: exposed, home, vpn, shaped })
 }
 
@@ -93,9 +96,9 @@ fn bytes(host: &ObservedHost) -> u64 {
 }
 
 /// Each host once, from the capture with most of its packets. Times count from the first packet of all captures.
-pub fn merge_captures(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Vec<ObservedHost>, Error> {
-    let first_ns = sightings.iter().map(|(_, sighting)| sighting.extent.first_ns).min().unwrap_or(0);
-    let last_ns = sightings.iter().map(|(_, sighting)| sighting.extent.last_ns).max().unwrap_or(0);
+pub fn merge_captures(summaries: Vec<(PathBuf, CaptureSummary)>) -> Result<Vec<ObservedHost>, Error> {
+    let first_ns = summaries.iter().map(|(_, summary)| summary.extent.first_ns).min().unwrap_or(0);
+    let last_ns = summaries.iter().map(|(_, summary)| summary.extent.last_ns).max().unwrap_or(0);
     if last_ns.saturating_sub(first_ns) > MAX_RECORDING.0 {
         return Err(Error::Request(format!(
             "the captures span {} days; give captures from one recording of at most a week",
@@ -103,9 +106,9 @@ pub fn merge_captures(sightings: Vec<(PathBuf, CaptureSummary)>) -> Result<Vec<O
         )));
     }
     let mut hosts: BTreeMap<Mac, ObservedHost> = BTreeMap::new();
-    for (_, sighting) in sightings {
-        let offset = Nanos(sighting.extent.first_ns - first_ns);
-        for mut host in sighting.hosts {
+    for (_, summary) in summaries {
+        let offset = Nanos(summary.extent.first_ns - first_ns);
+        for mut host in summary.hosts {
             for packet in &mut host.trace.packets {
                 packet.time = packet.time + offset;
             }

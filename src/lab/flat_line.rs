@@ -1,7 +1,8 @@
-//! Judges the laboratory's runs: is the line flat, and does it stay flat when the home falls silent?
+//! Checks the laboratory's `flat-line` runs: does the link carry one packet size at the configured rate, and does it
+//! look the same when the home is busy and when it is silent?
 //!
-//! [`ShapedRun`] reads one run's directory, [`WanCapture`] what the provider captured in it, [`judge`] decides,
-//! and [`FlatLineReport`] is the JSON that remains.
+//! [`ShapedRun`] reads the directory of one run, [`WanCapture`] the provider's capture in it, [`judge`] applies the
+//! checks, and [`FlatLineReport`] is the resulting JSON.
 
 mod checks;
 mod observe;
@@ -26,14 +27,14 @@ use super::stats::Summary;
 use super::trace::Direction;
 use crate::law::Law;
 
-/// All runs of a scenario, and how busy and silent ones compare.
+/// All runs of a scenario, and comparisons of busy with idle runs.
 #[derive(Debug, Serialize)]
 pub struct FlatLineReport {
-    /// One per run and direction.
+    /// One entry per run and direction.
     pub runs: Vec<DirectionReport>,
-    /// One per law and direction for which there is a busy and a silent run.
+    /// One entry per law and direction that has both a busy and an idle run.
     pub comparisons: Vec<checks::LoadComparison>,
-    /// The router, where it is a router of its own.
+    /// What the router used, if it ran as an emulated machine.
     #[serde(flatten)]
     pub router: Option<RouterResources>,
 }
@@ -49,32 +50,32 @@ pub struct DirectionReport {
     pub direction: &'static str,
     /// What the provider saw.
     pub wire: WireReport,
-    /// What the devices had of it.
+    /// Delivery and delays of each device's packets.
     pub devices: Vec<DeviceReport>,
-    /// The daemon that sends in this direction: the router's for up, the endpoint's for down.
+    /// The daemon that sends in this direction: the router's for `up`, the endpoint's for `down`.
     pub daemon: DaemonReport,
 }
 
 /// What the provider saw in one direction.
 #[derive(Debug, Serialize)]
 pub struct WireReport {
-    /// Tunnel data packets, whatever their size.
+    /// Number of tunnel data packets of any size.
     pub packets: usize,
-    /// Their sizes in bytes from the IP header on, and how many there were of each.
+    /// Number of data packets of each size, in bytes from the IP header on.
     pub sizes: BTreeMap<usize, usize>,
-    /// The tunnel's own handshake and control messages.
+    /// Number of handshake and control messages of the tunnel.
     pub handshakes: usize,
-    /// Packets beside the tunnel.
+    /// Number of packets outside the tunnel.
     pub strays: usize,
-    /// Frames of router and provider between themselves (ARP, neighbour discovery), which tell nothing of devices.
+    /// Number of ARP and neighbour discovery frames between router and provider, which reveal nothing about devices.
     pub link_layer: usize,
-    /// Of all data packets over the window.
+    /// Mean rate of the data packets in the measuring window.
     pub bits_per_second: f64,
-    /// Between data packets.
+    /// Intervals between data packets.
     pub interval_ms: IntervalSummary,
 }
 
-/// IntervalSummary in milliseconds.
+/// A summary of intervals in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct IntervalSummary {
     mean: f64,
@@ -92,15 +93,15 @@ pub struct DeviceReport {
     pub name: String,
     /// Packets handed to the tunnel in the window.
     pub sent: usize,
-    /// Of them, arrived.
+    /// Packets of these that arrived.
     pub received: usize,
-    /// Of them, not.
+    /// Packets of these that did not arrive.
     pub lost: usize,
-    /// From handing over to arrival.
+    /// Delay from the handover to the tunnel until arrival.
     pub delay_ms: DelaySummary,
 }
 
-/// DelaySummary in milliseconds.
+/// A summary of delays in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct DelaySummary {
     /// Arithmetic mean.
@@ -109,72 +110,72 @@ pub struct DelaySummary {
     pub p50: f64,
     /// 99th percentile.
     pub p99: f64,
-    /// Longest.
+    /// Maximum.
     pub max: f64,
 }
 
-/// What a daemon used, and how late its cells left.
+/// What a daemon used, and how late it sent cells.
 #[derive(Debug, Serialize)]
 pub struct DaemonReport {
     /// Resident memory in KiB.
     pub rss_kb: f64,
-    /// Of it, anonymous.
+    /// Anonymous part of the resident memory in KiB.
     pub anon_kb: f64,
-    /// Of one processor.
+    /// Processor time in percent of one processor.
     pub cpu_percent: f64,
-    /// From the scheduled to the actual departure.
+    /// Time from the scheduled to the actual departure.
     pub lateness_us: run::LatenessSummary,
 }
 
-/// A run with what was captured in it.
+/// A run with the provider's capture of it.
 pub struct AnalysedRun {
-    /// The directory's files.
+    /// The other files of the run's directory.
     pub run: ShapedRun,
-    /// The capture, reduced.
-    pub observed: WanCapture,
+    /// The analysed capture.
+    pub capture: WanCapture,
 }
 
-/// Reads every run in `folder`, in the order of laws, busy before idle. A folder without any is an error.
-pub fn examine(folder: &Path) -> Result<Vec<AnalysedRun>, Error> {
-    let mut examined = Vec::new();
+/// Reads every run in `folder`, in the order of laws, busy before idle. A folder without a run is an error.
+pub fn analyse_runs(folder: &Path) -> Result<Vec<AnalysedRun>, Error> {
+    let mut analysed = Vec::new();
     for law in Law::ALL {
         for load in Workload::ALL {
             let path = folder.join(format!("{law}-{}", load.name()));
             if path.join("run.json").is_file() {
                 let run = ShapedRun::read(&path)?;
-                let observed = WanCapture::read(&path.join("wan.pcap"), &run.recording.settings)?;
-                examined.push(AnalysedRun { run, observed });
+                let capture = WanCapture::read(&path.join("wan.pcap"), &run.recording.settings)?;
+                analysed.push(AnalysedRun { run, capture });
             }
         }
     }
-    if examined.is_empty() {
-        let problem = "no run in it (LAW-LOAD/run.json); run `tests/lab/run flat-line` first";
+    if analysed.is_empty() {
+        let problem = "it contains no run (LAW-LOAD/run.json); run `tests/lab/run flat-line` first";
         return Err(Error::content(folder, 0, problem));
     }
-    Ok(examined)
+    Ok(analysed)
 }
 
-/// The report on these runs, and every check with its verdict; of the laws in `laws` both loads should be there.
+/// Reports on these runs and checks them. A law of `laws` without both a busy and an idle run gives a skipped check.
 pub fn judge(
-    examined: &[AnalysedRun],
+    analysed: &[AnalysedRun],
     laws: &[Law],
     router: Option<RouterResources>,
 ) -> (FlatLineReport, Vec<CheckResult>) {
     let mut checks = Vec::new();
-    for run in examined {
+    for run in analysed {
         checks::run(run, &mut checks);
     }
     if let Some(router) = &router {
         router.check(&mut checks);
     }
-    let comparisons = checks::compare(examined, laws, &mut checks);
-    let runs = examined.iter().flat_map(|run| Direction::ALL.map(|direction| run.report(direction))).collect();
+    let comparisons = checks::compare(analysed, laws, &mut checks);
+    let runs = analysed.iter().flat_map(|run| Direction::ALL.map(|direction| run.report(direction))).collect();
     (FlatLineReport { runs, comparisons, router }, checks)
 }
 
 impl AnalysedRun {
     fn report(&self, direction: Direction) -> DirectionReport {
-        let line = self.observed.line(direction);
+        let line = self.capture.line(direction);
         let process = self.run.process(direction);
         DirectionReport {
             law: self.run.law.name(),

@@ -1,7 +1,7 @@
-//! Which devices does a home have? The paper's section 5.1, and what is stronger.
+//! Identifies the devices of a home: the paper's attack (section 5.1) and stronger ones.
 //!
-//! Three sources: the vendor part of the Ethernet address ([`oui`]), the names that a device looks up ([`dns`]), and
-//! the shape of its traffic ([`shape`]), which stays when everything is encrypted.
+//! Three sources identify a device: the vendor prefix of its Ethernet address ([`oui`]), the DNS names that it looks up
+//! ([`dns`]), and its traffic pattern ([`shape`]), which remains visible when everything is encrypted.
 
 mod corpus;
 pub mod dns;

@@ -1,9 +1,10 @@
-//! Judges the scenario `leaks`: while the home goes through one event after another, does anything of a shaped or blocked
-//! device appear beside the tunnel, or reach it from outside, and does anybody else lose service?
+//! Checks the scenario `leaks`: while one event after another disturbs the home, does a packet of a shaped or blocked
+//! device cross the WAN outside the tunnel, does anybody outside reach such a device, and do unshaped devices lose
+//! service?
 //!
-//! The capture carries its own marks (`mark`), so that what belongs to which event is decided by the order of packets even
-//! where the clock is set. `owner` says whose a packet is, `watch` goes through the capture, `journal` through what the
-//! devices wrote down, `judge` decides.
+//! The capture contains marks (`mark`), so the order of packets decides which event a packet belongs to, even if the
+//! clock is set during the run. `attribution` assigns packets to devices, `watch` analyses the capture, `journal`
+//! reads the records of the devices, and `judge` applies the checks.
 
 mod attribution;
 mod journal;
@@ -25,43 +26,43 @@ pub use self::testbed::Testbed;
 pub use self::watch::CaptureAnalysis;
 use super::error::Error;
 
-/// What remains of a run: `{"events": […]}`.
+/// The report on a run: `{"events": […]}`.
 #[derive(Clone, Debug, Serialize)]
 pub struct LeakReport {
-    /// In the order in which they happened.
+    /// The events in the order in which they happened.
     pub events: Vec<EventReport>,
 }
 
-/// One event, from its beginning to the next one's.
+/// One event, from its start to the start of the next one.
 #[derive(Clone, Debug, Serialize)]
 pub struct EventReport {
-    /// Its name.
+    /// Name of the event.
     pub name: String,
-    /// Packets between home and provider, in and beside the tunnel.
+    /// Packets between home and provider, inside and outside the tunnel.
     pub examined: usize,
-    /// Packets of shaped or blocked devices beside the tunnel, and times that somebody outside got in to one.
+    /// Packets of shaped or blocked devices outside the tunnel, plus packets from outside that reached such a device.
     pub leaks: usize,
-    /// From the moment when the cause was over until every device was served again as its policy says (the slowest one's
-    /// first answer to a question asked after that moment), in seconds; `null` if one was not, or where none is due because the
-    /// daemon is not meant to run.
+    /// Seconds from the end of the cause until every device had service again as its policy says: until the slowest
+    /// device got its first answer to a request sent after the cause ended. `null` if a device got none, or if no
+    /// service is due because the daemon is not meant to run.
     pub recovery_s: Option<f64>,
-    /// Questions of unshaped devices that were never answered, other than those that the event itself lost.
+    /// Unanswered requests of unshaped devices, without those that the event itself interrupted.
     pub unshaped_lost: usize,
 }
 
-/// A run as it was recorded.
+/// The recording of a run.
 pub struct LeakRun {
-    /// Who takes part.
+    /// The devices and addresses.
     pub testbed: Testbed,
-    /// The capture, reduced.
+    /// The analysed capture.
     pub capture: CaptureAnalysis,
-    /// What the devices wrote.
+    /// The journals of the devices.
     pub journals: Journals,
 }
 
 impl LeakRun {
-    /// Reads `run.json`, `wan.pcap`, `marks` and the journals in `folder`. A capture that is damaged, or that lacks a
-    /// mark that was set, is an error: what is missing could have been a leak.
+    /// Reads `run.json`, `wan.pcap`, `marks` and the journals in `folder`. A damaged capture, or one that lacks a mark
+    /// of the file `marks`, is an error, because the missing packets could include a leak.
     pub fn read(folder: &Path) -> Result<LeakRun, Error> {
         let testbed = Testbed::read(&folder.join("run.json"))?;
         let capture = CaptureAnalysis::read(&folder.join("wan.pcap"), &testbed)?;

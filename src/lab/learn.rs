@@ -1,7 +1,8 @@
-//! The few learning methods that the adversary uses, deterministic from a seed.
+//! The machine learning methods of the adversary, deterministic for a seed.
 //!
-//! The forest is the project's own: the well-known crates give a class but no share of votes, which an area under
-//! the curve needs, and search every value of every feature for a split, too slow for a million packets.
+//! The random forest is the project's own, because the well-known crates predict a class but no share of votes, which
+//! an area under the curve needs. They also try every value of every feature as a split, which is too slow for a
+//! million packets.
 
 mod dataset;
 mod forest;

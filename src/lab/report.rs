@@ -1,4 +1,4 @@
-//! What the home did against what the provider saw: a table for the terminal and a page for the browser.
+//! Compares the home's traffic with the provider's view: a table for the terminal and a page for the browser.
 
 mod figures;
 mod page;
@@ -18,11 +18,11 @@ use std::path::Path;
 
 use super::error::Error;
 
-/// The same home behind a plain VPN and behind millpond.
+/// Two runs of the same home, behind a plain VPN and behind millpond.
 pub struct VpnComparison {
-    /// Behind the plain VPN.
+    /// The run behind a plain VPN.
     pub plain: RunView,
-    /// Behind millpond.
+    /// The run behind millpond.
     pub shaped: RunView,
 }
 

@@ -1,7 +1,8 @@
-//! The real engines in virtual time: a home's traces in, delays, drops and the provider's view out.
+//! Simulates a tunnel with the real engines in virtual time. The input is the traces of a home, the output delays,
+//! drops and the provider's view.
 //!
-//! Two engines stand at the two ends of the tunnel. Every cell that one sends is handed to the other, which puts the
-//! packets together again; a packet counts as delivered only if it arrives with every byte as it was sent.
+//! An engine at each end of the tunnel hands its cells to the other one, which reassembles the packets. A packet
+//! counts as delivered only if every byte arrives unaltered.
 
 mod driver;
 mod packet;
@@ -23,39 +24,39 @@ use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 
-/// Devices that a simulated home can have; number 0 means "unknown" to the engine.
+/// Maximum number of devices in a simulated home; the engine uses device number 0 for "unknown".
 pub const MAX_DEVICES: usize = DEVICES - 1;
 
-/// A queue in which nothing is ever dropped: a dropped packet would have no delay.
+/// Queue limits that never drop a packet, because a dropped packet would have no delay.
 pub const NO_LIMITS: Limits = Limits { bytes: Limits::MAX_BYTES, age: Nanos::from_secs(3600) };
 
-/// What the tunnel is set to, and what the path between its ends does.
+/// The settings of the tunnel, and the properties of the path between its ends.
 #[derive(Clone, Copy, Debug)]
 pub struct SimulationConfig {
-    /// How intervals are drawn, at both ends.
+    /// The law of the intervals at both ends.
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
-    /// Router to endpoint, on the wire.
+    /// Rate from router to endpoint, on the wire.
     pub upload: BitsPerSec,
-    /// Endpoint to router, on the wire.
+    /// Rate from endpoint to router, on the wire.
     pub download: BitsPerSec,
-    /// The most bytes of one cell on the wire, WireGuard over IPv4.
+    /// Maximum size of a cell on the wire, with WireGuard over IPv4.
     pub cell_bytes: usize,
-    /// Bounds of each end's queue.
+    /// Limits of the queue at each end.
     pub limits: Limits,
-    /// How long before its departure a cell is built.
+    /// Time between building a cell and its departure.
     pub lead: Nanos,
-    /// From one end to the other.
+    /// One-way delay of the path.
     pub path_delay: Nanos,
-    /// Part of the cells that the path loses, 0..=1.
+    /// Share of the cells that the path loses, 0..=1.
     pub loss: f64,
-    /// All randomness follows from it.
+    /// Seed of all random numbers.
     pub seed: u64,
 }
 
 impl Default for SimulationConfig {
-    /// The settings' defaults on a path without delay or loss.
+    /// The default settings on a path without delay or loss.
     fn default() -> SimulationConfig {
         SimulationConfig {
             law: Law::Gamma,
@@ -73,7 +74,7 @@ impl Default for SimulationConfig {
 }
 
 impl SimulationConfig {
-    /// The cell in force.
+    /// The largest cell that fits `cell_bytes`. An error if none does.
     pub fn cell(&self) -> Result<CellSize, Error> {
         Encapsulation::wireguard(IpVersion::V4).largest_cell(self.cell_bytes).ok_or_else(|| {
             Error::Request(format!("simulating: no cell fits {} bytes on the wire; try 512", self.cell_bytes))
@@ -88,12 +89,15 @@ impl SimulationConfig {
         }
     }
 
-    /// The parameters of the engine that sends in that direction.
+    /// The parameters of the engine that sends in a direction. An error for a rate of zero.
     pub fn params(&self, direction: Direction) -> Result<Params, Error> {
         let cell = self.cell()?;
         let rate = self.rate(direction);
         if rate.0 == 0 {
-            return Err(Error::Request(format!("simulating: a rate of zero {}", direction.name())));
+            return Err(Error::Request(format!(
+                "simulating: the rate {} is zero; it must be at least 1 bit/s",
+                direction.name()
+            )));
         }
         Ok(Params {
             payload_bytes: cell.payload_bytes,

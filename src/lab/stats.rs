@@ -1,4 +1,4 @@
-//! The few statistics that the laboratory needs.
+//! Statistics for the laboratory.
 
 mod auc;
 mod exact;

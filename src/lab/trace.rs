@@ -1,7 +1,7 @@
-//! Traces: when a device's packets crossed between it and the Internet, which way, and how long they were.
+//! Traces: time, direction and length of a device's packets to and from the Internet.
 //!
-//! A trace is all that the simulator and the laboratory's replayer need of a capture. Addresses and contents
-//! are left behind.
+//! A trace is the part of a capture that the simulator and the laboratory's replayer need. It contains no addresses and
+//! no payload.
 
 mod csv;
 mod data;
@@ -15,7 +15,7 @@ mod tests;
 
 pub use csv::{read_csv, write_csv};
 pub use data::{DataFolder, KnownDevice};
-pub use excerpt::{TraceExcerpt, busiest_excerpt};
+pub use excerpt::{TraceExcerpt, busy_excerpt};
 pub use extract::{Extracted, extract};
 pub(in crate::lab) use extract::{internet_bytes, is_home, segments};
 pub use home::{HomeTrace, TraceOrigin};
@@ -23,12 +23,12 @@ pub use synthetic::DeviceKind;
 
 use crate::units::Nanos;
 
-/// No packet in a trace is shorter: an IPv4 and a UDP header.
+/// Minimum length of a packet in a trace: an IPv4 and a UDP header.
 pub const MIN_PACKET_BYTES: u16 = 28;
-/// No packet in a trace is longer: the TUN device's MTU.
+/// Maximum length of a packet in a trace: the MTU of the TUN device.
 pub const MAX_PACKET_BYTES: u16 = 1500;
 
-/// Which way a packet went.
+/// The direction of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// From the device to the Internet.
@@ -38,10 +38,10 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Both.
+    /// Both directions.
     pub const ALL: [Direction; 2] = [Direction::Up, Direction::Down];
 
-    /// `up` or `down`, as files have it.
+    /// `up` or `down`, as in files.
     pub const fn name(self) -> &'static str {
         match self {
             Direction::Up => "up",
@@ -49,7 +49,7 @@ impl Direction {
         }
     }
 
-    /// The direction of that name.
+    /// The direction with this name.
     pub fn from_name(name: &str) -> Option<Direction> {
         Direction::ALL.into_iter().find(|direction| direction.name() == name)
     }
@@ -58,35 +58,35 @@ impl Direction {
 /// One packet of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PacketRecord {
-    /// Since the start of the trace.
+    /// Time since the start of the trace.
     pub time: Nanos,
-    /// Which way it went.
+    /// Direction of the packet.
     pub direction: Direction,
     /// Length of the IP packet, [`MIN_PACKET_BYTES`]`..=`[`MAX_PACKET_BYTES`].
     pub bytes: u16,
 }
 
-/// What one device said and heard.
+/// The packets of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// The device's name: lower case, fit for a file name.
+    /// Name of the device: lower case, usable as a file name.
     pub device: String,
-    /// In ascending order of time.
+    /// The packets in order of time.
     pub packets: Vec<PacketRecord>,
 }
 
 impl Trace {
-    /// IP bytes of one direction.
+    /// Total length of the IP packets in one direction.
     pub fn bytes(&self, direction: Direction) -> u64 {
         self.packets.iter().filter(|packet| packet.direction == direction).map(|packet| u64::from(packet.bytes)).sum()
     }
 
-    /// From the start of the trace to its last packet.
+    /// Time from the start of the trace to its last packet.
     pub fn length(&self) -> Nanos {
         self.packets.last().map_or(Nanos::ZERO, |packet| packet.time)
     }
 
-    /// The packets of `start..start + length`, counted from `start`.
+    /// The packets in `start..start + length`, with times relative to `start`.
     pub fn cut(&self, start: Nanos, length: Nanos) -> Trace {
         let inside = |packet: &&PacketRecord| packet.time >= start && packet.time < start + length;
         let shifted = |packet: &PacketRecord| PacketRecord { time: packet.time - start, ..*packet };

@@ -1,4 +1,4 @@
-//! What the settings ask the kernel to hold.
+//! The kernel state that the settings ask for.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,18 +14,18 @@ use super::tunnel_table;
 use super::wireguard::{Peer, WireguardDevice};
 use crate::config::model::{Home, Role, Settings, Tunnel, Wireguard};
 
-/// What the machine is like, as far as the settings do not say it.
+/// The facts about the host that the settings do not contain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The interfaces towards the home's own networks, with their prefixes; neither the WAN's nor ours.
+    /// The interfaces of the home's networks, with their prefixes; neither WAN interfaces nor millpond's own.
     pub lan: Vec<LanInterface>,
-    /// Interfaces that lead out of the home, now or before; sorted.
+    /// Interfaces that lead out of the home or once did; sorted.
     pub outside: Vec<String>,
-    /// Interfaces of which it is not certain; not counted to the home.
+    /// Interfaces that may belong to the home or lead out of it. They are not treated as the home's.
     pub unsure: Vec<String>,
-    /// Interfaces that the settings name and that are not there.
+    /// Interfaces that the settings name and that do not exist.
     pub missing: Vec<String>,
-    /// Whether the firewall lets hardware pass connections along by itself.
+    /// Whether the firewall uses hardware flow offloading.
     pub hardware_offload: bool,
     /// The address of `tunnel.endpoint`, resolved (router).
     pub endpoint: Option<SocketAddr>,
@@ -34,8 +34,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What a guard that was made before tells of the machine then.
-    pub fn remembered(guard: &TableText) -> Facts {
+    /// The facts that an installed guard recorded: the home's interfaces, without prefixes, and the outside interfaces.
+    pub fn from_guard(guard: &TableText) -> Facts {
         let names = |set| guard.elements(set).map(|name| name.trim_matches('"').to_owned());
         let lan = names("lan").map(|name| LanInterface { name, prefixes: Vec::new() }).collect();
         Facts { lan, outside: names("outside").collect(), ..Facts::default() }
@@ -47,16 +47,16 @@ impl Facts {
     }
 }
 
-/// An interface towards a network of the home.
+/// The interface of a network of the home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LanInterface {
     /// The kernel's name.
     pub name: String,
-    /// The networks on it, host bits cleared.
+    /// The networks on it, with host bits cleared.
     pub prefixes: Vec<Prefix>,
 }
 
-/// An interface of ours.
+/// An interface that millpond creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its name.
@@ -67,39 +67,40 @@ pub struct Link {
     pub mtu: u32,
 }
 
-/// All that the kernel should hold of ours but the guard's table, which stands by itself. Lists are in the order in which things are made.
+/// All of millpond's desired kernel objects except the guard's table, which is separate. Lists are in the order of
+/// creation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     /// The tunnel's nftables table.
     pub table: Option<TableText>,
-    /// Interfaces, to be up.
+    /// Interfaces; all of them are to be up.
     pub links: Vec<Link>,
-    /// Keys under /proc/sys, dotted, and their values.
+    /// Sysctl keys in dotted form, with their values.
     pub sysctls: Vec<(String, String)>,
-    /// The WireGuard interface's own part.
+    /// The private key and port of the WireGuard interface.
     pub wireguard: Option<WireguardDevice>,
-    /// Its peers.
+    /// The peers of the WireGuard interface.
     pub peers: Vec<Peer>,
-    /// The queueing tree.
+    /// The qdisc tree on the tunnel's interface.
     pub tree: Option<QdiscTree>,
-    /// Addresses on our interfaces.
+    /// Interface names with their addresses.
     pub addresses: Vec<(String, Prefix)>,
-    /// Routes.
+    /// Routes of millpond's protocol number.
     pub routes: Vec<Route>,
-    /// Rules.
+    /// Routing rules of millpond's protocol number.
     pub rules: Vec<Rule>,
 }
 
-/// Why settings that are valid by themselves cannot be brought into force.
+/// Why valid settings cannot be applied on this host. Prints as one line with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DesiredError {
     /// There is no `tunnel` section.
     NoTunnel,
-    /// A router's tunnel lacks this option.
+    /// The router's tunnel section lacks this option.
     Missing(&'static str),
-    /// The endpoint's name has not been resolved.
+    /// The endpoint's name has not been resolved yet.
     Unresolved,
-    /// The interface to attach to is not there.
+    /// The interface to attach to does not exist.
     NoInterface(String),
     /// The interface to attach to is not up.
     InterfaceDown(String),
@@ -110,16 +111,16 @@ pub enum DesiredError {
         /// `tunnel.address`.
         address: Ipv4Addr,
     },
-    /// The interface to attach to does not take packets as large as a cell.
+    /// The interface to attach to has an MTU below the length of a cell.
     Mtu {
         /// The interface.
         dev: String,
         /// Its MTU in bytes.
         mtu: u32,
-        /// The cell inside the tunnel.
+        /// Length of a cell inside the tunnel, IP header included.
         cell_bytes: u16,
     },
-    /// Somebody else's queue stands where ours has to stand.
+    /// Another program's root qdisc is on the interface to attach to.
     ForeignQdisc {
         /// The interface.
         dev: String,
@@ -134,18 +135,19 @@ impl fmt::Display for DesiredError {
             DesiredError::NoTunnel => f.write_str("there is no tunnel: add a section `config tunnel 'tunnel'`"),
             DesiredError::Missing(option) => write!(f, "tunnel.{option}: missing, a router needs it"),
             DesiredError::Unresolved => f.write_str("tunnel.endpoint: the address of this name is not known yet"),
-            DesiredError::NoInterface(dev) => write!(f, "tunnel.interface: waiting for {dev}: there is none yet"),
+            DesiredError::NoInterface(dev) => write!(f, "tunnel.interface: waiting for {dev}: it does not exist yet"),
             DesiredError::InterfaceDown(dev) => write!(f, "tunnel.interface: waiting for {dev}: it is down"),
             DesiredError::NotAddressed { dev, address } => {
-                write!(f, "tunnel.address: {dev} does not have {address}: give it that address, or set one that it has")
+                write!(f, "tunnel.address: {dev} does not have {address}: assign it, or set an address that {dev} has")
             }
             DesiredError::Mtu { dev, mtu, cell_bytes } => {
-                write!(f, "main.cell: {dev} takes packets of {mtu} bytes, a cell has {cell_bytes}: set a smaller cell")
+                write!(f, "main.cell: a cell of {cell_bytes} bytes exceeds the MTU {mtu} of {dev}: set a smaller cell")
             }
             DesiredError::ForeignQdisc { dev, kind } => {
                 write!(
                     f,
-                    "tunnel.interface: another's {kind} queue is on {dev}: take it off, as with SQM disabled there"
+                    "tunnel.interface: another program's {kind} qdisc is on {dev}: remove it, for example by disabling \
+                     SQM there"
                 )
             }
         }
@@ -155,19 +157,20 @@ impl fmt::Display for DesiredError {
 impl std::error::Error for DesiredError {}
 
 impl Desired {
-    /// Nothing of ours but the guard. What a machine forwarded before is told to [`Desired::forwarding`].
+    /// No objects except the guard, which is separate. [`Desired::restoring_forwarding`] adds the host's former
+    /// forwarding.
     pub fn nothing() -> Desired {
         Desired::default()
     }
 
-    /// The same, with forwarding as it was `before`: a machine that forwarded only because of us stops again.
-    pub fn forwarding(mut self, before: &Forwarding) -> Desired {
+    /// Adds the forwarding sysctls as they were `before`, so that a host that forwarded only for millpond stops.
+    pub fn restoring_forwarding(mut self, before: &Forwarding) -> Desired {
         self.sysctls.extend(before.0.iter().cloned());
         self
     }
 
-    /// What `settings` ask for on a machine of which `facts` hold, with `guard` on the tunnel's queue. Settings that
-    /// are not enabled ask for [`Desired::nothing`].
+    /// The desired state for `settings` on a host with these `facts`, with a qdisc tree of these `limits`. Settings
+    /// that are not enabled give [`Desired::nothing`].
     pub fn from_settings(settings: &Settings, facts: &Facts, limits: &ShaperLimits) -> Result<Desired, DesiredError> {
         if !settings.enabled {
             return Ok(Desired::nothing());
@@ -202,7 +205,8 @@ impl Desired {
         let peer_address = ends.peer_address.ok_or(DesiredError::Missing("peer_address"))?;
         let routing_ids = settings.routing_ids;
         self.table = Some(TableText::from(&tunnel_table::router(settings, facts)));
-        // On both: what is masqueraded onto mp0 takes its address, the cells are bound to the tunnel's interface.
+        // The address is on both interfaces: masquerading uses the one on mp0, and the cell socket is bound to the
+        // tunnel's interface.
         self.addresses.push((TUN.into(), Prefix::host(ends.address)));
         self.routes.push(Route { metric: ends.metric, ..host_route(MAIN, peer_address, ends.dev) });
         for lan in &facts.lan {
@@ -216,8 +220,8 @@ impl Desired {
             self.addresses.push((TUN.into(), Prefix::host(address)));
             self.routes.push(all(Family::V6));
         }
-        // With mp0 gone its routes go too; these two remain, so that marked packets never fall through to main. Where
-        // the tunnel carries IPv4 alone, IPv6 is refused, and devices fall back.
+        // If mp0 disappears, so do its routes. These two remain, so that marked packets never fall through to the table
+        // main. If the tunnel carries only IPv4, they reject IPv6, and devices fall back to IPv4.
         for family in [Family::V4, Family::V6] {
             self.routes.push(table_route(routing_ids.table, Prefix::all(family), LAST_METRIC, RouteKind::Unreachable));
         }
@@ -236,7 +240,8 @@ impl Desired {
     fn endpoint(&mut self, settings: &Settings, ends: &TunnelEnds<'_>) {
         let routing_ids = settings.routing_ids;
         self.table = Some(TableText::from(&tunnel_table::endpoint(settings)));
-        // Answers from the Internet go into cells; cells, from sockets bound to the tunnel's interface, to the home.
+        // Packets from the Internet to a home go to mp0 and into cells. Cells come from sockets bound to the tunnel's
+        // interface and go to the home through it.
         for home in &settings.homes {
             self.routes.push(host_route(routing_ids.table, home.address, ends.dev));
             self.routes.push(host_route(MAIN, home.address, TUN));
@@ -262,22 +267,23 @@ impl Desired {
     }
 }
 
-/// The sysctl that lets a machine forward IPv4.
+/// The sysctl that enables IPv4 forwarding.
 const IP_FORWARD: &str = "net.ipv4.ip_forward";
-/// The sysctl that lets a machine forward IPv6.
+/// The sysctl that enables IPv6 forwarding.
 const IP6_FORWARD: &str = "net.ipv6.conf.all.forwarding";
-/// What a machine did about forwarding in either family.
+
+/// The host's forwarding sysctls with their values, for both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding(Vec<(String, String)>);
 
 impl Forwarding {
-    /// As it is in `snapshot`.
+    /// The values in `snapshot`.
     pub fn of(snapshot: &Snapshot) -> Forwarding {
-        let of = |key: &str| Some((key.to_owned(), snapshot.sysctls.get(key)?.clone()));
-        Forwarding([IP_FORWARD, IP6_FORWARD].into_iter().filter_map(of).collect())
+        let pair = |key: &str| Some((key.to_owned(), snapshot.sysctls.get(key)?.clone()));
+        Forwarding([IP_FORWARD, IP6_FORWARD].into_iter().filter_map(pair).collect())
     }
 
-    /// Reads what it prints as; what is not of that form is passed over.
+    /// Reads the text that [`Forwarding`] prints as, and ignores everything else.
     pub fn from_text(text: &str) -> Forwarding {
         let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
         let known = pairs.filter(|(key, _)| [IP_FORWARD, IP6_FORWARD].contains(key));
@@ -294,13 +300,15 @@ impl fmt::Display for Forwarding {
     }
 }
 
-/// Whether an interface has IPv6 at all. Where it need not, the kernel would only send of its own.
+/// The sysctl that disables IPv6 on an interface. If the interface does not need IPv6, the kernel would use it only for
+/// packets of its own.
 const DISABLE_IPV6: &str = "disable_ipv6";
-/// Where it must: no address of the kernel's own choice, and no ear for router advertisements out of the tunnel.
+/// Sysctls for an interface that needs IPv6: the kernel generates no address and ignores router advertisements from the
+/// tunnel.
 const QUIET_IPV6: [(&str, &str); 2] = [("addr_gen_mode", "1"), ("accept_ra", "0")];
 
-/// Of an interface that we attach to only the filter, which is given back at the end: what its owner lets the kernel
-/// send of its own ends in the tree.
+/// The sysctls of the tunnel's interfaces. On an attached interface only the reverse path filter is set, and restored
+/// at the end. Packets that the kernel itself sends there are dropped in the qdisc tree.
 fn sysctls(settings: &Settings, tunnel: &Tunnel) -> Vec<(String, String)> {
     let carrier = match tunnel {
         Tunnel::Wireguard(_) => WIREGUARD,
@@ -311,7 +319,7 @@ fn sysctls(settings: &Settings, tunnel: &Tunnel) -> Vec<(String, String)> {
     let ipv6 = settings.address6.is_some() || settings.homes.iter().any(|home| home.address6.is_some());
     let mut sysctls = Vec::new();
     for name in [carrier, TUN] {
-        // Loose, because one address stands on both interfaces and answers take the other.
+        // Loose mode, because both interfaces have the same address and answers arrive on the other one.
         sysctls.push((reverse_path_filter(name), "2".into()));
         let carries = ipv6 && name == TUN;
         if carries {
@@ -325,13 +333,14 @@ fn sysctls(settings: &Settings, tunnel: &Tunnel) -> Vec<(String, String)> {
     sysctls
 }
 
-/// The sysctl by which a kernel drops what came in by `name` and would not be answered by it.
+/// The reverse path filter of the interface `name`: the kernel drops packets whose answer would not leave through the
+/// interface on which they arrived.
 pub fn reverse_path_filter(name: &str) -> String {
-    // In a path, as this one becomes, a dot in an interface's name is its own: sysctl(8) writes a slash for it.
+    // The dots of the key separate path components; as in sysctl(8), a slash stands for a dot in the interface's name.
     format!("net.ipv4.conf.{}.rp_filter", name.replace('.', "/"))
 }
 
-/// Every sysctl that a plan may set, for the snapshot to read; `attached` is another's interface.
+/// Every sysctl that a plan may set, for the snapshot to read. `attached` is the attached interface of another program.
 pub(crate) fn watched_sysctls(attached: Option<&str>) -> Vec<String> {
     let mut keys = vec![IP_FORWARD.to_owned(), IP6_FORWARD.to_owned()];
     keys.extend(attached.map(reverse_path_filter));
@@ -355,7 +364,8 @@ fn endpoint_peer(wireguard: &Wireguard, facts: &Facts) -> Result<Peer, DesiredEr
     })
 }
 
-/// A home as WireGuard's peer; it calls from wherever it is. `None` where the tunnel is another.
+/// A home as a WireGuard peer without a fixed endpoint address. `None` if the home has no key: its tunnel is not
+/// WireGuard.
 pub fn home_peer(home: &Home) -> Option<Peer> {
     Some(Peer {
         public_key: home.public_key.clone()?,
@@ -375,12 +385,12 @@ fn table_route(table: u32, prefix: Prefix, metric: u32, kind: RouteKind) -> Rout
     Route { table, prefix, metric, kind }
 }
 
-/// Two interfaces may have one network between them, and the kernel takes a route only once.
+/// Removes duplicate routes: two interfaces may share a network, and the kernel accepts each route only once.
 fn dedup(routes: &mut Vec<Route>) {
-    let mut seen = Vec::new();
+    let mut kept = Vec::new();
     routes.retain(|route| {
-        let new = !seen.contains(route);
-        seen.push(route.clone());
-        new
+        let is_new = !kept.contains(route);
+        kept.push(route.clone());
+        is_new
     });
 }

@@ -1,4 +1,4 @@
-//! From what is to what should be.
+//! The operations that lead from the actual to the desired state.
 
 use super::desired::Desired;
 use super::nft::{TableName, TableText};
@@ -6,183 +6,188 @@ use super::op::{LinkKind, Op};
 use super::qdisc_tree::{Qdisc, QdiscTree};
 use super::snapshot::Snapshot;
 
-/// The operation that makes the kernel hold the guard's table `wanted`, or none where it does. No other operation
-/// touches that table, whatever becomes of the tunnel.
+/// The operation that installs the guard's table `wanted`, or removes the table for `None`; empty if the kernel is
+/// already in that state. No operation of [`plan`] touches that table.
 pub fn plan_guard(wanted: Option<&TableText>, snapshot: &Snapshot) -> Vec<Op> {
     match (wanted, &snapshot.guard) {
-        (Some(table), Some(installed)) if table.is_met_by(installed) => Vec::new(),
+        (Some(table), Some(installed)) if table.is_satisfied_by(installed) => Vec::new(),
         (Some(table), _) => vec![Op::SetTable(table.clone())],
         (None, Some(_)) => vec![Op::DeleteTable(TableName::Guard)],
         (None, None) => Vec::new(),
     }
 }
 
-/// The operations that make the kernel hold `desired` where it now holds `snapshot`, in order: what is not wanted goes,
-/// rules first and the tunnel's table last; what is wanted comes, the table first and rules last. None where nothing
-/// differs.
+/// The operations that lead from `snapshot` to `desired`, in order. Unwanted objects are removed, rules first and the
+/// tunnel's table last; missing objects are added, the table first and rules last. Empty if nothing differs.
 ///
-/// An interface in the way of ours, of another kind, is taken down whole and made anew.
+/// An interface of another kind that has the name of one of millpond's is deleted and created again.
 pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Vec<Op> {
     let mut ops = Vec::new();
-    let mut left = snapshot.clone();
-    withdraw(desired, &mut left, &mut ops);
-    establish(desired, &left, &mut ops);
+    let mut remaining = snapshot.clone();
+    remove_unwanted(desired, &mut remaining, &mut ops);
+    add_missing(desired, &remaining, &mut ops);
     if desired.table.is_none() && snapshot.table.is_some() {
         ops.push(Op::DeleteTable(TableName::Tunnel));
     }
     ops
 }
 
-/// Removes what is not wanted, from `left` as well.
-fn withdraw(desired: &Desired, left: &mut Snapshot, ops: &mut Vec<Op>) {
-    let doomed: Vec<String> = left
+/// Removes unwanted objects, also from `remaining`.
+fn remove_unwanted(desired: &Desired, remaining: &mut Snapshot, ops: &mut Vec<Op>) {
+    let obsolete: Vec<String> = remaining
         .links
         .iter()
         .filter(|(name, link)| !desired.links.iter().any(|want| want.name == **name && want.kind == link.kind))
         .map(|(name, _)| name.clone())
         .collect();
-    let is_doomed = |dev: &str| doomed.iter().any(|name| name == dev);
+    let is_obsolete = |dev: &str| obsolete.iter().any(|name| name == dev);
 
-    take(&mut left.rules, |rule| !desired.rules.contains(rule), |rule| ops.push(Op::DeleteRule(rule)));
-    let leads_to_doomed = |route: &super::routing::Route| match &route.kind {
-        super::routing::RouteKind::Dev(dev) => is_doomed(dev),
+    remove_matching(&mut remaining.rules, |rule| !desired.rules.contains(rule), |rule| ops.push(Op::DeleteRule(rule)));
+    let uses_obsolete_link = |route: &super::routing::Route| match &route.kind {
+        super::routing::RouteKind::Dev(dev) => is_obsolete(dev),
         _ => false,
     };
-    take(
-        &mut left.routes,
-        |route| !desired.routes.contains(route) || leads_to_doomed(route),
+    remove_matching(
+        &mut remaining.routes,
+        |route| !desired.routes.contains(route) || uses_obsolete_link(route),
         |route| ops.push(Op::DeleteRoute(route)),
     );
-    for name in &doomed {
-        if left.links.get(name).is_some_and(|link| link.up) {
+    for name in &obsolete {
+        if remaining.links.get(name).is_some_and(|link| link.up) {
             ops.push(Op::SetUp { name: name.clone(), up: false });
         }
     }
-    take(
-        &mut left.addresses,
-        |address| !desired.addresses.contains(address) || is_doomed(&address.0),
+    remove_matching(
+        &mut remaining.addresses,
+        |address| !desired.addresses.contains(address) || is_obsolete(&address.0),
         |(dev, address)| ops.push(Op::DeleteAddress { dev, address }),
     );
-    withdraw_qdiscs(desired, &is_doomed, left, ops);
-    let wireguard_is_doomed = is_doomed(super::ownership::WIREGUARD);
-    take(
-        &mut left.peers,
-        |peer| wireguard_is_doomed || !desired.peers.iter().any(|want| want.public_key == peer.public_key),
+    remove_unwanted_qdiscs(desired, &is_obsolete, remaining, ops);
+    let wireguard_is_obsolete = is_obsolete(super::ownership::WIREGUARD);
+    remove_matching(
+        &mut remaining.peers,
+        |peer| wireguard_is_obsolete || !desired.peers.iter().any(|want| want.public_key == peer.public_key),
         |peer| ops.push(Op::RemovePeer(peer.public_key)),
     );
-    for name in doomed.iter().rev() {
+    for name in obsolete.iter().rev() {
         ops.push(Op::DeleteLink { name: name.clone() });
-        left.links.remove(name);
-        let part = format!(".{name}.");
-        left.sysctls.retain(|key, _| !key.contains(&part));
+        remaining.links.remove(name);
+        let infix = format!(".{name}.");
+        remaining.sysctls.retain(|key, _| !key.contains(&infix));
         if name == super::ownership::WIREGUARD {
-            left.wireguard = None;
+            remaining.wireguard = None;
         }
     }
 }
 
-/// Takes the qdiscs from every interface whose tree is not ours at the root, or which goes; and ones that have come to
-/// stand in another's place. Children first, so that each can be put back.
-fn withdraw_qdiscs(desired: &Desired, is_doomed: &dyn Fn(&str) -> bool, left: &mut Snapshot, ops: &mut Vec<Op>) {
-    let tree_of = |dev: &str| desired.tree.as_ref().filter(|tree| tree.dev == dev && !is_doomed(dev));
-    let root_stays =
-        |dev: &str| tree_of(dev).is_some_and(|tree| left.qdiscs.contains(&(dev.to_owned(), tree.root.clone())));
-    let stays = |dev: &str, qdisc: &Qdisc| {
-        root_stays(dev)
+/// Removes the qdiscs of every interface that is to be deleted or whose root is not millpond's, and single qdiscs that
+/// differ from the tree in parent, handle or kind. Children go first, so that a rollback can add each one again.
+fn remove_unwanted_qdiscs(
+    desired: &Desired,
+    is_obsolete: &dyn Fn(&str) -> bool,
+    remaining: &mut Snapshot,
+    ops: &mut Vec<Op>,
+) {
+    let tree_of = |dev: &str| desired.tree.as_ref().filter(|tree| tree.dev == dev && !is_obsolete(dev));
+    let keeps_root =
+        |dev: &str| tree_of(dev).is_some_and(|tree| remaining.qdiscs.contains(&(dev.to_owned(), tree.root.clone())));
+    let keeps = |dev: &str, qdisc: &Qdisc| {
+        keeps_root(dev)
             && tree_of(dev)
                 .is_some_and(|tree| *qdisc == tree.root || tree.below.iter().any(|want| same_place(want, qdisc)))
     };
-    let class_stays =
-        |dev: &str, handle| root_stays(dev) && tree_of(dev).is_some_and(|tree| tree.class.handle == handle);
-    let (kept, gone): (Vec<_>, Vec<_>) = left.qdiscs.iter().cloned().partition(|(dev, qdisc)| stays(dev, qdisc));
-    let (kept_classes, gone_classes): (Vec<_>, Vec<_>) =
-        left.classes.iter().cloned().partition(|(dev, class)| class_stays(dev, class.handle));
+    let keeps_class =
+        |dev: &str, handle| keeps_root(dev) && tree_of(dev).is_some_and(|tree| tree.class.handle == handle);
+    let (kept, removed): (Vec<_>, Vec<_>) =
+        remaining.qdiscs.iter().cloned().partition(|(dev, qdisc)| keeps(dev, qdisc));
+    let (kept_classes, removed_classes): (Vec<_>, Vec<_>) =
+        remaining.classes.iter().cloned().partition(|(dev, class)| keeps_class(dev, class.handle));
     let (roots, children): (Vec<_>, Vec<_>) =
-        gone.into_iter().partition(|(_, qdisc)| qdisc.parent == super::qdisc_tree::Handle::ROOT);
+        removed.into_iter().partition(|(_, qdisc)| qdisc.parent == super::qdisc_tree::Handle::ROOT);
     for (dev, qdisc) in children.into_iter().rev() {
         ops.push(Op::DeleteQdisc { dev, qdisc });
     }
-    for (dev, class) in gone_classes.into_iter().rev() {
+    for (dev, class) in removed_classes.into_iter().rev() {
         ops.push(Op::DeleteClass { dev, class });
     }
     for (dev, qdisc) in roots {
         ops.push(Op::DeleteQdisc { dev, qdisc });
     }
-    left.qdiscs = kept;
-    left.classes = kept_classes;
+    remaining.qdiscs = kept;
+    remaining.classes = kept_classes;
 }
 
 fn same_place(a: &Qdisc, b: &Qdisc) -> bool {
     a.handle == b.handle && a.parent == b.parent && a.kind.name() == b.kind.name()
 }
 
-/// Makes what is wanted and not there.
-fn establish(desired: &Desired, left: &Snapshot, ops: &mut Vec<Op>) {
+/// Adds the missing objects and changes those that differ.
+fn add_missing(desired: &Desired, remaining: &Snapshot, ops: &mut Vec<Op>) {
     if let Some(table) = &desired.table {
-        if !left.table.as_ref().is_some_and(|installed| table.is_met_by(installed)) {
+        if !remaining.table.as_ref().is_some_and(|installed| table.is_satisfied_by(installed)) {
             ops.push(Op::SetTable(table.clone()));
         }
     }
     for want in &desired.links {
-        match left.links.get(&want.name) {
+        match remaining.links.get(&want.name) {
             None => ops.push(Op::AddLink { name: want.name.clone(), kind: want.kind.clone(), mtu: want.mtu }),
             Some(link) if link.mtu != want.mtu => ops.push(Op::SetMtu { name: want.name.clone(), mtu: want.mtu }),
             Some(_) => {}
         }
     }
     for (key, value) in &desired.sysctls {
-        if left.sysctls.get(key) != Some(value) && (left.ipv6 || !key.starts_with("net.ipv6.")) {
+        if remaining.sysctls.get(key) != Some(value) && (remaining.ipv6 || !key.starts_with("net.ipv6.")) {
             ops.push(Op::SetSysctl { key: key.clone(), value: value.clone() });
         }
     }
     if let Some(device) = &desired.wireguard {
-        if !left.wireguard.as_ref().is_some_and(|installed| device.is_met_by(installed)) {
+        if !remaining.wireguard.as_ref().is_some_and(|installed| device.is_satisfied_by(installed)) {
             ops.push(Op::SetWireguard(device.clone()));
         }
     }
     for peer in &desired.peers {
-        if !left.peers.iter().any(|installed| peer.is_met_by(installed)) {
+        if !remaining.peers.iter().any(|installed| peer.is_satisfied_by(installed)) {
             ops.push(Op::SetPeer(peer.clone()));
         }
     }
     if let Some(tree) = &desired.tree {
-        establish_tree(tree, left, ops);
+        add_missing_tree(tree, remaining, ops);
     }
     for (dev, address) in &desired.addresses {
-        if !left.addresses.contains(&(dev.clone(), *address)) {
+        if !remaining.addresses.contains(&(dev.clone(), *address)) {
             ops.push(Op::AddAddress { dev: dev.clone(), address: *address });
         }
     }
-    // Up only now, so that no packet goes out before the tree stands.
+    // Links go up only now, so that no packet leaves before the qdisc tree is complete.
     for want in &desired.links {
-        if !left.links.get(&want.name).is_some_and(|link| link.up) {
+        if !remaining.links.get(&want.name).is_some_and(|link| link.up) {
             ops.push(Op::SetUp { name: want.name.clone(), up: true });
         }
     }
-    let speaks = |family| left.ipv6 || family == super::routing::Family::V4;
+    let has_family = |family| remaining.ipv6 || family == super::routing::Family::V4;
     for route in &desired.routes {
-        if !left.routes.contains(route) && speaks(route.prefix.family()) {
+        if !remaining.routes.contains(route) && has_family(route.prefix.family()) {
             ops.push(Op::AddRoute(route.clone()));
         }
     }
     for rule in &desired.rules {
-        if !left.rules.contains(rule) && speaks(rule.family) {
+        if !remaining.rules.contains(rule) && has_family(rule.family) {
             ops.push(Op::AddRule(rule.clone()));
         }
     }
 }
 
-fn establish_tree(tree: &QdiscTree, left: &Snapshot, ops: &mut Vec<Op>) {
+fn add_missing_tree(tree: &QdiscTree, remaining: &Snapshot, ops: &mut Vec<Op>) {
     let dev = || tree.dev.clone();
     let mut qdiscs = std::iter::once(&tree.root).chain(&tree.below).map(|want| {
-        match left.qdiscs.iter().find(|(d, q)| *d == tree.dev && same_place(q, want)) {
+        match remaining.qdiscs.iter().find(|(d, q)| *d == tree.dev && same_place(q, want)) {
             Some((_, installed)) if installed == want => None,
             Some(_) => Some(Op::ChangeQdisc { dev: dev(), qdisc: want.clone() }),
             None => Some(Op::AddQdisc { dev: dev(), qdisc: want.clone() }),
         }
     });
     ops.extend(qdiscs.next().flatten());
-    match left.classes.iter().find(|(d, c)| *d == tree.dev && c.handle == tree.class.handle) {
+    match remaining.classes.iter().find(|(d, c)| *d == tree.dev && c.handle == tree.class.handle) {
         Some((_, installed)) if *installed == tree.class => {}
         Some(_) => ops.push(Op::ChangeClass { dev: dev(), class: tree.class }),
         None => ops.push(Op::AddClass { dev: dev(), class: tree.class }),
@@ -190,17 +195,17 @@ fn establish_tree(tree: &QdiscTree, left: &Snapshot, ops: &mut Vec<Op>) {
     ops.extend(qdiscs.flatten());
 }
 
-/// Removes from `list` what `goes`, last first, and hands each to `sink`.
-fn take<T>(list: &mut Vec<T>, goes: impl Fn(&T) -> bool, mut sink: impl FnMut(T)) {
+/// Removes the matching elements from `list`, the last first, and passes each to `sink`.
+fn remove_matching<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool, mut sink: impl FnMut(T)) {
     for i in (0..list.len()).rev() {
-        if goes(&list[i]) {
+        if matches(&list[i]) {
             sink(list.remove(i));
         }
     }
 }
 
 impl LinkKind {
-    /// The kind of the kernel's name.
+    /// The link kind with that name in the kernel.
     pub fn from_name(name: &str) -> LinkKind {
         match name {
             "wireguard" => LinkKind::Wireguard,

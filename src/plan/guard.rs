@@ -1,5 +1,5 @@
-//! The rules of `table inet millpond`: nothing of a shaped or blocked device passes beside the tunnel. They hold by
-//! themselves, whether or not there is a tunnel, a daemon, or anything else of ours.
+//! The rules of `table inet millpond`: no packet of a shaped or blocked device leaves outside the tunnel. The table
+//! needs neither the tunnel nor the daemon nor any other object of millpond's.
 
 use super::desired::Facts;
 use super::nft::{Elements, NftTable, Set, TableText};
@@ -8,13 +8,14 @@ use super::policy_sets::{PolicySets, chain, homes, lan};
 use super::tunnel;
 use crate::config::model::{DnsMode, Role, Settings};
 
-/// The guard's table, whatever the tunnel's settings are.
+/// The guard's table for these settings. It also works if the tunnel's settings are invalid or missing.
 pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
     let table = match settings.role {
         Role::Router => router(settings, facts),
         Role::Endpoint => endpoint(settings),
     };
-    // Never in a release: by this the laboratory shows that it finds what the guard prevents.
+    // Never in a release: the laboratory builds without the guard to show that it detects the leaks that the guard
+    // prevents.
     #[cfg(without_guard)]
     let table = NftTable { chains: Vec::new(), ..table };
     TableText::from(&table)
@@ -23,13 +24,13 @@ pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
 fn router(settings: &Settings, facts: &Facts) -> NftTable {
     let policy_sets = PolicySets::new(settings);
     let mut sets = vec![Set { name: "lan", kind: "ifname", elements: Elements::Fixed(lan(settings, facts)) }];
-    // For whoever looks while the way out is down: what once led out is not the home's.
+    // Remembers the outside interfaces, so that none of them counts as the home's while its uplink is down.
     let outside = facts.outside.iter().map(|name| format!("\"{name}\"")).collect();
     sets.push(Set { name: "outside", kind: "ifname", elements: Elements::Fixed(outside) });
     let mut chains = vec![chain(
         "refuse",
         None,
-        // A connection that stood before ends at once, and is made anew through the tunnel.
+        // Existing connections are reset at once; devices then reconnect through the tunnel.
         ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"],
     )];
     let learns = policy_sets.confines_by_mac();
@@ -59,7 +60,7 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
             chain(
                 "learn",
                 Some("type filter hook prerouting priority mangle - 1"),
-                // From outside anybody could pretend to have an address of the home's.
+                // Hosts outside the home could forge the home's addresses.
                 ["iifname != @lan return".to_owned()]
                     .into_iter()
                     .chain(policy_sets.by_mac("goto confined", "goto free"))
@@ -85,21 +86,21 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
     NftTable { name: super::nft::TableName::Guard, sets, chains }
 }
 
-/// The addresses of devices that are known by their MAC, as their packets show them: confined ones, and ones that are
-/// exempt from their network's policy.
+/// The sets of addresses that packets have shown for devices that the guard recognises by their MAC: addresses of
+/// confined devices, and of devices that are exempt from their network's policy.
 fn learned() -> [Set; 4] {
     [("seen4", "ipv4_addr"), ("seen6", "ipv6_addr"), ("free4", "ipv4_addr"), ("free6", "ipv6_addr")]
         .map(|(name, kind)| Set { name, kind, elements: Elements::Learned { timeout: "7d" } })
 }
 
-/// What comes neither from home nor out of the tunnel.
+/// Rules for packets that come neither from the home nor from the tunnel.
 fn inbound(policy_sets: &PolicySets, learns: bool) -> Vec<String> {
     let learned = |rules: [&str; 4]| if learns { rules.map(str::to_owned).to_vec() } else { Vec::new() };
     let seen = ["ip daddr @seen4 drop", "ip6 daddr @seen6 drop", "ip daddr @free4 return", "ip6 daddr @free6 return"];
     policy_sets.by_receiver("drop", learned(seen))
 }
 
-/// What is forwarded: from the tunnel only answers, from a shaped device only into it.
+/// Rules for forwarded packets: from the tunnel only answers, and from shaped devices only into the tunnel.
 fn forward(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     let carrier = tunnel::interface(settings);
     let mut rules = vec![
@@ -113,8 +114,8 @@ fn forward(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     rules
 }
 
-/// What is for the router itself: cells, and what devices may ask of it. A resolver, or a proxy that somebody's rule
-/// has put in the way, would ask in clear on their behalf.
+/// Rules for packets to the router itself: cells, and requests from devices. Devices must not reach the router's
+/// resolver or a proxy to which another program's rule redirects them: it would send queries in clear for them.
 fn input(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     let carrier = tunnel::interface(settings);
     let mut rules = vec![
@@ -154,7 +155,7 @@ fn endpoint(settings: &Settings) -> NftTable {
                     format!("iifname \"{TUN}\" oifname \"{TUN}\" drop"),
                     format!("iifname \"{TUN}\" ip saddr != @homes drop"),
                     format!("iifname \"{TUN}\" ip6 saddr != @homes6 drop"),
-                    // A service of the endpoint's own that is published from a container.
+                    // A service in a container on the endpoint, published by DNAT.
                     format!("iifname \"{TUN}\" ct status dnat drop"),
                     format!("oifname \"{TUN}\" ct state != {{ established, related }} drop"),
                 ],

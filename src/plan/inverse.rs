@@ -1,4 +1,4 @@
-//! What takes an operation back.
+//! The inverses of operations, for rollbacks.
 
 use super::nft::TableName;
 use super::op::Op;
@@ -6,8 +6,8 @@ use super::ownership::WIREGUARD;
 use super::snapshot::Snapshot;
 
 impl Op {
-    /// The operations that lead from after this one back to `before`, in their order; none where undoing the others
-    /// undoes it too.
+    /// The operations that undo this one and restore its part of `before`, in order. Empty if the inverses of other
+    /// operations undo it.
     pub fn inverse(&self, before: &Snapshot) -> Vec<Op> {
         match self.clone() {
             Op::SetTable(table) => vec![restored_table(table.name, before).unwrap_or(Op::DeleteTable(table.name))],
@@ -59,12 +59,12 @@ fn restored_table(name: TableName, before: &Snapshot) -> Option<Op> {
     before.table(name).cloned().map(Op::SetTable)
 }
 
-/// An interface as it was, but for what operations of its own take away before it goes.
+/// Restores an interface, except for the parts that other operations remove before it is deleted.
 fn restored_link(name: &str, before: &Snapshot) -> Vec<Op> {
     let Some(link) = before.links.get(name) else { return Vec::new() };
     let mut ops = vec![Op::AddLink { name: name.to_owned(), kind: link.kind.clone(), mtu: link.mtu }];
-    let part = format!(".{name}.");
-    for (key, value) in before.sysctls.iter().filter(|(key, _)| key.contains(&part)) {
+    let infix = format!(".{name}.");
+    for (key, value) in before.sysctls.iter().filter(|(key, _)| key.contains(&infix)) {
         ops.push(Op::SetSysctl { key: key.clone(), value: value.clone() });
     }
     if name == WIREGUARD {

@@ -1,5 +1,5 @@
-//! What is known of the devices before their packets show it: a guard that comes in another's place, or is loaded at boot,
-//! need not wait for them.
+//! Initial elements of the guard's learned sets, so that a new guard, or one loaded at boot, confines devices before
+//! they send a packet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,42 +9,43 @@ use super::policy_sets::{CONFINING, learned_names, set_names};
 use super::policy_subjects::{Subject, policies};
 use crate::config::model::{Mac, Policy};
 
-/// What the sets of the guard `wanted` that learn are to hold from the beginning, by what the one `before` has learned and
-/// by the kernel's `neighbours`: who was heard of with which address, and not too long ago.
-pub fn learned(before: Option<&TableText>, wanted: &TableText, neighbours: &[(Mac, IpAddr)]) -> Learned {
+/// The initial elements of the learned sets of the guard `wanted`. They come from the guard `before` that it replaces
+/// and from the kernel's recent `neighbours`: Ethernet addresses with an IP address each.
+pub fn initial_elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[(Mac, IpAddr)]) -> Learned {
     let policies = policies(wanted);
     let neighbours: Vec<(String, IpAddr)> = neighbours.iter().map(|(mac, ip)| (mac.to_string(), *ip)).collect();
-    let view = NeighbourView { policies, neighbours };
+    let known_devices = KnownDevices { policies, neighbours };
     let mut learned = Learned::new();
-    view.add_macs(before, &mut learned);
-    view.add_addresses(before, &mut learned);
+    known_devices.add_macs(before, &mut learned);
+    known_devices.add_addresses(before, &mut learned);
     learned.retain(|set, _| wanted.has_set(set));
     learned
 }
 
-/// The part of `learned` that does not change from day to day, for a file: Ethernet addresses.
-pub fn lasting(learned: &Learned) -> Learned {
+/// The part of `learned` that a guard in a file may hold, because it does not change from day to day: Ethernet
+/// addresses.
+pub fn persistent_elements(learned: &Learned) -> Learned {
     let names = CONFINING.map(learned_names).concat();
     learned.iter().filter(|(set, _)| names.contains(&set.as_str())).map(|(set, of)| (set.clone(), of.clone())).collect()
 }
 
-struct NeighbourView {
+struct KnownDevices {
     policies: BTreeMap<Subject, Policy>,
-    /// Who was heard of with which address.
+    /// Ethernet addresses with an IP address each.
     neighbours: Vec<(String, IpAddr)>,
 }
 
-impl NeighbourView {
-    /// Ethernet addresses of devices that are chosen by address.
+impl KnownDevices {
+    /// Adds the Ethernet addresses of devices that the settings select by IP address.
     fn add_macs(&self, before: Option<&TableText>, learned: &mut Learned) {
         let mut add = |policy, family: usize, mac: &str| {
-            // Its own section goes before what it is met with.
+            // A section for the Ethernet address takes precedence over a learned one.
             if !self.policies.contains_key(&Subject::Mac(mac.to_owned())) {
                 learned.entry(learned_names(policy)[family].to_owned()).or_default().insert(mac.to_owned());
             }
         };
         for (mac, address) in &self.neighbours {
-            if let Some(policy) = self.confining(*address) {
+            if let Some(policy) = self.confining_policy(*address) {
                 add(policy, usize::from(address.is_ipv6()), mac);
             }
         }
@@ -55,8 +56,10 @@ impl NeighbourView {
                 let chosen: BTreeSet<IpAddr> = before.elements(chosen).filter_map(|ip| ip.parse().ok()).collect();
                 let is_neighbour =
                     |mac: &&String| self.neighbours.iter().any(|(one, ip)| one == *mac && chosen.contains(ip));
-                // Which of them one had is not known if it is no neighbour: then it is taken for the strictest.
-                let policies: Vec<Policy> = chosen.iter().filter_map(|address| self.confining(*address)).collect();
+                // If the device is no neighbour now, its address among the chosen ones is unknown: use the strictest
+                // policy.
+                let policies: Vec<Policy> =
+                    chosen.iter().filter_map(|address| self.confining_policy(*address)).collect();
                 let Some(strictest) = CONFINING.into_iter().find(|policy| policies.contains(policy)) else { continue };
                 let learned_macs = before.learned.get(learned_names(policy)[family]).into_iter().flatten();
                 learned_macs.filter(|mac| !is_neighbour(mac)).for_each(|mac| add(strictest, family, mac));
@@ -64,7 +67,7 @@ impl NeighbourView {
         }
     }
 
-    /// Addresses of devices that are confined by their Ethernet address.
+    /// Adds the IP addresses of devices that are confined by their Ethernet address.
     fn add_addresses(&self, before: Option<&TableText>, learned: &mut Learned) {
         let is_learned = |mac: &String, ip: &IpAddr| {
             let has = |set: &str| learned.get(set).is_some_and(|macs| macs.contains(mac));
@@ -77,7 +80,7 @@ impl NeighbourView {
         let (confined, free): (Vec<_>, Vec<_>) = self.neighbours.iter().partition(is_confined);
         let free: BTreeSet<String> = free.iter().map(|(_, ip)| ip.to_string()).collect();
         let mut seen = SEEN.map(|set| before.and_then(|before| before.learned.get(set)).cloned().unwrap_or_default());
-        // Whose an address is that is no neighbour's now, its next packet tells.
+        // An address that is no neighbour's now stays confined; the next packet from it shows its owner.
         seen.iter_mut().for_each(|set| set.retain(|address| !free.contains(address)));
         for (_, ip) in confined {
             seen[usize::from(ip.is_ipv6())].insert(ip.to_string());
@@ -85,7 +88,7 @@ impl NeighbourView {
         learned.extend(SEEN.map(str::to_owned).into_iter().zip(seen));
     }
 
-    fn confining(&self, address: IpAddr) -> Option<Policy> {
+    fn confining_policy(&self, address: IpAddr) -> Option<Policy> {
         self.policies.get(&Subject::Address(address)).copied().filter(|policy| *policy != Policy::Direct)
     }
 }
@@ -103,15 +106,15 @@ mod tests {
         let learns = SEEN.into_iter().chain(CONFINING.map(learned_names).concat());
         let learns: String = learns.map(|name| format!("\tset {name} {{\n\t}}\n")).collect();
         let body = sets.iter().map(of).collect::<String>() + &learns;
-        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, learned: Learned::new() }
+        TableText { name: TableName::Guard, body, fingerprint: None, unmodified: true, learned: Learned::new() }
     }
 
-    fn having_learned(guard: TableText, sets: &[(&str, &str)]) -> TableText {
+    fn with_learned(guard: TableText, sets: &[(&str, &str)]) -> TableText {
         let learned = sets.iter().map(|(set, element)| ((*set).to_owned(), [(*element).to_owned()].into())).collect();
         TableText { learned, ..guard }
     }
 
-    fn shown(learned: &Learned) -> Vec<String> {
+    fn as_lines(learned: &Learned) -> Vec<String> {
         let full = learned.iter().filter(|(_, of)| !of.is_empty());
         full.map(|(set, of)| format!("{set} {}", of.iter().cloned().collect::<Vec<_>>().join(" "))).collect()
     }
@@ -121,18 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_tell_who_has_a_chosen_address_and_its_others() {
+    fn neighbours_show_the_owner_of_a_chosen_address_and_its_other_addresses() {
         let wanted = guard(&[("shape_ip", "192.0.2.1"), ("block_mac", "02:00:00:00:00:02")]);
         let (v4, v6) = (address("192.0.2.1"), address("2001:db8::1"));
         let neighbours =
             [(Mac(ONE), v4), (Mac(ONE), v6), (Mac(ONE), address("192.0.2.9")), (Mac(TWO), address("192.0.2.2"))];
-        let found = learned(None, &wanted, &neighbours);
+        let found = initial_elements(None, &wanted, &neighbours);
         let expected = ["seen4 192.0.2.2", "seen6 2001:db8::1", "shape_met4 02:00:00:00:00:01"];
-        assert_eq!(shown(&found), expected);
-        assert_eq!(shown(&lasting(&found)), expected[2..]);
-        // One that has a section of its own goes by that.
+        assert_eq!(as_lines(&found), expected);
+        assert_eq!(as_lines(&persistent_elements(&found)), expected[2..]);
+        // A section for the device's Ethernet address takes precedence.
         assert_eq!(
-            shown(&learned(
+            as_lines(&initial_elements(
                 None,
                 &guard(&[("shape_ip", "192.0.2.1"), ("direct_mac", "02:00:00:00:00:01")]),
                 &neighbours
@@ -142,12 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_guard_has_learnt_goes_on_with_the_policy() {
+    fn a_new_guard_keeps_learned_elements_under_the_new_policy() {
         let learned_macs = "02:00:00:00:00:01";
         let before = guard(&[("shape_ip", "192.0.2.1, 192.0.2.2")]);
-        let before = having_learned(before, &[("shape_met4", learned_macs), ("seen6", "2001:db8::1")]);
+        let before = with_learned(before, &[("shape_met4", learned_macs), ("seen6", "2001:db8::1")]);
         let after = |sets: &[(&str, &str)], neighbours: &[(Mac, IpAddr)]| {
-            shown(&learned(Some(&before), &guard(sets), neighbours))
+            as_lines(&initial_elements(Some(&before), &guard(sets), neighbours))
         };
         let one = (Mac(ONE), address("192.0.2.1"));
         for neighbours in [&[][..], &[one]] {
@@ -157,15 +160,15 @@ mod tests {
             );
             assert_eq!(after(&[("block_ip", "192.0.2.1, 192.0.2.2")], neighbours)[0], "block_met4 02:00:00:00:00:01");
         }
-        // Nobody is chosen any more, or only the other.
+        // No address is chosen any more, or only the other one.
         assert_eq!(after(&[], &[])[..], ["seen6 2001:db8::1"]);
         assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[one, (Mac(ONE), address("2001:db8::1"))]), [""; 0]);
         assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[])[1], "shape_met4 02:00:00:00:00:01");
     }
 
     #[test]
-    fn sets_that_are_not_there_hold_nothing() {
+    fn missing_sets_get_no_elements() {
         let wanted = TableText { body: String::new(), ..guard(&[]) };
-        assert_eq!(learned(None, &wanted, &[(Mac(ONE), address("192.0.2.1"))]), Learned::new());
+        assert_eq!(initial_elements(None, &wanted, &[(Mac(ONE), address("192.0.2.1"))]), Learned::new());
     }
 }

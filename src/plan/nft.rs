@@ -1,26 +1,26 @@
-//! An nftables table: built here as chains and sets, and recognised in nft's own listing.
+//! nftables tables: built here from chains and sets, and recognised in nft's own listing.
 //!
-//! nft prints a table otherwise than it was given, and each version in its own way. A table that is installed therefore
-//! carries in its comment two marks: the fingerprint of the text that millpond gave, and the digest of how this
-//! machine's nft prints it, taken from a dormant draft. The first tells whether it is the table that is wanted, the
-//! second whether anybody has changed it since.
+//! nft lists a table differently from the text that it was given, and every version of nft does so in its own way. The
+//! comment of an installed table therefore holds two marks: the fingerprint of millpond's text, and the digest of the
+//! listing that this host's nft prints for a dormant draft of the table. The fingerprint shows whether it is the wanted
+//! table, the digest whether it has been changed since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use super::ownership::{GUARD_TABLE, TUNNEL_TABLE};
 
-/// Which of millpond's tables.
+/// The name of one of millpond's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TableName {
-    /// Keeps devices from passing beside the tunnel.
+    /// Prevents devices from sending outside the tunnel.
     Guard,
-    /// Leads them into it.
+    /// Routes devices' packets into the tunnel.
     Tunnel,
 }
 
 impl TableName {
-    /// The kernel's name.
+    /// The table's name in the kernel.
     pub fn as_str(self) -> &'static str {
         match self {
             TableName::Guard => GUARD_TABLE,
@@ -40,9 +40,9 @@ impl fmt::Display for TableName {
 pub struct NftTable {
     /// Its name.
     pub name: TableName,
-    /// Named sets, before the chains that use them.
+    /// Named sets; they precede the chains that use them.
     pub sets: Vec<Set>,
-    /// Chains, those without a hook before those that jump to them.
+    /// Chains; those without a hook precede those that jump to them.
     pub chains: Vec<Chain>,
 }
 
@@ -53,41 +53,41 @@ pub struct Set {
     pub name: &'static str,
     /// nft's type: `ether_addr`, `ipv4_addr`, `ipv6_addr`, `ifname`.
     pub kind: &'static str,
-    /// What it holds.
+    /// Its elements.
     pub elements: Elements,
 }
 
-/// What a set holds.
+/// The elements of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elements {
-    /// These, in nft's notation, without repetition.
+    /// Fixed elements in nft's notation, without duplicates.
     Fixed(Vec<String>),
-    /// What packets put there, forgotten when none has done so again for this time, in nft's notation.
+    /// Elements that packets add and that expire.
     Learned {
-        /// How long it is remembered.
+        /// Time after which an element expires if no packet has added it again, in nft's notation.
         timeout: &'static str,
     },
 }
 
-/// The names of the guard's sets of addresses that confined devices have, IPv4 and IPv6.
+/// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
 pub const SEEN: [&str; 2] = ["seen4", "seen6"];
 
-/// The most that a set learns: a week of a large home's temporary IPv6 addresses.
-const LEARNED_SIZE: usize = 2048;
+/// Maximum number of learned elements of a set: a week of a large home's temporary IPv6 addresses.
+const MAX_LEARNED: usize = 2048;
 
-/// A chain, and where it hooks in.
+/// A chain with its hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// Its name.
     pub name: &'static str,
-    /// `type … hook … priority …`; `None` for a chain that is only jumped to.
+    /// `type … hook … priority …`; `None` for a chain that only other chains jump to.
     pub hook: Option<&'static str>,
     /// Rules, one line each.
     pub rules: Vec<String>,
 }
 
 impl NftTable {
-    /// Everything between the table's braces, but for its comment.
+    /// The text between the table's braces, without its comment.
     fn body(&self) -> String {
         let mut text = String::new();
         for set in &self.sets {
@@ -96,7 +96,7 @@ impl NftTable {
                 Elements::Fixed(elements) if elements.is_empty() => Ok(()),
                 Elements::Fixed(elements) => writeln!(text, "\t\telements = {{ {} }}", elements.join(", ")),
                 Elements::Learned { timeout } => {
-                    writeln!(text, "\t\tsize {LEARNED_SIZE}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout}")
+                    writeln!(text, "\t\tsize {MAX_LEARNED}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout}")
                 }
             };
             text.push_str("\t}\n");
@@ -115,28 +115,28 @@ impl NftTable {
     }
 }
 
-/// A table as text, with what it takes to recognise it.
+/// A table as text, with the marks that identify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableText {
-    /// Which one.
+    /// The table's name.
     pub name: TableName,
-    /// Everything between the table's braces, but for its comment.
+    /// The text between the table's braces, without its comment.
     pub body: String,
-    /// The fingerprint of the text that was given, if millpond gave it: 16 hexadecimal digits.
+    /// The fingerprint of millpond's text, 16 hexadecimal digits; `None` if the table is not millpond's.
     pub fingerprint: Option<String>,
-    /// Whether the table stands as it was made; always so where it has not been made yet.
-    pub untouched: bool,
-    /// What the sets that learn hold, or are to hold from the beginning. It is no part of what the table is known by.
+    /// Whether the installed table is still as millpond loaded it; true if it has not been loaded yet.
+    pub unmodified: bool,
+    /// The elements of learned sets, or their initial elements. Fingerprint and digest do not cover them.
     pub learned: Learned,
 }
 
-/// Elements by the name of their set, in nft's notation.
+/// The elements of learned sets, in nft's notation, by the name of the set.
 pub type Learned = BTreeMap<String, BTreeSet<String>>;
 
 impl From<&NftTable> for TableText {
     fn from(table: &NftTable) -> TableText {
         let body = table.body();
-        TableText { name: table.name, fingerprint: Some(hash(&body)), untouched: true, body, learned: Learned::new() }
+        TableText { name: table.name, fingerprint: Some(hash(&body)), unmodified: true, body, learned: Learned::new() }
     }
 }
 
@@ -149,18 +149,18 @@ impl TableText {
         TableText {
             name,
             fingerprint: marks.map(|(fingerprint, _)| fingerprint.to_owned()),
-            untouched: marks.is_some_and(|(_, digest)| digest == hash(&body)) && !is_dormant(listing),
+            unmodified: marks.is_some_and(|(_, digest)| digest == hash(&body)) && !is_dormant(listing),
             body,
             learned,
         }
     }
 
-    /// Whether `installed` came of the same text, and nobody has changed it since.
-    pub fn is_met_by(&self, installed: &TableText) -> bool {
-        self.name == installed.name && self.fingerprint == installed.fingerprint && installed.untouched
+    /// Whether `installed` was loaded from the same text and has not been changed since.
+    pub fn is_satisfied_by(&self, installed: &TableText) -> bool {
+        self.name == installed.name && self.fingerprint == installed.fingerprint && installed.unmodified
     }
 
-    /// The elements of the set of that name, as nft writes them.
+    /// The elements of the set with that name, in nft's notation.
     pub fn elements(&self, set: &str) -> impl Iterator<Item = &str> {
         let start = format!("set {set} {{");
         let mut lines = self.body.lines().map(str::trim).skip_while(move |line| *line != start);
@@ -169,18 +169,18 @@ impl TableText {
         list.unwrap_or_default().split(',').map(str::trim).filter(|element| !element.is_empty())
     }
 
-    /// Whether there is a set of that name.
+    /// Whether there is a set with that name.
     pub fn has_set(&self, set: &str) -> bool {
         let start = format!("set {set} {{");
         self.body.lines().any(|line| line.trim() == start)
     }
 
-    /// The digest of an installed table's listing, which is to stand in its comment.
+    /// The digest of an installed table's listing, for the comment in [`TableText::file`].
     pub fn digest(&self) -> String {
         hash(&self.body)
     }
 
-    /// The transaction that makes a draft of the table, without effect on any packet.
+    /// The transaction that loads a dormant draft of the table, which affects no packet.
     pub fn draft(&self) -> String {
         format!("{}table inet {} {{\n\tflags dormant\n{}}}\n", self.without_draft(), self.draft_name(), self.body)
     }
@@ -190,13 +190,13 @@ impl TableText {
         format!("{}_draft", self.name)
     }
 
-    /// The transaction that puts this table in the place of whatever has its name, with no moment in between, and
-    /// removes the draft; `digest` is that of the draft's listing.
+    /// The transaction that atomically replaces any table of this name by this one and removes the draft. `digest` is
+    /// the digest of the draft's listing.
     pub fn transaction(&self, digest: &str) -> String {
         format!("{}{}", self.without_draft(), self.file(digest))
     }
 
-    /// The same for a file that is loaded at any time, draft or none.
+    /// The same transaction for a file, which may be loaded at any time: it leaves the draft alone.
     pub fn file(&self, digest: &str) -> String {
         let fingerprint = self.fingerprint.as_deref().unwrap_or("foreign");
         let name = self.name;
@@ -217,28 +217,28 @@ impl TableText {
     }
 }
 
-/// What to remember of the listing of a draft, or of a table, to notice a change: 16 hexadecimal digits.
+/// The digest of the listing of a draft or of a table, by which a change is detected: 16 hexadecimal digits.
 pub fn digest(listing: &str) -> String {
     hash(&parts(listing).0)
 }
 
-/// FNV-1a: it has to notice a change, not an attack by root.
+/// FNV-1a, which suffices: the digest must detect a change, not an attack by root.
 fn hash(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")
 }
 
-/// Whether somebody put the table to sleep.
+/// Whether the table has been made dormant.
 fn is_dormant(listing: &str) -> bool {
     listing.lines().any(|line| line.trim() == "flags dormant")
 }
 
-/// The sets and chains of a listing, without what packets or the order of a hash table change: the order of elements, and
-/// those of sets that learn, which come by themselves.
+/// The sets and chains of a listing without the parts that packets or the order of a hash table change, and the
+/// elements of learned sets. Fixed elements are sorted.
 fn parts(listing: &str) -> (String, Learned) {
     let (mut body, mut learned) = (String::new(), Learned::new());
     let mut lines = listing.lines().map(str::trim);
-    let mut learns = false;
+    let mut is_learned = false;
     let mut block = "";
     while let Some(line) = lines.next() {
         let is_block = line.starts_with("set ") || line.starts_with("chain ");
@@ -250,21 +250,21 @@ fn parts(listing: &str) -> (String, Learned) {
             }
             let mut elements: Vec<&str> = elements.trim_end_matches('}').split(',').map(str::trim).collect();
             elements.sort_unstable();
-            if learns {
-                // Behind an element stands how long it is remembered.
+            if is_learned {
+                // The element is followed by its timeout and expiry.
                 let keys = elements.iter().filter_map(|element| element.split_whitespace().next());
                 learned.entry(block.to_owned()).or_default().extend(keys.map(str::to_owned));
             } else {
                 let _ = writeln!(body, "\t\telements = {{ {} }}", elements.join(", "));
             }
         } else if is_block && line.ends_with('{') {
-            learns = false;
+            is_learned = false;
             block = line.split_whitespace().nth(1).unwrap_or_default();
             let _ = writeln!(body, "\t{line}");
         } else if line == "}" && !body.is_empty() && !body.ends_with("\t}\n") {
             body.push_str("\t}\n");
         } else if !line.is_empty() && line != "}" && !body.is_empty() && !body.ends_with("\t}\n") {
-            learns |= line.starts_with("flags ") && line.contains("dynamic");
+            is_learned |= line.starts_with("flags ") && line.contains("dynamic");
             let _ = writeln!(body, "\t\t{line}");
         }
     }
@@ -314,7 +314,7 @@ mod tests {
         }
     }
 
-    /// As an nft that prints what it is given lists the table.
+    /// The listing by an nft that prints a table as it was given.
     fn installed() -> String {
         let table = TableText::from(&table());
         let draft = table.draft();
@@ -322,30 +322,30 @@ mod tests {
         file[file.find("table inet millpond {").unwrap()..].to_owned()
     }
 
-    fn met_by(listing: &str) -> bool {
-        TableText::from(&table()).is_met_by(&TableText::from_listing(TableName::Guard, listing))
+    fn satisfied_by(listing: &str) -> bool {
+        TableText::from(&table()).is_satisfied_by(&TableText::from_listing(TableName::Guard, listing))
     }
 
     #[test]
-    fn own_text_meets_itself() {
-        assert!(met_by(&installed()), "{}", installed());
-        assert!(!met_by(&table().body()), "nobody's table");
+    fn an_unchanged_listing_is_recognised() {
+        assert!(satisfied_by(&installed()), "{}", installed());
+        assert!(!satisfied_by(&table().body()), "a table without marks");
     }
 
     #[test]
-    fn what_packets_change_does_not_matter() {
+    fn changes_by_packets_are_ignored() {
         let learned = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d,\n\t\t\t     192.0.2.10 timeout 7d }\n";
         for (from, to) in [
             ("192.0.2.1, ", "192.0.2.1,\n\t\t\t     "),
             ("192.0.2.1, 192.0.2.2", "192.0.2.2, 192.0.2.1"),
             ("\t\ttimeout 7d\n", learned),
         ] {
-            assert!(met_by(&installed().replace(from, to)), "{from:?} to {to:?}");
+            assert!(satisfied_by(&installed().replace(from, to)), "{from:?} to {to:?}");
         }
     }
 
     #[test]
-    fn what_someone_changed_is_noticed() {
+    fn changes_by_others_are_detected() {
         for (from, to) in [
             ("\t\tdrop\n", ""),
             ("\t\tdrop\n", "\t\taccept\n"),
@@ -362,32 +362,32 @@ mod tests {
         ] {
             let changed = installed().replacen(from, to, 1);
             assert_ne!(changed, installed());
-            assert!(!met_by(&changed), "{from:?} to {to:?}");
+            assert!(!satisfied_by(&changed), "{from:?} to {to:?}");
         }
     }
 
     #[test]
-    fn what_is_listed_can_be_put_back() {
+    fn a_listed_table_can_be_loaded_again() {
         let read = TableText::from_listing(TableName::Guard, &installed());
         let again = read.file(&digest(&installed()));
-        assert!(met_by(&again[again.find("table inet millpond {").unwrap()..]), "{again}");
+        assert!(satisfied_by(&again[again.find("table inet millpond {").unwrap()..]), "{again}");
     }
 
     #[test]
-    fn what_packets_taught_is_read_and_put_back_with_the_table() {
+    fn learned_elements_are_read_and_loaded_with_the_table() {
         let learned = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d expires 1h,\n\t\t\t     192.0.2.10 }\n";
         let read = TableText::from_listing(TableName::Guard, &installed().replace("\t\ttimeout 7d\n", learned));
         assert_eq!(read.learned.keys().collect::<Vec<_>>(), ["seen4"]);
         let line = "add element inet millpond seen4 { 192.0.2.10, 192.0.2.9 }\n";
         assert!(read.file("digest").ends_with(&format!("}}\n{line}")));
         assert!(read.transaction("digest").ends_with(line) && !read.draft().contains("add element"));
-        // A table without that set is not to fail for it.
-        let lacks = TableText { body: read.body.replace("seen4", "other4"), ..read };
-        assert!(!lacks.file("digest").contains("add element"));
+        // A table without that set must still load.
+        let without_set = TableText { body: read.body.replace("seen4", "other4"), ..read };
+        assert!(!without_set.file("digest").contains("add element"));
     }
 
     #[test]
-    fn any_text_is_read_without_panic() {
+    fn arbitrary_text_does_not_panic() {
         for text in
             ["", "}", "set {", "chain x {\n}\n}", "set a {\nelements = {", "\u{fe0f}{}", "comment \"", "comment "]
         {

@@ -1,4 +1,4 @@
-//! One change to the kernel.
+//! One operation on the kernel.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ use crate::config::model::Key;
 pub enum LinkKind {
     /// Kernel WireGuard.
     Wireguard,
-    /// TUN. It lives as long as the process that made it holds it open.
+    /// TUN. It exists until the process that created it closes it.
     Tun,
-    /// Another's, by the kernel's name.
+    /// Any other kind, by its name in the kernel.
     Other(String),
 }
 
@@ -30,9 +30,10 @@ impl fmt::Display for LinkKind {
     }
 }
 
-/// One change to the kernel, done whole or not at all. Prints as the command that does the same, without secrets.
+/// One operation on the kernel, which succeeds completely or changes nothing. Prints as the equivalent command, without
+/// secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each prints as the command that it is")]
+#[allow(missing_docs, reason = "each prints as its command")]
 pub enum Op {
     SetTable(TableText),
     DeleteTable(TableName),

@@ -1,10 +1,12 @@
-//! The devices and networks by policy, as named sets and the rules that look into them.
+//! Devices and networks by policy: named sets, and the rules that use them.
 //!
-//! A device that is chosen by its address speaks in the other family, too, from addresses that nobody has named. What it
-//! sends from the chosen one shows its Ethernet address, by which the rest is known: of one that is chosen by IPv4 its IPv6,
-//! of one that is chosen by IPv6, where devices have several addresses at once, everything. Its IPv4 from other addresses
-//! is not: a repeater may lend its own Ethernet address to all behind it, who keep their service that way. Only the chosen
-//! address renews that knowledge, so that a device that has left its address to another is free again after [`LEARNED_TTL`].
+//! A device that is chosen by its IP address also sends from other addresses, which the settings do not name. Its
+//! packets from the chosen address show its Ethernet address, and by that the guard recognises its other packets: for a
+//! device chosen by IPv4 its IPv6 packets; for a device chosen by IPv6 all its packets, because an IPv6 device has
+//! several addresses at once. A device chosen by IPv4 is not recognised in IPv4 packets from other addresses: a
+//! repeater may use its own Ethernet address for all devices behind it, and these keep their service. Only packets from
+//! the chosen address renew the learned Ethernet address, so a device that has left its address to another is free
+//! after [`LEARNED_TTL`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,22 +15,22 @@ use super::desired::Facts;
 use super::nft::{Chain, Elements, Set};
 use crate::config::model::{Network, Policy, Settings};
 
-/// The sets of the devices and networks that the settings name.
+/// The named sets of the devices and networks in the settings.
 pub(super) struct PolicySets {
-    /// Those that have elements.
+    /// The sets that have elements, and the learned sets that belong to them.
     pub sets: Vec<Set>,
 }
 
-/// Strictest first, for a device that several sections name.
+/// Policies, the strictest first. The strictest applies to a device that several sections name.
 pub(super) const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
 
-/// Those that confine.
+/// Policies that confine a device, the strictest first.
 pub(super) const CONFINING: [Policy; 2] = [Policy::Block, Policy::Shape];
 
-/// For how long a device is known by its Ethernet address that was last seen to use a chosen address. A lease is renewed
-/// more often than that, by however quiet a device.
+/// Lifetime of a learned Ethernet address after the last packet from the chosen IP address. Even a quiet device renews
+/// its DHCP lease more often.
 pub const LEARNED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-/// The same in nft's notation.
+/// [`LEARNED_TTL`] in nft's notation.
 const LEARNED_TIMEOUT: &str = "1d";
 
 impl PolicySets {
@@ -66,7 +68,7 @@ impl PolicySets {
         policy_sets
     }
 
-    /// Rules that give each packet the verdict of its sender's policy; a device's own section before its network's.
+    /// Rules that give each packet the verdict of its sender's policy. A device's own section precedes its network's.
     pub fn by_sender(&self, block: &str, shape: &str, direct: &str) -> Vec<String> {
         let mut rules = Vec::new();
         for policy in PRECEDENCE {
@@ -84,7 +86,7 @@ impl PolicySets {
         rules
     }
 
-    /// The same by the Ethernet addresses of devices that are chosen by address.
+    /// Rules that give each packet the verdict of its sender's policy by learned Ethernet addresses.
     pub fn by_learned(&self, block: &str, shape: &str) -> Vec<String> {
         let of = |policy| {
             let ([v4, v6], verdict) = (learned_names(policy), verdict(policy, block, shape, ""));
@@ -93,7 +95,7 @@ impl PolicySets {
         CONFINING.into_iter().flat_map(of).flatten().collect()
     }
 
-    /// Rules that learn those, from packets that have come from the home.
+    /// Rules that learn Ethernet addresses from packets that come from the home.
     pub fn learning_rules(&self) -> Vec<String> {
         let of = |policy| {
             let ([_, ip, ip6, _], [v4, v6]) = (set_names(policy), learned_names(policy));
@@ -103,14 +105,14 @@ impl PolicySets {
         CONFINING.into_iter().flat_map(of).flatten().collect()
     }
 
-    /// The same by the sender's MAC alone, for what does not depend on anything else.
+    /// Rules that give each packet the verdict of its sender's policy by the MAC addresses in the settings alone.
     pub fn by_mac(&self, confined: &str, direct: &str) -> Vec<String> {
         let of = |policy| self.rule("ether saddr", set_names(policy)[0], verdict(policy, confined, confined, direct));
         PRECEDENCE.into_iter().filter_map(of).collect()
     }
 
-    /// Rules that give each packet to a shaped or blocked device the verdict `confined`; `between` come after those
-    /// for devices and before those for networks.
+    /// Rules that give each packet to a shaped or blocked device the verdict `confined`. The rules `between` follow
+    /// those for devices and precede those for networks.
     pub fn by_receiver(&self, confined: &str, between: Vec<String>) -> Vec<String> {
         let mut rules = Vec::new();
         for policy in PRECEDENCE {
@@ -127,10 +129,10 @@ impl PolicySets {
         rules
     }
 
-    /// Whether any device is confined that is known by its MAC, from the settings or from its packets.
+    /// Whether a device is confined by its MAC address, from the settings or learned.
     pub fn confines_by_mac(&self) -> bool {
-        let known = |policy| self.has(set_names(policy)[0]) || learned_names(policy).iter().any(|set| self.has(set));
-        CONFINING.into_iter().any(known)
+        let has_macs = |policy| self.has(set_names(policy)[0]) || learned_names(policy).iter().any(|set| self.has(set));
+        CONFINING.into_iter().any(has_macs)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -159,8 +161,8 @@ pub(super) const fn set_names(policy: Policy) -> [&'static str; 4] {
     }
 }
 
-/// The names of a confining policy's sets of Ethernet addresses that its packets have shown: of devices chosen by IPv4
-/// address, and by IPv6 address.
+/// The names of a confining policy's learned sets: the Ethernet addresses of devices chosen by IPv4 address, and of
+/// devices chosen by IPv6 address.
 pub(super) const fn learned_names(policy: Policy) -> [&'static str; 2] {
     match policy {
         Policy::Block => ["block_met4", "block_met6"],
@@ -168,7 +170,7 @@ pub(super) const fn learned_names(policy: Policy) -> [&'static str; 2] {
     }
 }
 
-/// The home's interfaces, as nft writes them: those found, and those named, be they there yet or not.
+/// The home's interfaces in nft's notation: those found on the host and those that the settings name, existing or not.
 pub(super) fn lan(settings: &Settings, facts: &Facts) -> Vec<String> {
     let found = facts.lan.iter().map(|lan| lan.name.clone());
     let named = settings.networks.iter().map(interface).filter(|name| !facts.outside.contains(name));
@@ -178,7 +180,7 @@ pub(super) fn lan(settings: &Settings, facts: &Facts) -> Vec<String> {
     names
 }
 
-/// The addresses of an endpoint's homes, IPv4 and IPv6.
+/// The sets of the homes' addresses on an endpoint, IPv4 and IPv6.
 pub(super) fn homes(settings: &Settings) -> Vec<Set> {
     let v4 = settings.homes.iter().map(|home| home.address.to_string()).collect();
     let v6 = settings.homes.iter().filter_map(|home| home.address6).map(|address| address.to_string()).collect();
@@ -187,12 +189,12 @@ pub(super) fn homes(settings: &Settings) -> Vec<Set> {
         .to_vec()
 }
 
-/// The kernel interface of a network section.
+/// The interface of a network section.
 pub fn interface(network: &Network) -> String {
     network.device.clone().unwrap_or_else(|| format!("br-{}", network.name))
 }
 
-/// A chain of these rules.
+/// A chain with these rules.
 pub(super) fn chain(
     name: &'static str,
     hook: Option<&'static str>,

@@ -1,5 +1,5 @@
-//! Whose policy is another than before, from two guards' tables: their connections have to end, so that the new policy
-//! holds at once.
+//! The devices and networks of a guard's table, and those whose policy differs between two tables. Their connections
+//! must end, so that the new policy takes effect at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,38 +9,47 @@ use super::policy_sets::{PRECEDENCE, set_names};
 use crate::config::model::{Device, Mac, Network, Policy};
 use crate::units::Nanos;
 
-/// Devices and networks as a guard's sets name them.
+/// Devices and networks, as the sets of a guard name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySubjects {
-    /// Ethernet addresses, as nft prints them.
+    /// Ethernet addresses in nft's notation.
     pub macs: BTreeSet<String>,
     /// IP addresses.
     pub addresses: BTreeSet<IpAddr>,
-    /// Kernel interfaces.
+    /// Interfaces of networks.
     pub interfaces: BTreeSet<String>,
 }
 
 impl PolicySubjects {
-    /// Those that are shaped or blocked by `guard`.
+    /// The subjects that `guard` shapes or blocks.
     pub fn confined(guard: &TableText) -> PolicySubjects {
-        policies(guard).into_iter().filter(|(_, policy)| *policy != Policy::Direct).map(|(key, _)| key).collect()
+        policies(guard)
+            .into_iter()
+            .filter(|(_, policy)| *policy != Policy::Direct)
+            .map(|(subject, _)| subject)
+            .collect()
     }
 
-    /// Those that are exempt by `guard`.
+    /// The subjects that `guard` exempts.
     pub fn exempt(guard: &TableText) -> PolicySubjects {
-        policies(guard).into_iter().filter(|(_, policy)| *policy == Policy::Direct).map(|(key, _)| key).collect()
+        policies(guard)
+            .into_iter()
+            .filter(|(_, policy)| *policy == Policy::Direct)
+            .map(|(subject, _)| subject)
+            .collect()
     }
 
-    /// Those that have another policy by `wanted` than by `before`; without a guard all were as free as those that are exempt.
+    /// The subjects whose policy in `wanted` differs from that in `before`. If there was no guard, these are the
+    /// confined ones.
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> PolicySubjects {
         let Some(before) = before else { return PolicySubjects::confined(wanted) };
         let (old, new) = (policies(before), policies(wanted));
-        let keys: BTreeSet<&Subject> = old.keys().chain(new.keys()).collect();
-        keys.into_iter().filter(|key| old.get(key) != new.get(key)).cloned().collect()
+        let subjects: BTreeSet<&Subject> = old.keys().chain(new.keys()).collect();
+        subjects.into_iter().filter(|subject| old.get(subject) != new.get(subject)).cloned().collect()
     }
 
-    /// Those that are in both.
-    pub fn and(&self, other: &PolicySubjects) -> PolicySubjects {
+    /// The subjects that are in both.
+    pub fn intersection(&self, other: &PolicySubjects) -> PolicySubjects {
         PolicySubjects {
             macs: &self.macs & &other.macs,
             addresses: &self.addresses & &other.addresses,
@@ -48,23 +57,23 @@ impl PolicySubjects {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no subjects.
     pub fn is_empty(&self) -> bool {
         self.macs.is_empty() && self.addresses.is_empty() && self.interfaces.is_empty()
     }
 }
 
-/// What `guard` confines, as sections of settings that are to confine no less.
-pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
+/// The devices and networks that `guard` confines, as sections for settings that must confine at least these.
+pub fn confined_sections(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
     let (mut devices, mut networks) = (Vec::new(), Vec::new());
-    for (key, policy) in policies(guard) {
+    for (subject, policy) in policies(guard) {
         if policy == Policy::Direct {
             continue;
         }
-        // Nobody weighs rates by these.
+        // These sections are not used to advise on rates.
         let (watch, tolerance) = (false, Nanos::ZERO);
         let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy, watch, tolerance });
-        match key {
+        match subject {
             Subject::Mac(text) => add(Mac::from_text(&text), None, text),
             Subject::Address(address) => add(None, Some(address), address.to_string()),
             Subject::Interface(name) => networks.push(Network { device: Some(name.clone()), name, policy }),
@@ -73,7 +82,7 @@ pub fn confined_by(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
     (devices, networks)
 }
 
-/// One of those.
+/// A device or network in a set of the guard.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     Mac(String),
@@ -82,25 +91,25 @@ pub(super) enum Subject {
 }
 
 impl FromIterator<Subject> for PolicySubjects {
-    fn from_iter<T: IntoIterator<Item = Subject>>(keys: T) -> PolicySubjects {
-        let mut named = PolicySubjects::default();
-        for key in keys {
-            match key {
-                Subject::Mac(mac) => named.macs.insert(mac),
-                Subject::Address(address) => named.addresses.insert(address),
-                Subject::Interface(name) => named.interfaces.insert(name),
+    fn from_iter<T: IntoIterator<Item = Subject>>(iter: T) -> PolicySubjects {
+        let mut subjects = PolicySubjects::default();
+        for subject in iter {
+            match subject {
+                Subject::Mac(mac) => subjects.macs.insert(mac),
+                Subject::Address(address) => subjects.addresses.insert(address),
+                Subject::Interface(name) => subjects.interfaces.insert(name),
             };
         }
-        named
+        subjects
     }
 }
 
-/// The strictest policy of each, by the guard's sets.
+/// The policy of each subject in the guard's sets; the strictest if there are several.
 pub(super) fn policies(guard: &TableText) -> BTreeMap<Subject, Policy> {
     let mut policies = BTreeMap::new();
     for policy in PRECEDENCE {
         let [mac, ip, ip6, net] = set_names(policy);
-        let mut add = |key| _ = policies.entry(key).or_insert(policy);
+        let mut add = |subject| _ = policies.entry(subject).or_insert(policy);
         guard.elements(mac).for_each(|mac| add(Subject::Mac(mac.to_owned())));
         let addresses = guard.elements(ip).chain(guard.elements(ip6));
         addresses.filter_map(|address| address.parse().ok()).for_each(|address| add(Subject::Address(address)));
@@ -119,27 +128,27 @@ mod tests {
             .iter()
             .map(|(name, elements)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n"))
             .collect();
-        TableText { name: TableName::Guard, body, fingerprint: None, untouched: true, learned: Learned::new() }
+        TableText { name: TableName::Guard, body, fingerprint: None, unmodified: true, learned: Learned::new() }
     }
 
     #[test]
-    fn what_a_guard_confines_can_be_asked_for_again() {
+    fn confined_subjects_become_sections() {
         let guard = guard(&[
             ("shape_mac", "02:00:00:00:00:01"),
             ("direct_mac", "02:00:00:00:00:03"),
             ("block_ip6", "2001:db8::1"),
             ("shape_net", "\"br-iot\""),
         ]);
-        let (devices, networks) = confined_by(&guard);
-        let shown: Vec<_> = devices.iter().map(|device| (device.mac, device.address, device.policy)).collect();
+        let (devices, networks) = confined_sections(&guard);
+        let found: Vec<_> = devices.iter().map(|device| (device.mac, device.address, device.policy)).collect();
         let mac = Mac([2, 0, 0, 0, 0, 1]);
         let address = "2001:db8::1".parse().ok();
-        assert_eq!(shown, [(Some(mac), None, Policy::Shape), (None, address, Policy::Block)]);
+        assert_eq!(found, [(Some(mac), None, Policy::Shape), (None, address, Policy::Block)]);
         assert_eq!(networks.iter().map(crate::plan::interface).collect::<Vec<_>>(), ["br-iot"]);
     }
 
     #[test]
-    fn who_changed_is_found_in_all_directions() {
+    fn every_changed_policy_is_found() {
         let before = guard(&[
             ("shape_mac", "00:00:00:00:00:01, 00:00:00:00:00:02"),
             ("direct_mac", "00:00:00:00:00:03"),

@@ -1,28 +1,28 @@
-//! What is wrong, or may be, about settings that are right by themselves, on the machine as it is.
+//! Checks valid settings against the host: what will not work here, or may not.
 
 use super::desired::Facts;
 use super::policy_sets::interface;
 use crate::config::model::{DnsMode, Policy, Role, Settings, Tunnel};
 
-/// A kind of thing that does not fit. The name is stable, for programs.
+/// The kind of an issue. Its name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreflightIssueKind {
-    /// An address inside the tunnel is one of the home's networks' too.
+    /// An address of the tunnel is inside a network of the home.
     AddressInLan,
-    /// A resolver that should be beyond the tunnel is within the home.
+    /// A resolver that should be beyond the tunnel is in the home.
     ResolverInLan,
     /// A network that the settings name leads out of the home.
     NetworkOutside,
-    /// A network that the settings name is not there.
+    /// The interface of a network that the settings name does not exist.
     NetworkMissing,
-    /// An interface may be the home's or not.
+    /// An interface may belong to the home or lead out of it.
     NetworkUnsure,
-    /// Connections may pass in hardware, where no rule sees them.
+    /// The firewall uses hardware flow offloading, which bypasses all rules.
     HardwareOffload,
 }
 
 impl PreflightIssueKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [PreflightIssueKind; 6] = [
         PreflightIssueKind::AddressInLan,
         PreflightIssueKind::ResolverInLan,
@@ -32,7 +32,7 @@ impl PreflightIssueKind {
         PreflightIssueKind::HardwareOffload,
     ];
 
-    /// The name.
+    /// The stable name.
     pub fn name(self) -> &'static str {
         match self {
             PreflightIssueKind::AddressInLan => "address-in-lan",
@@ -44,68 +44,66 @@ impl PreflightIssueKind {
         }
     }
 
-    /// Whether something does not work because of it.
+    /// Whether the issue prevents something from working.
     pub fn is_error(self) -> bool {
         !matches!(self, PreflightIssueKind::NetworkMissing | PreflightIssueKind::NetworkUnsure)
     }
 
-    /// What to do.
+    /// The remedy.
     pub fn fix(self) -> &'static str {
         match self {
-            PreflightIssueKind::AddressInLan => {
-                "choose addresses for the tunnel that no network of the home has, at both ends"
-            }
+            PreflightIssueKind::AddressInLan => "choose tunnel addresses outside the home's networks, at both ends",
             PreflightIssueKind::ResolverInLan => {
                 "name a resolver on the Internet such as 9.9.9.9, or set dns.mode to router"
             }
             PreflightIssueKind::NetworkOutside => "name a network of the home",
             PreflightIssueKind::NetworkMissing => {
-                "name a network of /etc/config/network, and its interface as option device if it is not br-NAME"
+                "name a network of /etc/config/network; if its interface is not br-NAME, set option device to it"
             }
             PreflightIssueKind::NetworkUnsure => {
-                "if it is the home's, add a config network with its name, option device and option policy direct"
+                "if it belongs to the home, add a config network with a name, option device and option policy direct"
             }
             PreflightIssueKind::HardwareOffload => {
-                "switch it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay"
+                "turn it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay on"
             }
         }
     }
 }
 
-/// Something that the owner should mend, or know.
+/// An issue that the user should fix or know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreflightIssue {
-    /// What kind.
+    /// Its kind.
     pub kind: PreflightIssueKind,
-    /// What is wrong.
+    /// The issue in words, without the remedy.
     pub text: String,
 }
 
-/// All that is to be said about `settings` where `facts` hold, in the order of the settings.
+/// All issues of `settings` on a host with these `facts`, in the order of the settings.
 pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssue> {
     if settings.role == Role::Endpoint {
         return Vec::new();
     }
-    let mut preflight_issues = Vec::new();
-    addresses(settings, facts, &mut preflight_issues);
-    networks(settings, facts, &mut preflight_issues);
+    let mut issues = Vec::new();
+    check_addresses(settings, facts, &mut issues);
+    check_networks(settings, facts, &mut issues);
     let confines = settings.devices.iter().any(|device| device.policy != Policy::Direct)
         || settings.networks.iter().any(|network| network.policy != Policy::Direct);
     if facts.hardware_offload && confines {
-        preflight_issues.push(PreflightIssue {
+        issues.push(PreflightIssue {
             kind: PreflightIssueKind::HardwareOffload,
-            text: "the firewall's hardware flow offloading passes connections along where no rule sees them".into(),
+            text: "the firewall's hardware flow offloading forwards connections past all rules".into(),
         });
     }
-    preflight_issues
+    issues
 }
 
-fn addresses(settings: &Settings, facts: &Facts, preflight_issues: &mut Vec<PreflightIssue>) {
-    let mut collides = |option: &str, address: std::net::IpAddr| {
+fn check_addresses(settings: &Settings, facts: &Facts, issues: &mut Vec<PreflightIssue>) {
+    let mut check = |option: &str, address: std::net::IpAddr| {
         if facts.is_home(address) {
-            preflight_issues.push(PreflightIssue {
+            issues.push(PreflightIssue {
                 kind: PreflightIssueKind::AddressInLan,
-                text: format!("tunnel.{option}: within the home's own network (got {address})"),
+                text: format!("tunnel.{option}: in a network of the home (got {address})"),
             });
         }
     };
@@ -116,38 +114,42 @@ fn addresses(settings: &Settings, facts: &Facts, preflight_issues: &mut Vec<Pref
         }
         None => (None, None),
     };
-    address.into_iter().for_each(|address| collides("address", address.into()));
-    settings.address6.into_iter().for_each(|address| collides("address6", address.into()));
-    peer_address.into_iter().for_each(|address| collides("peer_address", address.into()));
+    address.into_iter().for_each(|address| check("address", address.into()));
+    settings.address6.into_iter().for_each(|address| check("address6", address.into()));
+    peer_address.into_iter().for_each(|address| check("peer_address", address.into()));
     if settings.dns.mode == DnsMode::Tunnel {
         for server in settings.dns.servers.iter().filter(|server| facts.is_home(**server)) {
-            preflight_issues.push(PreflightIssue {
+            issues.push(PreflightIssue {
                 kind: PreflightIssueKind::ResolverInLan,
-                text: format!("dns.server: within the home, and not asked (got {server}): it would ask on in clear"),
+                text: format!(
+                    "dns.server: not used: it is in the home and would forward queries in clear (got {server})"
+                ),
             });
         }
     }
 }
 
-fn networks(settings: &Settings, facts: &Facts, preflight_issues: &mut Vec<PreflightIssue>) {
+fn check_networks(settings: &Settings, facts: &Facts, issues: &mut Vec<PreflightIssue>) {
     for network in &settings.networks {
         let (name, interface) = (&network.name, interface(network));
         if facts.outside.contains(&interface) {
-            preflight_issues.push(PreflightIssue {
+            issues.push(PreflightIssue {
                 kind: PreflightIssueKind::NetworkOutside,
                 text: format!("network {name}: leads out of the home (got interface {interface})"),
             });
         } else if facts.missing.contains(&interface) {
-            preflight_issues.push(PreflightIssue {
+            issues.push(PreflightIssue {
                 kind: PreflightIssueKind::NetworkMissing,
-                text: format!("network {name}: its interface is not there (got {interface})"),
+                text: format!("network {name}: its interface does not exist (got {interface})"),
             });
         }
     }
     for interface in &facts.unsure {
-        preflight_issues.push(PreflightIssue {
+        issues.push(PreflightIssue {
             kind: PreflightIssueKind::NetworkUnsure,
-            text: format!("interface {interface} may be the home's or lead out: shaped devices do not reach it"),
+            text: format!(
+                "interface {interface} may belong to the home or lead out of it: shaped devices cannot reach it"
+            ),
         });
     }
 }
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_machine_is_named() {
+    fn every_issue_is_reported() {
         let prefix = Prefix { address: Ipv4Addr::new(192, 168, 1, 0).into(), length: 24 };
         let facts = Facts {
             lan: vec![LanInterface { name: "br-lan".into(), prefixes: vec![prefix] }],

@@ -1,15 +1,16 @@
-//! The queueing tree on the tunnel interface: `HTB 1: -> class 1:1 -> PRIO 10: -> data, cover, blackhole`.
+//! The qdisc tree on the tunnel's interface: `HTB 1: -> class 1:1 -> PRIO 10: -> data, cover, blackhole`.
 //!
-//! A cell is sent with `SO_PRIORITY` 0x00100001 or 0x00100002. HTB has no class of that number and takes its default,
-//! 1:1; PRIO takes the band from the minor number (net/sched/sch_prio.c, `prio_classify`). Everything else has a
-//! priority below 16, which PRIO's map sends to the third band, a blackhole. HTB's direct queue has no room, so a
-//! packet that names HTB itself, or comes before the class stands, is dropped too (net/sched/sch_htb.c, `htb_enqueue`).
+//! A cell is sent with `SO_PRIORITY` 0x00100001 or 0x00100002. HTB has no class with that number and uses its default
+//! class, 1:1. PRIO takes the band from the minor number (net/sched/sch_prio.c, `prio_classify`). Every other packet
+//! has a priority below 16, which PRIO's map sends to the third band, a blackhole. HTB's direct queue has length 0, so
+//! a packet whose priority is HTB's own handle, or that arrives before the class exists, is dropped too
+//! (net/sched/sch_htb.c, `htb_enqueue`).
 
 use std::fmt;
 
 use crate::units::BitsPerSec;
 
-/// A traffic control handle, major and minor number.
+/// A traffic control handle: major and minor number, 16 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Handle(pub u32);
 
@@ -41,66 +42,67 @@ pub const DATA_PRIORITY: u32 = Handle::new(0x10, 1).0;
 /// `SO_PRIORITY` of cover cells: PRIO's second band.
 pub const COVER_PRIORITY: u32 = Handle::new(0x10, 2).0;
 
-const STRAYS: Handle = Handle::new(0x10, 3);
+const BLACKHOLE_BAND: Handle = Handle::new(0x10, 3);
 
-/// What the tree lets through: a ceiling far above the schedule, or, for the law `kernel`, the pacer itself.
+/// The limits of the tree. HTB's rate is a ceiling far above the schedule's rate or, for the law `kernel`, the pace
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShaperLimits {
-    /// HTB's rate, on the wire. At least 8 bit/s.
+    /// HTB's rate on the wire; at least 8 bit/s.
     pub rate: BitsPerSec,
-    /// Bytes of a cell as the tunnel interface sees it, IP header included.
+    /// Length of a cell on the tunnel's interface in bytes, IP header included.
     pub inner_bytes: u16,
-    /// Bytes of a cell on the wire; at least `inner_bytes`.
+    /// Length of a cell on the wire in bytes; at least `inner_bytes`.
     pub wire_bytes: u16,
-    /// HTB's burst, in cells; at least 1.
+    /// HTB's burst in cells; at least 1.
     pub burst_cells: u32,
-    /// Cells that may wait in the data band.
+    /// Maximum number of cells in the data band's queue.
     pub data_limit: u32,
-    /// Cells that may wait in the cover band.
+    /// Maximum number of cells in the cover band's queue.
     pub cover_limit: u32,
 }
 
-/// A queueing discipline and where it hangs.
+/// A queueing discipline with its position in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Qdisc {
     /// Its own handle.
     pub handle: Handle,
-    /// [`Handle::ROOT`], or the class above.
+    /// [`Handle::ROOT`], or the parent class.
     pub parent: Handle,
-    /// What it does.
+    /// Its kind and parameters.
     pub kind: QdiscKind,
 }
 
-/// The disciplines that the tree has.
+/// The kind of a qdisc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QdiscKind {
     /// Hierarchical token bucket.
     Htb {
-        /// Minor number of the class for what nothing else claims.
+        /// Minor number of the class for packets that no filter or priority assigns to a class.
         default_class: u32,
-        /// Packets that may pass beside the classes.
+        /// Length of the queue for packets outside all classes.
         direct_limit: u32,
     },
     /// Strict priority.
     Prio {
         /// Number of bands.
         bands: u32,
-        /// Band by priority, for packets that name no class of it.
+        /// The band for each priority from 0 to 15, for packets whose priority is not one of its classes.
         map: [u8; 16],
     },
     /// First in, first out.
     Pfifo {
-        /// Packets that may wait.
+        /// Maximum number of packets in the queue.
         limit: u32,
     },
     /// Drops everything.
     Blackhole,
-    /// Another's, by name.
+    /// Any other qdisc, by its name in the kernel.
     Other(String),
 }
 
 impl QdiscKind {
-    /// The kernel's name.
+    /// The name in the kernel.
     pub fn name(&self) -> &str {
         match self {
             QdiscKind::Htb { .. } => "htb",
@@ -138,13 +140,13 @@ impl fmt::Display for Qdisc {
 pub struct Class {
     /// Its handle.
     pub handle: Handle,
-    /// The qdisc or class above.
+    /// The parent qdisc or class.
     pub parent: Handle,
     /// Bytes per second, `overhead_bytes` included.
     pub rate_bytes_per_second: u64,
-    /// Burst as the kernel counts it: the time that it lasts at the rate, in ticks of 64 ns (`PSCHED_SHIFT` 6).
+    /// Burst as the kernel stores it: its duration at the rate, in ticks of 64 ns (`PSCHED_SHIFT` 6).
     pub burst_ticks: u32,
-    /// Bytes added to each packet's length.
+    /// Bytes that HTB adds to the length of each packet.
     pub overhead_bytes: u16,
 }
 
@@ -160,21 +162,21 @@ impl fmt::Display for Class {
     }
 }
 
-/// The whole tree of one interface, parents first.
+/// The complete tree of one interface, parents first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QdiscTree {
     /// The interface.
     pub dev: String,
-    /// The root, HTB.
+    /// The root qdisc, HTB.
     pub root: Qdisc,
-    /// The one class.
+    /// The only class.
     pub class: Class,
-    /// What hangs below the class.
+    /// The qdiscs below the class, parents first.
     pub below: Vec<Qdisc>,
 }
 
 impl QdiscTree {
-    /// The tree on `dev` that lets `guard`'s cells through, and nothing else.
+    /// The tree on `dev` that passes cells within `limits` and drops all other packets.
     pub fn new(dev: &str, limits: &ShaperLimits) -> QdiscTree {
         let qdisc = |handle, parent, kind| Qdisc { handle, parent, kind };
         let pfifo = |limit| QdiscKind::Pfifo { limit };
@@ -186,15 +188,15 @@ impl QdiscTree {
                 qdisc(PRIO, CLASS, QdiscKind::Prio { bands: 3, map: [2; 16] }),
                 qdisc(Handle::new(0x11, 0), Handle(DATA_PRIORITY), pfifo(limits.data_limit)),
                 qdisc(Handle::new(0x12, 0), Handle(COVER_PRIORITY), pfifo(limits.cover_limit)),
-                qdisc(Handle::new(0x13, 0), STRAYS, QdiscKind::Blackhole),
+                qdisc(Handle::new(0x13, 0), BLACKHOLE_BAND, QdiscKind::Blackhole),
             ],
         }
     }
 }
 
 impl Qdisc {
-    /// Whether this is the root of such a tree, on whatever interface: nobody else lets nothing at all pass beside
-    /// HTB's classes.
+    /// Whether this is the root of a millpond tree, on any interface. No other program gives HTB a direct queue of
+    /// length 0.
     pub fn is_our_root(&self) -> bool {
         *self == root()
     }

@@ -1,4 +1,4 @@
-//! Prefixes, routes and rules as millpond makes them.
+//! Prefixes, routes and routing rules as millpond uses them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -30,23 +30,23 @@ impl fmt::Display for Family {
     }
 }
 
-/// An address and the number of leading bits that count.
+/// A network: an address and a prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Prefix {
-    /// Any address inside; [`Prefix::network`] clears the host's bits.
+    /// Any address inside the network; [`Prefix::network`] clears the host bits.
     pub address: IpAddr,
-    /// 0..=32 or 0..=128.
+    /// Prefix length in bits: 0..=32 or 0..=128.
     pub length: u8,
 }
 
 impl Prefix {
-    /// One address alone.
+    /// The prefix of a single address.
     pub fn host(address: impl Into<IpAddr>) -> Prefix {
         let address = address.into();
         Prefix { address, length: if address.is_ipv4() { 32 } else { 128 } }
     }
 
-    /// All addresses of a family.
+    /// The prefix of all addresses of a family.
     pub fn all(family: Family) -> Prefix {
         match family {
             Family::V4 => Prefix { address: [0, 0, 0, 0].into(), length: 0 },
@@ -54,7 +54,7 @@ impl Prefix {
         }
     }
 
-    /// The same prefix with the host's bits cleared.
+    /// The same prefix with the host bits cleared.
     pub fn network(self) -> Prefix {
         let address = match self.address {
             IpAddr::V4(a) => {
@@ -69,7 +69,7 @@ impl Prefix {
         Prefix { address, length: self.length }
     }
 
-    /// Whether `address` is inside.
+    /// Whether the network contains `address`.
     pub fn contains(self, address: IpAddr) -> bool {
         self.family() == Family::of(address) && Prefix { address, length: self.length }.network() == self.network()
     }
@@ -89,31 +89,31 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Where a route leads.
+/// The type and target of a route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteKind {
-    /// Out of this interface.
+    /// Through this interface.
     Dev(String),
-    /// Nowhere, and the sender is told so by ICMP.
+    /// Rejected; the sender receives an ICMP error.
     Unreachable,
-    /// Back to the rules: this table has nothing to say.
+    /// The lookup in this table ends, and the next rule applies.
     Throw,
 }
 
-/// A route of millpond's protocol number.
+/// A route with millpond's protocol number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     /// Table number; 254 is `main`.
     pub table: u32,
     /// Destination.
     pub prefix: Prefix,
-    /// Metric; IPv4 has 0 by default, IPv6 1024.
+    /// Metric; the kernel's default is 0 for IPv4 and 1024 for IPv6.
     pub metric: u32,
-    /// Where it leads.
+    /// Its type and target.
     pub kind: RouteKind,
 }
 
-/// Number of the table `main`.
+/// Number of the routing table `main`.
 pub const MAIN: u32 = 254;
 
 impl fmt::Display for Route {
@@ -134,25 +134,25 @@ impl fmt::Display for Route {
     }
 }
 
-/// What a rule looks at.
+/// The packets that a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Selector {
-    /// These bits of the packet's mark, all set.
+    /// Packets whose mark has all these bits set.
     Mark(u32),
-    /// Sockets bound to this interface.
+    /// Packets from sockets that are bound to this interface.
     Oif(String),
 }
 
-/// A routing rule of millpond's priority range and protocol number.
+/// A routing rule with a priority in millpond's range and millpond's protocol number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// Address family.
     pub family: Family,
-    /// Priority; lower comes first.
+    /// Priority; the kernel tries lower numbers first.
     pub priority: u32,
-    /// What it looks at.
+    /// The packets that it matches.
     pub selector: Selector,
-    /// The table that answers.
+    /// The routing table that it looks up.
     pub table: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel holds of ours.
+//! The actual state of millpond's objects in the kernel.
 
 use std::collections::BTreeMap;
 
@@ -8,37 +8,38 @@ use super::qdisc_tree::{Class, Qdisc};
 use super::routing::{Prefix, Route, Rule};
 use super::wireguard::{Peer, WireguardDevice};
 
-/// What the kernel holds under the names and numbers of [`super::ownership`], and whether it forwards.
+/// The kernel objects with the names and numbers of [`super::ownership`], and the forwarding sysctls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The guard's nftables table.
     pub guard: Option<TableText>,
     /// The tunnel's nftables table.
     pub table: Option<TableText>,
-    /// Our interfaces, by name.
+    /// millpond's interfaces, by name.
     pub links: BTreeMap<String, InstalledLink>,
-    /// The settings of each interface's that matter, and both forwarding ones; absent where the kernel has none.
+    /// The sysctls that millpond may set on each interface, and both forwarding sysctls. Sysctls that the kernel lacks
+    /// are absent.
     pub sysctls: BTreeMap<String, String>,
-    /// Our WireGuard interface's own part.
+    /// The private key and port of millpond's WireGuard interface.
     pub wireguard: Option<WireguardDevice>,
-    /// Its peers.
+    /// The peers of the WireGuard interface.
     pub peers: Vec<Peer>,
-    /// Addresses on our interfaces.
+    /// Addresses on millpond's interfaces.
     pub addresses: Vec<(String, Prefix)>,
-    /// Qdiscs on our interfaces, parents first, without those that the kernel attaches by itself.
+    /// Qdiscs on millpond's interfaces, parents first, without the kernel's default qdiscs.
     pub qdiscs: Vec<(String, Qdisc)>,
-    /// Classes on our interfaces.
+    /// Classes on millpond's interfaces.
     pub classes: Vec<(String, Class)>,
-    /// Routes with our protocol number.
+    /// Routes with millpond's protocol number.
     pub routes: Vec<Route>,
-    /// Rules with our protocol number in our range of priorities.
+    /// Rules with millpond's protocol number and a priority in its range.
     pub rules: Vec<Rule>,
-    /// Whether the kernel speaks IPv6.
+    /// Whether the kernel supports IPv6.
     pub ipv6: bool,
 }
 
 impl Snapshot {
-    /// The nftables table of that name.
+    /// The nftables table with that name.
     pub fn table(&self, name: TableName) -> Option<&TableText> {
         match name {
             TableName::Guard => self.guard.as_ref(),
@@ -47,7 +48,7 @@ impl Snapshot {
     }
 }
 
-/// An interface that exists.
+/// An existing interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledLink {
     /// Its kind.

@@ -1,4 +1,5 @@
-//! The interface that carries the cells: WireGuard's or OpenVPN's, which are ours, or another's that we attach to.
+//! The interface that carries the cells: millpond's own WireGuard or OpenVPN interface, or an attached interface of
+//! another program.
 
 use std::net::Ipv4Addr;
 
@@ -9,12 +10,12 @@ use super::qdisc_tree::ShaperLimits;
 use super::routing::Prefix;
 use crate::config::model::{Settings, Tunnel};
 
-/// An interface of another's, as far as it matters to a tunnel that attaches to it.
+/// The properties of another program's interface that a tunnel needs to attach to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carrier {
-    /// The kernel's number for it; one that was made anew has another.
+    /// Its interface index; an interface that is created again has another.
     pub index: u32,
-    /// Its kind, such as `wireguard` or `tun`; `device` for hardware.
+    /// Its kind, such as `wireguard` or `tun`; `device` for a physical interface.
     pub kind: String,
     /// Its MTU in bytes.
     pub mtu: u32,
@@ -22,13 +23,13 @@ pub struct Carrier {
     pub up: bool,
     /// Its addresses.
     pub addresses: Vec<Prefix>,
-    /// A root qdisc on it that is neither ours nor the kernel's own choice.
+    /// The kind of its root qdisc if that is neither millpond's nor the kernel's default.
     pub foreign_qdisc: Option<String>,
-    /// Whether its packets are known to leave over IPv6.
+    /// Whether its tunnel packets are known to leave over IPv6.
     pub outer_ipv6: bool,
 }
 
-/// The name of the interface that carries the cells; that of WireGuard of our own where there is no tunnel.
+/// The name of the interface that carries the cells; millpond's WireGuard interface if the settings have no tunnel.
 pub fn interface(settings: &Settings) -> &str {
     match &settings.tunnel {
         Some(Tunnel::Wireguard(_)) | None => WIREGUARD,
@@ -37,21 +38,21 @@ pub fn interface(settings: &Settings) -> &str {
     }
 }
 
-/// What the settings say of the tunnel, whatever its type.
+/// The tunnel's interface and addresses, for every kind of tunnel.
 pub(super) struct TunnelEnds<'a> {
-    /// The interface.
+    /// The name of the interface.
     pub dev: &'a str,
-    /// The interface where it is ours to make.
+    /// The interface, if millpond creates it.
     pub link: Option<Link>,
-    /// This end's address inside.
+    /// This end's address inside the tunnel.
     pub address: Ipv4Addr,
-    /// The endpoint's address inside (router).
+    /// The endpoint's address inside the tunnel (router).
     pub peer_address: Option<Ipv4Addr>,
     /// Metric of the route to the endpoint.
     pub metric: u32,
 }
 
-/// Refuses an interface of another's that is not there, or not as the settings need it.
+/// The ends of `tunnel`. Fails if the interface to attach to does not exist or is unsuitable.
 pub(super) fn ends<'a>(
     tunnel: &'a Tunnel,
     facts: &Facts,
@@ -72,14 +73,19 @@ pub(super) fn ends<'a>(
             Ok(own(OPENVPN, LinkKind::Tun, TUN_MTU, *address, *peer_address))
         }
         Tunnel::Interface { interface, address, peer_address, .. } => {
-            attachable(interface, *address, facts.carrier.as_ref(), limits.inner_bytes)?;
+            check_attachable(interface, *address, facts.carrier.as_ref(), limits.inner_bytes)?;
             let metric = ATTACHED_METRIC;
             Ok(TunnelEnds { dev: interface, link: None, address: *address, peer_address: *peer_address, metric })
         }
     }
 }
 
-fn attachable(dev: &str, address: Ipv4Addr, carrier: Option<&Carrier>, cell_bytes: u16) -> Result<(), DesiredError> {
+fn check_attachable(
+    dev: &str,
+    address: Ipv4Addr,
+    carrier: Option<&Carrier>,
+    cell_bytes: u16,
+) -> Result<(), DesiredError> {
     let dev = || dev.to_owned();
     let carrier = carrier.ok_or_else(|| DesiredError::NoInterface(dev()))?;
     if !carrier.up {

@@ -1,5 +1,6 @@
-//! The rules of `table inet millpond_tunnel`: who goes into the tunnel, by what address, and who answers DNS. They come
-//! and go with the tunnel; that nothing passes beside it is the guard's part.
+//! The rules of `table inet millpond_tunnel`: which devices' packets go into the tunnel, with which source address, and
+//! which server answers DNS. The table exists while the tunnel does; preventing packets outside the tunnel is the
+//! guard's task.
 
 use std::net::IpAddr;
 
@@ -27,7 +28,7 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
                 "return",
             )),
         ),
-        chain("number_devices", Some("type filter hook forward priority mangle"), number(settings)),
+        chain("number_devices", Some("type filter hook forward priority mangle"), number_devices(settings)),
         chain("nat_in", Some("type nat hook prerouting priority dstnat - 1"), nat_in(settings, facts)),
         chain(
             "nat_out",
@@ -37,15 +38,15 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
         chain(
             "output",
             Some("type filter hook output priority filter - 1"),
-            // What the router's own kernel says to its neighbours has none there.
+            // The router's own IPv6 neighbour and multicast messages have no receiver in the tunnel.
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
     ];
     let (learning, lan) = (policy_sets.learning_rules(), lan(settings, facts));
     if !learning.is_empty() && !lan.is_empty() {
         let hook = Some("type filter hook prerouting priority mangle - 1");
-        let inside = format!("iifname != {{ {} }} return", lan.join(", "));
-        chains.push(chain("meet", hook, [inside].into_iter().chain(learning)));
+        let only_lan = format!("iifname != {{ {} }} return", lan.join(", "));
+        chains.push(chain("meet", hook, [only_lan].into_iter().chain(learning)));
     }
     NftTable { name: TableName::Tunnel, sets: policy_sets.sets, chains }
 }
@@ -53,7 +54,7 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
 /// The endpoint's table.
 pub(super) fn endpoint(settings: &Settings) -> NftTable {
     let carrier = tunnel::interface(settings);
-    let elsewhere = format!("oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade");
+    let masquerade = format!("oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade");
     NftTable {
         name: TableName::Tunnel,
         sets: homes(settings),
@@ -61,7 +62,7 @@ pub(super) fn endpoint(settings: &Settings) -> NftTable {
             chain(
                 "nat_out",
                 Some("type nat hook postrouting priority srcnat - 1"),
-                [format!("ip saddr @homes {elsewhere}"), format!("ip6 saddr @homes6 {elsewhere}")],
+                [format!("ip saddr @homes {masquerade}"), format!("ip6 saddr @homes6 {masquerade}")],
             ),
             chain(
                 "output",
@@ -74,13 +75,13 @@ pub(super) fn endpoint(settings: &Settings) -> NftTable {
 
 const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
 
-/// What a shaped device sends: DNS into the tunnel, the rest too unless it stays at home.
+/// Rules for packets from shaped devices: DNS goes into the tunnel, and so do all packets that leave the home.
 fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {
     let mut rules = Vec::new();
     if settings.dns.mode == DnsMode::Tunnel {
         let [v4, v6] = servers(settings, facts);
         for (family, server) in [("ipv4", v4), ("ipv6", v6)] {
-            // Refused at once where no server can be asked that way, so that devices fall back to the other.
+            // If no server is reachable in this family, DNS is rejected at once, so that devices use the other family.
             let verdict = if server.is_some() { "goto into_tunnel" } else { "goto refuse" };
             rules.push(format!("meta nfproto {family} {DNS} {verdict}"));
         }
@@ -91,8 +92,9 @@ fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {
     rules
 }
 
-/// DNS to the chosen servers; the rest keeps its destination, so that no later rule of anybody's can turn it aside to a
-/// proxy on the router, which would ask in clear: the first translation of a connection is its last.
+/// Redirects DNS to the chosen servers. All other connections are translated to their own destination: the kernel
+/// translates a connection only once, so no later rule can redirect them to a proxy on the router, which would send in
+/// clear.
 fn nat_in(settings: &Settings, facts: &Facts) -> Vec<String> {
     let mark = settings.routing_ids.mark;
     let marked = format!("meta mark & {mark:#010x} == {mark:#010x}");
@@ -107,16 +109,17 @@ fn nat_in(settings: &Settings, facts: &Facts) -> Vec<String> {
     rules
 }
 
-/// Who answers over IPv4, and who over IPv6, as far as the tunnel carries it. A server within the home would not be
-/// asked through the tunnel, and ask on in clear itself.
+/// The DNS server for IPv4, and the one for IPv6 if the tunnel carries IPv6. Servers in the home are excluded: they are
+/// not reached through the tunnel, and would forward queries in clear.
 fn servers(settings: &Settings, facts: &Facts) -> [Option<IpAddr>; 2] {
-    let beyond = || settings.dns.servers.iter().copied().filter(|server| !facts.is_home(*server));
-    let first = |of_family: fn(&IpAddr) -> bool| beyond().find(of_family);
+    let outside_home = || settings.dns.servers.iter().copied().filter(|server| !facts.is_home(*server));
+    let first = |of_family: fn(&IpAddr) -> bool| outside_home().find(of_family);
     [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6).filter(|_| settings.address6.is_some())]
 }
 
-/// The engine tells devices apart by DSCP, 1..=63 in the order of the file, and clears it before the cell is made.
-fn number(settings: &Settings) -> Vec<String> {
+/// Writes each shaped device's number into DSCP: 1..=63 in the order of the settings file. The engine identifies
+/// devices by it and clears it before it builds the cell.
+fn number_devices(settings: &Settings) -> Vec<String> {
     let families: &[&str] = if settings.address6.is_some() { &["ip", "ip6"] } else { &["ip"] };
     let out = format!("oifname \"{TUN}\"");
     let mut rules: Vec<String> = families.iter().map(|ip| format!("{out} {ip} dscp set cs0")).collect();

@@ -1,4 +1,4 @@
-//! The WireGuard interface as settings ask for it and as the kernel shows it.
+//! The WireGuard interface, as the settings ask for it and as the kernel reports it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,17 +6,17 @@ use std::net::SocketAddr;
 use super::routing::Prefix;
 use crate::config::model::Key;
 
-/// The interface's own part.
+/// The interface's private key and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireguardDevice {
-    /// Clamped, as the kernel keeps it.
+    /// The private key, clamped as the kernel stores it.
     pub private_key: Key,
-    /// UDP port; `None` leaves the choice to the kernel, and reads back as whatever it chose.
+    /// UDP port. With `None` the kernel chooses one, which is then read back.
     pub listen_port: Option<u16>,
 }
 
 impl WireguardDevice {
-    /// A device with `private_key`, which is clamped here as RFC 7748 section 5 has it.
+    /// A device with `private_key`, which is clamped here according to RFC 7748 section 5.
     pub fn new(private_key: &Key, listen_port: Option<u16>) -> WireguardDevice {
         let mut key = private_key.0;
         key[0] &= 248;
@@ -24,8 +24,8 @@ impl WireguardDevice {
         WireguardDevice { private_key: Key(key), listen_port }
     }
 
-    /// Whether `installed` is what `self` asks for.
-    pub fn is_met_by(&self, installed: &WireguardDevice) -> bool {
+    /// Whether `installed` has everything that `self` asks for.
+    pub fn is_satisfied_by(&self, installed: &WireguardDevice) -> bool {
         self.private_key == installed.private_key
             && self.listen_port.is_none_or(|port| installed.listen_port == Some(port))
     }
@@ -38,24 +38,24 @@ impl fmt::Display for WireguardDevice {
     }
 }
 
-/// The other end.
+/// The other end of a WireGuard tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its public key.
     pub public_key: Key,
-    /// The key that both ends share beside the public ones; `None` is the same as all zeros.
+    /// The additional key that both ends share; `None` equals all zeros.
     pub preshared_key: Option<Key>,
-    /// Where it is; `None` where it will call us.
+    /// Its address and port; `None` if the peer initiates the connection.
     pub endpoint: Option<SocketAddr>,
-    /// What it may send, and what is sent to it; sorted.
+    /// The source addresses that it may use and the destinations that are sent to it; sorted.
     pub allowed_ips: Vec<Prefix>,
-    /// Seconds between keepalives, 0 for none: cells flow always.
+    /// Interval of keepalives in seconds; 0 for none, because cells flow all the time.
     pub keepalive_seconds: u16,
 }
 
 impl Peer {
-    /// Whether `installed` is what `self` asks for. A peer that calls us may be anywhere.
-    pub fn is_met_by(&self, installed: &Peer) -> bool {
+    /// Whether `installed` has everything that `self` asks for. A peer without an endpoint address here may have any.
+    pub fn is_satisfied_by(&self, installed: &Peer) -> bool {
         self.public_key == installed.public_key
             && self.preshared_key == installed.preshared_key
             && self.allowed_ips == installed.allowed_ips
@@ -82,7 +82,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Prints bytes as wireguard-tools print keys (RFC 4648 section 4).
+/// Prints a key in Base64 as wireguard-tools do (RFC 4648 section 4).
 pub(super) struct Base64<'a>(pub &'a [u8; 32]);
 
 impl fmt::Display for Base64<'_> {

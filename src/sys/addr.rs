@@ -1,4 +1,4 @@
-//! Addresses of interfaces.
+//! Interface addresses through rtnetlink.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use nix::libc;
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, u32_at_start};
 use crate::plan::routing::Prefix;
 
-/// An address as the kernel lists it.
+/// An interface address in the kernel's list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AddressEntry {
     pub index: u32,
@@ -22,7 +22,7 @@ pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<AddressEntry>, NetlinkEr
 
 fn parse(message: &[u8]) -> Option<AddressEntry> {
     let rest = message.get(HEADER_BYTES..)?;
-    // On a point-to-point interface IFA_ADDRESS is the other end.
+    // On a point-to-point interface IFA_ADDRESS is the address of the other end.
     let value = attribute(rest, libc::IFA_LOCAL).or_else(|| attribute(rest, libc::IFA_ADDRESS))?;
     let prefix = Prefix { address: address(value)?, length: message[1] };
     Some(AddressEntry { index: u32_at_start(&message[4..])?, prefix })
@@ -50,12 +50,12 @@ fn body(index: u32, prefix: Prefix) -> Body {
 /// `struct ifaddrmsg`.
 const HEADER_BYTES: usize = 8;
 
-/// An address from an attribute's 4 or 16 bytes.
+/// The address in an attribute of 4 or 16 bytes.
 pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// An address as an attribute's bytes.
+/// The bytes of an address in an attribute.
 pub(super) fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -63,7 +63,7 @@ pub(super) fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// `AF_INET` or `AF_INET6`, as a message's header has it.
+/// `AF_INET` or `AF_INET6`, for a message header.
 pub(super) fn family(address: IpAddr) -> u8 {
     (if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
 }

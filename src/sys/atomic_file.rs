@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! Writes files atomically.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// Waits until nobody else changes files of `path`'s folder, as far as they ask, until the lock is dropped.
+/// Waits for an exclusive advisory lock on the directory of `path`. Dropping the lock releases it.
 pub fn lock(path: &Path) -> io::Result<Flock<File>> {
     let path = fs::canonicalize(path)?;
-    let folder = File::open(path.parent().unwrap_or(&path))?;
-    Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+    let directory = File::open(path.parent().unwrap_or(&path))?;
+    Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
-/// Makes `bytes` the content of the file at `path`, through a file beside it, `PATH.new`, and makes its folder where that
-/// is missing. `mode` is for a file that is new; one that is there keeps its owner and rights. A link stays one.
+/// Replaces the content of the file at `path` atomically, through `PATH.new` beside it. Creates the directory if it is
+/// missing. An existing file keeps its owner and permissions; a new one gets `mode`. A symbolic link stays a link.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     if let Some(directory) = path.parent() {
@@ -25,13 +25,13 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    // One that an interrupted writer left may have other rights.
+    // A file that an interrupted writer left may have other permissions.
     _ = fs::remove_file(&new);
     let mut options = OpenOptions::new();
     let written = options.create_new(true).write(true).mode(mode).open(&new).and_then(|mut file| {
         file.write_all(bytes)?;
         if let Some(before) = before {
-            // Only root may give a file away; nobody else finds one of another's that it may replace.
+            // Only root may change the owner; other users can replace only files of their own anyway.
             _ = fchown(&file, Some(before.uid()), Some(before.gid()));
             file.set_permissions(before.permissions())?;
         }

@@ -1,4 +1,4 @@
-//! The connection to ubus's broker: a Unix stream on which nothing ever waits.
+//! The connection to the ubus broker: a non-blocking Unix stream socket.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -12,7 +12,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 pub struct BrokerSocket(UnixStream);
 
 impl BrokerSocket {
-    /// Connects to the broker that listens at `path`; fails with `WouldBlock` where too many wait there already.
+    /// Connects to the broker at `path`. Fails with `WouldBlock` if the broker's accept queue is full.
     pub fn connect(path: &Path) -> io::Result<BrokerSocket> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
@@ -20,26 +20,26 @@ impl BrokerSocket {
         Ok(BrokerSocket(fd.into()))
     }
 
-    /// Takes what has come, at most a buffer full; `None` if nothing has, an error once the broker has hung up.
+    /// Receives waiting bytes, at most a buffer full. `None` if none are waiting; an error once the broker has hung up.
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self.0.read(buffer) {
             Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the broker has hung up")),
             Ok(length) => Ok(Some(length)),
-            Err(error) if is_passing(&error) => Ok(None),
+            Err(error) if is_transient(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Sends the start of `bytes`; gives how many, 0 while the broker takes none.
+    /// Sends as much of `bytes` as the socket takes. Returns the number of bytes sent, 0 while the send buffer is full.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.write(bytes) {
-            Err(error) if is_passing(&error) => Ok(0),
+            Err(error) if is_transient(&error) => Ok(0),
             sent => sent,
         }
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 

@@ -1,4 +1,4 @@
-//! Packets as they pass by interfaces: a packet socket (packet(7)) with a filter and time stamps of the kernel's.
+//! Captures packets on interfaces: a packet socket (packet(7)) with a kernel filter and kernel time stamps.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -10,66 +10,67 @@ use nix::libc;
 use nix::sys::socket::{self, ControlMessageOwned, LinkAddr, MsgFlags, sockopt};
 use nix::sys::time::TimeSpec;
 
-/// The bytes of a packet that are looked at: every header that matters.
+/// Number of bytes captured of each packet, enough for every header that is read.
 pub const HEAD_BYTES: usize = 96;
 
-/// Where a packet's bytes begin.
+/// The layer at which a captured packet starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// With the Ethernet header.
+    /// The Ethernet header.
     Link,
-    /// With the IP header, whatever the interface's own is.
+    /// The IP header, whatever the interface's link layer.
     Network,
 }
 
-/// What a packet has to have somewhere for a rule to hold.
+/// A condition of a filter rule: some bytes of the packet, masked, equal a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Test {
     /// Offset in bytes, or [`MARK`].
     pub at: u32,
     /// 1, 2 or 4 bytes, big-endian.
     pub size: u8,
-    /// Which of their bits matter.
+    /// The bits to compare.
     pub mask: u32,
-    /// What those have to be.
+    /// The value of those bits.
     pub value: u32,
 }
 
-/// In place of an offset: the packet's mark (linux/filter.h, `SKF_AD_MARK`).
+/// In place of an offset, the packet's mark (linux/filter.h, `SKF_AD_MARK`).
 pub const MARK: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_MARK) as u32;
 
-/// The packets for which all tests of one of some rules hold.
+/// A packet capture. It receives packets that match all tests of at least one rule.
 #[derive(Debug)]
 pub struct Capture {
     socket: OwnedFd,
     control: Vec<u8>,
 }
 
-/// A packet that passed.
+/// A captured packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Passed {
-    /// When, by the wall clock, since 1970.
+pub struct CapturedPacket {
+    /// Time of capture by the wall clock, since 1970.
     pub at: Duration,
-    /// By which interface.
+    /// Index of the interface.
     pub interface: u32,
-    /// Whether it left by it.
+    /// Whether the host sent the packet on that interface.
     pub outgoing: bool,
-    /// Its length in bytes, from the capture's layer on.
+    /// The packet's length in bytes, from the capture's layer on.
     pub length: usize,
-    /// How many of its bytes are in the buffer.
+    /// Number of the packet's bytes in the buffer.
     pub head: usize,
 }
 
 impl Capture {
-    /// Begins on one interface, or on all for 0. A load beyond a packet's end makes it pass by unseen.
+    /// Starts a capture on one interface, or on all for index 0. A rule that reads beyond a packet's end does not match
+    /// it.
     pub fn open(interface: u32, layer: Layer, rules: &[Vec<Test>]) -> io::Result<Capture> {
         let kind = match layer {
             Layer::Link => libc::SOCK_RAW,
             Layer::Network => libc::SOCK_DGRAM,
         };
         let flags = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // Protocol 0: nothing comes before the filter stands.
-        // SAFETY: socket takes no pointer, and nobody else knows the descriptor that it gives.
+        // Protocol 0: no packet arrives before the filter is attached.
+        // SAFETY: socket takes no pointer, and nothing else owns the descriptor that it returns.
         let socket = unsafe {
             let raw = libc::socket(libc::AF_PACKET, flags, 0);
             if raw < 0 {
@@ -83,8 +84,8 @@ impl Capture {
         Ok(Capture { socket, control: cmsg_space!(TimeSpec) })
     }
 
-    /// The next packet, if one has passed. Its first bytes go into `head`.
-    pub fn receive(&mut self, head: &mut [u8; HEAD_BYTES]) -> io::Result<Option<Passed>> {
+    /// Receives the next packet, if one is waiting. Its first bytes go into `head`.
+    pub fn receive(&mut self, head: &mut [u8; HEAD_BYTES]) -> io::Result<Option<CapturedPacket>> {
         let mut buffers = [IoSliceMut::new(&mut head[..])];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let fd = self.socket.as_raw_fd();
@@ -99,7 +100,7 @@ impl Capture {
             }
         }
         let (interface, kind) = received.address.map_or((0, 0), |from| (from.ifindex() as u32, from.pkttype()));
-        Ok(Some(Passed {
+        Ok(Some(CapturedPacket {
             at: at.unwrap_or_else(super::timer::wall_clock),
             interface,
             outgoing: kind == libc::PACKET_OUTGOING,
@@ -115,13 +116,13 @@ impl AsFd for Capture {
     }
 }
 
-/// The index of an interface by its name.
+/// The index of an interface.
 pub fn interface_index(name: &str) -> io::Result<u32> {
     Ok(nix::net::if_::if_nametoindex(name)?)
 }
 
-/// The interfaces that a default route of either family leaves by.
-pub fn outer_interfaces() -> Vec<String> {
+/// The interfaces of the default routes of both families.
+pub fn wan_interfaces() -> Vec<String> {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
     let mut names = Vec::new();
@@ -139,18 +140,18 @@ pub fn outer_interfaces() -> Vec<String> {
     names
 }
 
-/// The Ethernet interfaces with an IPv4 address but for those that a default route leaves by: on a router, the home's.
-pub fn home_interfaces() -> io::Result<Vec<u32>> {
-    let outer = outer_interfaces();
-    let mut home = Vec::new();
+/// The Ethernet interfaces with an IPv4 address and no default route: on a router, the home's networks.
+pub fn lan_interfaces() -> io::Result<Vec<u32>> {
+    let wan = wan_interfaces();
+    let mut lan = Vec::new();
     for entry in nix::ifaddrs::getifaddrs()? {
         let name = entry.interface_name;
         let is_v4 = entry.address.as_ref().is_some_and(|address| address.as_sockaddr_in().is_some());
-        if is_v4 && !outer.contains(&name) && is_ethernet(&name) {
-            home.extend(interface_index(&name).ok());
+        if is_v4 && !wan.contains(&name) && is_ethernet(&name) {
+            lan.extend(interface_index(&name).ok());
         }
     }
-    Ok(home)
+    Ok(lan)
 }
 
 fn is_ethernet(name: &str) -> bool {
@@ -158,23 +159,23 @@ fn is_ethernet(name: &str) -> bool {
     kind.is_ok_and(|kind| kind.trim() == libc::ARPHRD_ETHER.to_string())
 }
 
-/// The classic BPF program that accepts what one of the rules accepts (Documentation/networking/filter.rst).
+/// A classic BPF program that accepts packets matching any of the rules (Documentation/networking/filter.rst).
 fn program(rules: &[Vec<Test>]) -> Vec<libc::sock_filter> {
     let op = |code: u32, k: u32, jf: usize| libc::sock_filter { code: code as u16, jt: 0, jf: jf as u8, k };
     let mut code = Vec::new();
     for rule in rules {
-        // Load, mask and compare for each test, then the return: what fails jumps behind that.
-        let mut left = 3 * rule.len() + 1;
+        // Load, mask and compare for each test, then return; a failed test jumps to the next rule.
+        let mut to_next_rule = 3 * rule.len() + 1;
         for test in rule {
             let size = match test.size {
                 1 => libc::BPF_B,
                 2 => libc::BPF_H,
                 _ => libc::BPF_W,
             };
-            left -= 3;
+            to_next_rule -= 3;
             code.push(op(libc::BPF_LD | size | libc::BPF_ABS, test.at, 0));
             code.push(op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, test.mask, 0));
-            code.push(op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, test.value, left));
+            code.push(op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, test.value, to_next_rule));
         }
         code.push(op(libc::BPF_RET | libc::BPF_K, u32::MAX, 0));
     }
@@ -184,7 +185,8 @@ fn program(rules: &[Vec<Test>]) -> Vec<libc::sock_filter> {
 
 fn attach(socket: &OwnedFd, program: &[libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
-    // SAFETY: the pointer and length describe `program`, whose own describe the slice; the kernel copies both.
+    // SAFETY: the pointer and length describe `program`, whose own pointer and length describe the slice; the kernel
+    // copies both.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -222,7 +224,7 @@ mod tests {
         Test { at, size, mask: u32::MAX, value }
     }
 
-    /// What the kernel does with a program of these few instructions.
+    /// Interprets a program as the kernel does, for the few instructions in use.
     fn run(code: &[libc::sock_filter], packet: &[u8]) -> bool {
         let (mut at, mut a) = (0, 0u32);
         loop {
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_passes_if_all_tests_of_a_rule_hold() {
+    fn a_rule_matches_if_all_its_tests_do() {
         let code = program(&[vec![test(0, 1, 7), test(2, 2, 0x0102)], vec![test(1, 1, 9)]]);
         assert!(run(&code, &[7, 0, 1, 2]) && run(&code, &[0, 9, 0, 0]));
         assert!(!run(&code, &[7, 0, 1, 3]) && !run(&code, &[8, 0, 1, 2]));
@@ -252,28 +254,29 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_passes_with_its_time_and_length() {
+    fn a_packet_is_captured_with_its_time_and_length() {
         if !nix::unistd::geteuid().is_root() {
-            println!("skipped a_packet_passes_with_its_time_and_length: not root");
+            println!("skipped a_packet_is_captured_with_its_time_and_length: not root");
             return;
         }
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = receiver.local_addr().unwrap().port();
-        // Of IPv4 without options, the destination's port.
+        // The destination port after an IPv4 header without options.
         let rule = vec![test(22, 2, u32::from(port))];
         let mut capture = Capture::open(interface_index("lo").unwrap(), Layer::Network, &[rule]).unwrap();
         let before = crate::sys::timer::wall_clock();
         receiver.send_to(&[7; 300], receiver.local_addr().unwrap()).unwrap();
         let mut head = [0; HEAD_BYTES];
-        let passed = (0..100)
+        let captured = (0..100)
             .find_map(|_| {
                 std::thread::sleep(Duration::from_millis(10));
                 capture.receive(&mut head).unwrap()
             })
             .expect("the packet");
-        assert_eq!((passed.length, passed.head, head[28]), (328, HEAD_BYTES, 7));
+        assert_eq!((captured.length, captured.head, head[28]), (328, HEAD_BYTES, 7));
         assert!(
-            passed.at >= before.saturating_sub(Duration::from_secs(1)) && passed.at <= before + Duration::from_secs(60)
+            captured.at >= before.saturating_sub(Duration::from_secs(1))
+                && captured.at <= before + Duration::from_secs(60)
         );
     }
 }

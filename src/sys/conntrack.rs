@@ -1,5 +1,6 @@
-//! Connections that the kernel follows, to be forgotten when their device's policy changes. What the kernel forgets it
-//! no longer passes by its flow tables either, within about a second (net/netfilter/nf_flow_table_core.c).
+//! Connection tracking: lists and deletes the kernel's conntrack entries, which is needed when a device's policy
+//! changes. A deleted connection also leaves the flow tables within about a second
+//! (net/netfilter/nf_flow_table_core.c).
 
 use std::io;
 use std::net::IpAddr;
@@ -22,52 +23,52 @@ const SOURCES: [u16; 2] = [1, 3];
 /// `CTA_IP_V4_DST` and `CTA_IP_V6_DST`.
 const DESTINATIONS: [u16; 2] = [2, 4];
 
-/// The addresses that connections bear outside which a device began whose address `is_theirs`, where those are others
-/// than its own: one for each connection.
-pub fn translated(is_theirs: &dyn Fn(IpAddr) -> bool) -> io::Result<Vec<IpAddr>> {
-    let asking = |error: NetlinkError| io::Error::other(format!("asking the kernel for its connections: {error}"));
-    let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(asking)?;
+/// The translated source address of each connection that a device with an address in `is_theirs` opened and that NAT
+/// gives another address.
+pub fn translated_addresses(is_theirs: &dyn Fn(IpAddr) -> bool) -> io::Result<Vec<IpAddr>> {
+    let list_error = |error: NetlinkError| io::Error::other(format!("listing connections: {error}"));
+    let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(list_error)?;
     let mut outside = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let found = netlink.each(GET, &header(family), |message| {
+        let found = netlink.for_each(GET, &header(family), |message| {
             let Some(rest) = message.get(HEADER_BYTES..) else { return };
-            let from = end(rest, CTA_TUPLE_ORIG, SOURCES).filter(|address| is_theirs(*address));
-            let back = end(rest, CTA_TUPLE_REPLY, DESTINATIONS);
+            let from = tuple_address(rest, CTA_TUPLE_ORIG, SOURCES).filter(|address| is_theirs(*address));
+            let back = tuple_address(rest, CTA_TUPLE_REPLY, DESTINATIONS);
             outside.extend(from.zip(back).and_then(|(from, back)| (from != back).then_some(back)));
         });
-        found.map_err(asking)?;
+        found.map_err(list_error)?;
     }
     Ok(outside)
 }
 
-/// One of the addresses of a tuple.
-fn end(message: &[u8], tuple: u16, kinds: [u16; 2]) -> Option<IpAddr> {
+/// The first address of a tuple whose attribute is one of `kinds`.
+fn tuple_address(message: &[u8], tuple: u16, kinds: [u16; 2]) -> Option<IpAddr> {
     let ip = attribute(attribute(message, tuple)?, CTA_TUPLE_IP)?;
     kinds.into_iter().find_map(|kind| address(attribute(ip, kind)?))
 }
 
-/// Forgets every connection that a device began whose address `is_theirs`, or that was begun to it; gives how many.
-pub(super) fn forget(netlink: &mut Netlink, is_theirs: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
-    let mut doomed = Vec::new();
+/// Deletes every connection from or to an address in `is_theirs`. Returns how many it deleted.
+pub(super) fn delete(netlink: &mut Netlink, is_theirs: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
+    let mut deletions = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        netlink.each(GET, &header(family), |message| doomed.extend(deletion(message, &is_theirs)))?;
+        netlink.for_each(GET, &header(family), |message| deletions.extend(deletion(message, &is_theirs)))?;
     }
-    let mut forgotten = 0;
-    for body in &doomed {
+    let mut deleted = 0;
+    for body in &deletions {
         match netlink.request(DELETE, Mode::Change, body) {
-            Ok(()) => forgotten += 1,
-            // It ended by itself meanwhile.
+            Ok(()) => deleted += 1,
+            // The connection has ended since it was listed.
             Err(error) if error.errno() == Some(libc::ENOENT) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(forgotten)
+    Ok(deleted)
 }
 
-/// The request that deletes the connection of `message`, if it is one of those that are looked for.
+/// The request that deletes the connection in `message`, if one of its addresses is in `is_theirs`.
 fn deletion(message: &[u8], is_theirs: &impl Fn(IpAddr) -> bool) -> Option<Body> {
     let rest = message.get(HEADER_BYTES..)?;
-    let ends = [end(rest, CTA_TUPLE_ORIG, SOURCES), end(rest, CTA_TUPLE_REPLY, SOURCES)];
+    let ends = [tuple_address(rest, CTA_TUPLE_ORIG, SOURCES), tuple_address(rest, CTA_TUPLE_REPLY, SOURCES)];
     if !ends.into_iter().flatten().any(is_theirs) {
         return None;
     }

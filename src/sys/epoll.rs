@@ -1,4 +1,4 @@
-//! Waiting for descriptors.
+//! Waits for file descriptors with epoll.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-/// A set of descriptors to wait for, each with a token of the caller's.
+/// A set of descriptors to wait for, each with the caller's token.
 #[derive(Debug)]
 pub struct Poll {
     epoll: Epoll,
@@ -19,12 +19,12 @@ impl Poll {
         Ok(Poll { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, events: [EpollEvent::empty(); 16] })
     }
 
-    /// Adds a descriptor, to be told of by `token` whenever it can be read (level triggered) or has hung up.
+    /// Adds a descriptor. [`Poll::wait`] returns `token` whenever it is readable (level-triggered) or has hung up.
     pub fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
-    /// Has a descriptor that is in the set told of when it can be read, written, or neither.
+    /// Changes whether a descriptor in the set is polled for reading and for writing.
     pub fn change(&self, fd: impl AsFd, token: u64, (read, write): (bool, bool)) -> io::Result<()> {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, read);
@@ -37,12 +37,12 @@ impl Poll {
         Ok(self.epoll.delete(fd)?)
     }
 
-    /// Waits until something can be read, and gives the tokens; none if a signal came between.
+    /// Waits until descriptors are ready and returns their tokens; none if a signal interrupts the wait.
     pub fn wait(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
         self.wait_for(EpollTimeout::NONE)
     }
 
-    /// Gives the tokens of what can be read now, without waiting.
+    /// Returns the tokens of the descriptors that are ready now, without waiting.
     pub fn ready(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
         self.wait_for(EpollTimeout::ZERO)
     }

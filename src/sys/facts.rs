@@ -1,4 +1,4 @@
-//! What the machine is like around us.
+//! Finds out which interfaces belong to the home and which lead to the Internet.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::plan::ownership::{OPENVPN, ROUTE_PROTOCOL, TUN, WIREGUARD};
 use crate::plan::routing::Prefix;
 use crate::plan::{Facts, LanInterface, interface, tunnel};
 
-/// What is where, of the machine as it is.
+/// The host's interfaces, addresses, routes and firewall zones at one time.
 pub(super) struct HostView<'a> {
     pub links: &'a [LinkEntry],
     pub addresses: &'a [AddressEntry],
@@ -23,26 +23,30 @@ pub(super) struct HostView<'a> {
 }
 
 impl HostView<'_> {
-    /// Which interfaces are the home's. An interface leads out if a default route leaves by it, or ever did by `before`,
-    /// or if the firewall translates what leaves by it. Of the others, the home's are those that the settings name,
-    /// those of the firewall's other zones, and bridges with private addresses; of the rest that have private
-    /// addresses it is not certain.
+    /// Classifies the interfaces. An interface is outside if it has a default route, is in a firewall zone with address
+    /// translation, or was outside in `before`. Of the others, the home's interfaces are those that the settings name,
+    /// those in the firewall's other zones, and bridges with private addresses. The remaining interfaces with private
+    /// addresses are unsure.
     pub fn facts(&self, settings: &Settings, before: &Facts) -> Facts {
         let named: BTreeSet<String> = settings.networks.iter().map(interface).collect();
         let outside = self.outside(before, &named);
         let ours = [TUN, WIREGUARD, OPENVPN, tunnel::interface(settings)];
         let mut facts = Facts::default();
         for link in self.links {
-            if link.solitary || link.is_port || ours.contains(&link.name.as_str()) || outside.contains(&link.name) {
+            if link.is_loopback_or_ptp
+                || link.is_port
+                || ours.contains(&link.name.as_str())
+                || outside.contains(&link.name)
+            {
                 continue;
             }
             let prefixes = prefixes(link.index, self.addresses);
-            // What was the home's stays so while its addresses are away, as when the network is restarted.
-            let was = before.lan.iter().any(|lan| lan.name == link.name);
+            // An interface of the home stays one while it has no address, as during a network restart.
+            let was_home = before.lan.iter().any(|lan| lan.name == link.name);
             let is_bridge = link.kind.as_deref() == Some("bridge");
             let private = !prefixes.is_empty() && prefixes.iter().all(is_private);
             let certain = named.contains(&link.name) || self.zones.inside.contains(&link.name) || is_bridge && private;
-            if certain && !prefixes.is_empty() || was && prefixes.is_empty() {
+            if certain && !prefixes.is_empty() || was_home && prefixes.is_empty() {
                 facts.lan.push(LanInterface { name: link.name.clone(), prefixes });
             } else if private {
                 facts.unsure.push(link.name.clone());
@@ -55,16 +59,17 @@ impl HostView<'_> {
         facts
     }
 
-    /// The memory of what led out gives way to the owner's word that it is the home's.
+    /// Names of the outside interfaces. An interface that was outside in `before` stays so, unless the settings or the
+    /// firewall assign it to the home.
     fn outside(&self, before: &Facts, named: &BTreeSet<String>) -> BTreeSet<String> {
-        let leaves =
+        let is_foreign_default =
             |route: &&RouteEntry| route.prefix.length == 0 && route.kind == libc::RTN_UNICAST && !is_ours(route);
-        let default = self.routes.iter().filter(leaves);
-        let indices: BTreeSet<u32> = default.flat_map(|route| route.oif.iter().chain(&route.hops)).copied().collect();
-        let leading = self.links.iter().filter(|link| indices.contains(&link.index)).map(|link| link.name.clone());
+        let defaults = self.routes.iter().filter(is_foreign_default);
+        let indices: BTreeSet<u32> = defaults.flat_map(|route| route.oif.iter().chain(&route.hops)).copied().collect();
+        let with_default = self.links.iter().filter(|link| indices.contains(&link.index)).map(|link| link.name.clone());
         let is_home = |name: &&String| named.contains(*name) || self.zones.inside.contains(*name);
-        let led = before.outside.iter().filter(|name| !is_home(name)).cloned();
-        leading.chain(self.zones.outside.iter().cloned()).chain(led).collect()
+        let earlier = before.outside.iter().filter(|name| !is_home(name)).cloned();
+        with_default.chain(self.zones.outside.iter().cloned()).chain(earlier).collect()
     }
 }
 
@@ -72,7 +77,7 @@ fn is_ours(route: &RouteEntry) -> bool {
     route.protocol == ROUTE_PROTOCOL
 }
 
-/// A home's networks have private IPv4 addresses, and any IPv6 addresses.
+/// A home's network has private IPv4 addresses; its IPv6 addresses may be of any kind.
 fn is_private(prefix: &Prefix) -> bool {
     match prefix.address {
         IpAddr::V4(address) => address.is_private(),
@@ -129,13 +134,13 @@ mod tests {
     }
 
     fn view() -> (Vec<LinkEntry>, Vec<AddressEntry>) {
-        let link = |index, name: &str, kind: Option<&str>, solitary| LinkEntry {
+        let link = |index, name: &str, kind: Option<&str>, is_loopback_or_ptp| LinkEntry {
             index,
             name: name.into(),
             kind: kind.map(str::to_owned),
             mtu: 1500,
             up: true,
-            solitary,
+            is_loopback_or_ptp,
             is_port: name == "lan1",
         };
         let links = vec![
@@ -180,14 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn the_home_is_what_is_certain_and_no_default_route_leaves_by() {
+    fn an_interface_with_a_default_route_is_not_the_homes() {
         let nothing = (Zones::default(), Facts::default());
         let one = facts(&[default_route(Some(3), vec![], 3)], &nothing.0, &nothing.1);
         assert_eq!(names(&one), ["br-lan", "eth0.3"]);
         assert_eq!((&one.outside[..], &one.unsure[..]), (&["wan".to_owned()][..], &["eth1".to_owned()][..]));
         let two = facts(&[default_route(None, vec![3, 2], 3)], &nothing.0, &nothing.1);
         assert_eq!(names(&two), ["br-lan"]);
-        // Without a default route the provider's side is not mistaken for the home, and ours does not count.
+        // Without a default route the WAN is not mistaken for the home, and millpond's own default route does not
+        // count.
         for routes in [vec![], vec![default_route(Some(4), vec![], ROUTE_PROTOCOL)]] {
             let none = facts(&routes, &nothing.0, &nothing.1);
             assert_eq!(names(&none), ["br-lan", "eth0.3"]);
@@ -196,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_once_led_out_never_becomes_the_home() {
+    fn an_interface_that_once_had_a_default_route_stays_outside() {
         let zones = Zones::default();
         let before = facts(&[default_route(Some(4), vec![], 3)], &zones, &Facts::default());
         assert_eq!(names(&before), ["eth0.3"]);
@@ -205,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_firewalls_zones_decide() {
+    fn firewall_zones_decide() {
         let zones = Zones { inside: ["eth1".to_owned()].into(), outside: ["br-lan".to_owned()].into() };
         let facts = facts(&[default_route(Some(3), vec![], 3)], &zones, &Facts::default());
         assert_eq!(names(&facts), ["eth0.3", "eth1"]);
@@ -213,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_home_stays_one_while_its_addresses_are_away() {
+    fn an_interface_of_the_home_stays_one_without_addresses() {
         let (links, _) = view();
         let lan = LanInterface { name: "br-lan".into(), prefixes: Vec::new() };
         let before = Facts { lan: vec![lan], ..Facts::default() };
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_networks_without_link_local_ones() {
+    fn prefixes_are_networks_without_link_local_addresses() {
         let facts = facts(&[], &Zones::default(), &Facts::default());
         let shown: Vec<String> = facts.lan[0].prefixes.iter().map(Prefix::to_string).collect();
         assert_eq!(shown, ["192.168.1.0/24", "fd00::/60"]);

@@ -1,6 +1,6 @@
-//! The firewall's flow tables: connections in them pass no rule. One that the kernel has forgotten leaves its table within
-//! about a second (the collection in net/netfilter/nf_flow_table_core.c runs once a second); until then it is cut off where
-//! packets come in, before the table.
+//! The firewall's flow tables, whose connections bypass all rules. A connection that is deleted from conntrack leaves
+//! its flow table within about a second (the garbage collection in net/netfilter/nf_flow_table_core.c runs once a
+//! second). Until then a netdev table drops its packets at ingress, before the flow table.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -12,18 +12,18 @@ use crate::apply::Cause;
 use crate::plan::ownership::BLOCK_TABLE;
 use crate::plan::routing::Prefix;
 
-/// Longer than a connection stays in a flow table that has left the kernel's list.
-const COLLECTED: Duration = Duration::from_millis(2_500);
+/// Longer than a connection stays in a flow table after it was deleted from conntrack.
+const GC_WAIT: Duration = Duration::from_millis(2_500);
 
-/// The flow tables that there are.
+/// All flow tables of the host.
 pub(super) struct FlowTables {
-    /// Interfaces whose packets they take.
+    /// Interfaces whose packets enter a flow table.
     devices: BTreeSet<String>,
-    /// Whether any may hand connections to hardware.
+    /// Whether any flow table offloads connections to hardware.
     pub hardware: bool,
 }
 
-/// Devices that are cut off as long as this lives, and no longer than a few seconds whatever happens.
+/// Drops packets of some devices at ingress. Dropping this value ends that; after 5 s the block expires in any case.
 pub(super) struct FlowBlock;
 
 impl FlowTables {
@@ -41,7 +41,7 @@ impl FlowTables {
         }
     }
 
-    /// Cuts off what comes in from these, where there are flow tables at all.
+    /// Blocks packets from these MAC addresses and networks at ingress. `None` if there is no flow table or no address.
     pub fn block(&self, macs: &BTreeSet<String>, networks: &[Prefix]) -> Result<Option<FlowBlock>, Cause> {
         if self.devices.is_empty() || macs.is_empty() && networks.is_empty() {
             return Ok(None);
@@ -66,7 +66,7 @@ impl FlowTables {
     }
 }
 
-/// Its elements go by themselves, should nobody be left to remove the table.
+/// A set whose elements expire after 5 s, in case millpond is killed before it removes the table.
 fn set(name: &str, kind: &str, flags: &str, elements: impl IntoIterator<Item = impl Display>) -> String {
     let elements: Vec<String> = elements.into_iter().map(|element| format!("{element} timeout 5s")).collect();
     let elements =
@@ -75,15 +75,15 @@ fn set(name: &str, kind: &str, flags: &str, elements: impl IntoIterator<Item = i
 }
 
 impl FlowBlock {
-    /// Waits until no flow table has the connections any more.
-    pub fn outlast(self) {
-        thread::sleep(COLLECTED);
+    /// Waits until the connections have left all flow tables, then ends the block.
+    pub fn wait_for_gc(self) {
+        thread::sleep(GC_WAIT);
     }
 }
 
 impl Drop for FlowBlock {
     fn drop(&mut self) {
-        // Without elements soon, it does no more than cost a little.
+        // If this fails, the elements expire soon and the empty table only costs a little time.
         _ = nft::load(&format!("delete table netdev {BLOCK_TABLE}\n"));
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flow_tables_are_read_as_every_nft_writes_them() {
+    fn parses_the_listing_of_every_nft_version() {
         let quoted = "table inet fw4 {\n\tflowtable ft {\n\t\thook ingress priority filter\n\
             \t\tdevices = { \"lan1\", \"wan\" }\n\t\tflags offload\n\t}\n}\n";
         let tables = FlowTables::from_listing(quoted);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cut_names_what_is_cut() {
+    fn the_block_names_devices_and_networks() {
         let tables = FlowTables::from_listing("devices = { lan1 }");
         let network = Prefix { address: [192, 168, 3, 0].into(), length: 24 };
         let text = tables.transaction(&["02:00:00:00:00:01".to_owned()].into(), &[network]);

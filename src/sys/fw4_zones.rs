@@ -1,16 +1,16 @@
-//! OpenWrt's own word on which interfaces are the home's: the zones of its firewall.
+//! The zones of OpenWrt's firewall, which separate the home's interfaces from those towards the Internet.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use crate::config::uci::{self, Section};
 
-/// Kernel interfaces by the firewall's zones; empty where there is no such firewall.
+/// Kernel interfaces by firewall zone; empty without OpenWrt's firewall.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Zones {
-    /// Those of zones that do not translate addresses.
+    /// Interfaces in zones without address translation.
     pub inside: BTreeSet<String>,
-    /// Those of zones that do, as towards a provider.
+    /// Interfaces in zones with address translation (`masq`), and in zone `wan`.
     pub outside: BTreeSet<String>,
 }
 
@@ -23,33 +23,33 @@ impl Zones {
 
     fn from_texts(firewall: &[u8], network: &[u8]) -> Zones {
         let (zones, networks) = (uci::parse(firewall).0, uci::parse(network).0);
-        let mut found = Zones::default();
+        let mut result = Zones::default();
         for zone in zones.iter().filter(|section| section.kind == "zone") {
             let translates =
                 words(zone, "masq").any(|word| word == "1") || words(zone, "name").any(|word| word == "wan");
-            let side = if translates { &mut found.outside } else { &mut found.inside };
+            let side = if translates { &mut result.outside } else { &mut result.inside };
             side.extend(words(zone, "device").map(str::to_owned));
             side.extend(words(zone, "network").flat_map(|name| devices(&networks, name)));
         }
-        let Zones { inside, outside } = &mut found;
+        let Zones { inside, outside } = &mut result;
         inside.retain(|name| !outside.contains(name));
-        found
+        result
     }
 }
 
-/// The kernel interfaces of a network, as far as its section names them.
+/// The kernel interfaces that the section of a network names.
 fn devices(networks: &[Section], name: &str) -> Vec<String> {
     let section = networks.iter().find(|s| s.kind == "interface" && s.name.as_deref() == Some(name));
     let Some(section) = section else { return Vec::new() };
     if words(section, "type").any(|word| word == "bridge") {
         return vec![format!("br-{name}")];
     }
-    // An alias such as @lan has its interface by the other's name.
+    // An alias such as @lan uses the interface of another network.
     let named = words(section, "device").chain(words(section, "ifname"));
     named.filter(|word| !word.starts_with('@')).map(str::to_owned).collect()
 }
 
-/// The words of an option, be it a list or not.
+/// The words of an option or list.
 fn words<'a>(section: &'a Section, option: &'a str) -> impl Iterator<Item = &'a str> {
     let found = section.options.iter().filter(move |found| found.name == option);
     found.flat_map(|found| &found.values).flat_map(|value| value.text.split_whitespace())
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zones_that_translate_lead_out() {
+    fn zones_with_address_translation_are_outside() {
         let firewall = b"config zone\noption name lan\nlist network lan\nlist network guest\n\
             config zone\noption name wan\noption masq 1\nlist network wan\nlist network wan6\n\
             config zone\noption name office\noption network 'office old'\nlist device wan\n";

@@ -15,7 +15,7 @@ use super::wireguard::{self, PeerStatus};
 use super::{addr, facts, nft, qdisc, route, rule};
 use crate::apply::{Cause, Kernel, OpError};
 use crate::config::model::Settings;
-use crate::plan::coexistence::Others;
+use crate::plan::coexistence::ForeignRouting;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::qdisc_tree::{Handle, Qdisc};
@@ -34,12 +34,12 @@ pub struct LinuxKernel {
     generic: Netlink,
     wireguard_family: Option<u16>,
     tun: Option<Tun>,
-    /// Another's interface that we attach to.
+    /// The interface to attach to, which another program manages.
     attached: Option<String>,
 }
 
 impl LinuxKernel {
-    /// Opens the netlink sockets. Only root can do anything with them; see [`is_root`].
+    /// Opens the netlink sockets. Operations on them need root; see [`is_root`].
     pub fn open() -> Result<LinuxKernel, OpError> {
         let action = "opening netlink";
         let open = |protocol| Netlink::open(protocol).map_err(|error| failed(action, error));
@@ -47,33 +47,33 @@ impl LinuxKernel {
         Ok(LinuxKernel { route, generic, wireguard_family: None, tun: None, attached: None })
     }
 
-    /// The descriptor of `mp0`, if this made it. Whoever drops it removes the interface.
+    /// The descriptor of `mp0`, if this object created the interface. Dropping the descriptor removes the interface.
     pub fn take_tun(&mut self) -> Option<Tun> {
         self.tun.take()
     }
 
-    /// Takes over a `mp0` that is there already. Fails where another process holds it.
+    /// Opens an existing `mp0`. Fails if another process holds it.
     pub fn attach_tun(&mut self) -> std::io::Result<Tun> {
         Tun::open(TUN)
     }
 
-    /// The index of the interface of that name; 0 where there is none.
+    /// The index of an interface; 0 if it does not exist.
     pub fn interface_index(&mut self, name: &str) -> Result<u32, OpError> {
         Ok(self.links()?.iter().find(|link| link.name == name).map_or(0, |link| link.index))
     }
 
-    /// The socket for interfaces, addresses and routes.
+    /// The rtnetlink socket, for interfaces, addresses and routes.
     pub(super) fn route(&mut self) -> &mut Netlink {
         &mut self.route
     }
 
-    /// The guard's table, if there is one.
+    /// The guard table, if it is loaded.
     pub fn guard(&mut self) -> Result<Option<TableText>, OpError> {
         table(TableName::Guard)
     }
 
-    /// What the machine is like around us; `before` is what it was like when it was last looked at, and
-    /// `hardware_offload` is looked for by [`LinuxKernel::hardware_offload`], since that takes longer than all the rest.
+    /// Reads the facts about the host. `before` holds the previous facts; `hardware_offload` comes from
+    /// [`LinuxKernel::hardware_offload`], a separate call because it takes longer than everything else here.
     pub fn facts(&mut self, settings: &Settings, before: &Facts, hardware_offload: bool) -> Result<Facts, OpError> {
         let links = self.links()?;
         let addresses = addr::list(&mut self.route).map_err(|error| failed("listing addresses", error))?;
@@ -82,25 +82,25 @@ impl LinuxKernel {
         Ok(Facts { hardware_offload, ..view.facts(settings, before) })
     }
 
-    /// Removes the draft of a table that a process left which was ended at its work.
+    /// Removes a table's draft, which a killed process may have left.
     pub fn discard_draft(&mut self, name: TableName) {
         nft::discard_draft(name);
     }
 
-    /// Whether the firewall lets hardware pass connections along.
+    /// Whether the firewall offloads connections to hardware.
     pub fn hardware_offload(&mut self) -> Result<bool, OpError> {
         Ok(flow_tables()?.hardware)
     }
 
-    /// The rules and routes of others.
-    pub fn others(&mut self) -> Result<Others, OpError> {
+    /// The rules and routes of other programs.
+    pub fn others(&mut self) -> Result<ForeignRouting, OpError> {
         let rules = rule::list_others(&mut self.route).map_err(|error| failed("listing rules", error))?;
         let routes = route::list(&mut self.route).map_err(|error| failed("listing routes", error))?;
         let routes = routes.iter().map(|route| (route.table, route.protocol, route.prefix.length == 0)).collect();
-        Ok(Others { rules, routes })
+        Ok(ForeignRouting { rules, routes })
     }
 
-    /// Chooses another's interface to attach to, and tells what it is like, if it exists.
+    /// Sets the interface to attach to, and returns its properties if it exists.
     pub fn attach(&mut self, name: Option<&str>) -> Result<Option<Carrier>, OpError> {
         self.attached = name.map(str::to_owned);
         let Some(name) = name else { return Ok(None) };
@@ -120,7 +120,7 @@ impl LinuxKernel {
         }))
     }
 
-    /// The interface to attach to that was chosen last.
+    /// The interface set by the last [`LinuxKernel::attach`].
     pub fn attached(&self) -> Option<&str> {
         self.attached.as_deref()
     }
@@ -132,7 +132,7 @@ impl LinuxKernel {
         Ok(installed.peers.iter().filter_map(|peer| peer.endpoint).any(|endpoint| endpoint.is_ipv6()))
     }
 
-    /// What WireGuard knows of the peers of `mpwg0`.
+    /// The state of `mpwg0`'s peers.
     pub fn peers(&mut self) -> Result<Vec<PeerStatus>, OpError> {
         let action = "reading WireGuard's peers";
         let family = self.wireguard_family().map_err(|error| failed(action, error))?;
@@ -250,7 +250,7 @@ impl LinuxKernel {
         Ok(())
     }
 
-    /// Removes an interface; one that is gone with its descriptor is no error.
+    /// Removes an interface; closing the descriptor is enough for `mp0`.
     fn delete_link(&mut self, name: &str) -> Result<(), NetlinkError> {
         if name == TUN && self.tun.take().is_some() {
             return Ok(());
@@ -260,7 +260,7 @@ impl LinuxKernel {
     }
 }
 
-/// The kernel without the guard: reading a table takes longer than all the rest.
+/// The kernel without the guard, because reading that table takes longer than everything else.
 pub struct WithoutGuard<'a>(pub &'a mut LinuxKernel);
 
 impl Kernel for WithoutGuard<'_> {
@@ -273,27 +273,27 @@ impl Kernel for WithoutGuard<'_> {
     }
 }
 
-/// The kernel with nothing but the guard.
-pub struct GuardAlone<'a> {
-    system: &'a mut LinuxKernel,
-    /// What was read before all else, until it is asked for.
+/// The kernel with only the guard.
+pub struct GuardOnly<'a> {
+    kernel: &'a mut LinuxKernel,
+    /// The guard that was read beforehand, for the first snapshot.
     first: Option<Option<TableText>>,
     last: Option<TableText>,
 }
 
-impl<'a> GuardAlone<'a> {
-    /// The guard of `system`, which has just been read.
-    pub fn new(system: &'a mut LinuxKernel, guard: Option<TableText>) -> GuardAlone<'a> {
-        GuardAlone { system, first: Some(guard), last: None }
+impl<'a> GuardOnly<'a> {
+    /// `guard` is the guard just read from `kernel`.
+    pub fn new(kernel: &'a mut LinuxKernel, guard: Option<TableText>) -> GuardOnly<'a> {
+        GuardOnly { kernel, first: Some(guard), last: None }
     }
 
-    /// As it was read last.
+    /// The guard of the last snapshot.
     pub fn into_last(self) -> Option<TableText> {
         self.last
     }
 }
 
-impl Kernel for GuardAlone<'_> {
+impl Kernel for GuardOnly<'_> {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
         let guard = self.first.take().map_or_else(|| table(TableName::Guard), Ok)?;
         self.last.clone_from(&guard);
@@ -301,7 +301,7 @@ impl Kernel for GuardAlone<'_> {
     }
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
-        self.system.run(op)
+        self.kernel.run(op)
     }
 }
 
@@ -338,7 +338,7 @@ impl LinuxKernel {
         let qdiscs = qdisc::list(&mut self.route).map_err(|error| failed("listing qdiscs", error))?;
         for link in &listed {
             let of_it = || qdiscs.iter().filter(|(index, _)| *index == link.index).map(|(_, qdisc)| qdisc);
-            // An interface's default, such as fq_codel, is the kernel's own choice where we want no tree.
+            // On other interfaces, only our own tree is of interest: a default such as fq_codel is the kernel's choice.
             let is_tunnel = link.name == WIREGUARD || link.name == OPENVPN;
             if !is_tunnel && !of_it().any(Qdisc::is_our_root) {
                 continue;
@@ -398,7 +398,7 @@ pub(super) fn failed(action: &str, error: NetlinkError) -> OpError {
     OpError { action: action.into(), cause: error.to_string().into() }
 }
 
-/// What to install or to do, where the error says what is missing.
+/// A cause with the remedy, for errors that show what is missing.
 fn hint(op: &Op, error: &NetlinkError) -> Option<Cause> {
     let missing = |what: &str, module: &str, package: &'static str| {
         Some(Cause::missing(format!("{what}: kernel module {module} is missing"), package))

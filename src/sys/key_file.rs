@@ -1,16 +1,17 @@
-//! Files that hold one key, so that the settings need not.
+//! Key files: files with one key each, so that the settings file need not contain keys.
 
 use std::fs::File;
 use std::io::Read;
 
-/// More than any key as text, and little enough to read whatever the path leads to.
+/// Longer than any key as text, and small enough to read from any file.
 const MAX_BYTES: u64 = 256;
 
-/// The text of the file at `path`, or why there is none. Only a plain file is read: opening another kind might wait for ever.
+/// The text of the file at `path`, or the reason why it cannot be read. Reads only regular files: opening another kind
+/// might block forever.
 pub fn read(path: &str) -> Result<String, String> {
     let kind = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !kind.is_file() {
-        return Err("not a plain file".to_owned());
+        return Err("not a regular file".to_owned());
     }
     let mut text = String::new();
     let file = File::open(path).map_err(|error| error.to_string())?;

@@ -1,28 +1,28 @@
-//! Network interfaces.
+//! Network interfaces through rtnetlink.
 
 use nix::libc;
 
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
 use crate::plan::LinkKind;
 
-/// An interface as the kernel lists it.
+/// An interface in the kernel's list.
 #[derive(Clone, Debug)]
 pub(super) struct LinkEntry {
     pub index: u32,
     pub name: String,
-    /// `None` for hardware and other kinds that have no name.
+    /// The kind, such as `bridge`; `None` for hardware and other interfaces without a kind.
     pub kind: Option<String>,
     pub mtu: u32,
     pub up: bool,
-    /// Part of a bridge or a bond, which stands for it.
+    /// Whether it is a port of a bridge or bond.
     pub is_port: bool,
-    /// Loopback, or a line to one other end: no network of the home's.
-    pub solitary: bool,
+    /// Whether it is loopback or point-to-point, so not a network of the home.
+    pub is_loopback_or_ptp: bool,
 }
 
 /// All interfaces.
 pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<LinkEntry>, NetlinkError> {
-    // Without the counters, most of the answer's bytes.
+    // Skips the counters, which are most of the answer's bytes.
     const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
     let body = header(0, 0, 0).number(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     Ok(netlink.dump(libc::RTM_GETLINK, &body)?.iter().filter_map(|message| parse(message)).collect())
@@ -38,11 +38,11 @@ fn parse(message: &[u8]) -> Option<LinkEntry> {
         mtu: number(rest, libc::IFLA_MTU).unwrap_or(0),
         up: flags & libc::IFF_UP as u32 != 0,
         is_port: number(rest, libc::IFLA_MASTER).is_some(),
-        solitary: flags & (libc::IFF_LOOPBACK | libc::IFF_POINTOPOINT) as u32 != 0,
+        is_loopback_or_ptp: flags & (libc::IFF_LOOPBACK | libc::IFF_POINTOPOINT) as u32 != 0,
     })
 }
 
-/// Makes an interface of a kind that needs no parameters.
+/// Adds an interface of a kind without parameters.
 pub(super) fn add(netlink: &mut Netlink, name: &str, kind: &LinkKind, mtu: u32) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWLINK, Mode::Create, &add_body(name, kind, mtu))
 }
@@ -62,7 +62,7 @@ pub(super) fn set_mtu(netlink: &mut Netlink, index: u32, mtu: u32) -> Result<(),
     netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, 0, 0).number(libc::IFLA_MTU, mtu))
 }
 
-/// Takes an interface up or down.
+/// Sets an interface up or down.
 pub(super) fn set_up(netlink: &mut Netlink, index: u32, up: bool) -> Result<(), NetlinkError> {
     let flag = libc::IFF_UP as u32;
     netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, if up { flag } else { 0 }, flag))

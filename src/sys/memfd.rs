@@ -1,11 +1,11 @@
-//! Files that are nowhere but in memory.
+//! Files that exist only in memory (memfd_create(2)).
 
 use std::fs::File;
 use std::io;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// An empty file that is gone once nobody has it open.
+/// Creates an empty file, which disappears when its last descriptor is closed.
 pub fn create() -> io::Result<File> {
     Ok(memfd_create(c"millpond", MFdFlags::MFD_CLOEXEC)?.into())
 }

@@ -1,4 +1,4 @@
-//! What others change in the kernel, as it tells whoever listens (netlink multicast).
+//! Netlink multicast: detects changes that other programs make in the kernel.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,18 +11,18 @@ use super::netlink::{attribute, string};
 use crate::plan::nft::TableName;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 
-/// A socket that is told of changes of one kind.
+/// A socket that receives notifications of one kind of change.
 #[derive(Debug)]
 pub struct Monitor {
     socket: OwnedFd,
-    concerns: fn(u16, &[u8]) -> bool,
+    is_relevant: fn(u16, &[u8]) -> bool,
 }
 
-/// Room for one datagram; of a longer one only this much is looked at.
+/// Size of the buffer for one datagram. A longer datagram is truncated and counts as relevant.
 pub const DATAGRAM_BYTES: usize = 8192;
 
 impl Monitor {
-    /// Listens for interfaces, addresses, routes, rules and queueing disciplines.
+    /// Listens for changes of interfaces, addresses, routes, rules and queueing disciplines.
     pub fn routing() -> io::Result<Monitor> {
         /// `RTNLGRP_*` of include/uapi/linux/rtnetlink.h.
         const LINK: u32 = 1;
@@ -34,33 +34,36 @@ impl Monitor {
         const IPV6_ROUTE: u32 = 11;
         const IPV6_RULE: u32 = 19;
         let groups = [LINK, TC, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE];
-        Ok(Monitor { socket: listen(SockProtocol::NetlinkRoute, &groups)?, concerns: routing_concerns })
+        Ok(Monitor { socket: listen(SockProtocol::NetlinkRoute, &groups)?, is_relevant: is_relevant_to_routing })
     }
 
-    /// Listens for our nftables tables.
+    /// Listens for changes of millpond's nftables tables.
     pub fn nftables() -> io::Result<Monitor> {
         const NFNLGRP_NFTABLES: u32 = 7;
-        Ok(Monitor { socket: listen(SockProtocol::NetlinkNetFilter, &[NFNLGRP_NFTABLES])?, concerns: nftables_concern })
+        Ok(Monitor {
+            socket: listen(SockProtocol::NetlinkNetFilter, &[NFNLGRP_NFTABLES])?,
+            is_relevant: is_relevant_table,
+        })
     }
 
-    /// Takes at most `most` of the datagrams that wait. Says whether any of them may concern us; where the kernel had
-    /// more to tell than there was room for, it may.
-    pub fn take(&self, buffer: &mut [u8; DATAGRAM_BYTES], most: usize) -> io::Result<bool> {
-        let mut concerned = false;
-        for _ in 0..most {
+    /// Receives at most `max` waiting datagrams. Returns whether any of them may concern millpond, which is also
+    /// assumed after an overflow of the socket's buffer.
+    pub fn receive(&self, buffer: &mut [u8; DATAGRAM_BYTES], max: usize) -> io::Result<bool> {
+        let mut relevant = false;
+        for _ in 0..max {
             match socket::recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
                 Ok(length) => {
-                    concerned = concerned
+                    relevant = relevant
                         || length > buffer.len()
-                        || messages(&buffer[..length]).any(|(kind, body)| (self.concerns)(kind, body));
+                        || messages(&buffer[..length]).any(|(kind, body)| (self.is_relevant)(kind, body));
                 }
                 Err(Errno::EAGAIN) => break,
-                Err(Errno::ENOBUFS) => concerned = true,
+                Err(Errno::ENOBUFS) => relevant = true,
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(concerned)
+        Ok(relevant)
     }
 }
 
@@ -78,7 +81,7 @@ fn listen(protocol: SockProtocol, groups: &[u32]) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The messages of a datagram, by type, without their headers; a malformed one ends the list.
+/// Type and body of each message in a datagram; a malformed message ends the list.
 fn messages(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// `struct nlmsghdr`.
     const HEADER_BYTES: usize = 16;
@@ -92,12 +95,12 @@ fn messages(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// Whether a change of interfaces, addresses, routes or rules may be one of ours, or of where the home and its WAN are.
-/// Whether it is one that matters, the snapshot that follows tells.
-fn routing_concerns(kind: u16, body: &[u8]) -> bool {
+/// Whether a change of interfaces, addresses, routes or rules may concern millpond's own, or the home's and the WAN
+/// interfaces. The snapshot that follows shows whether it matters.
+fn is_relevant_to_routing(kind: u16, body: &[u8]) -> bool {
     match kind {
-        libc::RTM_NEWLINK | libc::RTM_DELLINK => link_concerns(body),
-        libc::RTM_NEWROUTE | libc::RTM_DELROUTE => route_concerns(body),
+        libc::RTM_NEWLINK | libc::RTM_DELLINK => is_relevant_link(body),
+        libc::RTM_NEWROUTE | libc::RTM_DELROUTE => is_relevant_route(body),
         libc::RTM_NEWADDR
         | libc::RTM_DELADDR
         | libc::RTM_NEWRULE
@@ -110,24 +113,25 @@ fn routing_concerns(kind: u16, body: &[u8]) -> bool {
     }
 }
 
-/// Bridges tell of their ports in messages of their own family, radios of their scans in an attribute.
-fn link_concerns(body: &[u8]) -> bool {
+/// Ignores bridge ports, whose messages have their own family, and Wi-Fi scans, whose messages have their own
+/// attribute.
+fn is_relevant_link(body: &[u8]) -> bool {
     const IFINFOMSG_BYTES: usize = 16;
     const IFLA_WIRELESS: u16 = 11;
     let Some(attributes) = body.get(IFINFOMSG_BYTES..) else { return false };
     i32::from(body[0]) == libc::AF_UNSPEC && attribute(attributes, IFLA_WIRELESS).is_none()
 }
 
-/// Routes of ours, and default routes, by which the WAN is known. A mesh may change others all the time.
-fn route_concerns(body: &[u8]) -> bool {
+/// Our routes, and default routes, which show the WAN interface. A mesh may change other routes all the time.
+fn is_relevant_route(body: &[u8]) -> bool {
     const RTMSG_BYTES: usize = 12;
     let Some(header) = body.get(..RTMSG_BYTES) else { return false };
     let (destination_bits, protocol) = (header[1], header[5]);
     protocol == ROUTE_PROTOCOL || destination_bits == 0
 }
 
-/// Every message but the one that counts generations begins with the table's name (`NFTA_*_TABLE`, number 1).
-fn nftables_concern(_: u16, body: &[u8]) -> bool {
+/// Every message except the generation counter starts with the table's name (`NFTA_*_TABLE`, number 1).
+fn is_relevant_table(_: u16, body: &[u8]) -> bool {
     const NFGENMSG_BYTES: usize = 4;
     const NFTA_TABLE: u16 = 1;
     let name = body.get(NFGENMSG_BYTES..).and_then(|attributes| string(attributes, NFTA_TABLE));
@@ -147,8 +151,8 @@ mod tests {
         bytes
     }
 
-    fn concerned(concerns: fn(u16, &[u8]) -> bool, datagram: &[u8]) -> bool {
-        messages(datagram).any(|(kind, body)| concerns(kind, body))
+    fn is_relevant(check: fn(u16, &[u8]) -> bool, datagram: &[u8]) -> bool {
+        messages(datagram).any(|(kind, body)| check(kind, body))
     }
 
     fn route(protocol: u8, table: u32, bits: u8) -> Vec<u8> {
@@ -158,44 +162,44 @@ mod tests {
     }
 
     #[test]
-    fn routes_of_a_mesh_are_passed_over() {
+    fn routes_of_a_mesh_are_ignored() {
         for (datagram, wanted) in
             [(route(ROUTE_PROTOCOL, 254, 32), true), (route(3, 254, 0), true), (route(42, 254, 24), false)]
         {
-            assert_eq!(concerned(routing_concerns, &datagram), wanted, "{datagram:?}");
+            assert_eq!(is_relevant(is_relevant_to_routing, &datagram), wanted, "{datagram:?}");
         }
     }
 
     #[test]
-    fn only_our_tables_concern_us_wherever_they_stand_in_a_datagram() {
+    fn only_our_tables_are_relevant_anywhere_in_a_datagram() {
         let element = |table| datagram(0xa0c, &Body::new(&[1, 0, 0, 0]).string(1, table));
-        assert!(!concerned(nftables_concern, &element("fw4")));
-        assert!(concerned(nftables_concern, &[element("fw4"), element("millpond")].concat()));
-        assert!(concerned(nftables_concern, &element("millpond_tunnel")));
+        assert!(!is_relevant(is_relevant_table, &element("fw4")));
+        assert!(is_relevant(is_relevant_table, &[element("fw4"), element("millpond")].concat()));
+        assert!(is_relevant(is_relevant_table, &element("millpond_tunnel")));
         let generation = datagram(0xa0f, &Body::new(&[0, 0, 0, 1]).number(1, 77));
-        assert!(!concerned(nftables_concern, &generation));
+        assert!(!is_relevant(is_relevant_table, &generation));
     }
 
     #[test]
-    fn radios_and_bridge_ports_are_passed_over() {
+    fn wifi_scans_and_bridge_ports_are_ignored() {
         let link = |family, attribute| {
             let mut header = [0; 16];
             header[0] = family;
             datagram(libc::RTM_NEWLINK, &Body::new(&header).number(attribute, 1))
         };
-        assert!(concerned(routing_concerns, &link(0, libc::IFLA_MTU)));
-        assert!(!concerned(routing_concerns, &link(0, 11)));
-        assert!(!concerned(routing_concerns, &link(7, libc::IFLA_MTU)));
+        assert!(is_relevant(is_relevant_to_routing, &link(0, libc::IFLA_MTU)));
+        assert!(!is_relevant(is_relevant_to_routing, &link(0, 11)));
+        assert!(!is_relevant(is_relevant_to_routing, &link(7, libc::IFLA_MTU)));
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic() {
-        let whole = route(1, 2, 3);
-        for length in 0..whole.len() {
-            concerned(routing_concerns, &whole[..length]);
-            concerned(nftables_concern, &whole[..length]);
+    fn truncated_datagrams_do_not_panic() {
+        let complete = route(1, 2, 3);
+        for length in 0..complete.len() {
+            is_relevant(is_relevant_to_routing, &complete[..length]);
+            is_relevant(is_relevant_table, &complete[..length]);
         }
-        let endless = [0u8; 64];
-        assert_eq!(messages(&endless).count(), 0);
+        let zero_length = [0u8; 64];
+        assert_eq!(messages(&zero_length).count(), 0);
     }
 }

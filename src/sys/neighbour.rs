@@ -1,4 +1,4 @@
-//! The kernel's neighbours: who has been heard of on which network.
+//! The kernel's neighbour table: the hosts it has seen on each network.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,45 +15,46 @@ use super::route;
 use crate::config::model::{Mac, Settings};
 use crate::plan::Facts;
 
-/// A neighbour as the kernel lists it.
+/// An entry of the neighbour table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Its Ethernet address.
+    /// The Ethernet address.
     pub mac: Mac,
     /// One of its IP addresses.
     pub address: IpAddr,
 }
 
-/// One on a network of the home's.
+/// A neighbour on one of the home's networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resident {
-    /// Who.
+pub struct LanNeighbour {
+    /// Its addresses.
     pub neighbour: Neighbour,
-    /// The interface towards it.
+    /// Name of the interface towards it.
     pub interface: String,
-    /// How long ago the kernel was last sure that it is there.
+    /// Time since the kernel last confirmed that it is reachable.
     pub age: Duration,
 }
 
-/// The neighbours of both families whose Ethernet address is known, and has been confirmed within `age`.
+/// The neighbours of both families with a known Ethernet address that the kernel confirmed within `age`.
 pub(super) fn list(netlink: &mut Netlink, age: Duration) -> Result<Vec<Neighbour>, NetlinkError> {
     Ok(dump(netlink)?.into_iter().filter(|entry| entry.age <= age).map(|entry| entry.neighbour).collect())
 }
 
-/// Those on the home's networks, in the kernel's order.
-pub fn residents(settings: &Settings) -> io::Result<Vec<Resident>> {
-    let mut netlink = Netlink::open(libc::NETLINK_ROUTE as isize).map_err(asking)?;
-    let links = link::list(&mut netlink).map_err(asking)?;
-    let addresses = addr::list(&mut netlink).map_err(asking)?;
-    let routes = route::list(&mut netlink).map_err(asking)?;
+/// The neighbours on the home's networks, in the kernel's order.
+pub fn lan_neighbours(settings: &Settings) -> io::Result<Vec<LanNeighbour>> {
+    let mut netlink = Netlink::open(libc::NETLINK_ROUTE as isize).map_err(list_error)?;
+    let links = link::list(&mut netlink).map_err(list_error)?;
+    let addresses = addr::list(&mut netlink).map_err(list_error)?;
+    let routes = route::list(&mut netlink).map_err(list_error)?;
     let view = HostView { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
     let lan = view.facts(settings, &Facts::default()).lan;
-    let named = dump(&mut netlink).map_err(asking)?.into_iter().filter_map(|Entry { index, neighbour, age }| {
-        let interface = links.iter().find(|link| link.index == index)?.name.clone();
-        let known = lan.iter().any(|lan| lan.name == interface);
-        known.then_some(Resident { neighbour, interface, age })
-    });
-    Ok(named.collect())
+    let neighbours =
+        dump(&mut netlink).map_err(list_error)?.into_iter().filter_map(|Entry { index, neighbour, age }| {
+            let interface = links.iter().find(|link| link.index == index)?.name.clone();
+            let is_on_lan = lan.iter().any(|lan| lan.name == interface);
+            is_on_lan.then_some(LanNeighbour { neighbour, interface, age })
+        });
+    Ok(neighbours.collect())
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -70,13 +71,13 @@ fn dump(netlink: &mut Netlink) -> Result<Vec<Entry>, NetlinkError> {
 
 /// `struct ndmsg`.
 const HEADER_BYTES: usize = 12;
-/// The kernel's clock ticks for user space, whatever its own.
+/// `USER_HZ`: the unit of times that the kernel reports to user space, whatever its own HZ.
 const TICKS_PER_SECOND: u32 = 100;
 
 fn parse(message: &[u8]) -> Option<Entry> {
     let rest = message.get(HEADER_BYTES..)?;
     if u16::from_ne_bytes(*message[8..].first_chunk()?) & libc::NUD_NOARP != 0 {
-        // Multicast and the like.
+        // Multicast and similar addresses.
         return None;
     }
     let mac = Mac(attribute(rest, libc::NDA_LLADDR)?.try_into().ok()?);
@@ -86,8 +87,8 @@ fn parse(message: &[u8]) -> Option<Entry> {
     Some(Entry { index: u32_at_start(&message[4..])?, neighbour: Neighbour { mac, address }, age })
 }
 
-fn asking(error: NetlinkError) -> io::Error {
-    io::Error::other(format!("asking the kernel for its neighbours: {error}"))
+fn list_error(error: NetlinkError) -> io::Error {
+    io::Error::other(format!("listing neighbours: {error}"))
 }
 
 #[cfg(test)]
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_mac_is_none() {
+    fn entries_without_a_mac_are_skipped() {
         assert_eq!(parse(&message(REACHABLE, &[192, 168, 1, 11], None)), None);
         assert_eq!(parse(&message(libc::NUD_NOARP, &[224, 0, 0, 1], Some(&[1, 0, 94, 0, 0, 1]))), None);
         assert_eq!(parse(&message(REACHABLE, &[1, 2, 3], Some(&[0; 6]))), None);

@@ -1,7 +1,7 @@
-//! Synchronous netlink: one request, its acknowledgement, or a whole dump; one at a time on each socket.
+//! Synchronous netlink: a request and its acknowledgement, or a complete dump, one at a time on each socket.
 //!
-//! Only what is needed is decoded, by attribute number, so that an attribute that an unusual driver adds to a dump
-//! cannot break it.
+//! Only the needed attributes are decoded, by number, so that an unexpected attribute of some driver cannot break a
+//! dump.
 
 use std::fmt;
 use std::io;
@@ -16,12 +16,12 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::apply::Cause;
 
-/// What a request asks the kernel to do with an object.
+/// Whether a request creates or changes an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Make it; it must not be there.
+    /// Create the object; it must not exist.
     Create,
-    /// Change or remove it; it must be there.
+    /// Change or remove the object; it must exist.
     Change,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Mode {
 pub(super) struct Body(pub Vec<u8>);
 
 impl Body {
-    /// A body with this header, whose length is a multiple of four.
+    /// A body with a header whose length is a multiple of four.
     pub fn new(header: &[u8]) -> Body {
         Body(header.to_vec())
     }
@@ -41,7 +41,7 @@ impl Body {
         self
     }
 
-    /// Adds a number in the machine's byte order.
+    /// Adds a 32-bit number in the host's byte order.
     pub fn number(self, kind: u16, value: u32) -> Body {
         self.attribute(kind, &value.to_ne_bytes())
     }
@@ -53,7 +53,7 @@ impl Body {
         self.attribute(kind, &bytes)
     }
 
-    /// Adds attributes inside an attribute.
+    /// Adds a nested attribute.
     pub fn nest(self, kind: u16, inner: Body) -> Body {
         self.attribute(kind | NLA_F_NESTED, &inner.0)
     }
@@ -65,60 +65,60 @@ impl Body {
     }
 }
 
-/// Attributes of a message, by number; malformed ones end the list.
+/// Number and value of each attribute in a message; a malformed attribute ends the list.
 pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;
     NlasIterator::new(bytes).map_while(move |attribute| {
         let attribute = attribute.ok()?;
-        // The iterator's own value() borrows from the attribute; this one from the message.
+        // The iterator's own value() borrows from the attribute; this value borrows from the message.
         let value = rest.get(4..usize::from(attribute.length()))?;
         rest = rest.get((usize::from(attribute.length()) + 3) & !3..).unwrap_or(&[]);
         Some((attribute.kind(), value))
     })
 }
 
-/// The attribute of that number.
+/// The value of attribute `kind`.
 pub(super) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(k, _)| *k == kind).map(|(_, value)| value)
 }
 
-/// The number in the attribute of that number.
+/// The 32-bit number in attribute `kind`.
 pub(super) fn number(bytes: &[u8], kind: u16) -> Option<u32> {
     attribute(bytes, kind).and_then(u32_at_start)
 }
 
-/// The string in the attribute of that number, without its zero byte.
+/// The string in attribute `kind`, without its zero byte.
 pub(super) fn string(bytes: &[u8], kind: u16) -> Option<String> {
     let value = attribute(bytes, kind)?;
     let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
     String::from_utf8(value[..end].to_vec()).ok()
 }
 
-/// The first four bytes as a number in the machine's byte order.
+/// The first four bytes as a number in the host's byte order.
 pub(super) fn u32_at_start(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|chunk| u32::from_ne_bytes(*chunk))
 }
 
-/// A refusal, or a failure to ask.
+/// A failed netlink request.
 #[derive(Debug)]
 pub(super) enum NetlinkError {
     /// The socket failed.
     Io(io::Error),
-    /// The kernel refused; `text` is what it said beside the number.
+    /// The kernel refused the request.
     Refused {
         /// The error number, positive.
         errno: i32,
-        /// Extended acknowledgement, maybe empty.
+        /// The kernel's text from the extended acknowledgement; may be empty.
         text: String,
     },
-    /// The answer was not one.
+    /// The answer is malformed.
     Malformed,
-    /// Objects changed while they were listed, several times in a row.
+    /// Objects changed during five dumps in a row.
     Changing,
 }
 
 impl NetlinkError {
-    /// The kernel's error number, if it was the kernel who refused.
+    /// The kernel's error number, if it gave one.
     pub fn errno(&self) -> Option<i32> {
         match self {
             NetlinkError::Refused { errno, .. } => Some(*errno),
@@ -163,12 +163,12 @@ pub(super) struct Netlink {
 const HEADER_BYTES: usize = 16;
 
 impl Netlink {
-    /// Opens a socket of `protocol`, with the kernel's error texts and strict checks of dumps.
+    /// Opens a socket for `protocol`, with extended acknowledgements and strict checking of dump requests.
     pub fn open(protocol: isize) -> Result<Netlink, NetlinkError> {
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        // Kernels before 4.12 and 4.20 have neither, and do without.
+        // Kernels before 4.12 and 4.20 do not have these options; millpond works without them.
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Netlink { socket, sequence: 0 })
@@ -184,13 +184,14 @@ impl Netlink {
         self.receive(|_| {}).map(|_| ())
     }
 
-    /// Sends a query and hands every message of the answer's to `each`, without its netlink header.
+    /// Sends a query and passes every message of the answer to `each`, without its netlink header.
     pub fn query(&mut self, kind: u16, body: &Body, each: impl FnMut(&[u8])) -> Result<(), NetlinkError> {
         self.send(kind, NLM_F_REQUEST | NLM_F_ACK, body)?;
         self.receive(each).map(|_| ())
     }
 
-    /// All messages of a dump, without their netlink headers; asked for again if they changed meanwhile.
+    /// All messages of a dump, without their netlink headers. Repeats a dump that a change interrupted, up to five
+    /// times.
     pub fn dump(&mut self, kind: u16, body: &Body) -> Result<Vec<Vec<u8>>, NetlinkError> {
         for _ in 0..5 {
             let mut messages = Vec::new();
@@ -203,36 +204,36 @@ impl Netlink {
         Err(NetlinkError::Changing)
     }
 
-    /// Hands every message of a dump to `each`, without its netlink header, and keeps none: for lists that may be long.
-    /// What changes meanwhile may be missed.
-    pub fn each(&mut self, kind: u16, body: &Body, each: impl FnMut(&[u8])) -> Result<(), NetlinkError> {
+    /// Passes every message of a dump to `each`, without its netlink header, and stores none: for lists that may be
+    /// long. Objects that change during the dump may be missed.
+    pub fn for_each(&mut self, kind: u16, body: &Body, each: impl FnMut(&[u8])) -> Result<(), NetlinkError> {
         self.send(kind, NLM_F_REQUEST | NLM_F_DUMP, body)?;
         self.receive(each).map(|_| ())
     }
 
-    /// Sends messages of nf_tables' own numbers, of which the kernel does all or nothing. What is made is added behind
-    /// what there is.
+    /// Sends a batch of nf_tables messages, which the kernel executes completely or not at all. New objects are
+    /// appended after existing ones.
     pub fn transact(&mut self, messages: &[(u16, Body)]) -> Result<(), NetlinkError> {
-        /// `struct nfgenmsg` with the subsystem where a batch begins and ends.
+        /// `struct nfgenmsg` at the begin and end of a batch, with the subsystem as its resource.
         const BATCH: [u8; 4] = [0, 0, 0, libc::NFNL_SUBSYS_NFTABLES as u8];
         self.sequence = self.sequence.wrapping_add(1);
         let batch = Body::new(&BATCH);
         let mut bytes = Vec::new();
         self.put(&mut bytes, libc::NFNL_MSG_BATCH_BEGIN as u16, NLM_F_REQUEST, &batch);
         for (i, (kind, body)) in messages.iter().enumerate() {
-            // Refusals come before acknowledgements of what follows them: the last one's stands for all.
+            // A refusal arrives before the acknowledgement of any later message, so the last one's is enough.
             let acknowledged = if i + 1 == messages.len() { NLM_F_ACK } else { 0 };
             let kind = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8 | kind;
             self.put(&mut bytes, kind, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | acknowledged, body);
         }
         self.put(&mut bytes, libc::NFNL_MSG_BATCH_END as u16, NLM_F_REQUEST, &batch);
-        // It has to be one datagram, whatever its length.
+        // The batch has to be one datagram, whatever its length.
         _ = setsockopt(&self.socket, sockopt::SndBufForce, &(2 * bytes.len()));
         self.socket.send(&bytes, 0)?;
         self.receive(|_| {}).map(|_| ())
     }
 
-    /// Forgets answers to requests of a process that has ended meanwhile.
+    /// Discards answers to requests of a child process that was killed.
     pub fn drain(&mut self) {
         let mut byte = [0u8];
         while self.socket.recv(&mut byte.as_mut_slice(), libc::MSG_DONTWAIT).is_ok() {}
@@ -246,7 +247,7 @@ impl Netlink {
         Ok(())
     }
 
-    /// Adds a message, whose body's length is a multiple of four.
+    /// Appends a message; the length of its body is a multiple of four.
     fn put(&self, bytes: &mut Vec<u8>, kind: u16, flags: u16, body: &Body) {
         bytes.extend(((HEADER_BYTES + body.0.len()) as u32).to_ne_bytes());
         bytes.extend(kind.to_ne_bytes());
@@ -256,7 +257,7 @@ impl Netlink {
         bytes.extend(&body.0);
     }
 
-    /// Reads until the acknowledgement or the dump's end. Says whether the dump was interrupted.
+    /// Reads until the acknowledgement or the end of the dump. Returns whether a change interrupted the dump.
     fn receive(&mut self, mut each: impl FnMut(&[u8])) -> Result<bool, NetlinkError> {
         let mut interrupted = false;
         loop {
@@ -266,7 +267,7 @@ impl Netlink {
                 let message = NetlinkBuffer::new_checked(rest).map_err(|_| NetlinkError::Malformed)?;
                 let length = message.length() as usize;
                 let payload = rest.get(HEADER_BYTES..length).ok_or(NetlinkError::Malformed)?;
-                // An answer to a request that failed half-way is none of ours.
+                // Other sequence numbers answer an earlier request that failed half-way.
                 if message.sequence_number() == self.sequence {
                     interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
                     match message.message_type() {
@@ -286,12 +287,12 @@ impl Netlink {
 const NLM_F_CAPPED: u16 = 0x100;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
-/// Reads an error message: the number, the request (whole, or its header alone), then attributes.
+/// Parses an error message: the number, the request (complete or only its header), then attributes.
 fn acknowledgement(kind: u16, flags: u16, payload: &[u8]) -> Result<(), NetlinkError> {
     let Some(code) = payload.first_chunk().map(|chunk| i32::from_ne_bytes(*chunk)) else {
         return if kind == NLMSG_DONE { Ok(()) } else { Err(NetlinkError::Malformed) };
     };
-    // A dump's end may carry its length, which is not negative.
+    // The end of a dump may hold its length, which is not negative.
     if code >= 0 {
         return Ok(());
     }
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_carries_the_kernels_words() {
+    fn a_refusal_has_the_kernels_text() {
         let mut payload = (-17i32).to_ne_bytes().to_vec();
         payload.extend(36u32.to_ne_bytes());
         payload.resize(4 + 36, 0);

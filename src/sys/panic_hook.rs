@@ -1,38 +1,40 @@
-//! The last words of a program that should never need any. Routers' programs carry no texts for what cannot happen, which
-//! would be a fifth of them: where it happens all the same the processor traps, and the address says where.
+//! Reports internal errors. Panic messages would be a fifth of the router's binary, so it has none: a panic executes a
+//! trap instruction, and this hook prints its address.
 
 use nix::errno::Errno;
 use nix::libc;
 
-/// What a trap, and a processor that is asked the impossible, come as.
+/// The signals of trap instructions and processor faults.
 const SIGNALS: [libc::c_int; 5] = [libc::SIGILL, libc::SIGTRAP, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 
-const BEFORE: &[u8] = b"millpond: internal error at 0x";
-const AFTER: &[u8] = concat!(", version ", env!("CARGO_PKG_VERSION"), ": please report this line\n").as_bytes();
+const PREFIX: &[u8] = b"millpond: internal error at 0x";
+const SUFFIX: &[u8] = concat!(", version ", env!("CARGO_PKG_VERSION"), ": please report this line\n").as_bytes();
 const DIGITS: usize = 2 * size_of::<usize>();
 
-/// From now on such an end is one line on standard error. `cross/where` finds the place in the source by its address.
+/// Installs signal handlers that print one line with the fault's address to standard error. `cross/where` finds the
+/// source line of the address.
 pub fn install() {
     for signal in SIGNALS {
         // SAFETY: a sigaction is plain old data, for which zeros are valid.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = report;
         action.sa_sigaction = handler as usize;
-        // On the stack that Rust keeps for it, for an overflow of the ordinary one is a fault too. Once only.
+        // SA_ONSTACK: runs on Rust's alternate signal stack, because a stack overflow is also a fault. SA_RESETHAND:
+        // only once.
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESETHAND | libc::SA_NODEFER;
-        // SAFETY: the action lives through the call, and its handler does only what a handler may.
+        // SAFETY: the action lives through the call, and its handler is async-signal-safe.
         _ = Errno::result(unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) });
     }
 }
 
-/// Allocates nothing, takes no lock, and ends by the signal that came.
+/// The signal handler. It allocates nothing, takes no lock, and raises the signal again to end the process.
 extern "C" fn report(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel gives a handler with SA_SIGINFO the context of what it interrupted.
     let address = unsafe { program_counter(context) };
-    let mut line = [0; BEFORE.len() + DIGITS + AFTER.len()];
+    let mut line = [0; PREFIX.len() + DIGITS + SUFFIX.len()];
     let digits = (0..DIGITS).rev().map(|place| b"0123456789abcdef"[address >> (4 * place) & 15]);
     line.iter_mut()
-        .zip(BEFORE.iter().copied().chain(digits).chain(AFTER.iter().copied()))
+        .zip(PREFIX.iter().copied().chain(digits).chain(SUFFIX.iter().copied()))
         .for_each(|(to, byte)| *to = byte);
     // SAFETY: the pointer and length are of an array that lives through the call; neither call takes a lock.
     unsafe {
@@ -41,11 +43,11 @@ extern "C" fn report(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut
     }
 }
 
-/// Where the program was; 0 on processors that millpond has no package for.
+/// The interrupted program counter; 0 on processor architectures without a millpond package.
 ///
 /// # Safety
 ///
-/// `context` has to be what the kernel gave a signal's handler.
+/// `context` has to be the context that the kernel passed to a signal handler.
 unsafe fn program_counter(context: *mut libc::c_void) -> usize {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: see above.
@@ -56,8 +58,8 @@ unsafe fn program_counter(context: *mut libc::c_void) -> usize {
     #[cfg(target_arch = "arm")]
     // SAFETY: see above.
     return unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.arm_pc as usize };
-    // The crate libc does not know it: flags, link, stack (12 bytes), two words, and then the address in 64 bits
-    // (arch/mips/include/uapi/asm/{ucontext,sigcontext}.h).
+    // The libc crate has no ucontext_t for MIPS: flags, link, stack (12 bytes), two words, then the program counter in
+    // 64 bits (arch/mips/include/uapi/asm/{ucontext,sigcontext}.h).
     #[cfg(all(target_arch = "mips", target_pointer_width = "32"))]
     // SAFETY: see above.
     return unsafe { context.cast::<u64>().add(4).read_unaligned() as usize };

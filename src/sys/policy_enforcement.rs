@@ -1,4 +1,4 @@
-//! What makes a changed policy hold at once, for connections that stood before.
+//! Applies a changed policy to existing connections at once.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -17,63 +17,63 @@ use crate::plan::routing::Prefix;
 use crate::plan::{self, LEARNED_TTL, PolicySubjects};
 
 impl LinuxKernel {
-    /// Who has had which address on the networks around within `age`, as far as the kernel knows.
+    /// The neighbours on all networks that the kernel confirmed within `age`.
     pub fn neighbours(&mut self, age: Duration) -> Result<Vec<Neighbour>, OpError> {
         neighbour::list(self.route(), age).map_err(|error| failed("listing neighbours", error))
     }
 
-    /// What the guard `wanted` is to know from the beginning, where it comes in the place of `before`.
+    /// The addresses that the guard `wanted` has to contain from the start when it replaces `before`.
     pub fn learned(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<Learned, OpError> {
         let neighbours = self.neighbours(LEARNED_TTL)?;
         let neighbours: Vec<_> = neighbours.iter().map(|neighbour| (neighbour.mac, neighbour.address)).collect();
-        Ok(plan::learned(before, wanted, &neighbours))
+        Ok(plan::initial_elements(before, wanted, &neighbours))
     }
 
-    /// Makes the guard `wanted`, which has come in the place of `before`, hold for connections that stood already: those
-    /// of every device and network whose policy is another end. Gives how many there were.
+    /// Applies the guard `wanted`, which has replaced `before`, to existing connections: ends those of every device and
+    /// network whose policy changed. Returns how many it ended.
     pub fn enforce(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<usize, OpError> {
         let (mut changed, mut confined) = (PolicySubjects::changed(before, wanted), PolicySubjects::confined(wanted));
         if changed.is_empty() {
             return Ok(0);
         }
         let neighbours = self.neighbours(Duration::MAX)?;
-        for named in [&mut changed, &mut confined] {
-            let others = others(named, &neighbours);
-            named.addresses.extend(others);
+        for subjects in [&mut changed, &mut confined] {
+            let others = other_addresses(subjects, &neighbours);
+            subjects.addresses.extend(others);
         }
-        let newly = changed.and(&confined);
-        let mut networks = self.networks_on(&newly.interfaces)?;
-        networks.extend(newly.addresses.iter().copied().map(Prefix::host));
-        let block = flow_tables()?.block(&newly.macs, &networks);
-        let block = block.map_err(|cause| OpError { action: "cutting off offloaded connections".into(), cause })?;
+        let newly_confined = changed.intersection(&confined);
+        let mut networks = self.networks_on(&newly_confined.interfaces)?;
+        networks.extend(newly_confined.addresses.iter().copied().map(Prefix::host));
+        let block = flow_tables()?.block(&newly_confined.macs, &networks);
+        let block = block.map_err(|cause| OpError { action: "blocking offloaded connections".into(), cause })?;
         let ended = self.forget_connections(&changed)?;
-        block.into_iter().for_each(FlowBlock::outlast);
+        block.into_iter().for_each(FlowBlock::wait_for_gc);
         Ok(ended)
     }
 
-    /// Forgets the connections of these devices and networks, so that every further packet is judged anew; gives how
-    /// many there were.
-    pub fn forget_connections(&mut self, named: &PolicySubjects) -> Result<usize, OpError> {
-        if named.is_empty() {
+    /// Deletes the conntrack entries of these devices and networks, so that their next packets are checked against the
+    /// rules again. Returns how many it deleted.
+    pub fn forget_connections(&mut self, subjects: &PolicySubjects) -> Result<usize, OpError> {
+        if subjects.is_empty() {
             return Ok(0);
         }
-        let mut addresses: BTreeSet<IpAddr> = named.addresses.clone();
+        let mut addresses: BTreeSet<IpAddr> = subjects.addresses.clone();
         let neighbours = self.neighbours(Duration::MAX)?;
-        let theirs = neighbours.iter().filter(|neighbour| named.macs.contains(&neighbour.mac.to_string()));
+        let theirs = neighbours.iter().filter(|neighbour| subjects.macs.contains(&neighbour.mac.to_string()));
         addresses.extend(theirs.map(|neighbour| neighbour.address));
-        let networks = self.networks_on(&named.interfaces)?;
+        let networks = self.networks_on(&subjects.interfaces)?;
         let failed = |error: NetlinkError| match error.errno() {
-            // No such subsystem, or not even its protocol.
+            // The kernel has no conntrack subsystem in netlink, or no netfilter netlink at all.
             Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) => OpError {
-                action: "forgetting connections".into(),
+                action: "deleting connections".into(),
                 cause: Cause::missing("kernel module nf_conntrack_netlink is missing", "kmod-nf-conntrack-netlink"),
             },
-            _ => failed("forgetting connections", error),
+            _ => failed("deleting connections", error),
         };
         let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(failed)?;
         let is_theirs =
             |address| addresses.contains(&address) || networks.iter().any(|network| network.contains(address));
-        conntrack::forget(&mut netlink, is_theirs).map_err(failed)
+        conntrack::delete(&mut netlink, is_theirs).map_err(failed)
     }
 
     fn networks_on(&mut self, interfaces: &BTreeSet<String>) -> Result<Vec<Prefix>, OpError> {
@@ -88,10 +88,10 @@ impl LinuxKernel {
     }
 }
 
-/// The other addresses of those that are named by address, as far as the guard confines them with it: of one that is named by
-/// IPv4 those of IPv6, of one that is named by IPv6 all.
-fn others(named: &PolicySubjects, neighbours: &[Neighbour]) -> Vec<IpAddr> {
-    let has = |one: &&Neighbour| named.addresses.contains(&one.address);
+/// Further addresses of the devices in `subjects.addresses` that the guard confines together with the named one: the
+/// IPv6 addresses of a device named by an IPv4 address, and all addresses of a device named by an IPv6 address.
+fn other_addresses(subjects: &PolicySubjects, neighbours: &[Neighbour]) -> Vec<IpAddr> {
+    let has = |one: &&Neighbour| subjects.addresses.contains(&one.address);
     let of = |one: &Neighbour| {
         let (mac, all) = (one.mac, one.address.is_ipv6());
         neighbours.iter().filter(move |other| other.mac == mac && (all || other.address.is_ipv6()))

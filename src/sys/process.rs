@@ -1,4 +1,4 @@
-//! A program that runs beside the daemon, and what it says.
+//! Runs another program and reads its output.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -12,14 +12,14 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 
-/// A longer line is cut into several.
+/// Maximum length of a line in bytes; a longer line is split.
 const LINE_BYTES: usize = 512;
 
-/// How long a program may take to end before it is killed: 100 times 20 ms.
-const ENDING_STEPS: u32 = 100;
-const ENDING_STEP: Duration = Duration::from_millis(20);
+/// How long a program may take to exit after SIGTERM before it is killed: 100 times 20 ms.
+const EXIT_CHECKS: u32 = 100;
+const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A running program. Dropping it ends the program, and waits until it has ended.
+/// A running program. Dropping this value terminates the program and waits until it has exited.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -28,20 +28,20 @@ pub struct Process {
     length: usize,
 }
 
-/// What a program has to say.
+/// The next output of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// A line.
     Line(String),
-    /// Nothing now.
+    /// No complete line yet.
     Nothing,
-    /// Nothing any more: it has ended, or closed its output.
+    /// No further output: the program has exited or closed it.
     End,
 }
 
 impl Process {
-    /// Starts the first of `programs` that exists. Its standard input is empty. Nobody waits for its output to be read:
-    /// what a full pipe does not take is lost.
+    /// Starts the first of `programs` that exists, with empty standard input. Its output goes to a non-blocking pipe;
+    /// output beyond a full pipe is lost.
     pub fn start(programs: &[&str], arguments: &[String]) -> io::Result<Process> {
         let mut result = Err(io::ErrorKind::NotFound.into());
         for program in programs {
@@ -65,11 +65,11 @@ impl Process {
         Ok(Process { child, output: output.into(), line: [0; LINE_BYTES], length: 0 })
     }
 
-    /// The next whole line, white space at its end cut off.
+    /// The next complete line, without white space at its end.
     pub fn read_line(&mut self) -> io::Result<Output> {
         loop {
-            let known = &self.line[..self.length];
-            if let Some(end) = known.iter().position(|byte| *byte == b'\n') {
+            let received = &self.line[..self.length];
+            if let Some(end) = received.iter().position(|byte| *byte == b'\n') {
                 return Ok(Output::Line(self.pop_line(end, end + 1)));
             }
             if self.length == LINE_BYTES {
@@ -93,46 +93,46 @@ impl Process {
         line
     }
 
-    /// Asks it to end. Does not wait.
-    pub fn ask_to_end(&self) {
+    /// Sends SIGTERM. Does not wait.
+    pub fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Ends it without asking. Does not wait.
+    /// Sends SIGKILL. Does not wait.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }
 
-    /// How it ended, if it has. Does not wait.
-    pub fn ended(&mut self) -> Option<String> {
+    /// The exit status as text, or `None` while the program runs. Does not wait.
+    pub fn exit_status(&mut self) -> Option<String> {
         match self.child.try_wait() {
             Ok(status) => status.map(|status| status.to_string()),
             Err(error) => Some(error.to_string()),
         }
     }
 
-    /// Asks it to end, kills it if it does not, waits for it, and says how it ended.
-    fn end(&mut self) -> String {
-        self.ask_to_end();
-        for _ in 0..ENDING_STEPS {
-            if let Some(how) = self.ended() {
-                return how;
+    /// Sends SIGTERM, then SIGKILL after a time-out, waits for the program and returns its exit status.
+    fn stop(&mut self) -> String {
+        self.terminate();
+        for _ in 0..EXIT_CHECKS {
+            if let Some(status) = self.exit_status() {
+                return status;
             }
-            std::thread::sleep(ENDING_STEP);
+            std::thread::sleep(EXIT_CHECK_INTERVAL);
         }
         self.kill();
         self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
     }
 
     fn signal(&self, signal: Signal) {
-        // Its number is ours until we have waited for it, and one that has ended takes no harm.
+        // The process id stays valid until the child is reaped, and a signal to an exited child does nothing.
         _ = kill(Pid::from_raw(self.child.id() as i32), signal);
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 
@@ -142,22 +142,22 @@ impl AsFd for Process {
     }
 }
 
-/// Ends every process of this network namespace that is named `name` and has `words` among its arguments, one after the
-/// other: what a killed daemon left behind. Gives how many there were.
-pub fn end_others(name: &str, words: &[&str]) -> io::Result<usize> {
-    let mut ended = 0;
+/// Terminates every process in this network namespace that is called `name` and has `words` among its arguments in that
+/// order: processes that a killed daemon left behind. Returns how many it terminated.
+pub fn terminate_orphans(name: &str, words: &[&str]) -> io::Result<usize> {
+    let mut terminated = 0;
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();
         let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-        let Some(pid) = pid.filter(|_| is_that(&path, name, words)) else { continue };
-        ended += 1;
-        end_one(Pid::from_raw(pid), || is_that(&path, name, words));
+        let Some(pid) = pid.filter(|_| matches(&path, name, words)) else { continue };
+        terminated += 1;
+        terminate_one(Pid::from_raw(pid), || matches(&path, name, words));
     }
-    Ok(ended)
+    Ok(terminated)
 }
 
-/// Whether the process of that directory in /proc is the one meant; one that has ended is not.
-fn is_that(path: &Path, name: &str, words: &[&str]) -> bool {
+/// Whether the process of a directory in /proc matches `name` and `words`; an exited process does not.
+fn matches(path: &Path, name: &str, words: &[&str]) -> bool {
     let namespace = |process: &Path| fs::read_link(process.join("ns/net")).ok();
     if namespace(path).is_none_or(|theirs| Some(theirs) != namespace(Path::new("/proc/self"))) {
         return false;
@@ -168,14 +168,14 @@ fn is_that(path: &Path, name: &str, words: &[&str]) -> bool {
     read("comm").trim_ascii_end() == name.as_bytes() && words.iter().all(|word| arguments.any(|other| other == *word))
 }
 
-fn end_one(pid: Pid, is_there: impl Fn() -> bool) {
-    for step in 0..=ENDING_STEPS {
-        let signal = if step == ENDING_STEPS { Signal::SIGKILL } else { Signal::SIGTERM };
-        if (step == 0 || step == ENDING_STEPS) && kill(pid, signal) == Err(Errno::ESRCH) {
+fn terminate_one(pid: Pid, is_running: impl Fn() -> bool) {
+    for step in 0..=EXIT_CHECKS {
+        let signal = if step == EXIT_CHECKS { Signal::SIGKILL } else { Signal::SIGTERM };
+        if (step == 0 || step == EXIT_CHECKS) && kill(pid, signal) == Err(Errno::ESRCH) {
             return;
         }
-        std::thread::sleep(ENDING_STEP);
-        if !is_there() {
+        std::thread::sleep(EXIT_CHECK_INTERVAL);
+        if !is_running() {
             return;
         }
     }
@@ -204,40 +204,40 @@ mod tests {
     }
 
     #[test]
-    fn every_line_comes() {
+    fn every_line_is_read() {
         let mut process = shell("echo one; echo two >&2; sleep 0.1; printf 'three\\n\\n'; printf '%0600d' 7");
         let lines = all(&mut process);
         let seven = format!("{}7", "0".repeat(599));
         assert_eq!(lines, ["one", "two", "three", "", &seven[..512], &seven[512..]]);
-        assert_eq!(process.end(), "exit status: 0");
+        assert_eq!(process.stop(), "exit status: 0");
     }
 
     #[test]
-    fn who_does_not_end_is_killed() {
+    fn a_program_that_ignores_sigterm_is_killed() {
         let mut process = shell("trap '' TERM; echo ready; while :; do sleep 1; done");
         let mut poll = Poll::new().unwrap();
         poll.add(&process, 0).unwrap();
         assert_eq!(poll.wait().unwrap().count(), 1);
         assert_eq!(process.read_line().unwrap(), Output::Line("ready".into()));
-        assert_eq!(process.end(), "signal: 9 (SIGKILL)");
+        assert_eq!(process.stop(), "signal: 9 (SIGKILL)");
     }
 
     #[test]
-    fn orphans_are_known_by_their_words() {
+    fn orphans_are_found_by_their_arguments() {
         let word = format!("millpond-orphan-{}", std::process::id());
         let start = |words: &[&str]| {
             let mut command = Command::new("sh");
             let child = command.args(["-c", "read nothing"]).args(words).stdin(Stdio::piped()).spawn().unwrap();
-            // The kernel lets us go on a little before the new program can be seen.
-            while !is_that(Path::new(&format!("/proc/{}", child.id())), "sh", words) {
+            // spawn() may return a little before /proc shows the new program.
+            while !matches(Path::new(&format!("/proc/{}", child.id())), "sh", words) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             child
         };
-        let (mut meant, mut other) = (start(&["--dev", &word]), start(&[&word]));
-        // A zombie has no words: it counts as ended.
-        assert_eq!(end_others("sh", &["--dev", &word]).unwrap(), 1);
-        assert!(!meant.wait().unwrap().success());
+        let (mut orphan, mut other) = (start(&["--dev", &word]), start(&[&word]));
+        // A zombie has no arguments, so it counts as exited.
+        assert_eq!(terminate_orphans("sh", &["--dev", &word]).unwrap(), 1);
+        assert!(!orphan.wait().unwrap().success());
         assert_eq!(other.try_wait().unwrap(), None);
         kill(Pid::from_raw(other.id() as i32), Signal::SIGKILL).unwrap();
         other.wait().unwrap();

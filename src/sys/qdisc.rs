@@ -5,9 +5,9 @@ use nix::libc;
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
 use crate::plan::qdisc_tree::{Class, Handle, Qdisc, QdiscKind};
 
-/// All qdiscs, each with the index of its interface, parents first, without those that the kernel attached by itself.
+/// All qdiscs with the index of their interface, parents first, without the kernel's default qdiscs.
 pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkError> {
-    // The kernel gives those of all interfaces, whichever is named.
+    // The kernel lists the qdiscs of all interfaces, whatever the index in the request.
     let messages = netlink.dump(libc::RTM_GETQDISC, &header(0, Handle(0), Handle(0)))?;
     let mut qdiscs: Vec<(u32, Qdisc)> =
         messages.iter().filter_map(|message| Some((index_of(message)?, parse_qdisc(message)?))).collect();
@@ -15,7 +15,7 @@ pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkEr
     Ok(qdiscs)
 }
 
-/// All HTB classes on the interface of that index.
+/// All HTB classes on the interface with `index`.
 pub(super) fn list_classes(netlink: &mut Netlink, index: u32) -> Result<Vec<Class>, NetlinkError> {
     let messages = netlink.dump(libc::RTM_GETTCLASS, &header(index, Handle(0), Handle(0)))?;
     Ok(messages.iter().filter(|message| index_of(message) == Some(index)).filter_map(|m| parse_class(m)).collect())
@@ -28,7 +28,7 @@ fn index_of(message: &[u8]) -> Option<u32> {
 fn parse_qdisc(message: &[u8]) -> Option<Qdisc> {
     let rest = message.get(HEADER_BYTES..)?;
     let handle = Handle(u32_at_start(&message[8..])?);
-    // Handle 0: attached by the kernel as an interface's default.
+    // Handle 0 is a default qdisc that the kernel attached.
     if handle.0 == 0 {
         return None;
     }
@@ -54,7 +54,7 @@ fn parse_class(message: &[u8]) -> Option<Class> {
     let options = attribute(rest, TCA_OPTIONS)?;
     let parms = attribute(options, TCA_HTB_PARMS)?;
     let rate = attribute(options, TCA_HTB_RATE64).and_then(|b| b.first_chunk()).map(|b| u64::from_ne_bytes(*b));
-    // The kernel names the root as the parent of a class right below the qdisc.
+    // For a class directly below the qdisc the kernel reports the root as its parent.
     let handle = Handle(u32_at_start(&message[8..])?);
     Some(Class {
         handle,
@@ -75,7 +75,7 @@ pub(super) fn change(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result
     netlink.request(libc::RTM_NEWQDISC, Mode::Change, &qdisc_body(index, qdisc))
 }
 
-/// Removes a qdisc and what hangs below it.
+/// Removes a qdisc and everything below it.
 pub(super) fn delete(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_DELQDISC, Mode::Change, &header(index, qdisc.handle, qdisc.parent))
 }
@@ -116,8 +116,8 @@ fn qdisc_body(index: u32, qdisc: &Qdisc) -> Body {
     }
 }
 
-/// A class without rate tables: since the kernel knows the link layer it computes times itself (net/sched/sch_htb.c,
-/// `htb_change_class`, asks for `TCA_HTB_RTAB` only where the link layer is `TC_LINKLAYER_UNAWARE`).
+/// A class without rate tables: given the link layer, the kernel computes times itself (`htb_change_class` in
+/// net/sched/sch_htb.c reads `TCA_HTB_RTAB` only if the link layer is `TC_LINKLAYER_UNAWARE`).
 fn class_body(index: u32, class: &Class) -> Body {
     let rate = u32::try_from(class.rate_bytes_per_second).unwrap_or(u32::MAX);
     // struct tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate.
@@ -138,7 +138,8 @@ fn class_body(index: u32, class: &Class) -> Body {
     header(index, class.handle, class.parent).string(TCA_KIND, "htb").nest(TCA_OPTIONS, options)
 }
 
-/// Given, though one class shares with nobody, because the kernel complains of what it would compute from a low rate.
+/// Set explicitly, because the kernel warns about the quantum that it would compute from a low rate. It has no effect
+/// with a single class.
 const QUANTUM_BYTES: u32 = 1514;
 
 /// `struct tcmsg`.
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(parse_class(&class_body(7, &class).0), Some(class));
     }
 
-    /// `tc qdisc add dev mpwg0 root handle 1: htb default 1 direct_qlen 0`, mpwg0 having index 7.
+    /// `tc qdisc add dev mpwg0 root handle 1: htb default 1 direct_qlen 0`, where mpwg0 has index 7.
     #[test]
     fn htb_golden_bytes() {
         #[rustfmt::skip]

@@ -1,17 +1,17 @@
-//! Punctuality, as far as the system permits it.
+//! Real-time scheduling, locked memory and exact timers, so that cells depart on time.
 
 use std::{fmt, fs, io};
 
 use nix::errno::Errno;
 use nix::libc;
 
-/// The lowest of the real-time priorities: before everything ordinary, after everything else that is real-time.
+/// The lowest real-time priority: before all ordinary threads, after all other real-time threads.
 const PRIORITY: libc::c_int = 1;
 
-/// A measure that the system did not permit.
+/// A measure that the kernel did not permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What was tried.
+    /// The measure, such as `locking memory`.
     pub measure: &'static str,
     /// Why it failed.
     pub errno: Errno,
@@ -23,7 +23,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Runs this thread before ordinary ones, keeps its memory resident, and asks for exact timers. Gives what was refused.
+/// Gives this thread real-time priority, locks its memory and requests exact timers. Returns the measures that failed.
 pub fn enter() -> Vec<Refused> {
     [
         ("scheduling with SCHED_FIFO", schedule()),
@@ -35,41 +35,41 @@ pub fn enter() -> Vec<Refused> {
     .collect()
 }
 
-/// Runs this thread among ordinary ones again, which whoever changes the machine has to: some files under /proc/sys, when read
-/// or written while another holds the kernel's lock for networks, have the system call begin again at once, until that is
-/// free (restart_syscall in net/ipv6/addrconf.c). Before all others that would go on for ever where the other needs the
-/// processor to come to its end.
+/// Gives this thread ordinary priority again. Required before changes to the host: while another thread holds the
+/// kernel's RTNL lock, access to some files under /proc/sys restarts the system call at once until the lock is free
+/// (restart_syscall in net/ipv6/addrconf.c). At real-time priority that loop never ends if the lock holder needs the
+/// same processor.
 pub fn leave() {
-    _ = set(0, libc::SCHED_OTHER, 0);
+    _ = set_scheduler(0, libc::SCHED_OTHER, 0);
 }
 
-/// WireGuard encrypts in the kernel's workers, which are ordinary threads: where programs keep the processors busy, cells
-/// would wait for them, and leave late by how busy these are. Gives the workers that lately encrypted for the interface
-/// this thread's priority, and says how many are new to it. The kernel makes workers as it needs them and ends idle ones
-/// (kernel/workqueue.c), so this is to be repeated.
+/// Raises the priority of the kernel workers that recently encrypted for `interface` to this thread's. Returns how many
+/// it raised. WireGuard encrypts in kernel workers, which have ordinary priority: while programs keep the processors
+/// busy, cells would wait there, and their delay would show the load. The kernel creates and ends workers as needed
+/// (kernel/workqueue.c), so call this repeatedly.
 pub fn promote_encryption(interface: &str) -> io::Result<usize> {
     let task = format!("wg-crypt-{interface}");
     let mut promoted = 0;
     for (thread, name) in kernel_workers()? {
-        if is_worker_of(&name, &task) && !is_ours(thread) {
-            // One that has just ended needs nothing.
-            promoted += usize::from(set(thread, libc::SCHED_FIFO, PRIORITY).is_ok());
+        if is_worker_of(&name, &task) && !is_promoted(thread) {
+            // A failure means that the worker has just ended.
+            promoted += usize::from(set_scheduler(thread, libc::SCHED_FIFO, PRIORITY).is_ok());
         }
     }
     Ok(promoted)
 }
 
-/// Takes that back.
+/// Gives the workers raised by [`promote_encryption`] ordinary priority again.
 pub fn demote_encryption() -> io::Result<()> {
     for (thread, _) in kernel_workers()? {
-        if is_ours(thread) {
-            _ = set(thread, libc::SCHED_OTHER, 0);
+        if is_promoted(thread) {
+            _ = set_scheduler(thread, libc::SCHED_OTHER, 0);
         }
     }
     Ok(())
 }
 
-/// Thread number and name of each worker.
+/// Thread id and name of each kernel worker.
 fn kernel_workers() -> io::Result<Vec<(libc::pid_t, String)>> {
     let mut workers = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -82,39 +82,39 @@ fn kernel_workers() -> io::Result<Vec<(libc::pid_t, String)>> {
     Ok(workers)
 }
 
-/// A worker is called "kworker/0:1+TASK" while it works, "kworker/0:1-TASK" afterwards.
+/// A worker is called "kworker/0:1+TASK" during a task and "kworker/0:1-TASK" after it.
 fn is_worker_of(name: &str, task: &str) -> bool {
     name.strip_suffix(task).is_some_and(|worker| worker.ends_with(['+', '-']))
 }
 
-/// Whether a worker has the priority that is given here and that the kernel itself never gives.
-fn is_ours(thread: libc::pid_t) -> bool {
+/// Whether a worker has the priority that [`promote_encryption`] sets; the kernel itself never sets it.
+fn is_promoted(thread: libc::pid_t) -> bool {
     // SAFETY: a sched_param is plain old data, for which zeros are valid.
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
-    // Not through libc: musl's functions only ever say ENOSYS.
+    // Direct system calls, because musl's functions always return ENOSYS.
     // SAFETY: takes no pointer.
     let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, thread) };
     // SAFETY: the pointer is to a sched_param that lives through the call.
-    let known = unsafe { libc::syscall(libc::SYS_sched_getparam, thread, &mut parameters) };
-    policy == libc::c_long::from(libc::SCHED_FIFO) && known == 0 && parameters.sched_priority == PRIORITY
+    let result = unsafe { libc::syscall(libc::SYS_sched_getparam, thread, &mut parameters) };
+    policy == libc::c_long::from(libc::SCHED_FIFO) && result == 0 && parameters.sched_priority == PRIORITY
 }
 
 fn schedule() -> Result<(), Errno> {
-    // SCHED_RESET_ON_FORK: a program that is started from here, as nft, is an ordinary one.
-    set(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, PRIORITY)
+    // SCHED_RESET_ON_FORK: programs started from this thread, such as nft, have ordinary priority.
+    set_scheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, PRIORITY)
 }
 
-/// Of a thread; 0 is the calling one.
-fn set(thread: libc::pid_t, policy: libc::c_int, priority: libc::c_int) -> Result<(), Errno> {
+/// Sets a thread's scheduling policy and priority; thread 0 is the calling one.
+fn set_scheduler(thread: libc::pid_t, policy: libc::c_int, priority: libc::c_int) -> Result<(), Errno> {
     // SAFETY: a sched_param is plain old data, for which zeros are valid.
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
     parameters.sched_priority = priority;
-    // Not through libc: musl's sched_setscheduler only ever says ENOSYS.
+    // A direct system call, because musl's sched_setscheduler always returns ENOSYS.
     // SAFETY: the pointer is to a sched_param that lives through the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_sched_setscheduler, thread, policy, &parameters) }).map(drop)
 }
 
-/// Pages are locked when first touched, so that what is never used costs nothing.
+/// Locks pages when they are first touched, so that unused pages cost nothing.
 fn lock_memory() -> Result<(), Errno> {
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
     // SAFETY: mlockall takes no pointer.
@@ -130,20 +130,20 @@ fn exact_timers() -> Result<(), Errno> {
 mod tests {
     use super::*;
 
-    /// Found by the scenario "endpoint": four daemons that ended at once came to a halt, and with them the machine.
+    /// Found by the scenario "endpoint": four daemons that stopped at the same time hung, and the host with them.
     #[test]
-    fn after_leaving_a_thread_is_an_ordinary_one() {
+    fn leave_restores_ordinary_priority() {
         // SAFETY: takes no pointer.
         let policy = || unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } as libc::c_int;
         let permitted = schedule().is_ok();
         assert!(!permitted || policy() == libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
         leave();
-        // Who was not permitted to come in front may not be permitted to forget it either.
+        // Without permission to set SCHED_FIFO, clearing RESET_ON_FORK may fail too.
         assert_eq!(policy() & !libc::SCHED_RESET_ON_FORK, libc::SCHED_OTHER);
     }
 
     #[test]
-    fn workers_are_known_by_their_last_task() {
+    fn workers_are_recognised_by_their_last_task() {
         assert!(is_worker_of("kworker/0:1+wg-crypt-mpwg0", "wg-crypt-mpwg0"));
         assert!(is_worker_of("kworker/1:2-wg-crypt-mpwg0", "wg-crypt-mpwg0"));
         assert!(!is_worker_of("kworker/1:2-wg-crypt-mpwg01", "wg-crypt-mpwg0"));

@@ -1,4 +1,4 @@
-//! Routes.
+//! Routes through rtnetlink.
 
 use nix::libc;
 
@@ -7,7 +7,7 @@ use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number};
 use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Prefix, Route, RouteKind};
 
-/// A route as the kernel lists it.
+/// A route in the kernel's list.
 #[derive(Clone, Debug)]
 pub(super) struct RouteEntry {
     pub protocol: u8,
@@ -16,7 +16,7 @@ pub(super) struct RouteEntry {
     pub metric: u32,
     /// `RTN_*`.
     pub kind: u8,
-    /// Interface index, where the route has one interface.
+    /// Interface index of a route with a single next hop.
     pub oif: Option<u32>,
     /// Interface indices of a route with several next hops.
     pub hops: Vec<u32>,
@@ -29,7 +29,7 @@ pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<RouteEntry>, NetlinkErro
         let mut header = [0; HEADER_BYTES];
         header[0] = super::addr::family(Prefix::all(family).address);
         match netlink.dump(libc::RTM_GETROUTE, &Body::new(&header)) {
-            // A kernel without IPv6 refuses to list its routes, or gives IPv4's once more.
+            // A kernel without IPv6 refuses this request, or lists the IPv4 routes again.
             Ok(messages) => {
                 let of_family = messages.iter().filter(|message| message.first() == header.first());
                 entries.extend(of_family.filter_map(|message| parse(message)));
@@ -59,7 +59,7 @@ fn parse(message: &[u8]) -> Option<RouteEntry> {
     })
 }
 
-/// Interface indices of `struct rtnexthop`s.
+/// Interface indices in a list of `struct rtnexthop`.
 fn hops(mut bytes: &[u8]) -> Vec<u32> {
     let mut hops = Vec::new();
     while let Some(header) = bytes.first_chunk::<8>() {
@@ -70,7 +70,7 @@ fn hops(mut bytes: &[u8]) -> Vec<u32> {
     hops
 }
 
-/// The route as a plan has it, if it is ours.
+/// The route in the plan's form, if it is millpond's. `name` maps an interface index to its name.
 pub(super) fn owned(entry: &RouteEntry, name: impl Fn(u32) -> Option<String>) -> Option<Route> {
     if entry.protocol != ROUTE_PROTOCOL {
         return None;
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    /// `ip route add 10.77.0.1/32 dev mpwg0 proto 109 table 28016`, mpwg0 having index 7.
+    /// `ip route add 10.77.0.1/32 dev mpwg0 proto 109 table 28016`, where mpwg0 has index 7.
     #[test]
     fn golden_bytes() {
         let route = Route {

@@ -1,19 +1,19 @@
-//! Routing rules.
+//! Routing rules through rtnetlink.
 
 use nix::libc;
 
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string};
-use crate::plan::coexistence::OtherRule;
+use crate::plan::coexistence::ForeignRule;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Rule, Selector};
 
-/// The rules that are ours, of both families.
+/// millpond's rules of both families.
 pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Rule>, NetlinkError> {
     Ok(dump(netlink)?.iter().filter_map(|message| parse(message)).collect())
 }
 
-/// The rules of others, of both families.
-pub(super) fn list_others(netlink: &mut Netlink) -> Result<Vec<OtherRule>, NetlinkError> {
+/// Other programs' rules of both families.
+pub(super) fn list_others(netlink: &mut Netlink) -> Result<Vec<ForeignRule>, NetlinkError> {
     Ok(dump(netlink)?.iter().filter_map(|message| parse_other(message)).collect())
 }
 
@@ -23,7 +23,8 @@ fn dump(netlink: &mut Netlink) -> Result<Vec<Vec<u8>>, NetlinkError> {
         let mut header = [0; HEADER_BYTES];
         header[0] = family_number(family);
         match netlink.dump(libc::RTM_GETRULE, &Body::new(&header)) {
-            // A kernel without IPv6, or without policy routing for it, refuses, or gives IPv4's once more.
+            // A kernel without IPv6, or without IPv6 policy routing, refuses this request, or lists the IPv4 rules
+            // again.
             Ok(messages) => rules.extend(messages.into_iter().filter(|message| message.first() == header.first())),
             Err(_) if family == Family::V6 => {}
             Err(error) => return Err(error),
@@ -48,12 +49,12 @@ fn parse(message: &[u8]) -> Option<Rule> {
     Some(Rule { family, priority, selector, table: number(rest, FRA_TABLE).unwrap_or(u32::from(message[4])) })
 }
 
-fn parse_other(message: &[u8]) -> Option<OtherRule> {
+fn parse_other(message: &[u8]) -> Option<ForeignRule> {
     let rest = message.get(HEADER_BYTES..).filter(|rest| !is_ours(rest))?;
     let (family, destination_bits, action) = (message[0], message[1], message[7]);
     let suppressed = number(rest, FRA_SUPPRESS_PREFIXLEN).is_some_and(|length| length != u32::MAX);
     let oif = attribute(rest, FRA_OIFNAME).is_some();
-    Some(OtherRule {
+    Some(ForeignRule {
         ipv6: i32::from(family) == libc::AF_INET6,
         priority: number(rest, FRA_PRIORITY).unwrap_or(0),
         mark: number(rest, FRA_FWMARK).unwrap_or(0),
@@ -117,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn anothers_rule_is_not_ours() {
+    fn rules_of_other_programs_are_told_apart() {
         // `ip rule add iif lan0 fwmark 0x100/0x3f00 lookup 1 priority 2001`.
         let mut header = [0; HEADER_BYTES];
         (header[0], header[7]) = (libc::AF_INET as u8, FR_ACT_TO_TBL);
         let body = Body::new(&header).number(FRA_PRIORITY, 2001).number(FRA_TABLE, 1).string(FRA_IIFNAME, "lan0");
         let body = body.number(FRA_FWMARK, 0x100).number(FRA_FWMASK, 0x3f00).attribute(FRA_PROTOCOL, &[4]);
         assert_eq!(parse(&body.0), None);
-        let wanted = OtherRule {
+        let wanted = ForeignRule {
             ipv6: false,
             priority: 2001,
             mark: 0x100,

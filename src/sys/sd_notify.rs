@@ -1,5 +1,5 @@
-//! What a service manager is told about us (sd_notify(3)): one datagram for each piece of news, to the socket that the
-//! environment names. Where it names none, nobody wants to know.
+//! Notifies the service manager (sd_notify(3)): one datagram for each message, to the socket in `NOTIFY_SOCKET`.
+//! Without that variable no message is sent.
 
 use std::env;
 use std::os::linux::net::SocketAddrExt;
@@ -14,23 +14,23 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// The one that started us.
+    /// The service manager named in the environment.
     pub fn find() -> Manager {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| open(name.as_bytes()));
         Manager { socket, is_ready: false }
     }
 
-    /// Tells it, once, that what waits for us may go on.
-    pub fn tell_ready(&mut self) {
+    /// Sends READY=1, on the first call only.
+    pub fn notify_ready(&mut self) {
         if !std::mem::replace(&mut self.is_ready, true) {
-            self.tell("READY=1");
+            self.notify("READY=1");
         }
     }
 
-    /// Tells it, unless it has no time to listen.
-    pub fn tell(&self, news: &str) {
+    /// Sends a message; drops it if the socket's buffer is full.
+    pub fn notify(&self, message: &str) {
         if let Some((socket, address)) = &self.socket {
-            _ = socket.send_to_addr(news.as_bytes(), address);
+            _ = socket.send_to_addr(message.as_bytes(), address);
         }
     }
 }
@@ -51,29 +51,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_arrive_under_both_kinds_of_name() {
-        let folder = env::temp_dir().join(format!("millpond-notify-{}", std::process::id()));
-        _ = std::fs::remove_file(&folder);
-        let hidden = format!("millpond-notify-{}", std::process::id());
-        let hidden_address = SocketAddr::from_abstract_name(&hidden).unwrap();
+    fn messages_reach_pathname_and_abstract_sockets() {
+        let path = env::temp_dir().join(format!("millpond-notify-{}", std::process::id()));
+        _ = std::fs::remove_file(&path);
+        let name = format!("millpond-notify-{}", std::process::id());
+        let abstract_address = SocketAddr::from_abstract_name(&name).unwrap();
         for (listener, name) in [
-            (UnixDatagram::bind(&folder).unwrap(), folder.to_str().unwrap().to_owned()),
-            (UnixDatagram::bind_addr(&hidden_address).unwrap(), format!("@{hidden}")),
+            (UnixDatagram::bind(&path).unwrap(), path.to_str().unwrap().to_owned()),
+            (UnixDatagram::bind_addr(&abstract_address).unwrap(), format!("@{name}")),
         ] {
             let mut manager = Manager { socket: open(name.as_bytes()), is_ready: false };
-            manager.tell_ready();
-            manager.tell_ready();
-            manager.tell("STATUS=shaping");
+            manager.notify_ready();
+            manager.notify_ready();
+            manager.notify("STATUS=shaping");
             listener.set_nonblocking(true).unwrap();
-            for news in ["READY=1", "STATUS=shaping"] {
+            for message in ["READY=1", "STATUS=shaping"] {
                 let mut bytes = [0; 16];
                 let length = listener.recv(&mut bytes).unwrap();
-                assert_eq!(&bytes[..length], news.as_bytes(), "{name}");
+                assert_eq!(&bytes[..length], message.as_bytes(), "{name}");
             }
         }
-        std::fs::remove_file(&folder).unwrap();
-        // Nobody there, and nowhere at all.
-        Manager { socket: open(folder.to_str().unwrap().as_bytes()), is_ready: false }.tell_ready();
+        std::fs::remove_file(&path).unwrap();
+        // No listener at the path, and invalid names.
+        Manager { socket: open(path.to_str().unwrap().as_bytes()), is_ready: false }.notify_ready();
         assert!(open(b"relative").is_none() && open(b"").is_none());
     }
 }

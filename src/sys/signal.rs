@@ -1,4 +1,4 @@
-//! Signals as a descriptor, and the one that a closed pipe sends.
+//! Signals through a file descriptor, and the default action of SIGPIPE.
 
 #![allow(unsafe_code)]
 
@@ -9,14 +9,15 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Lets the process end quietly when whoever reads what it prints goes away (`millpond plan | head`). Rust ignores SIGPIPE,
-/// and its `println!` panics then. Not for a daemon: a client that hangs up must not end it.
+/// Restores the default action of SIGPIPE, so that the process ends quietly when the reader of its output exits
+/// (`millpond plan | head`). Rust ignores SIGPIPE, and `println!` would panic. Not for the daemon: a client that hangs
+/// up must not end it.
 pub fn reset_sigpipe() {
     // SAFETY: the default action runs no code of this process.
     _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
-/// What a signal asks for.
+/// The request behind a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalRequest {
     /// SIGHUP.
@@ -27,19 +28,19 @@ pub enum SignalRequest {
     Stop,
 }
 
-/// SIGHUP, SIGUSR1, SIGTERM and SIGINT, which from now on come here alone.
+/// A descriptor that receives SIGHUP, SIGUSR1, SIGTERM and SIGINT in place of their default actions.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Blocks the signals in this thread, and in those that it starts later, and opens the descriptor.
+    /// Blocks the signals in this thread and in threads that it starts later, and opens the descriptor.
     pub fn open() -> io::Result<Signals> {
         let signals: SigSet = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         signals.thread_block()?;
         Ok(Signals(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 
-    /// The next one that came, if any.
+    /// The next pending signal, if any.
     pub fn next(&self) -> io::Result<Option<SignalRequest>> {
         match self.0.read_signal() {
             Ok(None) | Err(Errno::EINTR) => Ok(None),

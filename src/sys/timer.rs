@@ -1,4 +1,4 @@
-//! Clocks, and waking at a given moment of `CLOCK_MONOTONIC`.
+//! Clocks, and timers for a given time of `CLOCK_MONOTONIC`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,24 +11,25 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 
 use crate::units::Nanos;
 
-/// The moment now, of `CLOCK_MONOTONIC`.
+/// The current time of `CLOCK_MONOTONIC`.
 pub fn now() -> Nanos {
-    // The call fails only for a clock that does not exist or a bad pointer.
+    // The call fails only for an unknown clock or an invalid pointer.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Nanos::ZERO, nanos)
 }
 
-/// Seconds since the epoch by the wall clock, which may jump; zero before the epoch.
+/// Time since the epoch by the wall clock, which may jump; zero before the epoch.
 pub fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Waits until `moment`, however often signals come: asleep, but for the last `awake` of it, because how long it takes to
-/// wake depends on what else the processor does.
-pub fn wait_until(moment: Nanos, awake: Nanos) -> io::Result<()> {
-    let woken = Nanos(moment.0.saturating_sub(awake.0));
-    // A sleep that is over before it begins sets the processor's timer all the same, which is dear in a virtual machine.
-    while now() < woken {
-        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &time_spec(woken)) {
+/// Waits until `moment`, also across signals. Sleeps first and spins for the last `spin`, because the wake-up latency
+/// depends on the processor's other load.
+pub fn wait_until(moment: Nanos, spin: Nanos) -> io::Result<()> {
+    let wake_at = Nanos(moment.0.saturating_sub(spin.0));
+    // Skips a sleep that would end at once: it would still program the processor's timer, which is costly in a virtual
+    // machine.
+    while now() < wake_at {
+        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &time_spec(wake_at)) {
             Ok(_) => break,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -40,25 +41,25 @@ pub fn wait_until(moment: Nanos, awake: Nanos) -> io::Result<()> {
     Ok(())
 }
 
-/// A descriptor that can be read once a given moment has come.
+/// A descriptor that becomes readable at a given time.
 #[derive(Debug)]
 pub struct Timer(TimerFd);
 
 impl Timer {
-    /// A timer that is not set.
+    /// A disarmed timer.
     pub fn new() -> io::Result<Timer> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         Ok(Timer(TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags)?))
     }
 
-    /// Sets the timer to `moment`, in place of any other; a moment that has passed comes at once.
+    /// Sets the timer to `moment`, replacing any earlier setting. A past moment expires at once.
     pub fn set(&self, moment: Nanos) -> io::Result<()> {
-        // Zero would disarm it.
+        // Zero would disarm the timer.
         let moment = Expiration::OneShot(time_spec(Nanos(moment.0.max(1))));
         Ok(self.0.set(moment, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
     }
 
-    /// Takes note that the moment has come, so that the descriptor is quiet until it is set again.
+    /// Acknowledges an expiration, so that the descriptor is not readable until the timer is set again.
     pub fn acknowledge(&self) -> io::Result<()> {
         match self.0.wait() {
             Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
@@ -87,7 +88,7 @@ mod tests {
     use crate::sys::epoll::Poll;
 
     #[test]
-    fn neither_sleep_nor_timer_is_early() {
+    fn sleep_and_timer_never_expire_early() {
         let start = now();
         let moment = start + Nanos::from_millis(2);
         wait_until(moment, Nanos::ZERO).unwrap();
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_that_has_passed_comes_at_once() {
+    fn a_past_moment_expires_at_once() {
         let timer = Timer::new().unwrap();
         let mut poll = Poll::new().unwrap();
         poll.add(&timer, 0).unwrap();

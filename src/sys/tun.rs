@@ -1,4 +1,4 @@
-//! The TUN interface.
+//! TUN interfaces.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -7,12 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::libc;
 
-/// A TUN interface, which exists for as long as this does. Packets carry no header of TUN's own.
+/// A TUN interface without packet information headers (`IFF_NO_PI`). It exists until this value is dropped, unless it
+/// is persistent.
 #[derive(Debug)]
 pub struct Tun(File);
 
 impl Tun {
-    /// Makes the interface `name`, non-blocking. Fails with `EBUSY` if another process holds it.
+    /// Creates or opens the interface `name`, non-blocking. Fails with `EBUSY` if another process holds it.
     pub(super) fn open(name: &str) -> io::Result<Tun> {
         let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/net/tun")?;
@@ -30,14 +31,14 @@ impl Tun {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Tun(file)) }
     }
 
-    /// Leaves the interface there for good, for another process to open.
+    /// Makes the interface persistent and closes it, for another process to open.
     pub(super) fn persist(self) -> io::Result<()> {
         // SAFETY: the descriptor is open, and TUNSETPERSIST takes a number.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TUNSETPERSIST as _, 1) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Takes the next packet that was routed into the interface, if one waits; its length in bytes.
+    /// Receives the next packet routed into the interface, if one is waiting. Returns its length in bytes.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match (&self.0).read(buffer) {
             Ok(length) => Ok(Some(length)),
@@ -46,7 +47,7 @@ impl Tun {
         }
     }
 
-    /// Hands a packet to the kernel as one that came in by the interface.
+    /// Passes a packet to the kernel as received on the interface.
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
         (&self.0).write(packet).map(|_| ())
     }
@@ -58,7 +59,7 @@ impl From<Tun> for OwnedFd {
     }
 }
 
-/// The descriptor of an interface that another process has made and handed over.
+/// From the descriptor of an interface that another process created and passed on.
 impl From<OwnedFd> for Tun {
     fn from(fd: OwnedFd) -> Tun {
         Tun(fd.into())

@@ -1,4 +1,4 @@
-//! The socket of the cells.
+//! The UDP socket for cells.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
@@ -12,9 +12,9 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sock
 pub struct CellSocket(UdpSocket);
 
 impl CellSocket {
-    /// Opens a socket on the interface `dev` and UDP port `port` (0 for any). What it sends has this `SO_PRIORITY`, by
-    /// which the queueing tree knows it. Several sockets can share a port; the kernel hands each datagram to one of them
-    /// (socket(7), `SO_REUSEPORT`).
+    /// Opens a socket on the interface `dev` and UDP port `port` (0 for any). Its packets have `SO_PRIORITY`
+    /// `priority`, by which the queueing tree classifies them. Several sockets can share a port; the kernel passes each
+    /// datagram to one of them (socket(7), `SO_REUSEPORT`).
     pub fn open(dev: &str, port: u16, priority: u32) -> io::Result<CellSocket> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket::socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
@@ -22,10 +22,10 @@ impl CellSocket {
         socket::setsockopt(&fd, sockopt::ReusePort, &true)?;
         socket::bind(fd.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port))?;
         let socket = UdpSocket::from(fd);
-        // Always DF, and deaf to forged "fragmentation needed" (ip(7), IP_PMTUDISC_PROBE).
+        // Always sets DF, and ignores ICMP "fragmentation needed", which can be forged (ip(7), IP_PMTUDISC_PROBE).
         set_int(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
         set_int(&socket, libc::IPPROTO_IP, libc::IP_TTL, 64)?;
-        // Before any priority: the kernel derives one from TOS.
+        // TOS before SO_PRIORITY, because setting TOS also sets the priority.
         set_int(&socket, libc::IPPROTO_IP, libc::IP_TOS, 0)?;
         set_int(&socket, libc::SOL_SOCKET, libc::SO_PRIORITY, priority as libc::c_int)?;
         Ok(CellSocket(socket))
@@ -36,7 +36,8 @@ impl CellSocket {
         self.0.send_to(cell, peer).map(|_| ())
     }
 
-    /// Takes the next datagram, if one waits: its length in bytes and its sender. What is longer than `buffer` is cut.
+    /// Receives the next datagram, if one is waiting. Returns its length in bytes and its sender. A datagram longer
+    /// than `buffer` is truncated.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddrV4)>> {
         match self.0.recv_from(buffer) {
             Ok((length, SocketAddr::V4(peer))) => Ok(Some((length, peer))),

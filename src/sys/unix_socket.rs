@@ -1,4 +1,4 @@
-//! The daemon's control socket: a Unix socket on which each client sends one line and gets one answer.
+//! The daemon's control socket: a Unix socket on which each client sends one line and receives one answer.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -8,14 +8,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A listening socket that only its owner can reach; the file goes when this does.
+/// A listening socket that only its owner can connect to. Dropping this value removes the socket file.
 #[derive(Debug)]
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
 }
 
-/// One who has connected. Nothing here ever waits: cells leave meanwhile.
+/// A connected client. No call blocks, because the same thread sends cells.
 #[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
@@ -23,19 +23,20 @@ pub struct Client {
     length: usize,
 }
 
-/// The longest request, in bytes.
+/// Maximum length of a request in bytes.
 const REQUEST_BYTES: usize = 256;
 
 impl ControlSocket {
-    /// Listens at `path`, in place of a socket that a killed daemon left. Fails with `AddrInUse` if one answers there.
+    /// Listens at `path` and replaces a stale socket of a killed daemon. Fails with `AddrInUse` if a daemon listens
+    /// there.
     pub fn listen(path: &Path) -> io::Result<ControlSocket> {
         if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
             if UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers there"));
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there"));
             }
             fs::remove_file(path)?;
         }
-        // Until the mode is set nobody can have connected: what connects must find the mode of the file.
+        // The umask gives the socket file its mode at creation, so no other user can connect before chmod.
         let old = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
         let bound = UnixListener::bind(path);
         nix::sys::stat::umask(old);
@@ -45,26 +46,26 @@ impl ControlSocket {
         Ok(ControlSocket { listener, path: path.to_owned() })
     }
 
-    /// The next client that waits, if any.
+    /// The next waiting client, if any.
     pub fn accept(&self) -> io::Result<Option<Client>> {
         match self.listener.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(true)?;
                 Ok(Some(Client { stream, request: [0; REQUEST_BYTES], length: 0 }))
             }
-            Err(error) if is_passing(&error) => Ok(None),
+            Err(error) if is_transient(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
 impl Client {
-    /// The client's line, once it has come whole; an error where there will be none.
+    /// The client's line, once it is complete; an error if the client hung up or the line is too long.
     pub fn request(&mut self) -> io::Result<Option<String>> {
         match self.stream.read(&mut self.request[self.length..]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(more) => self.length += more,
-            Err(error) if is_passing(&error) => return Ok(None),
+            Err(error) if is_transient(&error) => return Ok(None),
             Err(error) => return Err(error),
         }
         let request = &self.request[..self.length];
@@ -75,23 +76,24 @@ impl Client {
         }
     }
 
-    /// Answers and hangs up. An answer fits the socket's buffer; of one that does not, the client misses the end.
+    /// Sends the answer and closes the connection. An answer longer than the socket's buffer is truncated.
     pub fn answer(mut self, text: &str) -> io::Result<()> {
         self.stream.write_all(text.as_bytes())
     }
 }
 
-/// Asks the daemon that listens at `path`, and gives its whole answer, for which it waits so long.
-pub fn ask(path: &Path, request: &str, patience: Duration) -> io::Result<String> {
+/// Sends a request to the daemon at `path` and returns the complete answer. `read_timeout` limits the wait for each
+/// part of the answer.
+pub fn ask(path: &Path, request: &str, read_timeout: Duration) -> io::Result<String> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(patience))?;
+    stream.set_read_timeout(Some(read_timeout))?;
     stream.write_all(format!("{request}\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
 }
 
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
@@ -150,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn silent_and_endless_clients_are_no_burden() {
-        let (socket, path) = listen("burdens");
+    fn silent_clients_and_overlong_requests_do_no_harm() {
+        let (socket, path) = listen("overlong");
         let mut silent = UnixStream::connect(&path).unwrap();
         let mut client = socket.accept().unwrap().unwrap();
         assert!(client.request().unwrap().is_none());

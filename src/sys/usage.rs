@@ -1,4 +1,4 @@
-//! What this process takes.
+//! Resource usage of this process.
 
 use std::fs;
 use std::io;
@@ -8,16 +8,16 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::units::Nanos;
 
-/// Processor time so far, and memory now.
+/// Processor time so far, and current memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceUsage {
-    /// In user and kernel mode together.
+    /// Processor time in user and kernel mode together.
     pub processor: Nanos,
     /// Resident memory in bytes.
     pub resident_bytes: u64,
 }
 
-/// Asks the kernel.
+/// Reads the usage from the kernel.
 pub fn usage() -> io::Result<ResourceUsage> {
     let times = getrusage(UsageWho::RUSAGE_SELF)?;
     let nanos = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1000;
@@ -35,13 +35,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_and_memory_show() {
+    fn processor_time_and_memory_are_counted() {
         let before = usage().unwrap();
         let ballast = vec![1u8; 16 << 20];
         let sum: u64 = (0..30_000_000u64).chain(ballast.iter().map(|byte| u64::from(*byte))).fold(0, |sum, n| sum ^ n);
         let after = usage().unwrap();
         assert!(after.processor > before.processor, "{before:?} {after:?} {sum}");
-        // Other tests of this process give memory back meanwhile; this much is in use all the same.
+        // Other tests in this process may free memory meanwhile, but the ballast alone is this large.
         assert!(after.resident_bytes >= 16 << 20, "{before:?} {after:?}");
         drop(ballast);
     }

@@ -14,22 +14,22 @@ use crate::config::model::Key;
 use crate::plan::routing::Prefix;
 use crate::plan::wireguard::{Peer, WireguardDevice};
 
-/// What the kernel knows of a peer's traffic.
+/// The state of a peer in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// Its public key.
     pub public_key: Key,
-    /// Where it is, if it has been told or has called.
+    /// Its endpoint, if it is configured or the peer has sent a packet.
     pub endpoint: Option<SocketAddr>,
-    /// Seconds since the epoch of the last handshake, 0 for none yet.
+    /// Time of the last handshake in seconds since the epoch; 0 before the first.
     pub last_handshake_s: u64,
-    /// Bytes received from it, WireGuard's own headers included.
+    /// Bytes received from the peer, including WireGuard's own headers.
     pub received_bytes: u64,
-    /// Bytes sent to it, WireGuard's own headers included.
+    /// Bytes sent to the peer, including WireGuard's own headers.
     pub sent_bytes: u64,
 }
 
-/// An interface as the kernel shows it.
+/// A WireGuard interface as read from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Installed {
     pub device: WireguardDevice,
@@ -37,7 +37,7 @@ pub(super) struct Installed {
     pub status: Vec<PeerStatus>,
 }
 
-/// The number of the family, by which the messages go; asked once.
+/// Asks for the number of WireGuard's generic netlink family, the type of all its messages.
 pub(super) fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
     const GENL_ID_CTRL: u16 = 0x10;
     const CTRL_CMD_GETFAMILY: u8 = 3;
@@ -52,7 +52,7 @@ pub(super) fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
     id.ok_or(NetlinkError::Malformed)
 }
 
-/// Reads an interface.
+/// Reads an interface and its peers.
 pub(super) fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed, NetlinkError> {
     let body = body(WireguardCmd::GetDevice, vec![WireguardAttribute::IfName(name.into())]);
     let mut device = WireguardDevice { private_key: Key([0; 32]), listen_port: None };
@@ -75,7 +75,8 @@ pub(super) fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Ins
     Ok(Installed { device, peers, status })
 }
 
-/// A peer with many allowed addresses goes on in the next message under the same key.
+/// Adds a peer, or merges it with the last one: a peer with many allowed IPs continues in the next message with the
+/// same key.
 fn merge(peers: &mut Vec<(Peer, PeerStatus)>, (peer, status): (Peer, PeerStatus)) {
     match peers.last_mut() {
         Some((last, _)) if last.public_key == peer.public_key => last.allowed_ips.extend(peer.allowed_ips),
@@ -84,16 +85,16 @@ fn merge(peers: &mut Vec<(Peer, PeerStatus)>, (peer, status): (Peer, PeerStatus)
 }
 
 fn parse_peer(attributes: &WireguardPeer) -> (Peer, PeerStatus) {
-    let none = Key([0; 32]);
+    let no_key = Key([0; 32]);
     let mut peer = Peer {
-        public_key: none.clone(),
+        public_key: no_key.clone(),
         preshared_key: None,
         endpoint: None,
         allowed_ips: Vec::new(),
         keepalive_seconds: 0,
     };
     let mut status =
-        PeerStatus { public_key: none, endpoint: None, last_handshake_s: 0, received_bytes: 0, sent_bytes: 0 };
+        PeerStatus { public_key: no_key, endpoint: None, last_handshake_s: 0, received_bytes: 0, sent_bytes: 0 };
     for attribute in attributes.iter() {
         match attribute {
             WireguardPeerAttribute::PublicKey(key) => peer.public_key = Key(*key),
@@ -131,7 +132,7 @@ fn parse_allowed_ip(attributes: &WireguardAllowedIp) -> Option<Prefix> {
     Some(Prefix { address: address?, length: length? })
 }
 
-/// Sets the interface's own part.
+/// Sets the private key and the listen port of an interface.
 pub(super) fn set_device(
     netlink: &mut Netlink,
     family: u16,
@@ -144,7 +145,7 @@ pub(super) fn set_device(
     netlink.request(family, Mode::Change, &body(WireguardCmd::SetDevice, attributes))
 }
 
-/// Adds a peer, or changes the one with its key.
+/// Adds a peer, or changes the peer with the same public key.
 pub(super) fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Peer) -> Result<(), NetlinkError> {
     let preshared_key = peer.preshared_key.as_ref().map_or([0; 32], |key| key.0);
     let mut attributes = vec![
@@ -158,7 +159,7 @@ pub(super) fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Pe
     set_peers(netlink, family, name, attributes)
 }
 
-/// Removes the peer with that key.
+/// Removes the peer with public key `key`.
 pub(super) fn remove_peer(netlink: &mut Netlink, family: u16, name: &str, key: &Key) -> Result<(), NetlinkError> {
     let flags = WireguardPeerAttribute::Flags(WireguardPeerFlags::RemoveMe);
     set_peers(netlink, family, name, vec![WireguardPeerAttribute::PublicKey(key.0), flags])

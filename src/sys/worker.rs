@@ -1,7 +1,7 @@
-//! Work that may take long, in a process of its own, so that cells leave on time meanwhile.
+//! Runs long jobs in a child process, so that cells still leave on time.
 //!
-//! A thread would share the daemon's memory lock and allocator with it; a process that the kernel copies page by page
-//! as it writes shares nothing, knows all that its parent knew, and may be killed.
+//! A thread would share the daemon's memory lock and allocator. A forked process, which the kernel copies page by page
+//! on write, shares neither, has all of its parent's data, and can be killed.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::ManuallyDrop;
@@ -14,10 +14,10 @@ use nix::sys::socket::{self, AddressFamily, ControlMessage, ControlMessageOwned,
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// The most bytes of a report.
+/// Maximum length of a report's text in bytes.
 pub const OUTPUT_BYTES: usize = 4096;
 
-/// A child process at work. Whoever drops it kills it.
+/// A child process that runs one job. Dropping this value kills it.
 #[derive(Debug)]
 pub struct Worker {
     child: Pid,
@@ -25,38 +25,39 @@ pub struct Worker {
     received: Option<WorkerOutput>,
 }
 
-/// What a worker leaves when it has done its work.
+/// The report of a worker.
 #[derive(Debug, Default)]
 pub struct WorkerOutput {
-    /// Text, cut after [`OUTPUT_BYTES`].
+    /// Text, truncated to [`OUTPUT_BYTES`].
     pub text: String,
-    /// A descriptor that it opened.
+    /// A descriptor that the worker opened, if any.
     pub fd: Option<OwnedFd>,
 }
 
 impl Worker {
-    /// Forks a child that does `work`, reports what that gives, and ends. It has ordinary priority, and ends with its
-    /// parent. Only for a process with one thread.
-    pub fn start(work: impl FnOnce() -> WorkerOutput) -> io::Result<Worker> {
+    /// Forks a child that runs `job`, sends its result as the report, and exits. The child has ordinary priority and
+    /// ends with its parent. Call this only in a process with one thread.
+    pub fn start(job: impl FnOnce() -> WorkerOutput) -> io::Result<Worker> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        // SAFETY: the process has one thread, so that no lock can be held by another when it is copied.
+        // SAFETY: the process has one thread, so no other thread can hold a lock during the fork.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Worker { child, socket: ours, received: None }),
             ForkResult::Child => {
-                // Nothing of the parent's is to be dropped here: its sockets' files and interfaces live on.
+                // The child must drop nothing of the parent's, because the parent's socket files and interfaces live
+                // on.
                 let _ours = ManuallyDrop::new(ours);
-                let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     end_with_parent();
-                    send(&theirs, &work());
+                    send(&theirs, &job());
                 }));
-                // SAFETY: _exit takes no pointer, and runs nothing of the parent's at its end.
-                unsafe { libc::_exit(i32::from(worked.is_err())) }
+                // SAFETY: _exit takes no pointer, and runs none of the parent's exit handlers.
+                unsafe { libc::_exit(i32::from(result.is_err())) }
             }
         }
     }
 
-    /// The report, once the worker has ended; an error where it ended without one. Either way it is over then.
+    /// The report, once the worker has ended; an error if it ended without one; `None` while it runs.
     pub fn report(&mut self) -> io::Result<Option<WorkerOutput>> {
         match receive(&self.socket) {
             Ok(Some(report)) => {
@@ -69,7 +70,7 @@ impl Worker {
     }
 }
 
-/// A message, if one waits; an error once the other end has hung up.
+/// The next message, if one is waiting; an error once the other end has hung up.
 fn receive(socket: &OwnedFd) -> io::Result<Option<WorkerOutput>> {
     let mut text = [0; OUTPUT_BYTES];
     let mut buffers = [IoSliceMut::new(&mut text)];
@@ -82,13 +83,13 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<WorkerOutput>> {
     let mut fd = None;
     for message in received.cmsgs()? {
         if let ControlMessageOwned::ScmRights(fds) = message {
-            // SAFETY: the kernel has just opened these for us, and nobody else knows their numbers.
+            // SAFETY: the kernel has just opened these descriptors for this process, and nothing else owns them.
             fd = fds.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).next();
         }
     }
     let length = received.bytes;
     if length == 0 && fd.is_none() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a report"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the worker ended without a report"));
     }
     Ok(Some(WorkerOutput { text: String::from_utf8_lossy(&text[..length]).into_owned(), fd }))
 }
@@ -100,7 +101,7 @@ impl AsFd for Worker {
 }
 
 impl Drop for Worker {
-    /// What is still at work is killed, so that this never waits for more than a process's death.
+    /// Kills a running worker, so that the wait is only for the end of a killed process.
     fn drop(&mut self) {
         if matches!(waitpid(self.child, Some(WaitPidFlag::WNOHANG)), Ok(nix::sys::wait::WaitStatus::StillAlive)) {
             _ = signal::kill(self.child, Signal::SIGKILL);
@@ -120,7 +121,7 @@ fn send(socket: &OwnedFd, report: &WorkerOutput) {
     let fds: Vec<RawFd> = report.fd.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&fds)];
     let control = if fds.is_empty() { &[][..] } else { &rights };
-    // A parent that has gone needs no report.
+    // An error means that the parent has ended and needs no report.
     _ = socket::sendmsg::<()>(socket.as_raw_fd(), &buffers, control, MsgFlags::MSG_NOSIGNAL, None);
 }
 
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_brings_text_and_descriptor() {
+    fn a_report_has_text_and_a_descriptor() {
         let word = String::from("known before");
         let worker =
             Worker::start(|| WorkerOutput { text: word.repeat(2), fd: Some(File::open("/dev/zero").unwrap().into()) });
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_dies_is_noticed_and_one_that_hangs_is_killed() {
+    fn a_crash_is_detected_and_a_hung_worker_is_killed() {
         // SAFETY: _exit takes no pointer.
         let mut worker = Worker::start(|| unsafe { libc::_exit(3) }).unwrap();
         assert_eq!(wait(&mut worker).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);

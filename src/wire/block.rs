@@ -1,37 +1,37 @@
-//! The blocks of a cell (RFC 9347 section 6.1.3): what stands at the start of one, and how long it is.
+//! The blocks of a cell (RFC 9347 section 6.1.3): the type and length of the block that starts at a position.
 
 use super::{control, ip};
 
-/// First byte of a control block: this type in the high half, the message version in the low one. RFC 9347 leaves
-/// the value free.
+/// Type of a control block: the upper four bits of its first byte. The lower four bits are the version. RFC 9347 does
+/// not assign this value.
 pub const CONTROL_TYPE: u8 = 0xc;
 
-/// Bytes from which the length of any block can be told.
+/// Number of bytes that suffice to determine the length of any block.
 pub const LENGTH_KNOWN_BYTES: usize = 6;
 
-/// What begins at a place in the cell.
+/// The block that starts at a position in the cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
     /// Zeros up to the end of the cell.
     Pad,
-    /// An IPv4 or IPv6 packet of so many bytes.
+    /// An IPv4 or IPv6 packet of that length in bytes.
     Ip(usize),
-    /// A control message of so many bytes, its header included.
+    /// A control message of that length in bytes, header included.
     ControlMessage(usize),
-    /// The length lies beyond the bytes at hand.
+    /// A packet or message whose length field is not within the given bytes.
     Unknown,
 }
 
-/// Why no block can begin with these bytes.
+/// Why the bytes are not a valid start of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// A type that is neither padding, IP nor control.
     Type,
-    /// A length shorter than its own header, or a packet above [`super::MAX_PACKET_BYTES`].
+    /// A length shorter than the header, or a packet longer than [`super::MAX_PACKET_BYTES`].
     Length,
 }
 
-/// Tells the block that begins with `bytes`. No bytes are padding.
+/// Determines the block that starts with `bytes`. An empty slice counts as padding.
 pub fn classify(bytes: &[u8]) -> Result<Block, Malformed> {
     let Some(first) = bytes.first() else { return Ok(Block::Pad) };
     match first >> 4 {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_tell_type_and_length() {
+    fn first_bytes_give_type_and_length() {
         assert_eq!(classify(&[]), Ok(Block::Pad));
         assert_eq!(classify(&[0, 9, 9]), Ok(Block::Pad));
         assert_eq!(classify(&[0x45, 0, 1, 2]), Ok(Block::Ip(258)));
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_blocks_are_refused() {
+    fn invalid_blocks_are_rejected() {
         assert_eq!(classify(&[0x45, 0, 0, 19]), Err(Malformed::Length));
         assert_eq!(classify(&[0x45, 0, 0xff, 0xff]), Err(Malformed::Length));
         assert_eq!(classify(&[0xc1, 1, 0, 3]), Err(Malformed::Length));

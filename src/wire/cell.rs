@@ -10,39 +10,39 @@ mod field {
     pub const BLOCK_OFFSET: Range<usize> = 6..8;
 }
 
-/// Bytes before the first block.
+/// Length of the header in bytes; blocks follow.
 pub const HEADER_BYTES: usize = 8;
 
-/// Whether a cell's place in the sequence counts.
+/// Whether a cell has a sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubType {
-    /// RFC 9347's AGGFRAG payload without congestion control: part of the sequence.
+    /// RFC 9347's AGGFRAG payload without congestion control. The cell takes part in reordering and loss counting.
     Sequenced,
-    /// Cover that carries nothing and may be lost or overtaken without consequence: the low PRIO band under the law
-    /// `kernel`, where the queue discipline drops what it has no time for.
+    /// Cover that carries nothing and may be lost or reordered without consequence. Used under the law `kernel` for the
+    /// low PRIO band, where the queue discipline drops the cells that it cannot send in time.
     Unsequenced,
 }
 
-/// The header in its own words.
+/// The fields of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Number of the cell in its direction; starts anywhere, grows by one, wraps.
+    /// Sequence number of the cell in its direction. It starts at any value, increases by one and wraps.
     pub sequence: u32,
     /// See [`SubType`].
     pub sub_type: SubType,
-    /// Bytes before the first block that starts in this cell: the continuation of a packet begun earlier. A value
-    /// beyond the cell's end means that none starts here.
+    /// Number of bytes before the first block that starts in this cell; they continue a packet that an earlier cell
+    /// began. A value beyond the cell's end means that no block starts here.
     ///
-    /// One reading more than RFC 9347's: where it is *smaller* than what the begun packet still lacks, that packet
-    /// is suspended. The blocks that follow stand whole in this cell, and the packet goes on at the start of the
-    /// next one. So a small packet overtakes a large one that needs several cells.
+    /// This format adds one case to RFC 9347: if the value is *smaller* than the rest of the open packet, that packet
+    /// is suspended. The blocks that follow are complete in this cell, and the packet continues at the start of the
+    /// next cell. A small packet can thus overtake a large one that needs several cells.
     pub block_offset: u16,
 }
 
-/// Why bytes are no cell.
+/// Why the bytes are not a valid cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Shorter than a header and one block byte.
+    /// Shorter than a header plus one block byte.
     Short,
     /// A sub-type that this version does not know.
     SubType,
@@ -52,7 +52,7 @@ const SUB_TYPE_SEQUENCED: u8 = 0;
 const SUB_TYPE_UNSEQUENCED: u8 = 0x80;
 
 impl Header {
-    /// Splits a cell into header and blocks.
+    /// Parses the header and returns it with the blocks that follow.
     pub fn parse(cell: &[u8]) -> Result<(Header, &[u8]), Malformed> {
         if cell.len() <= HEADER_BYTES {
             return Err(Malformed::Short);
@@ -69,7 +69,7 @@ impl Header {
         Ok((Header { sequence: u32::from_be_bytes([a, b, c, d]), sub_type, block_offset }, blocks))
     }
 
-    /// Writes the header to the start of `cell`, which must hold at least [`HEADER_BYTES`].
+    /// Writes the header to the start of `cell`, which must have at least [`HEADER_BYTES`] bytes.
     pub fn emit(&self, cell: &mut [u8]) {
         cell[field::SEQUENCE].copy_from_slice(&self.sequence.to_be_bytes());
         cell[field::SUB_TYPE] = match self.sub_type {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_comes_back_as_it_was_written() {
+    fn header_survives_a_round_trip() {
         let header = Header { sequence: 0xfedc_ba98, sub_type: SubType::Unsequenced, block_offset: 411 };
         let mut cell = [7; 20];
         header.emit(&mut cell);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_foreign_cells_are_refused() {
+    fn short_cells_and_unknown_sub_types_are_rejected() {
         assert_eq!(Header::parse(&[0; 8]), Err(Malformed::Short));
         assert_eq!(Header::parse(&[1; 20]), Err(Malformed::SubType));
     }

@@ -1,100 +1,113 @@
-//! Control messages between the two ends, as a block inside an ordinary cell.
+//! Control messages between router and endpoint. Each is one block inside an ordinary cell; the wire does not show
+//! them.
 //!
 //! ```text
 //! 0             1      2        4
 //! +------+------+------+--------+---------------------+
 //! | 0xc  | vers | kind | length | body of that kind   |
 //! +------+------+------+--------+---------------------+
-//! request:    id u16, law u8, spread u8, cell u16, flags u16, rate u32
-//! grant:  id u16, law u8, (zero u8), cell u16, (zero u16), rate u32, received u64, lost u64
-//! key_update:   public key, 32 bytes
+//! 1 ShapingRequest: id u16, law u8, spread u8, cell u16, flags u16, rate u32                        (12 bytes)
+//! 2 ShapingGrant:   id u16, law u8, zero u8, cell u16, zero u16, rate u32, received u64, lost u64  (28 bytes)
+//! 3 KeyUpdate:      public key, 32 bytes                                                           (32 bytes)
 //! ```
 //!
-//! All numbers are big-endian. Bodies may grow at the end: a reader ignores what it does not know, so the version
-//! only changes when the meaning of a field does.
+//! All numbers are big-endian. The length counts the whole block, header included. Type and version share the first
+//! byte, four bits each. A message must be complete within its cell. Bodies may grow at the end: a reader ignores
+//! additional bytes, so the version changes only if the meaning of a field changes. A reader skips messages of other
+//! versions and of unknown kinds.
+//!
+//! Exchange: the router sends a [`ShapingRequest`] every second until it receives a [`ShapingGrant`] with the same id,
+//! and while it receives no cells; otherwise every 30 seconds, so that a restarted endpoint receives it again. The
+//! endpoint answers every valid request with a grant in its next cell. A router that uses the key of a join text also
+//! sends a [`KeyUpdate`](ControlMessage::KeyUpdate) between its requests until the endpoint accepts its own key.
 
 use super::block::CONTROL_TYPE;
 use crate::law::Law;
 use crate::units::BitsPerSec;
 
-/// Version of the messages that this code speaks.
+/// Version of the messages that this code reads and writes.
 pub const VERSION: u8 = 1;
 
-/// Bytes before the body.
+/// Length of the header in bytes; the body follows.
 pub const HEADER_BYTES: usize = 4;
 
-/// No message that this code writes is longer, header included.
+/// Length in bytes of the longest message that this code writes, header included.
 pub const MAX_BYTES: usize = HEADER_BYTES + KEY_UPDATE_BYTES;
 
 const KIND_REQUEST: u8 = 1;
 const KIND_GRANT: u8 = 2;
 const KIND_KEY_UPDATE: u8 = 3;
 const REQUEST_BYTES: usize = 12;
-/// The flag of a request without cover. Others are ignored.
+/// Bit 0 of a request's flags: the endpoint is to send no cover cells. Other bits are ignored.
 const WITHOUT_COVER: u16 = 1;
 const GRANT_BYTES: usize = 28;
 const KEY_UPDATE_BYTES: usize = 32;
 
-/// One message.
+/// A control message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ControlMessage {
-    /// From the router: how it would like the endpoint to send.
+    /// Kind 1, from the router: the shaping that it requests from the endpoint for the download direction.
     ShapingRequest(ShapingRequest),
-    /// From the endpoint: how it sends, and what reached it.
+    /// Kind 2, from the endpoint: the answer to a request, with the shaping in force and the cells received.
     ShapingGrant(ShapingGrant),
-    /// From a router that came with a join text's key: the public key, which is to be the home's from now on.
+    /// Kind 3, from a router that connected with a join text's key: the WireGuard public key (Curve25519, 32 bytes)
+    /// that replaces the join text's key as this home's key. The endpoint does not answer it; the router repeats it
+    /// while it uses the join text's key.
     KeyUpdate([u8; 32]),
 }
 
-/// How one end wants the other to send.
+/// The shaping that the router requests for the cells from the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShapingRequest {
-    /// Changes with every new request, so that a grant can name it.
+    /// Number of the request, by which a grant refers to it. It increases by one with every changed request and wraps;
+    /// a repeated request keeps its number.
     pub id: u16,
-    /// How intervals are drawn.
+    /// How intervals are drawn; on the wire [`Law::number`].
     pub law: Law,
-    /// Standard deviation of the intervals in percent of their mean.
+    /// Standard deviation of the intervals in percent of their mean, 0..=100.
     pub spread_percent: u8,
-    /// Bytes of one cell on the wire, tunnel included; the cell's own length is that of the cell with this message.
+    /// Length of a cell on the wire in bytes, tunnel and outer IP header included. The endpoint computes intervals from
+    /// it. The UDP payload of its cells has the length of the cell that carries this message.
     pub cell_bytes: u16,
-    /// On the wire.
+    /// Rate on the wire, greater than zero; 32 bits in bits per second.
     pub rate: BitsPerSec,
-    /// Whether cells leave that carry nothing; without them nothing is hidden.
+    /// Whether the endpoint sends cover cells; without cover nothing is hidden.
     pub cover: bool,
 }
 
-/// What the endpoint does and has seen.
+/// The endpoint's answer to a [`ShapingRequest`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShapingGrant {
-    /// The request that is in force; the rest may differ from it where the endpoint has limits.
+    /// Number of the request in force. Law and rate may differ from the requested ones because of the endpoint's
+    /// limits.
     pub id: u16,
-    /// Law in force.
+    /// The law in force.
     pub law: Law,
-    /// Bytes of one cell on the wire, in force.
+    /// Length of a cell on the wire in force, in bytes.
     pub cell_bytes: u16,
-    /// Rate in force.
+    /// The rate in force, on the wire.
     pub rate: BitsPerSec,
-    /// Cells that have reached the endpoint.
+    /// Cells from the router that the endpoint has received.
     pub cells_received: u64,
-    /// Cells that are missing in the sequence.
+    /// Sequence numbers that are missing among these cells.
     pub cells_lost: u64,
 }
 
-/// Why a block is no message that this version can use. The block's length is still good: skip it.
+/// Why a control block cannot be used. Its length is still valid, so that the reader can skip the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Written by a newer version.
+    /// Another version than [`VERSION`].
     Version,
     /// A kind that this version does not know.
     Kind,
-    /// Shorter than its kind's body, or its length field does not fit the bytes.
+    /// A body shorter than its kind requires, or a length field that differs from the number of bytes.
     Length,
-    /// A law, spread, cell size or rate out of range.
+    /// An unknown law, a spread above 100 or a rate of 0.
     Value,
 }
 
 impl ControlMessage {
-    /// Reads a whole block, header included.
+    /// Parses a complete block, header included.
     pub fn parse(block: &[u8]) -> Result<ControlMessage, Malformed> {
         let [first, kind, high, low, body @ ..] = block else { return Err(Malformed::Length) };
         if usize::from(u16::from_be_bytes([*high, *low])) != block.len() || first >> 4 != CONTROL_TYPE {
@@ -107,12 +120,12 @@ impl ControlMessage {
         match *kind {
             KIND_REQUEST => reader.request().map(ControlMessage::ShapingRequest),
             KIND_GRANT => reader.grant().map(ControlMessage::ShapingGrant),
-            KIND_KEY_UPDATE => reader.take().map(ControlMessage::KeyUpdate),
+            KIND_KEY_UPDATE => reader.read().map(ControlMessage::KeyUpdate),
             _ => Err(Malformed::Kind),
         }
     }
 
-    /// Bytes that [`ControlMessage::emit`] writes.
+    /// Number of bytes that [`ControlMessage::emit`] writes.
     pub fn buffer_len(&self) -> usize {
         HEADER_BYTES
             + match self {
@@ -122,7 +135,7 @@ impl ControlMessage {
             }
     }
 
-    /// Writes the block to the start of `buf`, which must hold [`ControlMessage::buffer_len`] bytes.
+    /// Writes the block to the start of `buf`, which must have at least [`ControlMessage::buffer_len`] bytes.
     pub fn emit(&self, buf: &mut [u8]) {
         let length = self.buffer_len();
         buf[..length].fill(0);
@@ -156,16 +169,16 @@ impl ControlMessage {
     }
 }
 
-/// Takes fields off the front of a body.
+/// Reads the fields of a body in order.
 struct BodyReader<'a>(&'a [u8]);
 
 impl BodyReader<'_> {
     fn request(&mut self) -> Result<ShapingRequest, Malformed> {
-        let id = u16::from_be_bytes(self.take()?);
-        let [law, spread_percent] = self.take()?;
-        let cell_bytes = u16::from_be_bytes(self.take()?);
-        let flags = u16::from_be_bytes(self.take()?);
-        let rate = BitsPerSec(u64::from(u32::from_be_bytes(self.take()?)));
+        let id = u16::from_be_bytes(self.read()?);
+        let [law, spread_percent] = self.read()?;
+        let cell_bytes = u16::from_be_bytes(self.read()?);
+        let flags = u16::from_be_bytes(self.read()?);
+        let rate = BitsPerSec(u64::from(u32::from_be_bytes(self.read()?)));
         let law = Law::from_number(law).ok_or(Malformed::Value)?;
         if spread_percent > 100 || rate.0 == 0 {
             return Err(Malformed::Value);
@@ -175,15 +188,15 @@ impl BodyReader<'_> {
 
     fn grant(&mut self) -> Result<ShapingGrant, Malformed> {
         let ShapingRequest { id, law, cell_bytes, rate, .. } = self.request()?;
-        let cells_received = u64::from_be_bytes(self.take()?);
-        let cells_lost = u64::from_be_bytes(self.take()?);
+        let cells_received = u64::from_be_bytes(self.read()?);
+        let cells_lost = u64::from_be_bytes(self.read()?);
         Ok(ShapingGrant { id, law, cell_bytes, rate, cells_received, cells_lost })
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed::Length)?;
+    fn read<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (field, rest) = self.0.split_first_chunk().ok_or(Malformed::Length)?;
         self.0 = rest;
-        Ok(*taken)
+        Ok(*field)
     }
 }
 
@@ -215,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_back_as_they_were_written() {
+    fn messages_survive_a_round_trip() {
         assert_eq!(emitted(REQUEST), [0xc1, 1, 0, 16, 1, 2, 3, 33, 2, 0, 0, 0, 0, 4, 0xe2, 0]);
-        let ControlMessage::ShapingRequest(request) = REQUEST else { panic!("it is one") };
+        let ControlMessage::ShapingRequest(request) = REQUEST else { panic!("not a request") };
         let without_cover = ControlMessage::ShapingRequest(ShapingRequest { cover: false, ..request });
         assert_eq!(emitted(without_cover)[10..12], [0, 1]);
         for message in [REQUEST, without_cover, GRANT, ControlMessage::KeyUpdate(*b"a public key has thirty-two byte")]
@@ -228,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_body_of_the_same_version_is_read() {
+    fn a_longer_body_of_the_same_version_is_accepted() {
         let mut block = emitted(REQUEST);
         block.extend([9; 5]);
         block[3] += 5;
@@ -236,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_unknown_and_broken_messages_are_named() {
+    fn other_versions_unknown_kinds_and_malformed_messages_are_rejected() {
         let change = |at: usize, to: u8| {
             let mut block = emitted(REQUEST);
             block[at] = to;
@@ -245,7 +258,7 @@ mod tests {
         assert_eq!(change(0, 0xc2), Err(Malformed::Version));
         assert_eq!(change(1, 99), Err(Malformed::Kind));
         assert_eq!(change(3, 15), Err(Malformed::Length));
-        assert_eq!(change(6, 4), Err(Malformed::Value));
+        assert_eq!(change(6, u8::MAX), Err(Malformed::Value));
         assert_eq!(change(7, 101), Err(Malformed::Value));
         for length in 0..16 {
             assert!(ControlMessage::parse(&emitted(REQUEST)[..length]).is_err());

@@ -1,11 +1,11 @@
-//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, as far as shaping needs them: length, flow, DSCP.
+//! The parts of IPv4 (RFC 791) and IPv6 (RFC 8200) headers that shaping needs: length, flow, DSCP.
 
-/// No IP packet is shorter.
+/// Minimum length of an IP packet in bytes.
 pub const MIN_BYTES: usize = 20;
 
 const IPV4_HEADER_BYTES: usize = 20;
 const IPV6_HEADER_BYTES: usize = 40;
-/// Extension headers that are followed towards the transport header; a longer chain counts as a flow without ports.
+/// Maximum number of extension headers before the transport header; a packet with more counts as a flow without ports.
 const MAX_EXTENSION_HEADERS: usize = 8;
 
 const PROTOCOL_TCP: u8 = 6;
@@ -14,18 +14,18 @@ const PROTOCOL_UDPLITE: u8 = 136;
 const PROTOCOL_SCTP: u8 = 132;
 const PROTOCOL_DCCP: u8 = 33;
 
-/// Why bytes are no IP packet.
+/// Why the bytes are not a valid IP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Neither version 4 nor 6.
     Version,
     /// Shorter than its header.
     Short,
-    /// Its header gives another length than it has.
+    /// The length in the header differs from the number of bytes.
     Length,
 }
 
-/// The length that a packet's first bytes announce, header included; `None` while too few are there or where the
+/// The length that a packet's first bytes announce, header included. `None` if there are too few bytes, or if the
 /// version is neither 4 nor 6.
 pub fn total_bytes(start: &[u8]) -> Option<usize> {
     match (start.first()? >> 4, start) {
@@ -42,7 +42,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Checks `bytes`, which must be one whole packet and nothing after it.
+    /// Checks `bytes`, which must be exactly one complete packet.
     pub fn parse(bytes: &'a [u8]) -> Result<Packet<'a>, Malformed> {
         let version = bytes.first().ok_or(Malformed::Short)? >> 4;
         let header_bytes = match version {
@@ -59,7 +59,7 @@ impl<'a> Packet<'a> {
         Ok(Packet { bytes })
     }
 
-    /// The differentiated services code point, 0..=63 (RFC 2474).
+    /// The differentiated services code point: 0..=63 (RFC 2474).
     pub fn dscp(&self) -> u8 {
         match self.is_v4() {
             true => self.bytes[1] >> 2,
@@ -67,7 +67,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The packet's first twelve bytes with DSCP zero, the IPv4 checksum mended (RFC 1624).
+    /// The packet's first twelve bytes with DSCP 0 and, for IPv4, a corrected checksum (RFC 1624).
     pub fn start_without_dscp(&self) -> [u8; 12] {
         let mut start = [0; 12];
         start.copy_from_slice(&self.bytes[..12]);
@@ -84,8 +84,8 @@ impl<'a> Packet<'a> {
         start
     }
 
-    /// A hash of the 5-tuple (addresses, protocol, ports; without ports for fragments and other protocols): packets
-    /// of one flow always have the same.
+    /// A hash of the 5-tuple: addresses, protocol and ports; without ports for fragments and for protocols that have
+    /// none. All packets of a flow have the same hash.
     pub fn flow_hash(&self) -> u32 {
         let (addresses, protocol, transport) = match self.is_v4() {
             true => self.v4_parts(),
@@ -97,7 +97,7 @@ impl<'a> Packet<'a> {
         hash ^ hash >> 15
     }
 
-    /// A hash of the same that both directions of a conversation have in common.
+    /// A hash of the same fields that is equal for both directions of a conversation.
     pub fn conversation_hash(&self) -> u32 {
         let (addresses, protocol, transport) = match self.is_v4() {
             true => self.v4_parts(),
@@ -117,7 +117,7 @@ impl<'a> Packet<'a> {
 
     fn v4_parts(&self) -> (&'a [u8], u8, &'a [u8]) {
         let header_bytes = usize::from(self.bytes[0] & 0x0f) * 4;
-        // Only the first fragment has the ports; all of a packet's fragments must meet in one queue.
+        // Only the first fragment contains the ports, but all fragments of a packet must go into one flow.
         let is_fragment = u16::from_be_bytes([self.bytes[6], self.bytes[7]]) & 0x3fff != 0;
         let transport = if is_fragment { &[][..] } else { &self.bytes[header_bytes..] };
         (&self.bytes[12..20], self.bytes[9], transport)
@@ -151,7 +151,7 @@ fn updated_checksum(checksum: u16, before: u16, after: u16) -> u16 {
 const FNV_OFFSET: u32 = 0x811c_9dc5;
 const FNV_PRIME: u32 = 0x0100_0193;
 
-/// Both ports, where the protocol has any.
+/// The source and destination port, if the protocol has ports.
 fn ports(protocol: u8, transport: &[u8]) -> Option<&[u8]> {
     match protocol {
         PROTOCOL_TCP | PROTOCOL_UDP | PROTOCOL_UDPLITE | PROTOCOL_SCTP | PROTOCOL_DCCP => transport.get(..4),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_lengths_and_versions_are_refused() {
+    fn wrong_lengths_and_versions_are_rejected() {
         let bytes = udp4(0, 1, 0);
         assert_eq!(Packet::parse(&bytes[..31]).unwrap_err(), Malformed::Length);
         assert_eq!(Packet::parse(&bytes[..10]).unwrap_err(), Malformed::Short);

@@ -1,6 +1,6 @@
-//! How large a cell can be under a limit on the wire.
+//! The largest cell under a limit on the wire.
 
-/// IP version of the packets that carry the tunnel.
+/// IP version of the tunnel's outer packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpVersion {
     /// 20 bytes of header.
@@ -9,40 +9,40 @@ pub enum IpVersion {
     V6,
 }
 
-/// The sizes of one cell, from the outside in, in bytes.
+/// The sizes of a cell at each layer in bytes, from the outermost to the innermost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CellSize {
-    /// On the wire, from the outer IP header on.
+    /// Packet on the wire, outer IP header included.
     pub wire_bytes: usize,
-    /// The packet inside the tunnel, from its IPv4 header on.
+    /// Packet inside the tunnel, its IPv4 header included.
     pub inner_bytes: usize,
-    /// The UDP payload of that packet: the cell.
+    /// UDP payload of that packet: the cell.
     pub payload_bytes: usize,
-    /// What of it blocks can use.
+    /// Part of the cell that blocks can use.
     pub block_bytes: usize,
 }
 
-/// What a tunnel puts around the packet inside it.
+/// The overhead and padding that a tunnel adds to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encapsulation {
-    /// Bytes around it on the wire, outer IP header included.
+    /// Bytes added on the wire, outer IP header included.
     pub overhead_bytes: usize,
-    /// It is padded to a multiple of this, at least 1.
+    /// The inner packet is padded to a multiple of this number of bytes; at least 1.
     pub padding: usize,
 }
 
 /// IPv4 and UDP headers of the packet inside the tunnel.
 const INNER_HEADERS: usize = 20 + 8;
-/// UDP header, type, receiver index and counter before the encrypted packet, tag after it (WireGuard paper, 5.4.6).
+/// UDP header; type, receiver index and counter before the encrypted packet; tag after it (WireGuard paper, 5.4.6).
 const WIREGUARD_OVERHEAD: usize = 8 + 16 + 16;
-/// WireGuard pads the packet inside to a multiple of this.
+/// WireGuard pads the inner packet to a multiple of this number of bytes.
 const WIREGUARD_PADDING: usize = 16;
-/// UDP header, then of a `P_DATA_V2` packet with an AEAD cipher: opcode and peer id, packet id, tag. Nothing is padded
+/// UDP header; opcode and peer id, packet id and tag of a `P_DATA_V2` packet with an AEAD cipher. OpenVPN does not pad
 /// (doxygen/doc_protocol_overview.h and src/openvpn/crypto.h of OpenVPN 2.6).
 const OPENVPN_OVERHEAD: usize = 8 + 4 + 4 + 16;
 
 impl IpVersion {
-    /// Bytes of its header, without options.
+    /// Length of the IP header in bytes, without options.
     pub const fn header_bytes(self) -> usize {
         match self {
             IpVersion::V4 => 20,
@@ -52,22 +52,22 @@ impl IpVersion {
 }
 
 impl Encapsulation {
-    /// WireGuard's.
+    /// The encapsulation of WireGuard.
     pub const fn wireguard(outer: IpVersion) -> Encapsulation {
         Encapsulation { overhead_bytes: WIREGUARD_OVERHEAD + outer.header_bytes(), padding: WIREGUARD_PADDING }
     }
 
-    /// OpenVPN's, over UDP and with an AEAD cipher.
+    /// The encapsulation of OpenVPN over UDP with an AEAD cipher.
     pub const fn openvpn(outer: IpVersion) -> Encapsulation {
         Encapsulation::plain(OPENVPN_OVERHEAD + outer.header_bytes())
     }
 
-    /// Always `overhead_bytes`.
+    /// An encapsulation that adds `overhead_bytes` and does not pad.
     pub const fn plain(overhead_bytes: usize) -> Encapsulation {
         Encapsulation { overhead_bytes, padding: 1 }
     }
 
-    /// The largest cell that fits into at most `max_wire_bytes` on the wire. `None` where not even one block byte fits.
+    /// The largest cell with at most `max_wire_bytes` on the wire. `None` if there is no room for a single block byte.
     pub fn largest_cell(self, max_wire_bytes: usize) -> Option<CellSize> {
         let inner_bytes = max_wire_bytes.checked_sub(self.overhead_bytes)? / self.padding * self.padding;
         let payload_bytes = inner_bytes.checked_sub(INNER_HEADERS)?;
@@ -86,15 +86,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn default_cell_is_that_of_the_design() {
+    fn default_cell_has_the_documented_sizes() {
         let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
         assert_eq!(size, CellSize { wire_bytes: 508, inner_bytes: 448, payload_bytes: 420, block_bytes: 412 });
         assert_eq!(Encapsulation::wireguard(IpVersion::V6).largest_cell(512).unwrap().wire_bytes, 512);
     }
 
-    /// Seen in captures of OpenVPN 2.6: an IPv4 packet of 460 bytes leaves as a UDP payload of 484.
+    /// Measured in captures of OpenVPN 2.6: an IPv4 packet of 460 bytes leaves as a UDP payload of 484.
     #[test]
-    fn openvpn_meets_the_limit_exactly() {
+    fn openvpn_uses_the_limit_exactly() {
         let size = Encapsulation::openvpn(IpVersion::V4).largest_cell(512).unwrap();
         assert_eq!(size, CellSize { wire_bytes: 512, inner_bytes: 460, payload_bytes: 432, block_bytes: 424 });
         let size = Encapsulation::openvpn(IpVersion::V6).largest_cell(512).unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_fits_under_the_overhead() {
+    fn no_cell_fits_below_the_overhead() {
         let each = |kind: fn(IpVersion) -> Encapsulation| [IpVersion::V4, IpVersion::V6].map(kind);
         for encapsulation in each(Encapsulation::wireguard).into_iter().chain(each(Encapsulation::openvpn)) {
             for limit in 0..=2000 {

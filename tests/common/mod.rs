@@ -1,6 +1,6 @@
 //! Settings that several tests share.
 
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(dead_code, reason = "each test uses only a part")]
 
 pub mod namespace;
 
@@ -40,7 +40,8 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
     }
 }
 
-/// A router whose peer has `public_key`; three devices, one of each policy and choice, and an IoT network.
+/// A router whose peer has `public_key`. It has four devices, which cover each policy and both ways to choose a device,
+/// and an IoT network.
 pub fn router(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
     let device = |name: &str, mac: Option<[u8; 6]>, address: Option<&str>, policy| Device {
         name: name.into(),

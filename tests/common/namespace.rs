@@ -1,4 +1,4 @@
-//! Network namespaces of a test's own.
+//! Network namespaces for tests.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -6,28 +6,28 @@ use std::process::Command;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// A network namespace that ends with this.
+/// A network namespace that is removed with this value.
 pub struct Namespace(File);
 
 impl Namespace {
-    /// A new one, in which this thread then is.
+    /// Creates a namespace and moves this thread into it.
     pub fn new() -> Namespace {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         Namespace(File::open("/proc/thread-self/ns/net").unwrap())
     }
 
-    /// Moves this thread there.
+    /// Moves this thread into the namespace.
     pub fn enter(&self) {
         setns(&self.0, CloneFlags::CLONE_NEWNET).unwrap();
     }
 
-    /// Moves an interface there.
-    pub fn take(&self, interface: &str) {
+    /// Moves an interface of this thread's namespace into this one.
+    pub fn move_in(&self, interface: &str) {
         shell(&format!("ip link set {interface} netns /proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()));
     }
 }
 
-/// Runs a command of the shell's in this thread's namespace and gives what it prints; it has to succeed.
+/// Runs a shell command in this thread's namespace and returns its output. Panics if it fails.
 pub fn shell(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));

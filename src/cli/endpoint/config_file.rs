@@ -1,11 +1,11 @@
-//! The endpoint's settings file, opened to be changed: whole or not at all, and only to something that is right.
+//! Changes the endpoint's settings file, atomically and only to valid settings.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::Flock;
 
-use crate::cli::client::{Answer, DaemonAddress, ask};
+use crate::cli::client::{DaemonAddress, DaemonAnswer, ask};
 use crate::cli::exit::{CONFIG, Failure, IO_ERROR};
 use crate::config::address_pool::AddressPool;
 use crate::config::edit::Document;
@@ -19,86 +19,85 @@ pub(super) struct EndpointConfig {
     path: PathBuf,
     /// The file before any change.
     before: Vec<u8>,
-    /// The file as it is to be.
+    /// The file with changes.
     pub document: Document,
-    /// What the file said before.
+    /// The settings before any change.
     pub settings: Settings,
-    /// Two who change it at once would undo each other's work.
+    /// Without a lock, two concurrent commands would overwrite each other's changes.
     _lock: Flock<File>,
 }
 
 impl EndpointConfig {
-    /// Opens the settings of an endpoint over WireGuard that has been set up.
+    /// Opens the settings of an endpoint that has been set up with WireGuard.
     pub fn open(path: &Path) -> Result<EndpointConfig, Failure> {
         let lock = atomic_file::lock(path)
             .map_err(|error| Failure::new(IO_ERROR, format!("reading the settings {}: {error}", path.display())))?;
         let before = read(path)?;
         let settings = parse(path, &before)?;
-        let book =
+        let config =
             EndpointConfig { path: path.into(), document: document(path, &before)?, before, settings, _lock: lock };
-        if book.settings.role != Role::Endpoint || book.settings.tunnel.is_none() {
+        if config.settings.role != Role::Endpoint || config.settings.tunnel.is_none() {
             let text = format!(
-                "reading {}: not an endpoint's settings: begin with 'millpond endpoint init --host NAME'",
+                "reading {}: these are not an endpoint's settings: run 'millpond endpoint init --host NAME' first",
                 path.display()
             );
             return Err(Failure::new(CONFIG, text));
         }
-        book.wireguard()?;
-        Ok(book)
+        config.wireguard()?;
+        Ok(config)
     }
 
-    /// The tunnel, which has to be our own.
+    /// The tunnel, which must be of type `wireguard`.
     pub fn wireguard(&self) -> Result<&Wireguard, Failure> {
         match &self.settings.tunnel {
             Some(Tunnel::Wireguard(wireguard)) => Ok(wireguard),
             _ => {
-                let text = format!(
-                    "reading {}: homes are added by hand where the tunnel's type is not 'wireguard'",
-                    self.path.display()
-                );
+                let text =
+                    format!("reading {}: tunnel.type is not 'wireguard': edit the homes by hand", self.path.display());
                 Err(Failure::new(CONFIG, text))
             }
         }
     }
 
-    /// The addresses for homes.
+    /// The pool of addresses for homes.
     pub fn pool(&self) -> Option<AddressPool> {
-        AddressPool::of(self.document.text().as_bytes())
+        AddressPool::from_settings(self.document.text().as_bytes())
     }
 
-    /// The home of that name, and its place among the homes.
+    /// The home with this name, and its index.
     pub fn home(&self, name: &str) -> Result<(usize, &Home), Failure> {
         let found = self.settings.homes.iter().enumerate().find(|(_, home)| home.name == name);
         found.ok_or_else(|| {
             let text = format!(
-                "looking for the home '{name}' in {}: there is none: 'millpond endpoint list-homes' names them",
+                "looking for the home '{name}' in {}: no such home: 'millpond endpoint list-homes' lists the homes",
                 self.path.display()
             );
             Failure::new(CONFIG, text)
         })
     }
 
-    /// Writes the changed file, and has a running daemon take it. Where the daemon does not, the file is as before.
-    pub fn save(&self, ways: &DaemonAddress) -> Result<(), Failure> {
+    /// Writes the changed file and reloads a running daemon. If the daemon refuses, restores the previous file.
+    pub fn save(&self, address: &DaemonAddress) -> Result<(), Failure> {
         let text = self.document.text().as_bytes();
         parse(&self.path, text)?;
         write(&self.path, text)?;
-        match ask(ways, Request::Reload) {
-            Ok(Answer::Given(_)) => Ok(()),
-            Ok(Answer::Refused(why)) => {
+        match ask(address, Request::Reload) {
+            Ok(DaemonAnswer::Given(_)) => Ok(()),
+            Ok(DaemonAnswer::Refused(why)) => {
                 write(&self.path, &self.before)?;
-                Err(Failure::new(CONFIG, format!("reloading: {why}: nothing is changed")))
+                Err(Failure::new(CONFIG, format!("reloading: {why}: nothing was changed")))
             }
             Err(_) => {
-                eprintln!("millpond: the daemon does not run: start it: systemctl start millpond");
+                eprintln!("millpond: the daemon is not running: start it: systemctl start millpond");
                 Ok(())
             }
         }
     }
 }
 
-/// A file in the folder of the guard's, where the unit may read, named after the public key. Gives its path.
-pub(super) fn keep_key(keys: &Path, key: &Key) -> Result<PathBuf, Failure> {
+/// Saves a private key in the folder `keys`, which the systemd unit may read, named after the public key. Returns its
+/// path.
+pub(super) fn save_key(keys: &Path, key: &Key) -> Result<PathBuf, Failure> {
     let public_key = key.public().to_base64();
     let name: String = public_key.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
     let path = keys.join(name + ".private");
@@ -123,7 +122,7 @@ pub(super) fn document(path: &Path, text: &[u8]) -> Result<Document, Failure> {
     })
 }
 
-/// The settings of the text, or the first error in it.
+/// Parses settings; fails with the first error.
 pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Settings, Failure> {
     let parsed = parse_with(text, &key_file::read);
     let error = parsed.problems.iter().find(|problem| problem.severity == Severity::Error);
@@ -131,8 +130,7 @@ pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Settings, Failure> {
         (Some(settings), _) => Ok(settings),
         (None, error) => {
             let error = error.map(ToString::to_string).unwrap_or_default();
-            let text =
-                format!("changing the settings {}: {error}: 'millpond check' names all that is wrong", path.display());
+            let text = format!("changing the settings {}: {error}: 'millpond check' lists all errors", path.display());
             Err(Failure::new(CONFIG, text))
         }
     }

@@ -1,27 +1,27 @@
-//! What others' firewalls have to let through. Nothing of theirs is changed.
+//! Advice on other firewalls, which millpond never changes.
 
 use std::fs;
 use std::path::Path;
 
 use crate::sys::nft;
 
-/// A line for each thing that the operator has to open, and a line that names the port in any case: providers have
-/// firewalls that no server sees.
+/// Returns one line for each thing that the operator must allow. The port is always named, because a provider's
+/// firewall is invisible to the server.
 pub(super) fn advice(port: u16) -> Vec<String> {
-    let mut lines = vec![format!("let UDP port {port} in, wherever the provider has a firewall of its own")];
+    let mut lines = vec![format!("allow UDP port {port} in the provider's firewall, if it has one")];
     let enabled = fs::read_to_string("/etc/ufw/ufw.conf").is_ok_and(|text| text.contains("ENABLED=yes"));
     if enabled {
-        lines.push(format!("ufw is on: ufw allow {port}/udp; ufw route allow in on mp0; ufw allow in on mpwg0 to any port 9347 proto udp"));
+        lines.push(format!("ufw is active: ufw allow {port}/udp; ufw route allow in on mp0; ufw allow in on mpwg0 to any port 9347 proto udp"));
     } else if Path::new("/run/firewalld").exists() {
-        lines.push(format!("firewalld is on: firewall-cmd --permanent --add-port={port}/udp; firewall-cmd --permanent --zone=trusted --add-interface=mp0 --add-interface=mpwg0; firewall-cmd --reload"));
+        lines.push(format!("firewalld is active: firewall-cmd --permanent --add-port={port}/udp; firewall-cmd --permanent --zone=trusted --add-interface=mp0 --add-interface=mpwg0; firewall-cmd --reload"));
     } else {
-        lines.extend(closed(&nft::list_all().unwrap_or_default(), port));
+        lines.extend(closed_chains(&nft::list_all().unwrap_or_default(), port));
     }
     lines
 }
 
-/// Chains in a listing of nft's that drop what nothing accepts, and what would have to be added to each.
-fn closed(listing: &str, port: u16) -> Vec<String> {
+/// Finds chains with policy drop in an nft listing, and the rules to add to each.
+fn closed_chains(listing: &str, port: u16) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut table, mut chain, mut hook) = (String::new(), String::new(), None);
     let mut accepted = false;
@@ -47,17 +47,17 @@ fn closed(listing: &str, port: u16) -> Vec<String> {
                 let rules: Vec<String> =
                     rules.iter().map(|rule| format!("nft 'add rule {table} {chain} {rule}'")).collect();
                 lines.push(format!(
-                    "the firewall's chain {table} {chain} drops what it does not know: {}",
+                    "the firewall's chain {table} {chain} drops packets by default; add: {}",
                     rules.join("; ")
                 ));
             }
             _ => {
-                let opens = match hook {
+                let matches_ours = match hook {
                     Some("input") => line.contains(&format!("dport {port} ")),
                     Some(_) => line.contains("iifname \"mp0\""),
                     None => false,
                 };
-                accepted |= opens && line.contains("accept");
+                accepted |= matches_ours && line.contains("accept");
             }
         }
     }
@@ -95,21 +95,21 @@ table inet millpond {
 ";
 
     #[test]
-    fn chains_that_drop_are_named_with_what_opens_them() {
-        let lines = closed(DROPPING, 51820);
+    fn dropping_chains_are_reported_with_rules_to_add() {
+        let lines = closed_chains(DROPPING, 51820);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].contains("nft 'add rule inet filter input udp dport 51820 accept'"), "{}", lines[0]);
         assert!(lines[1].contains("nft 'add rule inet filter forward iifname \"mp0\" accept'"), "{}", lines[1]);
     }
 
     #[test]
-    fn what_is_open_is_not_named() {
+    fn open_chains_are_not_reported() {
         let open = DROPPING.replace("udp dport 53 accept", "udp dport 51820 accept").replace(
             "forward priority 0; policy drop;",
             "forward priority 0; policy drop;\n\t\tiifname \"mp0\" accept",
         );
-        assert_eq!(closed(&open, 51820), [""; 0]);
-        assert_eq!(closed(&DROPPING.replace("drop", "accept"), 51820), [""; 0]);
-        assert_eq!(closed("", 51820), [""; 0]);
+        assert_eq!(closed_chains(&open, 51820), [""; 0]);
+        assert_eq!(closed_chains(&DROPPING.replace("drop", "accept"), 51820), [""; 0]);
+        assert_eq!(closed_chains("", 51820), [""; 0]);
     }
 }

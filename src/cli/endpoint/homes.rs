@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::config_file::EndpointConfig;
-use super::invite::{expiry, hand_over, invitation, random};
+use super::invite::{expiry, invitation, print_invitation, random};
 use crate::cli::client::DaemonAddress;
 use crate::cli::exit::{CONFIG, Failure};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
@@ -15,58 +15,59 @@ use crate::config::model::{Home, Key};
 use crate::daemon::answer;
 use crate::units::BitsPerSec;
 
-/// Add a home, and print the join text for its router: one line, on a terminal also as a picture.
+/// Add a home, and print the join text for its router: one line, on a terminal also as a QR code.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "add-home")]
-pub struct AddHome {
+pub struct AddHomeCommand {
     /// the home's name
     #[argh(positional)]
     name: String,
-    /// the router's public key, as 'millpond join --make-key' prints it there; without it a key is made here
+    /// the router's public key, as printed there by 'millpond join --make-key'; without it a key is created here
     #[argh(option)]
     public_key: Option<String>,
-    /// the most that the home may ask for, in kbit/s on the wire (default 4000)
+    /// maximum download rate that the home may request, in kbit/s on the wire (default 4000)
     #[argh(option, default = "4000")]
     max_download: u32,
-    /// days for which the text holds (default 7, 0 for ever)
+    /// days until the text expires (default 7, 0 for never)
     #[argh(option, default = "7")]
     days: u64,
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
-    /// the daemon's socket (default /var/run/millpond.sock)
+    /// the daemon's control socket (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: PathBuf,
 }
 
-impl AddHome {
-    /// The home is served, and everything about it checked, before its text is shown.
+impl AddHomeCommand {
+    /// Checks everything and serves the home before it prints the text.
     pub fn execute(self) -> Result<(), Failure> {
-        let mut book = EndpointConfig::open(&self.config)?;
-        let wrong =
-            |text: String| Failure::new(CONFIG, format!("adding the home '{}': {text}: nothing is changed", self.name));
-        if let Some(home) = book.settings.homes.iter().find(|home| home.name == self.name) {
-            return Err(wrong(format!("there is one of that name, at {}", home.address)));
+        let mut config = EndpointConfig::open(&self.config)?;
+        let refusal = |text: String| {
+            Failure::new(CONFIG, format!("adding the home '{}': {text}: nothing was changed", self.name))
+        };
+        if let Some(home) = config.settings.homes.iter().find(|home| home.name == self.name) {
+            return Err(refusal(format!("a home with this name exists, at {}", home.address)));
         }
         let identity = match &self.public_key {
             Some(text) => {
                 let key =
-                    Key::from_base64(text.trim()).ok_or_else(|| wrong("--public-key: not a WireGuard key".into()))?;
-                if let Some(home) = book.settings.homes.iter().find(|home| home.public_key.as_ref() == Some(&key)) {
-                    return Err(wrong(format!("'{}' has that public key", home.name)));
+                    Key::from_base64(text.trim()).ok_or_else(|| refusal("--public-key: not a WireGuard key".into()))?;
+                if let Some(home) = config.settings.homes.iter().find(|home| home.public_key.as_ref() == Some(&key)) {
+                    return Err(refusal(format!("'{}' already has this public key", home.name)));
                 }
                 Identity::Public(key)
             }
             None => Identity::Private(Key::private(random()?)),
         };
-        let pool = book.pool();
-        let full = || {
-            let size = pool.as_ref().map_or(0, |pool| pool.size());
-            wrong(format!(
-                "no address is free in the network of tunnel.address, which has room for {size} homes: write it with a shorter prefix, such as 10.77.0.1/16"
+        let pool = config.pool();
+        let no_address = || {
+            let size = pool.as_ref().map_or(0, |pool| pool.capacity());
+            refusal(format!(
+                "no address is free in the network of tunnel.address, which has room for {size} homes: use a shorter prefix, such as 10.77.0.1/16"
             ))
         };
-        let (address, address6) = pool.as_ref().and_then(|pool| pool.free()).ok_or_else(full)?;
+        let (address, address6) = pool.as_ref().and_then(|pool| pool.lowest_free()).ok_or_else(no_address)?;
         let (Identity::Private(key) | Identity::Public(key)) = &identity;
         let public_key = if self.public_key.is_some() { key.clone() } else { key.public() };
         let expires = expiry(self.days);
@@ -79,10 +80,10 @@ impl AddHome {
             max_download: BitsPerSec::from_kbit(self.max_download.into()),
             join_until: self.public_key.is_none().then(|| expires.unwrap_or(0)),
         };
-        let invitation = invitation(&book, &home, identity, &book.wireguard()?.private_key, expires)?;
-        book.document.add("home", None, &options(&home));
-        book.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
-        hand_over(&invitation);
+        let invitation = invitation(&config, &home, identity, &config.wireguard()?.private_key, expires)?;
+        config.document.add("home", None, &options(&home));
+        config.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
+        print_invitation(&invitation);
         Ok(())
     }
 }
@@ -90,8 +91,8 @@ impl AddHome {
 /// List the homes.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "list-homes")]
-pub struct ListHomes {
-    /// answer in JSON
+pub struct ListHomesCommand {
+    /// print JSON
     #[argh(switch)]
     json: bool,
     /// settings file (default /etc/config/millpond)
@@ -99,8 +100,8 @@ pub struct ListHomes {
     config: PathBuf,
 }
 
-impl ListHomes {
-    /// Prints them in the order of the settings.
+impl ListHomesCommand {
+    /// Prints the homes in the order of the settings.
     pub fn execute(self) -> Result<(), Failure> {
         let homes = EndpointConfig::open(&self.config)?.settings.homes;
         if self.json {
@@ -120,9 +121,9 @@ impl ListHomes {
         }
         for home in &homes {
             let kbit = home.max_download.0 / 1000;
-            let waits = if home.join_until.is_some() { "  (its join text waits)" } else { "" };
+            let state = if home.join_until.is_some() { "  (not joined yet)" } else { "" };
             println!(
-                "{:<15}  {:>7} kbit/s  {}  {}{waits}",
+                "{:<15}  {:>7} kbit/s  {}  {}{state}",
                 home.address.to_string(),
                 kbit,
                 public_key(home),
@@ -133,28 +134,28 @@ impl ListHomes {
     }
 }
 
-/// Remove a home: its router is served no more, the others notice nothing.
+/// Remove a home: its router is no longer served; other homes are not affected.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "remove-home")]
-pub struct RemoveHome {
+pub struct RemoveHomeCommand {
     /// the home's name
     #[argh(positional)]
     name: String,
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
-    /// the daemon's socket (default /var/run/millpond.sock)
+    /// the daemon's control socket (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: PathBuf,
 }
 
-impl RemoveHome {
-    /// Says so when it is done.
+impl RemoveHomeCommand {
+    /// Prints the removed home.
     pub fn execute(self) -> Result<(), Failure> {
-        let mut book = EndpointConfig::open(&self.config)?;
-        let (index, _) = book.home(&self.name)?;
-        book.document.remove("home", index);
-        book.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
+        let mut config = EndpointConfig::open(&self.config)?;
+        let (index, _) = config.home(&self.name)?;
+        config.document.remove("home", index);
+        config.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
         println!("removed '{}'", self.name);
         Ok(())
     }

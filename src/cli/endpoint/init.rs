@@ -1,4 +1,4 @@
-//! `millpond endpoint init`: a server's settings, from nothing but its name.
+//! `millpond endpoint init`: creates a server's settings from its host name.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use argh::FromArgs;
 
-use super::config_file::{document, keep_key, parse, read, write};
+use super::config_file::{document, parse, read, save_key, write};
 use super::invite::random;
 use super::{firewall, prerequisites};
 use crate::cli::CONFIG_PATH;
@@ -15,38 +15,38 @@ use crate::cli::exit::{CONFIG, Failure, OS_ERROR, USAGE};
 use crate::config::edit::Setting;
 use crate::config::model::{Key, Role};
 
-/// What the file begins with where there is none.
+/// The start of a new settings file.
 const HEAD: &str = "# Settings of millpond. After a change: 'millpond check', then 'systemctl reload millpond'.\n\nconfig millpond 'main'\n";
 
 const UNIT: &str = "millpond.service";
 
-/// Set up this server as an endpoint: keys, addresses, port. Homes are added afterwards, with 'add-home'. What keeps it
-/// from working on this machine is named, and nothing is written then; what others' firewalls have to let in is named.
+/// Set up this server as an endpoint: keys, addresses, port. Add homes afterwards with 'add-home'. If this host lacks
+/// something, the command reports it and writes nothing. It also prints what other firewalls must allow.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "init")]
-pub struct Init {
-    /// the name or address by which routers find this server
+pub struct InitCommand {
+    /// the host name or address at which routers reach this server
     #[argh(option)]
     host: String,
     /// UDP port (default 51820)
     #[argh(option, default = "51820")]
     port: u16,
-    /// this server's address inside the tunnel and the network of its homes (default 10.77.0.1/16)
+    /// this server's address inside the tunnel, with the prefix length of its homes' network (default 10.77.0.1/16)
     #[argh(option, default = "String::from(\"10.77.0.1/16\")")]
     address: String,
-    /// the same for IPv6, such as fd77::1/64, where this server can offer it
+    /// the same for IPv6, such as fd77::1/64, if this server offers IPv6
     #[argh(option)]
     address6: Option<String>,
-    /// resolver for the homes' devices, repeatedly for several (default 9.9.9.9)
+    /// DNS resolver for the homes' devices; repeat for several (default 9.9.9.9)
     #[argh(option)]
     resolver: Vec<String>,
-    /// another endpoint for the same homes, as 'HOST:PORT KEY', repeatedly for several
+    /// another endpoint for the same homes, as 'HOST:PORT KEY'; repeat for several
     #[argh(option)]
     backup: Vec<String>,
-    /// write the settings whatever this machine lacks, for one that is yet to be made
+    /// write the settings even if this host lacks something, for example to prepare another host
     #[argh(switch)]
     anyway: bool,
-    /// leave the service as it is
+    /// do not start the service
     #[argh(switch)]
     no_start: bool,
     /// settings file (default /etc/config/millpond)
@@ -57,8 +57,8 @@ pub struct Init {
     keys: PathBuf,
 }
 
-impl Init {
-    /// Everything is checked before anything is written.
+impl InitCommand {
+    /// Checks everything before it writes anything.
     pub fn execute(self) -> Result<(), Failure> {
         let before = if self.config.exists() { read(&self.config)? } else { HEAD.into() };
         check_unused(&self.config, &before)?;
@@ -66,17 +66,17 @@ impl Init {
         if let Err(causes) = prerequisites::check(self.port, &self.address)
             && !self.anyway
         {
-            let text = format!("setting up the endpoint: {}: nothing is written", causes.join("; "));
+            let text = format!("setting up the endpoint: {}: nothing was written", causes.join("; "));
             return Err(Failure::new(OS_ERROR, text));
         }
         let key = Key::private(random()?);
-        let file = keep_key(&self.keys, &key)?;
+        let file = save_key(&self.keys, &key)?;
         let written = self.write(&before, &file);
         if written.is_err() {
             _ = fs::remove_file(&file);
         }
         written?;
-        println!("{}: an endpoint's settings", self.config.display());
+        println!("{}: wrote an endpoint's settings", self.config.display());
         println!("public key: {}", key.public().to_base64());
         firewall::advice(self.port).iter().for_each(|line| println!("{line}"));
         self.start();
@@ -107,23 +107,23 @@ impl Init {
         write(&self.config, document.text().as_bytes())
     }
 
-    /// The networks are given with their length, or there would be room for nobody.
+    /// Checks that the networks have a prefix length that leaves room for homes.
     fn check_networks(&self) -> Result<(), Failure> {
-        let has_length = |text: &str, most: u8| {
-            text.split_once('/').is_some_and(|(_, bits)| bits.parse().is_ok_and(|bits: u8| (8..=most).contains(&bits)))
+        let has_prefix_length = |text: &str, max: u8| {
+            text.split_once('/').is_some_and(|(_, bits)| bits.parse().is_ok_and(|bits: u8| (8..=max).contains(&bits)))
         };
         let v4 = self.address.split('/').next().is_some_and(|address| address.parse::<Ipv4Addr>().is_ok());
-        if !v4 || !has_length(&self.address, 30) {
+        if !v4 || !has_prefix_length(&self.address, 30) {
             let text = format!(
-                "setting up the endpoint: --address {}: want an address and the length of its network, /8 to /30, such as 10.77.0.1/16",
+                "setting up the endpoint: --address {}: want an address with a prefix length from /8 to /30, such as 10.77.0.1/16",
                 self.address
             );
             return Err(Failure::new(USAGE, text));
         }
         match &self.address6 {
-            Some(address) if !has_length(address, 112) => {
+            Some(address) if !has_prefix_length(address, 112) => {
                 let text = format!(
-                    "setting up the endpoint: --address6 {address}: want an address and the length of its network, up to /112, such as fd77::1/64"
+                    "setting up the endpoint: --address6 {address}: want an address with a prefix length from /8 to /112, such as fd77::1/64"
                 );
                 Err(Failure::new(USAGE, text))
             }
@@ -131,32 +131,32 @@ impl Init {
         }
     }
 
-    /// Under systemd, where the package's unit is there.
+    /// Starts the service under systemd, if the package's unit is installed.
     fn start(&self) {
         let unit = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
         let has_unit = unit.iter().any(|folder| Path::new(folder).join(UNIT).exists());
         if self.no_start || !Path::new("/run/systemd/system").exists() || !has_unit {
-            println!("start it: millpond run, under a service manager");
+            println!("start 'millpond run' under a service manager");
             return;
         }
         let started = Command::new("systemctl").args(["enable", "--quiet", UNIT]).status();
         let started = started.and_then(|_| Command::new("systemctl").args(["restart", UNIT]).status());
         match started {
-            Ok(status) if status.success() => println!("{UNIT} runs"),
-            _ => println!("{UNIT} does not start: see 'systemctl status {UNIT}'"),
+            Ok(status) if status.success() => println!("{UNIT} is running"),
+            _ => println!("{UNIT} failed to start: see 'systemctl status {UNIT}'"),
         }
     }
 }
 
-/// An endpoint that is set up has homes that know its key, and a router has a tunnel.
+/// Refuses settings in use: the homes of an existing endpoint know its key, and a router has a tunnel.
 fn check_unused(path: &Path, text: &[u8]) -> Result<(), Failure> {
     let settings = parse(path, text)?;
     let what = match (settings.role, settings.tunnel.is_some() || settings.enabled) {
         (_, false) => return Ok(()),
         (Role::Endpoint, true) => {
-            "they are an endpoint's already: add homes with 'millpond endpoint add-home', change the rest by hand"
+            "the file already has an endpoint's settings: add homes with 'millpond endpoint add-home', edit the rest by hand"
         }
-        (Role::Router, true) => "they are a router's: choose another file with --config, or another machine",
+        (Role::Router, true) => "the file has a router's settings: choose another file with --config, or another host",
     };
     Err(Failure::new(CONFIG, format!("setting up the endpoint in {}: {what}", path.display())))
 }

@@ -1,4 +1,4 @@
-//! The join text for a home of this endpoint's, and how it is handed over.
+//! Creates and prints the join text for a home.
 
 use std::io::{IsTerminal, stdout};
 use std::time::{Duration, SystemTime};
@@ -10,31 +10,31 @@ use crate::config::join::{Identity, Invitation, MAX_SERVERS};
 use crate::config::model::{Home, Key, Server};
 use crate::sys::random;
 
-/// How long a text holds, 0 days for ever.
+/// When a text expires, in seconds after 1970; `None`, never, for 0 days.
 pub(super) fn expiry(days: u64) -> Option<u64> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     (days > 0).then(|| (now + Duration::from_secs(days * 86_400)).as_secs())
 }
 
-/// The invitation of `home` to the endpoint of `key`, and to the others that the settings name, in an order drawn for
-/// this home, so that many homes spread over all.
+/// The invitation of `home` to the endpoint with `key` and to the backup endpoints, in random order, so that homes
+/// spread over all endpoints.
 pub(super) fn invitation(
-    book: &EndpointConfig,
+    config: &EndpointConfig,
     home: &Home,
     identity: Identity,
     key: &Key,
     expires: Option<u64>,
 ) -> Result<Invitation, Failure> {
-    let wireguard = book.wireguard()?;
+    let wireguard = config.wireguard()?;
     let at = wireguard.endpoint.clone().ok_or_else(|| {
         let text =
-            "making a join text: tunnel.endpoint is missing: set it to the HOST:PORT by which routers find this server";
+            "creating a join text: tunnel.endpoint is missing: set it to the HOST:PORT at which routers reach this server";
         Failure::new(CONFIG, text)
     })?;
     let own = Server { at, public_key: key.public() };
     if let Some(other) = wireguard.backup.iter().find(|other| other.public_key == own.public_key) {
         let text = format!(
-            "making a join text: tunnel.backup {}: two endpoints with one key: give each a key of its own ('millpond endpoint rotate-keys' there)",
+            "creating a join text: tunnel.backup {}: two endpoints with one key: give each its own key ('millpond endpoint rotate-keys' there)",
             other.at
         );
         return Err(Failure::new(CONFIG, text));
@@ -50,27 +50,30 @@ pub(super) fn invitation(
         address: home.address,
         peer_address: wireguard.address,
         address6: home.address6,
-        resolvers: book.settings.dns.servers.clone(),
+        resolvers: config.settings.dns.servers.clone(),
         max_download: home.max_download,
         servers,
     })
 }
 
-/// Prints a text, and for a terminal also as a picture.
-pub(super) fn hand_over(invitation: &Invitation) {
+/// Prints a join text, on a terminal also as a QR code.
+pub(super) fn print_invitation(invitation: &Invitation) {
     let text = invitation.to_text();
     println!("{text}");
     if stdout().is_terminal() {
-        qr::draw(&text).into_iter().for_each(|picture| print!("\n{picture}"));
+        qr::draw(&text).into_iter().for_each(|code| print!("\n{code}"));
         if invitation.has_private_key() {
-            eprintln!("millpond: whoever has this text can be '{}': hand it over in private, once", invitation.name);
+            eprintln!(
+                "millpond: the first router that uses this text becomes the home '{}': pass it on in private",
+                invitation.name
+            );
         }
     }
 }
 
-/// New random bytes.
+/// Random bytes from the kernel.
 pub(super) fn random() -> Result<[u8; 32], Failure> {
-    random::seed().map_err(|error| Failure::new(OS_ERROR, format!("asking the kernel for random bytes: {error}")))
+    random::seed().map_err(|error| Failure::new(OS_ERROR, format!("reading random bytes from the kernel: {error}")))
 }
 
 fn shuffle(servers: &mut [Server]) -> Result<(), Failure> {

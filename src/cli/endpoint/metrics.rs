@@ -1,5 +1,5 @@
-//! `millpond endpoint metrics`: the daemon's numbers, printed once or served to a monitoring system on this machine. A
-//! process of its own, so that nobody who asks comes near the cells.
+//! `millpond endpoint metrics`: prints the daemon's metrics, or serves them to a monitoring system on this host. It
+//! runs in a separate process, so that HTTP clients cannot disturb the cells.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,36 +9,36 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::config_file::EndpointConfig;
-use crate::cli::client::{Answer, DaemonAddress, ask};
+use crate::cli::client::{DaemonAddress, DaemonAnswer, ask};
 use crate::cli::exit::{Failure, OS_ERROR, UNAVAILABLE, USAGE};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::daemon::request::Request;
 
-/// A question longer than this is none of Prometheus's.
+/// Maximum bytes of a request head; Prometheus sends less.
 const MAX_BYTES: usize = 4096;
-/// Who has not asked by then is not waited for.
+/// Maximum time to wait for a client to send or receive.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Print the daemon's numbers in Prometheus's text format: totals, unless one home is asked for.
+/// Print the daemon's metrics in Prometheus's text format: totals of all homes, or the numbers of one home.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "metrics")]
-pub struct Metrics {
-    /// the home's name
+pub struct MetricsCommand {
+    /// the home's name; without it totals of all homes
     #[argh(option)]
     home: Option<String>,
-    /// serve them by HTTP at this address of the machine's own, such as 127.0.0.1:9477, until ended
+    /// serve the metrics over HTTP at this loopback address, such as 127.0.0.1:9477, until killed
     #[argh(option)]
     listen: Option<SocketAddr>,
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
-    /// the daemon's socket (default /var/run/millpond.sock)
+    /// the daemon's control socket (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: PathBuf,
 }
 
-impl Metrics {
-    /// Prints, or serves for ever.
+impl MetricsCommand {
+    /// Prints the metrics once, or serves them forever.
     pub fn execute(self) -> Result<(), Failure> {
         let Some(address) = self.listen else {
             print!("{}", self.text()?);
@@ -46,14 +46,14 @@ impl Metrics {
         };
         if !address.ip().is_loopback() {
             let text = format!(
-                "listening at {address}: not an address of this machine alone: want one such as 127.0.0.1:9477, and a proxy before it where others ask"
+                "listening at {address}: not a loopback address: use one such as 127.0.0.1:9477, and a proxy for remote clients"
             );
             return Err(Failure::new(USAGE, text));
         }
         let failed = |error: io::Error| Failure::new(OS_ERROR, format!("listening at {address}: {error}"));
         let listener = TcpListener::bind(address).map_err(failed)?;
         for client in listener.incoming() {
-            // One who breaks off, or whom there is nothing to tell, is no reason to end.
+            // Continue after a client that disconnects or cannot be answered.
             _ = client.and_then(|client| self.serve(client));
         }
         Ok(())
@@ -64,10 +64,10 @@ impl Metrics {
             Some(name) => Some(EndpointConfig::open(&self.config)?.home(name)?.1.address),
             None => None,
         };
-        let ways = DaemonAddress { socket: Some(self.socket.clone()), ubus: None };
-        match ask(&ways, Request::Metrics { home })? {
-            Answer::Given(text) => Ok(text),
-            Answer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
+        let address = DaemonAddress { socket: Some(self.socket.clone()), ubus: None };
+        match ask(&address, Request::Metrics { home })? {
+            DaemonAnswer::Given(text) => Ok(text),
+            DaemonAnswer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
         }
     }
 
@@ -80,7 +80,7 @@ impl Metrics {
                 Ok(text) => ("200 OK", text),
                 Err(failure) => ("503 Service Unavailable", failure.text + "\n"),
             },
-            ["GET", ..] => ("404 Not Found", "the numbers are at /metrics\n".to_owned()),
+            ["GET", ..] => ("404 Not Found", "the metrics are at /metrics\n".to_owned()),
             _ => ("405 Method Not Allowed", "GET /metrics\n".to_owned()),
         };
         let length = body.len();
@@ -91,7 +91,7 @@ impl Metrics {
     }
 }
 
-/// A request's head; nothing of it is used but its first line.
+/// Reads the head of a request and returns its first line.
 fn receive(client: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     let mut bytes = [0; 512];

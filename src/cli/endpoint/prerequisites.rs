@@ -1,4 +1,4 @@
-//! What a server has to have: parts of the kernel, forwarding, a free port, a free network.
+//! Checks the requirements of an endpoint: kernel modules, forwarding, a free port, a free network.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use nix::sys::utsname::uname;
 
-/// Modules, or parts of the kernel itself.
+/// Required kernel modules, loadable or built in.
 const MODULES: [&str; 5] = ["wireguard", "tun", "sch_htb", "sch_prio", "nf_tables"];
 
-/// Everything that keeps an endpoint from working here, each with what to do.
+/// Returns all missing requirements, each with a remedy.
 pub(super) fn check(port: u16, address: &str) -> Result<(), Vec<String>> {
     let mut causes = Vec::new();
     let missing: Vec<&str> = MODULES.into_iter().filter(|module| !has_module(module)).collect();
     if !missing.is_empty() {
-        causes.push(format!("the kernel has no {}: install its modules (Debian: linux-image-amd64; Ubuntu: linux-modules-extra-$(uname -r))", missing.join(", ")));
+        causes.push(format!("the kernel lacks {}: install its modules (Debian: linux-image-amd64; Ubuntu: linux-modules-extra-$(uname -r))", missing.join(", ")));
     }
     causes.extend(forwarding(Path::new("/proc/sys/net/ipv4/ip_forward")));
     causes.extend(port_in_use(port));
@@ -24,7 +24,7 @@ pub(super) fn check(port: u16, address: &str) -> Result<(), Vec<String>> {
 }
 
 fn has_module(name: &str) -> bool {
-    // A loaded or built-in part shows there if it has parameters, which not all do.
+    // A loaded module appears there; a built-in one only if it has parameters.
     if Path::new("/sys/module").join(name).exists() {
         return true;
     }
@@ -36,20 +36,20 @@ fn has_module(name: &str) -> bool {
     })
 }
 
-/// Whether a line of `modules.dep` or `modules.builtin` is about that module.
+/// Whether a line of `modules.dep` or `modules.builtin` describes this module.
 fn is_module(line: &str, name: &str) -> bool {
     let path = line.split(':').next().unwrap_or_default();
     let file = path.rsplit('/').next().unwrap_or_default();
     file.split('.').next().is_some_and(|file| file.replace('-', "_") == name)
 }
 
-/// millpond switches it on, where it may.
+/// Whether forwarding is off and cannot be switched on; otherwise millpond switches it on.
 fn forwarding(switch: &Path) -> Option<String> {
     let on = fs::read_to_string(switch).is_ok_and(|value| value.trim() == "1");
-    let may = fs::OpenOptions::new().write(true).open(switch);
-    let error = may.err().filter(|_| !on)?;
+    let opened = fs::OpenOptions::new().write(true).open(switch);
+    let error = opened.err().filter(|_| !on)?;
     Some(format!(
-        "packets are not forwarded, and that cannot be changed ({}: {error}): set net.ipv4.ip_forward=1 on the host",
+        "IPv4 forwarding is off and cannot be switched on ({}: {error}): set net.ipv4.ip_forward=1 on the host",
         switch.display()
     ))
 }
@@ -58,23 +58,23 @@ fn port_in_use(port: u16) -> Option<String> {
     let error = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).err()?;
     match error.kind() {
         ErrorKind::AddrInUse => {
-            Some(format!("UDP port {port} is taken: end what uses it, or choose another with --port"))
+            Some(format!("UDP port {port} is in use: stop the program that uses it, or choose another with --port"))
         }
-        _ => Some(format!("UDP port {port} cannot be had ({error}): choose another with --port")),
+        _ => Some(format!("UDP port {port} cannot be bound ({error}): choose another with --port")),
     }
 }
 
-/// The homes' addresses may lead nowhere else.
+/// Whether the homes' network is already routed elsewhere.
 fn network_in_use(address: &str) -> Option<String> {
     let network = network(address)?;
     let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let (interface, _) = routes.lines().skip(1).filter_map(route).find(|(_, other)| overlap(network, *other))?;
     Some(format!(
-        "addresses of {address} lead to {interface} here: choose another network with --address, such as 10.78.0.1/16"
+        "the network of {address} is already routed to {interface}: choose another with --address, such as 10.78.0.1/16"
     ))
 }
 
-/// First and last address.
+/// The first and the last address of a network.
 type Range = (u32, u32);
 
 fn network(text: &str) -> Option<Range> {
@@ -84,8 +84,8 @@ fn network(text: &str) -> Option<Range> {
     Some((u32::from(address) & !hosts, u32::from(address) | hosts))
 }
 
-/// A line of the kernel's list: interface, then destination and, as the eighth, mask in the machine's order of bytes. What
-/// is for everybody takes nobody's address, and millpond's own may stand from before.
+/// Parses a line of `/proc/net/route`: interface, destination and, in column eight, mask, both in native byte order.
+/// Skips the default route, and millpond's own routes from an earlier run.
 fn route(line: &str) -> Option<(&str, Range)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let hexadecimal = |word: &str| u32::from_str_radix(word, 16).ok().map(u32::to_be);
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn networks_overlap_where_they_do() {
+    fn overlapping_networks_are_found() {
         let line = "eth0\t00004D0A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0";
         let (interface, range) = route(line).unwrap();
         assert_eq!((interface, range), ("eth0", (0x0a4d_0000, 0x0a4d_ffff)));
@@ -122,23 +122,23 @@ mod tests {
     }
 
     #[test]
-    fn forwarding_that_nobody_can_switch_on_is_named() {
+    fn forwarding_that_cannot_be_switched_on_is_reported() {
         let folder = std::env::temp_dir().join(format!("millpond-forwarding-{}", std::process::id()));
         let text = forwarding(&folder).unwrap();
         assert!(text.contains("net.ipv4.ip_forward=1"), "{text}");
         for value in ["0\n", "1\n"] {
             fs::write(&folder, value).unwrap();
-            assert_eq!(forwarding(&folder), None, "what is off can be switched on");
+            assert_eq!(forwarding(&folder), None, "writable forwarding can be switched on");
         }
         fs::remove_file(folder).unwrap();
     }
 
     #[test]
-    fn a_taken_port_is_named() {
-        let taken = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-        let port = taken.local_addr().unwrap().port();
-        assert!(port_in_use(port).unwrap().contains("is taken"));
-        drop(taken);
+    fn a_port_in_use_is_reported() {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        assert!(port_in_use(port).unwrap().contains("is in use"));
+        drop(socket);
         assert_eq!(port_in_use(port), None);
     }
 }

@@ -1,12 +1,12 @@
-//! `millpond endpoint rotate-keys`: new keys, and the join texts that bring them to the routers.
+//! `millpond endpoint rotate-keys`: creates new keys, and join texts that bring them to the routers.
 
 use std::fs;
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::config_file::{EndpointConfig, keep_key};
-use super::invite::{expiry, hand_over, invitation, random};
+use super::config_file::{EndpointConfig, save_key};
+use super::invite::{expiry, invitation, print_invitation, random};
 use crate::cli::client::DaemonAddress;
 use crate::cli::exit::Failure;
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
@@ -15,15 +15,15 @@ use crate::config::join::Identity;
 use crate::config::model::Key;
 use crate::config::uci;
 
-/// Give one home new keys, or without a name the endpoint itself, and print the join texts with which the routers
-/// follow. Until it has followed, a router is cut off: its devices wait behind the guard.
+/// Give one home, or without a name the endpoint itself, new keys, and print the join texts with which the routers
+/// follow. A router is cut off until it uses its text; the guard blocks its devices meanwhile.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "rotate-keys")]
-pub struct RotateKeys {
-    /// the home's name; without it the endpoint's own key is changed
+pub struct RotateKeysCommand {
+    /// the home's name; without it the endpoint gets a new key
     #[argh(positional)]
     name: Option<String>,
-    /// days for which the texts hold (default 7, 0 for ever)
+    /// days until the texts expire (default 7, 0 for never)
     #[argh(option, default = "7")]
     days: u64,
     /// settings file (default /etc/config/millpond)
@@ -32,13 +32,13 @@ pub struct RotateKeys {
     /// folder for the keys (default /etc/millpond)
     #[argh(option, default = "PathBuf::from(\"/etc/millpond\")")]
     keys: PathBuf,
-    /// the daemon's socket (default /var/run/millpond.sock)
+    /// the daemon's control socket (default /var/run/millpond.sock)
     #[argh(option, default = "SOCKET_PATH.into()")]
     socket: PathBuf,
 }
 
-impl RotateKeys {
-    /// Prints one text for a home, or a line with name and text for each.
+impl RotateKeysCommand {
+    /// Prints the join text of one home, or for all homes one line each, with name and text.
     pub fn execute(self) -> Result<(), Failure> {
         match self.name.clone() {
             Some(name) => self.rotate_home(&name),
@@ -47,52 +47,52 @@ impl RotateKeys {
     }
 
     fn rotate_home(self, name: &str) -> Result<(), Failure> {
-        let mut book = EndpointConfig::open(&self.config)?;
-        let (index, home) = book.home(name)?;
+        let mut config = EndpointConfig::open(&self.config)?;
+        let (index, home) = config.home(name)?;
         let (mut home, key) = (home.clone(), Key::private(random()?));
         home.public_key = Some(key.public());
         home.preshared_key = Some(Key(random()?));
         let expires = expiry(self.days);
-        let own = book.wireguard()?.private_key.clone();
-        let invitation = invitation(&book, &home, Identity::Private(key), &own, expires)?;
+        let own = config.wireguard()?.private_key.clone();
+        let invitation = invitation(&config, &home, Identity::Private(key), &own, expires)?;
         for (option, key) in [("public_key", &home.public_key), ("preshared_key", &home.preshared_key)] {
             let text = key.as_ref().map(Key::to_base64).unwrap_or_default();
-            book.document.set_at("home", index, option, &Setting::Text(text));
+            config.document.set_at("home", index, option, &Setting::Text(text));
         }
         let until = Setting::Text(expires.unwrap_or(0).to_string());
-        book.document.set_at("home", index, "join_until", &until);
-        book.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
-        hand_over(&invitation);
+        config.document.set_at("home", index, "join_until", &until);
+        config.save(&DaemonAddress { socket: Some(self.socket), ubus: None })?;
+        print_invitation(&invitation);
         Ok(())
     }
 
-    /// The routers keep their keys: their texts bring the endpoint's new one, and no secret but the preshared key.
+    /// Routers keep their keys. Their texts bring the endpoint's new public key and no secret except the preshared key.
     fn rotate_endpoint(self) -> Result<(), Failure> {
-        let mut book = EndpointConfig::open(&self.config)?;
+        let mut config = EndpointConfig::open(&self.config)?;
         let key = Key::private(random()?);
         let mut texts = Vec::new();
-        for home in &book.settings.homes {
+        for home in &config.settings.homes {
             let Some(public_key) = home.public_key.clone() else { continue };
-            let invitation = invitation(&book, home, Identity::Public(public_key), &key, expiry(self.days))?;
+            let invitation = invitation(&config, home, Identity::Public(public_key), &key, expiry(self.days))?;
             texts.push(format!("{}: {}", home.name, invitation.to_text()));
         }
-        let standing = key_file_of(book.document.text());
-        let file = keep_key(&self.keys, &key)?;
+        let old_key_file = key_file_of(config.document.text());
+        let file = save_key(&self.keys, &key)?;
         let setting = Setting::Text(file.display().to_string());
-        book.document.set("tunnel", "tunnel", "private_key", &setting);
-        if let Err(failure) = book.save(&DaemonAddress { socket: Some(self.socket), ubus: None }) {
+        config.document.set("tunnel", "tunnel", "private_key", &setting);
+        if let Err(failure) = config.save(&DaemonAddress { socket: Some(self.socket), ubus: None }) {
             _ = fs::remove_file(file);
             return Err(failure);
         }
-        // Of the folder's; what the operator keeps elsewhere is the operator's.
-        let old = standing.filter(|old| old.starts_with(&self.keys));
-        old.into_iter().for_each(|old| _ = fs::remove_file(old));
+        // Remove the old key from the key folder only; a file elsewhere belongs to the operator.
+        let obsolete = old_key_file.filter(|file| file.starts_with(&self.keys));
+        obsolete.into_iter().for_each(|file| _ = fs::remove_file(file));
         texts.iter().for_each(|text| println!("{text}"));
         Ok(())
     }
 }
 
-/// The file in which the settings' private key lies.
+/// The file that contains the private key, if the settings name one.
 fn key_file_of(settings: &str) -> Option<PathBuf> {
     let (sections, _) = uci::parse(settings.as_bytes());
     let tunnel = sections.iter().find(|section| section.kind == "tunnel")?;

@@ -1,4 +1,4 @@
-//! The router's own key, whether or not the rest of the settings is there yet.
+//! The router's own key, which may exist before the rest of the settings.
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +9,15 @@ use crate::config::model::Key;
 use crate::config::uci;
 use crate::sys::{atomic_file, key_file, random};
 
-/// The file of a key that was made here, in the folder for keys.
+/// The file of a created key, in the key folder.
 pub(super) const FILE: &str = "router.private";
 
-/// The private key of the settings' tunnel, and how the option gives it: as itself, or as the path of a file.
+/// The tunnel's private key and the value of its option, which is the key itself or the path of a file.
 pub(super) fn find(settings: &[u8]) -> Option<(String, Key)> {
     find_option(settings, "private_key")
 }
 
-/// The same for any option that holds a private key.
+/// Like [`find`], for any option with a private key.
 pub(super) fn find_option(settings: &[u8], name: &str) -> Option<(String, Key)> {
     let (sections, _) = uci::parse(settings);
     let text = option(&sections, name)?.to_owned();
@@ -34,21 +34,22 @@ fn option<'a>(sections: &'a [uci::Section], name: &str) -> Option<&'a str> {
     option.values.last().map(|value| value.text.as_str()).filter(|text| !text.is_empty())
 }
 
-/// The public half of the router's key, which is made, in a file of the folder `keys`, where the settings have none.
+/// Returns the router's public key. Creates the key in a file of the folder `keys` if the settings have none.
 pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
     let io = |what: &str, path: &Path, error| Failure::new(IO_ERROR, format!("{what} {}: {error}", path.display()));
     let settings = fs::read(config).map_err(|error| io("reading the settings", config, error))?;
     if let Some((_, key)) = find(&settings) {
         return Ok(key.public());
     }
-    let shown = config.display();
+    let config_name = config.display();
     if option(&uci::parse(&settings).0, "private_key").is_some() {
-        let text =
-            format!("reading tunnel.private_key in {shown}: no key, and no file with one: remove it, or mend it");
+        let text = format!(
+            "reading tunnel.private_key in {config_name}: neither a key nor a file with one: correct or remove it"
+        );
         return Err(Failure::new(CONFIG, text));
     }
     let mut document = Document::new(&settings).map_err(|error| {
-        Failure::new(CONFIG, format!("changing the settings {shown}: line {}: {}", error.line, error.text))
+        Failure::new(CONFIG, format!("changing the settings {config_name}: line {}: {}", error.line, error.text))
     })?;
     let key = new()?;
     let file = keys.join(FILE);
@@ -59,8 +60,8 @@ pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
     Ok(key.public())
 }
 
-/// A new key.
+/// Creates a key.
 pub(super) fn new() -> Result<Key, Failure> {
-    let random = random::seed().map_err(|error| Failure::new(OS_ERROR, format!("making a key: {error}")))?;
+    let random = random::seed().map_err(|error| Failure::new(OS_ERROR, format!("creating a key: {error}")))?;
     Ok(Key::private(random))
 }

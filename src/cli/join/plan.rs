@@ -1,4 +1,4 @@
-//! A join text and a settings file -> the settings as they are to be, and why not.
+//! Combines a join text and a settings file into new settings, or explains why they do not fit.
 
 use std::fmt;
 use std::fs;
@@ -14,54 +14,55 @@ use crate::config::{Severity, parse_with};
 use crate::daemon::answer;
 use crate::sys::{atomic_file, key_file};
 
-/// A clock that shows less was never set: 2025 began then.
+/// A clock that shows an earlier time was never set: the start of 2025.
 const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
 
-/// What is to be written, all of it checked.
+/// The files to write, all checked.
 pub(super) struct JoinPlan {
-    /// What the text said.
+    /// The parsed join text.
     pub invitation: Invitation,
-    /// What the owner should know, one line each.
+    /// Warnings for the owner, one line each.
     pub warnings: Vec<String>,
     assignments: Vec<Assignment>,
     key_files: Vec<(PathBuf, Key)>,
-    /// The router's own key, and whether it was there before.
+    /// The router's own public key, and whether it existed before.
     own_key: (Key, bool),
     config: PathBuf,
     settings: String,
 }
 
-/// Why a text is not taken.
+/// Why a join text is refused.
 pub(super) struct JoinError {
-    /// A word for programs.
+    /// A stable code for programs.
     code: &'static str,
     /// One line for people, and the exit code.
     pub failure: Failure,
 }
 
 impl JoinPlan {
-    /// What `text` makes of the settings file `config`, with key files in the folder `keys`. Nothing is written.
+    /// Plans the settings file `config` from the join text `text`, with key files in the folder `keys`. Writes nothing.
     pub fn new(text: &str, config: &Path, keys: &Path) -> Result<JoinPlan, JoinError> {
         let mut warnings = Vec::new();
         let invitation = Invitation::from_text(text)
-            .map_err(|damage| JoinError::new(damage.code(), DATA, format!("reading the join text: {damage}")))?;
+            .map_err(|error| JoinError::new(error.code(), DATA, format!("reading the join text: {error}")))?;
         check_age(&invitation, &mut warnings)?;
-        let shown = config.display();
-        let before = fs::read(config)
-            .map_err(|error| JoinError::new("file", IO_ERROR, format!("reading the settings {shown}: {error}")))?;
+        let config_name = config.display();
+        let before = fs::read(config).map_err(|error| {
+            JoinError::new("file", IO_ERROR, format!("reading the settings {config_name}: {error}"))
+        })?;
         let mut document = Document::new(&before).map_err(|error| {
             JoinError::new(
                 "settings",
                 CONFIG,
-                format!("changing the settings {shown}: line {}: {}", error.line, error.text),
+                format!("changing the settings {config_name}: line {}: {}", error.line, error.text),
             )
         })?;
-        let standing = check_identity(&invitation, &before)?;
+        let existing_key = check_identity(&invitation, &before)?;
 
         let [join_file, preshared_file] = invitation.key_files().map(|name| keys.join(name));
         let mut key_files = Vec::new();
-        let (private_key, own_key) = match standing {
-            Some((standing, key)) => (standing, (key.public(), true)),
+        let (private_key, own_key) = match existing_key {
+            Some((value, key)) => (value, (key.public(), true)),
             None => {
                 let own = keys.join(own_key::FILE);
                 let key = own_key::new().map_err(|failure| JoinError { code: "key", failure })?;
@@ -83,47 +84,49 @@ impl JoinPlan {
         document.assign(&assignments);
         let settings = document.text().to_owned();
 
-        let planned = |path: &str| {
+        let read_key = |path: &str| {
             let planned = key_files.iter().find(|(file, _)| file.as_os_str() == path);
             planned.map_or_else(|| key_file::read(path), |(_, key)| Ok(key.to_base64()))
         };
-        let parsed = parse_with(settings.as_bytes(), &planned);
+        let parsed = parse_with(settings.as_bytes(), &read_key);
         if let Some(error) = parsed.problems.iter().find(|problem| problem.severity == Severity::Error) {
-            let text = format!("filling in the settings {shown}: {error}: 'millpond check' names all that is wrong");
+            let text = format!("writing the settings {config_name}: {error}: 'millpond check' lists all errors");
             return Err(JoinError::new("settings", CONFIG, text));
         }
         if let Some(settings) = parsed.settings.filter(|settings| settings.shape.download > invitation.max_download) {
-            let (most, asked) = (invitation.max_download.0 / 1000, settings.shape.download.0 / 1000);
-            warnings.push(format!("the endpoint grants at most {most} kbit/s down, the settings ask for {asked}"));
+            let (granted, requested) = (invitation.max_download.0 / 1000, settings.shape.download.0 / 1000);
+            warnings.push(format!(
+                "the endpoint grants at most {granted} kbit/s down, but the settings request {requested}"
+            ));
         }
         Ok(JoinPlan { invitation, warnings, assignments, key_files, own_key, config: config.into(), settings })
     }
 
-    /// Writes the files of the keys and then, `with_settings`, the settings.
+    /// Writes the key files and then, if `with_settings`, the settings.
     pub fn write(&self, with_settings: bool) -> Result<(), JoinError> {
-        let refuse =
+        let write_error =
             |what: &Path, error| JoinError::new("file", IO_ERROR, format!("writing {}: {error}", what.display()));
         let new: Vec<&PathBuf> = self.key_files.iter().map(|(file, _)| file).filter(|file| !file.exists()).collect();
         for (file, key) in &self.key_files {
             let text = key.to_base64() + "\n";
-            atomic_file::write(file, text.as_bytes(), 0o600).map_err(|error| refuse(file, error))?;
+            atomic_file::write(file, text.as_bytes(), 0o600).map_err(|error| write_error(file, error))?;
         }
         if with_settings {
             atomic_file::write(&self.config, self.settings.as_bytes(), 0o600).map_err(|error| {
-                // No settings name them.
+                // Remove the new key files: no settings name them.
                 new.iter().for_each(|file| _ = fs::remove_file(file));
-                refuse(&self.config, error)
+                write_error(&self.config, error)
             })?;
         }
         Ok(())
     }
 
-    /// One line without a secret in it. `written`: whether a new key is there to stay.
+    /// The plan as one line of JSON without secrets. `written`: whether a new key has been saved.
     pub fn to_json(&self, written: bool) -> String {
         answer::json(|top| {
             top.text("name", &self.invitation.name);
-            let (own_key, is_known) = &self.own_key;
-            if written || *is_known {
+            let (own_key, existed) = &self.own_key;
+            if written || *existed {
                 top.text("public_key", &own_key.to_base64());
             }
             top.text("made_by", if self.invitation.has_private_key() { "endpoint" } else { "router" });
@@ -147,7 +150,7 @@ impl JoinPlan {
 }
 
 impl fmt::Display for JoinPlan {
-    /// The settings as `uci show` prints them, without those that are to be absent.
+    /// Formats the settings as `uci show` does, without options to remove.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Assignment { section, option, setting, .. } in &self.assignments {
             let values = match setting {
@@ -180,7 +183,7 @@ fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), 
     let Some(expires) = invitation.expires else { return Ok(()) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if now < CLOCK_UNSET {
-        warnings.push("the clock is not set, so whether the join text still holds cannot be told".into());
+        warnings.push("the clock is not set, so the expiry of the join text cannot be checked".into());
     } else if invitation.is_expired(now.as_secs()) {
         let hours = (now.as_secs() - expires).div_ceil(3600);
         let text =
@@ -190,27 +193,27 @@ fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), 
     Ok(())
 }
 
-/// Whether this router may be that home. Gives its own private key, if it has one, and how the settings have it.
+/// Checks whether this router may be the invited home. Returns the value of its private-key option and the key, if any.
 fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<(String, Key)>, JoinError> {
     let own = own_key::find(settings);
     match (&invitation.identity, own) {
         (Identity::Private(key), _)
             if own_key::find_option(settings, "join_key").is_some_and(|(_, used)| used == *key) =>
         {
-            let text = "joining: this router has used that join text already: nothing is changed; 'millpond status' tells how it fares";
+            let text = "joining: this router has already used this join text: nothing was changed; 'millpond status' shows its connection";
             Err(JoinError::new("used", DATA, text.into()))
         }
         (Identity::Private(_), own) => Ok(own),
-        (Identity::Public(public), Some((standing, own))) if own.public() == *public => Ok(Some((standing, own))),
+        (Identity::Public(public), Some((value, own))) if own.public() == *public => Ok(Some((value, own))),
         (Identity::Public(public), Some(_)) => {
             let public = public.to_base64();
             let text = format!(
-                "joining: the text was made for another router, that of public key {public}: 'millpond join --make-key' prints this one's"
+                "joining: the join text is for another router, with public key {public}: 'millpond join --make-key' prints this router's key"
             );
             Err(JoinError::new("other-router", DATA, text))
         }
         (Identity::Public(_), None) => {
-            let text = "joining: the text brings no key and this router has none: make it with 'millpond join --make-key', and have the endpoint add the home with what that prints";
+            let text = "joining: the join text contains no private key and this router has none: run 'millpond join --make-key', and ask the endpoint's operator to add the home with the printed key";
             Err(JoinError::new("no-key", DATA, text.into()))
         }
     }

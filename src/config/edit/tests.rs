@@ -1,4 +1,4 @@
-//! Edited files hold what was set, and everything else as it was.
+//! An edited file holds the new values and leaves everything else unchanged.
 
 use super::*;
 use crate::config::parse;
@@ -23,7 +23,7 @@ fn values(document: &Document, kind: &str, index: usize, option: &str) -> Vec<St
 }
 
 #[test]
-fn an_option_is_changed_where_it_stands() {
+fn changes_an_option_in_place() {
     let before = "# mine\nconfig millpond 'main'\n\toption enabled '0' # not yet\n\n# theirs\nconfig tunnel 'tunnel'\n";
     let mut document = document(before);
     document.set("millpond", "main", "enabled", &text("1"));
@@ -33,7 +33,7 @@ fn an_option_is_changed_where_it_stands() {
 }
 
 #[test]
-fn the_shipped_file_takes_each_setting_beside_its_comment() {
+fn the_shipped_file_gets_each_setting_after_its_comment() {
     let mut document = document(SHIPPED);
     document.set("tunnel", "tunnel", "endpoint", &text("vpn.example.net:51820"));
     document.set("dns", "dns", "server", &Setting::List(vec!["9.9.9.9".into(), "149.112.112.112".into()]));
@@ -49,7 +49,7 @@ fn the_shipped_file_takes_each_setting_beside_its_comment() {
 }
 
 #[test]
-fn lists_and_repeated_options_become_what_was_set() {
+fn lists_and_repeated_options_are_replaced() {
     let mut document =
         document("config dns dns\n\tlist server 1\n\tlist server 2 # two\n\toption mode x\n\tlist server 3\n");
     document.set("dns", "dns", "server", &text("4"));
@@ -62,7 +62,7 @@ fn lists_and_repeated_options_become_what_was_set() {
 }
 
 #[test]
-fn any_text_comes_back_as_it_was_set() {
+fn any_text_reads_back_unchanged() {
     for value in ["maple street", "o'clock", "''", "\\", "\"", "a\tb", "#", ";", "two\nlines", "gr\u{fc}n"] {
         let mut document = document("config home\n\toption name x\n");
         document.set_at("home", 0, "name", &text(value));
@@ -72,7 +72,7 @@ fn any_text_comes_back_as_it_was_set() {
 }
 
 #[test]
-fn a_section_goes_and_its_neighbours_stay() {
+fn removing_a_section_keeps_its_neighbours() {
     let home = |name: &str| format!("# about {name}\nconfig home\n\toption name '{name}'\n\n");
     let mut document = document(&format!("{}{}{}", home("a"), home("b"), home("c")));
     document.remove("home", 1);
@@ -83,8 +83,8 @@ fn a_section_goes_and_its_neighbours_stay() {
 }
 
 #[test]
-fn files_of_any_shape_are_edited() {
-    let shapes = [
+fn edits_files_of_any_layout() {
+    let layouts = [
         "",
         "config tunnel tunnel",
         "config tunnel tunnel; option address 1; option type x",
@@ -93,16 +93,16 @@ fn files_of_any_shape_are_edited() {
         "package millpond\nc tunnel\no address 1\nc dns\no mode x",
         "config tunnel\n#option address ''",
     ];
-    for shape in shapes {
+    for layout in layouts {
         for value in ["7", ""] {
-            let mut edited = document(shape);
+            let mut edited = document(layout);
             edited.set("tunnel", "tunnel", "address", &text(value));
             let expected: &[&str] = if value.is_empty() { &[] } else { &[value] };
-            assert_eq!(values(&edited, "tunnel", 0, "address"), expected, "{shape:?} became {:?}", edited.text());
-            let kind = values(&document(&format!("{shape}\nconfig tunnel")), "tunnel", 0, "type");
-            assert_eq!(values(&edited, "tunnel", 0, "type"), kind, "{shape:?} became {:?}", edited.text());
+            assert_eq!(values(&edited, "tunnel", 0, "address"), expected, "{layout:?} became {:?}", edited.text());
+            let kind = values(&document(&format!("{layout}\nconfig tunnel")), "tunnel", 0, "type");
+            assert_eq!(values(&edited, "tunnel", 0, "type"), kind, "{layout:?} became {:?}", edited.text());
             edited.remove("tunnel", 0);
-            assert!(!edited.text().contains("tunnel"), "{shape:?} became {:?}", edited.text());
+            assert!(!edited.text().contains("tunnel"), "{layout:?} became {:?}", edited.text());
         }
     }
     assert_eq!(Document::new(b"config x\noption a 'b").err().map(|error| error.line), Some(2));

@@ -1,6 +1,6 @@
-//! The fields of a join text, one after the other.
+//! Serialises and parses the fields of a join text.
 
-/// Writes fields.
+/// Appends fields to a buffer.
 #[derive(Default)]
 pub(super) struct FieldWriter {
     bytes: Vec<u8>,
@@ -19,18 +19,18 @@ impl FieldWriter {
         self.bytes(&value.to_be_bytes())
     }
 
-    /// Bytes of a number that both ends know.
+    /// Bytes without a length; the reader knows how many.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut FieldWriter {
         self.bytes.extend(bytes);
         self
     }
 
-    /// Whether there is something, and then that.
+    /// One byte, 1 if the value is present and 0 if not, then the value.
     pub fn option(&mut self, bytes: Option<&[u8]>) -> &mut FieldWriter {
         self.u8(bytes.is_some().into()).bytes(bytes.unwrap_or_default())
     }
 
-    /// A text of at most 256 bytes, as all names in the settings are.
+    /// A text and its length in 16 bits. All names in the settings have at most 256 bytes.
     pub fn text(&mut self, text: &str) -> &mut FieldWriter {
         self.u16(text.len() as u16).bytes(text.as_bytes())
     }
@@ -40,7 +40,7 @@ impl FieldWriter {
     }
 }
 
-/// Reads fields; each is `None` where the bytes end too early or cannot be that.
+/// Reads fields. Each method returns `None` if the bytes end too early or do not form the field.
 pub(super) struct FieldReader<'a> {
     rest: &'a [u8],
 }
@@ -87,7 +87,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// As many as the byte before them says.
+    /// A byte with the number of items, then the items.
     pub fn list<T>(&mut self, read: impl Fn(&mut FieldReader<'a>) -> Option<T>) -> Option<Vec<T>> {
         (0..self.u8()?).map(|_| read(self)).collect()
     }

@@ -1,24 +1,24 @@
-//! What an invitation comes to in a router's settings.
+//! The router's settings for an invitation.
 
 use super::{Identity, Invitation};
 use crate::config::edit::{Document, Setting};
 
-/// One option of the settings.
+/// The new value of one option in the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The section's type.
     pub kind: &'static str,
-    /// Its name.
+    /// The section's name.
     pub section: &'static str,
     /// The option.
     pub option: &'static str,
-    /// What it is to be.
+    /// Its new value.
     pub setting: Setting,
 }
 
 impl Invitation {
-    /// The settings, section by section; an empty one is to be absent. The keys are as the options should have them, which
-    /// may be the paths of files; `join_key` is empty where the text brings no key.
+    /// The settings, section by section; an empty value removes the option. Each key is the text of its option, either
+    /// a key or the path of a key file; `join_key` is empty if the join text has no private key.
     pub fn settings(&self, private_key: &str, join_key: &str, preshared_key: &str) -> Vec<Assignment> {
         let [first, others @ ..] = &self.servers[..] else { return Vec::new() };
         let main = [("enabled", text("1")), ("role", text("router"))];
@@ -33,7 +33,7 @@ impl Invitation {
             ("address", text(self.address.to_string())),
             ("address6", text(self.address6.map(|address| address.to_string()).unwrap_or_default())),
             ("peer_address", text(self.peer_address.to_string())),
-            // What another tunnel, or another endpoint, has left.
+            // Remove the settings of an earlier tunnel or endpoint.
             ("listen_port", text("")),
             ("profile", text("")),
             ("interface", text("")),
@@ -52,8 +52,8 @@ impl Invitation {
         sections.chain(dns.iter().map(of("dns", "dns"))).collect()
     }
 
-    /// The names of the files for the home's private and preshared key: parts of the public key, so that those of another
-    /// key stay as they are.
+    /// The file names for the home's private and preshared key. They start with 12 characters of the public key, so
+    /// that the files of another key are not overwritten.
     pub fn key_files(&self) -> [String; 2] {
         let public_key = self.public_key().to_base64();
         let name: String = public_key.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
@@ -67,7 +67,7 @@ impl Invitation {
 }
 
 impl Document {
-    /// Makes every assignment.
+    /// Sets every option in `assignments`.
     pub fn assign(&mut self, assignments: &[Assignment]) {
         for Assignment { kind, section, option, setting } in assignments {
             self.set(kind, section, option, setting);

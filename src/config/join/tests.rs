@@ -1,4 +1,4 @@
-//! Join texts that arrive as they left, and those that do not.
+//! Join texts survive a round trip; truncated and damaged ones are refused.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn invitation() -> Invitation {
 }
 
 #[test]
-fn a_text_arrives_as_it_left() {
+fn a_text_parses_to_its_invitation() {
     let longest = Invitation {
         name: "\u{1f3e0}".repeat(64),
         servers: (0..MAX_SERVERS as u8)
@@ -49,12 +49,12 @@ fn a_text_arrives_as_it_left() {
 }
 
 #[test]
-fn a_cut_text_is_known_as_cut_wherever_it_ends() {
+fn a_text_truncated_anywhere_is_reported_as_truncated() {
     let text = invitation().to_text();
     for end in "millpond".len()..text.len() {
         assert_eq!(
             Invitation::from_text(&text[..end]),
-            Err(JoinTextError::Cut),
+            Err(JoinTextError::Truncated),
             "after {end} of {} characters",
             text.len()
         );
@@ -62,7 +62,7 @@ fn a_cut_text_is_known_as_cut_wherever_it_ends() {
 }
 
 #[test]
-fn no_single_change_goes_unnoticed() {
+fn every_single_character_change_is_detected() {
     let text = invitation().to_text();
     for at in 0..text.len() {
         for other in ['A', 'b', '7', '_', '-', '=', '\u{e9}'] {
@@ -74,18 +74,18 @@ fn no_single_change_goes_unnoticed() {
         }
         let mut without = text.clone();
         without.remove(at);
-        // Of two equal characters beside each other it is the same which one is lost.
+        // Removing either of two equal neighbours gives the same text.
         assert!(Invitation::from_text(&without).is_err(), "without character {at}");
     }
     for addition in ["A", "AAAA", "millpond1-"] {
-        assert_eq!(Invitation::from_text(&format!("{text}{addition}")), Err(JoinTextError::Altered), "{addition}");
+        assert_eq!(Invitation::from_text(&format!("{text}{addition}")), Err(JoinTextError::Damaged), "{addition}");
     }
 }
 
 #[test]
-fn what_is_no_text_of_this_version_is_said() {
+fn other_texts_and_versions_are_told_apart() {
     for text in ["", "hello", "millpond", "millpond-AAAA", "https://example.org/", "[Interface]\nPrivateKey = x\n"] {
-        let expected = if text == "millpond" { JoinTextError::Cut } else { JoinTextError::NotOne };
+        let expected = if text == "millpond" { JoinTextError::Truncated } else { JoinTextError::NotJoinText };
         assert_eq!(Invitation::from_text(text), Err(expected), "{text}");
     }
     let newer = invitation().to_text().replacen('1', "2", 1);
@@ -94,27 +94,27 @@ fn what_is_no_text_of_this_version_is_said() {
     assert!(Invitation::from_text(&long).is_err());
 }
 
-/// A checksum is no proof of good will: what could not stand in a settings file is refused though the sum is right.
+/// A correct checksum does not prove good intent: values that are invalid in a settings file are refused all the same.
 #[test]
-fn nothing_but_names_and_hosts_gets_through() {
+fn invalid_names_and_hosts_are_refused() {
     for host in ["", "a'b.example.org", "x\n\toption enabled", "0.0.0.0", "-"] {
         let mut bad = invitation();
         bad.servers[0].at.host = host.into();
-        assert_eq!(Invitation::from_text(&bad.to_text()), Err(JoinTextError::Altered), "{host}");
+        assert_eq!(Invitation::from_text(&bad.to_text()), Err(JoinTextError::Damaged), "{host}");
     }
     for name in ["two\nlines", &"x".repeat(65)] {
         let bad = Invitation { name: name.into(), ..invitation() };
-        assert_eq!(Invitation::from_text(&bad.to_text()), Err(JoinTextError::Altered), "{name}");
+        assert_eq!(Invitation::from_text(&bad.to_text()), Err(JoinTextError::Damaged), "{name}");
     }
     let mut twice = invitation();
     twice.servers[1].public_key = twice.servers[0].public_key.clone();
-    assert_eq!(Invitation::from_text(&twice.to_text()), Err(JoinTextError::Altered), "two endpoints with one key");
+    assert_eq!(Invitation::from_text(&twice.to_text()), Err(JoinTextError::Damaged), "two endpoints with one key");
     let nowhere = Invitation { servers: Vec::new(), ..invitation() };
-    assert_eq!(Invitation::from_text(&nowhere.to_text()), Err(JoinTextError::Altered));
+    assert_eq!(Invitation::from_text(&nowhere.to_text()), Err(JoinTextError::Damaged));
 }
 
 #[test]
-fn it_holds_until_its_last_second() {
+fn an_invitation_is_valid_until_its_last_second() {
     let invitation = invitation();
     assert!(!invitation.is_expired(1_800_000_000) && invitation.is_expired(1_800_000_001));
     assert!(!Invitation { expires: None, ..invitation }.is_expired(u64::MAX));

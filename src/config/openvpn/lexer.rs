@@ -1,11 +1,11 @@
-//! The lines of a profile as openvpn's own parser splits them (src/openvpn/options_parse.c, `parse_line`).
+//! Splits the lines of a profile as openvpn does (src/openvpn/options_parse.c, `parse_line`).
 
-/// One option.
+/// One option of a profile.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Directive {
-    /// Its line, from 1.
+    /// Line of the option, from 1.
     pub line: usize,
-    /// Its name, without dashes, and its arguments, without quotes; never empty.
+    /// The name without dashes, then the arguments without quotes; never empty.
     pub words: Vec<String>,
 }
 
@@ -15,14 +15,14 @@ impl Directive {
         &self.words[0]
     }
 
-    /// An argument, or nothing where there is none.
+    /// The argument at `index`, or an empty string if there is none.
     pub fn argument(&self, index: usize) -> &str {
         self.words.get(index + 1).map_or("", String::as_str)
     }
 }
 
-/// The options of a profile, in order, or where its syntax is broken. Files that stand in it, such as `<ca>`, are
-/// passed over; what stands in a `<connection>` is an option.
+/// The options of a profile in order, and the line and text of each syntax error. Inline files such as `<ca>` are
+/// skipped; lines inside `<connection>` are options.
 pub(super) fn directives(text: &str) -> Vec<Result<Directive, (usize, &'static str)>> {
     let mut found = Vec::new();
     let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate().map(|(index, line)| (index + 1, line));
@@ -30,7 +30,7 @@ pub(super) fn directives(text: &str) -> Vec<Result<Directive, (usize, &'static s
         let words = match words(content) {
             Some(words) => words,
             None => {
-                found.push(Err((line, "a quote or backslash without its end")));
+                found.push(Err((line, "unterminated quote or backslash")));
                 continue;
             }
         };
@@ -41,7 +41,7 @@ pub(super) fn directives(text: &str) -> Vec<Result<Directive, (usize, &'static s
             Some(tag) => {
                 let end = format!("</{tag}>");
                 if !lines.any(|(_, content)| content.trim_start().starts_with(&end)) {
-                    found.push(Err((line, "a part in angle brackets without its end")));
+                    found.push(Err((line, "section in angle brackets without its end tag")));
                 }
             }
             None => found.push(Ok(directive(line, words))),
@@ -50,7 +50,7 @@ pub(super) fn directives(text: &str) -> Vec<Result<Directive, (usize, &'static s
     found
 }
 
-/// `setenv opt NAME …` is the option NAME for those versions that have it.
+/// `setenv opt NAME …` is the option NAME in versions that know it.
 fn directive(line: usize, mut words: Vec<String>) -> Directive {
     if words.len() > 2 && words[0] == "setenv" && words[1] == "opt" {
         words.drain(..2);

@@ -1,4 +1,4 @@
-//! What a profile may say, and what it may not.
+//! Which options a profile may have.
 
 use super::*;
 
@@ -12,13 +12,13 @@ fn errors(text: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn the_shipped_profiles_are_good() {
+fn the_shipped_profiles_are_valid() {
     assert_eq!(parse(CLIENT.as_bytes(), Role::Router), Ok(Profile { ipv6: false }));
     assert_eq!(parse(SERVER.as_bytes(), Role::Endpoint), Ok(Profile { ipv6: false }));
 }
 
 #[test]
-fn each_refusal_names_its_line() {
+fn every_refused_option_is_reported_with_its_line() {
     let refused = [
         "comp-lzo",
         "comp-lzo no",
@@ -57,15 +57,15 @@ fn each_refusal_names_its_line() {
         errors("remote a 1\ncomp-lzo adaptive"),
         [(
             2,
-            "comp-lzo: compression makes the length of a packet tell what is in it (got 'comp-lzo adaptive', want the \
-             line removed, at both ends)"
+            "comp-lzo: compression makes the length of a packet depend on its content (got 'comp-lzo adaptive', want \
+             the line removed at both ends)"
                 .to_owned()
         )]
     );
 }
 
 #[test]
-fn what_does_no_harm_passes() {
+fn harmless_options_pass() {
     let passed = [
         "# comp-lzo",
         "; compress lz4",
@@ -85,20 +85,20 @@ fn what_does_no_harm_passes() {
 }
 
 #[test]
-fn options_of_a_connection_count() {
+fn options_inside_a_connection_are_checked() {
     let text = "client\n<connection>\nremote a 1194\nproto tcp\n</connection>\n";
     assert_eq!(errors(text).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4]);
 }
 
 #[test]
-fn every_error_is_found_at_once() {
+fn all_errors_are_reported_at_once() {
     let lines: Vec<usize> = errors("comp-lzo\n\"open\nproto tcp\n<ca>\n").into_iter().map(|(line, _)| line).collect();
     assert_eq!(lines, [1, 2, 3, 4, 0]);
     assert!(parse(b"", Role::Endpoint).is_ok());
 }
 
 #[test]
-fn the_ip_version_is_known() {
+fn the_outer_ip_version_is_detected() {
     for (line, ipv6) in [
         ("remote vpn.example.org 1194", false),
         ("remote vpn.example.org 1194 udp6", true),
@@ -111,7 +111,7 @@ fn the_ip_version_is_known() {
 }
 
 #[test]
-fn no_bytes_make_it_panic() {
+fn random_bytes_do_not_panic() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..2000 {
         let bytes: Vec<u8> = (0..40)

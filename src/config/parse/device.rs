@@ -1,4 +1,4 @@
-//! `config device` and `config network`: whose traffic is shaped.
+//! `config device` and `config network`: the devices whose traffic is shaped.
 
 use std::net::IpAddr;
 
@@ -14,20 +14,20 @@ const DEVICE_OPTIONS: [&str; 7] = ["name", "mac", "address", "policy", "kind", "
 const NETWORK_OPTIONS: [&str; 3] = ["name", "device", "policy"];
 const POLICIES: &[(&str, Policy)] = &[("shape", Policy::Shape), ("block", Policy::Block), ("direct", Policy::Direct)];
 
-/// How long a device's packets may wait before people notice: the longest delays of the paper's figure 9, of several
-/// plugs the shortest.
+/// How long the packets of each kind of device may wait before users notice: the longest delays in the paper's figure
+/// 9, and the shortest of them for the plugs.
 const KINDS: &[(&str, Nanos)] = &[
     ("plug", Nanos::from_millis(1_700)),
     ("speaker", Nanos::from_millis(4_400)),
     ("camera", Nanos::from_millis(17_600)),
-    ("sleep", SHORTEST_TOLERANCE),
-    ("other", SHORTEST_TOLERANCE),
+    ("sleep", MIN_TOLERANCE),
+    ("other", MIN_TOLERANCE),
 ];
-/// That of the sleep monitor: a device of which nothing is known is taken for the least patient.
-const SHORTEST_TOLERANCE: Nanos = Nanos::from_millis(1_400);
+/// The sleep monitor's tolerance, also the default: an unknown device may be the most sensitive kind.
+const MIN_TOLERANCE: Nanos = Nanos::from_millis(1_400);
 
 impl Policy {
-    /// The word in the settings.
+    /// The value in the settings.
     pub const fn name(self) -> &'static str {
         match self {
             Policy::Shape => "shape",
@@ -49,7 +49,7 @@ pub(super) fn read_devices<'a>(
         let mut reader = SectionReader::new(section, &DEVICE_OPTIONS, problems);
         context.expect(Role::Router, &mut reader);
         if !reader.given("mac") && !reader.given("address") {
-            reader.error_section("no device named (want option mac or option address)".to_owned());
+            reader.error_section("no device selected (want option mac or option address)".to_owned());
         }
         let mac = reader.value("mac", mac);
         if let Some(mac) = mac {
@@ -58,7 +58,7 @@ pub(super) fn read_devices<'a>(
         let address = reader.value("address", device_address);
         if let Some(address) = address {
             reader.unique(&mut addresses, address, "address", &address.to_string());
-            not_in_tunnel(&mut reader, context, address);
+            check_outside_tunnel(&mut reader, context, address);
         }
         let name = reader.value("name", title);
         let name = name
@@ -66,19 +66,22 @@ pub(super) fn read_devices<'a>(
             .or_else(|| address.map(|address| address.to_string()))
             .unwrap_or_else(|| reader.label().to_owned());
         let policy = reader.value("policy", choice(POLICIES)).unwrap_or(Policy::Shape);
-        let of_kind = reader.value("kind", choice(KINDS)).unwrap_or(SHORTEST_TOLERANCE);
+        let kind_tolerance = reader.value("kind", choice(KINDS)).unwrap_or(MIN_TOLERANCE);
         let tolerance = reader.value("tolerance", number(1..=600_000, "ms"));
-        let tolerance = tolerance.map_or(of_kind, |ms| Nanos::from_millis(ms.into()));
+        let tolerance = tolerance.map_or(kind_tolerance, |ms| Nanos::from_millis(ms.into()));
         let watch = reader.value("watch", boolean).unwrap_or(false);
         devices.push(Device { name, mac, address, policy, watch, tolerance });
     }
     devices
 }
 
-fn not_in_tunnel(reader: &mut SectionReader, context: &Context, address: IpAddr) {
+fn check_outside_tunnel(reader: &mut SectionReader, context: &Context, address: IpAddr) {
     let IpAddr::V4(v4) = address else { return };
     if let Some((other, line)) = context.addresses.get(&v4) {
-        let text = format!("overlap (got {address}, which '{other}' has in the tunnel on line {line})");
+        let text = format!(
+            "an address inside the tunnel (got {address}, used by '{other}' on line {line}; \
+             want the device's address on the LAN)"
+        );
         reader.error("address", text);
     }
 }
@@ -100,7 +103,8 @@ pub(super) fn read_networks<'a>(
         let Some(name) = name else { continue };
         reader.unique(&mut names, name.clone(), "name", &shown(&name));
         if !reader.given("device") && interface_name(&format!("br-{name}")).is_err() {
-            let text = format!("too long for a bridge 'br-{name}' (want option device with the interface's name)");
+            let text =
+                format!("too long for the bridge name 'br-{name}' (want option device with the interface's name)");
             reader.error("name", text);
         }
         networks.push(Network { name, device, policy });

@@ -1,4 +1,4 @@
-//! `config dns 'dns'`: who answers the shaped devices' DNS requests.
+//! `config dns 'dns'`: which resolver answers DNS queries of shaped devices.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,10 +11,10 @@ use crate::config::uci::Section;
 
 const OPTIONS: [&str; 2] = ["mode", "server"];
 const MODES: &[(&str, DnsMode)] = &[("tunnel", DnsMode::Tunnel), ("router", DnsMode::Router)];
-/// Quad9, the resolver of the shipped file.
+/// Quad9, the resolver in the shipped settings file.
 const DEFAULT_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 9, 9, 9));
 
-/// Reads the section; without one, the defaults.
+/// Reads the section; returns the defaults without one.
 pub(super) fn read(section: Option<&Section>, problems: &mut Vec<SettingsProblem>) -> Dns {
     let Some(section) = section else {
         return Dns { mode: DnsMode::Tunnel, servers: vec![DEFAULT_SERVER] };
@@ -27,7 +27,7 @@ pub(super) fn read(section: Option<&Section>, problems: &mut Vec<SettingsProblem
         if seen.insert(server) {
             servers.push(server);
         } else {
-            reader.warn("server", format!("{server} is there twice"));
+            reader.warn("server", format!("{server} is listed twice"));
         }
     }
     if !reader.given("server") {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::level::Confirmed;
 use super::reader::SectionReader;
-use super::value::{self, Wrong, bit, boolean, choice, number, price};
+use super::value::{self, ValueError, bit, boolean, choice, number, price};
 use crate::config::model::{Level, Off, Role, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
@@ -34,19 +34,19 @@ const OPTIONS: [&str; 18] = [
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
     &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
-const OFFS: &[(&str, Off)] = &[("tunnel", Off::Tunnel), ("block", Off::Block)];
+const OFF_MODES: &[(&str, Off)] = &[("tunnel", Off::Tunnel), ("block", Off::Block)];
 
-/// A check of the wire each week.
+/// Default days between two checks of the wire.
 const AUDIT_DAYS: u16 = 7;
 
-/// A cell more often than this and the timer's own lateness shows (design: "Law").
-const SHORTEST_INTERVAL: Nanos = Nanos::from_micros(100);
-/// The lowest rate still sends the largest cell more than once a minute.
+/// At shorter intervals the timer's own lateness shows.
+const MIN_INTERVAL: Nanos = Nanos::from_micros(100);
+/// The lowest rate still sends the largest cell at least once a minute.
 pub(super) const KBIT: RangeInclusive<u32> = 8..=1_000_000;
 const CELL_BYTES: RangeInclusive<u32> = 128..=1400;
 const _: () = assert!(BitsPerSec::from_kbit(8).interval(1400).0 <= Nanos::from_secs(60).0);
 
-/// The section's values; defaults in place of wrong ones.
+/// The section's values, with defaults in place of invalid ones.
 pub(super) struct General {
     pub enabled: bool,
     pub role: Option<Role>,
@@ -58,15 +58,15 @@ pub(super) struct General {
     pub audit_days: Option<u16>,
     /// `cap_day` and `cap_level`.
     step_down: Option<(u8, Level)>,
-    /// Rates that the owner confirmed for levels, in place of the built-in ones.
+    /// Rates that the owner confirmed for a level; they replace the built-in ones.
     confirmed: Confirmed,
     pub routing_ids: RoutingIds,
-    /// What level `custom` comes to; its law and spread hold at every level.
+    /// The shape of level `custom`; its law and spread apply to every level.
     custom: Shape,
 }
 
 impl General {
-    /// What the wire looks like at a level; `None` for `off`.
+    /// The shape of a level; `None` for `off`.
     pub fn shape(&self, level: Level) -> Option<Shape> {
         let (upload, download) = match level {
             Level::Off => return None,
@@ -80,12 +80,12 @@ impl General {
         Some(Shape { upload, download, cell_bytes: 512, ..self.custom })
     }
 
-    /// What each level comes to that has rates.
+    /// Every level that has rates, with its shape.
     pub fn levels(&self) -> Vec<(Level, Shape)> {
         LEVELS.iter().filter_map(|(_, level)| Some((*level, self.shape(*level)?))).collect()
     }
 
-    /// The level that holds before a billing day.
+    /// The level for the last days before a billing day.
     pub fn step_down(&self) -> Option<StepDown> {
         let (day, level) = self.step_down?;
         Some(StepDown { day, level, shape: self.shape(level)? })
@@ -93,7 +93,7 @@ impl General {
 }
 
 impl Level {
-    /// The word in the settings.
+    /// The value in the settings.
     pub const fn name(self) -> &'static str {
         match self {
             Level::Off => "off",
@@ -106,7 +106,7 @@ impl Level {
 }
 
 impl Role {
-    /// The name in settings.
+    /// The value in the settings.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Router => "router",
@@ -115,7 +115,7 @@ impl Role {
     }
 }
 
-/// Reads the section. `uses_custom`: whether a schedule uses the numbers of level `custom`.
+/// Reads the section. `uses_custom`: whether a schedule has level `custom`.
 pub(super) fn read(
     section: Option<&Section>,
     confirmed: Confirmed,
@@ -147,18 +147,18 @@ pub(super) fn read(
         };
     };
     let mut reader = SectionReader::new(section, &OPTIONS, problems);
-    // Whoever wrote a switch that we cannot read probably meant "on": judge the rest as if it were.
+    // An unreadable switch probably meant "on", so the other options are checked as if it were on.
     let enabled = if reader.given("enabled") { reader.value("enabled", boolean).unwrap_or(true) } else { false };
     let role = if reader.given("role") { reader.value("role", choice(ROLES)) } else { Some(Role::Router) };
     let (law, spread_percent) = law_and_spread(&mut reader);
     let (upload, download, cell_bytes) = rates_and_cell(&mut reader, balanced);
-    let level = level_in_force(&mut reader, uses_custom);
+    let level = main_level(&mut reader, uses_custom);
     let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB a month")).filter(|gb| *gb > 0);
     let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
     let routing_ids = routing_ids(&mut reader);
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
     let price_cents = reader.value("price", price);
-    let off = reader.value("off", choice(OFFS)).unwrap_or_default();
+    let off = reader.value("off", choice(OFF_MODES)).unwrap_or_default();
     let audit_days = reader.value("audit", number(0..=365, "days")).map_or(AUDIT_DAYS, |days| days as u16);
     let audit_days = Some(audit_days).filter(|days| *days > 0);
     let step_down = step_down(&mut reader, billing_day);
@@ -183,32 +183,33 @@ fn step_down(reader: &mut SectionReader, billing_day: u8) -> Option<(u8, Level)>
     let day = reader.value("cap_day", number(1..=28, "")).map(|day| day as u8);
     let level = reader.value("cap_level", choice(LEVELS));
     match (day_given, level_given) {
-        (true, false) => reader.error("cap_day", "no effect alone (want option cap_level too)".to_owned()),
-        (false, true) => reader.error("cap_level", "no effect alone (want option cap_day too)".to_owned()),
+        (true, false) => reader.error("cap_day", "no effect without cap_level (want both options)".to_owned()),
+        (false, true) => reader.error("cap_level", "no effect without cap_day (want both options)".to_owned()),
         _ => {}
     }
     if day == Some(billing_day) {
-        let text = format!("always in force (got {billing_day}, which is billing_day too; want another day)");
+        let text =
+            format!("same day as billing_day, so cap_level would always apply (got {billing_day}, want another day)");
         reader.error("cap_day", text);
     }
     day.zip(level)
 }
 
-/// Beside those of the kernel's own tables, and before its rule for `main`.
+/// Tables start above the kernel's own; priorities end before the kernel's rule for table `main`.
 fn routing_ids(reader: &mut SectionReader) -> RoutingIds {
-    const LAST_PRIORITY: u32 = 32_764;
+    const MAX_PRIORITY: u32 = 32_764;
     let default = RoutingIds::DEFAULT;
     RoutingIds {
         mark: reader.value("mark", bit).unwrap_or(default.mark),
         table: reader.value("table", number(256..=u32::MAX, "")).unwrap_or(default.table),
-        priority: reader.value("priority", number(1..=LAST_PRIORITY, "")).unwrap_or(default.priority),
+        priority: reader.value("priority", number(1..=MAX_PRIORITY, "")).unwrap_or(default.priority),
     }
 }
 
 fn law_and_spread(reader: &mut SectionReader) -> (Law, u8) {
     let law = reader.value("law", value::law).unwrap_or_default();
-    let (least, most) = law.spread_range().into_inner();
-    let given = reader.value("spread", number(least.into()..=most.into(), "percent")).map(|percent| percent as u8);
+    let (min, max) = law.spread_range().into_inner();
+    let given = reader.value("spread", number(min.into()..=max.into(), "percent")).map(|percent| percent as u8);
     (law, given.filter(|_| law.has_spread()).unwrap_or(law.default_spread()))
 }
 
@@ -218,10 +219,11 @@ fn rates_and_cell(reader: &mut SectionReader, default: Shape) -> (BitsPerSec, Bi
         let parsed = reader.value(option, number(KBIT, "kbit/s"));
         let Some(kbit) = parsed else { return default };
         let rate = BitsPerSec::from_kbit(kbit.into());
-        let most_kbit = u64::from(cell_bytes) * 8 * 1_000_000 / SHORTEST_INTERVAL.0;
-        if rate.interval(cell_bytes.into()) < SHORTEST_INTERVAL {
+        let max_kbit = u64::from(cell_bytes) * 8 * 1_000_000 / MIN_INTERVAL.0;
+        if rate.interval(cell_bytes.into()) < MIN_INTERVAL {
             let text = format!(
-                "cells less than 100 us apart (got '{kbit}', want at most {most_kbit} kbit/s for cells of {cell_bytes} bytes)"
+                "cells would be less than 100 us apart (got '{kbit}', want at most {max_kbit} kbit/s \
+                 for cells of {cell_bytes} bytes)"
             );
             reader.error(option, text);
         }
@@ -232,13 +234,13 @@ fn rates_and_cell(reader: &mut SectionReader, default: Shape) -> (BitsPerSec, Bi
     (upload, download, cell_bytes)
 }
 
-fn level_in_force(reader: &mut SectionReader, uses_custom: bool) -> Level {
+fn main_level(reader: &mut SectionReader, uses_custom: bool) -> Level {
     let given = reader.given("level");
     let level = reader.value("level", |text| match text {
-        "off" => Err(Wrong {
-            problem: "only a schedule can be off",
+        "off" => Err(ValueError {
+            problem: "only a schedule may have this level",
             got: "'off'".to_owned(),
-            want: "saver | balanced | strict | custom, or enabled '0'".to_owned(),
+            want: "saver | balanced | strict | custom, or option enabled '0'".to_owned(),
         }),
         _ => choice(LEVELS)(text),
     });

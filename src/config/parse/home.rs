@@ -14,13 +14,13 @@ use crate::units::BitsPerSec;
 const OPTIONS: [&str; 7] = ["name", "public_key", "preshared_key", "address", "address6", "max_download", "join_until"];
 const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
 
-/// Reads all `home` sections. While millpond is disabled, incomplete ones are left out.
+/// Reads all `home` sections. Incomplete sections are left out, which is no error while millpond is disabled.
 pub(super) fn read<'a>(
     sections: impl Iterator<Item = &'a Section>,
     context: &mut Context,
     problems: &mut Vec<SettingsProblem>,
 ) -> Vec<Home> {
-    let (mut names, mut seen_keys) = (OptionUse::new(), OptionUse::new());
+    let (mut names, mut used_keys) = (OptionUse::new(), OptionUse::new());
     let mut homes = Vec::new();
     let mut any = false;
     for section in sections {
@@ -33,7 +33,7 @@ pub(super) fn read<'a>(
         }
         let has_keys = context.tunnel.is_none_or(|kind| kind == TunnelKind::Wireguard);
         let (public_key, preshared_key) =
-            if has_keys { keys(&mut reader, context, &mut seen_keys) } else { no_keys(&mut reader) };
+            if has_keys { keys(&mut reader, context, &mut used_keys) } else { no_keys(&mut reader) };
         let address = address(&mut reader, context);
         let address6 = super::tunnel::address6(&mut reader, context);
         let max_download = reader.value("max_download", number(8..=1_000_000, "kbit/s"));
@@ -45,26 +45,26 @@ pub(super) fn read<'a>(
         }
     }
     if context.enabled && context.is(Role::Endpoint) && !any {
-        let text = "no home yet: nobody is served (want a 'config home' for each router)".to_owned();
+        let text = "no home yet, so no router is served (want a 'config home' for each router)".to_owned();
         let section = "home".to_owned();
         problems.push(SettingsProblem { severity: Severity::Warning, section, option: None, line: 0, text });
     }
     homes
 }
 
-fn keys(reader: &mut SectionReader, context: &Context, seen: &mut OptionUse<[u8; 32]>) -> (Option<Key>, Option<Key>) {
+fn keys(reader: &mut SectionReader, context: &Context, used: &mut OptionUse<[u8; 32]>) -> (Option<Key>, Option<Key>) {
     let public_key = reader.needed(context.enabled, "public_key", "the public key of the home's router", key);
     if let Some(key) = &public_key {
-        reader.unique(seen, key.0, "public_key", &key.to_base64());
+        reader.unique(used, key.0, "public_key", &key.to_base64());
     }
     (public_key, reader.value("preshared_key", key))
 }
 
-/// Other tunnels have certificates, or are another's.
+/// Tunnels of other types have certificates, or another program manages them.
 fn no_keys(reader: &mut SectionReader) -> (Option<Key>, Option<Key>) {
     for option in ["public_key", "preshared_key"] {
         if reader.given(option) {
-            reader.warn(option, "no effect where the tunnel's type is not 'wireguard'".to_owned());
+            reader.warn(option, "no effect unless the tunnel's type is 'wireguard'".to_owned());
         }
     }
     (None, None)
@@ -74,9 +74,9 @@ fn address(reader: &mut SectionReader, context: &mut Context) -> Option<Ipv4Addr
     let want = "the router's address inside the tunnel such as 10.77.0.2";
     let (address, prefix) = reader.needed(context.enabled, "address", want, tunnel_address)?;
     if prefix.is_some_and(|bits| bits != 32) {
-        reader.warn("address", format!("prefix length has no effect, taken as {address}/32"));
+        reader.warn("address", format!("prefix length has no effect, used as {address}/32"));
     }
-    // On a router the section has no effect, and may well repeat the tunnel's own address.
+    // On a router the section has no effect, and may repeat the tunnel's own address.
     if !context.is(Role::Router) {
         reader.unique(&mut context.addresses, address, "address", &address.to_string());
     }

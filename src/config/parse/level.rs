@@ -1,4 +1,4 @@
-//! `config level`: the rates that the owner confirmed for a level, as `millpond advise` computed them.
+//! `config level`: rates that `millpond advise` computed and the owner confirmed for a level.
 
 use super::general::KBIT;
 use super::reader::SectionReader;
@@ -9,7 +9,7 @@ use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
 const OPTIONS: [&str; 2] = ["upload", "download"];
-/// Custom has its numbers in `main`.
+/// Level `custom` has its rates in section `main`.
 const NAMES: [(&str, Level); 3] = [("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict)];
 
 /// Upload and download by level.
@@ -17,7 +17,7 @@ const NAMES: [(&str, Level); 3] = [("saver", Level::Saver), ("balanced", Level::
 pub(super) struct Confirmed(Vec<(Level, BitsPerSec, BitsPerSec)>);
 
 impl Confirmed {
-    /// Upload and download of a level, if the owner confirmed any.
+    /// Upload and download of a level, if the owner confirmed rates for it.
     pub fn of(&self, level: Level) -> Option<(BitsPerSec, BitsPerSec)> {
         let found = self.0.iter().find(|(of, ..)| *of == level);
         found.map(|(_, upload, download)| (*upload, *download))
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn confirmed_rates_take_the_place_of_the_built_in_ones() {
+    fn confirmed_rates_replace_the_built_in_ones() {
         let more = "\toption price '2.5'\n\toption data_cap '0'\n\toption off 'block'\n\toption audit '0'\n\
             \toption cap_day '20'\n\toption cap_level 'strict'\n\
             config level 'saver'\n\toption upload '40'\n\toption download '60'\n\
@@ -77,19 +77,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_knob_is_named() {
+    fn errors_in_level_options_are_reported() {
         for (more, want) in [
             ("\toption price 'cheap'\n", "main.price: not a price (got 'cheap'"),
             ("\toption price '1.234'\n", "main.price: not a price"),
-            ("\toption cap_day '20'\n", "main.cap_day: no effect alone"),
-            ("\toption cap_level 'saver'\n", "main.cap_level: no effect alone"),
-            ("\toption cap_day '1'\n\toption cap_level 'saver'\n", "main.cap_day: always in force (got 1"),
+            ("\toption cap_day '20'\n", "main.cap_day: no effect without cap_level"),
+            ("\toption cap_level 'saver'\n", "main.cap_level: no effect without cap_day"),
+            (
+                "\toption cap_day '1'\n\toption cap_level 'saver'\n",
+                "main.cap_day: same day as billing_day, so cap_level would always apply (got 1",
+            ),
             ("\toption cap_day '29'\n\toption cap_level 'saver'\n", "main.cap_day: out of range"),
             ("\toption off 'open'\n", "main.off: unknown value (got 'open', want tunnel | block)"),
             ("\toption audit '366'\n", "main.audit: out of range"),
             ("config level 'turbo'\n\toption upload '40'\n\toption download '60'\n", "turbo: no such level"),
             ("config level 'saver'\n\toption upload '40'\n", "saver.download: missing"),
-            // Less than a cell a minute would be.
+            // Such a rate would send less than one cell a minute.
             ("config level 'saver'\n\toption upload '0'\n\toption download '60'\n", "saver.upload: out of range"),
             ("config device 'd'\n\toption mac '18:b4:30:26:34:40'\n\toption kind 'cat'\n", "d.kind: unknown value"),
             (

@@ -1,8 +1,8 @@
-//! Reads the options of one section, and notes everything that is wrong with them.
+//! Reads the options of one section and collects all problems with them.
 
 use std::collections::BTreeMap;
 
-use super::value::Wrong;
+use super::value::ValueError;
 use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::{Opt, Section};
 
@@ -14,13 +14,13 @@ pub(super) struct SectionReader<'a> {
 }
 
 impl<'a> SectionReader<'a> {
-    /// Starts on a section whose type has the options `known`, and warns of all others.
+    /// Starts to read a section whose type has the options `known`; adds a warning for every other option.
     pub fn new(section: &'a Section, known: &[&str], problems: &'a mut Vec<SettingsProblem>) -> SectionReader<'a> {
-        let mut reader = SectionReader::again(section, problems);
+        let mut reader = SectionReader::resume(section, problems);
         for option in &section.options {
             if !known.contains(&option.name.as_str()) {
                 let text = match nearest(&option.name, known) {
-                    Some(near) => format!("unknown option, ignored (did you mean '{near}'?)"),
+                    Some(suggestion) => format!("unknown option, ignored (did you mean '{suggestion}'?)"),
                     None => "unknown option, ignored".to_owned(),
                 };
                 reader.warn(&option.name, text);
@@ -29,28 +29,28 @@ impl<'a> SectionReader<'a> {
         reader
     }
 
-    /// Reads on in a section whose unknown options have been noted.
-    pub fn again(section: &'a Section, problems: &'a mut Vec<SettingsProblem>) -> SectionReader<'a> {
+    /// Continues to read a section whose unknown options have been reported already.
+    pub fn resume(section: &'a Section, problems: &'a mut Vec<SettingsProblem>) -> SectionReader<'a> {
         SectionReader { section, label: section.label(), problems }
     }
 
-    /// The section's name as messages give it.
+    /// The section's name in messages.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// The line of the section.
+    /// Line of the `config` statement.
     pub fn line(&self) -> usize {
         self.section.line
     }
 
-    /// Whether the option is there and not empty, be it right or wrong.
+    /// Whether the option is present and not empty, valid or not.
     pub fn given(&self, option: &str) -> bool {
         self.find(option).is_some()
     }
 
-    /// The option's value; `None` if it is absent, and, noted, if it is wrong.
-    pub fn value<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    /// The option's value; `None` if it is absent, or invalid, which adds an error.
+    pub fn value<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Option<T> {
         let found = self.find(option)?;
         if found.is_list && found.values.len() > 1 {
             let text = format!("a list (got {} values, want one: option {option} '...')", found.values.len());
@@ -60,20 +60,20 @@ impl<'a> SectionReader<'a> {
         let value = found.values.last()?;
         match parse(&value.text) {
             Ok(value) => Some(value),
-            Err(wrong) => {
-                self.wrong(option, value.line, &wrong);
+            Err(error) => {
+                self.value_error(option, value.line, &error);
                 None
             }
         }
     }
 
-    /// As [`SectionReader::value`], and where it is `needed` an absent option is an error.
+    /// Like [`SectionReader::value`], but an absent option is an error if `needed`.
     pub fn needed<T>(
         &mut self,
         needed: bool,
         option: &str,
         want: &str,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
         if needed && !self.given(option) {
             self.error(option, format!("missing (want {want})"));
@@ -81,65 +81,67 @@ impl<'a> SectionReader<'a> {
         self.value(option, parse)
     }
 
-    /// The right values of a list, each with its line; the wrong ones are noted.
-    pub fn list<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Vec<(T, usize)> {
+    /// The valid values of a list, each with its line; every invalid one adds an error.
+    pub fn list<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<(T, usize)> {
         let Some(found) = self.find(option) else { return Vec::new() };
-        let mut right = Vec::with_capacity(found.values.len());
+        let mut valid = Vec::with_capacity(found.values.len());
         for value in &found.values {
             match parse(&value.text) {
-                Ok(parsed) => right.push((parsed, value.line)),
-                Err(wrong) => self.wrong(option, value.line, &wrong),
+                Ok(parsed) => valid.push((parsed, value.line)),
+                Err(error) => self.value_error(option, value.line, &error),
             }
         }
-        right
+        valid
     }
 
-    /// Notes an error with an option that may be absent.
+    /// Adds an error about an option, which may be absent.
     pub fn error(&mut self, option: &str, text: String) {
         let line = self.line_of(option);
-        self.note(Severity::Error, Some(option), line, text);
+        self.push(Severity::Error, Some(option), line, text);
     }
 
-    /// Notes a warning about an option.
+    /// Adds a warning about an option.
     pub fn warn(&mut self, option: &str, text: String) {
         let line = self.line_of(option);
-        self.note(Severity::Warning, Some(option), line, text);
+        self.push(Severity::Warning, Some(option), line, text);
     }
 
-    /// Notes an error with the section.
+    /// Adds an error about the section.
     pub fn error_section(&mut self, text: String) {
-        self.note(Severity::Error, None, self.section.line, text);
+        self.push(Severity::Error, None, self.section.line, text);
     }
 
-    /// Notes a warning about the section.
+    /// Adds a warning about the section.
     pub fn warn_section(&mut self, text: String) {
-        self.note(Severity::Warning, None, self.section.line, text);
+        self.push(Severity::Warning, None, self.section.line, text);
     }
 
-    /// Remembers that this section has `key` as its `option`, and notes an error if another section has it already.
-    pub fn unique<K: Ord>(&mut self, seen: &mut OptionUse<K>, key: K, option: &str, shown: &str) {
+    /// Records `key` as this section's `option`, or adds an error if another section has the same one.
+    pub fn unique<K: Ord>(&mut self, used: &mut OptionUse<K>, key: K, option: &str, shown: &str) {
         let here = (self.label.clone(), self.line_of(option));
-        match seen.get(&key) {
+        match used.get(&key) {
             Some((other, line)) => {
-                let text = format!("duplicate (got {shown}, which '{other}' has on line {line}; want each once)");
+                let text = format!(
+                    "duplicate (got {shown}, already used by '{other}' on line {line}; want a different value)"
+                );
                 self.error(option, text);
             }
             None => {
-                seen.insert(key, here);
+                used.insert(key, here);
             }
         }
     }
 
-    fn wrong(&mut self, option: &str, line: usize, Wrong { problem, got, want }: &Wrong) {
-        self.note(Severity::Error, Some(option), line, format!("{problem} (got {got}, want {want})"));
+    fn value_error(&mut self, option: &str, line: usize, ValueError { problem, got, want }: &ValueError) {
+        self.push(Severity::Error, Some(option), line, format!("{problem} (got {got}, want {want})"));
     }
 
-    fn note(&mut self, severity: Severity, option: Option<&str>, line: usize, text: String) {
+    fn push(&mut self, severity: Severity, option: Option<&str>, line: usize, text: String) {
         let (section, option) = (self.label.clone(), option.map(str::to_owned));
         self.problems.push(SettingsProblem { severity, section, option, line, text });
     }
 
-    /// An option without a value is the same to UCI as no option.
+    /// UCI treats an option with an empty value as absent.
     fn find(&self, option: &str) -> Option<&'a Opt> {
         let found = self.section.options.iter().find(|o| o.name == option)?;
         (found.is_list || found.values.iter().any(|v| !v.text.is_empty())).then_some(found)
@@ -151,17 +153,17 @@ impl<'a> SectionReader<'a> {
     }
 }
 
-/// Which section has a key already, and on which line.
+/// The section and line that use each key.
 pub(super) type OptionUse<K> = BTreeMap<K, (String, usize)>;
 
-/// The known name that somebody who wrote `name` may have meant: at most two letters added, left out or changed.
+/// The known name that `name` is probably a misspelling of: at most two letters added, missing or changed.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     if name.len() > 32 {
         return None;
     }
-    let most = (name.len() / 3).clamp(1, 2);
-    let near = known.iter().map(|k| (distance(name.as_bytes(), k.as_bytes()), *k)).min()?;
-    (near.0 <= most).then_some(near.1)
+    let max_distance = (name.len() / 3).clamp(1, 2);
+    let nearest = known.iter().map(|k| (distance(name.as_bytes(), k.as_bytes()), *k)).min()?;
+    (nearest.0 <= max_distance).then_some(nearest.1)
 }
 
 /// Levenshtein distance.
@@ -184,10 +186,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suggests_what_is_near() {
+    fn suggests_the_nearest_known_name() {
         let known = ["upload", "download", "law", "spread"];
-        for (name, near) in [("uplaod", "upload"), ("donwload", "download"), ("spred", "spread"), ("lax", "law")] {
-            assert_eq!(nearest(name, &known), Some(near), "{name}");
+        for (name, suggestion) in [("uplaod", "upload"), ("donwload", "download"), ("spred", "spread"), ("lax", "law")]
+        {
+            assert_eq!(nearest(name, &known), Some(suggestion), "{name}");
         }
         for name in ["colour", "x", "uploading_it", ""] {
             assert_eq!(nearest(name, &known), None, "{name}");

@@ -1,4 +1,4 @@
-//! `config schedule`: parts of the week with a level of their own.
+//! `config schedule`: parts of the week with their own level.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ const LEVELS: &[(&str, Level)] = &[
 const DAY_MINUTES: u32 = 24 * 60;
 const WEEK_MINUTES: u32 = 7 * DAY_MINUTES;
 
-/// Whether any schedule asks for the numbers of level `custom`.
+/// Whether any schedule has level `custom`.
 pub(super) fn uses_custom(sections: &[Section]) -> bool {
     let custom = |section: &Section| {
         section.options.iter().any(|o| o.name == "level" && o.values.last().is_some_and(|v| v.text == "custom"))
@@ -38,7 +38,7 @@ pub(super) fn read<'a>(
     problems: &mut Vec<SettingsProblem>,
 ) -> Vec<Schedule> {
     let mut schedules = Vec::new();
-    let mut places = Vec::new();
+    let mut labels = Vec::new();
     for section in sections {
         let mut reader = SectionReader::new(section, &OPTIONS, problems);
         context.expect(Role::Router, &mut reader);
@@ -49,9 +49,9 @@ pub(super) fn read<'a>(
         let (Some(start_minute), Some(stop_minute)) = (start, stop) else { continue };
         let level = level.unwrap_or(Level::Balanced);
         schedules.push(Schedule { days, start_minute, stop_minute, level, shape: general.shape(level) });
-        places.push((reader.label().to_owned(), reader.line()));
+        labels.push((reader.label().to_owned(), reader.line()));
     }
-    note_overlaps(&schedules, &places, problems);
+    report_overlaps(&schedules, &labels, problems);
     schedules
 }
 
@@ -66,9 +66,9 @@ fn days(reader: &mut SectionReader) -> [bool; 7] {
     days
 }
 
-/// Two schedules that hold at the same time are an error of the later one.
-fn note_overlaps(schedules: &[Schedule], places: &[(String, usize)], problems: &mut Vec<SettingsProblem>) {
-    // Spans of the week by start, each cut at the week's end: (start, end, schedule).
+/// Reports two schedules that overlap as an error of the later section. `labels` holds each section's name and line.
+fn report_overlaps(schedules: &[Schedule], labels: &[(String, usize)], problems: &mut Vec<SettingsProblem>) {
+    // Spans of the week, split at the end of the week: (start, end, schedule).
     let mut spans = Vec::new();
     for (i, schedule) in schedules.iter().enumerate() {
         let (from, to) = (u32::from(schedule.start_minute), u32::from(schedule.stop_minute));
@@ -84,19 +84,19 @@ fn note_overlaps(schedules: &[Schedule], places: &[(String, usize)], problems: &
     }
     spans.sort_unstable();
     let mut pairs = BTreeSet::new();
-    // Comparing with the span that reaches furthest finds an overlap for every schedule that has one.
-    let mut furthest: Option<(u32, usize)> = None;
+    // Comparing each span with the one that ends last so far finds an overlap for every schedule that has one.
+    let mut last_ending: Option<(u32, usize)> = None;
     for &(start, end, i) in &spans {
-        if let Some((_, other)) = furthest.filter(|&(reach, other)| start < reach && other != i) {
+        if let Some((_, other)) = last_ending.filter(|&(last_end, other)| start < last_end && other != i) {
             pairs.insert((i.max(other), i.min(other)));
         }
-        if furthest.is_none_or(|(reach, _)| end > reach) {
-            furthest = Some((end, i));
+        if last_ending.is_none_or(|(last_end, _)| end > last_end) {
+            last_ending = Some((end, i));
         }
     }
     for (later, earlier) in pairs {
-        let ((section, line), (other, other_line)) = (places[later].clone(), &places[earlier]);
-        let text = format!("overlap in time with '{other}' on line {other_line} (want each moment in one schedule)");
+        let ((section, line), (other, other_line)) = (labels[later].clone(), &labels[earlier]);
+        let text = format!("overlaps '{other}' on line {other_line} (want at most one schedule at any time)");
         problems.push(SettingsProblem { severity: Severity::Error, section, option: None, line, text });
     }
 }

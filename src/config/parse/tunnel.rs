@@ -1,4 +1,4 @@
-//! `config tunnel 'tunnel'`: how the two ends are joined.
+//! `config tunnel 'tunnel'`: the tunnel between router and endpoint.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,7 +28,7 @@ const OPTIONS: [&str; 14] = [
     "interface",
     "overhead",
 ];
-/// WireGuard's registered port.
+/// WireGuard's usual port.
 const DEFAULT_PORT: u16 = 51820;
 const OWN_INTERFACES: [&str; 3] = ["mp0", "mpwg0", "mpvpn0"];
 
@@ -43,12 +43,12 @@ pub(super) enum TunnelKind {
 const KINDS: &[(&str, TunnelKind)] =
     &[("wireguard", TunnelKind::Wireguard), ("openvpn", TunnelKind::Openvpn), ("interface", TunnelKind::Interface)];
 
-/// Reads the section; `None` if it is wrong or, while millpond is disabled, incomplete.
+/// Reads the section; `None` if it is invalid or, while millpond is disabled, incomplete.
 pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<SettingsProblem>) -> Option<Tunnel> {
     let mut reader = SectionReader::new(section, &OPTIONS, problems);
     let kind = if reader.given("type") { reader.value("type", choice(KINDS)) } else { Some(TunnelKind::Wireguard) };
     context.tunnel = kind;
-    warn_of_useless(&mut reader, kind, context);
+    warn_unused(&mut reader, kind, context);
     let (address, peer_address) = addresses(&mut reader, context);
     let enabled = context.enabled;
     match kind? {
@@ -60,7 +60,8 @@ pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<
         TunnelKind::Interface => {
             let interface = reader.needed(enabled, "interface", "the name of a tunnel interface", interface_name)?;
             if OWN_INTERFACES.contains(&interface.as_str()) {
-                let text = format!("an interface of millpond's own (got '{interface}', want another's)");
+                let text =
+                    format!("millpond's own interface (got '{interface}', want one that another program manages)");
                 reader.error("interface", text);
             }
             let overhead = reader.value("overhead", number(0..=200, "bytes")).map(|bytes| bytes as u16);
@@ -69,21 +70,21 @@ pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<
     }
 }
 
-/// This end's IPv6 address inside the tunnel, which has a meaning with every type of it.
+/// This end's IPv6 address inside the tunnel, an option for every type of tunnel.
 pub(super) fn read_address6(
     section: &Section,
     context: &mut Context,
     problems: &mut Vec<SettingsProblem>,
 ) -> Option<Ipv6Addr> {
-    let mut reader = SectionReader::again(section, problems);
+    let mut reader = SectionReader::resume(section, problems);
     address6(&mut reader, context)
 }
 
-/// The option `address6` of a tunnel or home.
+/// Option `address6` of a tunnel or home.
 pub(super) fn address6(reader: &mut SectionReader, context: &mut Context) -> Option<Ipv6Addr> {
     let (address, prefix) = reader.value("address6", tunnel_address6)?;
     if prefix.is_some_and(|bits| bits != 128) {
-        reader.warn("address6", format!("prefix length has no effect, taken as {address}/128"));
+        reader.warn("address6", format!("prefix length has no effect, used as {address}/128"));
     }
     reader.unique(&mut context.addresses6, address, "address6", &address.to_string());
     Some(address)
@@ -93,9 +94,9 @@ fn addresses(reader: &mut SectionReader, context: &mut Context) -> (Option<Ipv4A
     let router = context.role == Some(Role::Router);
     let mut read = |option, want, needed| {
         let (address, prefix): (Ipv4Addr, _) = reader.needed(needed, option, want, tunnel_address)?;
-        // An endpoint's says which addresses its homes are given.
+        // On an endpoint the prefix is the network that its homes' addresses come from.
         if router && prefix.is_some_and(|bits| bits != 32) {
-            reader.warn(option, format!("prefix length has no effect, taken as {address}/32"));
+            reader.warn(option, format!("prefix length has no effect, used as {address}/32"));
         }
         reader.unique(&mut context.addresses, address, option, &format!("{address}"));
         Some(address)
@@ -124,7 +125,8 @@ fn wireguard(
     let listen_port = reader.value("listen_port", number(1..=65535, "")).map(|port| port as u16);
     if let Some(IpAddr::V4(host)) = endpoint.as_ref().and_then(|endpoint| endpoint.host.parse().ok()) {
         if Some(host) == address || Some(host) == peer_address {
-            let text = format!("an address inside the tunnel (got '{host}', want the server's on the Internet)");
+            let text =
+                format!("an address inside the tunnel (got '{host}', want the server's address on the Internet)");
             reader.error("endpoint", text);
         }
     }
@@ -159,15 +161,18 @@ fn wireguard(
     })
 }
 
-/// Two endpoints of one key would be one to WireGuard.
+/// Reads list `backup`. WireGuard would treat two endpoints with one key as one peer.
 fn backup(reader: &mut SectionReader, first: Option<&Key>) -> Vec<Server> {
     let mut backup: Vec<Server> = Vec::new();
     for (server, _) in reader.list("backup", server) {
         if first == Some(&server.public_key) || backup.iter().any(|other| other.public_key == server.public_key) {
-            let text = format!("two endpoints with one key (got {} twice, want a key of its own for each)", server.at);
+            let text = format!(
+                "two endpoints with one key (got the key of {} twice, want a different key for each)",
+                server.at
+            );
             reader.error("backup", text);
         } else if backup.len() + 1 == MAX_SERVERS {
-            reader.error("backup", format!("too many (want at most {} besides the first)", MAX_SERVERS - 1));
+            reader.error("backup", format!("too many (want at most {} besides option endpoint)", MAX_SERVERS - 1));
             break;
         } else {
             backup.push(server);
@@ -176,7 +181,7 @@ fn backup(reader: &mut SectionReader, first: Option<&Key>) -> Vec<Server> {
     backup
 }
 
-fn warn_of_useless(reader: &mut SectionReader, kind: Option<TunnelKind>, context: &Context) {
+fn warn_unused(reader: &mut SectionReader, kind: Option<TunnelKind>, context: &Context) {
     let Some(kind) = kind else { return };
     let type_name = KINDS.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name);
     let of_type = [

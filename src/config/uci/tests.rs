@@ -1,8 +1,8 @@
-//! Words, statements, sections and broken lines.
+//! Words, statements, sections and syntax errors.
 
 use super::*;
 
-/// The values of all options of a text that has no errors.
+/// The values of all options in a text without errors.
 fn values(text: &str) -> Vec<String> {
     let (sections, errors) = parse(text.as_bytes());
     assert_eq!(errors, [], "{text}");
@@ -15,7 +15,7 @@ fn errors(text: &[u8]) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn words_are_cut_as_libuci_cuts_them() {
+fn words_are_split_like_libuci() {
     let cases = [
         ("option a b", "b"),
         ("\toption\ta\tb  ", "b"),
@@ -41,12 +41,12 @@ fn words_are_cut_as_libuci_cuts_them() {
     ];
     for (line, want) in cases {
         assert_eq!(values(&format!("config t\n{line}\n")), [want], "{line}");
-        assert_eq!(values(&format!("config t;{line}")), [want], "{line} without a line's end");
+        assert_eq!(values(&format!("config t;{line}")), [want], "{line} without a line end");
     }
 }
 
 #[test]
-fn lists_and_repeated_options_are_libucis() {
+fn lists_and_repeated_options_behave_like_libuci() {
     let text = "config t\noption a 1\noption a 2\nlist l 1\nlist l 2\nlist m 1\noption m 2\noption n 1\nlist n 2\n";
     let (sections, errors) = parse(text.as_bytes());
     assert_eq!(errors, []);
@@ -66,7 +66,7 @@ fn sections_have_names_indices_and_lines() {
 }
 
 #[test]
-fn errors_name_their_line_and_reading_goes_on() {
+fn errors_have_their_line_and_parsing_continues() {
     let cases: [(&[u8], usize, &str); 14] = [
         (b"config t\noption a 'b\noption c 'd'\n", 2, "quote ' is not closed"),
         (b"config t\noption a \"b\noption c d\n", 2, "quote \" is not closed"),
@@ -101,7 +101,7 @@ fn errors_name_their_line_and_reading_goes_on() {
 }
 
 #[test]
-fn bounds_hold() {
+fn size_limits_are_enforced() {
     assert_eq!(errors(&vec![b'\n'; MAX_FILE_BYTES + 1]).len(), 1);
     assert_eq!(errors(&vec![b'\n'; MAX_FILE_BYTES]), []);
     let word = |bytes| format!("config t\noption a '{}'\n", "x".repeat(bytes));

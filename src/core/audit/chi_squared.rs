@@ -1,14 +1,14 @@
 //! Tails of the chi-squared and of the normal distribution.
 
-/// Probability of a chi-squared variable above `statistic`: E. B. Wilson, M. M. Hilferty, *The distribution of
-/// chi-square* (1931), which is within a few percent of it for this many degrees of freedom.
+/// Probability that a chi-squared variable exceeds `statistic`, by the approximation of E. B. Wilson, M. M. Hilferty,
+/// *The distribution of chi-square* (1931). It is accurate to a few percent for 49 degrees of freedom.
 pub(super) fn chi_squared_tail(statistic: f64, degrees: f64) -> f64 {
     let width = 2.0 / (9.0 * degrees);
     normal_tail(((statistic / degrees).cbrt() - (1.0 - width)) / width.sqrt())
 }
 
-/// Probability of a standard normal variable above `z`: M. Abramowitz, I. A. Stegun, *Handbook of mathematical functions*
-/// (1964), 7.1.26, and its asymptotic form where that is too coarse.
+/// Probability that a standard normal variable exceeds `z`: M. Abramowitz, I. A. Stegun, *Handbook of mathematical
+/// functions* (1964), 7.1.26, and the asymptotic form above 4, where 7.1.26 is too coarse.
 fn normal_tail(z: f64) -> f64 {
     if z < 0.0 {
         return 1.0 - normal_tail(-z);
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tails_are_those_of_the_tables() {
+    fn tails_match_published_tables() {
         // Critical values of chi-squared with 49 degrees of freedom.
         for (statistic, p) in [(66.339, 0.05), (74.919, 0.01), (85.351, 0.001), (94.8, 0.0001)] {
             let found = chi_squared_tail(statistic, 49.0);

@@ -1,4 +1,4 @@
-//! A sound line passes, a planted flaw does not.
+//! A line that follows its law passes the audit; a line with a planted flaw does not.
 
 use super::*;
 use crate::core::schedule::DepartureSchedule;
@@ -23,50 +23,50 @@ fn audit(pace: Pace, count: u64, alter: impl Fn(u64, Nanos) -> (Nanos, u16)) -> 
 }
 
 #[test]
-fn a_sound_line_passes() {
+fn a_line_that_follows_its_law_passes() {
     let every_spread = |law: Law| law.spread_range().map(move |spread| (law, spread));
     for (law, spread) in Law::ALL.into_iter().filter(|law| law.has_spread()).flat_map(every_spread) {
         let finding = audit(pace(law, spread), 20_000, |_, at| (at, 508));
-        assert_eq!((finding.wrongs(), finding.wrong_sizes), (Vec::new(), 0), "{law} {spread}: {finding:?}");
-        assert!(finding.fit_p.is_some_and(|p| p > WRONG_FIT), "{law} {spread}: {finding:?}");
+        assert_eq!((finding.violations(), finding.wrong_sizes), (Vec::new(), 0), "{law} {spread}: {finding:?}");
+        assert!(finding.fit_p.is_some_and(|p| p > MIN_FIT_P), "{law} {spread}: {finding:?}");
         assert!((finding.bits_per_second / finding.promised_bits_per_second - 1.0).abs() < 0.02, "{finding:?}");
     }
     let constant = audit(pace(Law::Constant, 0), 20_000, |_, at| (at, 508));
-    assert_eq!((constant.fit_p, constant.wrongs()), (None, Vec::new()));
+    assert_eq!((constant.fit_p, constant.violations()), (None, Vec::new()));
 }
 
-/// The daemon's own lateness, up to half a millisecond, is not held against it.
+/// The audit tolerates the daemon's own lateness of up to half a millisecond.
 #[test]
 fn small_lateness_passes() {
     let late = |number: u64, at: Nanos| (at + Nanos(number * 7_919 % 500_000), 508);
-    assert_eq!(audit(pace(Law::Gamma, 33), 20_000, late).wrongs(), Vec::<String>::new());
+    assert_eq!(audit(pace(Law::Gamma, 33), 20_000, late).violations(), Vec::<String>::new());
 }
 
 #[test]
-fn a_second_size_is_found() {
+fn a_second_size_is_detected() {
     let finding = audit(pace(Law::Gamma, 33), 2_000, |number, at| (at, if number == 77 { 92 } else { 508 }));
     assert_eq!((finding.wrong_sizes, finding.sizes.as_slice()), (1, [(508, 1_999), (92, 1)].as_slice()));
-    assert_eq!(finding.wrongs().len(), 1);
+    assert_eq!(finding.violations().len(), 1);
     let all = audit(pace(Law::Gamma, 33), 2_000, |number, at| (at, 40 + (number % 100) as u16));
     assert_eq!((all.wrong_sizes, all.sizes.len()), (2_000, SIZES));
 }
 
 #[test]
-fn wrong_intervals_are_found() {
+fn wrong_intervals_are_detected() {
     let law = pace(Law::Gamma, 33);
     let other_law = audit(pace(Law::Constant, 0), 2_000, |_, at| (at, 508));
     assert_eq!(other_law.fit_p, None);
-    let found = |alter: &dyn Fn(u64, Nanos) -> (Nanos, u16)| audit(law, 20_000, alter).fit_p.unwrap() < WRONG_FIT;
-    // A whole-millisecond clock tick is far too small to matter; four of them are not.
-    assert!(found(&|_, at| (Nanos(at.0 / 12_000_000 * 12_000_000), 508)), "a coarse timer");
-    assert!(found(&|_, at| (Nanos(at.0 / 100 * 107), 508)), "a rate 7 % low");
-    assert!(found(&|number, at| (if number % 10 == 0 { at + Nanos(12_000_000) } else { at }, 508)), "late bursts");
+    let detected = |alter: &dyn Fn(u64, Nanos) -> (Nanos, u16)| audit(law, 20_000, alter).fit_p.unwrap() < MIN_FIT_P;
+    // A clock tick of one millisecond is too small to matter; one of twelve milliseconds is not.
+    assert!(detected(&|_, at| (Nanos(at.0 / 12_000_000 * 12_000_000), 508)), "a coarse timer");
+    assert!(detected(&|_, at| (Nanos(at.0 / 100 * 107), 508)), "a rate 7 % low");
+    assert!(detected(&|number, at| (if number % 10 == 0 { at + Nanos(12_000_000) } else { at }, 508)), "late bursts");
 }
 
 #[test]
-fn too_few_packets_say_nothing() {
+fn too_few_packets_give_no_verdict() {
     let finding = audit(pace(Law::Gamma, 33), 100, |_, at| (at, 508));
     assert_eq!(finding.fit_p, None);
-    let nothing = Audit::new(pace(Law::Gamma, 33), 508).finding();
-    assert_eq!((nothing.packets, nothing.bits_per_second), (0, 0.0));
+    let empty = Audit::new(pace(Law::Gamma, 33), 508).finding();
+    assert_eq!((empty.packets, empty.bits_per_second), (0, 0.0));
 }

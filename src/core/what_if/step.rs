@@ -1,4 +1,4 @@
-//! One virtual shaper.
+//! One virtual shaper: the engine's queue and cells at one rate.
 
 use super::CellShape;
 use super::arrivals::Arrivals;
@@ -11,37 +11,39 @@ use crate::core::queue::{FlowId, Queue, Store};
 use crate::core::stats::Drops;
 use crate::units::{BitsPerSec, Nanos};
 
-/// Silence after which departures are no longer counted one by one: the law has forgotten its phase by then.
-const FORGETFUL_INTERVALS: u64 = 4;
+/// Intervals that are simulated one by one at the end of an idle period; earlier ones are skipped. After this number
+/// the phase of the departures is random again.
+const SETTLE_INTERVALS: u64 = 4;
 
-/// Whatever the limits, one packet finds room: all steps hold the end of each device's packets, or none could chain
-/// the next one.
-const LEAST_CHUNKS: u16 = (crate::wire::MAX_PACKET_BYTES / CHUNK_BYTES + 1) as u16;
+/// Minimum queue size: room for one packet, whatever the limits. Every step must hold the latest packet of each device,
+/// because the steps share the links between packets.
+const MIN_CHUNKS: u16 = (crate::wire::MAX_PACKET_BYTES / CHUNK_BYTES + 1) as u16;
 
 /// The engine's queue and cells at one rate, without bytes.
 pub(super) struct Step {
     rate: BitsPerSec,
     mean: Nanos,
-    /// The coming departure.
+    /// The next departure.
     next: Nanos,
     random: u64,
     queue: Queue<SLOTS>,
-    /// Chunks of the engine's pool that the waiting packets would take, and that it has.
+    /// Chunks of the engine's pool that the waiting packets would use.
     in_use: u16,
+    /// Chunks of the engine's pool.
     chunks: u16,
-    open: Option<Open>,
+    open: Option<OpenCell>,
     delays: Delays,
 }
 
-/// A packet whose first bytes have left.
-struct Open {
+/// A packet whose first bytes have left and whose last have not.
+struct OpenCell {
     flow: FlowId,
     slot: u8,
     left: u16,
     arrived: Nanos,
 }
 
-/// The shared record as this step's queue sees it.
+/// The shared record as storage of this step's queue.
 struct StepView<'a> {
     arrivals: &'a mut Arrivals,
     in_use: &'a mut u16,
@@ -60,7 +62,7 @@ impl Step {
             in_use: 0,
             chunks: u16::try_from(limits.bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES)
                 .unwrap_or(u16::MAX)
-                .max(LEAST_CHUNKS),
+                .max(MIN_CHUNKS),
             open: None,
             delays: Delays::new(),
         }
@@ -74,7 +76,7 @@ impl Step {
         &self.delays
     }
 
-    /// Takes a packet that has just been entered in the record.
+    /// Queues a packet that has just been added to the record.
     pub fn push(&mut self, arrivals: &mut Arrivals, id: PacketId) {
         let bytes = usize::from(arrivals.meta(id).bytes);
         let mut view = StepView { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
@@ -87,25 +89,25 @@ impl Step {
         }
     }
 
-    /// Drops a packet, if it still waits, whose place in the record is needed.
-    pub fn forget(&mut self, arrivals: &mut Arrivals, id: PacketId) {
+    /// Drops a packet, if it still waits, because the record needs its position.
+    pub fn evict(&mut self, arrivals: &mut Arrivals, id: PacketId) {
         let mut view = StepView { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         self.queue.drop_head(&mut view, id);
     }
 
-    /// All departures whose cells are built by `now`.
+    /// Runs all departures whose cells are built by `now`.
     pub fn advance(&mut self, now: Nanos, arrivals: &mut Arrivals, shape: &CellShape, interval_table: &IntervalTable) {
         loop {
             let build = self.next.saturating_since(shape.lead);
             if build > now {
                 return;
             }
-            let silence = now.saturating_since(build);
+            let idle = now.saturating_since(build);
             if !self.queue.is_empty() || self.open.is_some() {
                 self.depart(build, arrivals, shape);
-            } else if silence.0 / FORGETFUL_INTERVALS > 2 * self.mean.0 {
+            } else if idle.0 / SETTLE_INTERVALS > 2 * self.mean.0 {
                 let phase = self.mean.0 * u64::from(self.draw()) / 256;
-                self.next = self.next + silence.saturating_since(Nanos(self.mean.0 * FORGETFUL_INTERVALS + phase));
+                self.next = self.next + idle.saturating_since(Nanos(self.mean.0 * SETTLE_INTERVALS + phase));
             }
             let random = self.draw();
             self.next = self.next + interval_table.interval(self.mean, random);
@@ -123,7 +125,7 @@ impl Step {
                 self.open = None;
             }
         }
-        for id in load.whole() {
+        for id in load.complete() {
             let Meta { arrived, device, .. } = view.meta(*id);
             view.delays.record(device, self.next.saturating_since(arrived));
             self.queue.remove(&mut view, *id);
@@ -131,13 +133,14 @@ impl Step {
         if let Some((flow, id, bytes)) = load.start {
             let meta = view.meta(id);
             let left = meta.bytes - bytes as u16;
-            self.open = Some(Open { flow, slot: meta.device, left, arrived: meta.arrived });
-            // Its place in the record may go to another packet before its end has left.
+            self.open = Some(OpenCell { flow, slot: meta.device, left, arrived: meta.arrived });
+            // Another packet may take its position in the record before its last byte leaves.
             self.queue.remove(&mut view, id);
         }
     }
 
-    /// Eight bits of xorshift64* (S. Vigna, 2014): nothing here is secret, and every bit counts on a router.
+    /// Eight random bits from xorshift64* (S. Vigna, 2014). Nothing here is secret, and a router needs a cheap
+    /// generator.
     fn draw(&mut self) -> u8 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
@@ -151,7 +154,7 @@ impl Store for StepView<'_> {
         self.arrivals.meta(id)
     }
 
-    /// Every step would chain the same packets; the first has done it for all.
+    /// All steps link the same packets in the same order, so repeating the link changes nothing.
     fn link(&mut self, id: PacketId, next: PacketId) {
         self.arrivals.link(id, next);
     }

@@ -1,5 +1,5 @@
-//! Devices that go their own way and are only watched: sizes, directions and times of their packets, by a packet socket
-//! on the home's networks. Nothing of a packet is kept.
+//! Observes unshaped devices: sizes, directions and times of their packets, by a packet socket on the home's networks.
+//! It keeps no contents.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,48 +8,49 @@ use std::time::Duration;
 
 use super::{Direction, ObservedPacket, RateAdvisor};
 use crate::config::model::{Device, Mac, Settings};
-use crate::core::what_if::TRACKED;
-use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, Passed, Test};
+use crate::core::what_if::MAX_TRACKED;
+use crate::sys::capture::{self, Capture, CapturedPacket, HEAD_BYTES, Layer, Test};
 use crate::sys::timer;
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 
-/// Packets that are taken in a row.
+/// Maximum packets received in one call.
 const PACKET_BATCH: usize = 16;
 
 const ETHERNET_HEADER: usize = 14;
 const IPV4: u32 = 0x0800;
 const IPV6: u32 = 0x86dd;
 
-/// The socket, and whose packets it takes.
+/// The packet socket, and the devices whose packets it receives.
 pub struct PassiveMonitor {
     capture: Capture,
-    /// The home's interfaces: what passes by others, their ports for one, would count twice.
+    /// The home's interfaces. A packet also passes others, such as bridge ports, and would count twice there.
     interfaces: Vec<u32>,
-    /// What the packets of each have in their headers, by direction, and its number.
+    /// The header rules of each device, by direction, and its number.
     devices: Vec<([Vec<Test>; 2], u8)>,
 }
 
 #[derive(Clone, Copy)]
-enum Who {
+enum DeviceAddress {
     Mac(Mac),
     Address(Ipv4Addr),
 }
 
 impl PassiveMonitor {
-    /// Begins to watch the devices that `is_watched`; `None` if there is none among those that can be told apart.
+    /// Starts to observe the devices that `is_watched` accepts; `None` if none of them has a MAC or IPv4 address.
     pub fn open(settings: &Settings, is_watched: impl Fn(&Device) -> bool) -> io::Result<Option<PassiveMonitor>> {
-        let numbered = settings.devices.iter().zip(1..=TRACKED).filter(|(device, _)| is_watched(device));
-        let rules = |who: Who| Direction::ALL.map(|direction| who.rule(direction));
-        let devices: Vec<_> = numbered.filter_map(|(device, number)| Some((rules(who(device)?), number))).collect();
+        let numbered = settings.devices.iter().zip(1..=MAX_TRACKED).filter(|(device, _)| is_watched(device));
+        let rules = |address: DeviceAddress| Direction::ALL.map(|direction| address.rule(direction));
+        let devices: Vec<_> =
+            numbered.filter_map(|(device, number)| Some((rules(device_address(device)?), number))).collect();
         if devices.is_empty() {
             return Ok(None);
         }
         PassiveMonitor::with(devices).map(Some)
     }
 
-    /// Begins to watch everybody on the home's networks, as one.
-    pub fn of_all() -> io::Result<PassiveMonitor> {
+    /// Starts to observe all devices on the home's networks, counted as one.
+    pub fn open_all() -> io::Result<PassiveMonitor> {
         PassiveMonitor::with(Vec::new())
     }
 
@@ -59,53 +60,54 @@ impl PassiveMonitor {
             false => devices.iter().flat_map(|(rules, _)| rules.iter().cloned()).collect(),
         };
         let capture = Capture::open(0, Layer::Link, &rules)?;
-        Ok(PassiveMonitor { capture, interfaces: capture::home_interfaces()?, devices })
+        Ok(PassiveMonitor { capture, interfaces: capture::lan_interfaces()?, devices })
     }
 
-    /// Looks again which interfaces are the home's.
-    pub fn look_around(&mut self) {
-        if let Ok(interfaces) = capture::home_interfaces() {
+    /// Updates the list of the home's interfaces.
+    pub fn refresh_interfaces(&mut self) {
+        if let Ok(interfaces) = capture::lan_interfaces() {
             self.interfaces = interfaces;
         }
     }
 
-    /// Whether there is any of the home's interfaces to watch.
-    pub fn sees_anything(&self) -> bool {
+    /// Whether the home has an interface to observe.
+    pub fn has_interfaces(&self) -> bool {
         !self.interfaces.is_empty()
     }
 
-    /// Takes a few packets to `watch`. Says whether there may be more.
-    pub fn take(&mut self, watch: &mut RateAdvisor) -> io::Result<bool> {
+    /// Passes up to 16 received packets to `advisor`. Returns whether more may be waiting.
+    pub fn receive_batch(&mut self, advisor: &mut RateAdvisor) -> io::Result<bool> {
         let mut head = [0; HEAD_BYTES];
         for _ in 0..PACKET_BATCH {
-            let Some(passed) = self.capture.receive(&mut head)? else { return Ok(false) };
+            let Some(packet) = self.capture.receive(&mut head)? else { return Ok(false) };
             let (now, wall) = (timer::now(), timer::wall_clock());
-            let at = now.saturating_since(Nanos(nanos(wall.saturating_sub(passed.at))));
-            if let Some((device, direction)) = self.whose(&passed, &head[..passed.head]) {
-                // What the kernel has joined was several on the wire.
-                let mut left = passed.length - ETHERNET_HEADER;
-                while left > 0 {
-                    let bytes = left.min(MAX_PACKET_BYTES);
-                    watch.note(ObservedPacket { at, bytes: bytes as u16, device, direction });
-                    left -= bytes;
+            let at = now.saturating_since(Nanos(nanos(wall.saturating_sub(packet.at))));
+            if let Some((device, direction)) = self.classify(&packet, &head[..packet.head]) {
+                // A packet that the kernel merged (GRO) was several on the wire.
+                let mut remaining = packet.length - ETHERNET_HEADER;
+                while remaining > 0 {
+                    let bytes = remaining.min(MAX_PACKET_BYTES);
+                    advisor.note(ObservedPacket { at, bytes: bytes as u16, device, direction });
+                    remaining -= bytes;
                 }
             }
         }
         Ok(true)
     }
 
-    /// The number of the device, 0 where all count as one; `None` for what would not go to the Internet.
-    fn whose(&self, passed: &Passed, head: &[u8]) -> Option<(u8, Direction)> {
-        let kind = u32::from(u16::from_be_bytes(*head.get(12..)?.first_chunk()?));
+    /// The device's number, 0 if all count as one, and the direction; `None` for packets that do not go to the
+    /// Internet.
+    fn classify(&self, packet: &CapturedPacket, head: &[u8]) -> Option<(u8, Direction)> {
+        let ethertype = u32::from(u16::from_be_bytes(*head.get(12..)?.first_chunk()?));
         let is_multicast = head[0] & 1 != 0;
-        if is_multicast || !(kind == IPV4 || kind == IPV6) || !self.interfaces.contains(&passed.interface) {
+        if is_multicast || !(ethertype == IPV4 || ethertype == IPV6) || !self.interfaces.contains(&packet.interface) {
             return None;
         }
-        let direction = if passed.outgoing { Direction::Down } else { Direction::Up };
+        let direction = if packet.outgoing { Direction::Down } else { Direction::Up };
         if self.devices.is_empty() {
             return Some((0, direction));
         }
-        let is_of = |rules: &[Vec<Test>; 2]| rules[direction as usize].iter().all(|test| holds(test, head));
+        let is_of = |rules: &[Vec<Test>; 2]| rules[direction as usize].iter().all(|test| passes(test, head));
         self.devices.iter().find(|(rules, _)| is_of(rules)).map(|(_, number)| (*number, direction))
     }
 }
@@ -116,19 +118,19 @@ impl AsFd for PassiveMonitor {
     }
 }
 
-impl Who {
-    /// What a packet from it, or to it, has in its headers.
+impl DeviceAddress {
+    /// The header tests for a packet from this address (up) or to it (down).
     fn rule(self, direction: Direction) -> Vec<Test> {
         let test = |at, size, value| Test { at, size, mask: u32::MAX, value };
         match self {
-            Who::Mac(Mac([a, b, c, d, e, f])) => {
+            DeviceAddress::Mac(Mac([a, b, c, d, e, f])) => {
                 let at = if direction == Direction::Up { 6 } else { 0 };
                 vec![
                     test(at + 2, 4, u32::from_be_bytes([c, d, e, f])),
                     test(at, 2, u32::from(u16::from_be_bytes([a, b]))),
                 ]
             }
-            Who::Address(address) => {
+            DeviceAddress::Address(address) => {
                 let at = if direction == Direction::Up { 26 } else { 30 };
                 vec![test(12, 2, IPV4), test(at, 4, u32::from(address))]
             }
@@ -136,15 +138,15 @@ impl Who {
     }
 }
 
-fn who(device: &Device) -> Option<Who> {
+fn device_address(device: &Device) -> Option<DeviceAddress> {
     match (device.mac, device.address) {
-        (Some(mac), _) => Some(Who::Mac(mac)),
-        (None, Some(IpAddr::V4(address))) => Some(Who::Address(address)),
+        (Some(mac), _) => Some(DeviceAddress::Mac(mac)),
+        (None, Some(IpAddr::V4(address))) => Some(DeviceAddress::Address(address)),
         _ => None,
     }
 }
 
-fn holds(test: &Test, head: &[u8]) -> bool {
+fn passes(test: &Test, head: &[u8]) -> bool {
     let at = test.at as usize;
     let bytes = head.get(at..at + usize::from(test.size)).unwrap_or_default();
     !bytes.is_empty() && bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)) & test.mask == test.value

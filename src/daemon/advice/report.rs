@@ -1,4 +1,4 @@
-//! The advice for programs and for people.
+//! The advice as JSON or blobmsg, and as text.
 
 use std::fmt::Write;
 
@@ -9,20 +9,20 @@ use crate::core::what_if::Delay;
 use crate::daemon::answer::Object;
 use crate::units::{BitsPerSec, MONTH_DAYS, Nanos};
 
-/// What a rate costs in a month.
+/// The monthly cost of a rate.
 struct Cost {
     gb: f64,
     cap_percent: Option<f64>,
-    /// Of what lies beyond the cap, or of all where there is none.
+    /// Price of the data above the cap, or of all data without a cap.
     price: Option<f64>,
 }
 
 impl Advice<'_> {
-    /// For programs; every number names its unit.
+    /// Writes the advice as keys and values; every number's key names its unit.
     pub fn put(&self, top: &mut Object<'_>) {
-        top.decimal("watched_s", self.watched.as_secs_f64());
+        top.decimal("watched_s", self.observed_for.as_secs_f64());
         top.number("packets", self.packets().into());
-        top.number("missed_packets", self.watch.missed.into());
+        top.number("missed_packets", self.advisor.missed.into());
         top.text("confidence", self.confidence().name());
         top.text("confidence_text", &self.confidence_text());
         self.settings.data_cap_gb.iter().for_each(|gb| top.number("cap_gb", (*gb).into()));
@@ -40,20 +40,20 @@ impl Advice<'_> {
                 });
             }
         });
-        top.array("devices", &self.subjects, |object, subject| {
-            object.text("name", subject.name);
-            object.number("number", subject.number.into());
-            object.number("tolerance_ms", ms(subject.tolerance));
-            object.flag("watched_only", subject.watched_only);
+        top.array("devices", &self.devices, |object, device| {
+            object.text("name", device.name);
+            object.number("number", device.number.into());
+            object.number("tolerance_ms", ms(device.tolerance));
+            object.flag("watched_only", device.watched_only);
             for direction in Direction::ALL {
                 let name = direction.name();
-                object.number(&format!("{name}_packets"), subject.offered[direction as usize].into());
-                for (key, of) in READINGS {
-                    let delays = &subject.delays[direction as usize];
+                object.number(&format!("{name}_packets"), device.offered[direction as usize].into());
+                for (key, of) in STATISTICS {
+                    let delays = &device.delays[direction as usize];
                     object.numbers(&format!("{name}_{key}_ms"), delays.iter().map(|delay| ms(of(delay))));
                 }
                 for level in ADVISED {
-                    if let Some(step) = subject.lowest(direction, level) {
+                    if let Some(step) = device.lowest(direction, level) {
                         object.number(&format!("{}_{name}_kbit", level.name()), RATES_KBIT[step]);
                     }
                 }
@@ -65,7 +65,7 @@ impl Advice<'_> {
             object.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
             object.decimal("download_kbit", shape.download.0 as f64 / 1e3);
             put_cost(object, "", &self.cost(BitsPerSec(shape.upload.0 + shape.download.0)));
-            if let Some([up, down]) = self.home_at([shape.upload, shape.download]) {
+            if let Some([up, down]) = self.home_delays_at([shape.upload, shape.download]) {
                 let worse = if up.p99 > down.p99 { up } else { down };
                 put_delay(object, worse);
             }
@@ -78,10 +78,10 @@ impl Advice<'_> {
         });
     }
 
-    /// For people.
+    /// The advice as a text.
     pub fn text(&self) -> String {
         let mut out = format!("{}\n", self.confidence_text());
-        let dashes = |known: bool, text: String| if known { text } else { "-".to_owned() };
+        let or_dash = |known: bool, text: String| if known { text } else { "-".to_owned() };
         _ = writeln!(
             out,
             "\n{:>8} {:>9} {:>7}   {:^32}   {:^32}",
@@ -99,22 +99,22 @@ impl Advice<'_> {
             for delays in &self.home {
                 let delay = &delays[step];
                 let known = delay.packets > 0;
-                let reading = |of: Nanos| dashes(known, format!("{:.0}", of.as_millis_f64()));
-                let lost = dashes(known || delay.lost > 0, format!("{:.1}", lost_percent(delay)));
+                let reading = |of: Nanos| or_dash(known, format!("{:.0}", of.as_millis_f64()));
+                let lost = or_dash(known || delay.lost > 0, format!("{:.1}", lost_percent(delay)));
                 let [mean, p99, max] = [delay.mean, delay.p99, delay.max].map(reading);
                 _ = write!(out, "   {mean:>8} {p99:>8} {max:>8} {lost:>5}");
             }
             out.push('\n');
         }
         _ = writeln!(out, "\nlowest rates that keep each device within its tolerance, up/down in kbit/s:");
-        for subject in &self.subjects {
-            _ = write!(out, "  {}, {:.1} s", subject.name, subject.tolerance.as_secs_f64());
+        for device in &self.devices {
+            _ = write!(out, "  {}, {:.1} s", device.name, device.tolerance.as_secs_f64());
             for level in ADVISED {
                 let rate = |direction| {
-                    subject.lowest(direction, level).map_or("none".to_owned(), |step| RATES_KBIT[step].to_string())
+                    device.lowest(direction, level).map_or("none".to_owned(), |step| RATES_KBIT[step].to_string())
                 };
-                let known = subject.offered != [0; 2];
-                let rates = dashes(known, format!("{}/{}", rate(Direction::Up), rate(Direction::Down)));
+                let known = device.offered != [0; 2];
+                let rates = or_dash(known, format!("{}/{}", rate(Direction::Up), rate(Direction::Down)));
                 _ = write!(out, "; {} {rates}", level.name());
             }
             out.push('\n');
@@ -130,42 +130,42 @@ impl Advice<'_> {
             }
             _ = writeln!(out, "\n            {}", guarantee(*level));
         }
-        out.push_str("Rates change only when you say so: millpond advise --set LEVEL\n");
+        out.push_str("Rates change only on your command: millpond advise --set LEVEL\n");
         out
     }
 
     fn cost(&self, rate: BitsPerSec) -> Cost {
         let gb = rate.bytes_in_month() as f64 / 1e9;
         let cap = self.settings.data_cap_gb.map(f64::from);
-        let beyond = (gb - cap.unwrap_or(0.0)).max(0.0);
+        let over_cap = (gb - cap.unwrap_or(0.0)).max(0.0);
         Cost {
             gb,
             cap_percent: cap.map(|cap| 100.0 * gb / cap),
-            price: self.settings.price_cents.map(|cents| beyond * f64::from(cents) / 100.0),
+            price: self.settings.price_cents.map(|cents| over_cap * f64::from(cents) / 100.0),
         }
     }
 
     fn confidence_text(&self) -> String {
-        let (packets, missed) = (self.packets(), self.watch.missed);
-        let watched = match self.watched.0 / 1_000_000_000 {
+        let (packets, missed) = (self.packets(), self.advisor.missed);
+        let observed_for = match self.observed_for.0 / 1_000_000_000 {
             seconds @ 0..600 => format!("{seconds} s"),
             seconds @ 600..36_000 => format!("{} min", seconds / 60),
             seconds @ 36_000..259_200 => format!("{} h", seconds / 3600),
             seconds => format!("{} days", seconds / 86_400),
         };
         let why = match self.confidence() {
-            Confidence::None => "nothing has been seen: only the costs below mean anything",
-            Confidence::Low => "too little to rely on: the longest delays may be yet to come; watch for at least a day",
-            Confidence::Fair => "fair: it has seen days, but perhaps not every day of the week",
-            Confidence::Good => "good: it has seen whole weeks",
+            Confidence::None => "no packets observed, so only the costs below are valid",
+            Confidence::Low => "low confidence, as longer delays may still occur; watch for at least a day",
+            Confidence::Fair => "fair confidence, as perhaps not every day of the week was seen",
+            Confidence::Good => "good confidence, as whole weeks were seen",
         };
         let missed = if missed > 0 { format!(" ({missed} missed)") } else { String::new() };
-        format!("watched for {watched}, {packets} packets{missed}: {why}")
+        format!("observed for {observed_for}, {packets} packets{missed}: {why}")
     }
 }
 
 impl Confidence {
-    /// The word in reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Confidence::None => "none",
@@ -193,12 +193,12 @@ impl std::fmt::Display for Cost {
     }
 }
 
-type Reading = fn(&Delay) -> Nanos;
-const READINGS: [(&str, Reading); 4] =
+type Statistic = fn(&Delay) -> Nanos;
+const STATISTICS: [(&str, Statistic); 4] =
     [("mean", |d| d.mean), ("median", |d| d.median), ("p99", |d| d.p99), ("max", |d| d.max)];
 
 fn put_delay(object: &mut Object<'_>, delay: &Delay) {
-    for (key, of) in READINGS {
+    for (key, of) in STATISTICS {
         object.decimal(&format!("delay_{key}_ms"), of(delay).as_millis_f64());
     }
 }
@@ -217,15 +217,13 @@ fn ms(delay: Nanos) -> u64 {
     delay.0 / 1_000_000
 }
 
-/// What a level promises of the devices that were watched.
+/// What a level guarantees for the observed devices.
 fn guarantee(level: Level) -> &'static str {
     match level {
-        Level::Off => "no promise",
+        Level::Off => "no guarantee",
         Level::Saver => "each device's packets wait less than its tolerance on average",
-        Level::Balanced => "of each device's packets 99 in 100 wait less than its tolerance",
-        Level::Strict => {
-            "every packet that was watched waited less than its device's tolerance; law gamma, spread 33 %"
-        }
-        Level::Custom => "your own numbers",
+        Level::Balanced => "99 of 100 packets of each device wait less than its tolerance",
+        Level::Strict => "every observed packet waits less than its device's tolerance; law gamma, spread 33 %",
+        Level::Custom => "rates set by you",
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::Level;
-use crate::core::what_if::TRACKED;
+use crate::core::what_if::MAX_TRACKED;
 use crate::daemon::answer;
 use crate::wire::size::{Encapsulation, IpVersion};
 
@@ -16,54 +16,54 @@ fn settings(more: &str) -> Settings {
     parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems))
 }
 
-fn watch(settings: &Settings) -> RateAdvisor {
+fn advisor(settings: &Settings) -> RateAdvisor {
     let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
     RateAdvisor::new(settings, size, 7, Nanos::ZERO)
 }
 
-/// A plug that says 100 bytes each second, and a camera that uploads 200 KB in each minute.
-fn live(watch: &mut RateAdvisor, seconds: u64) {
+/// A plug that sends 100 bytes each second, and a camera that uploads 200 KB each minute.
+fn simulate_home(advisor: &mut RateAdvisor, seconds: u64) {
     for second in 1..=seconds {
         let at = Nanos::from_secs(second);
-        watch.note(ObservedPacket { at, bytes: 100, device: 1, direction: Direction::Up });
-        watch.note(ObservedPacket { at, bytes: 60, device: 1, direction: Direction::Down });
+        advisor.note(ObservedPacket { at, bytes: 100, device: 1, direction: Direction::Up });
+        advisor.note(ObservedPacket { at, bytes: 60, device: 1, direction: Direction::Down });
         for _ in 0..if second % 60 == 0 { 143 } else { 0 } {
-            watch.note(ObservedPacket { at, bytes: 1400, device: 2, direction: Direction::Up });
+            advisor.note(ObservedPacket { at, bytes: 1400, device: 2, direction: Direction::Up });
         }
-        watch.work(|| true);
+        advisor.run_pending(|| true);
     }
-    watch.advance(Nanos::from_secs(seconds + 30));
+    advisor.advance(Nanos::from_secs(seconds + 30));
 }
 
 #[test]
-fn each_device_is_kept_within_its_own_tolerance() {
+fn each_device_stays_within_its_own_tolerance() {
     let settings = settings("");
-    let mut watch = watch(&settings);
-    live(&mut watch, 3_600);
-    let advice = Advice::new(&settings, &watch, HOUR);
-    let [plug, camera] = &advice.subjects[..] else { panic!("two devices") };
+    let mut advisor = advisor(&settings);
+    simulate_home(&mut advisor, 3_600);
+    let advice = Advice::new(&settings, &advisor, HOUR);
+    let [plug, camera] = &advice.devices[..] else { panic!("two devices") };
     assert_eq!(plug.offered, [3_600; 2]);
     // A burst of 200 KB takes 17.6 s at 91 kbit/s of packets, but the queue gives up after 10 s.
     let camera_max = camera.lowest(Direction::Up, Level::Strict).map(|step| RATES_KBIT[step]).unwrap();
     assert!((200..=320).contains(&camera_max), "{camera_max} kbit/s");
-    assert_eq!(camera.lowest(Direction::Down, Level::Strict), Some(0), "it is sent nothing");
+    assert_eq!(camera.lowest(Direction::Down, Level::Strict), Some(0), "it receives nothing");
     let plug_mean = plug.lowest(Direction::Up, Level::Saver).map(|step| RATES_KBIT[step]).unwrap();
     assert!(plug_mean <= 80, "the plug's packets overtake the camera's: {plug_mean} kbit/s");
     let mut before = [0, 0];
     for level in ADVISED {
         let rates = advice.advised(level).unwrap();
         assert!(rates[0] >= before[0] && rates[1] >= before[1], "{} {rates:?}", level.name());
-        assert!(rates[0] >= plug_mean, "one rate for the home together");
+        assert!(rates[0] >= plug_mean, "one rate for the whole home");
         before = rates;
     }
     assert!(before[0] >= camera_max && before[1] <= 40, "{before:?}");
 }
 
 #[test]
-fn what_was_never_watched_gives_costs_alone() {
+fn without_observed_packets_only_costs_are_given() {
     let settings = settings("\toption data_cap '300'\n\toption price '2.50'\n");
-    let watch = watch(&settings);
-    let advice = Advice::new(&settings, &watch, Nanos::from_secs(10));
+    let advisor = advisor(&settings);
+    let advice = Advice::new(&settings, &advisor, Nanos::from_secs(10));
     assert_eq!(advice.confidence().name(), "none");
     assert!(ADVISED.iter().all(|level| advice.advised(*level).is_none()));
     let json = answer::json(|top| advice.put(top));
@@ -77,23 +77,23 @@ fn what_was_never_watched_gives_costs_alone() {
     ] {
         assert!(json.contains(part), "{part} in {json}");
     }
-    assert!(!json.contains("advised_") && advice.text().contains("nothing has been seen"));
+    assert!(!json.contains("advised_") && advice.text().contains("no packets observed"));
 }
 
 #[test]
-fn packets_wait_for_time_and_too_many_are_missed() {
+fn pending_packets_wait_and_excess_ones_are_missed() {
     let settings = settings("");
-    let mut watch = watch(&settings);
+    let mut advisor = advisor(&settings);
     for at in 0..300 {
-        watch.note(ObservedPacket { at: Nanos(at), bytes: 100, device: TRACKED + 1, direction: Direction::Up });
+        advisor.note(ObservedPacket { at: Nanos(at), bytes: 100, device: MAX_TRACKED + 1, direction: Direction::Up });
     }
-    watch.work(|| false);
-    assert_eq!(Advice::new(&settings, &watch, HOUR).packets(), 0);
-    watch.advance(HOUR);
-    watch.work(|| true);
-    let advice = Advice::new(&settings, &watch, HOUR);
-    assert_eq!((advice.packets(), advice.watch.missed), (PENDING as u32, 300 - PENDING as u32));
-    assert_eq!(advice.subjects.last().unwrap().name, "all others");
+    advisor.run_pending(|| false);
+    assert_eq!(Advice::new(&settings, &advisor, HOUR).packets(), 0);
+    advisor.advance(HOUR);
+    advisor.run_pending(|| true);
+    let advice = Advice::new(&settings, &advisor, HOUR);
+    assert_eq!((advice.packets(), advice.advisor.missed), (MAX_PENDING as u32, 300 - MAX_PENDING as u32));
+    assert_eq!(advice.devices.last().unwrap().name, "all others");
     assert_eq!(advice.confidence().name(), "low");
     assert!(advice.text().contains("(44 missed)"));
 }

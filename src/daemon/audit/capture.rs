@@ -1,25 +1,25 @@
-//! The capture itself, in a process of its own.
+//! Captures and judges the packets, in a separate process.
 
 use std::io;
 use std::net::IpAddr;
 
-use super::strays::Strays;
+use super::strays::StrayMonitor;
 use super::{AuditJob, AuditReport, CapturePoint};
 use crate::config::model::{Role, Settings};
 use crate::core::Pace;
 use crate::core::audit::{Audit, Finding};
 use crate::law::Law;
-use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, Passed, Test};
+use crate::sys::capture::{self, Capture, CapturedPacket, HEAD_BYTES, Layer, Test};
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
 use crate::units::Nanos;
 
-/// Beyond twice the time that the packets should take.
+/// Added to twice the expected duration.
 const CAPTURE_GRACE: Nanos = Nanos::from_secs(10);
 
-/// By how much the rate of what leaves may differ from the promised one.
+/// Maximum relative deviation of the sent rate from the promised one.
 const RATE_TOLERANCE: f64 = 0.1;
-/// With fewer packets the law alone makes it differ.
+/// Fewer packets deviate by the law's randomness alone.
 const ENOUGH_FOR_RATE: u64 = 200;
 
 const UDP: u32 = 17;
@@ -27,75 +27,75 @@ const UDP: u32 = 17;
 const UDP_HEADER: usize = 8;
 const WIREGUARD_DATA: u8 = 4;
 
-/// Captures until enough has passed or time is up, and judges.
-pub fn check(order: &AuditJob, settings: &Settings) -> io::Result<AuditReport> {
-    let begun = timer::now();
-    let (rules, interface) = match &order.place {
+/// Captures until enough packets have passed or the time is up, then judges them.
+pub fn check(job: &AuditJob, settings: &Settings) -> io::Result<AuditReport> {
+    let start = timer::now();
+    let (rules, interface) = match &job.place {
         CapturePoint::Wire { peer, port } => (wire_rules(*peer, *port), 0),
         CapturePoint::Interface(name) => (vec![Vec::new()], capture::interface_index(name)?),
     };
     let mut capture = Capture::open(interface, Layer::Network, &rules)?;
-    let mut strays = Strays::open(order, settings)?;
+    let mut strays = StrayMonitor::open(job, settings)?;
     let (mut poll, timer) = (Poll::new()?, Timer::new()?);
     poll.add(&capture, 0)?;
     poll.add(&strays, 1)?;
     poll.add(&timer, 2)?;
-    let end = begun + limit(order);
+    let end = start + max_duration(job);
     timer.set(end)?;
-    let mut seen = CaptureCounts::new(order);
+    let mut counts = CaptureCounts::new(job);
     let mut head = [0; HEAD_BYTES];
-    while seen.packets() < u64::from(order.packets) && timer::now() < end {
+    while counts.packets() < u64::from(job.packets) && timer::now() < end {
         _ = poll.wait()?.count();
-        while seen.packets() < u64::from(order.packets) {
-            let Some(passed) = capture.receive(&mut head)? else { break };
-            seen.take(&passed, &head[..passed.head]);
+        while counts.packets() < u64::from(job.packets) {
+            let Some(packet) = capture.receive(&mut head)? else { break };
+            counts.handle_packet(&packet, &head[..packet.head]);
         }
-        strays.take()?;
+        strays.handle_packets()?;
     }
-    let taken = timer::now().saturating_since(begun);
-    let mut audited = seen.judge(order, settings.role == Role::Router);
-    audited.seconds = (taken.0 / 1_000_000_000) as u32;
-    audited.at_unix = timer::wall_clock().as_secs();
+    let elapsed = timer::now().saturating_since(start);
+    let mut report = counts.judge(job, settings.role == Role::Router);
+    report.seconds = (elapsed.0 / 1_000_000_000) as u32;
+    report.at_unix = timer::wall_clock().as_secs();
     let (packets, connections) = (strays.packets(), strays.connections()?);
-    audited.strays = packets + connections;
+    report.strays = packets + connections;
     if packets > 0 {
-        audited.faults.push(format!("{packets} packets of shaped devices left beside the tunnel"));
+        report.faults.push(format!("{packets} packets of shaped devices left outside the tunnel"));
     }
     if connections > 0 {
-        audited.faults.push(format!("{connections} connections of shaped devices lead beside the tunnel"));
+        report.faults.push(format!("{connections} connections of shaped devices go outside the tunnel"));
     }
-    Ok(audited)
+    Ok(report)
 }
 
-/// How long the packets should take.
-pub fn expected(order: &AuditJob) -> Nanos {
-    Nanos((1e9 * f64::from(order.packets) / order.per_second.max(1.0)) as u64)
+/// The expected duration.
+pub fn expected_duration(job: &AuditJob) -> Nanos {
+    Nanos((1e9 * f64::from(job.packets) / job.per_second.max(1.0)) as u64)
 }
 
-/// Twice as long, and a little more.
-pub fn limit(order: &AuditJob) -> Nanos {
-    let expected = expected(order);
+/// The time limit: twice the expected duration plus a grace period.
+pub fn max_duration(job: &AuditJob) -> Nanos {
+    let expected = expected_duration(job);
     expected + expected + CAPTURE_GRACE
 }
 
-/// What has passed so far.
+/// The packets captured so far.
 pub(super) struct CaptureCounts {
     directions: [Audit; 2],
     handshakes: u64,
     bytes: u16,
     is_wireguard: bool,
-    /// By which the first packet left: a packet passes by several, one below the other.
+    /// The interface of the first sent packet. A packet passes several stacked interfaces; only this one counts.
     interface: Option<u32>,
 }
 
 impl CaptureCounts {
-    pub fn new(order: &AuditJob) -> CaptureCounts {
+    pub fn new(job: &AuditJob) -> CaptureCounts {
         let any = Pace { law: Law::Constant, mean: Nanos::from_secs(1), spread_percent: 0 };
         CaptureCounts {
-            directions: order.paces.map(|pace| Audit::new(pace.unwrap_or(any), order.bytes)),
+            directions: job.paces.map(|pace| Audit::new(pace.unwrap_or(any), job.bytes)),
             handshakes: 0,
-            bytes: order.bytes,
-            is_wireguard: matches!(order.place, CapturePoint::Wire { .. }),
+            bytes: job.bytes,
+            is_wireguard: matches!(job.place, CapturePoint::Wire { .. }),
             interface: None,
         }
     }
@@ -104,11 +104,11 @@ impl CaptureCounts {
         self.directions.iter().map(Audit::packets).sum()
     }
 
-    pub fn take(&mut self, passed: &Passed, head: &[u8]) {
-        if self.interface.is_none() && passed.outgoing {
-            self.interface = Some(passed.interface);
+    pub fn handle_packet(&mut self, packet: &CapturedPacket, head: &[u8]) {
+        if self.interface.is_none() && packet.outgoing {
+            self.interface = Some(packet.interface);
         }
-        if self.interface != Some(passed.interface) {
+        if self.interface != Some(packet.interface) {
             return;
         }
         let ip_header = match head.first().map(|byte| byte >> 4) {
@@ -120,29 +120,29 @@ impl CaptureCounts {
             self.handshakes += 1;
             return;
         }
-        let direction = usize::from(!passed.outgoing);
-        let at = Nanos(u64::try_from(passed.at.as_nanos()).unwrap_or(u64::MAX));
-        self.directions[direction].handle(at, u16::try_from(passed.length).unwrap_or(u16::MAX));
+        let direction = usize::from(!packet.outgoing);
+        let at = Nanos(u64::try_from(packet.at.as_nanos()).unwrap_or(u64::MAX));
+        self.directions[direction].handle(at, u16::try_from(packet.length).unwrap_or(u16::MAX));
     }
 
-    pub fn judge(&self, order: &AuditJob, is_router: bool) -> AuditReport {
+    pub fn judge(&self, job: &AuditJob, is_router: bool) -> AuditReport {
         let mut faults = Vec::new();
         let finding = |direction: usize| {
             let mut finding = self.directions[direction].finding();
-            if order.paces[direction].is_none() {
+            if job.paces[direction].is_none() {
                 finding.promised_bits_per_second = 0.0;
             }
             finding
         };
         let findings = [0, 1].map(finding);
-        for (index, name) in super::names(is_router).into_iter().enumerate() {
-            // How packets come in, the way has had its part in: their sizes alone are judged.
-            let is_judged = index == 0 && order.paces[0].is_some();
-            faults.extend(wrongs(&findings[index], is_judged, name));
+        for (index, name) in super::direction_names(is_router).into_iter().enumerate() {
+            // The network path changes intervals of received packets, so only their sizes are judged.
+            let is_judged = index == 0 && job.paces[0].is_some();
+            faults.extend(direction_faults(&findings[index], is_judged, name));
         }
         let packets = self.packets();
-        if packets < u64::from(order.packets) {
-            faults.push(format!("only {packets} packets passed of {} awaited", order.packets));
+        if packets < u64::from(job.packets) {
+            faults.push(format!("captured only {packets} of {} expected packets", job.packets));
         }
         let [sent, received] = findings;
         AuditReport {
@@ -156,24 +156,24 @@ impl CaptureCounts {
     }
 }
 
-/// What is wrong with one direction: with its sizes, and with its intervals and rate where those can be judged.
-fn wrongs(finding: &Finding, with_intervals: bool, name: &str) -> Vec<String> {
+/// The faults of one direction: of its sizes, and, `with_intervals`, of its intervals and rate.
+fn direction_faults(finding: &Finding, with_intervals: bool, name: &str) -> Vec<String> {
     if !with_intervals {
         let sizes = (finding.wrong_sizes > 0).then(|| {
-            format!("{name}: {} of {} packets have another size than promised", finding.wrong_sizes, finding.packets)
+            format!("{name}: {} of {} packets do not have the promised size", finding.wrong_sizes, finding.packets)
         });
         return sizes.into_iter().collect();
     }
-    let mut wrongs: Vec<_> = finding.wrongs().into_iter().map(|wrong| format!("{name}: {wrong}")).collect();
+    let mut faults: Vec<_> = finding.violations().into_iter().map(|fault| format!("{name}: {fault}")).collect();
     let ratio = finding.bits_per_second / finding.promised_bits_per_second.max(1.0);
     if finding.packets >= ENOUGH_FOR_RATE && (ratio - 1.0).abs() > RATE_TOLERANCE {
         let [is, promised] = [finding.bits_per_second, finding.promised_bits_per_second].map(|bits| bits / 1e3);
-        wrongs.push(format!("{name}: {is:.0} kbit/s instead of {promised:.0}"));
+        faults.push(format!("{name}: {is:.0} kbit/s instead of {promised:.0}"));
     }
-    wrongs
+    faults
 }
 
-/// UDP between here and the other end's address and port, or from and to our port.
+/// Filter rules for UDP to and from the peer's address and port, or without a peer to and from our own port.
 fn wire_rules(peer: Option<IpAddr>, port: u16) -> Vec<Vec<Test>> {
     let test = |at, size, value| Test { at, size, mask: u32::MAX, value };
     let v4 = || vec![test(0, 1, 0x45), test(9, 1, UDP)];
@@ -197,7 +197,7 @@ fn wire_rules(peer: Option<IpAddr>, port: u16) -> Vec<Vec<Test>> {
         Some(IpAddr::V6(peer)) => {
             vec![rule(v6(), words(&peer.octets(), 24), 42), rule(v6(), words(&peer.octets(), 8), 40)]
         }
-        // This end's port: what leaves has it as its source.
+        // The port is ours: the source port of sent packets, the destination port of received ones.
         None => {
             let any = Vec::new;
             vec![rule(v4(), any(), 20), rule(v4(), any(), 22), rule(v6(), any(), 40), rule(v6(), any(), 42)]
@@ -205,8 +205,8 @@ fn wire_rules(peer: Option<IpAddr>, port: u16) -> Vec<Vec<Test>> {
     }
 }
 
-/// When a captured packet passed, for tests.
+/// A captured packet with these properties, for tests.
 #[cfg(test)]
-pub(super) fn passed(at: Nanos, outgoing: bool, length: usize, head: usize) -> Passed {
-    Passed { at: std::time::Duration::from_nanos(at.0), interface: 3, outgoing, length, head }
+pub(super) fn captured(at: Nanos, outgoing: bool, length: usize, head: usize) -> CapturedPacket {
+    CapturedPacket { at: std::time::Duration::from_nanos(at.0), interface: 3, outgoing, length, head }
 }

@@ -1,14 +1,14 @@
-//! What was found, on its way from the process that found it to the daemon, and from there to programs and people.
+//! The formats of an audit report: lines between the audit process and the daemon, JSON or blobmsg, and text.
 
 use std::fmt::Write;
 
-use super::{AuditReport, names};
+use super::{AuditReport, direction_names};
 use crate::core::audit::Finding;
 use crate::daemon::answer::Object;
 use crate::units::Nanos;
 
 impl AuditReport {
-    /// One item a line; the faults come last, so that what is cut off at the end is theirs.
+    /// The report as lines, one item each. Faults come last, so truncation loses only faults.
     pub fn to_text(&self) -> String {
         let AuditReport { at_unix, seconds, bytes, packets, handshakes, strays, faults, directions, lateness: _ } =
             self;
@@ -32,20 +32,20 @@ impl AuditReport {
         text
     }
 
-    /// Reads that again; `None` where it is not of this form.
+    /// Parses the output of [`AuditReport::to_text`]; `None` if it is malformed.
     pub fn from_text(text: &str) -> Option<AuditReport> {
-        let mut audited = None;
+        let mut report = None;
         for line in text.lines() {
             let (key, value) = line.split_once(' ')?;
             if key == "fault" {
-                let audited: &mut AuditReport = audited.as_mut()?;
-                audited.faults.push(value.to_owned());
+                let report: &mut AuditReport = report.as_mut()?;
+                report.faults.push(value.to_owned());
                 continue;
             }
             let values: Vec<f64> = value.split(' ').filter_map(|word| word.parse().ok()).collect();
             match (key, &values[..]) {
                 ("found", [at, seconds, bytes, packets, handshakes, strays]) => {
-                    audited = Some(AuditReport {
+                    report = Some(AuditReport {
                         at_unix: *at as u64,
                         seconds: *seconds as u32,
                         bytes: *bytes as u16,
@@ -56,7 +56,7 @@ impl AuditReport {
                     });
                 }
                 ("direction", [index, packets, wrong, rate, promised, mean, max, p]) => {
-                    *audited.as_mut()?.directions.get_mut(*index as usize)? = Some(Finding {
+                    *report.as_mut()?.directions.get_mut(*index as usize)? = Some(Finding {
                         packets: *packets as u64,
                         wrong_sizes: *wrong as u64,
                         sizes: Vec::new(),
@@ -68,21 +68,21 @@ impl AuditReport {
                     });
                 }
                 ("size", [index, bytes, count]) => {
-                    let finding = audited.as_mut()?.directions.get_mut(*index as usize)?.as_mut()?;
+                    let finding = report.as_mut()?.directions.get_mut(*index as usize)?.as_mut()?;
                     finding.sizes.push((*bytes as u16, *count as u64));
                 }
                 _ => return None,
             }
         }
-        audited
+        report
     }
 
-    /// Whether all is as promised.
+    /// Whether the audit found no fault.
     pub fn is_good(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// For programs.
+    /// Writes the report as keys and values.
     pub fn put(&self, object: &mut Object<'_>, is_router: bool) {
         if self.at_unix > 0 {
             object.number("at_unix", self.at_unix);
@@ -93,7 +93,7 @@ impl AuditReport {
         object.number("strays", self.strays);
         object.number("handshakes", self.handshakes);
         object.texts("faults", &self.faults);
-        for ((finding, name), is_sent) in self.directions.iter().zip(names(is_router)).zip([true, false]) {
+        for ((finding, name), is_sent) in self.directions.iter().zip(direction_names(is_router)).zip([true, false]) {
             let Some(finding) = finding else { continue };
             object.object(name, |object| {
                 put_finding(object, finding);
@@ -105,18 +105,18 @@ impl AuditReport {
         }
     }
 
-    /// For people.
+    /// The report as a text.
     pub fn text(&self, is_router: bool) -> String {
         let mut out = match self.is_good() {
             true => format!(
-                "all well: {} packets seen in {} s, all {} bytes, nothing beside them",
+                "all well: {} packets in {} s, all of {} bytes, nothing outside the tunnel",
                 self.packets, self.seconds, self.bytes
             ),
-            false => format!("not as promised: {} packets seen in {} s", self.packets, self.seconds),
+            false => format!("not as promised: {} packets in {} s", self.packets, self.seconds),
         };
-        _ = writeln!(out, " ({} of the tunnel's own handshakes)", self.handshakes);
+        _ = writeln!(out, " ({} tunnel handshakes)", self.handshakes);
         self.faults.iter().for_each(|fault| _ = writeln!(out, "  {fault}"));
-        for (finding, name) in self.directions.iter().zip(names(is_router)) {
+        for (finding, name) in self.directions.iter().zip(direction_names(is_router)) {
             let Some(finding) = finding else { continue };
             _ = write!(
                 out,
@@ -127,7 +127,7 @@ impl AuditReport {
                 finding.interval_max.as_millis_f64()
             );
             if let Some(p) = finding.fit_p {
-                _ = write!(out, ", fits the law with p = {p:.3}");
+                _ = write!(out, ", fit to the law p = {p:.3}");
             }
             let sizes: Vec<_> =
                 finding.sizes.iter().map(|(bytes, count)| format!("{count} of {bytes} bytes")).collect();

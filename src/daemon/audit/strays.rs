@@ -1,4 +1,4 @@
-//! Packets and connections of shaped devices that do not take the tunnel.
+//! Finds packets and connections of shaped devices outside the tunnel.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,74 +10,75 @@ use crate::plan;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, MARK, Test};
 use crate::sys::{conntrack, neighbour};
 
-/// Addresses that are looked for; a home has fewer.
+/// Maximum addresses to look for; a home has fewer.
 const MAX_ADDRESSES: usize = 48;
 
-/// Watches what leaves by the interfaces that lead to the Internet. By others, which lie below a bridge, what two devices
-/// say to each other passes too.
-pub struct Strays {
+/// Watches packets that leave by the interfaces to the Internet. Traffic between two devices also passes the other
+/// interfaces, such as bridge ports, and does not count.
+pub struct StrayMonitor {
     capture: Capture,
-    outer: Vec<u32>,
+    wan_interfaces: Vec<u32>,
     addresses: Vec<IpAddr>,
-    /// What the tunnel's own addresses are: connections of shaped devices bear them outside.
-    translated: Vec<IpAddr>,
+    /// The tunnel's own addresses, to which connections of shaped devices are translated.
+    tunnel_addresses: Vec<IpAddr>,
     packets: u64,
 }
 
-impl Strays {
-    /// Begins to watch. An endpoint has no devices, and so no strays.
-    pub fn open(order: &AuditJob, settings: &Settings) -> io::Result<Strays> {
-        let mut addresses = if settings.role == Role::Router { confined(settings)? } else { Vec::new() };
+impl StrayMonitor {
+    /// Starts to watch. An endpoint has no devices, so it has no strays.
+    pub fn open(job: &AuditJob, settings: &Settings) -> io::Result<StrayMonitor> {
+        let mut addresses = if settings.role == Role::Router { confined_addresses(settings)? } else { Vec::new() };
         addresses.truncate(MAX_ADDRESSES);
-        let mut rules: Vec<Vec<Test>> = addresses.iter().map(from).collect();
+        let mut rules: Vec<Vec<Test>> = addresses.iter().map(source_rule).collect();
         if settings.role == Role::Router {
-            rules.push(vec![Test { at: MARK, size: 4, mask: order.mark, value: order.mark }]);
+            rules.push(vec![Test { at: MARK, size: 4, mask: job.mark, value: job.mark }]);
         }
-        let outer = capture::outer_interfaces();
-        let outer = outer.iter().filter_map(|name| capture::interface_index(name).ok()).collect();
+        let wan_interfaces = capture::wan_interfaces();
+        let wan_interfaces = wan_interfaces.iter().filter_map(|name| capture::interface_index(name).ok()).collect();
         let tunnel = match &settings.tunnel {
             Some(Tunnel::Wireguard(wireguard)) => Some(wireguard.address),
             Some(Tunnel::Openvpn { address, .. } | Tunnel::Interface { address, .. }) => Some(*address),
             None => None,
         };
-        let translated = tunnel.map(IpAddr::V4).into_iter().chain(settings.address6.map(IpAddr::V6)).collect();
+        let tunnel_addresses = tunnel.map(IpAddr::V4).into_iter().chain(settings.address6.map(IpAddr::V6)).collect();
         let capture = Capture::open(0, Layer::Network, &rules)?;
-        Ok(Strays { capture, outer, addresses, translated, packets: 0 })
+        Ok(StrayMonitor { capture, wan_interfaces, addresses, tunnel_addresses, packets: 0 })
     }
 
-    /// Takes what has passed.
-    pub fn take(&mut self) -> io::Result<()> {
+    /// Counts the packets that have passed.
+    pub fn handle_packets(&mut self) -> io::Result<()> {
         let mut head = [0; HEAD_BYTES];
-        while let Some(passed) = self.capture.receive(&mut head)? {
-            self.packets += u64::from(passed.outgoing && self.outer.contains(&passed.interface));
+        while let Some(packet) = self.capture.receive(&mut head)? {
+            self.packets += u64::from(packet.outgoing && self.wan_interfaces.contains(&packet.interface));
         }
         Ok(())
     }
 
-    /// Packets so far.
+    /// Stray packets so far.
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// Connections that a shaped device began and that bear another address outside than the tunnel's. A kernel that
-    /// follows none has none.
+    /// Connections of shaped devices that are translated to an address other than the tunnel's. 0 on a kernel without
+    /// connection tracking.
     pub fn connections(&self) -> io::Result<u64> {
         if self.addresses.is_empty() {
             return Ok(0);
         }
-        let translated = conntrack::translated(&|address| self.addresses.contains(&address)).unwrap_or_default();
-        Ok(translated.iter().filter(|outside| !self.translated.contains(outside)).count() as u64)
+        let translated =
+            conntrack::translated_addresses(&|address| self.addresses.contains(&address)).unwrap_or_default();
+        Ok(translated.iter().filter(|outside| !self.tunnel_addresses.contains(outside)).count() as u64)
     }
 }
 
-impl AsFd for Strays {
+impl AsFd for StrayMonitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.capture.as_fd()
     }
 }
 
-/// A packet from that address.
-fn from(address: &IpAddr) -> Vec<Test> {
+/// The filter rule for packets from an address.
+fn source_rule(address: &IpAddr) -> Vec<Test> {
     let octets = match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -93,18 +94,18 @@ fn from(address: &IpAddr) -> Vec<Test> {
     rule
 }
 
-/// The addresses of shaped and blocked devices, as far as they are known.
-fn confined(settings: &Settings) -> io::Result<Vec<IpAddr>> {
+/// The known addresses of shaped and blocked devices.
+fn confined_addresses(settings: &Settings) -> io::Result<Vec<IpAddr>> {
     let is_confined = |policy| matches!(policy, Policy::Shape | Policy::Block);
     let named = settings.devices.iter().filter(|device| is_confined(device.policy));
     let mut addresses: Vec<IpAddr> = named.filter_map(|device| device.address).collect();
-    for resident in neighbour::residents(settings)? {
-        let neighbour = resident.neighbour;
+    for lan_neighbour in neighbour::lan_neighbours(settings)? {
+        let neighbour = lan_neighbour.neighbour;
         let section = settings
             .devices
             .iter()
             .find(|device| device.mac == Some(neighbour.mac) || device.address == Some(neighbour.address));
-        let network = settings.networks.iter().find(|network| plan::interface(network) == resident.interface);
+        let network = settings.networks.iter().find(|network| plan::interface(network) == lan_neighbour.interface);
         let policy = section.map(|section| section.policy).or(network.map(|network| network.policy));
         if policy.is_some_and(is_confined) && !addresses.contains(&neighbour.address) {
             addresses.push(neighbour.address);

@@ -1,4 +1,4 @@
-//! Billing periods: from one billing day to the next, and what the plan of the week puts on the wire until then.
+//! Billing periods, from one billing day to the next, and the bytes that the settings will send until then.
 
 use super::is_between;
 use super::zone::{LocalZone, month_day};
@@ -17,24 +17,24 @@ pub struct BillingPeriod {
 }
 
 impl BillingPeriod {
-    /// The one that `unix_s` lies in.
+    /// The period that contains `unix_s`.
     pub fn at(zone: &LocalZone, unix_s: i64, billing_day: u8) -> BillingPeriod {
         let billing_day = i64::from(billing_day);
         let today = (unix_s + zone.offset(unix_s)).div_euclid(DAY_S);
         let of_month = |day| i64::from(month_day(day));
         let mut first = today + billing_day - of_month(today);
         if first > today {
-            // Last month's, counted from that month's last day.
+            // The billing day of last month, counted from that month's last day.
             let last = today - of_month(today);
             first = last + billing_day - of_month(last);
         }
-        // No month has less than 28 days or more than 31.
+        // No month has fewer than 28 days or more than 31.
         let next = (first + 28..).find(|day| of_month(*day) == billing_day).unwrap_or(first + 28);
         BillingPeriod { start: zone.midnight(first), end: zone.midnight(next) }
     }
 
-    /// Bytes on the wire, both ways, from `unix_s` to the period's end if the settings' plan goes on: by rates and
-    /// dates, never by traffic. Schedules count as their share of a week.
+    /// Bytes on the wire, both ways together, from `unix_s` to the end of the period, computed from rates and dates,
+    /// never from traffic. Schedules count by their share of a week.
     pub fn planned_bytes(&self, settings: &Settings, zone: &LocalZone, unix_s: i64) -> u64 {
         let rate = |shape: &Shape| (shape.upload.0 + shape.download.0) as f64 / 8.0;
         let (mut share, mut scheduled) = (0.0, 0.0);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_tells_what_is_to_come() {
+    fn planned_bytes_follow_schedules_and_the_step_down() {
         let of = |more: &str| {
             let text = format!("config millpond 'main'\n\toption level 'balanced'\n{more}");
             let settings = crate::config::parse(text.as_bytes()).settings.unwrap();

@@ -1,4 +1,4 @@
-//! The home's time zone: OpenWrt's own setting, or the machine's.
+//! The home's time zone: OpenWrt's setting, or the host's.
 
 use std::fmt;
 use std::fs;
@@ -8,15 +8,15 @@ use tz::TimeZone;
 
 use crate::config::uci;
 
-/// Where OpenWrt keeps the zone, and where other systems do.
+/// The time zone setting on OpenWrt and on other systems.
 const UCI_SYSTEM: &str = "/etc/config/system";
 const LOCALTIME: &str = "/etc/localtime";
 
-/// From universal to local time.
+/// A time zone: converts universal to local time.
 #[derive(Clone, Debug)]
 pub struct LocalZone(TimeZone);
 
-/// A weekday, Monday 0, and the minute of that day.
+/// A local time: day of the month, weekday and minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalTime {
     /// Day of the month, 1..=31.
@@ -27,7 +27,7 @@ pub struct LocalTime {
     pub minute: u16,
 }
 
-/// Why the zone is not known; universal time stands in.
+/// Why the zone is unknown; the caller uses universal time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownZone(String);
 
@@ -43,8 +43,8 @@ impl LocalZone {
         LocalZone(TimeZone::utc())
     }
 
-    /// The zone of this machine.
-    pub fn of_machine() -> Result<LocalZone, UnknownZone> {
+    /// The zone of this host.
+    pub fn of_host() -> Result<LocalZone, UnknownZone> {
         LocalZone::from_files(Path::new(UCI_SYSTEM), Path::new(LOCALTIME))
     }
 
@@ -56,23 +56,26 @@ impl LocalZone {
         match fs::read(localtime) {
             Ok(data) => match TimeZone::from_tz_data(&data) {
                 Ok(zone) => Ok(LocalZone(zone)),
-                Err(error) => Err(UnknownZone(format!("{}: no zone in it: {error}", localtime.display()))),
+                Err(error) => Err(UnknownZone(format!("reading {}: no time zone in it: {error}", localtime.display()))),
             },
-            Err(_) => Err(UnknownZone(format!("neither {} nor {} has a zone", system.display(), localtime.display()))),
+            Err(_) => {
+                Err(UnknownZone(format!("neither {} nor {} has a time zone", system.display(), localtime.display())))
+            }
         }
     }
 
-    /// A zone by its POSIX rule, "CET-1CEST,M3.5.0,M10.5.0/3" (POSIX.1, section 8.3).
+    /// Parses a POSIX rule such as "CET-1CEST,M3.5.0,M10.5.0/3" (POSIX.1, section 8.3).
     pub fn from_posix(rule: &str) -> Result<LocalZone, UnknownZone> {
-        // The crate would take a file's name too.
-        let wrong = || UnknownZone(format!("'{rule}' is no zone (want a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3')"));
+        // The crate would also accept a file name.
+        let invalid =
+            || UnknownZone(format!("'{rule}' is not a time zone (want a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3')"));
         if rule.starts_with([':', '/']) {
-            return Err(wrong());
+            return Err(invalid());
         }
         tz::TimeZoneSettings::new(&[], |_| Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()))
             .parse_posix_tz(rule)
             .map(LocalZone)
-            .map_err(|_| wrong())
+            .map_err(|_| invalid())
     }
 
     /// Seconds by which local time is ahead of universal time.
@@ -80,7 +83,7 @@ impl LocalZone {
         self.0.find_local_time_type(unix_s).map_or(0, |of| of.ut_offset().into())
     }
 
-    /// When that day begins, in days after 1970-01-01 of local time.
+    /// The start of a local day, in seconds after 1970. `day` counts from 1970-01-01, local time.
     pub fn midnight(&self, day: i64) -> i64 {
         let local = day * 86_400;
         let guess = local - self.offset(local);
@@ -97,7 +100,7 @@ impl LocalZone {
     }
 }
 
-/// `system.@system[0].timezone`.
+/// The value of `system.@system[0].timezone`.
 fn timezone(text: &[u8]) -> Option<String> {
     let (sections, _) = uci::parse(text);
     let section = sections.into_iter().find(|section| section.kind == "system")?;
@@ -105,7 +108,7 @@ fn timezone(text: &[u8]) -> Option<String> {
     option.values.into_iter().next_back().map(|value| value.text)
 }
 
-/// The day of the month, from days after 1970-01-01, in the Gregorian calendar (H. Hinnant, *chrono-compatible low-level
+/// The day of the month in the Gregorian calendar, from days after 1970-01-01 (H. Hinnant, *chrono-compatible low-level
 /// date algorithms*, `civil_from_days`).
 pub(super) fn month_day(days: i64) -> u8 {
     let day_of_era = (days + 719_468).rem_euclid(146_097);
@@ -145,19 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn openwrts_setting_comes_before_the_machines() {
+    fn openwrts_setting_takes_precedence_over_the_hosts() {
         let dir = std::env::temp_dir().join(format!("millpond-zone-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (system, localtime) = (dir.join("system"), dir.join("localtime"));
         let of = || LocalZone::from_files(&system, &localtime).map(|zone| zone.local(0).minute);
-        assert!(of().unwrap_err().to_string().contains("has a zone"));
+        assert!(of().unwrap_err().to_string().contains("has a time zone"));
         fs::write(&localtime, b"not a zone").unwrap();
-        assert!(of().unwrap_err().to_string().contains("no zone in it"));
+        assert!(of().unwrap_err().to_string().contains("no time zone in it"));
         fs::write(&system, "config system\n\toption hostname 'home'\n\toption timezone 'EST5EDT,M3.2.0,M11.1.0'\n")
             .unwrap();
         assert_eq!(of(), Ok(19 * 60));
         fs::write(&system, "config system\n\toption timezone '/etc/passwd'\n").unwrap();
-        assert!(of().unwrap_err().to_string().contains("is no zone"));
+        assert!(of().unwrap_err().to_string().contains("is not a time zone"));
         fs::remove_dir_all(&dir).unwrap();
     }
 }

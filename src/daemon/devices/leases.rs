@@ -1,41 +1,41 @@
-//! Dnsmasq's list of DHCP leases: what devices call themselves.
+//! Reads dnsmasq's DHCP leases for the hostnames of devices.
 
 use std::fs;
 use std::net::IpAddr;
 
 use crate::config::model::Mac;
 
-/// Where dnsmasq keeps it on OpenWrt, and on Debian.
+/// The lease file on OpenWrt and on Debian.
 const PATHS: [&str; 2] = ["/tmp/dhcp.leases", "/var/lib/misc/dnsmasq.leases"];
 
-/// Longer names are cut.
-const HOSTNAME_CHARACTERS: usize = 64;
+/// Maximum length of a hostname; longer ones are truncated.
+const MAX_HOSTNAME_CHARS: usize = 64;
 
-/// A lease to one device.
+/// The lease of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The device's Ethernet address.
     pub mac: Mac,
-    /// The address that it has been given.
+    /// The leased address.
     pub address: IpAddr,
-    /// What it calls itself.
+    /// The hostname that the device sent.
     pub hostname: Option<String>,
 }
 
-/// The leases of this machine; none where nobody keeps a list.
+/// The leases of this host; empty without a lease file.
 pub fn read() -> Vec<Lease> {
     let bytes = PATHS.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default();
     parse(&String::from_utf8_lossy(&bytes))
 }
 
-/// One a line: when it ends, MAC, address, hostname or `*`, client identifier. Lines of another form are passed by, those
-/// of DHCPv6 among them, which know no MAC.
+/// Parses one lease per line: expiry, MAC, address, hostname or `*`, client identifier. Other lines are skipped, also
+/// those of DHCPv6, which have no MAC.
 fn parse(text: &str) -> Vec<Lease> {
     text.lines()
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);
             let (mac, address, hostname) = (Mac::from_text(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
-            let clean: String = hostname.chars().filter(|c| !c.is_control()).take(HOSTNAME_CHARACTERS).collect();
+            let clean: String = hostname.chars().filter(|c| !c.is_control()).take(MAX_HOSTNAME_CHARS).collect();
             let hostname = (clean != "*" && !clean.is_empty()).then_some(clean);
             Some(Lease { mac, address, hostname })
         })
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_lines_are_read_and_the_rest_is_passed_by() {
+    fn valid_lines_are_read_and_others_are_skipped() {
         let leases = parse(
             "1764000000 18:b4:30:26:34:40 192.168.1.20 camera 01:18:b4:30:26:34:40\n\
              1764000000 a0:92:08:7b:03:1c 192.168.1.21 * *\n\

@@ -25,9 +25,9 @@ fn settings() -> Settings {
     config::parse(SETTINGS.as_bytes()).settings.expect("good settings")
 }
 
-fn neighbour(mac: [u8; 6], address: &str, interface: &str, age: u64) -> Resident {
+fn neighbour(mac: [u8; 6], address: &str, interface: &str, age: u64) -> LanNeighbour {
     let (address, interface) = (address.parse().unwrap(), interface.to_owned());
-    Resident { neighbour: Neighbour { mac: Mac(mac), address }, interface, age: Duration::from_secs(age) }
+    LanNeighbour { neighbour: Neighbour { mac: Mac(mac), address }, interface, age: Duration::from_secs(age) }
 }
 
 const CAMERA: [u8; 6] = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];
@@ -49,7 +49,7 @@ fn sample() -> DeviceList {
 }
 
 #[test]
-fn all_that_is_known_of_a_device_comes_together() {
+fn all_sources_are_merged_into_one_entry() {
     let text = answer::json(|top| sample().put(top)) + "\n";
     assert!(
         text.starts_with(
@@ -64,17 +64,17 @@ fn all_that_is_known_of_a_device_comes_together() {
 }
 
 #[test]
-fn policies_come_from_the_device_then_from_its_network() {
+fn a_devices_policy_precedes_its_networks() {
     let list = sample();
     let shown: Vec<_> =
-        list.devices.iter().map(|known| (known.name.as_deref(), known.policy, known.chosen_by)).collect();
+        list.devices.iter().map(|device| (device.name.as_deref(), device.policy, device.chosen_by)).collect();
     assert_eq!(
         shown,
         [
-            (Some("Door camera"), Some(Policy::Shape), Chosen::Device),
-            (Some("Plug"), Some(Policy::Block), Chosen::Device),
-            (Some("In the drawer"), Some(Policy::Direct), Chosen::Device),
-            (None, Some(Policy::Shape), Chosen::Network),
+            (Some("Door camera"), Some(Policy::Shape), PolicySource::Device),
+            (Some("Plug"), Some(Policy::Block), PolicySource::Device),
+            (Some("In the drawer"), Some(Policy::Direct), PolicySource::Device),
+            (None, Some(Policy::Shape), PolicySource::Network),
         ]
     );
     assert_eq!(list.devices[1].mac, Some(Mac(PLUG)), "found by its address");
@@ -84,14 +84,13 @@ fn policies_come_from_the_device_then_from_its_network() {
 }
 
 #[test]
-fn a_crowd_is_cut_where_it_was_seen_longest_ago() {
-    let crowd =
-        (0..200u8).map(|n| neighbour([0, 0, 0, 0, 1, n], &format!("10.0.0.{n}"), "br-lan", 1000 - u64::from(n)));
-    let list = merge(&settings(), crowd.collect(), Vec::new(), None, &Flows::default());
-    assert!(list.cut);
+fn devices_seen_longest_ago_are_left_out() {
+    let many = (0..200u8).map(|n| neighbour([0, 0, 0, 0, 1, n], &format!("10.0.0.{n}"), "br-lan", 1000 - u64::from(n)));
+    let list = merge(&settings(), many.collect(), Vec::new(), None, &Flows::default());
+    assert!(list.truncated);
     assert_eq!(list.devices.len(), 3 + MAX_DEVICES);
-    assert!(list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));
-    assert!(!list.devices.iter().any(|known| known.mac == Some(Mac([0, 0, 0, 0, 1, 10]))));
+    assert!(list.devices.iter().any(|device| device.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));
+    assert!(!list.devices.iter().any(|device| device.mac == Some(Mac([0, 0, 0, 0, 1, 10]))));
     let bytes = answer::table(|top| list.put(top)).contents().len();
     assert!(bytes < 64 * 1024, "{bytes} bytes");
 }

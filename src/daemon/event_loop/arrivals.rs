@@ -1,4 +1,4 @@
-//! What comes in: packets from the devices, cells from the peers.
+//! Arrivals: packets from the devices and cells from the peers.
 
 use log::{debug, warn};
 
@@ -10,11 +10,11 @@ use crate::plan::ownership::TUN;
 use crate::sys::timer;
 
 impl EventLoop {
-    /// From the devices to the engines.
+    /// Reads packets from the TUN interface and queues them in their sessions.
     pub(super) fn handle_packets(&mut self) {
-        for turn in 0..self.batch() {
+        for count in 0..self.max_batch() {
             let now = timer::now();
-            if self.is_due(now) && turn >= self.least() {
+            if self.is_due(now) && count >= self.min_batch() {
                 break;
             }
             let Some(tun) = self.tunnel.tun() else { break };
@@ -29,8 +29,8 @@ impl EventLoop {
                     }
                 }
                 Err(error) => {
-                    // Somebody has deleted it. The engines go on, and so do their schedules.
-                    warn!("reading packets from {TUN}: {error}: making it anew");
+                    // Somebody has deleted the interface. The engines and their schedules go on.
+                    warn!("reading packets from {TUN}: {error}; recreating it");
                     self.tunnel.drop_tun(&self.poll);
                     self.reconciler.trigger_now(now);
                     break;
@@ -39,19 +39,19 @@ impl EventLoop {
         }
     }
 
-    /// From the peers, as far as the socket for cells of that kind received it, to the engines, and what that completes to
-    /// the devices.
+    /// Reads cells from the socket of that kind, hands them to their sessions, and writes the packets they complete to
+    /// the TUN interface.
     pub(super) fn handle_cells(&mut self, kind: CellKind) {
-        for turn in 0..self.batch() {
+        for count in 0..self.max_batch() {
             let now = timer::now();
-            if self.is_due(now) && turn >= self.least() {
+            if self.is_due(now) && count >= self.min_batch() {
                 break;
             }
             let Some(sockets) = self.tunnel.sockets() else { break };
             let (length, from) = match sockets.of(kind).receive(&mut self.buffer[..]) {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
-                // Of the interface or of the path: what it means, the state of the sessions shows.
+                // The interface or the path failed. The state of the sessions shows whether cells still come.
                 Err(error) => {
                     debug!("receiving cells: {error}");
                     break;
@@ -64,13 +64,14 @@ impl EventLoop {
                 let device = self.flows.note_download(packet);
                 self.advice.note(now, length, device, Direction::Down);
                 if let Some(tun) = self.tunnel.tun().filter(|_| self.sessions.accepts(index, packet)) {
-                    // The kernel refuses what no device could use, a martian for one: nothing to mend here.
+                    // The kernel refuses packets that no device could use, such as martians. There is nothing to
+                    // repair.
                     _ = tun.send(packet);
                 }
             }
             match change {
                 Change::None => {}
-                Change::Begun => {
+                Change::Started => {
                     self.departures = self.sessions.departures();
                     self.adjust_tree(now);
                 }

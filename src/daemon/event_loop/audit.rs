@@ -1,4 +1,4 @@
-//! The loop's part of the check of the wire: when, by a process of its own, and who waits for it.
+//! Audits of the wire: schedules them, runs each in a forked process, and answers those who wait for the result.
 
 use std::io;
 
@@ -17,40 +17,40 @@ use crate::sys::worker::{Worker, WorkerOutput};
 use crate::units::Nanos;
 
 const HOUR: Nanos = Nanos::from_secs(3_600);
-/// Those who wait beyond this are sent away.
+/// Maximum requesters that wait for an audit; further ones are refused.
 const MAX_REQUESTERS: usize = 4;
-/// What takes so much longer than the capture hangs, and is killed.
+/// An audit that takes this much longer than its capture hangs and is killed.
 const AUDIT_TIMEOUT: Nanos = Nanos::from_secs(60);
 
-/// Checks that were made and are to come.
+/// The running, the last and the next audit.
 pub struct Audits {
     running: Option<RunningAudit>,
     last: Option<(AuditReport, Nanos)>,
-    /// When the next one is due by itself.
+    /// When the next scheduled audit is due.
     next: Nanos,
 }
 
 struct RunningAudit {
     worker: Worker,
-    until: Nanos,
+    deadline: Nanos,
     requesters: Vec<(Format, Requester)>,
 }
 
 impl Audits {
-    /// The first comes within a day.
+    /// The first scheduled audit is due within about a day.
     pub fn new(now: Nanos) -> Audits {
         Audits { running: None, last: None, next: now + HOUR + Nanos(HOUR.0 * random_hours(24)) }
     }
 
-    /// What was found last and when, and whether another is under way.
+    /// The last report and its time, and whether an audit is running.
     pub fn state(&self) -> (Option<&(AuditReport, Nanos)>, bool) {
         (self.last.as_ref(), self.running.is_some())
     }
 }
 
 impl EventLoop {
-    /// Begins a check for somebody who asks. One who does not wait is answered at once.
-    pub(super) fn ask_for_audit(
+    /// Starts an audit for a requester, or joins the running one. A requester that does not wait is answered at once.
+    pub(super) fn handle_audit_request(
         &mut self,
         packets: u32,
         format: Format,
@@ -58,14 +58,14 @@ impl EventLoop {
         requester: Requester,
         now: Nanos,
     ) {
-        let begun = self.begin_audit(packets, now);
-        let answer = match (begun, &mut self.audits.running) {
+        let started = self.start_audit(packets, now);
+        let answer = match (started, &mut self.audits.running) {
             (Err(why), _) => Answer::refused(why),
             (Ok(_), Some(running)) if waiting && running.requesters.len() < MAX_REQUESTERS => {
                 running.requesters.push((format, requester));
                 return;
             }
-            (Ok(_), _) if waiting => Answer::refused("too many wait for the check: try again"),
+            (Ok(_), _) if waiting => Answer::refused("too many requesters wait for the audit: try again"),
             (Ok(expected), _) => requester.values(format, |top| {
                 top.flag("running", true);
                 top.number("packets", packets.into());
@@ -75,113 +75,113 @@ impl EventLoop {
         self.answer(requester, answer, now);
     }
 
-    /// Once a second: what is due by itself, and what hangs.
+    /// Starts a scheduled audit that is due, and ends one that hangs. Runs once a second.
     pub(super) fn poll_audits(&mut self, now: Nanos) {
-        if self.audits.running.as_ref().is_some_and(|running| now >= running.until) {
+        if self.audits.running.as_ref().is_some_and(|running| now >= running.deadline) {
             return self.handle_audit(now);
         }
         let Some(days) = self.settings.as_ref().and_then(|settings| settings.audit_days) else { return };
         if now < self.audits.next || self.audits.running.is_some() || !self.has_gap(now) {
             return;
         }
-        // Half a day more or less, so that it comes at another hour each time.
+        // Half a day more or less, so that each audit runs at another hour.
         let hours = u64::from(days) * 24 - 12 + random_hours(24);
         let next = if self.state(now) == State::Shaping { HOUR.0 * hours } else { HOUR.0 };
         self.audits.next = now + Nanos(next);
         if self.state(now) == State::Shaping {
-            // Why not, somebody who asks will hear.
-            _ = self.begin_audit(audit::DEFAULT_PACKETS, now);
+            // `millpond audit` shows why an audit cannot start.
+            _ = self.start_audit(audit::DEFAULT_PACKETS, now);
         }
     }
 
-    /// Takes what was found, once it is there.
+    /// Handles the report of the running audit, once it is complete.
     pub(super) fn handle_audit(&mut self, now: Nanos) {
         let Some(running) = &mut self.audits.running else { return };
         let report = match running.worker.report() {
-            Ok(None) if now < running.until => return,
+            Ok(None) if now < running.deadline => return,
             Ok(None) => Err(io::ErrorKind::TimedOut.into()),
-            Ok(Some(report)) => Ok(report.text),
+            Ok(Some(output)) => Ok(output.text),
             Err(error) => Err(error),
         };
         _ = self.poll.remove(&running.worker);
         let requesters = std::mem::take(&mut running.requesters);
         self.audits.running = None;
-        let found = report.and_then(|text| {
-            let refused = text.strip_prefix(FAILED).map(str::to_owned);
-            let found = AuditReport::from_text(&text);
-            found.ok_or_else(|| io::Error::other(refused.unwrap_or_else(|| "its report is not whole".to_owned())))
+        let report = report.and_then(|text| {
+            let failure = text.strip_prefix(FAILED).map(str::to_owned);
+            let report = AuditReport::from_text(&text);
+            report.ok_or_else(|| io::Error::other(failure.unwrap_or_else(|| "the report is incomplete".to_owned())))
         });
-        let found = found.map(|audited| AuditReport { lateness: self.lateness(), ..audited });
-        match &found {
-            Ok(audited) => {
-                let faults = audited.faults.join("; ");
+        let report = report.map(|report| AuditReport { lateness: self.lateness(), ..report });
+        match &report {
+            Ok(report) => {
+                let faults = report.faults.join("; ");
                 info!(
-                    "checked the wire: {} packets, {}",
-                    audited.packets,
-                    if faults.is_empty() { "all well" } else { &faults }
+                    "audited the wire: {} packets, {}",
+                    report.packets,
+                    if faults.is_empty() { "no faults" } else { &faults }
                 );
-                let text = (!audited.is_good()).then(|| format!("the check of the wire found: {faults}"));
+                let text = (!report.is_good()).then(|| format!("the last audit of the wire found: {faults}"));
                 self.set_problem(Code::Audit, text);
-                self.audits.last = Some((audited.clone(), now));
+                self.audits.last = Some((report.clone(), now));
             }
-            Err(error) => warn!("checking the wire: {error}"),
+            Err(error) => warn!("auditing the wire: {error}"),
         }
         let is_router = self.settings.as_ref().is_none_or(|settings| settings.role == Role::Router);
         for (format, requester) in requesters {
-            let answer = match (&found, format) {
-                (Ok(audited), Format::Text) => Answer::Text(audited.text(is_router)),
-                (Ok(audited), _) => requester.values(format, |top| audited.put(top, is_router)),
-                (Err(error), _) => Answer::refused(format!("checking the wire: {error}")),
+            let answer = match (&report, format) {
+                (Ok(report), Format::Text) => Answer::Text(report.text(is_router)),
+                (Ok(report), _) => requester.values(format, |top| report.put(top, is_router)),
+                (Err(error), _) => Answer::refused(format!("auditing the wire: {error}")),
             };
             self.answer(requester, answer, now);
         }
     }
 
-    /// Ends a check of a session that is another now.
+    /// Ends a running audit, because its session has changed.
     pub(super) fn drop_audit(&mut self, now: Nanos) {
         let Some(running) = self.audits.running.take() else { return };
         _ = self.poll.remove(&running.worker);
         for (_, requester) in running.requesters {
             self.answer(
                 requester,
-                Answer::refused("checking the wire: the settings have changed meanwhile: try again"),
+                Answer::refused("auditing the wire: the settings changed during the audit: try again"),
                 now,
             );
         }
     }
 
-    /// Gives how long it will take.
-    fn begin_audit(&mut self, packets: u32, now: Nanos) -> Result<Nanos, String> {
-        let order = self.order(packets.clamp(*PACKETS.start(), *PACKETS.end()))?;
-        let expected = audit::expected(&order);
+    /// Starts an audit unless one is running, and returns its expected duration. The error says why it cannot start.
+    fn start_audit(&mut self, packets: u32, now: Nanos) -> Result<Nanos, String> {
+        let job = self.audit_job(packets.clamp(*PACKETS.start(), *PACKETS.end()))?;
+        let expected = audit::expected_duration(&job);
         if self.audits.running.is_some() {
             return Ok(expected);
         }
         let Some(settings) = &self.settings else { return Err("there are no settings".to_owned()) };
-        let worker = Worker::start(|| match audit::check(&order, settings) {
-            Ok(audited) => WorkerOutput { text: audited.to_text(), fd: None },
+        let worker = Worker::start(|| match audit::check(&job, settings) {
+            Ok(report) => WorkerOutput { text: report.to_text(), fd: None },
             Err(error) => WorkerOutput { text: format!("{FAILED}{error}"), fd: None },
         });
         let worker = worker.and_then(|worker| self.poll.add(&worker, AUDIT).map(|()| worker));
-        let worker = worker.map_err(|error| format!("starting a process that checks the wire: {error}"))?;
-        let until = now + audit::limit(&order) + AUDIT_TIMEOUT;
-        self.audits.running = Some(RunningAudit { worker, until, requesters: Vec::new() });
+        let worker = worker.map_err(|error| format!("starting the audit process: {error}"))?;
+        let deadline = now + audit::max_duration(&job) + AUDIT_TIMEOUT;
+        self.audits.running = Some(RunningAudit { worker, deadline, requesters: Vec::new() });
         Ok(expected)
     }
 
-    /// What is promised now, and where it shows; or why there is nothing to check.
-    fn order(&self, packets: u32) -> Result<AuditJob, String> {
+    /// The promise in force and where to capture. The error says why there is nothing to audit.
+    fn audit_job(&self, packets: u32) -> Result<AuditJob, String> {
         let (Some(settings), Some(size)) = (&self.settings, self.size) else {
             return Err("there is no tunnel yet: see millpond status".to_owned());
         };
         let sessions = self.sessions.all();
         if !sessions.iter().any(|session| session.next().is_some()) {
-            return Err("no cells leave yet: see millpond status".to_owned());
+            return Err("no cells are sent yet: see millpond status".to_owned());
         }
         if !sessions.iter().any(Session::covers) {
-            return Err("a schedule has level off now: nothing is promised".to_owned());
+            return Err("a schedule has set level off: there is no promise to check now".to_owned());
         }
-        let place = self.place(settings);
+        let place = self.capture_point(settings);
         let bytes = if matches!(place, CapturePoint::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
         let paces = match sessions {
             [session] => session.paces(),
@@ -192,7 +192,7 @@ impl EventLoop {
         Ok(AuditJob { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.routing_ids.mark })
     }
 
-    fn place(&self, settings: &Settings) -> CapturePoint {
+    fn capture_point(&self, settings: &Settings) -> CapturePoint {
         match (&settings.tunnel, self.endpoint.address()) {
             (Some(Tunnel::Wireguard(_)), Some(peer)) if settings.role == Role::Router => {
                 CapturePoint::Wire { peer: Some(peer.ip()), port: peer.port() }
@@ -210,10 +210,10 @@ impl EventLoop {
     }
 }
 
-/// How a report begins that says why there is none.
+/// Prefix of a worker's output that is an error instead of a report.
 const FAILED: &str = "failed: ";
 
-/// Fewer than `below`; without randomness, half as many.
+/// A random number of hours less than `below`; half of `below` without randomness from the kernel.
 fn random_hours(below: u64) -> u64 {
     random::seed().map_or(below / 2, |seed| u64::from(u16::from_ne_bytes([seed[0], seed[1]])) % below)
 }

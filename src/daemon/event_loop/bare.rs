@@ -1,4 +1,4 @@
-//! An endpoint's loop without a tunnel around its cells, for the laboratory's load generator
+//! An endpoint's event loop without a tunnel around its cells, for the laboratory's load generator
 //! (`tests/lab/world/endpoint_load.rs`).
 
 use super::super::Options;
@@ -9,12 +9,12 @@ use crate::core::Stats;
 use crate::sys::timer;
 use crate::wire::size::CellSize;
 
-/// An endpoint whose cells leave by any interface as they are: event loop, engines and sockets are the daemon's; WireGuard
-/// and the queueing tree are left out. It changes nothing in the kernel.
+/// An endpoint whose cells leave by any interface without encryption. Event loop, engines and sockets are the daemon's;
+/// WireGuard and the queueing tree are left out. It changes nothing in the kernel.
 pub struct BareEndpoint(EventLoop);
 
 impl BareEndpoint {
-    /// Listens at `options.socket` and opens the cells' sockets on `interface`. It reads no settings.
+    /// Listens at `options.socket` and opens the cell sockets on `interface`. It reads no settings.
     pub fn start(options: &Options, interface: &str) -> Result<BareEndpoint, Error> {
         let no_settings = Error::Unfit("this endpoint has no tunnel".to_owned());
         let mut event_loop = EventLoop::start(options, Err(no_settings))?;
@@ -22,7 +22,7 @@ impl BareEndpoint {
         Ok(BareEndpoint(event_loop))
     }
 
-    /// Serves the homes of an endpoint's `settings` from now on. `size` is the size of its cells.
+    /// Serves the homes in an endpoint's `settings` from now on, with cells of `size`.
     pub fn serve(&mut self, settings: &Settings, size: CellSize) -> Result<(), Error> {
         self.0.sessions.update(settings, size, timer::now())?;
         self.0.departures = self.0.sessions.departures();
@@ -34,7 +34,7 @@ impl BareEndpoint {
         self.0.run()
     }
 
-    /// Sums over all homes; the statistics of single devices are left out.
+    /// The summed statistics of all homes, without those of single devices.
     pub fn stats(&self) -> Stats {
         let mut sum = Stats::default();
         self.0.sessions.all().iter().for_each(|session| sum.add(session.engine().stats()));

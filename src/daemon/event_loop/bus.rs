@@ -1,4 +1,4 @@
-//! The loop's part of ubus: calls when there is time for them, and news.
+//! The event loop's part of ubus: calls, handled in gaps between cells, and events.
 
 use log::info;
 
@@ -11,22 +11,22 @@ use super::{EventLoop, LoopFlow};
 use crate::units::Nanos;
 
 impl EventLoop {
-    /// Connects, goes on or gives up where that is due, in a gap between cells.
+    /// Runs due ubus work (connecting, continuing, time-outs) or a due list request, in a gap between cells.
     pub(super) fn poll_ubus(&mut self, now: Nanos) {
-        let call = self.ubus.due().is_some_and(|due| due <= now);
-        let list = self.listing.due().is_some_and(|due| due <= now);
-        if !(call || list) || !self.has_gap(now) {
+        let ubus_is_due = self.ubus.due().is_some_and(|due| due <= now);
+        let list_is_due = self.listing.due().is_some_and(|due| due <= now);
+        if !(ubus_is_due || list_is_due) || !self.has_gap(now) {
             return;
         }
-        if call {
-            self.ubus.turn(&self.poll, now);
+        if ubus_is_due {
+            self.ubus.handle_timeout(&self.poll, now);
             self.note_presence();
         } else {
-            self.begin_listing(now);
+            self.start_listing(now);
         }
     }
 
-    /// Takes a call, if one has come whole.
+    /// Handles a ubus call, if a complete one has arrived.
     pub(super) fn handle_ubus(&mut self, now: Nanos) -> LoopFlow {
         let call = self.ubus.handle(&self.poll, now);
         self.note_presence();
@@ -40,33 +40,33 @@ impl EventLoop {
         }
     }
 
-    /// Tells those who listen that the state is another.
+    /// Sends the ubus event of a changed state.
     pub(super) fn announce_state(&mut self, before: State, now: Nanos) {
-        let news = answer::table(|top| {
+        let event = answer::table(|top| {
             top.text("state", self.state_since.state.name());
             top.text("before", before.name());
             top.texts("problems", self.problems.iter().map(|problem| problem.code.name()));
         });
-        self.ubus.announce("state", &news, &self.poll, now);
+        self.ubus.announce("state", &event, &self.poll, now);
     }
 
-    /// Says it once when ubus comes or goes. Where there never was any, it is nobody's problem.
+    /// Logs once when ubus appears or disappears. A host without ubus has no problem.
     fn note_presence(&mut self) {
         let presence = self.ubus.presence();
         if *presence == self.presence {
             return;
         }
-        let first = std::mem::discriminant(presence) != std::mem::discriminant(&self.presence);
+        let is_new = std::mem::discriminant(presence) != std::mem::discriminant(&self.presence);
         self.presence = presence.clone();
         self.problems.retain(|problem| problem.code != Code::Ubus);
         match &self.presence {
             Presence::Unknown => {}
-            Presence::Absent => info!("no ubus here: millpond answers on its control socket only"),
-            Presence::Published => info!("on ubus as millpond"),
+            Presence::Absent => info!("no ubus broker found; answering on the control socket only"),
+            Presence::Published => info!("registered the ubus object millpond"),
             Presence::Lost(why) => {
                 let problem = Problem::new(Code::Ubus, format!("ubus: {why}"));
-                // It is tried again for ever, and may fail in several ways meanwhile.
-                if first { self.note(problem) } else { self.problems.push(problem) }
+                // Reconnecting never stops and may fail in several ways. Only the first failure is logged.
+                if is_new { self.note(problem) } else { self.problems.push(problem) }
             }
         }
     }

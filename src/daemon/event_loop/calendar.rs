@@ -1,8 +1,8 @@
-//! The loop's part of what goes by the clock: the level in force, and the data of the billing period.
+//! The event loop's wall-clock tasks: the level in force, and the data usage of the billing period.
 
 use log::info;
 
-use super::super::calendar::{BillingPeriod, Calendar, LevelSource, LocalZone, is_planned, is_set};
+use super::super::calendar::{BillingPeriod, Calendar, LevelSource, LocalZone, depends_on_clock, is_set};
 use super::super::data_usage::{DataUsage, Usage};
 use super::super::problem::{Code, Problem};
 use super::EventLoop;
@@ -12,128 +12,129 @@ use crate::sys::worker::{Worker, WorkerOutput};
 use crate::sys::{random, timer};
 use crate::units::Nanos;
 
-/// A change that could not be brought into force is tried again.
-const CHANGE_RETRY: Nanos = Nanos::from_secs(60);
-/// From one look at the data cap to the next.
+/// Delay before a failed change of level is tried again.
+const LEVEL_RETRY_PERIOD: Nanos = Nanos::from_secs(60);
+/// Period of the checks of data usage and data cap.
 const USAGE_CHECK_PERIOD: Nanos = Nanos::from_secs(60);
 
-/// What goes by the wall clock.
+/// The wall-clock state: scheduled level and data usage.
 pub struct LevelClock {
     calendar: Calendar,
-    /// Why the zone is not known.
-    zone_trouble: Option<String>,
-    /// The settings as written; those in force have the level that holds by the clock.
-    written: Option<Settings>,
-    /// Why the level in force is.
-    by: LevelSource,
-    next_try: Nanos,
+    /// Why the time zone is unknown.
+    zone_error: Option<String>,
+    /// The settings as configured. Those in force have the scheduled level instead.
+    configured: Option<Settings>,
+    level_source: LevelSource,
+    next_level_change: Nanos,
     data_usage: DataUsage,
-    writing: Option<Worker>,
-    next_look: Nanos,
+    /// The process that writes the data usage.
+    writer: Option<Worker>,
+    next_usage_check: Nanos,
 }
 
 impl LevelClock {
-    /// A clock for this machine's zone, with what was used before.
+    /// A clock in this host's time zone, with the data usage counted so far.
     pub fn new(data_usage: DataUsage, now: Nanos) -> LevelClock {
-        let (zone, zone_trouble) = zone();
+        let (zone, zone_error) = local_zone();
         LevelClock {
-            calendar: Calendar::new(zone, draw()),
-            zone_trouble,
-            written: None,
-            by: LevelSource::Settings,
-            next_try: now,
+            calendar: Calendar::new(zone, random_offset()),
+            zone_error,
+            configured: None,
+            level_source: LevelSource::Settings,
+            next_level_change: now,
             data_usage,
-            writing: None,
-            next_look: now,
+            writer: None,
+            next_usage_check: now,
         }
     }
 
-    /// The settings that are in force now if these are written, for [`LevelClock::adopt`] to take once they are.
-    pub fn in_force(&mut self, written: &Settings) -> Settings {
-        let mut settings = written.clone();
-        let found = match is_planned(written) {
-            true => self.calendar.in_force(written, wall(), draw()),
+    /// The settings in force now for these configured settings: they may have another level by the schedule. Once
+    /// applied, [`LevelClock::adopt`] takes the configured settings.
+    pub fn in_force(&mut self, configured: &Settings) -> Settings {
+        let mut settings = configured.clone();
+        let scheduled = match depends_on_clock(configured) {
+            true => self.calendar.in_force(configured, unix_time_s(), random_offset()),
             false => None,
         };
-        if let Some(found) = found {
-            settings.level = found.level;
-            settings.shape = found.shape.unwrap_or(written.shape);
+        if let Some(scheduled) = scheduled {
+            settings.level = scheduled.level;
+            settings.shape = scheduled.shape.unwrap_or(configured.shape);
         }
-        self.by = found.map_or(LevelSource::Settings, |found| found.by);
+        self.level_source = scheduled.map_or(LevelSource::Settings, |scheduled| scheduled.by);
         settings
     }
 
-    /// Takes settings as written, and looks again for the zone.
-    pub fn adopt(&mut self, written: Settings) {
-        let (zone, trouble) = zone();
+    /// Stores the configured settings, and reads the time zone again.
+    pub fn adopt(&mut self, configured: Settings) {
+        let (zone, zone_error) = local_zone();
         self.calendar.set_zone(zone);
-        self.zone_trouble = trouble;
-        self.written = Some(written);
+        self.zone_error = zone_error;
+        self.configured = Some(configured);
     }
 
-    /// The settings as written, but for the order of the servers.
-    pub fn written(&self) -> Option<&Settings> {
-        self.written.as_ref()
+    /// The settings as configured, except for the order of the servers.
+    pub fn configured(&self) -> Option<&Settings> {
+        self.configured.as_ref()
     }
 
-    /// Why the level in force is.
-    pub fn by(&self) -> LevelSource {
-        self.by
+    /// The source of the level in force.
+    pub fn level_source(&self) -> LevelSource {
+        self.level_source
     }
 
     /// Whether the wall clock has been set.
     pub fn is_set(&self) -> bool {
-        is_set(wall())
+        is_set(unix_time_s())
     }
 
-    /// The data of the billing period; `None` while the clock is not set.
+    /// The data usage of the billing period; `None` while the clock is not set.
     pub fn usage(&self) -> Option<Usage> {
-        let written = self.written.as_ref()?;
-        let now = wall();
+        let configured = self.configured.as_ref()?;
+        let now = unix_time_s();
         if !is_set(now) {
             return None;
         }
         let zone = self.calendar.zone();
-        let period = BillingPeriod::at(zone, now, written.billing_day);
-        let to_come = match written.role {
-            Role::Router => period.planned_bytes(written, zone, now),
-            // Homes come and go as they like: as until now.
-            Role::Endpoint => self.data_usage.as_until_now(period, now),
+        let period = BillingPeriod::at(zone, now, configured.billing_day);
+        let expected = match configured.role {
+            Role::Router => period.planned_bytes(configured, zone, now),
+            // An endpoint cannot know which homes will be connected, so it extrapolates.
+            Role::Endpoint => self.data_usage.extrapolate(period, now),
         };
         Some(Usage {
             used: self.data_usage.bytes(),
-            to_come,
+            expected,
             since: self.data_usage.since().unwrap_or(period.start),
             period,
         })
     }
 
-    /// Has what was used on the disk, at the end.
+    /// Writes the data usage at exit.
     pub fn close(&mut self) -> std::io::Result<()> {
-        self.writing = None;
+        self.writer = None;
         self.data_usage.write()
     }
 }
 
 impl EventLoop {
-    /// Once a second: follows the plan, and counts.
-    pub(super) fn follow_clock(&mut self, now: Nanos) {
-        self.follow_plan(now);
+    /// Follows the schedule and counts the data usage. Runs once a second.
+    pub(super) fn poll_clock(&mut self, now: Nanos) {
+        self.poll_schedule(now);
         let totals = self.history.totals();
         self.clock.data_usage.count(totals.wire_upload + totals.wire_download);
-        let writing = self.clock.writing.as_mut().map(Worker::report);
-        if !matches!(writing, Some(Ok(None))) {
-            self.clock.writing = None;
+        let report = self.clock.writer.as_mut().map(Worker::report);
+        if !matches!(report, Some(Ok(None))) {
+            self.clock.writer = None;
         }
-        if now < self.clock.next_look || !self.has_gap(now) {
+        if now < self.clock.next_usage_check || !self.has_gap(now) {
             return;
         }
-        self.clock.next_look = now + USAGE_CHECK_PERIOD;
-        self.look_at_usage();
-        if self.clock.writing.is_none() && self.clock.data_usage.poll_due(now) {
+        self.clock.next_usage_check = now + USAGE_CHECK_PERIOD;
+        self.check_usage();
+        if self.clock.writer.is_none() && self.clock.data_usage.poll_due(now) {
             let data_usage = &self.clock.data_usage;
-            self.clock.writing = Worker::start(|| {
-                // The next one, in an hour, may do better.
+            self.clock.writer = Worker::start(|| {
+                // A failed write is repeated in an hour.
                 _ = data_usage.write();
                 WorkerOutput::default()
             })
@@ -141,45 +142,45 @@ impl EventLoop {
         }
     }
 
-    fn follow_plan(&mut self, now: Nanos) {
-        let Some(written) = self.clock.written.take() else { return };
-        let planned = self.clock.in_force(&written);
-        self.clock.written = Some(written);
+    fn poll_schedule(&mut self, now: Nanos) {
+        let Some(configured) = self.clock.configured.take() else { return };
+        let scheduled = self.clock.in_force(&configured);
+        self.clock.configured = Some(configured);
         let Some(settings) = &self.settings else { return };
-        let is_same = (planned.level, planned.shape) == (settings.level, settings.shape);
-        if is_same {
-            // The last change is in force: the next one need not wait.
-            self.clock.next_try = now;
+        let is_in_force = (scheduled.level, scheduled.shape) == (settings.level, settings.shape);
+        if is_in_force {
+            // After a successful change the next one need not wait.
+            self.clock.next_level_change = now;
         }
-        if is_same || self.reload.is_some() || now < self.clock.next_try {
+        if is_in_force || self.reload.is_some() || now < self.clock.next_level_change {
             return;
         }
-        self.clock.next_try = now + CHANGE_RETRY;
-        info!("level {} from now on, by the {}", planned.level.name(), self.clock.by.name());
+        self.clock.next_level_change = now + LEVEL_RETRY_PERIOD;
+        info!("level {} -> {} (by {})", settings.level.name(), scheduled.level.name(), self.clock.level_source.name());
         if self.tunnel.is_complete() {
-            self.reload = Some(Reload::by_clock(planned));
+            self.reload = Some(Reload::by_clock(scheduled));
         } else {
-            self.settings = Some(planned);
+            self.settings = Some(scheduled);
         }
         self.reconciler.trigger_now(now);
     }
 
-    fn look_at_usage(&mut self) {
-        let Some(written) = &self.clock.written else { return };
-        let matters = is_planned(written) || written.data_cap_gb.is_some();
-        let trouble = self.clock.zone_trouble.as_ref().filter(|_| matters);
-        let trouble = trouble.map(|why| format!("{why}: schedules and the billing day go by universal time"));
+    fn check_usage(&mut self) {
+        let Some(configured) = &self.clock.configured else { return };
+        let needs_zone = depends_on_clock(configured) || configured.data_cap_gb.is_some();
+        let zone_error = self.clock.zone_error.as_ref().filter(|_| needs_zone);
+        let zone_error = zone_error.map(|why| format!("{why}: schedules and the billing day use UTC"));
         if self.clock.is_set() {
-            let period = BillingPeriod::at(self.clock.calendar.zone(), wall(), written.billing_day);
-            self.clock.data_usage.settle(period, wall());
+            let period = BillingPeriod::at(self.clock.calendar.zone(), unix_time_s(), configured.billing_day);
+            self.clock.data_usage.update_period(period, unix_time_s());
         }
         let cap = self.settings.as_ref().and_then(|settings| settings.data_cap_gb);
         let warning = self.clock.usage().zip(cap).and_then(|(usage, gb)| usage.warning(gb));
-        self.set_problem(Code::Zone, trouble);
+        self.set_problem(Code::Zone, zone_error);
         self.set_problem(Code::DataCap, warning);
     }
 
-    /// Has one problem of that kind, or none. One that only changes its words is not worth another line in the log.
+    /// Sets, updates or removes the problem of that code. A changed text alone is not logged.
     pub(super) fn set_problem(&mut self, code: Code, text: Option<String>) {
         match (self.problems.iter_mut().find(|problem| problem.code == code), text) {
             (Some(problem), Some(text)) => problem.text = text,
@@ -190,16 +191,18 @@ impl EventLoop {
     }
 }
 
-/// Seconds after 1970.
-fn wall() -> i64 {
+/// The wall clock, in seconds since the epoch.
+fn unix_time_s() -> i64 {
     timer::wall_clock().as_secs() as i64
 }
 
-fn zone() -> (LocalZone, Option<String>) {
-    LocalZone::of_machine().map_or_else(|why| (LocalZone::utc(), Some(why.to_string())), |zone| (zone, None))
+/// The host's time zone, or UTC and why the zone is unknown.
+fn local_zone() -> (LocalZone, Option<String>) {
+    LocalZone::of_host().map_or_else(|why| (LocalZone::utc(), Some(why.to_string())), |zone| (zone, None))
 }
 
-/// A moment is drawn with it; where the kernel has no randomness, changes come at their very time.
-fn draw() -> u32 {
+/// A random number that shifts the times of level changes. Without randomness from the kernel the times are not
+/// shifted.
+fn random_offset() -> u32 {
     random::seed().map_or(300, |seed| u32::from_ne_bytes([seed[0], seed[1], seed[2], 0]))
 }

@@ -1,4 +1,4 @@
-//! The loop's part of the wall clock: a router without a battery begins with the time of its image, or with 1970.
+//! Detects a wall clock that is not set: a router without a battery boots with the time of its image, or in 1970.
 
 use std::time::Duration;
 
@@ -9,19 +9,20 @@ use super::super::problem::{Code, Problem};
 use super::EventLoop;
 use crate::units::Nanos;
 
-const SECONDS_OF_A_YEAR: u64 = 31_556_952;
+const SECONDS_PER_YEAR: u64 = 31_556_952;
 
 impl EventLoop {
-    /// Says when the clock is not set, and begins anew once it is: handshakes and certificates carry the time.
+    /// Notes a problem while the clock is not set. Once it is set, the tunnel is renewed, because handshakes and
+    /// certificates depend on the time.
     pub(super) fn note_clock(&mut self, wall_clock: Duration, now: Nanos) {
-        let known = self.problems.iter().any(|problem| problem.code == Code::Clock);
-        match (!is_set(wall_clock.as_secs() as i64), known) {
+        let is_noted = self.problems.iter().any(|problem| problem.code == Code::Clock);
+        match (!is_set(wall_clock.as_secs() as i64), is_noted) {
             (true, false) => {
-                let year = 1970 + wall_clock.as_secs() / SECONDS_OF_A_YEAR;
+                let year = 1970 + wall_clock.as_secs() / SECONDS_PER_YEAR;
                 self.note(Problem::new(Code::Clock, format!("the clock is not set: it says {year}")));
             }
             (false, true) => {
-                info!("the clock is set");
+                info!("the clock has been set; renewing the tunnel");
                 self.problems.retain(|problem| problem.code != Code::Clock);
                 self.renew(now);
             }

@@ -1,4 +1,4 @@
-//! The loop's part of a home's other servers: the next one is tried where the one in use is silent.
+//! Failover between a home's servers: the next one is tried after the one in use falls silent.
 
 use log::info;
 
@@ -7,25 +7,26 @@ use super::EventLoop;
 use crate::config::model::{Role, Server, Settings, Tunnel};
 use crate::units::Nanos;
 
-/// Each is given so long to be heard. WireGuard begins anew after 6 s, and takes a few more for it.
+/// Time for each server to answer. WireGuard restarts a handshake after 6 s and needs a few seconds more.
 const FAILOVER_TIMEOUT: Nanos = Nanos::from_secs(30);
 
-/// Whose turn it is.
+/// Which server to try.
 #[derive(Debug)]
 pub struct EndpointFailover {
-    /// When the server in use was last heard, or another was last tried.
+    /// When cells of the server in use last came, or when it was taken into use.
     since: Nanos,
-    /// How many have been tried in vain, all round the list.
+    /// Servers tried without an answer. The list is tried round and round.
     tried: usize,
 }
 
 impl EndpointFailover {
-    /// The server in use is given its time.
+    /// Starts the time-out of the server in use.
     pub fn new(now: Nanos) -> EndpointFailover {
         EndpointFailover { since: now, tried: 0 }
     }
 
-    /// Which of `servers` is to be tried, counted from the one in use (0), where there are others and it is time.
+    /// The server to try, as a position in a list of `servers` that starts with the one in use (0). `None` before the
+    /// time-out, and if there is no other server.
     fn next(&mut self, servers: usize, now: Nanos) -> Option<usize> {
         if servers < 2 || now.saturating_since(self.since) < FAILOVER_TIMEOUT {
             return None;
@@ -37,31 +38,32 @@ impl EndpointFailover {
 }
 
 impl EventLoop {
-    /// Once a second: tries the next server where the one in use has been silent for long.
+    /// Switches to the next server after the time-out. Runs once a second.
     pub(super) fn poll_failover(&mut self, now: Nanos) {
         if self.state(now).is_up() {
             self.failover = EndpointFailover::new(now);
             return;
         }
-        // What the kernel lacks for one, it lacks for all.
+        // Without a tunnel another server helps only if the name of this one does not resolve. If the kernel lacks
+        // something, every server fails.
         let may_help = self.tunnel.is_complete() || self.problems.iter().any(|problem| problem.code == Code::Name);
-        let Some(written) = self.clock.written().filter(|_| may_help && self.reload.is_none()) else { return };
-        let Some(place) = self.failover.next(servers(written).len(), now) else { return };
-        let mut written = written.clone();
-        put_first(&mut written, place);
-        if let [next, .., before] = servers(&written).as_slice() {
-            info!("nothing comes from {}: trying {}", before.at, next.at);
+        let Some(configured) = self.clock.configured().filter(|_| may_help && self.reload.is_none()) else { return };
+        let Some(position) = self.failover.next(servers(configured).len(), now) else { return };
+        let mut configured = configured.clone();
+        put_first(&mut configured, position);
+        if let [next, .., previous] = servers(&configured).as_slice() {
+            info!("no answer from {}; switching to {}", previous.at, next.at);
         }
-        self.join_key.begin(now);
-        self.change_to(written, None, true, now);
+        self.join_key.restart(now);
+        self.change_settings(configured, None, true, now);
     }
 }
 
-/// Has settings that were just read keep to the server that those in force use, where they have it too.
+/// Makes newly read settings keep the server in use, if they list it.
 pub fn retain_server(read: &mut Settings, in_force: Option<&Settings>) {
     let used = in_force.and_then(|settings| servers(settings).into_iter().next());
-    if let Some(place) = servers(read).iter().position(|server| Some(server) == used.as_ref()) {
-        put_first(read, place);
+    if let Some(position) = servers(read).iter().position(|server| Some(server) == used.as_ref()) {
+        put_first(read, position);
     }
 }
 
@@ -75,10 +77,10 @@ fn servers(settings: &Settings) -> Vec<Server> {
     [first].into_iter().chain(wireguard.backup.iter().cloned()).collect()
 }
 
-/// Turns the list of servers so that the one at `place` comes first.
-fn put_first(settings: &mut Settings, place: usize) {
+/// Rotates the list of servers so that the one at `position` comes first.
+fn put_first(settings: &mut Settings, position: usize) {
     let mut servers = servers(settings);
-    servers.rotate_left(place);
+    servers.rotate_left(position);
     let Some(Tunnel::Wireguard(wireguard)) = &mut settings.tunnel else { return };
     let mut servers = servers.into_iter();
     if let Some(Server { at, public_key }) = servers.next() {
@@ -115,27 +117,27 @@ mod tests {
     }
 
     #[test]
-    fn each_server_gets_its_time_and_all_get_their_turn() {
+    fn all_servers_are_tried_in_turn() {
         let s = Nanos::from_secs;
-        let mut turn = EndpointFailover::new(s(100));
-        assert_eq!(turn.next(1, s(1000)), None, "there is no other");
-        assert_eq!(turn.next(3, s(129)), None);
-        let tried: Vec<_> = (130..300).filter_map(|at| Some((at, turn.next(3, s(at))?))).collect();
+        let mut failover = EndpointFailover::new(s(100));
+        assert_eq!(failover.next(1, s(1000)), None, "there is no other server");
+        assert_eq!(failover.next(3, s(129)), None);
+        let tried: Vec<_> = (130..300).filter_map(|at| Some((at, failover.next(3, s(at))?))).collect();
         assert_eq!(tried, [(130, 1), (160, 2), (190, 1), (220, 2), (250, 1), (280, 2)]);
     }
 
     #[test]
-    fn the_list_is_turned_with_its_keys() {
-        let mut turned = settings(&["a", "b", "c"]);
-        put_first(&mut turned, 1);
-        assert_eq!((names(&turned).as_str(), &turned), ("bca", &settings(&["b", "c", "a"])));
-        // A file that is read again, and changed.
+    fn the_list_rotates_with_its_keys() {
+        let mut rotated = settings(&["a", "b", "c"]);
+        put_first(&mut rotated, 1);
+        assert_eq!((names(&rotated).as_str(), &rotated), ("bca", &settings(&["b", "c", "a"])));
+        // The settings file has changed.
         let mut read = settings(&["a", "b", "d"]);
-        retain_server(&mut read, Some(&turned));
+        retain_server(&mut read, Some(&rotated));
         assert_eq!(names(&read), "bda");
         let mut read = settings(&["d", "a"]);
-        retain_server(&mut read, Some(&turned));
+        retain_server(&mut read, Some(&rotated));
         retain_server(&mut read, None);
-        assert_eq!(names(&read), "da", "one that is not listed any more is left");
+        assert_eq!(names(&read), "da", "the server in use is not listed any more");
     }
 }

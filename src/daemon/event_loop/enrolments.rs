@@ -1,8 +1,8 @@
-//! An endpoint's part of join texts that are good for one use: the first router that comes with a text's key says by which
-//! key it wants to be known, and from then on the text's means nothing. Texts that were not used in time mean nothing either.
+//! Single-use join texts on an endpoint. The first router that uses a text's key announces its own key. The text's key
+//! is then replaced and no longer valid. A text that is not used in time expires.
 //!
-//! The settings are changed as an operator would change them, by `millpond endpoint finish-enrolment` in a process of its own,
-//! which has the daemon read them again: no cell waits for it.
+//! The settings are changed as an operator would change them, by `millpond endpoint finish-enrolment`. That is a
+//! process of its own, which then makes the daemon reload the settings, so no cell waits for it.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,25 +14,25 @@ use crate::config::model::{Home, Key, Role};
 use crate::sys::timer::wall_clock;
 use crate::units::Nanos;
 
-/// A clock that shows less was never set: 2025 began then.
+/// The start of 2025. A wall clock before it was never set.
 const CLOCK_SET_AFTER: Duration = Duration::from_secs(1_735_689_600);
-/// After a failure a home waits so long, as where the settings file cannot be written, or where it has claimed what cannot be
-/// its key. Others need not wait for it.
-const FAILED_ENROLMENT_PAUSE: Nanos = Nanos::from_secs(30);
+/// A home whose enrolment failed is retried after this time. It may have failed because the settings file cannot be
+/// written, or because the announced key is invalid. Other homes do not wait for it.
+const ENROLMENT_RETRY_DELAY: Nanos = Nanos::from_secs(30);
 
-/// The process at work, one at a time.
+/// The running `finish-enrolment` process, at most one at a time.
 #[derive(Default)]
 pub struct Enrolments {
-    /// With the home's name.
+    /// The process, with the home's name.
     child: Option<(String, Child)>,
-    /// Homes that wait, and until when.
-    waiting: Vec<(String, Nanos)>,
+    /// Homes whose enrolment failed, and when to retry it.
+    retries: Vec<(String, Nanos)>,
 }
 
 impl Enrolments {
-    /// Whether another process may begin.
-    fn is_free(&mut self, now: Nanos) -> bool {
-        self.waiting.retain(|(_, until)| *until > now);
+    /// Reaps a finished process. Returns whether another one may start.
+    fn poll_idle(&mut self, now: Nanos) -> bool {
+        self.retries.retain(|(_, until)| *until > now);
         let Some((name, mut child)) = self.child.take() else { return true };
         match child.try_wait() {
             Ok(None) => {
@@ -40,32 +40,33 @@ impl Enrolments {
                 return false;
             }
             Ok(Some(status)) if status.success() => {}
-            // It has said why, where the daemon says things too.
-            _ => self.make_wait(name, now),
+            // The process has written its error to the same log as the daemon.
+            _ => self.note_failure(name, now),
         }
         true
     }
 
-    fn make_wait(&mut self, name: String, now: Nanos) {
-        self.waiting.push((name, now + FAILED_ENROLMENT_PAUSE));
+    fn note_failure(&mut self, name: String, now: Nanos) {
+        self.retries.push((name, now + ENROLMENT_RETRY_DELAY));
     }
 
-    fn waits(&self, name: &str) -> bool {
-        self.waiting.iter().any(|(waiting, _)| waiting == name)
+    fn has_failed(&self, name: &str) -> bool {
+        self.retries.iter().any(|(failed, _)| failed == name)
     }
 }
 
 impl EventLoop {
-    /// Once a second: one home that announced its own key, or whose text has expired.
+    /// Finishes the enrolment of one home that has announced its own key, or whose text has expired. Runs once a
+    /// second.
     pub(super) fn poll_enrolments(&mut self, now: Nanos) {
         let Some(settings) = self.settings.as_ref().filter(|settings| settings.role == Role::Endpoint) else { return };
-        if self.reload.is_some() || !self.enrolments.is_free(now) {
+        if self.reload.is_some() || !self.enrolments.poll_idle(now) {
             return;
         }
         let clock = wall_clock();
         let due = settings.homes.iter().zip(self.sessions.all_mut()).find_map(|(home, session)| {
             let key_update = session.poll_key_update();
-            let due = due(home, key_update, clock).filter(|_| !self.enrolments.waits(&home.name))?;
+            let due = due(home, key_update, clock).filter(|_| !self.enrolments.has_failed(&home.name))?;
             Some((home.name.clone(), due))
         });
         let Some((name, due)) = due else { return };
@@ -79,18 +80,18 @@ impl EventLoop {
             Ok(child) => self.enrolments.child = Some((name, child)),
             Err(error) => {
                 warn!("starting 'millpond endpoint finish-enrolment {name}': {error}");
-                self.enrolments.make_wait(name, now);
+                self.enrolments.note_failure(name, now);
             }
         }
     }
 }
 
-/// What is to become of a home's key.
+/// Why a home's enrolment must be finished.
 #[derive(Debug, PartialEq)]
 enum Due {
-    /// This one takes the text's place.
+    /// The router's own key replaces the join text's key.
     KeyUpdate(Key),
-    /// Nobody came with the text in time.
+    /// No router used the join text in time.
     Expired,
 }
 
@@ -109,24 +110,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_home_that_failed_waits_and_others_do_not() {
+    fn a_failed_home_waits_and_others_do_not() {
         let s = Nanos::from_secs;
         let run = |program| Command::new(program).spawn().unwrap();
         let mut enrolments = Enrolments { child: Some(("oak street".into(), run("false"))), ..Enrolments::default() };
-        while !enrolments.is_free(s(1)) {
+        while !enrolments.poll_idle(s(1)) {
             std::thread::yield_now();
         }
-        assert!(enrolments.waits("oak street") && !enrolments.waits("maple street"));
+        assert!(enrolments.has_failed("oak street") && !enrolments.has_failed("maple street"));
         enrolments.child = Some(("maple street".into(), run("true")));
-        while !enrolments.is_free(s(30)) {
+        while !enrolments.poll_idle(s(30)) {
             std::thread::yield_now();
         }
-        assert!(enrolments.waits("oak street") && !enrolments.waits("maple street"));
-        assert!(enrolments.is_free(s(31)) && !enrolments.waits("oak street"));
+        assert!(enrolments.has_failed("oak street") && !enrolments.has_failed("maple street"));
+        assert!(enrolments.poll_idle(s(31)) && !enrolments.has_failed("oak street"));
     }
 
     #[test]
-    fn a_texts_key_is_replaced_once_and_in_time() {
+    fn a_join_texts_key_is_replaced_once_and_in_time() {
         let key = |byte| Key([byte; 32]);
         let home = |join_until| Home {
             name: "maple street".into(),
@@ -144,9 +145,9 @@ mod tests {
         assert_eq!(due(&home(until), Some(key(2)), clock(11)), Some(Due::Expired));
         assert_eq!(due(&home(until), None, clock(11)), Some(Due::Expired));
         assert_eq!(due(&home(until), None, Duration::from_secs(5_000_000_000)), Some(Due::Expired));
-        assert_eq!(due(&home(Some(0)), None, clock(11)), None, "without end");
+        assert_eq!(due(&home(Some(0)), None, clock(11)), None, "0 means that the text never expires");
         assert_eq!(due(&home(Some(0)), Some(key(2)), clock(11)), Some(Due::KeyUpdate(key(2))));
-        assert_eq!(due(&home(None), Some(key(2)), clock(11)), None, "it has been, or the router made it");
+        assert_eq!(due(&home(None), Some(key(2)), clock(11)), None, "the text is used up, or there was none");
         assert_eq!(due(&home(Some(5)), None, Duration::from_secs(60)), None, "the clock is not set");
     }
 }

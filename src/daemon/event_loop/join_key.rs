@@ -1,5 +1,6 @@
-//! The loop's part of a router's two keys: its own, and that of the join text with which it came. The endpoint learns of the
-//! own one inside the session and knows the home by nothing else from then on, so that a text is good for one router.
+//! The rollover between a router's two keys: its own, and the key of the join text that it was set up with. The router
+//! announces its own key inside the session. From then on the endpoint knows the home by that key alone, so a join text
+//! is good for one router.
 
 use log::info;
 
@@ -7,60 +8,61 @@ use super::EventLoop;
 use crate::config::model::{HostPort, Settings, Tunnel, Wireguard};
 use crate::units::Nanos;
 
-/// A key is given so long to be answered. WireGuard begins anew after 6 s.
+/// Time for the endpoint to answer a key. WireGuard restarts a handshake after 6 s.
 const KEY_ANSWER_TIMEOUT: Nanos = Nanos::from_secs(10);
-/// An endpoint that has just heard of the own key falls silent under the other.
+/// Time-out after an answer to the join text's key: an endpoint that receives the router's own key falls silent under
+/// the other.
 const KEY_SWITCH_TIMEOUT: Nanos = Nanos::from_secs(3);
 
-/// Whose turn it is.
+/// Which of the two keys to use.
 #[derive(Debug)]
 pub struct JoinKeyRollover {
-    /// When the key in use was last answered, or the other one last tried.
+    /// When the key in use was last answered, or when it was taken into use.
     since: Nanos,
-    /// Whether the key in use was answered since it was tried.
+    /// Whether the key in use has been answered.
     answered: bool,
-    /// The endpoints that have answered the own key. With them there is no way back.
-    settled: Vec<HostPort>,
+    /// The endpoints that have answered the router's own key. For them the join text's key is never tried again.
+    accepted_by: Vec<HostPort>,
 }
 
 impl JoinKeyRollover {
-    /// The key in use is given its time.
+    /// Starts the time-out of the key in use.
     pub fn new(now: Nanos) -> JoinKeyRollover {
-        JoinKeyRollover { since: now, answered: false, settled: Vec::new() }
+        JoinKeyRollover { since: now, answered: false, accepted_by: Vec::new() }
     }
 
-    /// Gives the key in use its time with another endpoint.
-    pub fn begin(&mut self, now: Nanos) {
+    /// Restarts the time-out of the key in use, after a switch of key or endpoint.
+    pub fn restart(&mut self, now: Nanos) {
         (self.since, self.answered) = (now, false);
     }
 
-    /// Notes that cells come. Gives whether that is the first sign that the endpoint knows the router's own key.
-    fn note_heard(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
+    /// Records that cells come. Returns whether that is the endpoint's first answer to the router's own key.
+    fn note_answer(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
         (self.since, self.answered) = (now, true);
-        let settles = !wireguard.tries_join_key && !self.is_settled(wireguard);
-        if settles {
-            self.settled.extend(wireguard.endpoint.clone());
+        let is_first = !wireguard.tries_join_key && !self.is_accepted(wireguard);
+        if is_first {
+            self.accepted_by.extend(wireguard.endpoint.clone());
         }
-        settles
+        is_first
     }
 
-    /// Whether it is the other key's turn, after a silence.
-    fn is_others_turn(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
-        let patience = if wireguard.tries_join_key && self.answered { KEY_SWITCH_TIMEOUT } else { KEY_ANSWER_TIMEOUT };
-        if self.is_settled(wireguard) || now.saturating_since(self.since) < patience {
+    /// Whether to switch to the other key, after a silence.
+    fn poll_switch(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
+        let timeout = if wireguard.tries_join_key && self.answered { KEY_SWITCH_TIMEOUT } else { KEY_ANSWER_TIMEOUT };
+        if self.is_accepted(wireguard) || now.saturating_since(self.since) < timeout {
             return false;
         }
-        self.begin(now);
+        self.restart(now);
         true
     }
 
-    fn is_settled(&self, wireguard: &Wireguard) -> bool {
-        wireguard.endpoint.as_ref().is_some_and(|endpoint| self.settled.contains(endpoint))
+    fn is_accepted(&self, wireguard: &Wireguard) -> bool {
+        wireguard.endpoint.as_ref().is_some_and(|endpoint| self.accepted_by.contains(endpoint))
     }
 }
 
 impl EventLoop {
-    /// Once a second: tries the other key where the one in use is not answered.
+    /// Switches to the other key if the one in use is not answered. Runs once a second.
     pub(super) fn poll_join_key(&mut self, now: Nanos) {
         let Some(Tunnel::Wireguard(wireguard)) = self.settings.as_ref().and_then(|settings| settings.tunnel.as_ref())
         else {
@@ -70,26 +72,26 @@ impl EventLoop {
             return;
         }
         if self.state(now).is_up() {
-            if self.join_key.note_heard(wireguard, now) {
-                info!("the endpoint knows this router by its own key: the join text is used up");
+            if self.join_key.note_answer(wireguard, now) {
+                info!("the endpoint accepted this router's own key; the join text is used up");
             }
             return;
         }
-        if !self.tunnel.is_complete() || self.reload.is_some() || !self.join_key.is_others_turn(wireguard, now) {
+        if !self.tunnel.is_complete() || self.reload.is_some() || !self.join_key.poll_switch(wireguard, now) {
             return;
         }
-        let Some(mut written) = self.clock.written().cloned() else { return };
-        if let Some(Tunnel::Wireguard(wireguard)) = &mut written.tunnel {
+        let Some(mut configured) = self.clock.configured().cloned() else { return };
+        if let Some(Tunnel::Wireguard(wireguard)) = &mut configured.tunnel {
             wireguard.tries_join_key = !wireguard.tries_join_key;
             let key = if wireguard.tries_join_key { "the join text's" } else { "this router's own" };
-            info!("no answer from the endpoint: trying {key} key");
+            info!("no answer from the endpoint; trying {key} key");
         }
-        self.change_to(written, None, true, now);
+        self.change_settings(configured, None, true, now);
     }
 }
 
-/// Has settings that were just read keep to the key that those in force use, and begin with a join text's that is new.
-/// Gives whether the keys are others than before.
+/// Makes newly read settings keep the key in use, or start with the join text's key if the keys changed. Returns
+/// whether the keys changed.
 pub fn retain_key(read: &mut Settings, in_force: Option<&Settings>) -> bool {
     let before = in_force.and_then(|settings| match &settings.tunnel {
         Some(Tunnel::Wireguard(wireguard)) => Some(wireguard),
@@ -121,36 +123,37 @@ mod tests {
     }
 
     #[test]
-    fn both_keys_are_tried_until_the_own_one_is_answered() {
+    fn both_keys_are_tried_until_the_routers_own_is_answered() {
         let s = Nanos::from_secs;
         let mut wireguard = wireguard(&settings(&format!("{TEXT}{JOIN_KEY}"))).clone();
         let mut keys = JoinKeyRollover::new(s(0));
-        assert!(!keys.is_others_turn(&wireguard, s(9)) && keys.is_others_turn(&wireguard, s(10)));
+        assert!(!keys.poll_switch(&wireguard, s(9)) && keys.poll_switch(&wireguard, s(10)));
         wireguard.tries_join_key = true;
-        assert!(!keys.is_others_turn(&wireguard, s(14)), "a handshake takes its time");
-        assert!(!keys.note_heard(&wireguard, s(15)));
-        assert!(!keys.is_others_turn(&wireguard, s(17)));
-        assert!(keys.is_others_turn(&wireguard, s(18)), "the endpoint has heard of the own key");
+        assert!(!keys.poll_switch(&wireguard, s(14)), "a handshake takes some time");
+        assert!(!keys.note_answer(&wireguard, s(15)));
+        assert!(!keys.poll_switch(&wireguard, s(17)));
+        assert!(keys.poll_switch(&wireguard, s(18)), "the endpoint has received the router's own key");
         wireguard.tries_join_key = false;
-        assert!(keys.note_heard(&wireguard, s(22)));
-        assert!(!keys.note_heard(&wireguard, s(23)), "once is enough");
-        assert!(!keys.is_others_turn(&wireguard, s(9999)), "a silent endpoint is waited for with the own key");
+        assert!(keys.note_answer(&wireguard, s(22)));
+        assert!(!keys.note_answer(&wireguard, s(23)), "only the first answer counts");
+        assert!(!keys.poll_switch(&wireguard, s(9999)), "a silent endpoint keeps the router's own key");
         wireguard.endpoint.as_mut().unwrap().host = "b".into();
-        assert!(keys.is_others_turn(&wireguard, s(9999)), "another endpoint may know the text's alone");
+        assert!(keys.poll_switch(&wireguard, s(9999)), "another endpoint may know only the join text's key");
     }
 
     #[test]
     fn a_new_join_key_is_tried_first_and_a_known_one_as_before() {
         let (own, both) = (settings(TEXT), settings(&format!("{TEXT}{JOIN_KEY}")));
-        let tried = |read: &Settings, in_force: Option<&Settings>| {
+        let tries_join_key = |read: &Settings, in_force: Option<&Settings>| {
             let mut read = read.clone();
             retain_key(&mut read, in_force);
             wireguard(&read).key() != &wireguard(&read).private_key
         };
-        assert!(tried(&both, Some(&own)));
-        assert!(!tried(&both, None) && !tried(&both, Some(&both)), "after a start, and when it has been answered");
+        assert!(tries_join_key(&both, Some(&own)));
+        assert!(!tries_join_key(&both, None), "after a start");
+        assert!(!tries_join_key(&both, Some(&both)), "after an answer to the router's own key");
         let mut joining = both.clone();
         retain_key(&mut joining, Some(&own));
-        assert!(tried(&both, Some(&joining)) && !tried(&own, Some(&joining)));
+        assert!(tries_join_key(&both, Some(&joining)) && !tries_join_key(&own, Some(&joining)));
     }
 }

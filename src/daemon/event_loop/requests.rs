@@ -1,4 +1,4 @@
-//! What others ask of the running daemon: by a signal, over the control socket, or on ubus.
+//! Requests to the running daemon: signals, the control socket, and ubus.
 
 use log::{error, info};
 
@@ -9,7 +9,7 @@ use super::super::problem::{Code, Problem};
 use super::super::reconcile::endpoint::Endpoint;
 use super::super::request::{Answer, Format, Request, Requester};
 use super::super::session::Session;
-use super::super::{SettingsFile, guard_provisionally, read_settings};
+use super::super::{SettingsFile, install_provisional_guard, read_settings};
 use super::device_list::Topic;
 use super::endpoint_failover::retain_server;
 use super::join_key::{JoinKeyRollover, retain_key};
@@ -21,24 +21,24 @@ use crate::sys::timer;
 use crate::sys::usage;
 use crate::units::Nanos;
 
-/// Settings that wait to come into force, and who waits to hear of it.
+/// New settings that are not in force yet, and the requester that waits for the result.
 pub struct Reload {
     pub settings: Settings,
-    /// The same as written; `None` where the clock has changed the level.
-    pub written: Option<Settings>,
-    /// Where they lead to another endpoint than those before.
+    /// The same settings as configured; `None` if only the schedule changed the level.
+    pub configured: Option<Settings>,
+    /// The new endpoint, if it differs from the previous one.
     pub endpoint: Option<Endpoint>,
-    /// Whether a process is at work on them.
-    pub begun: bool,
-    /// Whether nobody has asked for it but the clock, or a server's silence.
-    is_own: bool,
+    /// Whether a reconcile job is applying the settings.
+    pub is_started: bool,
+    /// Whether the daemon itself caused the change: by the schedule, or after a server's silence.
+    is_automatic: bool,
     requester: Option<Requester>,
 }
 
 impl Reload {
-    /// Settings with the level that the clock asks for.
+    /// A change to the scheduled level.
     pub fn by_clock(settings: Settings) -> Reload {
-        Reload { settings, written: None, endpoint: None, begun: false, is_own: true, requester: None }
+        Reload { settings, configured: None, endpoint: None, is_started: false, is_automatic: true, requester: None }
     }
 }
 
@@ -61,29 +61,30 @@ impl EventLoop {
         match request {
             Some(request) => self.serve(request, requester, now),
             None => {
-                let have = "status, devices, advise (each also with json), audit PACKETS, audit json PACKETS, history SECONDS, reload, renew";
-                self.answer(requester, Answer::refused(format!("unknown request (have {have})")), now);
+                let known = "status, devices, advise (each also with json), audit PACKETS, audit json PACKETS, \
+                             history SECONDS, reload, renew";
+                self.answer(requester, Answer::refused(format!("unknown request (known: {known})")), now);
                 LoopFlow::Continue
             }
         }
     }
 
-    /// Does what is asked, or begins to.
+    /// Answers a request, or starts the work for its answer.
     pub(super) fn serve(&mut self, request: Request, requester: Requester, now: Nanos) -> LoopFlow {
         let answer = match request {
             Request::Status(Format::Text) => Answer::Text(self.view(now).text()),
             Request::Status(format) => requester.values(format, |top| self.view(now).put(top)),
             Request::History { seconds } => requester.values(Format::Values, |top| self.history.put(seconds, top)),
             Request::Devices(format) => {
-                self.ask_for(Topic::Devices, format, requester, now);
+                self.handle_list_request(Topic::Devices, format, requester, now);
                 return LoopFlow::Continue;
             }
             Request::Advise(format) => {
-                self.ask_for(Topic::Advice, format, requester, now);
+                self.handle_list_request(Topic::Advice, format, requester, now);
                 return LoopFlow::Continue;
             }
             Request::Audit { packets, format, waiting } => {
-                self.ask_for_audit(packets, format, waiting, requester, now);
+                self.handle_audit_request(packets, format, waiting, requester, now);
                 return LoopFlow::Continue;
             }
             Request::Reload => return self.reload(Some(requester), now),
@@ -91,7 +92,7 @@ impl EventLoop {
             Request::Metrics { home } => self.metrics(home, now),
             Request::Renew => {
                 self.renew(now);
-                Answer::Text("looking for the endpoint again\n".into())
+                Answer::Text("looking up the endpoint again\n".into())
             }
         };
         self.answer(requester, answer, now);
@@ -110,7 +111,7 @@ impl EventLoop {
         gauges.text(home).map_or_else(|| Answer::refused("no home has that address"), Answer::Text)
     }
 
-    /// Hands an answer over. One who has gone needs none.
+    /// Sends an answer. A requester that has gone away is ignored.
     pub(super) fn answer(&mut self, requester: Requester, answer: Answer, now: Nanos) {
         match requester {
             Requester::Socket(client) => _ = client.answer(&answer.into_text()),
@@ -121,30 +122,30 @@ impl EventLoop {
         }
     }
 
-    /// Tells whoever waits how a reload ended.
-    pub(super) fn finish_reload(&mut self, reload: Reload, done: &Result<(), Problem>, now: Nanos) {
-        match done {
+    /// Reports the result of a reload to its requester.
+    pub(super) fn finish_reload(&mut self, reload: Reload, result: &Result<(), Problem>, now: Nanos) {
+        match result {
             Ok(()) => {
                 self.announce();
                 self.answer_all(reload.requester, || Answer::Text("the settings are in force\n".into()), now);
             }
-            Err(problem) if reload.is_own => {
+            Err(problem) if reload.is_automatic => {
                 self.note(problem.clone());
                 self.reconciler.trigger_now(now);
             }
             Err(problem) => {
                 self.refuse(reload.requester, &problem.text, now);
-                // The kernel may hold a part of theirs.
+                // The kernel may hold a part of the new settings. The job restores the previous ones.
                 self.reconciler.trigger_now(now);
             }
         }
     }
 
-    /// Begins to bring changed settings into force in place. Where that fails, those before stay in force.
+    /// Starts to apply changed settings in place. If that fails, the previous settings stay in force.
     pub(super) fn reload(&mut self, requester: Option<Requester>, now: Nanos) -> LoopFlow {
         if self.reload.is_some() {
-            self.read_again |= requester.is_none();
-            self.answer_all(requester, || Answer::refused("another reload is under way: try again"), now);
+            self.reload_again |= requester.is_none();
+            self.answer_all(requester, || Answer::refused("another reload is in progress: try again"), now);
             return LoopFlow::Continue;
         }
         self.problems.retain(|problem| problem.code != Code::Settings);
@@ -153,12 +154,12 @@ impl EventLoop {
             Ok(settings) => settings,
             Err(error) => {
                 self.refuse(requester, &error.to_string(), now);
-                // A device that the broken file confines is confined from now on.
+                // Devices that the broken file confines are confined from now on.
                 let confined = match (&self.settings, understood) {
-                    (Some(own), Some(understood)) => Some(own.confined_by(&understood)),
-                    // Nothing is in force, so that there is no cell for this to hold up.
+                    (Some(settings), Some(understood)) => Some(settings.confined_by(&understood)),
+                    // Without settings in force there are no cells that this blocking call could delay.
                     (None, Some(understood)) if understood.enabled => {
-                        if let Err(error) = guard_provisionally(&understood, &self.options) {
+                        if let Err(error) = install_provisional_guard(&understood, &self.options) {
                             self.note(Problem::of_guard(&error));
                         }
                         None
@@ -172,55 +173,66 @@ impl EventLoop {
         };
         self.confined = None;
         if !settings.enabled {
-            info!("not enabled any more: ending");
-            self.answer_all(requester, || Answer::Text("not enabled: the daemon ends\n".into()), now);
+            info!("disabled in the settings; stopping");
+            self.answer_all(requester, || Answer::Text("millpond is disabled: the daemon stops\n".into()), now);
             return LoopFlow::Stop;
         }
-        let mut written = settings;
-        retain_server(&mut written, self.settings.as_ref());
-        if retain_key(&mut written, self.settings.as_ref()) {
+        let mut configured = settings;
+        retain_server(&mut configured, self.settings.as_ref());
+        if retain_key(&mut configured, self.settings.as_ref()) {
             self.join_key = JoinKeyRollover::new(now);
         }
-        self.change_to(written, requester, false, now);
+        self.change_settings(configured, requester, false, now);
         LoopFlow::Continue
     }
 
-    /// Begins to bring settings into force. `is_own`: where nobody has asked for it.
-    pub(super) fn change_to(&mut self, written: Settings, requester: Option<Requester>, is_own: bool, now: Nanos) {
-        let settings = self.clock.in_force(&written);
-        let endpoint = (!self.endpoint.is_of(&settings)).then(|| Endpoint::new(Some(&settings), now));
+    /// Starts to apply settings. `is_automatic` says that the daemon itself caused the change.
+    pub(super) fn change_settings(
+        &mut self,
+        configured: Settings,
+        requester: Option<Requester>,
+        is_automatic: bool,
+        now: Nanos,
+    ) {
+        let settings = self.clock.in_force(&configured);
+        let endpoint = (!self.endpoint.matches(&settings)).then(|| Endpoint::new(Some(&settings), now));
         if self.tunnel.is_complete() {
-            self.reload = Some(Reload { settings, written: Some(written), endpoint, begun: false, is_own, requester });
+            let configured = Some(configured);
+            self.reload = Some(Reload { settings, configured, endpoint, is_started: false, is_automatic, requester });
         } else {
-            // Nothing stands that could stay as it is: from now on these are tried.
-            self.clock.adopt(written);
+            // There is no tunnel to keep in case of a failure, so the new settings replace the old ones at once.
+            self.clock.adopt(configured);
             self.settings = Some(settings);
             self.endpoint = endpoint.unwrap_or_else(|| Endpoint::new(self.settings.as_ref(), now));
             self.problems.retain(|problem| matches!(problem.code, Code::Realtime | Code::Clock | Code::Socket));
-            self.answer_all(requester, || Answer::Text("the settings are taken; nothing stands yet\n".into()), now);
+            self.answer_all(
+                requester,
+                || Answer::Text("the settings are accepted; the tunnel is not up yet\n".into()),
+                now,
+            );
         }
         self.reconciler.trigger_now(now);
     }
 
-    /// Tries at once what waits, and has a tunnel that carries nothing begin anew.
+    /// Makes pending lookups and reconcile jobs due at once, and starts a new handshake with every silent peer.
     pub(super) fn renew(&mut self, now: Nanos) {
         self.endpoint.trigger_now(now);
         self.reconciler.trigger_now(now);
         let silent = self.sessions.all().iter().filter(|session| !session.state(now).is_up());
-        self.renew.extend(silent.map(Session::peer));
+        self.rehandshake.extend(silent.map(Session::peer));
     }
 
     fn refuse(&mut self, requester: Option<Requester>, why: &str, now: Nanos) {
-        error!("reload failed, the settings before stay in force: {why}");
+        error!("reload failed: {why}; the previous settings stay in force");
         self.note(Problem::new(Code::Settings, format!("the changed settings are not in force: {why}")));
         self.answer_all(requester, || Answer::refused(why), now);
     }
 
-    fn answer_all(&mut self, requesters: impl IntoIterator<Item = Requester>, what: impl Fn() -> Answer, now: Nanos) {
-        requesters.into_iter().for_each(|requester| self.answer(requester, what(), now));
+    fn answer_all(&mut self, requesters: impl IntoIterator<Item = Requester>, answer: impl Fn() -> Answer, now: Nanos) {
+        requesters.into_iter().for_each(|requester| self.answer(requester, answer(), now));
     }
 
-    /// Says what is done from now on, the first time that anything is.
+    /// Logs the shaping in force, if that has not been logged yet.
     pub(super) fn announce_once(&mut self) {
         if !std::mem::replace(&mut self.announced, true) {
             self.announce();
@@ -232,7 +244,7 @@ impl EventLoop {
         let (shape, wire_bytes) = (&settings.shape, size.wire_bytes);
         match self.endpoint.address() {
             Some(endpoint) => info!(
-                "shaping towards {endpoint}: {} {} up, {} down, cells of {wire_bytes} bytes",
+                "shaping towards {endpoint}: law {}, {} up, {} down, cells of {wire_bytes} bytes",
                 shape.law, shape.upload, shape.download
             ),
             None => info!("serving {} homes", self.sessions.all().len()),

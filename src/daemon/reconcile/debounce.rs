@@ -1,50 +1,51 @@
-//! When the kernel is looked at: soon after somebody changed something, never all the time, and now and then anyway.
+//! The times of reconcile jobs: soon after a change in the kernel, rate-limited, and periodically.
 
 use crate::units::Nanos;
 
-/// A change seldom comes alone: others are waited for until it has been quiet for so long…
+/// Changes come in groups: a job starts once no change has come for this long.
 const QUIET_PERIOD: Nanos = Nanos::from_millis(100);
-/// …but no longer than this.
+/// A job starts at most this long after the first change, even if changes go on.
 const MAX_DEBOUNCE: Nanos = Nanos::from_millis(500);
-/// Whatever others do, looks begin at least so far apart. All three together leave most of 2 s for the mending itself.
+/// Minimum time between the starts of two jobs. With the two limits above, most of 2 s remains for the repair itself.
 const MIN_RUN_INTERVAL: Nanos = Nanos::from_secs(1);
-/// For what the kernel does not tell of: sysctls, WireGuard's peers.
+/// Period of the checks for changes without a notification: sysctls and WireGuard's peers.
 const CHECK_PERIOD: Nanos = Nanos::from_secs(30);
-/// After a failure, then twice as long each time, at most [`CHECK_PERIOD`].
+/// Delay after the first failure. It doubles with each further failure, up to [`CHECK_PERIOD`].
 const FIRST_RETRY: Nanos = Nanos::from_secs(2);
 
 /// Debounces changes and spaces retries.
 #[derive(Debug)]
 pub struct Debounce {
-    /// The first change that nobody has looked at, and the last.
+    /// The times of the first and the last change since a job started.
     changed: Option<(Nanos, Nanos)>,
     started: Option<Nanos>,
     due: Nanos,
-    /// Whether the next look is one that we want for reasons of our own.
+    /// Whether the daemon itself asked for the next job.
     triggered: bool,
     failures: u32,
 }
 
 impl Debounce {
-    /// The first look is due at once.
+    /// A debounce whose first job is due at once.
     pub fn new(now: Nanos) -> Debounce {
         Debounce { changed: None, started: None, due: now, triggered: true, failures: 0 }
     }
 
-    /// Notes that something may have changed.
+    /// Records a possible change in the kernel.
     pub fn note_change(&mut self, now: Nanos) {
         let first = self.changed.map_or(now, |(first, _)| first);
         self.changed = Some((first, now));
     }
 
-    /// Makes the next look due at once, and forgets earlier failures.
+    /// Makes the next job due at once, and resets the backoff.
     pub fn trigger_now(&mut self, now: Nanos) {
         self.due = now;
         self.triggered = true;
         self.failures = 0;
     }
 
-    /// Notes that a look begins, which sees every change noted so far. Says whether [`Debounce::trigger_now`] asked for it.
+    /// Records the start of a job, which covers every change recorded so far. Returns whether [`Debounce::trigger_now`]
+    /// asked for it.
     pub fn note_start(&mut self, now: Nanos) -> bool {
         self.changed = None;
         self.started = Some(now);
@@ -52,20 +53,20 @@ impl Debounce {
         std::mem::take(&mut self.triggered)
     }
 
-    /// Notes that all is as it should be. What changed since the look began counts.
+    /// Records a successful job. Changes since its start still count.
     pub fn note_success(&mut self, now: Nanos) {
         self.failures = 0;
         self.due = self.due.min(now + CHECK_PERIOD);
     }
 
-    /// Notes that it could not be made so. What has changed since was mostly the attempt itself.
+    /// Records a failed job. Changes since its start are dropped: most come from the job itself.
     pub fn note_failure(&mut self, now: Nanos) {
         self.changed = None;
         self.due = self.due.min(now + backoff(self.failures));
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// When to look next.
+    /// When the next job is due.
     pub fn due(&self) -> Nanos {
         let Some((first, last)) = self.changed else { return self.due };
         let spaced = self.started.map_or(Nanos::ZERO, |started| started + MIN_RUN_INTERVAL);
@@ -74,7 +75,7 @@ impl Debounce {
     }
 }
 
-/// How long to wait after the first failure (0), the second, and so on.
+/// The delay after `failures` earlier failures (0 for the first).
 pub fn backoff(failures: u32) -> Nanos {
     Nanos(FIRST_RETRY.0 << failures.min(8)).min(CHECK_PERIOD)
 }
@@ -87,7 +88,7 @@ mod tests {
         Nanos::from_millis(n)
     }
 
-    fn settled() -> Debounce {
+    fn after_a_success() -> Debounce {
         let mut debounce = Debounce::new(Nanos::ZERO);
         debounce.note_start(Nanos::ZERO);
         debounce.note_success(ms(200));
@@ -95,35 +96,35 @@ mod tests {
     }
 
     #[test]
-    fn changes_in_a_row_are_one() {
-        let mut debounce = settled();
+    fn changes_in_a_row_cause_one_job() {
+        let mut debounce = after_a_success();
         assert_eq!(debounce.due(), ms(30_200));
         debounce.note_change(ms(5_000));
         assert_eq!(debounce.due(), ms(5_100));
         for at in (5_050..6_000).step_by(50) {
             debounce.note_change(ms(at));
         }
-        assert_eq!(debounce.due(), ms(5_500), "a storm does not put it off for ever");
+        assert_eq!(debounce.due(), ms(5_500), "a storm of changes does not postpone the job for ever");
     }
 
     #[test]
-    fn a_storm_is_looked_at_once_a_second() {
-        let mut debounce = settled();
-        let mut looks = 0;
+    fn a_storm_of_changes_causes_one_job_a_second() {
+        let mut debounce = after_a_success();
+        let mut jobs = 0;
         for at in (1_000..61_000).step_by(10) {
             debounce.note_change(ms(at));
             if debounce.due() <= ms(at) {
                 debounce.note_start(ms(at));
                 debounce.note_success(ms(at + 5));
-                looks += 1;
+                jobs += 1;
             }
         }
-        assert!((55..=61).contains(&looks), "{looks} looks in a minute");
+        assert!((55..=61).contains(&jobs), "{jobs} jobs in a minute");
     }
 
     #[test]
-    fn a_change_during_a_look_is_looked_at_again() {
-        let mut debounce = settled();
+    fn a_change_during_a_job_causes_another_job() {
+        let mut debounce = after_a_success();
         debounce.note_start(ms(40_000));
         debounce.note_change(ms(40_050));
         debounce.note_success(ms(40_100));
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_wait_longer_and_longer_and_what_they_stir_up_does_not_count() {
+    fn failures_back_off_and_their_own_changes_do_not_count() {
         let mut debounce = Debounce::new(Nanos::ZERO);
         let mut now = Nanos::ZERO;
         let waits: Vec<u64> = (0..6)
@@ -146,7 +147,7 @@ mod tests {
             .collect();
         assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
         debounce.note_change(now);
-        assert!(debounce.due() <= now + MIN_RUN_INTERVAL, "a change from outside may have removed the cause");
+        assert!(debounce.due() <= now + MIN_RUN_INTERVAL, "a later change may have removed the cause");
         debounce.trigger_now(now);
         assert_eq!(debounce.due(), now);
     }

@@ -1,4 +1,4 @@
-//! The work itself, in a process of its own.
+//! The reconcile job, which runs in a forked process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -19,56 +19,56 @@ use crate::sys::Tun;
 use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::sys::worker::WorkerOutput;
 
-/// What is to be done.
+/// The input of a reconcile job.
 pub struct ReconcileJob<'a> {
-    /// To be brought into force.
+    /// The settings to apply.
     pub settings: &'a Settings,
-    /// To be guarded by: the same, or stricter.
+    /// The settings for the guard: the same, or stricter.
     pub guarded: &'a Settings,
-    /// From which the guard is loaded at boot.
+    /// The file from which the guard is loaded at boot.
     pub guard_file: &'a Path,
-    /// What has been granted to homes.
+    /// The sessions, with what has been granted to homes.
     pub sessions: &'a [Session],
-    /// Where the router's endpoint is, as far as that is known.
+    /// The address of the router's endpoint, once it is known.
     pub endpoint: Option<SocketAddr>,
-    /// Whether that goes before what WireGuard itself has found out.
-    pub endpoint_is_news: bool,
-    /// Addresses, inside the tunnel, of the peers with whom WireGuard is to begin anew.
-    pub renew: &'a [Ipv4Addr],
+    /// Whether `endpoint` replaces the address that WireGuard has.
+    pub endpoint_moved: bool,
+    /// Tunnel addresses of the peers that need a new WireGuard handshake.
+    pub rehandshake: &'a [Ipv4Addr],
     /// Whether the daemon holds `mp0`.
     pub has_tun: bool,
-    /// Whether it runs an openvpn.
+    /// Whether the daemon runs an openvpn.
     pub has_openvpn: bool,
 }
 
-/// Does it, and reports an [`ReconcileReport`]; the descriptor is `mp0`'s where it was made or taken over. `held` then is a copy of
-/// the guard.
-pub fn reconcile(job: &ReconcileJob<'_>, held: Option<&OwnedGuardCopy>) -> WorkerOutput {
+/// Runs the job and returns a [`ReconcileReport`] as text, with the descriptor of `mp0` if the job created or attached
+/// it. `guard_copy` then equals the guard.
+pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) -> WorkerOutput {
     let mut report = ReconcileReport::default();
-    let attempted = Host::open().and_then(|mut host| {
-        // First of all, and whatever becomes of the tunnel.
+    let result = Host::open().and_then(|mut host| {
+        // The guard comes first, and does not depend on the tunnel.
         match host.set_guard(job.guarded, job.guard_file) {
             Ok(applied) => {
                 report.ops += applied.ops.len();
-                hold(held);
+                update_guard_copy(guard_copy);
             }
             Err(error) => report.problems.push(Problem::of_guard(&error)),
         }
-        let attempted = attempt(&mut host, job, &mut report);
+        let result = bring_up_tunnel(&mut host, job, &mut report);
         let preflight_issues = host.preflight_issues(job.settings).into_iter();
         report.problems.extend(preflight_issues.map(|issue| Problem::new(Code::Preflight(issue.kind), issue.text)));
-        attempted
+        result
     });
-    let tun = match attempted {
+    let tun = match result {
         Ok(tun) => {
-            report.stands = true;
+            report.tunnel_is_up = true;
             tun
         }
-        // The lookup itself says why.
+        // The name lookup reports this problem, with its cause.
         Err(Error::Desired(DesiredError::Unresolved)) => None,
         Err(error) => {
             let problem = Problem::of_tunnel(&error);
-            // What both lack is one problem.
+            // Guard and tunnel may lack the same package. That is one problem.
             report.problems.retain(|other| *other != problem);
             report.problems.insert(0, problem);
             None
@@ -77,24 +77,28 @@ pub fn reconcile(job: &ReconcileJob<'_>, held: Option<&OwnedGuardCopy>) -> Worke
     WorkerOutput { text: report.to_text(), fd: tun.map(Tun::into) }
 }
 
-/// Has the copy follow a guard that was verified.
-fn hold(held: Option<&OwnedGuardCopy>) {
-    match held.map_or(Ok(false), OwnedGuardCopy::follow) {
-        Ok(true) => info!("hold a copy of the guard"),
+/// Copies a verified guard into the owned copy.
+fn update_guard_copy(guard_copy: Option<&OwnedGuardCopy>) {
+    match guard_copy.map_or(Ok(false), OwnedGuardCopy::sync) {
+        Ok(true) => info!("updated the owned copy of the guard"),
         Ok(false) => {}
-        Err(cause) => warn!("holding a copy of the guard: {cause}: it stays as it was"),
+        Err(cause) => warn!("updating the owned copy of the guard: {cause}; keeping the old copy"),
     }
 }
 
-fn attempt(host: &mut Host, job: &ReconcileJob<'_>, report: &mut ReconcileReport) -> Result<Option<Tun>, Error> {
+fn bring_up_tunnel(
+    host: &mut Host,
+    job: &ReconcileJob<'_>,
+    report: &mut ReconcileReport,
+) -> Result<Option<Tun>, Error> {
     let settings = job.settings;
-    // No peer yet, no interface yet: then there is nothing that WireGuard could know better.
-    let installed = host.endpoint_peer(settings);
-    let installed = installed.as_ref().filter(|_| !job.endpoint_is_news).and_then(|peer| peer.endpoint);
-    host.learn(settings, installed.or(job.endpoint))?;
-    host.restart_handshakes(settings, job.renew);
+    // WireGuard may have learned a newer address from the endpoint. Without an interface or a peer there is none.
+    let learned = host.endpoint_peer(settings);
+    let learned = learned.as_ref().filter(|_| !job.endpoint_moved).and_then(|peer| peer.endpoint);
+    host.read_facts(settings, learned.or(job.endpoint))?;
+    host.restart_handshakes(settings, job.rehandshake);
     if !job.has_openvpn {
-        openvpn::end_orphans()?;
+        openvpn::stop_orphans()?;
     }
     report.encapsulation = Some(host.encapsulation());
     let size = shape::cell_size(settings, host.encapsulation())?;
@@ -109,7 +113,9 @@ fn attempt(host: &mut Host, job: &ReconcileJob<'_>, report: &mut ReconcileReport
     }
     host.prioritize_encryption(settings);
     let conflicts = host.conflicts(settings)?;
-    report.problems.extend(conflicts.iter().map(|conflict| Problem::new(of_conflict(conflict), conflict.to_string())));
+    report
+        .problems
+        .extend(conflicts.iter().map(|conflict| Problem::new(conflict_code(conflict), conflict.to_string())));
     match host.take_tun() {
         Some(tun) => Ok(Some(tun)),
         None if job.has_tun => Ok(None),
@@ -117,7 +123,7 @@ fn attempt(host: &mut Host, job: &ReconcileJob<'_>, report: &mut ReconcileReport
     }
 }
 
-fn of_conflict(conflict: &Conflict) -> Code {
+fn conflict_code(conflict: &Conflict) -> Code {
     match conflict {
         Conflict::Rule(..) => Code::RuleBefore,
         Conflict::Mark(..) => Code::MarkTaken,

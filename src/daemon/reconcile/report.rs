@@ -1,4 +1,4 @@
-//! What a look after the kernel came to, on its way from the process that did it to the daemon.
+//! The report of a reconcile job, passed as text from the forked process to the daemon.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -7,40 +7,40 @@ use super::super::problem::{Code, Problem};
 use crate::plan::Forwarding;
 use crate::wire::size::Encapsulation;
 
-/// What was found and done.
+/// The result of a reconcile job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
-    /// Why it could not be brought in line, first of all, and what else the owner should know.
+    /// The problem that kept the tunnel down, if there is one, then all others.
     pub problems: Vec<Problem>,
-    /// Whether the tunnel stands as the settings want it.
-    pub stands: bool,
-    /// Operations that were run.
+    /// Whether the tunnel is up as configured.
+    pub tunnel_is_up: bool,
+    /// Number of operations applied.
     pub ops: usize,
-    /// The index of the interface that cells take; another number is another interface.
+    /// Index of the interface that carries the cells. A changed index means a new interface.
     pub interface: u32,
-    /// Where WireGuard says that the router's endpoint is.
+    /// The address of the router's endpoint, from WireGuard.
     pub endpoint: Option<SocketAddr>,
-    /// The router's last handshake, seconds since the epoch, 0 for none.
+    /// Time of the router's last handshake, in seconds since the epoch; 0 for none.
     pub handshake_s: u64,
-    /// What the machine did about forwarding before.
+    /// The host's forwarding sysctls before millpond changed them.
     pub forwarding: Option<Forwarding>,
-    /// What the tunnel puts around a cell.
+    /// The tunnel's encapsulation of a cell.
     pub encapsulation: Option<Encapsulation>,
-    /// The sysctl of another's interface that was changed, and its value before.
+    /// The sysctl of the attached interface that was changed, and its value before.
     pub overridden: Option<(String, String)>,
 }
 
 impl ReconcileReport {
-    /// Whether all is as the settings want it.
+    /// Whether both tunnel and guard are as configured.
     pub fn is_complete(&self) -> bool {
-        self.stands && !self.problems.iter().any(|problem| matches!(problem.code, Code::Guard | Code::GuardFile))
+        self.tunnel_is_up && !self.problems.iter().any(|problem| matches!(problem.code, Code::Guard | Code::GuardFile))
     }
 
-    /// One item a line. The texts of problems come last, so that what is cut off at the end is theirs.
+    /// Writes one item a line. The texts of problems come last: if the output is cut off, only they are cut.
     pub fn to_text(&self) -> String {
         let ReconcileReport {
             problems,
-            stands,
+            tunnel_is_up,
             ops,
             interface,
             endpoint,
@@ -49,35 +49,35 @@ impl ReconcileReport {
             encapsulation,
             overridden,
         } = self;
-        let mut text = format!("stands {stands}\nops {ops}\ninterface {interface}\nhandshake {handshake_s}\n");
+        let mut text = format!("tunnel-up {tunnel_is_up}\nops {ops}\ninterface {interface}\nhandshake {handshake_s}\n");
         endpoint.iter().for_each(|endpoint| _ = writeln!(text, "endpoint {endpoint}"));
         forwarding.iter().for_each(|value| _ = writeln!(text, "forwarding {value}"));
         if let Some(Encapsulation { overhead_bytes, padding }) = encapsulation {
             _ = writeln!(text, "encapsulation {overhead_bytes} {padding}");
         }
         overridden.iter().for_each(|(key, value)| _ = writeln!(text, "overridden {key} {value}"));
-        for Problem { code, text: words } in problems {
-            _ = writeln!(text, "problem {} {}", code.name(), words.replace('\n', " "));
+        for Problem { code, text: description } in problems {
+            _ = writeln!(text, "problem {} {}", code.name(), description.replace('\n', " "));
         }
         text
     }
 
-    /// Reads that again; what is not of this form is passed over.
+    /// Parses the output of [`ReconcileReport::to_text`]. Lines of another form are ignored.
     pub fn from_text(text: &str) -> ReconcileReport {
         let mut report = ReconcileReport::default();
         for (key, value) in text.lines().filter_map(|line| line.split_once(' ')) {
             match key {
-                "stands" => report.stands = value == "true",
+                "tunnel-up" => report.tunnel_is_up = value == "true",
                 "ops" => report.ops = value.parse().unwrap_or(0),
                 "interface" => report.interface = value.parse().unwrap_or(0),
                 "handshake" => report.handshake_s = value.parse().unwrap_or(0),
                 "endpoint" => report.endpoint = value.parse().ok(),
                 "forwarding" => report.forwarding = Some(Forwarding::from_text(value)),
-                "encapsulation" => report.encapsulation = encapsulation(value),
+                "encapsulation" => report.encapsulation = parse_encapsulation(value),
                 "overridden" => {
                     report.overridden = value.split_once(' ').map(|(key, value)| (key.into(), value.into()))
                 }
-                "problem" => report.problems.extend(problem(value)),
+                "problem" => report.problems.extend(parse_problem(value)),
                 _ => {}
             }
         }
@@ -85,15 +85,15 @@ impl ReconcileReport {
     }
 }
 
-fn encapsulation(value: &str) -> Option<Encapsulation> {
+fn parse_encapsulation(value: &str) -> Option<Encapsulation> {
     let (overhead_bytes, padding) = value.split_once(' ')?;
     let padding = padding.parse().ok().filter(|padding| *padding > 0)?;
     Some(Encapsulation { overhead_bytes: overhead_bytes.parse().ok()?, padding })
 }
 
-fn problem(value: &str) -> Option<Problem> {
-    let (code, words) = value.split_once(' ')?;
-    Some(Problem::new(Code::from_name(code)?, words))
+fn parse_problem(value: &str) -> Option<Problem> {
+    let (code, description) = value.split_once(' ')?;
+    Some(Problem::new(Code::from_name(code)?, description))
 }
 
 #[cfg(test)]
@@ -101,10 +101,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outcome_arrives_as_it_was_sent() {
+    fn a_report_survives_the_way_through_text() {
         let report = ReconcileReport {
             problems: vec![Problem::new(Code::Tunnel, "adding mp0: no"), Problem::new(Code::Name, "x: not\nfound")],
-            stands: true,
+            tunnel_is_up: true,
             ops: 7,
             interface: 12,
             endpoint: Some("[2001:db8::1]:51820".parse().unwrap()),
@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(read.problems[1].text, "x: not found");
         read.problems[1].text = "x: not\nfound".into();
         assert_eq!(read, report);
-        let whole = report.to_text();
-        (0..whole.len()).for_each(|length| drop(ReconcileReport::from_text(&whole[..length])));
+        let text = report.to_text();
+        (0..text.len()).for_each(|length| drop(ReconcileReport::from_text(&text[..length])));
         assert_eq!(
             ReconcileReport::from_text("\u{0}\nproblem\nproblem nonsense x\nops x\n"),
             ReconcileReport::default()

@@ -1,4 +1,4 @@
-//! A router's session and its endpoint's, joined, through changes and silences.
+//! A router's session connected to its endpoint's, through changes and silences.
 
 use super::*;
 use crate::law::Law;
@@ -13,7 +13,7 @@ fn request(rate: BitsPerSec) -> ShapingRequest {
 
 fn shaping() -> Shaping {
     let pace = Pace { law: Law::Gamma, mean: RATE.interval(508), spread_percent: 33 };
-    Shaping { pace, payload_bytes: CELL, cover: true, passes: true }
+    Shaping { pace, payload_bytes: CELL, cover: true, forwards: true }
 }
 
 fn pair() -> (Session, Session) {
@@ -24,8 +24,8 @@ fn pair() -> (Session, Session) {
     (router, endpoint)
 }
 
-/// Runs both sessions up to `until` and counts the cells up and down. `up` tells whether the way up is open.
-fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, up: bool) -> (usize, usize) {
+/// Runs both sessions up to `until` and counts the cells up and down. If `delivers_up` is false, cells up are lost.
+fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, delivers_up: bool) -> (usize, usize) {
     let mut cells = (0, 0);
     let mut second = from;
     loop {
@@ -43,7 +43,7 @@ fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, 
                 assert_eq!(cell.len(), CELL);
                 cells.0 += 1;
                 let cell = cell.to_vec();
-                if up {
+                if delivers_up {
                     endpoint.handle_cell(next, &cell);
                 }
             }
@@ -57,7 +57,7 @@ fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, 
 }
 
 #[test]
-fn an_endpoint_sends_what_its_home_wishes() {
+fn an_endpoint_sends_as_its_home_requests() {
     let (mut router, mut endpoint) = pair();
     assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (State::Starting, None));
     let end = Nanos::from_secs(60);
@@ -69,7 +69,7 @@ fn an_endpoint_sends_what_its_home_wishes() {
 }
 
 #[test]
-fn a_changed_wish_is_granted_up_to_the_limit() {
+fn a_changed_request_is_granted_up_to_the_limit() {
     let (mut router, mut endpoint) = pair();
     run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
     router.reshape(shaping(), request(BitsPerSec(9_000_000)), Nanos::from_secs(10));
@@ -78,7 +78,7 @@ fn a_changed_wish_is_granted_up_to_the_limit() {
 }
 
 #[test]
-fn without_cover_both_ways_rest_and_still_answer() {
+fn without_cover_both_directions_are_quiet_and_still_answer() {
     let (mut router, mut endpoint) = pair();
     run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
     let (open, quiet) = (shaping(), Shaping { cover: false, ..shaping() });
@@ -89,18 +89,18 @@ fn without_cover_both_ways_rest_and_still_answer() {
     assert!((5..=20).contains(&up) && (5..=20).contains(&down), "{up} up, {down} down in 300 s");
     let end = Nanos::from_secs(320);
     assert_eq!((router.state(end), endpoint.state(end)), (State::Paused, State::Paused));
-    assert!(!router.poll_lost(end) && !endpoint.poll_lost(end), "who rests is not lost");
+    assert!(!router.poll_rehandshake(end) && !endpoint.poll_rehandshake(end), "a paused peer is not lost");
     let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 7];
     router.handle_packet(end, &packet);
     let (up, _) = run(&mut router, &mut endpoint, end, Nanos::from_secs(321), true);
-    assert!(up >= 1 && endpoint.engine().stats().packets_out == 1, "what the devices send goes on");
+    assert!(up >= 1 && endpoint.engine().stats().packets_out == 1, "the devices' packets still pass");
     router.reshape(
-        Shaping { passes: false, ..quiet },
+        Shaping { forwards: false, ..quiet },
         ShapingRequest { cover: false, ..request(rate) },
         Nanos::from_secs(321),
     );
     router.handle_packet(Nanos::from_secs(321), &packet);
-    assert!(!router.passes() && router.engine().stats().packets_in == 1);
+    assert!(!router.forwards() && router.engine().stats().packets_in == 1);
     router.reshape(open, request(rate), Nanos::from_secs(321));
     assert_eq!(router.state(Nanos::from_secs(321)), State::Shaping);
     let (up, down) = run(&mut router, &mut endpoint, Nanos::from_secs(321), Nanos::from_secs(331), true);
@@ -109,25 +109,25 @@ fn without_cover_both_ways_rest_and_still_answer() {
 }
 
 #[test]
-fn a_home_that_went_silent_is_left_alone_and_taken_up_again() {
+fn an_endpoint_stops_for_a_silent_home_and_resumes_with_its_next_cell() {
     let (mut router, mut endpoint) = pair();
     run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
-    let mut retold = Vec::new();
+    let mut rehandshakes = Vec::new();
     for second in 10..50 {
         let (now, next) = (Nanos::from_secs(second), Nanos::from_secs(second + 1));
         run(&mut router, &mut endpoint, now, next, false);
-        let both = [&mut router, &mut endpoint].map(|session| session.poll_lost(next));
+        let both = [&mut router, &mut endpoint].map(|session| session.poll_rehandshake(next));
         if both[0] || both[1] {
-            retold.push((second + 1, both));
+            rehandshakes.push((second + 1, both));
         }
     }
-    // The endpoint's cells still come to the router.
-    assert_eq!(retold, [(16, [false, true]), (46, [false, true])], "told anew where nothing comes, not without pause");
+    // The endpoint's cells still reach the router, so only the endpoint asks for a handshake.
+    assert_eq!(rehandshakes, [(16, [false, true]), (46, [false, true])], "after 6 s of silence, then every 30 s");
     assert_eq!(endpoint.state(Nanos::from_secs(50)), State::Degraded);
     run(&mut router, &mut endpoint, Nanos::from_secs(50), Nanos::from_secs(330), false);
     assert_eq!(endpoint.next(), None);
     assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
-    assert!(!endpoint.poll_lost(Nanos::from_secs(330)), "nobody is waited for");
+    assert!(!endpoint.poll_rehandshake(Nanos::from_secs(330)), "the endpoint has stopped sending to the home");
     run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
     assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
     assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);

@@ -1,4 +1,4 @@
-//! What may be called on the object, and what callers put into a call.
+//! The methods of the object, and parsing of calls.
 
 use ubus::blobmsg::{BlobBuilder, BlobIter, BlobType, BlobValue};
 use ubus::wire::{UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_METHOD_NOT_FOUND};
@@ -6,19 +6,19 @@ use ubus::wire::{UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_METHOD_NOT_FOUND};
 use super::super::audit::DEFAULT_PACKETS;
 use super::super::request::{Format, Request};
 
-/// Why a call is not done.
+/// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestError {
-    /// One of ubus's own numbers.
+    /// A status code of ubus.
     pub status: i32,
-    /// For people.
+    /// The reason, for people.
     pub text: String,
 }
 
-/// How far back `history` goes if nobody says.
+/// The default span of `history`.
 const DEFAULT_SECONDS: u32 = 300;
 
-/// Each method with its arguments, as `ubus -v list` shows them.
+/// Each method with its arguments, as shown by `ubus -v list`.
 const METHODS: [(&str, &[(&str, BlobType)]); 7] = [
     ("status", &[("form", BlobType::String)]),
     ("devices", &[("form", BlobType::String)]),
@@ -29,7 +29,7 @@ const METHODS: [(&str, &[(&str, BlobType)]); 7] = [
     ("renew", &[]),
 ];
 
-/// The methods as the broker wants to be told of them.
+/// The methods as the broker expects them when the object is added.
 pub(super) fn signature() -> Vec<u8> {
     let mut blob = BlobBuilder::new();
     for (method, arguments) in METHODS {
@@ -40,32 +40,35 @@ pub(super) fn signature() -> Vec<u8> {
     blob.finish()
 }
 
-/// Reads a call. Arguments that it does not know are nobody's mistake: uhttpd adds one of its own to every call.
+/// Parses a call. Unknown arguments are ignored, because uhttpd adds one to every call.
 pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, RequestError> {
     let mut format = Format::Values;
     let (mut seconds, mut packets, mut waiting) = (DEFAULT_SECONDS, DEFAULT_PACKETS, false);
-    let Some((method, known)) = METHODS.into_iter().find(|(name, _)| *name == method) else {
+    let Some((method, accepted)) = METHODS.into_iter().find(|(name, _)| *name == method) else {
         let names = METHODS.map(|(name, _)| name).join(", ");
         return Err(RequestError {
             status: UBUS_STATUS_METHOD_NOT_FOUND,
-            text: format!("no such method (have {names})"),
+            text: format!("no such method (available: {names})"),
         });
     };
     let mut rest = BlobIter::new(arguments);
-    while let Some(argument) = rest.try_next().map_err(|error| wrong(format!("{method}: {error}")))? {
-        let Some(name) = argument.name.filter(|name| known.iter().any(|(known, _)| known == name)) else { continue };
-        let value = argument.value().map_err(|error| wrong(format!("{method}.{name}: {error}")))?;
+    while let Some(argument) = rest.try_next().map_err(|error| invalid(format!("{method}: {error}")))? {
+        let Some(name) = argument.name.filter(|name| accepted.iter().any(|(accepted, _)| accepted == name)) else {
+            continue;
+        };
+        let value = argument.value().map_err(|error| invalid(format!("{method}.{name}: {error}")))?;
         match (name, &value) {
             ("form", BlobValue::String("text")) => format = Format::Text,
             ("form", BlobValue::String("json")) => format = Format::Json,
             ("form", BlobValue::String("values")) => format = Format::Values,
-            ("form", _) => return Err(wrong(format!("{method}.format: want text, json or values"))),
+            ("form", _) => return Err(invalid(format!("{method}.form: want text, json or values"))),
             ("wait", value) => {
-                waiting = whole(value).ok_or_else(|| wrong(format!("{method}.wait: want true or false")))? > 0;
+                waiting = integer(value).ok_or_else(|| invalid(format!("{method}.wait: want true or false")))? > 0;
             }
             _ => {
-                let number = whole(&value)
-                    .ok_or_else(|| wrong(format!("{method}.{name}: want a whole number, got {}", kind(&value))))?;
+                let number = integer(&value).ok_or_else(|| {
+                    invalid(format!("{method}.{name}: want a whole number, got {}", type_name(&value)))
+                })?;
                 *(if name == "packets" { &mut packets } else { &mut seconds }) = number;
             }
         }
@@ -81,12 +84,12 @@ pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, RequestEr
     })
 }
 
-fn wrong(text: String) -> RequestError {
+fn invalid(text: String) -> RequestError {
     RequestError { status: UBUS_STATUS_INVALID_ARGUMENT, text }
 }
 
-/// A number of any width; one that is out of range becomes the nearest that is not.
-fn whole(value: &BlobValue<'_>) -> Option<u32> {
+/// An integer of any width, clamped to the range of `u32`.
+fn integer(value: &BlobValue<'_>) -> Option<u32> {
     let wide = match value {
         BlobValue::Int8(value) => i64::from(*value),
         BlobValue::Int16(value) => i64::from(*value),
@@ -98,7 +101,7 @@ fn whole(value: &BlobValue<'_>) -> Option<u32> {
     Some(wide.clamp(0, i64::from(u32::MAX)) as u32)
 }
 
-fn kind(value: &BlobValue<'_>) -> &'static str {
+fn type_name(value: &BlobValue<'_>) -> &'static str {
     match value {
         BlobValue::String(_) => "a string",
         BlobValue::Int8(_) => "a boolean",
@@ -116,11 +119,11 @@ mod tests {
     use ubus::BlobMsgTable;
 
     fn parse(method: &str, build: impl FnOnce(&mut BlobBuilder)) -> Result<Request, String> {
-        super::parse(method, BlobMsgTable::build(build).contents()).map_err(|refusal| refusal.text)
+        super::parse(method, BlobMsgTable::build(build).contents()).map_err(|error| error.text)
     }
 
     #[test]
-    fn what_is_unknown_is_passed_by() {
+    fn unknown_arguments_are_ignored() {
         let session = |blob: &mut BlobBuilder| {
             blob.put_str(Some("ubus_rpc_session"), "0123456789abcdef");
             blob.put_i32(Some("seconds"), 60);
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_any_width_are_numbers() {
+    fn integers_of_any_width_are_accepted() {
         let seconds = |build: fn(&mut BlobBuilder)| parse("history", build);
         assert_eq!(seconds(|_| ()), Ok(Request::History { seconds: DEFAULT_SECONDS }));
         assert_eq!(seconds(|blob| blob.put_i64(Some("seconds"), i64::MAX)), Ok(Request::History { seconds: u32::MAX }));
@@ -142,24 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn a_check_waits_only_if_it_is_told_to() {
+    fn an_audit_waits_only_on_request() {
         let audit = |packets, format, waiting| Ok(Request::Audit { packets, format, waiting });
         assert_eq!(parse("audit", |_| ()), audit(DEFAULT_PACKETS, Format::Values, false));
-        let told = |blob: &mut BlobBuilder| {
+        let wait = |blob: &mut BlobBuilder| {
             blob.put_i32(Some("packets"), 500);
             blob.put_bool(Some("wait"), true);
             blob.put_str(Some("form"), "json");
         };
-        assert_eq!(parse("audit", told), audit(500, Format::Json, true));
+        assert_eq!(parse("audit", wait), audit(500, Format::Json, true));
         assert!(parse("audit", |blob| blob.put_str(Some("wait"), "yes")).is_err());
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        let wrong = parse("history", |blob| blob.put_str(Some("seconds"), "60"));
-        assert_eq!(wrong, Err("history.seconds: want a whole number, got a string".into()));
-        let wrong = parse("status", |blob| blob.put_i32(Some("form"), 1));
-        assert_eq!(wrong, Err("status.format: want text, json or values".into()));
+    fn errors_name_the_argument() {
+        let invalid = parse("history", |blob| blob.put_str(Some("seconds"), "60"));
+        assert_eq!(invalid, Err("history.seconds: want a whole number, got a string".into()));
+        let invalid = parse("status", |blob| blob.put_i32(Some("form"), 1));
+        assert_eq!(invalid, Err("status.form: want text, json or values".into()));
         assert!(parse("advice", |_| ()).unwrap_err().contains("history"));
         assert!(super::parse("status", &[0x83, 0, 0, 99, 1]).unwrap_err().text.contains("malformed"));
     }

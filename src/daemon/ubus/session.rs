@@ -1,4 +1,4 @@
-//! One connection's conversation with the broker, without its socket: frames in, frames out.
+//! The protocol of one connection to the broker, without the socket: frames in, frames out.
 
 use ubus::envelope::{self, EnvBuilder, UbusAttr};
 use ubus::wire::{
@@ -9,82 +9,83 @@ use ubus::{BlobMsgTable, InboundMsg, OutboundMsg};
 use super::super::request::Request;
 use super::call::{self, RequestError, signature};
 
-/// The name under which everybody finds us.
+/// The name of the object.
 pub const OBJECT: &str = "millpond";
 
-/// A frame's header and the start of its envelope, which tells its length.
+/// A frame's header and the start of its envelope, which holds the length.
 const START_BYTES: usize = HEADER_SIZE + 4;
-/// Longer frames are passed by: nothing that is for us needs so many bytes.
-const FRAME_BYTES: usize = 4096;
-/// The broker's own object, which passes events on.
+/// Maximum length of a frame; no valid call needs more. Longer frames are skipped.
+const MAX_FRAME_BYTES: usize = 4096;
+/// The broker's object that distributes events.
 const EVENTS: u32 = 1;
-/// Of the request to publish the object; those of events follow.
+/// The sequence number of the request to publish the object; those of events follow.
 const PUBLISH: u16 = 1;
 
-/// What a conversation is about.
+/// The state of a connection's protocol.
 pub struct BusSession {
-    /// Of this connection; a caller of an earlier one cannot be answered any more.
+    /// The connection's number; a caller of an earlier connection can no longer be answered.
     number: u32,
     object: Option<ObjId>,
     published: bool,
     sequence: u16,
     input: Vec<u8>,
-    /// Bytes of a frame that is too long, still to come.
+    /// Remaining bytes of a frame that is too long.
     skip: usize,
     output: Vec<u8>,
 }
 
-/// One who waits for an answer.
+/// The caller that waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     session: u32,
     sequence: u16,
     peer: PeerId,
-    /// Some only want it done.
+    /// `false` if the caller asked for no reply.
     wants_answer: bool,
 }
 
-/// What a frame meant.
+/// The meaning of a frame.
 pub enum Event {
-    /// The object is there for all to see.
+    /// The object is published.
     Published,
-    /// Somebody calls.
+    /// A call, parsed.
     Call(Caller, Result<Request, RequestError>),
 }
 
 impl BusSession {
-    /// A conversation that waits for the broker's greeting.
+    /// A session that waits for the broker's greeting.
     pub fn new(number: u32) -> BusSession {
         let (input, output) = (Vec::new(), Vec::new());
         BusSession { number, object: None, published: false, sequence: PUBLISH, input, skip: 0, output }
     }
 
-    /// Whether the object is there for all to see.
+    /// Whether the object is published.
     pub fn is_published(&self) -> bool {
         self.published
     }
 
-    /// How many bytes to read next: never more than to the frame's end, so that the next one waits in the socket.
-    pub fn wanted(&self) -> usize {
+    /// How many bytes to read next: never beyond the end of the frame, so that the next frame stays in the socket.
+    pub fn wanted_bytes(&self) -> usize {
         match self.skip {
-            0 => self.length().unwrap_or(START_BYTES).saturating_sub(self.input.len()),
-            skip => skip.min(FRAME_BYTES),
+            0 => self.frame_length().unwrap_or(START_BYTES).saturating_sub(self.input.len()),
+            skip => skip.min(MAX_FRAME_BYTES),
         }
     }
 
-    /// Takes bytes, at most as many as were wanted. An error says what the broker did that it should not.
+    /// Processes received bytes, at most [`BusSession::wanted_bytes`]. An error describes the broker's violation of the
+    /// protocol.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<Event>, String> {
         if self.skip > 0 {
             self.skip -= bytes.len().min(self.skip);
             return Ok(None);
         }
         self.input.extend_from_slice(bytes);
-        let Some(length) = self.length() else { return Ok(None) };
-        if length > FRAME_BYTES {
+        let Some(length) = self.frame_length() else { return Ok(None) };
+        if length > MAX_FRAME_BYTES {
             self.skip = length - self.input.len();
             let header = Header::decode(&self.input).map_err(|error| error.to_string())?;
             self.input.clear();
-            self.pass_by(&header);
+            self.refuse_call(&header);
             return Ok(None);
         }
         if self.input.len() < length {
@@ -92,35 +93,36 @@ impl BusSession {
         }
         let frame = Codec::read_frame(&self.input).map(|(frame, _)| frame);
         self.input.clear();
-        self.take(&frame.map_err(|error| error.to_string())?)
+        self.handle_frame(&frame.map_err(|error| error.to_string())?)
     }
 
-    /// What is to be sent.
+    /// The unsent output.
     pub fn output(&self) -> &[u8] {
         &self.output
     }
 
-    /// Notes that the first bytes of the output have been sent.
+    /// Removes the first `bytes` of the output after they were sent.
     pub fn sent(&mut self, bytes: usize) {
         self.output.drain(..bytes);
         if self.output.is_empty() {
-            // A large answer's memory is not kept until the next one.
-            self.output.shrink_to(FRAME_BYTES);
+            // Free the memory of a large answer.
+            self.output.shrink_to(MAX_FRAME_BYTES);
         }
     }
 
-    /// Answers a call with a table's contents. With a refusal goes its text, which ubus itself has no place for.
+    /// Answers a call with the contents of a table. An error's text is sent as data, because ubus itself has no field
+    /// for it.
     pub fn answer(&mut self, caller: &Caller, answer: Result<&[u8], &RequestError>) {
         if caller.session != self.number || !caller.wants_answer {
             return;
         }
         let Some(object) = self.object else { return };
-        let why;
+        let error_table;
         let (data, status) = match answer {
             Ok(data) => (data, UBUS_STATUS_OK),
-            Err(refusal) => {
-                why = BlobMsgTable::build(|blob| blob.put_str(Some("error"), &refusal.text));
-                (why.contents(), refusal.status)
+            Err(error) => {
+                error_table = BlobMsgTable::build(|blob| blob.put_str(Some("error"), &error.text));
+                (error_table.contents(), error.status)
             }
         };
         let (peer, sequence) = (caller.peer, caller.sequence);
@@ -131,7 +133,7 @@ impl BusSession {
         self.send(&OutboundMsg::Status { peer, obj_id: Some(object), status }.into_frame(sequence));
     }
 
-    /// Tells those who subscribed to the object, and those who listen for events.
+    /// Notifies the object's subscribers and sends an event.
     pub fn announce(&mut self, what: &str, data: &BlobMsgTable) {
         let (Some(object), true) = (self.object, self.published) else { return };
         let mut envelope = EnvBuilder::new();
@@ -150,12 +152,12 @@ impl BusSession {
         self.send(&OutboundMsg::Invoke { obj_id, method: "send", args: &args }.into_frame(sequence));
     }
 
-    fn take(&mut self, frame: &Frame) -> Result<Option<Event>, String> {
+    fn handle_frame(&mut self, frame: &Frame) -> Result<Option<Event>, String> {
         let message = match InboundMsg::parse(frame) {
             Ok(message) => message,
-            // Anybody on the bus can write such a call: that is no reason to hang up.
+            // Any client of the bus can send an unreadable call, so do not disconnect.
             Err(_) => {
-                self.pass_by(&frame.hdr);
+                self.refuse_call(&frame.hdr);
                 return Ok(None);
             }
         };
@@ -174,28 +176,29 @@ impl BusSession {
                     self.published = true;
                     Ok(Some(Event::Published))
                 }
-                (status, _) => Err(format!("it refuses the object {OBJECT}: status {status}")),
+                (status, _) => Err(format!("the broker refused the object {OBJECT}: status {status}")),
             },
             InboundMsg::Invoke { seq, peer, method, data, .. } => {
                 let Some(peer) = PeerId::new(peer) else { return Ok(None) };
-                let silent = envelope::find(&frame.payload, UbusAttr::NoReply).is_some_and(|flag| flag.as_bool_int8());
-                let caller = Caller { session: self.number, sequence: seq, peer, wants_answer: !silent };
+                let no_reply =
+                    envelope::find(&frame.payload, UbusAttr::NoReply).is_some_and(|flag| flag.as_bool_int8());
+                let caller = Caller { session: self.number, sequence: seq, peer, wants_answer: !no_reply };
                 Ok(Some(Event::Call(caller, call::parse(method, data.unwrap_or(&[])))))
             }
             _ => Ok(None),
         }
     }
 
-    /// Refuses a call that cannot be read; other frames are left alone.
-    fn pass_by(&mut self, header: &Header) {
+    /// Refuses a call that cannot be parsed; ignores other frames.
+    fn refuse_call(&mut self, header: &Header) {
         if let (MsgType::Invoke, Some(peer), Some(_)) = (header.ty, PeerId::new(header.peer), self.object) {
             let (obj_id, status) = (self.object, UBUS_STATUS_INVALID_ARGUMENT);
             self.send(&OutboundMsg::Status { peer, obj_id, status }.into_frame(header.seq));
         }
     }
 
-    /// The whole length of the frame whose start has come.
-    fn length(&self) -> Option<usize> {
+    /// The total length of the frame, once its start has been received.
+    fn frame_length(&self) -> Option<usize> {
         let [_, a, b, c] = *self.input.get(HEADER_SIZE..START_BYTES)?.first_chunk()?;
         Some((HEADER_SIZE + u32::from_be_bytes([0, a, b, c]) as usize).max(START_BYTES))
     }
@@ -215,11 +218,11 @@ mod tests {
     use super::super::super::request::Format;
     use super::*;
 
-    /// Hands bytes over as a socket would, and gives what they meant.
+    /// Feeds bytes as a socket would, and returns the events.
     fn feed(session: &mut BusSession, mut bytes: &[u8]) -> Result<Vec<Event>, String> {
         let mut events = Vec::new();
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(session.wanted().min(bytes.len()).max(1));
+            let (now, later) = bytes.split_at(session.wanted_bytes().min(bytes.len()).max(1));
             events.extend(session.receive(now)?);
             bytes = later;
         }
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_call_is_refused_and_the_next_one_is_heard() {
+    fn an_oversized_call_is_refused_and_the_next_one_is_served() {
         let mut session = published();
         let mut bytes = invoke("status", 100_000);
         bytes.extend(invoke("reload", 0));
@@ -289,7 +292,7 @@ mod tests {
         assert!(matches!(events[..], [Event::Call(_, Ok(Request::Reload))]));
         let [refused] = &take_output(&mut session)[..] else { panic!("want one status") };
         assert_eq!(envelope::read_status(&refused.payload).unwrap(), UBUS_STATUS_INVALID_ARGUMENT);
-        assert!(session.input.capacity() <= 2 * FRAME_BYTES);
+        assert!(session.input.capacity() <= 2 * MAX_FRAME_BYTES);
     }
 
     #[test]

@@ -56,8 +56,8 @@ impl LabelledCapture {
     }
 }
 
-/// Reads every labelled capture of the folder and calls `progress` with the numbers of captures read and in total. Skips
-/// label files that the folder lacks.
+/// Reads every labelled capture of the folder and calls `progress` with the numbers of captures read and in total.
+/// Skips label files that the folder lacks.
 pub fn labelled_captures(
     folder: &DataFolder,
     mut progress: impl FnMut(usize, usize),

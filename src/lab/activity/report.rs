@@ -38,7 +38,8 @@ pub fn print_results(kinds: &[PooledScore]) {
         println!("* {caveat}");
     }
     println!(
-        "An event counts as found if an onset lies between 2 s before and 10 s after it. `by chance` is the recall for events at shifted times."
+        "An event counts as found if an onset lies between 2 s before and 10 s after it. `by chance` is the recall for \
+         events at shifted times."
     );
 }
 
@@ -55,8 +56,8 @@ pub fn print_onsets(host: &str, onsets: &[Onset]) {
     }
 }
 
-/// Draws the paper's figure 1 (rates and known events) and figure 5 (rates, known and inferred events), with one panel for
-/// each kind of activity. Returns the paths of the figures.
+/// Draws the paper's figure 1 (rates and known events) and figure 5 (rates, known and inferred events), with one panel
+/// for each kind of activity. Returns the paths of the figures.
 pub fn draw(captures: &[LabelledCapture], detector: &Detector, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut kinds: Vec<&LabelledCapture> = Vec::new();
     for capture in captures {

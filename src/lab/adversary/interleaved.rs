@@ -36,7 +36,8 @@ struct RunMetadata {
 }
 
 impl InterleavedCapture {
-    /// Reads `wan.pcap`, `run.json` and `timeline.csv` of the folder FOLDER/LAW. Returns `None` if there is no such folder.
+    /// Reads `wan.pcap`, `run.json` and `timeline.csv` of the folder FOLDER/LAW. Returns `None` if there is no such
+    /// folder.
     pub fn read(folder: &Path, law: Law) -> Result<Option<InterleavedCapture>, Error> {
         let folder = folder.join(law.name());
         if !folder.exists() {

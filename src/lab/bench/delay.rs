@@ -34,8 +34,8 @@ pub enum Arrangement {
     Millpond,
     /// Millpond with the default bounds of the queue.
     MillpondBounded,
-    /// The paper's arrangement, where 512 device bytes take 572 bytes on the wire, as with WireGuard. This is the literal
-    /// meaning of "equal rate on the wire".
+    /// The paper's arrangement, where 512 device bytes take 572 bytes on the wire, as with WireGuard. This is the
+    /// literal meaning of "equal rate on the wire".
     Paper,
     /// The paper's arrangement, where 512 device bytes take 512 bytes on the wire: the VPN's headers are not counted.
     PaperBare,

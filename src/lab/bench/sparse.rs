@@ -22,11 +22,11 @@ pub struct SparseRow {
     pub beside: &'static str,
     /// Mean delay.
     pub mean_ms: f64,
-    /// Mean delay divided by the law's mean residual interval `E[X²] / 2E[X]`, the mean wait of a packet that arrives at a
-    /// random moment.
+    /// Mean delay divided by the law's mean residual interval `E[X²] / 2E[X]`, the mean wait of a packet that arrives
+    /// at a random moment.
     pub ratio_mean: f64,
-    /// The same after subtracting the laboratory's own delay, which is the stream's mean delay through an unshaped tunnel.
-    /// `None` if that delay was not measured.
+    /// The same after subtracting the laboratory's own delay, which is the stream's mean delay through an unshaped
+    /// tunnel. `None` if that delay was not measured.
     pub ratio_above_path: Option<f64>,
     /// 99th percentile of the delay.
     pub p99_ms: f64,

@@ -16,7 +16,8 @@ fn instructions_are_read_from_callgrind_output() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// The rows account for every packet, and an overloading camera delays the other devices only in the paper's single queue.
+/// The rows account for every packet, and an overloading camera delays the other devices only in the paper's single
+/// queue.
 #[test]
 fn delay_rows_cover_a_synthetic_home() {
     let seed = 4;

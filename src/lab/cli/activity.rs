@@ -1,4 +1,4 @@
-//! `millpond-lab activity`: when were devices used?
+//! `millpond-lab activity`: infers when devices were used.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,31 +11,31 @@ use crate::lab::activity::{self, Detector};
 use crate::lab::error::Error;
 use crate::lab::identify::observe;
 
-/// Finds when the hosts of captures were used, from changes in their rate: the paper's section 5.2. Without captures,
-/// scores that on the labelled captures of the data folder (../shared/data or $MILLPOND_DATA; without it, on made-up
-/// ones): precision, recall, delay.
+/// Infers from changes in traffic rate when the hosts in captures were used (the paper's section 5.2). Without
+/// captures, scores this inference on the labelled captures of the data folder (../shared/data or $MILLPOND_DATA), or
+/// on synthetic captures if there is no data folder: precision, recall, delay.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "activity")]
 pub(super) struct ActivityCommand {
     /// captures (pcap, pcapng) of a home's network
     #[argh(positional)]
     captures: Vec<PathBuf>,
-    /// only the host with this MAC address
+    /// analyse only the host with this MAC address
     #[argh(option)]
     mac: Option<String>,
-    /// times the background that counts as activity (default: 1.5)
+    /// multiple of the background rate that counts as activity (default: 1.5)
     #[argh(option, default = "Detector::default().factor")]
     factor: f64,
     /// print JSON
     #[argh(switch)]
     json: bool,
-    /// folder for figures as SVG
+    /// folder for SVG figures
     #[argh(option)]
     svg: Option<PathBuf>,
-    /// seed of made-up captures
+    /// seed of synthetic captures (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
-    /// use made-up captures even where there is a data folder
+    /// use synthetic captures even if the data folder exists
     #[argh(switch)]
     synthetic: bool,
 }
@@ -43,10 +43,10 @@ pub(super) struct ActivityCommand {
 impl ActivityCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         if self.factor.is_nan() || self.factor < 1.0 {
-            return Err(Error::Request(format!("activity: --factor: {} is not 1 or more", self.factor)));
+            return Err(Error::Request(format!("activity: --factor: must be at least 1, got {}", self.factor)));
         }
         let detector = Detector { factor: self.factor, ..Detector::default() };
-        if self.captures.is_empty() { self.score(&detector) } else { self.find(&detector) }
+        if self.captures.is_empty() { self.score(&detector) } else { self.infer(&detector) }
     }
 
     fn score(&self, detector: &Detector) -> Result<ExitCode, Error> {
@@ -74,7 +74,7 @@ impl ActivityCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn find(&self, detector: &Detector) -> Result<ExitCode, Error> {
+    fn infer(&self, detector: &Detector) -> Result<ExitCode, Error> {
         let mut found = Vec::new();
         for path in &self.captures {
             let sighting = observe(path)?;
@@ -94,7 +94,8 @@ impl ActivityCommand {
         }
         if found.is_empty() {
             return Err(Error::Request(format!(
-                "activity: no host{} talks to the Internet in these captures; were they taken on the home's side of the router?",
+                "activity: no host{} exchanges packets with the Internet in these captures; capture on the router's \
+                 LAN side",
                 self.mac.as_ref().map_or_else(String::new, |mac| format!(" with address {mac}"))
             )));
         }

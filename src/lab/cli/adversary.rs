@@ -12,8 +12,9 @@ use crate::lab::error::Error;
 use crate::law::Law;
 use crate::units::Nanos;
 
-/// Compares busy homes with idle homes: the engine in virtual time and, with FOLDER, the runs that `tests/lab/run adversary`
-/// recorded there. With FOLDER, writes FOLDER.json. Exit code 1 if a difference is detected under law gamma or normal.
+/// Compares busy homes with idle homes: the engine in virtual time and, with FOLDER, the runs that `tests/lab/run
+/// adversary` recorded there. With FOLDER, writes FOLDER.json. Exit code 1 if a difference is detected under law gamma
+/// or normal.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "adversary")]
 pub(super) struct AdversaryCommand {
@@ -37,7 +38,10 @@ pub(super) struct AdversaryCommand {
 impl AdversaryCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         if !(self.hours > 0.0 && self.hours <= 24.0 * 365.0) {
-            return Err(Error::Request(format!("adversary: --hours: {} is not between 0 and 8760", self.hours)));
+            return Err(Error::Request(format!(
+                "adversary: --hours: must be above 0 and at most 8760, got {}",
+                self.hours
+            )));
         }
         let (home, _) = home::whole(home::folder(self.synthetic).as_ref(), self.seed)?;
         eprintln!("virtual time: simulating {} h of three laws, busy and idle", self.hours);
@@ -65,13 +69,14 @@ impl AdversaryCommand {
     }
 }
 
-/// Returns whether the case's law promises to hide activity. The densities of the other laws have edges, so any jitter shows.
+/// Returns whether the case's law promises to hide activity. The densities of the other laws have edges, so any jitter
+/// shows.
 fn promises_blindness(case: &Case) -> bool {
     [Law::Gamma.name(), Law::Normal.name()].contains(&case.law)
 }
 
-/// Returns whether a difference was detected. One interval in twenty misses 0.5 by chance, so the corrected p-value must be
-/// small too.
+/// Returns whether a difference was detected. One interval in twenty misses 0.5 by chance, so the corrected p-value
+/// must be small too.
 fn is_detected(case: &Case) -> bool {
     !case.is_blind() && case.p_corrected < 0.01
 }
@@ -104,7 +109,8 @@ fn print(report: &AdversaryReport) {
         let verdict = if found.is_empty() || !of_law().any(promises_blindness) { "ok  " } else { "FAIL" };
         let detected = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
         println!(
-            "{verdict} {law}: distinguishable from an idle home: {detected} ({count} attacks, {missed} intervals miss 0.5)"
+            "{verdict} {law}: distinguishable from an idle home: {detected} ({count} attacks, {missed} intervals \
+             miss 0.5)"
         );
     }
 }

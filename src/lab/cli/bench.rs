@@ -1,4 +1,4 @@
-//! `millpond-lab bench`: the numbers that are followed from commit to commit.
+//! `millpond-lab bench`: benchmarks that are tracked from commit to commit.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,27 +14,27 @@ use crate::lab::bench::{
 use crate::lab::error::Error;
 use crate::lab::trace::HomeTrace;
 
-/// Simulates a home's delay at equal wire rates, millpond against the paper's arrangement, and gathers what
-/// tests/tools/bench has measured besides. Prints tables; writes JSON.
+/// Simulates a home's delay under millpond and under the paper's arrangement at equal rates on the wire, and gathers
+/// the other measurements of tests/tools/bench. Prints tables and writes JSON.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct BenchCommand {
-    /// file for the results
+    /// JSON file to write
     #[argh(option)]
     json: PathBuf,
-    /// use the made-up home even where there are captures
+    /// use the synthetic home even if captures are available
     #[argh(switch)]
     synthetic: bool,
-    /// seed of the made-up home
+    /// seed of the synthetic home (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
-    /// callgrind's output for `simulate --synthetic --hours 1 --seed 1`
+    /// callgrind's output for `millpond-lab simulate --synthetic --hours 1 --seed 1`
     #[argh(option)]
     callgrind: Option<PathBuf>,
-    /// the router's program, for its size
+    /// the router's program, to measure its size
     #[argh(option)]
     binary: Option<PathBuf>,
-    /// the laboratory's results, for memory and the sparse stream (default: target/lab)
+    /// folder of the laboratory's results, for memory and the sparse stream (default: target/lab)
     #[argh(option, default = "PathBuf::from(\"target/lab\")")]
     lab: PathBuf,
 }
@@ -46,11 +46,11 @@ impl BenchCommand {
         let results = self.measure(&home, if folder.is_some() { "captured" } else { "synthetic" })?;
         print(&results);
         if let Some(parent) = self.json.parent() {
-            fs::create_dir_all(parent).map_err(Error::io("making folder", parent))?;
+            fs::create_dir_all(parent).map_err(Error::io("creating folder", parent))?;
         }
         let text = serde_json::to_string_pretty(&results).unwrap_or_default();
         fs::write(&self.json, text + "\n").map_err(Error::io("writing", &self.json))?;
-        println!("\nwritten to {}", self.json.display());
+        println!("\nwrote {}", self.json.display());
         Ok(ExitCode::SUCCESS)
     }
 
@@ -74,7 +74,7 @@ impl BenchCommand {
             None => None,
         };
         let binary_bytes = match &self.binary {
-            Some(path) => Some(fs::metadata(path).map_err(Error::io("measuring", path))?.len()),
+            Some(path) => Some(fs::metadata(path).map_err(Error::io("reading the size of", path))?.len()),
             None => None,
         };
         let runs = ["flat-line/gamma-busy", "sparse/5-nothing"].map(|run| self.lab.join(run));
@@ -94,16 +94,20 @@ impl BenchCommand {
 }
 
 fn print(results: &BenchReport) {
-    println!("\ndelay of the {} home at equal rate on the wire, nothing dropped on either side", results.home);
+    println!("\ndelay of the {} home at equal rates on the wire, without drops in either arrangement", results.home);
     table(&results.delay);
-    println!("\nvariants: millpond's queue bounded as by default; the VPN's headers forgiven to the paper");
-    let in_short = |row: &&DelayRow| row.device == HOME || row.device == SMALL_DEVICES;
-    table(&results.delay_variants.iter().filter(in_short).cloned().collect::<Vec<_>>());
+    println!("\nvariants: millpond with its default queue bounds; the paper's arrangement without the VPN's headers");
+    let is_summary = |row: &&DelayRow| row.device == HOME || row.device == SMALL_DEVICES;
+    table(&results.delay_variants.iter().filter(is_summary).cloned().collect::<Vec<_>>());
     let all: Vec<DelayRow> = results.delay.iter().chain(&results.delay_variants).cloned().collect();
     for (title, ours, theirs) in [
         ("millpond against the paper", Arrangement::Millpond, Arrangement::Paper),
-        ("the same, millpond's queue bounded as by default", Arrangement::MillpondBounded, Arrangement::Paper),
-        ("the same, the VPN's headers forgiven to the paper", Arrangement::Millpond, Arrangement::PaperBare),
+        ("the same, with millpond's default queue bounds", Arrangement::MillpondBounded, Arrangement::Paper),
+        (
+            "the same, without the VPN's headers in the paper's arrangement",
+            Arrangement::Millpond,
+            Arrangement::PaperBare,
+        ),
     ] {
         println!("\n{title}:");
         RATES_KBIT.iter().for_each(|kbit| compare(&all, *kbit, ours, theirs));
@@ -115,27 +119,28 @@ fn print(results: &BenchReport) {
     println!("resident KiB           {}", number(results.rss_kb));
     println!("anonymous KiB          {}", number(results.anon_kb));
     if results.sparse.is_empty() {
-        println!("sparse stream          not measured (tests/lab/run sparse)");
+        println!("sparse stream          not measured (run tests/lab/run sparse)");
     }
     for row in &results.sparse {
         let above = row
             .ratio_above_path
-            .map_or("path not measured".to_owned(), |ratio| format!("{ratio:.2} above the path's own"));
+            .map_or("path not measured".to_owned(), |ratio| format!("{ratio:.2} without the path's own delay"));
         println!(
-            "sparse, {:>2} a second beside {:<8} mean {:.1} ms = {:.2} of the law's residual interval ({above}), p99 {:.1} ms, {} lost",
+            "sparse stream, {:>2} packets/s beside {:<8} mean {:.1} ms = {:.2} of the law's residual interval \
+             ({above}), p99 {:.1} ms, {} lost",
             row.per_second, row.beside, row.mean_ms, row.ratio_mean, row.p99_ms, row.lost
         );
     }
     print_endpoint(results);
 }
 
-/// What an endpoint takes for its homes.
+/// Prints the load of an endpoint by its number of homes.
 fn print_endpoint(results: &BenchReport) {
     if results.endpoint.is_empty() {
-        println!("endpoint               not measured (tests/tools/bench as root)");
+        println!("endpoint               not measured (run tests/tools/bench as root)");
         return;
     }
-    println!("\nendpoint, cells of 508 bytes, 80 a second each way for each home, cryptography aside");
+    println!("\nendpoint, for each home 80 cells of 508 bytes per second in each direction, without cryptography");
     println!(
         "{:>5} {:>9} {:>6} {:>9} {:>10} {:>10} {:>9} {:>8}",
         "homes", "cells/s", "cpu %", "us/cell", "late p50", "late p99", "KiB/home", "drops"
@@ -160,7 +165,7 @@ fn table(rows: &[DelayRow]) {
         "{:>5} {:<40} {:<18} {:>10} {:>10} {:>10} {:>10} {:>8}",
         "kbit", "device", "arrangement", "mean ms", "p50 ms", "p99 ms", "max ms", "dropped"
     );
-    // Stable, so that devices keep the home's order and the arrangements of each stand together.
+    // A stable sort keeps the home's order of devices and groups the arrangements of each device.
     let place = |row: &&DelayRow| (row.kbit, rows.iter().position(|first| first.device == row.device));
     let mut sorted: Vec<&DelayRow> = rows.iter().collect();
     sorted.sort_by_key(place);
@@ -180,7 +185,7 @@ fn compare(rows: &[DelayRow], kbit: u64, ours: Arrangement, theirs: Arrangement)
     if let Some((ours, theirs)) = both(HOME) {
         println!(
             "{} {kbit:>4} kbit/s, home: mean {:.0} against {:.0} ms, p99 {:.0} against {:.0} ms",
-            word(ours.mean_ms < theirs.mean_ms && ours.p99_ms < theirs.p99_ms),
+            verdict(ours.mean_ms < theirs.mean_ms && ours.p99_ms < theirs.p99_ms),
             ours.mean_ms,
             theirs.mean_ms,
             ours.p99_ms,
@@ -189,8 +194,8 @@ fn compare(rows: &[DelayRow], kbit: u64, ours: Arrangement, theirs: Arrangement)
     }
     if let Some((ours, theirs)) = both(SMALL_DEVICES) {
         println!(
-            "{} {kbit:>4} kbit/s, {SMALL_DEVICES}: mean {:.1} against {:.1} ms, {:.3} of it (at most 0.2)",
-            word(ours.mean_ms <= theirs.mean_ms / 5.0),
+            "{} {kbit:>4} kbit/s, {SMALL_DEVICES}: mean {:.1} against {:.1} ms, ratio {:.3} (at most 0.2)",
+            verdict(ours.mean_ms <= theirs.mean_ms / 5.0),
             ours.mean_ms,
             theirs.mean_ms,
             ours.mean_ms / theirs.mean_ms
@@ -198,6 +203,6 @@ fn compare(rows: &[DelayRow], kbit: u64, ours: Arrangement, theirs: Arrangement)
     }
 }
 
-fn word(met: bool) -> &'static str {
+fn verdict(met: bool) -> &'static str {
     if met { "met   " } else { "MISSED" }
 }

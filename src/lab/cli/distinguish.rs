@@ -1,4 +1,4 @@
-//! `millpond-lab distinguish`: does the tunnel give anything away?
+//! `millpond-lab distinguish`: do the tunnel's packets differ between two conditions?
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,39 +10,40 @@ use crate::lab::distinguish::tunnel::{self, TunnelAddresses, TunnelCapture};
 use crate::lab::distinguish::{self, Condition, DistinguishOptions, compare, read_events};
 use crate::lab::error::Error;
 
-/// Tells how well two captures of the tunnel, taken by the provider under different conditions, can be told apart; or,
-/// with --events, the times of events in one capture from the rest. Exit code 1 if they are told apart.
+/// Tests whether two captures of the tunnel, taken on the provider's side under different conditions, can be told
+/// apart. With --events, compares the times of events in one capture with the rest. Exit code 1 if they can be told
+/// apart.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "distinguish")]
 pub(super) struct DistinguishCommand {
     /// two captures (pcap, pcapng), or one with --events
     #[argh(positional)]
     captures: Vec<PathBuf>,
-    /// events in the one capture: lines `start_s` or `start_s,end_s`, in seconds from its first tunnel packet
+    /// file of events in the capture: lines `start_s` or `start_s,end_s`, in seconds from its first tunnel packet
     #[argh(option)]
     events: Option<PathBuf>,
-    /// how long after an event it may still show, in seconds (default: 5)
+    /// seconds after an event that still count as its time (default: 5)
     #[argh(option, default = "5.0")]
     reach: f64,
-    /// address of the home on the Internet (default: found in the capture)
+    /// WAN address of the home's router (default: detected in the capture)
     #[argh(option)]
     router: Option<IpAddr>,
-    /// address of the tunnel's other end (default: found in the capture)
+    /// address of the tunnel's endpoint (default: detected in the capture)
     #[argh(option)]
     endpoint: Option<IpAddr>,
     /// accepted probability of a false alarm over all tests together (default: 0.01)
     #[argh(option, default = "DistinguishOptions::default().alpha")]
     alpha: f64,
-    /// leave the random forest out
+    /// skip the random forest
     #[argh(switch)]
     no_forest: bool,
     /// print JSON
     #[argh(switch)]
     json: bool,
-    /// folder for a figure as SVG
+    /// folder for an SVG figure
     #[argh(option)]
     svg: Option<PathBuf>,
-    /// seed of the forest and of the shuffles
+    /// seed of the forest and of the shuffles (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
 }
@@ -50,10 +51,13 @@ pub(super) struct DistinguishCommand {
 impl DistinguishCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         if !(self.alpha > 0.0 && self.alpha < 1.0) {
-            return Err(Error::Request(format!("distinguish: --alpha: {} is not between 0 and 1", self.alpha)));
+            return Err(Error::Request(format!("distinguish: --alpha: must be between 0 and 1, got {}", self.alpha)));
         }
         if !(self.reach >= 0.0 && self.reach < 1e9) {
-            return Err(Error::Request(format!("distinguish: --reach: {} is not a number of seconds", self.reach)));
+            return Err(Error::Request(format!(
+                "distinguish: --reach: must be a number of seconds from 0 to 1e9, got {}",
+                self.reach
+            )));
         }
         let options = DistinguishOptions {
             alpha: self.alpha,
@@ -65,11 +69,13 @@ impl DistinguishCommand {
             ([first, second], None) => {
                 let (a, mut b) = (self.read(first, None)?, self.read(second, None)?);
                 if b.addresses == a.addresses.swapped() {
-                    // Without a handshake in a capture, which end is the home's is a guess: one guess serves both.
+                    // Without a handshake, the choice of the router's address is a guess: use one guess for both
+                    // captures.
                     b = self.read(second, Some(a.addresses))?;
                 } else if a.addresses != b.addresses {
                     eprintln!(
-                        "millpond-lab: the tunnel's addresses differ: {} and {} in the first capture, {} and {} in the second",
+                        "millpond-lab: the tunnel's addresses differ: {} and {} in the first capture, {} and {} in \
+                         the second",
                         a.addresses.router, a.addresses.endpoint, b.addresses.router, b.addresses.endpoint
                     );
                 }
@@ -79,12 +85,12 @@ impl DistinguishCommand {
             ([capture], Some(events)) => {
                 let tunnel = self.read(capture, None)?;
                 let first_ns = tunnel.cells.first().map_or(0, |cell| cell.time_ns);
-                let (quiet, eventful) = Condition::apart(&tunnel, &read_events(events, first_ns, self.reach)?);
+                let (quiet, eventful) = Condition::split(&tunnel, &read_events(events, first_ns, self.reach)?);
                 compare(["quiet times", "times of events"], &quiet, &eventful, options)?
             }
             _ => {
                 return Err(Error::Request(
-                    "distinguish: give two captures, or one and --events; see --help".to_owned(),
+                    "distinguish: give two captures, or one capture and --events; see --help".to_owned(),
                 ));
             }
         };
@@ -104,7 +110,7 @@ impl DistinguishCommand {
             (Some(router), Some(endpoint)) => Some(TunnelAddresses { router, endpoint }),
             (None, None) => addresses,
             _ => {
-                return Err(Error::Request("distinguish: --router and --endpoint go together".to_owned()));
+                return Err(Error::Request("distinguish: give both --router and --endpoint, or neither".to_owned()));
             }
         };
         let tunnel = tunnel::read(path, addresses)?;

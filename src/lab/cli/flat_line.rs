@@ -1,4 +1,4 @@
-//! `millpond-lab flat-line`: is the line flat?
+//! `millpond-lab flat-line`: checks that recorded runs look the same whatever the load.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,33 +7,37 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::lab::error::Error;
-use crate::lab::flat_line::{RouterResources, Verdict, examine, judge};
+use crate::lab::flat_line::{RouterResources, Verdict, analyse_runs, judge};
 use crate::law::Law;
 
-/// Judges the runs that `tests/lab/run flat-line` left in a folder: sizes, strays, rate, delivery, and busy against idle.
-/// Writes FOLDER.json. Exit code 1 if any check fails.
+/// Checks the runs that `tests/lab/run flat-line` recorded in a folder: sizes, packets outside the tunnel, rate,
+/// delivery, and busy against idle homes. Writes FOLDER.json. Exit code 1 if any check fails.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "flat-line")]
 pub(super) struct FlatLineCommand {
-    /// folder with one LAW-LOAD folder per run
+    /// folder with one LAW-LOAD folder for each run
     #[argh(positional)]
     folder: PathBuf,
-    /// a law of which both runs should be there; may be given again (default: all)
+    /// law whose two runs must exist; repeat for more laws (default: all)
     #[argh(option)]
     law: Vec<String>,
 }
 
 impl FlatLineCommand {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let unknown = |name: &String| Error::Request(format!("judging the law `{name}`: there is none of that name"));
+        let unknown = |name: &String| {
+            Error::Request(format!(
+                "flat-line: --law: unknown law `{name}`; expected gamma, normal, constant or kernel"
+            ))
+        };
         let named = self.law.iter().map(|name| Law::from_name(name).ok_or_else(|| unknown(name)));
         let mut laws = named.collect::<Result<Vec<_>, _>>()?;
         if laws.is_empty() {
             laws.extend(Law::ALL);
         }
-        let examined = examine(&self.folder)?;
-        let machine = RouterResources::read(&self.folder, &examined)?;
-        let (report, checks) = judge(&examined, &laws, machine);
+        let analysed = analyse_runs(&self.folder)?;
+        let machine = RouterResources::read(&self.folder, &analysed)?;
+        let (report, checks) = judge(&analysed, &laws, machine);
         let mut name = self.folder.file_name().unwrap_or_default().to_owned();
         name.push(".json");
         let path = self.folder.with_file_name(name);

@@ -1,4 +1,4 @@
-//! Which home a command works on.
+//! Chooses the home that a command works on.
 
 use std::path::PathBuf;
 
@@ -8,25 +8,25 @@ use crate::lab::identify::{CaptureSummary, observe};
 use crate::lab::trace::{DataFolder, HomeTrace, TraceOrigin};
 use crate::units::Nanos;
 
-/// As long as the captured run that it stands in for.
+/// Length of the synthetic home, equal to that of the captured run that it replaces.
 const SYNTHETIC_WHOLE: Nanos = Nanos::from_secs(44 * 60);
 
-/// The data folder, unless made-up traces are wanted. Says on stderr which, so that no result is taken for more than
-/// it is.
+/// Finds the data folder; `None` if it is absent or the user wants synthetic traces. Reports the choice on stderr, so
+/// that nobody takes synthetic results for measured ones.
 pub(super) fn folder(synthetic: bool) -> Option<DataFolder> {
     if synthetic {
-        eprintln!("using synthetic traces, as asked");
+        eprintln!("using synthetic traces (--synthetic)");
         return None;
     }
     let folder = DataFolder::find();
     match &folder {
-        Some(folder) => eprintln!("using the captures of {}", folder.root().display()),
-        None => eprintln!("no captures at ../shared/data or $MILLPOND_DATA: using synthetic traces"),
+        Some(folder) => eprintln!("using the captures in {}", folder.root().display()),
+        None => eprintln!("using synthetic traces: no captures in ../shared/data or $MILLPOND_DATA"),
     }
     folder
 }
 
-/// The whole home of the folder, or one made up from the seed.
+/// Reads the whole home of the folder, or generates one from the seed.
 pub(super) fn whole(folder: Option<&DataFolder>, seed: u64) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
     match folder {
         Some(folder) => HomeTrace::whole(folder),
@@ -34,7 +34,7 @@ pub(super) fn whole(folder: Option<&DataFolder>, seed: u64) -> Result<(HomeTrace
     }
 }
 
-/// What captures show of every host in them. Where one is damaged, what comes before the damage, and a line on stderr.
+/// Observes every host in the captures. Of a damaged capture, uses the packets before the damage and warns on stderr.
 pub(super) fn sightings(captures: &[PathBuf]) -> Result<Vec<(PathBuf, CaptureSummary)>, Error> {
     let mut sightings = Vec::new();
     for path in captures {
@@ -47,11 +47,11 @@ pub(super) fn sightings(captures: &[PathBuf]) -> Result<Vec<(PathBuf, CaptureSum
     Ok(sightings)
 }
 
-/// The busiest hosts of captures of one recording, named by their addresses, as one home.
-pub(super) fn of_captures(captures: &[PathBuf], most: usize) -> Result<HomeTrace, Error> {
+/// Returns the busiest hosts of one recording's captures as a home. The hosts are named by their addresses.
+pub(super) fn of_captures(captures: &[PathBuf], max_hosts: usize) -> Result<HomeTrace, Error> {
     let mut hosts = merge_captures(sightings(captures)?)?;
     let packets = |host: &crate::lab::identify::ObservedHost| host.trace.packets.len();
     hosts.sort_by_key(|host| std::cmp::Reverse(packets(host)));
-    hosts.truncate(most);
+    hosts.truncate(max_hosts);
     Ok(HomeTrace::merge(hosts.into_iter().map(|host| (host.trace, Nanos::ZERO))))
 }

@@ -1,4 +1,4 @@
-//! `millpond-lab identify`: which devices does a home have?
+//! `millpond-lab identify`: infers which devices a home has.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,31 +10,31 @@ use super::progress::Progress;
 use crate::lab::error::Error;
 use crate::lab::identify::{self, Corpus, EvaluationConfig, ObservedHost, oui::Vendors};
 
-/// Names the hosts of captures by vendor prefix, by the names that they look up and by the shape of their traffic.
-/// Without captures, tests how well that works on the labelled devices of the data folder (../shared/data or
-/// $MILLPOND_DATA; without it, on made-up traces), by cross-validation: the paper's section 5.1.
+/// Identifies the hosts in captures by vendor prefix, by the names that they look up and by the shape of their traffic.
+/// Without captures, cross-validates this identification on the labelled devices of the data folder (../shared/data or
+/// $MILLPOND_DATA), or on synthetic traces if there is no data folder (the paper's section 5.1).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "identify")]
 pub(super) struct IdentifyCommand {
     /// captures (pcap, pcapng) of a home's network
     #[argh(positional)]
     captures: Vec<PathBuf>,
-    /// list of vendors: Wireshark's manuf, or the IEEE's oui.txt or oui.csv (default: a few are built in)
+    /// list of vendors: Wireshark's manuf, or the IEEE's oui.txt or oui.csv (default: a short built-in list)
     #[argh(option)]
     oui: Option<PathBuf>,
-    /// only these labelled devices, separated by commas
+    /// use only these labelled devices, separated by commas
     #[argh(option)]
     only: Option<String>,
     /// print JSON
     #[argh(switch)]
     json: bool,
-    /// folder for figures as SVG
+    /// folder for SVG figures
     #[argh(option)]
     svg: Option<PathBuf>,
-    /// seed of folds, forests and shuffles
+    /// seed of folds, forests and shuffles (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
-    /// use made-up traces even where there is a data folder
+    /// use synthetic traces even if the data folder exists
     #[argh(switch)]
     synthetic: bool,
 }
@@ -45,14 +45,14 @@ impl IdentifyCommand {
         if let Some(path) = &self.oui {
             vendors = vendors.read(path)?;
         }
-        // What was asked about is read first: an unusable capture should not cost a minute of learning.
+        // Read the given captures first: an unusable one should not cost a minute of training.
         let hosts = hosts(&self.captures)?;
         let corpus = self.corpus()?;
         if self.captures.is_empty() { self.evaluate(&corpus, &vendors) } else { self.name(&corpus, &vendors, &hosts) }
     }
 
     fn evaluate(&self, corpus: &Corpus, vendors: &Vendors) -> Result<ExitCode, Error> {
-        let progress = Progress::new("testing");
+        let progress = Progress::new("cross-validating");
         let evaluation =
             identify::evaluate(corpus, &EvaluationConfig::default(), self.seed, |done, of| progress.show(done, of));
         progress.finish();
@@ -75,7 +75,7 @@ impl IdentifyCommand {
     fn name(&self, corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost]) -> Result<ExitCode, Error> {
         if self.svg.is_some() {
             return Err(Error::Request(
-                "identify: --svg draws the test on labelled devices; give no captures".to_owned(),
+                "identify: --svg draws the cross-validation; give no captures with it".to_owned(),
             ));
         }
         let unknown = identify::identify(corpus, vendors, hosts, self.seed);
@@ -118,8 +118,8 @@ fn hosts(captures: &[PathBuf]) -> Result<Vec<ObservedHost>, Error> {
             return Err(Error::content(
                 path,
                 0,
-                "no host of a home in it (private addresses talking to the Internet, or to a resolver); \
-                 was it taken on the home's side of the router?",
+                "no private address exchanges packets with the Internet or a resolver; \
+                 capture on the router's LAN side",
             ));
         }
         hosts.extend(sighting.hosts);

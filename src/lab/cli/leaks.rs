@@ -1,4 +1,4 @@
-//! `millpond-lab leaks`: did anything pass beside the tunnel?
+//! `millpond-lab leaks`: checks that no packet passed outside the tunnel.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use crate::lab::error::Error;
 use crate::lab::flat_line::Verdict;
 use crate::lab::leaks::{LeakRun, TestedBuild, judge};
 
-/// Judges the run that `tests/lab/run leaks` left in a folder: for each event, packets of shaped and blocked devices
-/// beside the tunnel, time until service is back, and what unshaped devices lost. Writes FOLDER.json. Exit code 1 if any
-/// check fails.
+/// Checks the run that `tests/lab/run leaks` recorded in a folder. For each event: packets of shaped and blocked
+/// devices outside the tunnel, time until service recovers, and packets that unshaped devices lost. Writes FOLDER.json.
+/// Exit code 1 if any check fails.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "leaks")]
 pub(super) struct LeaksCommand {
-    /// folder with run.json, marks, wan.pcap and a journal per device
+    /// folder with run.json, marks, wan.pcap and one journal for each device
     #[argh(positional)]
     folder: PathBuf,
-    /// a build without the guard was recorded: it passes if the laboratory finds it leaking
+    /// the run used a build without the guard: pass if the laboratory detects its leaks
     #[argh(switch)]
     without_guard: bool,
 }

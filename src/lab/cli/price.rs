@@ -1,4 +1,4 @@
-//! `millpond-lab price`: what each rate does to a home's devices, and what it costs, as the tables of the README.
+//! `millpond-lab price`: prints the delay and the monthly data of each rate, as the tables of docs/measurements.md.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,18 +11,18 @@ use crate::lab::simulate::{SimulationConfig, SimulationResult, simulate};
 use crate::lab::trace::HomeTrace;
 use crate::units::{BitsPerSec, MONTH_DAYS};
 
-/// Rates in kbit/s, each way. The first and the fourth are the paper's 7.5 and 40 KB/s.
+/// Rates in kbit/s, equal in both directions. The first and the fourth are the paper's 7.5 and 40 KB/s.
 const RATES_KBIT: [u64; 6] = [60, 120, 160, 320, 640, 1_000];
 
-/// Prints two tables in Markdown: the delays that each rate, the same both ways, causes every device of a home whose
-/// devices share the line, and what rates cost in a month (the paper's figure 9 and its section 7.4).
+/// Prints two Markdown tables for rates that are equal in both directions: the delays of every device of a home that
+/// shares the line, and the data of each rate in a month (the paper's figure 9 and section 7.4).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "price")]
 pub(super) struct PriceCommand {
-    /// folder with one trace (CSV) per device
+    /// folder with one trace (CSV) for each device
     #[argh(option)]
     home: Option<PathBuf>,
-    /// make the home up even where there are captures
+    /// use a synthetic home even if captures are available
     #[argh(switch)]
     synthetic: bool,
     /// seed of all randomness (default: 1)
@@ -50,7 +50,8 @@ impl PriceCommand {
     }
 }
 
-/// One line for each device: mean / 99th percentile / longest delay in seconds, and what was dropped.
+/// Returns a table with one line for each device: mean / 99th percentile / maximum delay in seconds, and the share of
+/// dropped packets.
 fn delays(home: &HomeTrace, outcomes: &[SimulationResult]) -> String {
     let mut table = String::from("| device |");
     RATES_KBIT.iter().for_each(|kbit| table.push_str(&format!(" {kbit} kbit/s |")));
@@ -73,7 +74,7 @@ fn delays(home: &HomeTrace, outcomes: &[SimulationResult]) -> String {
     table
 }
 
-/// One line for each rate: bytes a second, and GB a month one way and both.
+/// Returns a table with one line for each rate: KB per second, and GB per month in one direction and in both.
 fn costs() -> String {
     let mut table = format!("| rate, each way | | one way in {MONTH_DAYS} days | both |\n| --- | --- | --- | --- |\n");
     for kbit in RATES_KBIT {
@@ -90,7 +91,7 @@ mod tests {
     use crate::units::Nanos;
 
     #[test]
-    fn costs_are_the_papers() {
+    fn costs_match_the_paper() {
         let costs = costs();
         assert!(
             costs.contains("| 60 kbit/s | 7.5 KB/s | 19 GB |") && costs.contains("| 40 KB/s | 104 GB |"),
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn faster_rates_wait_less() {
+    fn faster_rates_have_smaller_delays() {
         let (home, _) = HomeTrace::synthetic(Nanos::from_secs(120), 3);
         let of = |kbit| {
             let rate = BitsPerSec::from_kbit(kbit);

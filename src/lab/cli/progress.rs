@@ -1,11 +1,11 @@
-//! How far a long command is, on a terminal's stderr.
+//! A progress bar for long commands, if stderr is a terminal.
 
 use std::cell::Cell;
 use std::io::{IsTerminal, Write, stderr};
 
 const WIDTH: usize = 30;
 
-/// A bar that is drawn over itself; nothing where stderr is no terminal.
+/// A progress bar that redraws itself in place. It is invisible unless stderr is a terminal.
 pub(super) struct Progress {
     what: &'static str,
     visible: bool,
@@ -13,12 +13,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A bar for what is being done.
+    /// Creates a bar labelled `what`.
     pub(super) fn new(what: &'static str) -> Progress {
         Progress { what, visible: stderr().is_terminal(), drawn: Cell::new(None) }
     }
 
-    /// Draws the bar if it has grown.
+    /// Redraws the bar if its percentage has changed.
     pub(super) fn show(&self, done: usize, of: usize) {
         let percent = done * 100 / of.max(1);
         if !self.visible || self.drawn.replace(Some(percent)) == Some(percent) {
@@ -29,7 +29,7 @@ impl Progress {
         let _ = stderr().flush();
     }
 
-    /// Goes to the next line if anything was drawn.
+    /// Ends the line if the bar was drawn.
     pub(super) fn finish(&self) {
         if self.drawn.get().is_some() {
             eprintln!();

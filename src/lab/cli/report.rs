@@ -1,4 +1,4 @@
-//! `millpond-lab report`: what the home did against what the provider saw.
+//! `millpond-lab report`: compares a home's activity with what its provider sees.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,34 +15,34 @@ use crate::lab::report::{VpnComparison, page, table};
 use crate::lab::simulate::SimulationConfig;
 use crate::units::BitsPerSec;
 
-/// One self-contained HTML page. From captures of one's own home: what it gives away as it is, through a VPN alone, behind
-/// millpond and with devices blocked. From two runs of the laboratory (--plain, --shaped): one behind a plain VPN against one
-/// behind millpond, with a table here.
+/// Writes a self-contained HTML page. From captures of your home: what its traffic reveals without protection, through
+/// a VPN alone, behind millpond and with devices blocked. From two runs of the laboratory (--plain, --shaped): a
+/// comparison of a plain VPN with millpond, also printed as a table.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "report")]
 pub(super) struct ReportCommand {
     /// captures (pcap, pcapng) of a home's network
     #[argh(positional)]
     captures: Vec<PathBuf>,
-    /// run directory behind a plain VPN
+    /// folder of a run behind a plain VPN
     #[argh(option)]
     plain: Option<PathBuf>,
-    /// run directory behind millpond
+    /// folder of a run behind millpond
     #[argh(option)]
     shaped: Option<PathBuf>,
-    /// upload to shape to in kbit/s on the wire (default: 160)
+    /// upload rate of millpond in kbit/s on the wire (default: 160)
     #[argh(option, default = "160")]
     upload: u64,
-    /// download to shape to in kbit/s on the wire (default: 320)
+    /// download rate of millpond in kbit/s on the wire (default: 320)
     #[argh(option, default = "320")]
     download: u64,
-    /// list of vendors: Wireshark's manuf, or the IEEE's oui.txt or oui.csv (default: a few are built in)
+    /// list of vendors: Wireshark's manuf, or the IEEE's oui.txt or oui.csv (default: a short built-in list)
     #[argh(option)]
     oui: Option<PathBuf>,
-    /// seed of all randomness
+    /// seed of all randomness (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
-    /// file for the page
+    /// HTML file to write
     #[argh(option)]
     out: PathBuf,
 }
@@ -62,10 +62,10 @@ impl ReportCommand {
             }
         };
         if let Some(parent) = self.out.parent() {
-            fs::create_dir_all(parent).map_err(Error::io("making folder", parent))?;
+            fs::create_dir_all(parent).map_err(Error::io("creating folder", parent))?;
         }
         fs::write(&self.out, page).map_err(Error::io("writing", &self.out))?;
-        println!("{text}\nThe page: {}", self.out.display());
+        println!("{text}\nwrote {}", self.out.display());
         Ok(ExitCode::SUCCESS)
     }
 
@@ -90,12 +90,12 @@ impl ReportCommand {
             seed: self.seed,
             ..SimulationConfig::default()
         };
-        let exposure = exposure::study(sightings, &corpus, &vendors, &setup)?;
+        let exposure = exposure::analyse(sightings, &corpus, &vendors, &setup)?;
         let (uses, through_vpn, vpn_chance) = exposure.vpn.total();
-        let (_, shaped, shaped_chance) = exposure.shaped.line.total();
+        let (_, shaped, shaped_chance) = exposure.shaped.link.total();
         let text = format!(
-            "{} devices, active {uses} times; of these show through a VPN alone {through_vpn} ({vpn_chance:.0} by chance), behind \
-             millpond {shaped} ({shaped_chance:.0} by chance); seed {}",
+            "{} devices, {uses} uses; visible through a VPN alone: {through_vpn} ({vpn_chance:.0} by chance), \
+             behind millpond: {shaped} ({shaped_chance:.0} by chance); seed {}",
             exposure.hosts.len(),
             self.seed
         );

@@ -1,4 +1,4 @@
-//! `millpond-lab simulate`: the real engines on a home's traces in virtual time.
+//! `millpond-lab simulate`: runs the real engines on a home's traces in virtual time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,19 +21,19 @@ use crate::lab::trace::HomeTrace;
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
-/// Drives the real engines through a home's traffic in virtual time, and the paper's arrangement beside them: delay per
-/// device, drops by cause, share of cover, data a month. Without captures or --home: the captured 44-minute run of a whole
-/// home, or a made-up one.
+/// Runs the real engines, and the paper's arrangement for comparison, on a home's traffic in virtual time. Prints the
+/// delay of each device, the drops by cause, the share of cover cells and the data per month. Without captures or
+/// --home, uses the captured 44-minute run of a whole home, or a synthetic home if there are no captures.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "simulate")]
 pub(super) struct SimulateCommand {
-    /// captures (pcap, pcapng) of a home's network, of one recording
+    /// captures (pcap, pcapng) of a home's network, from one recording
     #[argh(positional)]
     captures: Vec<PathBuf>,
-    /// folder with one trace (CSV) per device
+    /// folder with one trace (CSV) for each device
     #[argh(option)]
     home: Option<PathBuf>,
-    /// make the home up even where there are captures
+    /// use a synthetic home even if captures are available
     #[argh(switch)]
     synthetic: bool,
     /// repeat or cut the home to this many hours
@@ -45,19 +45,19 @@ pub(super) struct SimulateCommand {
     /// spread of the law in percent (default: 33; normal: 15)
     #[argh(option)]
     spread: Option<u8>,
-    /// upload in kbit/s on the wire (default: 160)
+    /// upload rate in kbit/s on the wire (default: 160)
     #[argh(option, default = "160")]
     upload: u64,
-    /// download in kbit/s on the wire (default: 320)
+    /// download rate in kbit/s on the wire (default: 320)
     #[argh(option, default = "320")]
     download: u64,
-    /// most bytes of a cell on the wire (default: 512)
+    /// maximum size of a cell in bytes on the wire (default: 512)
     #[argh(option, default = "512")]
     cell: usize,
-    /// queue at each end in bytes (default: 262144)
+    /// size of the queue at each end in bytes (default: 262144)
     #[argh(option)]
     queue_bytes: Option<usize>,
-    /// longest wait in that queue in seconds (default: 10)
+    /// maximum wait in that queue in seconds (default: 10)
     #[argh(option)]
     queue_seconds: Option<u64>,
     /// cells lost on the path in percent (default: 0)
@@ -69,16 +69,16 @@ pub(super) struct SimulateCommand {
     /// seed of all randomness (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
-    /// write what the provider would see to this capture
+    /// capture file (pcap) to write, as the provider would record it
     #[argh(option)]
     pcap: Option<PathBuf>,
-    /// also look for the slowest rates that one device needs, two together, three, and so on (the paper's section 7.6)
+    /// also find the lowest rates for one device, for two together, for three, and so on (the paper's section 7.6)
     #[argh(switch)]
     whole_home: bool,
-    /// longest mean delay of any device for --whole-home, in seconds (default: 2)
+    /// maximum mean delay of any device for --whole-home, in seconds (default: 2)
     #[argh(option, default = "2.0")]
     tolerance: f64,
-    /// folder for the figure of --whole-home as SVG
+    /// folder for the SVG figure of --whole-home
     #[argh(option)]
     svg: Option<PathBuf>,
     /// print JSON
@@ -143,7 +143,7 @@ impl SimulateCommand {
     }
 
     fn by_devices(&self, home: &HomeTrace, setup: &SimulationConfig) -> Result<Vec<HomeSizeRow>, Error> {
-        let progress = Progress::new("looking for rates");
+        let progress = Progress::new("searching rates");
         let rows = whole_home::home_size_rows(home, setup, Nanos((self.tolerance * 1e9) as u64), |done, of| {
             progress.show(done, of);
         });
@@ -158,19 +158,22 @@ impl SimulateCommand {
             age: self.queue_seconds.map_or(defaults.age, Nanos::from_secs),
         };
         if limits.bytes > Limits::MAX_BYTES {
-            return Err(Error::Request(format!("simulate: --queue-bytes: at most {}", Limits::MAX_BYTES)));
+            return Err(Error::Request(format!("simulate: --queue-bytes: must be at most {}", Limits::MAX_BYTES)));
         }
         if !(0.0..=100.0).contains(&self.loss) {
-            return Err(Error::Request(format!("simulate: --loss: {} is not a percentage", self.loss)));
+            return Err(Error::Request(format!(
+                "simulate: --loss: must be a percentage from 0 to 100, got {}",
+                self.loss
+            )));
         }
         if !(self.tolerance > 0.0 && self.tolerance <= 3600.0) {
             return Err(Error::Request(format!(
-                "simulate: --tolerance: {} s is not between 0 and 3600",
+                "simulate: --tolerance: must be above 0 and at most 3600 s, got {}",
                 self.tolerance
             )));
         }
         if self.svg.is_some() && !self.whole_home {
-            return Err(Error::Request("simulate: --svg draws what --whole-home finds; give both".to_owned()));
+            return Err(Error::Request("simulate: --svg draws the result of --whole-home; give both".to_owned()));
         }
         Ok(SimulationConfig {
             law: self.law,
@@ -189,7 +192,7 @@ impl SimulateCommand {
     fn chosen_home(&self) -> Result<HomeTrace, Error> {
         let home = match (&self.home, self.captures.as_slice()) {
             (Some(_), [_, ..]) => {
-                return Err(Error::Request("simulate: give captures or --home, not both".to_owned()));
+                return Err(Error::Request("simulate: give either captures or --home".to_owned()));
             }
             (Some(folder), []) => HomeTrace::read(folder)?,
             (None, []) => home::whole(home::folder(self.synthetic).as_ref(), self.seed)?.0,
@@ -198,13 +201,15 @@ impl SimulateCommand {
         match self.hours {
             None => Ok(home),
             Some(hours) if hours > 0.0 && hours <= 24.0 * 365.0 => Ok(home.repeated(Nanos((hours * 3.6e12) as u64))),
-            Some(hours) => Err(Error::Request(format!("simulate: --hours: {hours} is not between 0 and 8760"))),
+            Some(hours) => {
+                Err(Error::Request(format!("simulate: --hours: must be above 0 and at most 8760, got {hours}")))
+            }
         }
     }
 }
 
 fn law(name: &str) -> Result<Law, String> {
-    Law::from_name(name).ok_or_else(|| format!("`{name}` is none of gamma, normal, constant, kernel"))
+    Law::from_name(name).ok_or_else(|| format!("unknown law `{name}`; expected gamma, normal, constant or kernel"))
 }
 
 fn print(results: &SimulationReport) {
@@ -244,10 +249,10 @@ fn print_whole_home(rows: &[HomeSizeRow], tolerance: f64) {
     if rows.is_empty() {
         return;
     }
-    println!("\nslowest rates at which no device waits longer than {tolerance} s on average, kbit/s up and down");
+    println!("\nlowest rates at which no device's mean delay exceeds {tolerance} s, in kbit/s up and down");
     println!(
         "{:>7}  {:<18} {:>13} {:>13} {:>13} {:>9} {:>9}",
-        "devices", "the last", "it alone", "together", "sum of alone", "GB/month", "of sum"
+        "devices", "added", "alone", "together", "sum of alone", "GB/month", "of sum"
     );
     let pair = |kbit: [u64; 2]| format!("{} {:>5}", kbit[0], kbit[1]);
     for row in rows {
@@ -273,20 +278,20 @@ fn write_figure(folder: &Path, rows: &[HomeSizeRow]) -> Result<(), Error> {
     };
     let axes = Series { name: String::new(), style: SeriesStyle::Points, values: vec![(0.0, 0.0)] };
     let chart = Chart {
-        title: "What a home costs as devices are added".to_owned(),
-        x: "devices, the neediest first".to_owned(),
-        y: "kbit/s, both ways".to_owned(),
+        title: "Rates that a home needs as devices are added".to_owned(),
+        x: "devices, the most demanding first".to_owned(),
+        y: "kbit/s, both directions together".to_owned(),
         logarithmic: false,
         series: vec![
-            series("one shaper for all", |row| row.together_kbit),
-            series("one for each", |row| row.sum_of_alone_kbit),
+            series("one shaper for all devices", |row| row.together_kbit),
+            series("one shaper for each device", |row| row.sum_of_alone_kbit),
             axes,
         ],
     };
-    fs::create_dir_all(folder).map_err(Error::io("making folder", folder))?;
+    fs::create_dir_all(folder).map_err(Error::io("creating folder", folder))?;
     let path = folder.join("whole-home.svg");
     fs::write(&path, chart.svg()).map_err(Error::io("writing", &path))?;
-    eprintln!("the figure: {}", path.display());
+    eprintln!("figure: {}", path.display());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `millpond-lab trace`: traces from captures, or made up.
+//! `millpond-lab trace`: extracts traces from captures, or generates synthetic ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,31 +12,32 @@ use crate::lab::error::Error;
 use crate::lab::trace::{self, DataFolder, Direction, HomeTrace, TraceOrigin, extract, write_csv};
 use crate::units::Nanos;
 
-/// Writes one trace (t_ns,direction,bytes) per device: a busy stretch of each device of the data folder with
-/// --all, the 44-minute run of a whole home with --whole, or what one device did in the given captures. Without a data folder
-/// (../shared/data or $MILLPOND_DATA) --all and --whole make traces up from the seed.
+/// Writes one trace (t_ns,direction,bytes) for each device: with --all, a busy part of each device's traffic in the
+/// data folder; with --whole, the 44-minute run of a whole home; with --mac, one device's traffic in the given
+/// captures. Without the data folder (../shared/data or $MILLPOND_DATA), --all and --whole generate synthetic traces
+/// from the seed.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "trace")]
 pub(super) struct TraceCommand {
-    /// every device of the data folder
+    /// write a trace of every device of the data folder
     #[argh(switch)]
     all: bool,
-    /// the whole home's run, all devices on one time line
+    /// write the whole home's run, with all devices on one timeline
     #[argh(switch)]
     whole: bool,
-    /// length of each stretch in seconds (default: 120 with --all, all there is otherwise)
+    /// length of each trace in seconds (default: 120 with --all, otherwise unlimited)
     #[argh(option)]
     seconds: Option<u64>,
-    /// folder for the traces; made if absent
+    /// folder for the traces; created if absent
     #[argh(option)]
     out: PathBuf,
-    /// seed of made-up traces
+    /// seed of synthetic traces (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
-    /// make traces up even where there is a data folder
+    /// use synthetic traces even if the data folder exists
     #[argh(switch)]
     synthetic: bool,
-    /// MAC address of the device to look for in the captures
+    /// MAC address of the device in the captures
     #[argh(option)]
     mac: Option<String>,
     /// name of that device (default: device)
@@ -59,7 +60,7 @@ impl TraceCommand {
                 ));
             }
         };
-        fs::create_dir_all(&self.out).map_err(Error::io("making folder", &self.out))?;
+        fs::create_dir_all(&self.out).map_err(Error::io("creating folder", &self.out))?;
         println!("{:<18} {:>8} {:>10} {:>10}  from", "device", "packets", "up bytes", "down bytes");
         for (trace, origin) in home.devices.iter().zip(&origins) {
             let path = self.out.join(format!("{}.csv", trace.device));
@@ -67,7 +68,7 @@ impl TraceCommand {
             let (up, down) = (trace.bytes(Direction::Up), trace.bytes(Direction::Down));
             println!("{:<18} {:>8} {up:>10} {down:>10}  {origin}", trace.device, trace.packets.len());
         }
-        println!("{} traces in {}", home.devices.len(), self.out.display());
+        println!("wrote {} traces to {}", home.devices.len(), self.out.display());
         Ok(ExitCode::SUCCESS)
     }
 
@@ -90,7 +91,7 @@ impl TraceCommand {
     fn one_device(&self, mac: &str) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let mac: Mac = mac.parse().map_err(|problem| Error::Request(format!("trace: --mac: {problem}")))?;
         if self.captures.is_empty() {
-            return Err(Error::Request("trace: --mac needs at least one capture to look in".to_owned()));
+            return Err(Error::Request("trace: --mac needs at least one capture".to_owned()));
         }
         let mut traces = Vec::new();
         for path in &self.captures {
@@ -101,9 +102,8 @@ impl TraceCommand {
             traces.append(&mut extracted.traces);
         }
         let length = self.seconds.map_or(Nanos(u64::MAX / 2), Nanos::from_secs);
-        let stretch = trace::busiest_excerpt(&traces, length).ok_or_else(|| {
-            Error::Request(format!("trace: none of the captures has a packet between {mac} and the Internet"))
-        })?;
+        let stretch = trace::busy_excerpt(&traces, length)
+            .ok_or_else(|| Error::Request(format!("trace: no capture has a packet between {mac} and the Internet")))?;
         let origin = TraceOrigin::Capture { path: self.captures[stretch.index].clone(), start: stretch.start };
         let trace = traces[stretch.index].cut(stretch.start, length);
         Ok((HomeTrace { devices: vec![trace], length }, vec![origin]))

@@ -1,4 +1,4 @@
-//! Guesses: learned on the earlier half of each condition's time, tried on the later one.
+//! Attacks: classifiers that train on the earlier half of each condition and guess on the later half.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -12,41 +12,41 @@ use crate::lab::learn::{Dataset, ForestParams, RandomForest};
 use crate::lab::stats::{Auc, area_under_curve};
 use crate::lab::trace::Direction;
 
-/// One guess is made from so many blocks together.
+/// Numbers of blocks behind one guess.
 const BLOCKS_PER_GUESS: [usize; 8] = [1, 4, 16, 40, 80, 160, 400, 1600];
-/// Fewer guesses of a condition give no useful interval.
+/// Minimum number of guesses about each condition for a useful confidence interval.
 const MIN_GUESSES: usize = 10;
-/// Packets in a window of the forest.
+/// Number of packets in one window of the forest.
 const WINDOW_PACKETS: usize = 32;
-/// Windows of a condition to learn from, at most.
+/// Maximum number of training windows of each condition.
 const MAX_TRAINING_WINDOWS: usize = 6_000;
 const FOREST_GROWTH: ForestParams = ForestParams { trees: 40, depth: 10, leaf: 10, draws: 8_000 };
 
-/// A way of guessing.
+/// An attack and its results.
 #[derive(Clone, Debug, Serialize)]
 pub struct Attack {
-    /// What it class_and_hops at.
+    /// Name of the attack.
     pub name: String,
-    /// How well it does from more and more packets.
+    /// Results for an increasing number of packets per guess.
     pub points: Vec<AttackScore>,
 }
 
-/// How well an attack does from a number of packets.
+/// The result of an attack with a given number of packets per guess.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttackScore {
-    /// Packets that one guess is made from.
+    /// Number of packets behind one guess.
     pub packets_per_guess: usize,
-    /// Guesses about each condition.
+    /// Number of guesses about each condition.
     pub guesses: [usize; 2],
-    /// All packets that were guessed about.
+    /// Number of packets behind all guesses.
     pub packets: usize,
-    /// How often it is right.
+    /// Area under the curve of the guesses.
     pub area: Auc,
-    /// The same with labels shuffled: what chance gives.
+    /// Area under the curve with shuffled labels: the result by chance.
     pub shuffled: Auc,
 }
 
-/// Every attack that the packets suffice for.
+/// Runs every attack for which there are enough packets.
 pub(super) fn run(a: &Condition, b: &Condition, options: DistinguishOptions) -> Vec<Attack> {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut attacks = Vec::new();
@@ -63,7 +63,8 @@ pub(super) fn run(a: &Condition, b: &Condition, options: DistinguishOptions) -> 
     attacks
 }
 
-/// Whether the guesses from the fewest packets, which are most, are better or worse than chance.
+/// Returns an attack as a test: do the guesses from the fewest packets, which are the most numerous, differ from
+/// chance?
 pub(super) fn as_test(attack: &Attack) -> Option<TestResult> {
     let point = attack.points.first()?;
     Some(TestResult {
@@ -75,8 +76,8 @@ pub(super) fn as_test(attack: &Attack) -> Option<TestResult> {
     })
 }
 
-/// The one number that parts the earlier halves best, tried on the later ones. Which it is, and which way it points, is
-/// learned; so nothing of the later halves is.
+/// Chooses the feature, and its sign, that best separates the earlier halves, and guesses with it on the later halves.
+/// The choice uses nothing of the later halves.
 fn best_statistic(
     what: &str,
     names: &[&str],
@@ -100,7 +101,7 @@ fn halves(rows: [&FeatureRows; 2]) -> Option<[[&[Vec<f64>]; 2]; 2]> {
     (!early_a.is_empty() && !early_b.is_empty()).then_some([[early_a, early_b], [late_a, late_b]])
 }
 
-/// A random forest over windows of (interval, size, direction).
+/// Trains a random forest on windows of (interval, size, direction).
 fn forest(a: &Condition, b: &Condition, seed: u64, rng: &mut ChaCha8Rng) -> Option<Attack> {
     let mean_ms = mean_interval_ms(a, b);
     let windows = [a, b].map(|condition| windows(condition, mean_ms));
@@ -128,8 +129,8 @@ fn mean_interval_ms(a: &Condition, b: &Condition) -> f64 {
     (a.seconds() + b.seconds()) * 1e3 / cells.max(1) as f64
 }
 
-/// One row per window: interval to the packet before, interval to the one before in its own direction, direction and size
-/// of each packet, and summaries.
+/// Returns one row of features for each window: of each packet the interval from the previous packet, the interval from
+/// the previous packet of its direction, its direction and its size; then a summary of each direction's intervals.
 fn windows(condition: &Condition, mean_ms: f64) -> Vec<Vec<f32>> {
     let mut rows = Vec::new();
     for stretch in &condition.stretches {
@@ -163,12 +164,12 @@ fn summary(intervals: &mut [f64]) -> [f32; 6] {
     let mean = intervals.iter().sum::<f64>() / count;
     let variance = intervals.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
     let lag = intervals.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>() / count;
-    let least = intervals.iter().copied().fold(f64::MAX, f64::min);
-    let most = intervals.iter().copied().fold(f64::MIN, f64::max);
-    [intervals.len() as f64, mean, variance.sqrt(), lag, least, most].map(|value| value as f32)
+    let min = intervals.iter().copied().fold(f64::MAX, f64::min);
+    let max = intervals.iter().copied().fold(f64::MIN, f64::max);
+    [intervals.len() as f64, mean, variance.sqrt(), lag, min, max].map(|value| value as f32)
 }
 
-/// Areas for guesses from more and more blocks, as far as there are enough guesses.
+/// Scores guesses from an increasing number of blocks, until fewer than [`MIN_GUESSES`] guesses are left.
 fn points(scores: &[Vec<f64>; 2], length: usize, rng: &mut ChaCha8Rng) -> Vec<AttackScore> {
     let mut points = Vec::new();
     for together in BLOCKS_PER_GUESS {

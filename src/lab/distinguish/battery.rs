@@ -1,4 +1,4 @@
-//! Two-sided tests of everything that is known to tell tunnels apart, on all packets.
+//! Two-sided tests on all packets, for every property that is known to reveal activity inside tunnels.
 
 use std::collections::BTreeSet;
 
@@ -10,24 +10,24 @@ use super::spectrum;
 use crate::lab::stats::{area_under_curve, binomial_two_sided, hypergeometric_two_sided, kolmogorov_smirnov};
 use crate::lab::trace::Direction;
 
-/// So many of the shortest and of the longest intervals are asked where they come from.
+/// Numbers of shortest and of longest intervals whose origin is tested.
 const EXTREME_COUNTS: [usize; 5] = [8, 32, 128, 512, 2048];
-/// A gap is so many times the mean interval.
+/// A gap is an interval longer than this multiple of the mean.
 const GAP_FACTOR: f64 = 4.0;
 
-/// One test.
+/// The result of one test.
 #[derive(Clone, Debug, Serialize)]
 pub struct TestResult {
-    /// What was compared.
+    /// Name of the test.
     pub name: String,
-    /// Of which direction; `None` for both.
+    /// Direction of the packets; `None` for both.
     #[serde(serialize_with = "direction_name")]
     pub direction: Option<Direction>,
-    /// Its value in each condition.
+    /// Value of the tested property in each condition.
     pub values: [f64; 2],
-    /// Probability of a difference at least as large in equal conditions.
+    /// Probability of a difference at least this large between equal conditions.
     pub p_value: f64,
-    /// The same, corrected for the number of tests (S. Holm, 1979).
+    /// `p_value` corrected for the number of tests (S. Holm, 1979).
     pub p_corrected: f64,
 }
 
@@ -35,7 +35,7 @@ fn direction_name<S: serde::Serializer>(direction: &Option<Direction>, serialize
     serializer.serialize_str(direction.map_or("both", Direction::name))
 }
 
-/// All tests, not yet corrected.
+/// Runs all tests. Their p-values are not yet corrected.
 pub(super) fn run(a: &Condition, b: &Condition, min_blocks: usize) -> Vec<TestResult> {
     let mut tests = Vec::new();
     sizes(a, b, &mut tests);
@@ -47,38 +47,38 @@ pub(super) fn run(a: &Condition, b: &Condition, min_blocks: usize) -> Vec<TestRe
     tests
 }
 
-/// Corrects p-values for their number and puts the smallest first.
+/// Corrects the p-values for their number and sorts them in ascending order.
 pub(super) fn correct(tests: &mut [TestResult]) {
     tests.sort_by(|x, y| x.p_value.total_cmp(&y.p_value));
     let count = tests.len();
-    let mut least = 0.0f64;
+    let mut max = 0.0f64;
     for (index, test) in tests.iter_mut().enumerate() {
-        least = least.max((test.p_value * (count - index) as f64).min(1.0));
-        test.p_corrected = least;
+        max = max.max((test.p_value * (count - index) as f64).min(1.0));
+        test.p_corrected = max;
     }
 }
 
-/// FeatureRows of one direction for both conditions, and the length of their blocks.
+/// Returns the feature rows of one direction for both conditions, and the length of their blocks in packets.
 pub(super) fn interval_rows(
     a: &Condition,
     b: &Condition,
     direction: Direction,
-    enough: usize,
+    min_blocks: usize,
 ) -> (FeatureRows, FeatureRows, usize) {
     let mut all = [a, b].map(|condition| condition.intervals_ms(direction).concat()).concat();
     let pooled = PooledIntervals::of(&mut all);
-    let length = blocks::length(a, b, enough, |condition| condition.count(direction));
+    let length = blocks::length(a, b, min_blocks, |condition| condition.count(direction));
     let rows = |condition| blocks::intervals(condition, direction, length, &pooled);
     (rows(a), rows(b), length)
 }
 
-/// FeatureRows of both directions for both conditions, and the length of their blocks.
-pub(super) fn coupling_rows(a: &Condition, b: &Condition, enough: usize) -> (FeatureRows, FeatureRows, usize) {
+/// Returns the feature rows of both directions together for both conditions, and the length of their blocks in packets.
+pub(super) fn coupling_rows(a: &Condition, b: &Condition, min_blocks: usize) -> (FeatureRows, FeatureRows, usize) {
     let mean_ms = Direction::ALL.map(|direction| {
         let mut all = [a, b].map(|condition| condition.intervals_ms(direction).concat()).concat();
         PooledIntervals::of(&mut all).mean_ms
     });
-    let length = blocks::length(a, b, enough, |condition| condition.cells().count());
+    let length = blocks::length(a, b, min_blocks, |condition| condition.cells().count());
     let rows = |condition| blocks::coupling(condition, length, mean_ms);
     (rows(a), rows(b), length)
 }
@@ -90,12 +90,12 @@ fn sizes(a: &Condition, b: &Condition, tests: &mut Vec<TestResult>) {
         };
         let (in_a, in_b) = (own(a), own(b));
         let sizes: BTreeSet<u32> = in_a.iter().chain(&in_b).copied().collect();
-        // With one size there is nothing to compare; with hundreds no correction would leave anything.
+        // A single size leaves nothing to compare. With hundreds of sizes, the correction would hide every difference.
         for size in sizes.iter().take(if sizes.len() > 1 { 16 } else { 0 }) {
             let count = |cells: &[u32]| cells.iter().filter(|bytes| *bytes == size).count() as u64;
             let (x, y) = (count(&in_a), count(&in_b));
             let share = in_a.len() as f64 / (in_a.len() + in_b.len()) as f64;
-            // The rarer of "this size" and "another" carries the test.
+            // Test the rarer of "this size" and "another size".
             let (x_other, y_other) = (in_a.len() as u64 - x, in_b.len() as u64 - y);
             let (first, total) = if x + y <= x_other + y_other { (x, x + y) } else { (x_other, x_other + y_other) };
             tests.push(TestResult {
@@ -109,7 +109,7 @@ fn sizes(a: &Condition, b: &Condition, tests: &mut Vec<TestResult>) {
     }
 }
 
-/// Strays, handshakes and gaps: counts that should go with the time alone.
+/// Tests strays, handshakes and gaps: counts that should be proportional to time alone.
 fn counts(a: &Condition, b: &Condition, tests: &mut Vec<TestResult>) {
     let seconds = [a, b].map(Condition::seconds);
     let mut push = |name: &str, direction, counts: [usize; 2]| {
@@ -126,7 +126,7 @@ fn counts(a: &Condition, b: &Condition, tests: &mut Vec<TestResult>) {
             p_corrected: 1.0,
         });
     };
-    push("packets beside the tunnel", None, [a.strays, b.strays]);
+    push("packets outside the tunnel", None, [a.strays, b.strays]);
     for direction in Direction::ALL {
         let index = direction as usize;
         push("handshakes", Some(direction), [a.handshakes[index], b.handshakes[index]]);
@@ -175,8 +175,8 @@ fn coupling(a: &Condition, b: &Condition, min_blocks: usize, tests: &mut Vec<Tes
     }
 }
 
-/// One rank-sum test for each number of the rows. It assumes nothing of the law, only that blocks of equal conditions
-/// are alike.
+/// Runs one rank-sum test for each feature of the rows. The test assumes nothing about the law, only that blocks of
+/// equal conditions have equal distributions.
 fn rank_sums(
     names: &[&str],
     a: &FeatureRows,
@@ -199,8 +199,8 @@ fn rank_sums(
     }
 }
 
-/// Where do the shortest and the longest of all intervals come from? This sees the edges of a bounded law, and single
-/// packets out of line. Both samples are sorted.
+/// Tests from which condition the shortest and the longest of all intervals come. This detects the edges of a bounded
+/// law, and single outliers. Both samples are sorted.
 fn extremes(a: &[f64], b: &[f64], direction: Direction, tests: &mut Vec<TestResult>) {
     let mut all: Vec<(f64, bool)> = a.iter().map(|&value| (value, true)).chain(b.iter().map(|&v| (v, false))).collect();
     for end in ["shortest", "longest"] {
@@ -212,7 +212,7 @@ fn extremes(a: &[f64], b: &[f64], direction: Direction, tests: &mut Vec<TestResu
             if wanted * 4 > all.len() {
                 break;
             }
-            // Among equals the choice would be arbitrary: all of them are taken, or none.
+            // A choice among equal intervals would be arbitrary, so take all of them or none.
             let edge = all[wanted - 1].0;
             let before = all.iter().position(|entry| entry.0 == edge).unwrap_or(0);
             let drawn = if all[wanted].0 != edge { wanted } else { before };

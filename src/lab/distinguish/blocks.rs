@@ -1,11 +1,11 @@
-//! Blocks of neighbouring packets, reduced to numbers that differ where tunnels give themselves away.
+//! Reduces blocks of consecutive packets to features that may reveal activity inside the tunnel.
 
 use std::f64::consts::TAU;
 
 use super::condition::Condition;
 use crate::lab::trace::Direction;
 
-/// Names of the numbers of a block of one direction.
+/// Names of the features of a block of one direction.
 pub(super) const INTERVAL_FEATURES: [&str; 22] = [
     "mean",
     "variance",
@@ -30,26 +30,26 @@ pub(super) const INTERVAL_FEATURES: [&str; 22] = [
     "phase within 10 ms",
     "phase within 1 s",
 ];
-/// Names of the numbers of a block of both directions.
+/// Names of the features of a block of both directions.
 pub(super) const COUPLING_FEATURES: [&str; 6] = [
     "up soon after down (2 %)",
     "up soon after down (10 %)",
     "down soon after up (2 %)",
     "down soon after up (10 %)",
     "counts of up and down, correlation",
-    "turns of direction",
+    "changes of direction",
 ];
-/// Lengths of blocks, in packets; the longest is taken that gives enough of them.
+/// Lengths of blocks in packets. The longest one that gives enough blocks is used.
 const BLOCK_LENGTHS: [usize; 4] = [256, 128, 64, 32];
 const PERIODS_NS: [u64; 4] = [1_000_000, 4_000_000, 10_000_000, 1_000_000_000];
 const ENTROPY_BINS: usize = 16;
 const COUNT_WINDOWS: usize = 16;
 
-/// Blocks of a condition in order of time, each reduced to a row.
+/// One row of features for each block of a condition, in order of time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FeatureRows(pub(super) Vec<Vec<f64>>);
 
-/// What is known of both conditions together, and so says nothing of either.
+/// Statistics of both conditions together, which reveal nothing about either.
 pub(super) struct PooledIntervals {
     /// Mean interval in milliseconds.
     pub(super) mean_ms: f64,
@@ -58,7 +58,7 @@ pub(super) struct PooledIntervals {
 }
 
 impl PooledIntervals {
-    /// Of all intervals of both conditions; sorts them.
+    /// Computes the statistics of the intervals of both conditions, and sorts the intervals.
     pub(super) fn of(intervals_ms: &mut [f64]) -> PooledIntervals {
         intervals_ms.sort_unstable_by(f64::total_cmp);
         let at = |part: f64| {
@@ -73,13 +73,16 @@ impl PooledIntervals {
     }
 }
 
-/// The length of block of which both conditions have `enough`.
-pub(super) fn length(a: &Condition, b: &Condition, enough: usize, count: impl Fn(&Condition) -> usize) -> usize {
+/// Returns the longest length of which both conditions have at least `min_blocks` blocks, or else the shortest length.
+pub(super) fn length(a: &Condition, b: &Condition, min_blocks: usize, count: impl Fn(&Condition) -> usize) -> usize {
     let fewest = count(a).min(count(b));
-    BLOCK_LENGTHS.into_iter().find(|length| fewest / length >= enough).unwrap_or(BLOCK_LENGTHS[BLOCK_LENGTHS.len() - 1])
+    BLOCK_LENGTHS
+        .into_iter()
+        .find(|length| fewest / length >= min_blocks)
+        .unwrap_or(BLOCK_LENGTHS[BLOCK_LENGTHS.len() - 1])
 }
 
-/// Blocks of so many intervals of one direction.
+/// Returns the feature rows of blocks of `length` intervals of one direction.
 pub(super) fn intervals(
     condition: &Condition,
     direction: Direction,
@@ -98,7 +101,7 @@ pub(super) fn intervals(
     rows
 }
 
-/// Blocks of so many packets of both directions.
+/// Returns the feature rows of blocks of `length` packets of both directions.
 pub(super) fn coupling(condition: &Condition, length: usize, mean_ms: [f64; 2]) -> FeatureRows {
     let mut rows = FeatureRows::default();
     for stretch in &condition.stretches {
@@ -150,7 +153,7 @@ fn interval_row(times: &[u64], pooled: &PooledIntervals) -> Vec<f64> {
     row
 }
 
-/// Entropy over bins that hold equally many of all intervals.
+/// Returns the entropy over bins that hold equal shares of all intervals.
 fn entropy(x: &[f64], bins: &[f64]) -> f64 {
     let mut counts = vec![0usize; bins.len() + 1];
     for value in x {
@@ -160,7 +163,7 @@ fn entropy(x: &[f64], bins: &[f64]) -> f64 {
     counts.into_iter().filter(|count| *count > 0).map(|count| -part(count) * part(count).ln()).sum()
 }
 
-/// How much the times prefer one phase of a period, 0..=1: the mean resultant length.
+/// Returns how strongly the times concentrate at one phase of a period, 0..=1: the mean resultant length.
 fn concentration(times: &[u64], period_ns: u64) -> f64 {
     let (mut east, mut north) = (0.0, 0.0);
     for time in times {
@@ -178,14 +181,14 @@ fn coupling_row(cells: &[(u64, Direction)], mean_ms: [f64; 2]) -> Vec<f64> {
         let own = cells.iter().filter(|cell| cell.1 == direction).count().max(1);
         pairs.filter(|pair| pair[1].0 - pair[0].0 < within_ns).count() as f64 / own as f64
     };
-    let turns = cells.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
+    let changes = cells.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
     vec![
         soon(Direction::Up, 0.02),
         soon(Direction::Up, 0.1),
         soon(Direction::Down, 0.02),
         soon(Direction::Down, 0.1),
         count_correlation(cells),
-        turns as f64 / cells.len() as f64,
+        changes as f64 / cells.len() as f64,
     ]
 }
 

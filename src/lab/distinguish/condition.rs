@@ -1,4 +1,4 @@
-//! What is compared: stretches of the tunnel's time under one condition and under another.
+//! The tunnel's packets under one condition.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,20 +8,20 @@ use super::tunnel::{Cell, TunnelCapture};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
 
-/// The tunnel's packets under one condition, in stretches without a break.
+/// The tunnel's packets under one condition, split into uninterrupted stretches of time.
 #[derive(Clone, Debug, Default)]
 pub struct Condition {
-    /// In order of time.
+    /// Stretches in order of time.
     pub stretches: Vec<Stretch>,
-    /// Packets beside the tunnel.
+    /// Number of the home's packets outside the tunnel.
     pub strays: usize,
-    /// Handshake packets per direction.
+    /// Number of handshake packets in each direction.
     pub handshakes: [usize; 2],
-    /// Pairs of traffic class and hop limit that data packets had, per direction.
+    /// Pairs of traffic class and hop limit in the data packets of each direction.
     pub class_and_hops: [BTreeSet<(u8, u8)>; 2],
 }
 
-/// An unbroken stretch.
+/// An uninterrupted stretch of time.
 #[derive(Clone, Debug, Default)]
 pub struct Stretch {
     /// Data packets in order of time.
@@ -29,7 +29,7 @@ pub struct Stretch {
 }
 
 impl Condition {
-    /// A whole capture.
+    /// Returns the whole capture as one condition.
     pub fn whole(tunnel: &TunnelCapture) -> Condition {
         let (strays, class_and_hops) = (tunnel.strays.len(), tunnel.class_and_hops.clone());
         let mut condition = Condition { strays, class_and_hops, ..Condition::default() };
@@ -40,8 +40,9 @@ impl Condition {
         condition
     }
 
-    /// The times outside the given spans, and those inside. Spans are in nanoseconds since 1970, ascending, apart.
-    pub fn apart(tunnel: &TunnelCapture, spans: &[(u64, u64)]) -> (Condition, Condition) {
+    /// Splits a capture into the times outside the given spans and those inside. Spans are in nanoseconds since 1970,
+    /// ascending and disjoint.
+    pub fn split(tunnel: &TunnelCapture, spans: &[(u64, u64)]) -> (Condition, Condition) {
         let inside = |time: u64| spans.iter().position(|&(start, end)| (start..end).contains(&time));
         let (mut quiet, mut eventful) = (Condition::default(), Condition::default());
         let mut last = None;
@@ -63,28 +64,28 @@ impl Condition {
             let condition = if inside(time).is_some() { &mut eventful } else { &mut quiet };
             condition.handshakes[direction as usize] += 1;
         }
-        // Which packet had which is not kept: a flaw of the whole is one of both.
+        // The pairs are not stored for each packet, so both conditions get all of them.
         quiet.class_and_hops = tunnel.class_and_hops.clone();
         eventful.class_and_hops = tunnel.class_and_hops.clone();
         (quiet, eventful)
     }
 
-    /// The times inside the given spans alone.
+    /// Returns only the times inside the given spans.
     pub fn within(tunnel: &TunnelCapture, spans: &[(u64, u64)]) -> Condition {
-        Condition::apart(tunnel, spans).1
+        Condition::split(tunnel, spans).1
     }
 
-    /// Data packets of one direction.
+    /// Returns the number of data packets of one direction.
     pub fn count(&self, direction: Direction) -> usize {
         self.cells().filter(|cell| cell.direction == direction).count()
     }
 
-    /// Data packets.
+    /// Returns the data packets.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         self.stretches.iter().flat_map(|stretch| &stretch.cells)
     }
 
-    /// Length of all stretches in seconds.
+    /// Returns the total length of the stretches in seconds.
     pub fn seconds(&self) -> f64 {
         let length = |stretch: &Stretch| match (stretch.cells.first(), stretch.cells.last()) {
             (Some(first), Some(last)) => (last.time_ns - first.time_ns) as f64 / 1e9,
@@ -93,7 +94,7 @@ impl Condition {
         self.stretches.iter().map(length).sum()
     }
 
-    /// Milliseconds between neighbours of one direction, for each stretch.
+    /// Returns the intervals in milliseconds between consecutive packets of one direction, for each stretch.
     pub fn intervals_ms(&self, direction: Direction) -> Vec<Vec<f64>> {
         let of = |stretch: &Stretch| {
             let times: Vec<u64> =
@@ -104,8 +105,9 @@ impl Condition {
     }
 }
 
-/// Spans of events from a file of lines `start_s[,end_s]`, in seconds from the capture's first packet, each prolonged by
-/// `reach_s`. Lines that start with a letter or `#` are passed over, so the file may have a header.
+/// Reads the spans of events from lines `start_s[,end_s]`, in seconds from the capture's first packet, and extends each
+/// span by `reach_s`. Skips lines that start with a letter or `#`, so the file may have a header. Returns the merged
+/// spans in nanoseconds since 1970.
 pub fn read_events(path: &Path, first_ns: u64, reach_s: f64) -> Result<Vec<(u64, u64)>, Error> {
     let text = fs::read_to_string(path).map_err(Error::io("reading events", path))?;
     let mut spans: Vec<(f64, f64)> = Vec::new();
@@ -126,7 +128,7 @@ pub fn read_events(path: &Path, first_ns: u64, reach_s: f64) -> Result<Vec<(u64,
         spans.push((start, end + reach_s));
     }
     if spans.is_empty() {
-        return Err(Error::content(path, 0, "no event in it; expected lines such as `12.5` or `12.5,14`"));
+        return Err(Error::content(path, 0, "no events; expected lines such as `12.5` or `12.5,14`"));
     }
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut merged: Vec<(u64, u64)> = Vec::new();

@@ -1,4 +1,4 @@
-//! The comparison as text, verdict and figure.
+//! Prints and draws a comparison, and states its verdict.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use crate::lab::error::Error;
 use crate::lab::plot::{Chart, Series, SeriesStyle, save};
 use crate::lab::trace::Direction;
 
-/// With fewer guesses of a condition an interval is too wide to bound a leak.
+/// Minimum number of guesses about each condition for a confidence interval that bounds a leak.
 const MIN_GUESSES_FOR_BOUND: usize = 100;
-/// Tests that are printed; JSON has all.
+/// Maximum number of tests that are printed; JSON contains all.
 const MAX_PRINTED_TESTS: usize = 8;
 
 /// Prints the report.
@@ -18,7 +18,7 @@ pub fn print(report: &DistinguishReport) {
         let sizes: Vec<String> =
             report.sizes[index].iter().take(6).map(|(bytes, count)| format!("{bytes} B x {count}")).collect();
         println!(
-            "{}: {} packets up, {} down in {:.0} s; sizes {}; handshakes {} up, {} down; beside the tunnel {}",
+            "{}: {} packets up, {} down in {:.0} s; sizes {}; handshakes {} up, {} down; packets outside the tunnel {}",
             report.names[index],
             report.packets[index][0],
             report.packets[index][1],
@@ -30,10 +30,10 @@ pub fn print(report: &DistinguishReport) {
         );
     }
     for flaw in &report.flaws {
-        println!("NOT FLAT: {flaw}");
+        println!("NOT UNIFORM: {flaw}");
     }
-    println!("\n{} tests on all packets, smallest p first:", report.tests.len());
-    println!("  {:<56} {:<5} {:>12} {:>12} {:>9} {:>10}", "what", "way", "first", "second", "p", "corrected");
+    println!("\n{} tests on all packets, in ascending order of p:", report.tests.len());
+    println!("  {:<56} {:<5} {:>12} {:>12} {:>9} {:>10}", "test", "way", "first", "second", "p", "corrected");
     for test in report.tests.iter().take(MAX_PRINTED_TESTS) {
         println!(
             "  {:<56} {:<5} {:>12.6} {:>12.6} {:>9.2e} {:>10.2e}",
@@ -45,7 +45,7 @@ pub fn print(report: &DistinguishReport) {
             test.p_corrected
         );
     }
-    println!("\nguesses about the later half, learned on the earlier (seed {}):", report.seed);
+    println!("\nguesses about the later half after training on the earlier half (seed {}):", report.seed);
     println!("  {:>17} {:>13} {:>26} {:>26}", "packets per guess", "guesses", "area under curve", "labels shuffled");
     for attack in &report.attacks {
         println!("  {}", attack.name);
@@ -63,11 +63,11 @@ pub fn print(report: &DistinguishReport) {
     println!("\n{}", report.verdict);
 }
 
-/// The verdict in words, which claims no more than was measured.
+/// Returns the verdict in words, which claims no more than was measured.
 pub(super) fn verdict(report: &DistinguishReport) -> String {
     let flaws = match report.flaws.len() {
         0 => String::new(),
-        _ => format!(" Whatever the condition, the line is not flat: {}.", report.flaws.join("; ")),
+        _ => format!(" Regardless of the condition, the tunnel is not uniform: {}.", report.flaws.join("; ")),
     };
     let [a, b] = report.packets.map(|counts| counts[0] + counts[1]);
     let names = report.names.join(" and ");
@@ -87,11 +87,12 @@ pub(super) fn verdict(report: &DistinguishReport) -> String {
     if report.told_apart {
         let count = report.tests.iter().filter(|test| test.p_corrected < report.alpha).count();
         return format!(
-            "TOLD APART: {names} differ in {count} of {} tests at a level of {level} % over {a} and {b} packets; most of all in \
-             {best}.{}{flaws}",
+            "TOLD APART: {names} differ in {count} of {} tests at a significance level of {level} % over {a} and {b} \
+             packets. Strongest difference: {best}.{}{flaws}",
             report.tests.len(),
             strongest(report).map_or_else(String::new, |(attack, point)| format!(
-                " What that is worth: guessing from {} packets at a time, {} reaches an area of {} (0.5 is blind).",
+                " Best attack: with {} packets per guess, {} reaches an area under the curve of {} (0.5 is a blind \
+                 guess).",
                 point.packets_per_guess,
                 attack.name,
                 interval(&point.area)
@@ -100,8 +101,8 @@ pub(super) fn verdict(report: &DistinguishReport) -> String {
     }
     let bound = highest(report).map_or_else(String::new, |(attack, point)| {
         format!(
-            " Guessing from {} packets at a time, the highest upper end of an area is {:.3} ({}: {}; 0.5 is blind). A smaller leak, \
-             another method or more packets are not ruled out.",
+            " With {} packets per guess, the highest upper bound of an area under the curve is {:.3} ({}: {}; 0.5 is a \
+             blind guess). This does not exclude a smaller leak, another method, or a result from more packets.",
             point.packets_per_guess,
             point.area.ci95[1],
             attack.name,
@@ -109,13 +110,13 @@ pub(super) fn verdict(report: &DistinguishReport) -> String {
         )
     });
     format!(
-        "not told apart: none of {} tests finds a difference between {names} at a level of {level} % over {a} and {b} packets (the \
-         nearest: {best}).{bound}{flaws}",
+        "not told apart: none of {} tests finds a difference between {names} at a significance level of {level} % \
+         over {a} and {b} packets (smallest p-value: {best}).{bound}{flaws}",
         report.tests.len()
     )
 }
 
-/// Draws the areas over the packets per guess.
+/// Draws the areas under the curve over the packets per guess. Returns the path of the figure.
 pub fn draw(report: &DistinguishReport, folder: &Path) -> Result<PathBuf, Error> {
     let mut series = Vec::new();
     for attack in &report.attacks {
@@ -124,14 +125,14 @@ pub fn draw(report: &DistinguishReport, folder: &Path) -> Result<PathBuf, Error>
         };
         let short = attack.name.split(':').next().unwrap_or_default().replace("best statistic of ", "");
         series.push(Series { name: short, style: SeriesStyle::Line, values: line(|point| point.area.auc) });
-        let addresses = [line(|point| point.area.ci95[0]), line(|point| point.area.ci95[1])].concat();
-        series.push(Series { name: "  its 95 % interval".to_owned(), style: SeriesStyle::Points, values: addresses });
+        let bounds = [line(|point| point.area.ci95[0]), line(|point| point.area.ci95[1])].concat();
+        series.push(Series { name: "  its 95 % interval".to_owned(), style: SeriesStyle::Points, values: bounds });
     }
     series.push(Series { name: String::new(), style: SeriesStyle::Points, values: vec![(2.0, 0.0), (2.0, 1.0)] });
     let chart = Chart {
         title: format!("Telling {} from {}", report.names[1], report.names[0]),
         x: "packets per guess, power of ten".to_owned(),
-        y: "area under curve (0.5: blind)".to_owned(),
+        y: "area under curve (0.5: blind guess)".to_owned(),
         logarithmic: false,
         series,
     };
@@ -142,7 +143,8 @@ fn strongest(report: &DistinguishReport) -> Option<(&Attack, &AttackScore)> {
     points(report).max_by(|x, y| x.1.area.ci95[0].total_cmp(&y.1.area.ci95[0]))
 }
 
-/// The highest upper end among the attacks, each from as many packets a guess as leave enough guesses.
+/// Returns the attack with the highest upper bound. Of each attack, uses the most packets per guess that leave enough
+/// guesses.
 fn highest(report: &DistinguishReport) -> Option<(&Attack, &AttackScore)> {
     let enough = |point: &&AttackScore| point.guesses.iter().all(|count| *count >= MIN_GUESSES_FOR_BOUND);
     let best = |attack: &'_ Attack| attack.points.iter().rposition(|point| enough(&point)).unwrap_or(0);

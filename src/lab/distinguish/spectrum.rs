@@ -1,26 +1,26 @@
-//! Spectral lines: does anything in one condition recur every so many packets?
+//! Spectral lines: detects patterns that recur with a fixed number of packets in one condition.
 
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
 use crate::lab::stats::variance_ratio_two_sided;
 
-/// Intervals of one transform.
+/// Number of intervals in one transform.
 const FFT_INTERVALS: usize = 256;
-/// Fewer transforms of a condition give no steady spectrum.
+/// Minimum number of transforms of each condition for a stable spectrum.
 const MIN_TRANSFORMS: usize = 8;
 
 /// The frequency at which the mean spectra of two conditions differ most.
 pub(super) struct SpectralLine {
-    /// In cycles per packet, above 0 and below 0.5.
+    /// Frequency in cycles per packet, above 0 and below 0.5.
     pub(super) frequency: f64,
-    /// Its share in each condition's power, as a multiple of the mean over all frequencies.
+    /// Power at this frequency in each condition, as a multiple of the mean over all frequencies.
     pub(super) powers: [f64; 2],
-    /// Probability of such a difference at any frequency in equal conditions.
+    /// Probability of such a difference at any frequency between equal conditions.
     pub(super) p_value: f64,
 }
 
-/// Compares the spectra of intervals; `None` with too few of them, or if they never vary.
+/// Compares the spectra of intervals. Returns `None` for too few intervals, or if they never vary.
 pub(super) fn strongest_line(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<SpectralLine> {
     let (spectrum_a, count_a) = mean_spectrum(a)?;
     let (spectrum_b, count_b) = mean_spectrum(b)?;
@@ -37,7 +37,7 @@ pub(super) fn strongest_line(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<SpectralL
     })
 }
 
-/// Mean power at each frequency between zero and half, divided by its mean, and from how many transforms.
+/// Returns the mean power at each frequency between 0 and 0.5, divided by its mean, and the number of transforms.
 fn mean_spectrum(stretches: &[Vec<f64>]) -> Option<(Vec<f64>, usize)> {
     let transform = FftPlanner::new().plan_fft_forward(FFT_INTERVALS);
     let mut power = vec![0.0; FFT_INTERVALS / 2 - 1];

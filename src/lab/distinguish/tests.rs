@@ -1,4 +1,5 @@
-//! Planted leaks, and how many packets it takes to find each; and that equal tunnels are not called different.
+//! Measures how many packets it takes to detect each planted leak, and checks that equal tunnels are not called
+//! different.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -17,18 +18,18 @@ enum IntervalLaw {
     Constant,
 }
 
-/// A made-up tunnel, as a sound one or with a leak.
+/// A synthetic tunnel, with or without a leak.
 #[derive(Clone, Copy)]
 struct SyntheticTunnel {
     law: IntervalLaw,
-    /// Standard deviation as a part of the mean; for `Uniform` half the width.
+    /// Standard deviation as a fraction of the mean; for `Uniform`, half the width as a fraction of the mean.
     spread: f64,
     mean_ms: f64,
-    /// Departures lie late by so much, exponentially distributed, in milliseconds.
+    /// Mean lateness of departures in milliseconds, exponentially distributed.
     lateness_ms: f64,
-    /// Part of the packets that leave a tenth of the interval early.
+    /// Fraction of the packets that leave early by a tenth of the interval.
     early: f64,
-    /// Part of the packets of another size.
+    /// Fraction of the packets with another size.
     odd_size: f64,
 }
 
@@ -63,7 +64,7 @@ impl SyntheticTunnel {
             IntervalLaw::Constant => 1.0,
             IntervalLaw::Uniform => 1.0 + self.spread * (2.0 * rng.random::<f64>() - 1.0),
             IntervalLaw::Normal => (1.0 + self.spread * normal(rng)).max(0.0),
-            // Wilson's and Hilferty's cube: as close to gamma as these tests need, and as smooth.
+            // The Wilson-Hilferty approximation is as close to gamma as these tests need, and as smooth.
             IntervalLaw::Gamma => {
                 let k = 1.0 / (self.spread * self.spread);
                 (1.0 - 1.0 / (9.0 * k) + normal(rng) / (9.0 * k).sqrt()).max(0.0).powi(3)
@@ -95,8 +96,8 @@ fn condition(mut cells: Vec<Cell>) -> Condition {
 
 const QUICK: DistinguishOptions = DistinguishOptions { alpha: 0.01, forest: false, seed: 1, min_blocks: 60 };
 
-/// The first of the numbers of packets at which the leak is found with three seeds out of three.
-fn found_at(
+/// Returns the first number of packets at which the leak is detected with all three seeds.
+fn detected_at(
     leak: &str,
     counts: &[usize],
     sound: impl Fn(usize, u64) -> Condition,
@@ -108,18 +109,18 @@ fn found_at(
         })
     });
     match found {
-        Some(count) => println!("{leak}: found at {count} packets (seeds 1 to 3)"),
-        None => println!("{leak}: not found at {counts:?} packets (seeds 1 to 3)"),
+        Some(count) => println!("{leak}: detected at {count} packets (seeds 1 to 3)"),
+        None => println!("{leak}: not detected at {counts:?} packets (seeds 1 to 3)"),
     }
     found
 }
 
 #[test]
-fn a_second_size() {
+fn second_packet_size_is_detected() {
     let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
     let leaky = SyntheticTunnel { odd_size: 0.001, ..sound };
     let find = |counts: &[usize]| {
-        found_at(
+        detected_at(
             "one packet in a thousand of a second size",
             counts,
             |n, s| sound.one_way(n, s),
@@ -127,60 +128,60 @@ fn a_second_size() {
         )
     };
     assert!(find(&[10_000, 20_000, 40_000]).is_some());
-    // As a flaw of the line it is named from the first such packet on.
+    // The first packet of another size is already reported as a flaw.
     let report = compare(["a", "b"], &sound.one_way(5_000, 1), &leaky.one_way(5_000, 2), QUICK).unwrap();
     assert!(report.flaws.len() == 1 && report.flaws[0].contains("572"), "{:?}", report.flaws);
-    assert!(report.verdict.contains("not flat"), "{}", report.verdict);
+    assert!(report.verdict.contains("not uniform"), "{}", report.verdict);
 }
 
 #[test]
-fn one_packet_in_a_thousand_early_by_a_tenth() {
+fn rare_early_packets_are_detected_under_laws_with_edges() {
     let find = |law: IntervalLaw, counts: &[usize]| {
         let sound = SyntheticTunnel::sound(law);
         let leaky = SyntheticTunnel { early: 0.001, ..sound };
         let name = format!("one packet in a thousand early by a tenth of the interval, {law:?}");
-        found_at(&name, counts, |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s))
+        detected_at(&name, counts, |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s))
     };
     assert!(find(IntervalLaw::Constant, &[5_000, 20_000, 40_000]).is_some());
     assert!(find(IntervalLaw::Uniform, &[50_000, 100_000, 200_000]).is_some());
-    // Under a wide smooth law the shift of one interval in a thousand by less than its spread drowns: the best
-    // possible test, of the likelihood ratio, needs some ten million packets for `normal` and more for `gamma`.
+    // A wide smooth law hides a shift of one interval in a thousand that is smaller than the spread: the best possible
+    // test, the likelihood-ratio test, needs about ten million packets for `normal` and more for `gamma`.
     assert_eq!(find(IntervalLaw::Gamma, &[20_000]), None);
 }
 
 #[test]
-fn a_rate_changed_by_half_a_percent() {
+fn rate_change_of_half_a_percent_is_detected() {
     for (law, counts) in
         [(IntervalLaw::Normal, [20_000, 50_000, 100_000]), (IntervalLaw::Gamma, [50_000, 200_000, 400_000])]
     {
         let sound = SyntheticTunnel::sound(law);
         let leaky = SyntheticTunnel { mean_ms: 1.005 * MEAN_MS, ..sound };
         let name = format!("rate changed by 0.5 %, {law:?}");
-        assert!(found_at(&name, &counts, |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)).is_some());
+        assert!(detected_at(&name, &counts, |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)).is_some());
     }
 }
 
 #[test]
-fn edges_of_a_bounded_law_under_jitter() {
+fn jitter_is_detected_at_the_edges_of_a_bounded_law() {
     let sound = SyntheticTunnel::sound(IntervalLaw::Uniform);
     let leaky = SyntheticTunnel { lateness_ms: 0.020, ..sound };
     let name = "edges of the uniform law, jitter 20 against 5 us";
     assert!(
-        found_at(name, &[20_000, 50_000, 100_000], |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)).is_some()
+        detected_at(name, &[20_000, 50_000, 100_000], |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)).is_some()
     );
-    // The reason for smooth laws: under gamma the same jitter is not seen.
+    // The reason for smooth laws: gamma hides the same jitter.
     let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
     let leaky = SyntheticTunnel { lateness_ms: 0.020, ..sound };
     assert_eq!(
-        found_at("the same under gamma", &[50_000], |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)),
+        detected_at("the same under gamma", &[50_000], |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)),
         None
     );
 }
 
 #[test]
-fn coupling_of_the_directions() {
+fn coupling_of_the_directions_is_detected() {
     let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
-    // One packet in fifty of those down leaves right after one up instead of at its own time.
+    // One download packet in fifty leaves directly after an upload packet instead of at its own time.
     let leaky = |count: usize, seed: u64| {
         let up = sound.cells(count / 2, Direction::Up, 2 * seed);
         let mut down = sound.cells(count / 2, Direction::Down, 2 * seed + 1);
@@ -192,30 +193,36 @@ fn coupling_of_the_directions() {
         }
         condition([up, down].concat())
     };
-    let name = "one packet down in fifty answers one up within 0.2 ms";
-    let found = found_at(name, &[10_000, 20_000, 40_000, 80_000], |n, s| sound.both_ways(n, s), leaky);
+    let name = "one download packet in fifty follows an upload packet within 0.2 ms";
+    let found = detected_at(name, &[10_000, 20_000, 40_000, 80_000], |n, s| sound.both_ways(n, s), leaky);
     assert!(found.is_some());
 }
 
 #[test]
-fn a_variance_changed_by_one_percent() {
+fn variance_change_of_one_percent_is_detected() {
     let sound = SyntheticTunnel::sound(IntervalLaw::Normal);
     let leaky = SyntheticTunnel { spread: sound.spread * 1.01f64.sqrt(), ..sound };
     let seed = 1;
     let both = [sound.one_way(1_200_000, seed), leaky.one_way(1_200_000, seed + 1)];
     let report = compare(["sound", "leaky"], &both[0], &both[1], QUICK).unwrap();
-    println!("variance changed by 1 %, Normal: found at 1200000 packets (seed {seed}): {}", report.told_apart);
+    println!("variance changed by 1 %, Normal: detected at 1200000 packets (seed {seed}): {}", report.told_apart);
     assert!(report.told_apart && report.tests[0].name.contains("variance"), "{}", report.verdict);
     assert_eq!(
-        found_at("variance changed by 1 %, Normal", &[20_000], |n, s| sound.one_way(n, s), |n, s| leaky.one_way(n, s)),
+        detected_at(
+            "variance changed by 1 %, Normal",
+            &[20_000],
+            |n, s| sound.one_way(n, s),
+            |n, s| leaky.one_way(n, s)
+        ),
         None,
-        "20000 packets cannot show it, and must not be said to"
+        "20000 packets are too few to detect it"
     );
 }
 
-/// The verdict's level is over all tests together: of equal tunnels at most so many are called different.
+/// The significance level holds over all tests together, so it bounds the share of equal tunnels that are called
+/// different.
 #[test]
-fn equal_tunnels_are_called_different_no_more_often_than_stated() {
+fn false_alarm_rate_respects_the_significance_level() {
     for law in [IntervalLaw::Gamma, IntervalLaw::Normal, IntervalLaw::Uniform] {
         let (mut alarms, mut below, mut tests) = (0, 0, 0);
         let rounds = 24;
@@ -232,14 +239,14 @@ fn equal_tunnels_are_called_different_no_more_often_than_stated() {
             "{law:?}: {alarms} false alarms of {rounds} at 5 %; {:.1} % of single p-values below 5 %",
             100.0 * share
         );
-        // One expected; more than five have a probability of two in a thousand.
+        // About one is expected; more than five has a probability of 0.002.
         assert!(alarms <= 5, "{law:?}: {alarms} of {rounds}");
         assert!((0.02..0.07).contains(&share), "{law:?}: {share}");
     }
 }
 
 #[test]
-fn guesses_learn_a_leak_and_nothing_else() {
+fn attacks_detect_a_leak_and_nothing_in_equal_tunnels() {
     let sound = SyntheticTunnel::sound(IntervalLaw::Gamma);
     let leaky = SyntheticTunnel { spread: 0.28, ..sound };
     let options = DistinguishOptions { forest: true, ..QUICK };
@@ -252,7 +259,7 @@ fn guesses_learn_a_leak_and_nothing_else() {
     let null = compare(["a", "b"], &sound.both_ways(24_000, 3), &sound.both_ways(24_000, 4), options).unwrap();
     assert!(null.attacks.len() >= 4);
     for attack in &null.attacks {
-        // Three intervals of 95 % each: the test allows for four deviations.
+        // Twice the half-width of a 95 % interval, about four standard deviations, because there are many intervals.
         for point in &attack.points {
             let half = (point.area.ci95[1] - point.area.ci95[0]) / 2.0;
             assert!((point.area.auc - 0.5).abs() < 2.0 * half, "{}: {point:?}", attack.name);
@@ -273,8 +280,8 @@ fn too_few_packets_are_refused() {
     assert!(error.contains("400") && error.contains("longer"), "{error}");
 }
 
-/// Frames as the provider sees them: a handshake, cells both ways, a stray, neighbours' talk.
-fn capture(name: &str, handshake: bool) -> std::path::PathBuf {
+/// Writes a capture as the provider sees it: a handshake, cells in both directions, a stray, and other hosts' traffic.
+fn write_capture(name: &str, handshake: bool) -> std::path::PathBuf {
     use crate::lab::capture::{LinkType, PcapWriter};
     let path = std::env::temp_dir().join(format!("millpond-{}-{name}.pcap", std::process::id()));
     let mut writer = PcapWriter::create(&path, LinkType::Ethernet).unwrap();
@@ -284,7 +291,7 @@ fn capture(name: &str, handshake: bool) -> std::path::PathBuf {
         [&[2; 12][..], &[8, 0], &ip, &[0x24, 0x83, 0x24, 0x83, 1, 232, 0, 0, kind, 0, 0, 0]].concat()
     };
     let mut put = |time: u64, frame: Vec<u8>, bytes: usize| writer.packet(time, 14 + bytes, &frame).unwrap();
-    // The endpoint is heard first: only the handshake tells who is who.
+    // The endpoint sends the first packet, so only the handshake identifies the router.
     put(1, frame(endpoint, router, 17, 4, 60), 508);
     if handshake {
         put(2, frame(router, endpoint, 17, 1, 64), 176);
@@ -299,8 +306,8 @@ fn capture(name: &str, handshake: bool) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_capture_is_sorted_into_cells_handshakes_and_strays() {
-    let path = capture("tunnel", true);
+fn capture_is_sorted_into_cells_handshakes_and_strays() {
+    let path = write_capture("tunnel", true);
     let seen = tunnel::read(&path, None);
     std::fs::remove_file(&path).unwrap();
     let seen = seen.unwrap();
@@ -312,13 +319,13 @@ fn a_capture_is_sorted_into_cells_handshakes_and_strays() {
     assert_eq!(
         seen.class_and_hops.map(|class_and_hops| class_and_hops.len()),
         [2, 1],
-        "one packet up had another hop limit"
+        "one upload packet has another hop limit"
     );
 }
 
 #[test]
-fn named_ends_are_taken_as_they_are_named() {
-    let path = capture("named", false);
+fn given_addresses_override_detection() {
+    let path = write_capture("named", false);
     let guessed = tunnel::read(&path, None).unwrap().addresses;
     let swapped = tunnel::read(&path, Some(guessed.swapped())).unwrap();
     let wrong = tunnel::TunnelAddresses { router: "192.0.2.99".parse().unwrap(), ..guessed };
@@ -329,7 +336,7 @@ fn named_ends_are_taken_as_they_are_named() {
 }
 
 #[test]
-fn events_part_the_time() {
+fn overlapping_events_are_merged() {
     let path = std::env::temp_dir().join(format!("millpond-{}-events.csv", std::process::id()));
     std::fs::write(&path, "start_s,end_s\n10\n12,13\n40\n").unwrap();
     let spans = read_events(&path, 0, 5.0);

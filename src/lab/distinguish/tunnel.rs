@@ -1,4 +1,4 @@
-//! The tunnel as the provider captures it.
+//! Reads the tunnel's packets from a capture taken on the provider's side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,26 +8,26 @@ use crate::lab::capture::{self, Frame, IpHeader};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
 
-/// Of all UDP packets so many in a hundred must belong to one flow for it to be taken for the tunnel unasked.
+/// Minimum share of all IP packets, in percent, that a UDP flow must have to be detected as the tunnel.
 const DOMINANT_PERCENT: usize = 60;
-/// WireGuard's handshake initiation, response and cookie reply, and its data (its paper, section 5.4).
+/// Message types of WireGuard: handshake initiation, response, cookie reply, and data (its paper, section 5.4).
 const WIREGUARD_HANDSHAKES: std::ops::RangeInclusive<u8> = 1..=3;
 const WIREGUARD_DATA: u8 = 4;
 const WIREGUARD_INITIATION: u8 = 1;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMPV6: u8 = 58;
 
-/// The two addresses of the tunnel.
+/// The IP addresses of the tunnel's two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelAddresses {
-    /// The home's address on the Internet.
+    /// WAN address of the home's router.
     pub router: IpAddr,
-    /// The other end's.
+    /// Address of the endpoint.
     pub endpoint: IpAddr,
 }
 
 impl TunnelAddresses {
-    /// The same two, each taken for the other.
+    /// Returns the addresses with the two ends swapped.
     pub fn swapped(self) -> TunnelAddresses {
         TunnelAddresses { router: self.endpoint, endpoint: self.router }
     }
@@ -36,32 +36,33 @@ impl TunnelAddresses {
 /// One tunnel data packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// When it passed, in nanoseconds since 1970.
+    /// Timestamp in nanoseconds since 1970.
     pub time_ns: u64,
-    /// Which way.
+    /// Direction of the packet.
     pub direction: Direction,
-    /// Length of the IP packet.
+    /// Length of the IP packet in bytes.
     pub bytes: u32,
 }
 
-/// What a capture shows of a tunnel.
+/// The packets of a tunnel in a capture.
 #[derive(Clone, Debug)]
 pub struct TunnelCapture {
-    /// Its addresses.
+    /// Addresses of the tunnel's ends.
     pub addresses: TunnelAddresses,
     /// Data packets, in order of time.
     pub cells: Vec<Cell>,
-    /// Handshake packets, as time in nanoseconds and direction.
+    /// Handshake packets: timestamp in nanoseconds since 1970, and direction.
     pub handshakes: Vec<(u64, Direction)>,
-    /// Times of packets from or to the home beside the tunnel, in nanoseconds.
+    /// Timestamps of the home's packets outside the tunnel, in nanoseconds since 1970.
     pub strays: Vec<u64>,
-    /// Values of the outer header's traffic class and hop limit that data packets had, per direction.
+    /// Pairs of traffic class and hop limit in the outer headers of the data packets, for each direction.
     pub class_and_hops: [BTreeSet<(u8, u8)>; 2],
-    /// Why the capture was not read to its end, if it was not.
+    /// Why the end of the capture could not be read; `None` if it was read completely.
     pub damage: Option<String>,
 }
 
-struct ObservedPacket {
+/// The parts of a captured IP packet that matter here.
+struct CapturedIpPacket {
     time_ns: u64,
     source: IpAddr,
     destination: IpAddr,
@@ -71,8 +72,10 @@ struct ObservedPacket {
     class_and_hops: (u8, u8),
 }
 
-/// Reads a capture taken on the provider's side. Without `addresses` the UDP flow with most packets is the tunnel, if it has
-/// most of all packets, and its router the end that starts WireGuard's handshakes or, without any, sends first.
+/// Reads a capture taken on the provider's side.
+///
+/// Without `addresses`, detects the tunnel: the UDP flow with most packets, if it has at least 60 % of all packets. Its
+/// router is the end that starts WireGuard's handshakes or, without handshakes, the end that sends first.
 pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCapture, Error> {
     let mut seen = Vec::new();
     let damage = match capture::read(path, |packet| {
@@ -82,7 +85,7 @@ pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCap
             return;
         }
         let udp = ip.udp();
-        seen.push(ObservedPacket {
+        seen.push(CapturedIpPacket {
             time_ns: packet.time_ns,
             source: ip.source,
             destination: ip.destination,
@@ -97,7 +100,7 @@ pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCap
         Err(error) => return Err(error),
     };
     if seen.is_empty() {
-        return Err(Error::content(path, 0, "no IP packet in the capture; take it where the provider sees the tunnel"));
+        return Err(Error::content(path, 0, "no IP packets in the capture; capture on the router's WAN side"));
     }
     let addresses = match addresses {
         Some(addresses) => addresses,
@@ -110,18 +113,19 @@ pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCap
             path,
             0,
             format!(
-                "no UDP packet between {router} and {endpoint}; name the tunnel's addresses with --router and --endpoint"
+                "no UDP packets between {router} and {endpoint}; give the tunnel's addresses with --router and \
+                 --endpoint"
             ),
         ));
     }
     Ok(tunnel)
 }
 
-fn sort(addresses: TunnelAddresses, seen: &[ObservedPacket], damage: Option<String>) -> TunnelCapture {
+fn sort(addresses: TunnelAddresses, seen: &[CapturedIpPacket], damage: Option<String>) -> TunnelCapture {
     let TunnelAddresses { router, endpoint } = addresses;
     let (mut cells, mut handshakes, mut strays) = (Vec::new(), Vec::new(), Vec::new());
     let mut class_and_hops: [BTreeSet<(u8, u8)>; 2] = Default::default();
-    let own = |packet: &&ObservedPacket| packet.udp && is_between(packet, addresses);
+    let own = |packet: &&CapturedIpPacket| packet.udp && is_between(packet, addresses);
     let data = seen.iter().filter(own).filter(|packet| packet.first_byte == Some(WIREGUARD_DATA)).count();
     let wireguard = 2 * data > seen.iter().filter(own).count();
     for packet in seen {
@@ -142,7 +146,7 @@ fn sort(addresses: TunnelAddresses, seen: &[ObservedPacket], damage: Option<Stri
     TunnelCapture { addresses: TunnelAddresses { router, endpoint }, cells, handshakes, strays, class_and_hops, damage }
 }
 
-fn detect(path: &Path, seen: &[ObservedPacket]) -> Result<TunnelAddresses, Error> {
+fn detect(path: &Path, seen: &[CapturedIpPacket]) -> Result<TunnelAddresses, Error> {
     let mut flows: BTreeMap<(IpAddr, IpAddr), usize> = BTreeMap::new();
     for packet in seen.iter().filter(|packet| packet.udp) {
         let pair = (packet.source.min(packet.destination), packet.source.max(packet.destination));
@@ -153,7 +157,8 @@ fn detect(path: &Path, seen: &[ObservedPacket]) -> Result<TunnelAddresses, Error
         return Err(Error::content(
             path,
             0,
-            "mixed traffic: no two hosts exchange most of the packets by UDP; name the tunnel's addresses with --router and --endpoint",
+            "no tunnel detected: no UDP flow has most of the packets; give the tunnel's addresses with --router and \
+             --endpoint",
         ));
     };
     let either = TunnelAddresses { router: pair.0, endpoint: pair.1 };
@@ -162,12 +167,12 @@ fn detect(path: &Path, seen: &[ObservedPacket]) -> Result<TunnelAddresses, Error
     Ok(start.map_or(either, |packet| TunnelAddresses { router: packet.source, endpoint: packet.destination }))
 }
 
-fn is_between(packet: &ObservedPacket, addresses: TunnelAddresses) -> bool {
+fn is_between(packet: &CapturedIpPacket, addresses: TunnelAddresses) -> bool {
     let TunnelAddresses { router, endpoint } = addresses;
     [(router, endpoint), (endpoint, router)].contains(&(packet.source, packet.destination))
 }
 
-/// Traffic class and hop limit of an IP header.
+/// Returns the traffic class and hop limit of an IP header.
 fn class_and_hops(header: &[u8]) -> (u8, u8) {
     let byte = |at: usize| header.get(at).copied().unwrap_or(0);
     match byte(0) >> 4 {
@@ -176,7 +181,7 @@ fn class_and_hops(header: &[u8]) -> (u8, u8) {
     }
 }
 
-/// Neighbour discovery and multicast reports that IPv6 hosts send on any link.
+/// Returns whether the packet is neighbour discovery or a multicast report, which IPv6 hosts send on any link.
 fn is_link_housekeeping(ip: &IpHeader<'_>) -> bool {
     matches!(ip.protocol, PROTOCOL_ICMPV6 | PROTOCOL_HOP_BY_HOP) && ip.destination.is_ipv6()
 }

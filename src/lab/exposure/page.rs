@@ -27,11 +27,12 @@ pub fn page(exposure: &Exposure) -> String {
 fn opening(exposure: &Exposure) -> String {
     let names: Vec<String> = exposure.captures.iter().map(|path| escape(&path.display().to_string())).collect();
     let (uses, seen, chance) = exposure.vpn.total();
-    let (_, shaped, shaped_chance) = exposure.shaped.line.total();
+    let (_, shaped, shaped_chance) = exposure.shaped.link.total();
     format!(
-        "<h1>What this home gives away</h1><p class=\"lead\">In {:.0} minutes, the {} devices became active {uses} times, by use or by themselves, as \
-         the traffic of each shows. Through a VPN alone {seen} of these still show ({chance:.0} would by chance); behind millpond \
-         {shaped} ({shaped_chance:.0} by chance).</p><p class=\"soft\">From {}.</p>",
+        "<h1>What this home reveals</h1><p class=\"lead\">In {:.0} minutes, the traffic of the {} devices became active \
+        {uses} times, with or without somebody using them. Behind a plain VPN {seen} of these times are still visible \
+        ({chance:.0} by chance), behind millpond {shaped} ({shaped_chance:.0} by chance).</p><p class=\"soft\">Captures: \
+        {}.</p>",
         exposure.length.as_secs_f64() / 60.0,
         exposure.hosts.len(),
         names.join(", ")
@@ -43,19 +44,19 @@ fn before(exposure: &Exposure) -> String {
     for host in &exposure.hosts {
         let identity = &host.identity;
         let vendor =
-            if identity.made_up_address { "drawn by the host" } else { identity.vendor.as_deref().unwrap_or("?") };
-        let guess = |guesses: &[crate::lab::identify::Candidate]| {
-            guesses
+            if identity.made_up_address { "random address" } else { identity.vendor.as_deref().unwrap_or("?") };
+        let best = |candidates: &[crate::lab::identify::Candidate]| {
+            candidates
                 .first()
-                .map_or("-".to_owned(), |guess| format!("{} {:.0} %", escape(&guess.device), 100.0 * guess.fit))
+                .map_or("-".to_owned(), |best| format!("{} {:.0} %", escape(&best.device), 100.0 * best.fit))
         };
         let _ = write!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.1}</td><td>{}</td></tr>",
             identity.mac,
             escape(vendor),
-            guess(&identity.by_names),
-            guess(&identity.by_shape),
+            best(&identity.by_names),
+            best(&identity.by_shape),
             host.bytes as f64 / 1e3,
             host.onsets.len()
         );
@@ -69,9 +70,10 @@ fn before(exposure: &Exposure) -> String {
         .map(|(trace, host)| rate(host.name(), trace, exposure, Some(host)))
         .collect();
     format!(
-        "<h2>As it is</h2><p>Your provider sees each device's names and, behind encryption, the shape of its traffic. By names \
-         and shape, devices are compared with {} labelled ones; a device that is none of them is still given to the \
-         nearest.</p><table><tr><th>address</th><th>vendor</th><th>by names</th><th>by traffic</th><th>kB</th>\
+        "<h2>Without protection</h2><p>Your provider sees the DNS names that each device looks up and, despite encryption, \
+        the sizes and times of its packets. The table compares each device with {} labelled devices. By traffic it always \
+        names the most similar one, even if the device is none of them.</p><table><tr><th>address</th><th>vendor</th>\
+        <th>by DNS names</th><th>by traffic</th><th>kB</th>\
          <th>times active</th></tr>{rows}</table><figure>{}</figure>",
         exposure.known,
         Chart::stack(&charts)
@@ -79,33 +81,36 @@ fn before(exposure: &Exposure) -> String {
 }
 
 fn vpn(exposure: &Exposure) -> String {
-    let line = &exposure.vpn;
-    let largest = exposure.hosts.get(line.largest.0).map_or_else(String::new, HostExposure::name);
+    let link = &exposure.vpn;
+    let largest = exposure.hosts.get(link.largest.0).map_or_else(String::new, HostExposure::name);
     let weak = if exposure.hosts.len() == 1 {
-        "There is only one device: a VPN hides nothing of its habits.".to_owned()
-    } else if line.is_dominated() {
+        "This home has only one device, so a VPN does not hide when it is active.".to_owned()
+    } else if link.is_dominated() {
         format!(
-            "One device, {}, makes up {:.0} % of the traffic: the VPN's shape is that device's.",
+            "One device, {}, causes {:.0} % of the traffic, so the pattern of the tunnel is the pattern of that device.",
             escape(&largest),
-            100.0 * line.largest.1
+            100.0 * link.largest.1
         )
     } else {
-        format!("No device dominates; the largest, {}, makes up {:.0} %.", escape(&largest), 100.0 * line.largest.1)
+        format!(
+            "No device dominates. The largest, {}, causes {:.0} % of the traffic.",
+            escape(&largest),
+            100.0 * link.largest.1
+        )
     };
     format!(
-        "<h2>Through a VPN alone</h2><p>Names and addresses are hidden, sizes and times are not. {weak} In {:.0} % of the \
-         seconds with any traffic only one device is active, and what the tunnel carries then is that device's \
-         alone.</p>{}<figure>{}</figure>",
-        100.0 * line.alone,
-        uses(exposure, line),
-        rate("through a VPN".to_owned(), &line.trace, exposure, None).svg()
+        "<h2>Behind a plain VPN</h2><p>A VPN hides names and addresses, but not sizes and times. {weak} In {:.0} % of the \
+        seconds with traffic only one device is active, so the tunnel carries only its packets.</p>{}<figure>{}</figure>",
+        100.0 * link.alone,
+        uses(exposure, link),
+        rate("behind a plain VPN".to_owned(), &link.trace, exposure, None).svg()
     )
 }
 
 fn shaped(exposure: &Exposure) -> String {
     let shaped = &exposure.shaped;
     let mut rows = String::new();
-    for (host, device) in exposure.hosts.iter().zip(&shaped.outcome.devices) {
+    for (host, device) in exposure.hosts.iter().zip(&shaped.result.devices) {
         let _ = write!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td></tr>",
@@ -117,21 +122,25 @@ fn shaped(exposure: &Exposure) -> String {
             device.delay_ms.max
         );
     }
-    let cover: Vec<String> =
-        shaped.outcome.directions.iter().map(|way| format!("{:.0} % {}", way.cover_percent, way.direction)).collect();
+    let cover: Vec<String> = shaped
+        .result
+        .directions
+        .iter()
+        .map(|direction| format!("{:.0} % {}", direction.cover_percent, direction.direction))
+        .collect();
     format!(
-        "<h2>Behind millpond</h2><p>Simulated with the real engine: law {}, {} up and {} down. Every packet has {} bytes, and \
-         leaves at a moment drawn in advance; {} of them are cover. That is {:.0} GB a month, whatever the home does and \
-         however many devices it has.</p>{}<figure>{}</figure><h2>What it costs in delay</h2><table><tr><th>device</th><th>packets</th>\
-         <th>dropped</th><th>mean ms</th><th>99 % below</th><th>most</th></tr>{rows}</table>",
-        shaped.setup.law,
-        shaped.setup.upload,
-        shaped.setup.download,
+        "<h2>Behind millpond</h2><p>A simulation with the real engine: law {}, {} up and {} down. Every packet has {} bytes \
+        and leaves at a time drawn in advance; {} of the packets are cover. The tunnel transfers {:.0} GB a month, whatever \
+        the home does and however many devices it has.</p>{}<figure>{}</figure><h2>Delay per device</h2><table><tr>\
+        <th>device</th><th>packets</th><th>dropped</th><th>mean ms</th><th>p99 ms</th><th>max ms</th></tr>{rows}</table>",
+        shaped.config.law,
+        shaped.config.upload,
+        shaped.config.download,
         shaped.wire_bytes,
         cover.join(" and "),
         shaped.month_bytes / 1e9,
-        uses(exposure, &shaped.line),
-        rate("behind millpond".to_owned(), &shaped.line.trace, exposure, None).svg()
+        uses(exposure, &shaped.link),
+        rate("behind millpond".to_owned(), &shaped.link.trace, exposure, None).svg()
     )
 }
 
@@ -143,16 +152,17 @@ fn blocked(exposure: &Exposure) -> String {
         let _ = write!(rows, "<tr><td>{}</td><td>{}{more}</td></tr>", escape(&host.name()), names.join(", "));
     }
     format!(
-        "<h2>Blocked</h2><p>A device that may not reach the Internet gives nothing away, and can no longer do what it needs the \
-         Internet for. This is what each asked for; whether it works without, only trying tells.</p>\
+        "<h2>Blocked devices</h2><p>A device that cannot reach the Internet reveals nothing, but loses every function that \
+        needs the Internet. The table lists the names that each device looks up. Only a trial shows whether the device works \
+        without them.</p>\
          <table><tr><th>device</th><th>names looked up</th></tr>{rows}</table>"
     )
 }
 
-/// Of each device's uses, how many show on a line.
-fn uses(exposure: &Exposure, line: &LinkExposure) -> String {
+/// A table of how often each device became active and how many of these times are visible on the link.
+fn uses(exposure: &Exposure, link: &LinkExposure) -> String {
     let mut rows = String::new();
-    for (host, (uses, seen, chance)) in exposure.hosts.iter().zip(&line.uses) {
+    for (host, (uses, seen, chance)) in exposure.hosts.iter().zip(&link.uses) {
         let _ = write!(
             rows,
             "<tr><td>{}</td><td>{uses}</td><td>{seen}</td><td>{chance:.1}</td></tr>",
@@ -160,7 +170,7 @@ fn uses(exposure: &Exposure, line: &LinkExposure) -> String {
         );
     }
     format!(
-        "<table><tr><th>device</th><th>times active</th><th>show on the line</th><th>would by chance</th></tr>{rows}</table>"
+        "<table><tr><th>device</th><th>times active</th><th>visible on the link</th><th>visible by chance</th></tr>{rows}</table>"
     )
 }
 
@@ -171,12 +181,12 @@ fn rate(title: String, trace: &Trace, exposure: &Exposure, host: Option<&HostExp
     for direction in Direction::ALL {
         let mut bytes = vec![0.0; (length / sample_s) as usize + 1];
         for packet in trace.packets.iter().filter(|packet| packet.direction == direction) {
-            // The shaped line goes on after the home's last packet, until the queues are empty.
+            // The shaped link continues after the home's last packet, until the queues are empty.
             if let Some(slot) = bytes.get_mut((packet.time.as_secs_f64() / sample_s) as usize) {
                 *slot += f64::from(packet.bytes) / sample_s;
             }
         }
-        // The last column is only partly filled.
+        // The last column covers only a part of its time.
         bytes.pop();
         let values = bytes.iter().enumerate().map(|(at, bytes)| (at as f64 * sample_s, *bytes)).collect();
         series.push(Series { name: direction.name().to_owned(), style: SeriesStyle::Line, values });

@@ -39,13 +39,13 @@ impl LinkExposure {
 /// The shaped link and its costs.
 pub struct ShapedExposure {
     /// What the provider sees.
-    pub line: LinkExposure,
+    pub link: LinkExposure,
     /// Length in bytes of every packet on the link, from the IP header on.
     pub wire_bytes: usize,
     /// The simulated settings.
-    pub setup: SimulationConfig,
+    pub config: SimulationConfig,
     /// Delays, cover and drops.
-    pub outcome: SimulationResult,
+    pub result: SimulationResult,
     /// Bytes per month, both directions together.
     pub month_bytes: f64,
 }
@@ -55,28 +55,34 @@ pub(super) fn through_vpn(home: &HomeTrace, hosts: &[HostExposure], detector: &D
     let mut packets: Vec<PacketRecord> = home.devices.iter().flat_map(|trace| trace.packets.iter().copied()).collect();
     packets.sort();
     let trace = Trace { device: "home".to_owned(), packets };
-    line(home, hosts, trace, detector)
+    link_exposure(home, hosts, trace, detector)
 }
 
 /// Sends the packets of all hosts through the real engines.
 pub(super) fn shaped(
     home: &HomeTrace,
     hosts: &[HostExposure],
-    setup: &SimulationConfig,
+    config: &SimulationConfig,
     detector: &Detector,
 ) -> Result<ShapedExposure, Error> {
-    let wire_bytes = setup.cell()?.wire_bytes;
+    let wire_bytes = config.cell()?.wire_bytes;
     let mut packets = Vec::new();
-    let outcome = simulate(home, setup, |departure| {
+    let result = simulate(home, config, |departure| {
         packets.push(PacketRecord { time: departure.time, direction: departure.direction, bytes: wire_bytes as u16 });
     })?;
     packets.sort();
     let trace = Trace { device: "home".to_owned(), packets };
-    let month_bytes = (setup.upload.0 + setup.download.0) as f64 / 8.0 * MONTH_S;
-    Ok(ShapedExposure { line: line(home, hosts, trace, detector), wire_bytes, setup: *setup, outcome, month_bytes })
+    let month_bytes = (config.upload.0 + config.download.0) as f64 / 8.0 * MONTH_S;
+    Ok(ShapedExposure {
+        link: link_exposure(home, hosts, trace, detector),
+        wire_bytes,
+        config: *config,
+        result,
+        month_bytes,
+    })
 }
 
-fn line(home: &HomeTrace, hosts: &[HostExposure], trace: Trace, detector: &Detector) -> LinkExposure {
+fn link_exposure(home: &HomeTrace, hosts: &[HostExposure], trace: Trace, detector: &Detector) -> LinkExposure {
     let total: u64 = hosts.iter().map(|host| host.bytes).sum();
     let largest = (0..hosts.len()).max_by_key(|&index| hosts[index].bytes).unwrap_or(0);
     let part = hosts.get(largest).map_or(0.0, |host| host.bytes as f64 / total.max(1) as f64);
@@ -92,8 +98,8 @@ fn line(home: &HomeTrace, hosts: &[HostExposure], trace: Trace, detector: &Detec
     for host in hosts {
         let label = |start_s, end_s| Label { start_s, duration_s: end_s - start_s, what: String::new() };
         case.labels = host.onsets.iter().map(|onset| label(onset.start_s, onset.end_s)).collect();
-        let outcome = score(&case, detector);
-        uses.push((outcome.labels, outcome.found, outcome.found_by_chance));
+        let result = score(&case, detector);
+        uses.push((result.labels, result.found, result.found_by_chance));
     }
     LinkExposure { trace: case.trace, uses, largest: (largest, part), alone: alone(home) }
 }

@@ -19,21 +19,22 @@ fn capture(first_s: u64, hosts: &[(&str, DeviceKind)]) -> (PathBuf, CaptureSumma
     (PathBuf::from("synthetic.pcap"), CaptureSummary { hosts, extent, damage: None })
 }
 
-fn analyse(captures: Vec<(PathBuf, CaptureSummary)>) -> Result<Exposure, Error> {
-    study(captures, &Corpus::synthetic(1), &Vendors::built_in(), &SimulationConfig::default())
+fn analyse_captures(captures: Vec<(PathBuf, CaptureSummary)>) -> Result<Exposure, Error> {
+    super::analyse(captures, &Corpus::synthetic(1), &Vendors::built_in(), &SimulationConfig::default())
 }
 
 #[test]
 fn a_plain_vpn_reveals_what_millpond_hides() {
     let exposure =
-        analyse(vec![capture(5, &[("assistant", DeviceKind::VoiceAssistant), ("plug", DeviceKind::Plug)])]).unwrap();
+        analyse_captures(vec![capture(5, &[("assistant", DeviceKind::VoiceAssistant), ("plug", DeviceKind::Plug)])])
+            .unwrap();
     let (uses, through_vpn, _) = exposure.vpn.total();
     assert!(uses >= 5, "{uses} uses");
     assert!(through_vpn * 2 > uses, "{through_vpn} of {uses} are visible behind a VPN");
     assert!(exposure.vpn.is_dominated() && exposure.vpn.largest.0 == 0);
-    let (_, shaped, chance) = exposure.shaped.line.total();
+    let (_, shaped, chance) = exposure.shaped.link.total();
     assert!(shaped as f64 <= 2.0 * chance + 3.0, "{shaped} of {uses} are visible behind millpond, {chance} by chance");
-    assert!(exposure.shaped.line.trace.packets.iter().all(|event| event.bytes == 508));
+    assert!(exposure.shaped.link.trace.packets.iter().all(|event| event.bytes == 508));
     let page = page(&exposure);
     for part in [
         "Without protection",
@@ -54,10 +55,10 @@ fn a_plain_vpn_reveals_what_millpond_hides() {
 #[test]
 fn captures_of_one_recording_are_merged_and_captures_weeks_apart_are_refused() {
     let kinds = [("plug", DeviceKind::Plug)];
-    let joined = analyse(vec![capture(0, &kinds), capture(60, &kinds)]).unwrap();
+    let joined = analyse_captures(vec![capture(0, &kinds), capture(60, &kinds)]).unwrap();
     assert_eq!(joined.hosts.len(), 1);
-    let far = analyse(vec![capture(0, &kinds), capture(30 * 86_400, &kinds)]);
+    let far = analyse_captures(vec![capture(0, &kinds), capture(30 * 86_400, &kinds)]);
     let message = far.err().unwrap().to_string();
     assert!(message.contains("30 days"), "{message}");
-    assert!(analyse(vec![capture(0, &[])]).is_err());
+    assert!(analyse_captures(vec![capture(0, &[])]).is_err());
 }

@@ -1,4 +1,4 @@
-//! What a flat line must fulfil, one check at a time.
+//! The checks that a flat line must pass.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,36 +11,37 @@ use crate::lab::stats::{kolmogorov_smirnov, two_sided_p};
 use crate::lab::trace::Direction;
 use crate::law::Law;
 
-/// Mean rate against the setting.
+/// Accepted relative deviation of the mean rate from the setting.
 const RATE_TOLERANCE: f64 = 0.02;
-/// Sampling errors beyond this many standard deviations are no errors of sampling.
+/// A deviation of more than this many standard deviations is not explained by sampling.
 const MAX_SIGMAS: f64 = 4.0;
-/// Cells that may be missing, as a part of all: the laboratory's path loses none, and a beginning may.
+/// Accepted share of missing cells: the laboratory's path loses none, but some may be missing at the start of a run.
 const LOSS_TOLERANCE: f64 = 0.01;
-/// Tests of busy against idle fail below this: a dozen tests a run then fail by chance once in eight hundred runs.
+/// Tests of busy against idle fail if the p-value is below this. With a dozen tests a run, one fails by chance once in
+/// eight hundred runs.
 const SIGNIFICANCE_LEVEL: f64 = 0.0001;
-/// What the sending engine's queue drops, which is where overload belongs (invariant I6).
+/// Drops by the sending engine's queue, which is where overload must stay (invariant I6).
 const QUEUE_CAUSES: [&str; 3] = ["malformed_packet", "overflow", "aged"];
 
-/// A condition and whether it holds.
+/// A checked condition and its verdict.
 #[derive(Clone, Debug)]
 pub struct CheckResult {
-    /// Whether it holds.
+    /// Whether the condition holds.
     pub verdict: Verdict,
-    /// Law, load and direction.
+    /// What was checked, for instance law, load and direction.
     pub subject: String,
-    /// The condition and the numbers.
+    /// The condition, with the measured numbers.
     pub what: String,
 }
 
-/// Outcome of a check.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It holds.
+    /// The condition holds.
     Passed,
-    /// It does not.
+    /// The condition does not hold.
     Failed,
-    /// It could not be looked at.
+    /// The condition could not be checked.
     Skipped,
 }
 
@@ -55,35 +56,35 @@ impl fmt::Display for CheckResult {
     }
 }
 
-/// Busy against idle under one law, in one direction.
+/// Compares a busy with an idle run of one law, in one direction.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadComparison {
     /// The law's name.
     pub law: &'static str,
     /// `up` or `down`.
     pub direction: &'static str,
-    /// Whether the sets of sizes are equal.
+    /// Whether both runs have the same set of packet sizes.
     pub same_sizes: bool,
-    /// p-value of equal rates.
+    /// p-value of the hypothesis that both rates are equal.
     pub rate_p_value: f64,
-    /// Distance between the distributions of intervals (two-sample Kolmogorov-Smirnov).
+    /// Distance between the two distributions of intervals (two-sample Kolmogorov-Smirnov statistic).
     pub interval_statistic: f64,
-    /// Its p-value.
+    /// p-value of that statistic.
     pub interval_p_value: f64,
 }
 
-/// Checks one run by itself.
-pub(super) fn run(examined: &AnalysedRun, checks: &mut Vec<CheckResult>) {
+/// Checks a single run.
+pub(super) fn run(analysed: &AnalysedRun, checks: &mut Vec<CheckResult>) {
     for direction in Direction::ALL {
-        let subject = format!("{} {} {}", examined.run.law, examined.run.recording.load.name(), direction.name());
+        let subject = format!("{} {} {}", analysed.run.law, analysed.run.recording.load.name(), direction.name());
         let mut check = |passed: bool, what: String| checks.push(CheckResult::new(passed, &subject, what));
-        one_size(examined, direction, &mut check);
-        no_stray(examined, direction, &mut check);
-        rate(examined, direction, &mut check);
-        delivery(examined, direction, &mut check);
+        one_size(analysed, direction, &mut check);
+        no_stray(analysed, direction, &mut check);
+        rate(analysed, direction, &mut check);
+        delivery(analysed, direction, &mut check);
     }
-    let subject = format!("{} {}", examined.run.law, examined.run.recording.load.name());
-    let faults = &examined.run.faults;
+    let subject = format!("{} {}", analysed.run.law, analysed.run.recording.load.name());
+    let faults = &analysed.run.faults;
     let first = faults.first().map(|fault| format!("; first: {fault}")).unwrap_or_default();
     checks.push(CheckResult::new(
         faults.is_empty(),
@@ -92,39 +93,40 @@ pub(super) fn run(examined: &AnalysedRun, checks: &mut Vec<CheckResult>) {
     ));
 }
 
-fn one_size(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
-    let line = examined.observed.line(direction);
+fn one_size(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
+    let line = analysed.capture.line(direction);
     let sizes = line.sizes();
     let listed = sizes.iter().map(|(bytes, count)| format!("{bytes} x {count}")).collect::<Vec<_>>().join(", ");
-    let expected = examined.run.recording.settings.wire_bytes;
+    let expected = analysed.run.recording.settings.wire_bytes;
     let passed = sizes.len() == 1 && sizes.contains_key(&expected);
     check(passed, format!("one size of {expected} bytes ({listed}; {} handshakes)", line.handshakes));
 }
 
-fn no_stray(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
-    let line = examined.observed.line(direction);
+fn no_stray(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
+    let line = analysed.capture.line(direction);
     let described = line.strays.described.join("; ");
     let separator = if described.is_empty() { "" } else { ": " };
     let numbers = format!("{}{separator}{described}; {} link-layer frames", line.strays.len(), line.link_layer);
-    check(line.strays.is_empty(), format!("nothing beside the tunnel ({numbers})"));
+    check(line.strays.is_empty(), format!("no packet outside the tunnel ({numbers})"));
 }
 
-/// The count of a renewal process over a window has a relative error of spread / sqrt(count). An emulated machine
-/// stands still now and then, and what it sleeps through the daemon counts and does not make up for: those slots are
-/// no fault of the schedule. Under the law `kernel` the daemon's slots are not the wire's, and none are forgiven.
-fn rate(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
-    let line = examined.observed.line(direction);
-    let run = &examined.run;
+/// Compares the rate with the setting. The count of a renewal process over a window has a relative error of
+/// spread / sqrt(count). An emulated machine pauses now and then; the daemon counts the slots that it misses then and
+/// never makes up for them, so the check excuses them. Under the law `kernel` HTB and not the daemon paces the wire, so
+/// no slots are excused.
+fn rate(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
+    let line = analysed.capture.line(direction);
+    let run = &analysed.run;
     let (seen, wanted) = (line.bits_per_second(run.recording.seconds()), run.recording.bits_per_second(direction));
     let expected_cells = wanted * run.recording.seconds() / (8.0 * run.recording.settings.wire_bytes as f64);
-    let sampling = MAX_SIGMAS * examined.run.spread() / expected_cells.max(1.0).sqrt();
+    let sampling = MAX_SIGMAS * analysed.run.spread() / expected_cells.max(1.0).sqrt();
     let tolerance = RATE_TOLERANCE.max(sampling);
     let missed = run.process(direction).missed_slots;
-    let awake = if run.law == Law::Kernel { 1.0 } else { 1.0 - missed as f64 / expected_cells.max(1.0) };
+    let expected_share = if run.law == Law::Kernel { 1.0 } else { 1.0 - missed as f64 / expected_cells.max(1.0) };
     check(
-        (seen / wanted - awake).abs() <= tolerance,
+        (seen / wanted - expected_share).abs() <= tolerance,
         format!(
-            "rate within {:.1} % of {:.1} kbit/s ({:.1} kbit/s, {:+.2} %; {missed} of {expected_cells:.0} slots slept through)",
+            "rate within {:.1} % of {:.1} kbit/s ({:.1} kbit/s, {:+.2} %; {missed} of {expected_cells:.0} slots missed)",
             tolerance * 100.0,
             wanted / 1e3,
             seen / 1e3,
@@ -133,8 +135,8 @@ fn rate(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(boo
     );
 }
 
-fn delivery(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
-    let run = &examined.run;
+fn delivery(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
+    let run = &analysed.run;
     let packets = || run.recording.packets.iter().filter(|packet| packet.direction == direction);
     let sent = packets().count();
     let received = packets().filter(|packet| packet.received_ns.is_some()).count();
@@ -149,7 +151,9 @@ fn delivery(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut
     let lost = (sent - received) as u64;
     check(
         lost <= dropped,
-        format!("what the queue accepted arrives ({sent} sent, {received} received, {dropped} dropped by the queue)"),
+        format!(
+            "packets that the queue accepted arrive ({sent} sent, {received} received, {dropped} dropped by the queue)"
+        ),
     );
     let receiver = run.receiver_status(direction).peer();
     let (arrived, missing) = (receiver.cells_received, receiver.cells_lost);
@@ -167,11 +171,11 @@ fn delivery(examined: &AnalysedRun, direction: Direction, check: &mut impl FnMut
     check(broken.is_empty(), format!("the receiver drops nothing ({listed})"));
 }
 
-/// Compares busy and idle runs of each of these laws.
-pub(super) fn compare(examined: &[AnalysedRun], laws: &[Law], checks: &mut Vec<CheckResult>) -> Vec<LoadComparison> {
+/// Compares the busy with the idle run of each of these laws.
+pub(super) fn compare(analysed: &[AnalysedRun], laws: &[Law], checks: &mut Vec<CheckResult>) -> Vec<LoadComparison> {
     let mut comparisons = Vec::new();
     for law in laws.iter().copied() {
-        let find = |load| examined.iter().find(|other| other.run.law == law && other.run.recording.load == load);
+        let find = |load| analysed.iter().find(|other| other.run.law == law && other.run.recording.load == load);
         let (Some(busy), Some(idle)) = (find(Workload::Busy), find(Workload::Idle)) else {
             let what = "busy against idle (one of the two runs is missing)".to_owned();
             checks.push(CheckResult { verdict: Verdict::Skipped, subject: law.name().to_owned(), what });
@@ -190,7 +194,7 @@ fn compare_pair(
 ) -> LoadComparison {
     let law = busy.run.law;
     let subject = format!("{law} {}", direction.name());
-    let [busy_line, idle_line] = [busy, idle].map(|examined| examined.observed.line(direction));
+    let [busy_line, idle_line] = [busy, idle].map(|analysed| analysed.capture.line(direction));
     let sizes = [busy_line, idle_line].map(|line| line.sizes().into_keys().collect::<BTreeSet<_>>());
     let same_sizes = sizes[0] == sizes[1];
     let what = format!("busy and idle have the same sizes ({:?} and {:?})", sizes[0], sizes[1]);
@@ -198,7 +202,7 @@ fn compare_pair(
 
     let rate_p_value = rate_p_value(busy, idle, direction);
     let rates = [busy, idle]
-        .map(|examined| examined.observed.line(direction).bits_per_second(examined.run.recording.seconds()) / 1e3);
+        .map(|analysed| analysed.capture.line(direction).bits_per_second(analysed.run.recording.seconds()) / 1e3);
     checks.push(CheckResult::new(
         rate_p_value >= SIGNIFICANCE_LEVEL,
         &subject,
@@ -210,7 +214,7 @@ fn compare_pair(
 
     let test = kolmogorov_smirnov(&mut busy_line.intervals_ms(), &mut idle_line.intervals_ms());
     let Some(test) = test else {
-        let what = "intervals busy against idle (a line without intervals)".to_owned();
+        let what = "intervals busy against idle (a direction without intervals)".to_owned();
         checks.push(CheckResult::new(false, &subject, what));
         return LoadComparison {
             law: law.name(),
@@ -225,7 +229,7 @@ fn compare_pair(
     let (passed, why) = if hides_jitter(law) {
         (test.p_value >= SIGNIFICANCE_LEVEL, "")
     } else {
-        (true, "; reported only: this law has no smooth density and shows the system's jitter, design section 5")
+        (true, "; not a criterion: this law has no smooth density and reveals the system's jitter, design section 5")
     };
     checks.push(CheckResult::new(passed, &subject, format!("busy and idle have the same intervals ({numbers}{why})")));
     LoadComparison {
@@ -238,22 +242,22 @@ fn compare_pair(
     }
 }
 
-/// Two-sided test of two counts. The variance of a count is spread² times the count, and at least the one cell by
-/// which the edges of a window can differ.
+/// Two-sided test of two counts. The variance of a count is spread² times the count plus one, because the edges of
+/// the window can change the count by one cell.
 fn rate_p_value(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction) -> f64 {
-    let parts = [busy, idle].map(|examined| {
-        let seen = examined.observed.line(direction).cells.len() as f64;
-        // Slots that the emulated machine slept through; see `rate`.
-        let missed = match examined.run.law {
+    let parts = [busy, idle].map(|analysed| {
+        let seen = analysed.capture.line(direction).cells.len() as f64;
+        // Slots that the emulated machine missed while it paused; see `rate`.
+        let missed = match analysed.run.law {
             Law::Kernel => 0,
-            _ => examined.run.process(direction).missed_slots,
+            _ => analysed.run.process(direction).missed_slots,
         };
         let cells = seen + missed as f64;
-        let seconds = examined.run.recording.seconds();
-        let spread = match examined.run.law {
-            // HTB counts from the actual departure, so the lateness of each adds up.
-            Law::Kernel => relative_sd(examined.observed.line(direction).intervals_ms()),
-            _ => examined.run.spread(),
+        let seconds = analysed.run.recording.seconds();
+        let spread = match analysed.run.law {
+            // HTB counts from the actual departure, so lateness accumulates.
+            Law::Kernel => relative_sd(analysed.capture.line(direction).intervals_ms()),
+            _ => analysed.run.spread(),
         };
         (cells / seconds, (1.0 + spread * spread * cells) / (seconds * seconds))
     });

@@ -1,4 +1,4 @@
-//! What the provider saw of a run.
+//! The provider's capture of a run.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,43 +12,43 @@ use crate::lab::trace::Direction;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMPV6: u8 = 58;
-/// Strays that are described in words; the others are only counted.
+/// This many strays are described; further ones are only counted.
 const MAX_DESCRIBED_STRAYS: usize = 5;
 
-/// Both directions of the line between home and provider.
+/// What the provider captured on its link to the home.
 #[derive(Clone, Debug, Default)]
 pub struct WanCapture {
     lines: [WanDirection; 2],
 }
 
-/// One direction of it.
+/// One direction of a [`WanCapture`].
 #[derive(Clone, Debug, Default)]
 pub struct WanDirection {
     /// Time (nanoseconds since 1970) and length (bytes from the IP header on) of each tunnel data packet.
     pub cells: Vec<(u64, usize)>,
-    /// The tunnel's own messages: of WireGuard those of type 1, 2 and 3, of OpenVPN the control channel's.
+    /// Handshake messages of the tunnel: WireGuard's types 1, 2 and 3, or OpenVPN's control channel.
     pub handshakes: usize,
-    /// Packets beside the tunnel.
+    /// Packets outside the tunnel.
     pub strays: Strays,
-    /// ARP and IPv6 housekeeping on the link between router and provider.
+    /// ARP and IPv6 neighbour discovery frames between router and provider.
     pub link_layer: usize,
 }
 
-/// Packets that should not have been there.
+/// Packets outside the tunnel, which the provider must never see.
 #[derive(Clone, Debug, Default)]
 pub struct Strays {
     count: usize,
-    /// The first few in words.
+    /// Descriptions of the first few.
     pub described: Vec<String>,
 }
 
 impl Strays {
-    /// How many there were.
+    /// Number of strays.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there were none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -62,12 +62,12 @@ enum PacketClass {
 }
 
 impl WanCapture {
-    /// Reduces the capture at `path` to the run's window.
+    /// Analyses the packets of the capture at `path` that lie in the run's window.
     ///
-    /// The capture is taken on the provider's interface towards the home, so every frame in it concerns the home. A
-    /// damaged capture is an error: what is missing could have been a stray.
+    /// The capture is taken on the provider's interface to the home, so every frame in it concerns the home. A damaged
+    /// capture is an error, because the missing packets could include a stray.
     pub fn read(path: &Path, settings: &RunSettings) -> Result<WanCapture, Error> {
-        let mut observed = WanCapture::default();
+        let mut capture = WanCapture::default();
         capture::read(path, |packet| {
             if !(settings.start_ns..settings.stop_ns).contains(&packet.time_ns) {
                 return;
@@ -75,7 +75,7 @@ impl WanCapture {
             let frame = Frame::parse(packet.data);
             let ip = frame.as_ref().and_then(Frame::ip);
             let direction = direction(settings, ip.as_ref());
-            let line = &mut observed.lines[direction as usize];
+            let line = &mut capture.lines[direction as usize];
             match classify(settings, frame.as_ref(), ip.as_ref()) {
                 PacketClass::Cell => {
                     let header_bytes = frame.map_or(0, |frame| frame.header_bytes);
@@ -83,15 +83,15 @@ impl WanCapture {
                 }
                 PacketClass::Handshake => line.handshakes += 1,
                 PacketClass::LinkLayer => line.link_layer += 1,
-                PacketClass::Stray(words) => {
+                PacketClass::Stray(description) => {
                     line.strays.count += 1;
                     if line.strays.described.len() < MAX_DESCRIBED_STRAYS {
-                        line.strays.described.push(words);
+                        line.strays.described.push(description);
                     }
                 }
             }
         })?;
-        Ok(observed)
+        Ok(capture)
     }
 
     /// One direction.
@@ -101,7 +101,7 @@ impl WanCapture {
 }
 
 impl WanDirection {
-    /// How many cells there were of each length.
+    /// Number of cells of each length.
     pub fn sizes(&self) -> BTreeMap<usize, usize> {
         let mut sizes = BTreeMap::new();
         for (_, bytes) in &self.cells {
@@ -110,18 +110,18 @@ impl WanDirection {
         sizes
     }
 
-    /// Mean rate over a window of so many seconds.
+    /// Mean rate over a window of `seconds`.
     pub fn bits_per_second(&self, seconds: f64) -> f64 {
         self.cells.iter().map(|(_, bytes)| bytes * 8).sum::<usize>() as f64 / seconds
     }
 
-    /// Milliseconds between neighbours.
+    /// Intervals between consecutive cells in milliseconds.
     pub fn intervals_ms(&self) -> Vec<f64> {
         self.cells.windows(2).map(|pair| (pair[1].0.saturating_sub(pair[0].0)) as f64 / 1e6).collect()
     }
 }
 
-/// What cannot be told counts as up, where a stray matters most.
+/// The direction of a packet. An unknown direction counts as up, where a stray matters most.
 fn direction(settings: &RunSettings, ip: Option<&IpHeader<'_>>) -> Direction {
     match ip {
         Some(ip) if ip.destination == settings.router_wan || ip.source == settings.endpoint => Direction::Down,
@@ -151,8 +151,8 @@ fn classify(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHea
             // Message types of WireGuard (its paper, section 5.4).
             (TunnelProtocol::Wireguard, Some(4)) => return PacketClass::Cell,
             (TunnelProtocol::Wireguard, Some(1..=3)) => return PacketClass::Handshake,
-            // Opcodes of OpenVPN, above three bits of key id (src/openvpn/ssl_pkt.h): data in its two forms, and what
-            // the control channel has.
+            // Opcodes of OpenVPN, in the upper five bits (src/openvpn/ssl_pkt.h): the two data opcodes, and those of
+            // the control channel.
             (TunnelProtocol::Openvpn, Some(first)) if matches!(first >> 3, 6 | 9) => return PacketClass::Cell,
             (TunnelProtocol::Openvpn, Some(first)) if matches!(first >> 3, 3..=5 | 7 | 8 | 10 | 11) => {
                 return PacketClass::Handshake;
@@ -171,7 +171,7 @@ fn classify(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHea
     ))
 }
 
-/// Neighbour discovery and multicast reports that IPv6 hosts send on any link.
+/// Whether this is neighbour discovery or a multicast report, which IPv6 hosts send on any link.
 fn is_link_housekeeping(ip: &IpHeader<'_>) -> bool {
     let (IpAddr::V6(source), IpAddr::V6(destination)) = (ip.source, ip.destination) else { return false };
     let on_link = |address: std::net::Ipv6Addr| {

@@ -1,4 +1,4 @@
-//! A router that is a machine of its own: what it takes of flash, memory and processor.
+//! Flash, memory and processor time that an emulated router uses.
 
 use std::path::Path;
 
@@ -8,28 +8,29 @@ use super::run::{self, InstructionCounts};
 use super::{AnalysedRun, CheckResult};
 use crate::lab::error::Error;
 
-/// Budgets of a router with 16 MB of flash and 64 MB of memory (design section 10).
+/// Budgets for a router with 16 MB of flash and 64 MB of memory (design section 10).
 const MAX_PACKAGE_BYTES: u64 = 600_000;
 const MAX_RSS_KB: f64 = 2560.0;
 const MAX_ANON_KB: f64 = 1024.0;
 
-/// What the router takes, the most of all runs.
+/// Resources of the router, each the maximum of all runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct RouterResources {
-    /// Length of the package, compressed.
+    /// Size of the compressed package.
     pub package_bytes: u64,
-    /// Of all files in it.
+    /// Size of all files in the package.
     pub installed_bytes: u64,
     /// Resident memory of the daemon in KiB.
     pub rss_kb: f64,
-    /// Of it, anonymous.
+    /// Anonymous part of the resident memory in KiB.
     pub anon_kb: f64,
-    /// Of the emulated processor, by the daemon; as fast as the host emulates, so no figure of a real one.
+    /// Share of the emulated processor that the daemon uses. The emulated speed depends on the host, so the share says
+    /// nothing about a real router.
     pub cpu_percent: f64,
-    /// InstructionCounts of the daemon's program for each cell that it sent or received, counted by the emulator in all
-    /// windows together; `None` where that cannot count.
+    /// Instructions of the daemon per cell that it sent or received, counted by the emulator over the windows of all
+    /// runs; `None` if the emulator cannot count.
     pub instructions_per_cell: Option<f64>,
-    /// The same of the whole machine: kernel, WireGuard, forwarding.
+    /// Instructions of the whole machine per cell, with kernel, WireGuard and forwarding.
     pub machine_instructions_per_cell: Option<f64>,
 }
 
@@ -40,18 +41,19 @@ struct PackageSizes {
 }
 
 impl RouterResources {
-    /// From `package.json` in the runs' folder, and the runs. `None` without that file: there the router is a namespace.
-    pub fn read(folder: &Path, examined: &[AnalysedRun]) -> Result<Option<RouterResources>, Error> {
+    /// Reads `package.json` in the folder of the runs, and combines the runs. `None` without that file: then the
+    /// router is a network namespace.
+    pub fn read(folder: &Path, analysed: &[AnalysedRun]) -> Result<Option<RouterResources>, Error> {
         let path = folder.join("package.json");
         if !path.is_file() {
             return Ok(None);
         }
         let PackageSizes { package_bytes, installed_bytes } = run::json(&path)?;
         let max = |figure: fn(run::ProcessUsage) -> f64| {
-            examined.iter().map(|examined| figure(examined.run.router())).fold(0.0, f64::max)
+            analysed.iter().map(|analysed| figure(analysed.run.router())).fold(0.0, f64::max)
         };
         let counted: Vec<InstructionCounts> =
-            examined.iter().filter_map(|examined| examined.run.instructions).collect();
+            analysed.iter().filter_map(|analysed| analysed.run.instructions).collect();
         let cells: u64 = counted.iter().map(|counts| counts.cells).sum();
         let per_cell = |figure: fn(&InstructionCounts) -> u64| {
             (cells > 0).then(|| (counted.iter().map(figure).sum::<u64>() as f64 / cells as f64).round())
@@ -67,7 +69,7 @@ impl RouterResources {
         }))
     }
 
-    /// Holds the figures against the budgets.
+    /// Compares the figures with the budgets.
     pub(super) fn check(&self, checks: &mut Vec<CheckResult>) {
         let mut check = |passed, what| checks.push(CheckResult::new(passed, "router", what));
         check(

@@ -1,4 +1,4 @@
-//! The files of one run: what was set, what the devices sent and received, what the daemons say.
+//! The files of one run: its settings, the packets of the devices, and the status of the daemons.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +16,12 @@ use crate::law::Law;
 
 const PACKETS_HEADER: &str = "device,direction,seq,bytes,sent_ns,received_ns";
 
-/// Whether the devices spoke.
+/// Whether the devices sent traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
     /// They replayed their traces.
     Busy,
-    /// They were silent.
+    /// They sent nothing.
     Idle,
 }
 
@@ -38,14 +38,14 @@ impl Workload {
     }
 }
 
-/// What any run leaves, shaped or not: its settings, and the fate of every packet.
+/// What every run records, shaped or not: its settings and the delivery of every packet.
 #[derive(Clone, Debug)]
 pub struct Recording {
     /// `law` of `run.json`: a law's name, or `plain`.
     pub law_name: String,
     /// What the devices did.
     pub load: Workload,
-    /// Everything else of `run.json`.
+    /// The rest of `run.json`.
     pub settings: RunSettings,
     /// Every packet that a device or server sent in the window.
     pub packets: Vec<SentPacket>,
@@ -60,13 +60,13 @@ pub struct ShapedRun {
     pub recording: Recording,
     /// Lines of `faults.txt`: packets that arrived altered or out of order.
     pub faults: Vec<String>,
-    /// What the router executed in the window, where its emulator counts.
+    /// Instructions that the router executed in the window, if its emulator counts them.
     pub instructions: Option<InstructionCounts>,
     router: DaemonRecord,
     endpoint: DaemonRecord,
 }
 
-/// `run.json`, but for the law and the load.
+/// `run.json` without the law and the load.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RunSettings {
     /// Router to endpoint, bits per second on the wire.
@@ -81,14 +81,14 @@ pub struct RunSettings {
     pub endpoint: IpAddr,
     /// UDP port of the tunnel.
     pub tunnel_port: u16,
-    /// What speaks there.
+    /// Protocol of the tunnel on that port.
     #[serde(default)]
     pub tunnel: TunnelProtocol,
     /// Start of the window, nanoseconds since 1970.
     pub start_ns: u64,
-    /// Its end.
+    /// End of the window, nanoseconds since 1970.
     pub stop_ns: u64,
-    /// Standard deviation of the law in percent of its mean, where it is not the law's default.
+    /// Standard deviation of the intervals in percent of their mean; `None` for the law's default.
     pub spread_percent: Option<f64>,
 }
 
@@ -108,26 +108,26 @@ pub enum TunnelProtocol {
 pub struct SentPacket {
     /// Name of the device.
     pub device: String,
-    /// Up: from the device.
+    /// `Up` for packets from the device.
     pub direction: Direction,
-    /// IP length.
+    /// Length of the IP packet.
     pub bytes: u32,
     /// Nanoseconds since 1970.
     pub sent_ns: u64,
-    /// `None` if it never arrived.
+    /// Nanoseconds since 1970; `None` if the packet never arrived.
     pub received_ns: Option<u64>,
 }
 
-/// A daemon's process.
+/// What a daemon's process used.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub struct ProcessUsage {
     /// Resident memory in KiB.
     pub rss_kb: f64,
-    /// Of it, anonymous.
+    /// Anonymous part of the resident memory in KiB.
     pub anon_kb: f64,
-    /// Of one processor.
+    /// Processor time in percent of one processor.
     pub cpu_percent: f64,
-    /// Departures in the window whose moment had passed before the daemon was given the processor.
+    /// Departures in the window whose time had passed before the daemon was scheduled.
     #[serde(default)]
     pub missed_slots: u64,
 }
@@ -135,40 +135,40 @@ pub struct ProcessUsage {
 /// `instructions.json`: what an emulated router executed in the window.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct InstructionCounts {
-    /// Cells that it sent and received.
+    /// Cells that the router sent and received.
     pub cells: u64,
-    /// InstructionCounts of the daemon's own program.
+    /// Instructions of the daemon.
     pub program: u64,
-    /// All, the kernel's included.
+    /// All instructions, including the kernel's.
     pub machine: u64,
 }
 
-/// What this module needs of `millpond status --json`.
+/// The part of `millpond status --json` that this module uses.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct DaemonStatus {
     #[serde(default)]
     peers: Vec<PeerCounters>,
 }
 
-/// The peer of a status.
+/// The counters of a peer in `millpond status --json`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PeerCounters {
-    /// Cells sent with something in them.
+    /// Data cells sent.
     pub cells_data: u64,
-    /// Cells sent with nothing in them.
+    /// Cover cells sent.
     pub cells_cover: u64,
-    /// Cells of the other end that arrived.
+    /// Cells received from the peer.
     pub cells_received: u64,
-    /// Cells of the other end that are missing between those.
+    /// Cells of the peer that are missing between the received ones.
     pub cells_lost: u64,
-    /// What was thrown away, by cause.
+    /// Dropped packets and cells by cause.
     pub drops: BTreeMap<String, u64>,
-    /// From scheduled to actual departure.
+    /// Time from the scheduled to the actual departure.
     pub lateness_us: LatenessSummary,
 }
 
-/// LatenessSummary of departures in microseconds.
+/// A summary of the lateness of departures in microseconds.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct LatenessSummary {
@@ -198,13 +198,13 @@ struct ProcFile {
 }
 
 impl Recording {
-    /// Reads `run.json` and `packets.csv` of the run's directory.
+    /// Reads `run.json` and `packets.csv` in the run's directory.
     pub fn read(folder: &Path) -> Result<Recording, Error> {
         let run_path = folder.join("run.json");
         let file: RunFile = json(&run_path)?;
         let wrong = |what: String| Error::content(&run_path, 0, what);
         let load = Workload::ALL.into_iter().find(|load| load.name() == file.load);
-        let load = load.ok_or_else(|| wrong(format!("load `{}` is neither busy nor idle", file.load)))?;
+        let load = load.ok_or_else(|| wrong(format!("load `{}` is neither `busy` nor `idle`", file.load)))?;
         if file.settings.stop_ns <= file.settings.start_ns {
             return Err(wrong("stop_ns must come after start_ns".to_owned()));
         }
@@ -217,7 +217,7 @@ impl Recording {
         (self.settings.stop_ns - self.settings.start_ns) as f64 / 1e9
     }
 
-    /// The rate that was set, bits per second.
+    /// The configured rate of a direction, bits per second.
     pub fn bits_per_second(&self, direction: Direction) -> f64 {
         match direction {
             Direction::Up => self.settings.upload_bps,
@@ -225,7 +225,7 @@ impl Recording {
         }
     }
 
-    /// Packets and delays of each device in one direction, in order of name.
+    /// Packets and delays of each device in one direction, sorted by name.
     pub fn devices(&self, direction: Direction) -> Vec<DeviceReport> {
         let mut delays: BTreeMap<&str, (usize, Vec<f64>)> = BTreeMap::new();
         for packet in self.packets.iter().filter(|packet| packet.direction == direction) {
@@ -243,7 +243,7 @@ impl Recording {
 }
 
 impl SentPacket {
-    /// From handing over to arrival in milliseconds; `None` if it never arrived.
+    /// Delay from sending to arrival in milliseconds; `None` if the packet never arrived.
     pub fn delay_ms(&self) -> Option<f64> {
         self.received_ns.map(|received_ns| (received_ns as f64 - self.sent_ns as f64) / 1e6)
     }
@@ -270,7 +270,7 @@ impl ShapedRun {
         })
     }
 
-    /// Standard deviation of the law's intervals as a part of their mean.
+    /// Standard deviation of the law's intervals divided by their mean.
     pub fn spread(&self) -> f64 {
         let default_percent = match self.law {
             Law::Gamma => 33.0,
@@ -280,12 +280,12 @@ impl ShapedRun {
         self.recording.settings.spread_percent.unwrap_or(default_percent) / 100.0
     }
 
-    /// DaemonStatus of the daemon that sends in that direction.
+    /// The status of the daemon that sends in a direction.
     pub fn status(&self, direction: Direction) -> &DaemonStatus {
         &self.sender(direction).status
     }
 
-    /// DaemonStatus of the daemon that receives in that direction.
+    /// The status of the daemon that receives in a direction.
     pub fn receiver_status(&self, direction: Direction) -> &DaemonStatus {
         match direction {
             Direction::Up => &self.endpoint.status,
@@ -293,12 +293,12 @@ impl ShapedRun {
         }
     }
 
-    /// ProcessUsage of the daemon that sends in that direction.
+    /// The process of the daemon that sends in a direction.
     pub fn process(&self, direction: Direction) -> ProcessUsage {
         self.sender(direction).process
     }
 
-    /// ProcessUsage of the router's daemon.
+    /// The process of the router's daemon.
     pub fn router(&self) -> ProcessUsage {
         self.router.process
     }
@@ -312,7 +312,7 @@ impl ShapedRun {
 }
 
 impl DaemonStatus {
-    /// The only peer of a laboratory's run; all zero if the daemon has none.
+    /// The only peer of a laboratory run; all zero if the daemon has none.
     pub fn peer(&self) -> PeerCounters {
         self.peers.first().cloned().unwrap_or_default()
     }

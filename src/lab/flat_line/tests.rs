@@ -1,4 +1,4 @@
-//! A flat line passes, and each fault that is planted is found by the check that is there for it.
+//! A flat line passes, and the matching check finds each planted fault.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ camera,up,2,1400,2000,
 plug,down,1,100,1000,21001000
 ";
 
-/// Two runs as the laboratory leaves them, in a folder that goes away with the test.
+/// A busy and an idle run as the laboratory writes them, in a folder that is removed after the test.
 struct TestRuns(PathBuf);
 
 impl TestRuns {
@@ -59,9 +59,9 @@ impl TestRuns {
         fs::write(self.folder(law, load).join(file), text).unwrap();
     }
 
-    /// What fails, one line each.
+    /// The failed checks, one line each.
     fn failures(&self) -> Vec<String> {
-        let (_, checks) = judge(&examine(&self.0).unwrap(), &Law::ALL, None);
+        let (_, checks) = judge(&analyse_runs(&self.0).unwrap(), &Law::ALL, None);
         let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed);
         failed.map(|check| check.to_string()).collect()
     }
@@ -77,7 +77,7 @@ fn spread(law: Law) -> u8 {
     if law == Law::Normal { 15 } else { 33 }
 }
 
-/// A simulated capture, with whatever else the caller writes into it.
+/// Writes a simulated capture, plus the packets that `more` adds.
 fn capture_with(folder: &Path, setup: &SimulationConfig, more: impl FnOnce(&mut PcapWriter)) {
     let mut writer = PcapWriter::create(&folder.join("wan.pcap"), LinkType::Ethernet).unwrap();
     let silent = HomeTrace { devices: Vec::new(), length: Nanos::from_secs(SECONDS) };
@@ -90,7 +90,7 @@ fn capture(folder: &Path, setup: &SimulationConfig) {
     capture_with(folder, setup, |_| {});
 }
 
-/// An Ethernet frame around UDP from the router to `destination`, with this first byte of payload.
+/// An Ethernet frame with UDP from the router to `destination`, whose payload starts with `first`.
 fn frame(destination: [u8; 4], port: u16, first: u8) -> Vec<u8> {
     let [high, low] = port.to_be_bytes();
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
@@ -100,9 +100,9 @@ fn frame(destination: [u8; 4], port: u16, first: u8) -> Vec<u8> {
     frame
 }
 
-/// As where a firewall lets only cells of one kind in.
+/// A firewall that admits only one kind of cells has this effect.
 #[test]
-fn cells_that_do_not_reach_the_receiver_are_found() {
+fn detects_cells_that_do_not_reach_the_receiver() {
     let runs = TestRuns::new("missing", Law::Gamma);
     let missing = ROUTER_JSON.replace("\"cells_lost\":0", "\"cells_lost\":7000");
     runs.write(Law::Gamma, Workload::Busy, "router.json", &missing);
@@ -118,7 +118,7 @@ fn a_flat_line_passes() {
     for law in [Law::Gamma, Law::Normal, Law::Constant] {
         let runs = TestRuns::new(&format!("passes-{law}"), law);
         assert_eq!(runs.failures(), Vec::<String>::new());
-        let (report, checks) = judge(&examine(&runs.0).unwrap(), &Law::ALL, None);
+        let (report, checks) = judge(&analyse_runs(&runs.0).unwrap(), &Law::ALL, None);
         assert_eq!((report.runs.len(), report.comparisons.len()), (4, 2));
         assert_eq!(checks.iter().filter(|check| check.verdict == Verdict::Skipped).count(), 3);
         let up = &report.runs[0];
@@ -131,10 +131,10 @@ fn a_flat_line_passes() {
 }
 
 #[test]
-fn a_router_that_is_a_machine_keeps_its_budgets() {
-    let runs = TestRuns::new("machine", Law::Gamma);
-    let machine = || RouterResources::read(&runs.0, &examine(&runs.0).unwrap()).unwrap();
-    assert!(machine().is_none(), "a namespace has no package");
+fn an_emulated_router_must_keep_within_its_budgets() {
+    let runs = TestRuns::new("resources", Law::Gamma);
+    let machine = || RouterResources::read(&runs.0, &analyse_runs(&runs.0).unwrap()).unwrap();
+    assert!(machine().is_none(), "a router in a namespace has no package");
     fs::write(runs.0.join("package.json"), r#"{"package_bytes": 400000, "installed_bytes": 1000000}"#).unwrap();
     let counts = r#"{"cells": 100, "program": 1500000, "machine": 9000000}"#;
     runs.write(Law::Gamma, Workload::Busy, "instructions.json", counts);
@@ -151,7 +151,7 @@ fn a_router_that_is_a_machine_keeps_its_budgets() {
 }
 
 #[test]
-fn handshakes_and_link_layer_are_counted_apart() {
+fn counts_handshakes_and_link_layer_frames_separately() {
     let runs = TestRuns::new("handshakes", Law::Gamma);
     let setup = SimulationConfig { seed: 21, ..SimulationConfig::default() };
     capture_with(&runs.folder(Law::Gamma, Workload::Busy), &setup, |writer| {
@@ -160,14 +160,14 @@ fn handshakes_and_link_layer_are_counted_apart() {
         writer.packet(MIDDLE_NS, 42, &arp).unwrap();
     });
     assert_eq!(runs.failures(), Vec::<String>::new());
-    let (report, _) = judge(&examine(&runs.0).unwrap(), &Law::ALL, None);
+    let (report, _) = judge(&analyse_runs(&runs.0).unwrap(), &Law::ALL, None);
     assert_eq!((report.runs[0].wire.handshakes, report.runs[0].wire.link_layer), (1, 1));
 }
 
-/// A captured cell of OpenVPN begins with 0x48, a data packet of key 0; 0x20 is a control packet, 0x78 nothing.
+/// An OpenVPN data packet of key 0 starts with 0x48, a control packet with 0x20; 0x78 is no valid opcode.
 #[test]
-fn openvpn_is_told_by_its_opcodes() {
-    for (first, expected) in [(0x20, None), (0x28, None), (0x48, Some("one size")), (0x78, Some("nothing beside"))] {
+fn recognises_openvpn_packets_by_opcode() {
+    for (first, expected) in [(0x20, None), (0x28, None), (0x48, Some("one size")), (0x78, Some("no packet outside"))] {
         let runs = TestRuns::new(&format!("openvpn-{first}"), Law::Gamma);
         let folder = runs.folder(Law::Gamma, Workload::Idle);
         let run = fs::read_to_string(folder.join("run.json")).unwrap();
@@ -181,19 +181,19 @@ fn openvpn_is_told_by_its_opcodes() {
         match expected {
             Some("one size") => assert!(of_a_cell, "{failures:?}"),
             Some(what) => assert!(found(what), "{failures:?}"),
-            None => assert!(!found("nothing beside") && found("(; 1 handshakes)"), "{failures:?}"),
+            None => assert!(!found("no packet outside") && found("(; 1 handshakes)"), "{failures:?}"),
         }
     }
 }
 
 #[test]
-fn planted_packets_are_found() {
+fn detects_planted_packets() {
     let cases: [(&str, Vec<u8>, &str); 5] = [
         ("keep-alive of 32 bytes", frame(ENDPOINT, 51_820, 4), "one size of 508"),
-        ("DNS", frame([9, 9, 9, 9], 53, 0), "nothing beside the tunnel"),
-        ("another port of the endpoint", frame(ENDPOINT, 443, 4), "nothing beside the tunnel"),
-        ("unknown message", frame(ENDPOINT, 51_820, 9), "nothing beside the tunnel"),
-        ("foreign ethertype", [&[1; 12][..], &[0x88, 0xcc], &[0; 40]].concat(), "nothing beside the tunnel"),
+        ("DNS", frame([9, 9, 9, 9], 53, 0), "no packet outside the tunnel"),
+        ("another port of the endpoint", frame(ENDPOINT, 443, 4), "no packet outside the tunnel"),
+        ("unknown message", frame(ENDPOINT, 51_820, 9), "no packet outside the tunnel"),
+        ("foreign ethertype", [&[1; 12][..], &[0x88, 0xcc], &[0; 40]].concat(), "no packet outside the tunnel"),
     ];
     for (index, (name, bytes, expected)) in cases.into_iter().enumerate() {
         let runs = TestRuns::new(&format!("planted-{index}"), Law::Gamma);
@@ -207,7 +207,7 @@ fn planted_packets_are_found() {
 }
 
 #[test]
-fn rates_and_intervals_that_depend_on_load_are_found() {
+fn detects_rates_and_intervals_that_depend_on_load() {
     let runs = TestRuns::new("rate", Law::Gamma);
     let faster =
         SimulationConfig { upload: crate::units::BitsPerSec::from_kbit(168), seed: 21, ..SimulationConfig::default() };
@@ -227,14 +227,17 @@ fn rates_and_intervals_that_depend_on_load_are_found() {
 }
 
 #[test]
-fn losses_and_faults_are_found() {
+fn detects_losses_and_faults() {
     let law = Law::Constant;
     let runs = TestRuns::new("losses", law);
     runs.write(law, Workload::Busy, "packets.csv", &PACKETS.replace("21001000", ""));
     runs.write(law, Workload::Idle, "faults.txt", "plug up 7 reordered\n");
     let failures = runs.failures();
     assert_eq!(failures.len(), 2, "{failures:?}");
-    assert!(failures[0].contains("constant busy down what the queue accepted arrives (1 sent, 0 received, 0 dropped"));
+    assert!(
+        failures[0]
+            .contains("constant busy down packets that the queue accepted arrive (1 sent, 0 received, 0 dropped")
+    );
     assert!(failures[1].contains("constant idle packets arrive intact and in order (1 faults"), "{failures:?}");
     let broken = ENDPOINT_JSON.replace("\"drops\":{}", "\"drops\":{\"malformed_block\":1}");
     runs.write(law, Workload::Idle, "endpoint.json", &broken);
@@ -242,20 +245,20 @@ fn losses_and_faults_are_found() {
 }
 
 #[test]
-fn unusable_folders_are_named() {
+fn errors_name_the_unusable_file() {
     let runs = TestRuns::new("unusable", Law::Gamma);
-    let message = |runs: &TestRuns| examine(&runs.0).err().map(|error| error.to_string()).unwrap_or_default();
+    let message = |runs: &TestRuns| analyse_runs(&runs.0).err().map(|error| error.to_string()).unwrap_or_default();
     runs.write(Law::Gamma, Workload::Busy, "packets.csv", "nonsense");
     assert!(message(&runs).contains("packets.csv line 1"), "{}", message(&runs));
     runs.write(Law::Gamma, Workload::Busy, "packets.csv", &format!("{PACKETS}camera,sideways,3,100,1,2\n"));
     assert!(message(&runs).contains("packets.csv line 5"), "{}", message(&runs));
     runs.write(Law::Gamma, Workload::Busy, "run.json", "{\"law\":\"gamma\"}");
     assert!(message(&runs).contains("run.json"), "{}", message(&runs));
-    assert!(examine(Path::new("/nonexistent")).err().unwrap().to_string().contains("no run in it"));
+    assert!(analyse_runs(Path::new("/nonexistent")).err().unwrap().to_string().contains("it contains no run"));
 }
 
 #[test]
-fn only_slots_that_the_daemon_counts_as_missed_are_forgiven() {
+fn excuses_only_slots_that_the_daemon_reports_as_missed() {
     let runs = TestRuns::new("missed", Law::Constant);
     let law = Law::Constant;
     let slower = SimulationConfig { law, seed: 21, upload: BitsPerSec(150_000), ..SimulationConfig::default() };

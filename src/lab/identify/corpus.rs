@@ -1,4 +1,4 @@
-//! What is known of labelled devices: the data folder, or made-up homes.
+//! Captures of labelled devices, from the data folder or synthetic.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,10 +9,10 @@ use crate::lab::error::Error;
 use crate::lab::trace::{DataFolder, DeviceKind, Trace};
 use crate::units::Nanos;
 
-/// Captures of single devices while they are set up, one folder each with the device's address in a file.
+/// Captures of single devices during their set-up, in one folder per device with a file that holds its address.
 const SETUPS: &str = "iot-sentinel-setup/*/_iotdevice-mac.txt";
 const SETUP_CAPTURES: &str = "*.pcap";
-/// Made-up homes of so many captures of so many seconds.
+/// Number and length of the synthetic captures of each device.
 const SYNTHETIC_CAPTURES: u64 = 4;
 const SYNTHETIC_SECONDS: u64 = 40 * 60;
 
@@ -21,29 +21,29 @@ const SYNTHETIC_SECONDS: u64 = 40 * 60;
 pub struct DeviceCapture {
     /// Index into the corpus' devices.
     pub device: usize,
-    /// Its address, where there is one.
+    /// Ethernet address of the device; `None` for synthetic captures.
     pub mac: Option<Mac>,
-    /// Names that it looked up.
+    /// DNS names that the device looked up.
     pub names: BTreeSet<String>,
-    /// Its packets to and from the Internet.
+    /// Packets of the device to and from the Internet.
     pub trace: Trace,
 }
 
 /// Labelled captures.
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
-    /// Names of the devices; those in long use first.
+    /// Names of the devices; those captured in use come first.
     pub devices: Vec<String>,
-    /// How many of them were captured in use, the others only while they were set up.
+    /// Number of devices captured in use; the others were captured only during their set-up.
     pub in_use: usize,
     /// The captures.
     pub captures: Vec<DeviceCapture>,
-    /// Captures that were damaged, in words. What came before the damage is used.
+    /// Warnings about damaged captures, of which only the packets before the damage are used.
     pub warnings: Vec<String>,
 }
 
 impl Corpus {
-    /// Reads every capture that the folder names, telling `progress` how many of how many are read.
+    /// Reads every capture of the folder. Calls `progress` with the number of captures read and their total number.
     pub fn read(folder: &DataFolder, mut progress: impl FnMut(usize, usize)) -> Result<Corpus, Error> {
         let mut wanted = Vec::new();
         let mut corpus = Corpus::default();
@@ -63,9 +63,9 @@ impl Corpus {
         }
         let total = wanted.len();
         for (index, (device, mac, path)) in wanted.into_iter().enumerate() {
-            let sighting = observe(&path)?;
-            corpus.warnings.extend(sighting.damage.map(|damage| format!("{damage}; using the packets before it")));
-            let host = sighting.hosts.into_iter().find(|host| host.mac == mac);
+            let summary = observe(&path)?;
+            corpus.warnings.extend(summary.damage.map(|damage| format!("{damage}; using the packets before it")));
+            let host = summary.hosts.into_iter().find(|host| host.mac == mac);
             let (names, trace) = host.map_or_else(
                 || (BTreeSet::new(), Trace { device: mac.to_string(), packets: Vec::new() }),
                 |host| (host.names, host.trace),
@@ -76,8 +76,7 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// Several made-up captures of the kinds of device that the project can make up. They have neither addresses nor
-    /// names.
+    /// Generates several synthetic captures of each kind of device. They have neither addresses nor names.
     pub fn synthetic(seed: u64) -> Corpus {
         let mut corpus = Corpus::default();
         for (device, (name, kind)) in DeviceKind::HOME.iter().enumerate() {
@@ -91,18 +90,20 @@ impl Corpus {
         corpus
     }
 
-    /// Only the devices of these names; those count as in use.
+    /// Selects the devices with these names; all of them count as in use.
     pub fn only(&self, names: &[String]) -> Result<Corpus, Error> {
         let mut corpus = Corpus { warnings: self.warnings.clone(), ..Corpus::default() };
         for name in names {
             let Some(known) = self.devices.iter().position(|device| device.eq_ignore_ascii_case(name)) else {
                 return Err(Error::Request(format!(
-                    "choosing devices: there is no `{name}`; there are {}",
+                    "selecting devices: unknown device `{name}`; the known devices are {}",
                     self.devices.join(", ")
                 )));
             };
-            let own = self.captures.iter().filter(|record| record.device == known);
-            corpus.captures.extend(own.map(|record| DeviceCapture { device: corpus.devices.len(), ..record.clone() }));
+            let own = self.captures.iter().filter(|capture| capture.device == known);
+            corpus
+                .captures
+                .extend(own.map(|capture| DeviceCapture { device: corpus.devices.len(), ..capture.clone() }));
             corpus.devices.push(self.devices[known].clone());
         }
         corpus.in_use = corpus.devices.len();

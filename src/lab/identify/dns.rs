@@ -1,4 +1,4 @@
-//! Devices by the names that they look up, compared as sets.
+//! Identifies devices by the set of DNS names that they look up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +6,13 @@ const HEADER_BYTES: usize = 12;
 /// RFC 1035, section 3.1.
 const MAX_LABEL_BYTES: usize = 63;
 const MAX_NAME_BYTES: usize = 255;
-/// What a name is worth that only shares its registered domain with a known one.
+/// Weight of a name that shares only its registered domain with a known name, relative to a known name.
 const SAME_DOMAIN: f64 = 0.6;
-/// How much it counts that the whole of a device's names was asked for, against only its being compatible.
+/// Weight of the share of a device's known names that the set covers, against the share of the set that is known.
 const COVERAGE: f64 = 0.2;
 
-/// The name in the first question of a DNS query (RFC 1035, section 4.1), lower case. `None` for answers and for what
-/// is no DNS message or is cut off.
+/// The name in the first question of a DNS query (RFC 1035, section 4.1), in lower case. `None` for responses,
+/// truncated messages and anything else.
 pub fn question(message: &[u8]) -> Option<String> {
     let is_answer = message.get(2)? & 0x80 != 0;
     let questions = u16::from_be_bytes(*message.get(4..)?.first_chunk()?);
@@ -43,22 +43,22 @@ pub fn question(message: &[u8]) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// Sets of names per device.
+/// The DNS names of each device.
 #[derive(Clone, Debug, Default)]
 pub struct NameModel {
     names: Vec<BTreeSet<String>>,
     domains: Vec<BTreeSet<String>>,
-    /// How many devices ask for a name: what all ask for says nothing.
+    /// Number of devices that look up each name. A name that all devices look up identifies none.
     askers: BTreeMap<String, usize>,
 }
 
 impl NameModel {
-    /// A model of so many devices that knows no names yet.
+    /// A model of `devices` devices without names.
     pub fn new(devices: usize) -> NameModel {
         NameModel { names: vec![BTreeSet::new(); devices], domains: vec![BTreeSet::new(); devices], ..Self::default() }
     }
 
-    /// Adds what a device was seen to ask for.
+    /// Adds names that a device looked up.
     pub fn learn(&mut self, device: usize, names: &BTreeSet<String>) {
         for name in names {
             if self.names[device].insert(name.clone()) {
@@ -68,9 +68,9 @@ impl NameModel {
         }
     }
 
-    /// How well a set of names fits each device, 0..=1: the share of the set that the device is known to ask for
-    /// and, to a lesser part, the share of the device's names that the set has. Names weigh the more the fewer devices ask
-    /// for them.
+    /// How well a set of names fits each device, 0..=1: mainly the share of the set that the device is known to look
+    /// up, and partly the share of the device's names that the set contains. A name weighs more if fewer devices look
+    /// it up.
     pub fn similarity(&self, names: &BTreeSet<String>) -> Vec<f64> {
         let weight = |name: &str| self.weight(name);
         let asked: f64 = names.iter().map(|name| weight(name)).sum();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn questions() {
+    fn reads_the_name_of_a_query_only() {
         assert_eq!(question(&query("Time.Example.ORG")).as_deref(), Some("time.example.org"));
         let whole = query("a.example.org");
         for cut in 0..whole.len() - 5 {
@@ -138,11 +138,11 @@ mod tests {
         assert_eq!(question(&answer), None);
         let mut pointer = query("a.example.org");
         pointer[12] = 0xc0;
-        assert_eq!(question(&pointer), None, "no pointer belongs into a first question");
+        assert_eq!(question(&pointer), None, "the first question cannot contain a compression pointer");
     }
 
     #[test]
-    fn the_device_whose_names_fit_wins_even_with_new_hosts_of_its_domain() {
+    fn recognises_a_device_by_its_names_and_by_new_hosts_of_its_domains() {
         let mut model = NameModel::new(3);
         model.learn(0, &set(&["api.camera.example", "pool.ntp.org"]));
         model.learn(1, &set(&["relay-1.plug.example", "pool.ntp.org"]));

@@ -1,4 +1,4 @@
-//! How well do traffic shapes tell devices apart? Cross-validation.
+//! Cross-validation of identification by traffic pattern.
 
 use std::fmt;
 
@@ -17,74 +17,74 @@ pub const SAMPLE_SECONDS: [u64; 3] = [1, 5, 10];
 pub const WINDOW_SECONDS: [u64; 3] = [60, 120, 300];
 const FOLDS: usize = 10;
 const NEIGHBOURS: usize = 3;
-/// A device with one capture only is split into so many parts of consecutive windows in place of captures.
+/// A device with a single capture is divided into this many parts of consecutive windows, which replace captures.
 const SPLITS_OF_SINGLE_CAPTURE: usize = 10;
 
 /// A classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// The paper's: three nearest neighbours by mean and standard deviation of bytes per sample.
+    /// The paper's classifier: three nearest neighbours by mean and standard deviation of the bytes per sample.
     Neighbours,
-    /// A random forest over sizes, intervals, directions and bursts.
+    /// A random forest on sizes, intervals, directions and bursts.
     Forest,
 }
 
-/// What is kept apart between learning and testing.
+/// The unit that is either in the training set or in the test set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// Windows, as in the paper: a window is tested while its neighbours in time were learned.
+    /// Windows, as in the paper: the training set may contain the windows just before and after a tested one.
     Window,
-    /// Whole captures (of a device with one capture, tenths of it).
+    /// Whole captures, or tenths of the capture of a device that has only one.
     Capture,
 }
 
-/// One way of telling, tested.
+/// The cross-validated scores of one method with one set of parameters.
 #[derive(Clone, Debug, Serialize)]
 pub struct CrossValidation {
     /// The classifier.
     pub method: Method,
-    /// What was kept apart.
+    /// The unit of the split.
     pub split: Split,
-    /// Length of a window.
+    /// Length of a window in seconds.
     pub window_s: u64,
-    /// Length of a sample; `None` for the forest, which has samples of its own.
+    /// Length of a sample in seconds; `None` for the forest, whose features use fixed samples.
     pub sample_s: Option<u64>,
-    /// Windows of each device, in the order of `devices`.
+    /// Number of windows of each device, in the order of [`Evaluation::devices`].
     pub windows: Vec<usize>,
-    /// With the true labels.
+    /// Scores with the true labels.
     pub scores: Scores,
-    /// With the labels shuffled before learning: what chance gives.
+    /// Scores after training on shuffled labels: the level of chance.
     pub shuffled: Scores,
 }
 
-/// All of them.
+/// The results of all methods and parameters.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evaluation {
-    /// The devices, as the confusion matrices have them.
+    /// The devices, in the order of the confusion matrices.
     pub devices: Vec<String>,
     /// Seed of folds, forests and shuffles.
     pub seed: u64,
-    /// Every method, split, window and sample.
+    /// One result per method, split, window and sample.
     #[serde(rename = "cells")]
     pub results: Vec<CrossValidation>,
 }
 
 impl Evaluation {
-    /// The cell with the best balanced accuracy among those that pass.
+    /// The result with the best balanced accuracy among those that `passes` accepts.
     pub fn best(&self, passes: impl Fn(&CrossValidation) -> bool) -> Option<&CrossValidation> {
-        let balanced = |cell: &&CrossValidation| cell.scores.balanced_accuracy;
-        self.results.iter().filter(|cell| passes(cell)).max_by(|a, b| balanced(a).total_cmp(&balanced(b)))
+        let balanced = |result: &&CrossValidation| result.scores.balanced_accuracy;
+        self.results.iter().filter(|result| passes(result)).max_by(|a, b| balanced(a).total_cmp(&balanced(b)))
     }
 }
 
-/// How much is tested.
+/// The extent of an evaluation.
 #[derive(Clone, Debug)]
 pub struct EvaluationConfig {
     /// Lengths of the windows, in seconds.
     pub window_s: Vec<u64>,
-    /// Trees of each forest.
+    /// Number of trees in each forest.
     pub trees: usize,
 }
 
@@ -94,41 +94,44 @@ impl Default for EvaluationConfig {
     }
 }
 
-/// Tests every method on the devices of the corpus that are in use, telling `progress` how many of how many cells are done.
+/// Tests every method on the devices of the corpus that are in use. Calls `progress` with the number of results so far
+/// and their total number.
 pub fn evaluate(
     corpus: &Corpus,
-    effort: &EvaluationConfig,
+    config: &EvaluationConfig,
     seed: u64,
     mut progress: impl FnMut(usize, usize),
 ) -> Evaluation {
     let mut results = Vec::new();
-    let growth = ForestParams { trees: effort.trees, ..ForestParams::default() };
-    let total = effort.window_s.len() * (SAMPLE_SECONDS.len() + 1) * 2;
-    for &window_s in &effort.window_s {
+    let params = ForestParams { trees: config.trees, ..ForestParams::default() };
+    let total = config.window_s.len() * (SAMPLE_SECONDS.len() + 1) * 2;
+    for &window_s in &config.window_s {
         let width = Nanos::from_secs(window_s);
         let samples = SAMPLE_SECONDS.map(Some).into_iter().chain([None]);
         for sample_s in samples {
-            let (method, table) = match sample_s {
+            let (method, dataset) = match sample_s {
                 Some(s) => (
                     Method::Neighbours,
-                    table(corpus, width, |packets, start| shape::rates(packets, start, width, Nanos::from_secs(s))),
+                    dataset(corpus, width, |packets, start| shape::rates(packets, start, width, Nanos::from_secs(s))),
                 ),
-                None => (Method::Forest, table(corpus, width, |packets, start| shape::features(packets, start, width))),
+                None => {
+                    (Method::Forest, dataset(corpus, width, |packets, start| shape::features(packets, start, width)))
+                }
             };
             for split in [Split::Window, Split::Capture] {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed ^ window_s << 8);
                 let fold_of = match split {
-                    Split::Window => stratified(&table, FOLDS, &mut rng),
-                    Split::Capture => by_group(&table, FOLDS, &mut rng),
+                    Split::Window => stratified(&dataset, FOLDS, &mut rng),
+                    Split::Capture => by_group(&dataset, FOLDS, &mut rng),
                 };
-                let scores = validate(method, growth, &table, &table, &fold_of, seed);
-                let shuffled = validate(method, growth, &table.shuffled(&mut rng), &table, &fold_of, seed);
+                let scores = validate(method, params, &dataset, &dataset, &fold_of, seed);
+                let shuffled = validate(method, params, &dataset.shuffled(&mut rng), &dataset, &fold_of, seed);
                 results.push(CrossValidation {
                     method,
                     split,
                     window_s,
                     sample_s,
-                    windows: table.counts(),
+                    windows: dataset.counts(),
                     scores,
                     shuffled,
                 });
@@ -136,30 +139,30 @@ pub fn evaluate(
             }
         }
     }
-    Evaluation { devices: corpus.devices[..corpus.in_use].to_vec(), seed, results: results }
+    Evaluation { devices: corpus.devices[..corpus.in_use].to_vec(), seed, results }
 }
 
-/// The windows of the devices in use as a table, grouped by capture.
-pub(super) fn table(
+/// A dataset of the windows of the devices in use, grouped by capture.
+pub(super) fn dataset(
     corpus: &Corpus,
     width: Nanos,
     features: impl Fn(&[crate::lab::trace::PacketRecord], Nanos) -> Vec<f32>,
 ) -> Dataset {
-    let mut table = Dataset { classes: corpus.devices[..corpus.in_use].to_vec(), ..Dataset::default() };
-    for (index, record) in corpus.captures.iter().enumerate().filter(|(_, record)| record.device < corpus.in_use) {
-        let alone = corpus.captures.iter().filter(|other| other.device == record.device).count() == 1;
-        let rows: Vec<_> = shape::windows(&record.trace, width).collect();
+    let mut dataset = Dataset { classes: corpus.devices[..corpus.in_use].to_vec(), ..Dataset::default() };
+    for (index, capture) in corpus.captures.iter().enumerate().filter(|(_, capture)| capture.device < corpus.in_use) {
+        let alone = corpus.captures.iter().filter(|other| other.device == capture.device).count() == 1;
+        let rows: Vec<_> = shape::windows(&capture.trace, width).collect();
         for (number, (start, packets)) in rows.iter().enumerate() {
             let part = if alone { number * SPLITS_OF_SINGLE_CAPTURE / rows.len() } else { 0 };
-            table.push(features(packets, *start), record.device, index * SPLITS_OF_SINGLE_CAPTURE + part);
+            dataset.push(features(packets, *start), capture.device, index * SPLITS_OF_SINGLE_CAPTURE + part);
         }
     }
-    table
+    dataset
 }
 
 fn validate(
     method: Method,
-    growth: ForestParams,
+    params: ForestParams,
     learned: &Dataset,
     truth: &Dataset,
     fold_of: &[usize],
@@ -172,7 +175,7 @@ fn validate(
         if train.rows.is_empty() {
             continue;
         }
-        let forest = (method == Method::Forest).then(|| RandomForest::train(&train, growth, seed + fold as u64));
+        let forest = (method == Method::Forest).then(|| RandomForest::train(&train, params, seed + fold as u64));
         for row in tested {
             let answer = match &forest {
                 Some(forest) => forest.predict(&truth.rows[row]),
@@ -187,7 +190,7 @@ fn validate(
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Method::Neighbours => "3-NN on rates (the paper's)",
+            Method::Neighbours => "3-NN on rates (paper)",
             Method::Forest => "random forest",
         })
     }

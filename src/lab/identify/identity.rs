@@ -1,60 +1,61 @@
-//! Who are the hosts of a capture that nobody has labelled?
+//! Identifies the hosts of an unlabelled capture.
 
 use serde::Serialize;
 
 use super::corpus::Corpus;
 use super::dns::NameModel;
-use super::evaluate::table;
+use super::evaluate::dataset;
 use super::observe::ObservedHost;
 use super::oui::{Vendors, is_locally_administered, oui};
 use super::shape;
 use crate::lab::learn::{ForestParams, RandomForest};
 use crate::units::Nanos;
 
-/// Windows of unlabelled traffic; the paper's shortest.
+/// Length of the windows: the shortest of the paper.
 const WINDOW: Nanos = Nanos::from_secs(60);
-/// Guesses that are kept.
+/// Maximum candidates per host and source.
 const MAX_CANDIDATES: usize = 3;
 
 /// A device that a host may be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Candidate {
-    /// Its name.
+    /// Name of the device.
     pub device: String,
-    /// How well it fits, 0..=1; by shape, the mean share of votes.
+    /// How well the device fits, 0..=1; for traffic patterns the mean share of the votes.
     pub fit: f64,
 }
 
-/// What can be said of a host.
+/// What a capture reveals about the identity of a host.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostIdentity {
-    /// Its Ethernet address.
+    /// Ethernet address of the host.
     pub mac: String,
-    /// Whether the host has drawn that address itself.
+    /// Whether the address is locally administered, usually a random one.
     pub made_up_address: bool,
-    /// The address' vendor.
+    /// Vendor of the address.
     pub vendor: Option<String>,
-    /// Known devices with the same prefix.
+    /// Known devices with the same vendor prefix.
     pub same_prefix: Vec<String>,
-    /// Packets to and from the Internet.
+    /// Number of packets to and from the Internet.
     pub packets: usize,
-    /// Names that it looked up.
+    /// DNS names that the host looked up.
     pub names: Vec<String>,
-    /// Known devices by names, best first; empty if it looked up nothing that any of them does.
+    /// The best fitting devices by DNS names, best first; empty if no known device shares a name.
     pub by_names: Vec<Candidate>,
-    /// Windows of a minute with any packet.
+    /// Number of one-minute windows that contain a packet.
     pub windows: usize,
-    /// Known devices by the shape of the traffic, best first; empty without a whole window.
+    /// The best fitting devices by traffic pattern, best first; empty without a complete window.
     pub by_shape: Vec<Candidate>,
 }
 
-/// Compares hosts with the devices of the corpus. By shape, a host that is none of them is still given to the nearest.
+/// Compares hosts with the devices of the corpus. The traffic pattern always yields the most similar devices, even if
+/// the host is none of them.
 pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost], seed: u64) -> Vec<HostIdentity> {
     let mut model = NameModel::new(corpus.devices.len());
-    for record in &corpus.captures {
-        model.learn(record.device, &record.names);
+    for capture in &corpus.captures {
+        model.learn(capture.device, &capture.names);
     }
-    let learned = table(corpus, WINDOW, |events, start| shape::features(events, start, WINDOW));
+    let learned = dataset(corpus, WINDOW, |events, start| shape::features(events, start, WINDOW));
     let forest = (!learned.rows.is_empty()).then(|| RandomForest::train(&learned, ForestParams::default(), seed));
     let one = |host: &ObservedHost| {
         let rows: Vec<_> =
@@ -70,8 +71,8 @@ pub fn identify(corpus: &Corpus, vendors: &Vendors, hosts: &[ObservedHost], seed
         let mut same_prefix: Vec<String> = corpus
             .captures
             .iter()
-            .filter(|record| record.mac.is_some_and(|mac| oui(mac) == oui(host.mac)))
-            .map(|record| corpus.devices[record.device].clone())
+            .filter(|capture| capture.mac.is_some_and(|mac| oui(mac) == oui(host.mac)))
+            .map(|capture| corpus.devices[capture.device].clone())
             .collect();
         same_prefix.sort();
         same_prefix.dedup();

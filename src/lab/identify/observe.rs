@@ -1,4 +1,4 @@
-//! What a capture shows of every device in it, in one reading.
+//! Extracts every host of a capture in one pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,28 +9,28 @@ use crate::lab::error::Error;
 use crate::lab::trace::{Direction, Trace, internet_bytes, is_home, segments};
 
 const PORT_DNS: u16 = 53;
-/// More hosts in one capture are no home; the rest is left out.
+/// A home does not have more hosts than this; further ones are ignored.
 const MAX_HOSTS: usize = 1_000;
 
-/// One host of the home, by its Ethernet address.
+/// One host of the home, identified by its Ethernet address.
 #[derive(Clone, Debug)]
 pub struct ObservedHost {
-    /// Its address.
+    /// Ethernet address of the host.
     pub mac: Mac,
-    /// Names that it asked a resolver for.
+    /// DNS names that the host looked up.
     pub names: BTreeSet<String>,
-    /// Its packets to and from the Internet.
+    /// Packets of the host to and from the Internet.
     pub trace: Trace,
 }
 
-/// What a capture shows.
+/// The hosts and the extent of a capture.
 #[derive(Debug)]
 pub struct CaptureSummary {
-    /// Hosts with Internet traffic or a question for a resolver, in order of address.
+    /// Hosts with Internet traffic or a DNS query, sorted by address.
     pub hosts: Vec<ObservedHost>,
-    /// The whole capture.
+    /// Number of packets, and first and last time of the capture.
     pub extent: Extent,
-    /// Why the capture was not read to its end, if it was not.
+    /// The error that stopped the reading before the end of the capture.
     pub damage: Option<Error>,
 }
 
@@ -40,12 +40,12 @@ struct HostBuilder {
     packets: Vec<(u64, Direction, usize)>,
 }
 
-/// Reads the capture at `path`. A host is on the home's side of a packet if its address there is a private one; of
-/// IPv6 packets with global addresses at both ends, the side is that of the host already seen.
+/// Reads the capture at `path`. The end of a packet with a private address is a host of the home. If an IPv6 packet has
+/// global addresses at both ends, the end that is already known as a host is the one in the home.
 ///
-/// A damaged capture gives what came before the damage; one without any packet is an error, as there is nothing to see.
+/// A damaged capture yields the packets before the damage. A capture without packets is an error.
 pub fn observe(path: &Path) -> Result<CaptureSummary, Error> {
-    let mut seen: BTreeMap<Mac, HostBuilder> = BTreeMap::new();
+    let mut hosts: BTreeMap<Mac, HostBuilder> = BTreeMap::new();
     let mut first_ns = u64::MAX;
     let mut last_ns = 0;
     let mut packets = 0;
@@ -56,7 +56,7 @@ pub fn observe(path: &Path) -> Result<CaptureSummary, Error> {
         let Some(frame) = Frame::parse(packet.data) else { return };
         let Some(ip) = frame.ip() else { return };
         if let Some(udp) = ip.udp().filter(|udp| udp.destination_port == PORT_DNS) {
-            if let (Some(name), Some(host)) = (dns::question(udp.payload), slot(&mut seen, frame.source)) {
+            if let (Some(name), Some(host)) = (dns::question(udp.payload), host_entry(&mut hosts, frame.source)) {
                 host.names.insert(name);
             }
         }
@@ -65,38 +65,38 @@ pub fn observe(path: &Path) -> Result<CaptureSummary, Error> {
             (frame.source, Direction::Up)
         } else if is_home(ip.destination) {
             (frame.destination, Direction::Down)
-        } else if seen.contains_key(&frame.source) {
+        } else if hosts.contains_key(&frame.source) {
             (frame.source, Direction::Up)
-        } else if seen.contains_key(&frame.destination) {
+        } else if hosts.contains_key(&frame.destination) {
             (frame.destination, Direction::Down)
         } else {
             return;
         };
-        if let Some(host) = slot(&mut seen, mac) {
+        if let Some(host) = host_entry(&mut hosts, mac) {
             host.packets.push((packet.time_ns, direction, bytes));
         }
     });
     let damage = match result {
         Ok(_) if packets == 0 => {
-            return Err(Error::content(path, 0, "the capture holds no packets; capture again for longer"));
+            return Err(Error::content(path, 0, "the capture contains no packets; capture again for longer"));
         }
         Ok(_) => None,
         Err(error @ Error::Damaged { .. }) if packets > 0 => Some(error),
         Err(error) => return Err(error),
     };
-    let host = |(mac, seen): (Mac, HostBuilder)| ObservedHost {
+    let host = |(mac, hosts): (Mac, HostBuilder)| ObservedHost {
         mac,
-        names: seen.names,
-        trace: Trace { device: mac.to_string(), packets: segments(seen.packets, first_ns) },
+        names: hosts.names,
+        trace: Trace { device: mac.to_string(), packets: segments(hosts.packets, first_ns) },
     };
     let extent = Extent { packets, first_ns, last_ns };
-    Ok(CaptureSummary { hosts: seen.into_iter().map(host).collect(), extent, damage })
+    Ok(CaptureSummary { hosts: hosts.into_iter().map(host).collect(), extent, damage })
 }
 
-fn slot(seen: &mut BTreeMap<Mac, HostBuilder>, mac: Mac) -> Option<&mut HostBuilder> {
+fn host_entry(hosts: &mut BTreeMap<Mac, HostBuilder>, mac: Mac) -> Option<&mut HostBuilder> {
     let multicast = mac.0[0] & 1 != 0;
-    if multicast || (seen.len() >= MAX_HOSTS && !seen.contains_key(&mac)) {
+    if multicast || (hosts.len() >= MAX_HOSTS && !hosts.contains_key(&mac)) {
         return None;
     }
-    Some(seen.entry(mac).or_default())
+    Some(hosts.entry(mac).or_default())
 }

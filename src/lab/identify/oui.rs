@@ -1,4 +1,4 @@
-//! Devices by the vendor part of their Ethernet address.
+//! Vendors by the prefix of the Ethernet address.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::lab::capture::Mac;
 use crate::lab::error::Error;
 
-/// Vendors of common smart-home devices, by the IEEE's registry (MA-L).
+/// Vendors of common smart-home devices, from the IEEE registry (MA-L).
 const BUILT_IN_VENDORS: [(u32, &str); 26] = [
     (0x00_037f, "Atheros"),
     (0x00_1788, "Philips Lighting"),
@@ -42,14 +42,14 @@ const BUILT_IN_VENDORS: [(u32, &str); 26] = [
 pub struct Vendors(BTreeMap<u32, String>);
 
 impl Vendors {
-    /// The vendors that are built in: a few, of common smart-home devices.
+    /// The built-in vendors of common smart-home devices.
     pub fn built_in() -> Vendors {
         Vendors(BUILT_IN_VENDORS.iter().map(|&(oui, vendor)| (oui, vendor.to_owned())).collect())
     }
 
     /// Adds the vendors of a file: Wireshark's `manuf` (`00:17:88<tab>Name...`), the IEEE's `oui.txt`
-    /// (`001788     (base 16)<tab>Name`) or its `oui.csv` (`MA-L,001788,Name,...`). Longer prefixes than 24 bits and lines of other
-    /// shapes are passed over; a file without any prefix is an error.
+    /// (`001788     (base 16)<tab>Name`) or its `oui.csv` (`MA-L,001788,Name,...`). Prefixes longer than 24 bits and
+    /// lines in other formats are ignored; a file without any prefix is an error.
     pub fn read(mut self, path: &Path) -> Result<Vendors, Error> {
         let bytes = fs::read(path).map_err(Error::io("reading vendor list", path))?;
         let text = String::from_utf8_lossy(&bytes);
@@ -62,24 +62,24 @@ impl Vendors {
             return Err(Error::content(
                 path,
                 0,
-                "no line such as `00:17:88 Vendor` (Wireshark's manuf, or the IEEE's oui.txt or oui.csv)",
+                "no line like `00:17:88 Vendor`; give Wireshark's manuf, or the IEEE's oui.txt or oui.csv",
             ));
         }
         Ok(self)
     }
 
-    /// The vendor of an address. A locally administered one (as phones make up) has none.
+    /// The vendor of an address. A locally administered one, as phones choose at random, has none.
     pub fn vendor(&self, mac: Mac) -> Option<&str> {
         if is_locally_administered(mac) { None } else { self.0.get(&oui(mac)).map(String::as_str) }
     }
 }
 
-/// The vendor part of an address.
+/// The vendor prefix (OUI) of an address.
 pub fn oui(mac: Mac) -> u32 {
     u32::from_be_bytes([0, mac.0[0], mac.0[1], mac.0[2]])
 }
 
-/// Whether an address is locally administered: drawn by the host, not given by a vendor.
+/// Whether an address is locally administered: chosen by the host, not assigned by a vendor.
 pub fn is_locally_administered(mac: Mac) -> bool {
     mac.0[0] & 2 != 0
 }
@@ -96,7 +96,7 @@ fn parse_line(line: &str) -> Option<(u32, &str)> {
     }
     let (prefix, rest) = line.split_once(char::is_whitespace)?;
     let rest = rest.trim().trim_start_matches("(base 16)").trim_start();
-    // Wireshark's list gives a short and a long name; the long one says more.
+    // Wireshark's list has a short and a long name; the long one is more informative.
     let vendor = rest.rsplit('\t').next()?.trim();
     Some((hexadecimal(prefix)?, vendor))
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_the_three_lists() {
+    fn parses_the_lines_of_all_three_lists() {
         for line in [
             "00:17:88\tPhilipsLight\tPhilips Lighting BV",
             "00-17-88 Philips Lighting BV",
@@ -127,15 +127,15 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn looks_up_vendors_of_globally_unique_addresses() {
         let vendors = Vendors::built_in();
         assert_eq!(vendors.vendor("18:b4:30:26:34:40".parse().unwrap()), Some("Nest Labs"));
-        assert_eq!(vendors.vendor("1a:b4:30:26:34:40".parse().unwrap()), None, "made up by the host");
+        assert_eq!(vendors.vendor("1a:b4:30:26:34:40".parse().unwrap()), None, "locally administered");
         assert!(BUILT_IN_VENDORS.is_sorted_by_key(|entry| entry.0));
     }
 
     #[test]
-    fn a_list_without_vendors_is_refused() {
+    fn a_list_without_vendors_is_an_error() {
         let path = std::env::temp_dir().join(format!("millpond-{}-oui", std::process::id()));
         fs::write(&path, "no vendors here\n").unwrap();
         let message = Vendors::built_in().read(&path).unwrap_err().to_string();

@@ -1,13 +1,13 @@
-//! The shape of a device's traffic in windows of time, as numbers.
+//! Features of a device's traffic in windows of time.
 
 use crate::lab::trace::{Direction, PacketRecord, Trace};
 use crate::units::Nanos;
 
-/// Packets further apart than this belong to different bursts.
+/// Packets with a larger gap than this belong to different bursts.
 const BURST_GAP: Nanos = Nanos::from_secs(1);
 
-/// The windows of `width` of a trace, from its start, that hold any packet; each with its start. What is left after the
-/// last whole window is not used.
+/// The windows of `width` of a trace that contain packets, each with its start. The first window begins with the trace;
+/// an incomplete last window is left out.
 pub fn windows(trace: &Trace, width: Nanos) -> impl Iterator<Item = (Nanos, &[PacketRecord])> {
     let whole = trace.length().0 / width.0;
     (0..whole).filter_map(move |index| {
@@ -18,14 +18,14 @@ pub fn windows(trace: &Trace, width: Nanos) -> impl Iterator<Item = (Nanos, &[Pa
     })
 }
 
-/// The paper's two features: mean and standard deviation of the bytes, either way, in each sample of `sample`.
+/// The paper's two features: mean and standard deviation of the bytes per sample, both directions together.
 pub fn rates(packets: &[PacketRecord], start: Nanos, width: Nanos, sample: Nanos) -> Vec<f32> {
     let bytes = per_sample(packets, start, width, sample);
     let (mean, sd) = mean_and_sd(&bytes);
     vec![mean as f32, sd as f32]
 }
 
-/// What a stronger adversary looks at: sizes, intervals, directions and bursts.
+/// The features of a stronger adversary: sizes, intervals, directions and bursts.
 pub fn features(packets: &[PacketRecord], start: Nanos, width: Nanos) -> Vec<f32> {
     let mut row = Vec::with_capacity(48);
     for direction in Direction::ALL {
@@ -73,7 +73,7 @@ fn per_sample(packets: &[PacketRecord], start: Nanos, width: Nanos, sample: Nano
     bytes
 }
 
-/// Number, mean and most bytes (logarithms), mean packets and mean length of the bursts.
+/// Number of bursts, logarithm of their mean and maximum bytes, mean number of packets, and mean length in seconds.
 fn bursts(packets: &[PacketRecord]) -> [f64; 5] {
     let mut bytes = Vec::new();
     let mut packet_count = 0.0;
@@ -94,7 +94,7 @@ fn bursts(packets: &[PacketRecord]) -> [f64; 5] {
     ]
 }
 
-/// The commonest value of a sorted sample, its share, and how many values there are.
+/// The most frequent value of a sorted sample, its share, and the number of different values.
 fn commonest(sorted: &[f64]) -> [f64; 3] {
     let mut best = (0.0, 0);
     let mut distinct = 0;

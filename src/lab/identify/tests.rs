@@ -1,4 +1,4 @@
-//! Identification on made-up homes, and on real ones where they are at hand.
+//! Identification on synthetic homes, and on real captures if available.
 
 use super::*;
 use crate::lab::capture::{LinkType, PcapWriter};
@@ -9,14 +9,14 @@ fn quick(window_s: u64) -> EvaluationConfig {
 }
 
 #[test]
-fn made_up_devices_are_told_apart_and_shuffled_ones_are_not() {
+fn distinguishes_synthetic_devices_but_not_shuffled_labels() {
     let seed = 2;
     println!("seed {seed}");
     let corpus = Corpus::synthetic(seed).only(&["camera", "plug-desk", "hub"].map(str::to_owned)).unwrap();
     let evaluation = evaluate(&corpus, &quick(60), seed, |_, _| {});
     assert_eq!(evaluation.results.len(), 8);
     for method in [Method::Neighbours, Method::Forest] {
-        let best = evaluation.best(|cell| cell.split == Split::Capture && cell.method == method).unwrap();
+        let best = evaluation.best(|result| result.split == Split::Capture && result.method == method).unwrap();
         assert!(best.scores.balanced_accuracy > 0.9, "{method}: {}", best.scores.balanced_accuracy);
         let chance: Vec<f64> =
             evaluation.results.iter().filter(|c| c.method == method).map(|c| c.shuffled.balanced_accuracy).collect();
@@ -26,11 +26,11 @@ fn made_up_devices_are_told_apart_and_shuffled_ones_are_not() {
 }
 
 #[test]
-fn windows_are_whole_and_not_empty() {
+fn windows_are_complete_and_not_empty() {
     let corpus = Corpus::synthetic(1);
     let width = crate::units::Nanos::from_secs(60);
-    for record in &corpus.captures {
-        for (start, events) in shape::windows(&record.trace, width) {
+    for capture in &corpus.captures {
+        for (start, events) in shape::windows(&capture.trace, width) {
             assert!(!events.is_empty() && events.iter().all(|e| e.time >= start && e.time < start + width));
             let row = shape::features(events, start, width);
             assert!(row.iter().all(|value| value.is_finite()));
@@ -39,14 +39,14 @@ fn windows_are_whole_and_not_empty() {
 }
 
 #[test]
-fn an_unknown_device_is_an_error_that_lists_the_known() {
+fn the_error_for_an_unknown_device_lists_the_known_ones() {
     let message = Corpus::synthetic(1).only(&["toaster".to_owned()]).unwrap_err().to_string();
     assert!(message.contains("toaster") && message.contains("camera"), "{message}");
 }
 
-/// A home's host, its router and a host beyond, by their Ethernet and IP addresses.
+/// A host of the home, its router and a server on the Internet.
 #[test]
-fn hosts_of_a_capture() {
+fn finds_the_hosts_of_a_capture() {
     let path = std::env::temp_dir().join(format!("millpond-{}-hosts.pcap", std::process::id()));
     let mut writer = PcapWriter::create(&path, LinkType::Ethernet).unwrap();
     let (device, router) = ([0x18, 0xb4, 0x30, 1, 2, 3], [0x02, 0, 0, 0, 0, 1]);
@@ -71,18 +71,18 @@ fn hosts_of_a_capture() {
         writer.packet(1_000_000 * index as u64, packet.len(), packet).unwrap();
     }
     writer.finish().unwrap();
-    let sighting = observe(&path);
+    let summary = observe(&path);
     std::fs::remove_file(&path).unwrap();
-    let sighting = sighting.unwrap();
-    assert_eq!(sighting.hosts.len(), 1, "the router is no host");
-    let host = &sighting.hosts[0];
+    let summary = summary.unwrap();
+    assert_eq!(summary.hosts.len(), 1, "the router does not count as a host");
+    let host = &summary.hosts[0];
     assert_eq!((host.mac.0, host.trace.packets.len()), (device, 2));
     assert_eq!(host.names.iter().collect::<Vec<_>>(), ["a.test"]);
-    let unknown = identify(&Corpus::default(), &oui::Vendors::built_in(), &sighting.hosts, 1);
-    assert_eq!(unknown[0].vendor.as_deref(), Some("Nest Labs"));
+    let identities = identify(&Corpus::default(), &oui::Vendors::built_in(), &summary.hosts, 1);
+    assert_eq!(identities[0].vendor.as_deref(), Some("Nest Labs"));
 }
 
-/// The paper's classifier on six unlike devices: about 92 % balanced with windows of minutes.
+/// The paper's classifier on dissimilar devices: a balanced accuracy of about 92 % with windows of minutes.
 #[test]
 fn the_papers_attack_works_on_real_captures() {
     let Some(folder) = DataFolder::find() else {
@@ -95,9 +95,9 @@ fn the_papers_attack_works_on_real_captures() {
     assert_eq!(by_address(&corpus, &oui::Vendors::built_in()).vendor_known, corpus.devices.len());
     let unlike = ["echo", "xiaomi-cam", "philips-hue", "blink-hub", "tuya-plug"].map(str::to_owned);
     let evaluation = evaluate(&corpus.only(&unlike).unwrap(), &quick(120), 1, |_, _| {});
-    let paper = evaluation.best(|cell| cell.method == Method::Neighbours && cell.split == Split::Window).unwrap();
+    let paper = evaluation.best(|result| result.method == Method::Neighbours && result.split == Split::Window).unwrap();
     assert!(paper.scores.balanced_accuracy > 0.85, "{}", paper.scores.balanced_accuracy);
-    let forest = evaluation.best(|cell| cell.method == Method::Forest && cell.split == Split::Capture).unwrap();
+    let forest = evaluation.best(|result| result.method == Method::Forest && result.split == Split::Capture).unwrap();
     assert!(forest.scores.balanced_accuracy > 0.85, "{}", forest.scores.balanced_accuracy);
     assert!(forest.shuffled.balanced_accuracy < 0.4, "{}", forest.shuffled.balanced_accuracy);
 }

@@ -1,4 +1,5 @@
-//! Whose is a packet beside the tunnel? Behind the router's address translation only its destination, or what it says, tells.
+//! Assigns a packet outside the tunnel to a device. Because the router translates addresses, only the destination or
+//! the payload identifies the device.
 
 use std::net::IpAddr;
 
@@ -9,42 +10,42 @@ const TCP: u8 = 6;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const TCP_RESET: u8 = 0x04;
-/// Hop limit with which Linux sends packets of its own. What it forwards has less left.
+/// Hop limit of the packets that Linux itself sends. Forwarded packets have a lower one.
 const LOCAL_HOP_LIMIT: u8 = 64;
 
-/// A packet of a device, or about it.
+/// The device that a packet comes from, goes to, or mentions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
-    /// The device's place in the testbed.
+    /// Index into [`Testbed::devices`].
     pub device: usize,
-    /// Whether the other side is not one of its servers but somebody who tries to get in.
+    /// Whether the other end is an intruder instead of one of the device's servers.
     pub intruder: bool,
-    /// The way of talking, as the packet's own words name it.
+    /// The kind of request, as the payload names it.
     pub kind: Option<String>,
 }
 
-/// The owner of a packet, if it is a device.
+/// The device of a packet; `None` if it concerns no device.
 pub fn attribute(testbed: &Testbed, ip: &IpHeader<'_>) -> Option<Attribution> {
-    let said = device_of_payload(testbed, ip.payload);
+    let by_payload = device_of_payload(testbed, ip.payload);
     let by_address = [ip.source, ip.destination].into_iter().find_map(|address| device_of_address(testbed, address));
-    let kind = said.as_ref().and_then(|(_, kind)| kind.clone());
-    match (by_address, said) {
+    let kind = by_payload.as_ref().and_then(|(_, kind)| kind.clone());
+    match (by_address, by_payload) {
         (Some((device, intruder)), _) => Some(Attribution { device, intruder, kind }),
         (None, Some((device, _))) => Some(Attribution { device, intruder: false, kind }),
         (None, None) => None,
     }
 }
 
-/// The device that alone uses an address, and whether it is its intruder's.
+/// The device that an address is reserved for, and whether the address is an intruder's.
 fn device_of_address(testbed: &Testbed, address: IpAddr) -> Option<(usize, bool)> {
     let numbered = |number: u8| testbed.devices.iter().position(|device| device.number == number);
-    let met = match address {
+    let peer = match address {
         IpAddr::V4(address) => match address.octets() {
             [198, net @ (18 | 19), number, _] => numbered(number).map(|device| (device, net == 19)),
             _ => None,
         },
         IpAddr::V6(address) => match address.segments() {
-            // The scenario writes decimal digits there.
+            // The scenario writes the number in decimal digits.
             [0x2001, 0x0db8, net @ (0x18 | 0x19), number, ..] if number <= 0x99 => {
                 numbered((number >> 4) as u8 * 10 + (number & 15) as u8).map(|device| (device, net == 0x19))
             }
@@ -52,11 +53,11 @@ fn device_of_address(testbed: &Testbed, address: IpAddr) -> Option<(usize, bool)
         },
     };
     let own = || testbed.devices.iter().position(|device| device.addresses.contains(&address)).map(|at| (at, false));
-    met.or_else(own)
+    peer.or_else(own)
 }
 
-/// The device whose `leak-NAME` is in these bytes, and the word behind it. In a question for a name the label before gives
-/// the length of the one that follows, so any byte may part the two.
+/// The device whose `leak-NAME` is in the payload, and the word after it. In a DNS query the byte between the two is
+/// the length of the next label, so the separator may be any byte.
 fn device_of_payload(testbed: &Testbed, payload: &[u8]) -> Option<(usize, Option<String>)> {
     const TOKEN: &[u8] = b"leak-";
     let at = payload.windows(TOKEN.len()).position(|window| window.eq_ignore_ascii_case(TOKEN))?;
@@ -69,8 +70,8 @@ fn device_of_payload(testbed: &Testbed, payload: &[u8]) -> Option<(usize, Option
     Some((device, (!word.is_empty()).then_some(word)))
 }
 
-/// Whether the router itself refuses what came from outside: a TCP reset or ICMP error that has crossed no hop.
-/// Such a packet answers the one who sent to a closed door, and would leave whatever the devices do.
+/// Whether the router itself refuses a packet from outside: a TCP reset or ICMP error with the hop limit of a local
+/// packet. It answers a sender to a closed port and does not depend on what the devices do.
 pub fn is_refusal(frame: &Frame<'_>, ip: &IpHeader<'_>) -> bool {
     let hops = match ip.source {
         IpAddr::V4(_) => frame.payload.get(8),

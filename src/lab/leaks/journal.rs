@@ -1,5 +1,5 @@
-//! What the devices wrote down: what they asked and when it was answered, and who got in to them.
-//! One file `NAME.csv` each; the world's program documents the lines.
+//! The journals of the devices: their requests, when these were answered, and unsolicited packets that reached them.
+//! Each device writes one file `NAME.csv`; the program in `tests/lab/world` documents the lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,30 +9,30 @@ use std::path::Path;
 use super::testbed::Testbed;
 use crate::lab::error::Error;
 
-/// An answer that takes longer is none.
+/// A request without an answer within this time counts as unanswered.
 const ANSWER_TIMEOUT_MS: u64 = 5000;
 
-/// One for each device, in the order of the testbed.
+/// One journal per device, in the order of [`Testbed::devices`].
 #[derive(Clone, Debug)]
 pub struct Journals(pub Vec<Journal>);
 
-/// A device's journal.
+/// The journal of one device.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
-    /// In the order in which they were asked.
+    /// The requests in the order in which they were sent.
     pub requests: Vec<DeviceRequest>,
-    /// Kind and time of what came in unasked, milliseconds of uptime.
+    /// Kind and time (milliseconds of uptime) of each unsolicited packet that reached the device.
     pub reached: Vec<(String, u64)>,
 }
 
-/// Something that a device asked.
+/// A request that a device sent.
 #[derive(Clone, Debug)]
 pub struct DeviceRequest {
-    /// The way of talking, with its family: `udp4`.
+    /// Protocol and address family, for instance `udp4`.
     pub kind: String,
     /// Milliseconds of uptime.
     pub sent_ms: u64,
-    /// When its answer came, and the device's address as the other side saw it.
+    /// Milliseconds of uptime at which the answer came, and the device's address as the server saw it.
     pub answer: Option<(u64, Option<IpAddr>)>,
 }
 
@@ -52,7 +52,7 @@ impl Journal {
         for (number, line) in text.lines().enumerate() {
             journal
                 .parse_line(line, &mut open)
-                .ok_or_else(|| Error::content(path, number + 1, format!("`{line}` is no line of a journal")))?;
+                .ok_or_else(|| Error::content(path, number + 1, format!("`{line}` is not a journal line")))?;
         }
         Ok(journal)
     }
@@ -66,9 +66,9 @@ impl Journal {
             }
             ["answer", kind, number, ms, via] => {
                 let ms = ms.parse().ok()?;
-                // A second answer, or one to a request that nobody asked, tells nothing.
-                if let Some(place) = open.remove(&(kind.to_owned(), number.parse().ok()?)) {
-                    self.requests[place].answer = Some((ms, via.parse().ok()));
+                // Duplicate answers, and answers without a request, are ignored.
+                if let Some(index) = open.remove(&(kind.to_owned(), number.parse().ok()?)) {
+                    self.requests[index].answer = Some((ms, via.parse().ok()));
                 }
             }
             ["reached", kind, ms, _from] => self.reached.push((kind.to_owned(), ms.parse().ok()?)),
@@ -77,19 +77,19 @@ impl Journal {
         Some(())
     }
 
-    /// Ways of talking that it used.
+    /// The kinds of requests that the device sent.
     pub fn kinds(&self) -> BTreeSet<&str> {
         self.requests.iter().map(|request| request.kind.as_str()).collect()
     }
 
-    /// Questions asked in that time, milliseconds of uptime.
-    pub fn asked(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = &DeviceRequest> {
+    /// Requests sent in this period, milliseconds of uptime.
+    pub fn requests_between(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = &DeviceRequest> {
         self.requests.iter().filter(move |request| (from_ms..to_ms).contains(&request.sent_ms))
     }
 }
 
 impl DeviceRequest {
-    /// Whether it was answered in time.
+    /// Whether the answer came within [`ANSWER_TIMEOUT_MS`].
     pub fn is_answered(&self) -> bool {
         self.answer.is_some_and(|(ms, _)| ms.saturating_sub(self.sent_ms) <= ANSWER_TIMEOUT_MS)
     }

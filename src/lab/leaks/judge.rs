@@ -1,4 +1,4 @@
-//! Decides, event by event.
+//! Applies the checks to each event.
 
 use std::collections::BTreeSet;
 
@@ -7,29 +7,29 @@ use super::watch::ScenarioEvent;
 use super::{EventReport, LeakReport, LeakRun};
 use crate::lab::flat_line::{CheckResult, Verdict};
 
-/// The issue asks for no fewer.
+/// The scenario must contain at least this many events.
 const MIN_EVENTS: usize = 18;
-/// In so many of them a build without the guard must be caught.
+/// A build without the guard must leak in at least this many events.
 const MIN_LEAKING_EVENTS: usize = 10;
-/// So many leak_kinds of leaks of an event are named.
+/// The report of an event lists at most this many kinds of leaks.
 const MAX_LISTED_LEAK_KINDS: usize = 12;
-/// What unshaped devices are asked to lose none of: ten datagrams a second.
+/// The requests that measure service: ten datagrams a second, of which unshaped devices must lose none.
 const SERVICE_PROBE: &str = "udp4";
-/// A request may be lost a moment before the outage that took its answer, and just after it.
+/// Requests sent this long before an outage may lose their answer in it, and those just after it may be lost too.
 const OUTAGE_MARGIN_MS: u64 = 500;
-/// After a change of policy what had been let in before may still be read.
+/// For this long after a change of policy, a device may still read packets that were admitted before it.
 const IN_FLIGHT_GRACE_MS: u64 = 200;
 
-/// What was recorded.
+/// The build of millpond that the run tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestedBuild {
-    /// millpond as it is released: nothing may leak.
+    /// The released build, which must not leak.
     Guarded,
-    /// A build without the guard: it must be caught, or this laboratory would find nothing.
+    /// A build without the guard. The checks must find its leaks, or they would not find any.
     Unguarded,
 }
 
-/// The report on a run, and every check with its verdict.
+/// Reports on a run and checks it.
 pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>) {
     let mut checks = Vec::new();
     let mut events = Vec::new();
@@ -46,7 +46,7 @@ pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>
         };
         let silent = run.silent(event.begin_ms, to_ms);
         if !silent.is_empty() {
-            checks.push(check(&event.name, false, || format!("devices that did not talk: {silent:?}")));
+            checks.push(check(&event.name, false, || format!("devices that sent no request: {silent:?}")));
         }
         if build == TestedBuild::Guarded {
             no_leak(event, &report, &reached, &mut checks);
@@ -54,21 +54,23 @@ pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>
         events.push(report);
     }
     let unseen = run.unseen();
-    let all = "every way of talking and of getting in works for an unshaped device";
+    let all = "every kind of request, and every kind of access from outside, works for an unshaped device";
     checks.push(check("laboratory", unseen.is_empty(), || match unseen.is_empty() {
         true => all.to_owned(),
-        false => format!("{all}, but for {unseen:?}"),
+        false => format!("{all}, except {unseen:?}"),
     }));
     match build {
         TestedBuild::Guarded => {
             let enough = events.len() >= MIN_EVENTS;
-            checks.push(check("events", enough, || format!("{} of them, at least {MIN_EVENTS}", events.len())));
+            checks.push(check("events", enough, || format!("{} events, at least {MIN_EVENTS} required", events.len())));
         }
         TestedBuild::Unguarded => {
             let caught: Vec<&str> =
                 events.iter().filter(|event| event.leaks > 0).map(|event| event.name.as_str()).collect();
-            let what =
-                format!("{} events leak without the guard, at least {MIN_LEAKING_EVENTS}: {caught:?}", caught.len());
+            let what = format!(
+                "{} events leak without the guard, at least {MIN_LEAKING_EVENTS} required: {caught:?}",
+                caught.len()
+            );
             checks.push(check("laboratory", caught.len() >= MIN_LEAKING_EVENTS, || what));
         }
     }
@@ -84,18 +86,20 @@ fn no_leak(event: &ScenarioEvent, report: &EventReport, reached: &[String], chec
         let mut leak_kinds: Vec<String> = leak_kinds.iter().map(|(words, count)| format!("{count} {words}")).collect();
         if leak_kinds.len() > MAX_LISTED_LEAK_KINDS {
             let more = leak_kinds.split_off(MAX_LISTED_LEAK_KINDS).len();
-            leak_kinds.push(format!("{more} leak_kinds more"));
+            leak_kinds.push(format!("{more} more kinds"));
         }
         let which = if leak_kinds.is_empty() { String::new() } else { format!(": {}", leak_kinds.join("; ")) };
-        format!("{leaks} leaks in {examined} packets, {tunnel} of them the tunnel's{which}")
+        format!("{leaks} leaks in {examined} packets, {tunnel} of them in the tunnel{which}")
     }));
-    if event.over_ms.is_some() {
+    if event.cause_ended_ms.is_some() {
         checks.push(check(name, report.recovery_s.is_some(), || match report.recovery_s {
-            Some(seconds) => format!("shaped service is back after {seconds:.1} s"),
-            None => "shaped service does not come back".to_owned(),
+            Some(seconds) => format!("shaped service recovered after {seconds:.1} s"),
+            None => "shaped service did not recover".to_owned(),
         }));
     }
-    checks.push(check(name, report.unshaped_lost == 0, || format!("unshaped devices lose {}", report.unshaped_lost)));
+    checks.push(check(name, report.unshaped_lost == 0, || {
+        format!("unshaped devices lost {} requests", report.unshaped_lost)
+    }));
 }
 
 fn check(subject: &str, holds: bool, what: impl FnOnce() -> String) -> CheckResult {
@@ -108,23 +112,24 @@ impl LeakRun {
         self.capture.marks.last().map_or(0, |mark| mark.ms)
     }
 
-    /// From the mark `over` until every device that is not blocked has had an answer, to a request asked after it, on the
-    /// way that its policy names.
+    /// Seconds from the mark `cause_ended` until every device that is not blocked got an answer, over the path that its
+    /// policy names, to a request sent after the mark.
     fn recovery_s(&self, event: &ScenarioEvent, to_ms: u64) -> Option<f64> {
-        let over_ms = event.over_ms?;
+        let cause_ended_ms = event.cause_ended_ms?;
         let mut slowest = 0;
         for (device, journal) in self.testbed.devices.iter().zip(&self.journals.0) {
-            let way = match self.policy(&device.name, to_ms.saturating_sub(1)) {
+            let path = match self.policy(&device.name, to_ms.saturating_sub(1)) {
                 Some((Policy::Shape, _)) => &self.testbed.endpoints,
                 Some((Policy::Direct, _)) => &self.testbed.routers,
                 Some((Policy::Block, _)) | None => continue,
             };
-            let asked = journal.asked(over_ms, to_ms).filter(|request| request.kind == SERVICE_PROBE);
-            let answers = asked.filter_map(|request| request.answer);
-            let on_its_way = answers.filter(|(_, via)| via.is_some_and(|via| way.contains(&via)));
-            slowest = slowest.max(on_its_way.map(|(ms, _)| ms).min()?);
+            let probes =
+                journal.requests_between(cause_ended_ms, to_ms).filter(|request| request.kind == SERVICE_PROBE);
+            let answers = probes.filter_map(|request| request.answer);
+            let on_path = answers.filter(|(_, via)| via.is_some_and(|via| path.contains(&via)));
+            slowest = slowest.max(on_path.map(|(ms, _)| ms).min()?);
         }
-        Some(slowest.saturating_sub(over_ms) as f64 / 1000.0)
+        Some(slowest.saturating_sub(cause_ended_ms) as f64 / 1000.0)
     }
 
     fn unshaped_lost(&self, from_ms: u64, to_ms: u64) -> usize {
@@ -136,36 +141,36 @@ impl LeakRun {
         };
         let devices = self.testbed.unshaped();
         devices
-            .flat_map(|place| self.journals.0[place].asked(from_ms, to_ms))
+            .flat_map(|index| self.journals.0[index].requests_between(from_ms, to_ms))
             .filter(|request| request.kind == SERVICE_PROBE && !request.is_answered() && !excused(request.sent_ms))
             .count()
     }
 
-    /// Confined devices that somebody got in to.
+    /// Descriptions of the packets from outside that reached a protected device.
     fn reached(&self, from_ms: u64, to_ms: u64) -> Vec<String> {
         let mut found = Vec::new();
         for (device, journal) in self.testbed.devices.iter().zip(&self.journals.0) {
             for (kind, ms) in journal.reached.iter().filter(|(_, ms)| (from_ms..to_ms).contains(ms)) {
-                if self.is_confined(&device.name, *ms) {
-                    found.push(format!("{} reached from outside by {kind}", device.name));
+                if self.is_protected(&device.name, *ms) {
+                    found.push(format!("{} reached from outside over {kind}", device.name));
                 }
             }
         }
         found
     }
 
-    fn is_confined(&self, name: &str, ms: u64) -> bool {
-        self.policy(name, ms).is_some_and(|(policy, since)| policy.confines() && ms >= since + IN_FLIGHT_GRACE_MS)
+    fn is_protected(&self, name: &str, ms: u64) -> bool {
+        self.policy(name, ms).is_some_and(|(policy, since)| policy.protects() && ms >= since + IN_FLIGHT_GRACE_MS)
     }
 
-    /// A device's policy at that time, and since when it has been as confined as it is.
+    /// A device's policy at time `ms`, and since when [`Policy::protects`] has had its present value.
     fn policy(&self, name: &str, ms: u64) -> Option<(Policy, u64)> {
-        let first = self.testbed.place(name).and_then(|place| self.testbed.devices[place].policy);
+        let first = self.testbed.index(name).and_then(|index| self.testbed.devices[index].policy);
         let mut now: Option<(Policy, u64)> = first.map(|policy| (policy, 0));
         for mark in self.capture.marks.iter().take_while(|mark| mark.ms <= ms) {
             match &mark.kind {
                 MarkKind::Policy { device, policy } if device == name => {
-                    let before = now.filter(|(before, _)| before.confines() == policy.confines());
+                    let before = now.filter(|(before, _)| before.protects() == policy.protects());
                     now = Some((*policy, before.map_or(mark.ms, |(_, since)| since)));
                 }
                 _ => {}
@@ -174,27 +179,27 @@ impl LeakRun {
         now
     }
 
-    /// Devices that asked nothing in that time.
+    /// Devices that sent no request in this period.
     fn silent(&self, from_ms: u64, to_ms: u64) -> Vec<&str> {
         let devices = self.testbed.devices.iter().zip(&self.journals.0);
         devices
-            .filter(|(_, journal)| journal.asked(from_ms, to_ms).next().is_none())
+            .filter(|(_, journal)| journal.requests_between(from_ms, to_ms).next().is_none())
             .map(|(device, _)| device.name.as_str())
             .collect()
     }
 
-    /// Ways of talking that unshaped devices used without being seen, and ways in by which nobody got in: where those do
-    /// not work, their absence in others proves nothing.
+    /// Kinds of requests of unshaped devices that the capture does not show, and kinds of access from outside that
+    /// never succeeded. If these do not work at all, their absence for protected devices proves nothing.
     fn unseen(&self) -> BTreeSet<String> {
         let mut unseen = BTreeSet::new();
-        for place in self.testbed.unshaped() {
-            let journal = &self.journals.0[place];
+        for index in self.testbed.unshaped() {
+            let journal = &self.journals.0[index];
             unseen.extend(
                 journal.kinds().into_iter().filter(|kind| !self.capture.kinds_seen.contains(*kind)).map(str::to_owned),
             );
-            for way in ["tcp4", "udp4", "tcp6", "udp6"] {
-                if !journal.reached.iter().any(|(kind, _)| kind == way) {
-                    unseen.insert(format!("in by {way}"));
+            for kind_in in ["tcp4", "udp4", "tcp6", "udp6"] {
+                if !journal.reached.iter().any(|(kind, _)| kind == kind_in) {
+                    unseen.insert(format!("access from outside over {kind_in}"));
                 }
             }
         }

@@ -1,11 +1,12 @@
-//! The marks that the scenario sets at the provider, as datagrams to a multicast group, for all to be in one order:
+//! The marks that the scenario sends at the provider, as datagrams to a multicast group, so that the capture contains
+//! them in order with all other packets:
 //!
 //! ```text
-//! MS begin NAME               an event begins; the one before it ends. What is seen before the first belongs to the first
-//! MS policy DEVICE POLICY     shape and block: from here on; direct: may be from here on
-//! MS cause_ended              the event's cause has ended: service is due again
-//! MS outage FROM_MS TO_MS     whoever is not shaped had no service in that time, by the event's own doing
-//! MS end                      nothing after this counts
+//! MS begin NAME               an event begins and the previous one ends; packets before the first mark count to it
+//! MS policy DEVICE POLICY     shape or block: in force from here on; direct: may be in force from here on
+//! MS cause_ended              the cause of the event has ended: service is due again
+//! MS outage FROM_MS TO_MS     the event itself interrupted the service of unshaped devices in this period
+//! MS end                      later packets are ignored
 //! ```
 //! Times are milliseconds of uptime, as in the journals.
 
@@ -15,19 +16,19 @@ use serde::Deserialize;
 
 use crate::lab::capture::IpHeader;
 
-/// Where marks go.
+/// Address and UDP port of the marks.
 pub const GROUP: (IpAddr, u16) = (IpAddr::V4(Ipv4Addr::new(239, 255, 77, 77)), 7777);
 
-/// A mark with the time at which it was set.
+/// A mark and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Milliseconds of uptime.
     pub ms: u64,
-    /// What it says.
+    /// The content of the mark.
     pub kind: MarkKind,
 }
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarkKind {
     /// An event begins.
@@ -36,12 +37,12 @@ pub enum MarkKind {
     Policy {
         /// The device's name.
         device: String,
-        /// What it is now.
+        /// The new policy.
         policy: Policy,
     },
     /// Service is due again.
     CauseEnded,
-    /// No service for anybody, milliseconds of uptime.
+    /// A period without any service: from, to, in milliseconds of uptime.
     Outage(u64, u64),
     /// The recording ends.
     End,
@@ -51,17 +52,17 @@ pub enum MarkKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
-    /// Through the tunnel or not at all.
+    /// Only through the tunnel.
     Shape,
-    /// Not at all.
+    /// No Internet access.
     Block,
-    /// As without millpond.
+    /// Not handled by millpond.
     Direct,
 }
 
 impl Policy {
-    /// Whether nothing of the device may be seen.
-    pub fn confines(self) -> bool {
+    /// Whether the provider must not see any packet of the device outside the tunnel.
+    pub fn protects(self) -> bool {
         self != Policy::Direct
     }
 
@@ -76,14 +77,14 @@ impl Policy {
 }
 
 impl Mark {
-    /// The mark in a packet, if it is one.
+    /// The mark in a packet; `None` for other packets, an error text for an unreadable mark.
     pub fn of(ip: &IpHeader<'_>) -> Option<Result<Mark, String>> {
         let udp = ip.udp().filter(|udp| (ip.destination, udp.destination_port) == GROUP)?;
         let text = String::from_utf8_lossy(udp.payload);
-        Some(Mark::parse(text.trim()).ok_or_else(|| format!("`{}` is no mark", text.trim())))
+        Some(Mark::parse(text.trim()).ok_or_else(|| format!("`{}` is not a mark", text.trim())))
     }
 
-    /// Reads a mark's text.
+    /// Parses the text of a mark.
     pub fn parse(text: &str) -> Option<Mark> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (ms, words) = words.split_first()?;

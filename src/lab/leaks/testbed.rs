@@ -1,4 +1,4 @@
-//! `run.json`: who takes part, and where the tunnel runs.
+//! `run.json`: the devices, and the addresses of the tunnel's ends.
 
 use std::fs;
 use std::net::IpAddr;
@@ -10,32 +10,32 @@ use super::mark::Policy;
 use crate::lab::capture::Mac;
 use crate::lab::error::Error;
 
-/// The run's places and devices.
+/// The addresses and devices of a run.
 #[derive(Clone, Debug)]
 pub struct Testbed {
-    /// Provider's interface towards the home: frames that it sends go in to the home, all others come out.
+    /// The provider's interface to the home: frames from it go to the home, all others leave the home.
     pub provider: Mac,
-    /// Every address that the home's router has at the provider in the course of the run.
+    /// Every WAN address that the router has during the run.
     pub routers: Vec<IpAddr>,
     /// Every address of the endpoint.
     pub endpoints: Vec<IpAddr>,
     /// UDP port of the tunnel at the endpoint.
     pub tunnel_port: u16,
-    /// All devices, each with a name that is not the beginning of another's.
+    /// All devices. No name is the start of another one.
     pub devices: Vec<TestDevice>,
 }
 
 /// A device of the home.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TestDevice {
-    /// Its name; `leak-NAME` is in all that it says.
+    /// Name of the device; every payload that it sends contains `leak-NAME`.
     pub name: String,
-    /// Part of the addresses on the Internet that only it talks to.
+    /// Part of the server addresses that are reserved for this device.
     pub number: u8,
-    /// Its own addresses.
+    /// Addresses of the device in the LAN.
     pub addresses: Vec<IpAddr>,
-    /// Its policy before the first event. `None`: it is in no settings. It must not lose service, and shows that all ways of
-    /// talking do reach the wire.
+    /// Policy before the first event. `None` for a device without settings: it must not lose service, and it proves
+    /// that every kind of request reaches the wire.
     pub policy: Option<Policy>,
 }
 
@@ -55,16 +55,19 @@ impl Testbed {
         let wrong = |line, problem: String| Error::content(path, line, problem);
         let file: TestbedFile = serde_json::from_str(&text).map_err(|error| wrong(error.line(), error.to_string()))?;
         let devices = file.devices;
-        for (place, one) in devices.iter().enumerate() {
+        for (index, one) in devices.iter().enumerate() {
             let clash = |(other, device): (usize, &TestDevice)| {
-                other != place && (device.number == one.number || device.name.starts_with(&one.name))
+                other != index && (device.number == one.number || device.name.starts_with(&one.name))
             };
             if devices.iter().enumerate().any(clash) {
-                return Err(wrong(0, format!("device {} cannot be told from another by name and number", one.name)));
+                return Err(wrong(
+                    0,
+                    format!("device {} is not distinguishable from another one by name and number", one.name),
+                ));
             }
         }
         if devices.iter().all(|device| device.policy.is_some()) {
-            return Err(wrong(0, "no device is unshaped".to_owned()));
+            return Err(wrong(0, "every device has a policy; at least one must have none".to_owned()));
         }
         Ok(Testbed {
             provider: file.provider_mac.parse().map_err(|problem| wrong(0, problem))?,
@@ -75,13 +78,13 @@ impl Testbed {
         })
     }
 
-    /// The place of the device of that name.
-    pub fn place(&self, name: &str) -> Option<usize> {
+    /// Index of the device with this name.
+    pub fn index(&self, name: &str) -> Option<usize> {
         self.devices.iter().position(|device| device.name == name)
     }
 
-    /// The places of the devices that are in no settings.
+    /// Indices of the devices without settings.
     pub fn unshaped(&self) -> impl Iterator<Item = usize> + '_ {
-        self.devices.iter().enumerate().filter(|(_, device)| device.policy.is_none()).map(|(place, _)| place)
+        self.devices.iter().enumerate().filter(|(_, device)| device.policy.is_none()).map(|(index, _)| index)
     }
 }

@@ -1,4 +1,4 @@
-//! A run without leaks passes, and each leak that is planted is found in the event in which it happens.
+//! A run without leaks passes, and each planted leak is found in the event in which it happens.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,8 +15,8 @@ const ROSTER: &str = r#"{"provider_mac": "02:00:00:00:00:01", "routers": ["203.0
     {"name": "phone", "number": 13, "policy": null, "addresses": ["192.168.1.13"]}]}"#;
 const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
 const ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
-const CAMERAS_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 1));
-const CAMERAS_INTRUDER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 1, 1));
+const CAMERA_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 1));
+const CAMERA_INTRUDER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 1, 1));
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 54));
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
 const OUT: bool = true;
@@ -24,8 +24,9 @@ const IN: bool = false;
 const UDP: u8 = 17;
 const TCP: u8 = 6;
 
-/// A recording in the making. Two events of two seconds each, `calm` and `storm`: what is added last is in the second.
-struct Scene {
+/// A recording that a test extends. It starts with two events of two seconds each, `calm` and `storm`; additions count
+/// to the second.
+struct TestRecording {
     folder: PathBuf,
     frames: Vec<(u64, Vec<u8>)>,
     marks: String,
@@ -33,20 +34,20 @@ struct Scene {
     now_ms: u64,
 }
 
-impl Scene {
-    fn new(name: &str) -> Scene {
+impl TestRecording {
+    fn new(name: &str) -> TestRecording {
         let folder = std::env::temp_dir().join(format!("millpond-leaks-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let mut scene =
-            Scene { folder, frames: Vec::new(), marks: String::new(), journals: Default::default(), now_ms: 0 };
-        scene.mark("begin calm");
-        scene.cell();
-        scene.everybody_talks();
-        scene.now_ms = 2000;
-        scene.mark("begin storm");
-        scene.cell();
-        scene.everybody_talks();
-        scene
+        let mut recording =
+            TestRecording { folder, frames: Vec::new(), marks: String::new(), journals: Default::default(), now_ms: 0 };
+        recording.mark("begin calm");
+        recording.cell();
+        recording.all_devices_send();
+        recording.now_ms = 2000;
+        recording.mark("begin storm");
+        recording.cell();
+        recording.all_devices_send();
+        recording
     }
 
     fn mark(&mut self, text: &str) {
@@ -61,18 +62,18 @@ impl Scene {
         self.send(IN, ENDPOINT, ROUTER, 63, &udp(51820, 40_000, &[4; 64]));
     }
 
-    fn everybody_talks(&mut self) {
+    fn all_devices_send(&mut self) {
         let ms = self.now_ms;
         for (journal, via) in self.journals.iter_mut().zip(["198.51.100.2", "203.0.113.2", "203.0.113.2"]) {
             *journal += &format!("sent,udp4,{ms},{}\nanswer,udp4,{ms},{},{via}\n", ms + 500, ms + 560);
         }
-        for way in ["tcp4", "udp4", "tcp6", "udp6"] {
-            self.journals[2] += &format!("reached,{way},{ms},198.19.13.1\n");
+        for kind in ["tcp4", "udp4", "tcp6", "udp6"] {
+            self.journals[2] += &format!("reached,{kind},{ms},198.19.13.1\n");
         }
         self.send(OUT, ROUTER, IpAddr::V4(Ipv4Addr::new(198, 18, 13, 1)), 63, &udp(5, 7001, b"leak-phone udp4 7"));
     }
 
-    /// `transport` and its protocol number, at the present time.
+    /// Adds a frame with this protocol number and payload at the present time.
     fn send(&mut self, outward: bool, from: IpAddr, to: IpAddr, hops: u8, transport: &(u8, Vec<u8>)) {
         self.send_at(self.now_ms * 1_000_000, outward, from, to, hops, transport);
     }
@@ -125,7 +126,7 @@ impl Scene {
         writer.finish().unwrap();
     }
 
-    /// Leaks in the second event; there are none in the first.
+    /// The leaks in the second event, after checking that there are none in the first.
     fn leaks(self) -> usize {
         let (report, _) = judge(&self.record().unwrap(), TestedBuild::Guarded);
         assert_eq!(report.events[0].leaks, 0);
@@ -133,7 +134,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for TestRecording {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -160,11 +161,11 @@ fn failures(run: &LeakRun, build: TestedBuild) -> Vec<String> {
 }
 
 #[test]
-fn a_run_without_leaks_lacks_nothing_but_events() {
-    let mut scene = Scene::new("clean");
-    scene.mark("cause_ended");
-    scene.journals[0] += "sent,udp4,8,2600\nanswer,udp4,8,2750,198.51.100.2\n";
-    let run = scene.record().unwrap();
+fn a_run_without_leaks_fails_only_for_too_few_events() {
+    let mut recording = TestRecording::new("clean");
+    recording.mark("cause_ended");
+    recording.journals[0] += "sent,udp4,8,2600\nanswer,udp4,8,2750,198.51.100.2\n";
+    let run = recording.record().unwrap();
     let (report, _) = judge(&run, TestedBuild::Guarded);
     let storm = &report.events[1];
     assert_eq!((storm.name.as_str(), storm.leaks, storm.unshaped_lost), ("storm", 0, 0));
@@ -176,139 +177,139 @@ fn a_run_without_leaks_lacks_nothing_but_events() {
 }
 
 #[test]
-fn what_a_shaped_device_says_beside_the_tunnel_is_a_leak() {
-    let mut scene = Scene::new("out");
-    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b"leak-camera udp4 1"));
-    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &(TCP, vec![0; 20]));
-    assert_eq!(scene.leaks(), 2);
-    // To somebody else's server, but in its own name; behind no translation; and in the tunnel's port.
-    let mut scene = Scene::new("out-otherwise");
-    scene.send(OUT, ROUTER, STRANGER, 63, &udp(40_000, 9, b"leak-camera udp4 1"));
-    scene.send(OUT, IpAddr::V4(Ipv4Addr::new(192, 168, 1, 11)), STRANGER, 63, &udp(40_000, 9, b""));
-    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 51820, &[4; 64]));
-    assert_eq!(scene.leaks(), 3);
+fn a_packet_of_a_shaped_device_outside_the_tunnel_is_a_leak() {
+    let mut recording = TestRecording::new("out");
+    recording.send(OUT, ROUTER, CAMERA_SERVER, 63, &udp(40_000, 7001, b"leak-camera udp4 1"));
+    recording.send(OUT, ROUTER, CAMERA_SERVER, 63, &(TCP, vec![0; 20]));
+    assert_eq!(recording.leaks(), 2);
+    // To another server with the device's name in the payload; without address translation; to the tunnel's port.
+    let mut recording = TestRecording::new("out-otherwise");
+    recording.send(OUT, ROUTER, STRANGER, 63, &udp(40_000, 9, b"leak-camera udp4 1"));
+    recording.send(OUT, IpAddr::V4(Ipv4Addr::new(192, 168, 1, 11)), STRANGER, 63, &udp(40_000, 9, b""));
+    recording.send(OUT, ROUTER, CAMERA_SERVER, 63, &udp(40_000, 51820, &[4; 64]));
+    assert_eq!(recording.leaks(), 3);
 }
 
 #[test]
-fn ipv6_is_seen_by_address_and_server() {
-    let mut scene = Scene::new("six");
+fn attributes_ipv6_packets_by_device_and_server_address() {
+    let mut recording = TestRecording::new("six");
     let address = |text: &str| IpAddr::V6(text.parse::<Ipv6Addr>().unwrap());
-    scene.send(OUT, address("2001:db8:77:1::11"), address("2001:db8:99::1"), 63, &udp(5, 9, b""));
-    scene.send(OUT, address("2001:db8:1::2"), address("2001:db8:18:1::6"), 63, &(58, vec![128, 0, 0, 0]));
-    scene.send(OUT, address("2001:db8:1::2"), address("2001:db8:18:13::6"), 63, &(58, vec![128, 0, 0, 0]));
-    assert_eq!(scene.leaks(), 2, "the third is the phone's");
+    recording.send(OUT, address("2001:db8:77:1::11"), address("2001:db8:99::1"), 63, &udp(5, 9, b""));
+    recording.send(OUT, address("2001:db8:1::2"), address("2001:db8:18:1::6"), 63, &(58, vec![128, 0, 0, 0]));
+    recording.send(OUT, address("2001:db8:1::2"), address("2001:db8:18:13::6"), 63, &(58, vec![128, 0, 0, 0]));
+    assert_eq!(recording.leaks(), 2, "the third is the phone's");
 }
 
 #[test]
-fn a_resolver_that_asks_for_a_shaped_device_gives_it_away() {
-    let mut scene = Scene::new("dns");
+fn a_dns_query_of_the_router_for_a_shaped_device_is_a_leak() {
+    let mut recording = TestRecording::new("dns");
     let question =
         b"\x4d\x50\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x017\x0bleak-camera\x0brouter-udp4\x07example\x00";
-    scene.send(OUT, ROUTER, RESOLVER, 64, &udp(40_000, 53, question));
-    scene.send(IN, RESOLVER, ROUTER, 62, &udp(53, 40_000, question));
-    assert_eq!(scene.leaks(), 2);
+    recording.send(OUT, ROUTER, RESOLVER, 64, &udp(40_000, 53, question));
+    recording.send(IN, RESOLVER, ROUTER, 62, &udp(53, 40_000, question));
+    assert_eq!(recording.leaks(), 2);
 }
 
 #[test]
-fn knocking_is_no_leak_but_answering_is() {
-    let mut scene = Scene::new("knock");
-    scene.send(IN, CAMERAS_INTRUDER, ROUTER, 62, &udp(5, 40_001, b"anybody at home?"));
-    // The router itself shuts the door.
-    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 64, &tcp_reset());
-    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 64, &(1, vec![3, 3, 0, 0]));
-    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 63, &tcp_reset());
-    scene.send(OUT, ROUTER, CAMERAS_INTRUDER, 63, &udp(40_001, 5, b"leak-camera is at home"));
-    assert_eq!(scene.leaks(), 2);
-    let mut scene = Scene::new("got-in");
-    scene.journals[0] += "reached,udp4,2100,198.19.1.1\n";
-    scene.journals[1] += "reached,udp4,2100,198.19.2.1\n";
-    assert_eq!(scene.leaks(), 1, "the hub is direct");
+fn a_packet_from_outside_is_no_leak_but_an_answer_is() {
+    let mut recording = TestRecording::new("from-outside");
+    recording.send(IN, CAMERA_INTRUDER, ROUTER, 62, &udp(5, 40_001, b"anybody at home?"));
+    // The router itself refuses the packet.
+    recording.send(OUT, ROUTER, CAMERA_INTRUDER, 64, &tcp_reset());
+    recording.send(OUT, ROUTER, CAMERA_INTRUDER, 64, &(1, vec![3, 3, 0, 0]));
+    recording.send(OUT, ROUTER, CAMERA_INTRUDER, 63, &tcp_reset());
+    recording.send(OUT, ROUTER, CAMERA_INTRUDER, 63, &udp(40_001, 5, b"leak-camera is at home"));
+    assert_eq!(recording.leaks(), 2);
+    let mut recording = TestRecording::new("reached");
+    recording.journals[0] += "reached,udp4,2100,198.19.1.1\n";
+    recording.journals[1] += "reached,udp4,2100,198.19.2.1\n";
+    assert_eq!(recording.leaks(), 1, "the hub is direct");
 }
 
 #[test]
-fn servers_may_repeat_themselves_only_to_a_device_that_was_direct_just_now() {
-    let mut scene = Scene::new("last-words");
+fn servers_may_retransmit_only_to_a_device_that_was_direct_until_just_now() {
+    let mut recording = TestRecording::new("retransmissions");
     let server = IpAddr::V4(Ipv4Addr::new(198, 18, 2, 1));
-    scene.mark("policy hub block");
-    scene.now_ms += 100;
-    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 1"));
-    scene.send(IN, server, ROUTER, 62, &udp(7001, 5, b"leak-hub udp4 1"));
-    scene.send(IN, CAMERAS_SERVER, ROUTER, 62, &udp(7001, 5, b"leak-camera udp4 1"));
-    scene.now_ms += 200;
-    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 2"));
-    scene.send(IN, server, ROUTER, 62, &udp(7001, 5, b"leak-hub udp4 2"));
-    // As confined as before: no new grace.
-    scene.mark("policy hub shape");
-    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 3"));
-    scene.mark("policy hub direct");
-    scene.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 4"));
-    assert_eq!(scene.leaks(), 3);
+    recording.mark("policy hub block");
+    recording.now_ms += 100;
+    recording.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 1"));
+    recording.send(IN, server, ROUTER, 62, &udp(7001, 5, b"leak-hub udp4 1"));
+    recording.send(IN, CAMERA_SERVER, ROUTER, 62, &udp(7001, 5, b"leak-camera udp4 1"));
+    recording.now_ms += 200;
+    recording.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 2"));
+    recording.send(IN, server, ROUTER, 62, &udp(7001, 5, b"leak-hub udp4 2"));
+    // The device stays protected, so no new grace period starts.
+    recording.mark("policy hub shape");
+    recording.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 3"));
+    recording.mark("policy hub direct");
+    recording.send(OUT, ROUTER, server, 63, &udp(5, 7001, b"leak-hub udp4 4"));
+    assert_eq!(recording.leaks(), 3);
 }
 
 #[test]
-fn a_clock_that_is_set_back_moves_no_leak_to_another_event() {
-    let mut scene = Scene::new("clock");
-    scene.send_at(7, OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b""));
-    assert_eq!(scene.leaks(), 1);
+fn setting_the_clock_back_does_not_move_a_leak_to_another_event() {
+    let mut recording = TestRecording::new("clock");
+    recording.send_at(7, OUT, ROUTER, CAMERA_SERVER, 63, &udp(40_000, 7001, b""));
+    assert_eq!(recording.leaks(), 1);
 }
 
 #[test]
-fn what_leaks_before_the_first_event_counts_in_it() {
-    let mut scene = Scene::new("early");
-    scene.send(OUT, ROUTER, CAMERAS_SERVER, 63, &udp(40_000, 7001, b""));
-    let planted = scene.frames.pop().unwrap();
-    scene.frames.insert(0, planted);
-    let (report, _) = judge(&scene.record().unwrap(), TestedBuild::Guarded);
+fn a_leak_before_the_first_event_counts_to_it() {
+    let mut recording = TestRecording::new("early");
+    recording.send(OUT, ROUTER, CAMERA_SERVER, 63, &udp(40_000, 7001, b""));
+    let planted = recording.frames.pop().unwrap();
+    recording.frames.insert(0, planted);
+    let (report, _) = judge(&recording.record().unwrap(), TestedBuild::Guarded);
     assert_eq!((report.events[0].leaks, report.events.len()), (1, 2));
 }
 
 #[test]
-fn lost_service_counts_unless_the_event_took_it_from_all() {
-    let mut scene = Scene::new("lost");
-    scene.journals[2] += "sent,udp4,1,2600\nsent,udp4,2,2700\nanswer,udp4,2,8700,203.0.113.2\nsent,icmp4,3,2800\n";
-    scene.journals[2] += "sent,udp4,4,3500\n";
-    scene.now_ms = 3400;
-    scene.mark("outage 3400 3600");
-    let (report, _) = judge(&scene.record().unwrap(), TestedBuild::Guarded);
+fn lost_requests_count_unless_the_event_interrupted_all_service() {
+    let mut recording = TestRecording::new("lost");
+    recording.journals[2] += "sent,udp4,1,2600\nsent,udp4,2,2700\nanswer,udp4,2,8700,203.0.113.2\nsent,icmp4,3,2800\n";
+    recording.journals[2] += "sent,udp4,4,3500\n";
+    recording.now_ms = 3400;
+    recording.mark("outage 3400 3600");
+    let (report, _) = judge(&recording.record().unwrap(), TestedBuild::Guarded);
     assert_eq!(report.events[1].unshaped_lost, 2);
 }
 
 #[test]
-fn service_is_back_only_on_the_way_that_the_policy_names() {
-    let mut scene = Scene::new("recovery");
-    scene.now_ms = 2700;
-    scene.mark("cause_ended");
-    scene.journals[0] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
-    scene.journals[1] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
-    let run = scene.record().unwrap();
+fn service_recovers_only_over_the_path_that_the_policy_names() {
+    let mut recording = TestRecording::new("recovery");
+    recording.now_ms = 2700;
+    recording.mark("cause_ended");
+    recording.journals[0] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
+    recording.journals[1] += "sent,udp4,1,2800\nanswer,udp4,1,2850,203.0.113.2\n";
+    let run = recording.record().unwrap();
     assert_eq!(judge(&run, TestedBuild::Guarded).0.events[1].recovery_s, None);
-    assert!(failures(&run, TestedBuild::Guarded).iter().any(|failure| failure.contains("does not come back")));
+    assert!(failures(&run, TestedBuild::Guarded).iter().any(|failure| failure.contains("did not recover")));
 }
 
 #[test]
-fn a_home_where_nothing_would_show_proves_nothing() {
-    let mut scene = Scene::new("deaf");
-    scene.journals[2] += "sent,stream6,1,2100\n";
-    scene.journals[0] = "sent,udp4,1,100\n".to_owned();
-    let failures = failures(&scene.record().unwrap(), TestedBuild::Guarded);
+fn a_testbed_that_could_not_show_a_leak_fails() {
+    let mut recording = TestRecording::new("unseen");
+    recording.journals[2] += "sent,stream6,1,2100\n";
+    recording.journals[0] = "sent,udp4,1,100\n".to_owned();
+    let failures = failures(&recording.record().unwrap(), TestedBuild::Guarded);
     assert!(failures.iter().any(|failure| failure.contains("stream6")), "{failures:?}");
-    assert!(failures.iter().any(|failure| failure.contains("did not talk") && failure.contains("camera")));
+    assert!(failures.iter().any(|failure| failure.contains("sent no request") && failure.contains("camera")));
 }
 
 #[test]
-fn a_build_without_the_guard_has_to_be_caught() {
-    let run = Scene::new("uncaught").record().unwrap();
+fn a_build_without_the_guard_fails_unless_it_leaks() {
+    let run = TestRecording::new("no-leak").record().unwrap();
     assert!(failures(&run, TestedBuild::Unguarded).iter().any(|failure| failure.contains("0 events leak")));
 }
 
 #[test]
-fn a_recording_with_holes_is_refused() {
-    let mut scene = Scene::new("hole");
-    scene.marks += "9 begin never\n";
-    let problem = scene.record().err().map(|error| error.to_string()).unwrap_or_default();
+fn an_incomplete_recording_is_an_error() {
+    let mut recording = TestRecording::new("hole");
+    recording.marks += "9 begin never\n";
+    let problem = recording.record().err().map(|error| error.to_string()).unwrap_or_default();
     assert!(problem.contains("begin never"), "{problem}");
-    let scene = Scene::new("endless");
-    scene.write();
-    let problem = LeakRun::read(&scene.folder).err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(problem.contains("did not run to its end"), "{problem}");
+    let recording = TestRecording::new("endless");
+    recording.write();
+    let problem = LeakRun::read(&recording.folder).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(problem.contains("did not finish"), "{problem}");
 }

@@ -1,4 +1,4 @@
-//! Goes through the provider's capture, event by event.
+//! Analyses the provider's capture, event by event.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,47 +11,47 @@ use super::testbed::{TestDevice, Testbed};
 use crate::lab::capture::{self, CapturedPacket, Frame, IpHeader};
 use crate::lab::error::Error;
 
-/// A packet that had left the device before the new policy was in force may still be on its way out.
+/// For this long after a change of policy, packets that the device sent before it may still cross the WAN.
 const IN_FLIGHT_GRACE_NS: u64 = 200_000_000;
-/// For so long servers repeat what a device that is newly confined does not acknowledge any more. They cannot know.
+/// For this long after a device becomes protected, its servers may retransmit what the device no longer acknowledges.
 const RETRANSMIT_GRACE_NS: u64 = 4_000_000_000;
 
-/// A capture, reduced.
+/// The analysed capture of a run.
 #[derive(Clone, Debug, Default)]
 pub struct CaptureAnalysis {
-    /// In the order in which they happened.
+    /// The events in the order in which they happened.
     pub events: Vec<ScenarioEvent>,
     /// All marks, in the order of the capture.
     pub marks: Vec<Mark>,
-    /// Ways of talking that unshaped devices were seen to use beside the tunnel.
+    /// Kinds of requests of unshaped devices that the capture shows outside the tunnel.
     pub kinds_seen: BTreeSet<String>,
     path: std::path::PathBuf,
 }
 
-/// What the provider saw from an event's beginning to the next one's.
+/// What the provider captured from the start of an event to the start of the next one.
 #[derive(Clone, Debug, Default)]
 pub struct ScenarioEvent {
-    /// Its name.
+    /// Name of the event.
     pub name: String,
-    /// Milliseconds of uptime.
+    /// Start of the event, milliseconds of uptime.
     pub begin_ms: u64,
-    /// When service was due again.
-    pub over_ms: Option<u64>,
-    /// All packets.
+    /// When service was due again, milliseconds of uptime.
+    pub cause_ended_ms: Option<u64>,
+    /// Number of packets.
     pub examined: usize,
-    /// Of them, cells and handshakes.
+    /// Packets of these in the tunnel: cells and handshakes.
     pub tunnel: usize,
-    /// Packets of confined devices beside the tunnel.
+    /// Packets of protected devices outside the tunnel.
     pub leaks: usize,
-    /// How many of each sort, in words.
+    /// Descriptions of the leaks, and how many there are of each.
     pub leak_kinds: BTreeMap<String, usize>,
 }
 
-/// Whether a device is confined now, and since when by the capture's time stamps.
+/// Whether a device is protected now, and since when by the capture's time stamps.
 #[derive(Clone, Copy, Default)]
-struct Confinement {
-    confined: bool,
-    /// `None`: for as long as anybody can remember.
+struct Protection {
+    protected: bool,
+    /// `None` if since the start of the run.
     since_ns: Option<u64>,
 }
 
@@ -59,9 +59,9 @@ impl CaptureAnalysis {
     /// Reads the capture at `path`.
     pub fn read(path: &Path, testbed: &Testbed) -> Result<CaptureAnalysis, Error> {
         let mut watched = CaptureAnalysis { path: path.to_owned(), ..CaptureAnalysis::default() };
-        let confined = |device: &TestDevice| device.policy.is_some_and(Policy::confines);
-        let first = |device| Confinement { confined: confined(device), since_ns: None };
-        let mut confinement: Vec<Confinement> = testbed.devices.iter().map(first).collect();
+        let protected = |device: &TestDevice| device.policy.is_some_and(Policy::protects);
+        let first = |device| Protection { protected: protected(device), since_ns: None };
+        let mut protection: Vec<Protection> = testbed.devices.iter().map(first).collect();
         let mut problem = None;
         let mut ended = false;
         capture::read(path, |packet| {
@@ -70,27 +70,27 @@ impl CaptureAnalysis {
             match ip.as_ref().and_then(Mark::of) {
                 Some(Ok(mark)) => {
                     ended |= mark.kind == MarkKind::End;
-                    let taken = watched.handle_mark(mark, testbed, &mut confinement, packet.time_ns);
-                    problem = problem.take().or(taken.err());
+                    let result = watched.handle_mark(mark, testbed, &mut protection, packet.time_ns);
+                    problem = problem.take().or(result.err());
                 }
                 Some(Err(text)) => problem = problem.take().or(Some(text)),
                 None if ended => {}
-                None => watched.handle_packet(testbed, &confinement, &packet, frame.as_ref(), ip.as_ref()),
+                None => watched.handle_packet(testbed, &protection, &packet, frame.as_ref(), ip.as_ref()),
             }
         })?;
         if !ended {
-            problem = problem.or(Some("no mark ends it: the scenario did not run to its end".to_owned()));
+            problem = problem.or(Some("the mark `end` is missing: the scenario did not finish".to_owned()));
         }
         problem.map_or(Ok(watched), |problem| Err(Error::content(path, 0, problem)))
     }
 
-    /// Compares the marks in the capture with those that were set: one line each in the file at `path`.
+    /// Compares the marks in the capture with the lines of the file at `path`, where the scenario records each mark.
     pub fn compare(&self, path: &Path) -> Result<(), Error> {
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
         for (number, line) in text.lines().enumerate() {
             let set = Mark::parse(line);
             if set.as_ref() != self.marks.get(number) {
-                let lost = format!("mark `{line}` is not in {}: packets are missing there", self.path.display());
+                let lost = format!("mark `{line}` is not in {}: the capture lacks packets", self.path.display());
                 return Err(Error::content(path, number + 1, lost));
             }
         }
@@ -101,25 +101,26 @@ impl CaptureAnalysis {
         &mut self,
         mark: Mark,
         testbed: &Testbed,
-        confinement: &mut [Confinement],
+        protection: &mut [Protection],
         now_ns: u64,
     ) -> Result<(), String> {
         match &mark.kind {
             MarkKind::Begin(name) => {
-                // What came before the first belongs to it.
+                // Packets before the first mark count to the first event.
                 let unnamed = self.events.first().is_some_and(|event| event.name.is_empty());
                 let before = if unnamed { self.events.remove(0) } else { ScenarioEvent::default() };
                 self.events.push(ScenarioEvent { name: name.clone(), begin_ms: mark.ms, ..before });
             }
             MarkKind::CauseEnded => {
-                let event = self.events.last_mut().ok_or("a mark `over` before the first event")?;
-                event.over_ms = Some(mark.ms);
+                let event = self.events.last_mut().ok_or("the mark `cause_ended` comes before the first event")?;
+                event.cause_ended_ms = Some(mark.ms);
             }
             MarkKind::Policy { device, policy } => {
-                let place = testbed.place(device).ok_or(format!("a policy of the unknown device {device}"))?;
-                // From shape to block it stays as confined as it was.
-                if confinement[place].confined != policy.confines() {
-                    confinement[place] = Confinement { confined: policy.confines(), since_ns: Some(now_ns) };
+                let index =
+                    testbed.index(device).ok_or(format!("a mark sets the policy of the unknown device {device}"))?;
+                // A change between `shape` and `block` keeps the protection, so no new grace period starts.
+                if protection[index].protected != policy.protects() {
+                    protection[index] = Protection { protected: policy.protects(), since_ns: Some(now_ns) };
                 }
             }
             MarkKind::Outage(..) | MarkKind::End => {}
@@ -131,7 +132,7 @@ impl CaptureAnalysis {
     fn handle_packet(
         &mut self,
         testbed: &Testbed,
-        confinement: &[Confinement],
+        protection: &[Protection],
         packet: &CapturedPacket<'_>,
         frame: Option<&Frame<'_>>,
         ip: Option<&IpHeader<'_>>,
@@ -152,24 +153,25 @@ impl CaptureAnalysis {
             self.kinds_seen.extend(attribution.kind.filter(|_| outward));
             return;
         }
-        let state = confinement[attribution.device];
-        if state.confined && !excused(state, packet.time_ns, outward, &attribution, frame, ip) {
+        let state = protection[attribution.device];
+        if state.protected && !excused(state, packet.time_ns, outward, &attribution, frame, ip) {
             event.leaks += 1;
             *event.leak_kinds.entry(describe(testbed, &attribution, outward, ip)).or_default() += 1;
         }
     }
 }
 
-/// What may be seen of a confined device, none of it its doing.
+/// Whether the provider may see this packet of a protected device, because the device did not cause it.
 fn excused(
-    state: Confinement,
+    state: Protection,
     now_ns: u64,
     outward: bool,
     attribution: &Attribution,
     frame: &Frame<'_>,
     ip: &IpHeader<'_>,
 ) -> bool {
-    // Those outside send what they like: it matters whether it gets in, which the journals tell, and what comes back.
+    // Anybody outside may send packets to the home. The journals record whether these reach a device, and an answer
+    // is a leak.
     let within = |grace_ns| state.since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) < grace_ns);
     match outward {
         true => within(IN_FLIGHT_GRACE_NS) || is_refusal(frame, ip),
@@ -187,12 +189,12 @@ fn is_tunnel(testbed: &Testbed, ip: &IpHeader<'_>) -> bool {
         && (ends(ip.source, ip.destination, udp.destination_port) || ends(ip.destination, ip.source, udp.source_port))
 }
 
-/// TestDevice and direction, and what the packet says or else where it goes.
+/// Device and direction, with the kind of request or else the other address.
 fn describe(testbed: &Testbed, attribution: &Attribution, outward: bool, ip: &IpHeader<'_>) -> String {
     let name = &testbed.devices[attribution.device].name;
-    let (way, other) = if outward { ("out", ip.destination) } else { ("in", ip.source) };
+    let (direction, other) = if outward { ("out", ip.destination) } else { ("in", ip.source) };
     match &attribution.kind {
-        Some(kind) if !attribution.intruder => format!("{name} {way} {kind}"),
-        _ => format!("{name} {way} {other} protocol {}", ip.protocol),
+        Some(kind) if !attribution.intruder => format!("{name} {direction} {kind}"),
+        _ => format!("{name} {direction} {other} protocol {}", ip.protocol),
     }
 }

@@ -1,18 +1,19 @@
-//! Labelled rows of numbers.
+//! Labelled observations.
 
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-/// Observations with their features, class and origin.
+/// Observations with features, class and group.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
     /// Names of the classes.
     pub classes: Vec<String>,
     /// One row of features per observation, all of the same length.
     pub rows: Vec<Vec<f32>>,
-    /// Class of each row, an index into `classes`.
+    /// Class of each row, as an index into `classes`.
     pub labels: Vec<usize>,
-    /// What each row came from, as a capture: rows of one group are alike for reasons that are not their class.
+    /// Group of each row, for instance its capture: rows of one group resemble each other for reasons other than their
+    /// class.
     pub groups: Vec<usize>,
 }
 
@@ -24,7 +25,7 @@ impl Dataset {
         self.groups.push(group);
     }
 
-    /// How many observations there are of each class.
+    /// Number of observations of each class.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for &label in &self.labels {
@@ -33,7 +34,7 @@ impl Dataset {
         counts
     }
 
-    /// The rows whose indices pass.
+    /// The rows whose index `wanted` accepts.
     pub fn subset(&self, mut wanted: impl FnMut(usize) -> bool) -> Dataset {
         let mut subset = Dataset { classes: self.classes.clone(), ..Dataset::default() };
         for index in (0..self.rows.len()).filter(|&index| wanted(index)) {
@@ -42,12 +43,12 @@ impl Dataset {
         subset
     }
 
-    /// The same rows with the labels permuted: what a method finds in these is not there.
+    /// The same rows with permuted labels. What a method learns from them is chance.
     pub fn shuffled(&self, rng: &mut ChaCha8Rng) -> Dataset {
-        let mut table = self.clone();
-        for last in (1..table.labels.len()).rev() {
-            table.labels.swap(last, rng.random_range(0..=last));
+        let mut dataset = self.clone();
+        for last in (1..dataset.labels.len()).rev() {
+            dataset.labels.swap(last, rng.random_range(0..=last));
         }
-        table
+        dataset
     }
 }

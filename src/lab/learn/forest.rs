@@ -1,23 +1,23 @@
-//! A random forest (L. Breiman, 2001) over binned features, with equal weight for every class.
+//! A random forest (L. Breiman, 2001) on binned features, with the same weight for every class.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::Dataset;
 
-/// Features are cut at so many quantiles; a split is one of these cuts.
+/// Each feature has at most this many bins, separated at quantiles; a split lies between two bins.
 const BINS: usize = 64;
 
-/// How trees grow.
+/// Hyperparameters of a forest.
 #[derive(Clone, Copy, Debug)]
 pub struct ForestParams {
-    /// How many.
+    /// Number of trees.
     pub trees: usize,
-    /// A path has at most so many splits.
+    /// Maximum number of splits on a path from root to leaf.
     pub depth: usize,
-    /// A leaf keeps at least so many observations.
+    /// Minimum number of observations in a leaf.
     pub leaf: usize,
-    /// Each tree draws at most so many observations, an equal share from every class.
+    /// Maximum number of observations in the bootstrap sample of a tree, the same number from every class.
     pub draws: usize,
 }
 
@@ -27,7 +27,7 @@ impl Default for ForestParams {
     }
 }
 
-/// A grown forest.
+/// A trained forest.
 pub struct RandomForest {
     cuts: Vec<Vec<f32>>,
     trees: Vec<DecisionTree>,
@@ -45,24 +45,25 @@ enum Node {
 }
 
 impl RandomForest {
-    /// Grows a forest from a table with at least one row; the same for the same table and seed.
-    pub fn train(table: &Dataset, params: ForestParams, seed: u64) -> RandomForest {
+    /// Trains a forest on a dataset with at least one row. The same dataset and seed give the same forest.
+    pub fn train(dataset: &Dataset, params: ForestParams, seed: u64) -> RandomForest {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let features = table.rows.first().map_or(0, Vec::len);
-        let cuts: Vec<Vec<f32>> = (0..features).map(|feature| cuts(table, feature)).collect();
-        let binned: Vec<Vec<u8>> = table.rows.iter().map(|row| bins(&cuts, row)).collect();
-        let mut members: Vec<Vec<usize>> = vec![Vec::new(); table.classes.len()];
-        for (row, &label) in table.labels.iter().enumerate() {
+        let features = dataset.rows.first().map_or(0, Vec::len);
+        let cuts: Vec<Vec<f32>> = (0..features).map(|feature| cuts(dataset, feature)).collect();
+        let binned: Vec<Vec<u8>> = dataset.rows.iter().map(|row| bins(&cuts, row)).collect();
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); dataset.classes.len()];
+        for (row, &label) in dataset.labels.iter().enumerate() {
             members[label].push(row);
         }
         members.retain(|rows| !rows.is_empty());
-        let per_class = params.draws.min(table.rows.len()).div_ceil(members.len().max(1));
-        let mut builder = TreeBuilder { table, binned, params, features, rng: ChaCha8Rng::seed_from_u64(rng.random()) };
+        let per_class = params.draws.min(dataset.rows.len()).div_ceil(members.len().max(1));
+        let mut builder =
+            TreeBuilder { dataset, binned, params, features, rng: ChaCha8Rng::seed_from_u64(rng.random()) };
         let trees = (0..params.trees).map(|_| builder.tree(&members, per_class)).collect();
-        RandomForest { cuts, trees, classes: table.classes.len() }
+        RandomForest { cuts, trees, classes: dataset.classes.len() }
     }
 
-    /// The share of votes for each class; they add up to 1.
+    /// The share of the votes that each class gets; the shares add up to 1.
     pub fn vote_shares(&self, row: &[f32]) -> Vec<f32> {
         let row = bins(&self.cuts, row);
         let mut sum = vec![0.0; self.classes];
@@ -74,7 +75,7 @@ impl RandomForest {
         sum
     }
 
-    /// The class with the largest share of votes.
+    /// The class with the largest share of the votes.
     pub fn predict(&self, row: &[f32]) -> usize {
         let shares = self.vote_shares(row);
         (0..shares.len()).max_by(|&a, &b| shares[a].total_cmp(&shares[b]).then(b.cmp(&a))).unwrap_or(0)
@@ -96,7 +97,7 @@ impl DecisionTree {
 }
 
 struct TreeBuilder<'a> {
-    table: &'a Dataset,
+    dataset: &'a Dataset,
     binned: Vec<Vec<u8>>,
     params: ForestParams,
     features: usize,
@@ -114,7 +115,7 @@ impl TreeBuilder<'_> {
         tree
     }
 
-    /// Appends the node for these rows and all below it; gives its index.
+    /// Appends the node for these rows and all nodes below it, and returns its index.
     fn node(&mut self, tree: &mut DecisionTree, rows: &mut [usize], depth: usize) -> usize {
         let counts = self.counts(rows);
         let at = tree.nodes.len();
@@ -133,14 +134,15 @@ impl TreeBuilder<'_> {
     }
 
     fn counts(&self, rows: &[usize]) -> Vec<usize> {
-        let mut counts = vec![0; self.table.classes.len()];
+        let mut counts = vec![0; self.dataset.classes.len()];
         for &row in rows {
-            counts[self.table.labels[row]] += 1;
+            counts[self.dataset.labels[row]] += 1;
         }
         counts
     }
 
-    /// The cut with the least Gini impurity among a square root of all features; `None` if none helps.
+    /// The split with the lowest Gini impurity among a random selection of features (the square root of their number);
+    /// `None` if no split reduces the impurity.
     fn best_split(&mut self, rows: &[usize], counts: &[usize]) -> Option<(usize, u8)> {
         let classes = counts.len();
         let tried = (self.features as f64).sqrt().ceil() as usize;
@@ -151,7 +153,7 @@ impl TreeBuilder<'_> {
             let feature = self.rng.random_range(0..self.features);
             histogram.fill(0);
             for &row in rows {
-                histogram[usize::from(self.binned[row][feature]) * classes + self.table.labels[row]] += 1;
+                histogram[usize::from(self.binned[row][feature]) * classes + self.dataset.labels[row]] += 1;
             }
             let mut low = vec![0usize; classes];
             let mut high = counts.to_vec();
@@ -176,7 +178,7 @@ impl TreeBuilder<'_> {
     }
 }
 
-/// Moves the rows that pass to the front; gives their number.
+/// Moves the rows that fulfil the condition to the front and returns their number.
 fn partition(rows: &mut [usize], passes: impl Fn(&usize) -> bool) -> usize {
     let mut front = 0;
     for at in 0..rows.len() {
@@ -188,10 +190,10 @@ fn partition(rows: &mut [usize], passes: impl Fn(&usize) -> bool) -> usize {
     front
 }
 
-/// Values of the feature that part its sample into at most [`BINS`] equal parts.
-fn cuts(table: &Dataset, feature: usize) -> Vec<f32> {
-    let step = (table.rows.len() / 20_000).max(1);
-    let mut values: Vec<f32> = table.rows.iter().step_by(step).map(|row| row[feature]).collect();
+/// Values that divide a sample of the feature into at most [`BINS`] bins of equal size.
+fn cuts(dataset: &Dataset, feature: usize) -> Vec<f32> {
+    let step = (dataset.rows.len() / 20_000).max(1);
+    let mut values: Vec<f32> = dataset.rows.iter().step_by(step).map(|row| row[feature]).collect();
     values.sort_unstable_by(f32::total_cmp);
     let mut cuts: Vec<f32> = (1..BINS).map(|part| values[part * (values.len() - 1) / BINS]).collect();
     cuts.dedup();

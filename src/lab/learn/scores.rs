@@ -1,20 +1,20 @@
-//! How often a classifier was right.
+//! Accuracy of a classifier.
 
 use serde::Serialize;
 
-/// Truth against answer, and what follows from it.
+/// The confusion matrix of a classifier, and the accuracies that follow from it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
-    /// `confusion[truth][answer]`, in numbers of observations.
+    /// `confusion[true class][predicted class]`: number of observations.
     pub confusion: Vec<Vec<usize>>,
-    /// Part of all observations that were classed rightly, 0..=1.
+    /// Share of all observations that were classified correctly, 0..=1.
     pub accuracy: f64,
-    /// Mean over the classes of the part that was classed rightly: does not flatter the frequent ones. 0..=1.
+    /// Mean over the classes of the share that was classified correctly, 0..=1. Frequent classes do not dominate it.
     pub balanced_accuracy: f64,
 }
 
 impl Scores {
-    /// From pairs of truth and answer. Classes without an observation do not count in the balanced accuracy.
+    /// Counts pairs of true and predicted class. Classes without observations are left out of the balanced accuracy.
     pub fn of(classes: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Scores {
         let mut confusion = vec![vec![0; classes]; classes];
         for (truth, answer) in pairs {

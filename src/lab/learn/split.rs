@@ -1,4 +1,4 @@
-//! Which part of a table is learned from and which is tested on.
+//! Splits of a dataset into folds for cross-validation.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use rand::rngs::ChaCha8Rng;
 
 use super::Dataset;
 
-/// The fold of each row, 0..folds: every fold gets its part of every class, in random order.
-pub fn stratified(table: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut fold_of = vec![0; table.rows.len()];
+/// The fold of each row, 0..folds: every fold gets the same share of every class, chosen at random.
+pub fn stratified(dataset: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut fold_of = vec![0; dataset.rows.len()];
     let mut next = 0;
-    for class in 0..table.classes.len() {
-        let mut members: Vec<usize> = (0..table.rows.len()).filter(|&row| table.labels[row] == class).collect();
+    for class in 0..dataset.classes.len() {
+        let mut members: Vec<usize> = (0..dataset.rows.len()).filter(|&row| dataset.labels[row] == class).collect();
         shuffle(&mut members, rng);
         for row in members {
             fold_of[row] = next % folds;
@@ -22,12 +22,13 @@ pub fn stratified(table: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<us
     fold_of
 }
 
-/// The fold of each row, 0..folds, such that no group is in two folds. Each class spreads its groups over the folds.
-pub fn by_group(table: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+/// The fold of each row, 0..folds, with every group in one fold only. The groups of each class are spread over the
+/// folds.
+pub fn by_group(dataset: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut fold_of_group = BTreeMap::new();
-    for class in 0..table.classes.len() {
+    for class in 0..dataset.classes.len() {
         let mut groups: Vec<usize> =
-            table.groups.iter().zip(&table.labels).filter(|&(_, &label)| label == class).map(|(&g, _)| g).collect();
+            dataset.groups.iter().zip(&dataset.labels).filter(|&(_, &label)| label == class).map(|(&g, _)| g).collect();
         groups.sort_unstable();
         groups.dedup();
         shuffle(&mut groups, rng);
@@ -35,7 +36,7 @@ pub fn by_group(table: &Dataset, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usiz
             fold_of_group.entry(group).or_insert(index % folds);
         }
     }
-    table.groups.iter().map(|group| fold_of_group[group]).collect()
+    dataset.groups.iter().map(|group| fold_of_group[group]).collect()
 }
 
 fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {

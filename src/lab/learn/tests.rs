@@ -1,20 +1,20 @@
-//! Methods on tables whose answer is known.
+//! The methods on datasets whose answer is known.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
 
-/// Two classes that only the combination of two features tells apart (the exclusive or), and a third feature of noise.
+/// Two classes that only the combination (exclusive or) of two features distinguishes, and a third feature of noise.
 fn exclusive_or(rows: usize, seed: u64) -> Dataset {
     println!("seed {seed}");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut table = Dataset { classes: vec!["same".into(), "different".into()], ..Dataset::default() };
+    let mut dataset = Dataset { classes: vec!["same".into(), "different".into()], ..Dataset::default() };
     for row in 0..rows {
         let (a, b): (f32, f32) = (rng.random(), rng.random());
-        table.push(vec![a, b, rng.random()], usize::from((a < 0.5) != (b < 0.5)), row / 10);
+        dataset.push(vec![a, b, rng.random()], usize::from((a < 0.5) != (b < 0.5)), row / 10);
     }
-    table
+    dataset
 }
 
 fn accuracy(train: &Dataset, test: &Dataset, answer: impl Fn(&[f32]) -> usize) -> f64 {
@@ -23,7 +23,7 @@ fn accuracy(train: &Dataset, test: &Dataset, answer: impl Fn(&[f32]) -> usize) -
 }
 
 #[test]
-fn a_forest_learns_what_no_single_feature_shows_and_nothing_from_shuffled_labels() {
+fn a_forest_learns_a_combination_of_features_and_nothing_from_shuffled_labels() {
     let (train, test) = (exclusive_or(2_000, 1), exclusive_or(1_000, 2));
     let forest = RandomForest::train(&train, ForestParams::default(), 3);
     assert!(accuracy(&train, &test, |row| forest.predict(row)) > 0.95);
@@ -34,10 +34,10 @@ fn a_forest_learns_what_no_single_feature_shows_and_nothing_from_shuffled_labels
 }
 
 #[test]
-fn a_forest_is_a_function_of_table_and_seed() {
-    let table = exclusive_or(300, 5);
+fn the_same_dataset_and_seed_give_the_same_forest() {
+    let dataset = exclusive_or(300, 5);
     let grow = |seed| {
-        RandomForest::train(&table, ForestParams { trees: 5, ..ForestParams::default() }, seed)
+        RandomForest::train(&dataset, ForestParams { trees: 5, ..ForestParams::default() }, seed)
             .vote_shares(&[0.3, 0.6, 0.5])
     };
     assert_eq!(grow(1), grow(1));
@@ -45,49 +45,49 @@ fn a_forest_is_a_function_of_table_and_seed() {
 }
 
 #[test]
-fn a_rare_class_is_not_drowned() {
+fn a_rare_class_has_the_same_weight_as_a_common_one() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
-    let mut table = Dataset { classes: vec!["common".into(), "rare".into()], ..Dataset::default() };
+    let mut dataset = Dataset { classes: vec!["common".into(), "rare".into()], ..Dataset::default() };
     for row in 0..2_000 {
         let rare = usize::from(row % 50 == 0);
-        table.push(vec![rng.random::<f32>() + 0.9 * rare as f32], rare, row);
+        dataset.push(vec![rng.random::<f32>() + 0.9 * rare as f32], rare, row);
     }
-    let forest = RandomForest::train(&table, ForestParams { depth: 3, ..ForestParams::default() }, 1);
+    let forest = RandomForest::train(&dataset, ForestParams { depth: 3, ..ForestParams::default() }, 1);
     assert_eq!((forest.predict(&[0.2]), forest.predict(&[1.5])), (0, 1));
 }
 
 #[test]
-fn nearest_neighbours_by_hand() {
-    let mut table = Dataset { classes: vec!["a".into(), "b".into()], ..Dataset::default() };
+fn nearest_neighbours_match_a_calculation_by_hand() {
+    let mut dataset = Dataset { classes: vec!["a".into(), "b".into()], ..Dataset::default() };
     for (x, label) in [(0.0, 0), (1.0, 1), (1.2, 1), (9.0, 0)] {
-        table.push(vec![x], label, 0);
+        dataset.push(vec![x], label, 0);
     }
-    assert_eq!(nearest_class(&table, 3, &[0.1]), Some(1), "two of the three nearest");
-    assert_eq!(nearest_class(&table, 1, &[0.1]), Some(0));
-    assert_eq!(nearest_class(&table, 2, &[0.1]), Some(0), "the nearest decides among equals");
+    assert_eq!(nearest_class(&dataset, 3, &[0.1]), Some(1), "two of the three nearest");
+    assert_eq!(nearest_class(&dataset, 1, &[0.1]), Some(0));
+    assert_eq!(nearest_class(&dataset, 2, &[0.1]), Some(0), "the nearest row decides a tie");
     assert_eq!(nearest_class(&Dataset::default(), 3, &[0.1]), None);
 }
 
 #[test]
-fn folds_keep_their_promises() {
-    let table = exclusive_or(1_000, 7);
+fn folds_are_balanced_by_class_and_never_divide_a_group() {
+    let dataset = exclusive_or(1_000, 7);
     let mut rng = ChaCha8Rng::seed_from_u64(8);
-    let fold_of = stratified(&table, 10, &mut rng);
+    let fold_of = stratified(&dataset, 10, &mut rng);
     for class in 0..2 {
-        let all = table.counts()[class];
+        let all = dataset.counts()[class];
         for fold in 0..10 {
-            let here = (0..1_000).filter(|&row| fold_of[row] == fold && table.labels[row] == class).count();
+            let here = (0..1_000).filter(|&row| fold_of[row] == fold && dataset.labels[row] == class).count();
             assert!(here.abs_diff(all / 10) <= 1, "class {class} fold {fold}: {here} of {all}");
         }
     }
-    let fold_of = by_group(&table, 10, &mut rng);
+    let fold_of = by_group(&dataset, 10, &mut rng);
     for row in 1..1_000 {
-        assert!(table.groups[row] != table.groups[row - 1] || fold_of[row] == fold_of[row - 1]);
+        assert!(dataset.groups[row] != dataset.groups[row - 1] || fold_of[row] == fold_of[row - 1]);
     }
 }
 
 #[test]
-fn scores_by_hand() {
+fn scores_match_a_calculation_by_hand() {
     let scores = Scores::of(3, [(0, 0), (0, 0), (0, 1), (0, 0), (1, 1), (1, 0)]);
     assert_eq!(scores.confusion, [[3, 1, 0], [1, 1, 0], [0, 0, 0]]);
     assert!((scores.accuracy - 4.0 / 6.0).abs() < 1e-12);

@@ -1,4 +1,4 @@
-//! From values to positions.
+//! Maps values to positions on an axis.
 
 /// A linear or logarithmic axis.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +9,7 @@ pub(super) struct ChartAxis {
 }
 
 impl ChartAxis {
-    /// An axis that holds all the values; on a logarithmic one only those above zero count.
+    /// An axis that covers all values; a logarithmic axis ignores values of zero or less.
     pub(super) fn around(values: impl Iterator<Item = f64>, logarithmic: bool) -> ChartAxis {
         let kept = values.filter(|value| value.is_finite() && (!logarithmic || *value > 0.0));
         let (min, max) = kept.fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
@@ -17,14 +17,14 @@ impl ChartAxis {
             (false, _) => ChartAxis { min: if logarithmic { 1.0 } else { 0.0 }, max: 10.0, logarithmic },
             (true, true) => ChartAxis { min: min / 1.2, max: max * 1.2, logarithmic },
             (true, false) => {
-                // A line that never goes below zero is read against zero.
+                // The axis of positive values starts at zero unless they all lie far above it.
                 let min = if min > 0.0 && min < 0.5 * max { 0.0 } else { min };
                 ChartAxis { min, max: if max > min { max } else { min + 1.0 }, logarithmic }
             }
         }
     }
 
-    /// 0 at the low end, 1 at the high one; below zero values on a logarithmic axis lie at its low end.
+    /// Position of a value, from 0 at the low end to 1 at the high end. Values outside the axis lie at its ends.
     pub(super) fn place(&self, value: f64) -> f64 {
         let part = if self.logarithmic {
             (value.max(self.min) / self.min).ln() / (self.max / self.min).ln()
@@ -34,7 +34,7 @@ impl ChartAxis {
         part.clamp(0.0, 1.0)
     }
 
-    /// Round values to write along the axis.
+    /// Round values to label along the axis.
     pub(super) fn ticks(&self) -> Vec<f64> {
         if self.logarithmic {
             let decades = self.min.log10().ceil() as i32..=self.max.log10().floor() as i32;
@@ -52,7 +52,7 @@ impl ChartAxis {
     }
 }
 
-/// A value as short as it can be understood.
+/// A short text for a value.
 pub(super) fn label(value: f64) -> String {
     let size = value.abs();
     let (scaled, unit) = match size {

@@ -1,4 +1,4 @@
-//! A chart with two axes, or several such panels below each other.
+//! A chart with two axes, or several such charts below each other.
 
 use std::fmt::Write as _;
 
@@ -12,50 +12,50 @@ const RIGHT: f64 = 180.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 
-/// How the values of a series are drawn.
+/// How a chart draws the values of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeriesStyle {
-    /// Joined by a line.
+    /// A line through the values.
     Line,
-    /// As dots.
+    /// A dot per value.
     Points,
-    /// As upright lines across the panel; only x counts.
+    /// A vertical line across the chart per value; y is ignored.
     VerticalLines,
 }
 
-/// Values that belong together.
+/// A series of values.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// Its entry in the legend. A series without a name is not drawn: it only widens the axes.
+    /// Entry in the legend. A series without a name is not drawn and only extends the axes.
     pub name: String,
-    /// How it is drawn.
+    /// How the values are drawn.
     pub style: SeriesStyle,
-    /// x and y.
+    /// Pairs of x and y.
     pub values: Vec<(f64, f64)>,
 }
 
-/// One panel.
+/// One chart.
 #[derive(Clone, Debug, Default)]
 pub struct Chart {
-    /// Above it.
+    /// Title above the chart.
     pub title: String,
-    /// Below it, with the unit.
+    /// Label of the x axis, with the unit.
     pub x: String,
-    /// Beside it, with the unit.
+    /// Label of the y axis, with the unit.
     pub y: String,
     /// Whether both axes are logarithmic.
     pub logarithmic: bool,
-    /// What it shows.
+    /// The series to draw.
     pub series: Vec<Series>,
 }
 
 impl Chart {
-    /// This panel alone as an SVG document.
+    /// This chart as an SVG document.
     pub fn svg(&self) -> String {
         Chart::stack(std::slice::from_ref(self))
     }
 
-    /// Panels below each other as one SVG document.
+    /// Several charts below each other as one SVG document.
     pub fn stack(charts: &[Chart]) -> String {
         let height = PANEL_HEIGHT * charts.len() as f64;
         let mut svg = format!(

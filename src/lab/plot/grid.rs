@@ -1,4 +1,4 @@
-//! A table of shares, shaded: a confusion matrix.
+//! A shaded matrix of shares, for instance a confusion matrix.
 
 use std::fmt::Write as _;
 
@@ -8,19 +8,19 @@ const CELL: f64 = 46.0;
 const LEFT: f64 = 150.0;
 const TOP: f64 = 150.0;
 
-/// Rows of shares of 0..=1 under the same names both ways.
+/// A square matrix of shares, 0..=1, whose rows and columns have the same names.
 #[derive(Clone, Debug)]
 pub struct Grid {
-    /// Above it.
+    /// Title above the matrix.
     pub title: String,
-    /// Of rows and columns.
+    /// Names of rows and columns.
     pub names: Vec<String>,
     /// `shares[row][column]`.
     pub shares: Vec<Vec<f64>>,
 }
 
 impl Grid {
-    /// As an SVG document.
+    /// The matrix as an SVG document.
     pub fn svg(&self) -> String {
         let side = CELL * self.names.len() as f64;
         let (width, height) = (LEFT + side + 20.0, TOP + side + 20.0);

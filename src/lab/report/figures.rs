@@ -1,4 +1,4 @@
-//! The figures of the page.
+//! The figures of the HTML page.
 
 use super::svg::{Axis, Scale, SvgFigure, number};
 use super::{RunView, VpnComparison};
@@ -9,7 +9,7 @@ const SIZE_BIN_BYTES: usize = 32;
 const MAX_BYTES: usize = 1600;
 const BINS_PER_DECADE: f64 = 5.0;
 
-/// One row of what the home did or the provider saw, over time.
+/// A figure of the home's or the provider's rate over time.
 pub(super) fn over_time(series: &[Vec<f64>; 2], seconds: usize, max_bits: f64, title: &str) -> String {
     let x = Axis::exactly("seconds", seconds as f64);
     let y = Axis::up_to("kbit/s", max_bits / 1e3);
@@ -22,14 +22,14 @@ pub(super) fn over_time(series: &[Vec<f64>; 2], seconds: usize, max_bits: f64, t
     plot.finish(title)
 }
 
-/// The largest rate in any of the three rows, so that they share a scale.
+/// The maximum rate of the three figures over time, so that they share a scale.
 pub(super) fn max_bits(comparison: &VpnComparison) -> f64 {
     let VpnComparison { plain, shaped } = comparison;
     let all = [&shaped.home, &plain.provider, &shaped.provider];
     all.into_iter().flatten().flatten().copied().fold(1.0, f64::max)
 }
 
-/// Shares of packet sizes, plain and shaped on one scale.
+/// Histograms of packet sizes, plain and shaped on the same scale.
 pub(super) fn sizes(comparison: &VpnComparison) -> [String; 2] {
     let last = MAX_BYTES / SIZE_BIN_BYTES - 1;
     let bins = |view: &RunView| {
@@ -46,7 +46,7 @@ pub(super) fn sizes(comparison: &VpnComparison) -> [String; 2] {
     shares(&Axis::exactly("bytes on the wire", MAX_BYTES as f64), comparison, &bins, "Share of packet sizes")
 }
 
-/// Shares of intervals on a logarithmic axis, plain and shaped on one scale.
+/// Histograms of intervals on a logarithmic axis, plain and shaped on the same scale.
 pub(super) fn intervals(comparison: &VpnComparison) -> [String; 2] {
     let (min, max) = (0.01, 10_000.0);
     let last = (f64::log10(max / min) * BINS_PER_DECADE).round() as usize - 1;
@@ -96,7 +96,7 @@ fn shares(
     })
 }
 
-/// Mean and 99th percentile of each device's delay, plain above shaped.
+/// Mean and 99th percentile of each device's delay, with plain above shaped.
 pub(super) fn delays(comparison: &VpnComparison) -> String {
     let VpnComparison { plain, shaped } = comparison;
     let rows = shaped.devices.len().max(1);

@@ -1,12 +1,12 @@
-//! The comparison as one self-contained HTML page: no script, no font, no image from elsewhere.
+//! The comparison as one self-contained HTML page without scripts and external fonts or images.
 
 use super::terminal::provider_rows;
 use super::{RunView, VpnComparison, figures};
 
-/// How pages look.
+/// The style sheet of the pages.
 pub(in crate::lab) const STYLE: &str = include_str!("page.css");
 
-/// The whole page.
+/// Renders the page.
 pub fn page(comparison: &VpnComparison) -> String {
     let VpnComparison { plain, shaped } = comparison;
     let seconds = comparison.seconds();
@@ -16,12 +16,12 @@ pub fn page(comparison: &VpnComparison) -> String {
         time_lines(comparison, seconds),
         pairs(
             "Sizes",
-            "Sizes name devices and actions. Under millpond every data packet has the same one.",
+            "Packet sizes identify devices and actions. With millpond every data packet has the same size.",
             figures::sizes(comparison),
         ),
         pairs(
             "Intervals",
-            "Bursts and pauses tell when something happens. Millpond draws the moments in advance.",
+            "Bursts and pauses reveal when something happens. With millpond all departure times are drawn in advance.",
             figures::intervals(comparison),
         ),
         delays(comparison),
@@ -32,12 +32,12 @@ pub fn page(comparison: &VpnComparison) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>millpond: what the home did, what the provider saw</title><style>{STYLE}</style></head>\
+         <title>millpond: what the home did and what the provider saw</title><style>{STYLE}</style></head>\
          <body><main>{body}</main></body></html>\n"
     )
 }
 
-/// Text that may stand between tags and in attributes.
+/// Escapes text for HTML elements and attributes.
 pub(in crate::lab) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -48,22 +48,23 @@ fn opening(comparison: &VpnComparison) -> String {
     let sizes = plain.sizes.len();
     let flat = if shaped.sizes.len() == 1 && up.strays + down.strays == 0 {
         format!(
-            "Behind millpond it saw packets of one size, {} bytes, at {:.0} kbit/s up and {:.0} kbit/s down, whatever the home did.",
+            "Behind millpond it saw packets of one size, {} bytes, at {:.0} kbit/s up and {:.0} kbit/s down, regardless \
+            of the home's activity.",
             shaped.sizes.keys().next().copied().unwrap_or(0),
             up.bits.mean / 1e3,
             down.bits.mean / 1e3
         )
     } else {
         format!(
-            "Behind millpond it still saw {} sizes and {} packets outside the tunnel: this line is not flat.",
+            "Behind millpond it still saw {} packet sizes and {} packets outside the tunnel: the line is not flat.",
             shaped.sizes.len(),
             up.strays + down.strays
         )
     };
     format!(
-        "<h1>What the home did, and what the provider saw</h1>\
-         <p class=\"lead\">{} devices replayed the same {} seconds twice. Behind a plain VPN the provider could not read \
-         a byte, yet it saw {sizes} different sizes and every burst of activity. {flat}</p>",
+        "<h1>What the home did and what the provider saw</h1>\
+        <p class=\"lead\">{} devices replayed the same {} seconds twice. Behind a plain VPN the provider could not read \
+        the packets, but it saw {sizes} different sizes and every burst of activity. {flat}</p>",
         shaped.devices.len(),
         comparison.seconds()
     )
@@ -77,8 +78,12 @@ fn cards(plain: &RunView, shaped: &RunView) -> String {
     let strays = |view: &RunView| view.lines.iter().map(|line| line.strays).sum::<usize>().to_string();
     let rows = [
         ("packet sizes", plain.sizes.len().to_string(), shaped.sizes.len().to_string()),
-        ("rate swings, kbit/s (sd)", sd(plain), sd(shaped)),
-        ("follows the home, −1 to 1", format!("{:.2}", plain.correlation), format!("{:.2}", shaped.correlation)),
+        ("rate variation, kbit/s (sd)", sd(plain), sd(shaped)),
+        (
+            "correlation with the home, −1 to 1",
+            format!("{:.2}", plain.correlation),
+            format!("{:.2}", shaped.correlation),
+        ),
         ("packets outside the tunnel", strays(plain), strays(shaped)),
     ];
     let cards = rows.map(|(name, before, after)| {
@@ -88,8 +93,8 @@ fn cards(plain: &RunView, shaped: &RunView) -> String {
         )
     });
     format!(
-        "<div class=\"cards\">{}</div><p class=\"soft\">How closely the line follows the home is the correlation of their \
-         rates second by second; by chance alone it lies within ±{:.2} in a run of this length.</p>",
+        "<div class=\"cards\">{}</div><p class=\"soft\">The correlation compares the rates of home and line in each second. \
+        In a run of this length, chance alone causes values within ±{:.2}.</p>",
         cards.concat(),
         shaped.chance()
     )
@@ -108,7 +113,7 @@ fn time_lines(comparison: &VpnComparison, seconds: usize) -> String {
         format!("<figure><h3>{title} <span class=\"soft\">{what}</span></h3>{svg}</figure>")
     });
     format!(
-        "<h2>Both lines over time</h2><p class=\"key soft\">{}{}one scale for all three, one point a second</p>{}",
+        "<h2>Rates over time</h2><p class=\"key soft\">{}{}one value per second, the same scale in all figures</p>{}",
         key("up", "from the home"),
         key("down", "to the home"),
         figures.concat()
@@ -124,7 +129,7 @@ fn pairs(title: &str, text: &str, [plain, shaped]: [String; 2]) -> String {
 
 fn delays(comparison: &VpnComparison) -> String {
     format!(
-        "<h2>The price: delay per device</h2><p class=\"key soft\">{}{}both ways together, packets that arrived</p>\
+        "<h2>The cost: delay per device</h2><p class=\"key soft\">{}{}arrived packets, both directions together</p>\
          <figure>{}</figure>",
         key("plain", "plain VPN"),
         key("shaped", "millpond"),
@@ -183,9 +188,9 @@ fn provider(plain: &RunView, shaped: &RunView) -> String {
         .collect();
     let head = ["", "plain VPN up", "plain VPN down", "millpond up", "millpond down"].map(str::to_owned);
     format!(
-        "<h2>What the provider saw</h2>{}<p class=\"soft\">Law: {}. WireGuard's own handshakes (148 and 92 bytes, about \
-         every two minutes whatever the devices do) are counted apart. Delays were measured in a laboratory on one \
-         machine, both ends on one clock.</p>",
+        "<h2>What the provider saw</h2>{}<p class=\"soft\">Law: {}. WireGuard's handshakes (148 and 92 bytes, about every \
+        two minutes regardless of the devices) are counted separately. Delays were measured in a laboratory on one \
+        machine, so both ends use the same clock.</p>",
         table(&row("th", &head), &rows.concat()),
         escape(&shaped.law)
     )

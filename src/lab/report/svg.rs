@@ -1,4 +1,4 @@
-//! Just enough of a plotting library: one frame with two labelled axes, and the marks inside it.
+//! SVG figures for the HTML page: a frame with two labelled axes, lines, bars and ranges.
 
 use std::fmt::Write as _;
 
@@ -7,27 +7,27 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 
-/// How values become places.
+/// How an axis maps values to positions.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scale {
-    /// From, to.
+    /// Linear between two values.
     Linear(f64, f64),
-    /// From, to, both above zero.
+    /// Logarithmic between two values above zero.
     Log(f64, f64),
 }
 
 /// An axis.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
-    /// What it shows, with its unit.
+    /// Label of the axis, with the unit.
     pub(super) label: &'static str,
-    /// Its scale.
+    /// Scale of the axis.
     pub(super) scale: Scale,
-    /// Where the ticks are, and what stands there.
+    /// Values and texts of the ticks.
     pub(super) ticks: Vec<(f64, String)>,
 }
 
-/// A figure being drawn. Lengths are in the units of its own view box, which the page scales to its width.
+/// A figure under construction. Lengths are in units of its view box, which the page scales to the available width.
 pub(super) struct SvgFigure {
     width: f64,
     height: f64,
@@ -38,7 +38,7 @@ pub(super) struct SvgFigure {
 }
 
 impl Scale {
-    /// 0 at the start, 1 at the end; clamped.
+    /// Position of a value from 0 at the start to 1 at the end. Values outside the axis lie at its ends.
     fn place(self, value: f64) -> f64 {
         let part = match self {
             Scale::Linear(from, to) => (value - from) / (to - from),
@@ -49,7 +49,7 @@ impl Scale {
 }
 
 impl Axis {
-    /// From zero to a round number above `max`, with about five ticks.
+    /// An axis from zero to a round number above `max`, with about five ticks.
     pub(super) fn up_to(label: &'static str, max: f64) -> Axis {
         let rough = (max / 4.0).max(1e-9);
         let magnitude = 10f64.powf(rough.log10().floor());
@@ -60,7 +60,7 @@ impl Axis {
         Axis { label, scale: Scale::Linear(0.0, count as f64 * step), ticks }
     }
 
-    /// Zero to exactly `end`, with ticks at round numbers.
+    /// An axis from zero to exactly `end`, with ticks at round numbers.
     pub(super) fn exactly(label: &'static str, end: f64) -> Axis {
         let mut axis = Axis::up_to(label, end);
         axis.scale = Scale::Linear(0.0, end);
@@ -68,7 +68,7 @@ impl Axis {
         axis
     }
 
-    /// Powers of ten around the values given, both above zero.
+    /// A logarithmic axis over the powers of ten around `min` and `max`, both above zero.
     pub(super) fn decades(label: &'static str, min: f64, max: f64) -> Axis {
         let first = min.log10().floor() as i32;
         let last = (max.log10().ceil() as i32).max(first + 1);
@@ -77,7 +77,7 @@ impl Axis {
     }
 }
 
-/// As few digits as it takes.
+/// A number without superfluous digits.
 pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
@@ -85,7 +85,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 impl SvgFigure {
-    /// An empty frame with its axes. `y` may have no ticks: rows then name themselves, and get room for it.
+    /// An empty frame with its axes. If `y` has no ticks, the frame leaves room for the names of rows.
     pub(super) fn new(width: f64, height: f64, x: Axis, y: Axis) -> SvgFigure {
         let left = if y.ticks.is_empty() { 130.0 } else { LEFT };
         let mut plot = SvgFigure { width, height, left, x, y, body: String::new() };
@@ -93,7 +93,7 @@ impl SvgFigure {
         plot
     }
 
-    /// A line through the points.
+    /// Adds a line through the points.
     pub(super) fn line(&mut self, class: &str, points: &[(f64, f64)]) {
         let mut path = String::new();
         for (index, (x, y)) in points.iter().enumerate() {
@@ -103,7 +103,7 @@ impl SvgFigure {
         let _ = write!(self.body, r#"<path class="line {class}" d="{path}"/>"#);
     }
 
-    /// A bar from the x axis up to `y`, with a text for the pointer.
+    /// Adds a bar from the x axis to `y`, with a tooltip.
     pub(super) fn bar(&mut self, class: &str, from: f64, to: f64, y: f64, title: &str) {
         let (left, right) = (self.x_of(from), self.x_of(to));
         let (top, bottom) = (self.y_of(y), self.bottom());
@@ -115,7 +115,8 @@ impl SvgFigure {
         );
     }
 
-    /// A span on a row (counted from the top, of so many rows), marked at both ends: a dot at `from`, a bar at `to`.
+    /// Adds a range to a row, with a dot at `from` and a bar at `to`. `row` is the index from the top and the number of
+    /// rows.
     pub(super) fn span(&mut self, class: &str, row: (f64, usize), (from, to): (f64, f64), title: &str) {
         let y = self.row_y(row);
         let (left, right) = (self.x_of(from), self.x_of(to));
@@ -126,7 +127,7 @@ impl SvgFigure {
         );
     }
 
-    /// The name of a row, left of the frame.
+    /// Adds the name of a row, left of the frame.
     pub(super) fn row_name(&mut self, row: (f64, usize), name: &str) {
         let _ = write!(
             self.body,
@@ -136,7 +137,7 @@ impl SvgFigure {
         );
     }
 
-    /// The finished element. `title` is for those who cannot see it.
+    /// The finished SVG element. `title` describes it for screen readers.
     pub(super) fn finish(self, title: &str) -> String {
         format!(
             r#"<svg viewBox="0 0 {} {}" role="img" aria-label="{title}">{}</svg>"#,

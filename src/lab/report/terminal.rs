@@ -1,11 +1,11 @@
-//! The comparison as text.
+//! The comparison as text for the terminal.
 
 use std::fmt::Write as _;
 
 use super::{RunView, VpnComparison};
 use crate::lab::trace::Direction;
 
-/// Two tables: the devices, and what the provider saw.
+/// Two tables: the devices and the provider's view.
 pub fn table(comparison: &VpnComparison) -> String {
     let mut text = String::new();
     let VpnComparison { plain, shaped } = comparison;
@@ -51,14 +51,17 @@ pub fn table(comparison: &VpnComparison) -> String {
     let _ = writeln!(
         text,
         "{:<28} {:>14.2} {:>14} {:>14.2}",
-        "follows the home (-1 to 1)", plain.correlation, "", shaped.correlation
+        "correlation with the home", plain.correlation, "", shaped.correlation
     );
-    let _ =
-        writeln!(text, "(the last by seconds; by chance alone within ±{:.2} in a run of this length)", shaped.chance());
+    let _ = writeln!(
+        text,
+        "(correlation of the rates per second, -1 to 1; chance alone causes values within ±{:.2} in a run of this length)",
+        shaped.chance()
+    );
     text
 }
 
-/// Name and the four values: plain up, plain down, shaped up, shaped down.
+/// Names and values of the provider's table: plain up, plain down, shaped up, shaped down.
 pub(super) fn provider_rows(plain: &RunView, shaped: &RunView) -> Vec<(&'static str, [String; 4])> {
     let lines = [plain, shaped].map(|view| Direction::ALL.map(|direction| &view.lines[direction as usize]));
     let [[a, b], [c, d]] = lines;

@@ -1,4 +1,4 @@
-//! The page says what the runs say, and needs nothing from elsewhere.
+//! The page matches the runs and is self-contained.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ impl Drop for TempFolder {
     }
 }
 
-/// A run directory with a camera that sends in every third second; the capture is the caller's.
+/// Creates a run directory with a camera that sends in every third second; `write` adds the packets of the capture.
 fn run(folder: &Path, law: &str, write: impl FnOnce(&mut PcapWriter)) {
     fs::create_dir_all(folder).unwrap();
     let run = format!(
@@ -54,7 +54,7 @@ fn comparison(name: &str) -> (TempFolder, VpnComparison) {
 }
 
 #[test]
-fn a_plain_line_follows_the_home_and_a_shaped_one_does_not() {
+fn a_plain_vpn_correlates_with_the_home_and_millpond_does_not() {
     let (_scratch, VpnComparison { plain, shaped }) = comparison("views");
     assert!(plain.correlation > 0.99, "{}", plain.correlation);
     assert!(shaped.correlation.abs() < 2.0 * shaped.chance(), "{}", shaped.correlation);
@@ -66,7 +66,7 @@ fn a_plain_line_follows_the_home_and_a_shaped_one_does_not() {
 }
 
 #[test]
-fn the_page_stands_alone_and_escapes_names() {
+fn the_page_is_self_contained_and_escapes_names() {
     let (_scratch, comparison) = comparison("page");
     let page = page(&comparison);
     for outside in ["http://", "https://", "<script", "@import", "url(", "src="] {
@@ -80,7 +80,7 @@ fn the_page_stands_alone_and_escapes_names() {
 }
 
 #[test]
-fn the_table_names_devices_and_numbers() {
+fn the_table_contains_devices_and_numbers() {
     let (_scratch, comparison) = comparison("table");
     let table = table(&comparison);
     assert!(table.contains("<camera>") && table.contains("different sizes"), "{table}");

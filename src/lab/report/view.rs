@@ -1,4 +1,4 @@
-//! One run, reduced to what is shown of it.
+//! The figures of one run that the report shows.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,53 +8,53 @@ use crate::lab::flat_line::{Recording, WanCapture};
 use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 
-/// One run: the home's side and the provider's.
+/// The home's and the provider's side of one run.
 pub struct RunView {
     /// Name of the law, or `plain`.
     pub law: String,
-    /// In order of name.
+    /// The devices, sorted by name.
     pub devices: Vec<DeviceTraffic>,
-    /// What the devices sent (up) and were sent (down): bits of IP packets in each second of the window.
+    /// IP bits that the devices sent (up) and were sent (down) in each second of the window.
     pub home: [Vec<f64>; 2],
-    /// What the provider saw: bits on the wire in each second.
+    /// Bits on the wire that the provider saw in each second, up and down.
     pub provider: [Vec<f64>; 2],
-    /// What the provider saw, in numbers.
+    /// Statistics of the provider's view, up and down.
     pub lines: [DirectionStats; 2],
-    /// How closely the provider's line follows the home's, second by second.
+    /// Correlation of the provider's and the home's rate per second, -1..=1.
     pub correlation: f64,
-    /// Bytes of each tunnel data packet, and how many there were, both ways.
+    /// Number of tunnel data packets of each size in bytes, both directions together.
     pub sizes: BTreeMap<usize, usize>,
-    /// Milliseconds between neighbours of one direction, both directions.
+    /// Intervals in milliseconds between consecutive data packets of a direction, for both directions.
     pub intervals_ms: Vec<f64>,
 }
 
-/// One device, both ways.
+/// The traffic of one device in both directions.
 pub struct DeviceTraffic {
-    /// Its name.
+    /// Name of the device.
     pub name: String,
-    /// Packets sent (up) and sent to it (down).
+    /// Packets from the device (up) and to the device (down).
     pub packets: [usize; 2],
-    /// Their IP bytes.
+    /// IP bytes of these packets.
     pub bytes: [u64; 2],
-    /// Of all packets, those that never arrived.
+    /// Packets of these that never arrived.
     pub lost: usize,
-    /// Delay of those that did, in milliseconds.
+    /// Delay of the other packets, in milliseconds.
     pub delay_ms: Summary,
 }
 
-/// One direction of the line in numbers.
+/// Statistics of one direction.
 pub struct DirectionStats {
-    /// Data packets.
+    /// Number of data packets.
     pub packets: usize,
-    /// Different sizes among them.
+    /// Number of different packet sizes.
     pub sizes: usize,
-    /// Handshakes beside them.
+    /// Number of handshakes.
     pub handshakes: usize,
-    /// Packets outside the tunnel.
+    /// Number of packets outside the tunnel.
     pub strays: usize,
-    /// Bits in each second of the window.
+    /// Bits per second over the window.
     pub bits: Summary,
-    /// Between data packets, milliseconds.
+    /// Intervals between data packets in milliseconds.
     pub interval_ms: Summary,
 }
 
@@ -62,12 +62,12 @@ impl RunView {
     /// Reads a run directory.
     pub fn read(folder: &Path) -> Result<RunView, Error> {
         let recording = Recording::read(folder)?;
-        let observed = WanCapture::read(&folder.join("wan.pcap"), &recording.settings)?;
-        Ok(RunView::new(&recording, &observed))
+        let capture = WanCapture::read(&folder.join("wan.pcap"), &recording.settings)?;
+        Ok(RunView::new(&recording, &capture))
     }
 
-    /// Reduces a run.
-    pub fn new(recording: &Recording, observed: &WanCapture) -> RunView {
+    /// Computes the figures of a run.
+    pub fn new(recording: &Recording, capture: &WanCapture) -> RunView {
         let seconds = (recording.seconds() as usize).max(1);
         let start_ns = recording.settings.start_ns;
         let home = Direction::ALL.map(|direction| {
@@ -75,11 +75,11 @@ impl RunView {
             by_second(seconds, start_ns, packets.map(|packet| (packet.sent_ns, f64::from(packet.bytes) * 8.0)))
         });
         let provider = Direction::ALL.map(|direction| {
-            let cells = observed.line(direction).cells.iter();
+            let cells = capture.line(direction).cells.iter();
             by_second(seconds, start_ns, cells.map(|(time_ns, bytes)| (*time_ns, *bytes as f64 * 8.0)))
         });
         let lines = Direction::ALL.map(|direction| {
-            let line = observed.line(direction);
+            let line = capture.line(direction);
             DirectionStats {
                 packets: line.cells.len(),
                 sizes: line.sizes().len(),
@@ -90,7 +90,7 @@ impl RunView {
             }
         });
         let mut sizes = BTreeMap::new();
-        for (bytes, count) in Direction::ALL.into_iter().flat_map(|direction| observed.line(direction).sizes()) {
+        for (bytes, count) in Direction::ALL.into_iter().flat_map(|direction| capture.line(direction).sizes()) {
             *sizes.entry(bytes).or_default() += count;
         }
         RunView {
@@ -101,11 +101,11 @@ impl RunView {
             provider,
             lines,
             sizes,
-            intervals_ms: Direction::ALL.iter().flat_map(|way| observed.line(*way).intervals_ms()).collect(),
+            intervals_ms: Direction::ALL.iter().flat_map(|direction| capture.line(*direction).intervals_ms()).collect(),
         }
     }
 
-    /// Within this the correlation of two unrelated lines lies in 19 of 20 runs of the same length.
+    /// The correlation of two independent rates lies within plus or minus this in 19 of 20 runs of the same length.
     pub fn chance(&self) -> f64 {
         (2.0 / (self.seconds() as f64).sqrt()).min(1.0)
     }
@@ -153,7 +153,7 @@ fn sum(both: &[Vec<f64>; 2]) -> Vec<f64> {
     both[0].iter().zip(&both[1]).map(|(up, down)| up + down).collect()
 }
 
-/// Pearson's coefficient; 0 where one of the two does not vary at all.
+/// Pearson's correlation coefficient; 0 if one of the two does not vary.
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let count = a.len() as f64;
     let (mean_a, mean_b) = (a.iter().sum::<f64>() / count, b.iter().sum::<f64>() / count);

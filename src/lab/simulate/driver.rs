@@ -1,4 +1,4 @@
-//! The driver: two engines, the path between them, and the home's packets.
+//! The driver of the simulation: two engines, the path between them, and the home's packets.
 
 use std::collections::VecDeque;
 
@@ -13,45 +13,45 @@ use crate::lab::stats::Summary;
 use crate::lab::trace::{Direction, HomeTrace, MAX_PACKET_BYTES, PacketRecord};
 use crate::units::Nanos;
 
-/// A cell as it leaves.
+/// A cell that leaves an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct SentCell<'a> {
-    /// Which way.
+    /// Direction of the cell.
     pub direction: Direction,
-    /// When.
+    /// Time of departure.
     pub time: Nanos,
-    /// Whether it carries anything, which the wire does not show.
+    /// Whether it is a data or a cover cell, which the wire does not reveal.
     pub kind: CellKind,
-    /// What WireGuard encrypts, without its IP and UDP headers.
+    /// The plaintext for WireGuard, without its IP and UDP headers.
     pub payload: &'a [u8],
 }
 
-/// Runs the home through the tunnel and hands every departing cell to `each_cell`.
+/// Sends the packets of a home through the tunnel and passes every departing cell to `each_cell`.
 ///
-/// The run ends when the home's length, the queue's age limit and a second for the rest of a spanning packet are over,
-/// so every packet has either arrived or been dropped, unless the path is longer than that.
+/// The simulation continues after the home's traces for the age limit of the queue, the path delay, and one second for
+/// the rest of a packet that spans cells. By then every packet has arrived or was dropped.
 pub fn simulate(
     home: &HomeTrace,
-    setup: &SimulationConfig,
+    config: &SimulationConfig,
     mut each_cell: impl FnMut(SentCell<'_>),
 ) -> Result<SimulationResult, Error> {
     if home.devices.len() > MAX_DEVICES {
         return Err(Error::Request(format!(
-            "simulating: {} devices, but the engine tells only {MAX_DEVICES} apart",
+            "simulating: {} devices, but the engine distinguishes only {MAX_DEVICES}",
             home.devices.len()
         )));
     }
-    let mut tunnel = TunnelSimulation::new(home.devices.len(), setup)?;
-    let end = home.length + setup.limits.age + setup.path_delay + Nanos::from_secs(1);
+    let mut tunnel = TunnelSimulation::new(home.devices.len(), config)?;
+    let end = home.length + config.limits.age + config.path_delay + Nanos::from_secs(1);
     for (event, device) in packets_in_order(home) {
         tunnel.run_until(event.time, &mut each_cell);
         tunnel.packet(&event, device);
     }
     tunnel.run_until(end, &mut each_cell);
-    Ok(tunnel.outcome(home, end))
+    Ok(tunnel.result(home, end))
 }
 
-/// All packets with their device's index, in order of time.
+/// All packets with the index of their device, in order of time.
 fn packets_in_order(home: &HomeTrace) -> Vec<(PacketRecord, usize)> {
     let mut packets: Vec<_> = home
         .devices
@@ -64,16 +64,16 @@ fn packets_in_order(home: &HomeTrace) -> Vec<(PacketRecord, usize)> {
 }
 
 struct TunnelSimulation {
-    /// Router, which sends up, and endpoint, which sends down.
+    /// The router, which sends up, and the endpoint, which sends down.
     ends: [TunnelEnd; 2],
     path: Path,
-    /// Milliseconds by device.
+    /// Delays in milliseconds, by device.
     delays: Vec<Vec<f64>>,
     cell: Vec<u8>,
     packet: Vec<u8>,
 }
 
-/// One engine, the cells that it has sent and that have not arrived, and the packets that it has taken.
+/// One engine with its cells in packet and an account of the packets that it was given.
 struct TunnelEnd {
     engine: Engine,
     underway: VecDeque<(Nanos, Vec<u8>)>,
@@ -89,17 +89,17 @@ struct Path {
 }
 
 impl TunnelSimulation {
-    fn new(devices: usize, setup: &SimulationConfig) -> Result<TunnelSimulation, Error> {
-        let mut seeds = ChaCha12Rng::seed_from_u64(setup.seed);
+    fn new(devices: usize, config: &SimulationConfig) -> Result<TunnelSimulation, Error> {
+        let mut seeds = ChaCha12Rng::seed_from_u64(config.seed);
         let mut end = |direction| -> Result<TunnelEnd, Error> {
-            let engine = Engine::new(setup.params(direction)?, seeds.random(), Nanos::ZERO);
+            let engine = Engine::new(config.params(direction)?, seeds.random(), Nanos::ZERO);
             Ok(TunnelEnd { engine, underway: VecDeque::new(), accounting: PacketAccounting::new(direction, devices) })
         };
         let ends = [end(Direction::Up)?, end(Direction::Down)?];
-        let cell = setup.cell()?;
+        let cell = config.cell()?;
         let path = Path {
-            delay: setup.path_delay,
-            loss: setup.loss,
+            delay: config.path_delay,
+            loss: config.loss,
             rng: ChaCha12Rng::from_seed(seeds.random()),
             wire_bytes: cell.wire_bytes as u64,
             spare: Vec::new(),
@@ -121,7 +121,7 @@ impl TunnelSimulation {
         end.engine.handle_packet(event.time, bytes);
     }
 
-    /// All that happens before `until`, in order of time; an arrival goes before a departure at the same moment.
+    /// Processes everything before `until` in order of time; an arrival precedes a departure at the same time.
     fn run_until(&mut self, until: Nanos, each_cell: &mut impl FnMut(SentCell<'_>)) {
         loop {
             let [up, down] = &self.ends;
@@ -155,9 +155,9 @@ impl TunnelSimulation {
         let time = transmit.scheduled.max(now);
         end.engine.handle_departure(transmit.scheduled, time);
         each_cell(SentCell { direction, time, kind: transmit.kind, payload });
-        end.accounting.outcome.wire_bytes += self.path.wire_bytes;
+        end.accounting.result.wire_bytes += self.path.wire_bytes;
         if self.path.loss > 0.0 && self.path.rng.random_bool(self.path.loss) {
-            end.accounting.outcome.cells_lost += 1;
+            end.accounting.result.cells_lost += 1;
             return;
         }
         let arrival = time + self.path.delay;
@@ -183,13 +183,13 @@ impl TunnelSimulation {
         collect(now, &mut receiver.engine, &mut sender.accounting, &mut self.packet, &mut self.delays);
     }
 
-    fn outcome(mut self, home: &HomeTrace, end: Nanos) -> SimulationResult {
+    fn result(mut self, home: &HomeTrace, end: Nanos) -> SimulationResult {
         let mut all: Vec<f64> = self.delays.iter().flatten().copied().collect();
         let devices = home.devices.iter().zip(&mut self.delays).enumerate();
         let devices = devices
             .map(|(index, (trace, delays))| {
-                let flights = self.ends.iter().flat_map(|end| &end.accounting.flights);
-                let sent = flights.filter(|flight| flight.device as usize == index).count() as u64;
+                let packets = self.ends.iter().flat_map(|end| &end.accounting.packets);
+                let sent = packets.filter(|packet| packet.device as usize == index).count() as u64;
                 let delivered = delays.len() as u64;
                 let mut delays_ms = std::mem::take(delays);
                 let delay_ms = Summary::of(&mut delays_ms);
@@ -201,7 +201,7 @@ impl TunnelSimulation {
         down.close(&up.engine);
         SimulationResult {
             simulated_s: end.as_secs_f64(),
-            directions: self.ends.into_iter().map(|end| end.accounting.outcome).collect(),
+            directions: self.ends.into_iter().map(|end| end.accounting.result).collect(),
             devices,
             home_delay_ms: Summary::of(&mut all),
         }
@@ -221,28 +221,28 @@ impl TunnelEnd {
 
     fn close(&mut self, receiver: &Engine) {
         let stats = self.engine.stats();
-        let outcome = &mut self.accounting.outcome;
-        outcome.cells_data = stats.cells_data;
-        outcome.cells_cover = stats.cells_cover;
+        let result = &mut self.accounting.result;
+        result.cells_data = stats.cells_data;
+        result.cells_cover = stats.cells_cover;
         let cells = stats.cells_data + stats.cells_cover;
-        outcome.cover_percent = 100.0 * stats.cells_cover as f64 / cells.max(1) as f64;
+        result.cover_percent = 100.0 * stats.cells_cover as f64 / cells.max(1) as f64;
         let (queue, _) = split_drops(stats.drops.by_cause());
         let (_, receive) = split_drops(receiver.stats().drops.by_cause());
         let dropped: u64 = queue.iter().map(|(_, count)| count).sum();
-        outcome.lost = outcome.sent.saturating_sub(outcome.delivered + dropped);
-        (outcome.queue_drops, outcome.receive_drops) = (queue, receive);
+        result.lost = result.sent.saturating_sub(result.delivered + dropped);
+        (result.queue_drops, result.receive_drops) = (queue, receive);
     }
 }
 
 type Causes = Vec<(&'static str, u64)>;
 
-/// The causes that an engine counts as sender, and those that it counts as receiver, without zeros.
+/// Divides the drop counters into those of the sending and those of the receiving side, without zeros.
 fn split_drops<const N: usize>(drops: [(&'static str, u64); N]) -> (Causes, Causes) {
     let counted = drops.into_iter().filter(|(_, count)| *count > 0);
     counted.partition(|(cause, _)| matches!(*cause, "malformed_packet" | "overflow" | "aged"))
 }
 
-/// Takes what the last cell completed.
+/// Records the packets that the last cell completed.
 fn collect(
     now: Nanos,
     engine: &mut Engine,

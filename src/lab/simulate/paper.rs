@@ -1,10 +1,11 @@
-//! The arrangement that the paper proposes (its section 6.3), for comparison at the same rate on the wire.
+//! The shaper that the paper proposes (section 6.3), for comparison at the same rate on the wire.
 //!
-//! Device packets are padded to the slot's size or cut into pieces of it. Pieces leave one per slot in the order of
-//! arrival, before any cover, from one unbounded queue for all devices. HTB lets a slot pass every size / rate.
+//! It pads device packets to the size of a slot, or divides them into pieces of that size. Each slot sends one piece,
+//! in order of arrival and before any cover, from one unbounded queue for all devices. HTB releases a slot every
+//! size / rate.
 //!
-//! Convention: a slot is [`SLOT_BYTES`] on the wire and carries as many device bytes as that, as if the VPN around it
-//! weighed nothing. [`Overhead::Tunnel`] counts WireGuard as millpond's own rates do.
+//! Convention: a slot has [`SLOT_BYTES`] on the wire and carries the same number of device bytes, as if the VPN added
+//! no headers. [`Overhead::Tunnel`] counts the headers of WireGuard as millpond's rates do.
 
 use serde::Serialize;
 
@@ -13,37 +14,37 @@ use crate::lab::stats::Summary;
 use crate::lab::trace::{Direction, HomeTrace, Trace};
 use crate::units::{BitsPerSec, Nanos};
 
-/// Size that the paper pads to and cuts at.
+/// Size of the paper's padded packets.
 pub const SLOT_BYTES: usize = 512;
-/// WireGuard over IPv4: 20 + 8 + 16 + 16. A packet of 512 bytes needs no padding inside.
+/// Overhead of WireGuard over IPv4: 20 + 8 + 16 + 16. A packet of 512 bytes needs no padding inside.
 const WIREGUARD_BYTES: usize = 60;
 
 /// Whether a slot's bytes on the wire include the VPN's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overhead {
-    /// 512 device bytes are 512 on the wire: more than any real VPN can do.
+    /// 512 device bytes take 512 bytes on the wire, which no real VPN achieves.
     None,
-    /// 512 device bytes are 572 on the wire.
+    /// 512 device bytes take 572 bytes on the wire.
     Tunnel,
 }
 
-/// Delays in the paper's arrangement.
+/// Delays with the paper's shaper.
 #[derive(Clone, Debug, Serialize)]
 pub struct PaperResult {
-    /// In the order of the home.
+    /// The devices, in the order of the home.
     pub devices: Vec<DeviceResult>,
-    /// The same for all packets.
+    /// Delay of all packets of all devices, in milliseconds.
     pub home_delay_ms: Summary,
-    /// Packets that leave after the home's traces have ended.
+    /// Packets that leave after the end of the home's traces.
     pub late: u64,
 }
 
-/// Runs the home through the paper's arrangement at the rates of `setup`. Nothing is dropped.
-pub fn simulate(home: &HomeTrace, setup: &SimulationConfig, overhead: Overhead) -> PaperResult {
+/// Simulates the paper's shaper for a home at the rates of `config`. It drops no packets.
+pub fn simulate(home: &HomeTrace, config: &SimulationConfig, overhead: Overhead) -> PaperResult {
     let mut delays = vec![Vec::new(); home.devices.len()];
     let mut late = 0;
     for direction in Direction::ALL {
-        let slot = slot(setup.rate(direction), overhead);
+        let slot = slot(config.rate(direction), overhead);
         let mut next_free = 1;
         let mut packets: Vec<_> = home
             .devices

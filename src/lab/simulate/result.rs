@@ -1,4 +1,4 @@
-//! What a simulation found.
+//! Results of a simulation.
 
 use serde::Serialize;
 
@@ -6,112 +6,112 @@ use crate::lab::stats::Summary;
 use crate::lab::trace::Direction;
 use crate::units::Nanos;
 
-/// Everything that was counted.
+/// All results of a simulation.
 #[derive(Clone, Debug, Serialize)]
 pub struct SimulationResult {
-    /// Virtual time until the last event, in seconds.
+    /// Simulated time in seconds.
     pub simulated_s: f64,
     /// Up, then down.
     pub directions: Vec<DirectionResult>,
-    /// In the order of the home.
+    /// The devices, in the order of the home.
     pub devices: Vec<DeviceResult>,
-    /// Delay of all packets of all devices, both ways, in milliseconds.
+    /// Delay of all packets of all devices in both directions, in milliseconds.
     pub home_delay_ms: Summary,
 }
 
-/// One way through the tunnel.
+/// Results of one direction of the tunnel.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DirectionResult {
     /// `up` or `down`.
     pub direction: &'static str,
-    /// Cells with device bytes.
+    /// Data cells.
     pub cells_data: u64,
-    /// Cells without.
+    /// Cover cells.
     pub cells_cover: u64,
     /// Cells that the path lost.
     pub cells_lost: u64,
-    /// Cover in percent of all cells.
+    /// Share of cover cells in percent of all cells.
     pub cover_percent: f64,
-    /// Bytes that all cells were on the wire.
+    /// Bytes of all cells on the wire.
     pub wire_bytes: u64,
-    /// Packets that devices (up) or servers (down) handed over.
+    /// Packets that devices (up) or servers (down) sent into the tunnel.
     pub sent: u64,
-    /// Packets that arrived whole.
+    /// Packets that arrived unaltered.
     pub delivered: u64,
     /// Packets that arrived after a later one of the same device.
     pub reordered: u64,
-    /// Packets that came out and were never put in, or came twice, or were altered. Anything but zero is a bug.
+    /// Arrived packets that were never sent, arrived before, or are altered. Any value but zero is a bug.
     pub corrupted: u64,
-    /// What the sending engine's queue dropped, by cause, without zeros.
+    /// Drops by the queue of the sending engine, by cause, without zeros.
     pub queue_drops: Vec<(&'static str, u64)>,
-    /// What the receiving engine dropped, by cause, without zeros.
+    /// Drops by the receiving engine, by cause, without zeros.
     pub receive_drops: Vec<(&'static str, u64)>,
-    /// Packets that the queue took and that never arrived: they were in cells that the path lost.
+    /// Packets that the queue accepted but that never arrived, because the path lost their cells.
     pub lost: u64,
 }
 
-/// One device's packets, both ways.
+/// Results of one device in both directions.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceResult {
-    /// Its name.
+    /// Name of the device.
     pub name: String,
-    /// Packets handed over.
+    /// Packets sent into the tunnel.
     pub sent: u64,
-    /// Packets that arrived whole.
+    /// Packets that arrived unaltered.
     pub delivered: u64,
-    /// Delay in milliseconds from the packet's moment in the trace to its arrival.
+    /// Delay from a packet's time in the trace to its arrival, in milliseconds.
     pub delay_ms: Summary,
-    /// The same packet by packet, in ascending order.
+    /// The delays of all packets in milliseconds, in ascending order.
     #[serde(skip)]
     pub delays_ms: Vec<f64>,
 }
 
-/// A packet underway.
+/// A sent packet and whether it has arrived.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PacketInFlight {
+pub(super) struct TrackedPacket {
     pub(super) time: Nanos,
     pub(super) device: u32,
     pub(super) bytes: u16,
     pub(super) arrived: bool,
 }
 
-/// Books of one direction and of the devices in it.
+/// Tracks every packet of one direction and counts the results.
 pub(super) struct PacketAccounting {
-    pub(super) flights: Vec<PacketInFlight>,
+    pub(super) packets: Vec<TrackedPacket>,
     latest: Vec<u64>,
-    pub(super) outcome: DirectionResult,
+    pub(super) result: DirectionResult,
 }
 
 impl PacketAccounting {
     pub(super) fn new(direction: Direction, devices: usize) -> PacketAccounting {
-        let outcome = DirectionResult { direction: direction.name(), ..DirectionResult::default() };
-        PacketAccounting { flights: Vec::new(), latest: vec![0; devices], outcome }
+        let result = DirectionResult { direction: direction.name(), ..DirectionResult::default() };
+        PacketAccounting { packets: Vec::new(), latest: vec![0; devices], result }
     }
 
-    /// Number of the packet that leaves now.
+    /// Records a sent packet and returns its number.
     pub(super) fn send(&mut self, time: Nanos, device: usize, bytes: u16) -> u64 {
-        self.outcome.sent += 1;
-        self.flights.push(PacketInFlight { time, device: device as u32, bytes, arrived: false });
-        self.flights.len() as u64 - 1
+        self.result.sent += 1;
+        self.packets.push(TrackedPacket { time, device: device as u32, bytes, arrived: false });
+        self.packets.len() as u64 - 1
     }
 
-    /// Books an arrival; gives device and delay if all is well with it.
+    /// Records an arrival and returns device and delay; `None` for a corrupted packet.
     pub(super) fn arrive(&mut self, now: Nanos, number: Option<u64>, bytes: usize) -> Option<(usize, Nanos)> {
-        let flight = number
-            .and_then(|number| self.flights.get_mut(usize::try_from(number).ok()?))
-            .filter(|flight| !flight.arrived && usize::from(flight.bytes) == bytes);
-        let (Some(flight), Some(number)) = (flight, number) else {
-            self.outcome.corrupted += 1;
+        let packet = number
+            .and_then(|number| self.packets.get_mut(usize::try_from(number).ok()?))
+            .filter(|packet| !packet.arrived && usize::from(packet.bytes) == bytes);
+        let (Some(packet), Some(number)) = (packet, number) else {
+            self.result.corrupted += 1;
             return None;
         };
-        flight.arrived = true;
-        self.outcome.delivered += 1;
-        let device = flight.device as usize;
+        packet.arrived = true;
+        self.result.delivered += 1;
+        let device = packet.device as usize;
         let latest = &mut self.latest[device];
         if number < *latest {
-            self.outcome.reordered += 1;
+            self.result.reordered += 1;
         }
         *latest = number.max(*latest);
-        Some((device, now.saturating_since(flight.time)))
+        Some((device, now.saturating_since(packet.time)))
     }
 }

@@ -1,20 +1,20 @@
-//! What the provider would capture of simulated cells: WireGuard data packets, their headers only.
+//! The provider's capture of simulated cells: WireGuard data packets, with headers only.
 
 use super::SentCell;
 use crate::lab::capture::PcapWriter;
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
 
-/// Addresses of TEST-NET-2 and -3, and WireGuard's usual port.
+/// Addresses in TEST-NET-2 and -3, and WireGuard's usual port.
 const ROUTER: [u8; 4] = [198, 51, 100, 10];
 const ENDPOINT: [u8; 4] = [203, 0, 113, 7];
 const PORT: u16 = 51_820;
 const ETHERNET_BYTES: usize = 14;
-/// IPv4 and UDP around WireGuard, WireGuard's header and tag, IPv4 and UDP inside.
+/// Outer IPv4 and UDP headers, WireGuard's header and tag, inner IPv4 and UDP headers.
 const OVERHEAD_BYTES: usize = 28 + 32 + 28;
 const TYPE_DATA: u8 = 4;
 
-/// Appends a departing cell.
+/// Appends a departing cell to the capture.
 pub fn record(writer: &mut PcapWriter, departure: &SentCell<'_>) -> Result<(), Error> {
     let ip_bytes = (departure.payload.len() + OVERHEAD_BYTES) as u16;
     let [high, low] = ip_bytes.to_be_bytes();

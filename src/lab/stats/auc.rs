@@ -1,29 +1,29 @@
-//! Area under the receiver operating characteristic, which is Mann's and Whitney's U as a share.
+//! Area under the receiver operating characteristic, which equals the normalised Mann-Whitney U statistic.
 
 use serde::Serialize;
 
 use super::two_sided_p;
 
-/// Two-sided 95 % of the normal distribution.
+/// Two-sided 95 % quantile of the normal distribution.
 const Z95: f64 = 1.959_964;
 
-/// How well a score tells two kinds of observation apart.
+/// How well a score distinguishes two classes of observations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Auc {
-    /// Probability that an observation of the second kind scores higher than one of the first, ties counted half: 0.5 is
-    /// blind, 1 perfect, 0 perfect the wrong way round.
+    /// Probability that an observation of the second class scores higher than one of the first, with ties counted half:
+    /// 0.5 is blind, 1 perfect, 0 perfect with the classes swapped.
     pub auc: f64,
-    /// Interval that holds the true value with a probability of 95 %, if observations are independent.
+    /// 95 % confidence interval, if observations are independent.
     pub ci95: [f64; 2],
-    /// Probability of a value at least as far from 0.5 if both kinds were the same.
+    /// Probability of a value at least as far from 0.5 if both classes have the same distribution.
     pub p_value: f64,
 }
 
-/// The area for two samples of scores; `None` if one is empty.
+/// The area under the curve for two samples of scores; `None` if one is empty.
 ///
-/// The interval is R. G. Newcombe's method 5 (*Confidence intervals for an effect size measure based on the
-/// Mann-Whitney statistic*, 2006), which keeps its promise near 0 and 1 too; the p-value is the rank-sum test's normal
-/// approximation, corrected for ties.
+/// The interval follows R. G. Newcombe's method 5 (*Confidence intervals for an effect size measure based on the
+/// Mann-Whitney statistic*, 2006), which has the nominal coverage near 0 and 1 too. The p-value is the normal
+/// approximation of the rank-sum test, corrected for ties.
 pub fn area_under_curve(first: &[f64], second: &[f64]) -> Option<Auc> {
     if first.is_empty() || second.is_empty() {
         return None;
@@ -47,7 +47,7 @@ pub fn area_under_curve(first: &[f64], second: &[f64]) -> Option<Auc> {
     Some(Auc { auc, ci95: [bound(auc, m, n, 0.0), bound(auc, m, n, 1.0)], p_value })
 }
 
-/// The value between `auc` and the `end` of the range whose own sampling just still reaches to `auc`, by bisection.
+/// The value between `auc` and the `end` of the range whose own confidence interval just reaches `auc`, by bisection.
 fn bound(auc: f64, m: f64, n: f64, end: f64) -> f64 {
     let (mut inside, mut outside) = (auc, end);
     for _ in 0..60 {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn areas_by_hand() {
+    fn areas_match_a_calculation_by_hand() {
         let area = |a: &[f64], b: &[f64]| area_under_curve(a, b).unwrap().auc;
         assert_eq!(area(&[1.0, 2.0], &[3.0, 4.0]), 1.0);
         assert_eq!(area(&[3.0, 4.0], &[1.0, 2.0]), 0.0);
@@ -81,11 +81,11 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_holds_the_true_value_as_often_as_it_says() {
+    fn the_confidence_interval_has_its_nominal_coverage() {
         let seed = 11;
         println!("seed {seed}");
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Of uniform scores on 0..1 and shift..1 + shift, the area is 1 - (1 - shift)² / 2.
+        // For uniform scores on 0..1 and shift..1 + shift, the area is 1 - (1 - shift)² / 2.
         for shift in [0.0, 0.1, 0.4f64] {
             let truth = 1.0 - (1.0 - shift).powi(2) / 2.0;
             let mut held = 0;

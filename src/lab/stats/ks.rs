@@ -2,20 +2,20 @@
 
 use serde::Serialize;
 
-/// Outcome of the test.
+/// Result of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct KolmogorovSmirnov {
     /// Largest distance between the two empirical distributions, 0..=1.
     pub statistic: f64,
-    /// Probability of a distance at least as large if both samples come from one continuous distribution.
+    /// Probability of a distance at least as large if both samples come from the same continuous distribution.
     pub p_value: f64,
 }
 
-/// Compares two samples; `None` if one is empty. Sorts both.
+/// Compares two samples and sorts both; `None` if one is empty.
 ///
 /// The p-value is Kolmogorov's asymptotic one with M. A. Stephens' correction for finite samples (1970),
-/// lambda = (sqrt(n) + 0.12 + 0.11 / sqrt(n)) D with n = ab / (a + b), good from n = 4 on. With ties it errs towards
-/// "same", as always with this test.
+/// lambda = (sqrt(n) + 0.12 + 0.11 / sqrt(n)) D with n = ab / (a + b), accurate from n = 4 on. With ties the test is
+/// conservative: it reports a difference less often.
 pub fn kolmogorov_smirnov(a: &mut [f64], b: &mut [f64]) -> Option<KolmogorovSmirnov> {
     if a.is_empty() || b.is_empty() {
         return None;
@@ -38,7 +38,7 @@ pub fn kolmogorov_smirnov(a: &mut [f64], b: &mut [f64]) -> Option<KolmogorovSmir
     Some(KolmogorovSmirnov { statistic, p_value: tail((root + 0.12 + 0.11 / root) * statistic) })
 }
 
-/// Kolmogorov's distribution beyond `lambda`.
+/// Probability that Kolmogorov's distribution exceeds `lambda`.
 fn tail(lambda: f64) -> f64 {
     if lambda < 0.2 {
         // The series below converges slowly here, and the value is 1 to within 1e-12.
@@ -57,7 +57,7 @@ mod tests {
 
     /// Critical values of Kolmogorov's limiting distribution, as in N. Smirnov's table (1948).
     #[test]
-    fn limiting_distribution() {
+    fn the_tail_matches_published_critical_values() {
         for (lambda, p) in [(1.07275, 0.20), (1.22385, 0.10), (1.35810, 0.05), (1.62762, 0.01), (1.94947, 0.001)] {
             assert!((tail(lambda) - p).abs() < 1e-4 * p, "{lambda}: {} against {p}", tail(lambda));
         }
@@ -66,9 +66,9 @@ mod tests {
     }
 
     #[test]
-    fn statistic_by_hand() {
-        let outcome = kolmogorov_smirnov(&mut [1.0, 2.0, 3.0, 4.0], &mut [3.0, 4.0, 5.0, 6.0, 7.0]).unwrap();
-        assert!((outcome.statistic - 0.6).abs() < 1e-12);
+    fn the_statistic_matches_a_calculation_by_hand() {
+        let result = kolmogorov_smirnov(&mut [1.0, 2.0, 3.0, 4.0], &mut [3.0, 4.0, 5.0, 6.0, 7.0]).unwrap();
+        assert!((result.statistic - 0.6).abs() < 1e-12);
         let same = kolmogorov_smirnov(&mut [1.0, 2.0, 3.0], &mut [1.0, 2.0, 3.0]).unwrap();
         assert_eq!((same.statistic, same.p_value), (0.0, 1.0));
         let apart = kolmogorov_smirnov(&mut [1.0; 100], &mut [2.0; 100]).unwrap();
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(kolmogorov_smirnov(&mut [], &mut [1.0]), None);
     }
 
-    /// Among samples of one distribution, p-values are uniform: about one in twenty lies below 0.05.
+    /// For samples of one distribution, p-values are uniform: about one in twenty lies below 0.05.
     #[test]
     fn p_values_are_uniform_for_equal_distributions() {
         use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};

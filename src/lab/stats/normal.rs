@@ -1,8 +1,8 @@
-//! Tail of the normal distribution.
+//! Tail probabilities of the normal distribution.
 
-/// Probability that a standard normal variable lies at least `sigmas` from zero, either way.
+/// Probability that a standard normal variable lies at least `sigmas` from zero in either direction.
 ///
-/// By the power series of the error function below 2 and its continued fraction beyond.
+/// Uses the power series of the error function below 2 and its continued fraction above.
 pub fn two_sided_p(sigmas: f64) -> f64 {
     let x = sigmas.abs() / std::f64::consts::SQRT_2;
     if x.is_nan() {
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn table_values() {
+    fn p_values_match_published_tables() {
         for (sigmas, p) in [(0.0, 1.0), (1.0, 0.317_310_508), (1.959_964, 0.05), (2.575_829, 0.01), (3.290_527, 0.001)]
         {
             assert!((two_sided_p(sigmas) - p).abs() < 1e-7, "{sigmas}: {}", two_sided_p(sigmas));

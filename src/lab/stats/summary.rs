@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-/// A sample in numbers; all zero for an empty one. Unit: the sample's own.
+/// A summary of a sample, in the unit of the sample; all zero for an empty one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// How many.
+    /// Number of values.
     pub count: usize,
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation, n - 1 in the denominator.
+    /// Standard deviation, with n - 1 in the denominator.
     pub sd: f64,
     /// First percentile.
     pub p01: f64,
@@ -17,12 +17,12 @@ pub struct Summary {
     pub p50: f64,
     /// 99th percentile.
     pub p99: f64,
-    /// Largest.
+    /// Maximum.
     pub max: f64,
 }
 
 impl Summary {
-    /// The sample's summary. Sorts the sample.
+    /// Summarises a sample and sorts it.
     pub fn of(sample: &mut [f64]) -> Summary {
         let count = sample.len();
         if count == 0 {
@@ -43,7 +43,7 @@ impl Summary {
     }
 }
 
-/// The smallest value of a sorted sample that at least the given part does not exceed.
+/// The smallest value of a sorted sample for which at least the share `part` of all values is not larger.
 fn quantile(sorted: &[f64], part: f64) -> f64 {
     let rank = (part * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_sample() {
+    fn summarises_a_known_sample() {
         let mut sample: Vec<f64> = (1..=200).rev().map(f64::from).collect();
         let summary = Summary::of(&mut sample);
         assert_eq!((summary.p01, summary.p50, summary.p99, summary.max), (2.0, 100.0, 198.0, 200.0));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn small_samples() {
+    fn summarises_empty_and_single_value_samples() {
         assert_eq!(Summary::of(&mut []), Summary::default());
         let one = Summary::of(&mut [7.0]);
         assert_eq!((one.mean, one.sd, one.p01, one.p99), (7.0, 0.0, 7.0, 7.0));

@@ -1,4 +1,4 @@
-//! The trace file: `t_ns,direction,bytes`, one line per packet, times ascending.
+//! The trace file: `t_ns,direction,bytes`, one line per packet, in order of time.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::units::Nanos;
 
 const HEADER: &str = "t_ns,direction,bytes";
 
-/// Reads a trace file; the device takes the file's name.
+/// Reads a trace file. The file name without extension becomes the name of the device.
 pub fn read_csv(path: &Path) -> Result<Trace, Error> {
     let text = fs::read_to_string(path).map_err(Error::io("reading trace", path))?;
     let device = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());

@@ -1,4 +1,4 @@
-//! The folder of real captures beside the project, and the devices that it names.
+//! The data folder with real captures, and its list of devices.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::lab::capture::Mac;
 use crate::lab::error::Error;
 
-/// Where the captures lie unless `MILLPOND_DATA` says otherwise, from the project's root.
+/// The default data folder, relative to the project's root; `MILLPOND_DATA` overrides it.
 const DEFAULT_DATA_FOLDER: &str = "../shared/data";
 
-/// A folder with a `devices.csv`.
+/// A folder with captures and a `devices.csv`.
 #[derive(Clone, Debug)]
 pub struct DataFolder {
     root: PathBuf,
@@ -18,17 +18,17 @@ pub struct DataFolder {
 /// A device of `devices.csv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownDevice {
-    /// Its name there.
+    /// Name of the device.
     pub name: String,
-    /// Its Ethernet address in the captures.
+    /// Ethernet address of the device in the captures.
     pub mac: Mac,
-    /// The captures that exist, in order of name.
+    /// The existing captures, sorted by name.
     pub captures: Vec<PathBuf>,
 }
 
 impl DataFolder {
-    /// The folder of `MILLPOND_DATA` or `../shared/data`; `None` if there is none.
-    /// `MILLPOND_DATA` set to a folder without `devices.csv` also gives `None`, and so asks for synthetic traces.
+    /// The folder of `MILLPOND_DATA`, or else `../shared/data`; `None` without a `devices.csv` in it. Setting
+    /// `MILLPOND_DATA` to a folder without `devices.csv` thus selects synthetic traces.
     pub fn find() -> Option<DataFolder> {
         let root = std::env::var_os("MILLPOND_DATA").map_or_else(|| PathBuf::from(DEFAULT_DATA_FOLDER), PathBuf::from);
         DataFolder::at(root)
@@ -39,7 +39,7 @@ impl DataFolder {
         root.join("devices.csv").is_file().then_some(DataFolder { root })
     }
 
-    /// Its path.
+    /// Path of the folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -60,7 +60,7 @@ impl DataFolder {
         Ok(devices)
     }
 
-    /// The existing files below the folder that match a pattern whose components may hold `*`.
+    /// The existing files in the folder that match a pattern, whose path components may contain `*`.
     pub fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, Error> {
         let mut found = vec![self.root.clone()];
         for component in pattern.split('/') {

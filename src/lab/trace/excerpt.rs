@@ -1,26 +1,26 @@
-//! A busy but representative excerpt of a device's captures.
+//! Selects a busy but representative excerpt of a device's captures.
 
 use super::Trace;
 use crate::units::Nanos;
 
-/// The excerpt taken is busier than this many in a hundred of those with any packet: a busy time, but not the one
-/// firmware upload of the week.
+/// The excerpt at this percentile of the excerpts with packets: a busy time, but not the one firmware upload of the
+/// week.
 const BUSY_PERCENTILE: usize = 90;
 
-/// A part of one of several traces.
+/// An excerpt of one of several traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceExcerpt {
-    /// Which trace.
+    /// Index of the trace.
     pub index: usize,
-    /// Where it starts in that trace.
+    /// Start of the excerpt in that trace.
     pub start: Nanos,
-    /// Packets in it.
+    /// Number of packets in the excerpt.
     pub packets: usize,
 }
 
-/// Of the excerpts of `length` that start every half `length` in each of the traces, the one that has more packets
-/// than nine in ten of those that have any. `None` without any packet.
-pub fn busiest_excerpt(traces: &[Trace], length: Nanos) -> Option<TraceExcerpt> {
+/// A busy excerpt of `length`. Candidates start every half `length` in each trace; the result has more packets than
+/// nine in ten of the candidates with packets. `None` if no trace has a packet.
+pub fn busy_excerpt(traces: &[Trace], length: Nanos) -> Option<TraceExcerpt> {
     let mut excerpts: Vec<TraceExcerpt> =
         traces.iter().enumerate().flat_map(|(index, trace)| excerpts(index, trace, length)).collect();
     excerpts.sort_by_key(|excerpt| excerpt.packets);

@@ -1,4 +1,4 @@
-//! From a capture to the trace of a device.
+//! Extracts the traces of devices from a capture.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,26 +9,26 @@ use crate::lab::capture::{self, CapturedPacket, Extent, Frame, Mac};
 use crate::lab::error::Error;
 use crate::units::Nanos;
 
-/// TCP and IPv4 headers, which every piece of an offloaded segment has on the wire.
+/// TCP and IPv4 headers, which every segment of an offloaded packet has on the wire.
 const HEADERS_BYTES: usize = 40;
 
-/// What a capture says of some devices.
+/// The traces that [`extract`] found in a capture.
 #[derive(Debug)]
 pub struct Extracted {
-    /// One trace per device that was asked for, in that order. Times count from `extent.first_ns`.
+    /// One trace per requested device, in the order of the request. Times count from `extent.first_ns`.
     pub traces: Vec<Trace>,
-    /// The whole capture.
+    /// Number of packets, and first and last time of the capture.
     pub extent: Extent,
-    /// Why the capture was not read to its end, if it was not.
+    /// The error that stopped the reading before the end of the capture.
     pub damage: Option<Error>,
 }
 
-/// The Internet-bound IP packets of the devices in the capture at `path`.
+/// Extracts the IP packets between the devices and the Internet from the capture at `path`.
 ///
-/// Left out: packets between hosts of the home (both ends private, link-local or unique local), multicast and
-/// broadcast. The length is the IP header's own where it is credible (a frame shorter than 60 bytes is padded),
-/// else what the frame leaves; packets that the capturing host had merged are cut back to segments.
-/// A damaged capture gives what came before the damage.
+/// Packets between hosts of the home (both addresses private, link-local or unique local), multicast and broadcast are
+/// left out. The length comes from the IP header if it is plausible (a frame shorter than 60 bytes is padded), or else
+/// from the frame. Packets that the capturing host had merged (offloading) are divided into segments again. A damaged
+/// capture yields the packets before the damage.
 pub fn extract(path: &Path, devices: &[(String, Mac)]) -> Result<Extracted, Error> {
     let by_mac: BTreeMap<Mac, usize> = devices.iter().enumerate().map(|(index, (_, mac))| (*mac, index)).collect();
     let mut packets: Vec<Vec<(u64, Direction, usize)>> = vec![Vec::new(); devices.len()];
@@ -59,7 +59,7 @@ pub fn extract(path: &Path, devices: &[(String, Mac)]) -> Result<Extracted, Erro
     Ok(Extracted { traces, extent: Extent { first_ns: extent.first_ns.min(first_ns), ..extent }, damage })
 }
 
-/// The packet's IP length if it goes to, or comes from, the Internet.
+/// The IP length of a packet to or from the Internet; `None` for other packets.
 pub(in crate::lab) fn internet_bytes(packet: &CapturedPacket<'_>, frame: &Frame<'_>) -> Option<usize> {
     let ip = frame.ip()?;
     if !is_unicast(ip.source) || !is_unicast(ip.destination) || (is_home(ip.source) && is_home(ip.destination)) {
@@ -83,9 +83,10 @@ pub(in crate::lab) fn is_home(address: IpAddr) -> bool {
     }
 }
 
-/// Events in order of time from `first_ns` on, what the capturing host had merged cut back to segments.
+/// Sorts packets by time, counts times from `first_ns`, and divides packets that the capturing host had merged into
+/// segments.
 pub(in crate::lab) fn segments(mut packets: Vec<(u64, Direction, usize)>, first_ns: u64) -> Vec<PacketRecord> {
-    // Captures of several interfaces merged into one file are not always in order.
+    // A file that merges the captures of several interfaces is not always in order of time.
     packets.sort_by_key(|&(time_ns, ..)| time_ns);
     let mut segments = Vec::with_capacity(packets.len());
     for (time_ns, direction, bytes) in packets {

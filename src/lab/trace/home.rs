@@ -1,44 +1,44 @@
-//! A whole home: the traces of its devices on one time line.
+//! The traces of all devices of a home on a common time axis.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{DataFolder, DeviceKind, Trace, busiest_excerpt, extract};
+use super::{DataFolder, DeviceKind, Trace, busy_excerpt, extract};
 use crate::lab::error::Error;
 use crate::units::Nanos;
 
-/// The 44-minute run of a home with all devices, in the data folder.
+/// The captures of the 44-minute recording of a home with all devices, in the data folder.
 const WHOLE_HOME: &str = "smart-home-firewall/all-devices/*/*.pcap";
 
-/// Devices on one time line.
+/// The traces of the devices of a home, on a common time axis.
 #[derive(Clone, Debug)]
 pub struct HomeTrace {
-    /// In a fixed order; device numbers are indices into this.
+    /// The traces in a fixed order; device numbers are indices into this list.
     pub devices: Vec<Trace>,
-    /// At least as long as the longest trace.
+    /// Length of the recording, at least that of the longest trace.
     pub length: Nanos,
 }
 
-/// Where a trace came from.
+/// The source of a trace.
 #[derive(Clone, Debug)]
 pub enum TraceOrigin {
-    /// A excerpt of a capture.
+    /// An excerpt of a capture.
     Capture {
-        /// The file.
+        /// The capture file.
         path: PathBuf,
-        /// Where the excerpt starts, from the capture's first packet.
+        /// Start of the excerpt, relative to the first packet of the capture.
         start: Nanos,
     },
-    /// Made up.
+    /// A generated trace.
     Synthetic {
-        /// From this seed.
+        /// Seed of the generator.
         seed: u64,
     },
 }
 
 impl HomeTrace {
-    /// A busy excerpt of `length` of each device in the folder, all starting at once. Devices without a single
-    /// packet to the Internet are left out.
+    /// A busy excerpt of `length` for each device in the folder, all starting at the same time. Devices without
+    /// Internet traffic are left out.
     pub fn of_busy_excerpts(folder: &DataFolder, length: Nanos) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let mut devices = Vec::new();
         let mut origins = Vec::new();
@@ -48,7 +48,7 @@ impl HomeTrace {
                 let mut extracted = extract(path, &[(device.name.clone(), device.mac)])?;
                 traces.append(&mut extracted.traces);
             }
-            if let Some(excerpt) = busiest_excerpt(&traces, length) {
+            if let Some(excerpt) = busy_excerpt(&traces, length) {
                 devices.push(traces[excerpt.index].cut(excerpt.start, length));
                 origins
                     .push(TraceOrigin::Capture { path: device.captures[excerpt.index].clone(), start: excerpt.start });
@@ -57,7 +57,8 @@ impl HomeTrace {
         Ok((HomeTrace { devices, length }, origins))
     }
 
-    /// The 44-minute run of the whole home: every listed device with Internet traffic there, each from the capture of the interface that saw most of it.
+    /// The 44-minute recording of a whole home: every listed device with Internet traffic in it, each from the capture
+    /// of the interface with most of its packets.
     pub fn whole(folder: &DataFolder) -> Result<(HomeTrace, Vec<TraceOrigin>), Error> {
         let wanted: Vec<_> = folder.devices()?.into_iter().map(|device| (device.name, device.mac)).collect();
         let mut best: Vec<Option<(Trace, u64, PathBuf)>> = vec![None; wanted.len()];
@@ -80,14 +81,14 @@ impl HomeTrace {
         Ok((HomeTrace::merge(parts), origins))
     }
 
-    /// The made-up home of [`DeviceKind::HOME`].
+    /// The synthetic home of [`DeviceKind::HOME`].
     pub fn synthetic(length: Nanos, seed: u64) -> (HomeTrace, Vec<TraceOrigin>) {
         let devices: Vec<_> = DeviceKind::HOME.iter().map(|(name, kind)| kind.trace(name, length, seed)).collect();
         let origins = vec![TraceOrigin::Synthetic { seed }; devices.len()];
         (HomeTrace { devices, length }, origins)
     }
 
-    /// Puts traces on one time line, each shifted by its offset.
+    /// Combines traces on a common time axis, each shifted by its offset.
     pub fn merge(parts: impl IntoIterator<Item = (Trace, Nanos)>) -> HomeTrace {
         let mut devices = Vec::new();
         for (mut trace, offset) in parts {
@@ -100,7 +101,7 @@ impl HomeTrace {
         HomeTrace { devices, length: length + Nanos(1) }
     }
 
-    /// Reads every `*.csv` of a folder, in order of name, as a home.
+    /// Reads every `*.csv` of a folder as the trace of a device, sorted by name.
     pub fn read(folder: &Path) -> Result<HomeTrace, Error> {
         let entries = std::fs::read_dir(folder).map_err(Error::io("listing", folder))?;
         let mut paths = Vec::new();
@@ -114,14 +115,14 @@ impl HomeTrace {
         let traces: Vec<_> = paths.iter().map(|path| super::read_csv(path)).collect::<Result<_, _>>()?;
         if traces.is_empty() {
             return Err(Error::Request(format!(
-                "reading home {}: no trace (*.csv) in it; make some with `millpond-lab trace`",
+                "reading home {}: it contains no trace (*.csv); create some with `millpond-lab trace`",
                 folder.display()
             )));
         }
         Ok(HomeTrace::merge(traces.into_iter().map(|trace| (trace, Nanos::ZERO))))
     }
 
-    /// The same home again and again until `length` is full.
+    /// Repeats the home until `length` is reached.
     pub fn repeated(&self, length: Nanos) -> HomeTrace {
         let period = self.length.0.max(1);
         let mut home = HomeTrace { devices: Vec::new(), length };

@@ -1,8 +1,8 @@
-//! Traces made up from a seed, in the shapes of real devices, for where no captures are at hand.
+//! Generates synthetic traces from a seed, with the traffic patterns of real devices, for use without captures.
 //!
-//! The shapes follow what the captures of the paper's kinds of device show: a camera streams at a variable bit rate
-//! and bursts on motion, a voice assistant is silent but for its keep-alives and then exchanges a few hundred packets,
-//! plugs and sensors send small keep-alives and a handful of packets when something happens, hubs poll.
+//! The patterns follow captures of the kinds of devices in the paper: a camera streams at a variable bit rate with
+//! bursts on motion; a voice assistant sends only keep-alives and now and then exchanges a few hundred packets; plugs
+//! and sensors send small keep-alives and a handful of packets when something happens; hubs poll.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -13,20 +13,20 @@ use crate::units::Nanos;
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
-    /// Video frames of varying size, ten a second, while somebody watches; more while something moves.
+    /// Ten video frames a second while somebody watches, larger ones while something moves.
     Camera,
-    /// A question every minute or so: speech up, answer down.
+    /// A request about every minute: speech up, answer down.
     VoiceAssistant,
-    /// A heartbeat, and a few packets when switched.
+    /// Keep-alives, and a few packets when switched.
     Plug,
-    /// A heartbeat, and a report when something moves.
+    /// Keep-alives, and a report when something moves.
     MotionSensor,
     /// Keep-alives and polls to several servers.
     Hub,
 }
 
 impl DeviceKind {
-    /// The home that stands in for the captures: names and kinds.
+    /// Names and kinds of the devices in the synthetic home.
     pub const HOME: [(&'static str, DeviceKind); 7] = [
         ("camera", DeviceKind::Camera),
         ("voice-assistant", DeviceKind::VoiceAssistant),
@@ -37,7 +37,7 @@ impl DeviceKind {
         ("bridge", DeviceKind::Hub),
     ];
 
-    /// A trace of `length`, the same for the same kind, name, length and seed.
+    /// Generates a trace of `length`. The same kind, name, length and seed give the same trace.
     pub fn trace(self, device: &str, length: Nanos, seed: u64) -> Trace {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -72,7 +72,7 @@ impl TraceGenerator {
             let watched_until = at + self.within(15.0, 40.0);
             let mut level = 1.0;
             while at < watched_until {
-                // Motion comes and goes within a second or so, hence the level's slow walk.
+                // Motion starts and stops within about a second, so the level changes slowly.
                 level = (level + self.rng.random_range(-0.15..0.15f64)).clamp(0.4, 2.5);
                 let frame_bytes = (level * self.rng.random_range(600.0..2400.0)) as usize;
                 self.burst(at, Direction::Up, frame_bytes, 1_300, 0.002);
@@ -136,7 +136,7 @@ impl TraceGenerator {
         });
     }
 
-    /// A request and its answer about every `period_s` seconds.
+    /// Adds a request and its answer about every `period_s` seconds.
     fn keepalive(&mut self, period_s: f64, up_bytes: u16, down_bytes: u16) {
         let mut at = self.within(0.0, period_s);
         while at < self.length {
@@ -155,7 +155,7 @@ impl TraceGenerator {
         }
     }
 
-    /// `bytes` of payload in packets of at most `max_bytes`, about `gap_s` apart.
+    /// Adds `bytes` of payload in packets with at most `max_bytes` of payload each, about `gap_s` apart.
     fn burst(&mut self, start: Nanos, direction: Direction, bytes: usize, max_bytes: usize, gap_s: f64) {
         let mut at = start;
         let mut left = bytes;

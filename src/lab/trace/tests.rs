@@ -1,4 +1,4 @@
-//! Captures become traces, traces become files and homes.
+//! Extraction of traces from captures, trace files, and homes.
 
 use super::*;
 use crate::lab::capture::{LinkType, Mac, PcapWriter};
@@ -34,7 +34,7 @@ fn event(ms: u64, direction: Direction, bytes: u16) -> PacketRecord {
 }
 
 #[test]
-fn only_traffic_with_the_internet_is_taken() {
+fn extracts_only_internet_traffic() {
     let file = TempFile::new("extract.pcap");
     let mut writer = PcapWriter::create(&file.0, LinkType::Ethernet).unwrap();
     let (home, server) = ([192, 168, 1, 7], [9, 9, 9, 9]);
@@ -54,9 +54,9 @@ fn only_traffic_with_the_internet_is_taken() {
     assert!(extracted.damage.is_none());
     let expected = [
         event(10, Direction::Up, 1400),
-        // 60 bytes on the wire were padding: the header says 40.
+        // The frame of 60 bytes is padded: the IP header says 40.
         event(20, Direction::Down, 40),
-        // A merged segment of 4380 payload bytes was three packets.
+        // A merged packet with 4380 payload bytes consists of three segments.
         event(60, Direction::Up, 1500),
         event(60, Direction::Up, 1500),
         event(60, Direction::Up, 1500),
@@ -66,7 +66,7 @@ fn only_traffic_with_the_internet_is_taken() {
 }
 
 #[test]
-fn a_damaged_capture_gives_what_came_before() {
+fn a_damaged_capture_yields_the_packets_before_the_damage() {
     let file = TempFile::new("damaged.pcap");
     let mut writer = PcapWriter::create(&file.0, LinkType::Ethernet).unwrap();
     for ms in 0..10 {
@@ -81,7 +81,7 @@ fn a_damaged_capture_gives_what_came_before() {
 }
 
 #[test]
-fn traces_survive_their_file() {
+fn a_written_trace_file_reads_back_unchanged() {
     let file = TempFile::new("plug.csv");
     let trace = DeviceKind::Hub.trace("hub", Nanos::from_secs(120), 5);
     write_csv(&trace, &file.0).unwrap();
@@ -101,20 +101,20 @@ fn traces_survive_their_file() {
 }
 
 #[test]
-fn an_excerpt_is_busier_than_nine_in_ten() {
-    // Second k of a hundred has k packets.
+fn selects_an_excerpt_busier_than_nine_in_ten() {
+    // Second k of the trace has k packets.
     let packets = (0..100u64)
         .flat_map(|second| (0..second).map(move |index| event(second * 1_000 + index, Direction::Up, 100)))
         .collect();
     let trace = Trace { device: "d".to_owned(), packets };
-    let excerpt = busiest_excerpt(std::slice::from_ref(&trace), Nanos::from_secs(1)).unwrap();
+    let excerpt = busy_excerpt(std::slice::from_ref(&trace), Nanos::from_secs(1)).unwrap();
     assert!((85..=95).contains(&excerpt.packets), "{excerpt:?}");
     assert_eq!(trace.cut(excerpt.start, Nanos::from_secs(1)).packets.len(), excerpt.packets);
-    assert_eq!(busiest_excerpt(&[Trace { device: "d".to_owned(), packets: Vec::new() }], Nanos::from_secs(1)), None);
+    assert_eq!(busy_excerpt(&[Trace { device: "d".to_owned(), packets: Vec::new() }], Nanos::from_secs(1)), None);
 }
 
 #[test]
-fn made_up_homes_follow_their_seed() {
+fn the_same_seed_gives_the_same_synthetic_home() {
     let length = Nanos::from_secs(300);
     let (home, _) = HomeTrace::synthetic(length, 9);
     assert_eq!(home.devices, HomeTrace::synthetic(length, 9).0.devices);
@@ -135,11 +135,11 @@ fn made_up_homes_follow_their_seed() {
     assert!((2 * counts(&home)..=3 * counts(&home)).contains(&counts(&day)));
 }
 
-/// With the data folder at hand, its home is as its README says; without it there is nothing to check.
+/// The home in the data folder matches the folder's README. Skipped without a data folder.
 #[test]
-fn the_captured_home() {
+fn reads_the_captured_home() {
     let Some(folder) = DataFolder::find() else {
-        println!("skipped the_captured_home: no data folder");
+        println!("skipped reads_the_captured_home: no data folder");
         return;
     };
     let (home, _) = HomeTrace::whole(&folder).unwrap();
