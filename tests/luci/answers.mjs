@@ -1,5 +1,6 @@
-// What a daemon that shapes answers: shapes and keys as the daemon's own, for pictures and for what cannot run on every machine.
-// extra: more of the status; methods: more methods; without: methods that this daemon does not have.
+// Recorded answers of a daemon that shapes, with the keys of the real ones. For screenshots, and for tests of states
+// that a daemon cannot reach on every machine. extra: added to the status; methods: added methods; without: methods
+// that this daemon lacks.
 export function answers({ extra = {}, methods = {}, without = [] } = {}) {
 	const status = {
 		interface: 1, version: '0.1.0', state: 'shaping', state_age_s: 86000, uptime_s: 86412.5, role: 'router', law: 'gamma',
@@ -35,20 +36,20 @@ export function answers({ extra = {}, methods = {}, without = [] } = {}) {
 const KBIT = [ 16, 24, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1000, 1500, 2000, 3000, 5000 ];
 const gigabytes = (kbit) => kbit * 1000 / 8 * 86400 * 30 / 1e9;
 
-/* Of a home watched for two days, with an allowance of 300 GB. */
+/* Advice for a home that was measured for two days, with an allowance of 300 GB. */
 export function advice() {
 	const delay = (kbit, scale = 1) => ({ delay_mean_ms: 16000 / kbit * scale, delay_median_ms: 12000 / kbit * scale, delay_p99_ms: 90000 / kbit * scale, delay_max_ms: 300000 / kbit * scale });
-	const ladder = (direction, scale) => Object.fromEntries([ 'mean', 'median', 'p99', 'max' ].map((what) => [
-		`${direction}_${what}_ms`, KBIT.map((kbit) => Math.round(delay(kbit, scale)[`delay_${what}_ms`]))
+	const atRates = (direction, scale) => Object.fromEntries([ 'mean', 'median', 'p99', 'max' ].map((statistic) => [
+		`${direction}_${statistic}_ms`, KBIT.map((kbit) => Math.round(delay(kbit, scale)[`delay_${statistic}_ms`]))
 	]));
 	const device = (number, name, tolerance_ms, scale) => ({
-		name, number, tolerance_ms, watched_only: number === 2, upload_packets: 81234, download_packets: 40321, ...ladder('upload', scale), ...ladder('download', scale / 2),
+		name, number, tolerance_ms, watched_only: number === 2, upload_packets: 81234, download_packets: 40321, ...atRates('upload', scale), ...atRates('download', scale / 2),
 		saver_upload_kbit: 32, saver_download_kbit: 32, balanced_upload_kbit: 128, balanced_download_kbit: 192, strict_upload_kbit: 768, strict_download_kbit: 768
 	});
 	const level = (name, upload_kbit, download_kbit, in_force, more = {}) => {
 		const month_gb = gigabytes(upload_kbit + download_kbit);
 
-		return { level: name, in_force, upload_kbit, download_kbit, month_gb, cap_percent: month_gb / 3, month_price: Math.max(month_gb - 300, 0) * 2.5, ...delay(upload_kbit), guarantee: `what ${name} promises`, ...more };
+		return { level: name, in_force, upload_kbit, download_kbit, month_gb, cap_percent: month_gb / 3, month_price: Math.max(month_gb - 300, 0) * 2.5, ...delay(upload_kbit), guarantee: `the guarantee of ${name}`, ...more };
 	};
 	const advised = (upload, download) => ({
 		advised_upload_kbit: upload, advised_download_kbit: download, advised_month_gb: gigabytes(upload + download), advised_cap_percent: gigabytes(upload + download) / 3, advised_month_price: 0
@@ -77,7 +78,7 @@ function history(seconds) {
 	};
 }
 
-/* More of a status: a smaller level since its day of the month, and the data of a period. */
+/* Added to a status: a smaller level because of `cap_day`, and the data of a billing period. */
 export const USED = {
 	level: 'saver', level_by: 'cap-day',
 	data: { used_bytes: 42e9, forecast_bytes: 150e9, since_unix: 1795000000, until_unix: 1797592000, cap_bytes: 300e9, share_percent: 14, forecast_percent: 50 }

@@ -1,4 +1,4 @@
-// LuCI's own settings for scripts, and its house style on top: tabs, single quotes, 'use strict'.
+// LuCI's own ESLint settings, and its style: tabs, single quotes, 'use strict'.
 const READONLY = [
 	'_', 'N_', 'L', 'E', 'document', 'window', 'fetch', 'setTimeout', 'Node', 'Blob', 'URL', 'baseclass', 'dom', 'form', 'fs', 'poll', 'rpc', 'uci', 'ui', 'view'
 ];
@@ -22,7 +22,7 @@ export default [ {
 		'no-unreachable': 'error',
 		'no-dupe-keys': 'error',
 		'no-mixed-spaces-and-tabs': 'error',
-		'no-restricted-syntax': [ 'error', { selector: 'Literal[raw=/^"/]', message: 'single quotes' } ]
+		'no-restricted-syntax': [ 'error', { selector: 'Literal[raw=/^"/]', message: 'use single quotes' } ]
 	}
 }, {
 	files: [ '**/*.js' ],
@@ -30,14 +30,14 @@ export default [ {
 		create: (context) => ({
 			Program(node) {
 				if (node.body[0]?.directive !== 'use strict')
-					context.report({ node, message: 'want \'use strict\' first' });
+					context.report({ node, message: '\'use strict\' must come first' });
 
 				context.sourceCode.lines.forEach((line, at) => {
 					if (/^\t* +\S/.test(line) && !/^\t* \*/.test(line))
 						context.report({ loc: { line: at + 1, column: 0 }, message: 'indent with tabs' });
 
 					if (/\s$/.test(line))
-						context.report({ loc: { line: at + 1, column: 0 }, message: 'space at the end' });
+						context.report({ loc: { line: at + 1, column: 0 }, message: 'trailing space' });
 				});
 			}
 		})

@@ -1,5 +1,5 @@
-// What the tests of the pages share: a router of their own for each, or the one at LUCI_URL, and a browser that is logged in there.
-// The tests are listed in `tests`; a test that cannot be run where it is throws `Skipped`.
+// Shared parts of the page tests: a router, emulated for each test or the one at LUCI_URL, and a browser that is logged
+// in there. `tests` lists the tests. A test that cannot run on its router throws `Skipped`.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,11 +8,12 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { answers } from './answers.mjs';
-import { Elsewhere } from './elsewhere.mjs';
+import { RemoteRouter } from './remote_router.mjs';
 import { Router } from './router.mjs';
 import { serve } from './server.mjs';
 
-/* Of the command line: the program, the laboratory's, a folder for this run, a folder for pictures, and playwright-core's. */
+/* Arguments: paths of millpond, of millpond-world, of a folder for this run, of a folder for screenshots, and of the
+   folder with playwright-core. */
 export const [ program, worldProgram, work, pictures, tools ] = process.argv.slice(2).map((path) => resolve(path));
 export const here = fileURLToPath(new URL('.', import.meta.url));
 export const root = resolve(here, '../../luci-app');
@@ -21,11 +22,11 @@ export const SETTINGS = readFileSync(join(here, 'settings.uci'), 'utf8');
 export const ENABLED = SETTINGS.replace('enabled \'0\'', 'enabled \'1\'');
 
 const { chromium, request } = createRequire(join(tools, 'x.js'))(join(tools, 'node_modules/playwright-core'));
-const PATIENCE_MS = process.env.LUCI_URL ? 90_000 : 30_000;
+const WAIT_TIMEOUT_MS = process.env.LUCI_URL ? 90_000 : 30_000;
 
 export const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [ '--no-sandbox' ] });
-/* The router at LUCI_URL, if one is named. */
-export const elsewhere = process.env.LUCI_URL ? await Elsewhere.at({
+/* The router at LUCI_URL, or null. */
+export const remote = process.env.LUCI_URL ? await RemoteRouter.at({
 	url: process.env.LUCI_URL, user: process.env.LUCI_USER ?? 'root', password: process.env.LUCI_PASSWORD ?? '', request
 }) : null;
 
@@ -34,30 +35,31 @@ export const test = (name, run) => tests.push([ name, run ]);
 
 export class Skipped extends Error {}
 
-/* A router with its pages, at work for one test. `daemon` is what answers there: 'real', 'recorded', or 'any' where it does not matter. `keys`: the
-   tunnel's keys are made anew. `links`: it makes network interfaces. Only at LUCI_URL: `own`, with the settings and the state that the router has. */
-export async function world({ daemon = 'recorded', keys = false, links = false, own = false, settings = SETTINGS, ...more }, run) {
-	if (!elsewhere)
+/* Runs one test on a router with the pages. `daemon` is the daemon that the test needs: 'real', 'recorded' (fixed
+   answers), or 'any'. `keys`: the test makes new tunnel keys. `links`: it makes network interfaces. `own`: only at
+   LUCI_URL, with the router's own settings and state. */
+export async function withRouter({ daemon = 'recorded', keys = false, links = false, own = false, settings = SETTINGS, ...more }, run) {
+	if (!remote)
 		return emulated({ live: daemon === 'real', settings, ...more }, run);
 
 	if (keys)
-		throw new Skipped('it would take the router\'s keys away');
+		throw new Skipped('it would replace the router\'s keys');
 
 	if (daemon === 'recorded')
-		throw new Skipped('its answers are recorded ones');
+		throw new Skipped('it needs recorded answers');
 
 	if (links)
-		throw new Skipped('it makes network interfaces of its own');
+		throw new Skipped('it makes network interfaces');
 
-	if (own && !elsewhere.shaping)
-		throw new Skipped('the router did not shape when the tests began');
+	if (own && !remote.shaping)
+		throw new Skipped('the router was not shaping when the tests started');
 
 	if (own)
-		await elsewhere.putBack();
+		await remote.restore();
 	else
-		await elsewhere.set(settings);
+		await remote.set(settings);
 
-	return run({ router: elsewhere, open: (view, options) => open(elsewhere, view, options) });
+	return run({ router: remote, open: (view, options) => open(remote, view, options) });
 }
 
 async function emulated({ live, settings, command, ...extra }, run) {
@@ -67,7 +69,7 @@ async function emulated({ live, settings, command, ...extra }, run) {
 	writeFileSync(join(folder, 'config/millpond'), settings);
 
 	const netns = `millpond-luci-${process.pid}`;
-	const router = new Router({ root, work: folder, program, world: worldProgram, netns, command, answers: live ? null : answers(extra) });
+	const router = new Router({ root, work: folder, program, worldProgram, netns, command, answers: live ? null : answers(extra) });
 	const pages = await serve({ router, resources: [ join(root, 'htdocs/luci-static/resources') ] });
 
 	if (live) {
@@ -89,7 +91,7 @@ async function emulated({ live, settings, command, ...extra }, run) {
 
 const opened = [];
 
-/* A page of a router { url, users }, in a browser of its own where that user has logged in. */
+/* Opens a page of a router { url, users } in a new browser context, logged in as `user`. */
 async function open({ url, users }, view, { width = 1100, dark = false, user = Object.keys(users)[0], path = 'admin/services/millpond' } = {}) {
 	const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: dark ? 'dark' : 'light', ignoreHTTPSErrors: true });
 	const page = await context.newPage();
@@ -103,14 +105,14 @@ async function open({ url, users }, view, { width = 1100, dark = false, user = O
 	await context.request.post(`${url}/cgi-bin/luci/`, { form: { luci_username: user, luci_password: users[user].password } });
 	await page.goto(`${url}/cgi-bin/luci/${path}/${view}`);
 	assert.equal(await page.locator('[name=luci_password]').count(), 0, `${user} cannot log in`);
-	await page.waitForSelector('#view :is(h2, h3)', { timeout: PATIENCE_MS });
-	// LuCI's own forms have ways of their own.
+	await page.waitForSelector('#view :is(h2, h3)', { timeout: WAIT_TIMEOUT_MS });
+	// LuCI's own forms have other elements than the stand-ins in tests/luci/luci.
 	page.standIn = await page.locator('meta[name=generator][content=stand-in]').count() > 0;
 
 	return page;
 }
 
-/* Faults of the pages that the last test opened, which are closed. */
+/* Closes the pages that the last test opened, and returns their script errors. */
 export async function finish() {
 	const pages = opened.splice(0);
 
@@ -119,15 +121,15 @@ export async function finish() {
 	return pages.flatMap((page) => page.faults);
 }
 
-/* Waits until a check holds, and says why it does not. */
+/* Waits until check() returns true. On a time-out, the error names `what`. */
 export async function until(check, what) {
-	const end = Date.now() + PATIENCE_MS;
+	const end = Date.now() + WAIT_TIMEOUT_MS;
 
 	for (;;) {
 		if (await check())
 			return;
 
-		assert.ok(Date.now() < end, `waited in vain: ${what}`);
+		assert.ok(Date.now() < end, `timed out waiting: ${what}`);
 		await new Promise((done) => setTimeout(done, 100));
 	}
 }
@@ -135,13 +137,13 @@ export async function until(check, what) {
 /* Presses "Save & Apply". */
 export const apply = (page) => page.click('button.cbi-button-apply:not([data-action]), .cbi-button-apply.important');
 
-/* Opens the tab of that name, of several the one of that number, where LuCI has tabs. */
+/* Opens a tab by its name (`number` selects among tabs of the same name). The stand-ins have no tabs. */
 export async function tab(page, name, number = 0) {
 	if (!page.standIn)
 		await page.getByRole('link', { name, exact: true }).nth(number).click();
 }
 
-/* Gives a text to the dialogue of the settings. */
+/* Pastes a text into the dialogue of the settings, and waits for the result. */
 export async function paste(page, text) {
 	await page.getByRole('button', { name: 'Paste…' }).click();
 	await page.locator('.modal textarea').fill(text);

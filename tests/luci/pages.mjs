@@ -1,8 +1,9 @@
-// The pages in a browser: what is clicked reaches the daemon. Arguments: the program, the laboratory's, a folder for this run, a folder for
-// pictures, and playwright-core's folder. LUCI_URL and LUCI_RESOURCES: see tests/luci/run.
+// Runs the page tests in a browser. Arguments: paths of millpond, of millpond-world, of a folder for this run, of a
+// folder for screenshots, and of the folder with playwright-core. LUCI_TEST, LUCI_URL and LUCI_RESOURCES: see
+// tests/luci/run.
 import { mkdirSync } from 'node:fs';
 
-import { Skipped, browser, elsewhere, finish, pictures, tests } from './harness.mjs';
+import { Skipped, browser, remote, finish, pictures, tests } from './harness.mjs';
 import './tests/overview.mjs';
 import './tests/devices.mjs';
 import './tests/settings.mjs';
@@ -10,41 +11,41 @@ import './tests/tunnel.mjs';
 import './tests/answers.mjs';
 import './tests/manners.mjs';
 
-if (elsewhere)
+if (remote)
 	await import('./tests/shaping.mjs');
 
-const words = process.env.LUCI_TEST ?? '';
+const filter = process.env.LUCI_TEST ?? '';
 const counts = { PASS: 0, FAIL: 0, SKIP: 0 };
 
-function verdict(word, name, ...more) {
-	counts[word]++;
-	console.log([ `${word} ${name}`, ...more ].join('\n     '));
+function report(result, name, ...details) {
+	counts[result]++;
+	console.log([ `${result} ${name}`, ...details ].join('\n     '));
 }
 
 mkdirSync(pictures, { recursive: true });
 
-// Somebody's router is not left with our settings.
-if (elsewhere) {
+// An interrupted run restores the settings of the router at LUCI_URL.
+if (remote) {
 	for (const signal of [ 'SIGINT', 'SIGTERM' ])
-		process.once(signal, () => elsewhere.putBack().finally(() => process.exit(130)));
+		process.once(signal, () => remote.restore().finally(() => process.exit(130)));
 }
 
-for (const [ name, run ] of tests.filter(([ name ]) => name.includes(words))) {
+for (const [ name, run ] of tests.filter(([ name ]) => name.includes(filter))) {
 	try {
 		await run();
-		verdict('PASS', name);
+		report('PASS', name);
 	}
 	catch (error) {
 		if (error instanceof Skipped)
-			verdict('SKIP', `${name}: ${error.message}`);
+			report('SKIP', `${name}: ${error.message}`);
 		else
-			verdict('FAIL', name, ...String(error.stack).split('\n').slice(0, 12), ...await finish());
+			report('FAIL', name, ...String(error.stack).split('\n').slice(0, 12), ...await finish());
 	}
 
 	await finish();
 }
 
-await elsewhere?.putBack();
+await remote?.restore();
 await browser.close();
 console.log(`${counts.PASS} passed, ${counts.FAIL} failed, ${counts.SKIP} skipped`);
 process.exit(counts.FAIL ? 1 : 0);

@@ -1,4 +1,5 @@
-// A router as LuCI sees it over /ubus: sessions with rights from the ACL files, the settings, the service, and the daemon.
+// Emulates a router as LuCI sees it over /ubus: sessions with the rights of the ACL file, the settings, the service,
+// and the daemon.
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -9,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Uci } from './uci.mjs';
 
 const STATUS = { denied: 6, notFound: 4, failed: 9 };
-/* Rights that LuCI's own packages give to every session. */
+/* Rights that LuCI's own packages grant. */
 const BASE = {
 	read: { ubus: { luci: [ '*' ], 'luci-rpc': [ '*' ], uci: [ 'get', 'changes', 'state' ], file: [ 'list', 'stat' ], session: [ 'access' ], system: [ 'board' ] }, uci: [ 'luci', 'system' ] },
 	write: { ubus: { uci: [ 'add', 'set', 'delete', 'rename', 'order', 'revert', 'apply' ] } }
@@ -17,9 +18,11 @@ const BASE = {
 const NOBODY = '0'.repeat(32);
 
 export class Router {
-	/* root: luci-app; work: a folder for this run; program: millpond; world: the laboratory's program, for the broker; answers: instead of a daemon, { method: answer }; command: what answers to the name of millpond; password: root's. */
-	constructor({ root, work, program, world, answers, netns, command = program, password = 'root' }) {
-		Object.assign(this, { root, work, program, world, answers, netns });
+	/* root: luci-app. work: a folder for this run. program: path of millpond. worldProgram: path of millpond-world,
+	   which provides the broker. answers: { method: answer } in place of a daemon. command: the program that `millpond`
+	   on PATH names. password: root's password. */
+	constructor({ root, work, program, worldProgram, answers, netns, command = program, password = 'root' }) {
+		Object.assign(this, { root, work, program, worldProgram, answers, netns });
 		this.config = join(work, 'config');
 		this.socket = join(work, 'millpond.sock');
 		this.bus = join(work, 'ubus.sock');
@@ -30,12 +33,12 @@ export class Router {
 		symlinkSync(command, join(work, 'bin/millpond'));
 		this.acl = JSON.parse(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json')))['luci-app-millpond'];
 		this.calls = [];
-		/* Who may log in: with the right to change, and to read alone. */
+		/* The users: one may change everything, one may only read. */
 		this.users = { root: { password, mode: 'write' }, guest: { password: 'guest', mode: 'read' } };
 		this.sessions = new Map();
 	}
 
-	/* A new session's number, or undefined where name or password is wrong. */
+	/* The id of a new session, or undefined if the name or password is wrong. */
 	login(name, password) {
 		const user = this.users[name];
 
@@ -49,12 +52,12 @@ export class Router {
 		return session;
 	}
 
-	/* One call in a session, as uhttpd takes it. */
+	/* Handles a call in a session, as uhttpd does. */
 	async callIn(session, object, method, parameters) {
 		if (session === NOBODY && object === 'session' && method === 'login') {
-			const made = this.login(parameters.username, parameters.password);
+			const id = this.login(parameters.username, parameters.password);
 
-			return made ? [ 0, { ubus_rpc_session: made } ] : [ STATUS.denied ];
+			return id ? [ 0, { ubus_rpc_session: id } ] : [ STATUS.denied ];
 		}
 
 		const { mode, uci } = this.sessions.get(session) ?? {};
@@ -62,7 +65,7 @@ export class Router {
 		return mode ? this.call(mode, object, method, parameters, uci) : [ STATUS.denied ];
 	}
 
-	/* Whether a session with that mode ('read', 'write') may: scope 'ubus', 'file' or 'uci'. */
+	/* Whether a session with a mode ('read', 'write') has a right on an object. `scope` is 'ubus', 'file' or 'uci'. */
 	may(mode, scope, object, right) {
 		return [ this.acl, BASE ].some((acl) => [ 'read', 'write' ].some((kind) => {
 			if (kind === 'write' && mode !== 'write')
@@ -77,7 +80,7 @@ export class Router {
 		}));
 	}
 
-	/* One call as rpcd and the broker answer it: [status, data]. Each session has changes of its own. */
+	/* [status, data] of a call, as rpcd and the broker answer it. Each session has its own uncommitted changes. */
 	async call(mode, object, method, parameters, uci = new Uci(this.config)) {
 		this.calls.push([ mode, object, method ]);
 
@@ -125,7 +128,7 @@ export class Router {
 		return [ 0, await this.service(params[0]) ];
 	}
 
-	/* What the init script does. */
+	/* Emulates the init script. */
 	async service(action) {
 		if (action === 'support')
 			return { code: 0, stdout: 'millpond support\nprivate_key <masked>\n' };
@@ -167,12 +170,12 @@ export class Router {
 		return { code: 0 };
 	}
 
-	/* The broker outlives the daemon, as ubusd does. */
+	/* Starts the broker, which keeps running when the daemon ends, as ubusd does. */
 	async startBroker() {
 		if (this.broker)
 			return;
 
-		this.broker = spawn(this.world, [ 'broker', '--socket', this.bus ], { stdio: 'ignore' });
+		this.broker = spawn(this.worldProgram, [ 'broker', '--socket', this.bus ], { stdio: 'ignore' });
 
 		for (let tries = 0; tries < 100 && !existsSync(this.bus); tries++)
 			await new Promise((resolve) => setTimeout(resolve, 50));
@@ -191,17 +194,17 @@ export class Router {
 		await this.ended;
 	}
 
-	/* As procd's trigger does: the service follows the settings. */
+	/* Commits the changes. The service then follows the settings, as procd's trigger makes it do. */
 	async apply(uci) {
 		const names = uci.commit();
-		const on = uci.get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1';
+		const enabled = uci.get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1';
 
 		if (this.answers || !names.includes('millpond'))
 			return;
 
-		if (on && this.process)
+		if (enabled && this.process)
 			await this.ask('reload');
-		else if (on)
+		else if (enabled)
 			await this.start();
 		else
 			await this.stop();
@@ -217,12 +220,12 @@ export class Router {
 		return this.overBus(method, parameters);
 	}
 
-	/* A call by way of the broker, with the argument that uhttpd adds to every one. */
+	/* Calls the daemon through the broker, with the argument that uhttpd adds to every call. */
 	overBus(method, parameters) {
 		const call = [ 'call', '--socket', this.bus, method, JSON.stringify({ ...parameters, ubus_rpc_session: '0'.repeat(32) }) ];
 
 		return new Promise((resolve) => {
-			execFile(this.world, call, (error, stdout) => {
+			execFile(this.worldProgram, call, (error, stdout) => {
 				if (!error)
 					resolve([ 0, stdout.trim() ? JSON.parse(stdout) : undefined ]);
 				else
@@ -231,7 +234,7 @@ export class Router {
 		});
 	}
 
-	/* An answer of the daemon's, or null where there is none. */
+	/* The daemon's answer, or null if there is none. */
 	async query(method, parameters = {}) {
 		const [ status, data ] = await this.overBus(method, parameters);
 
@@ -247,7 +250,7 @@ export class Router {
 		return new Uci(this.config).committed('millpond');
 	}
 
-	/* A request over the daemon's own socket, or null where nobody listens. */
+	/* The answer to a request on the daemon's control socket, or null if nothing listens there. */
 	ask(request) {
 		return new Promise((resolve) => {
 			const socket = connect(this.socket);
@@ -260,7 +263,7 @@ export class Router {
 		});
 	}
 
-	/* The application's own object: its script, run as rpcd runs it. */
+	/* Runs the application's rpcd script as rpcd does. */
 	plugin(method, parameters) {
 		return new Promise((resolve) => {
 			const environment = { ...process.env, PATH: `${join(this.work, 'bin')}:${fileURLToPath(new URL('bin', import.meta.url))}:${process.env.PATH}`, MILLPOND_KEYS: join(this.work, 'keys'), UCI_CONFIG_DIR: this.config };
@@ -268,7 +271,7 @@ export class Router {
 				resolve(error ? { error: String(error) } : JSON.parse(stdout));
 			});
 
-			// Json-c, which rpcd uses, escapes slashes.
+			// The JSON library of rpcd, json-c, escapes slashes.
 			child.stdin.end(JSON.stringify(parameters).replaceAll('/', '\\/'));
 		});
 	}

@@ -1,5 +1,6 @@
-// A router with its pages for somebody else's browser, until a signal comes: as what LUCI_URL names. Arguments: the program, the laboratory's, the
-// daemon's network namespace, a folder (with config/millpond in it), the address to listen at, the port, and root's password.
+// Serves an emulated router with the pages until a signal comes, so that LUCI_URL can name it. Arguments: paths of
+// millpond and of millpond-world, the daemon's network namespace, a folder (with config/millpond in it), the address to
+// listen on, the port, and root's password.
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -8,7 +9,7 @@ import { serve } from './server.mjs';
 
 const [ program, worldProgram, netns, work, host, port, password ] = process.argv.slice(2);
 const root = fileURLToPath(new URL('../../luci-app', import.meta.url));
-const router = new Router({ root, work: resolve(work), program: resolve(program), world: resolve(worldProgram), netns, password });
+const router = new Router({ root, work: resolve(work), program: resolve(program), worldProgram: resolve(worldProgram), netns, password });
 const pages = await serve({ router, resources: [ `${root}/htdocs/luci-static/resources` ], host, port: Number(port), poll_s: 2 });
 
 if ((await router.settings()).some(({ id, options }) => id === 'main' && options.enabled === '1'))

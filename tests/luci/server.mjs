@@ -1,4 +1,5 @@
-// Serves the application's pages as uhttpd and LuCI do: modules, one page for each view, /ubus, and the applying of changes.
+// Serves the application's pages as uhttpd and LuCI do: the modules, one page for each view, /ubus, and the requests
+// that apply changes.
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -9,11 +10,12 @@ const PAGES = '/cgi-bin/luci/';
 const LOGIN = '<!DOCTYPE html><form method="post"><input name="luci_username"><input name="luci_password" type="password"><button>Log in</button></form>';
 
 const STAND_IN = fileURLToPath(new URL('luci', import.meta.url));
-/* LuCI's own modules and theme, where they are to be had. */
+/* Folders with LuCI's own modules and theme, if they are available. */
 const REAL = process.env.LUCI_RESOURCES?.split(':');
 const THEME = REAL ? process.env.LUCI_THEME : STAND_IN;
 
-/* resources: folders that are looked through in turn, before LuCI's. host, port: where to listen; poll_s: how often pages ask. */
+/* resources: folders to search, in order, before LuCI's own. host, port: the address to listen on. poll_s: polling
+   interval of the pages. */
 export async function serve({ router, resources, host = '127.0.0.1', port = 0, poll_s = 1 }) {
 	const server = createServer((request, response) => {
 		handle(request, response).catch((error) => send(response, 500, 'text/plain', String(error.stack)));
@@ -30,7 +32,8 @@ export async function serve({ router, resources, host = '127.0.0.1', port = 0, p
 		if (url.pathname.startsWith('/luci-static/theme/'))
 			return file(response, [ THEME ], url.pathname.slice('/luci-static/theme/'.length));
 
-		// The probe with GET is how LuCI finds uhttpd's own way to the broker; without it, calls go through its dispatcher.
+		// LuCI probes uhttpd's own route to the broker with a GET. If the probe fails, LuCI sends its calls through its
+		// dispatcher.
 		if (url.pathname.startsWith('/ubus/') || url.pathname.startsWith(`${PAGES}admin/ubus`))
 			return rpc(request, response);
 
@@ -63,15 +66,15 @@ export async function serve({ router, resources, host = '127.0.0.1', port = 0, p
 		if (!body)
 			return send(response, 200, 'application/json', '');
 
-		const asked = JSON.parse(body);
-		const answers = await Promise.all([ asked ].flat().map(async ({ id, method, params }) => {
+		const calls = JSON.parse(body);
+		const answers = await Promise.all([ calls ].flat().map(async ({ id, method, params }) => {
 			if (method !== 'call')
 				return { jsonrpc: '2.0', id, result: [] };
 
 			const [ session, object, name, parameters = {} ] = params;
 			const [ status, data ] = await router.callIn(session, object, name, parameters);
 
-			// As uhttpd: an object that is not there, and a right that is not there, are errors of the protocol.
+			// Like uhttpd, answers a missing object or a missing right with a JSON-RPC error.
 			if (status === 4)
 				return { jsonrpc: '2.0', id, error: { code: -32000, message: 'Object not found' } };
 
@@ -81,7 +84,7 @@ export async function serve({ router, resources, host = '127.0.0.1', port = 0, p
 			return { jsonrpc: '2.0', id, result: data === undefined ? [ status ] : [ status, data ] };
 		}));
 
-		send(response, 200, 'application/json', JSON.stringify(Array.isArray(asked) ? answers : answers[0]));
+		send(response, 200, 'application/json', JSON.stringify(Array.isArray(calls) ? answers : answers[0]));
 	}
 
 	async function changes(response, mode, uci, action) {
@@ -121,7 +124,7 @@ function send(response, status, type, body) {
 	response.end(body);
 }
 
-/* A page of LuCI's with a view in it. */
+/* A LuCI page that loads a view. */
 function page(path, { session, mode, poll_s }) {
 	const view = path === 'admin/status/overview' ? 'status/index' : path.replace(/^admin\/services\//, '');
 	const environment = {

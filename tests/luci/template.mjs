@@ -1,5 +1,5 @@
-// The template for translators, luci-app/po/templates/millpond.pot: every text in _() or N_() of the pages and of the menu, in
-// the order of the files. Prints it; tests/luci/run compares.
+// Prints the template for translators, luci-app/po/templates/millpond.pot: every text in _() or N_() of the pages, then
+// the titles of the menu and the ACL, in the order of the files. tests/luci/run compares the file with it.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ const CALL = /\b_\(\s*'((?:[^'\\]|\\.)*)'|\bN_\([^,]+,\s*'((?:[^'\\]|\\.)*)',\s*
 
 export function template(root) {
 	const texts = new Map();
-	const note = (text, plural, place) => {
+	const add = (text, plural, place) => {
 		const entry = texts.get(text) ?? { plural, places: new Set() };
 
 		entry.places.add(place);
@@ -17,13 +17,13 @@ export function template(root) {
 
 	for (const name of files(join(root, 'htdocs'))) {
 		for (const [ , text, one, many ] of readFileSync(join(root, 'htdocs', name), 'utf8').matchAll(CALL))
-			note(plain(text ?? one), many && plain(many), `htdocs/${name}`);
+			add(unescape(text ?? one), many && unescape(many), `htdocs/${name}`);
 	}
 
 	for (const folder of [ 'root/usr/share/luci/menu.d', 'root/usr/share/rpcd/acl.d' ]) {
 		for (const name of files(join(root, folder))) {
 			for (const [ , text ] of readFileSync(join(root, folder, name), 'utf8').matchAll(/"(?:title|description)": "([^"]*)"/g))
-				note(text, null, `${folder}/${name}`);
+				add(text, null, `${folder}/${name}`);
 		}
 	}
 
@@ -40,7 +40,7 @@ function files(folder) {
 		.map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(folder.length + 1)).sort();
 }
 
-function plain(text) {
+function unescape(text) {
 	return text.replace(/\\(.)/g, '$1');
 }
 

@@ -1,4 +1,4 @@
-// UCI files as rpcd serves them: committed text, and changes of one session that wait to be applied.
+// UCI files as rpcd serves them: the committed text, and the uncommitted changes of one session.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -57,7 +57,7 @@ export class Uci {
 		return { changes: config ? changes[config] ?? [] : changes };
 	}
 
-	/* Writes what waits; gives the names of the files. */
+	/* Writes the staged changes, and returns the names of the changed files. */
 	commit() {
 		const names = [ ...this.staged.keys() ];
 
@@ -69,7 +69,7 @@ export class Uci {
 		return names;
 	}
 
-	/* The sections in force. */
+	/* The committed sections. */
 	committed(config) {
 		return parse(readFileSync(join(this.folder, config), 'utf8'));
 	}
@@ -99,7 +99,7 @@ function values(sections) {
 	} ]));
 }
 
-/* The sections of a settings file: { id, type, anonymous, options }. */
+/* The sections of a UCI text: { id, type, anonymous, options }. */
 export function parse(source) {
 	const sections = [];
 

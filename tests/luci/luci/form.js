@@ -4,7 +4,7 @@
 'require uci';
 'require ui';
 
-/* Forms over the settings: maps of sections of options, with tabs, conditions and checks. */
+/* Stand-in for LuCI's forms: maps of sections of options, with tabs, conditions and validation. */
 
 const Option = baseclass.extend({
 	value(key, text) {
@@ -51,9 +51,9 @@ const Option = baseclass.extend({
 
 	fault(id) {
 		const value = this.formvalue(id);
-		const verdict = this.active(id) && this.validate ? this.validate(id, value) : true;
+		const result = this.active(id) && this.validate ? this.validate(id, value) : true;
 
-		return verdict === true ? null : `${this.title}: ${verdict}`;
+		return result === true ? null : `${this.title}: ${result}`;
 	},
 
 	write(id) {

@@ -1,12 +1,13 @@
 'use strict';
 
-/* LuCI's module interface as far as the application uses it: loading, elements, views, polling. Written from its documentation. */
+/* Stand-in for LuCI's modules, elements, views and polling, as far as the application uses them. Written from LuCI's
+ * documentation. */
 
 String.prototype.format = function(...args) {
 	let at = 0;
 
-	return this.replace(/%(%|(\d*)(?:\.(\d+))?([dsfmth])([A-Z])?)/g, (all, what, base, places, kind, unit) => {
-		if (what === '%')
+	return this.replace(/%(%|(\d*)(?:\.(\d+))?([dsfmth])([A-Z])?)/g, (match, directive, base, places, kind, unit) => {
+		if (directive === '%')
 			return '%';
 
 		const value = args[at++];
@@ -37,7 +38,7 @@ window._ = (text) => text;
 window.N_ = (count, one, many) => count === 1 ? one : many;
 
 const dom = {
-	/* Of an array, nodes and texts; a text by itself is HTML, as in LuCI. */
+	/* Appends nodes and texts of an array. As in LuCI, a text outside an array is HTML. */
 	append(node, children) {
 		if (children instanceof Node) {
 			node.appendChild(children);
@@ -86,15 +87,15 @@ window.E = function(name, ...rest) {
 	return node;
 };
 
-/* Classes as LuCI makes them: extend({ ... }) gives a class, whose modules are its single instances. */
+/* Classes like LuCI's: extend({ ... }) returns a subclass. A module is the only instance of its class. */
 class Base {
 	static extend(members) {
-		const made = class extends this {};
+		const subclass = class extends this {};
 
 		for (const [ key, value ] of Object.entries(members))
-			Object.defineProperty(made.prototype, key, { value, writable: true, configurable: true });
+			Object.defineProperty(subclass.prototype, key, { value, writable: true, configurable: true });
 
-		return made;
+		return subclass;
 	}
 }
 
@@ -172,7 +173,7 @@ window.LuCI = class {
 		return value !== null && typeof value === 'object';
 	}
 
-	/* A text is taken for its words. */
+	/* Splits a text into its words. */
 	toArray(value) {
 		if (typeof value === 'string')
 			return value.split(/\s+/).filter(Boolean);
@@ -188,19 +189,19 @@ window.LuCI = class {
 		return Promise.resolve(value).catch(() => other);
 	}
 
-	/* The instance of a module, once for all. */
+	/* The only instance of a module. */
 	require(name) {
-		return this.modules[name] ??= this.compile(name).then((Made) => {
-			const made = new Made();
+		return this.modules[name] ??= this.compile(name).then((Module) => {
+			const instance = new Module();
 
 			if (name === 'ui')
-				this.ui = made;
+				this.ui = instance;
 
-			return made;
+			return instance;
 		});
 	}
 
-	/* The class that a module's file returns, with what its pragmas name as parameters. */
+	/* The class that a module's file returns. The modules that its pragmas name are passed to it as parameters. */
 	async compile(name) {
 		const path = this.resource(`${name.replaceAll('.', '/')}.js`);
 		const answer = await fetch(path);

@@ -1,7 +1,7 @@
 'use strict';
 'require baseclass';
 
-/* Calls over /ubus, answered as uhttpd answers. */
+/* Stand-in for LuCI's calls over /ubus. */
 
 let next = 1;
 

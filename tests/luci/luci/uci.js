@@ -2,7 +2,7 @@
 'require baseclass';
 'require rpc';
 
-/* The settings: loaded once, changed here, and written to the session's changes by save(). */
+/* Stand-in for LuCI's access to the settings: loaded once, changed here, and sent to the session by save(). */
 
 const call = (method, params) => rpc.declare({ object: 'uci', method, params, reject: true });
 const callGet = call('get', [ 'config' ]);
@@ -65,7 +65,7 @@ return baseclass.extend({
 		this.changes.push(() => callDelete(config, section['.name']));
 	},
 
-	/* In their order; then everything is read again. */
+	/* Sends the changes in order, then reads everything again. */
 	async save() {
 		const configs = Object.keys(this.configs);
 

@@ -2,7 +2,7 @@
 'require baseclass';
 'require dom';
 
-/* Notices, dialogues, handlers that lock their button, and the applying of changes. */
+/* Stand-in for LuCI's notices, dialogues, handlers that lock their button, and applying of changes. */
 
 return baseclass.extend({
 	instantiateView(path) {

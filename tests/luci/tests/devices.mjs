@@ -1,21 +1,21 @@
-// The devices: one choice each, and what is advanced.
+// The page Devices: one choice for each device, and the options under More.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
-import { Skipped, apply, program, test, until, world } from '../harness.mjs';
+import { Skipped, apply, program, test, until, withRouter } from '../harness.mjs';
 
-/* The first of the page's selections with a label that fits and that value. */
+/* The first list of the page with that value and a label that matches. Returns the list and the rest of its label. */
 async function pick(page, label, value) {
 	for (const select of await page.getByLabel(label).all()) {
 		if (await select.inputValue() === value)
 			return { select, name: (await select.getAttribute('aria-label')).replace(label, '') };
 	}
 
-	throw new Skipped('the router knows none that could be chosen');
+	throw new Skipped('the router knows no device or network without a choice');
 }
 
-test('a device that is chosen is in the settings, with its name, and the settings are right', () => world({ daemon: 'real' }, async ({ open, router, folder }) => {
+test('choosing a device and a network writes valid settings', () => withRouter({ daemon: 'real' }, async ({ open, router, folder }) => {
 	const page = await open('devices');
 	const device = await pick(page, /^Choice for (?!the network )/, 'direct');
 	const network = await pick(page, /^Choice for the network /, '');
@@ -26,7 +26,7 @@ test('a device that is chosen is in the settings, with its name, and the setting
 
 	const section = async (type, name) => (await router.settings()).find((one) => one.type === type && one.options.name === name)?.options;
 
-	await until(() => section('device', device.name), 'the settings have it');
+	await until(() => section('device', device.name), 'the settings contain the device');
 	assert.equal((await section('device', device.name)).policy, 'shape');
 	assert.match((await section('device', device.name)).mac, /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
 	assert.equal((await section('network', network.name)).policy, 'block');
@@ -35,7 +35,7 @@ test('a device that is chosen is in the settings, with its name, and the setting
 
 	await again.getByLabel(`Choice for the network ${network.name}`).selectOption('');
 	await apply(again);
-	await until(async () => !await section('network', network.name), 'no choice is none in the settings');
+	await until(async () => !await section('network', network.name), '"No choice" removes the network from the settings');
 	assert.equal((await section('device', device.name)).policy, 'shape');
 	assert.ok(!await router.runs());
 
@@ -43,29 +43,29 @@ test('a device that is chosen is in the settings, with its name, and the setting
 		execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ], { stdio: [ 'ignore', 'ignore', 'ignore' ] });
 }));
 
-test('a device with a MAC of its own making is pointed out', () => world({}, async ({ open }) => {
+test('the page marks a device with a random MAC address', () => withRouter({}, async ({ open }) => {
 	const page = await open('devices');
 
 	assert.match(await page.locator('tr', { hasText: 'phone' }).innerText(), /changes its address/i);
 	assert.equal(await page.locator('[data-name=random-mac]').count(), 1);
 }));
 
-test('more about a device: its name, what it is, how long it may wait, whether it is watched', () => world({}, async ({ open, folder, file }) => {
+test('the options under More (name, kind, tolerated delay, measuring)', () => withRouter({}, async ({ open, folder, file }) => {
 	const page = await open('devices');
 	const row = page.locator('tr', { has: page.getByLabel('Choice for plug') });
 
 	await row.getByText('More', { exact: true }).press('Enter');
 	await row.getByLabel('Name').fill('Desk lamp');
-	await row.getByLabel('What it is').selectOption('plug');
-	assert.equal(await row.getByLabel('May wait').getAttribute('placeholder'), '1.7');
-	await row.getByLabel('May wait').fill('700');
-	await row.getByLabel('Watch it').check();
+	await row.getByLabel('Kind of device').selectOption('plug');
+	assert.equal(await row.getByLabel('Tolerated delay').getAttribute('placeholder'), '1.7');
+	await row.getByLabel('Tolerated delay').fill('700');
+	await row.getByLabel('Measure it').check();
 	await apply(page);
-	await until(async () => /0.001 to 600/.test(await page.innerText('body')), 'nonsense is refused');
+	await until(async () => /0.001 to 600/.test(await page.innerText('body')), 'the page refuses an invalid delay');
 	assert.doesNotMatch(file(), /Desk lamp/);
-	await row.getByLabel('May wait').fill('2.5');
+	await row.getByLabel('Tolerated delay').fill('2.5');
 	await apply(page);
-	await until(() => /Desk lamp/.test(file()), 'the settings have it');
+	await until(() => /Desk lamp/.test(file()), 'the settings contain the device');
 	assert.match(file(), /config device\n\toption name 'Desk lamp'\n\toption policy 'direct'\n\toption mac '50:c7:bf:00:11:22'\n\toption kind 'plug'\n\toption tolerance '2500'\n\toption watch '1'/);
 	execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ]);
 
@@ -73,12 +73,12 @@ test('more about a device: its name, what it is, how long it may wait, whether i
 	const lamp = again.locator('tr', { has: again.getByLabel('Choice for Desk lamp') });
 
 	await lamp.getByText('More', { exact: true }).click();
-	assert.equal(await lamp.getByLabel('May wait').inputValue(), '2.5');
-	assert.ok(await lamp.getByLabel('Watch it').isChecked());
-	await lamp.getByLabel('May wait').fill('');
-	await lamp.getByLabel('Watch it').uncheck();
+	assert.equal(await lamp.getByLabel('Tolerated delay').inputValue(), '2.5');
+	assert.ok(await lamp.getByLabel('Measure it').isChecked());
+	await lamp.getByLabel('Tolerated delay').fill('');
+	await lamp.getByLabel('Measure it').uncheck();
 	await lamp.getByLabel('Choice for Desk lamp').selectOption('shape');
 	await apply(again);
-	await until(() => !/tolerance|watch/.test(file()), 'what is empty is taken out');
+	await until(() => !/tolerance|watch/.test(file()), 'empty options are removed');
 	assert.equal(file().match(/config device/g).length, 2);
 }));

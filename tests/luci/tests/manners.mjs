@@ -1,21 +1,21 @@
-// What holds for every page: rights, names for every control, texts that stay texts, pictures, size and translation.
+// Requirements on all pages: rights, accessible names, escaped texts, screenshots, size and translation.
 import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { USED } from '../answers.mjs';
-import { ENABLED, SETTINGS, VIEWS, paste, pictures, root, tab, test, world } from '../harness.mjs';
+import { ENABLED, SETTINGS, VIEWS, paste, pictures, root, tab, test, withRouter } from '../harness.mjs';
 import { template } from '../template.mjs';
 
-const MOST_BYTES = 40 * 1024;
+const MAX_BYTES = 40 * 1024;
 
-test('a user who may only read sees, and cannot change', () => world({}, async ({ open, router, file }) => {
+test('a read-only user sees every page and changes nothing', () => withRouter({}, async ({ open, router, file }) => {
 	for (const view of VIEWS) {
 		const page = await open(view, { user: 'guest' });
 		const names = await page.locator('#view :is(button, select, input, textarea):enabled').evaluateAll((nodes) => nodes.map((node) => node.dataset.name ?? node.dataset.action ?? node.className));
 
-		// LuCI's own forms lock their fields by its own ways.
+		// LuCI's own forms lock their fields in another way.
 		if (page.standIn)
 			assert.deepEqual(names.filter((name) => ![ 'span', 'reload-log' ].includes(name)), [], view);
 
@@ -31,7 +31,7 @@ test('a user who may only read sees, and cannot change', () => world({}, async (
 	assert.equal(file(), before);
 }));
 
-test('every control has a name, and the keyboard reaches the buttons', () => world({ daemon: 'any', settings: ENABLED }, async ({ open }) => {
+test('every control has an accessible name, and Tab reaches the buttons', () => withRouter({ daemon: 'any', settings: ENABLED }, async ({ open }) => {
 	for (const view of VIEWS) {
 		const page = await open(view);
 		const nameless = await page.locator('#view :is(button, select, input, textarea, svg)').evaluateAll((nodes) => nodes
@@ -54,9 +54,9 @@ test('every control has a name, and the keyboard reaches the buttons', () => wor
 	assert.fail('Tab does not reach the button');
 }));
 
-test('what devices and messages say is text, never part of the page', () => world({
+test('texts from devices and messages are escaped', () => withRouter({
 	settings: SETTINGS.replace('Front door camera', '<img src=x onerror=window.hurt=1>'),
-	extra: { version: '<b>1</b>', problems: [ { code: '<i>', severity: 'error', text: '<img src=x onerror="window.hurt=1">', fix: '<u>mend</u>' } ] },
+	extra: { version: '<b>1</b>', problems: [ { code: '<i>', severity: 'error', text: '<img src=x onerror="window.hurt=1">', fix: '<u>fix</u>' } ] },
 	methods: { devices: { devices: [ { mac: '18:b4:30:26:34:41', addresses: [ '192.168.1.20' ], hostname: '<img src=x onerror="window.hurt=1">', network: '<s>lan</s>', policy: 'shape' } ] } }
 }, async ({ open, router }) => {
 	appendFileSync(router.logFile, 'millpond: <img src=x onerror="window.hurt=1">\n');
@@ -75,7 +75,7 @@ test('what devices and messages say is text, never part of the page', () => worl
 	assert.equal(await page.locator('.modal img').count(), 0);
 }));
 
-test('pictures: wide, narrow, dark; nothing is wider than 360 pixels', () => world({
+test('wide, narrow and dark screenshots, in which the pages fit 360 pixels', () => withRouter({
 	daemon: 'any',
 	settings: `${ENABLED}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n\nconfig schedule\n\tlist day 'sat'\n\tlist day 'sun'\n\toption start '12:00'\n\toption stop '14:00'\n\toption level 'off'\n`,
 	extra: { ...USED, audit: { age_s: 7200, running: false, packets: 12000, wire_bytes: 508, faults: [] }, problems: [
@@ -100,13 +100,13 @@ test('pictures: wide, narrow, dark; nothing is wider than 360 pixels', () => wor
 	}
 }));
 
-test('small, translatable, and no broader rights than needed', () => {
+test('the package is small, its template is up to date, and its rights contain no wildcard', () => {
 	const parts = [ 'htdocs', 'root' ].flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name)))
 		.filter((path) => statSync(path).isFile());
 	const bytes = parts.reduce((sum, path) => sum + gzipSync(readFileSync(path)).length, 0);
 
 	console.log(`     ${bytes} bytes compressed, file by file`);
-	assert.ok(bytes <= MOST_BYTES);
-	assert.equal(readFileSync(join(root, 'po/templates/millpond.pot'), 'utf8'), template(root), 'po/templates/millpond.pot is behind the pages: tests/luci/template.mjs makes it');
+	assert.ok(bytes <= MAX_BYTES);
+	assert.equal(readFileSync(join(root, 'po/templates/millpond.pot'), 'utf8'), template(root), 'po/templates/millpond.pot is out of date: regenerate it with tests/luci/template.mjs');
 	assert.doesNotMatch(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json'), 'utf8'), /\*/);
 });

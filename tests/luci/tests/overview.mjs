@@ -1,19 +1,19 @@
-// The overview: state, graph, data, the check of the wire, on and off.
+// The page Overview: state, graph, data, check of the wire, on and off.
 import assert from 'node:assert/strict';
 
 import { USED } from '../answers.mjs';
-import { ENABLED, elsewhere, test, until, world } from '../harness.mjs';
+import { ENABLED, remote, test, until, withRouter } from '../harness.mjs';
 
-test('the router is off, and the page says what is left to do', () => world({ daemon: 'real' }, async ({ open }) => {
+test('while millpond is off, the page says how to turn it on', () => withRouter({ daemon: 'real' }, async ({ open }) => {
 	const page = await open('overview');
 
 	assert.match(await page.innerText('[data-state]'), /off/i);
 	assert.match(await page.innerText('[data-name=way-out]'), /Turn it on/);
-	assert.equal(await page.locator('[data-name=audit]').count(), 0, 'nothing is shown that the daemon does not tell');
+	assert.equal(await page.locator('[data-name=audit]').count(), 0, 'without a daemon there is no check of the wire');
 	assert.deepEqual(page.faults, []);
 }));
 
-test('Turn on starts the daemon through the settings, Turn off ends it', () => world({ daemon: 'real' }, async ({ open, router }) => {
+test('"Turn on" and "Turn off" start and end the daemon through the settings', () => withRouter({ daemon: 'real' }, async ({ open, router }) => {
 	const page = await open('overview');
 
 	await page.click('[data-action=enable]');
@@ -37,7 +37,7 @@ test('Turn on starts the daemon through the settings, Turn off ends it', () => w
 	await until(async () => await shown() === 'absent', 'the page says so');
 }));
 
-test('a daemon that goes away and comes back is no accident of the page\'s', () => world({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
+test('the page survives a stop and a start of the daemon', () => withRouter({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
 	await router.service('start');
 
 	const page = await open('overview');
@@ -51,9 +51,9 @@ test('a daemon that goes away and comes back is no accident of the page\'s', () 
 	assert.deepEqual(page.faults, []);
 }));
 
-test('what the page draws and lists comes from the daemon, by way of the broker', () => world({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
+test('the graph and the devices come from the daemon, through the broker', () => withRouter({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
 	await router.service('start');
-	await until(() => router.runs(), 'the object is published');
+	await until(() => router.runs(), 'the daemon publishes its ubus object');
 
 	const page = await open('overview');
 
@@ -63,20 +63,20 @@ test('what the page draws and lists comes from the daemon, by way of the broker'
 	assert.deepEqual(page.faults, []);
 }));
 
-test('what a daemon of another age does not say is left out, not made up', async () => {
-	await world({ extra: { interface: 2, state: 'pondering', problems: [ { code: 'moon', severity: 'warning', text: 'the moon', fix: 'wait' } ], peers: null, cell: null } }, async ({ open }) => {
+test('values that an older or newer daemon lacks are left out', async () => {
+	await withRouter({ extra: { interface: 2, state: 'pondering', problems: [ { code: 'moon', severity: 'warning', text: 'the moon', fix: 'wait' } ], peers: null, cell: null } }, async ({ open }) => {
 		const page = await open('overview');
 
 		assert.equal(await page.getAttribute('[data-mismatch]', 'data-mismatch'), 'newer');
 		assert.match(await page.innerText('[data-problem=moon]'), /the moon\s+wait/i);
 		assert.deepEqual(page.faults, []);
 	});
-	await world({ extra: { interface: undefined, state: undefined } }, async ({ open }) => {
+	await withRouter({ extra: { interface: undefined, state: undefined } }, async ({ open }) => {
 		assert.equal(await (await open('overview')).getAttribute('[data-mismatch]', 'data-mismatch'), 'older');
 	});
 });
 
-test('data used and the wire check are shown where the daemon tells them, and the check can be repeated', () => world({
+test('the page shows the data used and the check of the wire, and can repeat the check', () => withRouter({
 	extra: { ...USED, audit: { age_s: 7200, running: false, packets: 12000, wire_bytes: 508, faults: [] } }
 }, async ({ open, router }) => {
 	const page = await open('overview');
@@ -84,37 +84,37 @@ test('data used and the wire check are shown where the daemon tells them, and th
 	assert.match(await page.innerText('[data-name=audit]'), /12,000 packets seen, all 508 bytes, nothing else/);
 	assert.match(await page.innerText('.millpond-tiles'), /Saver\s+to save data[^]*42\sGB\s+14\s%[^]*150\sGB\s+50\s%/);
 	await page.click('[data-action=audit]');
-	await until(async () => /under way/.test(await page.innerText('[data-name=audit]')), 'the page says that it runs');
+	await until(async () => /is running/.test(await page.innerText('[data-name=audit]')), 'the page says that it runs');
 	assert.ok(await page.locator('[data-action=audit]').isDisabled());
 	assert.ok(router.calls.some(([ , object, method ]) => object === 'millpond' && method === 'audit'));
 	Object.assign(router.answers.status, { audit: { age_s: 1, running: false, packets: 2000, wire_bytes: 508, faults: [ '3 packets of 96 bytes' ] } });
-	await until(async () => /Look here[^]*3 packets of 96 bytes/i.test(await page.innerText('[data-name=audit]')), 'the new result');
+	await until(async () => /Needs attention[^]*3 packets of 96 bytes/i.test(await page.innerText('[data-name=audit]')), 'the new result');
 }));
 
-test('the graph draws both lines, and says them in words', () => world({}, async ({ open }) => {
+test('the graph draws both panes and describes them in words', () => withRouter({}, async ({ open }) => {
 	const page = await open('overview');
-	const said = await page.getAttribute('svg.millpond-graph', 'aria-label');
+	const label = await page.getAttribute('svg.millpond-graph', 'aria-label');
 
-	assert.match(said, /At home up to 216\skbit\/s. Your provider sees up to 320\skbit\/s./);
+	assert.match(label, /Traffic at home: up to 216\skbit\/s. Your provider sees: up to 320\skbit\/s./);
 	assert.equal(await page.locator('svg.millpond-graph polyline').count(), 4);
 	await page.locator('[data-name=span]').selectOption('86400');
 	await until(async () => (await page.getAttribute('svg.millpond-graph polyline >> nth=0', 'points')).split(' ').length === 360, 'a day of samples');
 }));
 
-test('the tile on the status overview', () => world({ daemon: 'any' }, async ({ open }) => {
+test('the tile on the status page', () => withRouter({ daemon: 'any' }, async ({ open }) => {
 	const page = await open('overview', { path: 'admin/status' });
 
 	await page.waitForSelector('[data-name=millpond-tile]', { state: 'attached' });
-	assert.match(await page.textContent('[data-name=millpond-tile]'), elsewhere ? /Off|Starting|Closed|Protected/ : /Protected/);
+	assert.match(await page.textContent('[data-name=millpond-tile]'), remote ? /Off|Starting|Closed|Protected/ : /Protected/);
 }));
 
-test('a problem leads to its explanation, open and in sight', () => world({
-	extra: { problems: [ { code: 'hardware-offload', severity: 'error', text: 'the firewall passes connections along', fix: '' } ] }
+test('a problem links to its explanation, which is open and in view', () => withRouter({
+	extra: { problems: [ { code: 'hardware-offload', severity: 'error', text: 'the firewall offloads connections', fix: '' } ] }
 }, async ({ open }) => {
 	const page = await open('overview');
 
 	await page.click('[data-problem] a');
 	await page.waitForSelector('#problem-hardware-offload[open] p');
-	await until(() => page.locator('#problem-hardware-offload').evaluate((node) => node.getBoundingClientRect().top >= 0 && node.getBoundingClientRect().bottom <= window.innerHeight), 'it is in sight');
+	await until(() => page.locator('#problem-hardware-offload').evaluate((node) => node.getBoundingClientRect().top >= 0 && node.getBoundingClientRect().bottom <= window.innerHeight), 'the explanation is in view');
 	assert.equal(await page.locator('.millpond-problem[open]').count(), 1);
 }));

@@ -1,21 +1,21 @@
-// The settings: levels and what they cost, and every option that the program knows.
+// The page Settings: the comparison of levels, and a field for every option of the program.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ENABLED, SETTINGS, apply, program, root, tab, test, until, world } from '../harness.mjs';
+import { ENABLED, SETTINGS, apply, program, root, tab, test, until, withRouter } from '../harness.mjs';
 
 const SOURCES = join(root, '../src');
 /* Options without a field of their own, and why. */
 const WITHOUT_FIELD = {
 	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.join_key': 'secret: pasted', 'tunnel.preshared_key': 'secret: pasted',
-	'level.upload': 'taken over from the advice', 'level.download': 'taken over from the advice',
-	'device.mac': 'known', 'device.address': 'known', 'device.policy': 'the choice itself',
-	'network.name': 'known', 'network.device': 'known', 'network.policy': 'the choice itself'
+	'level.upload': 'set by "Use these rates"', 'level.download': 'set by "Use these rates"',
+	'device.mac': 'known to the router', 'device.address': 'known to the router', 'device.policy': 'the column Choice',
+	'network.name': 'known to the router', 'network.device': 'known to the router', 'network.policy': 'the column Choice'
 };
 
-/* The options of each section that a router's settings may have, as the program's parser lists them: 'main.level', ... */
+/* The options of a router's settings, from the program's parser: 'main.level', ... */
 function options() {
 	const found = [];
 
@@ -23,7 +23,7 @@ function options() {
 		const section = name === 'general.rs' ? 'main' : name.replace('.rs', '');
 
 		for (const [ , prefix, list ] of readFileSync(join(SOURCES, 'config/parse', name), 'utf8').matchAll(/^const (?:(\w+)_)?OPTIONS: \[&str; \d+\] = \[([^\]]*)\]/gm)) {
-			// Homes are an endpoint's.
+			// Only endpoints have homes.
 			if (section !== 'home')
 				found.push(...[ ...list.matchAll(/"(\w+)"/g) ].map(([ , option ]) => `${prefix?.toLowerCase() ?? section}.${option}`));
 		}
@@ -32,16 +32,16 @@ function options() {
 	return found;
 }
 
-/* The codes of problems that the daemon's status may have. */
+/* The codes of all problems. */
 function codes() {
-	return [ 'daemon/problem.rs', 'plan/misfit.rs' ].flatMap((name) => {
+	return [ 'daemon/problem.rs', 'plan/preflight.rs' ].flatMap((name) => {
 		const [ body ] = readFileSync(join(SOURCES, name), 'utf8').match(/fn name\(self\)[^]*?\n {4}\}\n/);
 
 		return [ ...body.matchAll(/=> "([a-z-]+)"/g) ].map(([ , code ]) => code);
 	});
 }
 
-test('every option of the program has a field, and every problem an explanation', () => world({ daemon: 'any', settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n` }, async ({ open }) => {
+test('every option of the program has a field, and every problem has an explanation', () => withRouter({ daemon: 'any', settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n` }, async ({ open }) => {
 	const settings = await open('settings');
 	const labels = await settings.locator('label[for]').evaluateAll((nodes) => nodes.map((node) => /millpond\.(\w+)\.(\w+)$/.exec(node.htmlFor)?.slice(1)).filter(Boolean));
 	const devices = await open('devices');
@@ -54,14 +54,14 @@ test('every option of the program has a field, and every problem an explanation'
 	assert.ok(known.length > 40, `${known}`);
 	assert.deepEqual(known.filter((option) => !fields.includes(option) && !(option in WITHOUT_FIELD)), [], 'options without a field');
 	assert.deepEqual(fields.filter((field) => !/\._/.test(field) && !known.includes(field)), [], 'fields without an option');
-	assert.deepEqual(Object.keys(WITHOUT_FIELD).filter((option) => !known.includes(option) || fields.includes(option)), [], 'excuses that are none');
+	assert.deepEqual(Object.keys(WITHOUT_FIELD).filter((option) => !known.includes(option) || fields.includes(option)), [], 'entries of WITHOUT_FIELD that are not needed');
 
 	const help = await open('help');
 
 	assert.deepEqual((await help.locator('[id^=problem-]').evaluateAll((nodes) => nodes.map((node) => node.id.slice(8)))).sort(), codes().sort());
 }));
 
-test('what the advanced fields are given is what the program takes', () => world({}, async ({ open, folder, file }) => {
+test('the program accepts the values of the advanced fields', () => withRouter({}, async ({ open, folder, file }) => {
 	const page = await open('settings');
 	const field = (name) => page.locator(`[data-name=${name}] :is(input:not([type=hidden]), textarea)`).first();
 
@@ -94,7 +94,7 @@ test('what the advanced fields are given is what the program takes', () => world
 	assert.doesNotMatch(file(), /0x3/);
 }));
 
-test('a level that is chosen is in force in the daemon', () => world({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
+test('the daemon applies a chosen level', () => withRouter({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
 	await router.service('start');
 	assert.equal((await router.query('status')).upload_kbit, 160);
 
@@ -105,7 +105,7 @@ test('a level that is chosen is in force in the daemon', () => world({ daemon: '
 	await until(async () => (await router.query('status'))?.upload_kbit === 320, 'the daemon has the new rate');
 }));
 
-test('nonsense is refused before it is written', () => world({ daemon: 'any' }, async ({ open, router }) => {
+test('the page refuses an invalid server before it writes the settings', () => withRouter({ daemon: 'any' }, async ({ open, router }) => {
 	const page = await open('settings');
 
 	await page.locator('[data-name=endpoint] input').fill('no port');
@@ -114,7 +114,7 @@ test('nonsense is refused before it is written', () => world({ daemon: 'any' }, 
 	assert.doesNotMatch(JSON.stringify(await router.settings()), /no port/);
 }));
 
-test('what each level does to this home stands beside it, and fitted rates are set only when confirmed', () => world({}, async ({ open, file, folder }) => {
+test('each level is listed with its delays in this home, and fitted rates need a confirmation', () => withRouter({}, async ({ open, file, folder }) => {
 	const page = await open('settings');
 	const row = (level) => page.locator('[data-name=prices] tr', { hasText: level });
 
@@ -135,6 +135,6 @@ test('what each level does to this home stands beside it, and fitted rates are s
 	await page.click('[data-action=usual-saver]');
 	await page.waitForSelector('[data-action=usual-saver]', { state: 'detached' });
 	await apply(page);
-	await until(() => !/config level/.test(file()), 'the usual rates hold again');
+	await until(() => !/config level/.test(file()), 'the default rates are in force again');
 	execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ]);
 }));

@@ -1,27 +1,27 @@
-// A daemon behind the pages that really shapes, at LUCI_URL: what they show is what it does.
+// The pages of a router at LUCI_URL whose daemon shapes: they show what the daemon does.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 
-import { VIEWS, apply, pictures, test, until, world } from '../harness.mjs';
+import { VIEWS, apply, pictures, test, until, withRouter } from '../harness.mjs';
 
 const AUDIT_PACKETS = 2000;
-/* What is seen on a slow, emulated machine, whose cells are late now and then. */
-const MOST_VARIATION = 0.35;
+/* Allows for a slow, emulated machine, whose cells are sometimes late. */
+const MAX_VARIATION = 0.35;
 
-const own = { daemon: 'real', own: true };
+const live = { daemon: 'real', own: true };
 
-async function shapes(router) {
+async function awaitShaping(router) {
 	await until(async () => (await router.query('status'))?.state === 'shaping', 'the router shapes');
 }
 
-/* Of numbers: the standard deviation in units of the mean. */
+/* The coefficient of variation: standard deviation divided by mean. */
 function variation(values) {
 	const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
 
 	return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length) / mean;
 }
 
-/* The heights of a line of the graph, newest last, in its own units above the ground of its pane. */
+/* The heights of a line of the graph above the bottom of its pane, in SVG units, newest last. */
 async function heights(page, pane, direction) {
 	const points = (await page.getAttribute(`svg.millpond-graph polyline.${direction} >> nth=${pane}`, 'points')).split(' ').map((point) => Number(point.split(',')[1]));
 	const ground = await page.locator('svg.millpond-graph line.grid').nth(3 * pane + 2).getAttribute('y1');
@@ -29,8 +29,8 @@ async function heights(page, pane, direction) {
 	return points.map((y) => Number(ground) - y);
 }
 
-test('a line that shapes: protected, flat for the provider, whatever happens at home', () => world(own, async ({ open, router }) => {
-	await shapes(router);
+test('while the home\'s traffic varies, the provider\'s line is flat', () => withRouter(live, async ({ open, router }) => {
+	await awaitShaping(router);
 
 	const page = await open('overview');
 
@@ -42,7 +42,7 @@ test('a line that shapes: protected, flat for the provider, whatever happens at 
 	const [ home, wire ] = await Promise.all([ 0, 1 ].map((pane) => heights(page, pane, 'up')));
 	const [ busy, flat ] = [ home, wire ].map((line) => variation(line.slice(-50, -1)));
 
-	assert.ok(flat < MOST_VARIATION && flat < busy / 3, `at home ${busy}, on the wire ${flat}`);
+	assert.ok(flat < MAX_VARIATION && flat < busy / 3, `at home ${busy}, on the wire ${flat}`);
 	console.log(`     variation of the line's height in 50 s: ${busy.toFixed(2)} at home, ${flat.toFixed(2)} on the wire`);
 
 	const status = await router.query('status');
@@ -55,44 +55,44 @@ test('a line that shapes: protected, flat for the provider, whatever happens at 
 	assert.deepEqual(page.faults, []);
 }));
 
-test('the check of the wire, asked for with the button, ends with what it found', () => world(own, async ({ open, router }) => {
-	await shapes(router);
+test('the button starts a check of the wire, and the page shows the result', () => withRouter(live, async ({ open, router }) => {
+	await awaitShaping(router);
 
 	const page = await open('overview');
-	const said = () => page.innerText('[data-name=audit]');
+	const shown = () => page.innerText('[data-name=audit]');
 
-	await until(async () => !(await router.query('status')).audit?.running, 'none is under way');
+	await until(async () => !(await router.query('status')).audit?.running, 'no check is running');
 	await page.click('[data-action=audit]:enabled');
-	await until(async () => /under way/i.test(await said()), 'it runs');
+	await until(async () => /is running/i.test(await shown()), 'the page shows that the check is running');
 	assert.ok(await page.locator('[data-action=audit]').isDisabled());
-	await until(async () => (await router.query('status')).audit?.running === false, 'it has ended');
+	await until(async () => (await router.query('status')).audit?.running === false, 'the check has ended');
 
 	const { audit, cell } = await router.query('status');
 
-	await until(async () => !/under way/i.test(await said()), 'the page says so');
+	await until(async () => !/is running/i.test(await shown()), 'the page shows that the check has ended');
 	assert.ok(audit.packets >= AUDIT_PACKETS);
-	assert.match(await said(), audit.faults.length ? /Look here/i : /Good/i);
-	assert.ok((await said()).includes(audit.faults.length ? audit.faults[0] : `all ${cell.wire_bytes} bytes`), `${await said()}: ${JSON.stringify(audit)}`);
-	console.log(`     ${(await said()).replace(/\s+/g, ' ')}`);
+	assert.match(await shown(), audit.faults.length ? /Needs attention/i : /Good/i);
+	assert.ok((await shown()).includes(audit.faults.length ? audit.faults[0] : `all ${cell.wire_bytes} bytes`), `${await shown()}: ${JSON.stringify(audit)}`);
+	console.log(`     ${(await shown()).replace(/\s+/g, ' ')}`);
 }));
 
-test('the levels stand beside what they did to the devices of this home', () => world(own, async ({ open, router }) => {
-	await shapes(router);
+test('the levels are listed with the delays measured in this home', () => withRouter(live, async ({ open, router }) => {
+	await awaitShaping(router);
 	await until(async () => (await router.query('advise')).devices.some((device) => device.upload_packets > 0), 'a device has sent something');
 
 	const page = await open('settings');
 	const status = await router.query('status');
 	const level = status.level[0].toUpperCase() + status.level.slice(1);
 
-	assert.match(await page.innerText('[data-name=confidence]'), /Watched in your home for/);
+	assert.match(await page.innerText('[data-name=confidence]'), /Measured in your home for/);
 	assert.match(await page.locator('[data-name=prices] tr', { hasText: level }).innerText(), new RegExp(`in force[^]*${status.upload_kbit}\\skbit/s up, ${status.download_kbit} down[^]*on average, nearly always under`, 'i'));
 	assert.match(await page.locator('[data-name=prices] tr', { hasText: 'Saver' }).innerText(), /on average, nearly always under/);
 	await page.click('[data-name=device-delays] summary');
 	assert.ok(await page.locator('[data-name=delays] tr').count() > 1);
 }));
 
-test('the devices have sent and received what the daemon counted', () => world(own, async ({ open, router }) => {
-	await shapes(router);
+test('the page Devices shows the bytes that the daemon counted', () => withRouter(live, async ({ open, router }) => {
+	await awaitShaping(router);
 	await until(async () => (await router.query('devices')).devices.some((device) => device.upload_bytes > 1000), 'a device has sent something');
 
 	const { devices } = await router.query('devices');
@@ -102,8 +102,8 @@ test('the devices have sent and received what the daemon counted', () => world(o
 	assert.match(await page.locator('tr', { hasText: name }).first().innerText(), /just now|second|minute[^]*[1-9][\d.]*\s[kMG]?B, [\d.]+\s[kMG]?B/i);
 }));
 
-test('live pictures', () => world(own, async ({ open, router }) => {
-	await shapes(router);
+test('screenshots of a daemon that shapes', () => withRouter(live, async ({ open, router }) => {
+	await awaitShaping(router);
 
 	for (const view of VIEWS) {
 		const page = await open(view);
@@ -113,21 +113,21 @@ test('live pictures', () => world(own, async ({ open, router }) => {
 	}
 }));
 
-test('another level doubles the line that the provider sees', () => world(own, async ({ open, router }) => {
-	await shapes(router);
+test('another level doubles the rate that the provider sees', () => withRouter(live, async ({ open, router }) => {
+	await awaitShaping(router);
 
-	const wired = async () => (await router.query('history', { seconds: 60 })).wire_upload_bytes_per_s.slice(-8, -1).reduce((sum, value) => sum + value / 7, 0);
+	const wireRate = async () => (await router.query('history', { seconds: 60 })).wire_upload_bytes_per_s.slice(-8, -1).reduce((sum, value) => sum + value / 7, 0);
 	const settings = await open('settings');
 
 	router.changed = true;
 	await settings.locator('[data-name=level] select').selectOption('strict');
 	await apply(settings);
 	await until(async () => (await router.query('status'))?.upload_kbit === 320, 'the daemon has the new rate');
-	await until(async () => Math.abs(await wired() - 40_000) < 8_000, 'the line is that high');
+	await until(async () => Math.abs(await wireRate() - 40_000) < 8_000, 'the wire has the new rate');
 }));
 
-test('Stop and Start: the pages follow until the devices are protected again', () => world(own, async ({ open, router }) => {
-	await shapes(router);
+test('after "Stop" and "Start" the page follows until the devices are protected again', () => withRouter(live, async ({ open, router }) => {
+	await awaitShaping(router);
 
 	const page = await open('overview');
 	const shown = () => page.getAttribute('[data-state]', 'data-state').catch(() => null);

@@ -4,11 +4,11 @@
 'require fs';
 'require rpc';
 
-/* What is asked of the router: the daemon's object on ubus, the keys' object of this application, the service. */
+/* Calls to the router: the daemon's ubus object, this application's object for keys and join texts, the init script. */
 
-/* The interface number of the daemon's status that these pages were written for. */
+/* The `interface` number of the daemon's status that these pages support. */
 const INTERFACE = 1;
-/* Of one check of the wire: a minute or two at the usual rates. */
+/* Packets in one check of the wire. At the usual rates it takes a minute or two. */
 const AUDIT_PACKETS = 2000;
 const INIT = '/etc/init.d/millpond';
 
@@ -27,11 +27,11 @@ const callKeepJoin = rpc.declare({ object: 'luci.millpond', method: 'keep_join',
 const callHostHints = rpc.declare({ object: 'luci-rpc', method: 'getHostHints', expect: { '': {} } });
 const callInterfaces = rpc.declare({ object: 'network.interface', method: 'dump', expect: { interface: [] } });
 
-/* Why a call failed: 'absent' (nobody there to be asked), 'denied' (this user may not), or 'failed'. */
+/* Why a call failed: 'absent' (no such object or method), 'denied' (the user lacks the right), or 'failed'. */
 function reason(error) {
 	const text = String(error?.message ?? error);
 
-	// A method that is not there is 3, or for uhttpd a mistake in the request.
+	// A missing method is ubus code 3; uhttpd reports it as an invalid request.
 	if (/-32000|-3260[12]|not found|code [34]\b/i.test(text))
 		return 'absent';
 
@@ -42,14 +42,14 @@ function reason(error) {
 }
 
 return baseclass.extend({
-	/* The daemon's status, or { failure, text } where it cannot be had. */
+	/* The daemon's status, or { failure, text } if the call fails. */
 	status() {
 		return callStatus().then(
-			(status) => L.isObject(status) ? status : { failure: 'failed', text: _('The answer was empty.') },
+			(status) => L.isObject(status) ? status : { failure: 'failed', text: _('the answer is empty') },
 			(error) => ({ failure: reason(error), text: String(error?.message ?? error) }));
 	},
 
-	/* 'older', 'newer', or null where daemon and pages fit. */
+	/* Whether the daemon is 'older' or 'newer' than these pages; null if they match. */
 	mismatch(status) {
 		if (status.failure || status.interface === INTERFACE)
 			return null;
@@ -57,12 +57,12 @@ return baseclass.extend({
 		return status.interface > INTERFACE ? 'newer' : 'older';
 	},
 
-	/* Rates of the last seconds, or null. */
+	/* The rates of the last `seconds`, or null. */
 	history(seconds) {
 		return L.resolveDefault(callHistory(seconds), null);
 	},
 
-	/* { devices: [...], cut } as the daemon knows them; where it does not run, as DHCP and ARP know them. */
+	/* { devices: [...], cut } from the daemon. While it is not running, { devices } from DHCP and ARP. */
 	devices() {
 		return callDevices().catch(() => callHostHints().then((hints) => ({
 			devices: Object.keys(hints).map((mac) => ({
@@ -74,14 +74,14 @@ return baseclass.extend({
 		})));
 	},
 
-	/* Names of the router's own networks that devices may be on. */
+	/* { name, device } of each of the router's networks that devices may be on. */
 	networks() {
 		return L.resolveDefault(callInterfaces(), []).then((list) => list
 			.filter((entry) => /^br-/.test(entry.l3_device ?? entry.device ?? '') && !entry.interface.endsWith('6'))
 			.map((entry) => ({ name: entry.interface, device: entry.l3_device ?? entry.device })));
 	},
 
-	/* Begins a check of the wire; the status tells the result. */
+	/* Starts a check of the wire. The status then contains the result. */
 	audit() {
 		return callAudit(AUDIT_PACKETS).then((answer) => {
 			if (answer?.error)
@@ -91,14 +91,14 @@ return baseclass.extend({
 
 	reload: callReload,
 
-	/* What other rates would cost this home, or { failure } where the daemon cannot tell. */
+	/* What other rates would do and cost in this home, or { failure }. */
 	advise() {
 		return callAdvise().then(
 			(advice) => L.isObject(advice) ? advice : { failure: 'failed' },
 			(error) => ({ failure: reason(error) }));
 	},
 
-	/* { public_key, preshared }: of the secrets nothing more than this ever comes from the router. */
+	/* { public_key, lies, preshared }. The router never sends the secret keys themselves. */
 	key() {
 		return L.resolveDefault(callKey(), {});
 	},
@@ -108,7 +108,7 @@ return baseclass.extend({
 	readJoin: callReadJoin,
 	keepJoin: callKeepJoin,
 
-	/* Starts, stops or restarts the service; an error says what it printed. */
+	/* Starts, stops or restarts the service. An error contains the output of the init script. */
 	service(action) {
 		return fs.exec(INIT, [ action ]).then((result) => {
 			if (result.code)
@@ -116,12 +116,12 @@ return baseclass.extend({
 		});
 	},
 
-	/* Recent messages, oldest first. */
+	/* The last messages, oldest first. */
 	log() {
 		return fs.exec('/sbin/logread', [ '-l', '200', '-e', 'millpond' ]).then((result) => (result.stdout ?? '').trim());
 	},
 
-	/* All that is useful to who helps, without secrets. */
+	/* The report for support, without secrets. */
 	support() {
 		return fs.exec(INIT, [ 'support' ]).then((result) => {
 			if (result.code)

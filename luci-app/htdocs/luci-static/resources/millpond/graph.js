@@ -3,7 +3,7 @@
 'require baseclass';
 'require millpond.words as words';
 
-/* Two panes on one scale: what happens at home, and what the provider sees of it. */
+/* Two panes with one scale: the traffic at home, and the traffic that the provider sees. */
 
 const WIDTH = 720;
 const HEIGHT = 110;
@@ -12,7 +12,7 @@ const TOP = 30;
 const GAP = 26;
 const FOOT = 22;
 
-/* What the top of a scale may be, times a power of ten. */
+/* A scale ends at one of these values times a power of ten. */
 const STEPS = [ 1, 2, 3, 4, 6, 8, 10 ];
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -33,12 +33,12 @@ function series(history, key) {
 	return L.toArray(history?.[key]).map((value) => Number(value) || 0);
 }
 
-/* A line whose newest value lies at the right edge; a short history leaves the left empty. */
-function line(values, slots, top, most, direction) {
+/* A line with the newest value at the right edge. A short history leaves space on the left. */
+function line(values, slots, top, scale, direction) {
 	const step = (WIDTH - LEFT) / Math.max(slots - 1, 1);
 	const points = values.map((value, at) => {
 		const x = WIDTH - (values.length - 1 - at) * step;
-		const y = top + HEIGHT - value / most * HEIGHT;
+		const y = top + HEIGHT - value / scale * HEIGHT;
 
 		return `${x.toFixed(1)},${y.toFixed(1)}`;
 	});
@@ -46,7 +46,7 @@ function line(values, slots, top, most, direction) {
 	return shape('polyline', { 'class': direction, 'points': points.join(' '), 'fill': 'none', 'stroke-width': '1.8' });
 }
 
-/* A round rate in bytes a second, a little above a value. */
+/* The end of the scale: a round rate, a little above a value. Both in bytes per second. */
 function ceiling(value) {
 	const bits = Math.max(value * 8 * 1.05, 1000);
 	const power = 10 ** Math.floor(Math.log10(bits));
@@ -54,19 +54,19 @@ function ceiling(value) {
 	return STEPS.find((step) => step * power >= bits) * power / 8;
 }
 
-function most(values) {
+function maximum(values) {
 	return values.reduce((high, value) => Math.max(high, value), 0);
 }
 
 return baseclass.extend({
-	/* Draws what the daemon's `history` gave for a span of seconds. */
+	/* Draws the daemon's answer to `history` for the last `seconds`. */
 	render(history, seconds) {
 		const home = [ series(history, 'home_upload_bytes_per_s'), series(history, 'home_download_bytes_per_s') ];
 		const wire = [ series(history, 'wire_upload_bytes_per_s'), series(history, 'wire_download_bytes_per_s') ];
 		const slots = Math.max(Math.round(seconds / (history?.resolution_s || 1)), 2);
-		const scale = ceiling(most([ ...home, ...wire ].map(most)));
-		const summary = _('At home up to %s. Your provider sees up to %s.').format(
-			words.rate(most(home.map(most))), words.rate(most(wire.map(most))));
+		const scale = ceiling(maximum([ ...home, ...wire ].map(maximum)));
+		const summary = _('Traffic at home: up to %s. Your provider sees: up to %s.').format(
+			words.rate(maximum(home.map(maximum))), words.rate(maximum(wire.map(maximum))));
 		const svg = shape('svg', {
 			'class': 'millpond-graph',
 			'viewBox': `0 0 ${WIDTH} ${2 * (TOP + HEIGHT) + GAP - 10 + FOOT}`,
@@ -74,7 +74,7 @@ return baseclass.extend({
 			'aria-label': summary
 		});
 
-		[ [ _('What happens at home'), home ], [ _('What your provider sees'), wire ] ].forEach(([ title, [ up, down ] ], at) => {
+		[ [ _('Traffic at home'), home ], [ _('Traffic that your provider sees'), wire ] ].forEach(([ title, [ up, down ] ], at) => {
 			const top = TOP + at * (TOP + HEIGHT + GAP - 10);
 
 			svg.appendChild(shape('text', { 'x': LEFT, 'y': top - 7 }, title));

@@ -5,30 +5,30 @@
 'require ui';
 'require millpond.words as words';
 
-/* What each level of the knob costs and does to this home, before one is chosen. */
+/* Compares the levels for this home: rate, delay, data, and rates fitted to its devices. */
 
 const NAMES = [ ...Object.keys(words.LEVELS), 'custom' ];
 
 const GUARANTEES = {
-	saver: _('each device waits less than it can bear, on average'),
-	balanced: _('of each device\'s packets, 99 in 100 wait less than it can bear'),
-	strict: _('no packet waits longer than its device can bear')
+	saver: _('the packets of each device wait less than the device tolerates, on average'),
+	balanced: _('99 of 100 packets of each device wait less than the device tolerates'),
+	strict: _('no packet waits longer than its device tolerates')
 };
 
 const CONFIDENCE = {
-	none: _('Nothing has been watched in your home yet, so the delays are estimates.'),
-	low: _('Watched in your home for %s: still too short to rely on.'),
-	fair: _('Watched in your home for %s: fairly reliable.'),
-	good: _('Watched in your home for %s: reliable.')
+	none: _('Nothing has been measured in your home yet, so the delays are estimates.'),
+	low: _('Measured in your home for %s: not yet reliable.'),
+	fair: _('Measured in your home for %s: fairly reliable.'),
+	good: _('Measured in your home for %s: reliable.')
 };
 
 const UNAVAILABLE = {
-	absent: _('The delays are estimates: millpond does not run, or is too old to watch your home.'),
-	denied: _('The delays are estimates: you may not see what was watched in your home.'),
-	failed: _('The delays are estimates: millpond watches your home once its tunnel has stood.')
+	absent: _('The delays are estimates: millpond is not running, or is too old to measure your home.'),
+	denied: _('The delays are estimates: you are not allowed to see the measurements.'),
+	failed: _('The delays are estimates: millpond starts to measure your home when its tunnel is up.')
 };
 
-/* [up, down] in kbit/s as the settings have them. */
+/* [up, down] of a level in kbit/s, from the settings. */
 function rates(level) {
 	const [ name, upload, download ] = words.LEVELS[level] ?? [ null, 160, 320 ];
 	const section = uci.get('millpond', name ? level : 'main');
@@ -55,7 +55,7 @@ function table(name, titles, rows) {
 	]);
 }
 
-/* The longest of 99 in 100 packets of a device, the slower direction, at the ladder's step at or below a pair of rates. */
+/* 99th percentile of a device's delays in ms, in the slower direction, at the measured rates at or below [up, down]. */
 function slowest(device, steps, pair) {
 	const delays = [ 'upload', 'download' ].map((direction, at) => {
 		const step = steps.filter(({ kbit }) => kbit <= pair[at]).length - 1;
@@ -69,23 +69,23 @@ function slowest(device, steps, pair) {
 return baseclass.extend({
 	NAMES,
 
-	/* The table of levels, from `advise` where there is an answer; done(settings) takes what is chosen in it. */
+	/* The table of levels, with the measurements of `advise` if there are any. Choices are passed to done(settings). */
 	render(advice, done) {
-		const watched = L.toArray(advice.levels);
+		const advised = L.toArray(advice.levels);
 		const cap = Number(uci.get('millpond', 'main', 'data_cap')) || 0;
 		const rows = NAMES.map((level) => {
-			const seen = watched.find((entry) => entry.level === level) ?? {};
+			const entry = advised.find((one) => one.level === level) ?? {};
 			const [ upload, download ] = rates(level);
-			const guess = words.price(upload, download);
-			const measured = words.number(seen.delay_mean_ms) !== null;
+			const estimate = words.estimate(upload, download);
+			const measured = words.number(entry.delay_mean_ms) !== null;
 
 			return [
-				E('span', [ E('strong', [ words.level(level) ]), ' ', seen.in_force ? words.badge('success', _('in force')) : '' ]),
+				E('span', [ E('strong', [ words.level(level) ]), ' ', entry.in_force ? words.badge('success', _('in force')) : '' ]),
 				both(upload, download),
-				measured ? _('%s on average, nearly always under %s').format(words.delay(seen.delay_mean_ms), words.delay(seen.delay_p99_ms))
-					: words.tight(_('about %.0f ms up, %.0f down').format(guess.upload_ms, guess.download_ms)),
-				monthly(guess.gigabytes, cap ? 100 * guess.gigabytes / cap : null, seen.month_price),
-				this.fitted(level, seen, done)
+				measured ? _('%s on average, nearly always under %s').format(words.delay(entry.delay_mean_ms), words.delay(entry.delay_p99_ms))
+					: words.tight(_('about %.0f ms up, %.0f down').format(estimate.upload_ms, estimate.download_ms)),
+				monthly(estimate.gigabytes, cap ? 100 * estimate.gigabytes / cap : null, entry.month_price),
+				this.fitted(level, entry, done)
 			];
 		});
 
@@ -97,42 +97,42 @@ return baseclass.extend({
 		]);
 	},
 
-	/* The rates that this home needs for what a level promises; chosen only when that is confirmed. */
-	fitted(level, seen, done) {
-		const own = uci.get('millpond', level)?.['.type'] === 'level';
+	/* The rates at which this home gets the level's guarantee. The user confirms them before they are set. */
+	fitted(level, entry, done) {
+		const overridden = uci.get('millpond', level)?.['.type'] === 'level';
 		const locked = L.hasViewPermission() ? null : '';
 		const parts = [];
 
-		if (seen.advised_upload_kbit) {
-			parts.push(both(seen.advised_upload_kbit, seen.advised_download_kbit), ': ', monthly(seen.advised_month_gb, seen.advised_cap_percent, seen.advised_month_price), ' ',
-				E('button', { 'class': 'btn cbi-button', 'data-action': `fit-${level}`, 'disabled': locked, 'click': () => this.confirm(level, seen, done) }, _('Use these…')));
+		if (entry.advised_upload_kbit) {
+			parts.push(both(entry.advised_upload_kbit, entry.advised_download_kbit), ': ', monthly(entry.advised_month_gb, entry.advised_cap_percent, entry.advised_month_price), ' ',
+				E('button', { 'class': 'btn cbi-button', 'data-action': `fit-${level}`, 'disabled': locked, 'click': () => this.confirm(level, entry, done) }, _('Use these rates…')));
 		}
 
-		if (own) {
+		if (overridden) {
 			parts.push(' ', E('button', {
 				'class': 'btn cbi-button', 'data-action': `usual-${level}`, 'disabled': locked,
 				'click': ui.createHandlerFn(this, () => done({ [level]: null }))
-			}, _('Usual rates')));
+			}, _('Default rates')));
 		}
 
 		return E('span', parts.length ? parts : [ '–' ]);
 	},
 
-	confirm(level, seen, done) {
+	confirm(level, entry, done) {
 		ui.showModal(_('%s, fitted to your devices').format(words.level(level)), [
-			E('p', [ _('The line will have %s, which is %s. Then %s, as far as your home was watched.').format(
-				both(seen.advised_upload_kbit, seen.advised_download_kbit),
-				monthly(seen.advised_month_gb, seen.advised_cap_percent, seen.advised_month_price), GUARANTEES[level] ?? seen.guarantee) ]),
+			E('p', [ _('The line will use %s (%s). According to the measurements in your home, %s.').format(
+				both(entry.advised_upload_kbit, entry.advised_download_kbit),
+				monthly(entry.advised_month_gb, entry.advised_cap_percent, entry.advised_month_price), GUARANTEES[level] ?? entry.guarantee) ]),
 			E('div', { 'class': 'right' }, [
 				E('button', { 'class': 'btn', 'click': ui.hideModal }, _('Cancel')), ' ',
 				E('button', { 'class': 'btn cbi-button cbi-button-positive', 'data-action': 'confirm-rates', 'click': ui.createHandlerFn(this, () => done({
-					[level]: { upload: String(seen.advised_upload_kbit), download: String(seen.advised_download_kbit) }, main: { level }
+					[level]: { upload: String(entry.advised_upload_kbit), download: String(entry.advised_download_kbit) }, main: { level }
 				})) }, _('Choose this level with these rates'))
 			])
 		]).querySelector('[data-action=confirm-rates]').focus();
 	},
 
-	/* How long each watched device's packets would wait at each level. */
+	/* How long the packets of each measured device would wait at each level. */
 	devices(advice) {
 		const devices = L.toArray(advice.devices).filter((device) => device.upload_packets || device.download_packets);
 
@@ -141,8 +141,8 @@ return baseclass.extend({
 
 		return E('details', { 'data-name': 'device-delays' }, [
 			E('summary', _('How long each device would wait')),
-			E('p', _('Of 100 packets, 99 wait less than this. Marked: longer than the device can bear.')),
-			table('delays', [ _('Device'), _('Can bear'), ...NAMES.map((level) => words.level(level)) ], devices.map((device) => [
+			E('p', _('99 of 100 packets wait less than this. Marked delays are longer than the device tolerates.')),
+			table('delays', [ _('Device'), _('Tolerated delay'), ...NAMES.map((level) => words.level(level)) ], devices.map((device) => [
 				E('strong', [ device.name ]),
 				words.delay(device.tolerance_ms),
 				...NAMES.map((level) => {

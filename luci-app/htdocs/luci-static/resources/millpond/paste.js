@@ -7,24 +7,24 @@
 'require millpond.wireguard as wireguard';
 'require millpond.words as words';
 
-/* The dialogue that takes what a server handed out: an endpoint's join text, or a WireGuard configuration. */
+/* The dialogue for the text from a server: an endpoint's join text, or a WireGuard configuration. */
 
 const JOIN = /^\s*millpond\d/;
 
-/* Why `millpond join` refuses a text, by its stable codes. */
+/* Why `millpond join` refuses a text, by stable error codes. 'older' comes from this application's rpcd object. */
 const REFUSALS = {
-	'not-join-text': _('This is not a join text. It begins with "millpond1-".'),
+	'not-join-text': _('This is not a join text. A join text begins with "millpond1-".'),
 	'version': _('The join text was made by another version of millpond. Update millpond here or on the server, and ask for a new text.'),
-	'cut': _('The join text is not complete. Copy all of it, down to its end.'),
-	'altered': _('Something in the join text was changed on its way. Copy it once more.'),
-	'expired': _('The join text has expired. Ask whoever looks after the server for a new one.'),
-	'used': _('This router has used that join text already. Nothing was changed.'),
-	'other-router': _('The join text was made for another router. Give whoever looks after the server the public key under Keys, and ask for a new text.'),
-	'no-key': _('The join text needs a key that this router has to make. Make a pair under Keys, apply it, and give the public key to whoever looks after the server.'),
-	'older': _('This millpond is too old for join texts. Update it, or paste a WireGuard configuration.')
+	'cut': _('The join text is incomplete. Copy all of it.'),
+	'altered': _('The join text was changed on the way. Copy it again.'),
+	'expired': _('The join text has expired. Ask the server\'s operator for a new one.'),
+	'used': _('This router has already used this join text. Nothing was changed.'),
+	'other-router': _('The join text was made for another router. Give the server\'s operator the public key under Keys, and ask for a new text.'),
+	'no-key': _('The join text needs a key of this router. Make a pair of keys under Keys, apply it, and give the public key to the server\'s operator.'),
+	'older': _('This version of millpond is too old for join texts. Update it, or paste a WireGuard configuration.')
 };
 
-/* Where the text came from the router: what it says, or why not. */
+/* Passes the router's answer on, or throws the reason for a refusal. */
 function checked(answer) {
 	if (answer.code || answer.error)
 		throw new Error(REFUSALS[answer.code] ?? answer.error);
@@ -32,7 +32,7 @@ function checked(answer) {
 	return answer;
 }
 
-/* { lines, warnings, take } of a join text. `take` keeps its keys and gives { public_key, settings }. */
+/* { lines, warnings, take } of a join text. take() makes the router keep the keys; it gives { public_key, settings }. */
 function readJoin(text) {
 	const bare = text.replace(/\s+/g, '');
 
@@ -46,8 +46,8 @@ function readJoin(text) {
 				[ _('This router\'s address inside the tunnel'), [ tunnel.address, tunnel.address6 ].filter(Boolean).join(', ') ],
 				[ _('Names (DNS)'), L.toArray(dns.server).join(', ') ],
 				[ _('The server sends at most'), found.max_download_kbit ? words.rate(found.max_download_kbit * 125) : '' ],
-				[ _('To be used until'), found.expires_s ? new Date(found.expires_s * 1000).toLocaleString() : '' ],
-				[ _('Keys'), found.made_by === 'router' ? _('the pair that this router has made') : _('a pair that the server has made') ]
+				[ _('Use before'), found.expires_s ? new Date(found.expires_s * 1000).toLocaleString() : '' ],
+				[ _('Keys'), found.made_by === 'router' ? _('the pair that this router made') : _('a pair that the server made') ]
 			],
 			warnings: L.toArray(found.warnings),
 			take: () => daemon.keepJoin(bare).then(checked)
@@ -64,7 +64,7 @@ function readWireguard(text) {
 			[ _('Server'), options.endpoint ],
 			[ _('This router\'s address inside the tunnel'), options.address ],
 			[ _('The server\'s address inside the tunnel'), options.peer_address ],
-			[ _('Keys'), found.private_key ? _('the pair in the configuration') : _('the pair that this router has made') ]
+			[ _('Keys'), found.private_key ? _('the pair in the configuration') : _('the pair that this router made') ]
 		],
 		warnings: [],
 		take: () => (found.private_key ? daemon.keepKeys(found.private_key, found.preshared_key).then(checked) : Promise.resolve({})).then((kept) => ({
@@ -78,35 +78,35 @@ function readWireguard(text) {
 }
 
 return baseclass.extend({
-	/* Asks for the text, says what is in it, and calls done({ public_key, settings }) once that is confirmed. */
+	/* Asks for the text, shows its contents, and calls done({ public_key, settings }) when the user confirms them. */
 	open(done) {
 		const text = E('textarea', {
 			'class': 'cbi-input-textarea', 'rows': 10, 'style': 'width: 100%', 'spellcheck': 'false', 'autocomplete': 'off',
 			'aria-label': _('Join text or WireGuard configuration')
 		});
-		const fault = E('p', { 'role': 'alert' });
-		const body = E('div', [ text, fault ]);
+		const failure = E('p', { 'role': 'alert' });
+		const body = E('div', [ text, failure ]);
 		const next = E('div', { 'style': 'display: inline' });
 		const button = (name, title, work) => E('button', {
 			'class': 'btn cbi-button cbi-button-positive', 'data-action': name,
-			'click': ui.createHandlerFn(this, () => Promise.resolve().then(work).catch((error) => dom.content(fault, [ String(error.message ?? error) ])))
+			'click': ui.createHandlerFn(this, () => Promise.resolve().then(work).catch((error) => dom.content(failure, [ String(error.message ?? error) ])))
 		}, title);
 		const show = (found) => {
 			text.value = '';
 			dom.content(body, [
-				E('p', _('This is in it:')),
+				E('p', _('The text contains:')),
 				E('dl', { 'class': 'millpond-facts' }, found.lines.filter(([ , value ]) => value).map(([ name, value ]) => E('div', [ E('dt', [ name ]), E('dd', [ value ]) ]))),
 				...found.warnings.map((warning) => E('p', { 'class': 'alert-message warning' }, [ warning ])),
-				fault
+				failure
 			]);
-			dom.content(fault, []);
-			dom.content(next, button('take', _('Take it over'), () => found.take().then(done)));
+			dom.content(failure, []);
+			dom.content(next, button('take', _('Use these settings'), () => found.take().then(done)));
 			next.firstChild.focus();
 		};
 
 		dom.content(next, button('read', _('Continue'), () => Promise.resolve((JOIN.test(text.value) ? readJoin : readWireguard)(text.value)).then(show)));
-		ui.showModal(_('Paste what the server gave you'), [
-			E('p', _('A join text ("millpond1-…") or a WireGuard configuration. Secret keys in it are kept in files on the router and not shown again.')),
+		ui.showModal(_('Paste the text from the server'), [
+			E('p', _('Paste a join text ("millpond1-…") or a WireGuard configuration. The router keeps the secret keys in files and does not show them again.')),
 			body,
 			E('div', { 'class': 'right' }, [ E('button', { 'class': 'btn', 'click': ui.hideModal }, _('Cancel')), ' ', next ])
 		]);

@@ -2,38 +2,38 @@
 'use strict';
 'require baseclass';
 
-/* The daemon's problems, by their stable codes: in plain words, and where they are explained. */
+/* The daemon's problems by their stable codes: a title, and an explanation with the remedy. */
 
 const KNOWN = {
-	'settings': [ _('The settings have a mistake'), _('millpond goes on with the settings before. Open Settings, mend what the message names, and apply.') ],
-	'name': [ _('The server cannot be found'), _('The name of the server has no address just now. Check the spelling under Settings, Tunnel, and whether the router is online. It is tried again by itself.') ],
-	'guard': [ _('The guard is not complete'), _('Until this is mended, devices may go out beside the tunnel. Restart the service; if that does not help, restart the router.') ],
-	'guard-file': [ _('The guard cannot be stored'), _('Nothing is open now, but after the next restart of the router devices might go out beside the tunnel for a moment. Make room on the flash, for example by removing packages that you do not need.') ],
-	'package-missing': [ _('A package is missing'), _('The message names it. Install it under System, Software; nothing has to be restarted.') ],
-	'tunnel': [ _('The tunnel cannot be set up'), _('The router refused a part of the tunnel, often because a kernel module is missing. The message names it; install it under System, Software.') ],
-	'tun-taken': [ _('Another millpond is running'), _('Restart the router, or stop the other one.') ],
-	'upkeep': [ _('Looking after the network failed'), _('It is tried again by itself. If it goes on, restart the service.') ],
-	'realtime': [ _('The router does not keep time well enough'), _('millpond may not run before other programs, so packets may leave a little late. Restart the service; in a container, permit real-time scheduling.') ],
-	'clock': [ _('The clock is not set'), _('It is set by itself as a rule, once the router is online; then the tunnel is tried again at once, and schedules hold. Otherwise see System, System, Time Synchronization.') ],
-	'socket': [ _('The control socket could not be made'), _('These pages work; the commands on the router do not. The message says why, often because memory is full. Restart the service when that is mended.') ],
-	'data-cap': [ _('Your data allowance is too small'), _('The line takes the same day and night. Choose a smaller level under Settings, or a day of the month from which a smaller one holds. millpond never changes the line by itself because of the data used.') ],
-	'audit': [ _('The last check of the wire found something'), _('The message says what. Check again; if it stays, download a report under Help and ask for help with it.') ],
-	'interface': [ _('Waiting for the tunnel\'s interface'), _('The interface that Settings, Tunnel names is not there yet, is down, or lacks this router\'s address. Bring it up under Network, Interfaces; millpond takes it by itself.') ],
-	'foreign-qdisc': [ _('Something else shapes the tunnel'), _('Another queue (SQM, for example) stands on the tunnel\'s interface. Turn it off for this interface; on the Internet\'s own it may stay.') ],
-	'openvpn': [ _('OpenVPN does not run'), _('The message names what is wrong in the profile or on the router. Mend it; it is tried again by itself.') ],
-	'openvpn-compression': [ _('The OpenVPN server wants to compress'), _('Compressed packets tell what is in them. Whoever looks after the server has to take the push of compression out of its profile.') ],
+	'settings': [ _('The settings contain an error'), _('millpond keeps the previous settings. Open Settings, correct the error that the message names, and apply.') ],
+	'name': [ _('The server cannot be found'), _('The server\'s name has no address at the moment. Check the spelling under Settings, Tunnel, and whether the router is online. millpond keeps trying.') ],
+	'guard': [ _('The guard is incomplete'), _('Until this is fixed, devices may send outside the tunnel. Restart the service; if that does not help, restart the router.') ],
+	'guard-file': [ _('The guard cannot be stored'), _('The guard works now, but after the next restart of the router, devices might send outside the tunnel for a moment. Free some flash memory, for example by removing packages that you do not need.') ],
+	'package-missing': [ _('A package is missing'), _('The message names it. Install it under System, Software; no restart is needed.') ],
+	'tunnel': [ _('The tunnel cannot be set up'), _('The router refused a part of the tunnel, often because a kernel module is missing. The message names the part; install the module under System, Software.') ],
+	'tun-taken': [ _('Another millpond is already running'), _('Restart the router, or stop the other one.') ],
+	'upkeep': [ _('millpond could not check its network setup'), _('millpond keeps trying. If the problem stays, restart the service.') ],
+	'realtime': [ _('millpond lacks real-time priority'), _('The router refuses real-time priority, locked memory or exact timers, so packets may leave a little late. Restart the service; in a container, allow real-time scheduling.') ],
+	'clock': [ _('The clock is not set'), _('The router usually sets its clock when it is online. millpond then tries the tunnel again at once, and schedules apply. If the clock stays wrong, see System, System, Time Synchronization.') ],
+	'socket': [ _('The control socket could not be created'), _('These pages work; the commands on the router do not. The message says why, often because memory is full. Restart the service when that is fixed.') ],
+	'data-cap': [ _('Your data allowance is too small'), _('The line uses the same amount of data day and night. Choose a smaller level under Settings, or a day of the month from which a smaller level applies. millpond never changes the line because of the data used.') ],
+	'audit': [ _('The last check of the wire found a fault'), _('The message names the fault. Check again; if the problem stays, download a report under Help and ask for help with it.') ],
+	'interface': [ _('Waiting for the tunnel\'s interface'), _('The interface under Settings, Tunnel does not exist yet, is down, or lacks this router\'s address. Bring it up under Network, Interfaces; millpond then uses it.') ],
+	'foreign-qdisc': [ _('Another program shapes the tunnel'), _('The tunnel\'s interface has another queue (SQM, for example). Turn that queue off for this interface; on the Internet interface it may stay.') ],
+	'openvpn': [ _('OpenVPN is not running'), _('The message names the error in the profile or on the router. Correct it; millpond keeps trying.') ],
+	'openvpn-compression': [ _('The OpenVPN server wants to compress packets'), _('The sizes of compressed packets reveal their contents. The server\'s operator must remove the pushed compression from the server\'s profile.') ],
 	'openvpn-address': [ _('The OpenVPN server gives another address'), _('The address under Settings, Tunnel and the server\'s ifconfig-push must be the same.') ],
-	'rule-before': [ _('Another program may take the devices\' packets'), _('The message names its rule. Nothing leaves beside the tunnel, but devices may be cut off. Give millpond a lower number under Settings, Advanced, Priority of its rules.') ],
-	'mark-taken': [ _('Another program uses millpond\'s mark'), _('Choose another one under Settings, Advanced, Packet mark.') ],
+	'rule-before': [ _('Another program may redirect the devices\' packets'), _('The message names the rule. No packet leaves outside the tunnel, but devices may be cut off. Give millpond a lower number under Settings, Advanced, Priority of the routing rules.') ],
+	'mark-taken': [ _('Another program uses millpond\'s mark'), _('Choose another mark under Settings, Advanced, Packet mark.') ],
 	'table-taken': [ _('Another program uses millpond\'s routing table'), _('Choose another number under Settings, Advanced, Routing table.') ],
-	'address-in-lan': [ _('The tunnel\'s address is in use at home'), _('One of your own networks has the same addresses as the tunnel. Whoever looks after the server has to choose others, for both ends.') ],
-	'resolver-in-lan': [ _('The server for names is at home'), _('Under Settings, Names (DNS), enter one on the Internet, such as 9.9.9.9, or let the router answer.') ],
-	'network-outside': [ _('A chosen network is not one of yours'), _('The message names it: it leads out to the Internet. Choose networks of the home under Devices.') ],
-	'network-missing': [ _('A chosen network is not there'), _('The message names it. It may have been renamed or removed; choose again under Devices.') ],
-	'network-unsure': [ _('millpond cannot tell whether a network is yours'), _('Protected devices do not reach it. If it is one of yours, choose "Leave alone" for it under Devices.') ],
-	'hardware-offload': [ _('The router hides connections from millpond'), _('Hardware flow offloading passes packets on where nothing can protect them. Turn it off under Network, Firewall; software offloading may stay.') ],
-	'zone': [ _('The time zone is not known'), _('Schedules go by universal time until you choose your zone under System, System.') ],
-	'ubus': [ _('These pages were cut off'), _('The router\'s message bus was restarted. Nothing is wrong with the protection.') ]
+	'address-in-lan': [ _('The tunnel\'s address is in use at home'), _('One of your own networks uses the same addresses as the tunnel. The server\'s operator must choose other addresses, for both ends.') ],
+	'resolver-in-lan': [ _('The DNS server is at home'), _('Under Settings, Names (DNS), enter a DNS server on the Internet, such as 9.9.9.9, or let the router answer.') ],
+	'network-outside': [ _('A chosen network is not one of yours'), _('The network that the message names leads to the Internet. Choose networks of your home under Devices.') ],
+	'network-missing': [ _('A chosen network does not exist'), _('The message names the network. It may have been renamed or removed; choose again under Devices.') ],
+	'network-unsure': [ _('millpond cannot tell whether a network is yours'), _('Protected devices cannot reach it. If the network is yours, choose "Leave alone" for it under Devices.') ],
+	'hardware-offload': [ _('The router hides connections from millpond'), _('Hardware flow offloading forwards packets where millpond cannot protect them. Turn it off under Network, Firewall; software offloading may stay.') ],
+	'zone': [ _('The time zone is unknown'), _('Schedules use universal time (UTC) until you choose your zone under System, System.') ],
+	'ubus': [ _('These pages lost their connection to millpond'), _('The router\'s message bus (ubus) does not answer. The devices stay protected; you need not do anything.') ]
 };
 
 return baseclass.extend({
@@ -56,7 +56,7 @@ return baseclass.extend({
 		});
 	},
 
-	/* Explanations of all codes; that of the page's address is open. */
+	/* The explanations of all codes. The one that the page's address names is open. */
 	help() {
 		return Object.keys(KNOWN).map((code) => E('details', {
 			'class': 'millpond-problem', 'id': `problem-${code}`, 'open': window.location.hash === `#problem-${code}` ? '' : null

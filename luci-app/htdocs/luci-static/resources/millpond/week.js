@@ -3,7 +3,7 @@
 'require baseclass';
 'require millpond.words as words';
 
-/* The schedules as a week: one row a day, one cell an hour. */
+/* Shows the schedules as a week: one row for each day, one cell for each hour. */
 
 const DAYS = [ 'mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun' ];
 const NAMES = [ _('Mon'), _('Tue'), _('Wed'), _('Thu'), _('Fri'), _('Sat'), _('Sun') ];
@@ -23,7 +23,7 @@ return baseclass.extend({
 		return minutes(text) !== null;
 	},
 
-	/* What is in force at a minute of the week, Monday first. */
+	/* The level at a minute of the week, which begins on Monday. `usual` is the level outside all schedules. */
 	levelAt(minute, schedules, usual) {
 		for (const schedule of schedules) {
 			const [ start, stop ] = [ minutes(schedule.start), minutes(schedule.stop) ];
@@ -47,7 +47,7 @@ return baseclass.extend({
 
 	render(schedules, usual) {
 		return E('div', [
-			E('table', { 'class': 'millpond-week', 'aria-label': _('The week: what is in force at each hour') }, [
+			E('table', { 'class': 'millpond-week', 'aria-label': _('The week: the level at each hour') }, [
 				E('tr', [ E('td', { 'class': 'corner' }), ...[ 0, 6, 12, 18 ].map((hour) => E('th', { 'scope': 'colgroup', 'colspan': 6 }, [ `${hour}:00` ])) ]),
 				...DAYS.map((day, row) => E('tr', [
 					E('th', { 'scope': 'row' }, [ NAMES[row] ]),
@@ -60,7 +60,7 @@ return baseclass.extend({
 			]),
 			E('p', { 'class': 'millpond-row millpond-week' }, [ usual, ...schedules.map((schedule) => schedule.level) ]
 				.filter((level, at, all) => level && all.indexOf(level) === at)
-				.map((level) => E('span', [ E('span', { 'class': `swatch ${level}` }), words.level(level), level === usual ? _(' (as a rule)') : '' ])))
+				.map((level) => E('span', [ E('span', { 'class': `swatch ${level}` }), words.level(level), level === usual ? _(' (usual level)') : '' ])))
 		]);
 	}
 });

@@ -2,16 +2,16 @@
 'use strict';
 'require baseclass';
 
-/* Reads a WireGuard configuration as servers hand it out (the format of wg-quick). */
+/* Reads a WireGuard configuration in the format of wg-quick, as operators of servers provide it. */
 
 const KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 
-/* One value of a section's option; lists keep their first. */
+/* The first value of an option that may be a list. */
 function first(values) {
 	return String(values ?? '').split(',')[0].trim();
 }
 
-/* The first address of the network that an address is in, where servers live as a rule. */
+/* The first address of an address's network (taken for a /24), which is usually the server's. */
 function serverOf(address) {
 	const host = first(address).split('/')[0];
 
@@ -23,7 +23,7 @@ return baseclass.extend({
 		return KEY.test(text);
 	},
 
-	/* { private_key, preshared_key, options } of a text, or throws what is wrong with it. */
+	/* { private_key, preshared_key, options } of a text. Throws an error that says what is wrong with the text. */
 	parse(text) {
 		const sections = {};
 		let section = null;
@@ -37,24 +37,24 @@ return baseclass.extend({
 				section = title[1].toLowerCase();
 
 				if (section === 'peer' && sections.peer)
-					throw new Error(_('There are several servers in it. Paste the part with one of them.'));
+					throw new Error(_('The configuration names several servers. Paste the part [Interface] and the part [Peer] of one server.'));
 
 				sections[section] = {};
 			}
 			else if (pair && section)
 				sections[section][pair[1].toLowerCase()] = pair[2].trim();
 			else if (bare)
-				throw new Error(_('This does not look like a WireGuard configuration: "%s"').format(bare.substring(0, 12) + '…'));
+				throw new Error(_('This is not a WireGuard configuration: "%s"').format(bare.substring(0, 12) + '…'));
 		}
 
 		const { interface: own, peer } = sections;
 
 		if (!own || !peer)
-			throw new Error(_('A WireGuard configuration has the parts [Interface] and [Peer].'));
+			throw new Error(_('A WireGuard configuration needs the parts [Interface] and [Peer].'));
 
 		for (const [ name, value, needed ] of [ [ 'PrivateKey', own.privatekey ], [ 'PublicKey', peer.publickey, true ], [ 'PresharedKey', peer.presharedkey ] ]) {
 			if (value ? !KEY.test(value) : needed)
-				throw new Error(_('%s is not a key. Was something lost when it was copied?').format(name));
+				throw new Error(_('%s is not a key. Was it copied completely?').format(name));
 		}
 
 		const address = first(own.address).split('/')[0];

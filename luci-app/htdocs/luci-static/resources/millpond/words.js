@@ -2,31 +2,31 @@
 'use strict';
 'require baseclass';
 
-/* What the pages say, and the calculations behind it. */
+/* Texts that several pages share, and the calculations behind them. */
 
 const STATES = {
-	starting: [ 'notice', _('Starting'), _('The tunnel is being set up. Until it stands, protected devices have no Internet.') ],
+	starting: [ 'notice', _('Starting'), _('The tunnel is starting. Until it is up, protected devices have no Internet.') ],
 	shaping: [ 'success', _('Protected'), _('Your provider sees the same flat line whatever happens at home.') ],
-	degraded: [ 'warning', _('No answer'), _('Your provider still sees the flat line, but the other end does not answer. Protected devices wait.') ],
-	paused: [ 'notice', _('Paused'), _('By the schedule, the flat line is off now: there is no promise until it is on again.') ],
-	blocked: [ 'danger', _('Closed'), _('There is no tunnel, so protected devices have no Internet. Nothing of theirs goes out beside it.') ]
+	degraded: [ 'warning', _('No answer'), _('Your provider still sees the flat line, but the server does not answer. Protected devices wait.') ],
+	paused: [ 'notice', _('Paused'), _('The schedule has turned the flat line off: nothing is hidden until the schedule turns it on again.') ],
+	blocked: [ 'danger', _('Closed'), _('There is no tunnel, so protected devices have no Internet. They cannot send outside the tunnel.') ]
 };
 
-/* Style of a label, what is chosen, and what devices then are. */
+/* Style of the label, name of the choice, and what devices with this choice are called. */
 const POLICIES = {
 	shape: [ 'success', _('Protect'), _('Protected') ],
 	block: [ 'warning', _('Keep at home'), _('Kept at home') ],
 	direct: [ '', _('Leave alone'), _('Left alone') ]
 };
 
-/* kbit/s up and down, as in the settings' documentation. */
+/* Name, and default kbit/s up and down (docs/configuration.md, "Levels"). */
 const LEVELS = {
 	saver: [ _('Saver'), 80, 160 ],
 	balanced: [ _('Balanced'), 160, 320 ],
 	strict: [ _('Strict'), 320, 640 ]
 };
 
-/* Of a packet on the wire under the default limit of 512. */
+/* Bytes of a packet on the wire: WireGuard over IPv4, with the default limit of 512. */
 const CELL_BYTES = 508;
 const DAYS = 30;
 
@@ -36,12 +36,12 @@ function number(value) {
 	return Number.isFinite(value) ? value : null;
 }
 
-/* Numbers stay with their units where a line ends. */
+/* No-break spaces between numbers and their units. */
 function tight(text) {
 	return text.replace(/(\d) (?=%|[kMGT]?B\b|m?s\b|[kM]bit)/g, '$1\u00a0');
 }
 
-/* A number in the largest of units that are a thousand times each other, with two digits or more. */
+/* A number in the largest unit that fits, with at least two digits. Each of the units is 1000 times the one before. */
 function scaled(value, units) {
 	let step = 0;
 
@@ -56,18 +56,18 @@ return baseclass.extend({
 	number,
 	tight,
 
-	/* [style of a LuCI label, word, sentence] of a status. */
+	/* [style of the label, word, sentence] for a status. */
 	state(status) {
 		if (status.failure === 'absent')
 			return [ '', _('Off'), _('millpond is not running. If it was stopped, protected devices have no Internet until it runs again.') ];
 
 		if (status.failure === 'denied')
-			return [ 'warning', _('Not shown'), _('You may not see what millpond does. Ask who looks after this router.') ];
+			return [ 'warning', _('Not shown'), _('You are not allowed to see what millpond does. Ask this router\'s administrator.') ];
 
 		if (status.failure)
-			return [ 'warning', _('Unknown'), _('millpond did not answer: %s').format(status.text) ];
+			return [ 'warning', _('Unknown'), _('The state cannot be read: %s').format(status.text) ];
 
-		return STATES[status.state] ?? [ 'notice', String(status.state ?? '?'), _('These pages do not know this state.') ];
+		return STATES[status.state] ?? [ 'notice', String(status.state ?? '?'), _('These pages do not know this state of millpond.') ];
 	},
 
 	level(name) {
@@ -100,7 +100,7 @@ return baseclass.extend({
 		return seconds < 60 ? _('just now') : _('%s ago').format(this.span(seconds));
 	},
 
-	/* A length of time in its largest unit. */
+	/* A duration in the largest unit of which it has at least two. */
 	span(seconds) {
 		const [ size, one, many ] = SPANS.find(([ least ]) => seconds >= 2 * least) ?? SPANS.at(-1);
 		const count = Math.floor(seconds / size);
@@ -108,8 +108,8 @@ return baseclass.extend({
 		return (count === 1 ? one : many).format(count);
 	},
 
-	/* What a pair of rates in kbit/s costs: GB in 30 days, and how long a small packet waits on the way up and down. */
-	price(upload, download) {
+	/* Estimates for a pair of rates in kbit/s: GB in 30 days, and the mean delay of a small packet up and down. */
+	estimate(upload, download) {
 		const wait = (kbit) => CELL_BYTES * 8 / kbit * 0.56;
 
 		return {
@@ -119,12 +119,12 @@ return baseclass.extend({
 		};
 	},
 
-	/* A label in LuCI's own style. */
+	/* A label in LuCI's style. */
 	badge(style, text) {
 		return E('span', { 'class': `label millpond-badge ${style}` }, [ text ]);
 	},
 
-	/* Styles that LuCI's themes do not have, with colours from the theme where it names them. */
+	/* Styles that LuCI's themes lack. Colours come from the theme if it defines them. */
 	style() {
 		return E('style', [ `
 .label.millpond-badge { font-size: 1em; white-space: nowrap; margin: 0 }

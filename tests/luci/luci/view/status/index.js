@@ -1,7 +1,7 @@
 'use strict';
 'require view';
 
-/* The status overview with the application's tile alone. */
+/* Stand-in for the status overview, with the application's tile only. */
 
 return view.extend({
 	load() {

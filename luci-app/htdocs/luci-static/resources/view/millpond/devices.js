@@ -7,11 +7,11 @@
 'require millpond.daemon as daemon';
 'require millpond.words as words';
 
-/* Which devices and networks are protected: one choice for each, and for a device some more where one looks for it. */
+/* Which devices and networks are protected: one choice for each. "More" has the other options of a device. */
 
 const CHOICES = [ 'shape', 'block', 'direct' ];
 
-/* What a device is, and for how many seconds its packets may wait before people notice (README, "config device"). */
+/* Kinds of devices, and how many seconds their packets may wait before people notice (see docs/configuration.md). */
 const KINDS = {
 	other: [ _('something else'), 1.4 ],
 	plug: [ _('plug or switch'), 1.7 ],
@@ -19,7 +19,7 @@ const KINDS = {
 	camera: [ _('camera'), 17.6 ],
 	sleep: [ _('sleep monitor'), 1.4 ]
 };
-const MOST_WAIT_S = 600;
+const MAX_TOLERANCE_S = 600;
 
 function policyOf(section) {
 	return section.policy || 'shape';
@@ -38,14 +38,14 @@ function networkSection(name) {
 	return uci.sections('millpond', 'network').find((section) => section.name === name);
 }
 
-/* What holds for a device without a choice of its own. */
+/* The policy of a device without a choice of its own. */
 function inherited(network) {
 	const section = network && networkSection(network);
 
 	return section ? policyOf(section) : 'direct';
 }
 
-/* All that the router knows, and what the settings name besides, by name. */
+/* The devices that the router knows and those that only the settings name, sorted by name. */
 function merge(known) {
 	const devices = L.toArray(known.devices).map((device) => ({ ...device, addresses: L.toArray(device.addresses) }));
 
@@ -79,9 +79,9 @@ return view.extend({
 			words.style(),
 			E('h2', _('Devices')),
 			E('div', { 'class': 'cbi-map-descr' }, [
-				E('p', [ E('strong', words.policy('shape')[1]), ': ', _('all that it sends goes through the tunnel and is hidden. Slower, safer.') ]),
-				E('p', [ E('strong', words.policy('block')[1]), ': ', _('it works in the house and never reaches the Internet.') ]),
-				E('p', [ E('strong', words.policy('direct')[1]), ': ', _('as without millpond.') ])
+				E('p', [ E('strong', words.policy('shape')[1]), ': ', _('everything that the device sends goes through the tunnel and is hidden. Slower, but safer.') ]),
+				E('p', [ E('strong', words.policy('block')[1]), ': ', _('the device works at home and never reaches the Internet.') ]),
+				E('p', [ E('strong', words.policy('direct')[1]), ': ', _('the device works as it would without millpond.') ])
 			]),
 			this.body
 		]);
@@ -104,13 +104,13 @@ return view.extend({
 				devices.length ? this.table([ _('Device'), _('Address'), _('Network'), _('Last seen'), _('Sent, received'), _('Choice') ],
 					devices.map((device) => this.deviceRow(device)))
 					: E('em', _('The router has not seen any device yet.')),
-				this.known.cut ? E('em', _('There are more devices than are shown.')) : ''
+				this.known.cut ? E('em', _('Some devices are not shown.')) : ''
 			]),
 			E('div', { 'class': 'cbi-section' }, [
 				E('h3', _('Whole networks')),
-				E('p', _('A choice for a network holds for every device on it that has none of its own, and for devices that change their address.')),
+				E('p', _('The choice for a network applies to every device on it that has no choice of its own, and to devices that change their address.')),
 				names.length ? this.table([ _('Network'), _('Choice') ], names.map((name) => this.networkRow(name)))
-					: E('em', _('The router has no network that could be chosen.'))
+					: E('em', _('The router has no network to choose.'))
 			])
 		]);
 	},
@@ -135,7 +135,7 @@ return view.extend({
 				E('span', { 'class': 'millpond-hint' }, [ device.mac ?? '' ]),
 				device.random_mac ? E('span', { 'class': 'millpond-hint', 'data-name': 'random-mac' }, [
 					words.badge('warning', _('changes its address')), ' ',
-					_('It may come back under another one and lose this choice. Turn off its "private address" for this Wi-Fi, or choose its whole network below.')
+					_('The device may return under another address and lose this choice. Turn off its "private address" for this Wi-Fi, or choose its whole network below.')
 				]) : ''
 			]),
 			device.addresses.length ? E('span', device.addresses.slice(0, 2).map((address) => E('span', { 'class': address.includes(':') ? '' : 'whole' }, [ address ]))) : '–',
@@ -158,13 +158,13 @@ return view.extend({
 		];
 	},
 
-	/* A selection of one of the choices; an empty one is none. */
+	/* A list to select one of the choices from. The empty choice means that there is no choice. */
 	pick(label, policy, write, choices = CHOICES) {
 		return this.control(E('select', { 'class': 'cbi-input-select', 'aria-label': label },
 			choices.map((choice) => E('option', { 'value': choice, 'selected': choice === policy ? '' : null }, [ choice ? words.policy(choice)[1] : _('No choice') ]))), write);
 	},
 
-	/* A field whose value is given to write() when the page is saved and it has changed. */
+	/* Registers a field: when the page is saved, write() gets the field's value if that has changed. */
 	control(field, write) {
 		const value = () => field.type === 'checkbox' ? (field.checked ? '1' : '') : field.value;
 		const before = value();
@@ -178,16 +178,16 @@ return view.extend({
 		return field;
 	},
 
-	/* What few need to say of a device. */
+	/* The options of a device that few users need. */
 	details(device, section) {
 		const kind = E('select', { 'class': 'cbi-input-select' }, Object.keys(KINDS).map((name) =>
 			E('option', { 'value': name === 'other' ? '' : name, 'selected': name === section.kind ? '' : null }, [ KINDS[name][0] ])));
 		const wait = E('input', {
-			'class': 'cbi-input-text', 'type': 'number', 'min': '0.001', 'max': MOST_WAIT_S, 'step': '0.001',
+			'class': 'cbi-input-text', 'type': 'number', 'min': '0.001', 'max': MAX_TOLERANCE_S, 'step': '0.001',
 			'value': section.tolerance ? section.tolerance / 1000 : null
 		});
 		const hint = () => { wait.placeholder = KINDS[kind.value || 'other'][1]; };
-		const line = (name, title, field, description) => E('p', [
+		const row = (name, title, field, description) => E('p', [
 			E('label', { 'data-name': name }, [ E('span', { 'class': 'millpond-label' }, [ title ]), field ]), description ? E('span', { 'class': 'millpond-hint' }, [ description ]) : ''
 		]);
 		const write = (option) => (value) => this.writeDevice(device, { [option]: value });
@@ -197,16 +197,16 @@ return view.extend({
 
 		return E('details', { 'class': 'millpond-more' }, [
 			E('summary', { 'aria-label': _('More about %s').format(device.title) }, _('More')),
-			line('name', _('Name'), this.control(E('input', { 'class': 'cbi-input-text', 'type': 'text', 'maxlength': 64, 'placeholder': device.hostname ?? null, 'value': section.name ?? null }), write('name'))),
-			line('kind', _('What it is'), this.control(kind, write('kind'))),
-			line('tolerance', _('May wait'), this.control(wait, (value) => this.writeDevice(device, { tolerance: value && String(Math.round(value * 1000)) })),
-				_('Seconds until somebody would notice. The advice in Settings goes by it; the line does not.')),
-			line('watch', _('Watch it'), this.control(E('input', { 'type': 'checkbox', 'checked': uciSwitch(section.watch) ? '' : null }), write('watch')),
-				_('While it is left alone: counts its packets, so that Settings can tell what protecting it would do.'))
+			row('name', _('Name'), this.control(E('input', { 'class': 'cbi-input-text', 'type': 'text', 'maxlength': 64, 'placeholder': device.hostname ?? null, 'value': section.name ?? null }), write('name'))),
+			row('kind', _('Kind of device'), this.control(kind, write('kind'))),
+			row('tolerance', _('Tolerated delay'), this.control(wait, (value) => this.writeDevice(device, { tolerance: value && String(Math.round(value * 1000)) })),
+				_('Seconds that packets may wait before people notice. Settings compares the levels with this value; the line does not depend on it.')),
+			row('watch', _('Measure it'), this.control(E('input', { 'type': 'checkbox', 'checked': uciSwitch(section.watch) ? '' : null }), write('watch')),
+				_('While the device is left alone, millpond counts its packets, so that Settings can show how long they would wait.'))
 		]);
 	},
 
-	/* Options of a device's section, which is made where there is none; those that are empty are taken out. */
+	/* Sets options in a device's section, which is created if it does not exist. Empty options are removed. */
 	writeDevice(device, options) {
 		let id = deviceSection(device)?.['.name'];
 
@@ -252,12 +252,12 @@ return view.extend({
 	},
 
 	handleSave() {
-		const wrong = this.body.querySelector(':invalid');
+		const invalid = this.body.querySelector(':invalid');
 
-		if (wrong) {
-			wrong.closest('details').open = true;
-			wrong.focus();
-			ui.addNotification(_('Nothing was saved'), E('p', _('A device may wait from 0.001 to %d seconds.').format(MOST_WAIT_S)), 'danger');
+		if (invalid) {
+			invalid.closest('details').open = true;
+			invalid.focus();
+			ui.addNotification(_('Nothing was saved'), E('p', _('The tolerated delay must be from 0.001 to %d seconds.').format(MAX_TOLERANCE_S)), 'danger');
 
 			return Promise.reject(new Error('invalid'));
 		}

@@ -7,19 +7,19 @@
 'require millpond.problems as problems';
 'require millpond.words as words';
 
-/* Recent messages, what helpers need, and what is hidden and what is not. */
+/* Recent messages, the report for support, and the lists of hidden things, of things not hidden, and of problems. */
 
 const HIDDEN = [
-	_('When your protected devices send, how much, and whether at all.'),
-	_('Which devices they are, how many, and whom they talk to.')
+	_('When your protected devices send, how much, and whether they send at all.'),
+	_('Which devices they are, how many, and which servers they talk to.')
 ];
 
 const NOT_HIDDEN = [
-	_('That you use millpond, and how fast its line is.'),
+	_('That you use millpond, and the rate of its line.'),
 	_('The tunnel\'s own handshakes, about every two minutes, whatever the devices do.'),
-	_('Everything in the house that you have not chosen to protect, such as your computer and telephone.'),
-	_('From your server and its provider: where the devices connect. Choose a server that you trust more than your provider.'),
-	_('What the makers of the devices know. The camera\'s maker still has the camera\'s pictures.')
+	_('The traffic of everything that you have not chosen to protect, such as your computer and phone.'),
+	_('The servers that your devices talk to: your own server and its provider see them. Choose a server that you trust more than your provider.'),
+	_('The data that devices send to their makers: the camera\'s maker still has the camera\'s pictures.')
 ];
 
 function save(text, name) {
@@ -40,7 +40,7 @@ return view.extend({
 	render([ log, status ]) {
 		this.log = E('pre', { 'class': 'millpond-log', 'tabindex': '0', 'role': 'log', 'aria-label': _('Recent messages') });
 		this.show(log);
-		// The page's address names a problem before there is anything to scroll to.
+		// The page's address may name a problem, to which the browser could not scroll before this.
 		window.setTimeout(() => document.querySelector('.millpond-problem[open]')?.scrollIntoView());
 
 		return E([], [
@@ -49,16 +49,16 @@ return view.extend({
 			E('div', { 'class': 'cbi-section' }, [
 				E('div', { 'class': 'millpond-row' }, [
 					E('h3', { 'class': 'grow' }, _('Recent messages')),
-					E('button', { 'class': 'btn cbi-button', 'data-action': 'reload-log', 'click': ui.createHandlerFn(this, 'reload') }, _('Show newer ones')),
+					E('button', { 'class': 'btn cbi-button', 'data-action': 'reload-log', 'click': ui.createHandlerFn(this, 'reload') }, _('Show newer messages')),
 					E('button', { 'class': 'btn cbi-button', 'data-action': 'support', 'disabled': L.hasViewPermission() ? null : '', 'click': ui.createHandlerFn(this, 'support') }, _('Download a report for support'))
 				]),
-				E('p', _('The report has the settings, the state and the messages. Keys, addresses and hardware addresses are masked in it; look through it before you send it to anybody.')),
+				E('p', _('The report contains the settings, the state and the messages. Keys, addresses and hardware addresses are masked; read the report before you send it to anybody.')),
 				this.log
 			]),
 			E('div', { 'class': 'cbi-section' }, [
-				E('h3', _('What is hidden from your provider')),
+				E('h3', _('Hidden from your provider')),
 				E('ul', { 'class': 'millpond-list' }, HIDDEN.map((text) => E('li', text))),
-				E('h3', _('What is not')),
+				E('h3', _('Not hidden')),
 				E('ul', { 'class': 'millpond-list' }, NOT_HIDDEN.map((text) => E('li', text)))
 			]),
 			E('div', { 'class': 'cbi-section' }, [

@@ -10,7 +10,7 @@
 'require millpond.problems as problems';
 'require millpond.words as words';
 
-/* What millpond does now, on one page. */
+/* The present state of millpond on one page. */
 
 const SPANS = [ [ 60, _('1 minute') ], [ 300, _('5 minutes') ], [ 3600, _('1 hour') ], [ 86400, _('1 day') ] ];
 
@@ -19,12 +19,12 @@ function tile(name, value, hint) {
 }
 
 function delay(status) {
-	const seen = L.toArray(status.peers).map((peer) => words.number(peer.delay_ms?.mean)).filter((mean) => mean !== null);
+	const means = L.toArray(status.peers).map((peer) => words.number(peer.delay_ms?.mean)).filter((mean) => mean !== null);
 
-	return words.delay(seen.length ? Math.max(...seen) : null);
+	return words.delay(means.length ? Math.max(...means) : null);
 }
 
-/* Data of the billing period, where the daemon counts it. */
+/* Tiles with the data of the billing period, if the daemon counts it. */
 function usage({ data }) {
 	if (!L.isObject(data))
 		return [];
@@ -45,20 +45,20 @@ function usage({ data }) {
 	return tiles;
 }
 
-/* What the last check of the wire found. */
+/* The result of the last check of the wire. */
 function wireCheck(audit) {
 	if (words.number(audit?.packets) === null || !audit.wire_bytes)
-		return [ audit?.running ? '' : _('There has been none yet.') ];
+		return [ audit?.running ? '' : _('No check has run yet.') ];
 
 	const faults = L.toArray(audit.faults);
 	const text = faults.length
-		? _('%s packets seen. Not as it should be: %s').format(audit.packets.toLocaleString(), faults.join('; '))
+		? _('%s packets seen. Faults: %s').format(audit.packets.toLocaleString(), faults.join('; '))
 		: _('%s packets seen, all %d bytes, nothing else.').format(audit.packets.toLocaleString(), audit.wire_bytes);
 
-	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Look here') : _('Good')), ' ', text, ` (${words.ago(audit.age_s)})` ];
+	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Needs attention') : _('Good')), ' ', text, ` (${words.ago(audit.age_s)})` ];
 }
 
-/* Why the level in force is not the one of the settings. */
+/* Why the level in force differs from the level of the settings. */
 function reason(status) {
 	return { 'schedule': _('by the schedule'), 'cap-day': _('to save data') }[status.level_by];
 }
@@ -141,20 +141,20 @@ return view.extend({
 				words.badge(style, word), E('span', { 'class': 'grow' }, [ sentence ])
 			]),
 			mismatch ? E('div', { 'class': 'alert-message notice', 'data-mismatch': mismatch }, mismatch === 'newer'
-				? _('millpond is newer than these pages. Some of it may not be shown; update luci-app-millpond.')
-				: _('millpond is older than these pages. Some of it may not be shown; update millpond.')) : '',
+				? _('millpond is newer than these pages. Some information may be missing; update luci-app-millpond.')
+				: _('millpond is older than these pages. Some information may be missing; update millpond.')) : '',
 			status.failure === 'absent' ? this.wayOut(enabled) : '',
 			...problems.render(status)
 		]);
 
-		// While one of them works, the buttons stay as they are.
+		// While the action of a button runs, the buttons stay as they are.
 		if (!this.busy)
 			dom.content(this.buttons, this.actions(status, enabled));
 
-		dom.content(this.meaning, status.failure ? [] : [ _('Turned off: your devices go out as without millpond. Stopped: protected devices have no Internet until it is started again.') ]);
+		dom.content(this.meaning, status.failure ? [] : [ _('Turned off: your devices work as they would without millpond. Stopped: protected devices have no Internet until you start millpond again.') ]);
 
 		dom.content(this.picture, history ? graph.render(history, this.seconds)
-			: E('em', _('There is nothing to draw while millpond does not run.')));
+			: E('em', _('There is no graph while millpond is not running.')));
 
 		dom.content(this.tiles, status.failure ? [] : [
 			tile(_('Delay now'), delay(status)),
@@ -169,17 +169,17 @@ return view.extend({
 		dom.content(this.devices, this.glance());
 	},
 
-	/* The last check, with a button for another where the daemon knows how; `level_by` came with it. */
+	/* The last check, with a button for another. A daemon without `audit` and `level_by` is too old for checks. */
 	wire(status) {
 		const running = status.audit?.running;
 
 		if (!L.isObject(status.audit) && status.level_by === undefined)
-			return E('p', { 'data-name': 'no-audit' }, _('This millpond is too old to check its own line and to count its data.'));
+			return E('p', { 'data-name': 'no-audit' }, _('This version of millpond is too old to check its line and to count its data.'));
 
 		return E('div', { 'class': 'millpond-row', 'data-name': 'audit' }, [
 			E('strong', { 'class': 'head' }, _('Last check of the wire')),
 			E('span', { 'class': 'grow' }, wireCheck(status.audit)),
-			running ? E('em', { 'class': 'spinning' }, _('A check is under way.')) : '',
+			running ? E('em', { 'class': 'spinning' }, _('A check is running.')) : '',
 			E('button', {
 				'class': 'btn cbi-button', 'data-action': 'audit', 'disabled': this.readonly || running || this.busy ? '' : null,
 				'click': ui.createHandlerFn(this, 'act', () => daemon.audit())
@@ -187,14 +187,14 @@ return view.extend({
 		]);
 	},
 
-	/* What to do where nothing runs. */
+	/* What to do while the daemon is not running. */
 	wayOut(enabled) {
 		const complete = uci.get('millpond', 'tunnel', 'public_key') || uci.get('millpond', 'tunnel', 'profile') || uci.get('millpond', 'tunnel', 'interface');
 
 		return E('div', { 'class': 'alert-message notice', 'data-name': 'way-out' }, [
 			E('p', [ !complete
 				? _('Two steps are left: enter the data of your server under Settings, and choose devices. Then turn millpond on.')
-				: (enabled ? _('millpond is turned on but does not run. Start it; if it stops again, see the messages under Help.')
+				: (enabled ? _('millpond is turned on but not running. Start it; if it stops again, see the messages under Help.')
 					: _('millpond is turned off. Turn it on to protect the devices that you have chosen.')) ]),
 			E('p', [ E('a', { 'class': 'btn cbi-button', 'href': L.url('admin/services/millpond', complete ? 'help' : 'settings') },
 				[ complete ? _('See the messages') : _('Go to Settings') ]) ])
@@ -202,10 +202,10 @@ return view.extend({
 	},
 
 	actions(status, enabled) {
-		const button = (name, style, text, work) => E('button', {
+		const button = (name, style, text, action) => E('button', {
 			'class': `btn cbi-button ${style}`, 'data-action': name,
 			'disabled': this.readonly ? '' : null,
-			'click': ui.createHandlerFn(this, 'act', work)
+			'click': ui.createHandlerFn(this, 'act', action)
 		}, text);
 
 		return [
@@ -219,19 +219,19 @@ return view.extend({
 		];
 	},
 
-	/* Through the settings, so that it is seen, applied and reverted as every other change. */
+	/* Goes through the settings, so that LuCI shows, applies and reverts it like any other change. */
 	enable(value) {
 		uci.set('millpond', 'main', 'enabled', value);
 
 		return uci.save().then(() => ui.changes.apply(true));
 	},
 
-	/* Does what a button is for, with all of them locked, and says it where that fails. */
-	act(work) {
+	/* Runs a button's action with all buttons locked, and shows a notice if it fails. */
+	act(action) {
 		this.busy = true;
 		[ this.buttons, this.check ].forEach((node) => node.querySelectorAll('button').forEach((button) => { button.disabled = true; }));
 
-		return Promise.resolve().then(work).catch((error) => {
+		return Promise.resolve().then(action).catch((error) => {
 			ui.addNotification(_('That did not work'), E('p', [ String(error.message ?? error) ]), 'danger');
 		}).finally(() => {
 			this.busy = false;
@@ -242,11 +242,11 @@ return view.extend({
 
 	glance() {
 		const all = L.toArray(this.known?.devices);
-		const count = (policy) => all.filter((device) => (device.policy ?? 'direct') === policy);
+		const withPolicy = (policy) => all.filter((device) => (device.policy ?? 'direct') === policy);
 
 		return [ 'shape', 'block', 'direct' ].map((policy) => {
 			const [ style, , word ] = words.policy(policy);
-			const devices = count(policy);
+			const devices = withPolicy(policy);
 
 			return E('p', { 'class': 'millpond-row', 'data-policy': policy }, [
 				words.badge(devices.length ? style : '', '%s: %d'.format(word, devices.length)),

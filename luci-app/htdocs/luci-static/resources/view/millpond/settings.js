@@ -11,15 +11,15 @@
 'require millpond.wireguard as wireguard';
 'require millpond.words as words';
 
-/* The settings, with what each level costs before it is chosen. */
+/* The settings, with a comparison of the levels. */
 
-/* The types of the settings' sections with a name; each of the others is a level. */
+/* Types of the named sections. Every other named section is a level. */
 const TYPES = { main: 'millpond', tunnel: 'tunnel', dns: 'dns' };
 
 const SERVER = /^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5} [A-Za-z0-9+/]{43}=$/;
 
-function whole(least, most) {
-	return (section, value) => /^\d+$/.test(value) && value >= least && value <= most || _('a whole number from %d to %d').format(least, most);
+function wholeNumber(min, max) {
+	return (section, value) => /^\d+$/.test(value) && value >= min && value <= max || _('a whole number from %d to %d').format(min, max);
 }
 
 return view.extend({
@@ -28,7 +28,7 @@ return view.extend({
 	},
 
 	render([ , key, advice ]) {
-		const map = new form.Map('millpond', _('Settings'), _('How much your line hides and costs, and where the tunnel leads.'));
+		const map = new form.Map('millpond', _('Settings'), _('How fast the line is, what it costs, and where the tunnel leads.'));
 
 		this.map = map;
 		this.key = key;
@@ -50,79 +50,79 @@ return view.extend({
 		option = section.taboption('level', form.Flag, 'enabled', _('Millpond is on'));
 		option.rmempty = false;
 
-		option = section.taboption('level', form.ListValue, 'level', _('How much to hide'),
-			_('A faster line delays less and costs more data, day and night, whether or not anything happens.'));
+		option = section.taboption('level', form.ListValue, 'level', _('Level'),
+			_('A faster line delays less and uses more data, day and night, whether or not anything happens.'));
 		option.default = 'balanced';
 		levels.NAMES.forEach((level) => option.value(level, words.level(level)));
 
-		option = section.taboption('level', form.DummyValue, '_prices', _('What that costs'));
+		option = section.taboption('level', form.DummyValue, '_prices', _('Comparison'));
 		option.renderWidget = () => levels.render(advice, (settings) => this.fill({ settings }));
 
 		for (const [ name, title, standard ] of [ [ 'upload', _('Rate from home'), '160' ], [ 'download', _('Rate to home'), '320' ] ]) {
 			option = section.taboption('level', form.Value, name, title, _('kbit/s on the wire'));
 			option.depends('level', 'custom');
 			option.placeholder = standard;
-			option.validate = (id, value) => value === '' || whole(8, 1000000)(id, value);
+			option.validate = (id, value) => value === '' || wholeNumber(8, 1000000)(id, value);
 		}
 
-		option = section.taboption('level', form.Value, 'data_cap', _('Data allowance'), _('GB a month of your Internet contract; 0 or nothing where there is no limit'));
+		option = section.taboption('level', form.Value, 'data_cap', _('Data allowance'), _('GB a month in your Internet contract; 0 or empty for no limit'));
 		option.placeholder = '0';
-		option.validate = (id, value) => value === '' || whole(0, 1000000)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(0, 1000000)(id, value);
 
 		option = section.taboption('level', form.Value, 'billing_day', _('First day of the billing month'));
 		option.placeholder = '1';
-		option.validate = (id, value) => value === '' || whole(1, 28)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(1, 28)(id, value);
 
-		option = section.taboption('level', form.Value, 'price', _('Price beyond the allowance'), _('of each GB, in your currency, such as 2.50'));
-		option.validate = (id, value) => value === '' || /^\d{1,3}(\.\d{1,2})?$/.test(value) || _('an amount such as 2.50');
+		option = section.taboption('level', form.Value, 'price', _('Price beyond the allowance'), _('price of each GB, in your currency, for example 2.50'));
+		option.validate = (id, value) => value === '' || /^\d{1,3}(\.\d{1,2})?$/.test(value) || _('an amount, for example 2.50');
 
-		option = section.taboption('level', form.Value, 'cap_day', _('Save data from this day on'), _('day of the month from which a smaller level holds until the billing month ends, whatever has been used'));
-		option.validate = (id, value) => value === '' || whole(1, 28)(id, value);
+		option = section.taboption('level', form.Value, 'cap_day', _('Save data from this day on'), _('day of the month; the level in the next field applies from then until the billing month ends, whatever the data use'));
+		option.validate = (id, value) => value === '' || wholeNumber(1, 28)(id, value);
 
 		option = section.taboption('level', form.ListValue, 'cap_level', _('Level from that day on'));
 		option.value('', _('none'));
 		levels.NAMES.forEach((level) => option.value(level, words.level(level)));
-		option.validate = (id, value) => Boolean(value) === Boolean(section.formvalue(id, 'cap_day')) || _('The day and its level belong together.');
+		option.validate = (id, value) => Boolean(value) === Boolean(section.formvalue(id, 'cap_day')) || _('Set the day and its level together.');
 
-		option = section.taboption('advanced', form.ListValue, 'off', _('Off means'), _('what a schedule\'s level Off does'));
+		option = section.taboption('advanced', form.ListValue, 'off', _('Level Off'), _('what protected devices get while a schedule sets this level'));
 		option.default = 'tunnel';
-		option.value('tunnel', _('in the tunnel, with no cover'));
-		option.value('block', _('no Internet meanwhile'));
+		option.value('tunnel', _('the tunnel, without the flat line'));
+		option.value('block', _('no Internet'));
 
-		option = section.taboption('advanced', form.Value, 'audit', _('Check of the wire'), _('days between two checks; 0: only when you ask for one'));
+		option = section.taboption('advanced', form.Value, 'audit', _('Check of the wire'), _('days between two checks; 0: only when you start one'));
 		option.placeholder = '7';
-		option.validate = (id, value) => value === '' || whole(0, 365)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(0, 365)(id, value);
 
-		option = section.taboption('advanced', form.ListValue, 'law', _('Law of the intervals'), _('gamma hides the router\'s own irregularities best. kernel is there to be compared with.'));
+		option = section.taboption('advanced', form.ListValue, 'law', _('Law of the intervals'), _('gamma hides the router\'s own irregularities best. kernel is for comparison only.'));
 		option.default = 'gamma';
 		[ 'gamma', 'normal', 'constant', 'kernel' ].forEach((law) => option.value(law, law));
 
-		option = section.taboption('advanced', form.Value, 'spread', _('Spread'), _('percent of the mean interval: gamma 5 to 40 (33 where nothing is entered), normal 5 to 20 (15)'));
+		option = section.taboption('advanced', form.Value, 'spread', _('Spread'), _('percent of the mean interval: gamma 5 to 40 (33 if empty), normal 5 to 20 (15 if empty)'));
 		option.depends('law', 'gamma');
 		option.depends('law', 'normal');
-		option.validate = (id, value) => value === '' || whole(5, 40)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(5, 40)(id, value);
 
-		for (const [ name, title, description, standard, least, most ] of [
+		for (const [ name, title, description, standard, min, max ] of [
 			[ 'table', _('Routing table'), _('a number that no other program uses'), '28016', 256, 4294967295 ],
-			[ 'priority', _('Priority of its rules'), _('lower numbers go first; 1 to 32764'), '910', 1, 32764 ]
+			[ 'priority', _('Priority of the routing rules'), _('1 to 32764; rules with lower numbers come first'), '910', 1, 32764 ]
 		]) {
 			option = section.taboption('advanced', form.Value, name, title, description);
 			option.placeholder = standard;
-			option.validate = (id, value) => value === '' || whole(least, most)(id, value);
+			option.validate = (id, value) => value === '' || wholeNumber(min, max)(id, value);
 		}
 
 		option = section.taboption('advanced', form.Value, 'mark', _('Packet mark'), _('one bit, in hexadecimal, that no other program uses'));
 		option.placeholder = '0x01000000';
 		option.validate = (id, value) => value === '' || /^0x0*[1248]0*$/.test(value) && value > 0 && value < 2 ** 32 || _('one bit such as 0x01000000');
 
-		option = section.taboption('advanced', form.Value, 'cell', _('Packet size'), _('most bytes on the wire, 128 to 1400; with the level Custom only'));
+		option = section.taboption('advanced', form.Value, 'cell', _('Packet size'), _('maximum bytes on the wire, 128 to 1400; only with the level Custom'));
 		option.depends('level', 'custom');
 		option.placeholder = '512';
-		option.validate = (id, value) => value === '' || whole(128, 1400)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(128, 1400)(id, value);
 	},
 
 	tunnel(map, key) {
-		let section = map.section(form.NamedSection, 'tunnel', 'tunnel', _('Tunnel'), _('The way to your server. Paste what the server gave you, or fill in the lines.'));
+		let section = map.section(form.NamedSection, 'tunnel', 'tunnel', _('Tunnel'), _('The connection to your server. Paste the text from the server, or fill in the fields.'));
 		let option;
 
 		section.addremove = false;
@@ -135,11 +135,11 @@ return view.extend({
 		option.inputstyle = 'action';
 		option.onclick = () => paste.open((found) => this.fill(found));
 
-		option = section.taboption('tunnel', form.ListValue, 'type', _('Kind'));
+		option = section.taboption('tunnel', form.ListValue, 'type', _('Kind of tunnel'));
 		option.default = 'wireguard';
 		option.value('wireguard', 'WireGuard');
 		option.value('openvpn', 'OpenVPN');
-		option.value('interface', _('an interface that is already there'));
+		option.value('interface', _('an existing interface'));
 
 		option = section.taboption('tunnel', form.Value, 'endpoint', _('Server'), _('name or address, and port'));
 		option.depends('type', 'wireguard');
@@ -148,7 +148,7 @@ return view.extend({
 
 		option = section.taboption('tunnel', form.Value, 'public_key', _('The server\'s public key'));
 		option.depends('type', 'wireguard');
-		option.validate = (id, value) => value === '' || wireguard.isKey(value) || _('44 characters, the last of them =');
+		option.validate = (id, value) => value === '' || wireguard.isKey(value) || _('a key of 44 characters, the last of them =');
 
 		option = section.taboption('tunnel', form.Value, 'address', _('This router\'s address inside the tunnel'));
 		option.placeholder = '10.77.0.2';
@@ -166,30 +166,30 @@ return view.extend({
 		option.depends('type', 'interface');
 		option.placeholder = 'wg0';
 
-		option = section.taboption('more', form.DynamicList, 'backup', _('Other servers'), _('that serve this home too: name or address, port and public key, up to seven. The next one is tried when the one in use has been silent for half a minute.'));
+		option = section.taboption('more', form.DynamicList, 'backup', _('Other servers'), _('up to seven other servers for this home, each with name or address, port and public key. When the current server has been silent for half a minute, millpond tries the next one.'));
 		option.depends('type', 'wireguard');
 		option.placeholder = 'vpn.example.net:51820 KEY';
-		option.validate = (id, value) => [ value ].flat().every((line) => line === '' || SERVER.test(line)) || _('a name or address with its port, a space, and a key');
+		option.validate = (id, value) => [ value ].flat().every((line) => line === '' || SERVER.test(line)) || _('a name or address with a port, a space, and a public key');
 
-		option = section.taboption('more', form.Value, 'listen_port', _('Port of this router'), _('UDP; any that is free where nothing is entered'));
+		option = section.taboption('more', form.Value, 'listen_port', _('Port of this router'), _('UDP; any free port if empty'));
 		option.depends('type', 'wireguard');
-		option.validate = (id, value) => value === '' || whole(1, 65535)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(1, 65535)(id, value);
 
-		option = section.taboption('more', form.Value, 'address6', _('This router\'s IPv6 address inside the tunnel'), _('where the server offers IPv6; without it protected devices use IPv4 alone'));
+		option = section.taboption('more', form.Value, 'address6', _('This router\'s IPv6 address inside the tunnel'), _('if the server offers IPv6; without it protected devices use only IPv4'));
 		option.datatype = 'ip6addr("nomask")';
 
-		option = section.taboption('more', form.Value, 'overhead', _('Overhead'), _('bytes that the interface puts around each packet, IP header included; known for most kinds'));
+		option = section.taboption('more', form.Value, 'overhead', _('Overhead'), _('bytes that the interface adds to each packet, IP header included; known for most kinds'));
 		option.depends('type', 'interface');
-		option.validate = (id, value) => value === '' || whole(0, 200)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(0, 200)(id, value);
 
-		option = section.taboption('pair', form.DummyValue, '_public', _('This router\'s public key'), _('Give it to whoever looks after the server. The secret key stays on the router and is never shown.'));
+		option = section.taboption('pair', form.DummyValue, '_public', _('This router\'s public key'), _('Give it to the server\'s operator. The secret key stays on the router and is never shown.'));
 		option.renderWidget = () => E('span', [
 			E('code', { 'data-name': 'public-key', 'style': 'overflow-wrap: anywhere' }, [ key.public_key || _('none yet') ]),
-			key.lies === 'settings' ? E('span', { 'class': 'millpond-hint' }, _('The secret key lies in the settings, where these pages read it. Make a new pair, and give the server the new public key.')) : '',
+			key.lies === 'settings' ? E('span', { 'class': 'millpond-hint' }, _('The secret key is in the settings, where these pages can read it. Make a new pair, and give the server the new public key.')) : '',
 			key.error ? E('span', { 'class': 'millpond-hint' }, [ key.error ]) : ''
 		]);
 
-		option = section.taboption('pair', form.Button, '_make', _('New pair of keys'), _('The server must be told the new public key; until then the tunnel does not work.'));
+		option = section.taboption('pair', form.Button, '_make', _('New pair of keys'), _('The tunnel does not work until the server has the new public key.'));
 		option.inputtitle = _('Make a new pair');
 		option.inputstyle = 'negative';
 		option.onclick = () => this.makeKey();
@@ -197,9 +197,9 @@ return view.extend({
 		section = map.section(form.NamedSection, 'dns', 'dns', _('Names (DNS)'));
 		section.addremove = false;
 
-		option = section.option(form.ListValue, 'mode', _('Who answers'));
+		option = section.option(form.ListValue, 'mode', _('Who answers DNS requests'));
 		option.default = 'tunnel';
-		option.value('tunnel', _('servers beyond the tunnel'));
+		option.value('tunnel', _('the servers below, through the tunnel'));
 		option.value('router', _('the router, outside the tunnel: your provider may see the names'));
 
 		option = section.option(form.DynamicList, 'server', _('Servers'));
@@ -209,14 +209,14 @@ return view.extend({
 	},
 
 	schedules(map) {
-		const section = map.section(form.TypedSection, 'schedule', _('Schedule'), _('Another level at some times, which must not overlap. Off gives no protection at that time.'));
+		const section = map.section(form.TypedSection, 'schedule', _('Schedule'), _('Times with another level. They must not overlap. The level Off hides nothing.'));
 		let option;
 
 		section.anonymous = true;
 		section.addremove = true;
 		section.addbtntitle = _('Add a time');
 
-		option = section.option(form.MultiValue, 'day', _('Days'), _('none: every day'));
+		option = section.option(form.MultiValue, 'day', _('Days'), _('every day if empty'));
 		week.DAYS.forEach((day, at) => option.value(day, week.NAMES[at]));
 		option.rmempty = true;
 
@@ -240,7 +240,7 @@ return view.extend({
 		};
 	},
 
-	/* Writes { public_key, settings } to the settings; nothing is applied yet. Empty options and sections of null are taken out. */
+	/* Writes { public_key, settings } without applying the changes. Empty options and null sections are removed. */
 	fill(found) {
 		for (const name in found.settings) {
 			if (found.settings[name] === null) {
@@ -254,7 +254,7 @@ return view.extend({
 			for (const option in found.settings[name]) {
 				const value = found.settings[name][option];
 
-				// Turning millpond on is a decision of its own.
+				// Only the user turns millpond on.
 				if (name === 'main' && option === 'enabled')
 					continue;
 
@@ -268,11 +268,11 @@ return view.extend({
 		return uci.save().then(() => {
 			ui.hideModal();
 			ui.addNotification(null, E('p', [
-				_('Taken over; apply the changes to use them.'), ' ',
+				_('The settings are filled in. Apply the changes to use them.'), ' ',
 				found.public_key ? _('This router\'s public key: %s').format(found.public_key) : ''
 			]), 'info');
 
-			// What the files hold now, before the next look at the settings in force.
+			// The new key is in its file already, but the settings in force still name the old one.
 			Object.assign(this.key, found.public_key ? { public_key: found.public_key, lies: 'file' } : {});
 
 			return this.map.load().then(() => this.map.reset());

@@ -1,26 +1,26 @@
-// The router at LUCI_URL, as a user of it could bring it into a state: over /ubus, with the user's own rights. What its settings were is put back
-// in the end; its tunnel is left alone.
+// The router at LUCI_URL. The tests change it over /ubus, with the rights of the logged-in user, and restore its
+// settings at the end. They never change its tunnel.
 import assert from 'node:assert/strict';
 
 import { parse } from './uci.mjs';
 
 const NOBODY = '0'.repeat(32);
 const INIT = '/etc/init.d/millpond';
-/* Sections that the tests change. */
-const OURS = [ 'millpond', 'device', 'network', 'schedule', 'level' ];
-const START_MS = 60_000;
+/* Types of sections that the tests change. */
+const CHANGED_TYPES = [ 'millpond', 'device', 'network', 'schedule', 'level' ];
+const DAEMON_TIMEOUT_MS = 60_000;
 
-export class Elsewhere {
-	/* Logs in; `request` is playwright's, whose requests take a router's own certificate. */
+export class RemoteRouter {
+	/* Logs in. `request` is playwright's; its requests accept a router's self-signed certificate. */
 	static async at({ url, user, password, request }) {
-		const made = new Elsewhere();
+		const router = new RemoteRouter();
 
-		Object.assign(made, { url: url.replace(/\/+$/, ''), users: { [user]: { password } }, user, http: await request.newContext({ ignoreHTTPSErrors: true }) });
-		await made.login();
-		made.before = await made.settings();
-		made.shaping = made.before.some(({ id, options }) => id === 'main' && options.enabled === '1') && await made.comesToShape();
+		Object.assign(router, { url: url.replace(/\/+$/, ''), users: { [user]: { password } }, user, http: await request.newContext({ ignoreHTTPSErrors: true }) });
+		await router.login();
+		router.before = await router.settings();
+		router.shaping = router.before.some(({ id, options }) => id === 'main' && options.enabled === '1') && await router.startsShaping();
 
-		return made;
+		return router;
 	}
 
 	async login() {
@@ -30,7 +30,7 @@ export class Elsewhere {
 		this.session = answer.ubus_rpc_session;
 	}
 
-	/* [status, data] of a call; a mistake of the protocol, such as an object that is not there, is a status too. */
+	/* [status, data] of a call. A JSON-RPC error, such as a missing object, is returned as a status too. */
 	async send(session, object, method, parameters) {
 		const response = await this.http.post(`${this.url}/ubus/`, {
 			data: { jsonrpc: '2.0', id: 1, method: 'call', params: [ session, object, method, parameters ] }
@@ -48,16 +48,16 @@ export class Elsewhere {
 		return data;
 	}
 
-	/* An answer of the daemon's, or null where it does not run. */
+	/* The daemon's answer, or null if it is not running. */
 	async query(method, parameters = {}) {
 		const [ status, data ] = await this.send(this.session, 'millpond', method, parameters);
 
 		return status === 0 ? data ?? {} : null;
 	}
 
-	/* Whether it shapes, or does so before long. */
-	async comesToShape() {
-		for (const end = Date.now() + START_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 500))) {
+	/* Whether the router shapes now or within DAEMON_TIMEOUT_MS. */
+	async startsShaping() {
+		for (const end = Date.now() + DAEMON_TIMEOUT_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 500))) {
 			if ((await this.query('status'))?.state === 'shaping')
 				return true;
 		}
@@ -69,7 +69,7 @@ export class Elsewhere {
 		return await this.query('status') !== null;
 	}
 
-	/* The settings in force: { id, type, anonymous, options } in their order. */
+	/* The sections of the settings in force, in order: { id, type, anonymous, options }. */
 	async settings() {
 		const { values } = await this.call('uci', 'get', { config: 'millpond' });
 
@@ -85,14 +85,14 @@ export class Elsewhere {
 		assert.ok(!code, stderr);
 	}
 
-	/* Settings from a text of the tests, as far as they are ours, and waits until the daemon follows. */
+	/* Replaces the sections of CHANGED_TYPES by those of a UCI text, and waits until the daemon has followed. */
 	async set(text) {
 		this.changed = true;
 		await this.replace(parse(text));
 	}
 
-	/* The settings before the tests; a daemon that ran then runs. */
-	async putBack() {
+	/* Restores the settings from before the tests. If the daemon ran then, it runs again. */
+	async restore() {
 		if (this.changed)
 			await this.replace(this.before);
 
@@ -100,10 +100,10 @@ export class Elsewhere {
 	}
 
 	async replace(wanted) {
-		for (const { id } of (await this.settings()).filter(({ type, id }) => OURS.includes(type) && id !== 'main'))
+		for (const { id } of (await this.settings()).filter(({ type, id }) => CHANGED_TYPES.includes(type) && id !== 'main'))
 			await this.call('uci', 'delete', { config: 'millpond', section: id });
 
-		const sections = wanted.filter(({ type }) => OURS.includes(type));
+		const sections = wanted.filter(({ type }) => CHANGED_TYPES.includes(type));
 		const main = sections.find(({ id }) => id === 'main').options;
 		const superfluous = Object.keys((await this.settings()).find(({ id }) => id === 'main').options).filter((option) => !(option in main));
 
@@ -119,9 +119,10 @@ export class Elsewhere {
 		await this.follow(main.enabled === '1');
 	}
 
-	/* procd reloads by and by. A daemon that a test has stopped is started again. */
+	/* Waits until procd has started or ended the daemon. Helps with the init script, because a test may have stopped
+	   the daemon. */
 	async follow(enabled) {
-		const end = Date.now() + START_MS;
+		const end = Date.now() + DAEMON_TIMEOUT_MS;
 
 		for (let round = 1; await this.runs() !== enabled; round++) {
 			assert.ok(Date.now() < end, `the daemon at ${this.url} does not ${enabled ? 'start' : 'end'}`);
