@@ -34,8 +34,8 @@ pub mod ubus;
 
 use std::path::{Path, PathBuf};
 
-pub use audit::{DEFAULT_PACKETS, PACKETS};
-pub use control::REFUSED;
+pub use audit::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
+pub use control::REFUSED_PREFIX;
 pub use error::Error;
 #[cfg(feature = "lab")]
 pub use event_loop::BareEndpoint;

@@ -12,7 +12,7 @@
 //! - [`leaks`] checks whether packets pass outside the tunnel;
 //! - [`exposure`] shows what a home's traffic reveals;
 //! - [`report`] compares a home's traffic with what its provider saw;
-//! - [`bench`] gathers the measurements that are tracked from commit to commit;
+//! - [`mod@bench`] gathers the measurements that are tracked from commit to commit;
 //! - [`learn`], [`plot`] and [`stats`] provide machine learning, figures and statistics;
 //! - [`cli`] holds the commands of `millpond-lab`, and [`error`] their errors.
 

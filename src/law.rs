@@ -162,7 +162,7 @@ impl Law {
         match self {
             Law::Gamma => {
                 let shape = 1.0 / (spread * spread);
-                // By way of the logarithm: powers of a narrow gamma's shape overflow.
+                // Computed from the logarithm: powers of a narrow gamma's shape overflow.
                 Some(((shape - 1.0) * x.ln() - shape * (x - 1.0)).exp())
             }
             Law::Normal => Some((-0.5 * ((x - 1.0) / spread).powi(2)).exp()),
@@ -199,7 +199,7 @@ impl fmt::Display for Law {
     }
 }
 
-/// A spread as a part of the mean interval; 0 counts as 1 %, for draws and densities divide by it.
+/// A spread as a part of the mean interval; 0 counts as 1 %, because draws and densities divide by it.
 fn fraction(spread_percent: u8) -> f64 {
     f64::from(spread_percent.max(1)) / 100.0
 }

@@ -163,7 +163,7 @@ fn lists_outside_rust_contain_every_law() {
         entries.push((LUCI, format!("{law} {min} to {max} ({}", law.default_spread())));
         entries.push((LUCI, format!("option.depends('law', '{law}')")));
     }
-    entries.push((LUCI, format!("whole({narrowest}, {widest})(id, value)")));
+    entries.push((LUCI, format!("wholeNumber({narrowest}, {widest})(id, value)")));
     let missing: Vec<_> = entries.iter().filter(|(file, text)| !read(file).contains(text.as_str())).collect();
     assert!(missing.is_empty(), "{missing:#?}");
     assert_eq!(read(LUCI).matches("option.depends('law', ").count(), laws, "only these laws have a spread");

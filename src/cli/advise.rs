@@ -47,7 +47,7 @@ pub struct AdviseCommand {
     ubus: Option<PathBuf>,
 }
 
-/// The advice, ready to print, and the advised rates if a level is to be set.
+/// The advice to print, and the rates in kbit/s (upload, download) for `--set`.
 struct AdviceOutput {
     text: String,
     rates: Option<[u64; 2]>,
@@ -65,7 +65,7 @@ impl AdviseCommand {
             return Ok(());
         };
         let Some(rates) = output.rates else {
-            let why = "no packets observed yet, or no step keeps all devices within their tolerances";
+            let why = "no packets observed yet, or no rate keeps all devices within their tolerances";
             let text = format!("setting level {}: no advised rates: {why}: see 'millpond advise'", level.name());
             return Err(Failure::new(UNAVAILABLE, text));
         };
@@ -100,7 +100,7 @@ impl AdviseCommand {
     }
 }
 
-/// Observes packets until the time is over.
+/// Observes packets for `span`.
 fn observe_home(settings: &Settings, advisor: &mut RateAdvisor, span: Duration) -> std::io::Result<()> {
     let selected = PassiveMonitor::open(settings, |device| device.policy != Policy::Block)?;
     let mut passive_monitor = selected.map_or_else(PassiveMonitor::open_all, Ok)?;
@@ -131,7 +131,7 @@ fn observe_home(settings: &Settings, advisor: &mut RateAdvisor, span: Duration) 
     Ok(())
 }
 
-/// Writes the level and its rates into the settings file.
+/// Writes the level and its rates, in kbit/s, into the settings file.
 fn set_level(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> {
     let action = || format!("setting level {} in {}", level.name(), path.display());
     let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", action())))?;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::client::{DaemonAddress, ask_for};
-use super::exit::{Failure, WRONG};
+use super::exit::{AUDIT_FAULT, Failure};
 use crate::daemon::request::{Format, Request};
-use crate::daemon::{DEFAULT_PACKETS, PACKETS};
+use crate::daemon::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
 
 /// Audit the wire: the running daemon captures the tunnel's packets where they leave, and judges them as the provider
 /// could.
@@ -18,7 +18,7 @@ pub struct AuditCommand {
     #[argh(switch)]
     json: bool,
     /// number of packets to capture, both ways together, 100..=100000 (default 2000)
-    #[argh(option, default = "DEFAULT_PACKETS", from_str_fn(packets))]
+    #[argh(option, default = "DEFAULT_AUDIT_PACKETS", from_str_fn(packets))]
     packets: u32,
     /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
@@ -35,13 +35,17 @@ impl AuditCommand {
         let request = Request::Audit { packets: self.packets, format, waiting: true };
         let report = ask_for(&DaemonAddress { socket: self.socket, ubus: self.ubus }, request)?;
         println!("{}", report.trim_end());
-        // The text of `AuditReport::text`, or the JSON.
-        let is_good = report.starts_with("all well") || report.contains("\"faults\":[]");
-        if is_good { Ok(()) } else { Err(Failure::new(WRONG, "auditing the wire: not as promised: see above")) }
+        // How a report without faults starts as text (`AuditReport::text`), and what it contains as JSON.
+        let passed = report.starts_with("no faults") || report.contains("\"faults\":[]");
+        if passed {
+            Ok(())
+        } else {
+            Err(Failure::new(AUDIT_FAULT, "auditing the wire: found faults: see the report above"))
+        }
     }
 }
 
 fn packets(text: &str) -> Result<u32, String> {
-    let count = text.parse().ok().filter(|count| PACKETS.contains(count));
+    let count = text.parse().ok().filter(|count| AUDIT_PACKETS.contains(count));
     count.ok_or_else(|| format!("not a valid number of packets: '{text}' (want 100..=100000)"))
 }

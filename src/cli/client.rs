@@ -12,7 +12,7 @@ use ubus::{BlobMsgTable, OutboundMsg};
 
 use super::SOCKET_PATH;
 use super::exit::{Failure, UNAVAILABLE};
-use crate::daemon::REFUSED;
+use crate::daemon::REFUSED_PREFIX;
 use crate::daemon::request::{Format, Request};
 use crate::daemon::ubus::{BROKER_PATHS, OBJECT};
 use crate::sys::unix_socket;
@@ -35,7 +35,7 @@ pub enum DaemonAnswer {
 
 /// Maximum time to wait for the broker and for an answer.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
-/// Additional time per packet of an audit; every line sends more than a cell per second.
+/// Additional time per packet of an audit: every session sends more than one cell per second.
 const TIMEOUT_PER_PACKET: Duration = Duration::from_secs(1);
 
 /// Sends a request and returns the answer.
@@ -56,7 +56,7 @@ pub fn ask(address: &DaemonAddress, request: Request) -> Result<DaemonAnswer, Fa
     let socket = address.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
     let answer =
         unix_socket::ask(socket, &line(request), timeout(request)).map_err(|error| unavailable(socket, &error))?;
-    Ok(match answer.strip_prefix(REFUSED) {
+    Ok(match answer.strip_prefix(REFUSED_PREFIX) {
         Some(why) => DaemonAnswer::Refused(why.trim_end().to_owned()),
         None => DaemonAnswer::Given(answer),
     })
@@ -71,11 +71,11 @@ pub fn ask_for(address: &DaemonAddress, request: Request) -> Result<String, Fail
 }
 
 fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    let hint = "is the service running? try: /etc/init.d/millpond start";
+    let hint = "is the service running? try: /etc/init.d/millpond start, or systemctl start millpond";
     Failure::new(UNAVAILABLE, format!("asking the daemon at {}: {error}: {hint}", path.display()))
 }
 
-/// The request as a line for the control socket.
+/// The request in the notation of the control socket.
 fn line(request: Request) -> String {
     match request {
         Request::Status(Format::Text) => "status".into(),
@@ -98,7 +98,7 @@ fn line(request: Request) -> String {
 
 fn ask_on_ubus(broker: &Path, request: Request) -> Result<DaemonAnswer, String> {
     let mut stream = connect(broker, timeout(request)).map_err(|error| error.to_string())?;
-    let (reply, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP))?;
+    let (reply, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP_SEQ))?;
     let id = envelope::find(&reply, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
     let obj_id = id.ok_or("no object named millpond on this bus")?;
     let (method, format) = match request {
@@ -126,7 +126,7 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<DaemonAnswer, String> 
         }
     });
     let (answer, status) =
-        exchange(&mut stream, &OutboundMsg::Invoke { obj_id, method, args: &args }.into_frame(CALL))?;
+        exchange(&mut stream, &OutboundMsg::Invoke { obj_id, method, args: &args }.into_frame(INVOKE_SEQ))?;
     let data = envelope::find(&answer, UbusAttr::Data).map(|data| data.payload).unwrap_or_default();
     let text = |key| lookup(data, key).and_then(|text| text.as_str()).map(str::to_owned);
     match (status, text("text"), text("error")) {
@@ -136,9 +136,10 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<DaemonAnswer, String> 
     }
 }
 
-/// Sequence numbers of the requests.
-const LOOKUP: u16 = 1;
-const CALL: u16 = 2;
+/// Sequence number of the lookup.
+const LOOKUP_SEQ: u16 = 1;
+/// Sequence number of the method call.
+const INVOKE_SEQ: u16 = 2;
 
 fn timeout(request: Request) -> Duration {
     match request {
@@ -154,7 +155,7 @@ fn connect(broker: &Path, timeout: Duration) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// Sends a request; returns the payload of the last data received for it, and its status.
+/// Sends a request. Returns the payload of its last data message, and its status.
 fn exchange(stream: &mut UnixStream, request: &Frame) -> Result<(Vec<u8>, i32), String> {
     stream.write_all(&Codec::write_frame(request)).map_err(|error| error.to_string())?;
     let mut data = Vec::new();
@@ -175,6 +176,7 @@ fn exchange(stream: &mut UnixStream, request: &Frame) -> Result<(Vec<u8>, i32), 
 fn receive(stream: &mut UnixStream) -> io::Result<Frame> {
     let mut bytes = vec![0; HEADER_SIZE + 4];
     stream.read_exact(&mut bytes)?;
+    // The lower 24 bits of a blob's header are its length, header included.
     let length = u32::from_be_bytes([0, bytes[HEADER_SIZE + 1], bytes[HEADER_SIZE + 2], bytes[HEADER_SIZE + 3]]);
     let length = (length as usize).clamp(4, MAX_MSG_LEN);
     bytes.resize(HEADER_SIZE + length, 0);

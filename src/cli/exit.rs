@@ -1,7 +1,7 @@
 //! Exit codes, from sysexits.h.
 
 /// The audit found a fault.
-pub const WRONG: u8 = 1;
+pub const AUDIT_FAULT: u8 = 1;
 /// The command line is invalid.
 pub const USAGE: u8 = 64;
 /// The join text is damaged, expired or for another router.
@@ -17,12 +17,12 @@ pub const NO_PERMISSION: u8 = 77;
 /// The settings are invalid.
 pub const CONFIG: u8 = 78;
 
-/// The failure of a command: one line, and the exit code.
+/// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
     pub code: u8,
-    /// What was tried, on what, why it failed, what to do.
+    /// One line: what was tried, on what, why it failed, and what to do.
     pub text: String,
 }
 

@@ -62,7 +62,7 @@ impl JoinCommand {
     /// Checks everything before it writes anything, and writes the settings last.
     pub fn execute(self) -> Result<(), Failure> {
         if self.make_key {
-            println!("{}", own_key::make(&self.config, &self.keys)?.to_base64());
+            println!("{}", own_key::find_or_create(&self.config, &self.keys)?.to_base64());
             return Ok(());
         }
         let plan = self.write_plan();
@@ -106,7 +106,8 @@ impl JoinCommand {
             Ok(DaemonAnswer::Refused(why)) => return Err(Failure::new(CONFIG, format!("reloading: {why}"))),
             Err(_) => {
                 println!(
-                    "the daemon is not running: start it (/etc/init.d/millpond enable; /etc/init.d/millpond start), then see 'millpond status'"
+                    "the daemon is not running: start it (/etc/init.d/millpond enable; /etc/init.d/millpond start), \
+                     then see 'millpond status'"
                 );
                 return Ok(());
             }
@@ -123,7 +124,8 @@ impl JoinCommand {
             }
         }
         let text = format!(
-            "waiting for {at}: no answer within {wait} s; millpond keeps retrying: check that its UDP port is open, that it lists this home and that no other router used the join text; 'millpond status' shows more"
+            "waiting for {at}: no answer within {wait} s; millpond keeps retrying: check that its UDP port is open, \
+             that it lists this home and that no other router used the join text; 'millpond status' shows more"
         );
         Err(Failure::new(UNAVAILABLE, text))
     }

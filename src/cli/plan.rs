@@ -1,4 +1,4 @@
-//! `millpond plan`: shows the operations on the kernel.
+//! `millpond plan`: shows the kernel operations that the settings need.
 
 use argh::FromArgs;
 

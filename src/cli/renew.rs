@@ -8,8 +8,8 @@ use super::client::{DaemonAddress, ask_for};
 use super::exit::Failure;
 use crate::daemon::request::Request;
 
-/// Retry the connection to the endpoint at once: look up its name and, if no cells arrive, start a new handshake. For a
-/// router whose clock has just been set.
+/// Retry the connection to the endpoint at once: look up its name and, if no cells arrive, start a new handshake. For
+/// example after the router's clock was set.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "renew")]
 pub struct RenewCommand {

@@ -17,7 +17,7 @@ pub struct Settings {
     /// Rates, cell size and law of the level.
     pub shape: Shape,
     /// `main.off`: what happens to shaped devices' packets at level `off`.
-    pub off: Off,
+    pub off: OffPolicy,
     /// `main.audit`: days between two checks of the wire; `None` for never.
     pub audit_days: Option<u16>,
     /// Every level that has rates, with its shape, saver first.
@@ -68,10 +68,10 @@ pub enum Role {
     Endpoint,
 }
 
-/// How much privacy. Each level except `Off` has a [`Shape`].
+/// The privacy level. Each level except `Off` has a [`Shape`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// No cover traffic. Only in schedules; see [`Off`] for what happens to the devices' packets.
+    /// No cover traffic. Only in schedules; see [`OffPolicy`] for what happens to the devices' packets.
     Off,
     /// Uses the least data.
     Saver,
@@ -83,7 +83,7 @@ pub enum Level {
     Custom,
 }
 
-/// How the traffic on the wire looks.
+/// The shape of the traffic on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     /// Rate from router to endpoint, on the wire.
@@ -100,7 +100,7 @@ pub struct Shape {
 
 /// What happens to shaped devices' packets while a schedule has level `off`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Off {
+pub enum OffPolicy {
     /// They go through the tunnel as they arrive, without cover.
     #[default]
     Tunnel,
@@ -108,7 +108,7 @@ pub enum Off {
     Block,
 }
 
-/// A level for the last days before each billing day, whatever the data usage.
+/// A level for the last days before each billing day, independent of the data usage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepDown {
     /// First day of the month at this level, 1..=28.
@@ -183,7 +183,7 @@ pub struct Wireguard {
     /// `join_key`: the private key of a join text. The endpoint knows this router by it until it learns the public key
     /// of `private_key` (router only).
     pub join_key: Option<Key>,
-    /// Whether `join_key` is in use. This is not an option: the daemon tries both keys.
+    /// Whether `join_key` is in use. Set by the daemon, which tries both keys; no option corresponds to it.
     pub tries_join_key: bool,
     /// `public_key` of the endpoint (router only; an endpoint has one for each home).
     pub public_key: Option<Key>,

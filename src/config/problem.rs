@@ -1,4 +1,4 @@
-//! A problem in a settings file: where it is, what was given, and what is wanted.
+//! A problem in a settings file: its place, the value found, and the value expected.
 
 use std::fmt;
 

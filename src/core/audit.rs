@@ -19,8 +19,8 @@ pub const BINS: usize = 50;
 /// Minimum number of intervals for the test: ten per bin. Fewer say nothing about the law.
 const MIN_INTERVALS: u64 = 10 * BINS as u64;
 
-/// A fit less probable than this counts as a violation. That happens by chance in one of ten thousand audits of a line
-/// that does follow its law.
+/// A fit less probable than this counts as a violation. That happens by chance in one of ten thousand audits of a
+/// tunnel that does follow its law.
 pub const MIN_FIT_P: f64 = 1e-4;
 
 /// Number of sizes that are counted separately; packets of further sizes are counted together.
@@ -64,7 +64,7 @@ pub struct Finding {
 }
 
 impl Audit {
-    /// An audit without packets, for a line that should send packets of `wire_bytes` at `pace`.
+    /// An audit without packets, for a tunnel that should send packets of `wire_bytes` at `pace`.
     pub fn new(pace: Pace, wire_bytes: u16) -> Audit {
         Audit {
             pace,

@@ -13,9 +13,9 @@ use crate::core::audit::Finding;
 use crate::units::Nanos;
 
 /// The allowed number of packets of one audit.
-pub const PACKETS: std::ops::RangeInclusive<u32> = 100..=100_000;
+pub const AUDIT_PACKETS: std::ops::RangeInclusive<u32> = 100..=100_000;
 /// The default number of packets: some tens of seconds at the levels' rates, enough to tell one law from another.
-pub const DEFAULT_PACKETS: u32 = 2_000;
+pub const DEFAULT_AUDIT_PACKETS: u32 = 2_000;
 
 /// The task of one audit.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub enum CapturePoint {
 /// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditReport {
-    /// When it ended, in seconds after 1970; 0 if the clock was not set.
+    /// When it ended, in seconds of Unix time; 0 if the clock was not set.
     pub at_unix: u64,
     /// Duration in seconds.
     pub seconds: u32,

@@ -11,8 +11,8 @@ use crate::sys::unix_socket::{Client, ControlSocket};
 /// Maximum clients at one time; further connections are closed.
 const MAX_CLIENTS: usize = 4;
 
-/// The first word of an answer that refuses a request; the reason follows.
-pub const REFUSED: &str = "refused: ";
+/// Prefix of an answer that refuses a request; the reason follows.
+pub const REFUSED_PREFIX: &str = "refused: ";
 
 /// The control socket and its clients.
 pub struct ControlServer {

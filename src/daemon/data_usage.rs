@@ -12,7 +12,7 @@ use crate::units::Nanos;
 /// Minimum time between two writes, to spare the flash. A power cut loses at most the count of this time.
 const WRITE_INTERVAL: Nanos = Nanos::from_secs(3_600);
 
-/// From this share of the cap on, in percent, the owner is warned whatever the forecast says.
+/// The owner is warned from this share of the cap on, in percent, regardless of the forecast.
 const WARNING_PERCENT: u64 = 90;
 
 const GB: u64 = 1_000_000_000;
@@ -20,7 +20,7 @@ const GB: u64 = 1_000_000_000;
 /// The bytes counted in the current period, and the file that keeps them.
 pub struct DataUsage {
     path: PathBuf,
-    /// Start of the count, in seconds since the epoch; `None` until the clock is set.
+    /// Start of the count, in seconds of Unix time; `None` until the clock is set.
     since: Option<i64>,
     bytes: u64,
     /// The daemon's byte counter when it was last read.
@@ -37,7 +37,7 @@ pub struct Usage {
     pub used: u64,
     /// Bytes expected from now to the end of the period.
     pub expected: u64,
-    /// Start of the count, in seconds since the epoch.
+    /// Start of the count, in seconds of Unix time.
     pub since: i64,
     /// The billing period.
     pub period: BillingPeriod,
@@ -84,7 +84,7 @@ impl DataUsage {
         self.bytes
     }
 
-    /// Start of the count, in seconds since the epoch; `None` until the clock is set.
+    /// Start of the count, in seconds of Unix time; `None` until the clock is set.
     pub fn since(&self) -> Option<i64> {
         self.since
     }

@@ -1,4 +1,4 @@
-//! The list of all device devices: from the settings, the kernel's neighbour table and DHCP leases.
+//! The list of all devices: from the settings, the kernel's neighbour table and DHCP leases.
 
 mod leases;
 

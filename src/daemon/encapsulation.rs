@@ -12,8 +12,8 @@ const GRE_OVERHEAD: usize = 20 + 4;
 /// IPv4 in IPv4 (RFC 2003).
 const IPIP_OVERHEAD: usize = 20;
 
-/// The encapsulation of the configured tunnel. On an endpoint it only sizes the ceiling of the queue. Its homes come
-/// over either IP version; IPv4, the more common one, is assumed.
+/// The encapsulation of the configured tunnel. On an endpoint it only sizes the ceiling of the queue. Homes may
+/// connect over either IP version; IPv4, the more common one, is assumed.
 ///
 /// # Errors [`Error::Unfit`] if the overhead of the attached interface is unknown, [`DesiredError::NoInterface`] if
 /// that interface is missing, and [`Error::Profile`] if the OpenVPN profile is unusable.

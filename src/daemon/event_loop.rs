@@ -67,6 +67,7 @@ use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::size::CellSize;
 
+// Epoll tokens of the event sources.
 const TIMER: u64 = 0;
 const PACKETS: u64 = 1;
 const DATA_CELLS: u64 = 2;
@@ -97,7 +98,7 @@ const SPIN_WINDOW: Nanos = Nanos::from_micros(200);
 const MANY_SESSIONS: usize = 8;
 
 /// With many sessions, departures within this window are handled together. Random intervals hide a lateness of this
-/// order, and it depends on nobody's traffic.
+/// order, and it does not depend on traffic.
 const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
 
 /// Housekeeping period.
@@ -306,7 +307,7 @@ impl EventLoop {
                 Action::Built => built += 1,
                 Action::Idle => {}
                 Action::Send { scheduled, kind, cell } => {
-                    // A cell that the kernel refuses counts as lost on the way. The schedule goes on.
+                    // A cell that the kernel refuses counts as lost on the way. The schedule continues.
                     if let Some(sockets) = self.tunnel.sockets() {
                         _ = sockets.of(kind).send(cell, peer);
                     }
@@ -451,7 +452,8 @@ impl EventLoop {
         info!("state {} -> {} (after {lasted:.0} s)", before.state.name(), state.name());
         self.announce_state(before.state, now);
         self.manager.notify(&format!("STATUS={}", state.name()));
-        // Degraded: somebody may have removed the peer from WireGuard, and the kernel sends no notification for that.
+        // Degraded: another program may have removed the peer from WireGuard, and the kernel sends no notification
+        // for that.
         // Shaping: the worker threads that encrypt appear with the first cells.
         if matches!(state, State::Degraded | State::Shaping) {
             self.reconciler.note_change(now);

@@ -12,10 +12,10 @@ pub enum State {
     Starting,
     /// Cells are sent and received.
     Shaping,
-    /// A schedule has set level `off`: the devices' packets pass the tunnel unshaped, or not at all. There is no
-    /// promise.
+    /// A schedule has set level `off`: the devices' packets pass the tunnel unshaped, or not at all. millpond promises
+    /// nothing in this state.
     Paused,
-    /// Cells are sent, and none has come for three times the expected interval. Sending goes on unchanged.
+    /// Cells are sent, and none has come for three times the expected interval. Sending continues unchanged.
     Degraded,
     /// There is no tunnel, and a problem says why. Only the daemon has this state, not a session.
     Blocked,

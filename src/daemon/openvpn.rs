@@ -1,7 +1,8 @@
 //! The openvpn process that carries the cells: its command line, its output and its restarts.
 //!
 //! The process serves an interface that millpond creates and keeps, so queueing tree, address and routes exist before
-//! it starts and after it exits. While no process runs, cells sent to the interface are lost and the schedule goes on.
+//! it starts and after it exits. While no process runs, the schedule continues and cells sent to the interface are
+//! lost.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;

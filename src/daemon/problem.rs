@@ -145,8 +145,8 @@ impl Code {
                 "see the text; until it is corrected, devices may send outside the tunnel; millpond keeps retrying"
             }
             Code::GuardFile => {
-                "free space on the flash, or make it writable; the guard is loaded now, but after a boot it will be missing until \
-                 millpond starts; millpond keeps retrying"
+                "free space on the flash, or make it writable; the guard is loaded now, but after a boot it will be \
+                 missing until millpond starts; millpond keeps retrying"
             }
             Code::PackageMissing => "install the package that the text names; millpond keeps retrying",
             Code::Tunnel => "see the text; millpond keeps retrying",
@@ -167,8 +167,8 @@ impl Code {
             Code::Preflight(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that removes CAP_SYS_NICE or CAP_IPC_LOCK",
             Code::Clock => {
-                "set the clock, usually by NTP; until then the endpoint may refuse the tunnel's handshakes, and schedules wait; \
-                 millpond retries as soon as the clock is set"
+                "set the clock, usually by NTP; until then the endpoint may refuse the tunnel's handshakes, and \
+                 schedules wait; millpond retries as soon as the clock is set"
             }
             Code::Zone => "set system.timezone on OpenWrt, /etc/localtime elsewhere",
             Code::DataCap => {
@@ -178,7 +178,8 @@ impl Code {
                 "see the text; repeat the audit (millpond audit); stray connections end at the next reload of the guard"
             }
             Code::Socket => {
-                "free space there or make it writable, and restart the service; until then millpond answers on ubus only"
+                "free space there or make it writable, and restart the service; until then millpond answers on ubus \
+                 only"
             }
             Code::Ubus => "the devices need no action; LuCI shows nothing until ubusd runs again",
         }

@@ -60,7 +60,7 @@ pub struct Reconciler {
     lookup: Option<RunningWorker>,
     /// The host whose name is being looked up.
     host: Option<HostPort>,
-    /// Confines the devices if somebody flushes all of nftables, until a reconcile job has restored the guard.
+    /// Confines the devices if another program flushes all of nftables, until a reconcile job has restored the guard.
     guard_copy: Option<OwnedGuardCopy>,
 }
 

@@ -4,7 +4,7 @@ use ubus::BlobMsgTable;
 use ubus::wire::UBUS_STATUS_UNKNOWN_ERROR;
 
 use super::answer::{self, Object};
-use super::control::REFUSED;
+use super::control::REFUSED_PREFIX;
 use super::ubus::{Caller, RequestError};
 use crate::sys::unix_socket::Client;
 
@@ -62,7 +62,7 @@ pub enum Requester {
     Ubus(Caller),
 }
 
-/// The answer in the requester's format, or the reason for error.
+/// The answer in the requester's format, or the reason for a refusal.
 pub enum Answer {
     /// A text for people, or JSON.
     Text(String),
@@ -92,7 +92,7 @@ impl Answer {
     pub fn into_text(self) -> String {
         match self {
             Answer::Text(text) => text,
-            Answer::Refused(error) => format!("{REFUSED}{}\n", error.text),
+            Answer::Refused(error) => format!("{REFUSED_PREFIX}{}\n", error.text),
             // Never built for the control socket.
             Answer::Table(_) => String::new(),
         }

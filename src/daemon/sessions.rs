@@ -231,7 +231,7 @@ fn seed() -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Off, RoutingIds, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, OffPolicy, RoutingIds, Shape};
     use crate::law::Law;
     use crate::units::BitsPerSec;
     use crate::wire::size::{Encapsulation, IpVersion};
@@ -262,7 +262,7 @@ mod tests {
             role: Role::Endpoint,
             level: Level::Balanced,
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
-            off: Off::Tunnel,
+            off: OffPolicy::Tunnel,
             audit_days: None,
             levels: Vec::new(),
             data_cap_gb: None,

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::session::{LEAD, Session, Shaping};
-use crate::config::model::{Level, Off, Role, Settings};
+use crate::config::model::{Level, OffPolicy, Role, Settings};
 use crate::core::Pace;
 use crate::plan::qdisc_tree::ShaperLimits;
 use crate::units::BitsPerSec;
@@ -38,7 +38,7 @@ pub fn shaping(settings: &Settings, size: CellSize) -> Shaping {
         pace: Pace::new(shape.law, shape.spread_percent, shape.upload, size),
         payload_bytes: size.payload_bytes,
         cover: !off,
-        forwards: !(off && settings.off == Off::Block),
+        forwards: !(off && settings.off == OffPolicy::Block),
     }
 }
 
@@ -62,7 +62,7 @@ pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> Shap
         (Role::Router, _) => (settings.shape.law.paced_by_kernel(), settings.shape.upload, wire_bytes),
         // The law `kernel` is granted to a single home only; see `negotiation::HomeLimits`.
         (Role::Endpoint, Some(request)) if request.law.paced_by_kernel() => (true, request.rate, request.cell_bytes),
-        // The rate does not depend on the homes' requests, so that no home disturbs the others' queue.
+        // The rate does not depend on the homes' requests, so no home can disturb the queue of another.
         (Role::Endpoint, _) => (false, total_max_download(settings), wire_bytes),
     };
     let inner_bytes = wire_bytes - (size.wire_bytes - size.inner_bytes) as u16;

@@ -8,7 +8,7 @@ use super::history::History;
 use super::liveness::{State, StateSince};
 use super::problem::Problem;
 use super::session::Session;
-use crate::config::model::{Off, Role, Settings};
+use crate::config::model::{OffPolicy, Role, Settings};
 use crate::core::{Histogram, Stats};
 use crate::units::Nanos;
 
@@ -53,7 +53,7 @@ impl StatusView<'_> {
             top.text("level", settings.level.name());
             top.text("level_by", self.clock.level_source().name());
             top.flag("promise", self.state_since.state == State::Shaping);
-            top.text("off", if settings.off == Off::Block { "block" } else { "tunnel" });
+            top.text("off", if settings.off == OffPolicy::Block { "block" } else { "tunnel" });
             top.text("law", shape.law.name());
             top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
             top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
@@ -106,10 +106,10 @@ impl StatusView<'_> {
         out.push('\n');
         if let (State::Paused, Some(settings)) = (self.state_since.state, self.settings) {
             out.push_str(match settings.off {
-                Off::Tunnel => {
+                OffPolicy::Tunnel => {
                     "no promise: a schedule has switched cover off, so the tunnel reveals the devices' activity\n"
                 }
-                Off::Block => "no promise needed: a schedule blocks shaped devices from the Internet\n",
+                OffPolicy::Block => "no promise needed: a schedule blocks shaped devices from the Internet\n",
             });
         }
         if let Some(usage) = self.clock.usage() {
@@ -130,8 +130,8 @@ impl StatusView<'_> {
             let drops: u64 = stats.drops.by_cause().iter().map(|(_, count)| count).sum();
             _ = writeln!(
                 out,
-                "{} ({}): {} {}; {} data and {} cover cells sent, {} received, {} lost; delay {:.1} ms mean, {:.1} ms p99; \
-                 {drops} dropped",
+                "{} ({}): {} {}; {} data and {} cover cells sent, {} received, {} lost; delay {:.1} ms mean, \
+                 {:.1} ms p99; {drops} dropped",
                 session.name(),
                 session.peer(),
                 session.state_since().state.name(),

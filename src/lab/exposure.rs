@@ -48,7 +48,7 @@ pub struct Exposure {
 pub struct HostExposure {
     /// Which device it may be.
     pub identity: HostIdentity,
-    /// When it became active, whether somebody used it or not.
+    /// When it became active, whether it was used or not.
     pub onsets: Vec<Onset>,
     /// Bytes to and from the Internet.
     pub bytes: u64,

@@ -1,5 +1,5 @@
 //! Checks the scenario `leaks`: while one event after another disturbs the home, does a packet of a shaped or blocked
-//! device cross the WAN outside the tunnel, does anybody outside reach such a device, and do unshaped devices lose
+//! device cross the WAN outside the tunnel, does an outside host reach such a device, and do unshaped devices lose
 //! service?
 //!
 //! The capture contains marks (`mark`), so the order of packets decides which event a packet belongs to, even if the

@@ -336,7 +336,7 @@ fn sysctls(settings: &Settings, tunnel: &Tunnel) -> Vec<(String, String)> {
 /// The reverse path filter of the interface `name`: the kernel drops packets whose answer would not leave through the
 /// interface on which they arrived.
 pub fn reverse_path_filter(name: &str) -> String {
-    // The dots of the key separate path components; as in sysctl(8), a slash stands for a dot in the interface's name.
+    // The dots of the key separate path components; as in sysctl(8), a slash replaces a dot of the interface's name.
     format!("net.ipv4.conf.{}.rp_filter", name.replace('.', "/"))
 }
 

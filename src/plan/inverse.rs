@@ -59,7 +59,8 @@ fn restored_table(name: TableName, before: &Snapshot) -> Option<Op> {
     before.table(name).cloned().map(Op::SetTable)
 }
 
-/// Restores an interface, except for the parts that other operations remove before it is deleted.
+/// Restores an interface. A plan removes its addresses, routes, peers and qdiscs before it, so the inverses of those
+/// operations restore them.
 fn restored_link(name: &str, before: &Snapshot) -> Vec<Op> {
     let Some(link) = before.links.get(name) else { return Vec::new() };
     let mut ops = vec![Op::AddLink { name: name.to_owned(), kind: link.kind.clone(), mtu: link.mtu }];

@@ -201,7 +201,8 @@ impl TableText {
         let fingerprint = self.fingerprint.as_deref().unwrap_or("foreign");
         let name = self.name;
         let mut text = format!(
-            "add table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n\tcomment \"{fingerprint} {digest}\"\n{}}}\n",
+            "add table inet {name}\ndelete table inet {name}\n\
+             table inet {name} {{\n\tcomment \"{fingerprint} {digest}\"\n{}}}\n",
             self.body
         );
         for (set, elements) in self.learned.iter().filter(|(set, elements)| !elements.is_empty() && self.has_set(set)) {

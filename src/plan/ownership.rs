@@ -21,11 +21,12 @@ pub const OWNED_COPY_TABLE: &str = "millpond_held";
 /// The nftables table of family `inet` that routes devices' packets into the tunnel. It exists while the tunnel does.
 pub const TUNNEL_TABLE: &str = "millpond_tunnel";
 
-/// The nftables table of family `netdev` that exists briefly while a policy changes.
+/// The nftables table of family `netdev` that drops a device's packets while its policy changes, until no flow table
+/// forwards its old connections.
 pub const BLOCK_TABLE: &str = "millpond_cut";
 
-/// Added to the priority in the settings for the endpoint's rule that routes cells. The priority itself is that of the
-/// router's rule for marked packets.
+/// The endpoint's rule that routes cells has the priority in the settings plus this. The router's rule for marked
+/// packets has the priority in the settings.
 pub const CELL_RULE_OFFSET: u32 = 1;
 
 /// Protocol number of millpond's routes and rules; unassigned in iproute2's `rt_protos`.
@@ -40,7 +41,8 @@ pub const WIREGUARD_MTU: u32 = 1420;
 /// MTU of [`TUN`] in bytes. It does not depend on the cell size, so small cells do not reduce TCP's segment size.
 pub const TUN_MTU: u32 = 1500;
 
-/// Metric of the `unreachable default` route, the fallback of `default dev mp0`: higher than any other and still valid.
+/// Metric of the `unreachable default` route, the fallback of `default dev mp0`: the value that the kernel's
+/// Documentation/networking/vrf.rst gives for a route that every other one overrides.
 pub const LAST_METRIC: u32 = 0xff00_2000;
 
 /// Metric of the other IPv6 routes: the kernel's default, given explicitly so that the route reads back unchanged.

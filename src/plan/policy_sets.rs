@@ -5,8 +5,8 @@
 //! device chosen by IPv4 its IPv6 packets; for a device chosen by IPv6 all its packets, because an IPv6 device has
 //! several addresses at once. A device chosen by IPv4 is not recognised in IPv4 packets from other addresses: a
 //! repeater may use its own Ethernet address for all devices behind it, and these keep their service. Only packets from
-//! the chosen address renew the learned Ethernet address, so a device that has left its address to another is free
-//! after [`LEARNED_TTL`].
+//! the chosen address renew the learned Ethernet address, so if another device takes over the address, the first
+//! one is no longer confined after [`LEARNED_TTL`].
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Checks valid settings against the host: what will not work here, or may not.
+//! Checks valid settings against the host: reports what cannot work here, and what might fail.
 
 use super::desired::Facts;
 use super::policy_sets::interface;
@@ -9,7 +9,7 @@ use crate::config::model::{DnsMode, Policy, Role, Settings, Tunnel};
 pub enum PreflightIssueKind {
     /// An address of the tunnel is inside a network of the home.
     AddressInLan,
-    /// A resolver that should be beyond the tunnel is in the home.
+    /// A resolver that must be reached through the tunnel is inside the home.
     ResolverInLan,
     /// A network that the settings name leads out of the home.
     NetworkOutside,

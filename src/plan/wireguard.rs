@@ -49,7 +49,7 @@ pub struct Peer {
     pub endpoint: Option<SocketAddr>,
     /// The source addresses that it may use and the destinations that are sent to it; sorted.
     pub allowed_ips: Vec<Prefix>,
-    /// Interval of keepalives in seconds; 0 for none, because cells flow all the time.
+    /// Interval of keepalives in seconds; 0 for none, because cells flow continuously.
     pub keepalive_seconds: u16,
 }
 

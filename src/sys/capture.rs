@@ -48,7 +48,7 @@ pub struct Capture {
 /// A captured packet.
 #[derive(Clone, Copy, Debug)]
 pub struct CapturedPacket {
-    /// Time of capture by the wall clock, since 1970.
+    /// Time of capture in Unix time, by the wall clock.
     pub at: Duration,
     /// Index of the interface.
     pub interface: u32,

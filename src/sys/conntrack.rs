@@ -23,16 +23,16 @@ const SOURCES: [u16; 2] = [1, 3];
 /// `CTA_IP_V4_DST` and `CTA_IP_V6_DST`.
 const DESTINATIONS: [u16; 2] = [2, 4];
 
-/// The translated source address of each connection that a device with an address in `is_theirs` opened and that NAT
-/// gives another address.
-pub fn translated_addresses(is_theirs: &dyn Fn(IpAddr) -> bool) -> io::Result<Vec<IpAddr>> {
+/// The translated source address of each connection from an address that `is_selected` accepts and that NAT gives
+/// another address.
+pub fn translated_addresses(is_selected: &dyn Fn(IpAddr) -> bool) -> io::Result<Vec<IpAddr>> {
     let list_error = |error: NetlinkError| io::Error::other(format!("listing connections: {error}"));
     let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(list_error)?;
     let mut outside = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let found = netlink.for_each(GET, &header(family), |message| {
             let Some(rest) = message.get(HEADER_BYTES..) else { return };
-            let from = tuple_address(rest, CTA_TUPLE_ORIG, SOURCES).filter(|address| is_theirs(*address));
+            let from = tuple_address(rest, CTA_TUPLE_ORIG, SOURCES).filter(|address| is_selected(*address));
             let back = tuple_address(rest, CTA_TUPLE_REPLY, DESTINATIONS);
             outside.extend(from.zip(back).and_then(|(from, back)| (from != back).then_some(back)));
         });
@@ -47,11 +47,11 @@ fn tuple_address(message: &[u8], tuple: u16, kinds: [u16; 2]) -> Option<IpAddr> 
     kinds.into_iter().find_map(|kind| address(attribute(ip, kind)?))
 }
 
-/// Deletes every connection from or to an address in `is_theirs`. Returns how many it deleted.
-pub(super) fn delete(netlink: &mut Netlink, is_theirs: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
+/// Deletes every connection from or to an address that `is_selected` accepts. Returns how many it deleted.
+pub(super) fn delete(netlink: &mut Netlink, is_selected: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
     let mut deletions = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        netlink.for_each(GET, &header(family), |message| deletions.extend(deletion(message, &is_theirs)))?;
+        netlink.for_each(GET, &header(family), |message| deletions.extend(deletion(message, &is_selected)))?;
     }
     let mut deleted = 0;
     for body in &deletions {
@@ -65,11 +65,11 @@ pub(super) fn delete(netlink: &mut Netlink, is_theirs: impl Fn(IpAddr) -> bool) 
     Ok(deleted)
 }
 
-/// The request that deletes the connection in `message`, if one of its addresses is in `is_theirs`.
-fn deletion(message: &[u8], is_theirs: &impl Fn(IpAddr) -> bool) -> Option<Body> {
+/// The request that deletes the connection in `message`, if `is_selected` accepts one of its addresses.
+fn deletion(message: &[u8], is_selected: &impl Fn(IpAddr) -> bool) -> Option<Body> {
     let rest = message.get(HEADER_BYTES..)?;
     let ends = [tuple_address(rest, CTA_TUPLE_ORIG, SOURCES), tuple_address(rest, CTA_TUPLE_REPLY, SOURCES)];
-    if !ends.into_iter().flatten().any(is_theirs) {
+    if !ends.into_iter().flatten().any(is_selected) {
         return None;
     }
     let original = Body(attribute(rest, CTA_TUPLE_ORIG)?.to_vec());

@@ -102,7 +102,7 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, Off, Policy, Role, RoutingIds, Shape};
+    use crate::config::model::{Dns, DnsMode, Level, Network, OffPolicy, Policy, Role, RoutingIds, Shape};
     use crate::law::Law;
     use crate::plan::routing::Family;
     use crate::units::BitsPerSec;
@@ -115,7 +115,7 @@ mod tests {
             role: Role::Router,
             level: Level::Balanced,
             shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
-            off: Off::Tunnel,
+            off: OffPolicy::Tunnel,
             audit_days: None,
             levels: Vec::new(),
             data_cap_gb: None,

@@ -55,9 +55,12 @@ impl FlowTables {
         let networks = |is_v4| networks.iter().filter(move |network| network.address.is_ipv4() == is_v4);
         let shown = |network: &Prefix| format!("{}/{}", network.address, network.length);
         format!(
-            "add table netdev {BLOCK_TABLE}\ndelete table netdev {BLOCK_TABLE}\ntable netdev {BLOCK_TABLE} {{\n\
-             {}{}{}\tchain cut {{\n\t\ttype filter hook ingress devices = {{ {} }} priority -500; policy accept;\n\
-             \t\tether saddr @macs ether type {{ ip, ip6 }} drop\n\t\tip saddr @v4 drop\n\t\tip6 saddr @v6 drop\n\t}}\n}}\n",
+            "add table netdev {BLOCK_TABLE}\ndelete table netdev {BLOCK_TABLE}\n\
+             table netdev {BLOCK_TABLE} {{\n\
+             {}{}{}\tchain cut {{\n\
+             \t\ttype filter hook ingress devices = {{ {} }} priority -500; policy accept;\n\
+             \t\tether saddr @macs ether type {{ ip, ip6 }} drop\n\
+             \t\tip saddr @v4 drop\n\t\tip6 saddr @v6 drop\n\t}}\n}}\n",
             set("macs", "ether_addr", "timeout", macs),
             set("v4", "ipv4_addr", "interval,timeout", networks(true).map(shown)),
             set("v6", "ipv6_addr", "interval,timeout", networks(false).map(shown)),

@@ -66,7 +66,8 @@ mod tests {
             config zone\noption name office\noption network 'office old'\nlist device wan\n";
         let network = b"config interface lan\noption device br-lan\nconfig interface guest\noption device br-guest\n\
             config interface wan\noption device wan\nconfig interface wan6\noption device @wan\n\
-            config interface office\noption device eth1\nconfig interface old\noption type bridge\noption ifname eth2\n";
+            config interface office\noption device eth1\n\
+            config interface old\noption type bridge\noption ifname eth2\n";
         let zones = Zones::from_texts(firewall, network);
         let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(zones.inside, of(&["br-guest", "br-lan", "br-old", "eth1"]));

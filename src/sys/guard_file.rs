@@ -15,7 +15,7 @@ const OTHER_PATH: &str = "/etc/millpond/guard.nft";
 /// The path of the guard file on this host.
 pub fn default_path() -> PathBuf {
     let directory = Path::new(FIREWALL_DIRECTORY);
-    // The firewall package brings the parent directory; the first package with a file for it creates this one.
+    // The firewall package installs the parent directory; the first package with a file for it creates this one.
     if directory.parent().is_some_and(Path::is_dir) { directory.join(FIREWALL_NAME) } else { OTHER_PATH.into() }
 }
 

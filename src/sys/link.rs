@@ -22,7 +22,7 @@ pub(super) struct LinkEntry {
 
 /// All interfaces.
 pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<LinkEntry>, NetlinkError> {
-    // Skips the counters, which are most of the answer's bytes.
+    // Without the counters, which are most of the answer's bytes.
     const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
     let body = header(0, 0, 0).number(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     Ok(netlink.dump(libc::RTM_GETLINK, &body)?.iter().filter_map(|message| parse(message)).collect())
@@ -68,9 +68,10 @@ pub(super) fn set_up(netlink: &mut Netlink, index: u32, up: bool) -> Result<(), 
     netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, if up { flag } else { 0 }, flag))
 }
 
+/// Size of `struct ifinfomsg`: the index is at byte 4, the flags at 8, the mask of changed flags at 12.
 const HEADER_BYTES: usize = 16;
 
-/// `struct ifinfomsg`.
+/// A `struct ifinfomsg`.
 fn header(index: u32, flags: u32, change: u32) -> Body {
     let mut bytes = [0; HEADER_BYTES];
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());

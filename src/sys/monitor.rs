@@ -122,7 +122,7 @@ fn is_relevant_link(body: &[u8]) -> bool {
     i32::from(body[0]) == libc::AF_UNSPEC && attribute(attributes, IFLA_WIRELESS).is_none()
 }
 
-/// Our routes, and default routes, which show the WAN interface. A mesh may change other routes all the time.
+/// Our routes, and default routes, which show the WAN interface. A mesh may change other routes continuously.
 fn is_relevant_route(body: &[u8]) -> bool {
     const RTMSG_BYTES: usize = 12;
     let Some(header) = body.get(..RTMSG_BYTES) else { return false };

@@ -71,9 +71,9 @@ impl LinuxKernel {
             _ => failed("deleting connections", error),
         };
         let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize).map_err(failed)?;
-        let is_theirs =
+        let is_selected =
             |address| addresses.contains(&address) || networks.iter().any(|network| network.contains(address));
-        conntrack::delete(&mut netlink, is_theirs).map_err(failed)
+        conntrack::delete(&mut netlink, is_selected).map_err(failed)
     }
 
     fn networks_on(&mut self, interfaces: &BTreeSet<String>) -> Result<Vec<Prefix>, OpError> {

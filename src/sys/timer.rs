@@ -17,7 +17,7 @@ pub fn now() -> Nanos {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Nanos::ZERO, nanos)
 }
 
-/// Time since the epoch by the wall clock, which may jump; zero before the epoch.
+/// Unix time by the wall clock, which may jump; zero before 1970.
 pub fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ pub struct PeerStatus {
     pub public_key: Key,
     /// Its endpoint, if it is configured or the peer has sent a packet.
     pub endpoint: Option<SocketAddr>,
-    /// Time of the last handshake in seconds since the epoch; 0 before the first.
+    /// Time of the last handshake in seconds of Unix time; 0 before the first.
     pub last_handshake_s: u64,
     /// Bytes received from the peer, including WireGuard's own headers.
     pub received_bytes: u64,

@@ -12,7 +12,7 @@ use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::config::edit::Setting;
 use crate::config::model::Key;
 
-/// End a join text: replace its key by the key of the router that used it, or by an unusable key. The daemon runs this
+/// End a join text: replace its key with that of the router that used it, or with an unusable key. The daemon runs this
 /// when the first router joins with the text, and when the text expires.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "finish-enrolment")]
@@ -32,7 +32,7 @@ pub struct FinishEnrolmentCommand {
 }
 
 impl FinishEnrolmentCommand {
-    /// Prints one line. A text that has already ended is an error, so the first router remains the home.
+    /// Prints one line. Fails for a text that has already ended, so that a second router cannot replace the first.
     pub fn execute(self) -> Result<(), Failure> {
         let mut config = EndpointConfig::open(&self.config)?;
         let (index, home) = config.home(&self.name)?;

@@ -11,9 +11,15 @@ pub(super) fn advice(port: u16) -> Vec<String> {
     let mut lines = vec![format!("allow UDP port {port} in the provider's firewall, if it has one")];
     let enabled = fs::read_to_string("/etc/ufw/ufw.conf").is_ok_and(|text| text.contains("ENABLED=yes"));
     if enabled {
-        lines.push(format!("ufw is active: ufw allow {port}/udp; ufw route allow in on mp0; ufw allow in on mpwg0 to any port 9347 proto udp"));
+        lines.push(format!(
+            "ufw is active: ufw allow {port}/udp; ufw route allow in on mp0; \
+             ufw allow in on mpwg0 to any port 9347 proto udp"
+        ));
     } else if Path::new("/run/firewalld").exists() {
-        lines.push(format!("firewalld is active: firewall-cmd --permanent --add-port={port}/udp; firewall-cmd --permanent --zone=trusted --add-interface=mp0 --add-interface=mpwg0; firewall-cmd --reload"));
+        lines.push(format!(
+            "firewalld is active: firewall-cmd --permanent --add-port={port}/udp; \
+             firewall-cmd --permanent --zone=trusted --add-interface=mp0 --add-interface=mpwg0; firewall-cmd --reload"
+        ));
     } else {
         lines.extend(closed_chains(&nft::list_all().unwrap_or_default(), port));
     }

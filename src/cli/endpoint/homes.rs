@@ -40,7 +40,7 @@ pub struct AddHomeCommand {
 }
 
 impl AddHomeCommand {
-    /// Checks everything and serves the home before it prints the text.
+    /// Checks everything and reloads the daemon with the new home before it prints the text.
     pub fn execute(self) -> Result<(), Failure> {
         let mut config = EndpointConfig::open(&self.config)?;
         let refusal = |text: String| {
@@ -64,7 +64,8 @@ impl AddHomeCommand {
         let no_address = || {
             let size = pool.as_ref().map_or(0, |pool| pool.capacity());
             refusal(format!(
-                "no address is free in the network of tunnel.address, which has room for {size} homes: use a shorter prefix, such as 10.77.0.1/16"
+                "no address is free in the network of tunnel.address, which has room for {size} homes: \
+                 use a shorter prefix, such as 10.77.0.1/16"
             ))
         };
         let (address, address6) = pool.as_ref().and_then(|pool| pool.lowest_free()).ok_or_else(no_address)?;

@@ -16,7 +16,8 @@ use crate::config::edit::Setting;
 use crate::config::model::{Key, Role};
 
 /// The start of a new settings file.
-const HEAD: &str = "# Settings of millpond. After a change: 'millpond check', then 'systemctl reload millpond'.\n\nconfig millpond 'main'\n";
+const HEAD: &str = "# Settings of millpond. After a change: 'millpond check', then 'systemctl reload millpond'.\n\n\
+                    config millpond 'main'\n";
 
 const UNIT: &str = "millpond.service";
 
@@ -115,7 +116,8 @@ impl InitCommand {
         let v4 = self.address.split('/').next().is_some_and(|address| address.parse::<Ipv4Addr>().is_ok());
         if !v4 || !has_prefix_length(&self.address, 30) {
             let text = format!(
-                "setting up the endpoint: --address {}: want an address with a prefix length from /8 to /30, such as 10.77.0.1/16",
+                "setting up the endpoint: --address {}: want an address with a prefix length from /8 to /30, \
+                 such as 10.77.0.1/16",
                 self.address
             );
             return Err(Failure::new(USAGE, text));
@@ -123,7 +125,8 @@ impl InitCommand {
         match &self.address6 {
             Some(address) if !has_prefix_length(address, 112) => {
                 let text = format!(
-                    "setting up the endpoint: --address6 {address}: want an address with a prefix length from /8 to /112, such as fd77::1/64"
+                    "setting up the endpoint: --address6 {address}: want an address with a prefix length from /8 to \
+                     /112, such as fd77::1/64"
                 );
                 Err(Failure::new(USAGE, text))
             }
@@ -154,7 +157,8 @@ fn check_unused(path: &Path, text: &[u8]) -> Result<(), Failure> {
     let what = match (settings.role, settings.tunnel.is_some() || settings.enabled) {
         (_, false) => return Ok(()),
         (Role::Endpoint, true) => {
-            "the file already has an endpoint's settings: add homes with 'millpond endpoint add-home', edit the rest by hand"
+            "the file already has an endpoint's settings: add homes with 'millpond endpoint add-home', \
+             edit the rest by hand"
         }
         (Role::Router, true) => "the file has a router's settings: choose another file with --config, or another host",
     };

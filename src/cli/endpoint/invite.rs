@@ -10,14 +10,14 @@ use crate::config::join::{Identity, Invitation, MAX_SERVERS};
 use crate::config::model::{Home, Key, Server};
 use crate::sys::random;
 
-/// When a text expires, in seconds after 1970; `None`, never, for 0 days.
+/// The time at which a text of this many days expires, in seconds of Unix time; `None` (never) for 0 days.
 pub(super) fn expiry(days: u64) -> Option<u64> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     (days > 0).then(|| (now + Duration::from_secs(days * 86_400)).as_secs())
 }
 
-/// The invitation of `home` to the endpoint with `key` and to the backup endpoints, in random order, so that homes
-/// spread over all endpoints.
+/// The invitation of `home` to this endpoint, whose private key is `key`, and to the backup endpoints. Their order is
+/// random, so that homes spread over all endpoints.
 pub(super) fn invitation(
     config: &EndpointConfig,
     home: &Home,
@@ -27,14 +27,15 @@ pub(super) fn invitation(
 ) -> Result<Invitation, Failure> {
     let wireguard = config.wireguard()?;
     let at = wireguard.endpoint.clone().ok_or_else(|| {
-        let text =
-            "creating a join text: tunnel.endpoint is missing: set it to the HOST:PORT at which routers reach this server";
+        let text = "creating a join text: tunnel.endpoint is missing: \
+                    set it to the HOST:PORT at which routers reach this server";
         Failure::new(CONFIG, text)
     })?;
     let own = Server { at, public_key: key.public() };
     if let Some(other) = wireguard.backup.iter().find(|other| other.public_key == own.public_key) {
         let text = format!(
-            "creating a join text: tunnel.backup {}: two endpoints with one key: give each its own key ('millpond endpoint rotate-keys' there)",
+            "creating a join text: tunnel.backup {}: two endpoints with one key: give each its own key \
+             ('millpond endpoint rotate-keys' there)",
             other.at
         );
         return Err(Failure::new(CONFIG, text));
@@ -64,7 +65,7 @@ pub(super) fn print_invitation(invitation: &Invitation) {
         qr::draw(&text).into_iter().for_each(|code| print!("\n{code}"));
         if invitation.has_private_key() {
             eprintln!(
-                "millpond: the first router that uses this text becomes the home '{}': pass it on in private",
+                "millpond: the first router that uses this text becomes the home '{}': send it privately",
                 invitation.name
             );
         }

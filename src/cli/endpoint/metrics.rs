@@ -9,8 +9,8 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::config_file::EndpointConfig;
-use crate::cli::client::{DaemonAddress, DaemonAnswer, ask};
-use crate::cli::exit::{Failure, OS_ERROR, UNAVAILABLE, USAGE};
+use crate::cli::client::{DaemonAddress, ask_for};
+use crate::cli::exit::{Failure, OS_ERROR, USAGE};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::daemon::request::Request;
 
@@ -46,11 +46,13 @@ impl MetricsCommand {
         };
         if !address.ip().is_loopback() {
             let text = format!(
-                "listening at {address}: not a loopback address: use one such as 127.0.0.1:9477, and a proxy for remote clients"
+                "listening at {address}: not a loopback address: use one such as 127.0.0.1:9477, \
+                 and a proxy for remote clients"
             );
             return Err(Failure::new(USAGE, text));
         }
-        let failed = |error: io::Error| Failure::new(OS_ERROR, format!("listening at {address}: {error}"));
+        let failed =
+            |error: io::Error| Failure::new(OS_ERROR, format!("listening at {address}: {error}: choose a free port"));
         let listener = TcpListener::bind(address).map_err(failed)?;
         for client in listener.incoming() {
             // Continue after a client that disconnects or cannot be answered.
@@ -65,10 +67,7 @@ impl MetricsCommand {
             None => None,
         };
         let address = DaemonAddress { socket: Some(self.socket.clone()), ubus: None };
-        match ask(&address, Request::Metrics { home })? {
-            DaemonAnswer::Given(text) => Ok(text),
-            DaemonAnswer::Refused(why) => Err(Failure::new(UNAVAILABLE, format!("asking the daemon: {why}"))),
-        }
+        ask_for(&address, Request::Metrics { home })
     }
 
     fn serve(&self, mut client: TcpStream) -> io::Result<()> {
@@ -86,7 +85,8 @@ impl MetricsCommand {
         let length = body.len();
         write!(
             client,
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         )
     }
 }

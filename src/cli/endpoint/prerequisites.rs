@@ -15,7 +15,11 @@ pub(super) fn check(port: u16, address: &str) -> Result<(), Vec<String>> {
     let mut causes = Vec::new();
     let missing: Vec<&str> = MODULES.into_iter().filter(|module| !has_module(module)).collect();
     if !missing.is_empty() {
-        causes.push(format!("the kernel lacks {}: install its modules (Debian: linux-image-amd64; Ubuntu: linux-modules-extra-$(uname -r))", missing.join(", ")));
+        causes.push(format!(
+            "the kernel lacks {}: install its modules \
+             (Debian: linux-image-amd64; Ubuntu: linux-modules-extra-$(uname -r))",
+            missing.join(", ")
+        ));
     }
     causes.extend(forwarding(Path::new("/proc/sys/net/ipv4/ip_forward")));
     causes.extend(port_in_use(port));
@@ -24,7 +28,7 @@ pub(super) fn check(port: u16, address: &str) -> Result<(), Vec<String>> {
 }
 
 fn has_module(name: &str) -> bool {
-    // A loaded module appears there; a built-in one only if it has parameters.
+    // Lists every loaded module, but a built-in one only if it has parameters or a version.
     if Path::new("/sys/module").join(name).exists() {
         return true;
     }
@@ -43,7 +47,7 @@ fn is_module(line: &str, name: &str) -> bool {
     file.split('.').next().is_some_and(|file| file.replace('-', "_") == name)
 }
 
-/// Whether forwarding is off and cannot be switched on; otherwise millpond switches it on.
+/// Reports forwarding that is off and that the daemon cannot switch on.
 fn forwarding(switch: &Path) -> Option<String> {
     let on = fs::read_to_string(switch).is_ok_and(|value| value.trim() == "1");
     let opened = fs::OpenOptions::new().write(true).open(switch);
@@ -54,6 +58,7 @@ fn forwarding(switch: &Path) -> Option<String> {
     ))
 }
 
+/// Reports a UDP port that cannot be bound.
 fn port_in_use(port: u16) -> Option<String> {
     let error = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).err()?;
     match error.kind() {
@@ -64,13 +69,14 @@ fn port_in_use(port: u16) -> Option<String> {
     }
 }
 
-/// Whether the homes' network is already routed elsewhere.
+/// Reports a route of this host that overlaps the homes' network.
 fn network_in_use(address: &str) -> Option<String> {
     let network = network(address)?;
     let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let (interface, _) = routes.lines().skip(1).filter_map(route).find(|(_, other)| overlap(network, *other))?;
     Some(format!(
-        "the network of {address} is already routed to {interface}: choose another with --address, such as 10.78.0.1/16"
+        "the network of {address} is already routed to {interface}: \
+         choose another with --address, such as 10.78.0.1/16"
     ))
 }
 

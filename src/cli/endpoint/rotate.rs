@@ -1,4 +1,4 @@
-//! `millpond endpoint rotate-keys`: creates new keys, and join texts that bring them to the routers.
+//! `millpond endpoint rotate-keys`: creates new keys, and the join texts that tell the routers.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use crate::config::join::Identity;
 use crate::config::model::Key;
 use crate::config::uci;
 
-/// Give one home, or without a name the endpoint itself, new keys, and print the join texts with which the routers
-/// follow. A router is cut off until it uses its text; the guard blocks its devices meanwhile.
+/// Create new keys for one home or, without a name, for the endpoint, and print the join texts that the routers need. A
+/// router is cut off until it uses its text; the guard blocks its devices meanwhile.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "rotate-keys")]
 pub struct RotateKeysCommand {
@@ -66,7 +66,8 @@ impl RotateKeysCommand {
         Ok(())
     }
 
-    /// Routers keep their keys. Their texts bring the endpoint's new public key and no secret except the preshared key.
+    /// Routers keep their keys. The join texts contain the endpoint's new public key, and no secret except the
+    /// preshared key.
     fn rotate_endpoint(self) -> Result<(), Failure> {
         let mut config = EndpointConfig::open(&self.config)?;
         let key = Key::private(random()?);

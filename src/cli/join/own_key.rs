@@ -9,7 +9,7 @@ use crate::config::model::Key;
 use crate::config::uci;
 use crate::sys::{atomic_file, key_file, random};
 
-/// The file of a created key, in the key folder.
+/// Name of the key's file in the key folder.
 pub(super) const FILE: &str = "router.private";
 
 /// The tunnel's private key and the value of its option, which is the key itself or the path of a file.
@@ -35,7 +35,7 @@ fn option<'a>(sections: &'a [uci::Section], name: &str) -> Option<&'a str> {
 }
 
 /// Returns the router's public key. Creates the key in a file of the folder `keys` if the settings have none.
-pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
+pub(super) fn find_or_create(config: &Path, keys: &Path) -> Result<Key, Failure> {
     let io = |what: &str, path: &Path, error| Failure::new(IO_ERROR, format!("{what} {}: {error}", path.display()));
     let settings = fs::read(config).map_err(|error| io("reading the settings", config, error))?;
     if let Some((_, key)) = find(&settings) {
@@ -51,7 +51,7 @@ pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
     let mut document = Document::new(&settings).map_err(|error| {
         Failure::new(CONFIG, format!("changing the settings {config_name}: line {}: {}", error.line, error.text))
     })?;
-    let key = new()?;
+    let key = generate()?;
     let file = keys.join(FILE);
     atomic_file::write(&file, (key.to_base64() + "\n").as_bytes(), 0o600)
         .map_err(|error| io("writing", &file, error))?;
@@ -60,8 +60,9 @@ pub(super) fn make(config: &Path, keys: &Path) -> Result<Key, Failure> {
     Ok(key.public())
 }
 
-/// Creates a key.
-pub(super) fn new() -> Result<Key, Failure> {
-    let random = random::seed().map_err(|error| Failure::new(OS_ERROR, format!("creating a key: {error}")))?;
+/// Generates a private key.
+pub(super) fn generate() -> Result<Key, Failure> {
+    let random = random::seed()
+        .map_err(|error| Failure::new(OS_ERROR, format!("creating a key: reading random bytes: {error}")))?;
     Ok(Key::private(random))
 }

@@ -14,7 +14,7 @@ use crate::config::{Severity, parse_with};
 use crate::daemon::answer;
 use crate::sys::{atomic_file, key_file};
 
-/// A clock that shows an earlier time was never set: the start of 2025.
+/// The start of 2025, in Unix time. A clock that shows an earlier time has not been set.
 const CLOCK_UNSET: Duration = Duration::from_secs(1_735_689_600);
 
 /// The files to write, all checked.
@@ -31,7 +31,7 @@ pub(super) struct JoinPlan {
     settings: String,
 }
 
-/// Why a join text is refused.
+/// Why `join` refuses a text, or cannot write the settings.
 pub(super) struct JoinError {
     /// A stable code for programs.
     code: &'static str,
@@ -65,7 +65,7 @@ impl JoinPlan {
             Some((value, key)) => (value, (key.public(), true)),
             None => {
                 let own = keys.join(own_key::FILE);
-                let key = own_key::new().map_err(|failure| JoinError { code: "key", failure })?;
+                let key = own_key::generate().map_err(|failure| JoinError { code: "key", failure })?;
                 key_files.push((own.clone(), key.clone()));
                 (own.display().to_string(), (key.public(), false))
             }
@@ -193,14 +193,15 @@ fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), 
     Ok(())
 }
 
-/// Checks whether this router may be the invited home. Returns the value of its private-key option and the key, if any.
+/// Checks whether the invitation is for this router. Returns the value of its private-key option and the key, if any.
 fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<(String, Key)>, JoinError> {
     let own = own_key::find(settings);
     match (&invitation.identity, own) {
         (Identity::Private(key), _)
             if own_key::find_option(settings, "join_key").is_some_and(|(_, used)| used == *key) =>
         {
-            let text = "joining: this router has already used this join text: nothing was changed; 'millpond status' shows its connection";
+            let text = "joining: this router has already used this join text: nothing was changed; \
+                        'millpond status' shows its connection";
             Err(JoinError::new("used", DATA, text.into()))
         }
         (Identity::Private(_), own) => Ok(own),
@@ -208,12 +209,15 @@ fn check_identity(invitation: &Invitation, settings: &[u8]) -> Result<Option<(St
         (Identity::Public(public), Some(_)) => {
             let public = public.to_base64();
             let text = format!(
-                "joining: the join text is for another router, with public key {public}: 'millpond join --make-key' prints this router's key"
+                "joining: the join text is for another router, with public key {public}: \
+                 'millpond join --make-key' prints this router's key"
             );
             Err(JoinError::new("other-router", DATA, text))
         }
         (Identity::Public(_), None) => {
-            let text = "joining: the join text contains no private key and this router has none: run 'millpond join --make-key', and ask the endpoint's operator to add the home with the printed key";
+            let text = "joining: the join text contains no private key and this router has none: \
+                        run 'millpond join --make-key', and ask the endpoint's operator to add the home with the \
+                        printed key";
             Err(JoinError::new("no-key", DATA, text.into()))
         }
     }

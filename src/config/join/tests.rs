@@ -94,7 +94,7 @@ fn other_texts_and_versions_are_told_apart() {
     assert!(Invitation::from_text(&long).is_err());
 }
 
-/// A correct checksum does not prove good intent: values that are invalid in a settings file are refused all the same.
+/// A correct checksum does not prove good intent: the values are checked as strictly as in a settings file.
 #[test]
 fn invalid_names_and_hosts_are_refused() {
     for host in ["", "a'b.example.org", "x\n\toption enabled", "0.0.0.0", "-"] {

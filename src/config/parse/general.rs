@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::level::Confirmed;
 use super::reader::SectionReader;
 use super::value::{self, ValueError, bit, boolean, choice, number, price};
-use crate::config::model::{Level, Off, Role, RoutingIds, Shape, StepDown};
+use crate::config::model::{Level, OffPolicy, Role, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::law::Law;
@@ -34,7 +34,7 @@ const OPTIONS: [&str; 18] = [
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
     &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
-const OFF_MODES: &[(&str, Off)] = &[("tunnel", Off::Tunnel), ("block", Off::Block)];
+const OFF_MODES: &[(&str, OffPolicy)] = &[("tunnel", OffPolicy::Tunnel), ("block", OffPolicy::Block)];
 
 /// Default days between two checks of the wire.
 const AUDIT_DAYS: u16 = 7;
@@ -54,7 +54,7 @@ pub(super) struct General {
     pub data_cap_gb: Option<u32>,
     pub billing_day: u8,
     pub price_cents: Option<u32>,
-    pub off: Off,
+    pub off: OffPolicy,
     pub audit_days: Option<u16>,
     /// `cap_day` and `cap_level`.
     step_down: Option<(u8, Level)>,
@@ -138,7 +138,7 @@ pub(super) fn read(
             data_cap_gb: None,
             billing_day,
             price_cents: None,
-            off: Off::default(),
+            off: OffPolicy::default(),
             audit_days: Some(AUDIT_DAYS),
             step_down: None,
             confirmed,

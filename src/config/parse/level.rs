@@ -44,7 +44,7 @@ pub(super) fn read<'a>(sections: impl Iterator<Item = &'a Section>, problems: &m
 
 #[cfg(test)]
 mod tests {
-    use crate::config::model::{Level, Off};
+    use crate::config::model::{Level, OffPolicy};
     use crate::config::parse;
     use crate::units::{BitsPerSec, Nanos};
 
@@ -70,7 +70,7 @@ mod tests {
         let strict = settings.levels.iter().find(|(level, _)| *level == Level::Strict).unwrap().1;
         assert_eq!((strict.upload, strict.download), (kbit(320), kbit(640)));
         assert_eq!((settings.price_cents, settings.data_cap_gb, settings.audit_days), (Some(250), None, None));
-        assert_eq!((settings.off, settings.step_down.unwrap().shape), (Off::Block, strict));
+        assert_eq!((settings.off, settings.step_down.unwrap().shape), (OffPolicy::Block, strict));
         let [camera, plug] = &settings.devices[..] else { panic!("two devices") };
         assert_eq!((camera.tolerance, plug.tolerance), (Nanos::from_millis(17_600), Nanos::from_millis(900)));
         assert!(camera.watch && !plug.watch);

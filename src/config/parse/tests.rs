@@ -348,8 +348,10 @@ fn unreadable_devices_stay_confined() {
 fn backup_endpoints_need_distinct_keys() {
     let with = |backup: &str| {
         let text = format!(
-            "config millpond main\nconfig tunnel tunnel\n\toption private_key '{PRIVATE}'\n\toption public_key '{PUBLIC}'\n\
-             \toption endpoint 'vpn.example.org:51820'\n\toption address 10.77.0.2\n\toption peer_address 10.77.0.1\n{backup}"
+            "config millpond main\nconfig tunnel tunnel\n\
+             \toption private_key '{PRIVATE}'\n\toption public_key '{PUBLIC}'\n\
+             \toption endpoint 'vpn.example.org:51820'\n\
+             \toption address 10.77.0.2\n\toption peer_address 10.77.0.1\n{backup}"
         );
         parse(text.as_bytes())
     };

@@ -20,7 +20,7 @@ pub(super) struct Arrivals {
     ring: [Arrival; PACKETS],
     next: u16,
     full: bool,
-    /// Arrival time of the latest packet; the others' times are computed from it.
+    /// Arrival time of the latest packet. The other times are computed from it, because ticks wrap.
     now: Nanos,
 }
 

@@ -78,7 +78,7 @@ impl AuditReport {
     }
 
     /// Whether the audit found no fault.
-    pub fn is_good(&self) -> bool {
+    pub fn passed(&self) -> bool {
         self.faults.is_empty()
     }
 
@@ -107,12 +107,12 @@ impl AuditReport {
 
     /// The report as a text.
     pub fn text(&self, is_router: bool) -> String {
-        let mut out = match self.is_good() {
+        let mut out = match self.passed() {
             true => format!(
-                "all well: {} packets in {} s, all of {} bytes, nothing outside the tunnel",
+                "no faults: {} packets in {} s, all of {} bytes, nothing outside the tunnel",
                 self.packets, self.seconds, self.bytes
             ),
-            false => format!("not as promised: {} packets in {} s", self.packets, self.seconds),
+            false => format!("faults found: {} packets in {} s", self.packets, self.seconds),
         };
         _ = writeln!(out, " ({} tunnel handshakes)", self.handshakes);
         self.faults.iter().for_each(|fault| _ = writeln!(out, "  {fault}"));

@@ -7,7 +7,7 @@ use crate::config::model::{Settings, Shape, StepDown};
 const DAY_S: i64 = 86_400;
 const WEEK_MINUTES: f64 = 7.0 * 24.0 * 60.0;
 
-/// A billing period, in seconds after 1970.
+/// A billing period, in seconds of Unix time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BillingPeriod {
     /// Local midnight of its first day.

@@ -83,14 +83,14 @@ impl LocalZone {
         self.0.find_local_time_type(unix_s).map_or(0, |of| of.ut_offset().into())
     }
 
-    /// The start of a local day, in seconds after 1970. `day` counts from 1970-01-01, local time.
+    /// The start of a local day, in seconds of Unix time. `day` counts from 1970-01-01, local time.
     pub fn midnight(&self, day: i64) -> i64 {
         let local = day * 86_400;
         let guess = local - self.offset(local);
         local - self.offset(guess)
     }
 
-    /// The local time at `unix_s` seconds after 1970.
+    /// The local time at `unix_s`, in seconds of Unix time.
     pub fn local(&self, unix_s: i64) -> LocalTime {
         let local = unix_s + self.offset(unix_s);
         let days = local.div_euclid(86_400);

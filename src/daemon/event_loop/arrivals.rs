@@ -29,7 +29,7 @@ impl EventLoop {
                     }
                 }
                 Err(error) => {
-                    // Somebody has deleted the interface. The engines and their schedules go on.
+                    // Another program has deleted the interface. The engines and their schedules continue.
                     warn!("reading packets from {TUN}: {error}; recreating it");
                     self.tunnel.drop_tun(&self.poll);
                     self.reconciler.trigger_now(now);

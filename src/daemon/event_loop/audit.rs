@@ -1,10 +1,10 @@
-//! Audits of the wire: schedules them, runs each in a forked process, and answers those who wait for the result.
+//! Audits of the wire: schedules them, runs each in a forked process, and answers the waiting requesters.
 
 use std::io;
 
 use log::{info, warn};
 
-use super::super::audit::{self, AuditJob, AuditReport, CapturePoint, PACKETS};
+use super::super::audit::{self, AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint};
 use super::super::liveness::State;
 use super::super::problem::Code;
 use super::super::request::{Answer, Format, Requester};
@@ -90,7 +90,7 @@ impl EventLoop {
         self.audits.next = now + Nanos(next);
         if self.state(now) == State::Shaping {
             // `millpond audit` shows why an audit cannot start.
-            _ = self.start_audit(audit::DEFAULT_PACKETS, now);
+            _ = self.start_audit(audit::DEFAULT_AUDIT_PACKETS, now);
         }
     }
 
@@ -120,7 +120,7 @@ impl EventLoop {
                     report.packets,
                     if faults.is_empty() { "no faults" } else { &faults }
                 );
-                let text = (!report.is_good()).then(|| format!("the last audit of the wire found: {faults}"));
+                let text = (!report.passed()).then(|| format!("the last audit of the wire found: {faults}"));
                 self.set_problem(Code::Audit, text);
                 self.audits.last = Some((report.clone(), now));
             }
@@ -152,7 +152,7 @@ impl EventLoop {
 
     /// Starts an audit unless one is running, and returns its expected duration. The error says why it cannot start.
     fn start_audit(&mut self, packets: u32, now: Nanos) -> Result<Nanos, String> {
-        let job = self.audit_job(packets.clamp(*PACKETS.start(), *PACKETS.end()))?;
+        let job = self.audit_job(packets.clamp(*AUDIT_PACKETS.start(), *AUDIT_PACKETS.end()))?;
         let expected = audit::expected_duration(&job);
         if self.audits.running.is_some() {
             return Ok(expected);

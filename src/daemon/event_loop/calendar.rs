@@ -191,7 +191,7 @@ impl EventLoop {
     }
 }
 
-/// The wall clock, in seconds since the epoch.
+/// The wall clock, in seconds of Unix time.
 fn unix_time_s() -> i64 {
     timer::wall_clock().as_secs() as i64
 }

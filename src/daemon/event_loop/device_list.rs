@@ -56,7 +56,7 @@ impl Topic {
 }
 
 impl Listing {
-    /// When the loop must wake to start or end a process; `None` if nobody waits.
+    /// When the loop must wake to start or end a process; `None` without requesters.
     pub fn due(&self) -> Option<Nanos> {
         match &self.running {
             Some(running) => Some(running.deadline),
@@ -66,7 +66,7 @@ impl Listing {
 }
 
 impl EventLoop {
-    /// Queues a requester of such an answer.
+    /// Queues a request for the list of devices or the advice.
     pub(super) fn handle_list_request(&mut self, topic: Topic, format: Format, requester: Requester, now: Nanos) {
         if self.listing.requesters.len() >= MAX_REQUESTERS {
             return self.answer(requester, Answer::refused("too many requests at once: try again"), now);

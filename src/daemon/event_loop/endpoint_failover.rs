@@ -13,9 +13,9 @@ const FAILOVER_TIMEOUT: Nanos = Nanos::from_secs(30);
 /// Which server to try.
 #[derive(Debug)]
 pub struct EndpointFailover {
-    /// When cells of the server in use last came, or when it was taken into use.
+    /// When cells of the server in use last came, or when millpond switched to it.
     since: Nanos,
-    /// Servers tried without an answer. The list is tried round and round.
+    /// Servers tried without an answer. After the last server comes the first.
     tried: usize,
 }
 

@@ -1,6 +1,6 @@
 //! The rollover between a router's two keys: its own, and the key of the join text that it was set up with. The router
 //! announces its own key inside the session. From then on the endpoint knows the home by that key alone, so a join text
-//! is good for one router.
+//! works for one router only.
 
 use log::info;
 
@@ -17,7 +17,7 @@ const KEY_SWITCH_TIMEOUT: Nanos = Nanos::from_secs(3);
 /// Which of the two keys to use.
 #[derive(Debug)]
 pub struct JoinKeyRollover {
-    /// When the key in use was last answered, or when it was taken into use.
+    /// When the key in use was last answered, or when millpond switched to it.
     since: Nanos,
     /// Whether the key in use has been answered.
     answered: bool,

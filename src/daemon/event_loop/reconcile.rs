@@ -168,7 +168,7 @@ impl EventLoop {
             self.note_unless_logged(problem, &previous);
         }
         self.note_state(now);
-        // millpond is ready even without a tunnel: millpond keeps retrying; a restart would not help.
+        // Report readiness even without a tunnel: millpond keeps retrying, and a restart would not help.
         self.manager.notify_ready();
     }
 

@@ -4,9 +4,10 @@ use crate::units::Nanos;
 
 /// Changes come in groups: a job starts once no change has come for this long.
 const QUIET_PERIOD: Nanos = Nanos::from_millis(100);
-/// A job starts at most this long after the first change, even if changes go on.
+/// A job starts at most this long after the first change, even if changes continue.
 const MAX_DEBOUNCE: Nanos = Nanos::from_millis(500);
-/// Minimum time between the starts of two jobs. With the two limits above, most of 2 s remains for the repair itself.
+/// Minimum time between the starts of two jobs. A change has to be repaired within 2 s; the limits here leave enough of
+/// that for the repair itself.
 const MIN_RUN_INTERVAL: Nanos = Nanos::from_secs(1);
 /// Period of the checks for changes without a notification: sysctls and WireGuard's peers.
 const CHECK_PERIOD: Nanos = Nanos::from_secs(30);

@@ -7,7 +7,7 @@ use super::debounce::backoff;
 use crate::config::model::{HostPort, Role, Settings, Tunnel};
 use crate::units::Nanos;
 
-/// The endpoint may have moved if no cell has come for this long. Cells come all the time.
+/// The endpoint may have moved if no cell has come for this long. A healthy endpoint sends continuously.
 const LOOKUP_AFTER_SILENCE: Nanos = Nanos::from_secs(15);
 /// The endpoint may have moved if the last handshake is this old. With steady cells a handshake comes every two
 /// minutes.

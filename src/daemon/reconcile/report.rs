@@ -20,7 +20,7 @@ pub struct ReconcileReport {
     pub interface: u32,
     /// The address of the router's endpoint, from WireGuard.
     pub endpoint: Option<SocketAddr>,
-    /// Time of the router's last handshake, in seconds since the epoch; 0 for none.
+    /// Time of the router's last handshake, in seconds of Unix time; 0 for none.
     pub handshake_s: u64,
     /// The host's forwarding sysctls before millpond changed them.
     pub forwarding: Option<Forwarding>,

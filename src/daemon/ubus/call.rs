@@ -3,7 +3,7 @@
 use ubus::blobmsg::{BlobBuilder, BlobIter, BlobType, BlobValue};
 use ubus::wire::{UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_METHOD_NOT_FOUND};
 
-use super::super::audit::DEFAULT_PACKETS;
+use super::super::audit::DEFAULT_AUDIT_PACKETS;
 use super::super::request::{Format, Request};
 
 /// Why a call failed.
@@ -43,7 +43,7 @@ pub(super) fn signature() -> Vec<u8> {
 /// Parses a call. Unknown arguments are ignored, because uhttpd adds one to every call.
 pub(super) fn parse(method: &str, arguments: &[u8]) -> Result<Request, RequestError> {
     let mut format = Format::Values;
-    let (mut seconds, mut packets, mut waiting) = (DEFAULT_SECONDS, DEFAULT_PACKETS, false);
+    let (mut seconds, mut packets, mut waiting) = (DEFAULT_SECONDS, DEFAULT_AUDIT_PACKETS, false);
     let Some((method, accepted)) = METHODS.into_iter().find(|(name, _)| *name == method) else {
         let names = METHODS.map(|(name, _)| name).join(", ");
         return Err(RequestError {
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_audit_waits_only_on_request() {
         let audit = |packets, format, waiting| Ok(Request::Audit { packets, format, waiting });
-        assert_eq!(parse("audit", |_| ()), audit(DEFAULT_PACKETS, Format::Values, false));
+        assert_eq!(parse("audit", |_| ()), audit(DEFAULT_AUDIT_PACKETS, Format::Values, false));
         let wait = |blob: &mut BlobBuilder| {
             blob.put_i32(Some("packets"), 500);
             blob.put_bool(Some("wait"), true);

@@ -10,21 +10,21 @@ use crate::lab::error::Error;
 /// The measurement with one number of homes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct EndpointLoadRow {
-    /// How many.
+    /// Number of homes.
     pub homes: u64,
-    /// Both ways together.
+    /// Cells sent and received.
     pub cells_per_second: f64,
-    /// Of one processor.
+    /// Processor time of the endpoint in percent of one processor.
     pub cpu_percent: f64,
-    /// Departures after their moment.
+    /// Time from the scheduled to the actual departure.
     pub lateness_us: Lateness,
-    /// Resident, KiB.
+    /// Resident memory per home in KiB.
     pub kb_per_home: f64,
-    /// Cells that either end missed, or that did not leave.
+    /// Cells that did not leave or did not arrive.
     pub drops: u64,
 }
 
-/// In microseconds.
+/// Percentiles in microseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Lateness {
     /// Median.
@@ -45,7 +45,7 @@ impl EndpointLoadRow {
     }
 }
 
-/// Reads `path`; no rows where it is absent.
+/// Reads `path`. Returns no rows if the file is absent.
 pub fn endpoint_load(path: &Path) -> Result<Vec<EndpointLoadRow>, Error> {
     if !path.is_file() {
         return Ok(Vec::new());

@@ -17,7 +17,7 @@ const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 /// One captured Ethernet frame.
 #[derive(Clone, Copy, Debug)]
 pub struct CapturedPacket<'a> {
-    /// Timestamp in nanoseconds since 1970.
+    /// Timestamp in nanoseconds of Unix time.
     pub time_ns: u64,
     /// Length on the wire in bytes, including the link header; `data` may be shorter.
     pub orig_len: usize,
@@ -30,9 +30,9 @@ pub struct CapturedPacket<'a> {
 pub struct Extent {
     /// Number of packets read.
     pub packets: u64,
-    /// Timestamp of the first packet in nanoseconds since 1970; 0 without packets.
+    /// Timestamp of the first packet in nanoseconds of Unix time; 0 without packets.
     pub first_ns: u64,
-    /// Timestamp of the last packet read, in nanoseconds since 1970; 0 without packets.
+    /// Timestamp of the last packet read, in nanoseconds of Unix time; 0 without packets.
     pub last_ns: u64,
 }
 

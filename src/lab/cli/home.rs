@@ -11,8 +11,8 @@ use crate::units::Nanos;
 /// Length of the synthetic home, equal to that of the captured run that it replaces.
 const SYNTHETIC_WHOLE: Nanos = Nanos::from_secs(44 * 60);
 
-/// Finds the data folder; `None` if it is absent or the user wants synthetic traces. Reports the choice on stderr, so
-/// that nobody takes synthetic results for measured ones.
+/// Finds the data folder; `None` if it is absent or `synthetic` is set. Reports the choice on stderr, so that
+/// synthetic results are not mistaken for measured ones.
 pub(super) fn folder(synthetic: bool) -> Option<DataFolder> {
     if synthetic {
         eprintln!("using synthetic traces (--synthetic)");

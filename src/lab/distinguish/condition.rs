@@ -40,7 +40,7 @@ impl Condition {
         condition
     }
 
-    /// Splits a capture into the times outside the given spans and those inside. Spans are in nanoseconds since 1970,
+    /// Splits a capture into the times outside the given spans and those inside. Spans are in nanoseconds of Unix time,
     /// ascending and disjoint.
     pub fn split(tunnel: &TunnelCapture, spans: &[(u64, u64)]) -> (Condition, Condition) {
         let inside = |time: u64| spans.iter().position(|&(start, end)| (start..end).contains(&time));
@@ -107,7 +107,7 @@ impl Condition {
 
 /// Reads the spans of events from lines `start_s[,end_s]`, in seconds from the capture's first packet, and extends each
 /// span by `reach_s`. Skips lines that start with a letter or `#`, so the file may have a header. Returns the merged
-/// spans in nanoseconds since 1970.
+/// spans in nanoseconds of Unix time.
 pub fn read_events(path: &Path, first_ns: u64, reach_s: f64) -> Result<Vec<(u64, u64)>, Error> {
     let text = fs::read_to_string(path).map_err(Error::io("reading events", path))?;
     let mut spans: Vec<(f64, f64)> = Vec::new();

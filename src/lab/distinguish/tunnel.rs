@@ -36,7 +36,7 @@ impl TunnelAddresses {
 /// One tunnel data packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// Timestamp in nanoseconds since 1970.
+    /// Timestamp in nanoseconds of Unix time.
     pub time_ns: u64,
     /// Direction of the packet.
     pub direction: Direction,
@@ -51,9 +51,9 @@ pub struct TunnelCapture {
     pub addresses: TunnelAddresses,
     /// Data packets, in order of time.
     pub cells: Vec<Cell>,
-    /// Handshake packets: timestamp in nanoseconds since 1970, and direction.
+    /// Handshake packets: timestamp in nanoseconds of Unix time, and direction.
     pub handshakes: Vec<(u64, Direction)>,
-    /// Timestamps of the home's packets outside the tunnel, in nanoseconds since 1970.
+    /// Timestamps of the home's packets outside the tunnel, in nanoseconds of Unix time.
     pub strays: Vec<u64>,
     /// Pairs of traffic class and hop limit in the outer headers of the data packets, for each direction.
     pub class_and_hops: [BTreeSet<(u8, u8)>; 2],

@@ -29,10 +29,10 @@ fn opening(exposure: &Exposure) -> String {
     let (uses, seen, chance) = exposure.vpn.total();
     let (_, shaped, shaped_chance) = exposure.shaped.link.total();
     format!(
-        "<h1>What this home reveals</h1><p class=\"lead\">In {:.0} minutes, the traffic of the {} devices became active \
-        {uses} times, with or without somebody using them. Behind a plain VPN {seen} of these times are still visible \
-        ({chance:.0} by chance), behind millpond {shaped} ({shaped_chance:.0} by chance).</p><p class=\"soft\">Captures: \
-        {}.</p>",
+        "<h1>What this home reveals</h1><p class=\"lead\">In {:.0} minutes, the traffic of the {} devices became \
+        active {uses} times, whether they were used or not. Behind a plain VPN {seen} of these times are still visible \
+        ({chance:.0} by chance), behind millpond {shaped} ({shaped_chance:.0} by chance).</p>\
+        <p class=\"soft\">Captures: {}.</p>",
         exposure.length.as_secs_f64() / 60.0,
         exposure.hosts.len(),
         names.join(", ")
@@ -70,9 +70,10 @@ fn before(exposure: &Exposure) -> String {
         .map(|(trace, host)| rate(host.name(), trace, exposure, Some(host)))
         .collect();
     format!(
-        "<h2>Without protection</h2><p>Your provider sees the DNS names that each device looks up and, despite encryption, \
-        the sizes and times of its packets. The table compares each device with {} labelled devices. By traffic it always \
-        names the most similar one, even if the device is none of them.</p><table><tr><th>address</th><th>vendor</th>\
+        "<h2>Without protection</h2><p>Your provider sees the DNS names that each device looks up and, despite \
+        encryption, the sizes and times of its packets. The table compares each device with {} labelled devices. By \
+        traffic it always names the most similar one, even if the device is none of them.</p>\
+        <table><tr><th>address</th><th>vendor</th>\
         <th>by DNS names</th><th>by traffic</th><th>kB</th>\
          <th>times active</th></tr>{rows}</table><figure>{}</figure>",
         exposure.known,
@@ -87,7 +88,7 @@ fn vpn(exposure: &Exposure) -> String {
         "This home has only one device, so a VPN does not hide when it is active.".to_owned()
     } else if link.is_dominated() {
         format!(
-            "One device, {}, causes {:.0} % of the traffic, so the pattern of the tunnel is the pattern of that device.",
+            "One device, {}, causes {:.0} % of the traffic, so the tunnel's pattern is the pattern of that device.",
             escape(&largest),
             100.0 * link.largest.1
         )
@@ -99,8 +100,9 @@ fn vpn(exposure: &Exposure) -> String {
         )
     };
     format!(
-        "<h2>Behind a plain VPN</h2><p>A VPN hides names and addresses, but not sizes and times. {weak} In {:.0} % of the \
-        seconds with traffic only one device is active, so the tunnel carries only its packets.</p>{}<figure>{}</figure>",
+        "<h2>Behind a plain VPN</h2><p>A VPN hides names and addresses, but not sizes and times. {weak} In {:.0} % of \
+        the seconds with traffic only one device is active, so the tunnel carries only its packets.</p>\
+        {}<figure>{}</figure>",
         100.0 * link.alone,
         uses(exposure, link),
         rate("behind a plain VPN".to_owned(), &link.trace, exposure, None).svg()
@@ -129,10 +131,11 @@ fn shaped(exposure: &Exposure) -> String {
         .map(|direction| format!("{:.0} % {}", direction.cover_percent, direction.direction))
         .collect();
     format!(
-        "<h2>Behind millpond</h2><p>A simulation with the real engine: law {}, {} up and {} down. Every packet has {} bytes \
-        and leaves at a time drawn in advance; {} of the packets are cover. The tunnel transfers {:.0} GB a month, whatever \
-        the home does and however many devices it has.</p>{}<figure>{}</figure><h2>Delay per device</h2><table><tr>\
-        <th>device</th><th>packets</th><th>dropped</th><th>mean ms</th><th>p99 ms</th><th>max ms</th></tr>{rows}</table>",
+        "<h2>Behind millpond</h2><p>A simulation with the real engine: law {}, {} up and {} down. Every packet has {} \
+        bytes and leaves at a time drawn in advance; {} of the packets are cover. The tunnel transfers {:.0} GB a \
+        month, whatever the home does and however many devices it has.</p>{}<figure>{}</figure>\
+        <h2>Delay per device</h2><table><tr><th>device</th><th>packets</th><th>dropped</th>\
+        <th>mean ms</th><th>p99 ms</th><th>max ms</th></tr>{rows}</table>",
         shaped.config.law,
         shaped.config.upload,
         shaped.config.download,
@@ -152,9 +155,9 @@ fn blocked(exposure: &Exposure) -> String {
         let _ = write!(rows, "<tr><td>{}</td><td>{}{more}</td></tr>", escape(&host.name()), names.join(", "));
     }
     format!(
-        "<h2>Blocked devices</h2><p>A device that cannot reach the Internet reveals nothing, but loses every function that \
-        needs the Internet. The table lists the names that each device looks up. Only a trial shows whether the device works \
-        without them.</p>\
+        "<h2>Blocked devices</h2><p>A device that cannot reach the Internet reveals nothing, but loses every function \
+        that needs the Internet. The table lists the names that each device looks up. Only a trial shows whether the \
+        device works without them.</p>\
          <table><tr><th>device</th><th>names looked up</th></tr>{rows}</table>"
     )
 }
@@ -170,7 +173,8 @@ fn uses(exposure: &Exposure, link: &LinkExposure) -> String {
         );
     }
     format!(
-        "<table><tr><th>device</th><th>times active</th><th>visible on the link</th><th>visible by chance</th></tr>{rows}</table>"
+        "<table><tr><th>device</th><th>times active</th><th>visible on the link</th><th>visible by chance</th></tr>\
+        {rows}</table>"
     )
 }
 

@@ -126,7 +126,8 @@ fn rate(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut(boo
     check(
         (seen / wanted - expected_share).abs() <= tolerance,
         format!(
-            "rate within {:.1} % of {:.1} kbit/s ({:.1} kbit/s, {:+.2} %; {missed} of {expected_cells:.0} slots missed)",
+            "rate within {:.1} % of {:.1} kbit/s \
+             ({:.1} kbit/s, {:+.2} %; {missed} of {expected_cells:.0} slots missed)",
             tolerance * 100.0,
             wanted / 1e3,
             seen / 1e3,

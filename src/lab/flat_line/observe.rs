@@ -24,7 +24,7 @@ pub struct WanCapture {
 /// One direction of a [`WanCapture`].
 #[derive(Clone, Debug, Default)]
 pub struct WanDirection {
-    /// Time (nanoseconds since 1970) and length (bytes from the IP header on) of each tunnel data packet.
+    /// Time (nanoseconds of Unix time) and length (bytes from the IP header on) of each tunnel data packet.
     pub cells: Vec<(u64, usize)>,
     /// Handshake messages of the tunnel: WireGuard's types 1, 2 and 3, or OpenVPN's control channel.
     pub handshakes: usize,

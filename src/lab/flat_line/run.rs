@@ -84,9 +84,9 @@ pub struct RunSettings {
     /// Protocol of the tunnel on that port.
     #[serde(default)]
     pub tunnel: TunnelProtocol,
-    /// Start of the window, nanoseconds since 1970.
+    /// Start of the window, nanoseconds of Unix time.
     pub start_ns: u64,
-    /// End of the window, nanoseconds since 1970.
+    /// End of the window, nanoseconds of Unix time.
     pub stop_ns: u64,
     /// Standard deviation of the intervals in percent of their mean; `None` for the law's default.
     pub spread_percent: Option<f64>,
@@ -112,9 +112,9 @@ pub struct SentPacket {
     pub direction: Direction,
     /// Length of the IP packet.
     pub bytes: u32,
-    /// Nanoseconds since 1970.
+    /// Nanoseconds of Unix time.
     pub sent_ns: u64,
-    /// Nanoseconds since 1970; `None` if the packet never arrived.
+    /// Nanoseconds of Unix time; `None` if the packet never arrived.
     pub received_ns: Option<u64>,
 }
 

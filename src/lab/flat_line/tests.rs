@@ -12,7 +12,8 @@ use crate::units::{BitsPerSec, Nanos};
 const SECONDS: u64 = 120;
 const ROUTER_JSON: &str = r#"{"interface":1,"state":"shaping","peers":[{"name":"endpoint","cells_data":1,
     "cells_received":9000,"cells_lost":0,"drops":{"overflow":2},"lateness_us":{"p50":3,"p99":40,"max":90}}]}"#;
-const ENDPOINT_JSON: &str = r#"{"interface":1,"peers":[{"cells_received":4000,"cells_lost":3,"drops":{},"lateness_us":{"p50":4,"p99":50,"max":95}}]}"#;
+const ENDPOINT_JSON: &str = r#"{"interface":1,"peers":[{"cells_received":4000,"cells_lost":3,"drops":{},
+    "lateness_us":{"p50":4,"p99":50,"max":95}}]}"#;
 const PROC_JSON: &str = r#"{"router":{"rss_kb":1800,"anon_kb":700,"cpu_percent":1.5},
     "endpoint":{"rss_kb":1900,"anon_kb":800,"cpu_percent":2.5}}"#;
 const PACKETS: &str = "device,direction,seq,bytes,sent_ns,received_ns

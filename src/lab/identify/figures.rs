@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::corpus::Corpus;
-use super::evaluate::{Evaluation, Method, SAMPLE_SECONDS, Split, WINDOW_SECONDS, dataset};
+use super::evaluate::{CrossValidation, Evaluation, Method, SAMPLE_SECONDS, Split, WINDOW_SECONDS, dataset};
 use super::shape;
 use crate::lab::error::Error;
 use crate::lab::plot::{Chart, Grid, Series, SeriesStyle, save};
@@ -67,7 +67,7 @@ fn accuracy(evaluation: &Evaluation) -> Vec<Chart> {
             let own =
                 evaluation.results.iter().filter(|c| c.split == split && c.method == method && c.sample_s == sample_s);
             let scores =
-                |result: &super::evaluate::CrossValidation| if shuffled { &result.shuffled } else { &result.scores }.balanced_accuracy;
+                |result: &CrossValidation| if shuffled { &result.shuffled } else { &result.scores }.balanced_accuracy;
             let values = own.map(|result| (result.window_s as f64, 100.0 * scores(result))).collect();
             series.push(Series { name, style: SeriesStyle::Line, values });
         };

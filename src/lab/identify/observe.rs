@@ -40,8 +40,8 @@ struct HostBuilder {
     packets: Vec<(u64, Direction, usize)>,
 }
 
-/// Reads the capture at `path`. The end of a packet with a private address is a host of the home. If an IPv6 packet has
-/// global addresses at both ends, the end that is already known as a host is the one in the home.
+/// Reads the capture at `path`. The end of a packet that has a private address is a host of the home. If an IPv6
+/// packet has global addresses at both ends, the end that is already known as a host is the one in the home.
 ///
 /// A damaged capture yields the packets before the damage. A capture without packets is an error.
 pub fn observe(path: &Path) -> Result<CaptureSummary, Error> {

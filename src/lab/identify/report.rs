@@ -8,7 +8,8 @@ use super::names::{AddressEvaluation, NameEvaluation};
 pub fn print_evaluation(evaluation: &Evaluation, names: &NameEvaluation, addresses: &AddressEvaluation) {
     if addresses.devices > 0 {
         println!(
-            "by vendor prefix: {} of {} devices have a known vendor, {} a unique prefix; the prefix alone identifies {:.0} %",
+            "by vendor prefix: {} of {} devices have a known vendor, {} a unique prefix; \
+            the prefix alone identifies {:.0} %",
             addresses.vendor_known,
             addresses.devices,
             addresses.unique,
@@ -17,8 +18,9 @@ pub fn print_evaluation(evaluation: &Evaluation, names: &NameEvaluation, address
     }
     if names.captures > 0 {
         println!(
-            "by DNS names: {} of {} left-out captures assigned to the right device ({} including devices with the same names; \
-            by chance: {:.0} %); {} of {} devices look up a name that no other device looks up",
+            "by DNS names: {} of {} left-out captures assigned to the right device \
+            ({} including devices with the same names; by chance: {:.0} %); \
+            {} of {} devices look up a name that no other device looks up",
             names.right,
             names.captures,
             names.right_or_same_names,

@@ -170,7 +170,7 @@ fn excused(
     frame: &Frame<'_>,
     ip: &IpHeader<'_>,
 ) -> bool {
-    // Anybody outside may send packets to the home. The journals record whether these reach a device, and an answer
+    // Any outside host may send packets to the home. The journals record whether these reach a device, and an answer
     // is a leak.
     let within = |grace_ns| state.since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) < grace_ns);
     match outward {

@@ -48,8 +48,8 @@ fn opening(comparison: &VpnComparison) -> String {
     let sizes = plain.sizes.len();
     let flat = if shaped.sizes.len() == 1 && up.strays + down.strays == 0 {
         format!(
-            "Behind millpond it saw packets of one size, {} bytes, at {:.0} kbit/s up and {:.0} kbit/s down, regardless \
-            of the home's activity.",
+            "Behind millpond it saw packets of one size, {} bytes, at {:.0} kbit/s up and {:.0} kbit/s down, \
+            regardless of the home's activity.",
             shaped.sizes.keys().next().copied().unwrap_or(0),
             up.bits.mean / 1e3,
             down.bits.mean / 1e3
@@ -63,8 +63,8 @@ fn opening(comparison: &VpnComparison) -> String {
     };
     format!(
         "<h1>What the home did and what the provider saw</h1>\
-        <p class=\"lead\">{} devices replayed the same {} seconds twice. Behind a plain VPN the provider could not read \
-        the packets, but it saw {sizes} different sizes and every burst of activity. {flat}</p>",
+        <p class=\"lead\">{} devices replayed the same {} seconds twice. Behind a plain VPN the provider could not \
+        read the packets, but it saw {sizes} different sizes and every burst of activity. {flat}</p>",
         shaped.devices.len(),
         comparison.seconds()
     )
@@ -89,12 +89,13 @@ fn cards(plain: &RunView, shaped: &RunView) -> String {
     let cards = rows.map(|(name, before, after)| {
         format!(
             "<div class=\"card\"><div class=\"name\">{name}</div><div class=\"pair\">\
-             <span><b class=\"plain\">{before}</b>plain VPN</span><span><b class=\"shaped\">{after}</b>millpond</span></div></div>"
+             <span><b class=\"plain\">{before}</b>plain VPN</span>\
+             <span><b class=\"shaped\">{after}</b>millpond</span></div></div>"
         )
     });
     format!(
-        "<div class=\"cards\">{}</div><p class=\"soft\">The correlation compares the rates of home and line in each second. \
-        In a run of this length, chance alone causes values within ±{:.2}.</p>",
+        "<div class=\"cards\">{}</div><p class=\"soft\">The correlation compares the rates of home and line in each \
+        second. In a run of this length, chance alone causes values within ±{:.2}.</p>",
         cards.concat(),
         shaped.chance()
     )
@@ -188,9 +189,9 @@ fn provider(plain: &RunView, shaped: &RunView) -> String {
         .collect();
     let head = ["", "plain VPN up", "plain VPN down", "millpond up", "millpond down"].map(str::to_owned);
     format!(
-        "<h2>What the provider saw</h2>{}<p class=\"soft\">Law: {}. WireGuard's handshakes (148 and 92 bytes, about every \
-        two minutes regardless of the devices) are counted separately. Delays were measured in a laboratory on one \
-        machine, so both ends use the same clock.</p>",
+        "<h2>What the provider saw</h2>{}<p class=\"soft\">Law: {}. WireGuard's handshakes (148 and 92 bytes, about \
+        every two minutes regardless of the devices) are counted separately. Delays were measured in a laboratory on \
+        one machine, so both ends use the same clock.</p>",
         table(&row("th", &head), &rows.concat()),
         escape(&shaped.law)
     )

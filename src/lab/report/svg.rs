@@ -109,7 +109,8 @@ impl SvgFigure {
         let (top, bottom) = (self.y_of(y), self.bottom());
         let _ = write!(
             self.body,
-            r#"<rect class="{class}" x="{left:.1}" y="{top:.1}" width="{:.1}" height="{:.1}"><title>{title}</title></rect>"#,
+            "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\">\
+             <title>{title}</title></rect>",
             (right - left - 0.8).max(0.8),
             (bottom - top).max(0.0)
         );
@@ -122,7 +123,9 @@ impl SvgFigure {
         let (left, right) = (self.x_of(from), self.x_of(to));
         let _ = write!(
             self.body,
-            r#"<g class="{class}"><title>{title}</title><path class="whisker" d="M{left:.1} {y:.1}H{right:.1}M{right:.1} {:.1}v8"/><circle cx="{left:.1}" cy="{y:.1}" r="4.5"/></g>"#,
+            "<g class=\"{class}\"><title>{title}</title>\
+             <path class=\"whisker\" d=\"M{left:.1} {y:.1}H{right:.1}M{right:.1} {:.1}v8\"/>\
+             <circle cx=\"{left:.1}\" cy=\"{y:.1}\" r=\"4.5\"/></g>",
             y - 4.0
         );
     }

@@ -55,7 +55,8 @@ pub fn table(comparison: &VpnComparison) -> String {
     );
     let _ = writeln!(
         text,
-        "(correlation of the rates per second, -1 to 1; chance alone causes values within ±{:.2} in a run of this length)",
+        "(correlation of the rates per second, -1 to 1; \
+         chance alone causes values within ±{:.2} in a run of this length)",
         shaped.chance()
     );
     text

@@ -24,7 +24,8 @@ fn run(folder: &Path, law: &str, write: impl FnOnce(&mut PcapWriter)) {
     fs::create_dir_all(folder).unwrap();
     let run = format!(
         r#"{{"law":"{law}","load":"busy","upload_bps":160000,"download_bps":320000,"wire_bytes":508,
-        "router_wan":"198.51.100.10","endpoint":"203.0.113.7","tunnel_port":51820,"start_ns":0,"stop_ns":{SECONDS}000000000,"seed":1}}"#
+        "router_wan":"198.51.100.10","endpoint":"203.0.113.7","tunnel_port":51820,
+        "start_ns":0,"stop_ns":{SECONDS}000000000,"seed":1}}"#
     );
     fs::write(folder.join("run.json"), run).unwrap();
     let lines: Vec<_> = bursts().map(|at| format!("<camera>,up,1,1000,{at},{}\n", at + 4_000_000)).collect();

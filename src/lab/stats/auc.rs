@@ -11,7 +11,7 @@ const Z95: f64 = 1.959_964;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Auc {
     /// Probability that an observation of the second class scores higher than one of the first, with ties counted half:
-    /// 0.5 is blind, 1 perfect, 0 perfect with the classes swapped.
+    /// 0.5 means that the score tells nothing, 1 that it always tells, 0 the same with the classes swapped.
     pub auc: f64,
     /// 95 % confidence interval, if observations are independent.
     pub ci95: [f64; 2],
@@ -47,7 +47,8 @@ pub fn area_under_curve(first: &[f64], second: &[f64]) -> Option<Auc> {
     Some(Auc { auc, ci95: [bound(auc, m, n, 0.0), bound(auc, m, n, 1.0)], p_value })
 }
 
-/// The value between `auc` and the `end` of the range whose own confidence interval just reaches `auc`, by bisection.
+/// The confidence limit between `auc` and `end` (0 or 1), by bisection: the value at which `auc` is [`Z95`] standard
+/// deviations away. The deviation is Newcombe's, for samples of `m` and `n` scores.
 fn bound(auc: f64, m: f64, n: f64, end: f64) -> f64 {
     let (mut inside, mut outside) = (auc, end);
     for _ in 0..60 {
@@ -77,7 +78,7 @@ mod tests {
         assert_eq!((same.auc, same.p_value), (0.5, 1.0));
         assert_eq!(area_under_curve(&[], &[1.0]), None);
         let perfect = area_under_curve(&[0.0; 10], &[1.0; 10]).unwrap();
-        assert!(perfect.ci95[0] < 0.95 && perfect.ci95[1] == 1.0, "ten against ten prove little: {perfect:?}");
+        assert!(perfect.ci95[0] < 0.95 && perfect.ci95[1] == 1.0, "so few scores leave a wide interval: {perfect:?}");
     }
 
     #[test]
@@ -88,14 +89,14 @@ mod tests {
         // For uniform scores on 0..1 and shift..1 + shift, the area is 1 - (1 - shift)² / 2.
         for shift in [0.0, 0.1, 0.4f64] {
             let truth = 1.0 - (1.0 - shift).powi(2) / 2.0;
-            let mut held = 0;
+            let mut covered = 0;
             for _ in 0..1_000 {
                 let first: Vec<f64> = (0..60).map(|_| rng.random()).collect();
                 let second: Vec<f64> = (0..40).map(|_| rng.random::<f64>() + shift).collect();
                 let [low, high] = area_under_curve(&first, &second).unwrap().ci95;
-                held += usize::from((low..=high).contains(&truth));
+                covered += usize::from((low..=high).contains(&truth));
             }
-            assert!((925..=985).contains(&held), "shift {shift}: {held} of 1000");
+            assert!((925..=985).contains(&covered), "shift {shift}: {covered} of 1000");
         }
     }
 }

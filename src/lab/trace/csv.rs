@@ -1,4 +1,4 @@
-//! The trace file: `t_ns,direction,bytes`, one line per packet, in order of time.
+//! The trace file: `t_ns,direction,bytes`, one line per packet, oldest first.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -13,7 +13,7 @@ use crate::units::Nanos;
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
-    /// Ten video frames a second while somebody watches, larger ones while something moves.
+    /// Ten video frames a second while it is watched, larger ones while something moves.
     Camera,
     /// A request about every minute: speech up, answer down.
     VoiceAssistant,
