@@ -1,4 +1,4 @@
-//! `.deb` for an endpoint (deb(5)): the program, its units for systemd, and the endpoint's settings to be filled in.
+//! The `.deb` package for an endpoint (deb(5)): the program, its man pages, its systemd units and template settings.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,11 @@ use crate::archive::{ar, gzip, tar};
 use crate::error::{Error, Result};
 use crate::tree::Tree;
 
-/// Everything of the package but the program: `root` is laid out as on the machine, `control` holds what dpkg reads.
+/// The package's sources except the program: `root` has the files as installed, `control` has dpkg's control files.
 const SOURCES: &str = "cross/debian";
 
-/// Writes `millpond_VERSION_ARCH.deb` into `folder`.
-pub fn write(folder: &Path, root: &Path, program: &Path, arch: &str, date: u32) -> Result<()> {
+/// Writes `millpond_VERSION_ARCH.deb` into `folder`. `man` is the folder that `cross/man` wrote to.
+pub fn write(folder: &Path, root: &Path, program: &Path, man: &Path, arch: &str, date: u32) -> Result<()> {
     let sources = root.join(SOURCES);
     let mut data = Tree::default();
     data.add_folder(&sources.join("root"), "")?;
@@ -21,7 +21,12 @@ pub fn write(folder: &Path, root: &Path, program: &Path, arch: &str, date: u32) 
         data.add_file(&file, &format!("usr/share/doc/millpond/{example}"), 0o644)?;
     }
     data.add_file(&root.join("README.md"), "usr/share/doc/millpond/README.md", 0o644)?;
-    // The daemon may write nowhere else in /etc, and so cannot make it.
+    for section in ["1", "5"] {
+        let path = man.join(format!("millpond.{section}"));
+        let page = fs::read(&path).map_err(Error::io("reading", &path))?;
+        data.add(&format!("usr/share/man/man{section}/millpond.{section}.gz"), 0o644, gzip(&page));
+    }
+    // The daemon cannot create this folder: its systemd unit makes the rest of /etc read-only.
     data.add_empty_folder("etc/millpond");
     let version = concat!(env!("CARGO_PKG_VERSION"), "-1");
     let mut control = Tree::default();

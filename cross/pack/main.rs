@@ -1,9 +1,8 @@
-//! `millpond-pack`: makes packages of programs that `cross/build` built.
+//! `millpond-pack`: makes packages from the programs that `cross/build` built.
 //!
-//! For OpenWrt it writes one feed for opkg and one for apk per architecture, `OUT/opkg/ARCH` and `OUT/apk/ARCH`, each
-//! with `millpond`, with `luci-app-millpond` if the project has it, and with an index; for Debian `OUT/debian`. What is
-//! in a package depends on the project's files and the date given alone: the same input makes the same bytes, signatures
-//! apart.
+//! For OpenWrt it writes one opkg feed and one apk feed per architecture, `OUT/opkg/ARCH` and `OUT/apk/ARCH`. Each has
+//! `millpond`, `luci-app-millpond` if the project has LuCI pages, and an index. For Debian it writes `OUT/debian`. The
+//! packages depend only on the project's files and the given date: equal input makes equal bytes, except signatures.
 
 mod adb;
 mod apk;
@@ -30,22 +29,25 @@ use self::recipe::Recipe;
 use self::sign::Keys;
 use self::tree::Tree;
 
-/// Make packages of built programs.
+/// Make packages from built programs.
 #[derive(FromArgs)]
 struct Arguments {
-    /// folder of the project (default: here)
+    /// folder of the project (default: the current one)
     #[argh(option, default = "PathBuf::from(\".\")")]
     root: PathBuf,
-    /// folder that holds TARGET/release/millpond for each target
+    /// folder that contains TARGET/release/millpond for each target
     #[argh(option)]
     built: PathBuf,
-    /// folder to write to; what it holds is replaced
+    /// folder with the man pages that cross/man wrote
+    #[argh(option)]
+    man: PathBuf,
+    /// folder to write to; its old content is deleted
     #[argh(option)]
     out: PathBuf,
     /// date of everything in the packages, seconds since 1970
     #[argh(option)]
     date: u32,
-    /// folder with the feeds' private keys, opkg.pem and apk.pem; without, nothing is signed
+    /// folder with the feeds' private keys, opkg.pem and apk.pem; without it nothing is signed
     #[argh(option)]
     keys: Option<PathBuf>,
     /// targets, as in cross/targets
@@ -66,24 +68,24 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let root = arguments.root.as_path();
     let keys = arguments.keys.as_deref().map(Keys::in_folder).transpose()?;
-    let known = targets::read(&root.join("cross/targets"))?;
-    let router = Recipe::read(root, "millpond")?;
-    let pages = luci_app(root)?;
+    let targets = targets::read(&root.join("cross/targets"))?;
+    let recipe = Recipe::read(root, "millpond")?;
+    let luci_app = luci_app(root)?;
     if arguments.out.exists() {
         fs::remove_dir_all(&arguments.out).map_err(Error::io("replacing", &arguments.out))?;
     }
     for name in &arguments.target {
         let target =
-            known.iter().find(|target| target.rust == *name).ok_or_else(|| Error::UnknownTarget(name.clone()))?;
+            targets.iter().find(|target| target.rust == *name).ok_or_else(|| Error::UnknownTarget(name.clone()))?;
         let program = arguments.built.join(&target.rust).join("release/millpond");
         for arch in &target.openwrt {
-            let mut packages = vec![router.package(arch, router_tree(root, &program)?)];
-            packages.extend(pages.clone());
+            let mut packages = vec![recipe.package(arch, router_tree(root, &program)?)];
+            packages.extend(luci_app.clone());
             feed::write_opkg(&arguments.out.join("opkg").join(arch), &packages, arguments.date, keys.as_ref())?;
             feed::write_apk(&arguments.out.join("apk").join(arch), &packages, arguments.date, keys.as_ref())?;
         }
         if let Some(arch) = &target.debian {
-            deb::write(&arguments.out.join("debian"), root, &program, arch, arguments.date)?;
+            deb::write(&arguments.out.join("debian"), root, &program, &arguments.man, arch, arguments.date)?;
         }
     }
     Ok(())
@@ -96,7 +98,7 @@ fn router_tree(root: &Path, program: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-/// The pages for LuCI, if the project has any: a package with nothing in it would be worse than none.
+/// The package of LuCI pages, or `None` if the project has no pages: an empty package would be worse than none.
 fn luci_app(root: &Path) -> Result<Option<Package>> {
     let sources = root.join("luci-app");
     let mut tree = Tree::default();

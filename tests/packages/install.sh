@@ -1,7 +1,7 @@
-# shellcheck shell=bash disable=SC2154 # root, work, out and HOST_ARCH are those of tests/packages/run
-# Installs packages into a small system of BusyBox, as opkg and dpkg do. For sourcing by tests/packages/run.
+# shellcheck shell=bash disable=SC2154 # tests/packages/run sets root, work, out and HOST_ARCH
+# Installs packages into a small BusyBox system, as opkg and dpkg do. tests/packages/run sources this file.
 
-# unpack_ipk FILE FOLDER: its parts, with the contents of the two archives in data and control.
+# unpack_ipk FILE FOLDER: unpacks FILE, and its two archives to FOLDER/data and FOLDER/control.
 unpack_ipk() {
 	local part
 	mkdir -p "$2/data" "$2/control"
@@ -12,7 +12,7 @@ unpack_ipk() {
 	done
 }
 
-# A root folder with a shell in it.
+# busybox_root ROOT: makes a root folder with BusyBox.
 busybox_root() {
 	mkdir -p "$1"/{bin,dev,etc/init.d,lib,tmp,usr/bin}
 	cp "$(command -v busybox)" "$1/bin/busybox"
@@ -20,8 +20,9 @@ busybox_root() {
 	: > "$1/dev/null"
 }
 
-# record ROOT PROGRAM [MORE]: puts a program there that notes its calls, with PKG_UPGRADE, in ROOT/tmp/calls, and does MORE.
-record() {
+# install_recorder ROOT PROGRAM [COMMANDS]: installs a program that records its calls, with PKG_UPGRADE, in
+# ROOT/tmp/calls and then runs COMMANDS.
+install_recorder() {
 	mkdir -p "$(dirname "$1/$2")"
 	cat > "$1/$2" << RECORD
 #!/bin/sh
@@ -31,8 +32,8 @@ RECORD
 	chmod 755 "$1/$2"
 }
 
-# called ROOT CALL...: that these and no others were noted, in that order; then forgets them.
-called() {
+# assert_calls ROOT CALL...: requires that exactly these calls were recorded, in this order; then clears the record.
+assert_calls() {
 	local system=$1
 	shift
 	touch "$system/tmp/calls"
@@ -40,8 +41,8 @@ called() {
 	rm "$system/tmp/calls"
 }
 
-# OpenWrt's own functions.sh finds a package's services in its list of files, and calls the package's own script. So does
-# this, as far as these packages need it.
+# openwrt_functions ROOT: installs a small lib/functions.sh. Like OpenWrt's, it runs the package's own script and
+# enables, starts or stops the package's service.
 openwrt_functions() {
 	cat > "$1/lib/functions.sh" << 'FUNCTIONS'
 own_script() {
@@ -63,8 +64,8 @@ default_prerm() {
 FUNCTIONS
 }
 
-# An upgrade must leave the guard alone, a removal must take it away while the program is still there.
-opkg_life() {
+# An upgrade must keep the guard. A removal must delete the guard while the program is still installed.
+opkg_scripts() {
 	local system=$work/openwrt info=usr/lib/opkg/info script
 	unpack_ipk "$out/opkg/$HOST_ARCH"/millpond_*.ipk "$work/host"
 	busybox_root "$system"
@@ -75,27 +76,27 @@ opkg_life() {
 	for script in "$work/host/control"/*; do
 		cp -p "$script" "$system/$info/millpond.$(basename "$script")"
 	done
-	record "$system" etc/init.d/millpond
-	record "$system" usr/share/millpond/firewall
-	# The daemon takes its time to end.
-	# shellcheck disable=SC2016 # for the stand-in's own shell
-	record "$system" usr/bin/millpond '[ "$(grep -c flush /tmp/calls)" -ge 3 ] || exit 69'
+	install_recorder "$system" etc/init.d/millpond
+	install_recorder "$system" usr/share/millpond/firewall
+	# A daemon that needs three attempts to end.
+	# shellcheck disable=SC2016 # expanded by the recorder
+	install_recorder "$system" usr/bin/millpond '[ "$(grep -c flush /tmp/calls)" -ge 3 ] || exit 69'
 
 	chroot "$system" "/$info/millpond.postinst" configure
-	called "$system" 'firewall add' 'millpond enable' 'millpond start'
+	assert_calls "$system" 'firewall add' 'millpond enable' 'millpond start'
 	PKG_UPGRADE=1 chroot "$system" "/$info/millpond.prerm" upgrade
-	called "$system" 'millpond stop (upgrade)'
+	assert_calls "$system" 'millpond stop (upgrade)'
 	PKG_UPGRADE=1 chroot "$system" "/$info/millpond.postinst" configure
-	called "$system" 'millpond restart (upgrade)' 'millpond start (upgrade)'
+	assert_calls "$system" 'millpond restart (upgrade)' 'millpond start (upgrade)'
 	chroot "$system" "/$info/millpond.prerm" remove
-	called "$system" 'millpond stop' 'millpond flush' 'millpond flush' 'millpond flush' 'firewall remove' \
+	assert_calls "$system" 'millpond stop' 'millpond flush' 'millpond flush' 'millpond flush' 'firewall remove' \
 		'millpond disable' 'millpond stop'
-	# In an image being built nothing runs.
+	# While an image is being built, the script must run nothing.
 	IPKG_INSTROOT=/ chroot "$system" "/$info/millpond.prerm-pkg"
-	called "$system"
+	assert_calls "$system"
 }
 
-debian_life() {
+debian_scripts() {
 	local system=$work/debian package
 	package=$(echo "$root/$out"/debian/millpond_*_amd64.deb)
 	busybox_root "$system"
@@ -106,18 +107,20 @@ debian_life() {
 	dpkg_in "$system" --install "$package"
 	chroot "$system" /usr/bin/millpond check
 	[ "$(stat -c %a "$system/etc/config/millpond")" = 600 ]
+	zcat "$system/usr/share/man/man1/millpond.1.gz" | grep -q 'millpond endpoint add-home'
+	zcat "$system/usr/share/man/man5/millpond.5.gz" | grep -q 'max_download'
 	echo '# mine' >> "$system/etc/config/millpond"
 
-	record "$system" usr/bin/millpond
+	install_recorder "$system" usr/bin/millpond
 	dpkg_in "$system" --install "$package"
-	called "$system"
+	assert_calls "$system"
 	grep -q '^# mine' "$system/etc/config/millpond"
 
-	record "$system" usr/bin/millpond
+	install_recorder "$system" usr/bin/millpond
 	mkdir -p "$system/etc/millpond"
 	touch "$system/etc/millpond/guard.nft"
 	dpkg_in "$system" --remove millpond
-	called "$system" 'millpond flush'
+	assert_calls "$system" 'millpond flush'
 	[ -e "$system/etc/config/millpond" ]
 	[ ! -e "$system/usr/bin/millpond" ]
 	dpkg_in "$system" --purge millpond
@@ -125,7 +128,7 @@ debian_life() {
 	[ ! -e "$system/etc/millpond" ]
 }
 
-# dpkg in a root of its own; what it depends on and who calls it does not matter there.
+# dpkg_in ROOT ARGUMENT...: runs dpkg on ROOT, without its dependencies and its requirements of PATH.
 dpkg_in() {
 	local system=$1
 	shift
