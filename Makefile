@@ -1,29 +1,33 @@
-# What a person or a machine asks of this project. "make help" lists it.
+# The targets for people and for continuous integration. "make help" lists them.
 
-.PHONY: help demo test bench lint packages
+.PHONY: help demo test bench lint fuzz packages
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## print this list
 	@awk -F ': ## ' '/^[a-z]+: ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## as root: a home for a minute in the laboratory, and what the provider saw of it
+demo: ## as root: run a home in the laboratory for a minute, and report what its provider saw
 	@tests/tools/setup build lab
 	@tests/tools/with-rust tests/lab/demo
 
-test: ## units, integration, layers, packages, pages, then the laboratory (as root)
+test: ## all tests: units, integration, layers, packages, LuCI pages, laboratory (as root)
 	@tests/tools/setup build lab luci
 	@tests/tools/run
 
-bench: ## delay against the paper's arrangement, instructions, memory, size on each architecture
+bench: ## measure delay against the paper's design, instructions, memory, size on each architecture
 	@tests/tools/setup build lab bench cross
 	@tests/tools/with-rust tests/lab/run flat-line sparse adversary
 	@tests/tools/with-rust tests/tools/bench
 	@cross/packages
 
-packages: ## for OpenWrt (ipk, apk, feeds) and Debian, all architectures, in target/packages; KEYS=FOLDER signs
+packages: ## build packages for OpenWrt (ipk, apk, feeds) and Debian in target/packages; KEYS=FOLDER signs them
 	@tests/tools/setup build cross
 	@cross/packages $(if $(KEYS),--keys $(KEYS))
 
-lint: ## format, lints, documentation, shell, licences
+lint: ## run rustfmt, clippy, rustdoc, shellcheck, shfmt, ESLint, cargo-deny
 	@tests/tools/setup build lint luci
 	@tests/tools/lint
+
+fuzz: ## fuzz every parser for ten seconds; "tests/fuzz/run SECONDS" for longer
+	@tests/tools/setup build fuzz
+	@tests/fuzz/run 10

@@ -358,6 +358,20 @@ fn every_problem_code_is_documented_with_its_severity() {
     }
 }
 
+/// A code that is missing in the list of all codes could be documented nowhere without a test that fails.
+#[test]
+fn the_list_of_problem_codes_is_complete() {
+    let mut in_source = BTreeSet::new();
+    for file in ["src/daemon/problem.rs", "src/plan/preflight.rs"] {
+        let text = fs::read_to_string(root().join(file)).expect("a readable source file");
+        let start = text.find("pub fn name(").expect("the names of the codes");
+        let body = &text[start..start + text[start..].find("\n    }\n").expect("the end of the function")];
+        in_source.extend(body.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+    }
+    let listed: BTreeSet<String> = ProblemCode::all().map(|code| code.name().to_owned()).collect();
+    assert_eq!(listed, in_source);
+}
+
 // ---- pages ----
 
 /// The pages, with their paths from the project's root.

@@ -1,7 +1,7 @@
-//! Writes "adb", the binary tree that apk 3 keeps packages and indexes in: apk-v3(5) in apk-tools' documentation.
+//! Writes "adb", the binary tree in which apk 3 stores packages and indexes: apk-v3(5) in apk-tools' documentation.
 //!
-//! A value is a little-endian word: its kind in the upper 4 bits; in the lower 28 a small number, or the place where the
-//! rest of it is. Objects and arrays are a count of slots (itself among them), then a value for each.
+//! A value is a little-endian word: its kind in the upper 4 bits, and in the lower 28 bits a small number or the offset
+//! of its content. Objects and arrays are a count of slots, which includes the count, then one value for each slot.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,12 @@ const BLOB_32: u32 = 0xa000_0000;
 const ARRAY: u32 = 0xd000_0000;
 const OBJECT: u32 = 0xe000_0000;
 
-/// Kinds of blocks, of which a file consists.
+/// The kinds of blocks in a file.
 const BLOCK_ADB: u32 = 0;
 const BLOCK_SIGNATURE: u32 = 1;
 const BLOCK_DATA: u32 = 2;
 
-/// apk's number of SHA-512.
+/// apk's number for SHA-512.
 const SHA512: u8 = 4;
 
 /// A word of the tree.
@@ -32,32 +32,33 @@ const SHA512: u8 = 4;
 pub struct Value(u32);
 
 impl Value {
-    /// Nothing there. Trailing ones are left away.
+    /// An empty slot. Trailing empty slots are not written.
     pub const NULL: Value = Value(0);
 }
 
-/// A tree being written. Equal values are kept once.
+/// A tree being written. Equal contents are stored once.
 #[derive(Debug)]
 pub struct Adb {
     bytes: Vec<u8>,
-    written: BTreeMap<Vec<u8>, u32>,
+    /// Offsets of the contents written so far.
+    offsets: BTreeMap<Vec<u8>, u32>,
 }
 
 impl Adb {
     pub fn new() -> Adb {
-        // Version 0, a reserved half-word, and the root, which is the last to be known.
-        Adb { bytes: vec![0; 8], written: BTreeMap::new() }
+        // Version 0, a reserved half-word, and room for the root, which `finish` fills in.
+        Adb { bytes: vec![0; 8], offsets: BTreeMap::new() }
     }
 
     pub fn int(&mut self, number: u64) -> Value {
         match number {
             0..0x1000_0000 => Value(INT | number as u32),
-            0x1000_0000..=0xffff_ffff => self.place(INT_32, (number as u32).to_le_bytes().to_vec(), 4),
-            _ => self.place(INT_64, number.to_le_bytes().to_vec(), 4),
+            0x1000_0000..=0xffff_ffff => self.store(INT_32, (number as u32).to_le_bytes().to_vec(), 4),
+            _ => self.store(INT_64, number.to_le_bytes().to_vec(), 4),
         }
     }
 
-    /// Text or bytes; null if there are none.
+    /// Text or bytes; null if empty.
     pub fn blob(&mut self, content: &[u8]) -> Value {
         let length = content.len();
         let (kind, prefix) = match length {
@@ -67,20 +68,20 @@ impl Adb {
             _ => (BLOB_32, (length as u32).to_le_bytes().to_vec()),
         };
         let alignment = prefix.len();
-        self.place(kind, [&prefix, content].concat(), alignment)
+        self.store(kind, [&prefix, content].concat(), alignment)
     }
 
-    /// An object of the given slots, from the first; null if all are.
+    /// An object of the given slots, from the first; null if all of them are null.
     pub fn object(&mut self, slots: &[Value]) -> Value {
         self.slots(OBJECT, slots)
     }
 
-    /// An array of the given items, which are in the order that its schema wants; null if there are none.
+    /// An array of the given items, already in the order that its schema requires; null if there are none.
     pub fn array(&mut self, items: &[Value]) -> Value {
         self.slots(ARRAY, items)
     }
 
-    /// The tree's bytes, with this root.
+    /// Returns the tree's bytes, with this root.
     pub fn finish(mut self, root: Value) -> Vec<u8> {
         self.bytes[4..8].copy_from_slice(&root.0.to_le_bytes());
         self.bytes
@@ -92,26 +93,26 @@ impl Adb {
             return Value::NULL;
         }
         let words = [used as u32 + 1].into_iter().chain(slots[..used].iter().map(|slot| slot.0));
-        self.place(kind, words.flat_map(u32::to_le_bytes).collect(), 4)
+        self.store(kind, words.flat_map(u32::to_le_bytes).collect(), 4)
     }
 
-    fn place(&mut self, kind: u32, content: Vec<u8>, alignment: usize) -> Value {
-        if let Some(at) = self.written.get(&content).filter(|at| **at as usize % alignment == 0) {
-            return Value(kind | at);
+    fn store(&mut self, kind: u32, content: Vec<u8>, alignment: usize) -> Value {
+        if let Some(offset) = self.offsets.get(&content).filter(|offset| **offset as usize % alignment == 0) {
+            return Value(kind | offset);
         }
         self.bytes.resize(self.bytes.len().next_multiple_of(alignment), 0);
-        let at = self.bytes.len() as u32;
+        let offset = self.bytes.len() as u32;
         self.bytes.extend(&content);
-        self.written.insert(content, at);
-        Value(kind | at)
+        self.offsets.insert(content, offset);
+        Value(kind | offset)
     }
 }
 
-/// Content of a file, behind the one-based numbers of its folder and of itself therein.
+/// The number of a folder, the number of a file in that folder (both from 1), and the file's content.
 pub type Data<'a> = ([u32; 2], &'a [u8]);
 
-/// A file whose root follows the schema of that four-letter name, before it is compressed: the tree, its signature if
-/// there is a key, and the content of files.
+/// An uncompressed file: the tree, whose root follows the schema with this four-letter name, its signature if there is
+/// a key, and the content of files.
 pub fn file(schema: &[u8; 4], tree: &[u8], data: &[Data], key: Option<&ApkKey>) -> Result<Vec<u8>> {
     let mut file = [b"ADB.", schema.as_slice()].concat();
     block(&mut file, BLOCK_ADB, &[tree]);
@@ -126,7 +127,7 @@ pub fn file(schema: &[u8; 4], tree: &[u8], data: &[Data], key: Option<&ApkKey>) 
     Ok(file)
 }
 
-/// A word of kind and length, itself counted; the parts; zeros up to a multiple of 8.
+/// Appends a block: a word of kind and length, which includes the word; the parts; zeros up to a multiple of 8.
 fn block(file: &mut Vec<u8>, kind: u32, parts: &[&[u8]]) {
     let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
     file.extend((kind << 30 | length as u32).to_le_bytes());

@@ -1,5 +1,5 @@
-//! `.apk` of version 3, which apk installs, and the index of a feed of them. The slots of each object are in the order
-//! that apk-tools' schemas give them.
+//! `.apk` packages of version 3 and the index of their feed. The slots of each object are in the order of apk-tools'
+//! schemas.
 
 use crate::adb::{self, Adb, Data, Value};
 use crate::archive::deflate;
@@ -8,14 +8,14 @@ use crate::package::{Package, hex, sha256};
 use crate::sign::ApkKey;
 use crate::tree::{File, Tree};
 
-/// Where OpenWrt's scripts and its `apk` look for what is theirs in a package.
-const OWN_FOLDER: &str = "lib/apk/packages";
+/// The folder in a package where OpenWrt's scripts and its `apk` look for lists of files and configuration.
+const LISTS_FOLDER: &str = "lib/apk/packages";
 
-/// A package file, and what an index says about it.
+/// A package file, and its data for the index.
 pub struct Apk<'a> {
     pub package: &'a Package,
     pub bytes: Vec<u8>,
-    /// SHA-256 of the tree in it: a signed index vouches for the package by that.
+    /// SHA-256 of the package's tree. A signed index authenticates the package by this digest.
     digest: [u8; 32],
 }
 
@@ -24,9 +24,9 @@ pub fn file_name(package: &Package) -> String {
 }
 
 pub fn write<'a>(package: &'a Package, date: u32, key: Option<&ApkKey>) -> Result<Apk<'a>> {
-    let tree = with_own_files(package);
+    let tree = with_lists(package);
     let mut adb = Adb::new();
-    // A name for this very package, as long as a SHA-1.
+    // A unique identity of this build, as long as a SHA-1 digest.
     let mut identity = Vec::from(sha256(package.version.as_bytes()));
     for (path, file) in tree.files() {
         identity.extend(sha256(path.as_bytes()));
@@ -40,7 +40,7 @@ pub fn write<'a>(package: &'a Package, date: u32, key: Option<&ApkKey>) -> Resul
     Ok(Apk { package, digest: sha256(&tree), bytes: compressed(&adb::file(b"pckg", &tree, &data, key)?) })
 }
 
-/// The index of a feed of these packages: `packages.adb`.
+/// The index of a feed with these packages: `packages.adb`.
 pub fn index(packages: &[Apk], date: u32, key: Option<&ApkKey>) -> Result<Vec<u8>> {
     let mut adb = Adb::new();
     let mut sorted: Vec<&Apk> = packages.iter().collect();
@@ -48,7 +48,7 @@ pub fn index(packages: &[Apk], date: u32, key: Option<&ApkKey>) -> Result<Vec<u8
     let infos: Vec<Value> = sorted
         .iter()
         .map(|apk| {
-            let tree = with_own_files(apk.package);
+            let tree = with_lists(apk.package);
             info(&mut adb, apk.package, &tree, date, &apk.digest, Some(apk.bytes.len()))
         })
         .collect();
@@ -88,7 +88,7 @@ fn info(adb: &mut Adb, package: &Package, tree: &Tree, date: u32, hash: &[u8], f
     adb.object(&slots)
 }
 
-/// The folders with their files, and the content of each file that has any.
+/// The folders with their files, and the content of each file that is not empty.
 fn folders<'a>(adb: &mut Adb, tree: &'a Tree, date: u32) -> (Value, Vec<Data<'a>>) {
     let mut data = Vec::new();
     let paths: Vec<&str> = [""].into_iter().chain(tree.folders()).collect();
@@ -123,7 +123,7 @@ fn permissions(adb: &mut Adb, mode: u32) -> Value {
     adb.object(&slots)
 }
 
-/// Apk knows what opkg does not: an upgrade never runs the scripts of a removal.
+/// Unlike opkg, apk never runs the scripts of a removal in an upgrade.
 fn scripts(adb: &mut Adb, package: &Package) -> Value {
     let no_script = "[ \"${IPKG_NO_SCRIPT}\" = 1 ] && exit 0\n";
     let installed = |environment: &str| {
@@ -147,8 +147,8 @@ fn scripts(adb: &mut Adb, package: &Package) -> Value {
     adb.object(&slots)
 }
 
-/// The script of every package of OpenWrt, which enables and starts, or stops, what is in /etc/init.d; then the package's
-/// own.
+/// A script as in every OpenWrt package: it enables and starts, or stops, the services in /etc/init.d, then runs the
+/// package's own commands.
 fn script(package: &Package, first: &str, call: &str, own: &Option<String>) -> String {
     let own = own.as_deref().map_or("", |script| script.strip_prefix("#!/bin/sh\n").unwrap_or(script));
     format!(
@@ -159,18 +159,18 @@ fn script(package: &Package, first: &str, call: &str, own: &Option<String>) -> S
     )
 }
 
-/// The package's files and the lists of them by which OpenWrt finds its services and its configuration.
-fn with_own_files(package: &Package) -> Tree {
+/// The package's files, and the lists by which OpenWrt finds its services and its configuration.
+fn with_lists(package: &Package) -> Tree {
     let mut tree = package.tree.clone();
     let list: String = package.tree.files().map(|(path, _)| format!("/{path}\n")).collect();
-    tree.add(&format!("{OWN_FOLDER}/{}.list", package.name), 0o644, list);
+    tree.add(&format!("{LISTS_FOLDER}/{}.list", package.name), 0o644, list);
     if !package.conffiles.is_empty() {
         let lines: String = package.conffiles.iter().map(|path| format!("{path}\n")).collect();
         let digest = |path: &String| package.tree.file(&path[1..]).map(|file| hex(&sha256(&file.content)));
         let shipped: String =
             package.conffiles.iter().filter_map(|path| Some(format!("{path} {}\n", digest(path)?))).collect();
-        tree.add(&format!("{OWN_FOLDER}/{}.conffiles", package.name), 0o644, lines);
-        tree.add(&format!("{OWN_FOLDER}/{}.conffiles_static", package.name), 0o644, shipped);
+        tree.add(&format!("{LISTS_FOLDER}/{}.conffiles", package.name), 0o644, lines);
+        tree.add(&format!("{LISTS_FOLDER}/{}.conffiles_static", package.name), 0o644, shipped);
     }
     tree
 }

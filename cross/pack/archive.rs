@@ -1,4 +1,4 @@
-//! Tar, gzip and ar with nothing in them that differs from build to build.
+//! Reproducible tar, gzip and ar archives: nothing in them differs from build to build.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,8 @@ use tar::{Builder, EntryType, Header};
 use crate::error::{Error, Result};
 use crate::tree::Tree;
 
-/// A tar archive in the GNU format, owned by root, every path starting with `./`, folders before what they hold.
+/// A tar archive in the GNU format. Everything is owned by root, every path starts with `./`, and a folder comes before
+/// its content.
 pub fn tar(tree: &Tree, date: u32) -> Result<Vec<u8>> {
     let mut builder = Builder::new(Vec::new());
     let mut append = |path: &str, kind: EntryType, mode: u32, content: &[u8]| -> Result<()> {
@@ -22,12 +23,12 @@ pub fn tar(tree: &Tree, date: u32) -> Result<Vec<u8>> {
         header.set_uid(0);
         header.set_gid(0);
         header.set_username("root").and_then(|()| header.set_groupname("root")).expect("names that fit");
-        // Copied as it is: the crate would take the leading "./" away, by which opkg finds the files.
+        // Written directly: the crate would remove the leading "./", by which opkg finds the files.
         let name = &mut header.as_old_mut().name;
-        let room = name
+        let field = name
             .get_mut(..path.len())
-            .ok_or_else(|| Error::content(Path::new(path), "want a path of at most 100 bytes"))?;
-        room.copy_from_slice(path.as_bytes());
+            .ok_or_else(|| Error::content(Path::new(path), "the path must have at most 100 bytes"))?;
+        field.copy_from_slice(path.as_bytes());
         header.set_cksum();
         builder.append(&header, content).expect("memory to write to");
         Ok(())
@@ -59,7 +60,7 @@ pub fn deflate(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory to write to")
 }
 
-/// An ar archive as dpkg wants it (deb(5)): names of at most 15 characters.
+/// An ar archive as dpkg requires it (deb(5)): names of at most 15 characters.
 pub fn ar(members: &[(&str, &[u8])], date: u32) -> Vec<u8> {
     let mut archive = b"!<arch>\n".to_vec();
     for (name, content) in members {

@@ -1,4 +1,4 @@
-//! What can go wrong while packing.
+//! Errors of packing.
 
 use std::fmt;
 use std::io;
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure, with what was tried and on what.
+/// An error, with the operation and its object.
 #[derive(Debug)]
 pub enum Error {
-    /// The system refused an operation on a file.
+    /// An operation on a file failed.
     Io { doing: &'static str, path: PathBuf, source: io::Error },
-    /// A file of the project is not as the packer needs it.
+    /// The packer cannot use a file of the project.
     Content { path: PathBuf, problem: String },
-    /// A target that cross/targets does not have.
+    /// A target that is not in cross/targets.
     UnknownTarget(String),
-    /// OpenSSL could not be run, or failed.
+    /// OpenSSL could not be started, or failed.
     OpenSsl { doing: &'static str, cause: String },
 }
 
 impl Error {
-    /// For `map_err` on file operations.
+    /// Returns a closure for `map_err` on file operations.
     pub fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
         move |source| Error::Io { doing, path: path.to_owned(), source }
     }
 
-    /// A problem with what is in `path`.
+    /// A problem with the file at `path`.
     pub fn content(path: &Path, problem: impl Into<String>) -> Error {
         Error::Content { path: path.to_owned(), problem: problem.into() }
     }
@@ -36,8 +36,8 @@ impl fmt::Display for Error {
         match self {
             Error::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
             Error::Content { path, problem } => write!(f, "{}: {problem}", path.display()),
-            Error::UnknownTarget(name) => write!(f, "{name} is not in cross/targets; give one of those that are"),
-            Error::OpenSsl { doing, cause } => write!(f, "{doing} with openssl: {cause}"),
+            Error::UnknownTarget(name) => write!(f, "{name} is not in cross/targets; use a target listed there"),
+            Error::OpenSsl { doing, cause } => write!(f, "{doing} with openssl failed: {cause}"),
         }
     }
 }

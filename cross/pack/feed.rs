@@ -1,4 +1,4 @@
-//! Feeds: a folder of packages for one architecture, with the index by which opkg or apk finds them.
+//! Feeds: a folder of packages for one architecture, with the index that opkg or apk reads.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::ipk;
 use crate::package::{Package, hex, sha256};
 use crate::sign::Keys;
 
-/// Packages, `Packages`, `Packages.gz` and, with a key, `Packages.sig`.
+/// Writes the packages, `Packages`, `Packages.gz` and, with a key, `Packages.sig`.
 pub fn write_opkg(folder: &Path, packages: &[Package], date: u32, keys: Option<&Keys>) -> Result<()> {
     let mut index = String::new();
     for package in packages {
@@ -28,7 +28,7 @@ pub fn write_opkg(folder: &Path, packages: &[Package], date: u32, keys: Option<&
     }
 }
 
-/// Packages and `packages.adb`, signed with a key if there is one.
+/// Writes the packages and `packages.adb`, all signed if there is a key.
 pub fn write_apk(folder: &Path, packages: &[Package], date: u32, keys: Option<&Keys>) -> Result<()> {
     let key = keys.map(|keys| &keys.apk);
     let mut written = Vec::new();

@@ -1,4 +1,4 @@
-//! `.ipk`, which opkg installs: a compressed tar archive of `debian-binary`, `data.tar.gz` and `control.tar.gz`.
+//! `.ipk` packages for opkg: a compressed tar archive of `debian-binary`, `data.tar.gz` and `control.tar.gz`.
 
 use crate::archive::{gzip, tar};
 use crate::error::Result;
@@ -22,14 +22,14 @@ pub fn write(package: &Package, date: u32) -> Result<Vec<u8>> {
             control.add(name, 0o755, script.as_str());
         }
     }
-    let mut whole = Tree::default();
-    whole.add("debian-binary", 0o644, "2.0\n");
-    whole.add("data.tar.gz", 0o644, gzip(&tar(&package.tree, date)?));
-    whole.add("control.tar.gz", 0o644, gzip(&tar(&control, date)?));
-    Ok(gzip(&tar(&whole, date)?))
+    let mut members = Tree::default();
+    members.add("debian-binary", 0o644, "2.0\n");
+    members.add("data.tar.gz", 0o644, gzip(&tar(&package.tree, date)?));
+    members.add("control.tar.gz", 0o644, gzip(&tar(&control, date)?));
+    Ok(gzip(&tar(&members, date)?))
 }
 
-/// The package's description of itself. The index has `extra` lines too, each with its line break.
+/// The fields of the `control` file. The index also has `extra` lines, each with its line break.
 pub fn control_fields(package: &Package, date: u32, extra: &str) -> String {
     let Package { name, version, arch, title, description, license, maintainer, section, depends, tree, .. } = package;
     let depends = if depends.is_empty() { String::new() } else { format!("Depends: {}\n", depends.join(", ")) };
@@ -40,7 +40,7 @@ pub fn control_fields(package: &Package, date: u32, extra: &str) -> String {
     )
 }
 
-/// The script of every package of OpenWrt: enables and starts, or stops, what is in /etc/init.d, and runs the
+/// A script as in every OpenWrt package: it enables and starts, or stops, the services in /etc/init.d, and runs the
 /// package's own script.
 fn script(function: &str, first: &str) -> String {
     format!(

@@ -1,4 +1,4 @@
-//! A package for OpenWrt, before it has a format.
+//! A package for OpenWrt, independent of its format.
 
 use std::fmt::Write;
 
@@ -9,9 +9,9 @@ use crate::tree::Tree;
 #[derive(Clone, Debug)]
 pub struct Package {
     pub name: String,
-    /// With the release, such as `0.1.0-r1`.
+    /// Version and release, such as `0.1.0-r1`.
     pub version: String,
-    /// OpenWrt's name, `all` if it runs everywhere.
+    /// OpenWrt's name of the architecture; `all` if the package runs on every one.
     pub arch: String,
     pub title: String,
     pub description: String,
@@ -20,11 +20,11 @@ pub struct Package {
     pub section: String,
     /// Names of packages, sorted.
     pub depends: Vec<String>,
-    /// Paths from the router's root, with the slash.
+    /// Absolute paths on the router.
     pub conffiles: Vec<String>,
-    /// Shell to run after an installation or upgrade.
+    /// Shell script that runs after an installation or upgrade.
     pub postinst: Option<String>,
-    /// Shell to run before a removal or, where the system does so, before an upgrade.
+    /// Shell script that runs before a removal and, with opkg, before an upgrade.
     pub prerm: Option<String>,
     pub tree: Tree,
 }

@@ -1,5 +1,5 @@
-//! Reads a package's names, dependencies and scripts from its Makefile for OpenWrt's build system, so that there is
-//! one place for them. Understands as much of Make as those two files use.
+//! Reads a package's names, dependencies and scripts from its Makefile for OpenWrt's build system, so that they are in
+//! one place. Understands only the parts of Make that the two Makefiles use.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::package::Package;
 use crate::tree::Tree;
 
-/// What a Makefile says about its package.
+/// The package data of a Makefile.
 #[derive(Debug)]
 pub struct Recipe {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Reads `openwrt/NAME/Makefile`, which must be of the version that `Cargo.toml` has.
+    /// Reads `openwrt/NAME/Makefile`, whose version must be that of `Cargo.toml`.
     pub fn read(root: &Path, name: &str) -> Result<Recipe> {
         let path = root.join("openwrt").join(name).join("Makefile");
         let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
@@ -27,7 +27,7 @@ impl Recipe {
         let version = recipe.needed("PKG_VERSION")?;
         if version != env!("CARGO_PKG_VERSION") {
             let problem =
-                format!("PKG_VERSION must be that of Cargo.toml (got {version}, want {})", env!("CARGO_PKG_VERSION"));
+                format!("PKG_VERSION is {version}, but Cargo.toml has {}; make them equal", env!("CARGO_PKG_VERSION"));
             return Err(Error::content(&recipe.path, problem));
         }
         recipe.version = format!("{version}-r{}", recipe.needed("PKG_RELEASE")?);
@@ -65,24 +65,25 @@ impl Recipe {
             tree,
         }
     }
+
     fn needed(&self, name: &str) -> Result<&str> {
-        let missing = || Error::content(&self.path, format!("want a value for {name}"));
+        let missing = || Error::content(&self.path, format!("{name} has no value; add one"));
         self.fields.get(name).map(String::as_str).filter(|value| !value.is_empty()).ok_or_else(missing)
     }
 
-    /// The value of `name`, or else that of `other`, LuCI's name for the same.
+    /// The value of `name`, or else of `other`, LuCI's name for it.
     fn either(&self, name: &str, other: &str) -> Result<String> {
         self.needed(name).or_else(|_| self.needed(other)).map(str::to_owned)
     }
 }
 
-/// Variables by their names; bodies of `define Package/NAME/PART` by PART, with Make's `$$` as `$`.
+/// The values of variables by name, and the bodies of `define Package/NAME/PART` by PART, with Make's `$$` as `$`.
 fn fields(makefile: &str) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     let mut lines = makefile.lines();
     while let Some(line) = lines.next() {
         let part = line.strip_prefix("define ").map(|name| name.splitn(3, '/').nth(2).unwrap_or_default());
-        // The block that describes the package holds variables, like the file itself.
+        // The block `define Package/NAME` contains variables, like the file itself.
         if let Some(part) = part.filter(|part| !part.is_empty() || !line.starts_with("define Package/")) {
             let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "endef").collect();
             fields.insert(part.to_owned(), body.join("\n").replace("$$", "$") + "\n");
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_makefile_is_variables_and_parts_of_the_package() {
+    fn fields_of_a_makefile_are_its_variables_and_package_parts() {
         let makefile = "A:=1\ndefine Package/x\n  TITLE:=Two words\nendef\ndefine Build/Prepare\n\tcp A:=2\nendef\n\
                         define Package/x/prerm\n[ $${A} ]\nexit\nendef\nB:= 3\n";
         let fields = fields(makefile);
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_projects_own_recipes_are_whole() {
+    fn the_projects_makefiles_are_complete() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let package = Recipe::read(root, "millpond").expect("a recipe").package("mipsel_24kc", Tree::default());
         assert!(package.depends.contains(&"kmod-wireguard".to_owned()), "{:?}", package.depends);

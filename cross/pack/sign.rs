@@ -1,4 +1,4 @@
-//! Signatures of feeds, made by the `openssl` program: whoever signs has it, and no private key passes through here.
+//! Signatures of feeds. The `openssl` program makes them, so this program never reads a private key.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256, Sha512};
 use crate::error::{Error, Result};
 use crate::package::hex;
 
-/// The two keys of a feed. Each package manager wants a kind of its own.
+/// The two keys of a feed, because each package manager requires another type of key.
 pub struct Keys {
     pub opkg: OpkgKey,
     pub apk: ApkKey,
 }
 
 impl Keys {
-    /// `opkg.pem` and `apk.pem` in `folder`.
+    /// Reads `opkg.pem` and `apk.pem` in `folder`.
     pub fn in_folder(folder: &Path) -> Result<Keys> {
         Ok(Keys { opkg: OpkgKey::read(&folder.join("opkg.pem"))?, apk: ApkKey::read(&folder.join("apk.pem"))? })
     }
@@ -30,13 +30,13 @@ pub struct OpkgKey {
 
 impl OpkgKey {
     fn read(path: &Path) -> Result<OpkgKey> {
-        // SubjectPublicKeyInfo of such a key (RFC 8410) is 44 bytes, of which the last 32 are the key.
+        // The SubjectPublicKeyInfo of an Ed25519 key (RFC 8410) has 44 bytes; the last 32 are the key.
         let public = public_key(path, 44, 32)?;
         let digest = Sha256::digest(public);
         Ok(OpkgKey { path: path.to_owned(), number: digest[..8].try_into().expect("eight bytes") })
     }
 
-    /// What belongs into the file that signs `message`: a comment, then algorithm, number of the key and signature.
+    /// The content of the signature file for `message`: a comment, then algorithm, key number and signature in base64.
     pub fn sign(&self, message: &Path) -> Result<Vec<u8>> {
         let arguments = ["pkeyutl", "-sign", "-rawin", "-inkey", &utf8(&self.path), "-in", &utf8(message)];
         let signature = openssl("signing", &arguments, &[])?;
@@ -46,7 +46,7 @@ impl OpkgKey {
     }
 }
 
-/// An elliptic-curve key (P-256), which apk knows by the start of its digest.
+/// An elliptic-curve key (P-256). apk identifies it by the start of its digest.
 pub struct ApkKey {
     path: PathBuf,
     id: [u8; 16],
@@ -54,7 +54,7 @@ pub struct ApkKey {
 
 impl ApkKey {
     fn read(path: &Path) -> Result<ApkKey> {
-        // SubjectPublicKeyInfo of such a key (RFC 5480) is 91 bytes, of which the last 65 are the point.
+        // The SubjectPublicKeyInfo of a P-256 key (RFC 5480) has 91 bytes; the last 65 are the point.
         let digest = Sha512::digest(public_key(path, 91, 65)?);
         Ok(ApkKey { path: path.to_owned(), id: digest[..16].try_into().expect("sixteen bytes") })
     }
@@ -68,26 +68,29 @@ impl ApkKey {
     }
 }
 
-/// The last `length` bytes of the public half of a private key, which has `whole` bytes in DER.
-fn public_key(path: &Path, whole: usize, length: usize) -> Result<Vec<u8>> {
+/// The last `length` bytes of the public key of a private key. The public key must have `der_bytes` in DER.
+fn public_key(path: &Path, der_bytes: usize, length: usize) -> Result<Vec<u8>> {
     let der = openssl("reading the key", &["pkey", "-in", &utf8(path), "-pubout", "-outform", "DER"], &[])?;
-    if der.len() != whole {
-        return Err(Error::content(path, "want an Ed25519 key in opkg.pem and a P-256 key in apk.pem; see the README"));
+    if der.len() != der_bytes {
+        return Err(Error::content(
+            path,
+            "wrong type of key: opkg.pem must be Ed25519 and apk.pem P-256; see docs/openwrt.md",
+        ));
     }
-    Ok(der[whole - length..].to_vec())
+    Ok(der[der_bytes - length..].to_vec())
 }
 
 fn utf8(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// What openssl prints, given `input`.
+/// Runs openssl with `input` on standard input, and returns its output.
 fn openssl(doing: &'static str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let failed = |cause: String| Error::OpenSsl { doing, cause };
     let mut command = Command::new("openssl");
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    // A child that reads nothing closes the pipe; its status says why.
+    // Writing fails if openssl does not read its input; the exit status then tells why.
     let _ = child.stdin.take().map(|mut pipe| pipe.write_all(input));
     let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {

@@ -1,18 +1,18 @@
-//! The table of what is packaged, `cross/targets`.
+//! Reads `cross/targets`, the table of packaged targets.
 
 use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// One program, and the systems that run it.
+/// One program, and the architectures that run it.
 #[derive(Debug, PartialEq)]
 pub struct Target {
-    /// Rust's name, such as `mipsel-unknown-linux-musl`.
+    /// Rust's name of the target, such as `mipsel-unknown-linux-musl`.
     pub rust: String,
-    /// Debian's name of the architecture, where the endpoint is packaged for it.
+    /// Debian's name of the architecture, if there is a Debian package for it.
     pub debian: Option<String>,
-    /// OpenWrt's names, at least one.
+    /// OpenWrt's names of the architectures, at least one.
     pub openwrt: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ pub fn read(path: &Path) -> Result<Vec<Target>> {
             (Some(rust), Some(debian), openwrt) if !openwrt.is_empty() => {
                 Ok(Target { rust, debian: Some(debian).filter(|name| name != "-"), openwrt })
             }
-            _ => Err(Error::content(path, format!("want TARGET DEBIAN OPENWRT..., got '{line}'"))),
+            _ => Err(Error::content(path, format!("'{line}' is not of the form TARGET DEBIAN OPENWRT..."))),
         }
     })
     .collect()

@@ -1,4 +1,4 @@
-//! The files of a package, sorted, with nothing of the machine they lie on: no owner, no date, no umask.
+//! The files of a package, sorted and independent of the build machine: without owner, date and umask.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,28 +22,28 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Adds everything under `folder` at `prefix` on the router. Programs, as git marks them, get mode 0755; UCI
-    /// configuration, which may hold keys, 0600; everything else 0644.
+    /// Adds everything under `folder` at `prefix` on the router. Files that git marks executable get mode 0755, UCI
+    /// configuration 0600 because it may contain keys, and everything else 0644.
     pub fn add_folder(&mut self, folder: &Path, prefix: &str) -> Result<()> {
         let entries = fs::read_dir(folder).map_err(Error::io("reading", folder))?;
         for entry in entries {
             let path = entry.map_err(Error::io("reading", folder))?.path();
             let name = path.file_name().and_then(|name| name.to_str());
-            let name = name.ok_or_else(|| Error::content(&path, "want a name in UTF-8"))?;
+            let name = name.ok_or_else(|| Error::content(&path, "the file name is not UTF-8"))?;
             let to = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
             let metadata = fs::symlink_metadata(&path).map_err(Error::io("reading", &path))?;
             if metadata.is_dir() {
                 self.add_folder(&path, &to)?;
             } else if metadata.is_file() {
-                let program = metadata.permissions().mode() & 0o100 != 0;
+                let executable = metadata.permissions().mode() & 0o100 != 0;
                 let mode = match () {
-                    () if program => 0o755,
+                    () if executable => 0o755,
                     () if to.starts_with("etc/config/") => 0o600,
                     () => 0o644,
                 };
                 self.add_file(&path, &to, mode)?;
             } else {
-                return Err(Error::content(&path, "want files and folders only"));
+                return Err(Error::content(&path, "only files and folders can be packaged"));
             }
         }
         Ok(())
@@ -56,12 +56,12 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds a file of which `content` is the content.
+    /// Adds a file with this content.
     pub fn add(&mut self, to: &str, mode: u32, content: impl Into<Vec<u8>>) {
         self.files.insert(to.to_owned(), File { mode, content: content.into() });
     }
 
-    /// Adds a folder that a program will put something into.
+    /// Adds an empty folder, for files that a program writes later.
     pub fn add_empty_folder(&mut self, path: &str) {
         self.empty_folders.insert(path.to_owned());
     }
@@ -79,14 +79,14 @@ impl Tree {
         self.files.iter().map(|(path, file)| (path.as_str(), file))
     }
 
-    /// All folders, by path, each after the one that holds it; the root is not among them.
+    /// All folders except the root, by path, each after its parent.
     pub fn folders<'a>(&'a self) -> BTreeSet<&'a str> {
-        let holders = |path: &'a String| path.match_indices('/').map(|(at, _)| &path[..at]);
+        let parents = |path: &'a String| path.match_indices('/').map(|(at, _)| &path[..at]);
         let empty = self.empty_folders.iter();
-        self.files.keys().chain(empty.clone()).flat_map(holders).chain(empty.map(String::as_str)).collect()
+        self.files.keys().chain(empty.clone()).flat_map(parents).chain(empty.map(String::as_str)).collect()
     }
 
-    /// The files directly in `folder`, which is empty for the root: names and files, by name.
+    /// The names and files directly in `folder` (the empty string is the root), by name.
     pub fn files_in<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a File)> {
         self.files().filter_map(move |(path, file)| {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -94,7 +94,7 @@ impl Tree {
         })
     }
 
-    /// Bytes of all content.
+    /// Total bytes of all files.
     pub fn size(&self) -> u64 {
         self.files.values().map(|file| file.content.len() as u64).sum()
     }

@@ -22,7 +22,7 @@ fn settings(role: Role, wireguard: Wireguard) -> Settings {
         role,
         level: Level::Balanced,
         shape: shape(),
-        off: Off::Tunnel,
+        off: OffPolicy::Tunnel,
         audit_days: None,
         levels: Vec::new(),
         data_cap_gb: None,

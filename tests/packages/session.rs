@@ -1,6 +1,6 @@
-//! A short session of router and endpoint in virtual time, for processors other than this one: cross-built, run by an
-//! emulator. Prints a digest of everything that went over the wire; it is the same on every processor, whatever its
-//! word length and order of bytes, or the program is wrong there.
+//! A short session of router and endpoint in virtual time, cross-built for other processors and run by an emulator. It
+//! prints a digest of everything on the wire. The digest must be the same on every processor, whatever its word length
+//! and byte order.
 
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ fn engine(law: Law) -> Engine {
     Engine::new(params, [3; 32], Nanos::ZERO)
 }
 
-/// An IPv4/UDP packet of `bytes`, numbered, from one of six ports of a device.
+/// An IPv4/UDP packet of `bytes` bytes that contains `number`, from one of six ports of a device.
 fn packet(number: u32, bytes: usize) -> Vec<u8> {
     let mut packet = vec![0x45, 4, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 192, 168, 1, 7, 192, 0, 2, 7];
     packet[2..4].copy_from_slice(&(bytes as u16).to_be_bytes());
@@ -45,7 +45,8 @@ fn packet(number: u32, bytes: usize) -> Vec<u8> {
     packet
 }
 
-/// How many packets were sent and how many arrived, none if the control message did not. Digests what was on the wire.
+/// Runs a session and adds everything on the wire to `digest`. Returns how many packets were sent and how many arrived;
+/// the latter is 0 if the control message did not arrive.
 fn session(law: Law, digest: &mut Digest) -> (u32, usize) {
     let mut rng = ChaCha12Rng::from_seed([9; 32]);
     let (mut router, mut endpoint) = (engine(law), engine(law));
@@ -66,11 +67,11 @@ fn session(law: Law, digest: &mut Digest) -> (u32, usize) {
             router.handle_packet(now, &packet(sent, rng.random_range(32..700)));
             sent += 1;
         }
-        let transmit = router.poll_transmit(now, &mut buf).expect("a cell when its time has come");
+        let transmit = router.poll_transmit(now, &mut buf).expect("a cell at its departure time");
         let wire = buf[..transmit.len].to_vec();
         digest.add(&[u8::from(transmit.kind == CellKind::Data)]);
         digest.add(&wire);
-        // The laws with logarithms may differ by a nanosecond between mathematical libraries.
+        // With laws that use logarithms, mathematical libraries may differ by a nanosecond.
         if law == Law::Constant {
             digest.add(&transmit.scheduled.0.to_be_bytes());
         }
@@ -91,12 +92,12 @@ fn main() -> ExitCode {
     for law in Law::ALL {
         let (sent, arrived) = session(law, &mut digest);
         if arrived != sent as usize {
-            eprintln!("session: {law}: of {sent} packets {arrived} arrived");
+            eprintln!("session: law {law}: only {arrived} of {sent} packets arrived");
             return ExitCode::FAILURE;
         }
     }
     println!("{:016x}", digest.0);
-    // Which of the two, a compiler cannot know.
+    // The index comes from the command line, so that the compiler cannot foresee the panic.
     if std::env::args().nth(1).is_some_and(|word| word == "fail") {
         panic_hook::install();
         let cells: Vec<u64> = std::env::args().map(|_| digest.0).collect();

@@ -1,6 +1,6 @@
-//! Cells from a peer, in sequence: whatever they hold, what comes out are whole IP packets.
+//! A sequence of arbitrary cells from a peer: the engine delivers only complete IP packets.
 //!
-//! Input: records of a length byte (times four) and so many bytes of a cell.
+//! Input: records of a length byte, which counts units of four bytes, and that number of bytes of a cell.
 
 #![no_main]
 
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         while let Some(bytes) = engine.poll_packet(&mut buf) {
             assert!(
                 Packet::parse(&buf[..bytes]).is_ok(),
-                "a packet for the devices must be whole: {:?}",
+                "a packet for the devices must be complete: {:?}",
                 &buf[..bytes]
             );
         }

@@ -1,4 +1,4 @@
-//! Control messages: what is understood reads the same when written again, alone and inside a cell.
+//! Control messages: a valid message survives a round trip, alone and inside a cell.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
         message.emit(&mut buf);
         assert_eq!(ControlMessage::parse(&buf[..message.buffer_len()]), Ok(message));
     }
-    // A block may stand at the start of a cell; its other bytes are padding.
+    // The block is placed at the start of a cell; the other bytes are padding.
     const HEADER: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 0];
     let mut cell = HEADER.to_vec();
     cell.extend_from_slice(&data[..data.len().min(412)]);

@@ -1,6 +1,6 @@
-//! Packets from devices: what one engine takes and another gives back is the same, in cells of one size.
+//! Packets from devices: a second engine delivers the packets that the first one accepted, and all cells have one size.
 //!
-//! Input: records of two length bytes (big-endian, modulo 2048) and so many bytes of a packet.
+//! Input: records of two length bytes (big-endian, modulo 2048) and that number of bytes of a packet.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use millpond::wire::ip::Packet;
 
 const PAYLOAD_BYTES: usize = 420;
 
-/// Everything but what the engine may change: traffic class, and the checksum that covers it.
+/// The packet without the fields that the engine may change: the traffic class, and the checksum that covers it.
 fn content(packet: &[u8]) -> Vec<u8> {
     match packet[0] >> 4 {
         4 => [&packet[2..10], &packet[12..]].concat(),
@@ -44,13 +44,13 @@ fuzz_target!(|data: &[u8]| {
         } else {
             rest = &[];
         }
-        let transmit = router.poll_transmit(now, &mut cell).expect("a cell at its time");
+        let transmit = router.poll_transmit(now, &mut cell).expect("a cell at its departure time");
         assert_eq!((transmit.scheduled, transmit.len), (now, PAYLOAD_BYTES));
         endpoint.handle_cell(&cell[..transmit.len]);
         while let Some(bytes) = endpoint.poll_packet(&mut packet) {
             let content = content(&packet[..bytes]);
-            let place = sent.iter().position(|sent| *sent == content).expect("only what was sent arrives");
-            sent.swap_remove(place);
+            let index = sent.iter().position(|sent| *sent == content).expect("only sent packets arrive");
+            sent.swap_remove(index);
         }
         if rest.is_empty() && transmit.kind == CellKind::Cover {
             break;

@@ -1,4 +1,4 @@
-//! Join texts: what is read can be written, and reads the same again.
+//! Join texts: a valid join text survives a round trip.
 
 #![no_main]
 

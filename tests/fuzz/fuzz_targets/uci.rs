@@ -1,4 +1,4 @@
-//! Settings files: settings, or at least one error; every problem on one line.
+//! Settings files: parsing gives either settings or at least one error, and every problem prints as one line.
 
 #![no_main]
 

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# How scenarios speak: progress for the terminal, verdicts for the terminal and for OUT/SCENARIO/checks.
+# Output of scenarios: progress on the terminal, verdicts on the terminal and in OUT/SCENARIO/checks.
 
-readonly BEGAN_US=${EPOCHREALTIME/[.,]/}
+readonly START_US=${EPOCHREALTIME/[.,]/}
 
-# say TEXT: progress, with the seconds since the world began.
+# say TEXT: prints progress, with the seconds since the start.
 say() {
-	local us=$((${EPOCHREALTIME/[.,]/} - BEGAN_US))
+	local us=$((${EPOCHREALTIME/[.,]/} - START_US))
 	printf '[%4d.%d s] %s\n' $((us / 1000000)) $((us / 100000 % 10)) "$*"
 }
 
@@ -19,7 +19,7 @@ verdict() {
 	printf '%s\t%s\t%s\n' "$1" "$2" "${3-}" >> "$OUT/$SCENARIO/checks"
 }
 
-# check NAME COMMAND...: passes if the command does; its last line of output says more.
+# check NAME COMMAND...: passes if the command succeeds; the verdict includes the last line of its output.
 check() {
 	local name=$1 text
 	shift
@@ -30,21 +30,21 @@ check() {
 	fi
 }
 
-# await SECONDS WHAT COMMAND...: until the command succeeds; says what was awaited if it never does.
+# await SECONDS WHAT COMMAND...: waits until the command succeeds; after SECONDS it prints WHAT and fails.
 await() {
 	local seconds=$1 what=$2 end
 	shift 2
 	end=$(($(uptime_ms) + seconds * 1000))
 	until "$@" > /dev/null 2>&1; do
 		if [ "$(uptime_ms)" -ge "$end" ]; then
-			say "waited $seconds s in vain for $what"
+			say "timed out after $seconds s waiting for $what"
 			return 1
 		fi
 		sleep 0.2
 	done
 }
 
-# uptime_ms: milliseconds that no setting of the clock moves.
+# uptime_ms: prints milliseconds since the boot, which setting the clock does not change.
 uptime_ms() {
 	local up
 	read -r up _ < /proc/uptime
@@ -53,7 +53,7 @@ uptime_ms() {
 
 now_ns() { date +%s%N; }
 
-# sleep_until NS
+# sleep_until NS: sleeps until that time, as now_ns counts it.
 sleep_until() {
 	local left=$((($1 - $(now_ns)) / 1000000))
 	[ "$left" -le 0 ] || sleep "$((left / 1000)).$(printf %03d $((left % 1000)))"

@@ -1,25 +1,26 @@
 # shellcheck shell=bash
-# Boots the guest, shows its console, and brings its exit status home.
+# Boots the guest, shows its console, and returns its exit status.
 
-# A guest has moments to keep: it goes before whatever else this machine does, where that is permitted. Of a shell in the
-# class SCHED_IDLE it would inherit the class, in which niceness says nothing.
-readonly FIRST=(chrt --other 0 nice -n -10)
+# The guest needs exact timing, so it gets a high priority if that is permitted. The scheduling class is set too: a
+# shell in SCHED_IDLE would pass that class on, and niceness has no effect in it.
+readonly HIGH_PRIORITY=(chrt --other 0 nice -n -10)
 
-# run_guest MAIN OUT SECONDS: runs MAIN OUT in the guest, for at most SECONDS; its exit status, 124 if it hangs. The guest
-# is joined to other machines by GUEST_CABLES, and its kernel gets GUEST_OPTIONS.
+# run_guest MAIN OUT SECONDS: runs MAIN OUT in the guest for at most SECONDS. Returns its exit status, or 124 if it
+# hangs. GUEST_CABLES are QEMU options that connect the guest to other machines; GUEST_OPTIONS go to its kernel.
 run_guest() {
 	local status=0
 	boot_guest "$@" || status=$?
-	if died_booting "$2"; then
-		say "the emulated kernel died as it booted: once more"
+	if panicked_at_boot "$2"; then
+		say "the emulated kernel panicked while booting; trying again"
 		status=0
 		boot_guest "$@" || status=$?
 	fi
 	return "$status"
 }
 
-# died_booting OUT: an emulator's processors now and then trip over the kernel's patching of its own text.
-died_booting() {
+# panicked_at_boot OUT: whether the kernel panicked before the first scenario. QEMU's emulated processors now and then
+# fail when the kernel patches its own text.
+panicked_at_boot() {
 	[ ! -s "$1/status" ] && grep -q 'Kernel panic' "$1/console.log" && ! grep -q 'scenario ' "$1/console.log"
 }
 
@@ -30,7 +31,7 @@ boot_guest() {
 	say "starting the guest (${accel%%,*}, at most $seconds s)"
 	rm -f "$out/status"
 	local before=()
-	[ "$(id -u)" -ne 0 ] || before=("${FIRST[@]}")
+	[ "$(id -u)" -ne 0 ] || before=("${HIGH_PRIORITY[@]}")
 	supervise "$out" "$seconds" ${before[@]+"${before[@]}"} \
 		qemu-system-x86_64 -M q35 -accel "$accel" -cpu "$cpu" -smp 2 -m 768 -nic none -no-reboot \
 		-display none -monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" ${GUEST_CABLES[@]+"${GUEST_CABLES[@]}"} \
@@ -39,20 +40,21 @@ boot_guest() {
 		-virtfs "local,path=$out,mount_tag=out,security_model=none,multidevs=remap"
 }
 
-# /dev/kvm may be there and not work (nested virtualisation): boot the kernel with it to see, once in this machine's life.
+# /dev/kvm may exist without working (nested virtualisation). This boots the kernel with it once for each boot of this
+# machine, and caches the result.
 kvm_works() {
 	[ -w /dev/kvm ] || return 1
-	local memory=$ROOT/target/lab/kernel/kvm boot
+	local cache=$ROOT/target/lab/kernel/kvm boot
 	boot=$(cat /proc/sys/kernel/random/boot_id)
-	if ! grep -qs "^$boot " "$memory"; then
-		say "trying KVM"
+	if ! grep -qs "^$boot " "$cache"; then
+		say "testing KVM"
 		if timeout 10 qemu-system-x86_64 -M q35 -accel kvm -cpu host -smp 2 -m 256 -nic none -no-reboot -display none \
 			-monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" \
 			-append "console=ttyS0 loglevel=4 panic=-1 lab.probe" < /dev/null 2>&1 | grep -q '^guest: alive'; then
-			echo "$boot yes" > "$memory"
+			echo "$boot yes" > "$cache"
 		else
-			echo "$boot no" > "$memory"
+			echo "$boot no" > "$cache"
 		fi
 	fi
-	grep -q "^$boot yes" "$memory"
+	grep -q "^$boot yes" "$cache"
 }

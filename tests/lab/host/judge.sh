@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Verdicts: those of the world itself, and those of "millpond-lab" on what the provider captured.
+# Verdicts: those of the scenarios, and those of "millpond-lab" on the provider's captures.
 
-# judge STATUS SCENARIO...: repeats what did not pass, prints the sum, and returns whether nothing failed.
+# judge STATUS SCENARIO...: prints every failed and skipped check and the totals, and succeeds if nothing failed.
 judge() {
 	local status=$1 scenario verdicts
 	shift
@@ -11,7 +11,7 @@ judge() {
 			awk -F '\t' -v scenario="$scenario" '{ print $1 " " scenario ": " $2 ($3 == "" ? "" : " (" $3 ")") }' \
 				"$OUT/$scenario/checks" >> "$verdicts"
 		else
-			echo "FAIL $scenario: it did not run" >> "$verdicts"
+			echo "FAIL $scenario: the scenario did not run" >> "$verdicts"
 		fi
 		case $scenario in
 		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
@@ -28,7 +28,7 @@ judge() {
 			judge_captures "$scenario" flat-line "$OUT/$scenario/interface" "$verdicts" --law gamma
 			;;
 		*)
-			# Some measure more than they check.
+			# A scenario with measurements writes its own results.
 			if [ -s "$OUT/$scenario/results.json" ]; then
 				cp "$OUT/$scenario/results.json" "$OUT/$scenario.json"
 			else
@@ -38,7 +38,7 @@ judge() {
 		esac
 	done
 	[ "$status" -eq 0 ] ||
-		echo "FAIL laboratory: ended with status $status; its console is in target/lab/console.log" >> "$verdicts"
+		echo "FAIL laboratory: exited with status $status; see target/lab/console.log" >> "$verdicts"
 	grep -v '^PASS' "$verdicts" | sed 's/^/lab: /' || true
 	printf '%d passed, %d failed, %d skipped\n' "$(count PASS "$verdicts")" "$(count FAIL "$verdicts")" "$(count SKIP "$verdicts")"
 	status=$(count FAIL "$verdicts")
@@ -48,7 +48,7 @@ judge() {
 
 count() { grep -c "^$1" "$2" || true; }
 
-# judge_machine SCENARIO VERDICTS: where it was skipped, there is nothing to judge.
+# judge_machine SCENARIO VERDICTS: judges the captures unless the scenario was skipped.
 judge_machine() {
 	if grep -qs '^SKIP' "$OUT/$1/checks"; then
 		checks_json "$1" > "$OUT/$1.json"
@@ -57,34 +57,35 @@ judge_machine() {
 	fi
 }
 
-# judge_endpoint_load VERDICTS: whether every home was served. The speed, in endpoint.json, is for readers alone.
+# judge_endpoint_load VERDICTS: passes if every home was served. The load itself, in endpoint.json, is not judged.
 judge_endpoint_load() {
 	local status=0
 	"$LAB/endpoint_load" || status=$?
 	case $status in
-	0) echo "PASS endpoint: every home of 1, 10, 100 and 1000 is served" >> "$1" ;;
-	77) echo "SKIP endpoint: every home of 1, 10, 100 and 1000 is served: not root" >> "$1" ;;
-	*) echo "FAIL endpoint: every home of 1, 10, 100 and 1000 is served" >> "$1" ;;
+	0) echo "PASS endpoint: 1, 10, 100 and 1000 homes are all served" >> "$1" ;;
+	77) echo "SKIP endpoint: 1, 10, 100 and 1000 homes are all served: needs root" >> "$1" ;;
+	*) echo "FAIL endpoint: 1, 10, 100 and 1000 homes are all served" >> "$1" ;;
 	esac
 }
 
-# judge_captures SCENARIO COMMAND FOLDER VERDICTS ARGS...: lines of "millpond-lab COMMAND" begin with ok, FAIL or skip; it
-# writes FOLDER.json.
+# judge_captures SCENARIO COMMAND FOLDER VERDICTS ARGS...: runs "millpond-lab COMMAND", whose lines begin with ok, FAIL
+# or skip, and adds them to VERDICTS. The command also writes FOLDER.json.
 judge_captures() {
 	local lines scenario=$1 command=$2 folder=$3 verdicts=$4 status=0
 	shift 4
-	say "judging what the provider saw: ${folder#"$OUT/"}"
+	say "judging the provider's captures: ${folder#"$OUT/"}"
 	lines=$("$TARGET/host/millpond-lab" "$command" "$folder" "$@" 2>&1) || status=$?
-	# Its own sum is part of the one below.
+	# Without the command's own totals, because judge counts its lines.
 	lines=$(grep -vE '^[0-9]+ passed, ' <<< "$lines" || true)
 	printf '%s\n' "$lines"
 	sed -nE "s/^(ok|PASS) +/PASS $scenario: /p; s/^FAIL +/FAIL $scenario: /p; s/^(skip|SKIP) +/SKIP $scenario: /p" \
 		<<< "$lines" >> "$verdicts"
 	if [ "$status" -ne 0 ] && ! grep -q '^FAIL' <<< "$lines"; then
-		echo "FAIL $scenario: judging ended with status $status" >> "$verdicts"
+		echo "FAIL $scenario: judging its captures exited with status $status" >> "$verdicts"
 	fi
 }
 
+# checks_json SCENARIO: prints its checks as JSON.
 checks_json() {
 	[ -s "$OUT/$1/checks" ] || return 0
 	awk -F '\t' -v scenario="$1" '

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# A distribution kernel with every part that millpond needs, unpacked but not installed, and an initramfs around it.
+# Unpacks (without installing) a distribution kernel with every feature that millpond needs, and builds its initramfs.
 
-# What the guest loads; their dependencies come by themselves, and what the kernel has built in is left out.
+# Modules that the guest loads. Dependencies are added automatically, and built-in modules are left out.
 readonly MODULES=(
 	virtio_pci virtio_net 9pnet_virtio 9p overlay
 	tun veth bridge br_netfilter 8021q dummy ifb nlmon wireguard
@@ -12,7 +12,7 @@ readonly MODULES=(
 	nft_flow_offload nft_tproxy nft_socket nft_dup_netdev nft_fwd_netdev nft_numgen nft_hash nft_connlimit
 )
 
-# prepare_kernel DIR: sets KERNEL and INITRD.
+# prepare_kernel DIR: prepares both in DIR and sets KERNEL and INITRD to their paths.
 prepare_kernel() {
 	local dir=$1 release
 	mkdir -p "$dir"
@@ -37,10 +37,10 @@ unpack_kernel() {
 		apt-get -qq update || die "refreshing the package lists failed; is the package mirror reachable?"
 		package=$(kernel_package)
 	fi
-	[ -n "$package" ] || die "no linux-image package is on offer here; set LAB_KERNEL_PACKAGE to one"
+	[ -n "$package" ] || die "apt offers no linux-image package; set LAB_KERNEL_PACKAGE to the name of one"
 	say "downloading $package"
 	download "$dir" "$package"
-	# Ubuntu keeps the modules in packages of their own.
+	# Ubuntu has separate packages for the modules.
 	if [[ $package == linux-image-*-generic ]]; then
 		download "$dir" "${package/linux-image-/linux-modules-}"
 		download "$dir" "${package/linux-image-/linux-modules-extra-}"
@@ -49,7 +49,7 @@ unpack_kernel() {
 	touch "$dir/unpacked"
 }
 
-# The newest 6.12 first (the kernel of OpenWrt 25.12), else what this distribution's own name for "current" stands for.
+# Prints the package's name: the newest 6.12 (the kernel of OpenWrt 25.12), else the distribution's current kernel.
 kernel_package() {
 	local name
 	if [ -n "${LAB_KERNEL_PACKAGE-}" ]; then
@@ -63,11 +63,12 @@ kernel_package() {
 	echo "$name"
 }
 
-# apt_get ARGS...: once, and again after a refresh of the package lists if that failed.
+# apt_get ARGS...: runs apt-get, and if that fails, refreshes the package lists and runs it again.
 apt_get() {
 	apt-get -qq "$@" 2> /dev/null || { apt-get -qq update && apt-get -qq "$@"; }
 }
 
+# download DIR PACKAGE: downloads a package and unpacks it to DIR.
 download() {
 	local dir=$1 package=$2
 	(cd "$dir" && apt_get download "$package" > /dev/null) ||
@@ -83,15 +84,15 @@ build_initramfs() {
 	static_busybox "$dir" "$stage/bin/busybox"
 	cp "$LAB/guest/init" "$stage/init"
 	chmod 755 "$stage/init"
-	plain_modules "$dir" "$release" "$stage/modules" "${MODULES[@]}"
-	packed "$stage" > "$initrd.new"
+	stage_modules "$dir" "$release" "$stage/modules" "${MODULES[@]}"
+	pack_initramfs "$stage" > "$initrd.new"
 	mv "$initrd.new" "$initrd"
 	rm -rf "$stage"
 }
 
-# plain_modules DIR RELEASE TO MODULE...: modules and all that they depend on. Busybox loads neither compressed modules
-# nor dependencies: gives it plain files, and their order in TO/order.
-plain_modules() {
+# stage_modules DIR RELEASE TO MODULE...: copies the modules and their dependencies to TO, uncompressed, and writes the
+# order of loading to TO/order. BusyBox handles neither compression nor dependencies.
+stage_modules() {
 	local dir=$1 release=$2 to=$3 module file
 	shift 3
 	PATH="$PATH:/usr/sbin:/sbin"
@@ -106,11 +107,11 @@ plain_modules() {
 		echo "$module" >> "$to/order"
 	done < "$to/files"
 	rm "$to/files"
-	[ -s "$to/order" ] || die "found no modules of kernel $release in $dir; remove it and run again"
+	[ -s "$to/order" ] || die "there are no modules of kernel $release in $dir; remove $dir and run again"
 }
 
-# packed FOLDER: as an initramfs.
-packed() { (cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1; }
+# pack_initramfs FOLDER: prints the folder as an initramfs.
+pack_initramfs() { (cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1; }
 
 unpack_module() {
 	case $1 in
@@ -121,7 +122,7 @@ unpack_module() {
 	esac
 }
 
-# static_busybox DIR TO: this machine's, if it is the static one, else Debian's unpacked in DIR.
+# static_busybox DIR TO: copies a static BusyBox to TO: this machine's, or else the distribution's, unpacked in DIR.
 static_busybox() {
 	local own
 	own=$(command -v busybox || true)

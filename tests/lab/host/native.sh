@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The same scenarios on this machine's own kernel, where that has all that they need.
+# Runs the scenarios on this machine's kernel, if that has every feature needed.
 
-# native_works: asks the kernel itself, in a network namespace that ends with the question.
+# native_works: tries each kernel feature in a temporary network namespace.
 native_works() {
 	[ "$(id -u)" -eq 0 ] || return 1
 	local missing
-	# shellcheck disable=SC2016 # for the inner shell
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	missing=$(unshare -n bash -c '
 		try() { local what=$1; shift; "$@" > /dev/null 2>&1 || echo "$what"; }
 		try veth ip link add veth0 type veth peer name veth1
@@ -20,16 +20,16 @@ native_works() {
 		try nf_tables nft "add table inet t; add chain inet t c { type nat hook postrouting priority 100; }; add rule inet t c masquerade"
 	' 2> /dev/null | xargs) || return 1
 	if [ -n "$missing" ]; then
-		say "this kernel lacks ${missing// /, }: QEMU instead"
+		say "this kernel lacks ${missing// /, }; using QEMU"
 		return 1
 	fi
 }
 
-# run_native OUT SECONDS
+# run_native OUT SECONDS: runs the scenarios and returns their exit status.
 run_native() {
-	say "on this machine's own kernel, in namespaces, at most $2 s"
+	say "running in namespaces on this machine's kernel (at most $2 s)"
 	rm -f "$1/status"
-	# shellcheck disable=SC2016 # for the inner shell
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	supervise "$1" "$2" unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private \
 		bash -c '"$0" "$1" && status=0 || status=$?; echo "$status" > "$1/status"' "$LAB/guest/main" "$1"
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Runs the world, shows what it says, and stops it when it hangs.
+# Runs the world, shows its output, and stops it if it hangs.
 
-# supervise OUT SECONDS COMMAND...: what it says goes to the terminal and to OUT/console.log; returns the number that
-# the world left in OUT/status, or 124 if it took longer than SECONDS or was silent for too long.
+# supervise OUT SECONDS COMMAND...: copies the output to the terminal and to OUT/console.log. Returns the status that
+# the world wrote to OUT/status, or 124 if it ran longer than SECONDS or was silent for more than MAX_QUIET_SECONDS.
 supervise() {
 	local out=$1 seconds=$2 end hung='' pid
 	shift 2
@@ -10,19 +10,19 @@ supervise() {
 	end=$((SECONDS + seconds))
 	"$@" <&0 > >(sed -u 's/\r//g' | tee "$out/console.log" | sed -u 's/^/  world| /') 2>&1 &
 	pid=$!
-	keep_time "$pid" &
-	# shellcheck disable=SC2064 # this very process
+	prioritise_timers "$pid" &
+	# shellcheck disable=SC2064 # expanded now
 	trap "kill -KILL $pid 2> /dev/null; kill ${MIPS_ROUTER-} 2> /dev/null" EXIT
 	while kill -0 "$pid" 2> /dev/null; do
 		sleep 0.5
 		if [ "$SECONDS" -ge "$end" ]; then
-			hung="it took longer than $seconds s"
-		elif [ $(($(date +%s) - $(stat -c %Y "$out/console.log"))) -gt "$SILENCE" ]; then
-			hung="it said nothing for $SILENCE s"
+			hung="it ran longer than $seconds s"
+		elif [ $(($(date +%s) - $(stat -c %Y "$out/console.log"))) -gt "$MAX_QUIET_SECONDS" ]; then
+			hung="it printed nothing for $MAX_QUIET_SECONDS s"
 		else
 			continue
 		fi
-		# "unshare" is deaf to anything softer; its namespaces end with it.
+		# "unshare" ignores SIGTERM; SIGKILL also ends its namespaces.
 		kill "$pid"
 		sleep 1
 		kill -KILL "$pid" 2> /dev/null || true
@@ -32,26 +32,28 @@ supervise() {
 	trap - EXIT
 	sleep 0.2
 	if [ -n "$hung" ]; then
-		last_words "stopped, for $hung" "$out"
+		show_console_end "stopped the world because $hung" "$out"
 		return 124
 	fi
 	if [ ! -s "$out/status" ]; then
-		last_words "it ended without a status" "$out"
+		show_console_end "the world ended without a status" "$out"
 		return 1
 	fi
 	return "$(cat "$out/status")"
 }
 
-# keep_time PID: an emulator's first thread keeps its machine's timers. Were it to wait for the emulated processors, how busy
-# they are would show in every timer, and be taken for a leak of the program under test. Namespaces have no such thread.
-keep_time() {
+# prioritise_timers PID: gives real-time priority to the first thread of an emulator, which runs its machine's timers.
+# If that thread waited for the emulated processors, their load would delay every timer and look like a leak of the
+# program under test. Does nothing for other processes.
+prioritise_timers() {
 	sleep 1
 	case $(cat "/proc/$1/comm" 2> /dev/null) in
-	qemu-*) chrt --reset-on-fork --fifo --pid 10 "$1" 2> /dev/null || say "real-time priority for the emulator's timers is not permitted here: they are less exact" ;;
+	qemu-*) chrt --reset-on-fork --fifo --pid 10 "$1" 2> /dev/null || say "no permission for real-time priority: the emulator's timers are less exact" ;;
 	esac
 }
 
-last_words() {
-	say "$1; the last that it said:"
+# show_console_end PROBLEM OUT: prints the problem and the end of the console.
+show_console_end() {
+	say "$1; end of its output:"
 	tail -15 "$2/console.log" | sed 's/^/    /'
 }

@@ -1,10 +1,10 @@
 /*
- * A plugin for QEMU (docs/devel/tcg-plugins) that counts the instructions of the emulated machine while it runs:
+ * A plugin for QEMU (docs/devel/tcg-plugins) that counts the instructions of the running emulated machine:
  *   -plugin count.so,into=FILE
- * FILE then holds two numbers of 64 bits, which grow as the machine works: instructions at addresses below PROGRAM_END,
- * and all. A static program that is not position-independent has those addresses to itself; programs that the dynamic
- * linker loads, libraries and the kernel are above. Built with PLUGIN_VERSION, the version of the interface that this
- * QEMU speaks; what is declared here is the same in all of them, and Debian ships no header.
+ * FILE contains two 64-bit counters: instructions at addresses below PROGRAM_END, and all instructions. Only a static
+ * program that is not position-independent uses addresses below PROGRAM_END; dynamically linked programs, libraries and
+ * the kernel are above. PLUGIN_VERSION is QEMU's version of the plugin interface. The declarations here are the same in
+ * all versions, and Debian ships no header.
  */
 #include <fcntl.h>
 #include <stddef.h>
@@ -27,15 +27,15 @@ __attribute__((visibility("default"))) int qemu_plugin_version = PLUGIN_VERSION;
 
 static volatile uint64_t *counts;
 
-/* The machine has one processor, so nobody else adds. */
-static void in_program(unsigned int processor, void *instructions)
+/* The machine has one processor, so the counters need no lock. */
+static void count_program(unsigned int processor, void *instructions)
 {
 	(void)processor;
 	counts[0] += (uintptr_t)instructions;
 	counts[1] += (uintptr_t)instructions;
 }
 
-static void elsewhere(unsigned int processor, void *instructions)
+static void count_other(unsigned int processor, void *instructions)
 {
 	(void)processor;
 	counts[1] += (uintptr_t)instructions;
@@ -43,7 +43,7 @@ static void elsewhere(unsigned int processor, void *instructions)
 
 static void count(uint64_t id, struct qemu_plugin_tb *block)
 {
-	executed add = qemu_plugin_tb_vaddr(block) < PROGRAM_END ? in_program : elsewhere;
+	executed add = qemu_plugin_tb_vaddr(block) < PROGRAM_END ? count_program : count_other;
 
 	(void)id;
 	qemu_plugin_register_vcpu_tb_exec_cb(block, add, 0, (void *)(uintptr_t)qemu_plugin_tb_n_insns(block));

@@ -1,11 +1,13 @@
 # shellcheck shell=bash
-# What an adversary makes of the line when the home, the router's processor, the LAN or he himself is busy, for "make
-# bench". Conditions take turns within one run, so that no drift of the machine is taken for a leak. LAB_CYCLES: turns of
-# gamma and normal (default 5, with 24,000 packets of each condition and 12 minutes a law); the other laws have a third.
-# LAB_LAWS: the laws to try, of "gamma normal constant kernel"; LAB_CONDITIONS: what to compare with an idle home.
+# Whether an adversary can tell from the line that the home, the router's processor or the LAN is busy, or that the
+# router is being pinged, for "make bench". Conditions alternate within one run, so that a drift of the machine does not
+# look like a leak. LAB_CYCLES: turns with gamma and normal (default 5, with 24,000 packets of each condition and 12
+# minutes a law); the other laws get a third. LAB_LAWS: the laws to test, of "gamma normal constant kernel".
+# LAB_CONDITIONS: the conditions to compare with an idle home.
 
+# Seconds of one turn.
 readonly BLOCK=20
-# What empties by itself between two conditions takes longer where a queue was filled.
+# Seconds between two turns. After conditions that fill a queue it takes DRAIN until the queue is empty.
 readonly PAUSE=2 DRAIN=12
 
 allowance() {
@@ -25,7 +27,7 @@ scenario() {
 	done
 }
 
-# turns LAW CYCLES
+# turns LAW CYCLES: measures all conditions under one law.
 turns() {
 	local law=$1 cycles=$2 dir=$OUT/$SCENARIO/$1 cycle condition start_ns
 	mkdir -p "$dir"
@@ -52,10 +54,10 @@ turns() {
 	run_json "$law" turns 508 "$start_ns" "$(now_ns)" > "$dir/run.json"
 	status_of router > "$dir/router.json"
 	status_of endpoint > "$dir/endpoint.json"
-	if daemons_stop "$dir"; then pass "$law: runs to its end"; else fail "$law: both ends stop on SIGTERM"; fi
+	if daemons_stop "$dir"; then pass "$law: the run completes"; else fail "$law: both ends stop on SIGTERM"; fi
 }
 
-# turn CONDITION TIMELINE
+# turn CONDITION TIMELINE: runs one turn and adds it to the timeline.
 turn() {
 	local start_ns pid pids=()
 	start_ns=$(now_ns)
@@ -68,37 +70,37 @@ turn() {
 	done
 }
 
-# in_place PLACE COMMAND...: until the turn ends.
-in_place() {
+# run_during_turn PLACE COMMAND...: runs the command there until the turn ends.
+run_during_turn() {
 	(exec ip netns exec "$@") > /dev/null 2>&1 &
 	pids+=($!)
 }
 
 condition_idle() { :; }
 
-# A camera sends as much as TCP lets it, a speaker fetches as much, a motion sensor reports now and then.
+# A camera uploads and a speaker downloads as fast as TCP allows, and a motion sensor sends now and then.
 condition_busy() {
-	in_place dev-xiaomi-cam "$WORLD" bulk --server 192.0.2.10:9000 --direction up --seconds "$BLOCK"
-	in_place dev-echo "$WORLD" bulk --server 192.0.2.10:9000 --direction down --seconds "$BLOCK"
-	in_place dev-tuya-motion "$WORLD" flood --target 192.0.2.7:7 --rate 2 --bytes 120 --seconds "$BLOCK"
+	run_during_turn dev-xiaomi-cam "$WORLD" bulk --server 192.0.2.10:9000 --direction up --seconds "$BLOCK"
+	run_during_turn dev-echo "$WORLD" bulk --server 192.0.2.10:9000 --direction down --seconds "$BLOCK"
+	run_during_turn dev-tuya-motion "$WORLD" flood --target 192.0.2.7:7 --rate 2 --bytes 120 --seconds "$BLOCK"
 }
 
-# Both processors, and more work than they can do.
+# Three busy loops, more than the two processors can run.
 condition_cpu_loaded() {
-	local burner
-	for burner in 1 2 3; do in_place router sh -c 'while :; do :; done' "$burner"; done
+	local number
+	for number in 1 2 3; do run_during_turn router sh -c 'while :; do :; done' "$number"; done
 }
 
-# The provider himself, as fast as the router answers.
-condition_router_pinged() { in_place isp busybox ping -A -q "$ROUTER_WAN"; }
+# The provider pings as fast as the router answers.
+condition_router_pinged() { run_during_turn isp busybox ping -A -q "$ROUTER_WAN"; }
 
-# From device to device, past the router's bridge, and to the router itself.
+# A device floods another device through the router's bridge, and the router itself.
 condition_lan_flooded() {
-	in_place dev-philips-hue "$WORLD" flood --target 192.168.1.13:9 --rate 400 --seconds "$BLOCK"
-	in_place dev-philips-hue "$WORLD" flood --target 192.168.1.1:9 --rate 400 --bytes 100 --seconds "$BLOCK"
+	run_during_turn dev-philips-hue "$WORLD" flood --target 192.168.1.13:9 --rate 400 --seconds "$BLOCK"
+	run_during_turn dev-philips-hue "$WORLD" flood --target 192.168.1.1:9 --rate 400 --bytes 100 --seconds "$BLOCK"
 }
 
-# A shaped device sends ten times what the line carries.
+# A shaped device sends ten times the rate of the line.
 condition_device_flooding() {
-	in_place dev-tplink-plug "$WORLD" flood --target 192.0.2.7:9 --rate 400 --seconds "$BLOCK"
+	run_during_turn dev-tplink-plug "$WORLD" flood --target 192.0.2.7:9 --rate 400 --seconds "$BLOCK"
 }

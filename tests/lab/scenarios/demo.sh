@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# The same home twice, behind an ordinary VPN and behind millpond, for "make demo".
+# The same home behind a plain VPN and then behind millpond, for "make demo".
 
 allowance() { echo $((2 * (WINDOW + 60))); }
 
 scenario() {
 	local dir=$OUT/$SCENARIO devices
-	# Enough for this home's camera.
-	# shellcheck disable=SC2034 # read by the record and by millpond's settings
+	# This home's camera needs that rate.
+	# shellcheck disable=SC2034 # read by record.sh and daemon.sh
 	UPLOAD_KBIT=320
 	mapfile -t devices < <(replayed_devices)
 	plain_tunnel_up

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The main one: a busy home and a silent one under each law. What the provider saw is judged on the host.
+# The main scenario: a busy home and an idle home under each law. The host judges the provider's captures.
 
 allowance() { echo $((8 * 2 * (WINDOW + 60))); }
 
@@ -9,14 +9,14 @@ scenario() {
 		for load in busy idle; do
 			for try in 1 2 3; do
 				flat_run "$law" "$load"
-				stood_still "$OUT/$SCENARIO/$law-$load" || break
-				[ "$try" = 3 ] || say "$law $load: the machine itself stood still for part of the window; once more"
+				machine_stalled "$OUT/$SCENARIO/$law-$load" || break
+				[ "$try" = 3 ] || say "$law $load: the machine stalled during the window; measuring again"
 			done
 		done
 	done
 }
 
-# flat_run LAW LOAD
+# flat_run LAW LOAD: starts both ends, measures one window, and stops them.
 flat_run() {
 	local law=$1 load=$2 dir=$OUT/$SCENARIO/$1-$2 devices=() left
 	[ "$load" = idle ] || mapfile -t devices < <(replayed_devices)
@@ -31,15 +31,15 @@ flat_run() {
 		daemons_stop "$dir" || true
 		return
 	fi
-	# Past the start's own packets, into the steady state.
+	# Until the packets of the start are over.
 	sleep 2
 	measure "$dir" "$law" "$load" 508 "$WINDOW" with_daemon "${devices[@]}"
 	if daemons_stop "$dir"; then
-		left=$(remains router && remains endpoint)
+		left=$(leftovers router && leftovers endpoint)
 		if [ -z "$left" ]; then
-			pass "$law $load: nothing but the guard remains after SIGTERM"
+			pass "$law $load: only the guard remains after SIGTERM"
 		else
-			fail "$law $load: nothing but the guard remains after SIGTERM" "${left//$'\n'/; }"
+			fail "$law $load: only the guard remains after SIGTERM" "${left//$'\n'/; }"
 		fi
 	else
 		fail "$law $load: both ends stop on SIGTERM"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Two homes at one endpoint: each gets through to the Internet by cells alone, over IPv6 too, and neither to the other nor
-# to what the endpoint keeps for itself. And a home whose settings break before the start stays confined.
+# Two homes at one endpoint. Each reaches the Internet only through cells, also over IPv6, and neither reaches the other
+# or the endpoint's own services. A home whose settings are broken at the start stays confined.
 
 allowance() { echo 300; }
 
@@ -18,19 +18,19 @@ scenario() {
 	daemon_start second
 	if ! await 90 "both homes to shape" both_shape; then
 		fail "both homes shape"
-		daemon_words
-		ended
+		print_daemon_logs
+		clean_up
 		return
 	fi
 	pass "both homes shape"
-	over_ipv6
-	apart
-	beside_cells
+	ipv6_through_tunnel
+	homes_are_isolated
+	traffic_without_cells
 	broken_at_start
-	ended
+	clean_up
 }
 
-# A router without devices, on a line of its own.
+# Adds a router without devices, on its own line.
 second_home_up() {
 	ip netns add second
 	ip link add wan netns second type veth peer name second netns isp
@@ -45,7 +45,7 @@ second_home_up() {
 	END
 }
 
-# The endpoint knows both, and offers both IPv6.
+# Writes the settings of both homes; the endpoint offers IPv6 to both.
 two_homes() {
 	(umask 077 && wg genkey > "$WORK/second.key")
 	wg pubkey < "$WORK/second.key" > "$WORK/second.pub"
@@ -59,59 +59,59 @@ two_homes() {
 
 both_shape() { shaping && status_of second | grep -Eq '"state": *"shaping"'; }
 
-# A private address of the device's becomes the endpoint's, and the provider reads nothing of it.
-over_ipv6() {
+# The endpoint translates a device's private IPv6 address, and the provider sees only cells.
+ipv6_through_tunnel() {
 	capture_start "$WORK/ipv6.pcap"
 	check "a device's IPv6 goes through the tunnel" at dev-echo busybox ping -6 -c 5 -W 5 2001:db8:3::7
 	capture_stop
-	check "and the provider sees cells alone" cells_alone "$WORK/ipv6.pcap"
+	check "the provider sees only cells" only_cells "$WORK/ipv6.pcap"
 	sed -i '/address6/d' "$WORK/router.uci"
-	check "the router gives IPv6 up" reload_router
-	check "then it is refused at once, with an ICMPv6 error" refused6
+	check "a reload disables IPv6 in the tunnel" reload_router
+	check "IPv6 is then rejected at once with an ICMPv6 error" rejected6
 }
 
-# cells_alone CAPTURE: no IPv6 but what neighbours say to each other.
-cells_alone() {
-	local beside cells
-	beside=$(tcpdump -n -r "$1" 'ip6 and host 2001:db8:3::7' 2> /dev/null | wc -l)
+# only_cells CAPTURE: whether it has cells, and none of the device's IPv6 packets.
+only_cells() {
+	local others cells
+	others=$(tcpdump -n -r "$1" 'ip6 and host 2001:db8:3::7' 2> /dev/null | wc -l)
 	cells=$(tcpdump -n -r "$1" "udp port $TUNNEL_PORT" 2> /dev/null | wc -l)
-	echo "$cells cells, $beside packets beside them"
-	[ "$beside" -eq 0 ] && [ "$cells" -gt 50 ]
+	echo "$cells cells, $others other packets"
+	[ "$others" -eq 0 ] && [ "$cells" -gt 50 ]
 }
 
 reload_router() { at router "$MILLPOND" reload --socket "$WORK/router.sock"; }
 
-# A connection that such an error meets ends there and then.
-refused6() {
-	local said
-	said=$(at dev-echo timeout 5 bash -c 'exec 3<> /dev/tcp/2001:db8:3::7/443' 2>&1) && return 1
-	grep -m 1 -oiE '(no route|network is unreachable|permission denied).*' <<< "$said"
+# Whether a connection over IPv6 fails at once with an error from ICMPv6.
+rejected6() {
+	local output
+	output=$(at dev-echo timeout 5 bash -c 'exec 3<> /dev/tcp/2001:db8:3::7/443' 2>&1) && return 1
+	grep -m 1 -oiE '(no route|network is unreachable|permission denied).*' <<< "$output"
 }
 
-# What one home's devices, by cells, reach of the other and of the endpoint.
-apart() {
-	check "a device reaches the Internet" answers dev-echo 192.0.2.7
-	# Otherwise silence would prove nothing.
-	check "the other home's router answers whom it should" answers isp "$SECOND_HOME"
-	check "the endpoint's service is there" opens internet "$ENDPOINT"
-	check "a device does not reach the other home" silent dev-echo 10.77.0.3
-	check "nor the endpoint inside the tunnel" silent dev-echo 10.77.0.1
-	check "nor its service, inside" shut dev-echo 10.77.0.1
-	check "nor outside" shut dev-echo "$ENDPOINT"
+# Through cells, a home's devices reach neither the other home nor the endpoint.
+homes_are_isolated() {
+	check "a device reaches the Internet" can_ping dev-echo 192.0.2.7
+	# The next two show that the targets of the checks after them are up.
+	check "the provider can ping the other home's router" can_ping isp "$SECOND_HOME"
+	check "the Internet can connect to the endpoint's service" can_connect internet "$ENDPOINT"
+	check "a device cannot ping the other home" cannot_ping dev-echo 10.77.0.3
+	check "a device cannot ping the endpoint inside the tunnel" cannot_ping dev-echo 10.77.0.1
+	check "a device cannot connect to the service inside the tunnel" cannot_connect dev-echo 10.77.0.1
+	check "a device cannot connect to the service at the public address" cannot_connect dev-echo "$ENDPOINT"
 }
 
-answers() { at "$1" busybox ping -c 3 -W 5 "$2"; }
-silent() { ! at "$1" busybox ping -c 2 -W 2 "$2"; }
-# opens PLACE ADDRESS: whether it lets us in.
-opens() { at "$1" timeout 5 bash -c "exec 3<> /dev/tcp/$2/$SERVICE_PORT"; }
-shut() { ! opens "$@"; }
+can_ping() { at "$1" busybox ping -c 3 -W 5 "$2"; }
+cannot_ping() { ! at "$1" busybox ping -c 2 -W 2 "$2"; }
+# can_connect PLACE ADDRESS: whether the service there accepts a connection from PLACE.
+can_connect() { at "$1" timeout 5 bash -c "exec 3<> /dev/tcp/$2/$SERVICE_PORT"; }
+cannot_connect() { ! can_connect "$@"; }
 
-# The second home leaves millpond out and speaks plainly into its tunnel, for which it has a key.
-beside_cells() {
+# The second home stops millpond and sends plain packets through WireGuard, for which it has a key.
+traffic_without_cells() {
 	kill "${DAEMON[second]}"
-	await 10 "the second home's daemon to end" gone second || true
+	await 10 "the second home's daemon to end" has_exited second || true
 	wait "${DAEMON[second]}" || true
-	# It is its own router, and does what it likes.
+	# The home controls its router, so it can remove the guard there.
 	at second nft flush ruleset
 	ip -n second link add wg0 type wireguard
 	at second wg set wg0 private-key "$WORK/second.key" peer "$(cat "$WORK/endpoint.pub")" \
@@ -122,83 +122,83 @@ beside_cells() {
 		route add 10.77.0.0/24 dev wg0
 		route add 192.0.2.7/32 dev wg0
 	END
-	check "a home that leaves millpond out has a tunnel" await 30 "a handshake" shakes_hands
-	check "by which it does not reach the other home" silent second 10.77.0.2
-	check "nor the endpoint" silent second 10.77.0.1
-	check "nor its service" shut second 10.77.0.1
-	check "nor the Internet" silent second 192.0.2.7
+	check "a home without millpond can set up a tunnel" await 30 "a handshake" has_handshake
+	check "without cells it cannot ping the other home" cannot_ping second 10.77.0.2
+	check "without cells it cannot ping the endpoint" cannot_ping second 10.77.0.1
+	check "without cells it cannot connect to the service" cannot_connect second 10.77.0.1
+	check "without cells it cannot ping the Internet" cannot_ping second 192.0.2.7
 	(exec ip netns exec endpoint tcpdump -i mpwg0 -n -U -Z root -w "$WORK/spoofed.pcap" 2> "$WORK/spoofed.log") &
-	# shellcheck disable=SC2034 # read by the record
+	# shellcheck disable=SC2034 # read by record.sh
 	CAPTURE=$!
 	await 10 "tcpdump to listen" grep -q "listening on" "$WORK/spoofed.log"
 	ip -n second addr add 10.77.0.2/32 dev wg0
 	at second busybox ping -c 3 -W 1 -I 10.77.0.2 10.77.0.1 > /dev/null || true
 	at second busybox ping -c 3 -W 1 -I 10.77.0.3 10.77.0.1 > /dev/null || true
 	capture_stop
-	check "what it sends in the other's name does not arrive" not_in_its_name
+	check "packets with the other home's source address do not arrive" no_spoofed_packets
 	ip -n second link del wg0
-	check "and the first home shapes on" shaping
+	check "the first home keeps shaping" shaping
 }
 
-shakes_hands() { at second wg show wg0 latest-handshakes | grep -qv '[[:space:]]0$'; }
+has_handshake() { at second wg show wg0 latest-handshakes | grep -qv '[[:space:]]0$'; }
 
-not_in_its_name() {
-	local own others
+no_spoofed_packets() {
+	local own spoofed
 	own=$(tcpdump -n -r "$WORK/spoofed.pcap" 'icmp and src 10.77.0.3' 2> /dev/null | wc -l)
-	others=$(tcpdump -n -r "$WORK/spoofed.pcap" 'icmp and src 10.77.0.2' 2> /dev/null | wc -l)
-	echo "$others packets, and $own in its own name"
-	[ "$others" -eq 0 ] && [ "$own" -gt 0 ]
+	spoofed=$(tcpdump -n -r "$WORK/spoofed.pcap" 'icmp and src 10.77.0.2' 2> /dev/null | wc -l)
+	echo "$spoofed spoofed packets, $own packets with its own address"
+	[ "$spoofed" -eq 0 ] && [ "$own" -gt 0 ]
 }
 
-# First where a guard stands, then where none does. Besides what is broken there is a device that is new.
+# Starts the daemon with broken settings that also have a new device: first with a loaded guard, then without one.
 broken_at_start() {
-	local all
-	all=$({ confined && echo 02:00:00:00:77:01; } | sort)
-	router_ends
+	local expected
+	expected=$({ confined_macs && echo 02:00:00:00:77:01; } | sort)
+	stop_router
 	sed -i "s/option upload .*/option upload 'fast'/; 0,/option policy .*/s//option policy 'shap'/" "$WORK/router.uci"
 	printf "\nconfig device\n\toption mac '02:00:00:00:77:01'\n\toption policy 'block'\n" >> "$WORK/router.uci"
 	daemon_start router
-	check "a daemon that starts with broken settings says so" await 30 "the problem" names_settings
-	check "and confines no fewer than before, and the new one" confines "$all"
-	router_ends
+	check "a daemon with broken settings reports the problem" await 30 "the problem" has_settings_problem
+	check "the guard confines the devices of before and the new one" confines "$expected"
+	stop_router
 	at router nft delete table inet millpond
 	daemon_start router
-	check "the same where no guard stands" await 30 "the problem" names_settings
-	check "by what can be understood" confines "$all"
+	check "a daemon with broken settings and no guard reports the problem" await 30 "the problem" has_settings_problem
+	check "the guard confines the devices in the readable part of the settings" confines "$expected"
 	capture_start "$WORK/broken.pcap"
 	udp_echo dev-xiaomi-cam held-back || true
 	capture_stop
-	check "and nothing of a device gets out" held_back
+	check "no device traffic leaves" nothing_leaked
 }
 
-router_ends() {
+stop_router() {
 	kill "${DAEMON[router]}"
-	await 10 "the daemon to end" gone router || true
+	await 10 "the daemon to end" has_exited router || true
 	wait "${DAEMON[router]}" || true
 }
 
-names_settings() { status_of router | grep -o '"code":"settings"'; }
+has_settings_problem() { status_of router | grep -o '"code":"settings"'; }
 
-# Who the guard confines, by the sets in the kernel.
-confined() {
+# Prints the MAC addresses that the loaded guard confines.
+confined_macs() {
 	local set
 	for set in shape_mac block_mac; do
 		at router nft list set inet millpond "$set" 2> /dev/null || true
 	done | grep -oE '([0-9a-f]{2}:){5}[0-9a-f]{2}' | sort -u
 }
 
-# confines MACS: at least those.
+# confines MACS: whether the guard confines at least these.
 confines() {
 	local missing
-	missing=$(comm -23 <(echo "$1") <(confined))
+	missing=$(comm -23 <(echo "$1") <(confined_macs))
 	echo "$(wc -l <<< "$1") devices"
 	[ -z "$missing" ]
 }
 
-held_back() { [ "$(grep -ac held-back "$WORK/broken.pcap")" -eq 0 ]; }
+nothing_leaked() { [ "$(grep -ac held-back "$WORK/broken.pcap")" -eq 0 ]; }
 
-# The router's daemon may have ended long ago.
-ended() {
+# Stops all daemons and saves their logs. The router's daemon may have ended already.
+clean_up() {
 	local who
 	for who in router second endpoint; do
 		kill "${DAEMON[$who]}" 2> /dev/null || true

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The scenario leaks with a build that lacks the guard: were that not found leaking, the other would prove nothing. A part
-# of the events is enough for that.
+# The scenario leaks with a build without the guard. It must be found leaking, or else the scenario leaks proves
+# nothing. Some of the events are enough for that.
 
 # shellcheck source=/dev/null
 . "$LAB/scenarios/leaks.sh"
 
-readonly ENOUGH=(sigterm_and_start sigkill reload_good_file reload_broken_file wan_down_and_up fw4_reload mpwg0_deleted
+readonly SOME_EVENTS=(sigterm_and_start sigkill reload_good_file reload_broken_file wan_down_and_up fw4_reload mpwg0_deleted
 	mp0_deleted rules_deleted upgrade)
-# shellcheck disable=SC2034 # what the world starts and goes through, unset where only the allowance is asked for
-MILLPOND=${MILLPOND_WITHOUT_GUARD-} ONLY=${ONLY:-${ENOUGH[*]}}
+# shellcheck disable=SC2034 # read by leaks.sh and daemon.sh; MILLPOND_WITHOUT_GUARD is unset while the host reads allowance
+MILLPOND=${MILLPOND_WITHOUT_GUARD-} ONLY=${ONLY:-${SOME_EVENTS[*]}}

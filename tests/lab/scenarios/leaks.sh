@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# Devices talk without pause, and others knock, while the home goes through everything that a home router lives through.
-# The provider's capture runs from before the boot to the end; "millpond-lab leaks" judges it event by event.
+# Devices talk and intruders probe them without pause, while the home goes through the events of a router's life. The
+# provider's capture runs from before the boot to the end; "millpond-lab leaks" judges it event by event.
 
-# shellcheck disable=SC2034 # other parts of the world read what is set here
+# shellcheck disable=SC2034 # other files read the variables set here
 for part in home events; do
 	# shellcheck source=/dev/null
 	. "$LAB/world/$part.sh"
 done
-# How long procd waits before it starts a service again that has died.
+# How long procd waits before it restarts a service that has ended.
 readonly RESPAWN_S=5
 
 allowance() { echo 900; }
 
-# In their order: each begins where the one before has left the home.
+# The order matters: each event starts in the state that the one before left.
 readonly EVENTS=(
 	boot_with_guard_file_only daemon_start
 	sigterm_and_start sigkill sigstop_20_s
@@ -27,14 +27,14 @@ readonly EVENTS=(
 scenario() {
 	local event
 	home_up "$WORK/run"
-	switch_off
+	power_off
 	home_json > "$RUN/run.json"
 	capture_start "$WORK/wan.pcap"
 	marks_open
-	home_talks
+	start_devices
 	for event in "${EVENTS[@]}"; do
-		chosen "$event" || continue
-		[ "$event" = "${EVENTS[0]}" ] || begin "$event"
+		is_selected "$event" || continue
+		[ "$event" = "${EVENTS[0]}" ] || begin_event "$event"
 		"event_$event"
 	done
 	mark end
@@ -46,46 +46,46 @@ scenario() {
 	daemons_stop "$OUT/$SCENARIO" || fail "both ends stop on SIGTERM"
 }
 
-# chosen EVENT: all but the first two may be left out.
-chosen() { [ -z "$ONLY" ] || [[ " boot_with_guard_file_only daemon_start $ONLY " == *" $1 "* ]]; }
+# is_selected EVENT: whether LAB_EVENTS selects it. The first two events always run.
+is_selected() { [ -z "$ONLY" ] || [[ " boot_with_guard_file_only daemon_start $ONLY " == *" $1 "* ]]; }
 
-# A home that has run millpond before, and whose router is without power now: nothing but the files is left.
-switch_off() {
+# Runs millpond once and then leaves the router as after a power failure: only the files remain.
+power_off() {
 	settings endpoint gamma
-	keys
+	make_keys
 	settings_home > "$WORK/router.uci"
 	cp "$MILLPOND" "$WORK/millpond"
 	: > "$WORK/router.log"
-	own_group
-	at_home
+	make_cgroup
+	learn_neighbours
 	daemon_start endpoint
 	router_start
-	await 60 "the guard's file" [ -s "$FW4_POST/30-millpond.nft" ] || daemon_words
-	router_end KILL
-	# What it had begun by helpers of its own ends with the power, too.
+	await 60 "the guard's file" [ -s "$FW4_POST/30-millpond.nft" ] || print_daemon_logs
+	router_stop KILL
+	# A power failure also ends the daemon's child processes.
 	[ -z "$CGROUP" ] || echo 1 > "$CGROUP/cgroup.kill"
 	sleep 1
 	wan_down
 	ip -n router link del mpwg0 2> /dev/null || true
-	rules_gone
+	delete_rules
 	at router nft flush ruleset
 	at router conntrack -F 2> /dev/null
 }
 
-# at_home: whoever is at home has been heard by the router.
-at_home() {
+# learn_neighbours: lets the router learn the neighbour entry of every device.
+learn_neighbours() {
 	local name
 	for name in $(device_names); do
-		# The firewall does not know all the networks yet, and may refuse to answer.
+		# The answer does not matter: the firewall does not know all networks yet and may reject the ping.
 		at "dev-$name" busybox ping -c 1 -W 1 "${ROUTER_AT[$name]}" > /dev/null || true
-		check "the router has heard $name" await 10 "the neighbour" heard "$name"
+		check "the router learns the neighbour $name" await 10 "the neighbour entry" has_neighbour "$name"
 	done
 }
 
-heard() { ip -n router neigh show "${ADDRESS[$1]}" | grep -q lladdr; }
+has_neighbour() { ip -n router neigh show "${ADDRESS[$1]}" | grep -q lladdr; }
 
-# own_group: sets CGROUP to a control group for the router's daemon, or to nothing where there are none.
-own_group() {
+# make_cgroup: sets CGROUP to a new control group for the router's daemon, or to nothing if there are no control groups.
+make_cgroup() {
 	local root=/sys/fs/cgroup
 	CGROUP=
 	[ -e "$root/cgroup.procs" ] || mount -t cgroup2 none "$root" 2> /dev/null || return 0
@@ -94,8 +94,8 @@ own_group() {
 	fi
 }
 
-# rules_gone: takes the router every rule that leads into millpond's table.
-rules_gone() {
+# delete_rules: deletes every rule of the router that leads to millpond's routing table.
+delete_rules() {
 	local family
 	for family in -4 -6; do
 		ip -n router "$family" rule | sed -n 's/^\([0-9]*\):.*lookup 28016.*/\1/p' | while read -r priority; do
@@ -108,8 +108,8 @@ event_boot_with_guard_file_only() {
 	# fw4 starts before the network does.
 	fw4_load
 	wan_up
-	# There was nobody to see a mark before.
-	begin "${EVENTS[0]}"
+	# An earlier mark would not be captured, because the WAN was down.
+	begin_event "${EVENTS[0]}"
 	sleep 6
 }
 
@@ -120,7 +120,7 @@ event_daemon_start() {
 }
 
 event_sigterm_and_start() {
-	router_end TERM
+	router_stop TERM
 	sleep 2
 	router_start
 	cause_ended
@@ -128,7 +128,7 @@ event_sigterm_and_start() {
 }
 
 event_sigkill() {
-	router_end KILL
+	router_stop KILL
 	cause_ended
 	sleep "$RESPAWN_S"
 	router_start
@@ -145,7 +145,7 @@ event_sigstop_20_s() {
 
 event_reload_good_file() {
 	sed -i "s/option upload .*/option upload '200'/" "$WORK/router.uci"
-	check "a good file is taken" reload
+	check "valid settings are accepted" reload
 	cause_ended
 	await_recovery 20
 }
@@ -154,30 +154,30 @@ event_reload_broken_file() {
 	cp "$WORK/router.uci" "$WORK/good.uci"
 	sed -i "s/option mac .*/option mac 'nonsense'/; s/option address '192.*/option address 'nowhere'/; s/'shape'/'shap/" "$WORK/router.uci"
 	if reload; then
-		fail "a broken file is refused"
+		fail "broken settings are refused"
 	else
-		pass "a broken file is refused"
+		pass "broken settings are refused"
 	fi
 	cause_ended
 	sleep 1
 	await_recovery 20
 	cp "$WORK/good.uci" "$WORK/router.uci"
-	check "and the good one is taken again" reload
+	check "the valid settings are accepted again" reload
 }
 
-# change DEVICE=POLICY...: the settings, in force at once.
-change() {
-	policies "$@"
+# change_policies DEVICE=POLICY...: changes the settings and reloads them.
+change_policies() {
+	set_policies "$@"
 	check "$*" reload
-	policies_done
+	mark_new_policies
 	cause_ended
-	# For what had been open before to be tried again.
+	# Gives the devices time to use connections that were open before.
 	sleep 2
 	await_recovery 20
 }
 
-# By MAC address, by address, and by network.
-change_all() { change "smartthings-hub=$1" "tplink-plug=$1" "$IOT_DEVICE=$1"; }
+# The settings name these three by MAC address, by IP address and by network.
+change_all() { change_policies "smartthings-hub=$1" "tplink-plug=$1" "$IOT_DEVICE=$1"; }
 
 event_shape_to_block() { change_all block; }
 event_block_to_direct() { change_all direct; }
@@ -204,7 +204,7 @@ event_wan_down_and_up() {
 	wan_down
 	sleep 4
 	wan_up
-	outage "$from"
+	mark_outage "$from"
 	cause_ended
 	await_recovery 30
 }
@@ -216,20 +216,21 @@ event_wan_address_changed() {
 	sleep 1
 	ip -n router addr add "$SECOND_WAN/24" dev wan
 	ip -n router route replace default via 203.0.113.1
-	outage "$from"
+	mark_outage "$from"
 	cause_ended
 	await_recovery 30
 }
 
-# The daemon asks again by itself when handshakes have stopped for 150 s, which is not waited for: somebody reloads.
+# The daemon would resolve the name again only after 150 s without a handshake, so this event reloads instead of
+# waiting.
 event_endpoint_name_changed() {
 	ip -n endpoint addr add "$SECOND_ENDPOINT/24" dev uplink
 	ip -n endpoint addr del "$ENDPOINT/24" dev uplink
 	ip -n endpoint addr replace "$SECOND_ENDPOINT/24" dev uplink
 	ip -n endpoint route replace default via 198.51.100.1
-	endpoint_name "$SECOND_ENDPOINT"
+	set_endpoint_name "$SECOND_ENDPOINT"
 	sleep 5
-	check "the new address is taken" reload
+	check "the reload that resolves the new address succeeds" reload
 	cause_ended
 	await_recovery 30
 }
@@ -237,13 +238,14 @@ event_endpoint_name_changed() {
 event_clock_jumps() {
 	local before real
 	if ! grep -q 'lab[.]main=' /proc/cmdline; then
-		skip "clock_jumps" "this machine's own clock stays as it is"
+		skip "clock_jumps" "it would set the clock of this machine"
 		return
 	fi
 	real=$(now_ns)
 	before=$(uptime_ms)
 	date -s '+4 years' > /dev/null
-	# A handshake of the future, after which WireGuard takes no other from this router for four years; and then another.
+	# After a handshake from the future, the endpoint accepts no older timestamp from this router's key for four years.
+	# Then the clock jumps back, and the router needs another handshake.
 	ip -n router link del mpwg0
 	sleep 4
 	date -s '-9 years' > /dev/null
@@ -261,14 +263,14 @@ event_fw4_reload() {
 	await_recovery 20
 }
 
-# "fw4 flush", and "fw4 start" a little later: without translation nobody has service in between.
+# "fw4 flush", and "fw4 start" a little later. Between them no device has service, because there is no translation.
 event_all_tables_flushed() {
 	local from
 	from=$(uptime_ms)
 	at router nft flush ruleset
 	sleep 4
 	fw4_load
-	outage "$from"
+	mark_outage "$from"
 	cause_ended
 	await_recovery 20
 }
@@ -288,35 +290,35 @@ event_mp0_deleted() {
 }
 
 event_rules_deleted() {
-	rules_gone
+	delete_rules
 	cause_ended
 	sleep 2
 	await_recovery 20
 }
 
 event_offloaded_before_enrolment() {
-	policies smartthings-hub=direct
-	check "a device is let go" reload
+	set_policies smartthings-hub=direct
+	check "the reload that makes a device direct succeeds" reload
 	FW4_OFFLOAD=1
 	fw4_load
 	CAUSE_ENDED_MS=$(uptime_ms)
-	await 10 "its service" served smartthings-hub || true
-	check "its flows are offloaded" await 10 "offloaded flows" offloaded smartthings-hub
-	change smartthings-hub=shape
+	await 10 "service of the device" have_service smartthings-hub || true
+	check "the flows of a direct device are offloaded" await 10 "offloaded flows" offloaded smartthings-hub
+	change_policies smartthings-hub=shape
 }
 
-# offloaded DEVICE: whether its datagrams pass the router's rules by.
+# offloaded DEVICE: whether its datagrams bypass the router's rules.
 offloaded() { at router conntrack -L -s "${ADDRESS[$1]}" 2> /dev/null | grep -q 'dport=7001 .*OFFLOAD'; }
 
 event_memory_exhausted() {
 	if [ -z "$CGROUP" ]; then
-		skip "memory_exhausted" "no control groups here"
+		skip "memory_exhausted" "there are no control groups"
 		return
 	fi
 	echo 4096 > "$CGROUP/memory.max"
-	check "the kernel kills the daemon" await 5 "the daemon's end" gone router
+	check "the kernel kills the daemon" await 5 "the daemon to end" has_exited router
 	wait "${DAEMON[router]}" || true
-	check "for want of memory" grep -E '^oom_kill [1-9]' "$CGROUP/memory.events"
+	check "the kill was for lack of memory" grep -E '^oom_kill [1-9]' "$CGROUP/memory.events"
 	cause_ended
 	echo max > "$CGROUP/memory.max"
 	sleep "$RESPAWN_S"
@@ -324,9 +326,9 @@ event_memory_exhausted() {
 	await_recovery 30
 }
 
-# As the package does: stop, another file under the same name, start.
+# As the package does: stop, replace the file, start.
 event_upgrade() {
-	router_end TERM
+	router_stop TERM
 	cp "$MILLPOND" "$WORK/millpond.new"
 	mv "$WORK/millpond.new" "$WORK/millpond"
 	sleep 2

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The flat line of a MIPS router: the package's own program on an emulated 24KEc, which is a machine of its own. Then what a
-# minute of everything at once does to its memory.
+# The scenario flat-line for a MIPS router: the program from the package on a separate emulated machine (24KEc). Then
+# the effect of a minute of flood and new flows on its memory.
 
 # shellcheck source=tests/lab/scenarios/flat-line.sh
 . "$LAB/scenarios/flat-line.sh"
@@ -14,21 +14,22 @@ scenario() {
 			clock=$(machine_clock)
 			flat_run gamma "$load"
 			clock+=" $(machine_clock)"
-			stood_still "$OUT/$SCENARIO/gamma-$load" || ! same_pace "$clock" > /dev/null || break
-			[ "$try" = 3 ] || say "$load: a machine stood still for part of the window; once more"
+			machine_stalled "$OUT/$SCENARIO/gamma-$load" || ! clock_is_accurate "$clock" > /dev/null || break
+			[ "$try" = 3 ] || say "$load: a machine stalled during the window; measuring again"
 		done
-		check "$load: the router's clock keeps time" same_pace "$clock"
+		check "$load: the router's clock is accurate within 1 %" clock_is_accurate "$clock"
 	done
 	churn
 }
 
-# same_pace 'THERE HERE THERE HERE': within 1 %, or all rates are wrong.
-same_pace() {
+# clock_is_accurate 'THERE HERE THERE HERE': whether the uptimes there and here grew alike within 1 %. If not, all rates
+# are wrong.
+clock_is_accurate() {
 	echo "$1" | awk '{ pace = ($3 - $1) / ($4 - $2); printf "%+.3f %%\n", 100 * (pace - 1); exit !(pace > 0.99 && pace < 1.01) }'
 }
 
-# Fills the queue once, so that all its memory is in use; a minute of a device's flood and of ever new flows must then add
-# nothing.
+# Fills the queue once, so that all its memory is allocated. A minute of a device's flood and of new flows must then add
+# no memory.
 churn() {
 	local dir=$OUT/$SCENARIO/churn before after flood
 	mkdir -p "$dir"
@@ -42,7 +43,7 @@ churn() {
 	await 50 "the queue to overflow" overflows || fail "churn: a flood fills the queue"
 	before=$(memory router)
 	say "churn: $WINDOW s of a flood and new flows"
-	questions $((SECONDS + WINDOW))
+	ask_until $((SECONDS + WINDOW))
 	after=$(memory router)
 	kill "$flood" 2> /dev/null || true
 	wait "$flood" || true
@@ -54,8 +55,8 @@ churn() {
 
 overflows() { status_of router | grep -q '"overflow":[1-9]'; }
 
-# questions END: every device asks and asks, each time from a new port: a new flow in the queue.
-questions() {
+# ask_until END: every device keeps sending DNS queries, each from a new port, so each is a new flow in the queue.
+ask_until() {
 	local device
 	while [ "$SECONDS" -lt "$1" ]; do
 		for device in $(device_names); do
@@ -66,7 +67,7 @@ questions() {
 	sleep 2
 }
 
-# same_memory BEFORE AFTER: no more anonymous memory than four pages above.
+# same_memory BEFORE AFTER: whether anonymous memory grew by at most four pages.
 same_memory() {
 	local before=${1##*: } after=${2##*: }
 	echo "anonymous $before KiB before, $after after"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The pages for LuCI in front of a daemon that shapes: they are served from here to the host's browser, which tests them
-# (host/pages.sh) until there is a file OUT/pages/done.
+# The LuCI pages with a shaping daemon. This serves them to a browser on the host (host/pages.sh), which tests them and
+# then creates OUT/pages/done.
 
 allowance() { echo 600; }
 
@@ -13,7 +13,7 @@ scenario() {
 	ip link set outside up
 	settings endpoint gamma
 	settings router gamma
-	# Levels and what they cost are a part of the pages: not the laboratory's own numbers.
+	# The pages show levels and their data, so the router gets a level instead of the laboratory's rates.
 	sed "s/option level 'custom'/option level 'balanced'/; /option \(upload\|download\|cell\) /d" "$WORK/router.uci" > "$dir/config/millpond"
 	daemon_start endpoint
 	node "$LAB/../luci/serve.mjs" "$MILLPOND" "$WORLD" router "$dir" 0.0.0.0 "$PAGES_PORT" "$PAGES_PASSWORD" > "$WORK/serve.log" 2>&1 &
@@ -23,8 +23,8 @@ scenario() {
 		talk+=($!)
 	done
 	check "the pages are served" await 90 "the pages" grep -q serving "$WORK/serve.log"
-	browser_ends
-	check "the browser comes to an end" test -e "$OUT/$SCENARIO/done"
+	await_browser
+	check "the browser tests complete" test -e "$OUT/$SCENARIO/done"
 	kill "${talk[@]}" "$server" 2> /dev/null || true
 	wait "${talk[@]}" "$server" || true
 	cp "$dir/log" "$OUT/$SCENARIO/router.log"
@@ -33,7 +33,7 @@ scenario() {
 	wait "${DAEMON[endpoint]}" || true
 }
 
-# talker DEVICE: quiet, and then much at once, again and again.
+# talker DEVICE: alternates between silence and bursts of pings.
 talker() {
 	local pings
 	while :; do
@@ -47,12 +47,12 @@ talker() {
 	done
 }
 
-# Waits nine minutes at most, and tells that it waits: nobody else says anything meanwhile.
-browser_ends() {
+# Waits up to nine minutes. Prints progress, because the host stops a silent guest.
+await_browser() {
 	local second
 	for ((second = 1; second < 540; second++)); do
 		[ ! -e "$OUT/$SCENARIO/done" ] || return 0
 		sleep 1
-		[ $((second % 60)) -ne 0 ] || say "the browser is at work"
+		[ $((second % 60)) -ne 0 ] || say "the browser tests are running"
 	done
 }

@@ -1,53 +1,54 @@
 # shellcheck shell=bash
-# Settings change while both ends run: the line follows the file in place, and a broken file changes nothing.
+# Settings change while both ends run. The line follows the settings without a restart, and broken settings change
+# nothing.
 
 allowance() { echo 240; }
 
 readonly COUNT_SECONDS=8
 
 scenario() {
-	local made
+	local interfaces_before
 	if ! daemons_start gamma; then
 		fail "both ends shape"
 		daemons_stop "$OUT/$SCENARIO" || true
 		return
 	fi
 	sleep 2
-	made=$(interfaces)
-	line "the line is as set" 160 320
+	interfaces_before=$(interfaces)
+	check_line "the line has the rates in the settings" 160 320
 	sed -i "s/option upload .*/option upload '320'/; s/option download .*/option download '640'/" "$WORK/router.uci"
 	kill -HUP "${DAEMON[router]}"
 	sleep 4
-	line "SIGHUP: both directions follow the router's file" 320 640
+	check_line "after SIGHUP both directions have the new rates" 320 640
 	sed -i "s/option law .*/option law 'kernel'/; s/option download .*/option download '320'/" "$WORK/router.uci"
-	check "reload says that the settings are in force" at router "$MILLPOND" reload --socket "$WORK/router.sock"
+	check "reload succeeds" at router "$MILLPOND" reload --socket "$WORK/router.sock"
 	sleep 4
-	line "the law and HTB's rate follow too" 320 320
-	check "what encrypts the cells goes before programs" await 20 "real-time workers" encrypts_first
-	check "no interface was made anew" [ "$made" = "$(interfaces)" ]
+	check_line "law and HTB rate change too" 320 320
+	check "WireGuard's encryption workers get real-time priority" await 20 "real-time workers" crypto_workers_are_realtime
+	check "no interface was recreated" [ "$interfaces_before" = "$(interfaces)" ]
 	sed -i "s/option upload .*/option upload 'fast'/" "$WORK/router.uci"
-	check "a broken file is refused" refused 78
-	check "and the status says so" status_has '"code":"settings"'
-	line "and the line stays" 320 320
+	check "broken settings are refused" refused 78
+	check "the status has the problem" status_has '"code":"settings"'
+	check_line "broken settings do not change the line" 320 320
 	sed -i "s/option upload .*/option upload '160'/; s/option law .*/option law 'gamma'/" "$WORK/router.uci"
-	check "a mended file is taken" at router "$MILLPOND" reload --socket "$WORK/router.sock"
+	check "corrected settings are accepted" at router "$MILLPOND" reload --socket "$WORK/router.sock"
 	sleep 4
-	line "and the line follows" 160 320
-	check "and the status is clean" status_has '"problems":\[\]'
+	check_line "the line follows the corrected settings" 160 320
+	check "the status has no problem" status_has '"problems":\[\]'
 	if daemons_stop "$OUT/$SCENARIO"; then
 		pass "both ends stop on SIGTERM"
-		check "and leave no worker in front" none_first
+		check "no worker keeps real-time priority" no_realtime_worker
 	else
 		fail "both ends stop on SIGTERM"
 	fi
 }
 
-# Threads of the kernel's workers that have a real-time priority, by name.
-first_workers() { ps -eo cls,comm | awk '$1 == "FF" && $2 ~ /^kworker\//'; }
+# Prints the kernel's worker threads with real-time priority.
+realtime_workers() { ps -eo cls,comm | awk '$1 == "FF" && $2 ~ /^kworker\//'; }
 
-encrypts_first() { first_workers | grep wg-crypt-mpwg0; }
+crypto_workers_are_realtime() { realtime_workers | grep wg-crypt-mpwg0; }
 
-none_first() { [ -z "$(first_workers)" ]; }
+no_realtime_worker() { [ -z "$(realtime_workers)" ]; }
 
 interfaces() { at router ip -o link show type wireguard && at router ip -o link show mp0 | cut -d: -f1; }
 
@@ -60,8 +61,8 @@ refused() {
 
 status_has() { status_of router | grep -oE "$1"; }
 
-# line NAME UP DOWN: passes if the provider sees these rates in kbit/s, within a tenth, and one size.
-line() {
+# check_line NAME UP DOWN: passes if the provider sees one packet size and these rates in kbit/s, within 10 %.
+check_line() {
 	local capture=$WORK/reload.pcap
 	capture_start "$capture"
 	sleep "$COUNT_SECONDS"

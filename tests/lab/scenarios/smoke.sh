@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# The world stands: a device reaches the Internet through its router, and the provider reads along.
+# Tests the world itself: a device reaches the Internet through its router, and the provider can read the traffic.
 
 allowance() { echo 60; }
 
 scenario() {
 	local capture=$WORK/smoke.pcap word=millpond-in-clear
 	capture_start "$capture"
-	check "a device asks DNS" at dev-echo "$WORLD" ask --server 192.0.2.53 www.example.org
-	check "and over TCP" at dev-echo "$WORLD" ask --server 192.0.2.53 --tcp www.example.org
-	check "and over IPv6" at dev-echo "$WORLD" ask --server 2001:db8:3::53 --aaaa echo.example.org
+	check "a device resolves a name by DNS" at dev-echo "$WORLD" ask --server 192.0.2.53 www.example.org
+	check "a device resolves a name by DNS over TCP" at dev-echo "$WORLD" ask --server 192.0.2.53 --tcp www.example.org
+	check "a device resolves a name by DNS over IPv6" at dev-echo "$WORLD" ask --server 2001:db8:3::53 --aaaa echo.example.org
 	check "a device fetches a page by HTTPS" fetch dev-xiaomi-cam hello.txt
-	check "a device's datagram comes back" udp_echo dev-tplink-plug "$word"
+	check "a device's datagram is echoed" udp_echo dev-tplink-plug "$word"
 	capture_stop
-	check "the provider reads it in clear" seen "$capture" "$word"
-	check "from the router's address alone" translated "$capture"
+	check "the provider reads the datagram in clear" captured_text "$capture" "$word"
+	check "no address of the home reaches the provider" translated "$capture"
 	local dir=$OUT/$SCENARIO
 	cp "$capture" "$dir/wan.pcap"
 }
 
-seen() { [ "$(grep -ac "$2" "$1")" -gt 0 ] && echo "\"$2\" is in the capture"; }
+captured_text() { [ "$(grep -ac "$2" "$1")" -gt 0 ] && echo "\"$2\" is in the capture"; }
 
 translated() {
 	local inner

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The object on ubus while cells go: answers, refusals, a flood of calls, a broker that is restarted.
+# The ubus object of a shaping router: answers, refused calls, a flood of calls, a restart of the broker.
 
 allowance() { echo 200; }
 
@@ -16,23 +16,23 @@ scenario() {
 	fi
 	at dev-xiaomi-cam busybox ping -c 3 192.0.2.7 > /dev/null || true
 	sleep 3
-	check "status" answer status '{"ubus_rpc_session": "0"}' '"state":"shaping"'
-	check "devices: name, policy, addresses" answer devices '{}' '"name":"xiaomi-cam"' '"policy":"shape"' '"192.168.1.11"'
-	check "devices: what the camera sent and got" answer devices '{}' '"upload_bytes":252' '"download_bytes":252'
-	check "history" answer history '{"seconds": 60}' '"resolution_s":1' '"wire_upload_bytes_per_s":\[[0-9, ]*[1-9][0-9]{4}'
+	check "status is answered" answer status '{"ubus_rpc_session": "0"}' '"state":"shaping"'
+	check "devices has name, policy and addresses" answer devices '{}' '"name":"xiaomi-cam"' '"policy":"shape"' '"192.168.1.11"'
+	check "devices has the camera's bytes in both directions" answer devices '{}' '"upload_bytes":252' '"download_bytes":252'
+	check "history has rates" answer history '{"seconds": 60}' '"resolution_s":1' '"wire_upload_bytes_per_s":\[[0-9, ]*[1-9][0-9]{4}'
 	check "a wrong argument is refused" refused history '{"seconds": "all"}' "status 2"
-	check "a method that is not there is refused" refused bogus '{}' "status 3"
-	check "the commands ask on ubus" at router "$MILLPOND" devices --ubus "$BROKER"
+	check "an unknown method is refused" refused bogus '{}' "status 3"
+	check "the commands use ubus" at router "$MILLPOND" devices --ubus "$BROKER"
 	quiet=$(lateness sleep "$FLOOD_SECONDS")
 	flooded=$(lateness flood)
-	check "a flood of calls makes no cell late" alike "$quiet" "$flooded"
+	check "a flood of calls delays no cell" similar "$quiet" "$flooded"
 	kill "$BROKER_PID"
 	wait "$BROKER_PID" || true
 	sleep 2
-	check "without a broker the socket answers" lost
+	check "without a broker the socket still answers and reports the problem" has_ubus_problem
 	broker_start
-	check "a broker that is back has the object again" await 20 "the object" answer status '{}' '"state":"shaping"'
-	check "and the status is clean" status_says '"problems":\[\]'
+	check "a restarted broker gets the object again" await 20 "the object" answer status '{}' '"state":"shaping"'
+	check "the status has no problem" status_has '"problems":\[\]'
 	if daemons_stop "$OUT/$SCENARIO"; then
 		pass "both ends stop on SIGTERM"
 	else
@@ -48,25 +48,25 @@ broker_start() {
 	await 10 "the broker" test -S "$BROKER"
 }
 
-# answer METHOD ARGUMENTS PATTERN...: whether the answer has them all.
+# answer METHOD ARGUMENTS PATTERN...: whether the answer matches every pattern.
 answer() {
 	local text pattern
 	text=$("$WORLD" call --socket "$BROKER" "$1" "$2" 2>&1) || return
 	for pattern in "${@:3}"; do
 		if ! grep -qE "$pattern" <<< "$text"; then
-			echo "no $pattern in ${text:0:2000}"
+			echo "$pattern is missing in ${text:0:2000}"
 			return 1
 		fi
 	done
 }
 
-# refused METHOD ARGUMENTS WHY
+# refused METHOD ARGUMENTS REASON: whether the call fails with that reason.
 refused() {
 	local text
 	! text=$("$WORLD" call --socket "$BROKER" "$1" "$2" 2>&1) && echo "$text" && [[ $text == *"$3"* ]]
 }
 
-# Two callers at once: each waits for its answers.
+# Floods with two callers at once; each waits for its answers.
 flood() {
 	local other
 	"$WORLD" call-flood --socket "$BROKER" --seconds "$FLOOD_SECONDS" >&2 &
@@ -75,22 +75,23 @@ flood() {
 	wait "$other"
 }
 
-# lateness COMMAND...: mean lateness of departures meanwhile in µs, and how many were missed.
+# lateness COMMAND...: prints the mean lateness of departures during the command in µs, and the number of missed ones.
 lateness() {
 	local before
-	before=$(counted)
+	before=$(departures)
 	"$@"
-	echo "$before $(counted)" | awk '{ printf "%.0f %d\n", ($6 * $5 - $3 * $2) / ($5 - $2), $4 - $1 }'
+	echo "$before $(departures)" | awk '{ printf "%.0f %d\n", ($6 * $5 - $3 * $2) / ($5 - $2), $4 - $1 }'
 }
 
-# Missed departures, departures, their mean lateness in µs.
-counted() {
+# Prints the missed departures, the departures, and their mean lateness in µs.
+departures() {
 	status_of router | sed -E 's/.*"cells_data":([0-9]+),"cells_cover":([0-9]+).*"missed_slots":([0-9]+).*"lateness_us":\{"mean":([0-9.]+).*/\1 \2 \3 \4/' |
 		awk '{ print $3, $1 + $2, $4 }'
 }
 
-# alike QUIET FLOODED: where a slow machine misses departures by itself, their number varies as chance has it.
-alike() {
+# similar QUIET FLOODED: whether the flood changed little. A slow machine misses some departures without a flood too;
+# their number varies randomly, which the limit allows for.
+similar() {
 	echo "quiet: $1, flooded: $2 (mean lateness in µs, missed departures)"
 	awk -v quiet="$1" -v flooded="$2" 'BEGIN {
 		split(quiet, q, " ")
@@ -99,9 +100,9 @@ alike() {
 	}'
 }
 
-lost() { status_says '"code":"ubus","severity":"info"'; }
+has_ubus_problem() { status_has '"code":"ubus","severity":"info"'; }
 
-status_says() {
+status_has() {
 	local text
 	text=$(status_of router)
 	grep -qE "$1" <<< "$text" || { echo "$text" && false; }

@@ -1,4 +1,4 @@
-//! A bulk TCP transfer, as large as the path lets it be.
+//! A bulk TCP transfer, as fast as the path allows.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 
-/// send or fetch for some seconds as fast as TCP goes
+/// send or receive for some seconds as fast as TCP allows
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bulk")]
 pub struct Bulk {
     /// address and port of the bulk server
     #[argh(option)]
     server: SocketAddr,
-    /// up (send) or down (fetch)
+    /// up (send) or down (receive)
     #[argh(option)]
-    direction: Way,
-    /// for how long
+    direction: Direction,
+    /// duration in seconds
     #[argh(option)]
     seconds: u64,
 }
 
-/// take and give as fast as TCP goes
+/// receive and send as fast as TCP allows
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bulk-server")]
 pub struct BulkServer {
@@ -33,42 +33,43 @@ pub struct BulkServer {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Direction {
     Up,
     Down,
 }
 
-impl FromStr for Way {
+impl FromStr for Direction {
     type Err = String;
-    fn from_str(name: &str) -> Result<Way, String> {
+    fn from_str(name: &str) -> Result<Direction, String> {
         match name {
-            "up" => Ok(Way::Up),
-            "down" => Ok(Way::Down),
-            _ => Err(format!("direction {name}: neither up nor down")),
+            "up" => Ok(Direction::Up),
+            "down" => Ok(Direction::Down),
+            _ => Err(format!("unknown direction {name}; use up or down")),
         }
     }
 }
 
-const PIECE: [u8; 16384] = [b'b'; 16384];
+const CHUNK: [u8; 16384] = [b'b'; 16384];
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IO_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Bulk {
-    /// Prints how many bytes went.
+    /// Prints how many bytes were transferred.
     pub fn run(self) -> Result<(), String> {
         let failed = |err| format!("bulk transfer with {}: {err}", self.server);
-        let wait = Some(Duration::from_millis(500));
-        let mut stream = TcpStream::connect_timeout(&self.server, Duration::from_secs(10)).map_err(failed)?;
-        stream.set_write_timeout(wait).map_err(failed)?;
-        stream.set_read_timeout(wait).map_err(failed)?;
-        stream.write_all(if self.direction == Way::Up { b"U" } else { b"D" }).map_err(failed)?;
+        let mut stream = TcpStream::connect_timeout(&self.server, CONNECT_TIMEOUT).map_err(failed)?;
+        stream.set_write_timeout(Some(IO_TIMEOUT)).map_err(failed)?;
+        stream.set_read_timeout(Some(IO_TIMEOUT)).map_err(failed)?;
+        stream.write_all(if self.direction == Direction::Up { b"U" } else { b"D" }).map_err(failed)?;
         let end = Instant::now() + Duration::from_secs(self.seconds);
-        let mut buf = [0; PIECE.len()];
+        let mut buf = [0; CHUNK.len()];
         let mut bytes = 0;
         while Instant::now() < end {
-            let moved = match self.direction {
-                Way::Up => stream.write(&PIECE),
-                Way::Down => stream.read(&mut buf),
+            let transferred = match self.direction {
+                Direction::Up => stream.write(&CHUNK),
+                Direction::Down => stream.read(&mut buf),
             };
-            match moved {
+            match transferred {
                 Ok(len) => bytes += len,
                 Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(err) => return Err(failed(err)),
@@ -92,9 +93,9 @@ impl BulkServer {
 }
 
 fn serve(mut stream: TcpStream) {
-    let mut buf = [0; PIECE.len()];
+    let mut buf = [0; CHUNK.len()];
     match stream.read(&mut buf[..1]) {
-        Ok(1) if buf[0] == b'D' => while stream.write_all(&PIECE).is_ok() {},
+        Ok(1) if buf[0] == b'D' => while stream.write_all(&CHUNK).is_ok() {},
         Ok(1) => while stream.read(&mut buf).is_ok_and(|len| len > 0) {},
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! ubus in the laboratory: the broker, one call, and many calls.
+//! ubus in the laboratory: a broker, a single call, and a flood of calls.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,20 @@ use ubus::client::UbusClient;
 use ubus::unix::UnixUbusTransport;
 use ubus::{BlobMsgTable, json};
 
-/// Be the broker, until a signal comes.
+/// Run a broker until a signal ends it.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "broker")]
 pub struct Broker {
-    /// where to listen
+    /// path of the socket to listen on
     #[argh(option)]
     socket: String,
 }
 
-/// Call a method of the object millpond, print the answer as JSON. Exit code 1 with what came of a refusal.
+/// Call a method of the object millpond and print the answer as JSON. The exit code is 1 if the call is refused.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "call")]
 pub struct Call {
-    /// the broker
+    /// the broker's socket
     #[argh(option)]
     socket: String,
     /// the method
@@ -31,14 +31,14 @@ pub struct Call {
     arguments: String,
 }
 
-/// Call methods without a pause, print how many answers came.
+/// Call methods without pause and print the number of answers.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "call-flood")]
 pub struct CallFlood {
-    /// the broker
+    /// the broker's socket
     #[argh(option)]
     socket: String,
-    /// for how long
+    /// duration in seconds
     #[argh(option)]
     seconds: u64,
 }

@@ -1,4 +1,4 @@
-//! A device: sends the "up" packets of its trace at their times, and takes the "down" ones.
+//! A device: sends the "up" packets of its trace at their times, and receives the "down" packets.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -12,11 +12,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::clock::{Span, await_span, now_ns, sleep_until};
 use crate::journal::Journal;
-use crate::message::{Direction, Head, Kind, tag};
+use crate::message::{Direction, Header, Kind, tag};
 use crate::trace::{self, FRAME_BYTES, Transport, ip_bytes, messages};
 
-/// How long a device looks for its server.
-const IO_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a device waits for its server's answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// replay a device's side of a trace
 #[derive(FromArgs)]
@@ -34,22 +34,22 @@ pub struct Device {
     /// udp or tcp
     #[argh(option)]
     transport: Transport,
-    /// file to make once the server has answered
+    /// file to create once the server has answered
     #[argh(option)]
     ready: PathBuf,
-    /// file that will say when the trace starts and when to stop listening, CLOCK_REALTIME in nanoseconds
+    /// file that will contain the times to start the trace and to stop receiving, CLOCK_REALTIME in nanoseconds
     #[argh(option)]
     start: PathBuf,
     /// seed of the payload
     #[argh(option)]
     seed: u64,
-    /// where to write the journal
+    /// file for the journal
     #[argh(option)]
     log: PathBuf,
 }
 
 impl Device {
-    /// Runs until the end that `start` names; fails at once if the server does not answer.
+    /// Runs until the end time in the file `start`; fails at once if the server does not answer.
     pub fn run(self) -> Result<(), String> {
         let packets = trace::read(&self.trace)?;
         let up = messages(&packets, Direction::Up, self.transport);
@@ -66,29 +66,30 @@ impl Device {
         let failed = |err| self.unreachable(err);
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
         socket.connect(self.server).map_err(failed)?;
-        deepen(&socket).map_err(failed)?;
-        self.greet(&socket).map_err(failed)?;
+        enlarge_receive_buffer(&socket).map_err(failed)?;
+        self.say_hello(&socket).map_err(failed)?;
         let incoming = socket.try_clone().map_err(failed)?;
         incoming.set_read_timeout(None).map_err(failed)?;
-        let (name, seed, ear) = (self.name.clone(), self.seed, Arc::clone(journal));
+        let (name, seed, received) = (self.name.clone(), self.seed, Arc::clone(journal));
         thread::spawn(move || {
             let mut buf = [0; 2048];
-            // A refusal (ICMP) shows here as an error once; the next packet may well come.
+            // An ICMP error makes one `recv` fail; the next packet may still arrive.
             loop {
                 if let Ok(len) = incoming.recv(&mut buf) {
-                    take(&ear, &name, seed, &buf[..len], Transport::Udp);
+                    handle_message(&received, &name, seed, &buf[..len], Transport::Udp);
                 }
             }
         });
-        self.play(up, journal, |message| socket.send(message).map(|_| ()))
+        self.replay(up, journal, |message| socket.send(message).map(|_| ()))
     }
 
-    /// Says hello until the server answers: it must know this device's translated address before its first packet.
-    fn greet(&self, socket: &UdpSocket) -> std::io::Result<()> {
+    /// Sends hello until the server answers. The server must know the device's translated address before it sends
+    /// packets.
+    fn say_hello(&self, socket: &UdpSocket) -> std::io::Result<()> {
         let mut buf = [0; 2048];
         socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-        let begun = Instant::now();
-        while begun.elapsed() < IO_TIMEOUT {
+        let start = Instant::now();
+        while start.elapsed() < CONNECT_TIMEOUT {
             let _ = socket.send(&self.hello());
             if socket.recv(&mut buf).is_ok_and(|len| self.is_welcome(&buf[..len])) {
                 return Ok(());
@@ -99,28 +100,28 @@ impl Device {
 
     fn replay_tcp(&self, up: &[(u64, usize)], journal: &Arc<Journal>) -> Result<Span, String> {
         let failed = |err| self.unreachable(err);
-        let mut stream = TcpStream::connect_timeout(&self.server, IO_TIMEOUT).map_err(failed)?;
+        let mut stream = TcpStream::connect_timeout(&self.server, CONNECT_TIMEOUT).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        stream.set_read_timeout(Some(IO_TIMEOUT)).map_err(failed)?;
+        stream.set_read_timeout(Some(CONNECT_TIMEOUT)).map_err(failed)?;
         write_frame(&mut stream, &self.hello()).map_err(failed)?;
         let mut buf = Vec::new();
         read_frame(&mut stream, &mut buf).map_err(failed)?;
         if !self.is_welcome(&buf) {
-            return Err(format!("{}: the replay server {} answered something else", self.name, self.server));
+            return Err(format!("{}: the replay server {} did not answer with a welcome", self.name, self.server));
         }
         stream.set_read_timeout(None).map_err(failed)?;
         let mut incoming = stream.try_clone().map_err(failed)?;
-        let (name, seed, ear) = (self.name.clone(), self.seed, Arc::clone(journal));
+        let (name, seed, received) = (self.name.clone(), self.seed, Arc::clone(journal));
         thread::spawn(move || {
             while read_frame(&mut incoming, &mut buf).is_ok() {
-                take(&ear, &name, seed, &buf, Transport::Tcp);
+                handle_message(&received, &name, seed, &buf, Transport::Tcp);
             }
         });
-        self.play(up, journal, |message| write_frame(&mut stream, message))
+        self.replay(up, journal, |message| write_frame(&mut stream, message))
     }
 
-    /// Tells that all is ready, waits for the start, and sends.
-    fn play(
+    /// Creates the file `ready`, waits for the start, and sends.
+    fn replay(
         &self,
         up: &[(u64, usize)],
         journal: &Journal,
@@ -128,8 +129,8 @@ impl Device {
     ) -> Result<Span, String> {
         fs::write(&self.ready, "").map_err(|err| format!("writing {}: {err}", self.ready.display()))?;
         let span = await_span(&self.start)?;
-        let script = Script { name: &self.name, direction: Direction::Up, transport: self.transport, seed: self.seed };
-        if let Err(problem) = script.play(up, span, journal, send) {
+        let replay = Replay { name: &self.name, direction: Direction::Up, transport: self.transport, seed: self.seed };
+        if let Err(problem) = replay.send_all(up, span, journal, send) {
             journal.fault(&problem);
         }
         Ok(span)
@@ -137,12 +138,12 @@ impl Device {
 
     fn hello(&self) -> Vec<u8> {
         let mut hello = Vec::new();
-        Head { kind: Kind::Hello, tag: tag(&self.name), seq: 0 }.emit(self.seed, 24, &mut hello);
+        Header { kind: Kind::Hello, tag: tag(&self.name), seq: 0 }.emit(self.seed, 24, &mut hello);
         hello
     }
 
     fn is_welcome(&self, message: &[u8]) -> bool {
-        Head::parse(self.seed, message).is_ok_and(|head| head.kind == Kind::Welcome)
+        Header::parse(self.seed, message).is_ok_and(|header| header.kind == Kind::Welcome)
     }
 
     fn unreachable(&self, err: std::io::Error) -> String {
@@ -151,20 +152,20 @@ impl Device {
 }
 
 /// One direction of one device's replay.
-pub struct Script<'a> {
+pub struct Replay<'a> {
     /// The device.
     pub name: &'a str,
-    /// Which way these messages go.
+    /// Direction of the messages.
     pub direction: Direction,
-    /// How they travel.
+    /// Transport of the messages.
     pub transport: Transport,
     /// Seed of their bodies.
     pub seed: u64,
 }
 
-impl Script<'_> {
-    /// Sends every message at its time; stops at the end of the span or of the connection.
-    pub fn play(
+impl Replay<'_> {
+    /// Sends every message at its time, until the span or the connection ends.
+    pub fn send_all(
         &self,
         messages: &[(u64, usize)],
         span: Span,
@@ -174,7 +175,7 @@ impl Script<'_> {
         let mut message = Vec::new();
         let tag = tag(self.name);
         for (seq, &(at_ns, len)) in (0..).zip(messages) {
-            Head { kind: Kind::Data(self.direction), tag, seq }.emit(self.seed, len, &mut message);
+            Header { kind: Kind::Data(self.direction), tag, seq }.emit(self.seed, len, &mut message);
             sleep_until(span.start_ns + at_ns);
             if now_ns() >= span.end_ns {
                 break;
@@ -190,24 +191,24 @@ impl Script<'_> {
     }
 }
 
-/// Judges an arrived message of a device.
-fn take(journal: &Journal, name: &str, seed: u64, message: &[u8], transport: Transport) {
-    match Head::parse(seed, message) {
-        Ok(head) if head.kind == Kind::Data(Direction::Down) && head.tag == tag(name) => {
-            journal.received(name, Direction::Down, head.seq, ip_bytes(message.len(), transport));
+/// Adds a received message to the device's journal.
+fn handle_message(journal: &Journal, name: &str, seed: u64, message: &[u8], transport: Transport) {
+    match Header::parse(seed, message) {
+        Ok(header) if header.kind == Kind::Data(Direction::Down) && header.tag == tag(name) => {
+            journal.received(name, Direction::Down, header.seq, ip_bytes(message.len(), transport));
         }
-        Ok(head) if head.kind == Kind::Welcome => {}
-        Ok(head) => journal.fault(&format!("{name} received what was not for it: {head:?}")),
+        Ok(header) if header.kind == Kind::Welcome => {}
+        Ok(header) => journal.fault(&format!("{name} received a message for another receiver: {header:?}")),
         Err(fault) => journal.fault(&format!("{name} down: a packet of {} bytes {fault}", message.len())),
     }
 }
 
-/// Gives a socket room for a burst that comes while this process does not run: what is lost must be the path's doing.
-pub fn deepen(socket: &UdpSocket) -> std::io::Result<()> {
+/// Gives a socket room for a burst that arrives while this process does not run: only the path may lose packets.
+pub fn enlarge_receive_buffer(socket: &UdpSocket) -> std::io::Result<()> {
     Ok(setsockopt(socket, sockopt::RcvBufForce, &(8 << 20))?)
 }
 
-/// Writes a message with its length before it, in one piece.
+/// Writes a message, with its length in front, in one call.
 pub fn write_frame(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> {
     let mut frame = Vec::with_capacity(FRAME_BYTES + message.len());
     frame.extend_from_slice(&(message.len() as u16).to_be_bytes());

@@ -1,4 +1,4 @@
-//! A DNS server that knows a few names (RFC 1035), over UDP and TCP, and a client that asks it.
+//! A DNS server for a few names (RFC 1035), over UDP and TCP, and a client.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-/// The names of this world. Those that devices call are made up, but look like what real ones call.
+/// The names of this world with their IPv4 address and the last group of their IPv6 address, 0 for none. The cloud
+/// names are invented, but resemble those of real devices.
 const NAMES: [(&str, Ipv4Addr, u16); 6] = [
     ("www.example.org", Ipv4Addr::new(192, 0, 2, 80), 0x80),
     ("camera.cloud.example", Ipv4Addr::new(192, 0, 2, 10), 0x10),
@@ -20,7 +21,7 @@ const HEADER_BYTES: usize = 12;
 const TYPE_A: u16 = 1;
 const TYPE_AAAA: u16 = 28;
 
-/// answer for the names of this world
+/// run a DNS server for the names of this world
 #[derive(FromArgs)]
 #[argh(subcommand, name = "dns")]
 pub struct Dns {
@@ -29,17 +30,17 @@ pub struct Dns {
     address: IpAddr,
 }
 
-/// ask for a name's address and print it
+/// resolve a name and print its address
 #[derive(FromArgs)]
 #[argh(subcommand, name = "ask")]
 pub struct Ask {
     /// address of the resolver
     #[argh(option)]
     server: IpAddr,
-    /// ask over TCP
+    /// query over TCP
     #[argh(switch)]
     tcp: bool,
-    /// ask for the IPv6 address
+    /// query the IPv6 address
     #[argh(switch)]
     aaaa: bool,
     /// the name
@@ -56,8 +57,8 @@ impl Dns {
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-                let answered = read_framed(&mut stream).ok().and_then(|query| answer(&query));
-                if let Some(reply) = answered {
+                let reply = read_framed(&mut stream).ok().and_then(|query| answer(&query));
+                if let Some(reply) = reply {
                     let _ = write_framed(&mut stream, &reply);
                 }
             }
@@ -72,7 +73,7 @@ impl Dns {
     }
 }
 
-/// The reply to a query, with the address if the name is known; `None` for what is no query.
+/// The reply to a query, with the address if the name is known; `None` if `query` is not a valid query.
 fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let (name, kind, end) = question(query)?;
     let known = NAMES.iter().find(|(known, ..)| *known == name);
@@ -86,8 +87,8 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     Some(reply(&query[..end], kind, &data, known.is_some()))
 }
 
-/// The reply to any query that says where it came from: the asker's address as the server sees it.
-pub fn whence(query: &[u8], from: IpAddr) -> Option<Vec<u8>> {
+/// The reply to a query for any name: the client's address as the server sees it.
+pub fn answer_with_source(query: &[u8], from: IpAddr) -> Option<Vec<u8>> {
     let (_, kind, end) = question(query)?;
     let data = match (kind, from.to_canonical()) {
         (TYPE_A, IpAddr::V4(address)) => address.octets().to_vec(),
@@ -97,7 +98,7 @@ pub fn whence(query: &[u8], from: IpAddr) -> Option<Vec<u8>> {
     Some(reply(&query[..end], kind, &data, true))
 }
 
-/// The reply to a query that ends with its question: a record of these bytes, if there are any.
+/// The reply to a query, which must end with its question: one record with `data`, or none if `data` is empty.
 fn reply(query: &[u8], kind: u16, data: &[u8], known: bool) -> Vec<u8> {
     let mut reply = query.to_vec();
     let code = if known { 0 } else { 3 };
@@ -111,7 +112,7 @@ fn reply(query: &[u8], kind: u16, data: &[u8], known: bool) -> Vec<u8> {
     reply
 }
 
-/// Name and type of the only question, and where it ends.
+/// Name and type of the only question, and the offset of its end.
 fn question(query: &[u8]) -> Option<(String, u16, usize)> {
     if query.len() < HEADER_BYTES || query[2] & 0x80 != 0 || query[4..6] != [0, 1] {
         return None;
@@ -134,51 +135,52 @@ fn question(query: &[u8]) -> Option<(String, u16, usize)> {
 }
 
 impl Ask {
-    /// Prints the address, or fails.
+    /// Prints the address; fails if there is none.
     pub fn run(self) -> Result<(), String> {
-        let about = format!("asking {} for {}", self.server, self.name);
-        let question = Question { server: self.server, tcp: self.tcp, aaaa: self.aaaa, wait: Duration::from_secs(3) };
-        let answer = question.ask(&self.name).map_err(|err| format!("{about}: {err}"))?;
-        println!("{}", answer.ok_or(format!("{about}: no such"))?);
+        let operation = format!("asking {} for {}", self.server, self.name);
+        let timeout = Duration::from_secs(3);
+        let resolver = Resolver { server: self.server, tcp: self.tcp, aaaa: self.aaaa, timeout };
+        let answer = resolver.resolve(&self.name).map_err(|err| format!("{operation}: {err}"))?;
+        println!("{}", answer.ok_or(format!("{operation}: the name has no address of that type"))?);
         Ok(())
     }
 }
 
-/// How a question is asked.
-pub struct Question {
+/// A resolver, and how to query it.
+pub struct Resolver {
     /// Address of the resolver.
     pub server: IpAddr,
-    /// Over TCP rather than UDP.
+    /// TCP instead of UDP.
     pub tcp: bool,
-    /// For the IPv6 address rather than the other.
+    /// AAAA records instead of A records.
     pub aaaa: bool,
     /// How long to wait for an answer.
-    pub wait: Duration,
+    pub timeout: Duration,
 }
 
-impl Question {
-    /// The address of `name`, `None` if it has none.
-    pub fn ask(&self, name: &str) -> std::io::Result<Option<IpAddr>> {
+impl Resolver {
+    /// Returns the address of `name`, or `None` if it has none.
+    pub fn resolve(&self, name: &str) -> std::io::Result<Option<IpAddr>> {
         let query = query(name, if self.aaaa { TYPE_AAAA } else { TYPE_A });
         let reply = self.exchange(&query)?;
         let Some(record) = reply.get(query.len()..).filter(|record| record.len() >= 12) else { return Ok(None) };
         Ok(match record[12..] {
             [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
-            ref longer => <[u8; 16]>::try_from(longer).ok().map(IpAddr::from),
+            ref octets => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
         })
     }
 
     fn exchange(&self, query: &[u8]) -> std::io::Result<Vec<u8>> {
         let server = SocketAddr::new(self.server, 53);
         if self.tcp {
-            let mut stream = TcpStream::connect_timeout(&server, self.wait)?;
-            stream.set_read_timeout(Some(self.wait))?;
+            let mut stream = TcpStream::connect_timeout(&server, self.timeout)?;
+            stream.set_read_timeout(Some(self.timeout))?;
             write_framed(&mut stream, query)?;
             return read_framed(&mut stream);
         }
         let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0))?;
-        socket.set_read_timeout(Some(self.wait))?;
+        socket.set_read_timeout(Some(self.timeout))?;
         socket.connect(server)?;
         socket.send(query)?;
         let mut buf = vec![0; 1500];
@@ -198,7 +200,7 @@ fn query(name: &str, kind: u16) -> Vec<u8> {
     query
 }
 
-/// Reads a message with its length before it (RFC 1035, 4.2.2).
+/// Reads a message with its length in front (RFC 1035, 4.2.2).
 pub fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut len = [0; 2];
     stream.read_exact(&mut len)?;
@@ -207,7 +209,7 @@ pub fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(message)
 }
 
-/// Writes a message with its length before it.
+/// Writes a message with its length in front.
 pub fn write_framed(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> {
     let mut frame = (message.len() as u16).to_be_bytes().to_vec();
     frame.extend_from_slice(message);
@@ -219,10 +221,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_its_names_and_refuses_others() {
-        let asked = query("www.example.org", TYPE_A);
-        let reply = answer(&asked).unwrap();
-        assert_eq!(reply[..2], asked[..2]);
+    fn known_names_are_answered_and_others_do_not_exist() {
+        let request = query("www.example.org", TYPE_A);
+        let reply = answer(&request).unwrap();
+        assert_eq!(reply[..2], request[..2]);
         assert_eq!(reply[reply.len() - 4..], [192, 0, 2, 80]);
         assert_eq!(answer(&query("nowhere.example", TYPE_A)).unwrap()[3] & 15, 3);
         let v6 = answer(&query("ECHO.example.org", TYPE_AAAA)).unwrap();
@@ -230,20 +232,21 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_asker_where_he_is_in_his_own_family() {
-        let reply = whence(&query("any.example", TYPE_A), IpAddr::from([198, 51, 100, 2])).unwrap();
+    fn the_source_is_answered_in_its_own_family_only() {
+        let reply = answer_with_source(&query("any.example", TYPE_A), IpAddr::from([198, 51, 100, 2])).unwrap();
         assert_eq!(reply[reply.len() - 4..], [198, 51, 100, 2]);
-        let asked = query("any.example", TYPE_AAAA);
-        assert_eq!(whence(&asked, IpAddr::from([198, 51, 100, 2])).unwrap().len(), asked.len());
+        let request = query("any.example", TYPE_AAAA);
+        let reply = answer_with_source(&request, IpAddr::from([198, 51, 100, 2])).unwrap();
+        assert_eq!(reply.len(), request.len());
     }
 
     #[test]
-    fn no_cut_of_a_query_makes_it_fall() {
-        let asked = query("www.example.org", TYPE_A);
-        for len in 0..asked.len() {
-            assert_eq!(answer(&asked[..len]), None, "{len} bytes");
+    fn truncated_queries_and_replies_are_not_answered() {
+        let request = query("www.example.org", TYPE_A);
+        for len in 0..request.len() {
+            assert_eq!(answer(&request[..len]), None, "{len} bytes");
         }
-        let reply = answer(&asked).unwrap();
-        assert_eq!(answer(&reply), None, "a reply is no query");
+        let reply = answer(&request).unwrap();
+        assert_eq!(answer(&reply), None, "a reply is not a query");
     }
 }

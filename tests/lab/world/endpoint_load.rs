@@ -1,5 +1,6 @@
-//! The load of many homes on one endpoint, over real sockets: the endpoint's loop in one network namespace, the homes in
-//! another and in a process of their own, a virtual cable between them. WireGuard and the queueing tree are left out.
+//! The load of many homes on one endpoint, over real sockets. The endpoint's loop runs in one network namespace, the
+//! homes in another one in their own process, with a virtual cable between them. WireGuard and the queueing tree are
+//! left out.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,7 +30,7 @@ use millpond::wire::size::{CellSize, Encapsulation, IpVersion};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// The endpoint's address, the homes' first address, and the network that has all of these.
+/// The endpoint's address, the address of the first home, and the network of all homes.
 const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const FIRST_HOME: Ipv4Addr = Ipv4Addr::new(10, 77, 16, 1);
 const HOMES_NET: &str = "10.77.16.0/20";
@@ -39,10 +40,10 @@ const MAX_HOMES: usize = 4000;
 
 /// A home builds its cell this long before the departure, as a router does.
 const LEAD: Nanos = Nanos::from_micros(400);
-/// Homes whose moments lie this close together act together, as an endpoint's engines do.
+/// Homes whose departures are this close together are handled together, as an endpoint does.
 const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
 
-/// measure what homes cost an endpoint, without WireGuard, and print it as a line of JSON; as root
+/// measure the load of homes on an endpoint, without WireGuard, and print it as a line of JSON; needs root
 #[derive(FromArgs)]
 #[argh(subcommand, name = "endpoint-load")]
 pub struct EndpointLoad {
@@ -52,12 +53,12 @@ pub struct EndpointLoad {
     /// cells a second each way for each home
     #[argh(option)]
     rate: u64,
-    /// for how long
+    /// duration in seconds
     #[argh(option)]
     seconds: u64,
 }
 
-/// live as the homes that load an endpoint, until standard input ends; "endpoint-load" starts this
+/// act as the homes of an endpoint, until standard input ends; "endpoint-load" starts this
 #[derive(FromArgs)]
 #[argh(subcommand, name = "homes")]
 pub struct Homes {
@@ -72,23 +73,22 @@ pub struct Homes {
     endpoint: PathBuf,
 }
 
-/// The endpoint's side of a measurement.
-struct Served {
+/// The endpoint's result of a measurement.
+struct EndpointResult {
     stats: Stats,
-    /// Processor time of the loop's thread, in seconds.
-    processor: f64,
-    /// Resident bytes that all homes have added.
-    memory: u64,
-    /// In seconds.
-    lasted: f64,
+    /// Processor time of the loop's thread.
+    cpu_seconds: f64,
+    /// Resident bytes that all homes together added.
+    memory_bytes: u64,
+    seconds: f64,
 }
 
-/// The homes' side of a measurement.
-struct Received {
-    /// The fewest cells that any home received.
-    fewest: u64,
-    /// Cells that the homes know they missed, all together.
-    missed: u64,
+/// The homes' result of a measurement.
+struct HomesResult {
+    /// The smallest number of cells that a home received.
+    min_cells: u64,
+    /// Cells that the homes noticed as lost, all together.
+    lost: u64,
 }
 
 impl EndpointLoad {
@@ -96,21 +96,21 @@ impl EndpointLoad {
         let EndpointLoad { homes, rate, seconds } = self;
         if !(1..=MAX_HOMES).contains(&homes) || rate == 0 {
             return Err(format!(
-                "serving {homes} homes at {rate} cells a second: want 1 to {MAX_HOMES} homes and a rate"
+                "cannot serve {homes} homes at {rate} cells a second: want 1 to {MAX_HOMES} homes and a rate above 0"
             ));
         }
         let folder = std::env::temp_dir().join(format!("millpond-endpoint-load-{}", process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("making {}: {error}", folder.display()))?;
         let measured = measure(homes, rate, seconds, &folder);
         _ = fs::remove_dir_all(folder);
-        let (served, received) = measured?;
-        println!("{}", row(homes, &served, &received));
-        // A busy machine can only be asked to serve every home, not to serve it in time.
-        if received.fewest == 0 { Err(format!("a home of {homes} got no cell")) } else { Ok(()) }
+        let (endpoint, received) = measured?;
+        println!("{}", row(homes, &endpoint, &received));
+        // Only service is required, not its timing, because this machine may be busy.
+        if received.min_cells == 0 { Err(format!("one of {homes} homes received no cell")) } else { Ok(()) }
     }
 }
 
-fn measure(homes: usize, rate: u64, seconds: u64, folder: &Path) -> Result<(Served, Received), String> {
+fn measure(homes: usize, rate: u64, seconds: u64, folder: &Path) -> Result<(EndpointResult, HomesResult), String> {
     let (socket, config) = (folder.join("socket"), folder.join("config"));
     fs::write(&config, "config millpond main\n").map_err(|error| format!("writing {}: {error}", config.display()))?;
     let options = Options {
@@ -126,54 +126,54 @@ fn measure(homes: usize, rate: u64, seconds: u64, folder: &Path) -> Result<(Serv
         unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("making a network namespace: {error}"))?;
         let own = File::open("/proc/thread-self/ns/net").map_err(|error| format!("opening the namespace: {error}"))?;
         _ = namespace.send(own);
-        connected.recv().map_err(|_| "there is no cable".to_owned())?;
+        connected.recv().map_err(|_| "the cable to the homes was not set up".to_owned())?;
         serve(&options, homes)
     });
     let outcome = made.recv().map_err(|_| "the endpoint did not start".to_owned()).and_then(|namespace| {
         let running = RunningHomes::start(homes, rate, &namespace)?;
         _ = cable.send(());
         thread::sleep(Duration::from_secs(seconds));
-        // The loop ends, because the settings are not enabled.
+        // The reload ends the loop, because the settings are not enabled.
         _ = unix_socket::ask(&socket, "reload", Duration::from_secs(5));
         Ok(running)
     });
-    // Where there are no homes, the endpoint waits for its cable in vain.
+    // If the homes did not start, this ends the endpoint's wait for its cable.
     drop(cable);
     let served = endpoint.join().map_err(|_| "the endpoint panicked".to_owned())?;
     let received = outcome?.end()?;
     Ok((served?, received))
 }
 
-/// The keys are those that "millpond-lab bench" reads.
-fn row(homes: usize, served: &Served, received: &Received) -> String {
-    let Served { stats, processor, memory, lasted } = served;
+/// A result as JSON, with the keys that "millpond-lab bench" reads.
+fn row(homes: usize, served: &EndpointResult, received: &HomesResult) -> String {
+    let EndpointResult { stats, cpu_seconds, memory_bytes, seconds } = served;
     let us = |percent| stats.lateness.percentile(percent).as_millis_f64() * 1e3;
     let cells = stats.cells_data + stats.cells_cover + stats.cells_received;
     format!(
         "{{\"homes\": {homes}, \"cells_per_second\": {:.0}, \"cpu_percent\": {:.2}, \
          \"lateness_us\": {{\"p50\": {:.0}, \"p99\": {:.0}}}, \"kb_per_home\": {:.1}, \"drops\": {}}}",
-        cells as f64 / lasted,
-        100.0 * processor / lasted,
+        cells as f64 / seconds,
+        100.0 * cpu_seconds / seconds,
         us(50.0),
         us(99.0),
-        *memory as f64 / 1024.0 / homes as f64,
-        stats.cells_lost + stats.slots_missed + received.missed
+        *memory_bytes as f64 / 1024.0 / homes as f64,
+        stats.cells_lost + stats.slots_missed + received.lost
     )
 }
 
-/// The endpoint: serves until it is told to reload.
-fn serve(options: &Options, homes: usize) -> Result<Served, String> {
+/// Runs the endpoint until it gets a reload.
+fn serve(options: &Options, homes: usize) -> Result<EndpointResult, String> {
     let mut endpoint = BareEndpoint::start(options, "mpx0").map_err(|error| error.to_string())?;
-    let before = resident()?;
-    let began = timer::now();
+    let memory_before = resident_bytes()?;
+    let start = timer::now();
     endpoint.serve(&settings(homes)?, cell_size()?).map_err(|error| error.to_string())?;
-    let used = processor_seconds()?;
+    let cpu_before = cpu_seconds()?;
     endpoint.run().map_err(|error| error.to_string())?;
-    Ok(Served {
+    Ok(EndpointResult {
         stats: endpoint.stats(),
-        processor: processor_seconds()? - used,
-        memory: resident()?.saturating_sub(before),
-        lasted: timer::now().saturating_since(began).as_secs_f64(),
+        cpu_seconds: cpu_seconds()? - cpu_before,
+        memory_bytes: resident_bytes()?.saturating_sub(memory_before),
+        seconds: timer::now().saturating_since(start).as_secs_f64(),
     })
 }
 
@@ -200,19 +200,19 @@ fn address(number: usize) -> Ipv4Addr {
     (u32::from(FIRST_HOME) + number as u32).into()
 }
 
-/// The sizes that WireGuard would make of the default cell.
+/// The sizes of the default cell in WireGuard.
 fn cell_size() -> Result<CellSize, String> {
     Encapsulation::wireguard(IpVersion::V4).largest_cell(512).ok_or_else(|| "no cell fits into 512 bytes".to_owned())
 }
 
-/// The homes' process, seen from the measurement.
+/// The running process of the homes.
 struct RunningHomes {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl RunningHomes {
-    /// Returns once the homes and the cable to `endpoint` are there.
+    /// Starts the process, and returns when the homes and the cable to `endpoint` are ready.
     fn start(homes: usize, rate: u64, endpoint: &File) -> Result<RunningHomes, String> {
         let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
         let namespace = format!("/proc/{}/fd/{}", process::id(), endpoint.as_raw_fd());
@@ -229,16 +229,16 @@ impl RunningHomes {
         if line == "ready\n" { Ok(RunningHomes { child, output }) } else { Err("the homes did not start".to_owned()) }
     }
 
-    /// Ends the homes, and returns what they received.
-    fn end(mut self) -> Result<Received, String> {
+    /// Ends the process and returns its result.
+    fn end(mut self) -> Result<HomesResult, String> {
         drop(self.child.stdin.take());
         let mut text = String::new();
         self.output.read_to_string(&mut text).map_err(|error| format!("reading from the homes: {error}"))?;
         let status = self.child.wait().map_err(|error| format!("waiting for the homes: {error}"))?;
-        let routing_ids = text.trim().split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        match routing_ids {
-            Some((fewest, missed)) if status.success() => Ok(Received { fewest, missed }),
-            _ => Err(format!("the homes ended with {status}, and printed {text:?}")),
+        let numbers = text.trim().split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        match numbers {
+            Some((min_cells, lost)) if status.success() => Ok(HomesResult { min_cells, lost }),
+            _ => Err(format!("the homes ended with {status} and printed {text:?}")),
         }
     }
 }
@@ -257,13 +257,13 @@ impl Homes {
         });
         run(&mut routers, &done);
         let stats = || routers.iter().map(|router| router.engine.stats());
-        let fewest = stats().map(|stats| stats.cells_received).min().unwrap_or(0);
-        println!("{fewest} {}", stats().map(|stats| stats.cells_lost).sum::<u64>());
+        let min_cells = stats().map(|stats| stats.cells_received).min().unwrap_or(0);
+        println!("{min_cells} {}", stats().map(|stats| stats.cells_lost).sum::<u64>());
         Ok(())
     }
 }
 
-/// Puts this process into a namespace of its own, in which every address of the homes is local, with a cable to `endpoint`.
+/// Moves this process to a new namespace, where every address of the homes is local, with a cable to `endpoint`.
 fn connect(endpoint: &Path) -> Result<(), String> {
     let open = |path: &Path| File::open(path).map_err(|error| format!("opening {}: {error}", path.display()));
     let enter = |namespace: &File| {
@@ -282,14 +282,14 @@ fn connect(endpoint: &Path) -> Result<(), String> {
     enter(&near)
 }
 
-/// A home's router, as far as an endpoint sees it: it sends cells, and requests those that it receives.
+/// A home's router as an endpoint sees it: it sends cells, and requests the cells that it receives.
 struct Router {
     engine: Engine,
     socket: UdpSocket,
     request: ShapingRequest,
     is_granted: bool,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
-    /// The cell that is about to leave.
+    /// The cell that waits for its departure.
     built: Option<Transmit>,
 }
 
@@ -320,19 +320,19 @@ impl Router {
         })
     }
 
-    /// Asks for cells, until the endpoint has said that it sends them. To be called about once a second.
+    /// Requests cells until the endpoint has granted them. The caller calls this about once a second.
     fn request(&mut self) {
         if !self.is_granted {
             self.engine.send_control(ControlMessage::ShapingRequest(self.request));
         }
     }
 
-    /// When to act next.
+    /// The time of the next call of `act`.
     fn next(&self) -> Nanos {
         self.built.map_or_else(|| self.engine.poll_timeout().0, |transmit| transmit.scheduled)
     }
 
-    /// Builds the next cell; or sends it, and receives what has arrived.
+    /// Builds the next cell, or if it is built, sends it and receives the cells that have arrived.
     fn act(&mut self, buffer: &mut [u8]) {
         let Some(Transmit { scheduled, len, .. }) = self.built.take() else {
             self.built = self.engine.poll_transmit(timer::now(), &mut self.cell[..]);
@@ -369,14 +369,14 @@ fn run(routers: &mut [Router], done: &AtomicBool) {
     }
 }
 
-fn processor_seconds() -> Result<f64, String> {
+fn cpu_seconds() -> Result<f64, String> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).map_err(|error| format!("reading the processor time: {error}"))?;
     let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
-/// Bytes of memory that this process has.
-fn resident() -> Result<u64, String> {
+/// Resident memory of this process, in bytes.
+fn resident_bytes() -> Result<u64, String> {
     let pages = fs::read_to_string("/proc/self/statm").map_err(|error| format!("reading /proc/self/statm: {error}"))?;
     let pages = pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
     pages.map(|pages| pages * 4096).ok_or_else(|| "reading /proc/self/statm: no number".to_owned())
@@ -385,6 +385,6 @@ fn resident() -> Result<u64, String> {
 fn shell(command: &str) -> Result<(), String> {
     let output = process::Command::new("sh").args(["-c", command]).output();
     let output = output.map_err(|error| format!("{command}: {error}"))?;
-    let words = || format!("{command}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    output.status.success().then_some(()).ok_or_else(words)
+    let failed = || format!("{command}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    output.status.success().then_some(()).ok_or_else(failed)
 }

@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# The course of the scenario "leaks": marks at the provider (src/lab/leaks/mark.rs), the router's daemon as procd keeps
-# it, changes of policy, and what goes with an event.
+# Steps of the scenario "leaks": marks in the provider's capture (src/lab/leaks/mark.rs), the router's daemon as procd
+# runs it, changes of policy, and the end of an event.
 
 declare -A POLICY DAEMON
 
-# marks_open: one writer at the provider, so that all marks keep their order.
+# marks_open: starts the one writer at the provider that sends all marks, so that they keep their order.
 marks_open() {
 	: > "$RUN/marks"
 	mkfifo "$WORK/marks"
-	# shellcheck disable=SC2016 # for the inner shell
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	at isp bash -c 'while read -r line; do printf %s "$line" > /dev/udp/239.255.77.77/7777; done' < "$WORK/marks" &
 	BACKGROUND_PIDS+=($!)
 	exec 7> "$WORK/marks"
 }
 
-# mark WORDS...: in the capture and in RUN/marks.
+# mark WORDS...: writes a mark to the capture and to RUN/marks.
 mark() {
 	local line
 	line="$(uptime_ms) $*"
@@ -22,31 +22,32 @@ mark() {
 	echo "$line" >&7
 }
 
-# begin EVENT
-begin() {
+# begin_event EVENT: marks the start of an event.
+begin_event() {
 	say "event $1"
 	mark begin "$1"
-	# It must be on the wire before what it announces.
+	# The mark must be captured before the packets of the event.
 	sleep 0.1
 }
 
-# cause_ended: what the event does is done; from now on every device is due its service again, as its policy says.
+# cause_ended: marks the end of the event's cause. From now on every device must get service again, as its policy says.
 cause_ended() {
 	CAUSE_ENDED_MS=$(uptime_ms)
 	mark cause_ended
 }
 
-# await_recovery SECONDS: waits until all devices have service. The judge finds when that was, or that it never was.
+# await_recovery SECONDS: waits until all devices have service. "millpond-lab leaks" judges when that was, and whether.
 await_recovery() {
 	# shellcheck disable=SC2046 # names
-	await "$1" "all devices to be served" served $(device_names) || true
-	# Some more of it, to be examined.
+	await "$1" "all devices to have service" have_service $(device_names) || true
+	# Captures some more traffic for the judge.
 	sleep 1
 }
 
-# served DEVICE...: whether each that is in the settings and not blocked has had an answer since CAUSE_ENDED_MS, on the
-# way that its policy names. One look at all, and not too often: emulated processes are dear.
-served() {
+# have_service DEVICE...: whether each device that is in the settings and not blocked has had an answer since
+# CAUSE_ENDED_MS, through the path of its policy. Checks all at once and seldom, because processes are slow in an
+# emulator.
+have_service() {
 	local name ways='' files=()
 	for name in "$@"; do
 		case ${POLICY[$name]-none} in
@@ -57,7 +58,7 @@ served() {
 		files+=("$RUN/$name.csv")
 	done
 	sleep 0.3
-	# Behind a header each, for which "tail" wants more than one.
+	# "tail" prints file names only for several files; /dev/null ensures that.
 	tail -n 300 /dev/null "${files[@]}" | awk -v ended="$CAUSE_ENDED_MS" -v ways="$ways" '
 		BEGIN { FS = ","; count = split(ways, word, " ") / 2; for (i = 1; i <= count; i++) way[word[2 * i - 1]] = word[2 * i] }
 		/^==>/ { name = $0; sub(/.*[\/]/, "", name); sub(/[.]csv.*/, "", name) }
@@ -67,52 +68,52 @@ served() {
 		END { for (name in way) if (!(name in served)) exit 1 }'
 }
 
-# outage FROM_MS: nobody had service since then, by the event's own doing; now there is.
-outage() { mark outage "$1" "$(uptime_ms)"; }
+# mark_outage FROM_MS: marks that no device could have service from then until now, because of the event.
+mark_outage() { mark outage "$1" "$(uptime_ms)"; }
 
-# policies DEVICE=POLICY...: in the settings. The mark comes first for what is given up, and "policies_done" sets it for
-# what is promised.
-policies() {
+# set_policies DEVICE=POLICY...: writes the settings. A protection that ends is marked before; for one that begins,
+# mark_new_policies is called after the settings are in force.
+set_policies() {
 	local change name
-	PROMISED=()
+	PENDING=()
 	for change in "$@"; do
 		name=${change%%=*}
 		POLICY[$name]=${change#*=}
 		if [ "${POLICY[$name]}" = direct ]; then
 			mark policy "$name" direct
 		else
-			PROMISED+=("$name")
+			PENDING+=("$name")
 		fi
 	done
 	sleep 0.1
 	settings_home > "$WORK/router.uci"
 }
 
-policies_done() {
+mark_new_policies() {
 	local name
-	for name in ${PROMISED[@]+"${PROMISED[@]}"}; do mark policy "$name" "${POLICY[$name]}"; done
+	for name in ${PENDING[@]+"${PENDING[@]}"}; do mark policy "$name" "${POLICY[$name]}"; done
 }
 
-# router_start: as procd does, in a control group that may become too small for it.
+# router_start: starts the daemon as procd does, in a control group whose memory limit an event lowers.
 router_start() {
-	# shellcheck disable=SC2016 # for the inner shell
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	(exec sh -c '[ -z "$1" ] || echo $$ > "$1/cgroup.procs"; shift; exec "$@"' - "${CGROUP-}" \
 		ip netns exec router "$WORK/millpond" run --config "$WORK/router.uci" --socket "$WORK/router.sock" \
 		--guard-file "$FW4_POST/30-millpond.nft" --usage-file "$WORK/router.usage") >> "$WORK/router.log" 2>&1 &
 	DAEMON[router]=$!
 }
 
-# router_end SIGNAL: and wait until it has ended.
-router_end() {
+# router_stop SIGNAL: sends the signal and waits until the daemon has ended.
+router_stop() {
 	kill "-$1" "${DAEMON[router]}"
-	await 30 "the router's daemon to end" gone router || kill -KILL "${DAEMON[router]}"
+	await 30 "the router's daemon to end" has_exited router || kill -KILL "${DAEMON[router]}"
 	wait "${DAEMON[router]}" || true
 }
 
-# reload: exit status as that of "millpond reload".
+# reload: returns the exit status of "millpond reload".
 reload() { at router "$WORK/millpond" reload --socket "$WORK/router.sock" >> "$WORK/router.log" 2>&1; }
 
-# wan_down, wan_up: and what netifd does then.
+# wan_down, wan_up: the WAN goes down or up; at up, addresses and routes are set as by netifd.
 wan_down() { ip -n router link set wan down; }
 wan_up() {
 	ip -n router -batch - <<- END

@@ -1,33 +1,33 @@
 # shellcheck shell=bash
-# The home's firewall as OpenWrt's own (fw4) would write it: zones with policies, port forwards, address translation on the
-# WAN, and the files that other packages leave for it to load along with its own, in one transaction.
+# The home's firewall as OpenWrt's fw4 writes it: zones with policies, port forwards, address translation on the WAN,
+# and files of other packages, all loaded in one transaction.
 
-# What fw4 includes after its own table, as /usr/share/nftables.d/ruleset-post.
+# Folder of the files that fw4 includes after its own table, like /usr/share/nftables.d/ruleset-post.
 FW4_POST=
-# Networks of the home, as nft writes them.
+# Interfaces of the LAN zone, in nft syntax.
 FW4_LAN='"br-lan"'
-# 1: software flow offloading between these interfaces.
+# 1 enables software flow offloading between FW4_OFFLOAD_DEVICES.
 FW4_OFFLOAD=0
 FW4_OFFLOAD_DEVICES=
-# Port forwards ("dport PORT dnat ip to ADDRESS:PORT") and rules for the WAN's traffic to the LAN, a line each.
+# Port forwards ("dport PORT dnat ip to ADDRESS:PORT") and rules for traffic from WAN to LAN, one per line.
 FW4_FORWARDS=
 FW4_RULES=
 
-# The world's own at its start.
+# Starts the home's firewall with the world.
 firewall() {
 	FW4_POST=$WORK/ruleset-post
 	rm -rf "$FW4_POST"
 	mkdir -p "$FW4_POST"
 	fw4_load
-	# A device that only listens for half a minute keeps its translation, so that a replay never depends on it.
+	# Long timeouts, so that a replayed device that only receives keeps its address translation.
 	at router sh -c 'echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout
 		echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream'
 }
 
-# fw4_load: "fw4 start", "fw4 restart" and "fw4 reload" come to this.
+# fw4_load: loads the rules, as "fw4 start", "fw4 restart" and "fw4 reload" do.
 fw4_load() { fw4_ruleset | at router nft -f -; }
 
-# The zone of tunnels is what millpond's package adds to a router's settings (wg0 is the plain VPN's).
+# Prints the rules. The package of millpond adds the zone with mp0 to a router's settings; wg0 is for the plain VPN.
 fw4_ruleset() {
 	local offload=
 	[ "$FW4_OFFLOAD" = 0 ] || offload='meta l4proto { tcp, udp } flow add @ft'

@@ -1,4 +1,4 @@
-//! A flood of datagrams, whether anybody wants them or not.
+//! A flood of datagrams, whether or not they arrive.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
@@ -16,16 +16,16 @@ pub struct Flood {
     /// datagrams a second
     #[argh(option)]
     rate: u32,
-    /// bytes of each
+    /// bytes of each datagram
     #[argh(option, default = "1000")]
     bytes: usize,
-    /// for how long
+    /// duration in seconds
     #[argh(option)]
     seconds: u64,
 }
 
 impl Flood {
-    /// Errors of single datagrams are what a flood has to expect.
+    /// Ignores errors of single datagrams, which a flood has to expect.
     pub fn run(self) -> Result<(), String> {
         let any = if self.target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let socket = UdpSocket::bind(any).map_err(|err| format!("opening a socket: {err}"))?;

@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# The home of the scenario "leaks": two networks, addresses that the Internet can reach, a resolver on the router, ports
-# forwarded to every device, and everybody talking and knocking without pause (world/places.rs says where).
-# shellcheck disable=SC2034,SC2153 # world/topology.sh has the router's first address, and world/firewall.sh reads what begins with FW4
+# The home of the scenario "leaks": two networks, public IPv6 addresses, a resolver on the router, and ports forwarded
+# to every device. Devices talk and intruders probe them without pause; world/places.rs has their addresses.
+# shellcheck disable=SC2034,SC2153 # world/topology.sh sets ROUTER_WAN, and world/firewall.sh reads FW4_*
 
-# Numbers in the order of DEVICES, from 1.
+# NUMBER is the position in DEVICES, from 1.
 declare -A NUMBER ADDRESS ADDRESS6 ROUTER_AT ROUTER6_AT POLICY
-# The address that the provider gives the home later, and the one that the endpoint moves to.
+# The WAN address that the home gets later, and the address that the endpoint moves to.
 readonly SECOND_WAN=203.0.113.9 SECOND_ENDPOINT=198.51.100.3
 readonly FAR_RESOLVER=198.18.0.53 NEAR_RESOLVER=198.18.0.54
-# In a network of its own, which is shaped as a whole.
+# The device in a separate network, for which the settings have a policy.
 readonly IOT_DEVICE=echo
 BACKGROUND_PIDS=()
-# A hundred threads that never tire leave to the router and to the scenario what these need.
-readonly AT_LEISURE=(nice -n 19)
+# For the hundred threads of devices and intruders, which must not starve the router and the scenario.
+readonly LOWEST_PRIORITY=(nice -n 19)
 
-# home_up DIR: what it is like before anybody talks; journals go to DIR.
+# home_up DIR: sets up the home and the servers; devices do not talk yet. Journals go to DIR.
 home_up() {
 	local device name host number=0 net
 	RUN=$1
@@ -33,14 +33,14 @@ home_up() {
 	for name in xiaomi-cam tplink-plug "$IOT_DEVICE" smartthings-hub; do POLICY[$name]=shape; done
 	name=tuya-motion
 	POLICY[$name]=block
-	networks
-	both_processors
-	forwards
+	configure_networks
+	use_all_processors
+	set_firewall_variables
 	resolver_up
-	internet_programs
+	start_servers_and_intruders
 }
 
-networks() {
+configure_networks() {
 	local name
 	ip -n router -batch - <<- END
 		link add br-iot type bridge
@@ -52,7 +52,7 @@ networks() {
 	END
 	ip -n "dev-$IOT_DEVICE" addr flush dev eth0
 	for name in $(device_names); do
-		# Of several addresses the newest is preferred where nothing else decides: the one that the Internet can reach.
+		# Linux prefers the newest of otherwise equal source addresses, so the public one is added last.
 		ip -n "dev-$name" -batch - <<- END
 			addr replace ${ADDRESS[$name]}/24 dev eth0
 			addr add ${ADDRESS6[$name]}/64 dev eth0 nodad
@@ -68,7 +68,7 @@ networks() {
 		route add 2001:db8:19::/48 via 2001:db8:3::7
 		route add 239.255.77.77/32 dev home
 	END
-	# Every address of these is at home there.
+	# Every address in these networks is local there.
 	ip -n internet -batch - <<- END
 		route add local 198.18.0.0/15 dev lo
 		route add local 2001:db8:18::/48 dev lo
@@ -78,8 +78,9 @@ networks() {
 		echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind; echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind'
 }
 
-# Order does not matter here, speed does: each processor takes what it has sent, and bridges bother no firewall.
-both_processors() {
+# Undoes the settings of configure_ns that keep packets in order, because this scenario needs speed instead: each
+# processor handles the packets that it sent, and bridges skip the firewall.
+use_all_processors() {
 	local place
 	for place in "${PLACES[@]}" $(device_names | sed 's/^/dev-/'); do
 		# shellcheck disable=SC2016 # for the inner shell
@@ -88,8 +89,8 @@ both_processors() {
 	done
 }
 
-# The firewall's settings of this home: not loaded yet.
-forwards() {
+# Sets the variables of firewall.sh for this home, without loading the rules.
+set_firewall_variables() {
 	local name ports
 	FW4_LAN='"br-lan", "br-iot"'
 	ports=$(ip -n router -br link | awk '{ sub(/@.*/, "", $1) } $1 ~ /^lan[0-9]/ { printf "\"%s\", ", $1 }')
@@ -101,36 +102,36 @@ forwards() {
 	FW4_RULES='ip6 daddr 2001:db8:77::/48 meta l4proto { tcp, udp } th dport 40000 accept'
 }
 
-# The router's own resolver, which asks its provider's in the clear.
+# Starts the router's resolver, which forwards queries unencrypted to the provider's resolver.
 resolver_up() {
 	mkdir -p /etc/netns/router
 	echo "nameserver 127.0.0.1" > /etc/netns/router/resolv.conf
-	endpoint_name "$ENDPOINT"
+	set_endpoint_name "$ENDPOINT"
 	run_in_background router resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= \
 		--no-resolv --no-hosts --addn-hosts="$WORK/hosts" --local=/example.org/ --server="$NEAR_RESOLVER" --cache-size=0 \
 		--dns-forward-max=2000
 	RESOLVER=$!
 }
 
-# endpoint_name ADDRESS: what the endpoint's name stands for.
-endpoint_name() {
+# set_endpoint_name ADDRESS: makes the endpoint's name resolve to ADDRESS.
+set_endpoint_name() {
 	echo "$1 vpn.example.org" > "$WORK/hosts"
 	[ -z "${RESOLVER-}" ] || kill -HUP "$RESOLVER"
 }
 
-internet_programs() {
+start_servers_and_intruders() {
 	local name
-	run_in_background internet meet "${AT_LEISURE[@]}" "$WORLD" meet --devices "${#DEVICES[@]}"
+	run_in_background internet meet "${LOWEST_PRIORITY[@]}" "$WORLD" meet --devices "${#DEVICES[@]}"
 	for name in $(device_names); do
-		run_in_background internet "knock-$name" "${AT_LEISURE[@]}" "$WORLD" knock --number "${NUMBER[$name]}" \
+		run_in_background internet "knock-$name" "${LOWEST_PRIORITY[@]}" "$WORLD" knock --number "${NUMBER[$name]}" \
 			--wan "$ROUTER_WAN" --wan "$SECOND_WAN" --device6 "${ADDRESS6[$name]}"
 	done
 }
 
-home_talks() {
+start_devices() {
 	local name
 	for name in $(device_names); do
-		run_in_background "dev-$name" "talk-$name" "${AT_LEISURE[@]}" "$WORLD" talk --name "$name" \
+		run_in_background "dev-$name" "talk-$name" "${LOWEST_PRIORITY[@]}" "$WORLD" talk --name "$name" \
 			--number "${NUMBER[$name]}" --router "${ROUTER_AT[$name]}" --router6 "${ROUTER6_AT[$name]}" \
 			--journal "$RUN/$name.csv" \
 			--period-ms "$([ -n "${POLICY[$name]-}" ] && echo 300 || echo 100)"
@@ -151,7 +152,7 @@ home_down() {
 	rm -rf /etc/netns/router
 }
 
-# Millpond's settings for the home, from POLICY; the endpoint goes by its name.
+# Prints the router's settings, with the policies in POLICY and the endpoint by name.
 settings_home() {
 	settings_main router gamma
 	cat <<- END
@@ -177,10 +178,10 @@ settings_home() {
 	device_section tplink-plug address 192.168.1.13
 }
 
-# device_section NAME OPTION VALUE
+# device_section NAME OPTION VALUE: prints the section of a device.
 device_section() { printf "\nconfig device\n\toption name '%s'\n\toption %s '%s'\n\toption policy '%s'\n" "$1" "$2" "$3" "${POLICY[$1]}"; }
 
-# run.json for "millpond-lab leaks".
+# Prints run.json for "millpond-lab leaks".
 home_json() {
 	local name policy comma=
 	cat <<- END

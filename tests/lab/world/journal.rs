@@ -1,4 +1,4 @@
-//! What a process saw, kept in memory while it matters and written once at the end.
+//! The journal of a replaying process, kept in memory during the replay and written once at the end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,48 +12,50 @@ use crate::message::Direction;
 /// Shared by all threads of a process.
 #[derive(Default)]
 pub struct Journal {
-    pages: Mutex<Pages>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Default)]
-struct Pages {
+struct Entries {
     text: String,
+    /// The next expected sequence number of each device and direction.
     next: BTreeMap<(String, Direction), u32>,
 }
 
 impl Journal {
-    /// A message of the named device is about to leave, in a packet of `bytes`.
+    /// Records that a message of the named device is about to leave, in a packet of `bytes`.
     pub fn sent(&self, name: &str, direction: Direction, seq: u32, bytes: usize) {
         let now = now_ns();
-        let mut pages = self.pages();
-        let _ = writeln!(pages.text, "sent,{name},{},{seq},{bytes},{now}", direction.name());
+        let mut entries = self.entries();
+        let _ = writeln!(entries.text, "sent,{name},{},{seq},{bytes},{now}", direction.name());
     }
 
-    /// A message of the named device has arrived intact; one that comes behind a later one is a fault.
+    /// Records that a message of the named device has arrived intact. If it arrives after a later one, it is also a
+    /// fault.
     pub fn received(&self, name: &str, direction: Direction, seq: u32, bytes: usize) {
         let now = now_ns();
-        let mut pages = self.pages();
-        let next = pages.next.entry((name.to_string(), direction)).or_default();
+        let mut entries = self.entries();
+        let next = entries.next.entry((name.to_string(), direction)).or_default();
         let late = seq < *next;
         *next = (*next).max(seq.saturating_add(1));
-        let _ = writeln!(pages.text, "received,{name},{},{seq},{bytes},{now}", direction.name());
+        let _ = writeln!(entries.text, "received,{name},{},{seq},{bytes},{now}", direction.name());
         if late {
-            let _ = writeln!(pages.text, "fault,{name} {} {seq}: came after a later one, or twice", direction.name());
+            let _ = writeln!(entries.text, "fault,{name} {} {seq}: arrived out of order or twice", direction.name());
         }
     }
 
-    /// Something is wrong.
+    /// Records a fault.
     pub fn fault(&self, text: &str) {
-        let mut pages = self.pages();
-        let _ = writeln!(pages.text, "fault,{text}");
+        let mut entries = self.entries();
+        let _ = writeln!(entries.text, "fault,{text}");
     }
 
-    /// Writes everything to `path`.
+    /// Writes the journal to `path`.
     pub fn write(&self, path: &Path) -> Result<(), String> {
-        fs::write(path, &self.pages().text).map_err(|err| format!("writing journal {}: {err}", path.display()))
+        fs::write(path, &self.entries().text).map_err(|err| format!("writing journal {}: {err}", path.display()))
     }
 
-    fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> std::sync::MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

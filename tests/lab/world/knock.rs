@@ -1,5 +1,5 @@
-//! Those outside who try to get in to a device: through the ports that the router forwards, and by its IPv6 address.
-//! A connection that stands is kept and used.
+//! An intruder who tries to reach a device from outside, through the router's forwarded ports and at the device's IPv6
+//! address. An established connection stays open and in use.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -9,23 +9,23 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use crate::open::{connect_from, echo_request, ping};
-use crate::places::{DOOR_PORT, Family, intruder};
+use crate::places::{DEVICE_PORT, Family, intruder};
 
 const PERIOD: Duration = Duration::from_millis(1500);
 const IO_TIMEOUT: Duration = Duration::from_millis(1500);
-const WORDS: &[u8] = b"anybody at home?\n";
+const PAYLOAD: &[u8] = b"anybody at home?\n";
 
-/// try to get in to a device, without pause
+/// try to reach a device from outside, without pause
 #[derive(FromArgs)]
 #[argh(subcommand, name = "knock")]
 pub struct Knock {
     /// number of the device
     #[argh(option)]
     number: u8,
-    /// an address that the home's router may have, any number of times
+    /// a possible WAN address of the home's router; may be repeated
     #[argh(option)]
     wan: Vec<Ipv4Addr>,
-    /// the device's own address
+    /// the device's IPv6 address
     #[argh(option)]
     device6: Ipv6Addr,
 }
@@ -33,27 +33,27 @@ pub struct Knock {
 impl Knock {
     /// Runs until it is killed.
     pub fn run(self) -> Result<(), String> {
-        let forwarded = DOOR_PORT + u16::from(self.number);
-        let mut doors: Vec<SocketAddr> = self.wan.iter().map(|&wan| SocketAddr::new(wan.into(), forwarded)).collect();
-        doors.push(SocketAddr::new(self.device6.into(), DOOR_PORT));
-        for &door in &doors {
-            let from = self.source(door.ip());
-            thread::spawn(move || run_connections(from, door));
+        let forwarded = DEVICE_PORT + u16::from(self.number);
+        let mut targets: Vec<SocketAddr> = self.wan.iter().map(|&wan| SocketAddr::new(wan.into(), forwarded)).collect();
+        targets.push(SocketAddr::new(self.device6.into(), DEVICE_PORT));
+        for &target in &targets {
+            let from = self.source(target.ip());
+            thread::spawn(move || run_connections(from, target));
         }
         let failed = |err: io::Error| format!("opening sockets of intruder {}: {err}", self.number);
         let mut sockets = Vec::new();
-        for &door in &doors {
-            let socket = UdpSocket::bind((self.source(door.ip()), 0)).map_err(failed)?;
-            sockets.push((socket, door));
+        for &target in &targets {
+            let socket = UdpSocket::bind((self.source(target.ip()), 0)).map_err(failed)?;
+            sockets.push((socket, target));
         }
         let device6 = IpAddr::V6(self.device6);
-        let bell = ping(Some(self.source(device6)), device6).map_err(failed)?;
+        let icmp = ping(Some(self.source(device6)), device6).map_err(failed)?;
         for number in 0.. {
-            // Refusals show as errors; that is what knocking is for.
-            for (socket, door) in &sockets {
-                let _ = socket.send_to(WORDS, door);
+            // Errors are ignored: most targets refuse most of the time.
+            for (socket, target) in &sockets {
+                let _ = socket.send_to(PAYLOAD, target);
             }
-            let _ = bell.send(&echo_request(device6, number, WORDS));
+            let _ = icmp.send(&echo_request(device6, number, PAYLOAD));
             thread::sleep(PERIOD);
         }
         Ok(())
@@ -64,16 +64,16 @@ impl Knock {
     }
 }
 
-fn run_connections(from: IpAddr, door: SocketAddr) {
+fn run_connections(from: IpAddr, target: SocketAddr) {
     loop {
-        let _ = stay(from, door);
+        let _ = run_connection(from, target);
         thread::sleep(PERIOD);
     }
 }
 
-/// Connects, and talks for as long as somebody answers.
-fn stay(from: IpAddr, door: SocketAddr) -> io::Result<()> {
-    let mut stream = connect_from(from, door, IO_TIMEOUT)?;
+/// Connects, and talks until the device stops answering.
+fn run_connection(from: IpAddr, target: SocketAddr) -> io::Result<()> {
+    let mut stream = connect_from(from, target, IO_TIMEOUT)?;
     stream.set_read_timeout(Some(IO_TIMEOUT))?;
     let mut buf = [0; 1500];
     loop {
@@ -81,6 +81,6 @@ fn stay(from: IpAddr, door: SocketAddr) -> io::Result<()> {
             return Ok(());
         }
         thread::sleep(PERIOD);
-        stream.write_all(WORDS)?;
+        stream.write_all(PAYLOAD)?;
     }
 }

@@ -1,6 +1,6 @@
-//! `millpond-world`: the programs of the laboratory's world. Devices that replay captured traffic or talk without pause, the
-//! servers that they talk to, intruders, homes that load an endpoint, and the bookkeeper who joins what devices and servers
-//! wrote down. All processes share one kernel and so one `CLOCK_REALTIME`.
+//! `millpond-world`: the programs of the laboratory's world. They are devices that replay captured traffic or talk
+//! without pause, their servers, intruders, homes that load an endpoint, and the program that merges the journals of
+//! devices and servers. All processes run on one kernel, so they share one `CLOCK_REALTIME`.
 
 mod bulk;
 mod bus;
@@ -24,7 +24,7 @@ mod trace;
 
 use argh::FromArgs;
 
-/// Devices, servers and bookkeeping for the network laboratory.
+/// Devices, servers and tools for the network laboratory.
 #[derive(FromArgs)]
 struct World {
     #[argh(subcommand)]

@@ -1,5 +1,5 @@
-//! The servers that talking devices meet: each answers from the address that it was asked at, and says where the question
-//! seemed to come from.
+//! The servers of talking devices. Each answers from the address that received the request, and includes the request's
+//! source address.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-use crate::dns::{read_framed, whence, write_framed};
-use crate::open::with_timeout;
+use crate::dns::{answer_with_source, read_framed, write_framed};
+use crate::open::set_user_timeout;
 use crate::places::{ECHO_PORT, Family, Kind, LINE_PORT, common_resolvers, server};
 
-/// A server soon forgets a device that does not acknowledge, so that what it repeats is not taken for the device's.
+/// A server soon drops a connection without acknowledgements, so that its retransmissions do not look like the
+/// device's.
 const IO_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// be the servers of devices that talk without pause
+/// run the servers of devices that talk without pause
 #[derive(FromArgs)]
 #[argh(subcommand, name = "meet")]
 pub struct Meet {
-    /// how many devices there are, numbered from 1
+    /// number of devices; they are numbered from 1
     #[argh(option)]
     devices: u8,
 }
@@ -29,15 +30,15 @@ impl Meet {
     pub fn run(self) -> Result<(), String> {
         for family in Family::ALL {
             for resolver in common_resolvers(family) {
-                answer_datagrams(SocketAddr::new(resolver, 53), whence)?;
-                answer_questions(SocketAddr::new(resolver, 53))?;
+                answer_datagrams(SocketAddr::new(resolver, 53), answer_with_source)?;
+                answer_tcp_queries(SocketAddr::new(resolver, 53))?;
             }
             for device in 1..=self.devices {
                 let at = |kind, port| SocketAddr::new(server(device, kind, family), port);
                 answer_datagrams(at(Kind::Udp, ECHO_PORT), echo)?;
                 answer_datagrams(at(Kind::Ntp, 123), echo)?;
-                answer_datagrams(at(Kind::DnsUdp, 53), whence)?;
-                answer_questions(at(Kind::DnsTcp, 53))?;
+                answer_datagrams(at(Kind::DnsUdp, 53), answer_with_source)?;
+                answer_tcp_queries(at(Kind::DnsTcp, 53))?;
             }
         }
         let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), LINE_PORT);
@@ -68,14 +69,14 @@ fn answer_datagrams(at: SocketAddr, answer: fn(&[u8], IpAddr) -> Option<Vec<u8>>
     Ok(())
 }
 
-fn answer_questions(at: SocketAddr) -> Result<(), String> {
+fn answer_tcp_queries(at: SocketAddr) -> Result<(), String> {
     let listener = listen(at)?;
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
-                let _ = with_timeout(&stream, IO_TIMEOUT).and(stream.set_read_timeout(Some(IO_TIMEOUT)));
+                let _ = set_user_timeout(&stream, IO_TIMEOUT).and(stream.set_read_timeout(Some(IO_TIMEOUT)));
                 let Ok(from) = stream.peer_addr() else { return };
-                let answer = read_framed(&mut stream).ok().and_then(|query| whence(&query, from.ip()));
+                let answer = read_framed(&mut stream).ok().and_then(|query| answer_with_source(&query, from.ip()));
                 if let Some(answer) = answer {
                     let _ = write_framed(&mut stream, &answer);
                 }
@@ -86,11 +87,11 @@ fn answer_questions(at: SocketAddr) -> Result<(), String> {
 }
 
 fn answer_lines(stream: TcpStream) {
-    let _ = with_timeout(&stream, IO_TIMEOUT).and(stream.set_nodelay(true));
-    let (Ok(from), Ok(mut mouth)) = (stream.peer_addr(), stream.try_clone()) else { return };
+    let _ = set_user_timeout(&stream, IO_TIMEOUT).and(stream.set_nodelay(true));
+    let (Ok(from), Ok(mut writer)) = (stream.peer_addr(), stream.try_clone()) else { return };
     for line in BufReader::new(stream).lines() {
         let Ok(line) = line else { return };
-        if mouth.write_all(format!("{line} {}\n", from.ip().to_canonical()).as_bytes()).is_err() {
+        if writer.write_all(format!("{line} {}\n", from.ip().to_canonical()).as_bytes()).is_err() {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! Joins the journals of senders and receivers to one table of packets and one list of faults.
+//! Merges the journals of senders and receivers into one table of packets and one list of faults.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,14 +7,14 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-/// join journals to packets.csv and faults.txt
+/// merge journals into packets.csv and faults.txt
 #[derive(FromArgs)]
 #[argh(subcommand, name = "merge")]
 pub struct Merge {
-    /// what was sent before is left out, CLOCK_REALTIME in nanoseconds
+    /// start of the window, CLOCK_REALTIME in nanoseconds; packets sent earlier are left out
     #[argh(option)]
     start_ns: u64,
-    /// what was sent after is left out
+    /// end of the window; packets sent later are left out
     #[argh(option)]
     stop_ns: u64,
     /// the run directory
@@ -29,7 +29,7 @@ pub struct Merge {
 type Key = (String, String, u32);
 
 #[derive(Default)]
-struct Books {
+struct Journals {
     sent: BTreeMap<Key, (usize, u64)>,
     received: BTreeMap<Key, (usize, u64)>,
     faults: Vec<String>,
@@ -38,28 +38,28 @@ struct Books {
 impl Merge {
     /// Writes both files and prints a line about them.
     pub fn run(self) -> Result<(), String> {
-        let mut books = Books::default();
+        let mut journals = Journals::default();
         for path in &self.journals {
             let text = fs::read_to_string(path).map_err(|err| format!("reading {}: {err}", path.display()))?;
             for (number, line) in text.lines().enumerate() {
-                books
-                    .enter(line)
-                    .ok_or_else(|| format!("reading {} line {}: not understood", path.display(), number + 1))?;
+                journals
+                    .add(line)
+                    .ok_or_else(|| format!("reading {} line {}: malformed line", path.display(), number + 1))?;
             }
         }
-        let (table, sent, arrived) = books.table(self.start_ns, self.stop_ns);
-        let faults: String = books.faults.iter().map(|fault| format!("{fault}\n")).collect();
+        let (table, sent, arrived) = journals.table(self.start_ns, self.stop_ns);
+        let faults: String = journals.faults.iter().map(|fault| format!("{fault}\n")).collect();
         for (name, text) in [("packets.csv", &table), ("faults.txt", &faults)] {
             let path = self.out.join(name);
             fs::write(&path, text).map_err(|err| format!("writing {}: {err}", path.display()))?;
         }
-        println!("{sent} packets sent, {arrived} arrived, {} faults", books.faults.len());
+        println!("{sent} packets sent, {arrived} arrived, {} faults", journals.faults.len());
         Ok(())
     }
 }
 
-impl Books {
-    fn enter(&mut self, line: &str) -> Option<()> {
+impl Journals {
+    fn add(&mut self, line: &str) -> Option<()> {
         if let Some(fault) = line.strip_prefix("fault,") {
             self.faults.push(fault.to_string());
             return Some(());
@@ -72,7 +72,7 @@ impl Books {
             "sent" => {
                 self.sent.insert(key, entry);
             }
-            // The first arrival counts; that a second one came is among the faults.
+            // The first arrival counts; the receiver's journal has a fault for a second one.
             "received" => {
                 self.received.entry(key).or_insert(entry);
             }
@@ -81,7 +81,7 @@ impl Books {
         Some(())
     }
 
-    /// The table, how many packets it has, and how many of them arrived.
+    /// Returns the table, the number of its packets, and how many of them arrived.
     fn table(&mut self, start_ns: u64, stop_ns: u64) -> (String, usize, usize) {
         let mut table = "device,direction,seq,bytes,sent_ns,received_ns\n".to_string();
         let (mut sent, mut arrived) = (0, 0);
@@ -99,7 +99,7 @@ impl Books {
             let _ = writeln!(table, "{device},{direction},{seq},{bytes},{sent_ns},{received_ns}");
         }
         for (device, direction, seq) in self.received.keys() {
-            self.faults.push(format!("{device} {direction} {seq}: received, and never sent"));
+            self.faults.push(format!("{device} {direction} {seq}: received but never sent"));
         }
         (table, sent, arrived)
     }
@@ -110,8 +110,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joins_what_was_sent_in_the_window_with_what_arrived() {
-        let mut books = Books::default();
+    fn packets_sent_in_the_window_are_matched_with_arrivals() {
+        let mut journals = Journals::default();
         let lines = [
             "sent,echo,up,0,60,5",
             "sent,echo,up,1,60,15",
@@ -123,10 +123,10 @@ mod tests {
             "fault,something else",
         ];
         for line in lines {
-            assert_eq!(books.enter(line), Some(()), "{line}");
+            assert_eq!(journals.add(line), Some(()), "{line}");
         }
-        assert_eq!(books.enter("sent,echo,up"), None);
-        let (table, sent, arrived) = books.table(10, 20);
+        assert_eq!(journals.add("sent,echo,up"), None);
+        let (table, sent, arrived) = journals.table(10, 20);
         assert_eq!((sent, arrived), (3, 2));
         assert_eq!(
             table,
@@ -134,8 +134,8 @@ mod tests {
              echo,up,1,60,15,30\necho,up,2,60,16,\necho,up,3,60,17,31\n"
         );
         assert_eq!(
-            books.faults,
-            ["something else", "echo up 3: 60 bytes sent, 59 received", "echo down 0: received, and never sent"]
+            journals.faults,
+            ["something else", "echo up 3: 60 bytes sent, 59 received", "echo down 0: received but never sent"]
         );
     }
 }

@@ -1,17 +1,17 @@
-//! What replayed packets carry: who sent it, which one it is, and bytes that only the right seed explains.
+//! The payload of replayed packets: device, sequence number, and a body that depends on a seed.
 //!
 //! ```text
 //! kind u8 | device tag u16 | sequence u32 | body
 //! ```
-//! The head is as short as can be, for bare acknowledgements are the most frequent packets of all; times are in the
+//! The header is as short as possible, because bare acknowledgements are the most frequent packets. Times are in the
 //! journals.
 
 use std::fmt;
 
-/// Bytes of the head.
-pub const HEAD_BYTES: usize = 7;
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 7;
 
-/// Which way a packet goes.
+/// The direction of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// From the device.
@@ -29,18 +29,18 @@ impl Direction {
         }
     }
 
-    /// The direction of that name.
+    /// Returns the direction with that name.
     pub fn from_name(name: &str) -> Option<Direction> {
         [Direction::Up, Direction::Down].into_iter().find(|direction| direction.name() == name)
     }
 }
 
-/// What a message is for.
+/// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A device makes its address known.
+    /// A device makes its address known to the server.
     Hello,
-    /// The server's answer to that.
+    /// The server's answer to a hello.
     Welcome,
     /// A replayed packet.
     Data(Direction),
@@ -63,62 +63,62 @@ impl Kind {
     }
 }
 
-/// The head of a message.
+/// The header of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// What it is for.
+pub struct Header {
+    /// The purpose of the message.
     pub kind: Kind,
     /// The device, see [`tag`].
     pub tag: u16,
-    /// Counts from zero in each direction of a device.
+    /// Sequence number, from 0 for each direction of a device.
     pub seq: u32,
 }
 
-/// What may be wrong with a message.
+/// Why a message is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Shorter than its head, or of no known kind.
+    /// It is shorter than its header, or of an unknown kind.
     NotOurs,
-    /// The body is not what this seed, device and number make.
+    /// Its body does not match seed, device and sequence number.
     Corrupt,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::NotOurs => "is no message of this laboratory",
-            Fault::Corrupt => "carries other bytes than were sent",
+            Fault::NotOurs => "is not a message of this laboratory",
+            Fault::Corrupt => "was changed on the way",
         })
     }
 }
 
-/// A device's name in two bytes (FNV-1a, folded).
+/// A hash of a device's name in two bytes (FNV-1a, folded).
 pub fn tag(name: &str) -> u16 {
     let hash = name.bytes().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash >> 16) as u16 ^ hash as u16
 }
 
-impl Head {
-    /// Writes a message of `len` bytes (at least [`HEAD_BYTES`]) to `buf`.
+impl Header {
+    /// Writes a message of `len` bytes (at least [`HEADER_BYTES`]) to `buf`.
     pub fn emit(self, seed: u64, len: usize, buf: &mut Vec<u8>) {
         buf.clear();
         buf.push(self.kind.code());
         buf.extend_from_slice(&self.tag.to_be_bytes());
         buf.extend_from_slice(&self.seq.to_be_bytes());
         let mut body = self.body(seed);
-        buf.resize_with(len.max(HEAD_BYTES), || body.next_byte());
+        buf.resize_with(len.max(HEADER_BYTES), || body.next_byte());
     }
 
     /// Reads a message and checks its body.
-    pub fn parse(seed: u64, message: &[u8]) -> Result<Head, Fault> {
-        let (head, body) = message.split_at_checked(HEAD_BYTES).ok_or(Fault::NotOurs)?;
-        let head = Head {
-            kind: Kind::from_code(head[0]).ok_or(Fault::NotOurs)?,
-            tag: u16::from_be_bytes([head[1], head[2]]),
-            seq: u32::from_be_bytes([head[3], head[4], head[5], head[6]]),
+    pub fn parse(seed: u64, message: &[u8]) -> Result<Header, Fault> {
+        let (bytes, body) = message.split_at_checked(HEADER_BYTES).ok_or(Fault::NotOurs)?;
+        let header = Header {
+            kind: Kind::from_code(bytes[0]).ok_or(Fault::NotOurs)?,
+            tag: u16::from_be_bytes([bytes[1], bytes[2]]),
+            seq: u32::from_be_bytes([bytes[3], bytes[4], bytes[5], bytes[6]]),
         };
-        let mut wanted = head.body(seed);
-        if body.iter().all(|&byte| byte == wanted.next_byte()) { Ok(head) } else { Err(Fault::Corrupt) }
+        let mut expected = header.body(seed);
+        if body.iter().all(|&byte| byte == expected.next_byte()) { Ok(header) } else { Err(Fault::Corrupt) }
     }
 
     fn body(self, seed: u64) -> Body {
@@ -127,7 +127,7 @@ impl Head {
     }
 }
 
-/// Bytes of SplitMix64.
+/// The bytes of a body, from SplitMix64.
 struct Body {
     state: u64,
     word: u64,
@@ -156,23 +156,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_byte_anywhere_is_noticed() {
-        let head = Head { kind: Kind::Data(Direction::Down), tag: tag("echo"), seq: 70_000 };
+    fn any_changed_byte_is_detected() {
+        let header = Header { kind: Kind::Data(Direction::Down), tag: tag("echo"), seq: 70_000 };
         let mut message = Vec::new();
-        head.emit(7, 100, &mut message);
+        header.emit(7, 100, &mut message);
         assert_eq!(message.len(), 100);
-        assert_eq!(Head::parse(7, &message), Ok(head));
-        assert_eq!(Head::parse(8, &message), Err(Fault::Corrupt));
+        assert_eq!(Header::parse(7, &message), Ok(header));
+        assert_eq!(Header::parse(8, &message), Err(Fault::Corrupt));
         for at in 0..message.len() {
             message[at] ^= 0x10;
-            assert_ne!(Head::parse(7, &message), Ok(head), "byte {at}");
+            assert_ne!(Header::parse(7, &message), Ok(header), "byte {at}");
             message[at] ^= 0x10;
         }
-        assert_eq!(Head::parse(7, &message[..HEAD_BYTES - 1]), Err(Fault::NotOurs));
+        assert_eq!(Header::parse(7, &message[..HEADER_BYTES - 1]), Err(Fault::NotOurs));
     }
 
     #[test]
-    fn the_devices_of_the_captures_have_tags_of_their_own() {
+    fn the_captured_devices_have_different_tags() {
         let names = ["echo", "xiaomi-cam", "dlink-cam", "tplink-plug", "tuya-motion", "philips-hue", "smartthings-hub"];
         let mut tags: Vec<u16> = names.iter().map(|name| tag(name)).collect();
         tags.sort_unstable();

@@ -1,19 +1,19 @@
-//! Who meets whom in the scenario `leaks`: every device has Internet addresses that nobody else talks to, one for each
-//! way of talking, so that whoever captures behind the address translation can still tell whose a packet is.
+//! The Internet addresses of the scenario `leaks`: each device has its own server address for each kind of traffic, so
+//! that a capture behind the NAT still shows which device a packet belongs to.
 //!
 //! ```text
-//! 198.18.DEVICE.KIND   2001:db8:18:DEVICE::KIND   servers of the device
-//! 198.19.DEVICE.1      2001:db8:19:DEVICE::1      whoever tries to get in to it
+//! 198.18.DEVICE.KIND   2001:db8:18:DEVICE::KIND   the device's servers
+//! 198.19.DEVICE.1      2001:db8:19:DEVICE::1      a host that tries to reach the device
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// UDP port of the servers that send back what they get.
+/// UDP port of the echo servers.
 pub const ECHO_PORT: u16 = 7001;
-/// TCP port of the servers that answer line by line.
+/// TCP port of the servers that answer each line with a line.
 pub const LINE_PORT: u16 = 7002;
-/// What devices listen on, and with the device's number added, what the router forwards to them.
-pub const DOOR_PORT: u16 = 40000;
+/// Port on which devices listen. The router forwards this port plus the device's number to the device.
+pub const DEVICE_PORT: u16 = 40000;
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// Both.
+    /// Both families.
     pub const ALL: [Family; 2] = [Family::V4, Family::V6];
 
     /// The digit in names.
@@ -37,31 +37,31 @@ impl Family {
     }
 }
 
-/// A way of talking; the discriminant is part of the address.
+/// A kind of traffic. The discriminant is part of the server's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Datagrams of one flow.
+    /// UDP datagrams of one flow.
     Udp = 1,
-    /// A new connection each time.
+    /// A new TCP connection for each exchange.
     Tcp = 2,
-    /// Lines on a connection that is kept.
+    /// Lines on one long TCP connection.
     Stream = 3,
-    /// Questions to a foreign resolver.
+    /// DNS queries to a resolver on the Internet, over UDP.
     DnsUdp = 4,
-    /// The same over TCP.
+    /// DNS queries to a resolver on the Internet, over TCP.
     DnsTcp = 5,
-    /// Echo requests.
+    /// ICMP echo requests.
     Icmp = 6,
-    /// Datagrams to the port of NTP.
+    /// UDP datagrams to the NTP port.
     Ntp = 7,
-    /// Questions to the router's resolver.
+    /// DNS queries to the router's resolver, over UDP.
     RouterUdp = 8,
-    /// The same over TCP.
+    /// DNS queries to the router's resolver, over TCP.
     RouterTcp = 9,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Kind; 9] = [
         Kind::Udp,
         Kind::Tcp,
@@ -74,7 +74,7 @@ impl Kind {
         Kind::RouterTcp,
     ];
 
-    /// The name in journals.
+    /// The name in logs.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Udp => "udp",
@@ -90,17 +90,17 @@ impl Kind {
     }
 }
 
-/// The device's server for that way of talking. Device 0 is nobody: there stand resolvers that all may use.
+/// The device's server for this kind of traffic. Number 0 belongs to no device: it is for the common resolvers.
 pub fn server(device: u8, kind: Kind, family: Family) -> IpAddr {
     host(device, kind as u8, family, 18)
 }
 
-/// Where the device's intruder comes from.
+/// Address of the host that tries to reach the device.
 pub fn intruder(device: u8, family: Family) -> IpAddr {
     host(device, 1, family, 19)
 }
 
-/// The resolver that shaped devices' questions are meant to reach, and the one that the router's own resolver asks.
+/// The resolver that must receive shaped devices' queries, and the upstream of the router's own resolver.
 pub fn common_resolvers(family: Family) -> [IpAddr; 2] {
     [host(0, 53, family, 18), host(0, 54, family, 18)]
 }
@@ -108,7 +108,7 @@ pub fn common_resolvers(family: Family) -> [IpAddr; 2] {
 fn host(device: u8, host: u8, family: Family, net: u8) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::new(198, net, device, host).into(),
-        // Written in hexadecimal as the others are in decimal: 2001:db8:18:3::53.
+        // The decimal digits of the IPv4 address, as hexadecimal digits: 2001:db8:18:3::53.
         Family::V6 => {
             let digits = |number: u8| u16::from(number / 10) * 16 + u16::from(number % 10);
             Ipv6Addr::new(0x2001, 0xdb8, digits(net), digits(device), 0, 0, 0, digits(host)).into()
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_read_alike_in_both_families() {
+    fn addresses_have_the_same_digits_in_both_families() {
         assert_eq!(server(3, Kind::DnsTcp, Family::V4).to_string(), "198.18.3.5");
         assert_eq!(server(3, Kind::DnsTcp, Family::V6).to_string(), "2001:db8:18:3::5");
         assert_eq!(common_resolvers(Family::V6)[1].to_string(), "2001:db8:18::54");

@@ -1,29 +1,29 @@
 # shellcheck shell=bash
-# One measured run: the provider's capture, the replay, and the run directory that "millpond-lab" reads.
+# A measured run: the provider's capture, the replay, and the run directory that "millpond-lab" reads.
 
 readonly REPLAY_ADDRESS=192.0.2.10 REPLAY_PORT=7000
-# How long after the window late packets may still arrive: more than the 10 s that millpond lets one wait.
+# How long after the window packets may still arrive: longer than the 10 s for which millpond may queue one.
 readonly DRAIN_NS=12000000000
 
-# The world gives way to what is measured.
-readonly MODESTLY=(nice -n 5)
+# For the devices and their server, which must not delay the measured programs.
+readonly LOW_PRIORITY=(nice -n 5)
 
-# capture_start FILE: at the provider, on the line to the home.
+# capture_start FILE: starts the provider's capture of the line to the home.
 capture_start() {
-	# exec: what is ended is tcpdump, not a shell around it.
+	# With exec, so that capture_stop signals tcpdump, not a shell.
 	(exec ip netns exec isp tcpdump -i home -n -s 128 --time-stamp-precision=nano -B 8192 -U -Z root -w "$1" 2> "$1.log") &
 	CAPTURE=$!
 	await 10 "tcpdump to listen" grep -q "listening on" "$1.log"
 }
 
 capture_stop() {
-	# The kernel hands packets over in blocks, the last of them after a second.
+	# The kernel delivers packets in blocks, the last one after up to a second.
 	sleep 1.5
 	kill "$CAPTURE"
 	wait "$CAPTURE" || true
 }
 
-# Which device speaks UDP, which TCP.
+# transport_of DEVICE: prints the transport of its replay.
 transport_of() {
 	case $1 in
 	echo | philips-hue | tplink-plug) echo tcp ;;
@@ -31,22 +31,23 @@ transport_of() {
 	esac
 }
 
-# replay_prepare DIR DEVICE...: devices and server, which meet and then wait for DIR/start; journals in DIR.
+# replay_prepare DIR DEVICE...: starts the server and the devices. They connect and then wait for DIR/start. Journals go
+# to DIR.
 replay_prepare() {
 	local dir=$1 device
 	shift
 	REPLAY=()
-	at internet "${MODESTLY[@]}" "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start "$dir/start" \
+	at internet "${LOW_PRIORITY[@]}" "$WORLD" server --listen "$REPLAY_ADDRESS:$REPLAY_PORT" --traces "$TRACES" --start "$dir/start" \
 		--seed "$SEED" --log "$dir/server.log" &
 	REPLAY+=($!)
 	await 15 "the replay server" port_open internet "$REPLAY_PORT"
 	for device in "$@"; do
-		at "dev-$device" "${MODESTLY[@]}" "$WORLD" device --name "$device" --trace "$TRACES/$device.csv" \
+		at "dev-$device" "${LOW_PRIORITY[@]}" "$WORLD" device --name "$device" --trace "$TRACES/$device.csv" \
 			--server "$REPLAY_ADDRESS:$REPLAY_PORT" --transport "$(transport_of "$device")" \
 			--ready "$dir/$device.ready" --start "$dir/start" --seed "$SEED" --log "$dir/$device.log" &
 		REPLAY+=($!)
 	done
-	await 45 "all devices to meet the server" all_ready "$dir" "$@"
+	await 45 "all devices to reach the server" all_ready "$dir" "$@"
 }
 
 all_ready() {
@@ -64,8 +65,9 @@ replay_wait() {
 	return "$failed"
 }
 
-# measure DIR LAW LOAD WIRE_BYTES SECONDS HOOK DEVICE...: one window, replayed by the devices (none: idle). HOOK is
-# called with "open" at the window's start, "close" at its end, and "drained" when no packet of it is on its way any more.
+# measure DIR LAW LOAD WIRE_BYTES SECONDS HOOK DEVICE...: measures one window in which the devices replay their traces
+# (without devices: idle). Calls HOOK with "open" at the window's start, "close" at its end, and "drained" when its last
+# packet has arrived.
 measure() {
 	local dir=$1 law=$2 load=$3 wire_bytes=$4 seconds=$5 hook=$6 start_ns stop_ns local_dir
 	shift 6
@@ -73,7 +75,7 @@ measure() {
 	rm -rf "$local_dir" "$dir"
 	mkdir -p "$local_dir/journals" "$dir"
 	if [ $# -gt 0 ] && ! replay_prepare "$local_dir/journals" "$@"; then
-		fail "$law $load: the devices meet their server"
+		fail "$law $load: the devices reach their server"
 		kill "${REPLAY[@]}" 2> /dev/null || true
 		return
 	fi
@@ -90,14 +92,14 @@ measure() {
 	sleep_until "$stop_ns"
 	"$hook" close "$local_dir"
 	if [ $# -gt 0 ]; then
-		replay_wait || fail "$law $load: the replay runs to its end"
+		replay_wait || fail "$law $load: the replay completes"
 	fi
 	"$hook" drained "$local_dir"
 	capture_stop
 	run_json "$law" "$load" "$wire_bytes" "$start_ns" "$stop_ns" > "$local_dir/run.json"
-	# shellcheck disable=SC2046 # file names of ours
+	# shellcheck disable=SC2046 # file names without spaces
 	say "$law $load: $("$WORLD" merge --start-ns "$start_ns" --stop-ns "$stop_ns" --out "$local_dir" \
-		$(find "$local_dir/journals" -name '*.log')), provider saw $(captured "$local_dir/wan.pcap") packets"
+		$(find "$local_dir/journals" -name '*.log')), provider captured $(captured "$local_dir/wan.pcap") packets"
 	rm -r "$local_dir/journals"
 	cp -r "$local_dir/." "$dir/"
 }
@@ -113,10 +115,10 @@ run_json() {
 	END
 }
 
-# without_daemon open|close|drained DIR: for runs that have none.
+# without_daemon open|close|drained DIR: the hook of measure for runs without daemons.
 without_daemon() { :; }
 
-# replayed_devices: those of the home that have a trace.
+# replayed_devices: prints the devices that have a trace.
 replayed_devices() {
 	local name
 	device_names | while read -r name; do
@@ -124,10 +126,9 @@ replayed_devices() {
 	done
 }
 
-# stood_still DIR: whether the daemons slept through more than 1 % of the window's slots, as they do where the emulator
-# is not given the processor. Such a window shows the emulator, not millpond: what is told apart in it is the emulator's
-# doing.  Of 40 slots a second.
-stood_still() {
+# machine_stalled DIR: whether a daemon missed more than 1 % of the window's slots (40 a second), as happens when the
+# emulator does not get the processor. Such a window measures the emulator, not millpond.
+machine_stalled() {
 	local missed
 	missed=$(sed -n 's/.*"missed_slots": \([0-9]*\).*/\1/p' "$1/proc.json" | sort -n | tail -1)
 	[ "${missed:-0}" -gt $((WINDOW * 40 / 100)) ]

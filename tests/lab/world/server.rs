@@ -1,4 +1,4 @@
-//! The other side of all devices: sends the "down" packets of every trace, and takes the "up" ones.
+//! The servers of all devices in one: sends the "down" packets of every trace, and receives the "up" packets.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -9,9 +9,9 @@ use std::{fs, thread};
 use argh::FromArgs;
 
 use crate::clock::{Span, await_span, sleep_until};
-use crate::device::{Script, deepen, read_frame, write_frame};
+use crate::device::{Replay, enlarge_receive_buffer, read_frame, write_frame};
 use crate::journal::Journal;
-use crate::message::{Direction, Head, Kind, tag};
+use crate::message::{Direction, Header, Kind, tag};
 use crate::trace::{self, Packet, Transport, ip_bytes, messages};
 
 /// replay the servers' side of all traces in a folder
@@ -24,25 +24,25 @@ pub struct Server {
     /// folder of traces, NAME.csv
     #[argh(option)]
     traces: PathBuf,
-    /// file that will say when the traces start and when to stop listening, CLOCK_REALTIME in nanoseconds
+    /// file that will contain the times to start the traces and to stop receiving, CLOCK_REALTIME in nanoseconds
     #[argh(option)]
     start: PathBuf,
     /// seed of the payload
     #[argh(option)]
     seed: u64,
-    /// where to write the journal
+    /// file for the journal
     #[argh(option)]
     log: PathBuf,
 }
 
-/// How a device is reached, once it has said hello.
+/// The way to reach a device that has sent its hello.
 enum Peer {
     Udp(SocketAddr),
     Tcp(TcpStream),
 }
 
-/// What all threads share.
-struct Hall {
+/// The state that all threads share.
+struct Shared {
     names: BTreeMap<u16, String>,
     peers: Mutex<BTreeMap<u16, Peer>>,
     journal: Journal,
@@ -51,29 +51,29 @@ struct Hall {
 }
 
 impl Server {
-    /// Runs until the end that `start` names; what goes wrong on the way is in the journal.
+    /// Runs until the end time in the file `start`. Faults during the replay are in the journal.
     pub fn run(self) -> Result<(), String> {
         let failed = |err| format!("listening on {}: {err}", self.listen);
         let traces = self.traces()?;
         let names: BTreeMap<u16, String> = traces.iter().map(|(name, _)| (tag(name), name.clone())).collect();
         if names.len() != traces.len() {
-            return Err("two devices have the same tag; rename one".to_string());
+            return Err("two devices have the same tag (a hash of the name); rename one".to_string());
         }
         let socket = UdpSocket::bind(self.listen).map_err(failed)?;
-        deepen(&socket).map_err(failed)?;
+        enlarge_receive_buffer(&socket).map_err(failed)?;
         let listener = TcpListener::bind(self.listen).map_err(failed)?;
-        let hall =
-            Arc::new(Hall { names, peers: Mutex::default(), journal: Journal::default(), socket, seed: self.seed });
-        let (datagrams, streams) = (Arc::clone(&hall), Arc::clone(&hall));
+        let shared =
+            Arc::new(Shared { names, peers: Mutex::default(), journal: Journal::default(), socket, seed: self.seed });
+        let (datagrams, streams) = (Arc::clone(&shared), Arc::clone(&shared));
         thread::spawn(move || datagrams.serve_datagrams());
         thread::spawn(move || streams.serve_streams(&listener));
         let span = await_span(&self.start)?;
         for (name, packets) in traces {
-            let hall = Arc::clone(&hall);
-            thread::spawn(move || hall.play(&name, &packets, span));
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.replay(&name, &packets, span));
         }
         sleep_until(span.end_ns);
-        hall.journal.write(&self.log)
+        shared.journal.write(&self.log)
     }
 
     fn traces(&self) -> Result<Vec<(String, Vec<Packet>)>, String> {
@@ -89,30 +89,30 @@ impl Server {
     }
 }
 
-impl Hall {
+impl Shared {
     fn serve_datagrams(&self) {
         let mut buf = [0; 2048];
         loop {
             let Ok((len, from)) = self.socket.recv_from(&mut buf) else { continue };
-            let Some(head) = self.take(&buf[..len], Transport::Udp) else { continue };
-            if head.kind == Kind::Hello {
-                self.meet(head.tag, Peer::Udp(from));
-                let _ = self.socket.send_to(&self.welcome(head), from);
+            let Some(header) = self.handle_message(&buf[..len], Transport::Udp) else { continue };
+            if header.kind == Kind::Hello {
+                self.add_peer(header.tag, Peer::Udp(from));
+                let _ = self.socket.send_to(&self.welcome(header), from);
             }
         }
     }
 
     fn serve_streams(self: &Arc<Self>, listener: &TcpListener) {
         for mut stream in listener.incoming().flatten() {
-            let hall = Arc::clone(self);
+            let shared = Arc::clone(self);
             thread::spawn(move || {
                 let _ = stream.set_nodelay(true);
                 let mut buf = Vec::new();
                 while read_frame(&mut stream, &mut buf).is_ok() {
-                    if let Some(head) = hall.take(&buf, Transport::Tcp) {
-                        if let (Kind::Hello, Ok(mut back)) = (head.kind, stream.try_clone()) {
-                            let _ = write_frame(&mut back, &hall.welcome(head));
-                            hall.meet(head.tag, Peer::Tcp(back));
+                    if let Some(header) = shared.handle_message(&buf, Transport::Tcp) {
+                        if let (Kind::Hello, Ok(mut writer)) = (header.kind, stream.try_clone()) {
+                            let _ = write_frame(&mut writer, &shared.welcome(header));
+                            shared.add_peer(header.tag, Peer::Tcp(writer));
                         }
                     }
                 }
@@ -120,56 +120,56 @@ impl Hall {
         }
     }
 
-    /// Judges an arrived message; returns its head if it is a device's.
-    fn take(&self, message: &[u8], transport: Transport) -> Option<Head> {
-        let head = match Head::parse(self.seed, message) {
-            Ok(head) => head,
+    /// Adds a received message to the journal; returns its header if it is from a known device.
+    fn handle_message(&self, message: &[u8], transport: Transport) -> Option<Header> {
+        let header = match Header::parse(self.seed, message) {
+            Ok(header) => header,
             Err(fault) => {
                 self.journal.fault(&format!("up: a packet of {} bytes {fault}", message.len()));
                 return None;
             }
         };
-        let Some(name) = self.names.get(&head.tag) else {
-            self.journal.fault(&format!("up: a packet of no known device: {head:?}"));
+        let Some(name) = self.names.get(&header.tag) else {
+            self.journal.fault(&format!("up: a packet from an unknown device: {header:?}"));
             return None;
         };
-        match head.kind {
+        match header.kind {
             Kind::Hello => {}
             Kind::Data(Direction::Up) => {
-                self.journal.received(name, Direction::Up, head.seq, ip_bytes(message.len(), transport));
+                self.journal.received(name, Direction::Up, header.seq, ip_bytes(message.len(), transport));
             }
-            _ => self.journal.fault(&format!("up: {name} sent what only servers send: {head:?}")),
+            _ => self.journal.fault(&format!("up: {name} sent a message that only servers send: {header:?}")),
         }
-        Some(head)
+        Some(header)
     }
 
-    fn welcome(&self, hello: Head) -> Vec<u8> {
+    fn welcome(&self, hello: Header) -> Vec<u8> {
         let mut welcome = Vec::new();
-        Head { kind: Kind::Welcome, ..hello }.emit(self.seed, 24, &mut welcome);
+        Header { kind: Kind::Welcome, ..hello }.emit(self.seed, 24, &mut welcome);
         welcome
     }
 
-    fn meet(&self, tag: u16, peer: Peer) {
+    fn add_peer(&self, tag: u16, peer: Peer) {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(tag, peer);
     }
 
-    fn play(&self, name: &str, packets: &[Packet], span: Span) {
+    fn replay(&self, name: &str, packets: &[Packet], span: Span) {
         let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).remove(&tag(name));
-        // Not every device of the folder takes part in every run.
+        // Only some devices of the folder take part in a run.
         let Some(peer) = peer else { return };
-        let script = |transport| Script { name, direction: Direction::Down, transport, seed: self.seed };
+        let replay = |transport| Replay { name, direction: Direction::Down, transport, seed: self.seed };
         let down = |transport| messages(packets, Direction::Down, transport);
-        let played = match peer {
+        let result = match peer {
             Peer::Udp(to) => {
                 let send = |message: &[u8]| self.socket.send_to(message, to).map(|_| ());
-                script(Transport::Udp).play(&down(Transport::Udp), span, &self.journal, send)
+                replay(Transport::Udp).send_all(&down(Transport::Udp), span, &self.journal, send)
             }
             Peer::Tcp(mut stream) => {
                 let send = |message: &[u8]| write_frame(&mut stream, message);
-                script(Transport::Tcp).play(&down(Transport::Tcp), span, &self.journal, send)
+                replay(Transport::Tcp).send_all(&down(Transport::Tcp), span, &self.journal, send)
             }
         };
-        if let Err(problem) = played {
+        if let Err(problem) = result {
             self.journal.fault(&problem);
         }
     }

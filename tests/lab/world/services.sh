@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The Internet's standing services: DNS on .53, UDP echo on .7, HTTPS on .80, bulk TCP on .10 port 9000.
+# The permanent Internet services: DNS on .53, UDP echo on .7, HTTPS on .80, bulk TCP on .10 port 9000.
 
 SERVICES=()
 
@@ -22,7 +22,7 @@ services_up() {
 	await 15 "HTTPS to answer" https_answers
 }
 
-# service SUBCOMMAND ARGS...
+# service SUBCOMMAND ARGS...: starts a service of millpond-world in the background.
 service() {
 	at internet "$WORLD" "$@" >> "$WORK/internet/$1.log" 2>&1 &
 	SERVICES+=($!)
@@ -36,14 +36,14 @@ services_down() {
 
 https_answers() { fetch internet hello.txt | grep -q "hello from"; }
 
-# fetch PLACE FILE: by HTTPS, from that place.
+# fetch PLACE FILE: prints the file, fetched by HTTPS from that place.
 fetch() {
 	printf 'GET /%s HTTP/1.0\r\n\r\n' "$2" |
 		at "$1" timeout 10 openssl s_client -quiet -connect 192.0.2.80:443 -servername www.example.org 2> /dev/null
 }
 
-# udp_echo PLACE TEXT: sends it to the echo server and shows what comes back.
+# udp_echo PLACE TEXT: sends the text to the echo server and prints the answer.
 udp_echo() {
-	# shellcheck disable=SC2016 # for the inner shell
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	at "$1" timeout 5 bash -c 'exec 3<> /dev/udp/192.0.2.7/7 && printf %s "$1" >&3 && read -r -N ${#1} -u 3 back && echo "$back"' - "$2"
 }

@@ -1,5 +1,6 @@
-//! A device that never falls silent: every way of talking at once, over IPv4 and IPv6, and a door that stands open.
-//! What it says carries its name, so that even a stranger who asks on its behalf is recognised.
+//! A device that talks without pause: every kind of traffic at once, over IPv4 and IPv6, and an open port for UDP and
+//! TCP. Its payload contains its name, so that a capture shows its traffic even if another host, such as a resolver,
+//! forwards it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -11,49 +12,49 @@ use std::time::{Duration, Instant};
 use argh::FromArgs;
 
 use crate::diary::Diary;
-use crate::dns::Question;
-use crate::open::{echo_request, ping, with_timeout};
-use crate::places::{DOOR_PORT, ECHO_PORT, Family, Kind, LINE_PORT, server};
+use crate::dns::Resolver;
+use crate::open::{echo_request, ping, set_user_timeout};
+use crate::places::{DEVICE_PORT, ECHO_PORT, Family, Kind, LINE_PORT, server};
 
-/// How long an answer may take; a question without one is asked anew.
+/// How long to wait for an answer before the next request.
 const IO_TIMEOUT: Duration = Duration::from_secs(1);
-/// Between questions of one kind. Eighteen kinds on six devices, in an emulator.
+/// Time between requests of one kind. An emulator can run eighteen kinds on six devices at this rate.
 const PERIOD: Duration = Duration::from_millis(1500);
-/// How long a kept connection may be silent.
+/// How long a persistent connection may be silent.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 const NTP_PORT: u16 = 123;
 
-/// talk without pause, in every way
+/// talk without pause, with every kind of traffic
 #[derive(FromArgs)]
 #[argh(subcommand, name = "talk")]
 pub struct Talk {
     /// name of the device
     #[argh(option)]
     name: String,
-    /// its number, part of the addresses that only it talks to
+    /// number of the device, part of its servers' addresses
     #[argh(option)]
     number: u8,
-    /// the router's address
+    /// the router's IPv4 address
     #[argh(option)]
     router: Ipv4Addr,
-    /// the router's address in the other family
+    /// the router's IPv6 address
     #[argh(option)]
     router6: Ipv6Addr,
-    /// time between its datagrams
+    /// time between datagrams over IPv4, in milliseconds
     #[argh(option)]
     period_ms: u64,
-    /// where to write the journal
+    /// file for the journal
     #[argh(option)]
     journal: PathBuf,
 }
 
-/// One way of talking.
-struct Voice {
-    /// `NAME KIND`, the beginning of all that is said.
+/// One kind of traffic over one address family.
+struct Talker {
+    /// `leak-DEVICE KIND`, the start of every payload.
     prefix: String,
     kind: Kind,
     family: Family,
-    /// Between datagrams over IPv4.
+    /// Time between datagrams over IPv4.
     period: Duration,
     /// Kind and family, as in the journal.
     name: String,
@@ -67,14 +68,14 @@ impl Talk {
         let diary = Arc::new(Diary::create(&self.journal)?);
         for family in Family::ALL {
             for kind in Kind::ALL {
-                let voice = self.voice(kind, family, &diary);
-                thread::spawn(move || voice.speak());
+                let talker = self.talker(kind, family, &diary);
+                thread::spawn(move || talker.run());
             }
         }
-        self.open_door(&diary)
+        self.accept_intruders(&diary)
     }
 
-    fn voice(&self, kind: Kind, family: Family, diary: &Arc<Diary>) -> Voice {
+    fn talker(&self, kind: Kind, family: Family, diary: &Arc<Diary>) -> Talker {
         let server = match (kind, family) {
             (Kind::RouterUdp | Kind::RouterTcp, Family::V4) => self.router.into(),
             (Kind::RouterUdp | Kind::RouterTcp, Family::V6) => self.router6.into(),
@@ -82,7 +83,7 @@ impl Talk {
         };
         let name = format!("{}{}", kind.name(), family.digit());
         let prefix = format!("leak-{} {name}", self.name);
-        Voice {
+        Talker {
             prefix,
             kind,
             family,
@@ -93,19 +94,19 @@ impl Talk {
         }
     }
 
-    /// Lets in whoever comes, and says so.
-    fn open_door(&self, diary: &Arc<Diary>) -> Result<(), String> {
-        let failed = |err| format!("listening on port {DOOR_PORT}: {err}");
-        let door = (Ipv6Addr::UNSPECIFIED, DOOR_PORT);
-        let socket = UdpSocket::bind(door).map_err(failed)?;
-        let listener = TcpListener::bind(door).map_err(failed)?;
+    /// Accepts and records all traffic from outside.
+    fn accept_intruders(&self, diary: &Arc<Diary>) -> Result<(), String> {
+        let failed = |err| format!("listening on port {DEVICE_PORT}: {err}");
+        let address = (Ipv6Addr::UNSPECIFIED, DEVICE_PORT);
+        let socket = UdpSocket::bind(address).map_err(failed)?;
+        let listener = TcpListener::bind(address).map_err(failed)?;
         let greeting = format!("leak-{} is at home\n", self.name);
-        let (answer, doorkeeper) = (greeting.clone(), Arc::clone(diary));
+        let (answer, udp_diary) = (greeting.clone(), Arc::clone(diary));
         thread::spawn(move || {
             let mut buf = [0; 1500];
             loop {
                 if let Ok((_, from)) = socket.recv_from(&mut buf) {
-                    doorkeeper.reached("udp", from.ip());
+                    udp_diary.reached("udp", from.ip());
                     let _ = socket.send_to(answer.as_bytes(), from);
                 }
             }
@@ -121,21 +122,21 @@ impl Talk {
 fn receive(mut stream: TcpStream, greeting: &str, diary: &Diary) {
     let Ok(from) = stream.peer_addr() else { return };
     let mut buf = [0; 1500];
-    let _ = with_timeout(&stream, IDLE_TIMEOUT);
+    let _ = set_user_timeout(&stream, IDLE_TIMEOUT);
     loop {
         diary.reached("tcp", from.ip());
-        let spoken = stream.write_all(greeting.as_bytes());
-        if spoken.is_err() || !stream.read(&mut buf).is_ok_and(|len| len > 0) {
+        let sent = stream.write_all(greeting.as_bytes());
+        if sent.is_err() || !stream.read(&mut buf).is_ok_and(|len| len > 0) {
             return;
         }
     }
 }
 
-impl Voice {
-    fn speak(&self) {
+impl Talker {
+    fn run(&self) {
         loop {
-            // Whatever opening it failed for may be over in a moment.
-            let problem = match self.kind {
+            // Opening a socket may fail for a moment, so this tries again.
+            let result = match self.kind {
                 Kind::Udp if self.family == Family::V4 => self.run_sender(self.datagrams(ECHO_PORT), self.period),
                 Kind::Udp => self.run_sender(self.datagrams(ECHO_PORT), PERIOD),
                 Kind::Ntp => self.run_sender(self.datagrams(NTP_PORT), PERIOD),
@@ -143,7 +144,7 @@ impl Voice {
                 Kind::Stream => self.run_conversation(PERIOD),
                 Kind::Tcp | Kind::DnsUdp | Kind::DnsTcp | Kind::RouterUdp | Kind::RouterTcp => self.run_queries(PERIOD),
             };
-            if let Err(err) = problem {
+            if let Err(err) = result {
                 eprintln!("{}: {err}", self.prefix);
             }
             thread::sleep(Duration::from_millis(200));
@@ -160,7 +161,7 @@ impl Voice {
         Ok(socket)
     }
 
-    /// One flow of datagrams or echo requests, whether or not they are answered.
+    /// Sends one flow of datagrams or echo requests, whether or not they are answered.
     fn run_sender(&self, socket: io::Result<UdpSocket>, period: Duration) -> io::Result<()> {
         let socket = socket?;
         let mut next = Instant::now();
@@ -168,7 +169,7 @@ impl Voice {
         for number in 0.. {
             let text = format!("{} {number} ", self.prefix);
             self.diary.sent(&self.name, number);
-            // A refusal shows here as an error; the next may well pass.
+            // An ICMP error makes one `send` fail; the next may succeed.
             let _ = match self.kind {
                 Kind::Icmp => socket.send(&echo_request(self.server, number, text.as_bytes())),
                 _ => socket.send(text.as_bytes()),
@@ -181,7 +182,7 @@ impl Voice {
                 }
                 socket.set_read_timeout(Some(left))?;
                 match socket.recv(&mut buf) {
-                    Ok(len) => self.hear(&String::from_utf8_lossy(&buf[..len])),
+                    Ok(len) => self.record_answer(&String::from_utf8_lossy(&buf[..len])),
                     Err(err) if matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                     Err(_) => thread::sleep(left.min(Duration::from_millis(20))),
                 }
@@ -190,7 +191,7 @@ impl Voice {
         Ok(())
     }
 
-    /// Lines on one connection, until it is dead.
+    /// Sends lines on one connection until that fails, and then opens the next one.
     fn run_conversation(&self, period: Duration) -> io::Result<()> {
         let mut number = 0;
         loop {
@@ -204,22 +205,22 @@ impl Voice {
 
     fn talk_on_one_connection(&self, number: &mut u32, period: Duration) -> io::Result<()> {
         self.diary.sent(&self.name, *number);
-        let mut stream = self.line()?;
-        let mut ear = BufReader::new(stream.try_clone()?);
-        let mut heard = String::new();
-        let mut last = Instant::now();
+        let mut stream = self.connect()?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut answer = String::new();
+        let mut last_answer = Instant::now();
         loop {
             let text = format!("{} {number}\n", self.prefix);
             stream.write_all(text.as_bytes())?;
-            match ear.read_line(&mut heard) {
+            match reader.read_line(&mut answer) {
                 Ok(0) => return Ok(()),
                 Ok(_) => {
-                    self.hear(&heard);
-                    heard.clear();
-                    last = Instant::now();
+                    self.record_answer(&answer);
+                    answer.clear();
+                    last_answer = Instant::now();
                     thread::sleep(period);
                 }
-                Err(_) if last.elapsed() < IDLE_TIMEOUT => {}
+                Err(_) if last_answer.elapsed() < IDLE_TIMEOUT => {}
                 Err(err) => return Err(err),
             }
             *number += 1;
@@ -227,51 +228,51 @@ impl Voice {
         }
     }
 
-    /// A new connection, or a new socket, for each question.
+    /// Sends requests, each on a new connection or socket.
     fn run_queries(&self, period: Duration) -> io::Result<()> {
         for number in 0.. {
             self.diary.sent(&self.name, number);
-            let begun = Instant::now();
+            let start = Instant::now();
             match self.kind {
                 Kind::Tcp => {
-                    if let Ok(answer) = self.ask_line(number) {
-                        self.hear(&answer);
+                    if let Ok(answer) = self.exchange_line(number) {
+                        self.record_answer(&answer);
                     }
                 }
                 _ => {
-                    if let Ok(via) = self.ask_name(number) {
+                    if let Ok(via) = self.resolve(number) {
                         self.diary.answered(&self.name, number, via);
                     }
                 }
             }
-            thread::sleep(period.saturating_sub(begun.elapsed()));
+            thread::sleep(period.saturating_sub(start.elapsed()));
         }
         Ok(())
     }
 
-    fn ask_line(&self, number: u32) -> io::Result<String> {
-        let mut stream = self.line()?;
+    fn exchange_line(&self, number: u32) -> io::Result<String> {
+        let mut stream = self.connect()?;
         stream.write_all(format!("{} {number}\n", self.prefix).as_bytes())?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
         Ok(answer)
     }
 
-    fn ask_name(&self, number: u32) -> io::Result<Option<IpAddr>> {
+    fn resolve(&self, number: u32) -> io::Result<Option<IpAddr>> {
         let tcp = matches!(self.kind, Kind::DnsTcp | Kind::RouterTcp);
-        let question = Question { server: self.server, tcp, aaaa: self.family == Family::V6, wait: IO_TIMEOUT };
-        question.ask(&format!("{number}.{}.example", self.prefix.replace(' ', ".")))
+        let resolver = Resolver { server: self.server, tcp, aaaa: self.family == Family::V6, timeout: IO_TIMEOUT };
+        resolver.resolve(&format!("{number}.{}.example", self.prefix.replace(' ', ".")))
     }
 
-    fn line(&self) -> io::Result<TcpStream> {
+    fn connect(&self) -> io::Result<TcpStream> {
         let stream = TcpStream::connect_timeout(&SocketAddr::new(self.server, LINE_PORT), IO_TIMEOUT)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(IO_TIMEOUT))?;
         Ok(stream)
     }
 
-    /// Notes an answer: what was said, and behind it the address that it was said from.
-    fn hear(&self, text: &str) {
+    /// Records an answer, which contains the request's text and after it the request's source address.
+    fn record_answer(&self, text: &str) {
         let Some((_, rest)) = text.split_once(&self.prefix) else { return };
         let mut words = rest.split_whitespace();
         if let Some(number) = words.next().and_then(|word| word.parse().ok()) {

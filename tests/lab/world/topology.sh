@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# The world, one network namespace for each place:
+# The world, with one network namespace for each place:
 #
 #   dev-NAME ... --- br-lan router wan --- home isp server --- uplink endpoint
 #   192.168.1.11 ...  .1    203.0.113.2   .1       198.51.100.1        .2
 #                                         isp net --- uplink internet
 #                                         192.0.2.1   .7 echo .10 replay .53 DNS .80 HTTPS
 #
-# The observer sits in "isp", on its interface "home". Where MACHINE is set, the router is another machine, at that address
-# (see machine.sh), and a switch stands in the place of its LAN ports.
+# The observer captures in "isp", on its interface "home". If MACHINE is set, the router is a separate machine at that
+# address (see machine.sh), and a switch replaces its LAN ports.
 
-# Name, MAC address (of the captures' devices), last byte of the address.
+# Name, MAC address (as in the captures), last byte of the IPv4 address.
 readonly DEVICES=(
 	"xiaomi-cam 78:8b:2a:b2:20:ea 11"
 	"echo 4c:ef:c0:03:f2:38 12"
@@ -29,7 +29,7 @@ device_names() {
 	for device in "${DEVICES[@]}"; do echo "${device%% *}"; done
 }
 
-# at PLACE COMMAND...: runs it there.
+# at PLACE COMMAND...: runs the command there.
 at() {
 	local place=$1
 	shift
@@ -40,7 +40,8 @@ at() {
 	fi
 }
 
-# world_up: WAN_NETEM ("delay 10ms loss 1%"), if set, worsens the line between home and provider both ways.
+# world_up: builds the world. WAN_NETEM (such as "delay 10ms loss 1%"), if set, applies to both directions of the line
+# between home and provider.
 world_up() {
 	say "building the world"
 	[ -z "$MACHINE" ] || machine_cables
@@ -68,7 +69,7 @@ world_up() {
 	fi
 }
 
-# Namespaces and what joins them. Segments leave one by one, as over a real cable.
+# Prints the "ip" commands for namespaces and cables. Segments leave one by one (gso_max_segs 1), as on a real cable.
 cables() {
 	local place device name mac host segments="gso_max_segs 1"
 	for place in "${PLACES[@]}"; do echo "netns add $place"; done
@@ -81,10 +82,10 @@ cables() {
 	done
 }
 
-# Between home and provider.
+# Prints the "ip" command for the cable between home and provider.
 router_cables() { echo "link add wan netns router gso_max_segs 1 type veth peer name home netns isp"; }
 
-# The ports of the router's LAN.
+# Prints the ports of the router's LAN.
 lan_ports() {
 	local device
 	if [ -n "$MACHINE" ]; then
@@ -94,11 +95,11 @@ lan_ports() {
 	fi
 }
 
-# configure_ns PLACE: runs the "ip" commands on standard input there; a place with two sides forwards from now on.
-# No waiting for duplicate addresses, and nothing sent that nobody asked for. One processor takes what comes out of all
-# cables: packets sent from different ones could overtake each other in a virtual cable, which no real cable allows.
+# configure_ns PLACE: runs the "ip" commands on standard input there, and enables forwarding if the place is a router.
+# It disables duplicate address detection and router solicitations. One processor receives from all cables: packets from
+# different processors could overtake each other in a virtual cable, which no real cable allows.
 configure_ns() {
-	# shellcheck disable=SC2016 # for the inner shell
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	at "$1" sh -c 'if cd /proc/sys/net/ipv6/conf; then
 			only=.
 			echo 0 > all/accept_dad; echo 0 > default/accept_dad
@@ -166,7 +167,7 @@ internet() {
 	echo "route add default via 2001:db8:3::1"
 }
 
-# device HOST
+# device HOST: prints the "ip" commands of a device.
 device() {
 	cat <<- END
 		addr add 192.168.1.$1/24 dev eth0
@@ -180,7 +181,7 @@ device() {
 world_down() {
 	local place
 	for place in "${PLACES[@]}" $(device_names | sed 's/^/dev-/'); do
-		# What still runs there holds its links, and the next world wants their names.
+		# A running process would keep the namespace and its links, whose names the next world needs.
 		ip netns pids "$place" | xargs -r kill -9 2> /dev/null || true
 		ip netns del "$place"
 	done

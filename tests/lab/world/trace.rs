@@ -1,11 +1,11 @@
-//! A device's trace: which packets it sent and received, when, and how large they were.
+//! A device's trace: time, direction and size of the packets that it sent and received.
 
 use std::fs;
 use std::path::Path;
 
-use crate::message::{Direction, HEAD_BYTES};
+use crate::message::{Direction, HEADER_BYTES};
 
-/// The most that an Ethernet frame carries; larger "packets" of a capture are what the network card had joined.
+/// Maximum payload of an Ethernet frame. Larger "packets" in a capture were merged by the network card.
 const MTU: usize = 1500;
 /// IPv4 and UDP headers.
 pub const UDP_HEADERS: usize = 28;
@@ -17,15 +17,15 @@ pub const FRAME_BYTES: usize = 2;
 /// One packet of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// When it leaves, from the start of the trace.
+    /// Departure, in nanoseconds from the start of the trace.
     pub at_ns: u64,
-    /// Which way.
+    /// Direction.
     pub direction: Direction,
-    /// IP length.
+    /// Length of the IP packet.
     pub bytes: usize,
 }
 
-/// How a device's packets travel.
+/// The transport of a device's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// One datagram each.
@@ -40,7 +40,7 @@ impl std::str::FromStr for Transport {
         match name {
             "udp" => Ok(Transport::Udp),
             "tcp" => Ok(Transport::Tcp),
-            _ => Err(format!("transport {name}: neither udp nor tcp")),
+            _ => Err(format!("unknown transport {name}; use udp or tcp")),
         }
     }
 }
@@ -55,10 +55,10 @@ fn parse(text: &str) -> Result<Vec<Packet>, (usize, &'static str)> {
     let mut packets = Vec::new();
     for (line, fields) in text.lines().enumerate().skip(1) {
         let mut fields = fields.split(',');
-        let mut field = || fields.next().ok_or((line + 1, "has fewer than three fields"));
-        let at_ns = field()?.parse().map_err(|_| (line + 1, "has no time"))?;
-        let direction = Direction::from_name(field()?).ok_or((line + 1, "goes neither up nor down"))?;
-        let mut bytes: usize = field()?.trim().parse().map_err(|_| (line + 1, "has no size"))?;
+        let mut field = || fields.next().ok_or((line + 1, "it has fewer than three fields"));
+        let at_ns = field()?.parse().map_err(|_| (line + 1, "its time is not a number"))?;
+        let direction = Direction::from_name(field()?).ok_or((line + 1, "its direction is neither up nor down"))?;
+        let mut bytes: usize = field()?.trim().parse().map_err(|_| (line + 1, "its size is not a number"))?;
         while bytes > MTU {
             packets.push(Packet { at_ns, direction, bytes: MTU });
             bytes -= MTU - UDP_HEADERS;
@@ -68,23 +68,23 @@ fn parse(text: &str) -> Result<Vec<Packet>, (usize, &'static str)> {
     Ok(packets)
 }
 
-/// What one direction of a trace puts into messages: when, and the length of the message. A TCP connection makes
-/// its own acknowledgements, so those of the trace are left out there.
+/// The messages for one direction of a trace: departure and length of each. With TCP the acknowledgements of the trace
+/// are left out, because the connection sends its own.
 pub fn messages(packets: &[Packet], direction: Direction, transport: Transport) -> Vec<(u64, usize)> {
     packets
         .iter()
         .filter(|packet| packet.direction == direction)
         .filter_map(|packet| match transport {
-            Transport::Udp => Some((packet.at_ns, packet.bytes.saturating_sub(UDP_HEADERS).max(HEAD_BYTES))),
+            Transport::Udp => Some((packet.at_ns, packet.bytes.saturating_sub(UDP_HEADERS).max(HEADER_BYTES))),
             Transport::Tcp => {
-                let room = packet.bytes.checked_sub(TCP_HEADERS + FRAME_BYTES)?;
-                (room >= HEAD_BYTES).then_some((packet.at_ns, room))
+                let length = packet.bytes.checked_sub(TCP_HEADERS + FRAME_BYTES)?;
+                (length >= HEADER_BYTES).then_some((packet.at_ns, length))
             }
         })
         .collect()
 }
 
-/// The IP length of the packet that carries a message of `len` bytes.
+/// The length of the IP packet that carries a message of `len` bytes.
 pub const fn ip_bytes(len: usize, transport: Transport) -> usize {
     match transport {
         Transport::Udp => len + UDP_HEADERS,
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_keep_their_size_and_giants_are_split() {
+    fn packets_keep_their_size_unless_they_exceed_the_mtu() {
         let packets = parse("t_ns,direction,bytes\n0,up,40\n5,down,3000\n9,up,1500\n").unwrap();
         let sizes: Vec<usize> = packets.iter().map(|packet| packet.bytes).collect();
         assert_eq!(sizes, [40, 1500, 1500, 56, 1500]);
@@ -108,8 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_is_named() {
-        assert_eq!(parse("t_ns,direction,bytes\n0,up,40\n1,across,40\n"), Err((3, "goes neither up nor down")));
-        assert_eq!(parse("t_ns,direction,bytes\n0,up\n"), Err((2, "has fewer than three fields")));
+    fn a_malformed_line_is_reported_with_its_number() {
+        assert_eq!(
+            parse("t_ns,direction,bytes\n0,up,40\n1,across,40\n"),
+            Err((3, "its direction is neither up nor down"))
+        );
+        assert_eq!(parse("t_ns,direction,bytes\n0,up\n"), Err((2, "it has fewer than three fields")));
     }
 }

@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# Keys of this world's tunnels, and a plain WireGuard tunnel as a careful household would set it up today.
+# Keys of the tunnels, and a plain WireGuard tunnel as a careful household would set it up today.
 
 readonly TUNNEL_PORT=51820
-# shellcheck disable=SC2034 # read by the record and by millpond's settings
+# shellcheck disable=SC2034 # read by record.sh and daemon.sh
 UPLOAD_KBIT=160 DOWNLOAD_KBIT=320
 
-keys() {
+# Makes the key pairs of both ends, once.
+make_keys() {
 	local who
 	[ -e "$WORK/router.pub" ] && return
 	for who in router endpoint; do
@@ -14,9 +15,9 @@ keys() {
 	done
 }
 
-# All the home's traffic through it, translated at both ends, packets as they come.
+# Sends all traffic of the home through the tunnel, translated at both ends and without shaping.
 plain_tunnel_up() {
-	keys
+	make_keys
 	ip -n router link add wg0 type wireguard
 	ip -n endpoint link add wg0 type wireguard
 	at router wg set wg0 private-key "$WORK/router.key" peer "$(cat "$WORK/endpoint.pub")" \
@@ -39,7 +40,8 @@ plain_tunnel_up() {
 		type nat hook postrouting priority srcnat; oifname "wg0" masquerade; }; }'
 	at endpoint nft -f - <<< 'table ip plainvpn { chain postrouting {
 		type nat hook postrouting priority srcnat; ip saddr 10.77.0.0/24 oifname "uplink" masquerade; }; }'
-	# The devices' full-sized datagrams do not fit: let the router fragment them rather than refuse.
+	# The devices' largest datagrams exceed the tunnel's MTU. Without DF the router fragments them instead of dropping
+	# them.
 	local place
 	for place in internet $(device_names | sed 's/^/dev-/'); do
 		at "$place" sh -c 'echo 1 > /proc/sys/net/ipv4/ip_no_pmtu_disc'
