@@ -5,13 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use millpond::config::join::Invitation;
 use millpond::config::model::{Level, Role, Settings};
 use millpond::config::{Parsed, parse};
 use millpond::daemon::ProblemCode;
 use millpond::law::Law;
+use millpond::units::BitsPerSec;
+use millpond::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
 const SETTINGS: &str = include_str!("../docs/configuration.md");
 const COMMANDS: &str = include_str!("../docs/commands.md");
+const PROTOCOL: &str = include_str!("../docs/protocol.md");
 const UBUS: &str = include_str!("../docs/ubus.md");
 const SHIPPED: &str = include_str!("../files/etc/config/millpond");
 const ENDPOINT: &str = include_str!("../files/etc/millpond/endpoint.example");
@@ -29,6 +33,9 @@ const KEYS: [(&str, &str); 4] = [
 /// Lines and columns of the front page.
 const MAX_README_LINES: usize = 150;
 const MAX_COLUMNS: usize = 120;
+
+/// Of the examples of messages.
+const RATE: BitsPerSec = BitsPerSec(320_000);
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -251,7 +258,7 @@ fn the_rates_of_the_levels_are_the_same_everywhere() {
         let settings = parse(format!("config millpond 'main'\n option level '{level}'\n").as_bytes()).settings.unwrap();
         let (upload, download) = (settings.shape.upload, settings.shape.download);
         let gigabytes = (upload.bytes_in_month() + download.bytes_in_month()) as f64 / 1e9;
-        let interval = |rate: millpond::units::BitsPerSec| format!("{:.0} ms", rate.interval(508).as_millis_f64());
+        let interval = |rate: BitsPerSec| format!("{:.0} ms", rate.interval(508).as_millis_f64());
         let row = format!(
             "| `{level}` | {up} kbit/s | {down} kbit/s | {gigabytes:.0} GB | {}, {} |",
             interval(upload),
@@ -370,6 +377,36 @@ fn the_list_of_problem_codes_is_complete() {
     }
     let listed: BTreeSet<String> = ProblemCode::all().map(|code| code.name().to_owned()).collect();
     assert_eq!(listed, in_source);
+}
+
+// ---- protocol ----
+
+/// The page is enough for a second implementation, so the program has to read and write its examples.
+#[test]
+fn the_examples_of_the_protocol_are_what_the_program_speaks() {
+    let hex = |text: &str| -> Vec<u8> {
+        text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("two hexadecimal digits")).collect()
+    };
+    let quoted =
+        PROTOCOL.lines().flat_map(|line| line.split('`')).map(str::trim).filter(|text| text.starts_with("c1 0"));
+    let blocks: Vec<Vec<u8>> = quoted.filter(|text| text.len() > 30).map(hex).collect();
+    let request =
+        ShapingRequest { id: 0x0102, law: Law::Kernel, spread_percent: 33, cell_bytes: 512, rate: RATE, cover: true };
+    let grant =
+        ShapingGrant { id: 0x0102, law: Law::Kernel, cell_bytes: 512, rate: RATE, cells_received: 1000, cells_lost: 5 };
+    let messages = [ControlMessage::ShapingRequest(request), ControlMessage::ShapingGrant(grant)];
+    assert_eq!(blocks.len(), messages.len(), "{blocks:02x?}");
+    for (block, message) in blocks.iter().zip(messages) {
+        assert_eq!(ControlMessage::parse(block), Ok(message));
+        let mut written = vec![0xff; message.buffer_len()];
+        message.emit(&mut written);
+        assert_eq!(written, *block);
+    }
+    let start = PROTOCOL.find("\nmillpond1-").expect("an example of a join text") + 1;
+    let text = &PROTOCOL[start..start + PROTOCOL[start..].find("```").expect("the end of the block")];
+    let invitation = Invitation::from_text(text).expect("a join text");
+    assert_eq!(invitation.name, "maple street");
+    assert_eq!(invitation.to_text(), text.split_whitespace().collect::<String>());
 }
 
 // ---- pages ----

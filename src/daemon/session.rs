@@ -14,7 +14,7 @@ use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 /// second, a packet has a chance of one in sixty to arrive in this window and miss its cell.
 pub const LEAD: Nanos = Nanos::from_micros(400);
 
-/// An endpoint keeps sending to a silent home for this long, then stops until the home's next cell.
+/// An endpoint keeps sending to a silent home for this long, then stops until the next valid request.
 const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(300);
 
 /// After a silence of this length the peer is removed from WireGuard and added again, so that both ends start a new
