@@ -53,6 +53,8 @@ millpond_at() { at "$1" timeout 90 "$MILLPOND" "${@:2}"; }
 # init_endpoint PLACE ADDRESS ARGS...: writes its settings with "endpoint init".
 init_endpoint() {
 	local status=0
+	# An earlier scenario of the same boot may have left one, which "endpoint init" refuses to overwrite.
+	rm -f "$WORK/$1.uci"
 	# --anyway: the guest loads modules from its initramfs, so the check for module files would fail.
 	millpond_at "$1" endpoint init --host "$2" --resolver 192.0.2.53 --config "$WORK/$1.uci" --keys "$WORK/$1.keys" --no-start \
 		--anyway "${@:3}" > "$WORK/$1.init" 2>&1 || status=$?
