@@ -4,38 +4,24 @@
 //! at the times that the engines draw. `host` applies the settings to the kernel, and `reconcile` keeps them applied.
 
 pub mod advice;
-pub mod answer;
 mod audit;
-mod calendar;
 mod control;
-mod data_usage;
-mod departure_queue;
+mod dataplane;
 mod devices;
 mod encapsulation;
 mod error;
 mod event_loop;
-mod flows;
 mod history;
-mod host;
-mod liveness;
-#[cfg(feature = "endpoint")]
-mod metrics;
-mod negotiation;
-mod openvpn;
 mod problem;
 mod reconcile;
-pub mod request;
-mod saved_sysctls;
-mod session;
-mod sessions;
+mod schedule;
 mod shape;
-mod status;
-pub mod ubus;
 
 use std::path::{Path, PathBuf};
 
 pub use audit::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
-pub use control::REFUSED_PREFIX;
+pub use control::socket::REFUSED_PREFIX;
+pub use control::{answer, request, ubus};
 pub use error::Error;
 #[cfg(feature = "lab")]
 pub use event_loop::BareEndpoint;
@@ -43,9 +29,10 @@ use log::{info, warn};
 pub use problem::Code as ProblemCode;
 
 use self::event_loop::EventLoop;
-use self::host::Host;
 use self::problem::Problem;
-use self::saved_sysctls::SavedSysctls;
+use self::reconcile::host::{self, Host};
+use self::reconcile::openvpn;
+use self::reconcile::saved_sysctls::SavedSysctls;
 use crate::config::model::Settings;
 use crate::plan::{Facts, Op, PreflightIssue};
 use crate::sys::kernel::{self, LinuxKernel};

@@ -14,7 +14,7 @@ pub use self::passive_monitor::PassiveMonitor;
 use crate::config::model::Settings;
 use crate::core::Limits;
 use crate::core::what_if::{CellShape, STEPS, WhatIf};
-use crate::daemon::session::LEAD;
+use crate::daemon::dataplane::session::LEAD;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::size::CellSize;

@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use self::leases::Lease;
-use super::answer::Object;
-use super::flows::{Flows, Received};
 use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::core::{DEVICES, DeviceStats, Stats};
+use crate::daemon::control::answer::Object;
+use crate::daemon::dataplane::flows::{Flows, Received};
 use crate::sys::neighbour::{self, LanNeighbour, Neighbour};
 use crate::units::Nanos;
 

@@ -1,8 +1,8 @@
 //! The overhead that a tunnel adds to a cell, by tunnel type and kind of interface.
 
-use super::error::Error;
-use super::openvpn;
 use crate::config::model::{Settings, Tunnel};
+use crate::daemon::error::Error;
+use crate::daemon::reconcile::openvpn;
 use crate::plan::tunnel::Carrier;
 use crate::plan::{DesiredError, Facts};
 use crate::wire::size::{Encapsulation, IpVersion};

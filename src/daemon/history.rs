@@ -1,6 +1,6 @@
 //! The rates at home and on the wire over the last day, in fixed memory: 16 320 bytes of samples.
 
-use super::answer::Object;
+use crate::daemon::control::answer::Object;
 use crate::units::Nanos;
 
 /// The resolutions: 1 s for 5 minutes, 10 s for an hour, 240 s for a day. Each sample is the mean of `every` samples of
@@ -183,8 +183,8 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer;
     use super::*;
+    use crate::daemon::control::answer;
 
     fn run(seconds: u64, upload: impl Fn(u64) -> u64) -> History {
         let mut history = History::new(Nanos::ZERO);

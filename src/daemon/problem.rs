@@ -1,6 +1,6 @@
 //! Problems that the owner should know: stable codes, each with a severity and a fix.
 
-use super::error::Error;
+use crate::daemon::error::Error;
 use crate::plan::{DesiredError, PreflightIssueKind};
 
 /// The kind of a problem. Its name is stable, for programs.

@@ -7,8 +7,11 @@
 
 mod debounce;
 pub mod endpoint;
+pub mod host;
 mod job;
+pub mod openvpn;
 pub mod report;
+pub mod saved_sysctls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +23,8 @@ use self::debounce::Debounce;
 use self::endpoint::Endpoint;
 pub use self::job::ReconcileJob;
 use self::report::ReconcileReport;
-use super::error::Error;
 use crate::config::model::HostPort;
+use crate::daemon::error::Error;
 use crate::sys::epoll::Poll;
 use crate::sys::monitor::{DATAGRAM_BYTES, Monitor};
 use crate::sys::owned_guard_copy::OwnedGuardCopy;

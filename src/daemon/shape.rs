@@ -1,9 +1,9 @@
 //! Derives from the settings the parameters of the session, of the request to the peer and of the queueing tree.
 
-use super::error::Error;
-use super::session::{LEAD, Session, Shaping};
 use crate::config::model::{Level, OffPolicy, Role, Settings};
 use crate::core::Pace;
+use crate::daemon::dataplane::session::{LEAD, Session, Shaping};
+use crate::daemon::error::Error;
 use crate::plan::qdisc_tree::ShaperLimits;
 use crate::units::BitsPerSec;
 use crate::wire::control::ShapingRequest;

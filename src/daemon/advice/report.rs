@@ -6,7 +6,7 @@ use super::choice::{ADVISED, Confidence};
 use super::{Advice, Direction, RATES_KBIT};
 use crate::config::model::Level;
 use crate::core::what_if::Delay;
-use crate::daemon::answer::Object;
+use crate::daemon::control::answer::Object;
 use crate::units::{BitsPerSec, MONTH_DAYS, Nanos};
 
 /// The monthly cost of a rate.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::model::Level;
 use crate::core::what_if::MAX_TRACKED;
-use crate::daemon::answer;
+use crate::daemon::control::answer;
 use crate::wire::size::{Encapsulation, IpVersion};
 
 const HOUR: Nanos = Nanos::from_secs(3_600);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{AuditReport, direction_names};
 use crate::core::audit::Finding;
-use crate::daemon::answer::Object;
+use crate::daemon::control::answer::Object;
 use crate::units::Nanos;
 
 impl AuditReport {

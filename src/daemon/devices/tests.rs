@@ -1,6 +1,6 @@
 use super::*;
 use crate::config;
-use crate::daemon::answer;
+use crate::daemon::control::answer;
 
 const SETTINGS: &str = "
 config millpond 'main'

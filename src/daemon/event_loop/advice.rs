@@ -2,9 +2,9 @@
 
 use log::warn;
 
-use super::super::advice::{Direction, ObservedPacket, PassiveMonitor, RateAdvisor};
-use super::{EventLoop, MIN_IDLE_GAP, PASSIVE_MONITOR};
 use crate::config::model::{Policy, Role};
+use crate::daemon::advice::{Direction, ObservedPacket, PassiveMonitor, RateAdvisor};
+use crate::daemon::event_loop::{EventLoop, MIN_IDLE_GAP, PASSIVE_MONITOR};
 use crate::sys::{random, timer};
 use crate::units::Nanos;
 

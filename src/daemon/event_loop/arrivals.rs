@@ -2,10 +2,10 @@
 
 use log::{debug, warn};
 
-use super::EventLoop;
 use crate::core::CellKind;
 use crate::daemon::advice::Direction;
-use crate::daemon::session::Change;
+use crate::daemon::dataplane::session::Change;
+use crate::daemon::event_loop::EventLoop;
 use crate::plan::ownership::TUN;
 use crate::sys::timer;
 

@@ -4,13 +4,13 @@ use std::io;
 
 use log::{info, warn};
 
-use super::super::audit::{self, AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint};
-use super::super::liveness::State;
-use super::super::problem::Code;
-use super::super::request::{Answer, Format, Requester};
-use super::super::session::Session;
-use super::{AUDIT, EventLoop};
 use crate::config::model::{Role, Settings, Tunnel};
+use crate::daemon::audit::{self, AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint};
+use crate::daemon::control::request::{Answer, Format, Requester};
+use crate::daemon::dataplane::liveness::State;
+use crate::daemon::dataplane::session::Session;
+use crate::daemon::event_loop::{AUDIT, EventLoop};
+use crate::daemon::problem::Code;
 use crate::plan::tunnel;
 use crate::sys::random;
 use crate::sys::worker::{Worker, WorkerOutput};

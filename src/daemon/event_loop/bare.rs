@@ -1,11 +1,11 @@
 //! An endpoint's event loop without a tunnel around its cells, for the laboratory's load generator
 //! (`tests/lab/world/endpoint_load.rs`).
 
-use super::super::Options;
-use super::super::error::Error;
-use super::EventLoop;
 use crate::config::model::Settings;
 use crate::core::Stats;
+use crate::daemon::Options;
+use crate::daemon::error::Error;
+use crate::daemon::event_loop::EventLoop;
 use crate::sys::timer;
 use crate::wire::size::CellSize;
 

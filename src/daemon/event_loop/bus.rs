@@ -2,12 +2,12 @@
 
 use log::info;
 
-use super::super::answer;
-use super::super::liveness::State;
-use super::super::problem::{Code, Problem};
-use super::super::request::{Answer, Requester};
-use super::super::ubus::Presence;
-use super::{EventLoop, LoopFlow};
+use crate::daemon::control::answer;
+use crate::daemon::control::request::{Answer, Requester};
+use crate::daemon::control::ubus::Presence;
+use crate::daemon::dataplane::liveness::State;
+use crate::daemon::event_loop::{EventLoop, LoopFlow};
+use crate::daemon::problem::{Code, Problem};
 use crate::units::Nanos;
 
 impl EventLoop {

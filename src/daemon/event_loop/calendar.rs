@@ -2,12 +2,12 @@
 
 use log::info;
 
-use super::super::calendar::{BillingPeriod, Calendar, LevelSource, LocalZone, depends_on_clock, is_set};
-use super::super::data_usage::{DataUsage, Usage};
-use super::super::problem::{Code, Problem};
-use super::EventLoop;
-use super::requests::Reload;
 use crate::config::model::{Role, Settings};
+use crate::daemon::event_loop::EventLoop;
+use crate::daemon::event_loop::requests::Reload;
+use crate::daemon::problem::{Code, Problem};
+use crate::daemon::schedule::calendar::{BillingPeriod, Calendar, LevelSource, LocalZone, depends_on_clock, is_set};
+use crate::daemon::schedule::data_usage::{DataUsage, Usage};
 use crate::sys::worker::{Worker, WorkerOutput};
 use crate::sys::{random, timer};
 use crate::units::Nanos;

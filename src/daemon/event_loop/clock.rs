@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use log::info;
 
-use super::super::calendar::is_set;
-use super::super::problem::{Code, Problem};
-use super::EventLoop;
+use crate::daemon::event_loop::EventLoop;
+use crate::daemon::problem::{Code, Problem};
+use crate::daemon::schedule::calendar::is_set;
 use crate::units::Nanos;
 
 const SECONDS_PER_YEAR: u64 = 31_556_952;

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
-use super::super::advice::Advice;
-use super::super::answer::Object;
-use super::super::request::{Answer, Format, Requester};
-use super::super::{answer, devices};
-use super::{EventLoop, LISTING};
+use crate::daemon::advice::Advice;
+use crate::daemon::control::answer;
+use crate::daemon::control::answer::Object;
+use crate::daemon::control::request::{Answer, Format, Requester};
+use crate::daemon::devices;
+use crate::daemon::event_loop::{EventLoop, LISTING};
 use crate::sys::memfd;
 use crate::sys::timer;
 use crate::sys::worker::{Worker, WorkerOutput};

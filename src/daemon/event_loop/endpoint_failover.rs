@@ -2,9 +2,9 @@
 
 use log::info;
 
-use super::super::problem::Code;
-use super::EventLoop;
 use crate::config::model::{Role, Server, Settings, Tunnel};
+use crate::daemon::event_loop::EventLoop;
+use crate::daemon::problem::Code;
 use crate::units::Nanos;
 
 /// Time for each server to answer. WireGuard restarts a handshake after 6 s and needs a few seconds more.
@@ -91,7 +91,7 @@ fn put_first(settings: &mut Settings, position: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::daemon::event_loop::endpoint_failover::*;
 
     fn settings(names: &[&str]) -> Settings {
         let key = |name: &str| Server { at: at(name), public_key: crate::config::model::Key([name.as_bytes()[0]; 32]) };

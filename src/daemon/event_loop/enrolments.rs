@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use log::warn;
 
-use super::EventLoop;
 use crate::config::model::{Home, Key, Role};
+use crate::daemon::event_loop::EventLoop;
 use crate::sys::timer::wall_clock;
 use crate::units::Nanos;
 
@@ -107,7 +107,7 @@ fn due(home: &Home, key_update: Option<Key>, clock: Duration) -> Option<Due> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::daemon::event_loop::enrolments::*;
 
     #[test]
     fn a_failed_home_waits_and_others_do_not() {

@@ -4,8 +4,8 @@
 
 use log::info;
 
-use super::EventLoop;
 use crate::config::model::{HostPort, Settings, Tunnel, Wireguard};
+use crate::daemon::event_loop::EventLoop;
 use crate::units::Nanos;
 
 /// Time for the endpoint to answer a key. WireGuard restarts a handshake after 6 s.
@@ -105,7 +105,7 @@ pub fn retain_key(read: &mut Settings, in_force: Option<&Settings>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::daemon::event_loop::join_key::*;
 
     const TEXT: &str = "config millpond 'main'\n option enabled '1'\nconfig tunnel 'tunnel'\n option private_key \
         'GMAbpM9Ri5vqDJrBGxQSB6bqEPqsxWpS0jRrnLoOAEg='\n option public_key \

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use log::{info, warn};
 
-use super::super::error::Error;
-use super::super::openvpn::{OPENVPN_PROBLEMS, Openvpn, OpenvpnEvent};
-use super::super::problem::{Code, Problem};
-use super::super::reconcile::endpoint::Endpoint;
-use super::super::reconcile::report::ReconcileReport;
-use super::super::reconcile::{FinishedJob, ReconcileJob};
-use super::super::session::Session;
-use super::super::shape;
-use super::requests::Reload;
-use super::{COVER_CELLS, DATA_CELLS, EventLoop, OPENVPN, PACKETS};
 use crate::config::model::{Device, Mac, Settings};
 use crate::core::CellKind;
+use crate::daemon::dataplane::session::Session;
+use crate::daemon::error::Error;
+use crate::daemon::event_loop::requests::Reload;
+use crate::daemon::event_loop::{COVER_CELLS, DATA_CELLS, EventLoop, OPENVPN, PACKETS};
+use crate::daemon::problem::{Code, Problem};
+use crate::daemon::reconcile::endpoint::Endpoint;
+use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, Openvpn, OpenvpnEvent};
+use crate::daemon::reconcile::report::ReconcileReport;
+use crate::daemon::reconcile::{FinishedJob, ReconcileJob};
+use crate::daemon::shape;
 use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::qdisc_tree::{COVER_PRIORITY, DATA_PRIORITY};
 use crate::plan::tunnel;

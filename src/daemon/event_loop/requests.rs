@@ -2,19 +2,21 @@
 
 use log::{error, info};
 
-use super::super::error::Error;
-#[cfg(feature = "endpoint")]
-use super::super::metrics::Gauges;
-use super::super::problem::{Code, Problem};
-use super::super::reconcile::endpoint::Endpoint;
-use super::super::request::{Answer, Format, Request, Requester};
-use super::super::session::Session;
-use super::super::{SettingsFile, install_provisional_guard, read_settings};
-use super::device_list::Topic;
-use super::endpoint_failover::retain_server;
-use super::join_key::{JoinKeyRollover, retain_key};
-use super::{EventLoop, LoopFlow};
 use crate::config::model::Settings;
+use crate::daemon::SettingsFile;
+#[cfg(feature = "endpoint")]
+use crate::daemon::control::metrics::Gauges;
+use crate::daemon::control::request::{Answer, Format, Request, Requester};
+use crate::daemon::dataplane::session::Session;
+use crate::daemon::error::Error;
+use crate::daemon::event_loop::device_list::Topic;
+use crate::daemon::event_loop::endpoint_failover::retain_server;
+use crate::daemon::event_loop::join_key::{JoinKeyRollover, retain_key};
+use crate::daemon::event_loop::{EventLoop, LoopFlow};
+use crate::daemon::install_provisional_guard;
+use crate::daemon::problem::{Code, Problem};
+use crate::daemon::read_settings;
+use crate::daemon::reconcile::endpoint::Endpoint;
 use crate::sys::signal;
 use crate::sys::timer;
 #[cfg(feature = "endpoint")]

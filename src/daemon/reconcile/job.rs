@@ -5,14 +5,14 @@ use std::path::Path;
 
 use log::{info, warn};
 
-use super::super::error::Error;
-use super::super::host::Host;
-use super::super::openvpn;
-use super::super::problem::{Code, Problem};
-use super::super::session::Session;
-use super::super::shape;
 use super::report::ReconcileReport;
 use crate::config::model::Settings;
+use crate::daemon::dataplane::session::Session;
+use crate::daemon::error::Error;
+use crate::daemon::problem::{Code, Problem};
+use crate::daemon::reconcile::host::Host;
+use crate::daemon::reconcile::openvpn;
+use crate::daemon::shape;
 use crate::plan::DesiredError;
 use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::super::problem::{Code, Problem};
+use crate::daemon::problem::{Code, Problem};
 use crate::plan::Forwarding;
 use crate::wire::size::Encapsulation;
 

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use log::{info, warn};
 
-use super::encapsulation::encapsulation;
-use super::error::Error;
-use super::saved_sysctls::SavedSysctls;
 use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings, Tunnel};
+use crate::daemon::encapsulation::encapsulation;
+use crate::daemon::error::Error;
+use crate::daemon::reconcile::saved_sysctls::SavedSysctls;
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::qdisc_tree::ShaperLimits;

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::answer::Object;
-use super::calendar::BillingPeriod;
 use crate::config::model::Settings;
+use crate::daemon::control::answer::Object;
+use crate::daemon::schedule::calendar::BillingPeriod;
 use crate::sys::atomic_file;
 use crate::units::Nanos;
 

@@ -3,9 +3,9 @@
 use ubus::BlobMsgTable;
 use ubus::wire::UBUS_STATUS_UNKNOWN_ERROR;
 
-use super::answer::{self, Object};
-use super::control::REFUSED_PREFIX;
-use super::ubus::{Caller, RequestError};
+use crate::daemon::control::answer::{self, Object};
+use crate::daemon::control::socket::REFUSED_PREFIX;
+use crate::daemon::control::ubus::{Caller, RequestError};
 use crate::sys::unix_socket::Client;
 
 /// A request to the daemon.

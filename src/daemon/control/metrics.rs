@@ -4,11 +4,11 @@
 use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
 
-use super::liveness::State;
-use super::problem::Problem;
-use super::sessions::Sessions;
 use crate::config::model::Settings;
 use crate::core::Histogram;
+use crate::daemon::dataplane::liveness::State;
+use crate::daemon::dataplane::sessions::Sessions;
+use crate::daemon::problem::Problem;
 use crate::sys::usage::ResourceUsage;
 use crate::units::Nanos;
 

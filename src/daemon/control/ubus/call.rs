@@ -3,8 +3,8 @@
 use ubus::blobmsg::{BlobBuilder, BlobIter, BlobType, BlobValue};
 use ubus::wire::{UBUS_STATUS_INVALID_ARGUMENT, UBUS_STATUS_METHOD_NOT_FOUND};
 
-use super::super::audit::DEFAULT_AUDIT_PACKETS;
-use super::super::request::{Format, Request};
+use crate::daemon::audit::DEFAULT_AUDIT_PACKETS;
+use crate::daemon::control::request::{Format, Request};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use super::reconcile::report::ReconcileReport;
+use crate::daemon::reconcile::report::ReconcileReport;
 use crate::plan::Forwarding;
 use crate::sys::atomic_file;
 

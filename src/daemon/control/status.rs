@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use super::answer::Object;
-use super::event_loop::{Audits, LevelClock};
-use super::history::History;
-use super::liveness::{State, StateSince};
-use super::problem::Problem;
-use super::session::Session;
 use crate::config::model::{OffPolicy, Role, Settings};
 use crate::core::{Histogram, Stats};
+use crate::daemon::control::answer::Object;
+use crate::daemon::dataplane::liveness::{State, StateSince};
+use crate::daemon::dataplane::session::Session;
+use crate::daemon::event_loop::{Audits, LevelClock};
+use crate::daemon::history::History;
+use crate::daemon::problem::Problem;
 use crate::units::Nanos;
 
 /// Version of the keys, raised when a key changes its meaning or disappears.

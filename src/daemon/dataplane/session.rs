@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::liveness::{Liveness, State, StateSince};
-use super::negotiation::{self, HomeLimits, RequestState};
 use crate::config::model::Key;
 use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
+use crate::daemon::dataplane::liveness::{Liveness, State, StateSince};
+use crate::daemon::dataplane::negotiation::{self, HomeLimits, RequestState};
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};

@@ -14,7 +14,7 @@ pub use session::{Caller, OBJECT};
 use ubus::BlobMsgTable;
 
 use self::session::{BusSession, Event};
-use super::request::Request;
+use crate::daemon::control::request::Request;
 use crate::sys::broker_socket::BrokerSocket;
 use crate::sys::epoll::Poll;
 use crate::units::Nanos;

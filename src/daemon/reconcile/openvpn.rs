@@ -11,10 +11,10 @@ use std::path::Path;
 
 use log::{info, warn};
 
-use super::error::Error;
-use super::problem::{Code, Problem};
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::config::openvpn::{self, Profile};
+use crate::daemon::error::Error;
+use crate::daemon::problem::{Code, Problem};
 use crate::plan::ownership::{OPENVPN, TUN_MTU};
 use crate::sys::epoll::Poll;
 use crate::sys::process::{self, Output, Process};

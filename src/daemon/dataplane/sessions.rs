@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::departure_queue::DepartureQueue;
-use super::error::Error;
-use super::history::{DelayTotals, Totals};
-use super::negotiation::HomeLimits;
-use super::session::Session;
-use super::shape;
 use crate::config::model::{Home, Key, Role, Settings, Tunnel};
 use crate::core::Stats;
+use crate::daemon::dataplane::departure_queue::DepartureQueue;
+use crate::daemon::dataplane::negotiation::HomeLimits;
+use crate::daemon::dataplane::session::Session;
+use crate::daemon::error::Error;
+use crate::daemon::history::{DelayTotals, Totals};
+use crate::daemon::shape;
 use crate::sys::random;
 use crate::units::Nanos;
 use crate::wire::size::CellSize;

@@ -6,8 +6,8 @@ use ubus::wire::{
 };
 use ubus::{BlobMsgTable, InboundMsg, OutboundMsg};
 
-use super::super::request::Request;
 use super::call::{self, RequestError, signature};
+use crate::daemon::control::request::Request;
 
 /// The name of the object.
 pub const OBJECT: &str = "millpond";
@@ -215,8 +215,8 @@ impl BusSession {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::request::Format;
     use super::*;
+    use crate::daemon::control::request::Format;
 
     /// Feeds bytes as a socket would, and returns the events.
     fn feed(session: &mut BusSession, mut bytes: &[u8]) -> Result<Vec<Event>, String> {

@@ -1,0 +1,96 @@
+//! Requests over the control socket.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::daemon::control::request::{Format, Request};
+use crate::daemon::error::Error;
+use crate::sys::epoll::Poll;
+use crate::sys::unix_socket::{Client, ControlSocket};
+
+/// Maximum clients at one time; further connections are closed.
+const MAX_CLIENTS: usize = 4;
+
+/// Prefix of an answer that refuses a request; the reason follows.
+pub const REFUSED_PREFIX: &str = "refused: ";
+
+/// The control socket and its clients.
+pub struct ControlServer {
+    /// `None` if the socket could not be created.
+    socket: Option<ControlSocket>,
+    clients: [Option<Client>; MAX_CLIENTS],
+    first_token: u64,
+}
+
+impl ControlServer {
+    /// Listens at `path` with the epoll tokens from `first_token` on: one for the socket, then one for each client. If
+    /// the socket cannot be created, returns the error and a server without a socket, since shaping does not need it.
+    /// Fails if another daemon listens there.
+    pub fn listen(path: &Path, poll: &Poll, first_token: u64) -> Result<(ControlServer, Option<Error>), Error> {
+        let listening = || Error::system(format!("listening at {}", path.display()));
+        let (socket, error) = match ControlSocket::listen(path) {
+            Ok(socket) => (Some(socket), None),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(listening()(error)),
+            Err(error) => (None, Some(listening()(error))),
+        };
+        socket.iter().try_for_each(|socket| poll.add(socket, first_token)).map_err(listening())?;
+        Ok((ControlServer { socket, clients: [const { None }; MAX_CLIENTS], first_token }, error))
+    }
+
+    /// Handles an event of one of the server's tokens. Returns a complete request, `None` if it is unknown, and the
+    /// client to answer. A client that disconnects is dropped.
+    pub fn handle(&mut self, token: u64, poll: &Poll) -> Option<(Option<Request>, Client)> {
+        match (token - self.first_token).checked_sub(1) {
+            None => {
+                self.accept(poll);
+                None
+            }
+            Some(index) => self.read_request(index as usize, poll),
+        }
+    }
+
+    fn accept(&mut self, poll: &Poll) {
+        let Some(Ok(Some(client))) = self.socket.as_ref().map(ControlSocket::accept) else { return };
+        // Without a free slot the client is dropped, which closes its connection.
+        let Some(slot) = self.clients.iter().position(Option::is_none) else { return };
+        if poll.add(&client, self.first_token + 1 + slot as u64).is_ok() {
+            self.clients[slot] = Some(client);
+        }
+    }
+
+    fn read_request(&mut self, index: usize, poll: &Poll) -> Option<(Option<Request>, Client)> {
+        let slot = self.clients.get_mut(index)?;
+        let request = slot.as_mut()?.request();
+        if matches!(request, Ok(None)) {
+            return None;
+        }
+        let client = slot.take()?;
+        _ = poll.remove(&client);
+        Some((parse(&request.ok()??), client))
+    }
+}
+
+fn parse(line: &str) -> Option<Request> {
+    Some(match line {
+        "status" => Request::Status(Format::Text),
+        "status json" => Request::Status(Format::Json),
+        "devices" => Request::Devices(Format::Text),
+        "devices json" => Request::Devices(Format::Json),
+        "advise" => Request::Advise(Format::Text),
+        "advise json" => Request::Advise(Format::Json),
+        "reload" => Request::Reload,
+        "renew" => Request::Renew,
+        _ if line.starts_with("audit ") => {
+            let (format, packets) = match line.strip_prefix("audit json ") {
+                Some(packets) => (Format::Json, packets),
+                None => (Format::Text, &line["audit ".len()..]),
+            };
+            Request::Audit { packets: packets.trim().parse().ok()?, format, waiting: true }
+        }
+        #[cfg(feature = "endpoint")]
+        "metrics" => Request::Metrics { home: None },
+        #[cfg(feature = "endpoint")]
+        line if line.starts_with("metrics ") => Request::Metrics { home: Some(line[8..].trim().parse().ok()?) },
+        _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },
+    })
+}
