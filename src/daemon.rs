@@ -20,7 +20,7 @@ mod shape;
 use std::path::{Path, PathBuf};
 
 pub use audit::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
-pub use control::socket::REFUSED_PREFIX;
+pub use control::request_error::{REFUSED_PREFIX, RequestError};
 pub use control::{answer, request, ubus};
 pub use error::Error;
 #[cfg(feature = "lab")]

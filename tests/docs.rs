@@ -9,6 +9,7 @@ use millpond::config::join::Invitation;
 use millpond::config::model::{Level, Role, Settings};
 use millpond::config::{Parsed, parse};
 use millpond::daemon::ProblemCode;
+use millpond::daemon::request::{ArgumentValue, Format, REQUESTS, RequestSpec, line};
 use millpond::law::Law;
 use millpond::units::BitsPerSec;
 use millpond::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
@@ -363,6 +364,45 @@ fn every_problem_code_is_documented_with_its_severity() {
         let is_problem = ["error", "warning", "info"].contains(&severity.trim_matches('`'));
         assert!(!is_problem || codes.contains(code), "docs/ubus.md documents the problem {code}, which does not exist");
     }
+}
+
+/// The cells of each row of the table under `header`, without backticks.
+fn table_rows(page: &str, header: &str) -> Vec<Vec<String>> {
+    let (_, table) = page.split_once(&format!("\n{header}\n")).unwrap_or_else(|| panic!("no table '{header}'"));
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| row.trim_matches(['|', ' ']).split(" | ").map(|cell| cell.replace('`', "")).collect();
+    rows.map(cells).collect()
+}
+
+#[test]
+fn every_request_is_documented_as_the_daemon_understands_it() {
+    let methods: Vec<&RequestSpec> = REQUESTS.iter().filter(|spec| spec.is_method).collect();
+    let rows = table_rows(UBUS, "| method | arguments | answer |");
+    assert_eq!(rows.len(), methods.len());
+    for (row, spec) in rows.iter().zip(&methods) {
+        let names: Vec<&str> = spec.arguments.iter().map(|argument| argument.name).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        assert!(row[0].starts_with(&format!("[{}](#", spec.name)), "{row:?}");
+        assert_eq!(row[1..], [names, spec.answer.to_owned()], "{}", spec.name);
+    }
+    let rows = table_rows(UBUS, "| argument | type | default | meaning |");
+    let mut documented = BTreeSet::new();
+    for argument in methods.iter().flat_map(|spec| spec.arguments) {
+        let (kind, default) = match argument.default {
+            ArgumentValue::Form(Format::Values) => ("string", "values".to_owned()),
+            ArgumentValue::Number(number) => ("integer", number.to_string()),
+            ArgumentValue::Flag(flag) => ("boolean", flag.to_string()),
+            other => panic!("{}: docs/ubus.md has no word for {other:?}", argument.name),
+        };
+        let row = [argument.name, kind, &default, &argument.meaning.replace('`', "")].map(str::to_owned);
+        assert!(rows.contains(&row.to_vec()), "docs/ubus.md has no row {row:?}");
+        documented.insert(argument.name);
+    }
+    assert_eq!(rows.len(), documented.len());
+    let mut lines: Vec<String> =
+        table_rows(UBUS, "| request | answer |").into_iter().map(|mut row| row.remove(0)).collect();
+    lines.retain(|line| cfg!(feature = "endpoint") || !line.starts_with("metrics"));
+    assert_eq!(lines, REQUESTS.iter().map(line::usage).collect::<Vec<_>>());
 }
 
 /// A code that is missing in the list of all codes could be documented nowhere without a test that fails.

@@ -1,9 +1,10 @@
 //! `millpond join` as an owner or LuCI uses it: settings written, comments kept, and one line for each error.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use millpond::config::join::{Identity, Invitation};
@@ -41,6 +42,10 @@ impl Router {
     }
 
     fn join(&self, arguments: &[&str], text: &str) -> Output {
+        self.join_with_daemon(Path::new("/nonexistent/socket"), arguments, text)
+    }
+
+    fn join_with_daemon(&self, socket: &Path, arguments: &[&str], text: &str) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
             .arg("join")
             .args(arguments)
@@ -48,7 +53,8 @@ impl Router {
             .arg(self.folder.join("millpond"))
             .arg("--keys")
             .arg(&self.folder)
-            .args(["--socket", "/nonexistent/socket"])
+            .arg("--socket")
+            .arg(socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -213,6 +219,27 @@ fn a_router_may_keep_its_own_key() {
     let settings = parse_with(router.settings().as_bytes(), &read).settings.unwrap();
     let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("no tunnel") };
     assert_eq!(wireguard.private_key.public(), public);
+}
+
+#[test]
+fn a_join_ends_when_the_daemon_shapes() {
+    let router = Router::new("waits");
+    let socket = router.folder.join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let answers = ["the settings are in force\n", "starting\n", "refused: too busy\n", "shaping\n"];
+    let daemon = std::thread::spawn(move || {
+        answers.map(|answer| {
+            let (stream, _) = listener.accept().unwrap();
+            let mut request = String::new();
+            BufReader::new(&stream).read_line(&mut request).unwrap();
+            (&stream).write_all(answer.as_bytes()).unwrap();
+            request
+        })
+    });
+    let output = router.join_with_daemon(&socket, &["--wait", "60"], &invitation().to_text());
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(out(&output).ends_with("joined: receiving the endpoint's cells\n"), "{}", out(&output));
+    assert_eq!(daemon.join().unwrap(), ["reload\n", "state\n", "state\n", "state\n"]);
 }
 
 #[test]

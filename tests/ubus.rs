@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use millpond::daemon::RequestError;
 use millpond::daemon::request::{Format, Request};
-use millpond::daemon::ubus::{Presence, Provider, RequestError};
+use millpond::daemon::ubus::{Presence, Provider};
 use millpond::sys::epoll::Poll;
 use millpond::sys::timer::{self, Timer};
 use millpond::units::Nanos;
@@ -123,6 +124,7 @@ fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
     match request {
         Request::Status(Format::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
         Request::Status(Format::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
+        Request::State => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
         Request::Status(Format::Values) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
         // As large as the largest real answer.
         Request::Devices(Format::Values) => Ok(BlobMsgTable::build(|blob| {
@@ -198,10 +200,11 @@ fn methods_are_listed_and_answered() {
     let signature = to_json(&objects[0].signature, true);
     assert_eq!(
         signature,
-        "{\"status\":{\"form\":3},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"advise\":{\"form\":3},\
+        "{\"status\":{\"form\":3},\"state\":{},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"advise\":{\"form\":3},\
          \"audit\":{\"packets\":5,\"wait\":7,\"form\":3},\"reload\":{},\"renew\":{}}"
     );
     assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
+    assert_eq!(call(&mut client, id, "state", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     let session = |blob: &mut BlobBuilder| {
         blob.put_str(Some("ubus_rpc_session"), "00000000000000000000000000000000");
         blob.put_i32(Some("seconds"), 120);
@@ -212,7 +215,12 @@ fn methods_are_listed_and_answered() {
     assert_eq!(log.presences.last(), Some(&Presence::Published));
     assert_eq!(
         log.requests,
-        [Request::Status(Format::Values), Request::History { seconds: 120 }, Request::Devices(Format::Values)]
+        [
+            Request::Status(Format::Values),
+            Request::State,
+            Request::History { seconds: 120 },
+            Request::Devices(Format::Values)
+        ]
     );
 }
 

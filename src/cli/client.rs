@@ -5,15 +5,15 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ubus::OutboundMsg;
 use ubus::blobmsg::lookup;
 use ubus::envelope::{self, UbusAttr};
 use ubus::wire::{Codec, Frame, HEADER_SIZE, MAX_MSG_LEN, MsgType, ObjId, UBUS_STATUS_OK};
-use ubus::{BlobMsgTable, OutboundMsg};
 
 use super::SOCKET_PATH;
 use super::exit::{Failure, UNAVAILABLE};
 use crate::daemon::REFUSED_PREFIX;
-use crate::daemon::request::{Format, Request};
+use crate::daemon::request::{Request, call, line};
 use crate::daemon::ubus::{BROKER_PATHS, OBJECT};
 use crate::sys::unix_socket;
 
@@ -54,8 +54,8 @@ pub fn ask(address: &DaemonAddress, request: Request) -> Result<DaemonAnswer, Fa
         }
     }
     let socket = address.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
-    let answer =
-        unix_socket::ask(socket, &line(request), timeout(request)).map_err(|error| unavailable(socket, &error))?;
+    let answer = unix_socket::ask(socket, &line::write(request), timeout(request))
+        .map_err(|error| unavailable(socket, &error))?;
     Ok(match answer.strip_prefix(REFUSED_PREFIX) {
         Some(why) => DaemonAnswer::Refused(why.trim_end().to_owned()),
         None => DaemonAnswer::Given(answer),
@@ -75,61 +75,18 @@ fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(UNAVAILABLE, format!("asking the daemon at {}: {error}: {hint}", path.display()))
 }
 
-/// The request in the notation of the control socket.
-fn line(request: Request) -> String {
-    match request {
-        Request::Status(Format::Text) => "status".into(),
-        Request::Status(_) => "status json".into(),
-        Request::Devices(Format::Text) => "devices".into(),
-        Request::Devices(_) => "devices json".into(),
-        Request::Advise(Format::Text) => "advise".into(),
-        Request::Advise(_) => "advise json".into(),
-        Request::Audit { packets, format: Format::Text, .. } => format!("audit {packets}"),
-        Request::Audit { packets, .. } => format!("audit json {packets}"),
-        Request::History { seconds } => format!("history {seconds}"),
-        Request::Reload => "reload".into(),
-        Request::Renew => "renew".into(),
-        #[cfg(feature = "endpoint")]
-        Request::Metrics { home: None } => "metrics".into(),
-        #[cfg(feature = "endpoint")]
-        Request::Metrics { home: Some(address) } => format!("metrics {address}"),
-    }
-}
-
 fn ask_on_ubus(broker: &Path, request: Request) -> Result<DaemonAnswer, String> {
     let mut stream = connect(broker, timeout(request)).map_err(|error| error.to_string())?;
     let (reply, _) = exchange(&mut stream, &OutboundMsg::Lookup { obj_path: OBJECT }.into_frame(LOOKUP_SEQ))?;
     let id = envelope::find(&reply, UbusAttr::ObjId).and_then(|id| ObjId::new(id.as_u32()?));
     let obj_id = id.ok_or("no object named millpond on this bus")?;
-    let (method, format) = match request {
-        Request::Status(format) => ("status", Some(format)),
-        Request::Devices(format) => ("devices", Some(format)),
-        Request::Advise(format) => ("advise", Some(format)),
-        Request::Audit { format, .. } => ("audit", Some(format)),
-        Request::History { .. } => ("history", None),
-        Request::Reload => ("reload", None),
-        Request::Renew => ("renew", None),
-        #[cfg(feature = "endpoint")]
-        Request::Metrics { .. } => return Err("metrics are not available on ubus".into()),
-    };
-    let args = BlobMsgTable::build(|blob| {
-        if let Some(format) = format {
-            blob.put_str(Some("form"), if format == Format::Text { "text" } else { "json" });
-        }
-        match request {
-            Request::History { seconds } => blob.put_i64(Some("seconds"), seconds.into()),
-            Request::Audit { packets, waiting, .. } => {
-                blob.put_i64(Some("packets"), packets.into());
-                blob.put_bool(Some("wait"), waiting);
-            }
-            _ => {}
-        }
-    });
+    let (method, args) = call::write(request).ok_or("the object millpond has no method for this request")?;
     let (answer, status) =
         exchange(&mut stream, &OutboundMsg::Invoke { obj_id, method, args: &args }.into_frame(INVOKE_SEQ))?;
     let data = envelope::find(&answer, UbusAttr::Data).map(|data| data.payload).unwrap_or_default();
     let text = |key| lookup(data, key).and_then(|text| text.as_str()).map(str::to_owned);
-    match (status, text("text"), text("error")) {
+    // An answer of one fact has it under the name of its request.
+    match (status, text("text").or_else(|| text(method)), text("error")) {
         (UBUS_STATUS_OK, Some(text), _) => Ok(DaemonAnswer::Given(text)),
         (_, _, Some(why)) => Ok(DaemonAnswer::Refused(why)),
         _ => Err(format!("ubus status {status}")),

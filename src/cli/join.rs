@@ -13,7 +13,7 @@ use self::plan::{JoinError, JoinPlan};
 use super::CONFIG_PATH;
 use super::client::{DaemonAddress, DaemonAnswer, ask, ask_for};
 use super::exit::{CONFIG, Failure, IO_ERROR, UNAVAILABLE};
-use crate::daemon::request::{Format, Request};
+use crate::daemon::request::Request;
 
 /// Write the settings from the join text that 'millpond endpoint add-home' printed, and wait for the endpoint's cells.
 /// Without an argument the text is read from standard input, which keeps it out of the shell's history.
@@ -55,8 +55,11 @@ pub struct JoinCommand {
 /// Maximum bytes of input; longer than any join text.
 const MAX_BYTES: u64 = 16 << 10;
 
-/// The interval between two status requests.
-const STATUS_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The daemon's state once it receives the endpoint's cells.
+const SHAPING: &str = "shaping";
+
+/// The interval between two requests for the state.
+const STATE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl JoinCommand {
     /// Checks everything before it writes anything, and writes the settings last.
@@ -115,10 +118,8 @@ impl JoinCommand {
         let deadline = Instant::now() + Duration::from_secs(wait);
         while Instant::now() < deadline {
             // Wait before the first request, so that it does not show the state of the previous settings.
-            std::thread::sleep(2 * STATUS_POLL_INTERVAL);
-            if ask_for(&address, Request::Status(Format::Json))
-                .is_ok_and(|status| status.contains(r#""state":"shaping""#))
-            {
+            std::thread::sleep(2 * STATE_POLL_INTERVAL);
+            if ask_for(&address, Request::State).is_ok_and(|state| state.trim_end() == SHAPING) {
                 println!("joined: receiving the endpoint's cells");
                 return Ok(());
             }

@@ -3,7 +3,9 @@
 pub mod answer;
 #[cfg(feature = "endpoint")]
 pub mod metrics;
+pub mod reply;
 pub mod request;
+pub mod request_error;
 pub mod socket;
 pub mod status;
 pub mod ubus;

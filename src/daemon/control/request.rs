@@ -1,18 +1,20 @@
-//! The requests that a running daemon serves, over the control socket or ubus.
+//! The requests that a running daemon serves. [`REQUESTS`] is their only grammar: [`line`] reads and writes them as lines
+//! of the control socket, [`call`] as calls on ubus.
 
-use ubus::BlobMsgTable;
-use ubus::wire::UBUS_STATUS_UNKNOWN_ERROR;
+pub mod call;
+pub mod line;
 
-use crate::daemon::control::answer::{self, Object};
-use crate::daemon::control::socket::REFUSED_PREFIX;
-use crate::daemon::control::ubus::{Caller, RequestError};
-use crate::sys::unix_socket::Client;
+use std::net::Ipv4Addr;
+
+use crate::daemon::audit::DEFAULT_AUDIT_PACKETS;
 
 /// A request to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Returns the daemon's status.
     Status(Format),
+    /// Returns the name of the daemon's state only.
+    State,
     /// Lists every device that the router knows.
     Devices(Format),
     /// Returns the rates at home and on the wire in the last `seconds`.
@@ -24,7 +26,7 @@ pub enum Request {
     Advise(Format),
     /// Audits the wire.
     Audit {
-        /// Number of packets to capture.
+        /// Number of packets to capture, not yet clamped.
         packets: u32,
         /// Format of the answer.
         format: Format,
@@ -39,7 +41,7 @@ pub enum Request {
     #[cfg(feature = "endpoint")]
     Metrics {
         /// The home's address inside the tunnel; `None` for all homes.
-        home: Option<std::net::Ipv4Addr>,
+        home: Option<Ipv4Addr>,
     },
 }
 
@@ -54,56 +56,148 @@ pub enum Format {
     Values,
 }
 
-/// The client that waits for the answer.
-pub enum Requester {
-    /// A client of the control socket.
-    Socket(Box<Client>),
-    /// A caller on ubus.
-    Ubus(Caller),
+/// The grammar of one request.
+#[derive(Debug)]
+pub struct RequestSpec {
+    /// The first word of a line, and the method on ubus.
+    pub name: &'static str,
+    /// The arguments, in the order of the method's signature.
+    pub arguments: &'static [ArgumentSpec],
+    /// Whether the object on ubus has it as a method. The control socket serves every request.
+    pub is_method: bool,
+    /// The answer, in a few words.
+    pub answer: &'static str,
 }
 
-/// The answer in the requester's format, or the reason for a refusal.
-pub enum Answer {
-    /// A text for people, or JSON.
-    Text(String),
-    /// The contents of a blobmsg table, for ubus only.
-    Table(Vec<u8>),
-    /// Why the request was refused.
-    Refused(RequestError),
+/// One argument of a request. The variant of `default` is its kind.
+#[derive(Debug)]
+pub struct ArgumentSpec {
+    /// The name on ubus. Lines have no names.
+    pub name: &'static str,
+    /// Its place in a line, as the documentation and errors show it; empty if a line cannot set it.
+    pub word: &'static str,
+    /// The value in a call without it.
+    pub default: ArgumentValue,
+    /// The value in a line without it; `None` if every line needs it.
+    pub line_default: Option<ArgumentValue>,
+    /// The meaning and the range.
+    pub meaning: &'static str,
 }
 
-impl Requester {
-    /// An answer of keys and values, in this requester's format.
-    pub fn values(&self, format: Format, members: impl FnOnce(&mut Object<'_>)) -> Answer {
-        match (format, self) {
-            (Format::Values, Requester::Ubus(_)) => Answer::Table(answer::table(members).contents().to_vec()),
-            _ => Answer::Text(answer::json(members)),
-        }
-    }
+/// The value of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentValue {
+    /// The format of the answer. In a line it comes first.
+    Form(Format),
+    /// A whole number.
+    Number(u32),
+    /// Yes or no. A line cannot set it.
+    Flag(bool),
+    /// The address of a home inside the tunnel; `None` for all homes.
+    Home(Option<Ipv4Addr>),
 }
 
-impl Answer {
-    /// A refusal; `text` says what failed and why.
-    pub fn refused(text: impl Into<String>) -> Answer {
-        Answer::Refused(RequestError { status: UBUS_STATUS_UNKNOWN_ERROR, text: text.into() })
-    }
+const FORM: ArgumentSpec = ArgumentSpec {
+    name: "form",
+    word: "[json]",
+    default: ArgumentValue::Form(Format::Values),
+    line_default: Some(ArgumentValue::Form(Format::Text)),
+    meaning: "`values` (keys and values), `text` or `json`",
+};
+const SECONDS: ArgumentSpec = ArgumentSpec {
+    name: "seconds",
+    word: "SECONDS",
+    default: ArgumentValue::Number(300),
+    line_default: None,
+    meaning: "how far back, clamped to 60..=86400",
+};
+const PACKETS: ArgumentSpec = ArgumentSpec {
+    name: "packets",
+    word: "PACKETS",
+    default: ArgumentValue::Number(DEFAULT_AUDIT_PACKETS),
+    line_default: None,
+    meaning: "how many packets to capture, clamped to 100..=100000",
+};
+const WAIT: ArgumentSpec = ArgumentSpec {
+    name: "wait",
+    word: "",
+    default: ArgumentValue::Flag(false),
+    line_default: Some(ArgumentValue::Flag(true)),
+    meaning: "whether to answer at the end of the audit instead of at once",
+};
+#[cfg(feature = "endpoint")]
+const HOME: ArgumentSpec = ArgumentSpec {
+    name: "home",
+    word: "[ADDRESS]",
+    default: ArgumentValue::Home(None),
+    line_default: Some(ArgumentValue::Home(None)),
+    meaning: "a home's address inside the tunnel",
+};
 
-    /// The answer as sent on the control socket.
-    pub fn into_text(self) -> String {
+/// Every request.
+pub const REQUESTS: &[RequestSpec] = &[
+    method("status", &[FORM], "what the daemon does, and every problem"),
+    method("state", &[], "the name of the daemon's state"),
+    method("devices", &[FORM], "every device that the router knows"),
+    method("history", &[SECONDS], "what the devices did, and what the wire showed"),
+    method("advise", &[FORM], "what other rates would do and cost"),
+    method("audit", &[PACKETS, WAIT, FORM], "starts an audit of the wire"),
+    method("reload", &[], "reloads the settings"),
+    method("renew", &[], "looks up the endpoint again, and starts a new handshake"),
+    // The command that asks for them runs on the endpoint, which has no ubus.
+    #[cfg(feature = "endpoint")]
+    RequestSpec { is_method: false, ..method("metrics", &[HOME], "numbers in Prometheus's text format") },
+];
+
+const fn method(name: &'static str, arguments: &'static [ArgumentSpec], answer: &'static str) -> RequestSpec {
+    RequestSpec { name, arguments, is_method: true, answer }
+}
+
+impl Request {
+    /// The name, and the arguments in the order of its [`RequestSpec`].
+    pub fn parts(self) -> (&'static str, Vec<ArgumentValue>) {
+        use ArgumentValue::{Flag, Form, Number};
         match self {
-            Answer::Text(text) => text,
-            Answer::Refused(error) => format!("{REFUSED_PREFIX}{}\n", error.text),
-            // Never built for the control socket.
-            Answer::Table(_) => String::new(),
+            Request::Status(format) => ("status", vec![Form(format)]),
+            Request::State => ("state", vec![]),
+            Request::Devices(format) => ("devices", vec![Form(format)]),
+            Request::History { seconds } => ("history", vec![Number(seconds)]),
+            Request::Advise(format) => ("advise", vec![Form(format)]),
+            Request::Audit { packets, format, waiting } => {
+                ("audit", vec![Number(packets), Flag(waiting), Form(format)])
+            }
+            Request::Reload => ("reload", vec![]),
+            Request::Renew => ("renew", vec![]),
+            #[cfg(feature = "endpoint")]
+            Request::Metrics { home } => ("metrics", vec![ArgumentValue::Home(home)]),
         }
     }
 
-    /// The answer as sent on ubus.
-    pub fn into_contents(self) -> Result<Vec<u8>, RequestError> {
-        match self {
-            Answer::Text(text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &text)).contents().to_vec()),
-            Answer::Table(contents) => Ok(contents),
-            Answer::Refused(error) => Err(error),
-        }
+    /// The opposite of [`Request::parts`]; `None` if the arguments are not those of the request.
+    pub fn from_parts(name: &str, arguments: &[ArgumentValue]) -> Option<Request> {
+        use ArgumentValue::{Flag, Form, Number};
+        Some(match (name, arguments) {
+            ("status", [Form(format)]) => Request::Status(*format),
+            ("state", []) => Request::State,
+            ("devices", [Form(format)]) => Request::Devices(*format),
+            ("history", [Number(seconds)]) => Request::History { seconds: *seconds },
+            ("advise", [Form(format)]) => Request::Advise(*format),
+            ("audit", [Number(packets), Flag(waiting), Form(format)]) => {
+                Request::Audit { packets: *packets, format: *format, waiting: *waiting }
+            }
+            ("reload", []) => Request::Reload,
+            ("renew", []) => Request::Renew,
+            #[cfg(feature = "endpoint")]
+            ("metrics", [ArgumentValue::Home(home)]) => Request::Metrics { home: *home },
+            _ => return None,
+        })
     }
 }
+
+/// The grammar of the request with that name.
+pub fn spec(name: &str) -> Option<&'static RequestSpec> {
+    REQUESTS.iter().find(|spec| spec.name == name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,16 +3,14 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::daemon::control::request::{Format, Request};
+use crate::daemon::control::request::{Request, line};
+use crate::daemon::control::request_error::RequestError;
 use crate::daemon::error::Error;
 use crate::sys::epoll::Poll;
 use crate::sys::unix_socket::{Client, ControlSocket};
 
 /// Maximum clients at one time; further connections are closed.
 const MAX_CLIENTS: usize = 4;
-
-/// Prefix of an answer that refuses a request; the reason follows.
-pub const REFUSED_PREFIX: &str = "refused: ";
 
 /// The control socket and its clients.
 pub struct ControlServer {
@@ -37,9 +35,9 @@ impl ControlServer {
         Ok((ControlServer { socket, clients: [const { None }; MAX_CLIENTS], first_token }, error))
     }
 
-    /// Handles an event of one of the server's tokens. Returns a complete request, `None` if it is unknown, and the
+    /// Handles an event of one of the server's tokens. Returns a complete request, or why it is refused, and the
     /// client to answer. A client that disconnects is dropped.
-    pub fn handle(&mut self, token: u64, poll: &Poll) -> Option<(Option<Request>, Client)> {
+    pub fn handle(&mut self, token: u64, poll: &Poll) -> Option<(Result<Request, RequestError>, Client)> {
         match (token - self.first_token).checked_sub(1) {
             None => {
                 self.accept(poll);
@@ -58,7 +56,7 @@ impl ControlServer {
         }
     }
 
-    fn read_request(&mut self, index: usize, poll: &Poll) -> Option<(Option<Request>, Client)> {
+    fn read_request(&mut self, index: usize, poll: &Poll) -> Option<(Result<Request, RequestError>, Client)> {
         let slot = self.clients.get_mut(index)?;
         let request = slot.as_mut()?.request();
         if matches!(request, Ok(None)) {
@@ -66,31 +64,6 @@ impl ControlServer {
         }
         let client = slot.take()?;
         _ = poll.remove(&client);
-        Some((parse(&request.ok()??), client))
+        Some((line::parse(&request.ok()??), client))
     }
-}
-
-fn parse(line: &str) -> Option<Request> {
-    Some(match line {
-        "status" => Request::Status(Format::Text),
-        "status json" => Request::Status(Format::Json),
-        "devices" => Request::Devices(Format::Text),
-        "devices json" => Request::Devices(Format::Json),
-        "advise" => Request::Advise(Format::Text),
-        "advise json" => Request::Advise(Format::Json),
-        "reload" => Request::Reload,
-        "renew" => Request::Renew,
-        _ if line.starts_with("audit ") => {
-            let (format, packets) = match line.strip_prefix("audit json ") {
-                Some(packets) => (Format::Json, packets),
-                None => (Format::Text, &line["audit ".len()..]),
-            };
-            Request::Audit { packets: packets.trim().parse().ok()?, format, waiting: true }
-        }
-        #[cfg(feature = "endpoint")]
-        "metrics" => Request::Metrics { home: None },
-        #[cfg(feature = "endpoint")]
-        line if line.starts_with("metrics ") => Request::Metrics { home: Some(line[8..].trim().parse().ok()?) },
-        _ => Request::History { seconds: line.strip_prefix("history ")?.trim().parse().ok()? },
-    })
 }

@@ -3,18 +3,17 @@
 //! [`Provider`] connects to the broker and publishes the object, again after each restart of the broker. It never
 //! blocks: the driver takes one request at a time and answers it then or later.
 
-mod call;
 mod session;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-pub use call::RequestError;
 pub use session::{Caller, OBJECT};
 use ubus::BlobMsgTable;
 
 use self::session::{BusSession, Event};
 use crate::daemon::control::request::Request;
+use crate::daemon::control::request_error::RequestError;
 use crate::sys::broker_socket::BrokerSocket;
 use crate::sys::epoll::Poll;
 use crate::units::Nanos;

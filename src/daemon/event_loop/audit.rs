@@ -6,7 +6,8 @@ use log::{info, warn};
 
 use crate::config::model::{Role, Settings, Tunnel};
 use crate::daemon::audit::{self, AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint};
-use crate::daemon::control::request::{Answer, Format, Requester};
+use crate::daemon::control::reply::{Answer, Requester};
+use crate::daemon::control::request::Format;
 use crate::daemon::dataplane::liveness::State;
 use crate::daemon::dataplane::session::Session;
 use crate::daemon::event_loop::{AUDIT, EventLoop};

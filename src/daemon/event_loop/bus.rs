@@ -3,7 +3,7 @@
 use log::info;
 
 use crate::daemon::control::answer;
-use crate::daemon::control::request::{Answer, Requester};
+use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::control::ubus::Presence;
 use crate::daemon::dataplane::liveness::State;
 use crate::daemon::event_loop::{EventLoop, LoopFlow};

@@ -6,7 +6,8 @@ use crate::config::model::Settings;
 use crate::daemon::SettingsFile;
 #[cfg(feature = "endpoint")]
 use crate::daemon::control::metrics::Gauges;
-use crate::daemon::control::request::{Answer, Format, Request, Requester};
+use crate::daemon::control::reply::{Answer, Requester};
+use crate::daemon::control::request::{Format, Request};
 use crate::daemon::dataplane::session::Session;
 use crate::daemon::error::Error;
 use crate::daemon::event_loop::device_list::Topic;
@@ -61,11 +62,9 @@ impl EventLoop {
         let Some((request, client)) = self.control.handle(token, &self.poll) else { return LoopFlow::Continue };
         let requester = Requester::Socket(Box::new(client));
         match request {
-            Some(request) => self.serve(request, requester, now),
-            None => {
-                let known = "status, devices, advise (each also with json), audit PACKETS, audit json PACKETS, \
-                             history SECONDS, reload, renew";
-                self.answer(requester, Answer::refused(format!("unknown request (known: {known})")), now);
+            Ok(request) => self.serve(request, requester, now),
+            Err(refusal) => {
+                self.answer(requester, Answer::Refused(refusal), now);
                 LoopFlow::Continue
             }
         }
@@ -76,6 +75,7 @@ impl EventLoop {
         let answer = match request {
             Request::Status(Format::Text) => Answer::Text(self.view(now).text()),
             Request::Status(format) => requester.values(format, |top| self.view(now).put(top)),
+            Request::State => requester.fact("state", self.state_since.state.name()),
             Request::History { seconds } => requester.values(Format::Values, |top| self.history.put(seconds, top)),
             Request::Devices(format) => {
                 self.handle_list_request(Topic::Devices, format, requester, now);

@@ -6,8 +6,8 @@ use ubus::wire::{
 };
 use ubus::{BlobMsgTable, InboundMsg, OutboundMsg};
 
-use super::call::{self, RequestError, signature};
-use crate::daemon::control::request::Request;
+use crate::daemon::control::request::{Request, call};
+use crate::daemon::control::request_error::RequestError;
 
 /// The name of the object.
 pub const OBJECT: &str = "millpond";
@@ -163,7 +163,7 @@ impl BusSession {
         };
         match message {
             InboundMsg::Hello { .. } if self.object.is_none() => {
-                let message = OutboundMsg::AddObject { path: OBJECT, signature: &signature() };
+                let message = OutboundMsg::AddObject { path: OBJECT, signature: &call::signature() };
                 self.send(&message.into_frame(PUBLISH));
                 Ok(None)
             }

@@ -1,0 +1,71 @@
+//! The clients that wait for answers, and the answers in their formats.
+
+use ubus::BlobMsgTable;
+
+use crate::daemon::control::answer::{self, Object};
+use crate::daemon::control::request::Format;
+use crate::daemon::control::request_error::{REFUSED_PREFIX, RequestError};
+use crate::daemon::control::ubus::Caller;
+use crate::sys::unix_socket::Client;
+
+/// The client that waits for the answer.
+pub enum Requester {
+    /// A client of the control socket.
+    Socket(Box<Client>),
+    /// A caller on ubus.
+    Ubus(Caller),
+}
+
+/// The answer in the requester's format, or the reason for a refusal.
+pub enum Answer {
+    /// A text for people, or JSON.
+    Text(String),
+    /// The contents of a blobmsg table, for ubus only.
+    Table(Vec<u8>),
+    /// Why the request was refused.
+    Refused(RequestError),
+}
+
+impl Requester {
+    /// An answer of keys and values, in this requester's format.
+    pub fn values(&self, format: Format, members: impl FnOnce(&mut Object<'_>)) -> Answer {
+        match (format, self) {
+            (Format::Values, Requester::Ubus(_)) => Answer::Table(answer::table(members).contents().to_vec()),
+            _ => Answer::Text(answer::json(members)),
+        }
+    }
+
+    /// An answer of one fact: a line on the control socket, the value of `key` on ubus.
+    pub fn fact(&self, key: &str, fact: &str) -> Answer {
+        match self {
+            Requester::Socket(_) => Answer::Text(format!("{fact}\n")),
+            Requester::Ubus(_) => self.values(Format::Values, |top| top.text(key, fact)),
+        }
+    }
+}
+
+impl Answer {
+    /// A refusal; `text` says what failed and why.
+    pub fn refused(text: impl Into<String>) -> Answer {
+        Answer::Refused(RequestError::refused(text))
+    }
+
+    /// The answer as sent on the control socket.
+    pub fn into_text(self) -> String {
+        match self {
+            Answer::Text(text) => text,
+            Answer::Refused(error) => format!("{REFUSED_PREFIX}{}\n", error.text),
+            // Never built for the control socket.
+            Answer::Table(_) => String::new(),
+        }
+    }
+
+    /// The answer as sent on ubus.
+    pub fn into_contents(self) -> Result<Vec<u8>, RequestError> {
+        match self {
+            Answer::Text(text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &text)).contents().to_vec()),
+            Answer::Table(contents) => Ok(contents),
+            Answer::Refused(error) => Err(error),
+        }
+    }
+}
