@@ -3,19 +3,28 @@
 //! `sessions` holds one engine for each peer. `event_loop` moves packets and cells between the engines and the kernel
 //! at the times that the engines draw. `host` applies the settings to the kernel, and `reconcile` keeps them applied.
 
+mod action;
 pub mod advice;
 mod audit;
+mod config_state;
 mod control;
 mod dataplane;
 mod devices;
 mod encapsulation;
+#[cfg(feature = "endpoint")]
+mod enrolments;
 mod error;
 mod event_loop;
+mod failover;
+mod health;
 mod history;
 mod problem;
 mod reconcile;
 mod schedule;
 mod shape;
+mod state;
+mod token;
+mod wall_clock;
 
 use std::path::{Path, PathBuf};
 
@@ -25,12 +34,13 @@ pub use control::{answer, request, ubus};
 pub use error::Error;
 #[cfg(feature = "lab")]
 pub use event_loop::BareEndpoint;
-use log::{info, warn};
+use log::info;
 pub use problem::Code as ProblemCode;
 
+use self::config_state::SettingsFile;
 use self::event_loop::EventLoop;
-use self::problem::Problem;
-use self::reconcile::host::{self, Host};
+use self::problem::{Code, Problem};
+use self::reconcile::host::{self, Host, install_provisional_guard};
 use self::reconcile::openvpn;
 use self::reconcile::saved_sysctls::SavedSysctls;
 use crate::config::model::Settings;
@@ -63,7 +73,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     if !kernel::is_root() {
         return Err(Error::NotRoot);
     }
-    let SettingsFile { settings, understood } = read_settings(&options.config);
+    let SettingsFile { settings, understood } = SettingsFile::read(&options.config);
     if settings.as_ref().is_ok_and(|settings| !settings.enabled) {
         // A service manager that waits for readiness would take an exit before it for a failure.
         Manager::find().notify("READY=1\nSTATUS=not enabled");
@@ -71,14 +81,14 @@ pub fn run(options: &Options) -> Result<(), Error> {
         return Ok(());
     }
     let understood = understood.filter(|understood| understood.enabled);
-    let guard = understood.map_or(Ok(()), |understood| install_provisional_guard(&understood, options));
+    let guard = understood.map_or(Ok(()), |understood| install_provisional_guard(&understood, &options.guard_file));
     // The daemon runs with a broken settings file, too, so that a reload of the corrected file suffices.
     let mut event_loop = EventLoop::start(options, settings)?;
     if let Err(error) = guard {
         event_loop.note(Problem::of_guard(&error));
     }
     for refused in realtime::enter() {
-        event_loop.note_refused(&refused);
+        event_loop.note(Problem::new(Code::Realtime, refused.to_string()));
     }
     let result = event_loop.run();
     realtime::leave();
@@ -91,7 +101,7 @@ pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
     let mut host = Host::open()?;
     host.read_facts(settings, host::resolve_endpoint(settings)?)?;
     let size = shape::cell_size(settings, host.encapsulation())?;
-    host.plan(settings, &shape::limits(settings, size, &[]))
+    host.plan(settings, &shape::limits(settings, size, None))
 }
 
 /// Conflicts between valid settings and this host.
@@ -111,36 +121,4 @@ pub fn flush(guard_file: &Path, socket: &Path) -> Result<Vec<Op>, Error> {
     let ops = host.flush(guard_file, SavedSysctls::read(socket))?;
     SavedSysctls::forget(socket);
     Ok(ops)
-}
-
-/// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
-fn install_provisional_guard(understood: &Settings, options: &Options) -> Result<(), Error> {
-    Host::open()?.merge_guard(understood, &options.guard_file).map(|_| ())
-}
-
-/// The parsed settings file.
-struct SettingsFile {
-    settings: Result<Settings, Error>,
-    /// The readable part of broken settings: see [`crate::config::Parsed::understood`].
-    understood: Option<Settings>,
-}
-
-/// Reads the settings and logs each problem in them.
-fn read_settings(path: &Path) -> SettingsFile {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) => {
-            let settings = Err(Error::Unreadable { path: path.into(), error });
-            return SettingsFile { settings, understood: None };
-        }
-    };
-    let parsed = crate::config::parse_with(&text, &crate::sys::key_file::read);
-    let name = path.display().to_string();
-    for problem in &parsed.problems {
-        warn!("{}", problem.at(&name));
-    }
-    let settings = parsed
-        .settings
-        .ok_or_else(|| Error::Settings(format!("reading the settings {name}: they are invalid: run millpond check")));
-    SettingsFile { settings, understood: parsed.understood }
 }

@@ -74,11 +74,11 @@ impl Daemon {
         let thread = thread::spawn(move || {
             let (mut poll, timer) = (Poll::new().unwrap(), Timer::new().unwrap());
             poll.add(&timer, 0).unwrap();
-            let mut provider = Provider::new(paths, 1, timer::now());
+            let mut provider = Provider::new(paths, timer::now());
             let mut log = Log::default();
             while !stopping.load(Ordering::Relaxed) {
                 let soon = timer::now() + Nanos::from_millis(20);
-                timer.set(provider.due().map_or(soon, |due| due.min(soon))).unwrap();
+                timer.set(provider.next_timeout().map_or(soon, |due| due.min(soon))).unwrap();
                 let tokens: Vec<u64> = poll.wait().unwrap().collect();
                 timer.acknowledge().unwrap();
                 let start_of_turn = Instant::now();

@@ -4,17 +4,19 @@
 //! [`RateAdvisor`] runs the virtual shapers; [`Advice`] reads their results. Only the owner changes a rate.
 
 mod choice;
+mod feed;
 mod passive_monitor;
 mod report;
 #[cfg(test)]
 mod tests;
 
 pub use self::choice::{ADVISED, Advice};
+pub use self::feed::AdviceFeed;
 pub use self::passive_monitor::PassiveMonitor;
 use crate::config::model::Settings;
 use crate::core::Limits;
 use crate::core::what_if::{CellShape, STEPS, WhatIf};
-use crate::daemon::dataplane::session::LEAD;
+use crate::daemon::shape::LEAD;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::size::CellSize;

@@ -1,13 +1,14 @@
 //! The audit of the wire: captures the tunnel's packets where they leave, as the provider sees them, and compares them
 //! with the promised size, rate and law.
 
+mod audits;
 mod capture;
 mod report;
 mod strays;
 
 use std::net::IpAddr;
 
-pub use self::capture::{check, expected_duration, max_duration};
+pub use self::audits::{AuditView, Audits};
 use crate::core::Pace;
 use crate::core::audit::Finding;
 use crate::units::Nanos;

@@ -1,8 +1,247 @@
-//! Packets and cells: one session for each peer, and the times at which cells leave.
+//! The data plane: packets and cells, one session for each peer, and the times at which cells leave.
+//!
+//! [`DataPlane`] has no descriptor and no clock. [`driver`] moves packets and cells between it and the kernel.
 
-pub mod departure_queue;
+mod departure_queue;
+pub mod driver;
 pub mod flows;
-pub mod liveness;
-pub mod negotiation;
+mod io;
+mod liveness;
+mod negotiation;
 pub mod session;
 pub mod sessions;
+pub mod totals;
+mod train;
+
+use std::net::Ipv4Addr;
+
+use self::departure_queue::DepartureQueue;
+use self::flows::Flows;
+use self::session::{Change, Session, SessionStep};
+use self::sessions::Sessions;
+use self::train::Train;
+use crate::config::model::Settings;
+use crate::daemon::error::Error;
+use crate::daemon::shape;
+use crate::daemon::state::State;
+use crate::plan::qdisc_tree::ShaperLimits;
+use crate::units::Nanos;
+use crate::wire::size::{CellSize, Encapsulation};
+
+/// With more sessions than this, some cell is always built and waiting. The loop then does not block on a cell that is
+/// not due yet.
+const MANY_SESSIONS: usize = 8;
+
+/// With many sessions, departures within this window are handled together. Random intervals hide a lateness of this
+/// order, and it does not depend on traffic.
+const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
+
+/// The sessions and the times of their departures.
+pub struct DataPlane {
+    sessions: Sessions,
+    departures: DepartureQueue,
+    flows: Flows,
+    size: Option<CellSize>,
+    /// The limits last given to the queueing tree.
+    limits: Option<ShaperLimits>,
+    /// The index of the session whose train leaves now, and the train.
+    departing: Option<(usize, Train)>,
+    /// Trains that have left, for their buffers.
+    spare: Vec<Train>,
+}
+
+/// The result of [`DataPlane::handle_timeout`].
+pub enum Departure<'a> {
+    /// A train was built. It leaves soon.
+    Built,
+    /// No cell was due.
+    Idle,
+    /// This train must leave now. [`DataPlane::handle_departure`] must follow.
+    Train(&'a Train),
+}
+
+/// A packet for the devices, in the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its length in bytes.
+    pub length: usize,
+    /// The number of the device that it is for; 0 if that is unknown.
+    pub device: u8,
+    /// Whether it may be forwarded.
+    pub is_accepted: bool,
+}
+
+impl DataPlane {
+    /// No sessions yet.
+    pub fn new() -> DataPlane {
+        DataPlane {
+            sessions: Sessions::none(),
+            departures: DepartureQueue::default(),
+            flows: Flows::default(),
+            size: None,
+            limits: None,
+            departing: None,
+            spare: Vec::new(),
+        }
+    }
+
+    /// All sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// All sessions, mutable. Their departures stay as they are.
+    #[cfg(feature = "endpoint")]
+    pub fn sessions_mut(&mut self) -> &mut [Session] {
+        self.sessions.all_mut()
+    }
+
+    /// The traffic of each device from the Internet.
+    pub fn flows(&self) -> &Flows {
+        &self.flows
+    }
+
+    /// The size of a cell, once it is known.
+    pub fn size(&self) -> Option<CellSize> {
+        self.size
+    }
+
+    /// When [`DataPlane::handle_timeout`] is due next; `None` while nothing is sent.
+    pub fn next_timeout(&self) -> Option<Nanos> {
+        self.departures.next()
+    }
+
+    /// Builds the earliest train, or hands it out at its departure. To be called at [`DataPlane::next_timeout`], with
+    /// nothing else between the build and the departure.
+    pub fn handle_timeout(&mut self, now: Nanos) -> Departure<'_> {
+        let Some((_, index)) = self.departures.pop() else { return Departure::Idle };
+        match self.sessions.session_mut(index).handle_timeout(now, &mut self.spare) {
+            SessionStep::Depart(train) => Departure::Train(&self.departing.insert((index, train)).1),
+            step => {
+                self.schedule(index);
+                if matches!(step, SessionStep::Built) { Departure::Built } else { Departure::Idle }
+            }
+        }
+    }
+
+    /// Records that the train left at `now`, and schedules the session's next one.
+    pub fn handle_departure(&mut self, now: Nanos) {
+        let Some((index, train)) = self.departing.take() else { return };
+        self.sessions.session_mut(index).handle_departure(train.scheduled, now);
+        self.spare.push(train);
+        self.schedule(index);
+    }
+
+    /// Queues a packet from the devices. Returns the number of the device that sent it; `None` if the packet is for no
+    /// peer.
+    pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) -> Option<u8> {
+        let index = self.sessions.of_packet(packet)?;
+        let device = self.flows.note_upload(packet);
+        self.sessions.session_mut(index).handle_packet(now, packet);
+        Some(device)
+    }
+
+    /// Handles a cell from the peer with that address. Returns the index of its session, for
+    /// [`DataPlane::poll_packet`], and the cell's effect on what the session sends; `None` for an unknown sender.
+    pub fn handle_cell(&mut self, now: Nanos, from: Ipv4Addr, cell: &[u8]) -> Option<(usize, Change)> {
+        let index = self.sessions.of_peer(from)?;
+        let change = self.sessions.session_mut(index).handle_cell(now, cell);
+        if change == Change::Started {
+            self.departures = self.sessions.departures();
+        }
+        Some((index, change))
+    }
+
+    /// Copies the next packet that the session has for the devices into `buffer`.
+    pub fn poll_packet(&mut self, index: usize, buffer: &mut [u8]) -> Option<Delivery> {
+        let length = self.sessions.session_mut(index).poll_packet(buffer)?;
+        let packet = &buffer[..length];
+        let device = self.flows.note_download(packet);
+        Some(Delivery { length, device, is_accepted: self.sessions.accepts(index, packet) })
+    }
+
+    /// Lets every session repeat its messages and update its state. Returns the tunnel addresses of the peers that need
+    /// a new WireGuard handshake. To be called about once a second.
+    pub fn handle_tick(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
+        self.sessions.all_mut().iter_mut().for_each(|session| session.tick(now));
+        self.sessions.poll_rehandshakes(now)
+    }
+
+    /// Updates the sessions to settings that are in force now, unless neither they nor the cell size changed. A peer
+    /// that stays keeps its session and its schedule.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] if no cell fits around the tunnel's headers. [`Error::System`] without random numbers.
+    pub fn update(
+        &mut self,
+        settings: &Settings,
+        encapsulation: Encapsulation,
+        is_new: bool,
+        now: Nanos,
+    ) -> Result<(), Error> {
+        let size = shape::cell_size(settings, encapsulation)?;
+        if is_new || self.size != Some(size) {
+            self.serve(settings, size, now)?;
+            self.size = Some(size);
+        }
+        self.limits = Some(shape::limits(settings, size, self.granted()));
+        Ok(())
+    }
+
+    /// Updates the sessions to `settings` with cells of `size`.
+    pub fn serve(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
+        self.sessions.update(settings, size, now)?;
+        self.departures = self.sessions.departures();
+        Ok(())
+    }
+
+    /// Updates the limits of the queueing tree to the rate and law granted to a home. Returns whether they changed.
+    pub fn update_limits(&mut self, settings: &Settings) -> bool {
+        let Some(size) = self.size else { return false };
+        let limits = shape::limits(settings, size, self.granted());
+        self.limits.replace(limits) != Some(limits)
+    }
+
+    /// What has been granted to the first home that asked; `None` on a router.
+    pub fn granted(&self) -> Option<&crate::wire::control::ShapingRequest> {
+        self.sessions.all().iter().find_map(Session::granted)
+    }
+
+    /// Clears what is known about each device, because the numbers now mean other devices.
+    pub fn forget_devices(&mut self) {
+        self.flows.clear();
+        self.sessions.all_mut().iter_mut().for_each(Session::forget_devices);
+    }
+
+    /// The best state of any session, so that an absent home does not degrade its endpoint.
+    pub fn state(&self, now: Nanos) -> State {
+        let states = || self.sessions.all().iter().map(|session| session.state(now));
+        [State::Shaping, State::Paused, State::Degraded]
+            .into_iter()
+            .find(|best| states().any(|state| state == *best))
+            .unwrap_or(State::Starting)
+    }
+
+    /// Whether a departure is due, so that the loop must not read further packets or cells.
+    pub fn is_due(&self, now: Nanos) -> bool {
+        self.departures.next().is_some_and(|next| next + self.slack() <= now)
+    }
+
+    /// How long a departure may wait so that others are handled with it.
+    pub fn slack(&self) -> Nanos {
+        if self.has_many_sessions() { COALESCE_WINDOW } else { Nanos::ZERO }
+    }
+
+    fn has_many_sessions(&self) -> bool {
+        self.sessions.all().len() > MANY_SESSIONS
+    }
+
+    fn schedule(&mut self, index: usize) {
+        if let Some(next) = self.sessions.session_mut(index).next_timeout() {
+            self.departures.add(next, index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

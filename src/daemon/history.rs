@@ -1,6 +1,7 @@
 //! The rates at home and on the wire over the last day, in fixed memory: 16 320 bytes of samples.
 
 use crate::daemon::control::answer::Object;
+use crate::daemon::dataplane::totals::{DelayTotals, Totals};
 use crate::units::Nanos;
 
 /// The resolutions: 1 s for 5 minutes, 10 s for an hour, 240 s for a day. Each sample is the mean of `every` samples of
@@ -20,28 +21,6 @@ const MAX_SPAN_S: u32 = 86_400;
 struct Resolution {
     every: u32,
     samples: usize,
-}
-
-/// Bytes so far, from an arbitrary start. Those on the wire include all headers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// From the devices.
-    pub home_upload: u64,
-    /// To the devices.
-    pub home_download: u64,
-    /// Home to endpoint, on the wire.
-    pub wire_upload: u64,
-    /// Endpoint to home, on the wire.
-    pub wire_download: u64,
-}
-
-/// The number and the sum of the devices' packet delays so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DelayTotals {
-    /// Number of packets.
-    pub count: u64,
-    /// Sum of their delays, in nanoseconds.
-    pub sum: u64,
 }
 
 /// Rates in bytes per second, in the order of [`Totals`].
@@ -139,17 +118,6 @@ impl History {
 
 const KEYS: [&str; 4] =
     ["home_upload_bytes_per_s", "home_download_bytes_per_s", "wire_upload_bytes_per_s", "wire_download_bytes_per_s"];
-
-impl Totals {
-    fn values(&self) -> [u64; 4] {
-        [self.home_upload, self.home_download, self.wire_upload, self.wire_download]
-    }
-
-    fn add(&mut self, at: usize, delta: u64) {
-        let Totals { home_upload, home_download, wire_upload, wire_download } = self;
-        *[home_upload, home_download, wire_upload, wire_download][at] += delta;
-    }
-}
 
 impl Ring {
     fn new(capacity: usize) -> Ring {

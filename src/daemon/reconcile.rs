@@ -6,65 +6,79 @@
 //! wait for it.
 
 mod debounce;
-pub mod endpoint;
+mod endpoint;
 pub mod host;
 mod job;
+mod kernel_watch;
 pub mod openvpn;
-pub mod report;
+mod process;
+mod report;
 pub mod saved_sysctls;
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
-use log::warn;
+use log::info;
 
 use self::debounce::Debounce;
 use self::endpoint::Endpoint;
-pub use self::job::ReconcileJob;
-use self::report::ReconcileReport;
-use crate::config::model::HostPort;
+use self::job::ReconcileJob;
+use self::kernel_watch::KernelWatch;
+use self::openvpn::{Openvpn, OpenvpnEvent};
+use self::process::{RunningWorker, look_up, parse_addresses, poll_worker};
+pub use self::report::ReconcileReport;
+use self::saved_sysctls::SavedSysctls;
+use crate::config::model::{HostPort, Settings};
+use crate::daemon::action::Action;
+use crate::daemon::config_state::JobSettings;
 use crate::daemon::error::Error;
+use crate::daemon::problem::{Code, Problem};
+use crate::daemon::token::Token;
+use crate::sys::Tun;
 use crate::sys::epoll::Poll;
-use crate::sys::monitor::{DATAGRAM_BYTES, Monitor};
-use crate::sys::owned_guard_copy::OwnedGuardCopy;
-use crate::sys::worker::{Worker, WorkerOutput};
-use crate::sys::{resolve, worker};
+use crate::sys::worker::WorkerOutput;
 use crate::units::Nanos;
-
-/// Maximum notification datagrams read from each monitor in one turn.
-const DATAGRAM_BATCH: usize = 8;
-/// Enough datagrams to empty a socket's buffer.
-const DRAIN_LIMIT: usize = 1024;
-
-/// A worker process that takes longer hangs and is killed. The first run on a busy router may take ten seconds.
-const WORKER_TIMEOUT: Nanos = Nanos::from_secs(60);
-
-/// The epoll tokens of this module's descriptors.
-#[derive(Clone, Copy, Debug)]
-pub struct Tokens {
-    /// Change notifications from the kernel.
-    pub monitor: u64,
-    /// The reconcile job's output.
-    pub reconcile: u64,
-    /// The name lookup's output.
-    pub lookup: u64,
-}
+use crate::wire::control::ShapingRequest;
 
 /// Watches the kernel for changes, and starts the processes that reconcile it and look up the endpoint's name.
 pub struct Reconciler {
-    monitors: Vec<Monitor>,
-    datagram: Box<[u8; DATAGRAM_BYTES]>,
-    tokens: Tokens,
+    paths: Paths,
+    watch: KernelWatch,
     debounce: Debounce,
-    reconcile: Option<RunningWorker>,
+    job: Option<RunningWorker>,
     /// Whether the running job was started by [`Reconciler::trigger_now`], not by a change in the kernel.
     was_triggered: bool,
     lookup: Option<RunningWorker>,
     /// The host whose name is being looked up.
     host: Option<HostPort>,
-    /// Confines the devices if another program flushes all of nftables, until a reconcile job has restored the guard.
-    guard_copy: Option<OwnedGuardCopy>,
+    endpoint: Endpoint,
+    /// The endpoint of the settings that are being applied, if it is another one.
+    next_endpoint: Option<Endpoint>,
+    /// Tunnel addresses of the peers that need a new WireGuard handshake.
+    rehandshake: Vec<Ipv4Addr>,
+    saved_sysctls: SavedSysctls,
+    openvpn: Option<Openvpn>,
+}
+
+/// The daemon's files that the reconciler needs.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The file from which the guard is loaded at boot.
+    pub guard_file: PathBuf,
+    /// The control socket; the saved sysctls lie beside it.
+    pub socket: PathBuf,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueWork {
+    /// A reconcile job.
+    Job,
+    /// A name lookup.
+    Lookup,
+    /// A process has exceeded its time-out.
+    Overdue,
 }
 
 /// A finished reconcile job.
@@ -72,46 +86,62 @@ pub struct FinishedJob {
     /// The job's findings and operations; an error if the process was killed or died.
     pub report: io::Result<ReconcileReport>,
     /// The TUN interface, if the job created it.
-    pub tun: Option<OwnedFd>,
+    pub tun: Option<Tun>,
     /// Whether the daemon triggered the job itself, not a change in the kernel.
     pub was_triggered: bool,
 }
 
-struct RunningWorker {
-    worker: Worker,
-    since: Nanos,
+/// The result of a name lookup for the endpoint in use.
+pub struct FinishedLookup {
+    /// Why there is no address.
+    pub problem: Option<Problem>,
+    /// Whether the settings that are being applied cannot go on without an address.
+    pub fails_change: bool,
 }
 
 impl Reconciler {
     /// Subscribes to kernel notifications, copies the loaded guard, and makes the first reconcile job due at once.
-    pub fn start(poll: &Poll, tokens: Tokens, now: Nanos) -> Result<Reconciler, Error> {
-        let subscribing = || Error::system("subscribing to kernel notifications");
-        let mut monitors = vec![Monitor::routing().map_err(subscribing())?];
-        match Monitor::nftables() {
-            Ok(monitor) => monitors.push(monitor),
-            // A kernel without nftables cannot have a guard either. The first reconcile job reports that.
-            Err(error) => {
-                warn!("subscribing to nftables notifications: {error}; checking nftables periodically instead")
-            }
-        }
-        monitors.iter().try_for_each(|monitor| poll.add(monitor, tokens.monitor)).map_err(subscribing())?;
-        let datagram = Box::new([0; DATAGRAM_BYTES]);
-        Ok(Reconciler {
-            monitors,
-            datagram,
-            tokens,
+    pub fn start(paths: Paths, settings: Option<&Settings>, poll: &Poll, now: Nanos) -> Result<Reconciler, Error> {
+        let saved_sysctls = SavedSysctls::read(&paths.socket);
+        Ok(Reconciler::new(paths, KernelWatch::start(poll)?, saved_sysctls, settings, now))
+    }
+
+    fn new(
+        paths: Paths,
+        watch: KernelWatch,
+        saved_sysctls: SavedSysctls,
+        settings: Option<&Settings>,
+        now: Nanos,
+    ) -> Reconciler {
+        Reconciler {
+            paths,
+            watch,
             debounce: Debounce::new(now),
-            reconcile: None,
+            job: None,
             was_triggered: true,
             lookup: None,
             host: None,
-            guard_copy: copy_guard(),
-        })
+            endpoint: Endpoint::new(settings, now),
+            next_endpoint: None,
+            rehandshake: Vec::new(),
+            saved_sysctls,
+            openvpn: None,
+        }
     }
 
-    /// Reads kernel notifications. Returns whether one of them may concern millpond.
-    pub fn handle_kernel_events(&mut self, now: Nanos) -> bool {
-        self.read_monitors(DATAGRAM_BATCH, now)
+    /// Ends the running processes, and returns the sysctls to restore.
+    pub fn stop(self) -> SavedSysctls {
+        self.saved_sysctls
+    }
+
+    /// The file from which the guard is loaded at boot.
+    pub fn guard_file(&self) -> &Path {
+        &self.paths.guard_file
+    }
+
+    /// The address of a router's endpoint, once it is known.
+    pub fn endpoint_address(&self) -> Option<SocketAddr> {
+        self.endpoint.address()
     }
 
     /// Makes the next reconcile job due at once.
@@ -124,130 +154,230 @@ impl Reconciler {
         self.debounce.note_change(now);
     }
 
+    /// Makes the next reconcile job due at once, and lets it start a new handshake with these peers.
+    pub fn rehandshake(&mut self, peers: impl IntoIterator<Item = Ipv4Addr>, now: Nanos) {
+        self.rehandshake.extend(peers);
+        self.debounce.trigger_now(now);
+    }
+
+    /// Makes a pending name lookup due at once.
+    pub fn renew(&mut self, now: Nanos) {
+        self.endpoint.trigger_now(now);
+    }
+
+    /// Records that cells come from the endpoint.
+    pub fn note_cells(&mut self, now: Nanos) {
+        self.endpoint.note_cells(now);
+    }
+
+    /// Reads kernel notifications.
+    pub fn handle_kernel_events(&mut self, now: Nanos) {
+        if self.watch.receive() {
+            self.debounce.note_change(now);
+            if self.endpoint_in_use().is_unresolved() {
+                // The Internet connection may have just come up.
+                self.endpoint_in_use_mut().trigger_now(now);
+            }
+        }
+    }
+
     /// When the next reconcile job is due; `None` while one runs.
-    pub fn due(&self) -> Option<Nanos> {
-        self.reconcile.is_none().then(|| self.debounce.due())
+    pub fn next_job(&self) -> Option<Nanos> {
+        self.job.is_none().then(|| self.debounce.due())
     }
 
     /// When the next name lookup is due; `None` while one runs or none is needed.
-    pub fn lookup_due(&self, endpoint: &Endpoint, now: Nanos) -> Option<Nanos> {
-        self.lookup.is_none().then(|| endpoint.due(now)).flatten()
+    pub fn next_lookup(&self, now: Nanos) -> Option<Nanos> {
+        self.lookup.is_none().then(|| self.endpoint_in_use().due(now)).flatten()
     }
 
-    /// Starts a reconcile job in a forked process.
-    pub fn start_reconcile(&mut self, job: &ReconcileJob<'_>, poll: &Poll, now: Nanos) -> io::Result<()> {
-        self.was_triggered = self.debounce.note_start(now);
-        let guard_copy = self.guard_copy.as_ref();
-        let started = start_worker(poll, self.tokens.reconcile, now, || job::reconcile(job, guard_copy));
-        if started.is_err() {
-            self.debounce.note_failure(now);
+    /// What is due now. Without settings there is no job.
+    pub fn due(&self, has_settings: bool, now: Nanos) -> Option<DueWork> {
+        let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
+        let is_overdue = || [&self.job, &self.lookup].into_iter().flatten().any(|running| running.is_overdue(now));
+        if has_settings && is_due(self.next_job()) {
+            Some(DueWork::Job)
+        } else if is_due(self.next_lookup(now)) {
+            Some(DueWork::Lookup)
+        } else {
+            is_overdue().then_some(DueWork::Overdue)
         }
-        self.reconcile = Some(started?);
-        Ok(())
+    }
+
+    /// Prepares for settings that will be applied: a new endpoint is looked up before the job that applies them.
+    pub fn prepare(&mut self, settings: &Settings, now: Nanos) {
+        self.next_endpoint = (!self.endpoint.matches(settings)).then(|| Endpoint::new(Some(settings), now));
+    }
+
+    /// Uses the endpoint of these settings from now on.
+    pub fn replace_endpoint(&mut self, settings: &Settings, now: Nanos) {
+        self.next_endpoint = None;
+        self.endpoint = Endpoint::new(Some(settings), now);
+    }
+
+    /// Whether the settings that are being applied wait for their endpoint's address.
+    pub fn waits_for_address(&self) -> bool {
+        self.next_endpoint.as_ref().is_some_and(Endpoint::is_unresolved)
+    }
+
+    /// Forgets the endpoint of settings that are not applied after all.
+    pub fn drop_next_endpoint(&mut self) {
+        self.next_endpoint = None;
+    }
+
+    /// Starts a reconcile job in a forked process. `granted` is what an endpoint granted to its first home; `has_tun`
+    /// says whether the daemon holds `mp0`.
+    pub fn start_job(
+        &mut self,
+        settings: JobSettings<'_>,
+        granted: Option<&ShapingRequest>,
+        has_tun: bool,
+        poll: &Poll,
+        now: Nanos,
+    ) -> Option<Action> {
+        self.was_triggered = self.debounce.note_start(now);
+        // Settings whose endpoint has no address yet wait; the job applies those in force.
+        let next_endpoint = self.next_endpoint.as_ref().filter(|endpoint| !endpoint.is_unresolved());
+        let endpoint = next_endpoint.unwrap_or(&self.endpoint);
+        let job = ReconcileJob {
+            settings: settings.settings,
+            guarded: settings.guarded,
+            guard_file: &self.paths.guard_file,
+            granted,
+            endpoint: endpoint.address(),
+            endpoint_moved: endpoint.has_moved(),
+            rehandshake: &self.rehandshake,
+            has_tun,
+            has_openvpn: self.openvpn.is_some(),
+        };
+        let guard_copy = self.watch.guard_copy();
+        let started = RunningWorker::start(poll, Token::ReconcileJob, now, || job::reconcile(&job, guard_copy));
+        self.rehandshake.clear();
+        match started {
+            Ok(job) => {
+                self.job = Some(job);
+                None
+            }
+            Err(error) => {
+                self.debounce.note_failure(now);
+                Some(cannot_start(format!("starting the reconcile process: {error}")))
+            }
+        }
     }
 
     /// Starts a name lookup in a forked process.
-    pub fn start_lookup(&mut self, host: &HostPort, poll: &Poll, now: Nanos) -> io::Result<()> {
-        self.host = Some(host.clone());
-        self.lookup = Some(start_worker(poll, self.tokens.lookup, now, || look_up(host))?);
-        Ok(())
+    pub fn start_lookup(&mut self, poll: &Poll, now: Nanos) -> Option<Action> {
+        let endpoint = self.endpoint_in_use_mut();
+        endpoint.note_lookup(now);
+        let host = endpoint.host().cloned()?;
+        let started = RunningWorker::start(poll, Token::Lookup, now, || look_up(&host));
+        let failed = started.as_ref().err().map(|error| format!("starting the lookup of {}: {error}", host.host));
+        self.host = Some(host);
+        self.lookup = started.ok();
+        failed.map(cannot_start)
     }
 
     /// The finished reconcile job, once it has finished.
-    pub fn poll_report(&mut self, poll: &Poll, now: Nanos) -> Option<FinishedJob> {
-        let (report, tun) = match poll_worker(&mut self.reconcile, poll, now)? {
-            Ok(WorkerOutput { text, fd }) => (Ok(ReconcileReport::from_text(&text)), fd),
+    pub fn poll_job(&mut self, poll: &Poll, now: Nanos) -> Option<FinishedJob> {
+        let (report, tun) = match poll_worker(&mut self.job, poll, now)? {
+            Ok(WorkerOutput { text, fd }) => (Ok(ReconcileReport::from_text(&text)), fd.map(Tun::from)),
             Err(error) => (Err(error), None),
         };
         if report.as_ref().is_ok_and(ReconcileReport::is_complete) {
             self.debounce.note_success(now);
         } else {
             // The job and its rollback caused notifications of their own. They are no reason to run again.
-            self.read_monitors(DRAIN_LIMIT, now);
+            if self.watch.drain() {
+                self.debounce.note_change(now);
+            }
             self.debounce.note_failure(now);
+        }
+        if let Ok(report) = &report {
+            self.saved_sysctls.save(report, &self.paths.socket);
         }
         Some(FinishedJob { report, tun, was_triggered: self.was_triggered })
     }
 
-    /// The host and its addresses, once the lookup has finished.
-    pub fn poll_addresses(&mut self, poll: &Poll, now: Nanos) -> Option<(HostPort, Result<Vec<SocketAddr>, String>)> {
+    /// The result of the name lookup, once it has finished. A lookup for previous settings has none.
+    pub fn poll_lookup(&mut self, poll: &Poll, now: Nanos) -> Option<FinishedLookup> {
         let output = poll_worker(&mut self.lookup, poll, now)?;
         let addresses = output.map_err(|error| error.to_string()).and_then(|output| parse_addresses(&output.text));
-        Some((self.host.take()?, addresses))
-    }
-
-    /// Whether a worker process has exceeded its time-out and must be killed.
-    pub fn is_overdue(&self, now: Nanos) -> bool {
-        [&self.reconcile, &self.lookup].into_iter().flatten().any(|running| running.is_overdue(now))
-    }
-
-    fn read_monitors(&mut self, limit: usize, now: Nanos) -> bool {
-        let Reconciler { monitors, datagram, .. } = self;
-        // A socket that fails reports no changes, so a failure counts as one.
-        let is_concerned =
-            monitors.iter().map(|monitor| monitor.receive(datagram, limit).unwrap_or(true)).fold(false, |a, b| a | b);
-        if is_concerned {
-            self.debounce.note_change(now);
+        let host = self.host.take()?;
+        let is_next = self.next_endpoint.is_some();
+        let endpoint = self.endpoint_in_use_mut();
+        if endpoint.host() != Some(&host) {
+            return None;
         }
-        is_concerned
-    }
-}
-
-impl RunningWorker {
-    fn is_overdue(&self, now: Nanos) -> bool {
-        now.saturating_since(self.since) > WORKER_TIMEOUT
-    }
-}
-
-/// Opens the owned copy of the loaded guard, if the kernel supports it.
-fn copy_guard() -> Option<OwnedGuardCopy> {
-    let copy = OwnedGuardCopy::open().and_then(|copy| copy.sync().map(|_| copy));
-    copy.inspect_err(|cause| {
-        warn!(
-            "copying the guard into an owned table: {cause}: it needs Linux 5.12; after a flush of the nftables \
-             ruleset, devices can bypass the tunnel for some tenths of a second until the guard is restored"
-        );
-    })
-    .ok()
-}
-
-fn start_worker(poll: &Poll, token: u64, now: Nanos, work: impl FnOnce() -> WorkerOutput) -> io::Result<RunningWorker> {
-    let worker = Worker::start(work)?;
-    poll.add(&worker, token)?;
-    Ok(RunningWorker { worker, since: now })
-}
-
-/// The output of the worker in `slot` once it has finished, failed or timed out; `slot` is then empty.
-fn poll_worker(slot: &mut Option<RunningWorker>, poll: &Poll, now: Nanos) -> Option<io::Result<WorkerOutput>> {
-    let running = slot.as_mut()?;
-    let output = match running.worker.report() {
-        Ok(None) if !running.is_overdue(now) => return None,
-        Ok(None) => {
-            let text = format!("killed after {} s without a result", WORKER_TIMEOUT.as_secs_f64());
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        let changed = addresses.as_ref().is_ok_and(|addresses| endpoint.handle_lookup(addresses));
+        let fails_change = addresses.is_err() && is_next && endpoint.is_unresolved();
+        if let (true, Some(address)) = (changed, endpoint.address()) {
+            info!("tunnel.endpoint {} resolved to {address}", host.host);
+            self.debounce.trigger_now(now);
         }
-        Ok(Some(output)) => Ok(output),
-        Err(error) => Err(error),
-    };
-    _ = poll.remove(&running.worker);
-    *slot = None;
-    Some(output)
-}
+        let failed = |why| Problem::new(Code::Name, format!("resolving tunnel.endpoint {}: {why}", host.host));
+        Some(FinishedLookup { problem: addresses.err().map(failed), fails_change })
+    }
 
-/// Looks up `host` in the forked process. The output is one address a line, or `error` and the reason.
-fn look_up(host: &HostPort) -> WorkerOutput {
-    let text = match resolve::resolve(host) {
-        Ok(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),
-        Err(error) => format!("error {error}"),
-    };
-    WorkerOutput { text, fd: None }
-}
+    /// Takes over what a job found in WireGuard. If `is_new`, the settings that it applied are in force now.
+    pub fn adopt(&mut self, report: &ReconcileReport, is_new: bool, now: Nanos) {
+        if let Some(endpoint) = self.next_endpoint.take_if(|_| is_new) {
+            self.endpoint = endpoint;
+        }
+        let was_set = self.endpoint.has_moved();
+        self.endpoint.note_wireguard(now, report.endpoint, report.handshake_s, was_set);
+    }
 
-fn parse_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
-    match text.strip_prefix("error ") {
-        Some(why) => Err(why.to_owned()),
-        None => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
+    /// Updates the openvpn process to the settings in force.
+    pub fn update_openvpn(
+        &mut self,
+        settings: &Settings,
+        is_new: bool,
+        interface_changed: bool,
+        now: Nanos,
+    ) -> Result<(), Error> {
+        match &mut self.openvpn {
+            Some(openvpn) if is_new || interface_changed => openvpn.update(settings, interface_changed, now)?,
+            Some(_) => {}
+            None => self.openvpn = Openvpn::new(settings, now)?,
+        }
+        Ok(())
+    }
+
+    /// Whether openvpn must be looked after once a second.
+    pub fn has_openvpn(&self) -> bool {
+        self.openvpn.is_some()
+    }
+
+    /// Starts and reaps the openvpn process. Returns what happened to it. To be called about once a second, in a gap.
+    pub fn handle_openvpn_tick(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
+        let event = self.openvpn.as_mut().and_then(|openvpn| openvpn.tick(poll, now));
+        self.openvpn.take_if(|openvpn| openvpn.is_stopped());
+        event
+    }
+
+    /// Reads the output of openvpn. Returns what it reports.
+    pub fn handle_openvpn_output(&mut self, poll: &Poll) -> Option<OpenvpnEvent> {
+        self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_output(poll))
+    }
+
+    /// The endpoint of the settings being applied, or else of those in force.
+    fn endpoint_in_use(&self) -> &Endpoint {
+        self.next_endpoint.as_ref().unwrap_or(&self.endpoint)
+    }
+
+    fn endpoint_in_use_mut(&mut self) -> &mut Endpoint {
+        self.next_endpoint.as_mut().unwrap_or(&mut self.endpoint)
     }
 }
 
-const _: () = assert!(worker::OUTPUT_BYTES >= 1024, "a report without the texts of its problems fits");
+/// Whether reconcile reports list this problem. Every report lists all that still exist.
+pub fn is_reported(code: Code) -> bool {
+    let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Preflight(_));
+    let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
+    let of_both = matches!(code, Code::PackageMissing | Code::Guard | Code::GuardFile | Code::Reconcile);
+    of_settings || of_tunnel || of_both
+}
+
+fn cannot_start(text: String) -> Action {
+    Action::Note(Problem::new(Code::Reconcile, text))
+}

@@ -2,12 +2,16 @@
 
 use crate::config::model::{Level, OffPolicy, Role, Settings};
 use crate::core::Pace;
-use crate::daemon::dataplane::session::{LEAD, Session, Shaping};
 use crate::daemon::error::Error;
 use crate::plan::qdisc_tree::ShaperLimits;
-use crate::units::BitsPerSec;
+use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::ShapingRequest;
 use crate::wire::size::{CellSize, Encapsulation};
+
+/// Each cell is built this long before its departure. Building takes less than half of this on a 24Kc. At 40 cells a
+/// second, a packet has a chance of one in sixty to arrive in this window and miss its cell.
+pub const LEAD: Nanos = Nanos::from_micros(400);
+const _: () = assert!(LEAD.0 < 1_000_000, "a cell is built within a millisecond of its departure");
 
 /// If an engine paces the cells, HTB is only a ceiling at this many times the mean rate. That leaves room for the few
 /// short intervals that a wide law draws in a row.
@@ -19,6 +23,19 @@ const CEILING_BAND_CELLS: u32 = 64;
 /// rate can ever queue.
 const PACER_COVER_CELLS: u32 = 2;
 const PACER_DATA_CELLS: u32 = 8;
+
+/// The shaping of one direction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shaping {
+    /// Law, mean interval and spread.
+    pub pace: Pace,
+    /// Length of a cell in bytes of UDP payload.
+    pub payload_bytes: usize,
+    /// Whether cover cells are sent.
+    pub cover: bool,
+    /// Whether the devices' packets are forwarded at all.
+    pub forwards: bool,
+}
 
 /// The largest cell under the settings' limit.
 pub fn cell_size(settings: &Settings, encapsulation: Encapsulation) -> Result<CellSize, Error> {
@@ -55,10 +72,10 @@ pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
     }
 }
 
-/// The limits of the queueing tree, for either role.
-pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> ShaperLimits {
+/// The limits of the queueing tree, for either role. `granted` is what an endpoint granted to its first home.
+pub fn limits(settings: &Settings, size: CellSize, granted: Option<&ShapingRequest>) -> ShaperLimits {
     let wire_bytes = size.wire_bytes as u16;
-    let (paced, rate, wire_bytes) = match (settings.role, sessions.iter().find_map(Session::granted)) {
+    let (paced, rate, wire_bytes) = match (settings.role, granted) {
         (Role::Router, _) => (settings.shape.law.paced_by_kernel(), settings.shape.upload, wire_bytes),
         // The law `kernel` is granted to a single home only; see `negotiation::HomeLimits`.
         (Role::Endpoint, Some(request)) if request.law.paced_by_kernel() => (true, request.rate, request.cell_bytes),
@@ -91,5 +108,3 @@ pub fn limits(settings: &Settings, size: CellSize, sessions: &[Session]) -> Shap
 fn total_max_download(settings: &Settings) -> BitsPerSec {
     BitsPerSec(settings.homes.iter().map(|home| home.max_download.0).sum::<u64>().max(1_000_000))
 }
-
-const _: () = assert!(LEAD.0 < 1_000_000, "a cell is built within a millisecond of its departure");

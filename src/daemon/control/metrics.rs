@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 
 use crate::config::model::Settings;
 use crate::core::Histogram;
-use crate::daemon::dataplane::liveness::State;
 use crate::daemon::dataplane::sessions::Sessions;
 use crate::daemon::problem::Problem;
+use crate::daemon::state::State;
 use crate::sys::usage::ResourceUsage;
 use crate::units::Nanos;
 

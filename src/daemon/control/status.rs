@@ -4,12 +4,14 @@ use std::fmt::Write;
 
 use crate::config::model::{OffPolicy, Role, Settings};
 use crate::core::{Histogram, Stats};
+use crate::daemon::audit::Audits;
 use crate::daemon::control::answer::Object;
-use crate::daemon::dataplane::liveness::{State, StateSince};
 use crate::daemon::dataplane::session::Session;
-use crate::daemon::event_loop::{Audits, LevelClock};
 use crate::daemon::history::History;
 use crate::daemon::problem::Problem;
+use crate::daemon::schedule::calendar::LevelSource;
+use crate::daemon::schedule::data_usage::Usage;
+use crate::daemon::state::{State, StateSince};
 use crate::units::Nanos;
 
 /// Version of the keys, raised when a key changes its meaning or disappears.
@@ -27,8 +29,12 @@ pub struct StatusView<'a> {
     pub cell_bytes: Option<(usize, usize)>,
     /// Past rates and totals.
     pub history: &'a History,
-    /// The scheduled level and the data usage.
-    pub clock: &'a LevelClock,
+    /// What selected the level in force.
+    pub level_source: LevelSource,
+    /// Whether the wall clock has been set.
+    pub is_clock_set: bool,
+    /// The data usage of the billing period, once the clock is set.
+    pub usage: Option<Usage>,
     /// The running and the last audit.
     pub audits: &'a Audits,
     /// The daemon's state and when it began.
@@ -51,7 +57,7 @@ impl StatusView<'_> {
             let shape = &settings.shape;
             top.text("role", settings.role.name());
             top.text("level", settings.level.name());
-            top.text("level_by", self.clock.level_source().name());
+            top.text("level_by", self.level_source.name());
             top.flag("promise", self.state_since.state == State::Shaping);
             top.text("off", if settings.off == OffPolicy::Block { "block" } else { "tunnel" });
             top.text("law", shape.law.name());
@@ -64,11 +70,11 @@ impl StatusView<'_> {
                 cell.number("inner_bytes", inner_bytes as u64);
             });
         }
-        top.flag("clock_set", self.clock.is_set());
-        if let (Some(settings), Some(usage)) = (self.settings, self.clock.usage()) {
+        top.flag("clock_set", self.is_clock_set);
+        if let (Some(settings), Some(usage)) = (self.settings, self.usage) {
             top.object("data", |object| usage.put(object, settings));
         }
-        let (last, running) = self.audits.state();
+        let (last, running) = (self.audits.last(), self.audits.is_running());
         if last.is_some() || running {
             top.object("audit", |object| {
                 object.flag("running", running);
@@ -112,7 +118,7 @@ impl StatusView<'_> {
                 OffPolicy::Block => "no promise needed: a schedule blocks shaped devices from the Internet\n",
             });
         }
-        if let Some(usage) = self.clock.usage() {
+        if let Some(usage) = self.usage {
             let gb = |bytes: u64| bytes as f64 / 1e9;
             _ = write!(
                 out,

@@ -14,6 +14,7 @@ use ubus::BlobMsgTable;
 use self::session::{BusSession, Event};
 use crate::daemon::control::request::Request;
 use crate::daemon::control::request_error::RequestError;
+use crate::daemon::token::Token;
 use crate::sys::broker_socket::BrokerSocket;
 use crate::sys::epoll::Poll;
 use crate::units::Nanos;
@@ -49,7 +50,6 @@ pub enum Presence {
 /// Publishes the object on ubus and keeps it there.
 pub struct Provider {
     paths: Vec<PathBuf>,
-    token: u64,
     connection: Option<Connection>,
     presence: Presence,
     /// Number of connections so far.
@@ -69,19 +69,10 @@ struct Connection {
 }
 
 impl Provider {
-    /// A provider that connects to the first broker found at `paths`. Its socket has `token` in the epoll set.
-    pub fn new(paths: Vec<PathBuf>, token: u64, now: Nanos) -> Provider {
+    /// A provider that connects to the first broker found at `paths`.
+    pub fn new(paths: Vec<PathBuf>, now: Nanos) -> Provider {
         let presence = Presence::Unknown;
-        Provider {
-            paths,
-            token,
-            connection: None,
-            presence,
-            number: 0,
-            retry_at: now,
-            backoff: MIN_RETRY,
-            paused_until: None,
-        }
+        Provider { paths, connection: None, presence, number: 0, retry_at: now, backoff: MIN_RETRY, paused_until: None }
     }
 
     /// The state of the object.
@@ -90,7 +81,7 @@ impl Provider {
     }
 
     /// When to call [`Provider::handle_timeout`].
-    pub fn due(&self) -> Option<Nanos> {
+    pub fn next_timeout(&self) -> Option<Nanos> {
         match &self.connection {
             None => Some(self.retry_at),
             Some(connection) => self.paused_until.into_iter().chain(connection.deadline()).min(),
@@ -173,7 +164,7 @@ impl Provider {
         for path in &self.paths {
             match BrokerSocket::connect(path) {
                 Ok(socket) => {
-                    if let Err(error) = poll.add(&socket, self.token) {
+                    if let Err(error) = poll.add(&socket, Token::Bus.into()) {
                         why = Some(error.to_string());
                         break;
                     }
@@ -219,7 +210,7 @@ impl Provider {
     fn update_interest(&mut self, poll: &Poll, now: Nanos) {
         let Some(Connection { socket, session, .. }) = &self.connection else { return };
         let has_output = !session.output().is_empty();
-        let changed = poll.change(socket, self.token, (!has_output && self.paused_until.is_none(), has_output));
+        let changed = poll.change(socket, Token::Bus.into(), (!has_output && self.paused_until.is_none(), has_output));
         if let Err(error) = changed {
             self.disconnect(error.to_string(), poll, now);
         }

@@ -1,71 +1,10 @@
 //! Detects whether the peer is up by its cells, which never stop.
 
+use crate::daemon::state::State;
 use crate::units::Nanos;
 
 /// A silence up to this long does not count, however high the rate.
 const MIN_SILENCE: Nanos = Nanos::from_secs(1);
-
-/// The state of a session, or of the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// No cell has come from the peer yet.
-    Starting,
-    /// Cells are sent and received.
-    Shaping,
-    /// A schedule has set level `off`: the devices' packets pass the tunnel unshaped, or not at all. millpond promises
-    /// nothing in this state.
-    Paused,
-    /// Cells are sent, and none has come for three times the expected interval. Sending continues unchanged.
-    Degraded,
-    /// There is no tunnel, and a problem says why. Only the daemon has this state, not a session.
-    Blocked,
-}
-
-impl State {
-    /// The name in status, metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Starting => "starting",
-            State::Shaping => "shaping",
-            State::Paused => "paused",
-            State::Degraded => "degraded",
-            State::Blocked => "blocked",
-        }
-    }
-}
-
-impl State {
-    /// Whether the other end answers.
-    pub fn is_up(self) -> bool {
-        matches!(self, State::Shaping | State::Paused)
-    }
-}
-
-/// A state and the time it began.
-#[derive(Clone, Copy, Debug)]
-pub struct StateSince {
-    /// The state.
-    pub state: State,
-    /// When the state began.
-    pub since: Nanos,
-}
-
-impl StateSince {
-    /// The state `starting`, from `now` on.
-    pub fn new(now: Nanos) -> StateSince {
-        StateSince { state: State::Starting, since: now }
-    }
-
-    /// Records the state at `now`. Returns the previous state if it differs.
-    pub fn note(&mut self, state: State, now: Nanos) -> Option<StateSince> {
-        let before = *self;
-        if state == before.state {
-            return None;
-        }
-        *self = StateSince { state, since: now };
-        Some(before)
-    }
-}
 
 /// The time of the peer's last cell.
 #[derive(Debug, Default)]

@@ -3,16 +3,14 @@
 use std::net::Ipv4Addr;
 
 use crate::config::model::Key;
-use crate::core::{CellKind, Engine, Limits, Pace, Params, Transmit};
-use crate::daemon::dataplane::liveness::{Liveness, State, StateSince};
+use crate::core::{Engine, Limits, Pace, Params};
+use crate::daemon::dataplane::liveness::Liveness;
 use crate::daemon::dataplane::negotiation::{self, HomeLimits, RequestState};
+use crate::daemon::dataplane::train::Train;
+use crate::daemon::shape::{LEAD, Shaping};
+use crate::daemon::state::{State, StateSince};
 use crate::units::Nanos;
-use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
-
-/// Each cell is built this long before its departure. Building takes less than half of this on a 24Kc. At 40 cells a
-/// second, a packet has a chance of one in sixty to arrive in this window and miss its cell.
-pub const LEAD: Nanos = Nanos::from_micros(400);
 
 /// An endpoint keeps sending to a silent home for this long, then stops until the next valid request.
 const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(300);
@@ -25,19 +23,6 @@ const REHANDSHAKE_AFTER: Nanos = Nanos::from_secs(6);
 /// The peer is added again at this period while the silence lasts. A handshake needs a few undisturbed seconds.
 const REHANDSHAKE_PERIOD: Nanos = Nanos::from_secs(30);
 
-/// The shaping of one direction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shaping {
-    /// Law, mean interval and spread.
-    pub pace: Pace,
-    /// Length of a cell in bytes of UDP payload.
-    pub payload_bytes: usize,
-    /// Whether cover cells are sent.
-    pub cover: bool,
-    /// Whether the devices' packets are forwarded at all.
-    pub forwards: bool,
-}
-
 /// One peer and the traffic to and from it.
 pub struct Session {
     name: String,
@@ -48,8 +33,8 @@ pub struct Session {
     sending: bool,
     cover: bool,
     forwards: bool,
-    built: Option<Transmit>,
-    cell: Box<[u8; MAX_PACKET_BYTES]>,
+    /// The next train, from the time it is built until it leaves.
+    built: Option<Train>,
     liveness: Liveness,
     /// When the current silence last asked for a new handshake.
     last_rehandshake: Option<Nanos>,
@@ -67,21 +52,15 @@ enum Side {
     Endpoint { limits: HomeLimits, granted: Option<ShapingRequest>, key_update: Option<Key> },
 }
 
-/// The result of [`Session::act`].
-pub enum Action<'a> {
-    /// The next cell is built.
+/// The result of [`Session::handle_timeout`].
+#[derive(Debug)]
+pub enum SessionStep {
+    /// The next train is built.
     Built,
     /// No cell is due this time.
     Idle,
-    /// This cell must leave now.
-    Send {
-        /// Its scheduled departure.
-        scheduled: Nanos,
-        /// Data or cover, which selects the PRIO band.
-        kind: CellKind,
-        /// The cell's bytes, the UDP payload.
-        cell: &'a [u8],
-    },
+    /// This train must leave now.
+    Depart(Train),
 }
 
 /// The effect of a peer's cell on the session's own sending.
@@ -89,7 +68,7 @@ pub enum Action<'a> {
 pub enum Change {
     /// Nothing changed.
     None,
-    /// The session was idle and now sends: [`Session::next`] has a time.
+    /// The session was idle and now sends: [`Session::next_timeout`] has a time.
     Started,
     /// The session sends by a new grant.
     Regranted,
@@ -125,7 +104,6 @@ impl Session {
             cover,
             forwards,
             built: None,
-            cell: Box::new([0; MAX_PACKET_BYTES]),
             liveness: Liveness::default(),
             last_rehandshake: None,
             state_since: StateSince::new(now),
@@ -194,21 +172,28 @@ impl Session {
         self.state_since
     }
 
-    /// When [`Session::act`] is due next; `None` while the session sends nothing.
-    pub fn next(&self) -> Option<Nanos> {
-        match self.built {
-            Some(transmit) => Some(transmit.scheduled),
+    /// When [`Session::handle_timeout`] is due next; `None` while the session sends nothing.
+    pub fn next_timeout(&self) -> Option<Nanos> {
+        match &self.built {
+            Some(train) => Some(train.scheduled),
             None => self.sending.then(|| self.engine.poll_timeout().0),
         }
     }
 
-    /// Builds the next cell, or hands out the built one to be sent. To be called at [`Session::next`].
-    pub fn act(&mut self, now: Nanos) -> Action<'_> {
-        let Some(Transmit { scheduled, len, kind }) = self.built.take() else {
-            self.built = self.engine.poll_transmit(now, &mut self.cell[..]);
-            return if self.built.is_some() { Action::Built } else { Action::Idle };
-        };
-        Action::Send { scheduled, kind, cell: &self.cell[..len] }
+    /// Builds the next train, or hands out the built one to be sent. To be called at [`Session::next_timeout`]. The
+    /// train takes its buffer from `spare`, where the caller puts trains that have left.
+    pub fn handle_timeout(&mut self, now: Nanos, spare: &mut Vec<Train>) -> SessionStep {
+        if let Some(train) = self.built.take() {
+            return SessionStep::Depart(train);
+        }
+        let mut train = spare.pop().unwrap_or_else(Train::new);
+        if train.build(&mut self.engine, self.peer, now) {
+            self.built = Some(train);
+            SessionStep::Built
+        } else {
+            spare.push(train);
+            SessionStep::Idle
+        }
     }
 
     /// Records when a cell has left.

@@ -8,8 +8,8 @@ use crate::core::Stats;
 use crate::daemon::dataplane::departure_queue::DepartureQueue;
 use crate::daemon::dataplane::negotiation::HomeLimits;
 use crate::daemon::dataplane::session::Session;
+use crate::daemon::dataplane::totals::{DelayTotals, Totals};
 use crate::daemon::error::Error;
-use crate::daemon::history::{DelayTotals, Totals};
 use crate::daemon::shape;
 use crate::sys::random;
 use crate::units::Nanos;
@@ -156,7 +156,7 @@ impl Sessions {
     pub fn departures(&self) -> DepartureQueue {
         let mut departures = DepartureQueue::default();
         for (index, session) in self.all.iter().enumerate() {
-            session.next().into_iter().for_each(|next| departures.add(next, index));
+            session.next_timeout().into_iter().for_each(|next| departures.add(next, index));
         }
         departures
     }

@@ -18,15 +18,13 @@ impl BareEndpoint {
     pub fn start(options: &Options, interface: &str) -> Result<BareEndpoint, Error> {
         let no_settings = Error::Unfit("this endpoint has no tunnel".to_owned());
         let mut event_loop = EventLoop::start(options, Err(no_settings))?;
-        event_loop.tunnel.bind(interface, 1, &event_loop.poll)?;
+        event_loop.parts.driver.io.bind(interface, 1, &event_loop.poll)?;
         Ok(BareEndpoint(event_loop))
     }
 
     /// Serves the homes in an endpoint's `settings` from now on, with cells of `size`.
     pub fn serve(&mut self, settings: &Settings, size: CellSize) -> Result<(), Error> {
-        self.0.sessions.update(settings, size, timer::now())?;
-        self.0.departures = self.0.sessions.departures();
-        Ok(())
+        self.0.parts.plane.serve(settings, size, timer::now())
     }
 
     /// Runs until SIGTERM or SIGINT, or until a reload finds settings that are not enabled.
@@ -37,7 +35,7 @@ impl BareEndpoint {
     /// The summed statistics of all homes, without those of single devices.
     pub fn stats(&self) -> Stats {
         let mut sum = Stats::default();
-        self.0.sessions.all().iter().for_each(|session| sum.add(session.engine().stats()));
+        self.0.parts.plane.sessions().all().iter().for_each(|session| sum.add(session.engine().stats()));
         sum
     }
 }

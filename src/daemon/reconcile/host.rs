@@ -22,6 +22,11 @@ use crate::sys::kernel::{self, GuardOnly, LinuxKernel, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
 use crate::wire::size::{Encapsulation, IpVersion};
 
+/// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
+pub fn install_provisional_guard(understood: &Settings, guard_file: &Path) -> Result<(), Error> {
+    Host::open()?.merge_guard(understood, guard_file).map(|_| ())
+}
+
 /// The running kernel, and its state before millpond changed it.
 pub struct Host {
     kernel: LinuxKernel,

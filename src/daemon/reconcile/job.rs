@@ -7,7 +7,6 @@ use log::{info, warn};
 
 use super::report::ReconcileReport;
 use crate::config::model::Settings;
-use crate::daemon::dataplane::session::Session;
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
 use crate::daemon::reconcile::host::Host;
@@ -18,6 +17,7 @@ use crate::plan::coexistence::Conflict;
 use crate::sys::Tun;
 use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::sys::worker::WorkerOutput;
+use crate::wire::control::ShapingRequest;
 
 /// The input of a reconcile job.
 pub struct ReconcileJob<'a> {
@@ -27,8 +27,8 @@ pub struct ReconcileJob<'a> {
     pub guarded: &'a Settings,
     /// The file from which the guard is loaded at boot.
     pub guard_file: &'a Path,
-    /// The sessions, with what has been granted to homes.
-    pub sessions: &'a [Session],
+    /// What an endpoint granted to its first home.
+    pub granted: Option<&'a ShapingRequest>,
     /// The address of the router's endpoint, once it is known.
     pub endpoint: Option<SocketAddr>,
     /// Whether `endpoint` replaces the address that WireGuard has.
@@ -102,7 +102,7 @@ fn bring_up_tunnel(
     }
     report.encapsulation = Some(host.encapsulation());
     let size = shape::cell_size(settings, host.encapsulation())?;
-    let applied = host.bring_up(settings, &shape::limits(settings, size, job.sessions))?;
+    let applied = host.bring_up(settings, &shape::limits(settings, size, job.granted))?;
     report.ops += applied.ops.len();
     report.forwarding = host.forwarding_before();
     report.overridden = host.overridden().cloned();

@@ -15,6 +15,7 @@ use crate::config::model::{Role, Settings, Tunnel};
 use crate::config::openvpn::{self, Profile};
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
+use crate::daemon::token::Token;
 use crate::plan::ownership::{OPENVPN, TUN_MTU};
 use crate::sys::epoll::Poll;
 use crate::sys::process::{self, Output, Process};
@@ -161,7 +162,7 @@ impl Openvpn {
     }
 
     /// Starts and reaps the process. To be called about once a second, with a millisecond to spare.
-    pub fn tick(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<OpenvpnEvent> {
+    pub fn tick(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
         if let Some(process) = &mut self.process {
             let Some(status) = process.exit_status() else {
                 if self.kill_at.is_some_and(|kill_at| kill_at <= now) {
@@ -176,15 +177,15 @@ impl Openvpn {
         if now < self.next_start {
             return None;
         }
-        self.start(poll, token, now)
+        self.start(poll, now)
     }
 
-    fn start(&mut self, poll: &Poll, token: u64, now: Nanos) -> Option<OpenvpnEvent> {
+    fn start(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
         let setup = self.setup.as_ref()?;
         self.started = now;
         self.last_line.clear();
         let started = Process::start(&PROGRAMS, &setup.arguments).and_then(|process| {
-            poll.add(&process, token)?;
+            poll.add(&process, Token::Openvpn.into())?;
             Ok(process)
         });
         match started {

@@ -4,16 +4,14 @@ mod period;
 mod zone;
 
 pub use period::BillingPeriod;
-pub use zone::{LocalTime, LocalZone};
+pub use zone::{LocalTime, LocalZone, UnknownZone};
 
 use crate::config::model::{Level, Schedule, Settings, Shape, StepDown};
+use crate::daemon::wall_clock::is_set;
 
 /// A change happens at most this many seconds before or after its time, at random, so that its time reveals no more
 /// than the schedule does.
 const MAX_OFFSET_S: i64 = 300;
-
-/// A clock that shows an earlier time has not been set: 2025-01-01.
-const CLOCK_SET_AFTER_S: i64 = 1_735_689_600;
 
 /// The level that the clock selects.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,11 +100,6 @@ impl Calendar {
         let at = |offset: i64| scheduled_level(settings, self.zone.local(unix_s + offset));
         (-MAX_OFFSET_S..=MAX_OFFSET_S).step_by(60).all(|offset| Some(at(offset)) == self.last)
     }
-}
-
-/// Whether a clock that shows this time has been set.
-pub fn is_set(unix_s: i64) -> bool {
-    unix_s >= CLOCK_SET_AFTER_S
 }
 
 /// Whether any setting depends on the clock.

@@ -27,9 +27,10 @@ fn pair() -> (Session, Session) {
 /// Runs both sessions up to `until` and counts the cells up and down. If `delivers_up` is false, cells up are lost.
 fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, delivers_up: bool) -> (usize, usize) {
     let mut cells = (0, 0);
+    let mut spare = Vec::new();
     let mut second = from;
     loop {
-        let next = router.next().into_iter().chain(endpoint.next()).min().unwrap_or(until).max(from);
+        let next = router.next_timeout().into_iter().chain(endpoint.next_timeout()).min().unwrap_or(until).max(from);
         if next >= until {
             return cells;
         }
@@ -38,20 +39,20 @@ fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, 
             endpoint.tick(next);
             second = next + Nanos::from_secs(1);
         }
-        if router.next() == Some(next) || router.next().is_some_and(|at| at < from) {
-            if let Action::Send { cell, .. } = router.act(next) {
-                assert_eq!(cell.len(), CELL);
+        if router.next_timeout() == Some(next) || router.next_timeout().is_some_and(|at| at < from) {
+            if let SessionStep::Depart(train) = router.handle_timeout(next, &mut spare) {
+                assert_eq!((train.cell_bytes, train.cells().len()), (CELL, CELL));
                 cells.0 += 1;
-                let cell = cell.to_vec();
                 if delivers_up {
-                    endpoint.handle_cell(next, &cell);
+                    endpoint.handle_cell(next, train.cells());
                 }
+                spare.push(train);
             }
-        } else if let Action::Send { cell, .. } = endpoint.act(next) {
-            assert_eq!(cell.len(), CELL);
+        } else if let SessionStep::Depart(train) = endpoint.handle_timeout(next, &mut spare) {
+            assert_eq!(train.cells().len(), CELL);
             cells.1 += 1;
-            let cell = cell.to_vec();
-            router.handle_cell(next, &cell);
+            router.handle_cell(next, train.cells());
+            spare.push(train);
         }
     }
 }
@@ -59,7 +60,7 @@ fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, 
 #[test]
 fn an_endpoint_sends_as_its_home_requests() {
     let (mut router, mut endpoint) = pair();
-    assert_eq!((router.state(Nanos::ZERO), endpoint.next()), (State::Starting, None));
+    assert_eq!((router.state(Nanos::ZERO), endpoint.next_timeout()), (State::Starting, None));
     let end = Nanos::from_secs(60);
     let (up, down) = run(&mut router, &mut endpoint, Nanos::ZERO, end, true);
     let expected = 60.0 * 160_000.0 / 508.0 / 8.0;
@@ -125,7 +126,7 @@ fn an_endpoint_stops_for_a_silent_home_and_resumes_with_its_next_cell() {
     assert_eq!(rehandshakes, [(16, [false, true]), (46, [false, true])], "after 6 s of silence, then every 30 s");
     assert_eq!(endpoint.state(Nanos::from_secs(50)), State::Degraded);
     run(&mut router, &mut endpoint, Nanos::from_secs(50), Nanos::from_secs(330), false);
-    assert_eq!(endpoint.next(), None);
+    assert_eq!(endpoint.next_timeout(), None);
     assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
     assert!(!endpoint.poll_rehandshake(Nanos::from_secs(330)), "the endpoint has stopped sending to the home");
     run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);

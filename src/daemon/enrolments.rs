@@ -4,25 +4,23 @@
 //! The settings are changed as an operator would change them, by `millpond endpoint finish-enrolment`. That is a
 //! process of its own, which then makes the daemon reload the settings, so no cell waits for it.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use log::warn;
 
-use crate::config::model::{Home, Key, Role};
-use crate::daemon::event_loop::EventLoop;
-use crate::sys::timer::wall_clock;
+use crate::config::model::{Home, Key};
+use crate::daemon::wall_clock::is_set;
 use crate::units::Nanos;
 
-/// The start of 2025. A wall clock before it was never set.
-const CLOCK_SET_AFTER: Duration = Duration::from_secs(1_735_689_600);
 /// A home whose enrolment failed is retried after this time. It may have failed because the settings file cannot be
 /// written, or because the announced key is invalid. Other homes do not wait for it.
 const ENROLMENT_RETRY_DELAY: Nanos = Nanos::from_secs(30);
 
 /// The running `finish-enrolment` process, at most one at a time.
-#[derive(Default)]
 pub struct Enrolments {
+    /// The settings file and the control socket, for the process.
+    paths: [PathBuf; 2],
     /// The process, with the home's name.
     child: Option<(String, Child)>,
     /// Homes whose enrolment failed, and when to retry it.
@@ -30,8 +28,35 @@ pub struct Enrolments {
 }
 
 impl Enrolments {
+    /// No process yet. The process gets the settings file at `config` and the control socket at `socket`.
+    pub fn new(config: PathBuf, socket: PathBuf) -> Enrolments {
+        Enrolments { paths: [config, socket], child: None, retries: Vec::new() }
+    }
+
+    /// Finishes the enrolment of one home that has announced its own key, or whose text has expired. `homes` are the
+    /// homes with the key that each announced, if any; `unix_s` is the wall clock. To be called about once a second,
+    /// while no change of the settings waits.
+    pub fn handle_tick<'a>(&mut self, homes: impl Iterator<Item = (&'a Home, Option<Key>)>, unix_s: i64, now: Nanos) {
+        let mut due = homes.filter_map(|(home, key_update)| Some((&home.name, due(home, key_update, unix_s)?)));
+        let Some((name, due)) = due.find(|(name, _)| !self.has_failed(name)) else { return };
+        let [config, socket] = &self.paths;
+        let mut command = Command::new("/proc/self/exe");
+        command.args(["endpoint", "finish-enrolment", name]);
+        if let Due::KeyUpdate(key) = due {
+            command.args(["--public-key", &key.to_base64()]);
+        }
+        command.arg("--config").arg(config).arg("--socket").arg(socket);
+        match command.stdin(Stdio::null()).spawn() {
+            Ok(child) => self.child = Some((name.clone(), child)),
+            Err(error) => {
+                warn!("starting 'millpond endpoint finish-enrolment {name}': {error}");
+                self.note_failure(name.clone(), now);
+            }
+        }
+    }
+
     /// Reaps a finished process. Returns whether another one may start.
-    fn poll_idle(&mut self, now: Nanos) -> bool {
+    pub fn poll_idle(&mut self, now: Nanos) -> bool {
         self.retries.retain(|(_, until)| *until > now);
         let Some((name, mut child)) = self.child.take() else { return true };
         match child.try_wait() {
@@ -55,37 +80,6 @@ impl Enrolments {
     }
 }
 
-impl EventLoop {
-    /// Finishes the enrolment of one home that has announced its own key, or whose text has expired. Runs once a
-    /// second.
-    pub(super) fn poll_enrolments(&mut self, now: Nanos) {
-        let Some(settings) = self.settings.as_ref().filter(|settings| settings.role == Role::Endpoint) else { return };
-        if self.reload.is_some() || !self.enrolments.poll_idle(now) {
-            return;
-        }
-        let clock = wall_clock();
-        let due = settings.homes.iter().zip(self.sessions.all_mut()).find_map(|(home, session)| {
-            let key_update = session.poll_key_update();
-            let due = due(home, key_update, clock).filter(|_| !self.enrolments.has_failed(&home.name))?;
-            Some((home.name.clone(), due))
-        });
-        let Some((name, due)) = due else { return };
-        let mut command = Command::new("/proc/self/exe");
-        command.args(["endpoint", "finish-enrolment", &name]);
-        if let Due::KeyUpdate(key) = due {
-            command.args(["--public-key", &key.to_base64()]);
-        }
-        command.arg("--config").arg(&self.options.config).arg("--socket").arg(&self.options.socket);
-        match command.stdin(Stdio::null()).spawn() {
-            Ok(child) => self.enrolments.child = Some((name, child)),
-            Err(error) => {
-                warn!("starting 'millpond endpoint finish-enrolment {name}': {error}");
-                self.enrolments.note_failure(name, now);
-            }
-        }
-    }
-}
-
 /// Why a home's enrolment must be finished.
 #[derive(Debug, PartialEq)]
 enum Due {
@@ -95,9 +89,9 @@ enum Due {
     Expired,
 }
 
-fn due(home: &Home, key_update: Option<Key>, clock: Duration) -> Option<Due> {
+fn due(home: &Home, key_update: Option<Key>, unix_s: i64) -> Option<Due> {
     let until = home.join_until?;
-    let expired = until > 0 && clock >= CLOCK_SET_AFTER && clock.as_secs() > until;
+    let expired = until > 0 && is_set(unix_s) && unix_s as u64 > until;
     match key_update {
         _ if expired => Some(Due::Expired),
         Some(key) if home.public_key.as_ref() != Some(&key) => Some(Due::KeyUpdate(key)),
@@ -107,13 +101,14 @@ fn due(home: &Home, key_update: Option<Key>, clock: Duration) -> Option<Due> {
 
 #[cfg(test)]
 mod tests {
-    use crate::daemon::event_loop::enrolments::*;
+    use super::*;
 
     #[test]
     fn a_failed_home_waits_and_others_do_not() {
         let s = Nanos::from_secs;
         let run = |program| Command::new(program).spawn().unwrap();
-        let mut enrolments = Enrolments { child: Some(("oak street".into(), run("false"))), ..Enrolments::default() };
+        let mut enrolments = Enrolments::new(PathBuf::new(), PathBuf::new());
+        enrolments.child = Some(("oak street".into(), run("false")));
         while !enrolments.poll_idle(s(1)) {
             std::thread::yield_now();
         }
@@ -138,16 +133,16 @@ mod tests {
             max_download: crate::units::BitsPerSec::from_kbit(4000),
             join_until,
         };
-        let clock = |seconds: u64| Duration::from_secs(1_800_000_000 + seconds);
+        let clock = |seconds: i64| 1_800_000_000 + seconds;
         let until = Some(1_800_000_010);
         assert_eq!(due(&home(until), None, clock(10)), None);
         assert_eq!(due(&home(until), Some(key(2)), clock(10)), Some(Due::KeyUpdate(key(2))));
         assert_eq!(due(&home(until), Some(key(2)), clock(11)), Some(Due::Expired));
         assert_eq!(due(&home(until), None, clock(11)), Some(Due::Expired));
-        assert_eq!(due(&home(until), None, Duration::from_secs(5_000_000_000)), Some(Due::Expired));
+        assert_eq!(due(&home(until), None, 5_000_000_000), Some(Due::Expired));
         assert_eq!(due(&home(Some(0)), None, clock(11)), None, "0 means that the text never expires");
         assert_eq!(due(&home(Some(0)), Some(key(2)), clock(11)), Some(Due::KeyUpdate(key(2))));
         assert_eq!(due(&home(None), Some(key(2)), clock(11)), None, "the text is used up, or there was none");
-        assert_eq!(due(&home(Some(5)), None, Duration::from_secs(60)), None, "the clock is not set");
+        assert_eq!(due(&home(Some(5)), None, 60), None, "the clock is not set");
     }
 }

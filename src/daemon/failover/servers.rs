@@ -2,9 +2,8 @@
 
 use log::info;
 
+use super::situation::Situation;
 use crate::config::model::{Role, Server, Settings, Tunnel};
-use crate::daemon::event_loop::EventLoop;
-use crate::daemon::problem::Code;
 use crate::units::Nanos;
 
 /// Time for each server to answer. WireGuard restarts a handshake after 6 s and needs a few seconds more.
@@ -12,17 +11,37 @@ const FAILOVER_TIMEOUT: Nanos = Nanos::from_secs(30);
 
 /// Which server to try.
 #[derive(Debug)]
-pub struct EndpointFailover {
+pub struct ServerRotation {
     /// When cells of the server in use last came, or when millpond switched to it.
     since: Nanos,
     /// Servers tried without an answer. After the last server comes the first.
     tried: usize,
 }
 
-impl EndpointFailover {
+impl ServerRotation {
     /// Starts the time-out of the server in use.
-    pub fn new(now: Nanos) -> EndpointFailover {
-        EndpointFailover { since: now, tried: 0 }
+    pub fn new(now: Nanos) -> ServerRotation {
+        ServerRotation { since: now, tried: 0 }
+    }
+
+    /// Returns the settings with the next server first, once the one in use has been silent for too long.
+    pub fn handle_tick(&mut self, situation: &Situation<'_>, now: Nanos) -> Option<Settings> {
+        if situation.is_up {
+            *self = ServerRotation::new(now);
+            return None;
+        }
+        // Without a tunnel another server helps only if the name of this one does not resolve. If the kernel lacks
+        // something, every server fails.
+        if situation.is_changing || !(situation.has_tunnel || situation.is_unresolved) {
+            return None;
+        }
+        let mut configured = situation.configured.clone();
+        let position = self.next(servers(&configured).len(), now)?;
+        put_first(&mut configured, position);
+        if let [next, .., previous] = servers(&configured).as_slice() {
+            info!("no answer from {}; switching to {}", previous.at, next.at);
+        }
+        Some(configured)
     }
 
     /// The server to try, as a position in a list of `servers` that starts with the one in use (0). `None` before the
@@ -34,28 +53,6 @@ impl EndpointFailover {
         self.since = now;
         self.tried += 1;
         Some(1 + (self.tried - 1) % (servers - 1))
-    }
-}
-
-impl EventLoop {
-    /// Switches to the next server after the time-out. Runs once a second.
-    pub(super) fn poll_failover(&mut self, now: Nanos) {
-        if self.state(now).is_up() {
-            self.failover = EndpointFailover::new(now);
-            return;
-        }
-        // Without a tunnel another server helps only if the name of this one does not resolve. If the kernel lacks
-        // something, every server fails.
-        let may_help = self.tunnel.is_complete() || self.problems.iter().any(|problem| problem.code == Code::Name);
-        let Some(configured) = self.clock.configured().filter(|_| may_help && self.reload.is_none()) else { return };
-        let Some(position) = self.failover.next(servers(configured).len(), now) else { return };
-        let mut configured = configured.clone();
-        put_first(&mut configured, position);
-        if let [next, .., previous] = servers(&configured).as_slice() {
-            info!("no answer from {}; switching to {}", previous.at, next.at);
-        }
-        self.join_key.restart(now);
-        self.change_settings(configured, None, true, now);
     }
 }
 
@@ -91,7 +88,7 @@ fn put_first(settings: &mut Settings, position: usize) {
 
 #[cfg(test)]
 mod tests {
-    use crate::daemon::event_loop::endpoint_failover::*;
+    use super::*;
 
     fn settings(names: &[&str]) -> Settings {
         let key = |name: &str| Server { at: at(name), public_key: crate::config::model::Key([name.as_bytes()[0]; 32]) };
@@ -119,7 +116,7 @@ mod tests {
     #[test]
     fn all_servers_are_tried_in_turn() {
         let s = Nanos::from_secs;
-        let mut failover = EndpointFailover::new(s(100));
+        let mut failover = ServerRotation::new(s(100));
         assert_eq!(failover.next(1, s(1000)), None, "there is no other server");
         assert_eq!(failover.next(3, s(129)), None);
         let tried: Vec<_> = (130..300).filter_map(|at| Some((at, failover.next(3, s(at))?))).collect();

@@ -4,8 +4,8 @@
 
 use log::info;
 
+use super::situation::Situation;
 use crate::config::model::{HostPort, Settings, Tunnel, Wireguard};
-use crate::daemon::event_loop::EventLoop;
 use crate::units::Nanos;
 
 /// Time for the endpoint to answer a key. WireGuard restarts a handshake after 6 s.
@@ -36,6 +36,28 @@ impl JoinKeyRollover {
         (self.since, self.answered) = (now, false);
     }
 
+    /// Returns the settings with the other key, if the one in use is not answered.
+    pub fn handle_tick(&mut self, situation: &Situation<'_>, now: Nanos) -> Option<Settings> {
+        let Some(Tunnel::Wireguard(wireguard)) = &situation.in_force.tunnel else { return None };
+        wireguard.join_key.as_ref()?;
+        if situation.is_up {
+            if self.note_answer(wireguard, now) {
+                info!("the endpoint accepted this router's own key; the join text is used up");
+            }
+            return None;
+        }
+        if !situation.has_tunnel || situation.is_changing || !self.poll_switch(wireguard, now) {
+            return None;
+        }
+        let mut configured = situation.configured.clone();
+        if let Some(Tunnel::Wireguard(wireguard)) = &mut configured.tunnel {
+            wireguard.tries_join_key = !wireguard.tries_join_key;
+            let key = if wireguard.tries_join_key { "the join text's" } else { "this router's own" };
+            info!("no answer from the endpoint; trying {key} key");
+        }
+        Some(configured)
+    }
+
     /// Records that cells come. Returns whether that is the endpoint's first answer to the router's own key.
     fn note_answer(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
         (self.since, self.answered) = (now, true);
@@ -61,35 +83,6 @@ impl JoinKeyRollover {
     }
 }
 
-impl EventLoop {
-    /// Switches to the other key if the one in use is not answered. Runs once a second.
-    pub(super) fn poll_join_key(&mut self, now: Nanos) {
-        let Some(Tunnel::Wireguard(wireguard)) = self.settings.as_ref().and_then(|settings| settings.tunnel.as_ref())
-        else {
-            return;
-        };
-        if wireguard.join_key.is_none() {
-            return;
-        }
-        if self.state(now).is_up() {
-            if self.join_key.note_answer(wireguard, now) {
-                info!("the endpoint accepted this router's own key; the join text is used up");
-            }
-            return;
-        }
-        if !self.tunnel.is_complete() || self.reload.is_some() || !self.join_key.poll_switch(wireguard, now) {
-            return;
-        }
-        let Some(mut configured) = self.clock.configured().cloned() else { return };
-        if let Some(Tunnel::Wireguard(wireguard)) = &mut configured.tunnel {
-            wireguard.tries_join_key = !wireguard.tries_join_key;
-            let key = if wireguard.tries_join_key { "the join text's" } else { "this router's own" };
-            info!("no answer from the endpoint; trying {key} key");
-        }
-        self.change_settings(configured, None, true, now);
-    }
-}
-
 /// Makes newly read settings keep the key in use, or start with the join text's key if the keys changed. Returns
 /// whether the keys changed.
 pub fn retain_key(read: &mut Settings, in_force: Option<&Settings>) -> bool {
@@ -105,7 +98,7 @@ pub fn retain_key(read: &mut Settings, in_force: Option<&Settings>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::daemon::event_loop::join_key::*;
+    use super::*;
 
     const TEXT: &str = "config millpond 'main'\n option enabled '1'\nconfig tunnel 'tunnel'\n option private_key \
         'GMAbpM9Ri5vqDJrBGxQSB6bqEPqsxWpS0jRrnLoOAEg='\n option public_key \

@@ -1,0 +1,28 @@
+//! What a component asks of the other components. The event loop carries it out, so that no component needs to know
+//! another.
+
+use std::net::Ipv4Addr;
+
+use crate::config::model::Settings;
+use crate::daemon::problem::{Code, Problem};
+
+/// A request of one component to the others.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Start a reconcile job at once.
+    Reconcile,
+    /// Start a reconcile job soon, because the kernel may have changed without a notification.
+    ReconcileSoon,
+    /// Start a new WireGuard handshake with the peers that have these addresses inside the tunnel.
+    Rehandshake(Vec<Ipv4Addr>),
+    /// Look up the endpoint again, and start a new handshake with every silent peer.
+    Renew,
+    /// Apply these configured settings. The daemon itself caused the change.
+    ChangeSettings(Box<Settings>),
+    /// Apply these settings, which have another level by the clock.
+    ChangeLevel(Box<Settings>),
+    /// Add this problem to the list.
+    Note(Problem),
+    /// Set the text of the problem of that code; without a text remove the problem.
+    SetProblem(Code, Option<String>),
+}

@@ -1,0 +1,96 @@
+//! Feeds the rate advisor with packets, and runs its virtual shapers in the gaps between cells.
+
+use log::warn;
+
+use super::{ObservedPacket, PassiveMonitor, RateAdvisor};
+use crate::config::model::{Policy, Role, Settings};
+use crate::daemon::token::Token;
+use crate::sys::epoll::Poll;
+use crate::sys::{random, timer};
+use crate::units::Nanos;
+use crate::wire::size::CellSize;
+
+/// One packet goes through all virtual shapers in less time than this.
+const MAX_PACKET_WORK: Nanos = Nanos::from_millis(1);
+
+/// Period at which the monitor refreshes its list of LAN interfaces.
+const INTERFACE_REFRESH_PERIOD: Nanos = Nanos::from_secs(60);
+
+/// The advisor, and the monitor of devices that are not shaped.
+#[derive(Default)]
+pub struct AdviceFeed {
+    advisor: Option<RateAdvisor>,
+    passive_monitor: Option<PassiveMonitor>,
+    next_interface_refresh: Nanos,
+}
+
+impl AdviceFeed {
+    /// Records a packet from or to a device.
+    pub fn note(&mut self, packet: ObservedPacket) {
+        if let Some(advisor) = &mut self.advisor {
+            advisor.note(packet);
+        }
+    }
+
+    /// Drops the advisor's data, because the numbers now mean other devices.
+    pub fn clear(&mut self) {
+        self.advisor = None;
+    }
+
+    /// The advisor; `None` on an endpoint, and on a router before its tunnel is up.
+    pub fn advisor(&self) -> Option<&RateAdvisor> {
+        self.advisor.as_ref()
+    }
+
+    /// Updates advisor and monitor to the settings in force, with cells of `size`.
+    pub fn update(&mut self, settings: &Settings, size: CellSize, poll: &Poll, now: Nanos) {
+        if let Some(passive_monitor) = self.passive_monitor.take() {
+            _ = poll.remove(&passive_monitor);
+        }
+        if settings.role != Role::Router {
+            self.advisor = None;
+            return;
+        }
+        if !self.advisor.as_ref().is_some_and(|advisor| advisor.fits(settings, size)) {
+            // The seed is not secret: without randomness from the kernel a constant will do.
+            let seed = random::seed().map_or(1, |seed| seed.iter().fold(1, |sum, byte| sum << 1 ^ u64::from(*byte)));
+            self.advisor = Some(RateAdvisor::new(settings, size, seed, now));
+        }
+        let opened = PassiveMonitor::open(settings, |device| device.watch && device.policy == Policy::Direct);
+        let opened = opened.and_then(|passive_monitor| {
+            let token = Token::PassiveMonitor.into();
+            passive_monitor.iter().try_for_each(|passive_monitor| poll.add(passive_monitor, token))?;
+            Ok(passive_monitor)
+        });
+        match opened {
+            Ok(passive_monitor) => self.passive_monitor = passive_monitor,
+            Err(error) => warn!("watching devices that are not shaped: {error}; advice covers only shaped devices"),
+        }
+    }
+
+    /// Reads packets of devices that are only watched.
+    pub fn handle_packets(&mut self, poll: &Poll) {
+        let AdviceFeed { advisor: Some(advisor), passive_monitor: Some(passive_monitor), .. } = self else { return };
+        if let Err(error) = passive_monitor.receive_batch(advisor) {
+            warn!("watching devices that are not shaped: {error}; advice covers only shaped devices");
+            _ = poll.remove(passive_monitor);
+            self.passive_monitor = None;
+        }
+    }
+
+    /// Runs the virtual shapers until shortly before the next departure.
+    pub fn run(&mut self, next_departure: Option<Nanos>) {
+        let Some(advisor) = &mut self.advisor else { return };
+        let until = next_departure.map(|next| next.saturating_since(MAX_PACKET_WORK));
+        advisor.run_pending(|| until.is_none_or(|until| timer::now() < until));
+    }
+
+    /// Advances the virtual shapers to `now`. To be called about once a second, in a gap between cells.
+    pub fn handle_tick(&mut self, now: Nanos) {
+        self.advisor.iter_mut().for_each(|advisor| advisor.advance(now));
+        if let Some(passive_monitor) = self.passive_monitor.as_mut().filter(|_| now >= self.next_interface_refresh) {
+            self.next_interface_refresh = now + INTERFACE_REFRESH_PERIOD;
+            passive_monitor.refresh_interfaces();
+        }
+    }
+}

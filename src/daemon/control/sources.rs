@@ -1,0 +1,120 @@
+//! The components that answers are made from, and which answer is made from which.
+
+use std::io;
+
+use super::answer::{self, Object};
+use super::lists::Topic;
+#[cfg(feature = "endpoint")]
+use super::metrics::Gauges;
+use super::reply::{Answer, Requester};
+use super::request::{Format, Request};
+use super::status::StatusView;
+use crate::daemon::advice::{Advice, AdviceFeed};
+use crate::daemon::audit::Audits;
+use crate::daemon::config_state::ConfigState;
+use crate::daemon::dataplane::DataPlane;
+use crate::daemon::devices;
+use crate::daemon::health::Health;
+use crate::daemon::history::History;
+use crate::daemon::schedule::LevelClock;
+use crate::daemon::wall_clock;
+#[cfg(feature = "endpoint")]
+use crate::sys::usage;
+use crate::units::Nanos;
+
+/// The components, read-only.
+pub struct Sources<'a> {
+    /// The settings in force, and as configured.
+    pub config: &'a ConfigState,
+    /// The sessions.
+    pub plane: &'a DataPlane,
+    /// The problems and the state.
+    pub health: &'a Health,
+    /// Past rates and totals.
+    pub history: &'a History,
+    /// The scheduled level and the data usage.
+    pub schedule: &'a LevelClock,
+    /// The running and the last audit.
+    pub audits: &'a Audits,
+    /// The rate advisor.
+    pub advice: &'a AdviceFeed,
+    /// The current time.
+    pub now: Nanos,
+}
+
+impl Sources<'_> {
+    /// The answer to a request that only reads and takes no time.
+    pub fn answer(&self, request: Request, requester: &Requester) -> Answer {
+        match request {
+            Request::Status(Format::Text) => Answer::Text(self.status().text()),
+            Request::Status(format) => requester.values(format, |top| self.status().put(top)),
+            Request::State => requester.fact("state", self.health.state_since().state.name()),
+            Request::History { seconds } => requester.values(Format::Values, |top| self.history.put(seconds, top)),
+            #[cfg(feature = "endpoint")]
+            Request::Metrics { home } => {
+                let text = self.gauges().text(home);
+                text.map_or_else(|| Answer::refused("no home has that address"), Answer::Text)
+            }
+            _ => Answer::refused("this request takes other ways"),
+        }
+    }
+
+    /// Makes the whole answer of a topic, which takes long.
+    ///
+    /// # Errors
+    /// The neighbours or leases cannot be read, or there is nothing to answer.
+    pub fn list(&self, topic: Topic, format: Format) -> io::Result<Vec<u8>> {
+        match topic {
+            Topic::Devices => {
+                let stats = self.plane.sessions().all().first().map(|session| session.engine().stats());
+                let list = devices::list(self.config.in_force(), stats, self.plane.flows())?;
+                Ok(encode(format, || list.text(), |top| list.put(top)))
+            }
+            Topic::Advice => {
+                let Some((settings, advisor)) = self.config.in_force().zip(self.advice.advisor()) else {
+                    let why = "no traffic observed: that needs a router whose tunnel is up (try --watch)";
+                    return Err(io::Error::other(why));
+                };
+                let advice = Advice::new(settings, advisor, self.now);
+                Ok(encode(format, || advice.text(), |top| advice.put(top)))
+            }
+        }
+    }
+
+    fn status(&self) -> StatusView<'_> {
+        let unix_s = wall_clock::unix_time_s();
+        StatusView {
+            settings: self.config.in_force(),
+            sessions: self.plane.sessions().all(),
+            problems: self.health.problems(),
+            cell_bytes: self.plane.size().map(|size| (size.inner_bytes, size.wire_bytes)),
+            state_since: self.health.state_since(),
+            history: self.history,
+            level_source: self.schedule.level_source(),
+            is_clock_set: wall_clock::is_set(unix_s),
+            usage: self.config.configured().and_then(|configured| self.schedule.usage(configured, unix_s)),
+            audits: self.audits,
+            uptime: self.health.uptime(self.now),
+            now: self.now,
+        }
+    }
+
+    #[cfg(feature = "endpoint")]
+    fn gauges(&self) -> Gauges<'_> {
+        Gauges {
+            settings: self.config.in_force(),
+            sessions: self.plane.sessions(),
+            problems: self.health.problems(),
+            usage: usage::usage().ok(),
+            uptime: self.health.uptime(self.now),
+        }
+    }
+}
+
+fn encode(format: Format, text: impl FnOnce() -> String, members: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    match format {
+        Format::Text => text().into_bytes(),
+        Format::Json => (answer::json(members) + "\n").into_bytes(),
+        Format::Values => answer::table(members).contents().to_vec(),
+    }
+}

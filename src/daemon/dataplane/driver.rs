@@ -1,0 +1,170 @@
+//! Drives the data plane: sends its trains at their times, and reads packets and cells from the kernel.
+
+use log::{debug, warn};
+
+use super::io::TunnelIo;
+use super::session::Change;
+use super::{DataPlane, Departure};
+use crate::core::CellKind;
+use crate::daemon::error::Error;
+use crate::plan::ownership::{TUN, TUN_MTU};
+use crate::sys::epoll::Poll;
+use crate::sys::timer;
+use crate::units::Nanos;
+use crate::wire::MAX_PACKET_BYTES;
+
+/// Maximum packets, and maximum cells, read in one turn with few sessions.
+const READ_BATCH: usize = 8;
+
+/// With many sessions, each turn handles at most this many departures, then this many arrivals, so an overloaded host
+/// starves neither side.
+const TURN_LIMIT: usize = 32;
+
+/// The loop spins for this long before a departure if there is only one session. Spinning takes less than one percent
+/// of a processor at the default rates. With more sessions another cell is always about to leave, and the processor
+/// seldom enters a deep sleep state.
+const SPIN_WINDOW: Nanos = Nanos::from_micros(200);
+
+const _: () = assert!(TUN_MTU as usize == MAX_PACKET_BYTES, "the engine accepts every packet of the TUN interface");
+
+/// A packet that passed, for the rate advisor: its time, its length in bytes and its device's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedPacket {
+    /// When it arrived.
+    pub at: Nanos,
+    /// Its length in bytes, IP header included.
+    pub bytes: usize,
+    /// The device's number.
+    pub device: u8,
+    /// Whether a device sent it.
+    pub is_upload: bool,
+}
+
+/// What changed for the kernel while packets or cells were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArrivalEffect {
+    /// Nothing.
+    Unchanged,
+    /// The TUN interface is gone; it must be made again.
+    LostTun,
+    /// A home sends by a new grant; the queueing tree must be adjusted.
+    Regranted,
+}
+
+/// The descriptors, and a buffer for one packet or cell.
+pub struct Driver {
+    /// The descriptors.
+    pub io: TunnelIo,
+    buffer: Box<[u8; MAX_PACKET_BYTES]>,
+}
+
+impl Driver {
+    /// A driver without descriptors.
+    pub fn new() -> Driver {
+        Driver { io: TunnelIo::default(), buffer: Box::new([0; MAX_PACKET_BYTES]) }
+    }
+
+    /// Builds and sends the trains that are due. With few sessions it does not return while a built train waits.
+    ///
+    /// # Errors
+    /// [`Error::System`] if waiting for a departure fails.
+    pub fn run_departures(&mut self, plane: &mut DataPlane) -> Result<(), Error> {
+        let spin = if plane.sessions().all().len() == 1 { SPIN_WINDOW } else { Nanos::ZERO };
+        let many = plane.has_many_sessions();
+        let (mut built, mut steps) = (0usize, 0);
+        while let Some(next) = plane.next_timeout() {
+            steps += 1;
+            if many && steps > 2 * TURN_LIMIT || (many || built == 0) && next > timer::now() {
+                break;
+            }
+            timer::wait_until(next, spin).map_err(Error::system("waiting for a departure"))?;
+            match plane.handle_timeout(timer::now()) {
+                Departure::Built => built += 1,
+                Departure::Idle => {}
+                Departure::Train(train) => {
+                    self.io.send(train);
+                    plane.handle_departure(timer::now());
+                    built = built.saturating_sub(1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads packets from the TUN interface and queues them in their sessions. `observe` gets each packet.
+    pub fn receive_packets(
+        &mut self,
+        plane: &mut DataPlane,
+        poll: &Poll,
+        mut observe: impl FnMut(PassedPacket),
+    ) -> ArrivalEffect {
+        for count in 0..max_batch(plane) {
+            let now = timer::now();
+            if plane.is_due(now) && count >= min_batch(plane) {
+                break;
+            }
+            match self.io.receive_packet(&mut self.buffer[..]) {
+                Ok(None) => break,
+                Ok(Some(bytes)) => {
+                    if let Some(device) = plane.handle_packet(now, &self.buffer[..bytes]) {
+                        observe(PassedPacket { at: now, bytes, device, is_upload: true });
+                    }
+                }
+                Err(error) => {
+                    // Another program has deleted the interface. The engines and their schedules continue.
+                    warn!("reading packets from {TUN}: {error}; recreating it");
+                    self.io.drop_tun(poll);
+                    return ArrivalEffect::LostTun;
+                }
+            }
+        }
+        ArrivalEffect::Unchanged
+    }
+
+    /// Reads cells from the socket of that kind, hands them to their sessions, and writes the packets they complete to
+    /// the TUN interface. `observe` gets each packet.
+    pub fn receive_cells(
+        &mut self,
+        kind: CellKind,
+        plane: &mut DataPlane,
+        mut observe: impl FnMut(PassedPacket),
+    ) -> ArrivalEffect {
+        let mut arrivals = ArrivalEffect::Unchanged;
+        for count in 0..max_batch(plane) {
+            let now = timer::now();
+            if plane.is_due(now) && count >= min_batch(plane) {
+                break;
+            }
+            let (bytes, from) = match self.io.receive_cell(kind, &mut self.buffer[..]) {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
+                // The interface or the path failed. The state of the sessions shows whether cells still come.
+                Err(error) => {
+                    debug!("receiving cells: {error}");
+                    break;
+                }
+            };
+            let Some((index, change)) = plane.handle_cell(now, *from.ip(), &self.buffer[..bytes]) else { continue };
+            if change != Change::None {
+                arrivals = ArrivalEffect::Regranted;
+            }
+            while let Some(delivery) = plane.poll_packet(index, &mut self.buffer[..]) {
+                observe(PassedPacket { at: now, bytes: delivery.length, device: delivery.device, is_upload: false });
+                if delivery.is_accepted {
+                    self.io.send_packet(&self.buffer[..delivery.length]);
+                }
+            }
+        }
+        arrivals
+    }
+}
+
+/// Maximum packets or cells to read in one turn.
+fn max_batch(plane: &DataPlane) -> usize {
+    if plane.has_many_sessions() { TURN_LIMIT } else { READ_BATCH }
+}
+
+/// Minimum packets or cells to read in one turn, even if a departure is due.
+fn min_batch(plane: &DataPlane) -> usize {
+    if plane.has_many_sessions() { TURN_LIMIT } else { 0 }
+}

@@ -1,0 +1,354 @@
+//! All components of the daemon, and what one of them asks of the others.
+
+use super::gap::{GapWait, MIN_IDLE_GAP};
+use crate::config::model::{Role, Settings};
+use crate::core::CellKind;
+use crate::daemon::action::Action;
+use crate::daemon::advice::{AdviceFeed, Direction, ObservedPacket};
+use crate::daemon::audit::{AuditView, Audits};
+use crate::daemon::config_state::{ConfigState, SettingsChange};
+use crate::daemon::control::reply::{Answer, Requester};
+use crate::daemon::control::request::{Format, Request};
+use crate::daemon::control::{Asked, Control, Sources, Topic};
+use crate::daemon::dataplane::DataPlane;
+use crate::daemon::dataplane::driver::{ArrivalEffect, Driver, PassedPacket};
+use crate::daemon::dataplane::session::Session;
+#[cfg(feature = "endpoint")]
+use crate::daemon::enrolments::Enrolments;
+use crate::daemon::failover::{Failover, Situation};
+use crate::daemon::health::Health;
+use crate::daemon::history::History;
+use crate::daemon::problem::Code;
+use crate::daemon::reconcile::{DueWork, Reconciler};
+use crate::daemon::schedule::{LevelClock, Moment};
+use crate::daemon::state::State;
+use crate::daemon::wall_clock;
+use crate::sys::epoll::Poll;
+use crate::sys::random;
+use crate::units::Nanos;
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopFlow {
+    Continue,
+    Stop,
+}
+
+/// The components. None of them knows another.
+pub struct Parts {
+    pub plane: DataPlane,
+    pub driver: Driver,
+    pub reconciler: Reconciler,
+    pub control: Control,
+    pub failover: Failover,
+    pub schedule: LevelClock,
+    pub advice: AdviceFeed,
+    pub audits: Audits,
+    pub history: History,
+    pub config: ConfigState,
+    pub health: Health,
+    #[cfg(feature = "endpoint")]
+    pub enrolments: Enrolments,
+    pub gap: GapWait,
+    /// Whether the log names the shaping in force.
+    pub is_announced: bool,
+}
+
+impl Parts {
+    /// Reads packets from the devices.
+    pub fn handle_packets(&mut self, poll: &Poll, now: Nanos) {
+        let Parts { plane, driver, advice, .. } = self;
+        let arrivals = driver.receive_packets(plane, poll, |packet| advice.note(observed(packet)));
+        self.handle_arrivals(arrivals, now);
+    }
+
+    /// Reads cells from the peers, on the socket of that kind.
+    pub fn handle_cells(&mut self, kind: CellKind, now: Nanos) {
+        let Parts { plane, driver, advice, .. } = self;
+        let arrivals = driver.receive_cells(kind, plane, |packet| advice.note(observed(packet)));
+        self.handle_arrivals(arrivals, now);
+    }
+
+    fn handle_arrivals(&mut self, arrivals: ArrivalEffect, now: Nanos) {
+        let must_reconcile = match arrivals {
+            ArrivalEffect::Unchanged => false,
+            ArrivalEffect::LostTun => true,
+            ArrivalEffect::Regranted => {
+                self.config.in_force().is_some_and(|settings| self.plane.update_limits(settings))
+            }
+        };
+        if must_reconcile {
+            self.perform(Action::Reconcile, now);
+        }
+    }
+
+    /// Lets every component do what it does once a second.
+    pub fn handle_tick(&mut self, poll: &Poll, now: Nanos) {
+        let silent = self.plane.handle_tick(now);
+        if !silent.is_empty() {
+            self.perform(Action::Rehandshake(silent), now);
+        }
+        if self.plane.next_timeout().is_none_or(|next| next >= now + MIN_IDLE_GAP) {
+            self.advice.handle_tick(now);
+        }
+        self.history.sample(self.plane.sessions().totals(), self.plane.sessions().delays(), now);
+        self.tick_schedule(now);
+        self.tick_audits(poll, now);
+        if self.state(now).is_up() {
+            self.reconciler.note_cells(now);
+        }
+        self.tick_failover(now);
+        #[cfg(feature = "endpoint")]
+        self.tick_enrolments(now);
+        if self.health.handle_clock(wall_clock::unix_time_s()) {
+            self.perform(Action::Renew, now);
+        }
+        self.note_state(poll, now);
+        if self.reconciler.has_openvpn() && self.has_gap(now) {
+            let event = self.reconciler.handle_openvpn_tick(poll, now);
+            self.handle_openvpn(event);
+        }
+    }
+
+    fn tick_schedule(&mut self, now: Nanos) {
+        let Parts { schedule, config, gap, plane, .. } = self;
+        let totals = self.history.totals();
+        let both = config.configured().zip(config.in_force());
+        let changed = both.and_then(|(configured, in_force)| {
+            schedule.handle_tick(configured, in_force, config.is_changing(), moment(now))
+        });
+        schedule.count(totals.wire_upload + totals.wire_download);
+        let mut actions: Vec<Action> = changed.into_iter().collect();
+        if schedule.poll_check(now, || gap.has_gap(plane.next_timeout(), now)) {
+            let cap_gb = config.in_force().and_then(|settings| settings.data_cap_gb);
+            let configured = config.configured();
+            let problems =
+                configured.map(|configured| schedule.check_usage(configured, cap_gb, wall_clock::unix_time_s()));
+            actions.extend(problems.into_iter().flatten());
+            schedule.write_usage(now);
+        }
+        actions.into_iter().for_each(|action| self.perform(action, now));
+    }
+
+    fn tick_audits(&mut self, poll: &Poll, now: Nanos) {
+        if self.audits.is_overdue(now) {
+            return self.handle_audit(poll, now);
+        }
+        let is_shaping = self.state(now) == State::Shaping;
+        let Parts { audits, config, gap, plane, reconciler, .. } = self;
+        let days = config.in_force().and_then(|settings| settings.audit_days);
+        if audits.poll_schedule(days, is_shaping, || gap.has_gap(plane.next_timeout(), now), draw_u16, now) {
+            let view = AuditView { settings: config.in_force(), plane, endpoint: reconciler.endpoint_address() };
+            // `millpond audit` shows why an audit cannot start.
+            _ = audits.start(None, view, poll, now);
+        }
+    }
+
+    fn tick_failover(&mut self, now: Nanos) {
+        let Some((configured, in_force)) = self.config.configured().zip(self.config.in_force()) else { return };
+        let situation = Situation {
+            in_force,
+            configured,
+            is_up: self.state(now).is_up(),
+            has_tunnel: self.driver.io.is_complete(),
+            is_unresolved: self.health.has(Code::Name),
+            is_changing: self.config.is_changing(),
+        };
+        let action = self.failover.handle_tick(&situation, now);
+        action.into_iter().for_each(|action| self.perform(action, now));
+    }
+
+    #[cfg(feature = "endpoint")]
+    fn tick_enrolments(&mut self, now: Nanos) {
+        let Parts { enrolments, config, plane, .. } = self;
+        let Some(settings) = config.in_force().filter(|settings| settings.role == Role::Endpoint) else { return };
+        if !config.is_changing() && enrolments.poll_idle(now) {
+            let key_updates = plane.sessions_mut().iter_mut().map(Session::poll_key_update);
+            enrolments.handle_tick(settings.homes.iter().zip(key_updates), wall_clock::unix_time_s(), now);
+        }
+    }
+
+    /// Starts what is due of the reconciler, in a gap between cells.
+    pub fn handle_reconciler_timeout(&mut self, poll: &Poll, now: Nanos) {
+        let Some(due) = self.reconciler.due(self.config.in_force().is_some(), now) else { return };
+        if !self.has_gap(now) {
+            return;
+        }
+        let action = match due {
+            DueWork::Job => self.start_job(poll, now),
+            DueWork::Lookup => self.reconciler.start_lookup(poll, now),
+            DueWork::Overdue => {
+                self.handle_job(poll, now);
+                self.handle_lookup(poll, now);
+                None
+            }
+        };
+        action.into_iter().for_each(|action| self.perform(action, now));
+    }
+
+    fn start_job(&mut self, poll: &Poll, now: Nanos) -> Option<Action> {
+        let settings = self.config.start_job(!self.reconciler.waits_for_address())?;
+        self.reconciler.start_job(settings, self.plane.granted(), self.driver.io.has_tun(), poll, now)
+    }
+
+    /// Lets the control component do what is due, in a gap between cells.
+    pub fn handle_control_timeout(&mut self, poll: &Poll, now: Nanos) {
+        let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
+        let bus_is_due = is_due(self.control.next_bus_timeout());
+        if !(bus_is_due || is_due(self.control.next_list_timeout())) || !self.has_gap(now) {
+            return;
+        }
+        if bus_is_due {
+            self.control.handle_bus_timeout(poll, now);
+            self.note_presence(now);
+        } else {
+            let Parts { control, plane, schedule, advice, audits, history, config, health, .. } = self;
+            let sources = Sources { plane, schedule, advice, audits, history, config, health, now };
+            control.handle_list_timeout(|topic, format| sources.list(topic, format), poll, now);
+        }
+    }
+
+    /// Answers a request, or starts the work for its answer.
+    pub fn serve(&mut self, asked: Option<Asked>, poll: &Poll, now: Nanos) -> LoopFlow {
+        let Some((request, requester)) = asked else { return LoopFlow::Continue };
+        match request {
+            Request::Reload => return self.reload(Some(requester), poll, now),
+            Request::Devices(format) => self.control.queue_list(Topic::Devices, format, requester, poll, now),
+            Request::Advise(format) => self.control.queue_list(Topic::Advice, format, requester, poll, now),
+            Request::Audit { packets, format, waiting } => {
+                self.serve_audit(packets, format, waiting, requester, poll, now);
+            }
+            Request::Renew => {
+                self.perform(Action::Renew, now);
+                self.control.answer(requester, Answer::Text("looking up the endpoint again\n".into()), poll, now);
+            }
+            request => {
+                let answer = self.sources(now).answer(request, &requester);
+                self.control.answer(requester, answer, poll, now);
+            }
+        }
+        LoopFlow::Continue
+    }
+
+    /// Starts an audit for a requester, or joins the running one. A requester that does not wait is answered at once.
+    fn serve_audit(
+        &mut self,
+        packets: u32,
+        format: Format,
+        waiting: bool,
+        requester: Requester,
+        poll: &Poll,
+        now: Nanos,
+    ) {
+        let Parts { audits, config, plane, reconciler, control, .. } = self;
+        let view = AuditView { settings: config.in_force(), plane, endpoint: reconciler.endpoint_address() };
+        let answer = match audits.start(Some(packets), view, poll, now) {
+            Err(why) => Answer::refused(why),
+            Ok(_) if waiting => return control.await_audit(format, requester, poll, now),
+            Ok(expected) => requester.values(format, |top| {
+                top.flag("running", true);
+                top.number("packets", packets.into());
+                top.decimal("expected_s", expected.as_secs_f64());
+            }),
+        };
+        control.answer(requester, answer, poll, now);
+    }
+
+    /// Notes whether the ubus object is published.
+    pub fn note_presence(&mut self, now: Nanos) {
+        let action = self.control.poll_presence();
+        action.into_iter().for_each(|action| self.perform(action, now));
+    }
+
+    /// Handles the output of the running audit.
+    pub fn handle_audit(&mut self, poll: &Poll, now: Nanos) {
+        let lateness = self.plane.sessions().all().first().map(|session| {
+            let lateness = &session.engine().stats().lateness;
+            [lateness.percentile(99.0), lateness.max()]
+        });
+        let Some(report) = self.audits.handle_output(lateness, poll, now) else { return };
+        if let Ok(report) = &report {
+            let faults = report.faults.join("; ");
+            let text = (!report.passed()).then(|| format!("the last audit of the wire found: {faults}"));
+            self.health.set(Code::Audit, text);
+        }
+        self.control.answer_audit(&report, self.is_router(), poll, now);
+    }
+
+    /// Carries out what a component asks of the others.
+    pub fn perform(&mut self, action: Action, now: Nanos) {
+        match action {
+            Action::Reconcile => self.reconciler.trigger_now(now),
+            Action::ReconcileSoon => self.reconciler.note_change(now),
+            Action::Rehandshake(peers) => self.reconciler.rehandshake(peers, now),
+            Action::Renew => {
+                self.reconciler.renew(now);
+                let sessions = self.plane.sessions().all().iter();
+                let silent = sessions.filter(|session| !session.state(now).is_up()).map(Session::peer);
+                self.reconciler.rehandshake(silent, now);
+            }
+            Action::ChangeSettings(configured) => self.change_settings(*configured, true, now),
+            Action::ChangeLevel(settings) => {
+                if self.driver.io.is_complete() {
+                    self.config.start(SettingsChange::of_level(*settings));
+                } else {
+                    self.config.set(*settings, None);
+                }
+                self.reconciler.trigger_now(now);
+            }
+            Action::Note(problem) => self.health.note(problem),
+            Action::SetProblem(code, text) => self.health.set(code, text),
+        }
+    }
+
+    /// Everything that answers are made from.
+    pub fn sources(&self, now: Nanos) -> Sources<'_> {
+        let Parts { plane, schedule, advice, audits, history, config, health, .. } = self;
+        Sources { plane, schedule, advice, audits, history, config, health, now }
+    }
+
+    /// The state of the daemon.
+    pub fn state(&self, now: Nanos) -> State {
+        self.health.state(self.driver.io.is_complete(), self.plane.state(now))
+    }
+
+    /// Logs and announces a change of state. Every change passes here.
+    pub fn note_state(&mut self, poll: &Poll, now: Nanos) {
+        let state = self.state(now);
+        let Some(before) = self.health.note_state(state, now) else { return };
+        self.control.announce_state(state, before, self.health.problems(), poll, now);
+        // Degraded: another program may have removed the peer from WireGuard, and the kernel sends no notification
+        // for that.
+        // Shaping: the worker threads that encrypt appear with the first cells.
+        if matches!(state, State::Degraded | State::Shaping) {
+            self.perform(Action::ReconcileSoon, now);
+        }
+    }
+
+    /// Whether housekeeping may run now. The caller tries again later if not.
+    pub fn has_gap(&mut self, now: Nanos) -> bool {
+        self.gap.has_gap(self.plane.next_timeout(), now)
+    }
+
+    fn is_router(&self) -> bool {
+        self.config.in_force().is_none_or(|settings: &Settings| settings.role == Role::Router)
+    }
+}
+
+/// The moment `now`, by both clocks.
+pub fn moment(now: Nanos) -> Moment {
+    // Without randomness from the kernel the times of level changes are not shifted.
+    let draw = || random::seed().map_or(300, |seed| u32::from_ne_bytes([seed[0], seed[1], seed[2], 0]));
+    Moment { now, unix_s: wall_clock::unix_time_s(), draw }
+}
+
+/// A random number; 12 without randomness from the kernel.
+pub fn draw_u16() -> u16 {
+    random::seed().map_or(12, |seed| u16::from_ne_bytes([seed[0], seed[1]]))
+}
+
+fn observed(packet: PassedPacket) -> ObservedPacket {
+    let PassedPacket { at, bytes, device, is_upload } = packet;
+    let direction = if is_upload { Direction::Up } else { Direction::Down };
+    ObservedPacket { at, bytes: bytes as u16, device, direction }
+}

@@ -1,0 +1,253 @@
+//! How settings come into force: a reload, the reconcile job that applies the change, and what every component does
+//! when it has.
+
+use log::{error, info, warn};
+
+use super::parts::{LoopFlow, Parts, moment};
+use crate::config::model::{Device, Settings};
+use crate::daemon::config_state::{SettingsChange, SettingsFile};
+use crate::daemon::control::reply::{Answer, Requester};
+use crate::daemon::error::Error;
+use crate::daemon::problem::{Code, Problem};
+use crate::daemon::reconcile::host::install_provisional_guard;
+use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, OpenvpnEvent};
+use crate::daemon::reconcile::{self, FinishedJob, ReconcileReport};
+use crate::daemon::schedule::calendar::LocalZone;
+use crate::plan::tunnel;
+use crate::sys::epoll::Poll;
+use crate::units::Nanos;
+
+impl Parts {
+    /// Starts to apply changed settings in place. If that fails, the previous settings stay in force.
+    pub fn reload(&mut self, requester: Option<Requester>, poll: &Poll, now: Nanos) -> LoopFlow {
+        if self.config.is_changing() {
+            match requester {
+                Some(requester) => {
+                    let refusal = Answer::refused("another reload is in progress: try again");
+                    self.control.answer(requester, refusal, poll, now);
+                }
+                None => self.config.reload_later(),
+            }
+            return LoopFlow::Continue;
+        }
+        self.control.await_reload(requester);
+        self.health.remove(|code| code == Code::Settings);
+        let SettingsFile { settings, understood } = self.config.read_file();
+        let mut configured = match settings {
+            Ok(settings) => settings,
+            Err(error) => {
+                self.refuse(&error.to_string(), poll, now);
+                self.confine(understood);
+                self.reconciler.trigger_now(now);
+                return LoopFlow::Continue;
+            }
+        };
+        self.config.confine(None);
+        if !configured.enabled {
+            info!("disabled in the settings; stopping");
+            self.control.answer_reload(Answer::Text("millpond is disabled: the daemon stops\n".into()), poll, now);
+            return LoopFlow::Stop;
+        }
+        self.failover.retain(&mut configured, self.config.in_force(), now);
+        self.change_settings(configured, false, now);
+        if !self.config.is_changing() {
+            let accepted = "the settings are accepted; the tunnel is not up yet\n";
+            self.control.answer_reload(Answer::Text(accepted.into()), poll, now);
+        }
+        LoopFlow::Continue
+    }
+
+    /// Confines from now on what the readable part of a broken file confines.
+    fn confine(&mut self, understood: Option<Settings>) {
+        let Some(understood) = understood else { return };
+        if let Some(confined) = self.config.confined_by(&understood) {
+            self.config.confine(Some(confined));
+        } else if understood.enabled {
+            // Without settings in force there are no cells that this blocking call could delay.
+            if let Err(error) = install_provisional_guard(&understood, self.reconciler.guard_file()) {
+                self.health.note(Problem::of_guard(&error));
+            }
+        }
+    }
+
+    /// Starts to apply settings. `is_automatic` says that the daemon itself caused the change.
+    pub fn change_settings(&mut self, configured: Settings, is_automatic: bool, now: Nanos) {
+        let settings = self.schedule.in_force(&configured, moment(now));
+        if self.driver.io.is_complete() {
+            self.reconciler.prepare(&settings, now);
+            self.config.start(SettingsChange::of_file(settings, configured, is_automatic));
+        } else {
+            // There is no tunnel to keep in case of a failure, so the new settings replace the old ones at once.
+            self.schedule.set_zone(LocalZone::of_host());
+            self.reconciler.replace_endpoint(&settings, now);
+            self.config.set(settings, Some(configured));
+            self.health.remove(|code| !matches!(code, Code::Realtime | Code::Clock | Code::Socket));
+        }
+        self.reconciler.trigger_now(now);
+    }
+
+    /// Handles the report of a finished reconcile job.
+    pub fn handle_job(&mut self, poll: &Poll, now: Nanos) {
+        let Some(finished) = self.reconciler.poll_job(poll, now) else { return };
+        let change = self.config.take_started();
+        let is_automatic = change.as_ref().map(|change| change.is_automatic);
+        let previous = self.health.remove(reconcile::is_reported);
+        let result = self.adopt(finished, change, &previous, poll, now);
+        match is_automatic {
+            Some(is_automatic) => self.finish_change(&result, is_automatic, poll, now),
+            None if result.is_ok() && !self.is_announced => self.announce(),
+            None => {}
+        }
+        // The lookup reports an unresolved name, with its cause.
+        if let Some(problem) = result.err().filter(|problem| problem.code != Code::Name) {
+            self.health.note_unless_logged(problem, &previous);
+        }
+        self.note_state(poll, now);
+        // Report readiness even without a tunnel: millpond keeps retrying, and a restart would not help.
+        self.health.manager().notify_ready();
+    }
+
+    /// Handles the result of a name lookup.
+    pub fn handle_lookup(&mut self, poll: &Poll, now: Nanos) {
+        let Some(finished) = self.reconciler.poll_lookup(poll, now) else { return };
+        let previous = self.health.remove(|code| code == Code::Name);
+        if let Some(problem) = finished.problem {
+            let failed = if finished.fails_change { self.config.take_change() } else { None };
+            match failed {
+                Some(change) => self.finish_change(&Err(problem), change.is_automatic, poll, now),
+                None => self.health.note_unless_logged(problem, &previous),
+            }
+        }
+        self.note_state(poll, now);
+    }
+
+    /// Handles an event of the openvpn process.
+    pub fn handle_openvpn(&mut self, event: Option<OpenvpnEvent>) {
+        match event {
+            None => {}
+            Some(OpenvpnEvent::Up) => _ = self.health.remove(|code| OPENVPN_PROBLEMS.contains(&code)),
+            Some(OpenvpnEvent::Failed(problem)) => self.health.note(problem),
+        }
+    }
+
+    /// Takes over the tunnel of a finished job, and puts the change that it applied into force. The error is the
+    /// problem that keeps the tunnel down.
+    fn adopt(
+        &mut self,
+        finished: FinishedJob,
+        change: Option<SettingsChange>,
+        previous: &[Problem],
+        poll: &Poll,
+        now: Nanos,
+    ) -> Result<(), Problem> {
+        let report = finished.report.map_err(|error| {
+            let text = format!("applying the settings to the kernel: the reconcile process failed: {error}");
+            Problem::new(Code::Reconcile, text)
+        })?;
+        if !report.tunnel_is_up {
+            // An interface that is missing or has another program's qdisc gets no cells.
+            let is_unusable = |problem: &Problem| matches!(problem.code, Code::Interface | Code::ForeignQdisc);
+            if change.is_none() && report.problems.iter().any(is_unusable) {
+                self.driver.io.unbind(poll);
+            }
+            let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the name is not resolved yet");
+            let mut problems = report.problems.into_iter();
+            let first = problems.next().unwrap_or_else(unresolved);
+            problems.for_each(|problem| self.health.note_unless_logged(problem, previous));
+            return Err(first);
+        }
+        report.problems.iter().for_each(|problem| self.health.note_unless_logged(problem.clone(), previous));
+        if report.ops > 0 && !finished.was_triggered {
+            warn!("kernel state drifted; reapplied {} operations", report.ops);
+        }
+        let has_tun = finished.tun.map_or(Ok(()), |tun| self.driver.io.set_tun(tun, poll));
+        let adopted = has_tun.and_then(|()| self.adopt_report(change, &report, poll, now));
+        adopted.map_err(|error| Problem::of_tunnel(&error))
+    }
+
+    /// Updates every component to the settings that are in force now.
+    fn adopt_report(
+        &mut self,
+        change: Option<SettingsChange>,
+        report: &ReconcileReport,
+        poll: &Poll,
+        now: Nanos,
+    ) -> Result<(), Error> {
+        let is_change = change.is_some();
+        let is_new = is_change || self.plane.sessions().all().is_empty();
+        if let Some(SettingsChange { settings, configured, .. }) = change {
+            if !self.config.in_force().is_some_and(|before| has_same_devices(before, &settings)) {
+                self.plane.forget_devices();
+                self.advice.clear();
+            }
+            if configured.is_some() {
+                self.schedule.set_zone(LocalZone::of_host());
+            }
+            self.config.set(settings, configured);
+        }
+        self.reconciler.adopt(report, is_change, now);
+        let (Some(settings), Some(encapsulation)) = (self.config.in_force(), report.encapsulation) else {
+            return Ok(());
+        };
+        let interface_changed = self.driver.io.bind(tunnel::interface(settings), report.interface, poll)?;
+        self.reconciler.update_openvpn(settings, is_new, interface_changed, now)?;
+        self.plane.update(settings, encapsulation, is_new, now)?;
+        if is_new {
+            if let Some(size) = self.plane.size() {
+                self.advice.update(settings, size, poll, now);
+            }
+            if self.audits.stop(poll) {
+                let why = Err("the settings changed during the audit: try again".to_owned());
+                self.control.answer_audit(&why, true, poll, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports the result of a change.
+    fn finish_change(&mut self, result: &Result<(), Problem>, is_automatic: bool, poll: &Poll, now: Nanos) {
+        // If the change failed, the previous endpoint stays in use.
+        self.reconciler.drop_next_endpoint();
+        match result {
+            Ok(()) => {
+                self.announce();
+                self.control.answer_reload(Answer::Text("the settings are in force\n".into()), poll, now);
+            }
+            Err(problem) if is_automatic => {
+                self.health.note(problem.clone());
+                self.reconciler.trigger_now(now);
+            }
+            Err(problem) => {
+                self.refuse(&problem.text, poll, now);
+                // The kernel may hold a part of the new settings. The job restores the previous ones.
+                self.reconciler.trigger_now(now);
+            }
+        }
+    }
+
+    fn refuse(&mut self, why: &str, poll: &Poll, now: Nanos) {
+        error!("reload failed: {why}; the previous settings stay in force");
+        self.health.note(Problem::new(Code::Settings, format!("the changed settings are not in force: {why}")));
+        self.control.answer_reload(Answer::refused(why), poll, now);
+    }
+
+    /// Logs the shaping in force.
+    fn announce(&mut self) {
+        self.is_announced = true;
+        let (Some(settings), Some(size)) = (self.config.in_force(), self.plane.size()) else { return };
+        let (shape, wire_bytes) = (&settings.shape, size.wire_bytes);
+        match self.reconciler.endpoint_address() {
+            Some(endpoint) => info!(
+                "shaping towards {endpoint}: law {}, {} up, {} down, cells of {wire_bytes} bytes",
+                shape.law, shape.upload, shape.download
+            ),
+            None => info!("serving {} homes", self.plane.sessions().all().len()),
+        }
+    }
+}
+
+/// Whether both have the same devices in the same order, so that a device keeps its number.
+fn has_same_devices(before: &Settings, after: &Settings) -> bool {
+    let identity = |device: &Device| (device.mac, device.address);
+    before.devices.iter().map(identity).eq(after.devices.iter().map(identity))
+}
