@@ -9,12 +9,9 @@
 //! ```
 
 pub mod audit;
-mod backlog;
 mod engine;
 mod histogram;
-mod load;
 mod packer;
-mod packet_pool;
 mod params;
 mod queue;
 mod reassembler;
@@ -25,8 +22,5 @@ pub mod what_if;
 
 pub use engine::{CellKind, Engine, Transmit, Wake};
 pub use histogram::Histogram;
-pub use params::{Limits, Pace, Params};
+pub use params::{DEVICES, Limits, Pace, Params};
 pub use stats::{DeviceStats, Drops, Stats};
-
-/// Number of devices that the engine distinguishes, number 0 ("unknown") included: the range of DSCP.
-pub const DEVICES: usize = 64;

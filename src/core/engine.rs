@@ -3,10 +3,9 @@
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::DEVICES;
-use super::backlog::Backlog;
 use super::packer::Packer;
-use super::params::{Pace, Params};
+use super::params::{DEVICES, Pace, Params};
+use super::queue::Backlog;
 use super::reassembler::Reassembler;
 use super::reorder::{Reorder, ReorderEvent};
 use super::schedule::DepartureSchedule;

@@ -1,8 +1,6 @@
 //! Fills cells with the bytes of waiting packets.
 
-use super::backlog::Backlog;
-use super::packet_pool::{Cursor, PacketId};
-use super::queue::{FlowId, Store};
+use super::queue::{Backlog, Cursor, FlowId, PacketId, Store};
 use super::stats::Stats;
 use crate::units::Nanos;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
@@ -42,10 +40,10 @@ impl Packer {
         let message = control.filter(|message| message.buffer_len() <= blocks.len());
         let room = blocks.len() - message.map_or(0, |message| message.buffer_len());
         let open = self.open.as_ref().map(|open| (open.flow, open.left));
-        let load = backlog.load(now, room, open, &mut stats.drops);
+        let plan = backlog.plan_cell(now, room, open, &mut stats.drops);
 
         let left_before = self.open.as_ref().map_or(0, |open| open.left);
-        let mut at = self.put_continuation(backlog, load.continuation, departure, blocks, stats);
+        let mut at = self.put_continuation(backlog, plan.continuation, departure, blocks, stats);
         // BlockOffset is the position of the first block. If the open packet fills the cell, BlockOffset points beyond
         // the cell's end.
         let block_offset = if at == blocks.len() { left_before } else { at };
@@ -54,13 +52,13 @@ impl Packer {
             at += message.buffer_len();
             *control = None;
         }
-        for id in load.complete() {
+        for id in plan.complete() {
             let length = usize::from(backlog.pool().meta(*id).bytes);
             backlog.pool().read(&mut backlog.pool().cursor(*id), &mut blocks[at..at + length]);
             at += length;
             backlog.finish(*id, departure, stats);
         }
-        if let Some((flow, id, bytes)) = load.start {
+        if let Some((flow, id, bytes)) = plan.start {
             let pool = backlog.pool();
             let mut cursor = pool.cursor(id);
             pool.read(&mut cursor, &mut blocks[at..at + bytes]);

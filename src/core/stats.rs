@@ -1,7 +1,7 @@
 //! The engine's counters.
 
-use super::DEVICES;
 use super::histogram::Histogram;
+use super::params::DEVICES;
 use crate::units::Nanos;
 
 /// Counters since the engine was created.

@@ -2,11 +2,12 @@
 //! 8, "Tunable traffic shaping").
 //!
 //! A [`WhatIf`] runs one direction's packets through [`STEPS`] rates at once. Each step uses the engine's own queue
-//! (`super::queue`, `super::load`), but without the packets' bytes. All steps share one record of sizes and arrivals,
-//! because every step drops and serves a device's packets from the front. Memory is fixed: at most [`MAX_BYTES`] for
-//! both directions together.
+//! (`super::queue`), but without the packets' bytes. All steps share one record of sizes and arrivals, because every
+//! step drops and serves a device's packets from the front. Memory is fixed: at most [`MAX_BYTES`] for both directions
+//! together.
 
 mod arrivals;
+mod cell_shape;
 mod delays;
 mod interval_table;
 mod step;
@@ -14,12 +15,11 @@ mod step;
 use std::mem::size_of;
 
 use self::arrivals::Arrivals;
+pub use self::cell_shape::CellShape;
 use self::delays::SLOTS;
 pub use self::delays::{Delay, Delays};
 use self::interval_table::IntervalTable;
 use self::step::Step;
-use super::params::Limits;
-use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
 /// Number of rates that run in parallel in each direction.
@@ -32,23 +32,6 @@ pub const MAX_TRACKED: u8 = SLOTS as u8 - 1;
 /// Maximum memory of the virtual shapers of both directions together, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 const _: () = assert!(2 * size_of::<WhatIf>() <= MAX_BYTES);
-
-/// The parameters that all steps share.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CellShape {
-    /// How intervals are drawn; `kernel` is treated as `constant`.
-    pub law: Law,
-    /// Standard deviation of the intervals in percent of their mean.
-    pub spread_percent: u8,
-    /// Length of a cell on the wire, in bytes.
-    pub wire_bytes: usize,
-    /// Bytes of a cell that packets can use.
-    pub block_bytes: usize,
-    /// How long before its departure a cell is built.
-    pub lead: Nanos,
-    /// The limits of the queue.
-    pub limits: Limits,
-}
 
 /// The virtual shapers of one direction, one for each of [`STEPS`] rates. Keep it on the heap: it is large.
 pub struct WhatIf {

@@ -1,7 +1,7 @@
 //! The record of packets that all steps share: sizes and arrival times, chained by device.
 
 use super::delays::SLOTS;
-use crate::core::packet_pool::{Meta, NIL, PacketId};
+use crate::core::queue::{Meta, NIL, PacketId};
 use crate::units::Nanos;
 
 /// Maximum number of waiting packets. With more, each step drops the oldest as if its queue had overflowed.

@@ -1,13 +1,11 @@
 //! One virtual shaper: the engine's queue and cells at one rate.
 
-use super::CellShape;
 use super::arrivals::Arrivals;
+use super::cell_shape::CellShape;
 use super::delays::{Delays, SLOTS};
 use super::interval_table::IntervalTable;
-use crate::core::load::Load;
-use crate::core::packet_pool::{CHUNK_BYTES, Meta, PacketId, chunks};
 use crate::core::params::Limits;
-use crate::core::queue::{FlowId, Queue, Store};
+use crate::core::queue::{CHUNK_BYTES, CellPlan, FairQueue, FlowId, Meta, PacketId, Store, chunks};
 use crate::core::stats::Drops;
 use crate::units::{BitsPerSec, Nanos};
 
@@ -26,7 +24,7 @@ pub(super) struct Step {
     /// The next departure.
     next: Nanos,
     random: u64,
-    queue: Queue<SLOTS>,
+    queue: FairQueue<SLOTS>,
     /// Chunks of the engine's pool that the waiting packets would use.
     in_use: u16,
     /// Chunks of the engine's pool.
@@ -58,7 +56,7 @@ impl Step {
             mean,
             next: now + mean,
             random: seed | 1,
-            queue: Queue::new(limits.age),
+            queue: FairQueue::new(limits.age),
             in_use: 0,
             chunks: u16::try_from(limits.bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES)
                 .unwrap_or(u16::MAX)
@@ -117,20 +115,20 @@ impl Step {
     fn depart(&mut self, build: Nanos, arrivals: &mut Arrivals, shape: &CellShape) {
         let mut view = StepView { arrivals, in_use: &mut self.in_use, chunks: self.chunks, delays: &mut self.delays };
         let open = self.open.as_ref().map(|open| (open.flow, usize::from(open.left)));
-        let load = Load::choose(&mut self.queue, &mut view, build, shape.block_bytes, open, &mut Drops::default());
+        let plan = CellPlan::choose(&mut self.queue, &mut view, build, shape.block_bytes, open, &mut Drops::default());
         if let Some(open) = &mut self.open {
-            open.left -= load.continuation as u16;
+            open.left -= plan.continuation as u16;
             if open.left == 0 {
                 view.delays.record(open.slot, self.next.saturating_since(open.arrived));
                 self.open = None;
             }
         }
-        for id in load.complete() {
+        for id in plan.complete() {
             let Meta { arrived, device, .. } = view.meta(*id);
             view.delays.record(device, self.next.saturating_since(arrived));
             self.queue.remove(&mut view, *id);
         }
-        if let Some((flow, id, bytes)) = load.start {
+        if let Some((flow, id, bytes)) = plan.start {
             let meta = view.meta(id);
             let left = meta.bytes - bytes as u16;
             self.open = Some(OpenCell { flow, slot: meta.device, left, arrived: meta.arrived });

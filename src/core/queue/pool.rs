@@ -1,33 +1,12 @@
 //! Memory for waiting packets: chained chunks of one size, all allocated at the start.
 
-use super::params::Limits;
-use super::queue::Store;
-use crate::units::Nanos;
+use super::packet::{Meta, NIL, PacketId, Store};
+use crate::core::params::Limits;
 use crate::wire::ip::Packet;
 
 /// Size of a chunk. It is small because most packets of smart-home devices are small: 128 bytes waste less than half on
 /// the smallest packets.
 pub const CHUNK_BYTES: usize = 128;
-
-/// Index that means "no chunk" or "no packet".
-pub const NIL: u16 = u16::MAX;
-
-/// A packet in the pool: the index of its first chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PacketId(pub u16);
-
-/// The metadata of a waiting packet.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Meta {
-    /// When it arrived.
-    pub arrived: Nanos,
-    /// Its length in bytes.
-    pub bytes: u16,
-    /// The next packet of its flow, or [`NIL`].
-    pub next: u16,
-    /// The number of the device that sent it.
-    pub device: u8,
-}
 
 /// A position inside a packet that is being copied out.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,12 @@
 //! The devices' waiting packets: their bytes and their order.
 
-use super::load::Load;
-use super::packet_pool::{Meta, NIL, PacketId, PacketPool};
-use super::params::Limits;
-use super::queue::{FlowId, Queue, Store};
-use super::stats::{Drops, Stats};
+use super::cell_plan::CellPlan;
+use super::fair_queue::FairQueue;
+use super::flow::FlowId;
+use super::packet::{Meta, NIL, PacketId, Store};
+use super::pool::PacketPool;
+use crate::core::params::Limits;
+use crate::core::stats::{Drops, Stats};
 use crate::units::Nanos;
 use crate::wire::ip::Packet;
 
@@ -13,14 +15,14 @@ const FLOWS: usize = 256;
 
 /// The waiting packets and their order.
 pub struct Backlog {
-    queue: Queue<FLOWS>,
+    queue: FairQueue<FLOWS>,
     pool: PacketPool,
 }
 
 impl Backlog {
     /// An empty backlog.
     pub fn new(limits: Limits) -> Backlog {
-        Backlog { queue: Queue::new(limits.age), pool: PacketPool::new(limits.bytes) }
+        Backlog { queue: FairQueue::new(limits.age), pool: PacketPool::new(limits.bytes) }
     }
 
     /// Whether no packet waits. A packet whose first bytes have left still waits until its last byte has left.
@@ -28,7 +30,7 @@ impl Backlog {
         self.queue.is_empty()
     }
 
-    /// Adds a packet. If there is no room, drops other packets first; see [`Queue::make_room`].
+    /// Adds a packet. If there is no room, drops other packets first; see [`FairQueue::make_room`].
     pub fn push(&mut self, now: Nanos, packet: &Packet<'_>, bytes: &[u8], drops: &mut Drops) {
         if !self.queue.make_room(&mut self.pool, bytes.len(), drops) {
             return;
@@ -39,9 +41,9 @@ impl Backlog {
         }
     }
 
-    /// Chooses what fills `room` bytes of the next cell; see [`Load::choose`].
-    pub fn load(&mut self, now: Nanos, room: usize, open: Option<(FlowId, usize)>, drops: &mut Drops) -> Load {
-        Load::choose(&mut self.queue, &mut self.pool, now, room, open, drops)
+    /// Chooses what fills `room` bytes of the next cell; see [`CellPlan::choose`].
+    pub fn plan_cell(&mut self, now: Nanos, room: usize, open: Option<(FlowId, usize)>, drops: &mut Drops) -> CellPlan {
+        CellPlan::choose(&mut self.queue, &mut self.pool, now, room, open, drops)
     }
 
     /// The bytes of the packets.
