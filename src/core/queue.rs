@@ -10,6 +10,8 @@ mod fair_queue;
 mod flow;
 mod packet;
 mod pool;
+#[cfg(test)]
+pub mod testing;
 
 pub use backlog::Backlog;
 pub use cell_plan::CellPlan;

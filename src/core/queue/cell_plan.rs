@@ -1,5 +1,8 @@
 //! Chooses the packets that fill one cell.
 
+#[cfg(test)]
+mod tests;
+
 use super::fair_queue::{Demand, FairQueue, Pick};
 use super::flow::FlowId;
 use super::packet::{PacketId, Store};

@@ -5,6 +5,9 @@
 //! section 4.2). Flows share the quantum of their device as in sch_cake. Bytes are charged as they enter a cell, so a
 //! large packet that spans cells does not delay the others.
 
+#[cfg(test)]
+mod tests;
+
 use super::flow::{Flow, FlowId, FlowList};
 use super::packet::{Meta, NIL, PacketId, Store};
 use crate::core::params::DEVICES;

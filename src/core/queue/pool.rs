@@ -1,5 +1,8 @@
 //! Memory for waiting packets: chained chunks of one size, all allocated at the start.
 
+#[cfg(test)]
+mod tests;
+
 use super::packet::{Meta, NIL, PacketId, Store};
 use crate::core::params::Limits;
 use crate::wire::ip::Packet;
