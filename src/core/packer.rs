@@ -1,5 +1,8 @@
 //! Fills cells with the bytes of waiting packets.
 
+#[cfg(test)]
+mod tests;
+
 use super::queue::{Backlog, Cursor, FlowId, PacketId, Store};
 use super::stats::Stats;
 use crate::units::Nanos;
