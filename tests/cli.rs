@@ -112,7 +112,7 @@ fn an_internal_error_is_one_line() {
     let output = child.wait_with_output().unwrap();
     drop(pipe);
     std::fs::remove_file(settings).unwrap();
-    assert_eq!(output.status.signal(), Some(nix::libc::SIGILL));
+    assert_eq!(output.status.signal(), Some(libc::SIGILL));
     let text = stderr(&output);
     assert!(text.starts_with("millpond: internal error at 0x") && text.lines().count() == 1, "{text}");
     assert!(text.contains(env!("CARGO_PKG_VERSION")) && !text.contains("at 0x0000000000000000"), "{text}");

@@ -15,7 +15,6 @@ use millpond::sys::Tun;
 use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::udp::CellSocket;
 use millpond::units::BitsPerSec;
-use nix::libc;
 
 use common::namespace::{Namespace, shell};
 

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use nix::libc;
-
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, u32_at_start};
 use crate::plan::routing::Prefix;
 

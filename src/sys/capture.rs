@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::socket::{self, ControlMessageOwned, LinkAddr, MsgFlags, sockopt};
 use nix::sys::time::TimeSpec;
 

@@ -5,8 +5,6 @@
 use std::io;
 use std::net::IpAddr;
 
-use nix::libc;
-
 use super::addr::address;
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute};
 

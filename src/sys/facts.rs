@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use nix::libc;
-
 use super::addr::AddressEntry;
 use super::fw4_zones::Zones;
 use super::link::LinkEntry;

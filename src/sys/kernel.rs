@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use nix::errno::Errno;
-use nix::libc;
 
 use super::flow_table::FlowTables;
 use super::fw4_zones::Zones;

@@ -1,7 +1,5 @@
 //! Network interfaces through rtnetlink.
 
-use nix::libc;
-
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
 use crate::plan::LinkKind;
 

@@ -4,8 +4,6 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nix::libc;
-
 use super::addr;
 use super::facts::HostView;
 use super::fw4_zones::Zones;

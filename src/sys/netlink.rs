@@ -11,7 +11,6 @@ use netlink_packet_core::{
     NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlasIterator,
 };
 use netlink_sys::{Socket, SocketAddr};
-use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::apply::Cause;

@@ -9,7 +9,6 @@
 use std::cell::RefCell;
 
 use netlink_packet_core::NLA_F_NESTED;
-use nix::libc;
 
 use super::netlink::{Body, Netlink, NetlinkError, attribute, attributes};
 use crate::apply::Cause;

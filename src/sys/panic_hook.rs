@@ -2,7 +2,6 @@
 //! trap instruction, and this hook prints its address.
 
 use nix::errno::Errno;
-use nix::libc;
 
 /// The signals of trap instructions and processor faults.
 const SIGNALS: [libc::c_int; 5] = [libc::SIGILL, libc::SIGTRAP, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nix::libc;
-
 use super::flow_table::FlowBlock;
 use super::kernel::{LinuxKernel, failed, flow_tables};
 use super::neighbour::Neighbour;

@@ -1,7 +1,5 @@
 //! Queueing disciplines and classes: the options of HTB, PRIO, pfifo and blackhole (include/uapi/linux/pkt_sched.h).
 
-use nix::libc;
-
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
 use crate::plan::qdisc_tree::{Class, Handle, Qdisc, QdiscKind};
 

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use nix::libc;
-
 /// Random bytes to seed a generator. Early at boot this waits until the kernel's generator is initialised.
 pub fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];

@@ -3,7 +3,6 @@
 use std::{fmt, fs, io};
 
 use nix::errno::Errno;
-use nix::libc;
 
 /// The lowest real-time priority: before all ordinary threads, after all other real-time threads.
 const PRIORITY: libc::c_int = 1;

@@ -1,7 +1,5 @@
 //! Routes through rtnetlink.
 
-use nix::libc;
-
 use super::addr::{address, family, octets};
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number};
 use crate::plan::ownership::ROUTE_PROTOCOL;

@@ -1,7 +1,5 @@
 //! Routing rules through rtnetlink.
 
-use nix::libc;
-
 use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string};
 use crate::plan::coexistence::ForeignRule;
 use crate::plan::ownership::ROUTE_PROTOCOL;

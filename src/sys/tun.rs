@@ -5,8 +5,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use nix::libc;
-
 /// A TUN interface without packet information headers (`IFF_NO_PI`). It exists until this value is dropped, unless it
 /// is persistent.
 #[derive(Debug)]

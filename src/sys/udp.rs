@@ -4,7 +4,6 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use nix::libc;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
 
 /// A non-blocking UDP socket bound to one interface. Every datagram has the same TTL, DSCP and DF.
