@@ -13,7 +13,8 @@ use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::core::{DEVICES, DeviceStats, Stats};
 use crate::daemon::control::answer::Object;
 use crate::daemon::dataplane::flows::{Flows, Received};
-use crate::sys::neighbour::{self, LanNeighbour, Neighbour};
+use crate::sys::Neighbour;
+use crate::sys::lan_neighbours::{LanNeighbour, lan_neighbours};
 use crate::units::Nanos;
 
 /// Maximum devices in the list; those seen longest ago are left out.
@@ -57,7 +58,7 @@ pub fn list(settings: Option<&Settings>, stats: Option<&Stats>, flows: &Flows) -
     let Some(settings) = settings.filter(|settings| settings.role == Role::Router) else {
         return Err(io::Error::other("only a router with valid settings lists devices"));
     };
-    Ok(merge(settings, neighbour::lan_neighbours(settings)?, leases::read(), stats, flows))
+    Ok(merge(settings, lan_neighbours(settings)?, leases::read(), stats, flows))
 }
 
 fn merge(

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::addr::AddressEntry;
 use super::fw4_zones::Zones;
-use super::link::LinkEntry;
-use super::route::RouteEntry;
+use super::netlink::addr::AddressEntry;
+use super::netlink::link::LinkEntry;
+use super::netlink::route::RouteEntry;
 use crate::config::model::Settings;
 use crate::plan::ownership::{OPENVPN, ROUTE_PROTOCOL, TUN, WIREGUARD};
 use crate::plan::routing::Prefix;

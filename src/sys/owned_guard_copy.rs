@@ -10,7 +10,9 @@ use std::cell::RefCell;
 
 use netlink_packet_core::NLA_F_NESTED;
 
-use super::netlink::{Body, Netlink, NetlinkError, attribute, attributes};
+use super::netlink::error::NetlinkError;
+use super::netlink::message::{Body, attribute, attributes};
+use super::netlink::socket::Netlink;
 use crate::apply::Cause;
 use crate::plan::ownership::{GUARD_TABLE, OWNED_COPY_TABLE};
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::flow_table::FlowBlock;
 use super::kernel::{LinuxKernel, failed, flow_tables};
-use super::neighbour::Neighbour;
-use super::netlink::{Netlink, NetlinkError};
-use super::{addr, conntrack, link, neighbour};
+
+use super::netlink::error::NetlinkError;
+use super::netlink::neighbour::{self, Neighbour};
+use super::netlink::socket::Netlink;
+use super::netlink::{addr, conntrack, link};
 use crate::apply::{Cause, OpError};
 use crate::plan::nft::{Learned, TableText};
 use crate::plan::routing::Prefix;
@@ -17,7 +19,8 @@ use crate::plan::{self, LEARNED_TTL, PolicySubjects};
 impl LinuxKernel {
     /// The neighbours on all networks that the kernel confirmed within `age`.
     pub fn neighbours(&mut self, age: Duration) -> Result<Vec<Neighbour>, OpError> {
-        neighbour::list(self.route(), age).map_err(|error| failed("listing neighbours", error))
+        let entries = neighbour::list(self.route()).map_err(|error| failed("listing neighbours", error))?;
+        Ok(entries.into_iter().filter(|entry| entry.age <= age).map(|entry| entry.neighbour).collect())
     }
 
     /// The addresses that the guard `wanted` has to contain from the start when it replaces `before`.

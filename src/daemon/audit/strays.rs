@@ -8,7 +8,8 @@ use super::AuditJob;
 use crate::config::model::{Policy, Role, Settings, Tunnel};
 use crate::plan;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, MARK, Test};
-use crate::sys::{conntrack, neighbour};
+use crate::sys::conntrack;
+use crate::sys::lan_neighbours::lan_neighbours;
 
 /// Maximum addresses to look for; a home has fewer.
 const MAX_ADDRESSES: usize = 48;
@@ -99,7 +100,7 @@ fn confined_addresses(settings: &Settings) -> io::Result<Vec<IpAddr>> {
     let is_confined = |policy| matches!(policy, Policy::Shape | Policy::Block);
     let named = settings.devices.iter().filter(|device| is_confined(device.policy));
     let mut addresses: Vec<IpAddr> = named.filter_map(|device| device.address).collect();
-    for lan_neighbour in neighbour::lan_neighbours(settings)? {
+    for lan_neighbour in lan_neighbours(settings)? {
         let neighbour = lan_neighbour.neighbour;
         let section = settings
             .devices

@@ -1,19 +1,15 @@
 //! The kernel's neighbour table: the hosts it has seen on each network.
 
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::addr;
-use super::facts::HostView;
-use super::fw4_zones::Zones;
-use super::link;
-use super::netlink::{Body, Netlink, NetlinkError, attribute, u32_at_start};
-use super::route;
-use crate::config::model::{Mac, Settings};
-use crate::plan::Facts;
+use super::error::NetlinkError;
+use super::message::{Body, attribute, u32_at_start};
+use super::socket::Netlink;
+use crate::config::model::Mac;
 
-/// An entry of the neighbour table.
+/// The addresses of a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
     /// The Ethernet address.
@@ -22,47 +18,19 @@ pub struct Neighbour {
     pub address: IpAddr,
 }
 
-/// A neighbour on one of the home's networks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LanNeighbour {
+/// An entry of the neighbour table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourEntry {
+    /// Index of the interface towards it.
+    pub index: u32,
     /// Its addresses.
     pub neighbour: Neighbour,
-    /// Name of the interface towards it.
-    pub interface: String,
     /// Time since the kernel last confirmed that it is reachable.
     pub age: Duration,
 }
 
-/// The neighbours of both families with a known Ethernet address that the kernel confirmed within `age`.
-pub(super) fn list(netlink: &mut Netlink, age: Duration) -> Result<Vec<Neighbour>, NetlinkError> {
-    Ok(dump(netlink)?.into_iter().filter(|entry| entry.age <= age).map(|entry| entry.neighbour).collect())
-}
-
-/// The neighbours on the home's networks, in the kernel's order.
-pub fn lan_neighbours(settings: &Settings) -> io::Result<Vec<LanNeighbour>> {
-    let mut netlink = Netlink::open(libc::NETLINK_ROUTE as isize).map_err(list_error)?;
-    let links = link::list(&mut netlink).map_err(list_error)?;
-    let addresses = addr::list(&mut netlink).map_err(list_error)?;
-    let routes = route::list(&mut netlink).map_err(list_error)?;
-    let view = HostView { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
-    let lan = view.facts(settings, &Facts::default()).lan;
-    let neighbours =
-        dump(&mut netlink).map_err(list_error)?.into_iter().filter_map(|Entry { index, neighbour, age }| {
-            let interface = links.iter().find(|link| link.index == index)?.name.clone();
-            let is_on_lan = lan.iter().any(|lan| lan.name == interface);
-            is_on_lan.then_some(LanNeighbour { neighbour, interface, age })
-        });
-    Ok(neighbours.collect())
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    index: u32,
-    neighbour: Neighbour,
-    age: Duration,
-}
-
-fn dump(netlink: &mut Netlink) -> Result<Vec<Entry>, NetlinkError> {
+/// The neighbours of both families with a known Ethernet address.
+pub fn list(netlink: &mut Netlink) -> Result<Vec<NeighbourEntry>, NetlinkError> {
     let messages = netlink.dump(libc::RTM_GETNEIGH, &Body::new(&[0; HEADER_BYTES]))?;
     Ok(messages.iter().filter_map(|message| parse(message)).collect())
 }
@@ -72,7 +40,7 @@ const HEADER_BYTES: usize = 12;
 /// `USER_HZ`: the unit of times that the kernel reports to user space, whatever its own HZ.
 const TICKS_PER_SECOND: u32 = 100;
 
-fn parse(message: &[u8]) -> Option<Entry> {
+fn parse(message: &[u8]) -> Option<NeighbourEntry> {
     let rest = message.get(HEADER_BYTES..)?;
     if u16::from_ne_bytes(*message[8..].first_chunk()?) & libc::NUD_NOARP != 0 {
         // Multicast and similar addresses.
@@ -82,11 +50,7 @@ fn parse(message: &[u8]) -> Option<Entry> {
     let address = addr::address(attribute(rest, libc::NDA_DST)?)?;
     let confirmed = attribute(rest, libc::NDA_CACHEINFO).and_then(u32_at_start).unwrap_or(0);
     let age = Duration::from_secs((confirmed / TICKS_PER_SECOND).into());
-    Some(Entry { index: u32_at_start(&message[4..])?, neighbour: Neighbour { mac, address }, age })
-}
-
-fn list_error(error: NetlinkError) -> io::Error {
-    io::Error::other(format!("listing neighbours: {error}"))
+    Some(NeighbourEntry { index: u32_at_start(&message[4..])?, neighbour: Neighbour { mac, address }, age })
 }
 
 #[cfg(test)]
@@ -110,7 +74,7 @@ mod tests {
         let mac = [0x18, 0xb4, 0x30, 0x26, 0x34, 0x40];
         let found = parse(&message(REACHABLE, &[192, 168, 1, 11], Some(&mac)));
         let neighbour = Neighbour { mac: Mac(mac), address: [192, 168, 1, 11].into() };
-        assert_eq!(found, Some(Entry { index: 7, neighbour, age: Duration::from_secs(12) }));
+        assert_eq!(found, Some(NeighbourEntry { index: 7, neighbour, age: Duration::from_secs(12) }));
         let v6 = "fe80::1".parse::<std::net::Ipv6Addr>().unwrap();
         assert_eq!(parse(&message(REACHABLE, &v6.octets(), Some(&mac))).unwrap().neighbour.address, IpAddr::V6(v6));
     }

@@ -2,18 +2,20 @@
 
 use std::net::IpAddr;
 
-use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, u32_at_start};
+use super::error::NetlinkError;
+use super::message::{Body, attribute, u32_at_start};
+use super::socket::{Mode, Netlink};
 use crate::plan::routing::Prefix;
 
 /// An interface address in the kernel's list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AddressEntry {
+pub struct AddressEntry {
     pub index: u32,
     pub prefix: Prefix,
 }
 
 /// All addresses of all interfaces, both families.
-pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<AddressEntry>, NetlinkError> {
+pub fn list(netlink: &mut Netlink) -> Result<Vec<AddressEntry>, NetlinkError> {
     let messages = netlink.dump(libc::RTM_GETADDR, &Body::new(&[0; HEADER_BYTES]))?;
     Ok(messages.iter().filter_map(|message| parse(message)).collect())
 }
@@ -27,12 +29,12 @@ fn parse(message: &[u8]) -> Option<AddressEntry> {
 }
 
 /// Adds an address.
-pub(super) fn add(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
+pub fn add(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWADDR, Mode::Create, &body(index, prefix))
 }
 
 /// Removes an address.
-pub(super) fn delete(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
+pub fn delete(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_DELADDR, Mode::Change, &body(index, prefix))
 }
 
@@ -49,12 +51,12 @@ fn body(index: u32, prefix: Prefix) -> Body {
 const HEADER_BYTES: usize = 8;
 
 /// The address in an attribute of 4 or 16 bytes.
-pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// The bytes of an address in an attribute.
-pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+pub fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -62,6 +64,6 @@ pub(super) fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// `AF_INET` or `AF_INET6`, for a message header.
-pub(super) fn family(address: IpAddr) -> u8 {
+pub fn family(address: IpAddr) -> u8 {
     (if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
 }

@@ -1,17 +1,19 @@
 //! Routing rules through rtnetlink.
 
-use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string};
+use super::error::NetlinkError;
+use super::message::{Body, attribute, number, string};
+use super::socket::{Mode, Netlink};
 use crate::plan::coexistence::ForeignRule;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Rule, Selector};
 
 /// millpond's rules of both families.
-pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<Rule>, NetlinkError> {
+pub fn list(netlink: &mut Netlink) -> Result<Vec<Rule>, NetlinkError> {
     Ok(dump(netlink)?.iter().filter_map(|message| parse(message)).collect())
 }
 
 /// Other programs' rules of both families.
-pub(super) fn list_others(netlink: &mut Netlink) -> Result<Vec<ForeignRule>, NetlinkError> {
+pub fn list_others(netlink: &mut Netlink) -> Result<Vec<ForeignRule>, NetlinkError> {
     Ok(dump(netlink)?.iter().filter_map(|message| parse_other(message)).collect())
 }
 
@@ -64,12 +66,12 @@ fn parse_other(message: &[u8]) -> Option<ForeignRule> {
 }
 
 /// Adds a rule.
-pub(super) fn add(netlink: &mut Netlink, rule: &Rule) -> Result<(), NetlinkError> {
+pub fn add(netlink: &mut Netlink, rule: &Rule) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWRULE, Mode::Create, &body(rule))
 }
 
 /// Removes a rule.
-pub(super) fn delete(netlink: &mut Netlink, rule: &Rule) -> Result<(), NetlinkError> {
+pub fn delete(netlink: &mut Netlink, rule: &Rule) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_DELRULE, Mode::Change, &body(rule))
 }
 

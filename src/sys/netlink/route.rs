@@ -1,13 +1,15 @@
 //! Routes through rtnetlink.
 
 use super::addr::{address, family, octets};
-use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number};
+use super::error::NetlinkError;
+use super::message::{Body, attribute, number};
+use super::socket::{Mode, Netlink};
 use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Prefix, Route, RouteKind};
 
 /// A route in the kernel's list.
 #[derive(Clone, Debug)]
-pub(super) struct RouteEntry {
+pub struct RouteEntry {
     pub protocol: u8,
     pub table: u32,
     pub prefix: Prefix,
@@ -21,7 +23,7 @@ pub(super) struct RouteEntry {
 }
 
 /// All routes of both families.
-pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<RouteEntry>, NetlinkError> {
+pub fn list(netlink: &mut Netlink) -> Result<Vec<RouteEntry>, NetlinkError> {
     let mut entries = Vec::new();
     for family in [Family::V4, Family::V6] {
         let mut header = [0; HEADER_BYTES];
@@ -69,7 +71,7 @@ fn hops(mut bytes: &[u8]) -> Vec<u32> {
 }
 
 /// The route in the plan's form, if it is millpond's. `name` maps an interface index to its name.
-pub(super) fn owned(entry: &RouteEntry, name: impl Fn(u32) -> Option<String>) -> Option<Route> {
+pub fn owned(entry: &RouteEntry, name: impl Fn(u32) -> Option<String>) -> Option<Route> {
     if entry.protocol != ROUTE_PROTOCOL {
         return None;
     }
@@ -83,13 +85,13 @@ pub(super) fn owned(entry: &RouteEntry, name: impl Fn(u32) -> Option<String>) ->
 }
 
 /// Adds a route. `oif` is the index of its interface.
-pub(super) fn add(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
+pub fn add(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
     let scope = if oif.is_some() { libc::RT_SCOPE_LINK } else { libc::RT_SCOPE_UNIVERSE };
     netlink.request(libc::RTM_NEWROUTE, Mode::Create, &body(route, oif, scope))
 }
 
 /// Removes a route.
-pub(super) fn delete(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
+pub fn delete(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_DELROUTE, Mode::Change, &body(route, oif, libc::RT_SCOPE_NOWHERE))
 }
 

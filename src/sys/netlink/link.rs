@@ -1,11 +1,13 @@
 //! Network interfaces through rtnetlink.
 
-use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
+use super::error::NetlinkError;
+use super::message::{Body, attribute, number, string, u32_at_start};
+use super::socket::{Mode, Netlink};
 use crate::plan::LinkKind;
 
 /// An interface in the kernel's list.
 #[derive(Clone, Debug)]
-pub(super) struct LinkEntry {
+pub struct LinkEntry {
     pub index: u32,
     pub name: String,
     /// The kind, such as `bridge`; `None` for hardware and other interfaces without a kind.
@@ -19,7 +21,7 @@ pub(super) struct LinkEntry {
 }
 
 /// All interfaces.
-pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<LinkEntry>, NetlinkError> {
+pub fn list(netlink: &mut Netlink) -> Result<Vec<LinkEntry>, NetlinkError> {
     // Without the counters, which are most of the answer's bytes.
     const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
     let body = header(0, 0, 0).number(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
@@ -41,7 +43,7 @@ fn parse(message: &[u8]) -> Option<LinkEntry> {
 }
 
 /// Adds an interface of a kind without parameters.
-pub(super) fn add(netlink: &mut Netlink, name: &str, kind: &LinkKind, mtu: u32) -> Result<(), NetlinkError> {
+pub fn add(netlink: &mut Netlink, name: &str, kind: &LinkKind, mtu: u32) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWLINK, Mode::Create, &add_body(name, kind, mtu))
 }
 
@@ -51,17 +53,17 @@ fn add_body(name: &str, kind: &LinkKind, mtu: u32) -> Body {
 }
 
 /// Removes an interface.
-pub(super) fn delete(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
+pub fn delete(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_DELLINK, Mode::Change, &header(index, 0, 0))
 }
 
 /// Sets the MTU in bytes.
-pub(super) fn set_mtu(netlink: &mut Netlink, index: u32, mtu: u32) -> Result<(), NetlinkError> {
+pub fn set_mtu(netlink: &mut Netlink, index: u32, mtu: u32) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, 0, 0).number(libc::IFLA_MTU, mtu))
 }
 
 /// Sets an interface up or down.
-pub(super) fn set_up(netlink: &mut Netlink, index: u32, up: bool) -> Result<(), NetlinkError> {
+pub fn set_up(netlink: &mut Netlink, index: u32, up: bool) -> Result<(), NetlinkError> {
     let flag = libc::IFF_UP as u32;
     netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, if up { flag } else { 0 }, flag))
 }

@@ -9,7 +9,9 @@ use netlink_packet_wireguard::{
     WireguardMessage, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags,
 };
 
-use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute};
+use super::error::NetlinkError;
+use super::message::{Body, attribute};
+use super::socket::{Mode, Netlink};
 use crate::config::model::Key;
 use crate::plan::routing::Prefix;
 use crate::plan::wireguard::{Peer, WireguardDevice};
@@ -31,14 +33,14 @@ pub struct PeerStatus {
 
 /// A WireGuard interface as read from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Installed {
+pub struct Installed {
     pub device: WireguardDevice,
     pub peers: Vec<Peer>,
     pub status: Vec<PeerStatus>,
 }
 
 /// Asks for the number of WireGuard's generic netlink family, the type of all its messages.
-pub(super) fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
+pub fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
     const GENL_ID_CTRL: u16 = 0x10;
     const CTRL_CMD_GETFAMILY: u8 = 3;
     const CTRL_ATTR_FAMILY_ID: u16 = 1;
@@ -53,7 +55,7 @@ pub(super) fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
 }
 
 /// Reads an interface and its peers.
-pub(super) fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed, NetlinkError> {
+pub fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed, NetlinkError> {
     let body = body(WireguardCmd::GetDevice, vec![WireguardAttribute::IfName(name.into())]);
     let mut device = WireguardDevice { private_key: Key([0; 32]), listen_port: None };
     let mut peers: Vec<(Peer, PeerStatus)> = Vec::new();
@@ -133,7 +135,7 @@ fn parse_allowed_ip(attributes: &WireguardAllowedIp) -> Option<Prefix> {
 }
 
 /// Sets the private key and the listen port of an interface.
-pub(super) fn set_device(
+pub fn set_device(
     netlink: &mut Netlink,
     family: u16,
     name: &str,
@@ -146,7 +148,7 @@ pub(super) fn set_device(
 }
 
 /// Adds a peer, or changes the peer with the same public key.
-pub(super) fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Peer) -> Result<(), NetlinkError> {
+pub fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Peer) -> Result<(), NetlinkError> {
     let preshared_key = peer.preshared_key.as_ref().map_or([0; 32], |key| key.0);
     let mut attributes = vec![
         WireguardPeerAttribute::PublicKey(peer.public_key.0),
@@ -160,7 +162,7 @@ pub(super) fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Pe
 }
 
 /// Removes the peer with public key `key`.
-pub(super) fn remove_peer(netlink: &mut Netlink, family: u16, name: &str, key: &Key) -> Result<(), NetlinkError> {
+pub fn remove_peer(netlink: &mut Netlink, family: u16, name: &str, key: &Key) -> Result<(), NetlinkError> {
     let flags = WireguardPeerAttribute::Flags(WireguardPeerFlags::RemoveMe);
     set_peers(netlink, family, name, vec![WireguardPeerAttribute::PublicKey(key.0), flags])
 }

@@ -1,10 +1,12 @@
 //! Queueing disciplines and classes: the options of HTB, PRIO, pfifo and blackhole (include/uapi/linux/pkt_sched.h).
 
-use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute, number, string, u32_at_start};
+use super::error::NetlinkError;
+use super::message::{Body, attribute, number, string, u32_at_start};
+use super::socket::{Mode, Netlink};
 use crate::plan::qdisc_tree::{Class, Handle, Qdisc, QdiscKind};
 
 /// All qdiscs with the index of their interface, parents first, without the kernel's default qdiscs.
-pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkError> {
+pub fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkError> {
     // The kernel lists the qdiscs of all interfaces, whatever the index in the request.
     let messages = netlink.dump(libc::RTM_GETQDISC, &header(0, Handle(0), Handle(0)))?;
     let mut qdiscs: Vec<(u32, Qdisc)> =
@@ -14,7 +16,7 @@ pub(super) fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkEr
 }
 
 /// All HTB classes on the interface with `index`.
-pub(super) fn list_classes(netlink: &mut Netlink, index: u32) -> Result<Vec<Class>, NetlinkError> {
+pub fn list_classes(netlink: &mut Netlink, index: u32) -> Result<Vec<Class>, NetlinkError> {
     let messages = netlink.dump(libc::RTM_GETTCLASS, &header(index, Handle(0), Handle(0)))?;
     Ok(messages.iter().filter(|message| index_of(message) == Some(index)).filter_map(|m| parse_class(m)).collect())
 }
@@ -64,32 +66,32 @@ fn parse_class(message: &[u8]) -> Option<Class> {
 }
 
 /// Adds a qdisc.
-pub(super) fn add(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result<(), NetlinkError> {
+pub fn add(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWQDISC, Mode::Create, &qdisc_body(index, qdisc))
 }
 
 /// Changes a qdisc's options.
-pub(super) fn change(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result<(), NetlinkError> {
+pub fn change(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWQDISC, Mode::Change, &qdisc_body(index, qdisc))
 }
 
 /// Removes a qdisc and everything below it.
-pub(super) fn delete(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result<(), NetlinkError> {
+pub fn delete(netlink: &mut Netlink, index: u32, qdisc: &Qdisc) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_DELQDISC, Mode::Change, &header(index, qdisc.handle, qdisc.parent))
 }
 
 /// Adds a class.
-pub(super) fn add_class(netlink: &mut Netlink, index: u32, class: &Class) -> Result<(), NetlinkError> {
+pub fn add_class(netlink: &mut Netlink, index: u32, class: &Class) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWTCLASS, Mode::Create, &class_body(index, class))
 }
 
 /// Changes a class's rate and burst.
-pub(super) fn change_class(netlink: &mut Netlink, index: u32, class: &Class) -> Result<(), NetlinkError> {
+pub fn change_class(netlink: &mut Netlink, index: u32, class: &Class) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_NEWTCLASS, Mode::Change, &class_body(index, class))
 }
 
 /// Removes a class.
-pub(super) fn delete_class(netlink: &mut Netlink, index: u32, class: &Class) -> Result<(), NetlinkError> {
+pub fn delete_class(netlink: &mut Netlink, index: u32, class: &Class) -> Result<(), NetlinkError> {
     netlink.request(libc::RTM_DELTCLASS, Mode::Change, &header(index, class.handle, class.parent))
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
 
-use super::netlink::{attribute, string};
+use super::message::{attribute, string};
 use crate::plan::nft::TableName;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 
@@ -139,8 +139,8 @@ fn is_relevant_table(_: u16, body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::netlink::Body;
     use super::*;
+    use crate::sys::netlink::message::Body;
 
     fn datagram(kind: u16, body: &Body) -> Vec<u8> {
         let mut bytes = (16 + body.0.len() as u32).to_ne_bytes().to_vec();

@@ -6,7 +6,9 @@ use std::io;
 use std::net::IpAddr;
 
 use super::addr::address;
-use super::netlink::{Body, Mode, Netlink, NetlinkError, attribute};
+use super::error::NetlinkError;
+use super::message::{Body, attribute};
+use super::socket::{Mode, Netlink};
 
 // linux/netfilter/nfnetlink_conntrack.h
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8 | 1;
@@ -46,7 +48,7 @@ fn tuple_address(message: &[u8], tuple: u16, kinds: [u16; 2]) -> Option<IpAddr> 
 }
 
 /// Deletes every connection from or to an address that `is_selected` accepts. Returns how many it deleted.
-pub(super) fn delete(netlink: &mut Netlink, is_selected: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
+pub fn delete(netlink: &mut Netlink, is_selected: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
     let mut deletions = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         netlink.for_each(GET, &header(family), |message| deletions.extend(deletion(message, &is_selected)))?;
