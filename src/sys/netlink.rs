@@ -2,13 +2,17 @@
 //! kind of object.
 
 pub mod addr;
+pub mod class;
 pub mod conntrack;
 pub mod error;
+#[cfg(all(test, target_endian = "little"))]
+mod golden;
 pub mod link;
 pub mod message;
 pub mod monitor;
 pub mod neighbour;
 pub mod qdisc;
+pub mod request;
 pub mod route;
 pub mod rule;
 pub mod socket;

@@ -6,7 +6,7 @@ use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
 use crate::plan::routing::{Route, RouteKind};
 use crate::plan::{LinkKind, Op};
 use crate::sys::netlink::error::NetlinkError;
-use crate::sys::netlink::{addr, link, qdisc, route, rule, wireguard};
+use crate::sys::netlink::{addr, class, link, qdisc, route, rule, wireguard};
 use crate::sys::sysctl;
 use crate::sys::tun::Tun;
 
@@ -16,75 +16,45 @@ pub fn run(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Resu
 }
 
 fn execute(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Result<(), NetlinkError> {
-    match op {
-        Op::AddLink { name, kind: LinkKind::Tun, mtu } => add_tun(sockets, tun, name, *mtu),
-        Op::AddLink { name, kind, mtu } => link::add(&mut sockets.route, name, kind, *mtu),
-        Op::DeleteLink { name } => delete_link(sockets, tun, name),
-        Op::SetMtu { name, mtu } => {
-            let index = sockets.index(name)?;
-            link::set_mtu(&mut sockets.route, index, *mtu)
+    let request = match op {
+        Op::AddLink { name, kind: LinkKind::Tun, mtu } => return add_tun(sockets, tun, name, *mtu),
+        Op::AddLink { name, kind, mtu } => link::add(name, kind, *mtu),
+        // Closing the descriptor is enough for `mp0`.
+        Op::DeleteLink { name } if name == TUN && tun.is_some() => {
+            *tun = None;
+            return Ok(());
         }
-        Op::SetUp { name, up } => {
-            let index = sockets.index(name)?;
-            link::set_up(&mut sockets.route, index, *up)
-        }
-        Op::SetSysctl { key, value } => Ok(sysctl::write(key, value)?),
-        Op::SetWireguard(device) => {
-            let family = sockets.wireguard_family()?;
-            wireguard::set_device(&mut sockets.generic, family, WIREGUARD, device)
-        }
-        Op::SetPeer(peer) => {
-            let family = sockets.wireguard_family()?;
-            wireguard::set_peer(&mut sockets.generic, family, WIREGUARD, peer)
-        }
-        Op::RemovePeer(key) => {
-            let family = sockets.wireguard_family()?;
-            wireguard::remove_peer(&mut sockets.generic, family, WIREGUARD, key)
-        }
-        Op::AddQdisc { dev, qdisc } => {
-            let index = sockets.index(dev)?;
-            qdisc::add(&mut sockets.route, index, qdisc)
-        }
-        Op::ChangeQdisc { dev, qdisc } => {
-            let index = sockets.index(dev)?;
-            qdisc::change(&mut sockets.route, index, qdisc)
-        }
-        Op::DeleteQdisc { dev, qdisc } => {
-            let index = sockets.index(dev)?;
-            qdisc::delete(&mut sockets.route, index, qdisc)
-        }
-        Op::AddClass { dev, class } => {
-            let index = sockets.index(dev)?;
-            qdisc::add_class(&mut sockets.route, index, class)
-        }
-        Op::ChangeClass { dev, class } => {
-            let index = sockets.index(dev)?;
-            qdisc::change_class(&mut sockets.route, index, class)
-        }
-        Op::DeleteClass { dev, class } => {
-            let index = sockets.index(dev)?;
-            qdisc::delete_class(&mut sockets.route, index, class)
-        }
-        Op::AddAddress { dev, address } => {
-            let index = sockets.index(dev)?;
-            addr::add(&mut sockets.route, index, *address)
-        }
-        Op::DeleteAddress { dev, address } => {
-            let index = sockets.index(dev)?;
-            addr::delete(&mut sockets.route, index, *address)
-        }
-        Op::AddRoute(route) => {
-            let oif = route_index(sockets, route)?;
-            route::add(&mut sockets.route, route, oif)
-        }
-        Op::DeleteRoute(route) => {
-            let oif = route_index(sockets, route)?;
-            route::delete(&mut sockets.route, route, oif)
-        }
-        Op::AddRule(rule) => rule::add(&mut sockets.route, rule),
-        Op::DeleteRule(rule) => rule::delete(&mut sockets.route, rule),
-        Op::SetTable(_) | Op::DeleteTable(_) => Ok(()),
-    }
+        Op::DeleteLink { name } => link::delete(sockets.index(name)?),
+        Op::SetMtu { name, mtu } => link::set_mtu(sockets.index(name)?, *mtu),
+        Op::SetUp { name, up } => link::set_up(sockets.index(name)?, *up),
+        Op::SetSysctl { key, value } => return Ok(sysctl::write(key, value)?),
+        Op::SetWireguard(_) | Op::SetPeer(_) | Op::RemovePeer(_) => return set_wireguard(sockets, op),
+        Op::AddQdisc { dev, qdisc } => qdisc::add(sockets.index(dev)?, qdisc),
+        Op::ChangeQdisc { dev, qdisc } => qdisc::change(sockets.index(dev)?, qdisc),
+        Op::DeleteQdisc { dev, qdisc } => qdisc::delete(sockets.index(dev)?, qdisc),
+        Op::AddClass { dev, class } => class::add(sockets.index(dev)?, class),
+        Op::ChangeClass { dev, class } => class::change(sockets.index(dev)?, class),
+        Op::DeleteClass { dev, class } => class::delete(sockets.index(dev)?, class),
+        Op::AddAddress { dev, address } => addr::add(sockets.index(dev)?, *address),
+        Op::DeleteAddress { dev, address } => addr::delete(sockets.index(dev)?, *address),
+        Op::AddRoute(route) => route::add(route, route_index(sockets, route)?),
+        Op::DeleteRoute(route) => route::delete(route, route_index(sockets, route)?),
+        Op::AddRule(rule) => rule::add(rule),
+        Op::DeleteRule(rule) => rule::delete(rule),
+        Op::SetTable(_) | Op::DeleteTable(_) => return Ok(()),
+    };
+    sockets.route.request(&request)
+}
+
+fn set_wireguard(sockets: &mut RoutingSockets, op: &Op) -> Result<(), NetlinkError> {
+    let family = sockets.wireguard_family()?;
+    let request = match op {
+        Op::SetWireguard(device) => wireguard::set_device(family, WIREGUARD, device),
+        Op::SetPeer(peer) => wireguard::set_peer(family, WIREGUARD, peer),
+        Op::RemovePeer(key) => wireguard::remove_peer(family, WIREGUARD, key),
+        _ => return Ok(()),
+    };
+    sockets.generic.request(&request)
 }
 
 fn add_tun(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, name: &str, mtu: u32) -> Result<(), NetlinkError> {
@@ -93,20 +63,11 @@ fn add_tun(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, name: &str, mtu:
         return Ok(created.persist()?);
     }
     if mtu != TUN_MTU {
-        let index = sockets.index(name)?;
-        link::set_mtu(&mut sockets.route, index, mtu)?;
+        let request = link::set_mtu(sockets.index(name)?, mtu);
+        sockets.route.request(&request)?;
     }
     *tun = Some(created);
     Ok(())
-}
-
-/// Removes an interface; closing the descriptor is enough for `mp0`.
-fn delete_link(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, name: &str) -> Result<(), NetlinkError> {
-    if name == TUN && tun.take().is_some() {
-        return Ok(());
-    }
-    let index = sockets.index(name)?;
-    link::delete(&mut sockets.route, index)
 }
 
 fn route_index(sockets: &mut RoutingSockets, route: &Route) -> Result<Option<u32>, NetlinkError> {

@@ -10,7 +10,7 @@ use crate::plan::ownership::{OPENVPN, TUN, WIREGUARD};
 use crate::plan::qdisc_tree::Qdisc;
 use crate::plan::{InstalledLink, LinkKind, Snapshot, watched_sysctls};
 use crate::sys::netlink::link::LinkEntry;
-use crate::sys::netlink::{addr, qdisc, route, rule};
+use crate::sys::netlink::{addr, class, qdisc, route, rule};
 use crate::sys::{nft, sysctl};
 
 /// A snapshot with this guard. `attached` is the interface to attach to.
@@ -49,8 +49,7 @@ pub fn read(
             continue;
         }
         snapshot.qdiscs.extend(of_it().map(|qdisc| (link.name.clone(), qdisc.clone())));
-        let classes =
-            qdisc::list_classes(&mut sockets.route, link.index).map_err(|error| failed("listing classes", error))?;
+        let classes = class::list(&mut sockets.route, link.index).map_err(|error| failed("listing classes", error))?;
         snapshot.classes.extend(classes.into_iter().map(|class| (link.name.clone(), class)));
     }
     let routes = route::list(&mut sockets.route).map_err(|error| failed("listing routes", error))?;

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::error::NetlinkError;
 use super::message::{Body, attribute, u32_at_start};
-use super::socket::{Mode, Netlink};
+use super::request::NetlinkRequest;
+use super::socket::Netlink;
 use crate::plan::routing::Prefix;
 
 /// An interface address in the kernel's list.
@@ -29,13 +30,13 @@ fn parse(message: &[u8]) -> Option<AddressEntry> {
 }
 
 /// Adds an address.
-pub fn add(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_NEWADDR, Mode::Create, &body(index, prefix))
+pub fn add(index: u32, prefix: Prefix) -> NetlinkRequest {
+    NetlinkRequest::create(libc::RTM_NEWADDR, body(index, prefix))
 }
 
 /// Removes an address.
-pub fn delete(netlink: &mut Netlink, index: u32, prefix: Prefix) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_DELADDR, Mode::Change, &body(index, prefix))
+pub fn delete(index: u32, prefix: Prefix) -> NetlinkRequest {
+    NetlinkRequest::change(libc::RTM_DELADDR, body(index, prefix))
 }
 
 fn body(index: u32, prefix: Prefix) -> Body {
@@ -66,4 +67,31 @@ pub fn octets(address: IpAddr) -> Vec<u8> {
 /// `AF_INET` or `AF_INET6`, for a message header.
 pub fn family(address: IpAddr) -> u8 {
     (if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
+}
+
+#[cfg(all(test, target_endian = "little"))]
+mod tests {
+    use super::*;
+    use crate::sys::netlink::golden::assert_same;
+
+    #[test]
+    fn addresses_are_added_and_removed_as_ip_does() {
+        let v4 = Prefix { address: [10, 77, 0, 2].into(), length: 16 };
+        // ip addr add 10.77.0.2/16 dev mpwg0
+        assert_same(
+            &add(2, v4),
+            "28000000 14000506 03c3086b 00000000 02100000 02000000 08000200 0a4d0002 08000100 0a4d0002",
+        );
+        // ip addr del 10.77.0.2/16 dev mpwg0
+        assert_same(
+            &delete(2, v4),
+            "28000000 15000500 03c3086b 00000000 02100000 02000000 08000200 0a4d0002 08000100 0a4d0002",
+        );
+        // ip addr add fd00:77::2/64 dev mpwg0
+        assert_same(
+            &add(2, Prefix { address: "fd00:77::2".parse().unwrap(), length: 64 }),
+            "40000000 14000506 03c3086b 00000000 0a400000 02000000 14000200 fd000077 00000000 00000000 \
+            00000002 14000100 fd000077 00000000 00000000 00000002",
+        );
+    }
 }

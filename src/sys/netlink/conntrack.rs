@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use super::addr::address;
 use super::error::NetlinkError;
 use super::message::{Body, attribute};
-use super::socket::{Mode, Netlink};
+use super::request::NetlinkRequest;
+use super::socket::Netlink;
 
 // linux/netfilter/nfnetlink_conntrack.h
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8 | 1;
@@ -54,8 +55,8 @@ pub fn delete(netlink: &mut Netlink, is_selected: impl Fn(IpAddr) -> bool) -> Re
         netlink.for_each(GET, &header(family), |message| deletions.extend(deletion(message, &is_selected)))?;
     }
     let mut deleted = 0;
-    for body in &deletions {
-        match netlink.request(DELETE, Mode::Change, body) {
+    for body in deletions {
+        match netlink.request(&NetlinkRequest::change(DELETE, body)) {
             Ok(()) => deleted += 1,
             // The connection has ended since it was listed.
             Err(error) if error.errno() == Some(libc::ENOENT) => {}

@@ -5,7 +5,7 @@ use std::io;
 
 use netlink_packet_core::NLMSG_DONE;
 
-use super::message::{string, u32_at_start};
+use super::message::{NLMSG_HEADER_BYTES, string, u32_at_start};
 use crate::apply::Cause;
 
 /// A failed netlink request.
@@ -63,8 +63,6 @@ impl From<io::Error> for NetlinkError {
     }
 }
 
-/// Size of `struct nlmsghdr`.
-const HEADER_BYTES: usize = 16;
 const NLM_F_CAPPED: u16 = 0x100;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
@@ -80,8 +78,8 @@ pub fn acknowledgement(kind: u16, flags: u16, payload: &[u8]) -> Result<(), Netl
     let rest = payload.get(4..).unwrap_or(&[]);
     let request = match kind {
         NLMSG_DONE => 0,
-        _ if flags & NLM_F_CAPPED != 0 => HEADER_BYTES,
-        _ => u32_at_start(rest).map_or(HEADER_BYTES, |length| (length as usize + 3) & !3),
+        _ if flags & NLM_F_CAPPED != 0 => NLMSG_HEADER_BYTES,
+        _ => u32_at_start(rest).map_or(NLMSG_HEADER_BYTES, |length| (length as usize + 3) & !3),
     };
     let text = rest.get(request..).and_then(|tail| string(tail, NLMSGERR_ATTR_MSG)).unwrap_or_default();
     Err(NetlinkError::Refused { errno: code.checked_neg().unwrap_or(0), text })

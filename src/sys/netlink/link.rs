@@ -2,7 +2,8 @@
 
 use super::error::NetlinkError;
 use super::message::{Body, attribute, number, string, u32_at_start};
-use super::socket::{Mode, Netlink};
+use super::request::NetlinkRequest;
+use super::socket::Netlink;
 use crate::plan::LinkKind;
 
 /// An interface in the kernel's list.
@@ -43,8 +44,8 @@ fn parse(message: &[u8]) -> Option<LinkEntry> {
 }
 
 /// Adds an interface of a kind without parameters.
-pub fn add(netlink: &mut Netlink, name: &str, kind: &LinkKind, mtu: u32) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_NEWLINK, Mode::Create, &add_body(name, kind, mtu))
+pub fn add(name: &str, kind: &LinkKind, mtu: u32) -> NetlinkRequest {
+    NetlinkRequest::create(libc::RTM_NEWLINK, add_body(name, kind, mtu))
 }
 
 fn add_body(name: &str, kind: &LinkKind, mtu: u32) -> Body {
@@ -53,19 +54,19 @@ fn add_body(name: &str, kind: &LinkKind, mtu: u32) -> Body {
 }
 
 /// Removes an interface.
-pub fn delete(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_DELLINK, Mode::Change, &header(index, 0, 0))
+pub fn delete(index: u32) -> NetlinkRequest {
+    NetlinkRequest::change(libc::RTM_DELLINK, header(index, 0, 0))
 }
 
 /// Sets the MTU in bytes.
-pub fn set_mtu(netlink: &mut Netlink, index: u32, mtu: u32) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, 0, 0).number(libc::IFLA_MTU, mtu))
+pub fn set_mtu(index: u32, mtu: u32) -> NetlinkRequest {
+    NetlinkRequest::change(libc::RTM_NEWLINK, header(index, 0, 0).number(libc::IFLA_MTU, mtu))
 }
 
 /// Sets an interface up or down.
-pub fn set_up(netlink: &mut Netlink, index: u32, up: bool) -> Result<(), NetlinkError> {
+pub fn set_up(index: u32, up: bool) -> NetlinkRequest {
     let flag = libc::IFF_UP as u32;
-    netlink.request(libc::RTM_NEWLINK, Mode::Change, &header(index, if up { flag } else { 0 }, flag))
+    NetlinkRequest::change(libc::RTM_NEWLINK, header(index, if up { flag } else { 0 }, flag))
 }
 
 /// Size of `struct ifinfomsg`: the index is at byte 4, the flags at 8, the mask of changed flags at 12.
@@ -78,4 +79,38 @@ fn header(index: u32, flags: u32, change: u32) -> Body {
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
     bytes[12..].copy_from_slice(&change.to_ne_bytes());
     Body::new(&bytes)
+}
+
+#[cfg(all(test, target_endian = "little"))]
+mod tests {
+    use super::*;
+    use crate::sys::netlink::golden::{Layout, assert_same};
+
+    #[test]
+    fn a_wireguard_interface_is_added_as_ip_adds_it() {
+        let layout = Layout { header_bytes: HEADER_BYTES, nested: &[libc::IFLA_LINKINFO] };
+        // ip link add mpwg1 mtu 1420 type wireguard
+        let mut golden = layout.golden(
+            "48000000 10000506 03c3086b 00000000 00000000 00000000 00000000 00000000 08000400 8c050000 \
+            0a000300 6d707767 31000000 14001200 0d000100 77697265 67756172 64000000",
+        );
+        // ip leaves out the zero byte at the end of the kind.
+        golden.attributes.get_mut([libc::IFLA_LINKINFO, libc::IFLA_INFO_KIND].as_slice()).unwrap().push(0);
+        assert_eq!(layout.ours(&add("mpwg1", &LinkKind::Wireguard, 1420)), golden);
+    }
+
+    #[test]
+    fn an_interface_is_changed_as_ip_changes_it() {
+        // ip link set mpwg0 mtu 1400
+        assert_same(
+            &set_mtu(2, 1400),
+            "28000000 10000500 03c3086b 00000000 00000000 02000000 00000000 00000000 08000400 78050000",
+        );
+        // ip link set mpwg0 up
+        assert_same(&set_up(2, true), "20000000 10000500 03c3086b 00000000 00000000 02000000 01000000 01000000");
+        // ip link set mpwg0 down
+        assert_same(&set_up(2, false), "20000000 10000500 03c3086b 00000000 00000000 02000000 00000000 01000000");
+        // ip link del mpwg0
+        assert_same(&delete(2), "20000000 11000500 03c3086b 00000000 00000000 02000000 00000000 00000000");
+    }
 }

@@ -45,6 +45,20 @@ impl Body {
     }
 }
 
+/// Size of `struct nlmsghdr`.
+pub const NLMSG_HEADER_BYTES: usize = 16;
+
+/// Appends a message to a datagram; the length of its body is a multiple of four.
+pub fn put_message(datagram: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, body: &Body) {
+    datagram.extend(((NLMSG_HEADER_BYTES + body.0.len()) as u32).to_ne_bytes());
+    datagram.extend(kind.to_ne_bytes());
+    datagram.extend(flags.to_ne_bytes());
+    datagram.extend(sequence.to_ne_bytes());
+    // The sender's port: the kernel knows it.
+    datagram.extend(0u32.to_ne_bytes());
+    datagram.extend(&body.0);
+}
+
 /// Number and value of each attribute in a message; a malformed attribute ends the list.
 pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;

@@ -31,11 +31,16 @@ pub struct NeighbourEntry {
 
 /// The neighbours of both families with a known Ethernet address.
 pub fn list(netlink: &mut Netlink) -> Result<Vec<NeighbourEntry>, NetlinkError> {
-    let messages = netlink.dump(libc::RTM_GETNEIGH, &Body::new(&[0; HEADER_BYTES]))?;
+    let messages = netlink.dump(libc::RTM_GETNEIGH, &everything())?;
     Ok(messages.iter().filter_map(|message| parse(message)).collect())
 }
 
-/// `struct ndmsg`.
+/// A request for all entries: a `struct ndmsg` of zeros.
+fn everything() -> Body {
+    Body::new(&[0; HEADER_BYTES])
+}
+
+/// Size of `struct ndmsg`.
 const HEADER_BYTES: usize = 12;
 /// `USER_HZ`: the unit of times that the kernel reports to user space, whatever its own HZ.
 const TICKS_PER_SECOND: u32 = 100;
@@ -85,5 +90,13 @@ mod tests {
         assert_eq!(parse(&message(libc::NUD_NOARP, &[224, 0, 0, 1], Some(&[1, 0, 94, 0, 0, 1]))), None);
         assert_eq!(parse(&message(REACHABLE, &[1, 2, 3], Some(&[0; 6]))), None);
         assert_eq!(parse(&[0; 5]), None);
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn entries_are_requested_as_ip_requests_them() {
+        // ip neigh show; its netlink header has 16 bytes.
+        let golden = "1c000000 1e000103 04c3086b 00000000 00000000 00000000 00000000";
+        assert_eq!(everything().0, crate::sys::netlink::golden::bytes(golden)[16..]);
     }
 }

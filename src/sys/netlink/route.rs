@@ -3,7 +3,8 @@
 use super::addr::{address, family, octets};
 use super::error::NetlinkError;
 use super::message::{Body, attribute, number};
-use super::socket::{Mode, Netlink};
+use super::request::NetlinkRequest;
+use super::socket::Netlink;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Prefix, Route, RouteKind};
 
@@ -85,14 +86,14 @@ pub fn owned(entry: &RouteEntry, name: impl Fn(u32) -> Option<String>) -> Option
 }
 
 /// Adds a route. `oif` is the index of its interface.
-pub fn add(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
+pub fn add(route: &Route, oif: Option<u32>) -> NetlinkRequest {
     let scope = if oif.is_some() { libc::RT_SCOPE_LINK } else { libc::RT_SCOPE_UNIVERSE };
-    netlink.request(libc::RTM_NEWROUTE, Mode::Create, &body(route, oif, scope))
+    NetlinkRequest::create(libc::RTM_NEWROUTE, body(route, oif, scope))
 }
 
 /// Removes a route.
-pub fn delete(netlink: &mut Netlink, route: &Route, oif: Option<u32>) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_DELROUTE, Mode::Change, &body(route, oif, libc::RT_SCOPE_NOWHERE))
+pub fn delete(route: &Route, oif: Option<u32>) -> NetlinkRequest {
+    NetlinkRequest::change(libc::RTM_DELROUTE, body(route, oif, libc::RT_SCOPE_NOWHERE))
 }
 
 fn body(route: &Route, oif: Option<u32>, scope: u8) -> Body {
@@ -125,37 +126,93 @@ const HEADER_BYTES: usize = 12;
 #[cfg(all(test, target_endian = "little"))]
 mod tests {
     use super::*;
+    use crate::sys::netlink::golden::Layout;
 
     #[test]
     fn a_route_reads_back_as_it_was_written() {
-        let route = |prefix: Prefix, kind, metric| Route { table: 28_016, prefix, metric, kind };
         let host = Prefix::host([10, 77, 0, 1]);
         for (route, oif) in [
-            (route(host, RouteKind::Dev("mpwg0".into()), 0), Some(7)),
-            (route(Prefix::all(Family::V4), RouteKind::Unreachable, 0xff00_2000), None),
-            (route(Prefix::all(Family::V6), RouteKind::Throw, 1024), None),
+            (route(host, 0, dev()), Some(7)),
+            (route(Prefix::all(Family::V4), 0xff00_2000, RouteKind::Unreachable), None),
+            (route(Prefix::all(Family::V6), 1024, RouteKind::Throw), None),
         ] {
             let entry = parse(&body(&route, oif, libc::RT_SCOPE_LINK).0).unwrap();
             assert_eq!(owned(&entry, |_| Some("mpwg0".into())), Some(route));
         }
     }
 
-    /// `ip route add 10.77.0.1/32 dev mpwg0 proto 109 table 28016`, where mpwg0 has index 7.
+    const LAYOUT: Layout = Layout { header_bytes: HEADER_BYTES, nested: &[] };
+
+    fn route(prefix: Prefix, metric: u32, kind: RouteKind) -> Route {
+        Route { table: 28_016, prefix, metric, kind }
+    }
+
+    fn dev() -> RouteKind {
+        RouteKind::Dev("mpwg0".into())
+    }
+
     #[test]
-    fn golden_bytes() {
-        let route = Route {
-            table: 28_016,
-            prefix: Prefix::host([10, 77, 0, 1]),
-            metric: 0,
-            kind: RouteKind::Dev("mpwg0".into()),
-        };
-        #[rustfmt::skip]
-        let golden: &[u8] = &[
-            2, 32, 0, 0, 0, 109, 253, 1, 0, 0, 0, 0,
-            8, 0, 15, 0, 0x70, 0x6d, 0, 0,
-            8, 0, 1, 0, 10, 77, 0, 1,
-            8, 0, 4, 0, 7, 0, 0, 0,
-        ];
-        assert_eq!(body(&route, Some(7), libc::RT_SCOPE_LINK).0, golden);
+    fn ipv4_routes_are_added_as_ip_adds_them() {
+        // ip route add 10.77.0.1/32 dev mpwg0 proto 109 table 28016
+        let golden = "34000000 18000506 03c3086b 00000000 02200000 006dfd01 00000000 08000100 0a4d0001 08000f00 \
+            706d0000 08000400 02000000";
+        let host = route(Prefix::host([10, 77, 0, 1]), 0, dev());
+        assert_eq!(LAYOUT.ours(&add(&host, Some(2))), LAYOUT.golden(golden));
+        // ip route add default dev mpwg0 proto 109 table 28016
+        let golden = "2c000000 18000506 03c3086b 00000000 02000000 006dfd01 00000000 08000f00 706d0000 08000400 \
+            02000000";
+        let all = Prefix::all(Family::V4);
+        assert_eq!(LAYOUT.ours(&add(&route(all, 0, dev()), Some(2))), LAYOUT.golden(golden));
+        // ip route add unreachable default metric 4278198272 proto 109 table 28016
+        let golden = "2c000000 18000506 03c3086b 00000000 02000000 006d0007 00000000 08000600 002000ff 08000f00 \
+            706d0000";
+        let unreachable = route(all, 0xff00_2000, RouteKind::Unreachable);
+        assert_eq!(LAYOUT.ours(&add(&unreachable, None)), LAYOUT.golden(golden));
+        // ip route add throw 192.168.1.0/24 proto 109 table 28016
+        let golden = "2c000000 18000506 03c3086b 00000000 02180000 006d0009 00000000 08000100 c0a80100 08000f00 \
+            706d0000";
+        let network = Prefix { address: [192, 168, 1, 0].into(), length: 24 };
+        assert_eq!(LAYOUT.ours(&add(&route(network, 0, RouteKind::Throw), None)), LAYOUT.golden(golden));
+    }
+
+    /// ip names the destination of an IPv6 default route, `::`, although its length is 0.
+    #[test]
+    fn ipv6_routes_are_added_as_ip_adds_them() {
+        let all = Prefix::all(Family::V6);
+        // ip -6 route add unreachable default metric 4278198272 proto 109 table 28016
+        let mut golden = LAYOUT.golden(
+            "40000000 18000506 03c3086b 00000000 0a000000 006d0007 00000000 14000100 00000000 00000000 \
+            00000000 00000000 08000600 002000ff 08000f00 706d0000",
+        );
+        assert_eq!(golden.attributes.remove([libc::RTA_DST].as_slice()), Some(vec![0; 16]));
+        let unreachable = route(all, 0xff00_2000, RouteKind::Unreachable);
+        assert_eq!(LAYOUT.ours(&add(&unreachable, None)), golden);
+        // ip -6 route add default dev mpwg0 proto 109 table 28016
+        let mut golden = LAYOUT.golden(
+            "40000000 18000506 03c3086b 00000000 0a000000 006d0001 00000000 14000100 00000000 00000000 \
+            00000000 00000000 08000f00 706d0000 08000400 02000000",
+        );
+        assert_eq!(golden.attributes.remove([libc::RTA_DST].as_slice()), Some(vec![0; 16]));
+        // IPv6 has no scope; the kernel does not read it.
+        golden.header[6] = libc::RT_SCOPE_LINK;
+        assert_eq!(LAYOUT.ours(&add(&route(all, 0, dev()), Some(2))), golden);
+    }
+
+    #[test]
+    fn routes_are_removed_as_ip_removes_them() {
+        // ip route del 10.77.0.1/32 dev mpwg0 proto 109 table 28016
+        let mut golden = LAYOUT.golden(
+            "34000000 19000500 03c3086b 00000000 02200000 006dff00 00000000 08000100 0a4d0001 08000f00 \
+            706d0000 08000400 02000000",
+        );
+        // ip removes a route of any type.
+        golden.header[7] = libc::RTN_UNICAST;
+        let host = route(Prefix::host([10, 77, 0, 1]), 0, dev());
+        assert_eq!(LAYOUT.ours(&delete(&host, Some(2))), golden);
+        // ip route del unreachable default metric 4278198272 proto 109 table 28016
+        let golden = "2c000000 19000500 03c3086b 00000000 02000000 006dff07 00000000 08000600 002000ff 08000f00 \
+            706d0000";
+        let unreachable = route(Prefix::all(Family::V4), 0xff00_2000, RouteKind::Unreachable);
+        assert_eq!(LAYOUT.ours(&delete(&unreachable, None)), LAYOUT.golden(golden));
     }
 }

@@ -2,7 +2,8 @@
 
 use super::error::NetlinkError;
 use super::message::{Body, attribute, number, string};
-use super::socket::{Mode, Netlink};
+use super::request::NetlinkRequest;
+use super::socket::Netlink;
 use crate::plan::coexistence::ForeignRule;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Rule, Selector};
@@ -66,13 +67,13 @@ fn parse_other(message: &[u8]) -> Option<ForeignRule> {
 }
 
 /// Adds a rule.
-pub fn add(netlink: &mut Netlink, rule: &Rule) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_NEWRULE, Mode::Create, &body(rule))
+pub fn add(rule: &Rule) -> NetlinkRequest {
+    NetlinkRequest::create(libc::RTM_NEWRULE, body(rule))
 }
 
 /// Removes a rule.
-pub fn delete(netlink: &mut Netlink, rule: &Rule) -> Result<(), NetlinkError> {
-    netlink.request(libc::RTM_DELRULE, Mode::Change, &body(rule))
+pub fn delete(rule: &Rule) -> NetlinkRequest {
+    NetlinkRequest::change(libc::RTM_DELRULE, body(rule))
 }
 
 fn body(rule: &Rule) -> Body {
@@ -139,5 +140,37 @@ mod tests {
         assert_eq!(parse_other(&super::body(&ours).0), None);
         let for_a_socket = body.string(FRA_OIFNAME, "wan0");
         assert!(parse_other(&for_a_socket.0).is_some_and(|rule| rule.is_narrow));
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn rules_are_added_and_removed_as_ip_does() {
+        let layout = crate::sys::netlink::golden::Layout { header_bytes: HEADER_BYTES, nested: &[] };
+        let by_mark = |family| {
+            let selector = Selector::Mark(0x0100_0000);
+            Rule { family, priority: 28_011, selector, table: 28_016 }
+        };
+        // ip rule add fwmark 0x1000000/0x1000000 lookup 28016 priority 28011 protocol 109
+        let golden = "44000000 20000506 03c3086b 00000000 02000000 00000001 00000000 08000a00 00000001 08001000 \
+            00000001 08000f00 706d0000 08000600 6b6d0000 05001500 6d000000";
+        assert_eq!(layout.ours(&add(&by_mark(Family::V4))), layout.golden(golden));
+        // ip -6 rule add fwmark 0x1000000/0x1000000 lookup 28016 priority 28011 protocol 109
+        let golden = "44000000 20000506 03c3086b 00000000 0a000000 00000001 00000000 08000a00 00000001 08001000 \
+            00000001 08000f00 706d0000 08000600 6b6d0000 05001500 6d000000";
+        assert_eq!(layout.ours(&add(&by_mark(Family::V6))), layout.golden(golden));
+        // ip -6 rule add oif mpwg0 lookup 28016 priority 28012 protocol 109
+        let golden = "40000000 20000506 03c3086b 00000000 0a000000 00000001 00000000 0a001100 6d707767 30000000 \
+            08000f00 706d0000 08000600 6c6d0000 05001500 6d000000";
+        let by_interface =
+            Rule { family: Family::V6, priority: 28_012, selector: Selector::Oif("mpwg0".into()), table: 28_016 };
+        assert_eq!(layout.ours(&add(&by_interface)), layout.golden(golden));
+        // ip rule del fwmark 0x1000000/0x1000000 lookup 28016 priority 28011 protocol 109
+        let mut golden = layout.golden(
+            "44000000 21000500 03c3086b 00000000 02000000 00000000 00000000 08000a00 00000001 08001000 \
+            00000001 08000f00 706d0000 08000600 6b6d0000 05001500 6d000000",
+        );
+        // ip removes a rule with any action.
+        golden.header[7] = FR_ACT_TO_TBL;
+        assert_eq!(layout.ours(&delete(&by_mark(Family::V4))), golden);
     }
 }

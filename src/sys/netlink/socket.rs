@@ -1,31 +1,21 @@
 //! Synchronous netlink: a request and its acknowledgement, or a complete dump, one at a time on each socket.
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE,
-    NLMSG_ERROR, NetlinkBuffer,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NetlinkBuffer,
 };
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::error::{NetlinkError, acknowledgement};
-use super::message::Body;
-
-/// Whether a request creates or changes an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Create the object; it must not exist.
-    Create,
-    /// Change or remove the object; it must exist.
-    Change,
-}
+use super::message::{Body, NLMSG_HEADER_BYTES, put_message};
+use super::request::NetlinkRequest;
 
 /// A socket of one netlink protocol.
 pub struct Netlink {
     socket: Socket,
     sequence: u32,
 }
-
-const HEADER_BYTES: usize = 16;
 
 impl Netlink {
     /// Opens a socket for `protocol`, with extended acknowledgements and strict checking of dump requests.
@@ -40,12 +30,9 @@ impl Netlink {
     }
 
     /// Sends a request and waits for its acknowledgement.
-    pub fn request(&mut self, kind: u16, mode: Mode, body: &Body) -> Result<(), NetlinkError> {
-        let flags = match mode {
-            Mode::Create => NLM_F_CREATE | NLM_F_EXCL,
-            Mode::Change => 0,
-        };
-        self.send(kind, flags | NLM_F_REQUEST | NLM_F_ACK, body)?;
+    pub fn request(&mut self, request: &NetlinkRequest) -> Result<(), NetlinkError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.socket.send(&request.to_bytes(self.sequence), 0)?;
         self.receive(|_| {}).map(|_| ())
     }
 
@@ -84,14 +71,15 @@ impl Netlink {
         self.sequence = self.sequence.wrapping_add(1);
         let batch = Body::new(&BATCH);
         let mut bytes = Vec::new();
-        self.put(&mut bytes, libc::NFNL_MSG_BATCH_BEGIN as u16, NLM_F_REQUEST, &batch);
+        let mut put = |kind, flags, body: &Body| put_message(&mut bytes, kind, flags, self.sequence, body);
+        put(libc::NFNL_MSG_BATCH_BEGIN as u16, NLM_F_REQUEST, &batch);
         for (i, (kind, body)) in messages.iter().enumerate() {
             // A refusal arrives before the acknowledgement of any later message, so the last one's is enough.
             let acknowledged = if i + 1 == messages.len() { NLM_F_ACK } else { 0 };
             let kind = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8 | kind;
-            self.put(&mut bytes, kind, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | acknowledged, body);
+            put(kind, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | acknowledged, body);
         }
-        self.put(&mut bytes, libc::NFNL_MSG_BATCH_END as u16, NLM_F_REQUEST, &batch);
+        put(libc::NFNL_MSG_BATCH_END as u16, NLM_F_REQUEST, &batch);
         // The batch has to be one datagram, whatever its length.
         _ = setsockopt(&self.socket, sockopt::SndBufForce, &(2 * bytes.len()));
         self.socket.send(&bytes, 0)?;
@@ -106,20 +94,10 @@ impl Netlink {
 
     fn send(&mut self, kind: u16, flags: u16, body: &Body) -> Result<(), NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.0.len());
-        self.put(&mut bytes, kind, flags, body);
+        let mut bytes = Vec::new();
+        put_message(&mut bytes, kind, flags, self.sequence, body);
         self.socket.send(&bytes, 0)?;
         Ok(())
-    }
-
-    /// Appends a message; the length of its body is a multiple of four.
-    fn put(&self, bytes: &mut Vec<u8>, kind: u16, flags: u16, body: &Body) {
-        bytes.extend(((HEADER_BYTES + body.0.len()) as u32).to_ne_bytes());
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
-        bytes.extend(self.sequence.to_ne_bytes());
-        bytes.extend(0u32.to_ne_bytes());
-        bytes.extend(&body.0);
     }
 
     /// Reads until the acknowledgement or the end of the dump. Returns whether a change interrupted the dump.
@@ -131,7 +109,7 @@ impl Netlink {
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest).map_err(|_| NetlinkError::Malformed)?;
                 let length = message.length() as usize;
-                let payload = rest.get(HEADER_BYTES..length).ok_or(NetlinkError::Malformed)?;
+                let payload = rest.get(NLMSG_HEADER_BYTES..length).ok_or(NetlinkError::Malformed)?;
                 // Other sequence numbers answer an earlier request that failed half-way.
                 if message.sequence_number() == self.sequence {
                     interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;

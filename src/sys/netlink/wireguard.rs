@@ -11,7 +11,8 @@ use netlink_packet_wireguard::{
 
 use super::error::NetlinkError;
 use super::message::{Body, attribute};
-use super::socket::{Mode, Netlink};
+use super::request::NetlinkRequest;
+use super::socket::Netlink;
 use crate::config::model::Key;
 use crate::plan::routing::Prefix;
 use crate::plan::wireguard::{Peer, WireguardDevice};
@@ -135,20 +136,15 @@ fn parse_allowed_ip(attributes: &WireguardAllowedIp) -> Option<Prefix> {
 }
 
 /// Sets the private key and the listen port of an interface.
-pub fn set_device(
-    netlink: &mut Netlink,
-    family: u16,
-    name: &str,
-    device: &WireguardDevice,
-) -> Result<(), NetlinkError> {
+pub fn set_device(family: u16, name: &str, device: &WireguardDevice) -> NetlinkRequest {
     let mut attributes =
         vec![WireguardAttribute::IfName(name.into()), WireguardAttribute::PrivateKey(device.private_key.0)];
     attributes.extend(device.listen_port.map(WireguardAttribute::ListenPort));
-    netlink.request(family, Mode::Change, &body(WireguardCmd::SetDevice, attributes))
+    NetlinkRequest::change(family, body(WireguardCmd::SetDevice, attributes))
 }
 
 /// Adds a peer, or changes the peer with the same public key.
-pub fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Peer) -> Result<(), NetlinkError> {
+pub fn set_peer(family: u16, name: &str, peer: &Peer) -> NetlinkRequest {
     let preshared_key = peer.preshared_key.as_ref().map_or([0; 32], |key| key.0);
     let mut attributes = vec![
         WireguardPeerAttribute::PublicKey(peer.public_key.0),
@@ -158,24 +154,19 @@ pub fn set_peer(netlink: &mut Netlink, family: u16, name: &str, peer: &Peer) -> 
     ];
     attributes.extend(peer.endpoint.map(WireguardPeerAttribute::Endpoint));
     attributes.push(WireguardPeerAttribute::AllowedIps(peer.allowed_ips.iter().map(allowed_ip).collect()));
-    set_peers(netlink, family, name, attributes)
+    set_peers(family, name, attributes)
 }
 
 /// Removes the peer with public key `key`.
-pub fn remove_peer(netlink: &mut Netlink, family: u16, name: &str, key: &Key) -> Result<(), NetlinkError> {
+pub fn remove_peer(family: u16, name: &str, key: &Key) -> NetlinkRequest {
     let flags = WireguardPeerAttribute::Flags(WireguardPeerFlags::RemoveMe);
-    set_peers(netlink, family, name, vec![WireguardPeerAttribute::PublicKey(key.0), flags])
+    set_peers(family, name, vec![WireguardPeerAttribute::PublicKey(key.0), flags])
 }
 
-fn set_peers(
-    netlink: &mut Netlink,
-    family: u16,
-    name: &str,
-    peer: Vec<WireguardPeerAttribute>,
-) -> Result<(), NetlinkError> {
+fn set_peers(family: u16, name: &str, peer: Vec<WireguardPeerAttribute>) -> NetlinkRequest {
     let attributes =
         vec![WireguardAttribute::IfName(name.into()), WireguardAttribute::Peers(vec![WireguardPeer(peer)])];
-    netlink.request(family, Mode::Change, &body(WireguardCmd::SetDevice, attributes))
+    NetlinkRequest::change(family, body(WireguardCmd::SetDevice, attributes))
 }
 
 fn allowed_ip(prefix: &Prefix) -> WireguardAllowedIp {
