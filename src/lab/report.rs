@@ -9,8 +9,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::lab) use page::STYLE;
 pub use page::page;
-pub(in crate::lab) use page::{STYLE, escape};
+pub(in crate::lab) use svg::escape;
 pub use terminal::table;
 pub use view::{DeviceTraffic, DirectionStats, RunView};
 

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::level::Confirmed;
+use super::level::{Confirmed, KBIT};
 use super::reader::SectionReader;
 use super::value::{self, ValueError, bit, boolean, choice, number, price};
 use crate::config::model::{Level, OffPolicy, Role, RoutingIds, Shape, StepDown};
@@ -41,8 +41,6 @@ const AUDIT_DAYS: u16 = 7;
 
 /// At shorter intervals the timer's own lateness shows.
 const MIN_INTERVAL: Nanos = Nanos::from_micros(100);
-/// The lowest rate still sends the largest cell at least once a minute.
-pub(super) const KBIT: RangeInclusive<u32> = 8..=1_000_000;
 const CELL_BYTES: RangeInclusive<u32> = 128..=1400;
 const _: () = assert!(BitsPerSec::from_kbit(8).interval(1400).0 <= Nanos::from_secs(60).0);
 

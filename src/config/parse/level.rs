@@ -1,6 +1,7 @@
 //! `config level`: rates that `millpond advise` computed and the owner confirmed for a level.
 
-use super::general::KBIT;
+use std::ops::RangeInclusive;
+
 use super::reader::SectionReader;
 use super::value::number;
 use crate::config::model::Level;
@@ -9,6 +10,8 @@ use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
 const OPTIONS: [&str; 2] = ["upload", "download"];
+/// The lowest rate still sends the largest cell at least once a minute.
+pub(super) const KBIT: RangeInclusive<u32> = 8..=1_000_000;
 /// Level `custom` has its rates in section `main`.
 const NAMES: [(&str, Level); 3] = [("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict)];
 

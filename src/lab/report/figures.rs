@@ -1,6 +1,6 @@
 //! The figures of the HTML page.
 
-use super::svg::{Axis, Scale, SvgFigure, number};
+use super::svg::{Axis, Scale, SvgFigure, escape, number};
 use super::{RunView, VpnComparison};
 
 const WIDE: f64 = 960.0;
@@ -107,7 +107,7 @@ pub(super) fn delays(comparison: &VpnComparison) -> String {
     let y = Axis { label: "", scale: Scale::Linear(0.0, 1.0), ticks: Vec::new() };
     let mut plot = SvgFigure::new(WIDE, 70.0 + 40.0 * rows as f64, x, y);
     for (row, device) in shaped.devices.iter().enumerate() {
-        let name = super::page::escape(&device.name);
+        let name = escape(&device.name);
         plot.row_name((row as f64, rows), &name);
         let before = plain.devices.iter().find(|other| other.name == device.name);
         let pairs = [("plain", "plain VPN", before, -0.18), ("shaped", "millpond", Some(device), 0.18)];

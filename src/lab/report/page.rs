@@ -1,5 +1,6 @@
 //! The comparison as one self-contained HTML page without scripts and external fonts or images.
 
+use super::svg::escape;
 use super::terminal::provider_rows;
 use super::{RunView, VpnComparison, figures};
 
@@ -35,11 +36,6 @@ pub fn page(comparison: &VpnComparison) -> String {
          <title>millpond: what the home did and what the provider saw</title><style>{STYLE}</style></head>\
          <body><main>{body}</main></body></html>\n"
     )
-}
-
-/// Escapes text for HTML elements and attributes.
-pub(in crate::lab) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn opening(comparison: &VpnComparison) -> String {

@@ -37,6 +37,11 @@ pub(super) struct SvgFigure {
     body: String,
 }
 
+/// Escapes text for HTML and SVG elements and attributes.
+pub(in crate::lab) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 impl Scale {
     /// Position of a value from 0 at the start to 1 at the end. Values outside the axis lie at its ends.
     fn place(self, value: f64) -> f64 {
