@@ -8,7 +8,6 @@ pub mod edit;
 pub mod join;
 mod key;
 pub mod model;
-pub mod openvpn;
 mod parse;
 mod problem;
 pub mod uci;

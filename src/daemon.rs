@@ -10,7 +10,6 @@ mod config_state;
 mod control;
 mod dataplane;
 mod devices;
-mod encapsulation;
 #[cfg(feature = "endpoint")]
 mod enrolments;
 mod error;

@@ -1,14 +1,15 @@
 //! millpond: makes a smart home's traffic look like one constant stream on the wire.
 //!
-//! The layers, from the lowest to the highest. A module may use only the modules listed above it in its own column;
-//! `tests/layers.rs` checks this.
+//! The layers, from the lowest to the highest. A module may use only the modules listed above it in its own column, and
+//! `tunnel` also `wire`; `tests/layers.rs` checks this.
 //!
 //! ```text
 //! units                        units
 //! law     intervals of cells   law
 //! wire    packets and cells    config   settings file -> validated model
-//! core    shaping engine       plan     desired state, snapshot -> operations
-//! lab     captures, simulator  apply    runs a plan against a kernel
+//! core    shaping engine       tunnel   what each kind of tunnel decides
+//! lab     captures, simulator  plan     desired state, snapshot -> operations
+//!                              apply    runs a plan against a kernel
 //! ```
 //!
 //! `sys` makes the system calls for `apply` and the daemon; `daemon` and `cli` use every layer.
@@ -24,5 +25,6 @@ pub mod lab;
 pub mod law;
 pub mod plan;
 pub mod sys;
+pub mod tunnel;
 pub mod units;
 pub mod wire;

@@ -9,7 +9,8 @@ use millpond::plan::nft::{self, TableName, TableText};
 use millpond::plan::qdisc_tree::Handle;
 use millpond::plan::routing::RouteKind;
 use millpond::plan::wireguard::WireguardDevice;
-use millpond::plan::{Desired, Forwarding, InstalledLink, LinkKind, Op, Snapshot, guard_table, plan};
+use millpond::plan::{Desired, Forwarding, InstalledLink, Op, Snapshot, guard_table, plan};
+use millpond::tunnel::LinkKind;
 
 /// A kernel whose state is a [`Snapshot`]. It rejects the operations that Linux rejects, and fails as configured.
 struct Model {

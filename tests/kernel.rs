@@ -38,7 +38,7 @@ fn router(facts: &Facts, limits: &ShaperLimits) -> Desired {
 
 fn facts(kernel: &mut LinuxKernel, settings: &millpond::config::model::Settings) -> Facts {
     let facts = kernel.facts(settings, &Facts::default(), false).unwrap();
-    Facts { endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..facts }
+    Facts { tunnel: common::facts().tunnel, ..facts }
 }
 
 /// Installs the router's guard without a tunnel. A second application must find nothing to do.

@@ -5,19 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each top-level module with the other modules that it may use.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("units", &[]),
     ("law", &["units"]),
     ("wire", &["units", "law"]),
     ("core", &["units", "law", "wire"]),
     ("lab", &["units", "law", "wire", "core"]),
     ("config", &["units", "law"]),
-    ("plan", &["units", "law", "config"]),
-    ("apply", &["units", "law", "config", "plan"]),
-    ("sys", &["units", "law", "wire", "config", "plan", "apply"]),
-    ("daemon", &["units", "law", "wire", "core", "config", "plan", "apply", "sys"]),
-    ("cli", &["units", "law", "wire", "core", "config", "plan", "apply", "sys", "daemon"]),
-    ("main", &["units", "law", "wire", "core", "config", "plan", "apply", "sys", "daemon", "cli"]),
+    ("tunnel", &["units", "law", "wire", "config"]),
+    ("plan", &["units", "law", "config", "tunnel"]),
+    ("apply", &["units", "law", "config", "tunnel", "plan"]),
+    ("sys", &["units", "law", "wire", "config", "tunnel", "plan", "apply"]),
+    ("daemon", &["units", "law", "wire", "core", "config", "tunnel", "plan", "apply", "sys"]),
+    ("cli", &["units", "law", "wire", "core", "config", "tunnel", "plan", "apply", "sys", "daemon"]),
+    ("main", &["units", "law", "wire", "core", "config", "tunnel", "plan", "apply", "sys", "daemon", "cli"]),
 ];
 
 /// The modules that may use the clock and the system's random numbers.
@@ -84,6 +85,17 @@ fn files_stay_small() {
         .map(|(lines, path)| format!("{}: {lines} lines, expected at most {MAX_LINES}", path.display()))
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// Whatever the kind of a tunnel decides is in the module `tunnel`; other modules ask there. They may name
+/// `Tunnel::Wireguard` for what only WireGuard has: keys, join texts, failover.
+#[test]
+fn the_kinds_of_tunnel_are_told_apart_in_one_module() {
+    let kinds = ["Tunnel::Openvpn", "Tunnel::Interface"];
+    let mut places = sources();
+    places.retain(|(path, text)| kinds.iter().any(|kind| code(text).contains(kind)) && top_module(path) != "config");
+    let places: Vec<_> = places.into_iter().map(|(path, _)| path).collect();
+    assert_eq!(places, [Path::new("tunnel.rs")], "ask the module tunnel instead");
 }
 
 /// All Rust files under src with their text; paths are relative to src.

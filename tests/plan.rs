@@ -3,9 +3,8 @@
 mod common;
 
 use millpond::config::model::{Settings, Tunnel};
-use millpond::plan::routing::Prefix;
-use millpond::plan::tunnel::Carrier;
 use millpond::plan::{Desired, DesiredError, Facts, Op, Snapshot, guard_table, plan, plan_guard};
+use millpond::tunnel::{Carrier, TunnelError, TunnelFacts};
 
 fn plan_from_empty(desired: &Desired) -> Vec<Op> {
     plan(desired, &Snapshot { ipv6: true, ..Snapshot::default() })
@@ -123,7 +122,7 @@ fn missing_settings_are_reported() {
         Desired::from_settings(&settings, &facts, &common::limits()).unwrap_err()
     };
     assert_eq!(rejected(&|settings, _| settings.tunnel = None), DesiredError::NoTunnel);
-    assert_eq!(rejected(&|_, facts| facts.endpoint = None), DesiredError::Unresolved);
+    assert_eq!(rejected(&|_, facts| facts.tunnel.endpoint = None), DesiredError::Unresolved);
 }
 
 fn interface_router() -> Settings {
@@ -143,11 +142,11 @@ fn interface_facts() -> Facts {
         kind: "wireguard".into(),
         mtu: 1420,
         up: true,
-        addresses: vec![Prefix { address: [10, 77, 0, 2].into(), length: 24 }],
+        addresses: vec![[10, 77, 0, 2].into()],
         foreign_qdisc: None,
         outer_ipv6: false,
     };
-    Facts { endpoint: None, carrier: Some(carrier), ..common::facts() }
+    Facts { tunnel: TunnelFacts { carrier: Some(carrier), ..TunnelFacts::default() }, ..common::facts() }
 }
 
 #[test]
@@ -188,18 +187,21 @@ fn an_attached_interface_is_left_to_its_owner() {
 fn an_unsuitable_interface_is_rejected() {
     let rejected = |change: &dyn Fn(&mut Carrier)| {
         let mut facts = interface_facts();
-        change(facts.carrier.as_mut().unwrap());
-        Desired::from_settings(&interface_router(), &facts, &common::limits()).unwrap_err()
+        change(facts.tunnel.carrier.as_mut().unwrap());
+        match Desired::from_settings(&interface_router(), &facts, &common::limits()) {
+            Err(DesiredError::Tunnel(error)) => error,
+            other => panic!("{other:?}"),
+        }
     };
     let dev = || "wg0".to_owned();
-    assert_eq!(rejected(&|carrier| carrier.up = false), DesiredError::InterfaceDown(dev()));
+    assert_eq!(rejected(&|carrier| carrier.up = false), TunnelError::InterfaceDown(dev()));
     let address = [10, 77, 0, 2].into();
-    assert_eq!(rejected(&|carrier| carrier.addresses.clear()), DesiredError::NotAddressed { dev: dev(), address });
-    let mtu = DesiredError::Mtu { dev: dev(), mtu: 447, cell_bytes: 448 };
+    assert_eq!(rejected(&|carrier| carrier.addresses.clear()), TunnelError::NotAddressed { dev: dev(), address });
+    let mtu = TunnelError::Mtu { dev: dev(), mtu: 447, cell_bytes: 448 };
     assert_eq!(rejected(&|carrier| carrier.mtu = 447), mtu);
-    let foreign = DesiredError::ForeignQdisc { dev: dev(), kind: "cake".into() };
+    let foreign = TunnelError::ForeignQdisc { dev: dev(), kind: "cake".into() };
     assert_eq!(rejected(&|carrier| carrier.foreign_qdisc = Some("cake".into())), foreign);
-    let facts = Facts { carrier: None, ..interface_facts() };
+    let facts = Facts { tunnel: TunnelFacts::default(), ..interface_facts() };
     let absent = Desired::from_settings(&interface_router(), &facts, &common::limits()).unwrap_err();
-    assert_eq!(absent, DesiredError::NoInterface(dev()));
+    assert_eq!(absent, DesiredError::Tunnel(TunnelError::NoInterface(dev())));
 }

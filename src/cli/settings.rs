@@ -2,9 +2,10 @@
 
 use super::exit::{CONFIG, Failure, IO_ERROR};
 use super::stderr::print_line;
-use crate::config::model::{Settings, Tunnel};
-use crate::config::{Severity, openvpn, parse_with};
+use crate::config::model::Settings;
+use crate::config::{Severity, parse_with};
 use crate::sys::key_file;
+use crate::tunnel::{self, openvpn};
 
 /// Loads the settings. Prints all warnings and errors on stderr; the returned failure counts the errors.
 pub fn load(path: &str) -> Result<Settings, Failure> {
@@ -23,9 +24,8 @@ pub fn load(path: &str) -> Result<Settings, Failure> {
 
 /// Checks the OpenVPN profile that the settings name, in the same way.
 fn check_profile(settings: &Settings) -> Result<(), Failure> {
-    let Some(Tunnel::Openvpn { profile, .. }) = settings.tunnel.as_ref().filter(|_| settings.enabled) else {
-        return Ok(());
-    };
+    let tunnel = tunnel::properties(settings).filter(|_| settings.enabled);
+    let Some(profile) = tunnel.and_then(|tunnel| tunnel.profile) else { return Ok(()) };
     let text =
         std::fs::read(profile).map_err(|e| Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {e}")))?;
     openvpn::parse(&text, settings.role).map(drop).map_err(|problems| {

@@ -6,11 +6,10 @@ mod capture;
 mod report;
 mod strays;
 
-use std::net::IpAddr;
-
 pub use self::audits::{AuditView, Audits};
 use crate::core::Pace;
 use crate::core::audit::Finding;
+pub use crate::tunnel::CapturePoint;
 use crate::units::Nanos;
 
 /// The allowed number of packets of one audit.
@@ -33,20 +32,6 @@ pub struct AuditJob {
     pub per_second: f64,
     /// The mark bit of shaped devices' packets.
     pub mark: u32,
-}
-
-/// A point where the tunnel's packets can be distinguished from others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CapturePoint {
-    /// The encrypted WireGuard packets, by UDP port and, if known, peer address.
-    Wire {
-        /// The peer's address; `None` for any.
-        peer: Option<IpAddr>,
-        /// The peer's port, or this end's port if `peer` is `None`.
-        port: u16,
-    },
-    /// The plain packets on this tunnel interface, for tunnels whose outer packets are not known.
-    Interface(String),
 }
 
 /// The result of an audit.

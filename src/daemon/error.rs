@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::apply::ApplyError;
 use crate::plan::DesiredError;
 use crate::plan::ownership::TUN;
+use crate::tunnel::TunnelError;
 
 /// An error that keeps the daemon from starting, ends it, or keeps settings from being applied.
 #[derive(Debug)]
@@ -83,6 +84,12 @@ impl std::error::Error for Error {}
 impl From<ApplyError> for Error {
     fn from(error: ApplyError) -> Error {
         Error::Apply(error)
+    }
+}
+
+impl From<TunnelError> for Error {
+    fn from(error: TunnelError) -> Error {
+        Error::Desired(error.into())
     }
 }
 

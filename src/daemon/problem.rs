@@ -2,6 +2,7 @@
 
 use crate::daemon::error::Error;
 use crate::plan::{DesiredError, PreflightIssueKind};
+use crate::tunnel::TunnelError;
 
 /// The kind of a problem. Its name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,10 +217,10 @@ impl Problem {
         let code = match error {
             Error::TunTaken => Code::TunTaken,
             Error::Profile(_) => Code::Openvpn,
-            Error::Desired(
-                DesiredError::NoInterface(_) | DesiredError::InterfaceDown(_) | DesiredError::NotAddressed { .. },
-            ) => Code::Interface,
-            Error::Desired(DesiredError::ForeignQdisc { .. }) => Code::ForeignQdisc,
+            Error::Desired(DesiredError::Tunnel(
+                TunnelError::NoInterface(_) | TunnelError::InterfaceDown(_) | TunnelError::NotAddressed { .. },
+            )) => Code::Interface,
+            Error::Desired(DesiredError::Tunnel(TunnelError::ForeignQdisc { .. })) => Code::ForeignQdisc,
             _ if error.package().is_some() => Code::PackageMissing,
             _ => Code::Tunnel,
         };

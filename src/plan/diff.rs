@@ -2,9 +2,10 @@
 
 use super::desired::Desired;
 use super::nft::{TableName, TableText};
-use super::op::{LinkKind, Op};
+use super::op::Op;
 use super::qdisc_tree::{Qdisc, QdiscTree};
 use super::snapshot::Snapshot;
+use crate::tunnel::wireguard::WIREGUARD;
 
 /// The operation that installs the guard's table `wanted`, or removes the table for `None`; empty if the kernel is
 /// already in that state. No operation of [`plan`] touches that table.
@@ -63,7 +64,7 @@ fn remove_unwanted(desired: &Desired, remaining: &mut Snapshot, ops: &mut Vec<Op
         |(dev, address)| ops.push(Op::DeleteAddress { dev, address }),
     );
     remove_unwanted_qdiscs(desired, &is_obsolete, remaining, ops);
-    let wireguard_is_obsolete = is_obsolete(super::ownership::WIREGUARD);
+    let wireguard_is_obsolete = is_obsolete(WIREGUARD);
     remove_matching(
         &mut remaining.peers,
         |peer| wireguard_is_obsolete || !desired.peers.iter().any(|want| want.public_key == peer.public_key),
@@ -74,7 +75,7 @@ fn remove_unwanted(desired: &Desired, remaining: &mut Snapshot, ops: &mut Vec<Op
         remaining.links.remove(name);
         let infix = format!(".{name}.");
         remaining.sysctls.retain(|key, _| !key.contains(&infix));
-        if name == super::ownership::WIREGUARD {
+        if name == WIREGUARD {
             remaining.wireguard = None;
         }
     }
@@ -200,17 +201,6 @@ fn remove_matching<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool, mut sink:
     for i in (0..list.len()).rev() {
         if matches(&list[i]) {
             sink(list.remove(i));
-        }
-    }
-}
-
-impl LinkKind {
-    /// The link kind with that name in the kernel.
-    pub fn from_name(name: &str) -> LinkKind {
-        match name {
-            "wireguard" => LinkKind::Wireguard,
-            "tun" => LinkKind::Tun,
-            other => LinkKind::Other(other.to_owned()),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The rules of `table inet millpond`: no packet of a shaped or blocked device leaves outside the tunnel. The table
 //! needs neither the tunnel nor the daemon nor any other object of millpond's.
 
-use super::desired::Facts;
+use super::facts::Facts;
 use super::nft::{Elements, NftTable, Set, TableText};
 use super::ownership::{CELL_PORT, TUN};
 use super::policy_sets::{PolicySets, chain, homes, lan};
-use super::tunnel;
 use crate::config::model::{DnsMode, Role, Settings};
+use crate::tunnel;
 
 /// The guard's table for these settings. It also works if the tunnel's settings are invalid or missing.
 pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {

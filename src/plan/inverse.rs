@@ -2,8 +2,8 @@
 
 use super::nft::TableName;
 use super::op::Op;
-use super::ownership::WIREGUARD;
 use super::snapshot::Snapshot;
+use crate::tunnel::wireguard::WIREGUARD;
 
 impl Op {
     /// The operations that undo this one and restore its part of `before`, in order. Empty if the inverses of other

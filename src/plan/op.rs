@@ -3,32 +3,12 @@
 use std::fmt;
 
 use super::nft::{TableName, TableText};
-use super::ownership::WIREGUARD;
 use super::qdisc_tree::{Class, Qdisc};
 use super::routing::{Prefix, Route, Rule};
 use super::wireguard::{Base64, Peer, WireguardDevice};
 use crate::config::model::Key;
-
-/// The kind of an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkKind {
-    /// Kernel WireGuard.
-    Wireguard,
-    /// TUN. It exists until the process that created it closes it.
-    Tun,
-    /// Any other kind, by its name in the kernel.
-    Other(String),
-}
-
-impl fmt::Display for LinkKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LinkKind::Wireguard => "wireguard",
-            LinkKind::Tun => "tun",
-            LinkKind::Other(name) => name,
-        })
-    }
-}
+use crate::tunnel::LinkKind;
+use crate::tunnel::wireguard::WIREGUARD;
 
 /// One operation on the kernel, which succeeds completely or changes nothing. Prints as the equivalent command, without
 /// secrets.

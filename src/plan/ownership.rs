@@ -1,14 +1,8 @@
-//! The names and numbers that mark millpond's kernel objects. millpond never changes or removes an object without them.
+//! The names and numbers that mark millpond's kernel objects, with [`crate::tunnel::OWN_INTERFACES`]. millpond never
+//! changes or removes an object without them.
 
 /// The TUN interface to which shaped devices' packets are routed.
 pub const TUN: &str = "mp0";
-
-/// The WireGuard interface that carries the cells.
-pub const WIREGUARD: &str = "mpwg0";
-
-/// The TUN interface of millpond's openvpn process. It outlives that process, so that its addresses, routes and qdiscs
-/// stay.
-pub const OPENVPN: &str = "mpvpn0";
 
 /// The guard: the nftables table of family `inet` that prevents devices from sending outside the tunnel. It outlives
 /// the daemon.
@@ -35,9 +29,6 @@ pub const ROUTE_PROTOCOL: u8 = 109;
 /// UDP port of the cells, at both ends.
 pub const CELL_PORT: u16 = 9347;
 
-/// MTU of [`WIREGUARD`] in bytes; cells are far smaller.
-pub const WIREGUARD_MTU: u32 = 1420;
-
 /// MTU of [`TUN`] in bytes. It does not depend on the cell size, so small cells do not reduce TCP's segment size.
 pub const TUN_MTU: u32 = 1500;
 
@@ -47,6 +38,3 @@ pub const LAST_METRIC: u32 = 0xff00_2000;
 
 /// Metric of the other IPv6 routes: the kernel's default, given explicitly so that the route reads back unchanged.
 pub const IPV6_METRIC: u32 = 1024;
-
-/// Metric of the route to the endpoint on an attached interface, whose owner may have such a route with metric 0.
-pub const ATTACHED_METRIC: u32 = 28_016;

@@ -11,7 +11,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::desired::Facts;
+use super::facts::Facts;
 use super::nft::{Chain, Elements, Set};
 use crate::config::model::{Network, Policy, Settings};
 

@@ -1,8 +1,9 @@
 //! Checks valid settings against the host: reports what cannot work here, and what might fail.
 
-use super::desired::Facts;
+use super::facts::Facts;
 use super::policy_sets::interface;
-use crate::config::model::{DnsMode, Policy, Role, Settings, Tunnel};
+use crate::config::model::{DnsMode, Policy, Role, Settings};
+use crate::tunnel;
 
 /// The kind of an issue. Its name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,16 +108,10 @@ fn check_addresses(settings: &Settings, facts: &Facts, issues: &mut Vec<Prefligh
             });
         }
     };
-    let (address, peer_address) = match &settings.tunnel {
-        Some(Tunnel::Wireguard(wireguard)) => (Some(wireguard.address), wireguard.peer_address),
-        Some(Tunnel::Openvpn { address, peer_address, .. } | Tunnel::Interface { address, peer_address, .. }) => {
-            (Some(*address), *peer_address)
-        }
-        None => (None, None),
-    };
-    address.into_iter().for_each(|address| check("address", address.into()));
+    let tunnel = tunnel::properties(settings);
+    tunnel.iter().for_each(|tunnel| check("address", tunnel.address.into()));
     settings.address6.into_iter().for_each(|address| check("address6", address.into()));
-    peer_address.into_iter().for_each(|address| check("peer_address", address.into()));
+    tunnel.and_then(|tunnel| tunnel.peer_address).into_iter().for_each(|address| check("peer_address", address.into()));
     if settings.dns.mode == DnsMode::Tunnel {
         for server in settings.dns.servers.iter().filter(|server| facts.is_home(**server)) {
             issues.push(PreflightIssue {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::nft::{TableName, TableText};
-use super::op::LinkKind;
 use super::qdisc_tree::{Class, Qdisc};
 use super::routing::{Prefix, Route, Rule};
 use super::wireguard::{Peer, WireguardDevice};
+use crate::tunnel::LinkKind;
 
 /// The kernel objects with the names and numbers of [`super::ownership`], and the forwarding sysctls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

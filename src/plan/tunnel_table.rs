@@ -4,12 +4,12 @@
 
 use std::net::IpAddr;
 
-use super::desired::Facts;
+use super::facts::Facts;
 use super::nft::{NftTable, TableName};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, homes, lan};
-use super::tunnel;
 use crate::config::model::{DnsMode, Policy, Settings};
+use crate::tunnel;
 
 /// The router's table.
 pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {

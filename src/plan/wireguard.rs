@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::routing::Prefix;
-use crate::config::model::Key;
+use crate::config::model::{Home, Key};
 
 /// The interface's private key and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,18 @@ impl fmt::Display for Peer {
         }
         Ok(())
     }
+}
+
+/// A home as a WireGuard peer without a fixed endpoint address. `None` if the home has no key: its tunnel is not
+/// WireGuard.
+pub fn home_peer(home: &Home) -> Option<Peer> {
+    Some(Peer {
+        public_key: home.public_key.clone()?,
+        preshared_key: home.preshared_key.clone(),
+        endpoint: None,
+        allowed_ips: vec![Prefix::host(home.address)],
+        keepalive_seconds: 0,
+    })
 }
 
 /// Prints a key in Base64 as wireguard-tools do (RFC 4648 section 4).

@@ -8,9 +8,10 @@ use super::netlink::addr::AddressEntry;
 use super::netlink::link::LinkEntry;
 use super::netlink::route::RouteEntry;
 use crate::config::model::Settings;
-use crate::plan::ownership::{OPENVPN, ROUTE_PROTOCOL, TUN, WIREGUARD};
+use crate::plan::ownership::{ROUTE_PROTOCOL, TUN};
 use crate::plan::routing::Prefix;
-use crate::plan::{Facts, LanInterface, interface, tunnel};
+use crate::plan::{Facts, LanInterface, interface};
+use crate::tunnel::{self, OWN_INTERFACES};
 
 /// The host's interfaces, addresses, routes and firewall zones at one time.
 pub(super) struct HostView<'a> {
@@ -28,14 +29,11 @@ impl HostView<'_> {
     pub fn facts(&self, settings: &Settings, before: &Facts) -> Facts {
         let named: BTreeSet<String> = settings.networks.iter().map(interface).collect();
         let outside = self.outside(before, &named);
-        let ours = [TUN, WIREGUARD, OPENVPN, tunnel::interface(settings)];
+        let carrier = tunnel::interface(settings);
+        let is_ours = |name: &str| name == TUN || name == carrier || OWN_INTERFACES.contains(&name);
         let mut facts = Facts::default();
         for link in self.links {
-            if link.is_loopback_or_ptp
-                || link.is_port
-                || ours.contains(&link.name.as_str())
-                || outside.contains(&link.name)
-            {
+            if link.is_loopback_or_ptp || link.is_port || is_ours(&link.name) || outside.contains(&link.name) {
                 continue;
             }
             let prefixes = prefixes(link.index, self.addresses);

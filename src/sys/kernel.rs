@@ -18,10 +18,11 @@ use crate::apply::{Kernel, OpError};
 use crate::config::model::Settings;
 use crate::plan::coexistence::ForeignRouting;
 use crate::plan::nft::{TableName, TableText};
-use crate::plan::ownership::{TUN, WIREGUARD};
+use crate::plan::ownership::TUN;
 use crate::plan::qdisc_tree::Handle;
-use crate::plan::tunnel::Carrier;
 use crate::plan::{Facts, Op, Snapshot};
+use crate::tunnel::Carrier;
+use crate::tunnel::wireguard::WIREGUARD;
 
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
@@ -112,7 +113,7 @@ impl LinuxKernel {
             kind: link.kind.unwrap_or_else(|| "device".into()),
             mtu: link.mtu,
             up: link.up,
-            addresses: addresses.iter().filter(|a| a.index == link.index).map(|a| a.prefix).collect(),
+            addresses: addresses.iter().filter(|a| a.index == link.index).map(|a| a.prefix.address).collect(),
             foreign_qdisc,
         }))
     }

@@ -37,9 +37,6 @@ const INNER_HEADERS: usize = 20 + 8;
 const WIREGUARD_OVERHEAD: usize = 8 + 16 + 16;
 /// WireGuard pads the inner packet to a multiple of this number of bytes.
 const WIREGUARD_PADDING: usize = 16;
-/// UDP header; opcode and peer id, packet id and tag of a `P_DATA_V2` packet with an AEAD cipher. OpenVPN does not pad
-/// (doxygen/doc_protocol_overview.h and src/openvpn/crypto.h of OpenVPN 2.6).
-const OPENVPN_OVERHEAD: usize = 8 + 4 + 4 + 16;
 
 impl IpVersion {
     /// Length of the IP header in bytes, without options.
@@ -55,11 +52,6 @@ impl Encapsulation {
     /// The encapsulation of WireGuard.
     pub const fn wireguard(outer: IpVersion) -> Encapsulation {
         Encapsulation { overhead_bytes: WIREGUARD_OVERHEAD + outer.header_bytes(), padding: WIREGUARD_PADDING }
-    }
-
-    /// The encapsulation of OpenVPN over UDP with an AEAD cipher.
-    pub const fn openvpn(outer: IpVersion) -> Encapsulation {
-        Encapsulation::plain(OPENVPN_OVERHEAD + outer.header_bytes())
     }
 
     /// An encapsulation that adds `overhead_bytes` and does not pad.
@@ -92,19 +84,10 @@ mod tests {
         assert_eq!(Encapsulation::wireguard(IpVersion::V6).largest_cell(512).unwrap().wire_bytes, 512);
     }
 
-    /// Measured in captures of OpenVPN 2.6: an IPv4 packet of 460 bytes leaves as a UDP payload of 484.
-    #[test]
-    fn openvpn_uses_the_limit_exactly() {
-        let size = Encapsulation::openvpn(IpVersion::V4).largest_cell(512).unwrap();
-        assert_eq!(size, CellSize { wire_bytes: 512, inner_bytes: 460, payload_bytes: 432, block_bytes: 424 });
-        let size = Encapsulation::openvpn(IpVersion::V6).largest_cell(512).unwrap();
-        assert_eq!((size.wire_bytes, size.inner_bytes), (512, 440));
-    }
-
     #[test]
     fn no_cell_fits_below_the_overhead() {
-        let each = |kind: fn(IpVersion) -> Encapsulation| [IpVersion::V4, IpVersion::V6].map(kind);
-        for encapsulation in each(Encapsulation::wireguard).into_iter().chain(each(Encapsulation::openvpn)) {
+        let padded = [IpVersion::V4, IpVersion::V6].map(Encapsulation::wireguard);
+        for encapsulation in padded.into_iter().chain([20, 52, 72].map(Encapsulation::plain)) {
             for limit in 0..=2000 {
                 match encapsulation.largest_cell(limit) {
                     Some(size) => {

@@ -9,6 +9,7 @@ use millpond::law::Law;
 use millpond::plan::qdisc_tree::ShaperLimits;
 use millpond::plan::routing::Prefix;
 use millpond::plan::{Facts, LanInterface};
+use millpond::tunnel::TunnelFacts;
 use millpond::units::{BitsPerSec, Nanos};
 
 pub fn shape() -> Shape {
@@ -105,7 +106,8 @@ pub fn facts() -> Facts {
     let prefix = |s: &str, length| Prefix { address: s.parse().unwrap(), length };
     let lan =
         LanInterface { name: "br-lan".into(), prefixes: vec![prefix("192.168.1.0", 24), prefix("fd00:77::", 64)] };
-    Facts { lan: vec![lan], endpoint: Some("203.0.113.9:51820".parse().unwrap()), ..Facts::default() }
+    let endpoint = Some("203.0.113.9:51820".parse().unwrap());
+    Facts { lan: vec![lan], tunnel: TunnelFacts { endpoint, ..TunnelFacts::default() }, ..Facts::default() }
 }
 
 pub fn limits() -> ShaperLimits {

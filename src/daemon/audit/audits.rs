@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use log::{info, warn};
 
 use super::{AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint, DEFAULT_AUDIT_PACKETS, capture};
-use crate::config::model::{Role, Settings, Tunnel};
+use crate::config::model::Settings;
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::dataplane::session::Session;
 use crate::daemon::token::Token;
-use crate::plan::tunnel;
 use crate::sys::epoll::Poll;
 use crate::sys::worker::{Worker, WorkerOutput};
+use crate::tunnel;
 use crate::units::Nanos;
 
 const HOUR: Nanos = Nanos::from_secs(3_600);
@@ -172,7 +172,7 @@ fn audit_job<'a>(packets: u32, view: AuditView<'a>) -> Result<(&'a Settings, Aud
     if !sessions.iter().any(Session::covers) {
         return Err("a schedule has set level off: there is no promise to check now".to_owned());
     }
-    let place = capture_point(settings, view.endpoint);
+    let place = tunnel::capture_point(settings, view.endpoint);
     let bytes = if matches!(place, CapturePoint::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
     let paces = match sessions {
         [session] => session.paces(),
@@ -182,18 +182,6 @@ fn audit_job<'a>(packets: u32, view: AuditView<'a>) -> Result<(&'a Settings, Aud
     let per_second = sessions.iter().filter(sends).map(per_second).sum();
     let job = AuditJob { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.routing_ids.mark };
     Ok((settings, job))
-}
-
-fn capture_point(settings: &Settings, endpoint: Option<SocketAddr>) -> CapturePoint {
-    match (&settings.tunnel, endpoint) {
-        (Some(Tunnel::Wireguard(_)), Some(peer)) if settings.role == Role::Router => {
-            CapturePoint::Wire { peer: Some(peer.ip()), port: peer.port() }
-        }
-        (Some(Tunnel::Wireguard(wireguard)), _) if wireguard.listen_port.is_some() => {
-            CapturePoint::Wire { peer: None, port: wireguard.listen_port.unwrap_or_default() }
-        }
-        _ => CapturePoint::Interface(tunnel::interface(settings).to_owned()),
-    }
 }
 
 fn hours(count: u64) -> Nanos {

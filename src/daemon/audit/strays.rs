@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::AuditJob;
-use crate::config::model::{Policy, Role, Settings, Tunnel};
+use crate::config::model::{Policy, Role, Settings};
 use crate::plan;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, MARK, Test};
 use crate::sys::conntrack;
 use crate::sys::lan_neighbours::lan_neighbours;
+use crate::tunnel;
 
 /// Maximum addresses to look for; a home has fewer.
 const MAX_ADDRESSES: usize = 48;
@@ -36,11 +37,7 @@ impl StrayMonitor {
         }
         let wan_interfaces = capture::wan_interfaces();
         let wan_interfaces = wan_interfaces.iter().filter_map(|name| capture::interface_index(name).ok()).collect();
-        let tunnel = match &settings.tunnel {
-            Some(Tunnel::Wireguard(wireguard)) => Some(wireguard.address),
-            Some(Tunnel::Openvpn { address, .. } | Tunnel::Interface { address, .. }) => Some(*address),
-            None => None,
-        };
+        let tunnel = tunnel::properties(settings).map(|tunnel| tunnel.address);
         let tunnel_addresses = tunnel.map(IpAddr::V4).into_iter().chain(settings.address6.map(IpAddr::V6)).collect();
         let capture = Capture::open(0, Layer::Network, &rules)?;
         Ok(StrayMonitor { capture, wan_interfaces, addresses, tunnel_addresses, packets: 0 })

@@ -12,6 +12,7 @@ use crate::daemon::dataplane::totals::{DelayTotals, Totals};
 use crate::daemon::error::Error;
 use crate::daemon::shape;
 use crate::sys::random;
+use crate::tunnel;
 use crate::units::Nanos;
 use crate::wire::size::CellSize;
 
@@ -210,10 +211,7 @@ fn ipv6_at(packet: &[u8], offset: usize) -> Option<Ipv6Addr> {
 }
 
 fn peer_address(settings: &Settings) -> Option<Ipv4Addr> {
-    match settings.tunnel.as_ref()? {
-        Tunnel::Wireguard(wireguard) => wireguard.peer_address,
-        Tunnel::Openvpn { peer_address, .. } | Tunnel::Interface { peer_address, .. } => *peer_address,
-    }
+    tunnel::properties(settings)?.peer_address
 }
 
 /// The router's own public key, while the key of a join text is in use.

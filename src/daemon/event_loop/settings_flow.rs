@@ -13,8 +13,8 @@ use crate::daemon::reconcile::host::install_provisional_guard;
 use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, OpenvpnEvent};
 use crate::daemon::reconcile::{self, FinishedJob, ReconcileReport};
 use crate::daemon::schedule::calendar::LocalZone;
-use crate::plan::tunnel;
 use crate::sys::epoll::Poll;
+use crate::tunnel;
 use crate::units::Nanos;
 
 impl Parts {

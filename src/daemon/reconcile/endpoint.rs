@@ -4,7 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::debounce::backoff;
-use crate::config::model::{HostPort, Role, Settings, Tunnel};
+use crate::config::model::{HostPort, Settings};
+use crate::tunnel;
 use crate::units::Nanos;
 
 /// The endpoint may have moved if no cell has come for this long. A healthy endpoint sends continuously.
@@ -141,10 +142,7 @@ impl Handshake {
 
 /// The host to look up: the endpoint of a router whose tunnel millpond makes.
 fn host(settings: &Settings) -> Option<&HostPort> {
-    match &settings.tunnel {
-        Some(Tunnel::Wireguard(wireguard)) if settings.role == Role::Router => wireguard.endpoint.as_ref(),
-        _ => None,
-    }
+    tunnel::properties(settings)?.endpoint
 }
 
 #[cfg(test)]

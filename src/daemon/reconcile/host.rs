@@ -6,9 +6,9 @@ use std::path::Path;
 use log::{info, warn};
 
 use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
-use crate::config::model::{Key, Role, Settings, Tunnel};
-use crate::daemon::encapsulation::encapsulation;
+use crate::config::model::{Key, Role, Settings};
 use crate::daemon::error::Error;
+use crate::daemon::reconcile::openvpn;
 use crate::daemon::reconcile::saved_sysctls::SavedSysctls;
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::{TableName, TableText};
@@ -16,10 +16,12 @@ use crate::plan::qdisc_tree::ShaperLimits;
 use crate::plan::wireguard::Peer;
 use crate::plan::{
     Desired, Facts, Forwarding, Op, PreflightIssue, Snapshot, confined_sections, guard_table, home_peer,
-    persistent_elements, plan, plan_guard, preflight_issues, reverse_path_filter, tunnel,
+    persistent_elements, plan, plan_guard, preflight_issues,
 };
 use crate::sys::kernel::{self, GuardOnly, LinuxKernel, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
+use crate::tunnel;
+use crate::tunnel::sysctls::reverse_path_filter;
 use crate::wire::size::{Encapsulation, IpVersion};
 
 /// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
@@ -60,13 +62,12 @@ impl Host {
     /// Reads the facts about this host that the plan needs. `endpoint` is the address of a router's endpoint.
     pub fn read_facts(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
         self.read_lan(settings)?;
-        let attached = match &settings.tunnel {
-            Some(Tunnel::Interface { interface, .. }) => Some(interface.as_str()),
-            _ => None,
-        };
-        self.facts.endpoint = endpoint;
-        self.facts.carrier = self.kernel.attach(attached).map_err(from_op)?;
-        self.encapsulation = encapsulation(settings, &self.facts)?;
+        let attached = tunnel::properties(settings).filter(|tunnel| tunnel.link.is_none());
+        let attached = attached.map(|tunnel| tunnel.interface);
+        self.facts.tunnel.endpoint = endpoint;
+        self.facts.tunnel.carrier = self.kernel.attach(attached).map_err(from_op)?;
+        self.facts.tunnel.profile = openvpn::profile(settings)?;
+        self.encapsulation = tunnel::encapsulation(settings, &self.facts.tunnel)?;
         Ok(())
     }
 
@@ -75,8 +76,8 @@ impl Host {
         let tables = self.tables()?;
         let before = tables.guard.as_ref().map(Facts::from_guard).unwrap_or_default();
         let offload = tables.hardware_offload;
-        let (endpoint, carrier) = (self.facts.endpoint, self.facts.carrier.take());
-        self.facts = Facts { endpoint, carrier, ..self.kernel.facts(settings, &before, offload).map_err(from_op)? };
+        let tunnel = std::mem::take(&mut self.facts.tunnel);
+        self.facts = Facts { tunnel, ..self.kernel.facts(settings, &before, offload).map_err(from_op)? };
         Ok(())
     }
 
@@ -278,17 +279,13 @@ impl Host {
 }
 
 fn endpoint_key(settings: &Settings) -> Option<&Key> {
-    match &settings.tunnel {
-        Some(Tunnel::Wireguard(wireguard)) if settings.role == Role::Router => wireguard.public_key.as_ref(),
-        _ => None,
-    }
+    tunnel::properties(settings)?.handshake_key
 }
 
 /// Resolves a router's endpoint to its first address; `None` on an endpoint. Blocks until the resolver answers. The
 /// error of a name that does not resolve contains the name.
 pub fn resolve_endpoint(settings: &Settings) -> Result<Option<SocketAddr>, Error> {
-    let Some(Tunnel::Wireguard(wireguard)) = &settings.tunnel else { return Ok(None) };
-    let Some(host) = wireguard.endpoint.as_ref().filter(|_| settings.role == Role::Router) else { return Ok(None) };
+    let Some(host) = tunnel::properties(settings).and_then(|tunnel| tunnel.endpoint) else { return Ok(None) };
     let addresses =
         resolve::resolve(host).map_err(Error::system(format!("resolving tunnel.endpoint {}", host.host)))?;
     Ok(addresses.first().copied())

@@ -1,4 +1,4 @@
-//! The openvpn process that carries the cells: its command line, its output and its restarts.
+//! The openvpn process that carries the cells: its start, its output and its restarts.
 //!
 //! The process serves an interface that millpond creates and keeps, so queueing tree, address and routes exist before
 //! it starts and after it exits. While no process runs, the schedule continues and cells sent to the interface are
@@ -7,18 +7,17 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 use log::{info, warn};
 
-use crate::config::model::{Role, Settings, Tunnel};
-use crate::config::openvpn::{self, Profile};
+use crate::config::model::{Role, Settings};
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
 use crate::daemon::token::Token;
-use crate::plan::ownership::{OPENVPN, TUN_MTU};
 use crate::sys::epoll::Poll;
 use crate::sys::process::{self, Output, Process};
+use crate::tunnel;
+use crate::tunnel::openvpn::{self, OPENVPN, OutputEvent, Profile};
 use crate::units::Nanos;
 
 /// The program. `/usr/sbin` is not in every service's path.
@@ -34,41 +33,6 @@ const EXIT_TIMEOUT: Nanos = Nanos::from_secs(3);
 
 /// Maximum lines of output read in one turn.
 const LINE_BATCH: usize = 8;
-
-/// Arguments of both roles, for the interface [`OPENVPN`]. There are no pings: cells never pause that long.
-const ARGUMENTS: [&str; 16] = [
-    // millpond owns the interface and supervises the process.
-    "--dev-type tun",
-    "--persist-tun",
-    "--persist-key",
-    "--topology subnet",
-    "--ifconfig-noexec",
-    "--ifconfig-nowarn",
-    "--route-noexec",
-    "--script-security 1",
-    "--nice -20",
-    "--verb 3 --suppress-timestamps",
-    // Every packet is a cell, and all cells have one size.
-    "--data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305",
-    "--allow-compression no",
-    "--keepalive 0 0 --ping 0",
-    "--inactive 0",
-    "--mssfix 0",
-    // Kernel offload would use another interface. Not every version knows the option.
-    "--ignore-unknown-option disable-dco --disable-dco",
-];
-
-/// Arguments of a router. A server that lost its state in a restart does not say so; the client notices only its
-/// silence.
-const CLIENT_ARGUMENTS: [&str; 7] = [
-    "--route-nopull",
-    "--pull-filter reject comp",
-    "--pull-filter ignore ping",
-    "--pull-filter ignore inactive",
-    "--ping-restart 20",
-    "--connect-retry 2 10 --server-poll-timeout 10",
-    "--explicit-exit-notify 0",
-];
 
 /// Supervisor of the openvpn process.
 pub struct Openvpn {
@@ -107,7 +71,7 @@ pub const OPENVPN_PROBLEMS: [Code; 3] = [Code::Openvpn, Code::OpenvpnCompression
 
 /// Reads and checks the configured profile; `None` if the tunnel is of another type.
 pub fn profile(settings: &Settings) -> Result<Option<Profile>, Error> {
-    let Some(Tunnel::Openvpn { profile, .. }) = &settings.tunnel else { return Ok(None) };
+    let Some(profile) = tunnel::properties(settings).and_then(|tunnel| tunnel.profile) else { return Ok(None) };
     let text = read(profile)?;
     openvpn::parse(&text, settings.role).map(Some).map_err(|problems| {
         problems.iter().for_each(|problem| warn!("{}", problem.at(profile)));
@@ -230,7 +194,7 @@ impl Openvpn {
             match process.read_line() {
                 Ok(Output::Line(line)) => {
                     info!("openvpn: {line}");
-                    let event = parse_line(&line, address);
+                    let event = openvpn::parse_line(&line, address).map(OpenvpnEvent::from);
                     if !line.is_empty() {
                         self.last_line = line;
                     }
@@ -252,28 +216,14 @@ impl Openvpn {
 
 impl ProcessSetup {
     fn new(settings: &Settings) -> Result<Option<ProcessSetup>, Error> {
-        let Some(checked) = profile(settings)? else { return Ok(None) };
-        let Some(Tunnel::Openvpn { profile, address, .. }) = &settings.tunnel else { return Ok(None) };
+        let (Some(checked), Some(tunnel)) = (profile(settings)?, tunnel::properties(settings)) else { return Ok(None) };
+        let Some(profile) = tunnel.profile else { return Ok(None) };
         let mut hasher = DefaultHasher::new();
         read(profile)?.hash(&mut hasher);
-        let arguments = arguments(profile, settings.role, checked);
-        let address = (settings.role == Role::Router).then_some(*address);
+        let arguments = openvpn::arguments(profile, settings.role, checked);
+        let address = (settings.role == Role::Router).then_some(tunnel.address);
         Ok(Some(ProcessSetup { arguments, address, profile_hash: hasher.finish() }))
     }
-}
-
-/// The command line. Arguments after the profile override it.
-fn arguments(profile: &str, role: Role, checked: Profile) -> Vec<String> {
-    let folder = Path::new(profile).parent().unwrap_or(Path::new("/")).to_string_lossy();
-    let mtu = TUN_MTU.to_string();
-    let mut arguments = vec!["--cd", &folder, "--config", profile, "--dev", OPENVPN, "--tun-mtu", &mtu];
-    arguments.extend(ARGUMENTS.iter().flat_map(|words| words.split(' ')));
-    if role == Role::Router {
-        arguments.extend(CLIENT_ARGUMENTS.iter().flat_map(|words| words.split(' ')));
-        // The cell size was computed for one IP version.
-        arguments.extend(["--proto", if checked.ipv6 { "udp6" } else { "udp4" }]);
-    }
-    arguments.into_iter().map(str::to_owned).collect()
 }
 
 /// Stops openvpn processes on our interface that a killed daemon left behind.
@@ -286,60 +236,16 @@ pub fn stop_orphans() -> Result<(), Error> {
     Ok(())
 }
 
-/// The event that a line of openvpn's output reports. `address` is the address that this end expects.
-fn parse_line(line: &str, address: Option<Ipv4Addr>) -> Option<OpenvpnEvent> {
-    if line.contains("Initialization Sequence Completed") {
-        return Some(OpenvpnEvent::Up);
+impl From<OutputEvent> for OpenvpnEvent {
+    fn from(event: OutputEvent) -> OpenvpnEvent {
+        match event {
+            OutputEvent::Up => OpenvpnEvent::Up,
+            OutputEvent::Compression(text) => OpenvpnEvent::Failed(Problem::new(Code::OpenvpnCompression, text)),
+            OutputEvent::Address(text) => OpenvpnEvent::Failed(Problem::new(Code::OpenvpnAddress, text)),
+        }
     }
-    if let Some((_, rest)) = line.split_once("Pushed option rejected by filter: ") {
-        let text = format!("the endpoint's openvpn pushes compression: {}", rest.trim_end_matches(" Restarting."));
-        return failed(Code::OpenvpnCompression, text);
-    }
-    let (_, pushed) = line.split_once("PUSH_REPLY,")?;
-    let ifconfig = pushed.split(',').find_map(|option| option.strip_prefix("ifconfig "))?;
-    let assigned = ifconfig.split_whitespace().next()?.parse::<Ipv4Addr>().ok()?;
-    let configured = address.filter(|address| *address != assigned)?;
-    let text = format!("the endpoint's openvpn assigns this end {assigned}, but tunnel.address is {configured}");
-    failed(Code::OpenvpnAddress, text)
 }
 
 fn failed(code: Code, text: String) -> Option<OpenvpnEvent> {
     Some(OpenvpnEvent::Failed(Problem::new(code, text)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The lines are from OpenVPN 2.6.
-    #[test]
-    fn output_of_openvpn_is_parsed() {
-        let address = Some(Ipv4Addr::new(10, 77, 0, 2));
-        assert_eq!(parse_line("Initialization Sequence Completed", address), Some(OpenvpnEvent::Up));
-        let Some(OpenvpnEvent::Failed(problem)) =
-            parse_line("Pushed option rejected by filter: 'comp-lzo yes'. Restarting.", address)
-        else {
-            panic!("no problem")
-        };
-        assert_eq!(problem.code, Code::OpenvpnCompression);
-        assert_eq!(problem.text, "the endpoint's openvpn pushes compression: 'comp-lzo yes'.");
-        let reply = "PUSH: Received control message: 'PUSH_REPLY,ifconfig 10.77.0.3 255.255.255.0,peer-id 0'";
-        assert!(matches!(
-            parse_line(reply, address),
-            Some(OpenvpnEvent::Failed(Problem { code: Code::OpenvpnAddress, .. }))
-        ));
-        assert_eq!(parse_line(&reply.replace("0.3", "0.2"), address), None);
-        assert_eq!(parse_line(reply, None), None);
-        assert_eq!(parse_line("TLS: Initial packet from [AF_INET]192.0.2.1:1194", address), None);
-    }
-
-    #[test]
-    fn overriding_arguments_follow_the_profile() {
-        let client = arguments("/etc/millpond/client.ovpn", Role::Router, Profile { ipv6: true });
-        assert_eq!(client[..4], ["--cd", "/etc/millpond", "--config", "/etc/millpond/client.ovpn"]);
-        assert_eq!(client[4..6], ["--dev", "mpvpn0"]);
-        assert!(client.ends_with(&["--explicit-exit-notify", "0", "--proto", "udp6"].map(str::to_owned)));
-        let server = arguments("/etc/millpond/server.ovpn", Role::Endpoint, Profile { ipv6: false });
-        assert!(!server.iter().any(|word| word == "--proto" || word == "--pull-filter"));
-    }
 }

@@ -2,13 +2,15 @@
 
 use super::sockets::RoutingSockets;
 use crate::apply::Cause;
-use crate::plan::ownership::{OPENVPN, TUN, TUN_MTU, WIREGUARD};
+use crate::plan::Op;
+use crate::plan::ownership::{TUN, TUN_MTU};
 use crate::plan::routing::{Route, RouteKind};
-use crate::plan::{LinkKind, Op};
 use crate::sys::netlink::error::NetlinkError;
 use crate::sys::netlink::{addr, class, link, qdisc, route, rule, wireguard};
 use crate::sys::sysctl;
 use crate::sys::tun::Tun;
+use crate::tunnel::LinkKind;
+use crate::tunnel::wireguard::WIREGUARD;
 
 /// Executes `op`, unless it is about an nft table. `tun` holds the descriptor of `mp0` if this process created it.
 pub fn run(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Result<(), Cause> {
@@ -59,7 +61,8 @@ fn set_wireguard(sockets: &mut RoutingSockets, op: &Op) -> Result<(), NetlinkErr
 
 fn add_tun(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, name: &str, mtu: u32) -> Result<(), NetlinkError> {
     let created = Tun::open(name)?;
-    if name == OPENVPN {
+    // A process that carries the cells opens it again.
+    if name != TUN {
         return Ok(created.persist()?);
     }
     if mtu != TUN_MTU {

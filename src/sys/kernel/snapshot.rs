@@ -6,12 +6,14 @@ use std::fs;
 use super::sockets::{RoutingSockets, failed};
 use crate::apply::OpError;
 use crate::plan::nft::{TableName, TableText};
-use crate::plan::ownership::{OPENVPN, TUN, WIREGUARD};
+use crate::plan::ownership::TUN;
 use crate::plan::qdisc_tree::Qdisc;
-use crate::plan::{InstalledLink, LinkKind, Snapshot, watched_sysctls};
+use crate::plan::{InstalledLink, Snapshot, watched_sysctls};
 use crate::sys::netlink::link::LinkEntry;
 use crate::sys::netlink::{addr, class, qdisc, route, rule};
 use crate::sys::{nft, sysctl};
+use crate::tunnel::wireguard::WIREGUARD;
+use crate::tunnel::{LinkKind, OWN_INTERFACES};
 
 /// A snapshot with this guard. `attached` is the interface to attach to.
 pub fn read(
@@ -20,7 +22,8 @@ pub fn read(
     guard: Option<TableText>,
 ) -> Result<Snapshot, OpError> {
     let listed = sockets.links()?;
-    let owned = || listed.iter().filter(|link| [TUN, WIREGUARD, OPENVPN].contains(&link.name.as_str()));
+    let is_tunnel = |link: &LinkEntry| OWN_INTERFACES.contains(&link.name.as_str());
+    let owned = || listed.iter().filter(|link| link.name == TUN || is_tunnel(link));
     let name_of = |index| listed.iter().find(|link| link.index == index).map(|link| link.name.clone());
     let mut snapshot = Snapshot {
         guard,
@@ -44,8 +47,7 @@ pub fn read(
     for link in &listed {
         let of_it = || qdiscs.iter().filter(|(index, _)| *index == link.index).map(|(_, qdisc)| qdisc);
         // On other interfaces, only our own tree is of interest: a default such as fq_codel is the kernel's choice.
-        let is_tunnel = link.name == WIREGUARD || link.name == OPENVPN;
-        if !is_tunnel && !of_it().any(Qdisc::is_our_root) {
+        if !is_tunnel(link) && !of_it().any(Qdisc::is_our_root) {
             continue;
         }
         snapshot.qdiscs.extend(of_it().map(|qdisc| (link.name.clone(), qdisc.clone())));

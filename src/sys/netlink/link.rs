@@ -4,7 +4,7 @@ use super::error::NetlinkError;
 use super::message::{Body, attribute, number, string, u32_at_start};
 use super::request::NetlinkRequest;
 use super::socket::Netlink;
-use crate::plan::LinkKind;
+use crate::tunnel::LinkKind;
 
 /// An interface in the kernel's list.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use super::*;
 
-const CLIENT: &str = include_str!("../../../files/etc/millpond/client.ovpn.example");
-const SERVER: &str = include_str!("../../../files/etc/millpond/server.ovpn.example");
+const CLIENT: &str = include_str!("../../../../files/etc/millpond/client.ovpn.example");
+const SERVER: &str = include_str!("../../../../files/etc/millpond/server.ovpn.example");
 
 /// Line and text of each error.
 fn errors(text: &str) -> Vec<(usize, String)> {

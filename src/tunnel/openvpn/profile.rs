@@ -3,15 +3,14 @@
 //! Only options that matter for this are checked, and options that would start other programs or hide the openvpn
 //! process from millpond. All others are left to openvpn.
 
-mod lexer;
 #[cfg(test)]
 mod tests;
 
 use std::net::Ipv6Addr;
 
-use self::lexer::{Directive, directives};
-use super::model::Role;
-use super::problem::{SettingsProblem, Severity};
+use super::lexer::{Directive, directives};
+use crate::config::model::Role;
+use crate::config::{SettingsProblem, Severity};
 
 /// A profile that suits cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,47 @@
+//! What is read from the host before anything is planned.
+
+use std::net::IpAddr;
+
+use super::nft::TableText;
+use super::routing::Prefix;
+use crate::tunnel::TunnelFacts;
+
+/// The facts about the host that the settings do not contain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The interfaces of the home's networks, with their prefixes; neither WAN interfaces nor millpond's own.
+    pub lan: Vec<LanInterface>,
+    /// Interfaces that lead out of the home or once did; sorted.
+    pub outside: Vec<String>,
+    /// Interfaces that may belong to the home or lead out of it. They are not treated as the home's.
+    pub unsure: Vec<String>,
+    /// Interfaces that the settings name and that do not exist.
+    pub missing: Vec<String>,
+    /// Whether the firewall uses hardware flow offloading.
+    pub hardware_offload: bool,
+    /// The facts on which the tunnel depends.
+    pub tunnel: TunnelFacts,
+}
+
+impl Facts {
+    /// The facts that an installed guard recorded: the home's interfaces, without prefixes, and the outside interfaces.
+    pub fn from_guard(guard: &TableText) -> Facts {
+        let names = |set| guard.elements(set).map(|name| name.trim_matches('"').to_owned());
+        let lan = names("lan").map(|name| LanInterface { name, prefixes: Vec::new() }).collect();
+        Facts { lan, outside: names("outside").collect(), ..Facts::default() }
+    }
+
+    /// Whether `address` is on one of the home's own networks.
+    pub fn is_home(&self, address: IpAddr) -> bool {
+        self.lan.iter().flat_map(|lan| &lan.prefixes).any(|prefix| prefix.contains(address))
+    }
+}
+
+/// The interface of a network of the home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanInterface {
+    /// The kernel's name.
+    pub name: String,
+    /// The networks on it, with host bits cleared.
+    pub prefixes: Vec<Prefix>,
+}
