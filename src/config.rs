@@ -5,6 +5,9 @@
 pub mod address_pool;
 mod base64;
 pub mod edit;
+// Integration tests link a library without `test`; on an emulated router processor also without features.
+#[cfg(any(test, debug_assertions, feature = "lab"))]
+pub mod example;
 pub mod join;
 mod key;
 pub mod model;

@@ -154,19 +154,17 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::config;
+    use crate::config::example;
+    use crate::config::model::Network;
     use crate::plan::LanInterface;
     use crate::plan::routing::Prefix;
 
-    fn settings(address: &str, server: &str, network: &str) -> Settings {
-        let key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
-        let text = format!(
-            "config millpond main\noption enabled 1\nconfig tunnel tunnel\noption private_key {key}\n\
-             option public_key ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A=\noption endpoint 203.0.113.9:51820\n\
-             option address 10.77.0.2\noption peer_address {address}\nconfig dns dns\nlist server {server}\n\
-             config network\noption name {network}\n"
-        );
-        config::parse(text.as_bytes()).settings.unwrap()
+    fn settings(peer_address: [u8; 4], server: &str, network: &str) -> Settings {
+        let mut settings = example::router();
+        example::wireguard(&mut settings).peer_address = Some(peer_address.into());
+        settings.dns.servers = vec![server.parse().unwrap()];
+        settings.networks = vec![Network { name: network.into(), device: None, policy: Policy::Shape }];
+        settings
     }
 
     fn codes(settings: &Settings, facts: &Facts) -> Vec<&'static str> {
@@ -182,12 +180,12 @@ mod tests {
             missing: vec!["br-iot".into()],
             ..Facts::default()
         };
-        assert_eq!(codes(&settings("10.77.0.1", "9.9.9.9", "lan"), &facts), [""; 0]);
-        assert_eq!(codes(&settings("192.168.1.9", "9.9.9.9", "lan"), &facts), ["address-in-lan"]);
-        assert_eq!(codes(&settings("10.77.0.1", "192.168.1.5", "lan"), &facts), ["resolver-in-lan"]);
-        assert_eq!(codes(&settings("10.77.0.1", "9.9.9.9", "iot"), &facts), ["network-missing"]);
-        assert_eq!(codes(&settings("10.77.0.1", "9.9.9.9", "wan"), &facts), ["network-outside"]);
+        assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "lan"), &facts), [""; 0]);
+        assert_eq!(codes(&settings([192, 168, 1, 9], "9.9.9.9", "lan"), &facts), ["address-in-lan"]);
+        assert_eq!(codes(&settings([10, 77, 0, 1], "192.168.1.5", "lan"), &facts), ["resolver-in-lan"]);
+        assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "iot"), &facts), ["network-missing"]);
+        assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "wan"), &facts), ["network-outside"]);
         let unsure = Facts { unsure: vec!["eth1".into()], hardware_offload: true, ..facts };
-        assert_eq!(codes(&settings("10.77.0.1", "9.9.9.9", "lan"), &unsure), ["network-unsure", "hardware-offload"]);
+        assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "lan"), &unsure), ["network-unsure", "hardware-offload"]);
     }
 }

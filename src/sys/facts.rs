@@ -98,35 +98,13 @@ fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, Network, OffPolicy, Policy, Role, RoutingIds, Shape};
-    use crate::law::Law;
+    use crate::config::example;
+    use crate::config::model::{Network, Policy};
     use crate::plan::routing::Family;
-    use crate::units::BitsPerSec;
 
     fn settings() -> Settings {
-        let rate = BitsPerSec::from_kbit(160);
         let network = Network { name: "iot".into(), device: Some("eth0.3".into()), policy: Policy::Shape };
-        Settings {
-            enabled: true,
-            role: Role::Router,
-            level: Level::Balanced,
-            shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
-            off: OffPolicy::Tunnel,
-            audit_days: None,
-            levels: Vec::new(),
-            data_cap_gb: None,
-            billing_day: 1,
-            price_cents: None,
-            step_down: None,
-            routing_ids: RoutingIds::DEFAULT,
-            tunnel: None,
-            address6: None,
-            dns: Dns { mode: DnsMode::Router, servers: Vec::new() },
-            devices: Vec::new(),
-            networks: vec![network],
-            schedules: Vec::new(),
-            homes: Vec::new(),
-        }
+        Settings { networks: vec![network], ..example::router() }
     }
 
     fn view() -> (Vec<LinkEntry>, Vec<AddressEntry>) {

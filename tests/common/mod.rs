@@ -4,102 +4,53 @@
 
 pub mod namespace;
 
+use millpond::config::example;
 use millpond::config::model::*;
 use millpond::law::Law;
 use millpond::plan::qdisc_tree::ShaperLimits;
 use millpond::plan::routing::Prefix;
 use millpond::plan::{Facts, LanInterface};
 use millpond::tunnel::TunnelFacts;
-use millpond::units::{BitsPerSec, Nanos};
+use millpond::units::BitsPerSec;
 
 pub fn shape() -> Shape {
     let (upload, download) = (BitsPerSec::from_kbit(160), BitsPerSec::from_kbit(320));
     Shape { upload, download, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 }
 }
 
-fn settings(role: Role, wireguard: Wireguard) -> Settings {
-    Settings {
-        enabled: true,
-        role,
-        level: Level::Balanced,
-        shape: shape(),
-        off: OffPolicy::Tunnel,
-        audit_days: None,
-        levels: Vec::new(),
-        data_cap_gb: None,
-        billing_day: 1,
-        price_cents: None,
-        step_down: None,
-        routing_ids: RoutingIds::DEFAULT,
-        tunnel: Some(Tunnel::Wireguard(wireguard)),
-        address6: None,
-        dns: Dns { mode: DnsMode::Tunnel, servers: vec!["9.9.9.9".parse().unwrap()] },
-        devices: Vec::new(),
-        networks: Vec::new(),
-        schedules: Vec::new(),
-        homes: Vec::new(),
-    }
-}
-
 /// A router whose peer has `public_key`. It has four devices, which cover each policy and both ways to choose a device,
 /// and an IoT network.
 pub fn router(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
-    let device = |name: &str, mac: Option<[u8; 6]>, address: Option<&str>, policy| Device {
-        name: name.into(),
-        mac: mac.map(Mac),
-        address: address.map(|a| a.parse().unwrap()),
-        policy,
-        watch: false,
-        tolerance: Nanos::from_millis(1_400),
-    };
-    let wireguard = Wireguard {
-        private_key: Key(private_key),
-        join_key: None,
-        tries_join_key: false,
-        public_key: Some(Key(public_key)),
-        preshared_key: Some(Key([9; 32])),
-        endpoint: Some(HostPort { host: "vpn.example.org".into(), port: 51820 }),
-        backup: Vec::new(),
-        listen_port: None,
-        address: [10, 77, 0, 2].into(),
-        peer_address: Some([10, 77, 0, 1].into()),
-    };
-    Settings {
+    let mac = |mac| Some(Mac(mac));
+    let mut settings = Settings {
+        shape: shape(),
         devices: vec![
-            device("camera", Some([0x18, 0xb4, 0x30, 0x26, 0x34, 0x40]), None, Policy::Shape),
-            device("television", Some([0x00, 0x16, 0x6c, 0xab, 0x6b, 0x88]), None, Policy::Block),
-            device("plug", None, Some("192.168.1.20"), Policy::Shape),
-            device("laptop", Some([0x74, 0x2f, 0x68, 0x81, 0x69, 0x42]), None, Policy::Direct),
+            Device { mac: mac([0x18, 0xb4, 0x30, 0x26, 0x34, 0x40]), ..example::device("camera", Policy::Shape) },
+            Device { mac: mac([0x00, 0x16, 0x6c, 0xab, 0x6b, 0x88]), ..example::device("television", Policy::Block) },
+            Device { address: "192.168.1.20".parse().ok(), ..example::device("plug", Policy::Shape) },
+            Device { mac: mac([0x74, 0x2f, 0x68, 0x81, 0x69, 0x42]), ..example::device("laptop", Policy::Direct) },
         ],
         networks: vec![Network { name: "iot".into(), device: None, policy: Policy::Shape }],
-        ..settings(Role::Router, wireguard)
-    }
+        ..example::router()
+    };
+    let wireguard = example::wireguard(&mut settings);
+    wireguard.private_key = Key(private_key);
+    wireguard.public_key = Some(Key(public_key));
+    wireguard.preshared_key = Some(Key([9; 32]));
+    settings
 }
 
 /// An endpoint with one home, whose router has `public_key`.
 pub fn endpoint(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
-    let wireguard = Wireguard {
-        private_key: Key(private_key),
-        join_key: None,
-        tries_join_key: false,
-        public_key: None,
-        preshared_key: None,
-        endpoint: None,
-        backup: Vec::new(),
-        listen_port: Some(51820),
-        address: [10, 77, 0, 1].into(),
-        peer_address: None,
-    };
     let home = Home {
         name: "maple street".into(),
         public_key: Some(Key(public_key)),
         preshared_key: Some(Key([9; 32])),
-        address: [10, 77, 0, 2].into(),
-        address6: None,
-        max_download: BitsPerSec::from_kbit(4000),
-        join_until: None,
+        ..example::home(2, None)
     };
-    Settings { homes: vec![home], ..settings(Role::Endpoint, wireguard) }
+    let mut settings = Settings { shape: shape(), homes: vec![home], ..example::endpoint() };
+    example::wireguard(&mut settings).private_key = Key(private_key);
+    settings
 }
 
 pub fn facts() -> Facts {

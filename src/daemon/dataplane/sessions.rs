@@ -229,9 +229,7 @@ fn seed() -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Dns, DnsMode, Level, OffPolicy, RoutingIds, Shape};
-    use crate::law::Law;
-    use crate::units::BitsPerSec;
+    use crate::config::example;
     use crate::wire::size::{Encapsulation, IpVersion};
 
     fn size() -> CellSize {
@@ -245,37 +243,8 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        let rate = BitsPerSec::from_kbit(160);
-        let home = |host: u8, address6: Option<&str>| Home {
-            name: host.to_string(),
-            public_key: Some(Key([host; 32])),
-            preshared_key: None,
-            address: [10, 77, 0, host].into(),
-            address6: address6.map(|address| address.parse().unwrap()),
-            max_download: rate,
-            join_until: None,
-        };
-        Settings {
-            enabled: true,
-            role: Role::Endpoint,
-            level: Level::Balanced,
-            shape: Shape { upload: rate, download: rate, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 },
-            off: OffPolicy::Tunnel,
-            audit_days: None,
-            levels: Vec::new(),
-            data_cap_gb: None,
-            billing_day: 1,
-            price_cents: None,
-            step_down: None,
-            routing_ids: RoutingIds::DEFAULT,
-            tunnel: None,
-            address6: None,
-            dns: Dns { mode: DnsMode::Tunnel, servers: Vec::new() },
-            devices: Vec::new(),
-            networks: Vec::new(),
-            schedules: Vec::new(),
-            homes: vec![home(3, Some("fd77::3")), home(2, None)],
-        }
+        let homes = vec![example::home(3, "fd77::3".parse().ok()), example::home(2, None)];
+        Settings { homes, ..example::endpoint() }
     }
 
     fn ipv4(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
