@@ -4,6 +4,7 @@ mod advise;
 mod audit;
 mod check;
 mod client;
+mod daemon_log;
 mod devices;
 #[cfg(feature = "endpoint")]
 mod endpoint;

@@ -5,6 +5,7 @@
 pub mod atomic_file;
 pub mod broker_socket;
 pub mod capture;
+pub mod captured_stdout;
 pub mod epoll;
 mod facts;
 mod flow_table;

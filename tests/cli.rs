@@ -1,7 +1,7 @@
 //! The command line as scripts and people use it: exit codes of sysexits.h, one line on stderr, no partial changes.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const MANY_ERRORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/many-errors.uci");
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/files/etc/config/millpond");
@@ -54,21 +54,26 @@ fn a_closed_pipe_ends_a_command_without_a_panic() {
     }
 }
 
+/// Without a reader, and on a full disk.
 #[test]
-fn a_daemon_without_a_log_runs_until_it_is_stopped() {
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let run = ["run", "--config", "/nonexistent/file", "--socket", "/nonexistent/socket"];
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_millpond")).args(run).stderr(writer).spawn().unwrap();
-    // The daemon logs several errors in that time.
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    if nix::unistd::geteuid().is_root() {
-        assert_eq!(daemon.try_wait().unwrap(), None);
+fn a_daemon_that_cannot_log_runs_until_it_is_stopped() {
+    let without_reader = || Stdio::from(std::io::pipe().unwrap().1);
+    let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    for streams in [[without_reader(), without_reader()], [full(), full()]] {
+        let [stdout, stderr] = streams;
+        let run = ["run", "--config", "/nonexistent/file", "--socket", "/nonexistent/socket"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+        let mut daemon = command.args(run).stdout(stdout).stderr(stderr).spawn().unwrap();
+        // The daemon logs information and several errors in that time.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        if nix::unistd::geteuid().is_root() {
+            assert_eq!(daemon.try_wait().unwrap(), None);
+        }
+        _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM);
+        let status = daemon.wait().unwrap();
+        assert_eq!(status.signal(), None, "{status}");
+        assert_ne!(status.code(), Some(101), "a panic");
     }
-    _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM);
-    let status = daemon.wait().unwrap();
-    assert_eq!(status.signal(), None, "{status}");
-    assert_ne!(status.code(), Some(101), "a panic");
 }
 
 #[test]
@@ -105,7 +110,7 @@ fn an_internal_error_is_one_line() {
     let settings = folder.to_str().unwrap();
     nix::unistd::mkfifo(settings, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
-    let child = command.args(["check", "--config", settings]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = command.args(["check", "--config", settings]).stderr(Stdio::piped()).spawn().unwrap();
     // Opening for writing waits for the reader.
     let pipe = std::fs::File::create(settings).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGILL).unwrap();
@@ -118,7 +123,8 @@ fn an_internal_error_is_one_line() {
     assert!(text.contains(env!("CARGO_PKG_VERSION")) && !text.contains("at 0x0000000000000000"), "{text}");
 }
 
-/// The daemon reports the errors until the file is corrected, and can then load it.
+/// The daemon reports the errors until the file is corrected, and can then load it. Its log has information on standard
+/// output and the errors on standard error, each line with its level and without a time.
 #[test]
 fn a_daemon_without_valid_settings_reports_blocked() {
     if !nix::unistd::geteuid().is_root() {
@@ -128,9 +134,10 @@ fn a_daemon_without_valid_settings_reports_blocked() {
     let socket = std::env::temp_dir().join(format!("millpond-blocked-{}", std::process::id()));
     let socket = socket.to_str().unwrap();
     for config in [MANY_ERRORS, "/nonexistent/file"] {
-        let mut daemon = Command::new("unshare")
+        let daemon = Command::new("unshare")
             .args(["--net", env!("CARGO_BIN_EXE_millpond"), "run", "--config", config, "--socket", socket])
-            .stderr(std::process::Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let status = (0..100).find_map(|_| {
@@ -143,6 +150,13 @@ fn a_daemon_without_valid_settings_reports_blocked() {
         let reload = millpond(&["reload", "--socket", socket]);
         assert_eq!(reload.status.code(), Some(78), "{}", stderr(&reload));
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::SIGTERM).unwrap();
-        assert!(daemon.wait().unwrap().success(), "{config}: it exits successfully");
+        let output = daemon.wait_with_output().unwrap();
+        assert!(output.status.success(), "{config}: it exits successfully");
+        let (information, problems) = (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output));
+        assert!(information.contains("INFO  [millpond::daemon"), "{information}");
+        assert!(information.lines().all(|line| line.starts_with("INFO  [millpond::")), "{information}");
+        assert!(problems.contains(config), "{problems}");
+        let is_problem = |line: &str| line.starts_with("WARN  [millpond::") || line.starts_with("ERROR [millpond::");
+        assert!(problems.lines().all(is_problem), "{problems}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -50,7 +50,8 @@ impl Daemon {
         );
         let log = fs::File::create(folder.join("log")).unwrap();
         let mut command = Command::new("unshare");
-        let child = command.args(["--net", "--mount", "sh", "-c", &script]).stdout(Stdio::null()).stderr(log).spawn();
+        command.args(["--net", "--mount", "sh", "-c", &script]).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn();
         Daemon { child: child.unwrap(), folder }
     }
 

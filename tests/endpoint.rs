@@ -302,6 +302,7 @@ fn the_daemon_notifies_systemd_and_serves_metrics() {
         .arg("--guard-file")
         .arg(path("guard.nft"))
         .env("NOTIFY_SOCKET", path("manager"))
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 const SETTINGS: &str = "config millpond 'main'
@@ -85,7 +85,8 @@ fn an_hour_of_requests_and_changes_adds_no_memory() {
     );
     let log = fs::File::create(folder.join("log")).unwrap();
     let mut command = Command::new("unshare");
-    let child = command.args(["--net", "sh", "-c", &script]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let child =
+        command.args(["--net", "sh", "-c", &script]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
     let daemon = Daemon(child);
     let start = Instant::now();
     while ask(&socket, "status").is_none() {

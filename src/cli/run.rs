@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::exit::{CONFIG, Failure, IO_ERROR, NO_PERMISSION, OS_ERROR};
-use super::{CONFIG_PATH, SOCKET_PATH, stderr};
+use super::{CONFIG_PATH, SOCKET_PATH, daemon_log};
 use crate::daemon::ubus::BROKER_PATHS;
 use crate::daemon::{self, Error, Options};
 use crate::sys::guard_file;
@@ -35,9 +35,9 @@ pub struct RunCommand {
 }
 
 impl RunCommand {
-    /// Runs the daemon. It logs to stderr, where procd and systemd collect the messages.
+    /// Runs the daemon. procd and systemd collect its log from standard output and standard error.
     pub fn execute(self) -> Result<(), Failure> {
-        stderr::start_log();
+        daemon_log::start();
         let brokers = match self.ubus {
             Some(path) => vec![path.into()],
             None => BROKER_PATHS.map(Into::into).to_vec(),
