@@ -167,11 +167,11 @@ impl ConfigState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::example;
     use crate::config::model::Level;
 
     fn settings(level: Level) -> Settings {
-        let text = "config millpond 'main'\n";
-        Settings { level, ..crate::config::parse(text.as_bytes()).settings.expect("valid settings") }
+        Settings { level, ..example::router() }
     }
 
     #[test]

@@ -43,3 +43,6 @@ impl Failover {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

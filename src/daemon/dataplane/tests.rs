@@ -1,40 +1,20 @@
 //! The data plane by a virtual clock: a router and its endpoint, connected by this test instead of by sockets.
 
 use super::*;
+use crate::config::example;
 use crate::core::CellKind;
 use crate::wire::size::IpVersion;
 
 const ROUTER: [u8; 4] = [10, 77, 0, 2];
 const ENDPOINT: [u8; 4] = [10, 77, 0, 1];
 
-fn settings(text: &str) -> Settings {
-    let parsed = crate::config::parse(text.as_bytes());
-    parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems))
-}
-
 fn router_settings() -> Settings {
-    settings(
-        "config millpond 'main'\n\toption enabled '1'\nconfig tunnel 'tunnel'\n\toption private_key \
-         'GMAbpM9Ri5vqDJrBGxQSB6bqEPqsxWpS0jRrnLoOAEg='\n\toption public_key \
-         'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='\n\toption endpoint 'vpn.example.org:1'\n\toption address \
-         '10.77.0.2'\n\toption peer_address '10.77.0.1'\n",
-    )
+    example::router()
 }
 
-fn endpoint_settings(homes: usize) -> Settings {
-    let mut text = "config millpond 'main'\n\toption enabled '1'\n\toption role 'endpoint'\nconfig tunnel \
-        'tunnel'\n\toption private_key 'GMAbpM9Ri5vqDJrBGxQSB6bqEPqsxWpS0jRrnLoOAEg='\n\toption listen_port \
-        '51820'\n\toption address '10.77.0.1'\n"
-        .to_owned();
-    for home in 0..homes {
-        let key = crate::config::model::Key([home as u8 + 1; 32]).to_base64();
-        let host = home + 2;
-        text += &format!(
-            "config home\n\toption name 'home {home}'\n\toption public_key '{key}'\n\toption address '10.77.0.{host}'\n\
-             \toption max_download '4000'\n"
-        );
-    }
-    settings(&text)
+fn endpoint_settings(homes: u8) -> Settings {
+    let home = |number: u8| example::home(number + 2, None);
+    Settings { homes: (0..homes).map(home).collect(), ..example::endpoint() }
 }
 
 fn plane(settings: &Settings) -> DataPlane {

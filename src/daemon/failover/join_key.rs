@@ -99,16 +99,9 @@ pub fn retain_key(read: &mut Settings, in_force: Option<&Settings>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::example::{self, ROUTER};
 
-    const TEXT: &str = "config millpond 'main'\n option enabled '1'\nconfig tunnel 'tunnel'\n option private_key \
-        'GMAbpM9Ri5vqDJrBGxQSB6bqEPqsxWpS0jRrnLoOAEg='\n option public_key \
-        'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='\n option endpoint 'a:1'\n option address '10.77.0.2'\n \
-        option peer_address '10.77.0.1'\n";
     const JOIN_KEY: &str = " option join_key 'eBNMdkZGyLc2wnJjfFxF8OO9ztDaORG0MDJeqOVjHXk='\n";
-
-    fn settings(text: &str) -> Settings {
-        crate::config::parse(text.as_bytes()).settings.unwrap()
-    }
 
     fn wireguard(settings: &Settings) -> &Wireguard {
         let Some(Tunnel::Wireguard(wireguard)) = &settings.tunnel else { unreachable!() };
@@ -118,7 +111,7 @@ mod tests {
     #[test]
     fn both_keys_are_tried_until_the_routers_own_is_answered() {
         let s = Nanos::from_secs;
-        let mut wireguard = wireguard(&settings(&format!("{TEXT}{JOIN_KEY}"))).clone();
+        let mut wireguard = wireguard(&example::settings(&format!("{ROUTER}{JOIN_KEY}"))).clone();
         let mut keys = JoinKeyRollover::new(s(0));
         assert!(!keys.poll_switch(&wireguard, s(9)) && keys.poll_switch(&wireguard, s(10)));
         wireguard.tries_join_key = true;
@@ -136,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_new_join_key_is_tried_first_and_a_known_one_as_before() {
-        let (own, both) = (settings(TEXT), settings(&format!("{TEXT}{JOIN_KEY}")));
+        let (own, both) = (example::router(), example::settings(&format!("{ROUTER}{JOIN_KEY}")));
         let tries_join_key = |read: &Settings, in_force: Option<&Settings>| {
             let mut read = read.clone();
             retain_key(&mut read, in_force);

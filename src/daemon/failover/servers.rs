@@ -89,15 +89,12 @@ fn put_first(settings: &mut Settings, position: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::example;
 
     fn settings(names: &[&str]) -> Settings {
         let key = |name: &str| Server { at: at(name), public_key: crate::config::model::Key([name.as_bytes()[0]; 32]) };
-        let text = "config millpond 'main'\n option enabled '1'\nconfig tunnel 'tunnel'\n option private_key \
-             'GMAbpM9Ri5vqDJrBGxQSB6bqEPqsxWpS0jRrnLoOAEg='\n option public_key \
-             'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='\n option endpoint 'a:1'\n option address '10.77.0.2'\n \
-             option peer_address '10.77.0.1'\n";
-        let mut settings = crate::config::parse(text.as_bytes()).settings.unwrap();
-        let Some(Tunnel::Wireguard(wireguard)) = &mut settings.tunnel else { unreachable!() };
+        let mut settings = example::router();
+        let wireguard = example::wireguard(&mut settings);
         let mut servers = names.iter().map(|name| key(name));
         let Server { at, public_key } = servers.next().unwrap();
         (wireguard.endpoint, wireguard.public_key) = (Some(at), Some(public_key));

@@ -148,21 +148,15 @@ fn host(settings: &Settings) -> Option<&HostPort> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::example;
 
     const fn s(n: u64) -> Nanos {
         Nanos::from_secs(n)
     }
 
     fn endpoint(host: &str) -> Endpoint {
-        let text = format!(
-            "config millpond 'main'\n option enabled '1'\nconfig tunnel 'tunnel'\n option private_key \
-             'GMAbpM9Ri5vqDJrBGxQSB6bqEPqsxWpS0jRrnLoOAEg='\n option public_key \
-             'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='\n option endpoint '{host}'\n option address '10.77.0.2'\n \
-             option peer_address '10.77.0.1'\n"
-        );
-        let parsed = crate::config::parse(text.as_bytes());
-        assert!(parsed.settings.is_some(), "{:?}", parsed.problems);
-        Endpoint::new(parsed.settings.as_ref(), s(0))
+        let settings = example::settings(&example::ROUTER.replace("203.0.113.9:51820", host));
+        Endpoint::new(Some(&settings), s(0))
     }
 
     fn address(text: &str) -> SocketAddr {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::config::example;
 use crate::config::model::Level;
 
 /// Monday 2026-06-01 00:00 in Berlin.
@@ -24,9 +25,11 @@ fn berlin() -> Result<LocalZone, UnknownZone> {
 }
 
 fn configured(main: &str, sections: &str) -> Settings {
-    let text = format!("config millpond 'main'\n\toption level 'balanced'\n{main}{sections}");
-    let parsed = crate::config::parse(text.as_bytes());
-    parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems))
+    example::settings(&format!(
+        "config millpond 'main'
+	option level 'balanced'
+{main}{sections}"
+    ))
 }
 
 const NIGHT: &str = "config schedule\n\toption start '06:00'\n\toption stop '07:00'\n\toption level 'saver'\n";
