@@ -381,3 +381,6 @@ pub fn is_reported(code: Code) -> bool {
 fn cannot_start(text: String) -> Action {
     Action::Note(Problem::new(Code::Reconcile, text))
 }
+
+#[cfg(test)]
+mod tests;
