@@ -5,6 +5,7 @@
 
 mod action;
 pub mod advice;
+pub mod answers;
 mod audit;
 mod config_state;
 mod control;
@@ -19,6 +20,7 @@ mod health;
 mod history;
 mod problem;
 mod reconcile;
+mod rounded;
 mod schedule;
 mod shape;
 mod state;
@@ -29,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use audit::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
 pub use control::request_error::{REFUSED_PREFIX, RequestError};
-pub use control::{answer, request, ubus};
+pub use control::{request, ubus};
 pub use error::Error;
 #[cfg(feature = "lab")]
 pub use event_loop::BareEndpoint;

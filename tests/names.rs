@@ -60,8 +60,8 @@ fn types(text: &str) -> impl Iterator<Item = &str> {
         let line = line.trim_start_matches("pub(in crate::lab) ").trim_start_matches("pub ");
         let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| line.strip_prefix(word))?;
         let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
-        // Associated types of traits that the standard library names.
-        (!name.is_empty() && !["Output", "Item", "Err", "Error"].contains(&name)).then_some(name)
+        // Associated types that a trait of the standard library or of serde names.
+        (!name.is_empty() && !["Output", "Item", "Ok", "Err", "Error"].contains(&name)).then_some(name)
     })
 }
 

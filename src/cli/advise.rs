@@ -13,7 +13,7 @@ use crate::config::edit::{Document, Setting};
 use crate::config::model::{Level, Policy, Settings};
 use crate::config::{parse_with, uci};
 use crate::daemon::advice::{ADVISED, Advice, PassiveMonitor, RateAdvisor};
-use crate::daemon::answer;
+use crate::daemon::answers;
 use crate::daemon::request::{Format, Request};
 use crate::law::Law;
 use crate::sys::epoll::Poll;
@@ -95,7 +95,12 @@ impl AdviseCommand {
             Failure::new(OS_ERROR, format!("observing the home's devices: {error}: run it on the home's router"))
         })?;
         let advice = Advice::new(&settings, &advisor, timer::now());
-        let text = if self.json { answer::json(|top| advice.put(top)) + "\n" } else { advice.text() };
+        let answer = advice.answer();
+        let text = match self.json {
+            true => answers::to_json(&answer).map(|json| json + "\n"),
+            false => Ok(answer.to_string()),
+        };
+        let text = text.map_err(|error| Failure::new(OS_ERROR, format!("computing the advice: {error}")))?;
         Ok(AdviceOutput { text, rates: self.set.and_then(|level| advice.advised(level)) })
     }
 }

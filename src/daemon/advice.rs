@@ -3,6 +3,7 @@
 //!
 //! [`RateAdvisor`] runs the virtual shapers; [`Advice`] reads their results. Only the owner changes a rate.
 
+pub mod answer;
 mod choice;
 mod feed;
 mod passive_monitor;

@@ -1,6 +1,7 @@
 //! The audit of the wire: captures the tunnel's packets where they leave, as the provider sees them, and compares them
 //! with the promised size, rate and law.
 
+pub mod answer;
 mod audits;
 mod capture;
 mod report;

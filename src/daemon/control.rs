@@ -1,6 +1,6 @@
 //! Requests from people and programs, over the control socket and ubus, and the answers.
 
-pub mod answer;
+pub mod encode;
 mod lists;
 #[cfg(feature = "endpoint")]
 mod metrics;
@@ -9,13 +9,13 @@ pub mod request;
 pub mod request_error;
 mod socket;
 mod sources;
-mod status;
+pub mod status;
 pub mod ubus;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use log::info;
+use log::{info, warn};
 
 pub use self::lists::Topic;
 use self::lists::{Addressed, Lists};
@@ -23,6 +23,7 @@ use self::reply::{Answer, Requester};
 use self::request::{Format, Request};
 use self::socket::ControlServer;
 pub use self::sources::Sources;
+use self::status::StateEvent;
 use self::ubus::{Presence, Provider};
 use crate::daemon::action::Action;
 use crate::daemon::audit::AuditReport;
@@ -184,8 +185,8 @@ impl Control {
     pub fn answer_audit(&mut self, report: &Result<AuditReport, String>, is_router: bool, poll: &Poll, now: Nanos) {
         for (format, requester) in std::mem::take(&mut self.audit) {
             let answer = match (report, format) {
-                (Ok(report), Format::Text) => Answer::Text(report.text(is_router)),
-                (Ok(report), _) => requester.values(format, |top| report.put(top, is_router)),
+                (Ok(report), Format::Text) => Answer::Text(report.answer(is_router).to_string()),
+                (Ok(report), _) => requester.values(format, &report.answer(is_router)),
                 (Err(why), _) => Answer::refused(format!("auditing the wire: {why}")),
             };
             self.answer(requester, answer, poll, now);
@@ -206,12 +207,15 @@ impl Control {
 
     /// Sends the ubus event of a changed state.
     pub fn announce_state(&mut self, state: State, before: State, problems: &[Problem], poll: &Poll, now: Nanos) {
-        let event = answer::table(|top| {
-            top.text("state", state.name());
-            top.text("before", before.name());
-            top.texts("problems", problems.iter().map(|problem| problem.code.name()));
-        });
-        self.bus.announce("state", &event, poll, now);
+        let event = StateEvent {
+            state: state.name().into(),
+            before: before.name().into(),
+            problems: problems.iter().map(|problem| problem.code.name().into()).collect(),
+        };
+        match encode::to_table(&event) {
+            Ok(event) => self.bus.announce("state", &event, poll, now),
+            Err(error) => warn!("announcing the state on ubus: {error}"),
+        }
     }
 
     fn answer_each(&mut self, answers: impl IntoIterator<Item = Addressed>, poll: &Poll, now: Nanos) {

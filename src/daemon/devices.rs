@@ -1,18 +1,19 @@
 //! The list of all devices: from the settings, the kernel's neighbour table and DHCP leases.
 
+pub mod answer;
 mod leases;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use self::answer::{DeviceAnswer, DevicesAnswer};
 use self::leases::Lease;
 use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::core::{DEVICES, DeviceStats, Stats};
-use crate::daemon::control::answer::Object;
 use crate::daemon::dataplane::flows::{Flows, Received};
+use crate::daemon::rounded::Rounded;
 use crate::sys::Neighbour;
 use crate::sys::lan_neighbours::{LanNeighbour, lan_neighbours};
 use crate::units::Nanos;
@@ -150,39 +151,29 @@ impl ListedDevice {
         };
     }
 
-    fn put(&self, object: &mut Object<'_>) {
-        if let Some(mac) = self.mac {
-            object.text("mac", &mac.to_string());
-            object.flag("random_mac", mac.is_locally_administered());
-        }
-        object.texts("addresses", self.addresses.iter().map(IpAddr::to_string));
-        let texts = [
-            ("hostname", &self.hostname),
-            ("name", &self.name),
-            ("network", &self.network),
-            ("interface", &self.interface),
-        ];
-        for (key, text) in texts {
-            text.iter().for_each(|text| object.text(key, text));
-        }
-        self.policy.iter().for_each(|policy| object.text("policy", policy.name()));
-        object.text("chosen_by", self.chosen_by.name());
-        self.age.iter().for_each(|age| object.number("last_seen_s", age.as_secs()));
-        if let Some((sent, received)) = &self.traffic {
-            object.number("upload_packets", sent.packets);
-            object.number("upload_bytes", sent.bytes);
-            object.number("download_packets", received.packets);
-            object.number("download_bytes", received.bytes);
-            if sent.packets > 0 {
-                object.decimal("delay_mean_ms", mean_delay(sent).as_millis_f64());
-                object.decimal("delay_max_ms", sent.delay_max.as_millis_f64());
-            }
+    fn answer(&self) -> DeviceAnswer {
+        let texts = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect();
+        let (sent, received) = self.traffic.unzip();
+        let delayed = sent.filter(|sent| sent.packets > 0);
+        DeviceAnswer {
+            mac: self.mac.map(|mac| mac.to_string()),
+            random_mac: self.mac.map(Mac::is_locally_administered),
+            addresses: texts(&self.addresses),
+            hostname: self.hostname.clone(),
+            name: self.name.clone(),
+            network: self.network.clone(),
+            interface: self.interface.clone(),
+            policy: self.policy.map(|policy| policy.name().into()),
+            chosen_by: self.chosen_by.name().into(),
+            last_seen_s: self.age.map(|age| age.as_secs()),
+            upload_packets: sent.map(|sent| sent.packets),
+            upload_bytes: sent.map(|sent| sent.bytes),
+            download_packets: received.map(|received| received.packets),
+            download_bytes: received.map(|received| received.bytes),
+            delay_mean_ms: delayed.map(|sent| Rounded(Nanos(sent.delay_sum.0 / sent.packets).as_millis_f64())),
+            delay_max_ms: delayed.map(|sent| Rounded(sent.delay_max.as_millis_f64())),
         }
     }
-}
-
-fn mean_delay(sent: &DeviceStats) -> Nanos {
-    Nanos(sent.delay_sum.0.checked_div(sent.packets).unwrap_or(0))
 }
 
 impl PolicySource {
@@ -196,42 +187,9 @@ impl PolicySource {
 }
 
 impl DeviceList {
-    /// The list as a text, one device per line.
-    pub fn text(&self) -> String {
-        let mut out = String::new();
-        for device in &self.devices {
-            let policy = device.policy.map_or("unknown", Policy::name);
-            let mac = device.mac.map_or("-".into(), |mac| mac.to_string());
-            let name = device.name.as_ref().or(device.hostname.as_ref()).map_or("-", String::as_str);
-            _ = write!(out, "{policy:6} {mac:17} {name}");
-            for address in &device.addresses {
-                _ = write!(out, ", {address}");
-            }
-            device.network.iter().for_each(|network| out.extend([", ", network]));
-            if let Some(age) = device.age {
-                _ = write!(out, ", seen {} s ago", age.as_secs());
-            }
-            if let Some((sent, received)) =
-                device.traffic.filter(|(sent, received)| sent.packets + received.packets > 0)
-            {
-                _ = write!(out, ", {} bytes up, {} down", sent.bytes, received.bytes);
-                _ = write!(out, ", delay {:.1} ms mean", mean_delay(&sent).as_millis_f64());
-            }
-            if device.mac.is_some_and(Mac::is_locally_administered) {
-                out.push_str(", changes its MAC: choose its network instead of the device");
-            }
-            out.push('\n');
-        }
-        if self.truncated {
-            out.push_str("further devices are not shown\n");
-        }
-        out
-    }
-
-    /// Writes the list as keys and values.
-    pub fn put(&self, top: &mut Object<'_>) {
-        top.array("devices", &self.devices, |object, device| device.put(object));
-        top.flag("cut", self.truncated);
+    /// The list as an answer.
+    pub fn answer(&self) -> DevicesAnswer {
+        DevicesAnswer { devices: self.devices.iter().map(ListedDevice::answer).collect(), cut: self.truncated }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rates at home and on the wire over the last day, in fixed memory: 16 320 bytes of samples.
 
-use crate::daemon::control::answer::Object;
+use serde::Serialize;
+
 use crate::daemon::dataplane::totals::{DelayTotals, Totals};
 use crate::units::Nanos;
 
@@ -21,6 +22,25 @@ const MAX_SPAN_S: u32 = 86_400;
 struct Resolution {
     every: u32,
     samples: usize,
+}
+
+/// The answer to `history`. The arrays are rates in bytes per second, oldest first, with at most 360 numbers each, fewer
+/// if the daemon has run for less time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct HistoryAnswer {
+    /// How far back, in seconds.
+    pub seconds: u32,
+    /// The time of each number, in seconds.
+    pub resolution_s: u32,
+    /// Sent by the devices.
+    pub home_upload_bytes_per_s: Vec<u32>,
+    /// Received by the devices.
+    pub home_download_bytes_per_s: Vec<u32>,
+    /// Home to endpoint on the wire, all headers included.
+    pub wire_upload_bytes_per_s: Vec<u32>,
+    /// Endpoint to home on the wire, all headers included.
+    pub wire_download_bytes_per_s: Vec<u32>,
 }
 
 /// Rates in bytes per second, in the order of [`Totals`].
@@ -94,9 +114,8 @@ impl History {
         self.totals
     }
 
-    /// Writes the rates of the last `seconds` (clamped to 60..=86 400) as arrays, oldest first, at the finest
-    /// resolution that covers them. Each has at most 360 numbers, fewer if the daemon has run for less time.
-    pub fn put(&self, seconds: u32, top: &mut Object<'_>) {
+    /// The rates of the last `seconds` (clamped to 60..=86 400), at the finest resolution that covers them.
+    pub fn answer(&self, seconds: u32) -> HistoryAnswer {
         let seconds = seconds.clamp(MIN_SPAN_S, MAX_SPAN_S);
         let mut resolution_s = FIRST_RESOLUTION_S;
         let mut selected = &self.rings[0];
@@ -107,17 +126,19 @@ impl History {
                 break;
             }
         }
-        let count = (seconds / resolution_s) as usize;
-        top.number("seconds", seconds.into());
-        top.number("resolution_s", resolution_s.into());
-        for (at, key) in KEYS.into_iter().enumerate() {
-            top.numbers(key, selected.latest(count).map(|sample| sample[at].into()));
+        let rates = |at: usize| {
+            selected.latest((seconds / resolution_s) as usize).map(|sample| sample[at]).collect::<Vec<u32>>()
+        };
+        HistoryAnswer {
+            seconds,
+            resolution_s,
+            home_upload_bytes_per_s: rates(0),
+            home_download_bytes_per_s: rates(1),
+            wire_upload_bytes_per_s: rates(2),
+            wire_download_bytes_per_s: rates(3),
         }
     }
 }
-
-const KEYS: [&str; 4] =
-    ["home_upload_bytes_per_s", "home_download_bytes_per_s", "wire_upload_bytes_per_s", "wire_download_bytes_per_s"];
 
 impl Ring {
     fn new(capacity: usize) -> Ring {
@@ -152,7 +173,6 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::control::answer;
 
     fn run(seconds: u64, upload: impl Fn(u64) -> u64) -> History {
         let mut history = History::new(Nanos::ZERO);
@@ -165,13 +185,13 @@ mod tests {
         history
     }
 
-    fn array(history: &History, seconds: u32, key: &str) -> (u32, Vec<u64>) {
-        let text = answer::json(|top| history.put(seconds, top));
-        let after = |key: &str| text.split(&format!("\"{key}\":")).nth(1).unwrap().to_owned();
-        let list = after(key);
-        let list = list.trim_start_matches('[').split(']').next().unwrap();
-        let numbers = list.split(',').filter(|n| !n.is_empty()).map(|n| n.parse().unwrap()).collect();
-        (after("resolution_s").split(',').next().unwrap().parse().unwrap(), numbers)
+    fn array(history: &History, seconds: u32, of: fn(HistoryAnswer) -> Vec<u32>) -> (u32, Vec<u32>) {
+        let answer = history.answer(seconds);
+        (answer.resolution_s, of(answer))
+    }
+
+    fn upload(answer: HistoryAnswer) -> Vec<u32> {
+        answer.home_upload_bytes_per_s
     }
 
     #[test]
@@ -186,19 +206,19 @@ mod tests {
             (3601, 240, 15),
             (u32::MAX, 240, 360),
         ] {
-            let (found, wire) = array(&history, seconds, "wire_upload_bytes_per_s");
+            let (found, wire) = array(&history, seconds, |answer| answer.wire_upload_bytes_per_s);
             assert_eq!((found, wire.len()), (resolution, count), "{seconds}");
             assert!(wire.iter().all(|rate| *rate == 20_000));
         }
-        assert_eq!(array(&history, 3600, "home_upload_bytes_per_s").1, [450; 360], "means of uneven samples");
-        let (_, seconds) = array(&history, 60, "home_upload_bytes_per_s");
+        assert_eq!(array(&history, 3600, upload).1, [450; 360], "means of uneven samples");
+        let (_, seconds) = array(&history, 60, upload);
         assert_eq!(seconds[seconds.len() - 2..], [900, 0], "the newest come last");
     }
 
     #[test]
     fn a_new_daemon_has_short_arrays() {
-        assert_eq!(array(&run(25, |_| 7), 300, "home_upload_bytes_per_s").1, [7; 25]);
-        assert!(array(&run(25, |_| 7), 86_400, "home_upload_bytes_per_s").1.is_empty());
+        assert_eq!(array(&run(25, |_| 7), 300, upload).1, [7; 25]);
+        assert!(array(&run(25, |_| 7), 86_400, upload).1.is_empty());
     }
 
     #[test]
@@ -206,7 +226,7 @@ mod tests {
         let mut history = run(10, |_| 100);
         history.sample(Totals { home_upload: 30, ..Totals::default() }, DelayTotals::default(), Nanos::from_secs(11));
         assert_eq!(history.totals().home_upload, 1030);
-        assert_eq!(array(&history, 60, "home_upload_bytes_per_s").1.last(), Some(&30));
+        assert_eq!(array(&history, 60, upload).1.last(), Some(&30));
     }
 
     #[test]

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
+use serde::Serialize;
 
 use super::config_file::EndpointConfig;
 use super::invite::{expiry, invitation, print_invitation, random};
 use crate::cli::client::DaemonAddress;
-use crate::cli::exit::{CONFIG, Failure};
+use crate::cli::exit::{CONFIG, Failure, OS_ERROR};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::config::edit::Setting;
 use crate::config::join::Identity;
 use crate::config::model::{Home, Key};
-use crate::daemon::answer;
+use crate::daemon::answers;
 use crate::units::BitsPerSec;
 
 /// Add a home, and print the join text for its router: one line, on a terminal also as a QR code.
@@ -101,22 +102,42 @@ pub struct ListHomesCommand {
     config: PathBuf,
 }
 
+/// The list for programs.
+#[derive(Serialize)]
+struct HomesAnswer<'a> {
+    homes: Vec<HomeAnswer<'a>>,
+}
+
+/// One home. `join_until_s` is the end of its join text's validity in seconds of Unix time, while nobody has used it.
+#[derive(Serialize)]
+struct HomeAnswer<'a> {
+    name: &'a str,
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address6: Option<String>,
+    public_key: String,
+    max_download_kbit: u64,
+    joined: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join_until_s: Option<u64>,
+}
+
 impl ListHomesCommand {
     /// Prints the homes in the order of the settings.
     pub fn execute(self) -> Result<(), Failure> {
         let homes = EndpointConfig::open(&self.config)?.settings.homes;
         if self.json {
-            let list = answer::json(|top| {
-                top.array("homes", &homes, |object, home| {
-                    object.text("name", &home.name);
-                    object.text("address", &home.address.to_string());
-                    home.address6.into_iter().for_each(|address| object.text("address6", &address.to_string()));
-                    object.text("public_key", &public_key(home));
-                    object.number("max_download_kbit", home.max_download.0 / 1000);
-                    object.flag("joined", home.join_until.is_none());
-                    home.join_until.into_iter().for_each(|until| object.number("join_until_s", until));
-                });
+            let homes = homes.iter().map(|home| HomeAnswer {
+                name: &home.name,
+                address: home.address.to_string(),
+                address6: home.address6.map(|address| address.to_string()),
+                public_key: public_key(home),
+                max_download_kbit: home.max_download.0 / 1000,
+                joined: home.join_until.is_none(),
+                join_until_s: home.join_until,
             });
+            let list = answers::to_json(&HomesAnswer { homes: homes.collect() });
+            let list = list.map_err(|error| Failure::new(OS_ERROR, format!("listing the homes: {error}")))?;
             println!("{list}");
             return Ok(());
         }

@@ -5,13 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
 use super::own_key;
 use crate::cli::exit::{CONFIG, DATA, Failure, IO_ERROR};
 use crate::config::edit::{Document, Setting};
 use crate::config::join::{Assignment, Identity, Invitation};
 use crate::config::model::Key;
 use crate::config::{Severity, parse_with};
-use crate::daemon::answer;
+use crate::daemon::answers;
 use crate::sys::{atomic_file, key_file};
 
 /// The start of 2025, in Unix time. A clock that shows an earlier time has not been set.
@@ -37,6 +40,53 @@ pub(super) struct JoinError {
     code: &'static str,
     /// One line for people, and the exit code.
     pub failure: Failure,
+}
+
+/// The plan for programs.
+#[derive(Serialize)]
+struct PlanAnswer<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    made_by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_s: Option<u64>,
+    max_download_kbit: u64,
+    warnings: &'a [String],
+    settings: PlannedSettings<'a>,
+}
+
+/// The error for programs.
+#[derive(Serialize)]
+struct ErrorAnswer<'a> {
+    code: &'a str,
+    error: &'a str,
+}
+
+/// Options by section.
+struct PlannedSettings<'a>(&'a [Assignment]);
+
+/// Texts and lists of one section by option.
+struct PlannedSection<'a>(&'a [Assignment]);
+
+impl Serialize for PlannedSettings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sections = self.0.chunk_by(|a, b| a.section == b.section);
+        serializer.collect_map(sections.map(|section| (section[0].section, PlannedSection(section))))
+    }
+}
+
+impl Serialize for PlannedSection<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for Assignment { option, setting, .. } in self.0 {
+            match setting {
+                Setting::Text(text) => map.serialize_entry(option, text)?,
+                Setting::List(texts) => map.serialize_entry(option, texts)?,
+            }
+        }
+        map.end()
+    }
 }
 
 impl JoinPlan {
@@ -123,28 +173,16 @@ impl JoinPlan {
 
     /// The plan as one line of JSON without secrets. `written`: whether a new key has been saved.
     pub fn to_json(&self, written: bool) -> String {
-        answer::json(|top| {
-            top.text("name", &self.invitation.name);
-            let (own_key, existed) = &self.own_key;
-            if written || *existed {
-                top.text("public_key", &own_key.to_base64());
-            }
-            top.text("made_by", if self.invitation.has_private_key() { "endpoint" } else { "router" });
-            self.invitation.expires.into_iter().for_each(|expires| top.number("expires_s", expires));
-            top.number("max_download_kbit", self.invitation.max_download.0 / 1000);
-            top.texts("warnings", &self.warnings);
-            top.object("settings", |settings| {
-                for section in self.assignments.chunk_by(|a, b| a.section == b.section) {
-                    settings.object(section[0].section, |object| {
-                        for Assignment { option, setting, .. } in section {
-                            match setting {
-                                Setting::Text(text) => object.text(option, text),
-                                Setting::List(texts) => object.texts(option, texts),
-                            }
-                        }
-                    });
-                }
-            });
+        let (own_key, existed) = &self.own_key;
+        let made_by = if self.invitation.has_private_key() { "endpoint" } else { "router" };
+        json(&PlanAnswer {
+            name: &self.invitation.name,
+            public_key: (written || *existed).then(|| own_key.to_base64()),
+            made_by,
+            expires_s: self.invitation.expires,
+            max_download_kbit: self.invitation.max_download.0 / 1000,
+            warnings: &self.warnings,
+            settings: PlannedSettings(&self.assignments),
         })
     }
 }
@@ -172,11 +210,12 @@ impl JoinError {
     }
 
     pub fn to_json(&self) -> String {
-        answer::json(|top| {
-            top.text("code", self.code);
-            top.text("error", &self.failure.text);
-        })
+        json(&ErrorAnswer { code: self.code, error: &self.failure.text })
     }
+}
+
+fn json(answer: &impl Serialize) -> String {
+    answers::to_json(answer).unwrap_or_else(|error| error.to_string())
 }
 
 fn check_age(invitation: &Invitation, warnings: &mut Vec<String>) -> Result<(), JoinError> {

@@ -1,137 +1,81 @@
-//! The advice as JSON or blobmsg, and as text.
+//! Describes the advice as an answer.
 
-use std::fmt::Write;
-
-use super::choice::{ADVISED, Confidence};
+use super::answer::{AdviceAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
+use super::choice::{Confidence, DeviceDelays};
 use super::{Advice, Direction, RATES_KBIT};
-use crate::config::model::Level;
+use crate::config::model::{Level, Shape};
 use crate::core::what_if::Delay;
-use crate::daemon::control::answer::Object;
+use crate::daemon::rounded::Rounded;
 use crate::units::{BitsPerSec, MONTH_DAYS, Nanos};
 
 /// The monthly cost of a rate.
 struct Cost {
-    gb: f64,
-    cap_percent: Option<f64>,
-    /// Price of the data above the cap, or of all data without a cap.
-    price: Option<f64>,
+    gb: Rounded,
+    cap_percent: Option<Rounded>,
+    price: Option<Rounded>,
 }
 
 impl Advice<'_> {
-    /// Writes the advice as keys and values; every number's key names its unit.
-    pub fn put(&self, top: &mut Object<'_>) {
-        top.decimal("watched_s", self.observed_for.as_secs_f64());
-        top.number("packets", self.packets().into());
-        top.number("missed_packets", self.advisor.missed.into());
-        top.text("confidence", self.confidence().name());
-        top.text("confidence_text", &self.confidence_text());
-        self.settings.data_cap_gb.iter().for_each(|gb| top.number("cap_gb", (*gb).into()));
-        self.settings.price_cents.iter().for_each(|cents| top.decimal("price_per_gb", f64::from(*cents) / 100.0));
-        top.number("month_days", MONTH_DAYS);
-        top.array("steps", 0..RATES_KBIT.len(), |object, step| {
-            let kbit = RATES_KBIT[step];
-            object.number("kbit", kbit);
-            put_cost(object, "", &self.cost(BitsPerSec::from_kbit(kbit)));
-            for direction in Direction::ALL {
-                let delay = &self.home[direction as usize][step];
-                object.object(direction.name(), |object| {
-                    put_delay(object, delay);
-                    object.decimal("lost_percent", lost_percent(delay));
-                });
-            }
-        });
-        top.array("devices", &self.devices, |object, device| {
-            object.text("name", device.name);
-            object.number("number", device.number.into());
-            object.number("tolerance_ms", ms(device.tolerance));
-            object.flag("watched_only", device.watched_only);
-            for direction in Direction::ALL {
-                let name = direction.name();
-                object.number(&format!("{name}_packets"), device.offered[direction as usize].into());
-                for (key, of) in STATISTICS {
-                    let delays = &device.delays[direction as usize];
-                    object.numbers(&format!("{name}_{key}_ms"), delays.iter().map(|delay| ms(of(delay))));
-                }
-                for level in ADVISED {
-                    if let Some(step) = device.lowest(direction, level) {
-                        object.number(&format!("{}_{name}_kbit", level.name()), RATES_KBIT[step]);
-                    }
-                }
-            }
-        });
-        top.array("levels", &self.settings.levels, |object, (level, shape)| {
-            object.text("level", level.name());
-            object.flag("in_force", *level == self.settings.level);
-            object.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
-            object.decimal("download_kbit", shape.download.0 as f64 / 1e3);
-            put_cost(object, "", &self.cost(BitsPerSec(shape.upload.0 + shape.download.0)));
-            if let Some([up, down]) = self.home_delays_at([shape.upload, shape.download]) {
-                let worse = if up.p99 > down.p99 { up } else { down };
-                put_delay(object, worse);
-            }
-            object.text("guarantee", guarantee(*level));
-            if let Some([upload, download]) = self.advised(*level) {
-                object.number("advised_upload_kbit", upload);
-                object.number("advised_download_kbit", download);
-                put_cost(object, "advised_", &self.cost(BitsPerSec::from_kbit(upload + download)));
-            }
-        });
+    /// The advice as an answer.
+    pub fn answer(&self) -> AdviceAnswer {
+        AdviceAnswer {
+            watched_s: Rounded(self.observed_for.as_secs_f64()),
+            packets: self.packets(),
+            missed_packets: self.advisor.missed,
+            confidence: self.confidence().name().into(),
+            confidence_text: self.confidence_text(),
+            cap_gb: self.settings.data_cap_gb,
+            price_per_gb: self.settings.price_cents.map(|cents| Rounded(f64::from(cents) / 100.0)),
+            month_days: MONTH_DAYS,
+            steps: (0..RATES_KBIT.len()).map(|step| self.step(step)).collect(),
+            devices: self.devices.iter().map(device).collect(),
+            levels: self.settings.levels.iter().map(|(level, shape)| self.level(*level, shape)).collect(),
+        }
     }
 
-    /// The advice as a text.
-    pub fn text(&self) -> String {
-        let mut out = format!("{}\n", self.confidence_text());
-        let or_dash = |known: bool, text: String| if known { text } else { "-".to_owned() };
-        _ = writeln!(
-            out,
-            "\n{:>8} {:>9} {:>7}   {:^32}   {:^32}",
-            "", "GB a", "of the", "up: delay in ms, lost", "down: delay in ms, lost"
-        );
-        _ = writeln!(
-            out,
-            "{:>8} {:>9} {:>7}   {:>8} {:>8} {:>8} {:>5}   {:>8} {:>8} {:>8} {:>5}",
-            "kbit/s", "month", "cap", "mean", "p99", "max", "%", "mean", "p99", "max", "%"
-        );
-        for (step, kbit) in RATES_KBIT.into_iter().enumerate() {
-            let cost = self.cost(BitsPerSec::from_kbit(kbit));
-            let share = cost.cap_percent.map_or("-".to_owned(), |share| format!("{share:.1}%"));
-            _ = write!(out, "{kbit:>8} {:>9.1} {share:>7}", cost.gb);
-            for delays in &self.home {
-                let delay = &delays[step];
-                let known = delay.packets > 0;
-                let reading = |of: Nanos| or_dash(known, format!("{:.0}", of.as_millis_f64()));
-                let lost = or_dash(known || delay.lost > 0, format!("{:.1}", lost_percent(delay)));
-                let [mean, p99, max] = [delay.mean, delay.p99, delay.max].map(reading);
-                _ = write!(out, "   {mean:>8} {p99:>8} {max:>8} {lost:>5}");
+    fn step(&self, step: usize) -> StepAdvice {
+        let kbit = RATES_KBIT[step];
+        let Cost { gb, cap_percent, price } = self.cost(BitsPerSec::from_kbit(kbit));
+        let delays = |direction: Direction| {
+            let delay = &self.home[direction as usize][step];
+            StepDelays {
+                delay_mean_ms: ms(delay.mean),
+                delay_median_ms: ms(delay.median),
+                delay_p99_ms: ms(delay.p99),
+                delay_max_ms: ms(delay.max),
+                lost_percent: Rounded(lost_percent(delay)),
+                has_delays: delay.packets > 0,
             }
-            out.push('\n');
+        };
+        let (upload, download) = (delays(Direction::Up), delays(Direction::Down));
+        StepAdvice { kbit, month_gb: gb, cap_percent, month_price: price, upload, download }
+    }
+
+    fn level(&self, level: Level, shape: &Shape) -> LevelAdvice {
+        let cost = self.cost(BitsPerSec(shape.upload.0 + shape.download.0));
+        let worse = self.home_delays_at([shape.upload, shape.download]);
+        let worse = worse.map(|[up, down]| if up.p99 > down.p99 { up } else { down });
+        let advised = self.advised(level);
+        let advised_cost = advised.map(|[up, down]| self.cost(BitsPerSec::from_kbit(up + down)));
+        LevelAdvice {
+            level: level.name().into(),
+            in_force: level == self.settings.level,
+            upload_kbit: Rounded(shape.upload.0 as f64 / 1e3),
+            download_kbit: Rounded(shape.download.0 as f64 / 1e3),
+            month_gb: cost.gb,
+            cap_percent: cost.cap_percent,
+            month_price: cost.price,
+            delay_mean_ms: worse.map(|delay| ms(delay.mean)),
+            delay_median_ms: worse.map(|delay| ms(delay.median)),
+            delay_p99_ms: worse.map(|delay| ms(delay.p99)),
+            delay_max_ms: worse.map(|delay| ms(delay.max)),
+            guarantee: guarantee(level).into(),
+            advised_upload_kbit: advised.map(|[up, _]| up),
+            advised_download_kbit: advised.map(|[_, down]| down),
+            advised_month_gb: advised_cost.as_ref().map(|cost| cost.gb),
+            advised_cap_percent: advised_cost.as_ref().and_then(|cost| cost.cap_percent),
+            advised_month_price: advised_cost.as_ref().and_then(|cost| cost.price),
         }
-        _ = writeln!(out, "\nlowest rates that keep each device within its tolerance, up/down in kbit/s:");
-        for device in &self.devices {
-            _ = write!(out, "  {}, {:.1} s", device.name, device.tolerance.as_secs_f64());
-            for level in ADVISED {
-                let rate = |direction| {
-                    device.lowest(direction, level).map_or("none".to_owned(), |step| RATES_KBIT[step].to_string())
-                };
-                let known = device.offered != [0; 2];
-                let rates = or_dash(known, format!("{}/{}", rate(Direction::Up), rate(Direction::Down)));
-                _ = write!(out, "; {} {rates}", level.name());
-            }
-            out.push('\n');
-        }
-        _ = writeln!(out, "\nlevels:");
-        for (level, shape) in &self.settings.levels {
-            let now = self.cost(BitsPerSec(shape.upload.0 + shape.download.0));
-            let mark = if *level == self.settings.level { '*' } else { ' ' };
-            let (up, down) = (shape.upload.0 / 1000, shape.download.0 / 1000);
-            _ = write!(out, "{mark} {:9} {up}/{down} kbit/s, {now}", level.name());
-            if let Some([up, down]) = self.advised(*level) {
-                _ = write!(out, "; advised {up}/{down}, {}", self.cost(BitsPerSec::from_kbit(up + down)));
-            }
-            _ = writeln!(out, "\n            {}", guarantee(*level));
-        }
-        out.push_str("Rates change only on your command: millpond advise --set LEVEL\n");
-        out
     }
 
     fn cost(&self, rate: BitsPerSec) -> Cost {
@@ -139,9 +83,9 @@ impl Advice<'_> {
         let cap = self.settings.data_cap_gb.map(f64::from);
         let over_cap = (gb - cap.unwrap_or(0.0)).max(0.0);
         Cost {
-            gb,
-            cap_percent: cap.map(|cap| 100.0 * gb / cap),
-            price: self.settings.price_cents.map(|cents| over_cap * f64::from(cents) / 100.0),
+            gb: Rounded(gb),
+            cap_percent: cap.map(|cap| Rounded(100.0 * gb / cap)),
+            price: self.settings.price_cents.map(|cents| Rounded(over_cap * f64::from(cents) / 100.0)),
         }
     }
 
@@ -164,6 +108,36 @@ impl Advice<'_> {
     }
 }
 
+fn device(device: &DeviceDelays<'_>) -> DeviceAdvice {
+    let lowest = |direction, level| device.lowest(direction, level).map(|step| RATES_KBIT[step]);
+    let delays = |direction: Direction, of: fn(&Delay) -> Nanos| {
+        device.delays[direction as usize].iter().map(|delay| of(delay).0 / 1_000_000).collect()
+    };
+    let [upload_packets, download_packets] = device.offered;
+    DeviceAdvice {
+        name: device.name.to_owned(),
+        number: device.number,
+        tolerance_ms: device.tolerance.0 / 1_000_000,
+        watched_only: device.watched_only,
+        upload_packets,
+        upload_mean_ms: delays(Direction::Up, |delay| delay.mean),
+        upload_median_ms: delays(Direction::Up, |delay| delay.median),
+        upload_p99_ms: delays(Direction::Up, |delay| delay.p99),
+        upload_max_ms: delays(Direction::Up, |delay| delay.max),
+        saver_upload_kbit: lowest(Direction::Up, Level::Saver),
+        balanced_upload_kbit: lowest(Direction::Up, Level::Balanced),
+        strict_upload_kbit: lowest(Direction::Up, Level::Strict),
+        download_packets,
+        download_mean_ms: delays(Direction::Down, |delay| delay.mean),
+        download_median_ms: delays(Direction::Down, |delay| delay.median),
+        download_p99_ms: delays(Direction::Down, |delay| delay.p99),
+        download_max_ms: delays(Direction::Down, |delay| delay.max),
+        saver_download_kbit: lowest(Direction::Down, Level::Saver),
+        balanced_download_kbit: lowest(Direction::Down, Level::Balanced),
+        strict_download_kbit: lowest(Direction::Down, Level::Strict),
+    }
+}
+
 impl Confidence {
     /// The name in reports.
     pub fn name(self) -> &'static str {
@@ -176,45 +150,12 @@ impl Confidence {
     }
 }
 
-impl Direction {
-    fn name(self) -> &'static str {
-        match self {
-            Direction::Up => "upload",
-            Direction::Down => "download",
-        }
-    }
-}
-
-impl std::fmt::Display for Cost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.0} GB a month", self.gb)?;
-        self.cap_percent.map_or(Ok(()), |share| write!(f, ", {share:.0} % of the cap"))?;
-        self.price.map_or(Ok(()), |price| write!(f, ", costs {price:.2}"))
-    }
-}
-
-type Statistic = fn(&Delay) -> Nanos;
-const STATISTICS: [(&str, Statistic); 4] =
-    [("mean", |d| d.mean), ("median", |d| d.median), ("p99", |d| d.p99), ("max", |d| d.max)];
-
-fn put_delay(object: &mut Object<'_>, delay: &Delay) {
-    for (key, of) in STATISTICS {
-        object.decimal(&format!("delay_{key}_ms"), of(delay).as_millis_f64());
-    }
-}
-
-fn put_cost(object: &mut Object<'_>, prefix: &str, cost: &Cost) {
-    object.decimal(&format!("{prefix}month_gb"), cost.gb);
-    cost.cap_percent.iter().for_each(|share| object.decimal(&format!("{prefix}cap_percent"), *share));
-    cost.price.iter().for_each(|price| object.decimal(&format!("{prefix}month_price"), *price));
+fn ms(delay: Nanos) -> Rounded {
+    Rounded(delay.as_millis_f64())
 }
 
 fn lost_percent(delay: &Delay) -> f64 {
     100.0 * f64::from(delay.lost) / f64::from(delay.packets.saturating_add(delay.lost).max(1))
-}
-
-fn ms(delay: Nanos) -> u64 {
-    delay.0 / 1_000_000
 }
 
 /// What a level guarantees for the observed devices.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::model::Level;
 use crate::core::what_if::MAX_TRACKED;
-use crate::daemon::control::answer;
+use crate::daemon::control::encode;
 use crate::wire::size::{Encapsulation, IpVersion};
 
 const HOUR: Nanos = Nanos::from_secs(3_600);
@@ -66,7 +66,7 @@ fn without_observed_packets_only_costs_are_given() {
     let advice = Advice::new(&settings, &advisor, Nanos::from_secs(10));
     assert_eq!(advice.confidence().name(), "none");
     assert!(ADVISED.iter().all(|level| advice.advised(*level).is_none()));
-    let json = answer::json(|top| advice.put(top));
+    let json = encode::to_json(&advice.answer()).unwrap();
     for part in [
         "\"confidence\":\"none\"",
         // The paper's 7.5 KB/s and 40 KB/s.
@@ -77,7 +77,7 @@ fn without_observed_packets_only_costs_are_given() {
     ] {
         assert!(json.contains(part), "{part} in {json}");
     }
-    assert!(!json.contains("advised_") && advice.text().contains("no packets observed"));
+    assert!(!json.contains("advised_") && advice.answer().to_string().contains("no packets observed"));
 }
 
 #[test]
@@ -95,5 +95,5 @@ fn pending_packets_wait_and_excess_ones_are_missed() {
     assert_eq!((advice.packets(), advice.advisor.missed), (MAX_PENDING as u32, 300 - MAX_PENDING as u32));
     assert_eq!(advice.devices.last().unwrap().name, "all others");
     assert_eq!(advice.confidence().name(), "low");
-    assert!(advice.text().contains("(44 missed)"));
+    assert!(advice.answer().to_string().contains("(44 missed)"));
 }

@@ -1,10 +1,11 @@
-//! The formats of an audit report: lines between the audit process and the daemon, JSON or blobmsg, and text.
+//! The formats of an audit report: lines between the audit process and the daemon, and an answer.
 
 use std::fmt::Write;
 
-use super::{AuditReport, direction_names};
+use super::AuditReport;
+use super::answer::{AuditAnswer, AuditFinding, SizeCount};
 use crate::core::audit::Finding;
-use crate::daemon::control::answer::Object;
+use crate::daemon::rounded::Rounded;
 use crate::units::Nanos;
 
 impl AuditReport {
@@ -82,77 +83,47 @@ impl AuditReport {
         self.faults.is_empty()
     }
 
-    /// Writes the report as keys and values.
-    pub fn put(&self, object: &mut Object<'_>, is_router: bool) {
-        if self.at_unix > 0 {
-            object.number("at_unix", self.at_unix);
+    /// The report as an answer. `is_router` decides which direction this end sends.
+    pub fn answer(&self, is_router: bool) -> AuditAnswer {
+        let lateness_us = self.lateness.map(|late| late.map(|late| late.0 as f64 / 1e3));
+        let [sent, received] = &self.directions;
+        let sent = sent.as_ref().map(|sent| AuditFinding {
+            lateness_p99_us: lateness_us.map(|[p99, _]| Rounded(p99)),
+            lateness_max_us: lateness_us.map(|[_, max]| Rounded(max)),
+            ..finding(sent)
+        });
+        let received = received.as_ref().map(finding);
+        let (upload, download) = if is_router { (sent, received) } else { (received, sent) };
+        AuditAnswer {
+            running: None,
+            age_s: None,
+            at_unix: Some(self.at_unix).filter(|at| *at > 0),
+            seconds: self.seconds,
+            packets: self.packets,
+            wire_bytes: self.bytes,
+            strays: self.strays,
+            handshakes: self.handshakes,
+            faults: self.faults.clone(),
+            upload,
+            download,
+            sends_upload: is_router,
+            lateness_us,
         }
-        object.number("seconds", self.seconds.into());
-        object.number("packets", self.packets);
-        object.number("wire_bytes", self.bytes.into());
-        object.number("strays", self.strays);
-        object.number("handshakes", self.handshakes);
-        object.texts("faults", &self.faults);
-        for ((finding, name), is_sent) in self.directions.iter().zip(direction_names(is_router)).zip([true, false]) {
-            let Some(finding) = finding else { continue };
-            object.object(name, |object| {
-                put_finding(object, finding);
-                if let Some([p99, max]) = self.lateness.filter(|_| is_sent) {
-                    object.decimal("lateness_p99_us", p99.0 as f64 / 1e3);
-                    object.decimal("lateness_max_us", max.0 as f64 / 1e3);
-                }
-            });
-        }
-    }
-
-    /// The report as a text.
-    pub fn text(&self, is_router: bool) -> String {
-        let mut out = match self.passed() {
-            true => format!(
-                "no faults: {} packets in {} s, all of {} bytes, nothing outside the tunnel",
-                self.packets, self.seconds, self.bytes
-            ),
-            false => format!("faults found: {} packets in {} s", self.packets, self.seconds),
-        };
-        _ = writeln!(out, " ({} tunnel handshakes)", self.handshakes);
-        self.faults.iter().for_each(|fault| _ = writeln!(out, "  {fault}"));
-        for (finding, name) in self.directions.iter().zip(direction_names(is_router)) {
-            let Some(finding) = finding else { continue };
-            _ = write!(
-                out,
-                "{name}: {} packets, {:.1} kbit/s, interval {:.1} ms mean, {:.1} ms max",
-                finding.packets,
-                finding.bits_per_second / 1e3,
-                finding.interval_mean.as_millis_f64(),
-                finding.interval_max.as_millis_f64()
-            );
-            if let Some(p) = finding.fit_p {
-                _ = write!(out, ", fit to the law p = {p:.3}");
-            }
-            let sizes: Vec<_> =
-                finding.sizes.iter().map(|(bytes, count)| format!("{count} of {bytes} bytes")).collect();
-            _ = writeln!(out, "; {}", sizes.join(", "));
-        }
-        if let Some([p99, max]) = self.lateness {
-            let us = |late: Nanos| late.0 as f64 / 1e3;
-            _ = writeln!(out, "lateness of departures: {:.0} us p99, {:.0} us max", us(p99), us(max));
-        }
-        out
     }
 }
 
-fn put_finding(object: &mut Object<'_>, finding: &Finding) {
-    object.number("packets", finding.packets);
-    object.number("wrong_size_packets", finding.wrong_sizes);
-    object.array("sizes", &finding.sizes, |object, (bytes, count)| {
-        object.number("bytes", (*bytes).into());
-        object.number("packets", *count);
-    });
-    object.decimal("rate_kbit", finding.bits_per_second / 1e3);
-    if finding.promised_bits_per_second > 0.0 {
-        object.decimal("promised_kbit", finding.promised_bits_per_second / 1e3);
+fn finding(finding: &Finding) -> AuditFinding {
+    let promised = Some(finding.promised_bits_per_second).filter(|promised| *promised > 0.0);
+    AuditFinding {
+        packets: finding.packets,
+        wrong_size_packets: finding.wrong_sizes,
+        sizes: finding.sizes.iter().map(|(bytes, packets)| SizeCount { bytes: *bytes, packets: *packets }).collect(),
+        rate_kbit: Rounded(finding.bits_per_second / 1e3),
+        promised_kbit: promised.map(|promised| Rounded(promised / 1e3)),
+        interval_mean_ms: Rounded(finding.interval_mean.as_millis_f64()),
+        interval_max_ms: Rounded(finding.interval_max.as_millis_f64()),
+        fit_p: finding.fit_p.map(Rounded),
+        lateness_p99_us: None,
+        lateness_max_us: None,
     }
-    object.decimal("interval_mean_ms", finding.interval_mean.as_millis_f64());
-    object.decimal("interval_max_ms", finding.interval_max.as_millis_f64());
-    finding.fit_p.iter().for_each(|p| object.decimal("fit_p", *p));
 }

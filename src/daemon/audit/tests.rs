@@ -50,7 +50,8 @@ fn cells_as_promised_pass_and_the_report_survives_its_text_format() {
     assert_eq!(report.faults, Vec::<String>::new());
     assert_eq!((report.packets, report.handshakes), (4_000, 1));
     assert_eq!(AuditReport::from_text(&report.to_text()), Some(report.clone()));
-    assert!(report.text(true).starts_with("no faults: 4000 packets") && report.text(false).contains("download: 2000"));
+    assert!(report.answer(true).to_string().starts_with("no faults: 4000 packets"));
+    assert!(report.answer(false).to_string().contains("download: 2000"));
     assert!((60..80).contains(&(max_duration(&job).0 / 1_000_000_000)), "twice 33 s plus the grace period");
 }
 

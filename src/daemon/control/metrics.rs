@@ -1,7 +1,8 @@
-//! Metrics in Prometheus's text format 0.0.4: totals of all homes, or the numbers of one home on request. They reveal
-//! no packet's destination.
+//! Metrics: totals of all homes, or the numbers of one home on request. They reveal no
+//! packet's destination.
 
-use std::fmt::{Display, Write};
+mod text;
+
 use std::net::Ipv4Addr;
 
 use crate::config::model::Settings;
@@ -29,10 +30,73 @@ pub struct Gauges<'a> {
     pub uptime: Nanos,
 }
 
+/// The numbers of all homes together, or of one home.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// Number of homes by state.
+    pub homes: [(&'static str, usize); 3],
+    /// Cells sent with packets inside.
+    pub cells_data: u64,
+    /// Cells sent without packets inside.
+    pub cells_cover: u64,
+    /// Cells received from homes.
+    pub cells_received: u64,
+    /// Cells from homes that did not arrive.
+    pub cells_lost: u64,
+    /// Scheduled departures that were missed.
+    pub slots_missed: u64,
+    /// Packets accepted for homes.
+    pub packets_to_homes: u64,
+    /// Packets extracted from homes' cells.
+    pub packets_from_homes: u64,
+    /// Bytes of the packets accepted for homes.
+    pub bytes_to_homes: u64,
+    /// Bytes of the packets extracted from homes' cells.
+    pub bytes_from_homes: u64,
+    /// Packets and cells dropped, by cause.
+    pub drops: [(&'static str, u64); 11],
+    /// From the scheduled to the actual departure of a cell.
+    pub lateness: DurationSummary,
+    /// From a packet's arrival to the departure of its last cell.
+    pub delay: DurationSummary,
+    /// Bytes of cells on the wire to homes and from homes, all headers included.
+    pub wire_bytes: [u64; 2],
+    /// Bytes on the wire in 30 days at the average rate so far.
+    pub month_bytes: u64,
+    /// The server's own numbers; `None` if the metrics are those of one home.
+    pub server: Option<ServerMetrics>,
+}
+
+/// The numbers of the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerMetrics {
+    /// The monthly data quota in bytes, if one is set.
+    pub month_quota_bytes: Option<u64>,
+    /// Number of problems by severity.
+    pub problems: [(&'static str, usize); 2],
+    /// The daemon's CPU time and memory, if the kernel reports them.
+    pub usage: Option<ResourceUsage>,
+    /// How long the daemon has run, in seconds.
+    pub uptime_s: f64,
+}
+
+/// Durations in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DurationSummary {
+    /// The median.
+    pub p50_s: f64,
+    /// The 99th percentile.
+    pub p99_s: f64,
+    /// The sum.
+    pub sum_s: f64,
+    /// The number of durations.
+    pub count: u64,
+}
+
 impl Gauges<'_> {
     /// The metrics of all homes together, or of the home with that address inside the tunnel; `None` if there is no
     /// such home.
-    pub fn text(&self, home: Option<Ipv4Addr>) -> Option<String> {
+    pub fn collect(&self, home: Option<Ipv4Addr>) -> Option<Metrics> {
         let selected = match home {
             Some(address) => {
                 let index = self.sessions.of_peer(address)?;
@@ -40,87 +104,40 @@ impl Gauges<'_> {
             }
             None => self.sessions.all(),
         };
-        let mut text = TextFormat::default();
-        let count = |wanted: State| selected.iter().filter(|session| session.state_since().state == wanted).count();
-        let states = [State::Starting, State::Shaping, State::Degraded];
-        let states = states.map(|state| (format!("state=\"{}\"", state.name()), count(state)));
-        text.family("millpond_homes", "gauge", "Homes by state.", &states);
-
-        let (stats, wire) = match (home, selected) {
+        let (stats, wire_bytes) = match (home, selected) {
             (Some(_), [session]) => (session.engine().stats().clone(), session.wire_bytes()),
             _ => self.sessions.sums(),
         };
-        let sent = [("kind=\"data\"", stats.cells_data), ("kind=\"cover\"", stats.cells_cover)];
-        text.family("millpond_cells_sent_total", "counter", "Cells sent, with and without packets inside.", &sent);
-        for (name, help, value) in [
-            ("millpond_cells_received_total", "Cells received from homes.", stats.cells_received),
-            (
-                "millpond_cells_lost_total",
-                "Cells from homes that did not arrive, by sequence number.",
-                stats.cells_lost,
-            ),
-            ("millpond_slots_missed_total", "Scheduled departures that were missed.", stats.slots_missed),
-            ("millpond_packets_to_homes_total", "Packets accepted for homes.", stats.packets_in),
-            ("millpond_packets_from_homes_total", "Packets extracted from homes' cells.", stats.packets_out),
-            ("millpond_bytes_to_homes_total", "Bytes of packets accepted for homes.", stats.bytes_in),
-            ("millpond_bytes_from_homes_total", "Bytes of packets extracted from homes' cells.", stats.bytes_out),
-        ] {
-            text.family(name, "counter", help, &[("", value)]);
-        }
-        let drops = stats.drops.by_cause().map(|(cause, count)| (format!("cause=\"{cause}\""), count));
-        text.family("millpond_drops_total", "counter", "Packets and cells dropped, by cause.", &drops);
-        text.summary(
-            "millpond_lateness_seconds",
-            "Time from the scheduled to the actual departure of a cell.",
-            &stats.lateness,
-        );
-        text.summary(
-            "millpond_delay_seconds",
-            "Time from a packet's arrival to the departure of its last cell.",
-            &stats.delay,
-        );
-
-        let directions = [("direction=\"to_homes\"", wire[0]), ("direction=\"from_homes\"", wire[1])];
-        text.family(
-            "millpond_wire_bytes_total",
-            "counter",
-            "Bytes of cells on the wire, all headers included.",
-            &directions,
-        );
-        let month = self.month_bytes(wire);
-        text.family(
-            "millpond_month_bytes",
-            "gauge",
-            "Bytes on the wire in 30 days at the average rate so far.",
-            &[("", month)],
-        );
-        if home.is_none() {
-            self.put_server_metrics(&mut text);
-        }
-        Some(text.0)
+        let count = |wanted: State| selected.iter().filter(|session| session.state_since().state == wanted).count();
+        Some(Metrics {
+            homes: [State::Starting, State::Shaping, State::Degraded].map(|state| (state.name(), count(state))),
+            cells_data: stats.cells_data,
+            cells_cover: stats.cells_cover,
+            cells_received: stats.cells_received,
+            cells_lost: stats.cells_lost,
+            slots_missed: stats.slots_missed,
+            packets_to_homes: stats.packets_in,
+            packets_from_homes: stats.packets_out,
+            bytes_to_homes: stats.bytes_in,
+            bytes_from_homes: stats.bytes_out,
+            drops: stats.drops.by_cause(),
+            lateness: summary(&stats.lateness),
+            delay: summary(&stats.delay),
+            wire_bytes,
+            month_bytes: self.month_bytes(wire_bytes),
+            server: home.is_none().then(|| self.server()),
+        })
     }
 
-    fn put_server_metrics(&self, text: &mut TextFormat) {
-        let quota = self.settings.and_then(|settings| settings.data_cap_gb).map(|gb| u64::from(gb) * 1_000_000_000);
-        if let Some(quota) = quota {
-            let help = "The server's monthly data quota, main.data_cap.";
-            text.family("millpond_month_quota_bytes", "gauge", help, &[("", quota)]);
-        }
+    fn server(&self) -> ServerMetrics {
+        let quota = self.settings.and_then(|settings| settings.data_cap_gb);
         let severity = |name| self.problems.iter().filter(|problem| problem.code.severity() == name).count();
-        let problems = [("severity=\"error\"", severity("error")), ("severity=\"warning\"", severity("warning"))];
-        text.family("millpond_problems", "gauge", "Problems that 'millpond status' reports.", &problems);
-        if let Some(usage) = self.usage {
-            let seconds = usage.processor.as_secs_f64();
-            text.family("process_cpu_seconds_total", "counter", "CPU time used.", &[("", seconds)]);
-            let bytes = usage.resident_bytes;
-            text.family("process_resident_memory_bytes", "gauge", "Memory in use.", &[("", bytes)]);
+        ServerMetrics {
+            month_quota_bytes: quota.map(|gb| u64::from(gb) * 1_000_000_000),
+            problems: ["error", "warning"].map(|name| (name, severity(name))),
+            usage: self.usage,
+            uptime_s: self.uptime.as_secs_f64(),
         }
-        text.family(
-            "millpond_uptime_seconds",
-            "gauge",
-            "Time since the daemon started.",
-            &[("", self.uptime.as_secs_f64())],
-        );
     }
 
     /// Extrapolates the bytes since the start to a month; cells flow evenly.
@@ -131,28 +148,11 @@ impl Gauges<'_> {
     }
 }
 
-/// Writes the text format.
-#[derive(Default)]
-struct TextFormat(String);
-
-impl TextFormat {
-    /// Writes one metric with its values; the first item of each pair holds the labels.
-    fn family<L: Display, V: Display>(&mut self, name: &str, kind: &str, help: &str, values: &[(L, V)]) {
-        _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for (labels, value) in values {
-            let labels = labels.to_string();
-            _ = match labels.is_empty() {
-                true => writeln!(self.0, "{name} {value}"),
-                false => writeln!(self.0, "{name}{{{labels}}} {value}"),
-            };
-        }
-    }
-
-    fn summary(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        let at = |percent: f64| histogram.percentile(percent).as_secs_f64();
-        let quantiles = [("quantile=\"0.5\"", at(50.0)), ("quantile=\"0.99\"", at(99.0))];
-        self.family(name, "summary", help, &quantiles);
-        let (sum, count) = (Nanos(histogram.sum()).as_secs_f64(), histogram.count());
-        _ = writeln!(self.0, "{name}_sum {sum}\n{name}_count {count}");
+fn summary(histogram: &Histogram) -> DurationSummary {
+    DurationSummary {
+        p50_s: histogram.percentile(50.0).as_secs_f64(),
+        p99_s: histogram.percentile(99.0).as_secs_f64(),
+        sum_s: Nanos(histogram.sum()).as_secs_f64(),
+        count: histogram.count(),
     }
 }

@@ -1,8 +1,9 @@
 //! The clients that wait for answers, and the answers in their formats.
 
+use serde::Serialize;
 use ubus::BlobMsgTable;
 
-use crate::daemon::control::answer::{self, Object};
+use crate::daemon::control::encode;
 use crate::daemon::control::request::Format;
 use crate::daemon::control::request_error::{REFUSED_PREFIX, RequestError};
 use crate::daemon::control::ubus::Caller;
@@ -28,18 +29,21 @@ pub enum Answer {
 
 impl Requester {
     /// An answer of keys and values, in this requester's format.
-    pub fn values(&self, format: Format, members: impl FnOnce(&mut Object<'_>)) -> Answer {
-        match (format, self) {
-            (Format::Values, Requester::Ubus(_)) => Answer::Table(answer::table(members).contents().to_vec()),
-            _ => Answer::Text(answer::json(members)),
-        }
+    pub fn values(&self, format: Format, answer: &impl Serialize) -> Answer {
+        let encoded = match (format, self) {
+            (Format::Values, Requester::Ubus(_)) => {
+                encode::to_table(answer).map(|table| Answer::Table(table.contents().to_vec()))
+            }
+            _ => encode::to_json(answer).map(Answer::Text),
+        };
+        encoded.unwrap_or_else(|error| Answer::refused(error.to_string()))
     }
 
-    /// An answer of one fact: a line on the control socket, the value of `key` on ubus.
-    pub fn fact(&self, key: &str, fact: &str) -> Answer {
+    /// An answer of one fact: a line on the control socket, keys and values on ubus.
+    pub fn fact(&self, fact: &str, answer: &impl Serialize) -> Answer {
         match self {
             Requester::Socket(_) => Answer::Text(format!("{fact}\n")),
-            Requester::Ubus(_) => self.values(Format::Values, |top| top.text(key, fact)),
+            Requester::Ubus(_) => self.values(Format::Values, answer),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The components that answers are made from, and which answer is made from which.
 
+use std::fmt;
 use std::io;
 
-use super::answer::{self, Object};
+use serde::Serialize;
+
+use super::encode;
 use super::lists::Topic;
 #[cfg(feature = "endpoint")]
 use super::metrics::Gauges;
 use super::reply::{Answer, Requester};
 use super::request::{Format, Request};
-use super::status::StatusView;
+use super::status::{StateAnswer, StatusView};
 use crate::daemon::advice::{Advice, AdviceFeed};
 use crate::daemon::audit::Audits;
 use crate::daemon::config_state::ConfigState;
@@ -46,14 +49,17 @@ impl Sources<'_> {
     /// The answer to a request that only reads and takes no time.
     pub fn answer(&self, request: Request, requester: &Requester) -> Answer {
         match request {
-            Request::Status(Format::Text) => Answer::Text(self.status().text()),
-            Request::Status(format) => requester.values(format, |top| self.status().put(top)),
-            Request::State => requester.fact("state", self.health.state_since().state.name()),
-            Request::History { seconds } => requester.values(Format::Values, |top| self.history.put(seconds, top)),
+            Request::Status(Format::Text) => Answer::Text(self.status().answer().to_string()),
+            Request::Status(format) => requester.values(format, &self.status().answer()),
+            Request::State => {
+                let state = self.health.state_since().state.name();
+                requester.fact(state, &StateAnswer { state: state.into() })
+            }
+            Request::History { seconds } => requester.values(Format::Values, &self.history.answer(seconds)),
             #[cfg(feature = "endpoint")]
             Request::Metrics { home } => {
-                let text = self.gauges().text(home);
-                text.map_or_else(|| Answer::refused("no home has that address"), Answer::Text)
+                let metrics = self.gauges().collect(home).map(|metrics| Answer::Text(metrics.to_string()));
+                metrics.unwrap_or_else(|| Answer::refused("no home has that address"))
             }
             _ => Answer::refused("this request takes other ways"),
         }
@@ -68,7 +74,7 @@ impl Sources<'_> {
             Topic::Devices => {
                 let stats = self.plane.sessions().all().first().map(|session| session.engine().stats());
                 let list = devices::list(self.config.in_force(), stats, self.plane.flows())?;
-                Ok(encode(format, || list.text(), |top| list.put(top)))
+                encode(format, &list.answer())
             }
             Topic::Advice => {
                 let Some((settings, advisor)) = self.config.in_force().zip(self.advice.advisor()) else {
@@ -76,7 +82,7 @@ impl Sources<'_> {
                     return Err(io::Error::other(why));
                 };
                 let advice = Advice::new(settings, advisor, self.now);
-                Ok(encode(format, || advice.text(), |top| advice.put(top)))
+                encode(format, &advice.answer())
             }
         }
     }
@@ -91,9 +97,10 @@ impl Sources<'_> {
             state_since: self.health.state_since(),
             history: self.history,
             level_source: self.schedule.level_source(),
-            is_clock_set: wall_clock::is_set(unix_s),
+            clock_is_set: wall_clock::is_set(unix_s),
             usage: self.config.configured().and_then(|configured| self.schedule.usage(configured, unix_s)),
-            audits: self.audits,
+            last_audit: self.audits.last(),
+            audit_is_running: self.audits.is_running(),
             uptime: self.health.uptime(self.now),
             now: self.now,
         }
@@ -111,10 +118,11 @@ impl Sources<'_> {
     }
 }
 
-fn encode(format: Format, text: impl FnOnce() -> String, members: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+fn encode(format: Format, answer: &(impl Serialize + fmt::Display)) -> io::Result<Vec<u8>> {
     match format {
-        Format::Text => text().into_bytes(),
-        Format::Json => (answer::json(members) + "\n").into_bytes(),
-        Format::Values => answer::table(members).contents().to_vec(),
+        Format::Text => Ok(answer.to_string().into_bytes()),
+        Format::Json => encode::to_json(answer).map(|json| (json + "\n").into_bytes()),
+        Format::Values => encode::to_table(answer).map(|table| table.contents().to_vec()),
     }
+    .map_err(io::Error::other)
 }

@@ -1,213 +1,230 @@
-//! The daemon's status, as keys and values or as a text.
+//! The daemon's status. [`StatusView`] collects it.
 
-use std::fmt::Write;
+mod text;
+mod view;
 
-use crate::config::model::{OffPolicy, Role, Settings};
-use crate::core::{Histogram, Stats};
-use crate::daemon::audit::Audits;
-use crate::daemon::control::answer::Object;
-use crate::daemon::dataplane::session::Session;
-use crate::daemon::history::History;
-use crate::daemon::problem::Problem;
-use crate::daemon::schedule::calendar::LevelSource;
-use crate::daemon::schedule::data_usage::Usage;
-use crate::daemon::state::{State, StateSince};
-use crate::units::Nanos;
+use std::borrow::Cow;
 
-/// Version of the keys, raised when a key changes its meaning or disappears.
-const INTERFACE: u64 = 1;
+use serde::Serialize;
 
-/// The sources of a status report.
-pub struct StatusView<'a> {
-    /// The settings in force, if any.
-    pub settings: Option<&'a Settings>,
-    /// The sessions.
-    pub sessions: &'a [Session],
-    /// The current problems.
-    pub problems: &'a [Problem],
-    /// Bytes of a cell inside the tunnel and on the wire, once known.
-    pub cell_bytes: Option<(usize, usize)>,
-    /// Past rates and totals.
-    pub history: &'a History,
-    /// What selected the level in force.
-    pub level_source: LevelSource,
+pub use self::view::StatusView;
+use crate::daemon::audit::answer::StatusAudit;
+use crate::daemon::rounded::Rounded;
+use crate::daemon::schedule::data_usage::UsageAnswer;
+
+/// The answer to `status`. The keys from `role` to `download_kbit` are absent while there are no valid settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct StatusAnswer {
+    /// Version of the keys, raised when a key changes its meaning or disappears.
+    pub interface: u32,
+    /// Version of millpond.
+    pub version: Cow<'static, str>,
+    /// Name of the daemon's state.
+    pub state: Cow<'static, str>,
+    /// How long the state has lasted, in seconds.
+    pub state_age_s: Rounded,
+    /// How long the daemon has run, in seconds.
+    pub uptime_s: Rounded,
+    /// `router` or `endpoint`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Cow<'static, str>>,
+    /// The level in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<Cow<'static, str>>,
+    /// The source of that level: `settings`, `schedule` or `cap-day`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level_by: Option<Cow<'static, str>>,
+    /// Whether the promise holds now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<bool>,
+    /// The effect of level `off`: `tunnel` or `block`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off: Option<Cow<'static, str>>,
+    /// The law in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub law: Option<Cow<'static, str>>,
+    /// Upload rate in force on the wire, in kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_kbit: Option<Rounded>,
+    /// Download rate in force on the wire, in kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_kbit: Option<Rounded>,
+    /// Size of a cell, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<CellBytes>,
     /// Whether the wall clock has been set.
-    pub is_clock_set: bool,
-    /// The data usage of the billing period, once the clock is set.
-    pub usage: Option<Usage>,
-    /// The running and the last audit.
-    pub audits: &'a Audits,
-    /// The daemon's state and when it began.
-    pub state_since: StateSince,
-    /// How long the daemon has run.
-    pub uptime: Nanos,
-    /// The current time.
-    pub now: Nanos,
+    pub clock_set: bool,
+    /// Data usage of the billing period; absent until the clock is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<UsageAnswer>,
+    /// The running or the last audit; absent until there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<StatusAudit>,
+    /// Bytes sent by the devices since the start.
+    pub home_upload_bytes: u64,
+    /// Bytes received by the devices since the start.
+    pub home_download_bytes: u64,
+    /// Bytes from home to endpoint on the wire since the start, all headers included.
+    pub wire_upload_bytes: u64,
+    /// Bytes from endpoint to home on the wire since the start, all headers included.
+    pub wire_download_bytes: u64,
+    /// Mean delay of the packets of the last 10 s, in milliseconds; absent if there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_now_ms: Option<Rounded>,
+    /// The endpoint, or every home.
+    pub peers: Vec<PeerAnswer>,
+    /// The current problems.
+    pub problems: Vec<ProblemAnswer>,
 }
 
-impl StatusView<'_> {
-    /// Writes the report as keys and values; every number's key names its unit.
-    pub fn put(&self, top: &mut Object<'_>) {
-        top.number("interface", INTERFACE);
-        top.text("version", env!("CARGO_PKG_VERSION"));
-        top.text("state", self.state_since.state.name());
-        top.decimal("state_age_s", self.now.saturating_since(self.state_since.since).as_secs_f64());
-        top.decimal("uptime_s", self.uptime.as_secs_f64());
-        if let Some(settings) = self.settings {
-            let shape = &settings.shape;
-            top.text("role", settings.role.name());
-            top.text("level", settings.level.name());
-            top.text("level_by", self.level_source.name());
-            top.flag("promise", self.state_since.state == State::Shaping);
-            top.text("off", if settings.off == OffPolicy::Block { "block" } else { "tunnel" });
-            top.text("law", shape.law.name());
-            top.decimal("upload_kbit", shape.upload.0 as f64 / 1e3);
-            top.decimal("download_kbit", shape.download.0 as f64 / 1e3);
-        }
-        if let Some((inner_bytes, wire_bytes)) = self.cell_bytes {
-            top.object("cell", |cell| {
-                cell.number("wire_bytes", wire_bytes as u64);
-                cell.number("inner_bytes", inner_bytes as u64);
-            });
-        }
-        top.flag("clock_set", self.is_clock_set);
-        if let (Some(settings), Some(usage)) = (self.settings, self.usage) {
-            top.object("data", |object| usage.put(object, settings));
-        }
-        let (last, running) = (self.audits.last(), self.audits.is_running());
-        if last.is_some() || running {
-            top.object("audit", |object| {
-                object.flag("running", running);
-                if let Some((report, at)) = last {
-                    object.decimal("age_s", self.now.saturating_since(*at).as_secs_f64());
-                    report.put(object, self.settings.is_none_or(|settings| settings.role == Role::Router));
-                }
-            });
-        }
-        let totals = self.history.totals();
-        top.number("home_upload_bytes", totals.home_upload);
-        top.number("home_download_bytes", totals.home_download);
-        top.number("wire_upload_bytes", totals.wire_upload);
-        top.number("wire_download_bytes", totals.wire_download);
-        if let Some(delay) = self.history.delay() {
-            top.decimal("delay_now_ms", delay.as_millis_f64());
-        }
-        top.array("peers", self.sessions, |peer, session| put_session(peer, session, self.now));
-        top.array("problems", self.problems, |object, problem| {
-            object.text("code", problem.code.name());
-            object.text("severity", problem.code.severity());
-            object.text("text", &problem.text);
-            object.text("fix", problem.code.fix());
-        });
-    }
-
-    /// The report as a text.
-    pub fn text(&self) -> String {
-        let mut out = format!("{} {}", self.state_since.state.name(), self.age(self.state_since));
-        if let (Some(settings), Some((_, wire_bytes))) = (self.settings, self.cell_bytes) {
-            let shape = &settings.shape;
-            let (role, up, down) = (settings.role.name(), shape.upload.0 / 1000, shape.download.0 / 1000);
-            _ = write!(out, ": {role}, {} {up} kbit/s up, {down} kbit/s down, cells of {wire_bytes} bytes", shape.law);
-        }
-        out.push('\n');
-        if let (State::Paused, Some(settings)) = (self.state_since.state, self.settings) {
-            out.push_str(match settings.off {
-                OffPolicy::Tunnel => {
-                    "no promise: a schedule has switched cover off, so the tunnel reveals the devices' activity\n"
-                }
-                OffPolicy::Block => "no promise needed: a schedule blocks shaped devices from the Internet\n",
-            });
-        }
-        if let Some(usage) = self.usage {
-            let gb = |bytes: u64| bytes as f64 / 1e9;
-            _ = write!(
-                out,
-                "data: {:.1} GB used, {:.0} GB forecast for the billing period",
-                gb(usage.used),
-                gb(usage.forecast())
-            );
-            if let Some(cap) = self.settings.and_then(|settings| settings.data_cap_gb) {
-                _ = write!(out, ", cap {cap} GB");
-            }
-            out.push('\n');
-        }
-        for session in self.sessions {
-            let stats = session.engine().stats();
-            let drops: u64 = stats.drops.by_cause().iter().map(|(_, count)| count).sum();
-            _ = writeln!(
-                out,
-                "{} ({}): {} {}; {} data and {} cover cells sent, {} received, {} lost; delay {:.1} ms mean, \
-                 {:.1} ms p99; {drops} dropped",
-                session.name(),
-                session.peer(),
-                session.state_since().state.name(),
-                self.age(session.state_since()),
-                stats.cells_data,
-                stats.cells_cover,
-                stats.cells_received,
-                stats.cells_lost,
-                stats.delay.mean().as_millis_f64(),
-                stats.delay.percentile(99.0).as_millis_f64(),
-            );
-        }
-        for problem in self.problems {
-            let code = problem.code;
-            _ = writeln!(out, "{}: {} ({})\n  {}", code.severity(), problem.text, code.name(), code.fix());
-        }
-        out
-    }
-
-    /// `for 75 s`, `for 12 min`, `for 30 h`.
-    fn age(&self, state_since: StateSince) -> String {
-        let seconds = self.now.saturating_since(state_since.since).0 / 1_000_000_000;
-        match seconds {
-            0..600 => format!("for {seconds} s"),
-            600..36_000 => format!("for {} min", seconds / 60),
-            _ => format!("for {} h", seconds / 3600),
-        }
-    }
+/// The size of a cell in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct CellBytes {
+    /// On the wire.
+    pub wire_bytes: u64,
+    /// Inside the tunnel.
+    pub inner_bytes: u64,
 }
 
-fn put_session(peer: &mut Object<'_>, session: &Session, now: Nanos) {
-    let stats = session.engine().stats();
-    peer.text("name", session.name());
-    peer.text("address", &session.peer().to_string());
-    peer.text("state", session.state_since().state.name());
-    peer.decimal("state_age_s", now.saturating_since(session.state_since().since).as_secs_f64());
-    if let Some(granted) = session.granted() {
-        peer.text("law", granted.law.name());
-        peer.decimal("download_kbit", granted.rate.0 as f64 / 1e3);
-        peer.number("cell_wire_bytes", granted.cell_bytes.into());
-    }
-    put_counters(peer, stats);
-    peer.object("drops", |drops| stats.drops.by_cause().iter().for_each(|(cause, count)| drops.number(cause, *count)));
-    peer.object("delay_ms", |delay| put_histogram(delay, &stats.delay, Nanos::as_millis_f64));
-    peer.object("lateness_us", |lateness| put_histogram(lateness, &stats.lateness, |n| n.as_millis_f64() * 1e3));
-    let active = stats.devices.iter().enumerate().filter(|(_, device)| device.packets > 0);
-    peer.array("devices", active, |object, (number, device)| {
-        object.number("number", number as u64);
-        object.number("packets", device.packets);
-        object.number("bytes", device.bytes);
-        object.decimal("delay_mean_ms", Nanos(device.delay_sum.0 / device.packets).as_millis_f64());
-        object.decimal("delay_max_ms", device.delay_max.as_millis_f64());
-    });
+/// A peer. The keys from `law` to `cell_wire_bytes` are present on an endpoint, once the home has been granted a rate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct PeerAnswer {
+    /// The home's name, or `endpoint`.
+    pub name: String,
+    /// IPv4 address inside the tunnel.
+    pub address: String,
+    /// Name of the session's state.
+    pub state: Cow<'static, str>,
+    /// How long the state has lasted, in seconds.
+    pub state_age_s: Rounded,
+    /// The granted law.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub law: Option<Cow<'static, str>>,
+    /// The granted rate to the home, in kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_kbit: Option<Rounded>,
+    /// The agreed size of a cell on the wire, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell_wire_bytes: Option<u16>,
+    /// Cells sent with packets inside.
+    pub cells_data: u64,
+    /// Cells sent without packets inside.
+    pub cells_cover: u64,
+    /// Cells received.
+    pub cells_received: u64,
+    /// Numbers missing among the received cells.
+    pub cells_lost: u64,
+    /// Scheduled departures that were missed.
+    pub missed_slots: u64,
+    /// Packets accepted from the devices, or for the home.
+    pub packets_in: u64,
+    /// Packets extracted from the peer's cells.
+    pub packets_out: u64,
+    /// Bytes of the packets accepted.
+    pub bytes_in: u64,
+    /// Bytes of the packets extracted.
+    pub bytes_out: u64,
+    /// Drops by cause.
+    pub drops: DropCounts,
+    /// From a packet's arrival to the departure of its last byte, in milliseconds.
+    pub delay_ms: Percentiles,
+    /// From the scheduled to the actual departure of a cell, in microseconds.
+    pub lateness_us: Percentiles,
+    /// The devices that have sent packets.
+    pub devices: Vec<DeviceDelay>,
 }
 
-fn put_counters(peer: &mut Object<'_>, stats: &Stats) {
-    peer.number("cells_data", stats.cells_data);
-    peer.number("cells_cover", stats.cells_cover);
-    peer.number("cells_received", stats.cells_received);
-    peer.number("cells_lost", stats.cells_lost);
-    peer.number("missed_slots", stats.slots_missed);
-    peer.number("packets_in", stats.packets_in);
-    peer.number("packets_out", stats.packets_out);
-    peer.number("bytes_in", stats.bytes_in);
-    peer.number("bytes_out", stats.bytes_out);
+/// Number of drops by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct DropCounts {
+    /// Packets of the devices that are not IP, have a wrong length, or are too long.
+    pub malformed_packet: u64,
+    /// Packets of the longest flow, because the queue was full.
+    pub overflow: u64,
+    /// Packets that had waited too long.
+    pub aged: u64,
+    /// Datagrams that are not valid cells.
+    pub malformed_cell: u64,
+    /// Cells that arrived twice, or after the reordering window had passed them.
+    pub late_cell: u64,
+    /// Cells whose sequence number is far behind.
+    pub ancient_cell: u64,
+    /// Rests of cells, from an invalid block on.
+    pub malformed_block: u64,
+    /// Packets of which a lost cell contained a part.
+    pub lost_fragment: u64,
+    /// Control messages of another version or of an unknown kind.
+    pub newer_control: u64,
+    /// Control messages with an invalid length or value.
+    pub malformed_control: u64,
+    /// Packets that the daemon did not fetch in time.
+    pub not_fetched: u64,
 }
 
-fn put_histogram(object: &mut Object<'_>, histogram: &Histogram, unit: impl Fn(Nanos) -> f64) {
-    object.decimal("mean", unit(histogram.mean()));
-    object.decimal("p50", unit(histogram.percentile(50.0)));
-    object.decimal("p99", unit(histogram.percentile(99.0)));
-    object.decimal("max", unit(histogram.max()));
+/// Durations, in the unit that the key of this object names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct Percentiles {
+    /// The mean.
+    pub mean: Rounded,
+    /// The median.
+    pub p50: Rounded,
+    /// The 99th percentile.
+    pub p99: Rounded,
+    /// The maximum.
+    pub max: Rounded,
+}
+
+/// The packets that one device has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct DeviceDelay {
+    /// The place of the device's section in the settings, 1 to 63; 0 is all others.
+    pub number: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Mean delay in milliseconds.
+    pub delay_mean_ms: Rounded,
+    /// Longest delay in milliseconds.
+    pub delay_max_ms: Rounded,
+}
+
+/// A problem that the owner should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct ProblemAnswer {
+    /// Its stable code.
+    pub code: Cow<'static, str>,
+    /// `error`, `warning` or `info`.
+    pub severity: Cow<'static, str>,
+    /// A description for people.
+    pub text: String,
+    /// The remedy in one line.
+    pub fix: Cow<'static, str>,
+}
+
+/// The answer to `state`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct StateAnswer {
+    /// Name of the daemon's state.
+    pub state: Cow<'static, str>,
+}
+
+/// The event of a changed state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct StateEvent {
+    /// Name of the new state.
+    pub state: Cow<'static, str>,
+    /// Name of the previous state.
+    pub before: Cow<'static, str>,
+    /// Codes of the current problems.
+    pub problems: Vec<Cow<'static, str>>,
 }

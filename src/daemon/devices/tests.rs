@@ -1,6 +1,6 @@
 use super::*;
 use crate::config;
-use crate::daemon::control::answer;
+use crate::daemon::control::encode;
 
 const SETTINGS: &str = "
 config millpond 'main'
@@ -50,7 +50,7 @@ fn sample() -> DeviceList {
 
 #[test]
 fn all_sources_are_merged_into_one_entry() {
-    let text = answer::json(|top| sample().put(top)) + "\n";
+    let text = encode::to_json(&sample().answer()).unwrap();
     assert!(
         text.starts_with(
             "{\"devices\":[{\"mac\":\"18:b4:30:26:34:40\",\"random_mac\":false,\"addresses\":[\"192.168.1.11\",\
@@ -78,7 +78,7 @@ fn a_devices_policy_precedes_its_networks() {
         ]
     );
     assert_eq!(list.devices[1].mac, Some(Mac(PLUG)), "found by its address");
-    let text = list.text();
+    let text = list.answer().to_string();
     assert!(text.contains("shape  da:01:02:03:04:05 -, 192.168.3.7, iot, seen 5 s ago, changes its MAC"), "{text}");
     assert!(text.contains("block  a0:92:08:7b:03:1c Plug, 192.168.1.30, lan, seen 60 s ago\n"), "{text}");
 }
@@ -91,6 +91,6 @@ fn devices_seen_longest_ago_are_left_out() {
     assert_eq!(list.devices.len(), 3 + MAX_DEVICES);
     assert!(list.devices.iter().any(|device| device.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));
     assert!(!list.devices.iter().any(|device| device.mac == Some(Mac([0, 0, 0, 0, 1, 10]))));
-    let bytes = answer::table(|top| list.put(top)).contents().len();
+    let bytes = encode::to_table(&list.answer()).unwrap().contents().len();
     assert!(bytes < 64 * 1024, "{bytes} bytes");
 }

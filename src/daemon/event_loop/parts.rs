@@ -5,6 +5,7 @@ use crate::config::model::{Role, Settings};
 use crate::core::CellKind;
 use crate::daemon::action::Action;
 use crate::daemon::advice::{AdviceFeed, Direction, ObservedPacket};
+use crate::daemon::audit::answer::AuditStarted;
 use crate::daemon::audit::{AuditView, Audits};
 use crate::daemon::config_state::{ConfigState, SettingsChange};
 use crate::daemon::control::reply::{Answer, Requester};
@@ -20,6 +21,7 @@ use crate::daemon::health::Health;
 use crate::daemon::history::History;
 use crate::daemon::problem::Code;
 use crate::daemon::reconcile::{DueWork, Reconciler};
+use crate::daemon::rounded::Rounded;
 use crate::daemon::schedule::{LevelClock, Moment};
 use crate::daemon::state::State;
 use crate::daemon::wall_clock;
@@ -245,11 +247,10 @@ impl Parts {
         let answer = match audits.start(Some(packets), view, poll, now) {
             Err(why) => Answer::refused(why),
             Ok(_) if waiting => return control.await_audit(format, requester, poll, now),
-            Ok(expected) => requester.values(format, |top| {
-                top.flag("running", true);
-                top.number("packets", packets.into());
-                top.decimal("expected_s", expected.as_secs_f64());
-            }),
+            Ok(expected) => {
+                let expected_s = Rounded(expected.as_secs_f64());
+                requester.values(format, &AuditStarted { running: true, packets, expected_s })
+            }
         };
         control.answer(requester, answer, poll, now);
     }

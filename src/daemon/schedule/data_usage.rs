@@ -3,8 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::config::model::Settings;
-use crate::daemon::control::answer::Object;
+use crate::daemon::rounded::Rounded;
 use crate::daemon::schedule::calendar::BillingPeriod;
 use crate::sys::atomic_file;
 use crate::units::Nanos;
@@ -41,6 +43,35 @@ pub struct Usage {
     pub since: i64,
     /// The billing period.
     pub period: BillingPeriod,
+}
+
+/// The part of the status on the billing period.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct UsageAnswer {
+    /// Bytes on the wire in this period.
+    pub used_bytes: u64,
+    /// Bytes expected for the whole period.
+    pub forecast_bytes: u64,
+    /// Start of the count, in seconds of Unix time.
+    pub since_unix: u64,
+    /// End of the period, in seconds of Unix time.
+    pub until_unix: u64,
+    /// The data cap in bytes; this and the next two are absent without a cap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cap_bytes: Option<u64>,
+    /// Used share of the cap in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_percent: Option<Rounded>,
+    /// Expected share of the cap in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast_percent: Option<Rounded>,
+    /// The price of a GB (10⁹ bytes), in the owner's currency; this and the next are absent without a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_per_gb: Option<Rounded>,
+    /// The expected price of the data beyond the cap, or of all data without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast_price: Option<Rounded>,
 }
 
 impl DataUsage {
@@ -123,22 +154,21 @@ impl Usage {
         self.used.saturating_add(self.expected)
     }
 
-    /// Writes the usage as members of `object`.
-    pub fn put(&self, object: &mut Object<'_>, settings: &Settings) {
-        object.number("used_bytes", self.used);
-        object.number("forecast_bytes", self.forecast());
-        object.number("since_unix", self.since.max(0) as u64);
-        object.number("until_unix", self.period.end.max(0) as u64);
-        if let Some(gb) = settings.data_cap_gb {
-            let cap = u64::from(gb) * GB;
-            object.number("cap_bytes", cap);
-            object.decimal("share_percent", percent(self.used, cap));
-            object.decimal("forecast_percent", percent(self.forecast(), cap));
-        }
-        if let Some(cents) = settings.price_cents {
-            let over_cap = self.forecast().saturating_sub(u64::from(settings.data_cap_gb.unwrap_or(0)) * GB);
-            object.decimal("price_per_gb", f64::from(cents) / 100.0);
-            object.decimal("forecast_price", over_cap as f64 / GB as f64 * f64::from(cents) / 100.0);
+    /// The usage as an answer.
+    pub fn answer(&self, settings: &Settings) -> UsageAnswer {
+        let cap = settings.data_cap_gb.map(|gb| u64::from(gb) * GB);
+        let over_cap = self.forecast().saturating_sub(cap.unwrap_or(0));
+        let price = settings.price_cents.map(|cents| f64::from(cents) / 100.0);
+        UsageAnswer {
+            used_bytes: self.used,
+            forecast_bytes: self.forecast(),
+            since_unix: self.since.max(0) as u64,
+            until_unix: self.period.end.max(0) as u64,
+            cap_bytes: cap,
+            share_percent: cap.map(|cap| percent(self.used, cap)),
+            forecast_percent: cap.map(|cap| percent(self.forecast(), cap)),
+            price_per_gb: price.map(Rounded),
+            forecast_price: price.map(|price| Rounded(over_cap as f64 / GB as f64 * price)),
         }
     }
 
@@ -156,8 +186,8 @@ impl Usage {
     }
 }
 
-fn percent(part: u64, whole: u64) -> f64 {
-    100.0 * part as f64 / whole.max(1) as f64
+fn percent(part: u64, whole: u64) -> Rounded {
+    Rounded(100.0 * part as f64 / whole.max(1) as f64)
 }
 
 #[cfg(test)]

@@ -1,0 +1,13 @@
+//! The answers of a running daemon, as structs that are written as JSON or blobmsg. Programs for a computer can read
+//! them back.
+
+pub use crate::daemon::advice::answer::{AdviceAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
+pub use crate::daemon::audit::answer::{AuditAnswer, AuditFinding, AuditStarted, SizeCount, StatusAudit};
+pub use crate::daemon::control::encode::{EncodeError, to_json, to_table};
+pub use crate::daemon::control::status::{
+    CellBytes, DeviceDelay, DropCounts, PeerAnswer, Percentiles, ProblemAnswer, StateAnswer, StateEvent, StatusAnswer,
+};
+pub use crate::daemon::devices::answer::{DeviceAnswer, DevicesAnswer};
+pub use crate::daemon::history::HistoryAnswer;
+pub use crate::daemon::rounded::Rounded;
+pub use crate::daemon::schedule::data_usage::UsageAnswer;

@@ -1,0 +1,79 @@
+//! The status as a text for people.
+
+use std::fmt;
+
+use super::{DropCounts, PeerAnswer, Percentiles, StatusAnswer};
+use crate::daemon::rounded::Rounded;
+
+impl fmt::Display for StatusAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.state, Age(self.state_age_s))?;
+        if let (Some(role), Some(law), Some(up), Some(down), Some(cell)) =
+            (&self.role, &self.law, self.upload_kbit, self.download_kbit, &self.cell)
+        {
+            // Whole kbit/s.
+            let [up, down] = [up, down].map(|kbit| kbit.0 as u64);
+            write!(f, ": {role}, {law} {up} kbit/s up, {down} kbit/s down, cells of {} bytes", cell.wire_bytes)?;
+        }
+        writeln!(f)?;
+        f.write_str(match (&*self.state, self.off.as_deref()) {
+            ("paused", Some("block")) => "no promise needed: a schedule blocks shaped devices from the Internet\n",
+            ("paused", Some(_)) => {
+                "no promise: a schedule has switched cover off, so the tunnel reveals the devices' activity\n"
+            }
+            _ => "",
+        })?;
+        if let Some(usage) = &self.data {
+            let gb = |bytes: u64| bytes as f64 / 1e9;
+            let (used, forecast) = (gb(usage.used_bytes), gb(usage.forecast_bytes));
+            write!(f, "data: {used:.1} GB used, {forecast:.0} GB forecast for the billing period")?;
+            if let Some(cap) = usage.cap_bytes {
+                write!(f, ", cap {} GB", gb(cap))?;
+            }
+            writeln!(f)?;
+        }
+        self.peers.iter().try_for_each(|peer| peer.fmt(f))?;
+        for problem in &self.problems {
+            writeln!(f, "{}: {} ({})\n  {}", problem.severity, problem.text, problem.code, problem.fix)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PeerAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PeerAnswer { name, address, state, cells_data, cells_cover, cells_received, cells_lost, .. } = self;
+        let Percentiles { mean, p99, .. } = self.delay_ms;
+        writeln!(
+            f,
+            "{name} ({address}): {state} {}; {cells_data} data and {cells_cover} cover cells sent, {cells_received} \
+             received, {cells_lost} lost; delay {:.1} ms mean, {:.1} ms p99; {} dropped",
+            Age(self.state_age_s),
+            mean.0,
+            p99.0,
+            self.drops.total(),
+        )
+    }
+}
+
+impl DropCounts {
+    /// The number of all drops.
+    fn total(&self) -> u64 {
+        let packets = self.malformed_packet + self.overflow + self.aged + self.lost_fragment + self.not_fetched;
+        let cells = self.malformed_cell + self.late_cell + self.ancient_cell + self.malformed_block;
+        packets + cells + self.newer_control + self.malformed_control
+    }
+}
+
+/// `for 75 s`, `for 12 min`, `for 30 h`.
+struct Age(Rounded);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.0 as u64 {
+            seconds @ 0..600 => write!(f, "for {seconds} s"),
+            seconds @ 600..36_000 => write!(f, "for {} min", seconds / 60),
+            seconds => write!(f, "for {} h", seconds / 3600),
+        }
+    }
+}
