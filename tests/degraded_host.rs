@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use millpond::daemon::answers::{ProblemAnswer, StatusAnswer};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::rngs::ChaCha12Rng;
@@ -75,13 +76,13 @@ impl Daemon {
         self.shell("nft list set inet millpond shape_mac").contains(CAMERA)
     }
 
-    fn status(&self) -> Option<String> {
+    fn status(&self) -> Option<StatusAnswer> {
         let (code, text) = millpond(&["status", "--json", "--socket", self.path("socket").to_str()?]);
-        (code == Some(0)).then_some(text)
+        (code == Some(0)).then(|| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}")))
     }
 
     /// Waits until the status satisfies `condition`, and returns it.
-    fn await_status(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+    fn await_status(&self, what: &str, condition: impl Fn(&StatusAnswer) -> bool) -> StatusAnswer {
         let start = Instant::now();
         let mut last = None;
         while start.elapsed() < WAIT_LIMIT {
@@ -111,6 +112,10 @@ impl Drop for Daemon {
         _ = self.child.wait();
         _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn has_problem(status: &StatusAnswer, code: &str) -> bool {
+    status.problems.iter().any(|problem| problem.code == code)
 }
 
 /// Runs the program. Returns its exit code and output.
@@ -217,12 +222,12 @@ fn malformed_settings_are_refused_and_the_guard_holds() {
         }
         assert_eq!((check_code, reload_code), (Some(78), Some(78)), "{shown}\n{check_output}{answer}");
         assert!(check_output.lines().all(|line| line.len() < 1000), "{check_output}");
-        let status = daemon.await_status("the problem", |status| status.contains(r#""code":"settings""#));
-        assert!(daemon.guards_the_camera(), "{shown}\n{status}");
+        let status = daemon.await_status("the problem", |status| has_problem(status, "settings"));
+        assert!(daemon.guards_the_camera(), "{shown}\n{status:?}");
     }
     fs::write(&settings, GOOD).unwrap();
     millpond(&["reload", "--socket", socket.to_str().unwrap()]);
-    daemon.await_status("no problem with the settings", |status| !status.contains(r#""code":"settings""#));
+    daemon.await_status("no problem with the settings", |status| !has_problem(status, "settings"));
     daemon.stop();
 }
 
@@ -234,9 +239,7 @@ fn a_start_with_malformed_settings_confines_the_readable_part() {
     }
     let settings = GOOD.replace("203.0.113.9:51820", "nowhere");
     let daemon = Daemon::start("start", settings.as_bytes(), "true");
-    daemon.await_status("the problem", |status| {
-        status.contains(r#""state":"blocked""#) && status.contains(r#""code":"settings""#)
-    });
+    daemon.await_status("the problem", |status| status.state == "blocked" && has_problem(status, "settings"));
     assert!(daemon.guards_the_camera(), "{}", daemon.log());
     assert!(daemon.log().contains("tunnel.endpoint: "), "{}", daemon.log());
     daemon.stop();
@@ -254,15 +257,15 @@ fn an_unwritable_flash_is_one_problem_and_the_guard_is_loaded() {
         ("read-only", read_only, "Read-only file system", "mount -o remount,rw flash"),
     ] {
         let daemon = Daemon::start(name, GOOD.as_bytes(), damage);
-        let status = daemon.await_status(name, |status| status.contains(r#""code":"guard-file""#));
-        assert!(status.contains(error), "{status}");
-        assert!(!status.contains(r#""code":"guard""#), "{status}");
-        assert!(daemon.guards_the_camera(), "{name}: {status}");
+        let status = daemon.await_status(name, |status| has_problem(status, "guard-file"));
+        assert!(status.problems.iter().any(|problem| problem.text.contains(error)), "{status:?}");
+        assert!(!has_problem(&status, "guard"), "{status:?}");
+        assert!(daemon.guards_the_camera(), "{name}: {status:?}");
         assert_eq!(daemon.log().matches(error).count(), 1, "retries are not logged again:\n{}", daemon.log());
         let folder = daemon.folder.display();
         assert_eq!(daemon.shell(&format!("cd {folder} && {repair} && ls -A flash")), "", "no partial file is left");
         millpond(&["renew", "--socket", daemon.path("socket").to_str().unwrap()]);
-        daemon.await_status("no problem", |status| !status.contains(r#""code":"guard-file""#));
+        daemon.await_status("no problem", |status| !has_problem(status, "guard-file"));
         assert!(daemon.shell(&format!("cat {folder}/flash/guard.nft")).contains(CAMERA));
         daemon.stop();
     }
@@ -292,8 +295,10 @@ fn without_nft_the_problem_names_its_package() {
     }
     let hidden = "for folder in /usr/sbin /usr/local/sbin; do mount -t tmpfs tmpfs $folder; done; PATH=/usr/bin";
     let daemon = Daemon::start("nft", GOOD.as_bytes(), hidden);
-    let status = daemon.await_status("the problem", |status| status.contains(r#""code":"package-missing""#));
-    assert!(status.contains(r#""state":"blocked""#) && status.contains("install nftables"), "{status}");
+    let status = daemon.await_status("the problem", |status| has_problem(status, "package-missing"));
+    let text = |problem: &ProblemAnswer| format!("{} {}", problem.text, problem.fix);
+    assert!(status.problems.iter().any(|problem| text(problem).contains("install nftables")), "{status:?}");
+    assert_eq!(status.state, "blocked");
     assert_eq!(daemon.log().matches("nft is missing").count(), 1, "{}", daemon.log());
 }
 
@@ -304,7 +309,7 @@ fn a_missing_ubus_is_logged_once() {
     }
     let daemon = Daemon::start("ubus", GOOD.as_bytes(), "true");
     let status = daemon.await_status("the guard", |_| daemon.guards_the_camera());
-    assert!(!status.contains(r#""code":"ubus""#), "{status}");
+    assert!(!has_problem(&status, "ubus"), "{status:?}");
     assert_eq!(daemon.log().matches("no ubus broker found").count(), 1, "{}", daemon.log());
     daemon.stop();
 }

@@ -10,6 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use millpond::daemon::RequestError;
+use millpond::daemon::answers::{
+    AuditAnswer, AuditStarted, Rounded, StateAnswer, StateEvent, to_json as answer_json, to_table,
+};
 use millpond::daemon::request::{Format, Request};
 use millpond::daemon::ubus::{Presence, Provider};
 use millpond::sys::epoll::Poll;
@@ -89,8 +92,7 @@ impl Daemon {
                     serve(&mut provider, &poll, now, &mut log);
                 }
                 if let Ok(what) = announced.try_recv() {
-                    let data = BlobMsgTable::build(|blob| blob.put_str(Some("state"), what));
-                    provider.announce("state", &data, &poll, now);
+                    provider.announce("state", &to_table(&event(what)).unwrap(), &poll, now);
                 }
                 log.longest = log.longest.max(start_of_turn.elapsed());
                 if log.presences.last() != Some(provider.presence()) {
@@ -124,7 +126,7 @@ fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
     match request {
         Request::Status(Format::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
         Request::Status(Format::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
-        Request::State => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
+        Request::State => Ok(to_table(&StateAnswer { state: "shaping".into() }).unwrap()),
         Request::Status(Format::Values) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("state"), "shaping"))),
         // As large as the largest real answer.
         Request::Devices(Format::Values) => Ok(BlobMsgTable::build(|blob| {
@@ -135,19 +137,44 @@ fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
         Request::Devices(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "[]"))),
         Request::History { seconds } => Ok(BlobMsgTable::build(|blob| blob.put_i64(Some("seconds"), seconds.into()))),
         Request::Advise(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), ADVICE))),
-        Request::Audit { packets, waiting: true, .. } => Ok(BlobMsgTable::build(|blob| {
-            let good = packets < 1_000;
-            blob.put_str(Some("text"), if good { "{\"faults\":[]}" } else { "{\"faults\":[\"strays\"]}" });
-        })),
-        Request::Audit { .. } => Ok(BlobMsgTable::build(|blob| blob.put_bool(Some("running"), true))),
+        Request::Audit { packets, waiting: true, .. } => {
+            let report = answer_json(&audit(packets)).unwrap();
+            Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &report)))
+        }
+        Request::Audit { packets, .. } => {
+            Ok(to_table(&AuditStarted { running: true, packets, expected_s: Rounded(1.5) }).unwrap())
+        }
         Request::Reload => Err(RequestError { status: 9, text: "the settings are not usable".into() }),
         _ => Ok(BlobMsgTable::empty()),
+    }
+}
+
+/// An audit that finds a fault if it captures many packets.
+fn audit(packets: u32) -> AuditAnswer {
+    AuditAnswer {
+        running: None,
+        age_s: None,
+        at_unix: None,
+        seconds: 1,
+        packets: packets.into(),
+        wire_bytes: 508,
+        strays: 0,
+        handshakes: 0,
+        faults: if packets < 1_000 { Vec::new() } else { vec!["strays".into()] },
+        upload: None,
+        download: None,
+        sends_upload: true,
+        lateness_us: None,
     }
 }
 
 /// The part of the advice that `advise --set` reads.
 const ADVICE: &str = "{\"levels\":[{\"level\":\"saver\",\"advised_upload_kbit\":40,\"advised_download_kbit\":60},\
     {\"level\":\"strict\"}]}";
+
+fn event(state: &'static str) -> StateEvent {
+    StateEvent { state: state.into(), before: "shaping".into(), problems: vec!["name".into()] }
+}
 
 /// A socket path that no other test uses.
 fn place(name: &str) -> PathBuf {
@@ -210,6 +237,8 @@ fn methods_are_listed_and_answered() {
         blob.put_i32(Some("seconds"), 120);
     };
     assert_eq!(call(&mut client, id, "history", session), Ok("{\"seconds\":120}".into()));
+    let started = "{\"running\":true,\"packets\":2000,\"expected_s\":1.5}".to_owned();
+    assert_eq!(call(&mut client, id, "audit", |_| ()), Ok(started));
     assert_eq!(call(&mut client, id, "devices", session).unwrap().len(), "{\"devices\":[]}".len() + 5000 * 11 - 1);
     let log = daemon.stop();
     assert_eq!(log.presences.last(), Some(&Presence::Published));
@@ -219,6 +248,7 @@ fn methods_are_listed_and_answered() {
             Request::Status(Format::Values),
             Request::State,
             Request::History { seconds: 120 },
+            Request::Audit { packets: 2000, format: Format::Values, waiting: false },
             Request::Devices(Format::Values)
         ]
     );
@@ -385,7 +415,7 @@ fn state_changes_reach_listeners() {
         }
     }
     received.sort();
-    let data = "{\"state\":\"degraded\"}".to_owned();
+    let data = answer_json(&event("degraded")).unwrap();
     assert_eq!(received, [("millpond.state".into(), data.clone()), ("state".into(), data)]);
     daemon.stop();
 }

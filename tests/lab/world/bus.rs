@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
+use millpond::daemon::answers::{AdviceAnswer, DevicesAnswer, HistoryAnswer, StateAnswer, StatusAnswer};
+use serde::Deserialize;
 use ubus::client::UbusClient;
 use ubus::unix::UnixUbusTransport;
 use ubus::{BlobMsgTable, json};
@@ -56,7 +58,9 @@ impl Call {
         let arguments = json::json_to_blobmsg(&arguments).map_err(text)?;
         let (mut client, object) = connect(&self.socket)?;
         for reply in client.invoke_many(object, &self.method, &arguments).map_err(text)? {
-            println!("{}", json::blobmsg_to_json(&reply).map_err(text)?);
+            let answer = json::blobmsg_to_json(&reply).map_err(text)?;
+            check(&self.method, &answer).map_err(|error| format!("{}: {error} in {answer}", self.method))?;
+            println!("{answer}");
         }
         Ok(())
     }
@@ -75,6 +79,21 @@ impl CallFlood {
         }
         println!("{answers} answers");
         Ok(())
+    }
+}
+
+/// Checks that an answer of keys and values has the documented keys. Other forms have the key `text` only.
+fn check(method: &str, answer: &serde_json::Value) -> Result<(), serde_json::Error> {
+    if answer.get("text").is_some() || answer.get("error").is_some() {
+        return Ok(());
+    }
+    match method {
+        "status" => StatusAnswer::deserialize(answer).map(drop),
+        "state" => StateAnswer::deserialize(answer).map(drop),
+        "devices" => DevicesAnswer::deserialize(answer).map(drop),
+        "history" => HistoryAnswer::deserialize(answer).map(drop),
+        "advise" => AdviceAnswer::deserialize(answer).map(drop),
+        _ => Ok(()),
     }
 }
 
