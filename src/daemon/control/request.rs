@@ -1,5 +1,5 @@
-//! The requests that a running daemon serves. [`REQUESTS`] is their only grammar: [`line`] reads and writes them as
-//! lines of the control socket, [`call`] as calls on ubus.
+//! The requests that a running daemon serves. [`REQUESTS`] is their only grammar: [`mod@line`] reads and writes
+//! them as lines of the control socket, [`call`] as calls on ubus.
 
 pub mod call;
 pub mod line;
