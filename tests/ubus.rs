@@ -88,7 +88,7 @@ impl Daemon {
                 log.turns += 1;
                 let now = timer::now();
                 provider.handle_timeout(&poll, now);
-                if tokens.contains(&1) {
+                if tokens.iter().any(|token| *token != 0) {
                     serve(&mut provider, &poll, now, &mut log);
                 }
                 if let Ok(what) = announced.try_recv() {
