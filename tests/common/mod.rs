@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses only a part")]
 
+pub mod module_graph;
 pub mod namespace;
+pub mod rust_source;
 
 use millpond::config::example;
 use millpond::config::model::*;
