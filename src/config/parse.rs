@@ -1,5 +1,6 @@
 //! Parses a settings file into [`Settings`], or reports all its errors.
 
+mod context;
 mod device;
 mod dns;
 mod general;
@@ -12,10 +13,10 @@ mod tests;
 mod tunnel;
 pub(super) mod value;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use self::reader::{OptionUse, SectionReader, nearest};
-use super::model::{Level, Role, Settings};
+use self::context::Context;
+use self::reader::{OptionUse, nearest};
+pub use self::value::KeyFiles;
+use super::model::{Level, Settings};
 use super::problem::{SettingsProblem, Severity};
 use super::uci::{self, Section};
 
@@ -33,9 +34,6 @@ pub struct Parsed {
     /// Errors and warnings, in line order.
     pub problems: Vec<SettingsProblem>,
 }
-
-/// Reads the text of the key file at a path, or returns the reason why it cannot be read.
-pub type KeyFiles<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 /// Parses a settings file without key files. Reports every error of the file at once.
 pub fn parse(text: &[u8]) -> Parsed {
@@ -62,33 +60,6 @@ pub fn parse_with(text: &[u8], key_files: KeyFiles<'_>) -> Parsed {
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     let (settings, understood) = if failed { (None, settings) } else { (settings, None) };
     Parsed { settings, understood, problems }
-}
-
-/// State shared by the parsers of all section types.
-struct Context<'a> {
-    enabled: bool,
-    /// `None` if option `role` is invalid; checks that depend on the role are then skipped.
-    role: Option<Role>,
-    /// `None` if option `type` is invalid or the section is missing.
-    tunnel: Option<tunnel::TunnelKind>,
-    /// IPv4 addresses in use inside the tunnel.
-    addresses: OptionUse<Ipv4Addr>,
-    /// IPv6 addresses in use inside the tunnel.
-    addresses6: OptionUse<Ipv6Addr>,
-    key_files: KeyFiles<'a>,
-}
-
-impl Context<'_> {
-    fn is(&self, role: Role) -> bool {
-        self.role == Some(role)
-    }
-
-    /// Warns if a section is for the other role.
-    fn expect(&self, role: Role, reader: &mut SectionReader) {
-        if let Some(actual) = self.role.filter(|actual| *actual != role) {
-            reader.warn_section(format!("no effect with role '{}' (want role '{}')", actual.name(), role.name()));
-        }
-    }
 }
 
 fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<SettingsProblem>) -> Option<Settings> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Context;
+use super::context::Context;
 use super::reader::{OptionUse, SectionReader};
 use super::value::{boolean, choice, device_address, interface_name, mac, network_name, number, shown, title};
 use crate::config::model::{Device, Network, Policy, Role};

@@ -2,9 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::Context;
+use super::context::{Context, TunnelKind};
 use super::reader::{OptionUse, SectionReader};
-use super::tunnel::TunnelKind;
 use super::value::{key, number, shown, title, tunnel_address};
 use crate::config::model::{Home, Key, Role};
 use crate::config::problem::{SettingsProblem, Severity};

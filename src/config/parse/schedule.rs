@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Context;
+use super::context::Context;
 use super::general::General;
 use super::reader::SectionReader;
 use super::value::{choice, time_of_day};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Context;
+use super::context::{Context, TunnelKind};
 use super::reader::SectionReader;
 use super::value::{
     choice, host_port, interface_name, key, key_or_file, number, path, server, tunnel_address, tunnel_address6,
@@ -31,14 +31,6 @@ const OPTIONS: [&str; 14] = [
 /// WireGuard's usual port.
 const DEFAULT_PORT: u16 = 51820;
 const OWN_INTERFACES: [&str; 3] = ["mp0", "mpwg0", "mpvpn0"];
-
-/// The tunnel's type.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum TunnelKind {
-    Wireguard,
-    Openvpn,
-    Interface,
-}
 
 const KINDS: &[(&str, TunnelKind)] =
     &[("wireguard", TunnelKind::Wireguard), ("openvpn", TunnelKind::Openvpn), ("interface", TunnelKind::Interface)];

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use super::KeyFiles;
 use crate::config::model::{HostPort, Key, Mac, Server};
 use crate::law::Law;
+
+/// Reads the text of the key file at a path, or returns the reason why it cannot be read.
+pub type KeyFiles<'a> = &'a dyn Fn(&str) -> std::result::Result<String, String>;
 
 /// Why a value is invalid. `got` is ready for display: quoted, short, and never a secret.
 pub(in crate::config) struct ValueError {

@@ -1,0 +1,42 @@
+//! What the parsers of the sections tell each other.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::reader::{OptionUse, SectionReader};
+use super::value::KeyFiles;
+use crate::config::model::Role;
+
+/// State shared by the parsers of all section types.
+pub(super) struct Context<'a> {
+    pub enabled: bool,
+    /// `None` if option `role` is invalid; checks that depend on the role are then skipped.
+    pub role: Option<Role>,
+    /// `None` if option `type` is invalid or the section is missing.
+    pub tunnel: Option<TunnelKind>,
+    /// IPv4 addresses in use inside the tunnel.
+    pub addresses: OptionUse<Ipv4Addr>,
+    /// IPv6 addresses in use inside the tunnel.
+    pub addresses6: OptionUse<Ipv6Addr>,
+    pub key_files: KeyFiles<'a>,
+}
+
+impl Context<'_> {
+    pub fn is(&self, role: Role) -> bool {
+        self.role == Some(role)
+    }
+
+    /// Warns if a section is for the other role.
+    pub fn expect(&self, role: Role, reader: &mut SectionReader) {
+        if let Some(actual) = self.role.filter(|actual| *actual != role) {
+            reader.warn_section(format!("no effect with role '{}' (want role '{}')", actual.name(), role.name()));
+        }
+    }
+}
+
+/// The tunnel's type.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum TunnelKind {
+    Wireguard,
+    Openvpn,
+    Interface,
+}
