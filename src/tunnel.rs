@@ -88,3 +88,90 @@ pub fn capture_point(settings: &Settings, endpoint: Option<SocketAddr>) -> Captu
     };
     on_wire.unwrap_or_else(|| CapturePoint::Interface(interface(settings).to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::config::example;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+    fn with(tunnel: Tunnel) -> Settings {
+        Settings { tunnel: Some(tunnel), ..example::router() }
+    }
+
+    fn openvpn() -> Settings {
+        with(Tunnel::Openvpn { profile: "/client.ovpn".into(), address: ADDRESS, peer_address: None })
+    }
+
+    fn attached() -> Settings {
+        with(Tunnel::Interface { interface: "wg0".into(), address: ADDRESS, peer_address: None, overhead: None })
+    }
+
+    #[test]
+    fn every_created_interface_is_one_of_ours() {
+        for (settings, name) in [(example::router(), "mpwg0"), (example::endpoint(), "mpwg0"), (openvpn(), "mpvpn0")] {
+            let tunnel = properties(&settings).unwrap();
+            let link = tunnel.link.unwrap();
+            assert_eq!((tunnel.interface, link.name.as_str()), (name, name));
+            assert!(OWN_INTERFACES.contains(&name));
+        }
+        let settings = attached();
+        assert_eq!(properties(&settings).map(|tunnel| (tunnel.interface, tunnel.link)), Some(("wg0", None)));
+        assert_eq!(interface(&Settings { tunnel: None, ..settings }), "mpwg0");
+    }
+
+    /// The owner of an attached interface configured IPv6 there.
+    #[test]
+    fn an_attached_interface_keeps_its_ipv6() {
+        let sysctls = |settings: &Settings| properties(settings).unwrap().sysctls();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(sysctls(&attached()), [pair("net.ipv4.conf.wg0.rp_filter", "2")]);
+        let own = [pair("net.ipv4.conf.mpvpn0.rp_filter", "2"), pair("net.ipv6.conf.mpvpn0.disable_ipv6", "1")];
+        assert_eq!(sysctls(&openvpn()), own);
+    }
+
+    #[test]
+    fn only_a_wireguard_router_resolves_and_watches_its_endpoint() {
+        let watches = |settings: &Settings| {
+            let tunnel = properties(settings).unwrap();
+            (tunnel.endpoint.is_some(), tunnel.handshake_key.is_some())
+        };
+        assert_eq!(watches(&example::router()), (true, true));
+        let mut server = example::endpoint();
+        example::wireguard(&mut server).endpoint = example::wireguard(&mut example::router()).endpoint.clone();
+        for settings in [server, openvpn(), attached()] {
+            assert_eq!(watches(&settings), (false, false), "{:?}", settings.tunnel);
+        }
+    }
+
+    #[test]
+    fn wireguard_is_captured_on_the_wire_and_other_tunnels_inside() {
+        let address: SocketAddr = "203.0.113.9:51820".parse().unwrap();
+        let wire = |peer: Option<IpAddr>| CapturePoint::Wire { peer, port: 51820 };
+        assert_eq!(capture_point(&example::router(), Some(address)), wire(Some(address.ip())));
+        assert_eq!(capture_point(&example::endpoint(), None), wire(None));
+        let inside = |name: &str| CapturePoint::Interface(name.into());
+        assert_eq!(capture_point(&example::router(), None), inside("mpwg0"), "the endpoint is not resolved yet");
+        assert_eq!(capture_point(&openvpn(), Some(address)), inside("mpvpn0"));
+        assert_eq!(capture_point(&attached(), None), inside("wg0"));
+    }
+
+    #[test]
+    fn the_outer_ip_version_decides_the_overhead() {
+        let overhead =
+            |settings: &Settings, facts: &TunnelFacts| encapsulation(settings, facts).unwrap().overhead_bytes;
+        let facts = |endpoint: Option<&str>, ipv6| TunnelFacts {
+            endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
+            carrier: None,
+            profile: Some(Profile { ipv6 }),
+        };
+        let router = example::router();
+        for (endpoint, want) in [(None, 60), (Some("203.0.113.9:1"), 60), (Some("[2001:db8::1]:1"), 80)] {
+            assert_eq!(overhead(&router, &facts(endpoint, false)), want);
+        }
+        assert_eq!([false, true].map(|ipv6| overhead(&openvpn(), &facts(None, ipv6))), [52, 72]);
+    }
+}
