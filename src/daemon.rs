@@ -18,6 +18,7 @@ mod event_loop;
 mod failover;
 mod health;
 mod history;
+mod options;
 mod problem;
 mod reconcile;
 mod rounded;
@@ -27,7 +28,7 @@ mod state;
 mod token;
 mod wall_clock;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use audit::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
 pub use control::request_error::{REFUSED_PREFIX, RequestError};
@@ -36,6 +37,7 @@ pub use error::Error;
 #[cfg(feature = "lab")]
 pub use event_loop::BareEndpoint;
 use log::info;
+pub use options::Options;
 pub use problem::Code as ProblemCode;
 
 use self::config_state::SettingsFile;
@@ -49,21 +51,6 @@ use crate::plan::{Facts, Op, PreflightIssue};
 use crate::sys::kernel::{self, LinuxKernel};
 use crate::sys::realtime;
 use crate::sys::sd_notify::Manager;
-
-/// Paths of the daemon's files and sockets.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The settings file.
-    pub config: PathBuf,
-    /// The control socket.
-    pub socket: PathBuf,
-    /// Sockets where an ubus broker may listen, the likeliest first.
-    pub brokers: Vec<PathBuf>,
-    /// The file from which the guard is loaded at boot.
-    pub guard_file: PathBuf,
-    /// The file that keeps the data usage of the billing period.
-    pub usage_file: PathBuf,
-}
 
 /// Runs the daemon until a signal or a fatal error. Transient errors do not end it. On return the kernel holds nothing
 /// of millpond's except the guard.

@@ -1,13 +1,13 @@
-//! Checks the structure of the code: modules depend only on lower layers, system calls and clocks stay at the edge, and
-//! files stay small.
+//! Checks the structure of the code: modules depend only on lower layers, components on few others, no file on its own
+//! user, and system calls and clocks stay at the edge.
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use common::module_graph::{ModuleGraph, circles};
-use common::rust_source::{code, is_word, production, sources, words};
+use common::rust_source::{code, is_word, production, sources, top_module, words};
 
 /// Each top-level module with the other modules that it may use.
 const LAYERS: [(&str, &[&str]); 13] = [
@@ -26,55 +26,54 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("main", &["units", "law", "wire", "core", "config", "tunnel", "plan", "apply", "sys", "daemon", "cli"]),
 ];
 
+/// The parts of the daemon, each with the others that it may use: first what all share, then the components that act,
+/// then those that read others for their answers. Only the event loop knows all.
+const COMPONENTS: [(&str, &[&str]); 21] = [
+    ("error", &[]),
+    ("options", &[]),
+    ("rounded", &[]),
+    ("state", &[]),
+    ("token", &[]),
+    ("wall_clock", &[]),
+    ("problem", &["error"]),
+    ("action", &["problem"]),
+    ("shape", &["error"]),
+    ("config_state", &["error"]),
+    ("dataplane", &["error", "shape", "state", "token"]),
+    ("reconcile", &["action", "error", "problem", "shape", "token"]),
+    ("failover", &["action"]),
+    ("schedule", &["action", "problem", "rounded", "wall_clock"]),
+    ("health", &["problem", "state", "wall_clock"]),
+    ("enrolments", &["wall_clock"]),
+    ("advice", &["rounded", "shape", "token"]),
+    ("audit", &["dataplane", "rounded", "token"]),
+    ("devices", &["dataplane", "rounded"]),
+    ("history", &["dataplane"]),
+    ("control", READ_BY_CONTROL),
+];
+const READ_BY_CONTROL: &[&str] = &[
+    "action",
+    "advice",
+    "audit",
+    "config_state",
+    "dataplane",
+    "devices",
+    "error",
+    "health",
+    "history",
+    "problem",
+    "rounded",
+    "schedule",
+    "state",
+    "token",
+    "wall_clock",
+];
+
 /// The modules that may use the clock and the system's random numbers.
 const EDGE: [&str; 5] = ["sys", "daemon", "cli", "lab", "main"];
 const AMBIENT: [&str; 5] = ["Instant::now", "SystemTime::now", "rand::rng(", "thread_rng", "SysRng"];
-const MAX_LINES: usize = 400;
-/// Files that are longer today.
-const LONG_TODAY: [&str; 2] = ["daemon/event_loop.rs", "daemon/dataplane/session.rs"];
-
 /// The folders of src, and the files beside them, in which no file may use a file that uses it.
-const WITHOUT_CIRCLES: [&str; 5] = ["config", "tunnel", "plan", "apply", "sys"];
-
-/// Maximum number of files that have methods of one type.
-const MAX_IMPL_FILES: usize = 2;
-/// Maximum number of fields of a struct that are not plain data.
-const MAX_FIELDS: usize = 12;
-/// Types that exceed these two limits today.
-const SPREAD_TODAY: [&str; 1] = ["EventLoop"];
-const LARGE_TODAY: [&str; 1] = ["EventLoop"];
-/// Types that hold nothing but a value or a choice.
-const PLAIN: [&str; 29] = [
-    "u8",
-    "u16",
-    "u32",
-    "u64",
-    "u128",
-    "usize",
-    "i8",
-    "i16",
-    "i32",
-    "i64",
-    "isize",
-    "f32",
-    "f64",
-    "bool",
-    "char",
-    "str",
-    "String",
-    "Nanos",
-    "BitsPerSec",
-    "IpAddr",
-    "Ipv4Addr",
-    "Ipv6Addr",
-    "SocketAddr",
-    "Option",
-    "Vec",
-    "static",
-    "Role",
-    "Level",
-    "OffPolicy",
-];
+const WITHOUT_CIRCLES: [&str; 7] = ["core", "config", "tunnel", "plan", "apply", "sys", "daemon"];
 
 #[test]
 fn modules_depend_only_on_lower_layers() {
@@ -119,24 +118,6 @@ fn system_calls_clocks_and_randomness_stay_at_the_edge() {
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// A module with submodules is `name.rs` beside the folder `name/`, so that an editor's tabs show different names.
-#[test]
-fn modules_have_one_style() {
-    let others: Vec<_> = sources().into_iter().map(|(path, _)| path).filter(|path| path.ends_with("mod.rs")).collect();
-    assert!(others.is_empty(), "expected NAME.rs beside NAME/: {others:?}");
-}
-
-#[test]
-fn files_stay_small() {
-    let long: Vec<_> = sources()
-        .into_iter()
-        .map(|(path, text)| (text.lines().count(), path))
-        .filter(|(lines, path)| *lines > MAX_LINES && !LONG_TODAY.iter().any(|long| path == Path::new(long)))
-        .map(|(lines, path)| format!("{}: {lines} lines, expected at most {MAX_LINES}", path.display()))
-        .collect();
-    assert!(long.is_empty(), "{}", long.join("\n"));
-}
-
 /// A file that uses its user cannot be understood, tested or moved alone.
 #[test]
 fn no_file_uses_a_file_that_uses_it() {
@@ -156,34 +137,22 @@ fn no_file_uses_a_file_that_uses_it() {
 }
 
 #[test]
-fn the_methods_of_a_type_are_in_few_files() {
-    let mut places: BTreeMap<_, BTreeSet<PathBuf>> = BTreeMap::new();
-    for (path, code) in production() {
-        for name in code.lines().filter_map(inherent_impl) {
-            places.entry((top_module(&path), name.to_owned())).or_default().insert(path.clone());
-        }
-    }
-    assert!(places.len() > 100, "only {} types with methods found", places.len());
-    let spread: Vec<_> = places
-        .iter()
-        .filter(|((_, name), files)| files.len() > MAX_IMPL_FILES && !SPREAD_TODAY.contains(&name.as_str()))
-        .map(|((_, name), files)| format!("{name}: {files:?}"))
-        .collect();
-    assert!(spread.is_empty(), "methods in more than {MAX_IMPL_FILES} files:\n{}", spread.join("\n"));
-}
-
-#[test]
-fn structs_have_few_fields_that_are_not_plain_data() {
-    let mut large = Vec::new();
-    for (path, code) in production() {
-        for (name, fields) in structs(&code) {
-            let parts = fields.iter().filter(|field| !words(field).all(|word| PLAIN.contains(&word))).count();
-            if parts > MAX_FIELDS && !LARGE_TODAY.contains(&name) {
-                large.push(format!("{}: {name} has {parts} fields that are not plain data", path.display()));
+fn components_of_the_daemon_know_only_those_listed() {
+    let mut violations = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    for (file, used) in ModuleGraph::new(&production()).uses() {
+        let Some(component) = component(&file) else { continue };
+        let allowed = COMPONENTS.iter().find(|(name, _)| *name == component).map(|(_, allowed)| *allowed);
+        seen.insert(component.clone());
+        for other in used.keys().filter_map(|file| self::component(file)).filter(|other| *other != component) {
+            if !allowed.is_some_and(|allowed| allowed.contains(&other.as_str())) {
+                violations.insert(format!("{component} must not use {other} ({})", file.display()));
             }
         }
     }
-    assert!(large.is_empty(), "expected at most {MAX_FIELDS}:\n{}", large.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.into_iter().collect::<Vec<_>>().join("\n"));
+    let listed: BTreeSet<_> = COMPONENTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(seen, listed, "each component has a line in COMPONENTS, and each line a component");
 }
 
 /// Whatever the kind of a tunnel decides is in the module `tunnel`; other modules ask there. They may name
@@ -197,43 +166,11 @@ fn the_kinds_of_tunnel_are_told_apart_in_one_module() {
     assert_eq!(places, [Path::new("tunnel.rs")], "ask the module tunnel instead");
 }
 
-/// The top-level module that a file belongs to.
-fn top_module(path: &Path) -> String {
-    let first = path.components().next().expect("a path with components");
-    let first = first.as_os_str().to_string_lossy();
-    first.strip_suffix(".rs").unwrap_or(&first).to_owned()
-}
-
-/// The type whose methods the block that starts in this line has; `None` for a trait's.
-fn inherent_impl(line: &str) -> Option<&str> {
-    let mut rest = line.strip_prefix("impl")?;
-    if rest.starts_with('<') {
-        let mut level = 0;
-        let end = rest.find(|c| {
-            level += i32::from(c == '<') - i32::from(c == '>');
-            level == 0
-        });
-        rest = &rest[end? + 1..];
-    }
-    if rest.contains(" for ") { None } else { words(rest).next() }
-}
-
-/// The structs with named fields, with the types of their fields.
-fn structs(code: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut structs: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut open = false;
-    for line in code.lines() {
-        let head = line.find("struct ").filter(|_| !line.starts_with(' ')).filter(|_| line.ends_with('{'));
-        if let Some(name) = head.and_then(|at| words(&line[at + "struct ".len()..]).next()) {
-            structs.push((name, Vec::new()));
-            open = true;
-        } else if line == "}" {
-            open = false;
-        } else if let (true, Some((_, kind)), Some(last)) = (open, line.split_once(": "), structs.last_mut()) {
-            last.1.push(kind);
-        }
-    }
-    structs
+/// The daemon's component that a file belongs to; `None` for other files, and for those that put the daemon together.
+fn component(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix("daemon").ok()?;
+    let component = top_module(inside);
+    (!["event_loop", "answers"].contains(&component.as_str())).then_some(component)
 }
 
 /// How many modules deep a file's module is: 1 for `core.rs`, 2 for `core/engine.rs`.
@@ -341,20 +278,4 @@ fn a_module_that_only_shows_an_item_is_looked_through() {
     let d = ("a/d.rs", "pub struct D;\nfn f(c: crate::a::C) {}\n");
     let with_circle = [("a.rs", "mod c;\nmod d;\npub use c::C;\npub use d::*;\n"), c, d];
     assert_eq!(circles_of(&with_circle), [["a/c.rs", "a/d.rs"].map(PathBuf::from)]);
-}
-
-#[test]
-fn scanner_finds_methods_and_fields() {
-    let impls = [
-        "impl A {",
-        "impl<T: B<u8>> C<T> {",
-        "impl<'a> D<'a> {",
-        "impl E for F {",
-        "impl<T> G for H<T> {",
-        "    impl I {",
-    ];
-    assert_eq!(impls.map(inherent_impl), [Some("A"), Some("C"), Some("D"), None, None, None]);
-    let code =
-        "pub struct A<'a> {\n    pub b: &'a str,\n    c: Option<C>,\n}\nstruct D(u8);\nfn e(f: u8) {\n    g: h\n}\n";
-    assert_eq!(structs(code), [("A", vec!["&'a str,", "Option<C>,"])]);
 }

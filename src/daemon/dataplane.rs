@@ -5,6 +5,7 @@
 mod departure_queue;
 pub mod driver;
 pub mod flows;
+mod gap;
 mod io;
 mod liveness;
 mod negotiation;
@@ -17,6 +18,7 @@ use std::net::Ipv4Addr;
 
 use self::departure_queue::DepartureQueue;
 use self::flows::Flows;
+use self::gap::{GapWait, is_idle};
 use self::session::{Change, Session, SessionStep};
 use self::sessions::Sessions;
 use self::train::Train;
@@ -48,6 +50,7 @@ pub struct DataPlane {
     departing: Option<(usize, Train)>,
     /// Trains that have left, for their buffers.
     spare: Vec<Train>,
+    gap: GapWait,
 }
 
 /// The result of [`DataPlane::handle_timeout`].
@@ -82,6 +85,7 @@ impl DataPlane {
             limits: None,
             departing: None,
             spare: Vec::new(),
+            gap: GapWait::default(),
         }
     }
 
@@ -225,6 +229,17 @@ impl DataPlane {
     /// Whether a departure is due, so that the loop must not read further packets or cells.
     pub fn is_due(&self, now: Nanos) -> bool {
         self.departures.next().is_some_and(|next| next + self.slack() <= now)
+    }
+
+    /// Whether the next departure is far enough away for housekeeping.
+    pub fn is_idle(&self, now: Nanos) -> bool {
+        is_idle(self.departures.next(), now)
+    }
+
+    /// Whether housekeeping may run now: in a gap between departures, or after it has waited for long. The caller tries
+    /// again later if not.
+    pub fn has_gap(&mut self, now: Nanos) -> bool {
+        self.gap.has_gap(self.departures.next(), now)
     }
 
     /// How long a departure may wait so that others are handled with it.

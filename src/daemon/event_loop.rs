@@ -5,7 +5,6 @@
 
 #[cfg(feature = "lab")]
 mod bare;
-mod gap;
 mod parts;
 mod settings_flow;
 mod timers;
@@ -14,10 +13,8 @@ use log::{info, warn};
 
 #[cfg(feature = "lab")]
 pub use self::bare::BareEndpoint;
-use self::gap::GapWait;
 use self::parts::{LoopFlow, Parts, draw_u16, moment};
 use self::timers::{LoopTimer, TimerTable};
-use super::Options;
 use super::action::Action;
 use super::advice::AdviceFeed;
 use super::audit::Audits;
@@ -31,6 +28,7 @@ use super::error::Error;
 use super::failover::Failover;
 use super::health::Health;
 use super::history::History;
+use super::options::Options;
 use super::problem::{Code, Problem};
 use super::reconcile::host::Host;
 use super::reconcile::saved_sysctls::SavedSysctls;
@@ -99,7 +97,6 @@ impl EventLoop {
             health,
             #[cfg(feature = "endpoint")]
             enrolments: Enrolments::new(options.config.clone(), options.socket.clone()),
-            gap: GapWait::default(),
             is_announced: false,
         };
         let timers = TimerTable::default();
@@ -191,7 +188,7 @@ impl EventLoop {
             Token::Kernel if parts.plane.is_due(now) => {}
             Token::Kernel => parts.reconciler.handle_kernel_events(now),
             // The events are level-triggered: those that must wait for a gap are reported again.
-            _ if !parts.has_gap(now) => {}
+            _ if !parts.plane.has_gap(now) => {}
             Token::Openvpn => {
                 let event = parts.reconciler.handle_openvpn_output(poll);
                 parts.handle_openvpn(event);

@@ -31,7 +31,6 @@ pub use self::report::ReconcileReport;
 use self::saved_sysctls::SavedSysctls;
 use crate::config::model::{HostPort, Settings};
 use crate::daemon::action::Action;
-use crate::daemon::config_state::JobSettings;
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
 use crate::daemon::token::Token;
@@ -225,11 +224,13 @@ impl Reconciler {
         self.next_endpoint = None;
     }
 
-    /// Starts a reconcile job in a forked process. `granted` is what an endpoint granted to its first home; `has_tun`
+    /// Starts a reconcile job in a forked process. `guarded` are the settings for the guard: the same, or stricter.
+    /// `granted` is what an endpoint granted to its first home; `has_tun`
     /// says whether the daemon holds `mp0`.
     pub fn start_job(
         &mut self,
-        settings: JobSettings<'_>,
+        settings: &Settings,
+        guarded: &Settings,
         granted: Option<&ShapingRequest>,
         has_tun: bool,
         poll: &Poll,
@@ -240,8 +241,8 @@ impl Reconciler {
         let next_endpoint = self.next_endpoint.as_ref().filter(|endpoint| !endpoint.is_unresolved());
         let endpoint = next_endpoint.unwrap_or(&self.endpoint);
         let job = ReconcileJob {
-            settings: settings.settings,
-            guarded: settings.guarded,
+            settings,
+            guarded,
             guard_file: &self.paths.guard_file,
             granted,
             endpoint: endpoint.address(),

@@ -108,3 +108,10 @@ fn string_len(text: &str) -> usize {
     }
     text.len()
 }
+
+/// The top-level module that a file belongs to.
+pub fn top_module(path: &Path) -> String {
+    let first = path.components().next().expect("a path with components");
+    let first = first.as_os_str().to_string_lossy();
+    first.strip_suffix(".rs").unwrap_or(&first).to_owned()
+}

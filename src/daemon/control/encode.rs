@@ -2,14 +2,15 @@
 //! equivalent, for ubus. An answer is a struct that serde describes once for both.
 
 mod blob;
+mod error;
 
-use std::fmt;
 use std::io;
 
 use serde::Serialize;
 use ubus::BlobMsgTable;
 
 use self::blob::{Blob, Place, Sink};
+pub use self::error::EncodeError;
 
 /// Returns the answer as JSON without white space.
 ///
@@ -19,8 +20,8 @@ pub fn to_json(answer: &impl Serialize) -> Result<String, EncodeError> {
     let mut bytes = Vec::new();
     answer
         .serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, ThreeDecimals))
-        .map_err(|error| EncodeError(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| EncodeError(error.to_string()))
+        .map_err(EncodeError::new)?;
+    String::from_utf8(bytes).map_err(EncodeError::new)
 }
 
 /// Returns the answer as a blobmsg table.
@@ -33,30 +34,6 @@ pub fn to_table(answer: &impl Serialize) -> Result<BlobMsgTable, EncodeError> {
         result = answer.serialize(Blob { sink: &mut Sink::new(builder), place: Place::Top });
     });
     result.map(|()| table)
-}
-
-/// Why an answer cannot be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodeError(String);
-
-impl EncodeError {
-    fn unsupported(kind: &str) -> EncodeError {
-        EncodeError(format!("blobmsg has no form for {kind}"))
-    }
-}
-
-impl fmt::Display for EncodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "writing the answer: {}", self.0)
-    }
-}
-
-impl std::error::Error for EncodeError {}
-
-impl serde::ser::Error for EncodeError {
-    fn custom<T: fmt::Display>(text: T) -> EncodeError {
-        EncodeError(text.to_string())
-    }
 }
 
 /// Writes fractions by `core::fmt`, which the program contains anyway; serde_json's own way adds tables of 10 KB.

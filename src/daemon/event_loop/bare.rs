@@ -3,9 +3,9 @@
 
 use crate::config::model::Settings;
 use crate::core::Stats;
-use crate::daemon::Options;
 use crate::daemon::error::Error;
 use crate::daemon::event_loop::EventLoop;
+use crate::daemon::options::Options;
 use crate::sys::timer;
 use crate::wire::size::CellSize;
 

@@ -1,13 +1,12 @@
 //! All components of the daemon, and what one of them asks of the others.
 
-use super::gap::{GapWait, MIN_IDLE_GAP};
 use crate::config::model::{Role, Settings};
 use crate::core::CellKind;
 use crate::daemon::action::Action;
 use crate::daemon::advice::{AdviceFeed, Direction, ObservedPacket};
 use crate::daemon::audit::answer::AuditStarted;
 use crate::daemon::audit::{AuditView, Audits};
-use crate::daemon::config_state::{ConfigState, SettingsChange};
+use crate::daemon::config_state::{ConfigState, JobSettings, SettingsChange};
 use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::control::request::{Format, Request};
 use crate::daemon::control::{Asked, Control, Sources, Topic};
@@ -51,7 +50,6 @@ pub struct Parts {
     pub health: Health,
     #[cfg(feature = "endpoint")]
     pub enrolments: Enrolments,
-    pub gap: GapWait,
     /// Whether the log names the shaping in force.
     pub is_announced: bool,
 }
@@ -90,7 +88,7 @@ impl Parts {
         if !silent.is_empty() {
             self.perform(Action::Rehandshake(silent), now);
         }
-        if self.plane.next_timeout().is_none_or(|next| next >= now + MIN_IDLE_GAP) {
+        if self.plane.is_idle(now) {
             self.advice.handle_tick(now);
         }
         self.history.sample(self.plane.sessions().totals(), self.plane.sessions().delays(), now);
@@ -106,14 +104,14 @@ impl Parts {
             self.perform(Action::Renew, now);
         }
         self.note_state(poll, now);
-        if self.reconciler.has_openvpn() && self.has_gap(now) {
+        if self.reconciler.has_openvpn() && self.plane.has_gap(now) {
             let event = self.reconciler.handle_openvpn_tick(poll, now);
             self.handle_openvpn(event);
         }
     }
 
     fn tick_schedule(&mut self, now: Nanos) {
-        let Parts { schedule, config, gap, plane, .. } = self;
+        let Parts { schedule, config, plane, .. } = self;
         let totals = self.history.totals();
         let both = config.configured().zip(config.in_force());
         let changed = both.and_then(|(configured, in_force)| {
@@ -121,7 +119,7 @@ impl Parts {
         });
         schedule.count(totals.wire_upload + totals.wire_download);
         let mut actions: Vec<Action> = changed.into_iter().collect();
-        if schedule.poll_check(now, || gap.has_gap(plane.next_timeout(), now)) {
+        if schedule.poll_check(now, || plane.has_gap(now)) {
             let cap_gb = config.in_force().and_then(|settings| settings.data_cap_gb);
             let configured = config.configured();
             let problems =
@@ -137,9 +135,9 @@ impl Parts {
             return self.handle_audit(poll, now);
         }
         let is_shaping = self.state(now) == State::Shaping;
-        let Parts { audits, config, gap, plane, reconciler, .. } = self;
+        let Parts { audits, config, plane, reconciler, .. } = self;
         let days = config.in_force().and_then(|settings| settings.audit_days);
-        if audits.poll_schedule(days, is_shaping, || gap.has_gap(plane.next_timeout(), now), draw_u16, now) {
+        if audits.poll_schedule(days, is_shaping, || plane.has_gap(now), draw_u16, now) {
             let view = AuditView { settings: config.in_force(), plane, endpoint: reconciler.endpoint_address() };
             // `millpond audit` shows why an audit cannot start.
             _ = audits.start(None, view, poll, now);
@@ -173,7 +171,7 @@ impl Parts {
     /// Starts what is due of the reconciler, in a gap between cells.
     pub fn handle_reconciler_timeout(&mut self, poll: &Poll, now: Nanos) {
         let Some(due) = self.reconciler.due(self.config.in_force().is_some(), now) else { return };
-        if !self.has_gap(now) {
+        if !self.plane.has_gap(now) {
             return;
         }
         let action = match due {
@@ -189,15 +187,16 @@ impl Parts {
     }
 
     fn start_job(&mut self, poll: &Poll, now: Nanos) -> Option<Action> {
-        let settings = self.config.start_job(!self.reconciler.waits_for_address())?;
-        self.reconciler.start_job(settings, self.plane.granted(), self.driver.io.has_tun(), poll, now)
+        let JobSettings { settings, guarded } = self.config.start_job(!self.reconciler.waits_for_address())?;
+        let (granted, has_tun) = (self.plane.granted(), self.driver.io.has_tun());
+        self.reconciler.start_job(settings, guarded, granted, has_tun, poll, now)
     }
 
     /// Lets the control component do what is due, in a gap between cells.
     pub fn handle_control_timeout(&mut self, poll: &Poll, now: Nanos) {
         let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
         let bus_is_due = is_due(self.control.next_bus_timeout());
-        if !(bus_is_due || is_due(self.control.next_list_timeout())) || !self.has_gap(now) {
+        if !(bus_is_due || is_due(self.control.next_list_timeout())) || !self.plane.has_gap(now) {
             return;
         }
         if bus_is_due {
@@ -324,11 +323,6 @@ impl Parts {
         if matches!(state, State::Degraded | State::Shaping) {
             self.perform(Action::ReconcileSoon, now);
         }
-    }
-
-    /// Whether housekeeping may run now. The caller tries again later if not.
-    pub fn has_gap(&mut self, now: Nanos) -> bool {
-        self.gap.has_gap(self.plane.next_timeout(), now)
     }
 
     fn is_router(&self) -> bool {

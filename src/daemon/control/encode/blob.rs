@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use ubus::BlobBuilder;
 use ubus::wire::MAX_MSG_LEN;
 
-use super::EncodeError;
+use super::error::EncodeError;
 
 /// Maximum bytes of a name: blobmsg has 16 bits for its length.
 const MAX_NAME_BYTES: usize = u16::MAX as usize;
@@ -61,11 +61,11 @@ impl<'s, 'b, 'n> Blob<'s, 'b, 'n> {
         };
         let name_bytes = name.map_or(0, str::len);
         if name_bytes > MAX_NAME_BYTES {
-            return Err(EncodeError(format!("a name has {name_bytes} bytes, more than {MAX_NAME_BYTES}")));
+            return Err(EncodeError::new(format!("a name has {name_bytes} bytes, more than {MAX_NAME_BYTES}")));
         }
         self.sink.bytes = self.sink.bytes.saturating_add(MAX_HEADER_BYTES + name_bytes).saturating_add(bytes);
         if self.sink.bytes > MAX_MSG_LEN {
-            return Err(EncodeError(format!("it is longer than {MAX_MSG_LEN} bytes, the maximum of ubus")));
+            return Err(EncodeError::new(format!("it is longer than {MAX_MSG_LEN} bytes, the maximum of ubus")));
         }
         Ok((self.sink, name))
     }

@@ -3,7 +3,7 @@
 use crate::units::Nanos;
 
 /// Housekeeping runs only if the next departure is at least this far away. Writing a status or forking takes less time.
-pub const MIN_IDLE_GAP: Nanos = Nanos::from_millis(2);
+const MIN_IDLE_GAP: Nanos = Nanos::from_millis(2);
 /// Housekeeping waits no longer than this if departures are never that far apart.
 const MAX_HOUSEKEEPING_DELAY: Nanos = Nanos::from_millis(500);
 
@@ -13,12 +13,16 @@ pub struct GapWait {
     waiting_since: Option<Nanos>,
 }
 
+/// Whether the next departure is far enough away for housekeeping.
+pub fn is_idle(next_departure: Option<Nanos>, now: Nanos) -> bool {
+    next_departure.is_none_or(|next| next >= now + MIN_IDLE_GAP)
+}
+
 impl GapWait {
     /// Whether housekeeping may run now. The caller tries again later if not.
     pub fn has_gap(&mut self, next_departure: Option<Nanos>, now: Nanos) -> bool {
-        let is_idle = next_departure.is_none_or(|next| next >= now + MIN_IDLE_GAP);
         let since = *self.waiting_since.get_or_insert(now);
-        let has_gap = is_idle || now.saturating_since(since) > MAX_HOUSEKEEPING_DELAY;
+        let has_gap = is_idle(next_departure, now) || now.saturating_since(since) > MAX_HOUSEKEEPING_DELAY;
         if has_gap {
             self.waiting_since = None;
         }
