@@ -106,6 +106,12 @@ impl RateAdvisor {
         self.count += 1;
     }
 
+    /// Whether queued packets wait for [`RateAdvisor::run_pending`].
+    #[cfg(test)]
+    pub fn has_pending(&self) -> bool {
+        self.count > 0
+    }
+
     /// Processes queued packets one by one while `is_time` returns true.
     pub fn run_pending(&mut self, mut is_time: impl FnMut() -> bool) {
         while self.count > 0 && is_time() {

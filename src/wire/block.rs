@@ -2,10 +2,6 @@
 
 use super::{control, ip};
 
-/// Type of a control block: the upper four bits of its first byte. The lower four bits are the version. RFC 9347 does
-/// not assign this value.
-pub const CONTROL_TYPE: u8 = 0xc;
-
 /// Number of bytes that suffice to determine the length of any block.
 pub const LENGTH_KNOWN_BYTES: usize = 6;
 
@@ -41,7 +37,7 @@ pub fn classify(bytes: &[u8]) -> Result<Block, Malformed> {
             Some(length) => Ok(Block::Ip(length)),
             None => Ok(Block::Unknown),
         },
-        CONTROL_TYPE => match *bytes {
+        control::BLOCK_TYPE => match *bytes {
             [_, _, high, low, ..] => match usize::from(u16::from_be_bytes([high, low])) {
                 length if length < control::HEADER_BYTES => Err(Malformed::Length),
                 length => Ok(Block::ControlMessage(length)),

@@ -21,9 +21,12 @@
 //! endpoint answers every valid request with a grant in its next cell. A router that uses the key of a join text also
 //! sends a [`KeyUpdate`](ControlMessage::KeyUpdate) between its requests until the endpoint accepts its own key.
 
-use super::block::CONTROL_TYPE;
 use crate::law::Law;
 use crate::units::BitsPerSec;
+
+/// Type of a control block: the upper four bits of its first byte. The lower four bits are the version. RFC 9347 does
+/// not assign this value.
+pub const BLOCK_TYPE: u8 = 0xc;
 
 /// Version of the messages that this code reads and writes.
 pub const VERSION: u8 = 1;
@@ -110,7 +113,7 @@ impl ControlMessage {
     /// Parses a complete block, header included.
     pub fn parse(block: &[u8]) -> Result<ControlMessage, Malformed> {
         let [first, kind, high, low, body @ ..] = block else { return Err(Malformed::Length) };
-        if usize::from(u16::from_be_bytes([*high, *low])) != block.len() || first >> 4 != CONTROL_TYPE {
+        if usize::from(u16::from_be_bytes([*high, *low])) != block.len() || first >> 4 != BLOCK_TYPE {
             return Err(Malformed::Length);
         }
         if first & 0x0f != VERSION {
@@ -139,7 +142,7 @@ impl ControlMessage {
     pub fn emit(&self, buf: &mut [u8]) {
         let length = self.buffer_len();
         buf[..length].fill(0);
-        buf[0] = CONTROL_TYPE << 4 | VERSION;
+        buf[0] = BLOCK_TYPE << 4 | VERSION;
         buf[2..4].copy_from_slice(&(length as u16).to_be_bytes());
         let body = &mut buf[HEADER_BYTES..length];
         let (kind, id, law, spread_percent, cell_bytes, rate) = match self {

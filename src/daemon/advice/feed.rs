@@ -94,3 +94,44 @@ impl AdviceFeed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Direction;
+    use super::*;
+    use crate::config::example;
+    use crate::wire::size::{Encapsulation, IpVersion};
+
+    fn packet(second: u64) -> ObservedPacket {
+        ObservedPacket { at: Nanos::from_secs(second), bytes: 100, device: 1, direction: Direction::Up }
+    }
+
+    /// The feed of a router, and the number of packets that its virtual shapers have seen of the device.
+    fn feed() -> AdviceFeed {
+        let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).expect("a cell");
+        AdviceFeed {
+            advisor: Some(RateAdvisor::new(&example::router(), size, 7, Nanos::ZERO)),
+            ..AdviceFeed::default()
+        }
+    }
+
+    #[test]
+    fn packets_reach_the_virtual_shapers_only_between_departures() {
+        let mut feed = feed();
+        feed.note(packet(1));
+        feed.run(Some(Nanos::ZERO));
+        assert!(feed.advisor().is_some_and(RateAdvisor::has_pending), "a cell is about to leave");
+        feed.run(None);
+        assert!(!feed.advisor().is_some_and(RateAdvisor::has_pending));
+    }
+
+    #[test]
+    fn without_an_advisor_nothing_is_kept() {
+        let mut feed = feed();
+        feed.clear();
+        feed.note(packet(1));
+        feed.run(None);
+        feed.handle_tick(Nanos::from_secs(2));
+        assert!(feed.advisor().is_none());
+    }
+}

@@ -44,6 +44,14 @@ pub struct Caller {
     wants_answer: bool,
 }
 
+#[cfg(test)]
+impl Caller {
+    /// A caller of no connection.
+    pub fn unknown() -> Caller {
+        Caller { session: 0, sequence: 0, peer: PeerId::new(1).expect("a number"), wants_answer: false }
+    }
+}
+
 /// The meaning of a frame.
 pub enum Event {
     /// The object is published.
