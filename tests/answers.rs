@@ -76,7 +76,9 @@ fn samples() -> Vec<Sample> {
         sample("devices", &devices()),
         sample("history", &history()),
         sample("advise", &advice()),
+        sample("advised", &AdvisedAnswer::new(Some([240, 480]))),
         sample("audit", &audit()),
+        sample("audited", &AuditedAnswer::new(Some(false))),
         sample("audit-started", &AuditStarted { running: true, packets: 2000, expected_s: Rounded(16.6667) }),
         sample(
             "status-first-audit",
@@ -368,6 +370,16 @@ fn answers_keep_their_keys_and_values() {
     }
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(files.collect::<BTreeSet<_>>(), names, "one file for each answer");
+}
+
+/// On the control socket.
+#[test]
+fn an_answer_of_one_fact_is_a_line() {
+    assert_eq!(StateAnswer { state: "shaping".into() }.to_string(), "shaping\n");
+    assert_eq!(AdvisedAnswer::new(Some([240, 480])).to_string(), "240 480\n");
+    assert_eq!(AdvisedAnswer::new(None).to_string(), "none\n");
+    let audited = |passed| AuditedAnswer::new(passed).to_string();
+    assert_eq!([Some(true), Some(false), None].map(audited), ["passed\n", "faults\n", "none\n"]);
 }
 
 #[test]

@@ -392,6 +392,7 @@ fn every_request_is_documented_as_the_daemon_understands_it() {
             ArgumentValue::Form(Format::Values) => ("string", "values".to_owned()),
             ArgumentValue::Number(number) => ("integer", number.to_string()),
             ArgumentValue::Flag(flag) => ("boolean", flag.to_string()),
+            ArgumentValue::Level(level) => ("string", level.name().to_owned()),
             other => panic!("{}: docs/ubus.md has no word for {other:?}", argument.name),
         };
         let row = [argument.name, kind, &default, &argument.meaning.replace('`', "")].map(str::to_owned);

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use millpond::config::model::Level;
 use millpond::daemon::RequestError;
 use millpond::daemon::answers::{
-    AuditAnswer, AuditStarted, Rounded, StateAnswer, StateEvent, to_json as answer_json, to_table,
+    AdvisedAnswer, AuditAnswer, AuditStarted, AuditedAnswer, Rounded, StateAnswer, StateEvent, to_json as answer_json,
+    to_table,
 };
 use millpond::daemon::request::{Format, Request};
 use millpond::daemon::ubus::{Presence, Provider};
@@ -115,14 +117,15 @@ fn serve(provider: &mut Provider, poll: &Poll, now: Nanos, log: &mut Log) {
     let answer = match request {
         Ok(request) => {
             log.requests.push(request);
-            canned(request)
+            canned(request, &log.requests)
         }
         Err(error) => Err(error),
     };
     provider.answer(&caller, answer.as_ref().map(BlobMsgTable::contents), poll, now);
 }
 
-fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
+/// `requests` are all so far.
+fn canned(request: Request, requests: &[Request]) -> Result<BlobMsgTable, RequestError> {
     match request {
         Request::Status(Format::Text) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "shaping\n"))),
         Request::Status(Format::Json) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "{}"))),
@@ -137,6 +140,21 @@ fn canned(request: Request) -> Result<BlobMsgTable, RequestError> {
         Request::Devices(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), "[]"))),
         Request::History { seconds } => Ok(BlobMsgTable::build(|blob| blob.put_i64(Some("seconds"), seconds.into()))),
         Request::Advise(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), ADVICE))),
+        Request::Advised { level } => {
+            let rates = (level == Level::Saver).then_some([40, 60]);
+            Ok(to_table(&AdvisedAnswer::new(rates)).unwrap())
+        }
+        Request::Audited => {
+            let passed = requests.iter().rev().find_map(|request| match request {
+                Request::Audit { packets, waiting: true, .. } => Some(audit(*packets).faults.is_empty()),
+                _ => None,
+            });
+            Ok(to_table(&AuditedAnswer::new(passed)).unwrap())
+        }
+        Request::Audit { packets, format: Format::Text, waiting: true } => {
+            let report = audit(packets).to_string();
+            Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &report)))
+        }
         Request::Audit { packets, waiting: true, .. } => {
             let report = answer_json(&audit(packets)).unwrap();
             Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &report)))
@@ -168,9 +186,11 @@ fn audit(packets: u32) -> AuditAnswer {
     }
 }
 
-/// The part of the advice that `advise --set` reads.
-const ADVICE: &str = "{\"levels\":[{\"level\":\"saver\",\"advised_upload_kbit\":40,\"advised_download_kbit\":60},\
-    {\"level\":\"strict\"}]}";
+/// What `audit` reports on standard error after a report with faults.
+const AUDIT_ERROR: &str = "millpond: auditing the wire: found faults: see the report above\n";
+
+/// Advice as `advise` prints it.
+const ADVICE: &str = "observed for 24 h\n";
 
 fn event(state: &'static str) -> StateEvent {
     StateEvent { state: state.into(), before: "shaping".into(), problems: vec!["name".into()] }
@@ -228,10 +248,14 @@ fn methods_are_listed_and_answered() {
     assert_eq!(
         signature,
         "{\"status\":{\"form\":3},\"state\":{},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"advise\":{\"form\":3},\
-         \"audit\":{\"packets\":5,\"wait\":7,\"form\":3},\"reload\":{},\"renew\":{}}"
+         \"advised\":{\"level\":3},\"audit\":{\"packets\":5,\"wait\":7,\"form\":3},\"audited\":{},\"reload\":{},\"renew\":{}}"
     );
     assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     assert_eq!(call(&mut client, id, "state", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
+    let saver = |blob: &mut BlobBuilder| blob.put_str(Some("level"), "saver");
+    let rates = "{\"upload_kbit\":40,\"download_kbit\":60}".to_owned();
+    assert_eq!(call(&mut client, id, "advised", saver), Ok(rates));
+    assert_eq!(call(&mut client, id, "audited", |_| ()), Ok("{\"audited\":\"none\"}".into()));
     let session = |blob: &mut BlobBuilder| {
         blob.put_str(Some("ubus_rpc_session"), "00000000000000000000000000000000");
         blob.put_i32(Some("seconds"), 120);
@@ -247,6 +271,8 @@ fn methods_are_listed_and_answered() {
         [
             Request::Status(Format::Values),
             Request::State,
+            Request::Advised { level: Level::Saver },
+            Request::Audited,
             Request::History { seconds: 120 },
             Request::Audit { packets: 2000, format: Format::Values, waiting: false },
             Request::Devices(Format::Values)
@@ -278,9 +304,14 @@ fn commands_use_ubus() {
     assert_eq!(millpond(&path, &["status"]), (Some(0), "shaping\n".into()));
     assert_eq!(millpond(&path, &["status", "--json"]), (Some(0), "{}".into()));
     assert_eq!(millpond(&path, &["devices", "--json"]), (Some(0), "[]".into()));
-    assert_eq!(millpond(&path, &["audit", "--json", "--packets", "500"]).0, Some(0));
-    let (code, why) = millpond(&path, &["audit", "--json"]);
-    assert_eq!(code, Some(1), "a failed audit is an error: {why}");
+    for (packets, code) in [("2000", Some(1)), ("500", Some(0))] {
+        let error = if code == Some(1) { AUDIT_ERROR } else { "" };
+        let report = audit(packets.parse().unwrap());
+        let text = format!("{}\n{error}", report.to_string().trim_end());
+        assert_eq!(millpond(&path, &["audit", "--packets", packets]), (code, text));
+        let json = format!("{}\n{error}", answer_json(&report).unwrap());
+        assert_eq!(millpond(&path, &["audit", "--json", "--packets", packets]), (code, json));
+    }
     let (code, why) = millpond(&path, &["reload"]);
     assert_eq!(code, Some(78));
     assert!(why.ends_with("the previous settings stay in force: the settings are not usable\n"), "{why}");
@@ -303,7 +334,11 @@ fn a_level_gets_its_rates_only_on_request() {
     let text = || std::fs::read_to_string(&config).unwrap();
     let before = text();
     assert_eq!(advise(&[]), (Some(0), ADVICE.to_owned()));
-    assert_eq!(advise(&["--set", "strict"]).0, Some(69), "there is no advice for this level");
+    let (code, why) = advise(&["--set", "strict"]);
+    assert_eq!(code, Some(69), "there is no advice for this level: {why}");
+    let reason = "no packets observed yet, or no rate keeps all devices within their tolerances";
+    let expected = format!("setting level strict: no advised rates: {reason}: see 'millpond advise'\n");
+    assert!(why.ends_with(&expected), "{why}");
     assert_eq!(advise(&["--set", "off"]).0, Some(64));
     assert_eq!(text(), before);
     let (code, output) = advise(&["--set", "saver"]);

@@ -12,9 +12,9 @@ use super::settings;
 use crate::config::edit::{Document, Setting};
 use crate::config::model::{Level, Policy, Settings};
 use crate::config::{parse_with, uci};
-use crate::daemon::advice::{ADVISED, Advice, PassiveMonitor, RateAdvisor};
+use crate::daemon::advice::{Advice, PassiveMonitor, RateAdvisor};
 use crate::daemon::answers;
-use crate::daemon::request::{Format, Request};
+use crate::daemon::request::{Format, Request, advised_level};
 use crate::law::Law;
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
@@ -47,7 +47,7 @@ pub struct AdviseCommand {
     ubus: Option<PathBuf>,
 }
 
-/// The advice to print, and the rates in kbit/s (upload, download) for `--set`.
+/// The advice to print without `--set`, and the rates in kbit/s (upload, download) for `--set`.
 struct AdviceOutput {
     text: String,
     rates: Option<[u64; 2]>,
@@ -74,9 +74,10 @@ impl AdviseCommand {
 
     fn ask_daemon(&self) -> Result<AdviceOutput, Failure> {
         let address = DaemonAddress { socket: self.socket.clone(), ubus: self.ubus.clone() };
-        let format = if self.json || self.set.is_some() { Format::Json } else { Format::Text };
-        let text = ask_for(&address, Request::Advise(format))?;
-        let rates = self.set.and_then(|level| advised_rates(&text, level));
+        let format = if self.json { Format::Json } else { Format::Text };
+        let request = self.set.map_or(Request::Advise(format), |level| Request::Advised { level });
+        let text = ask_for(&address, request)?;
+        let rates = self.set.and_then(|_| advised_rates(&text));
         Ok(AdviceOutput { text, rates })
     }
 
@@ -176,15 +177,10 @@ fn with_level(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
     Some(document.text().to_owned())
 }
 
-/// Extracts the advised rates of a level from the daemon's JSON.
-fn advised_rates(json: &str, level: Level) -> Option<[u64; 2]> {
-    let (_, entry) = json.split_once(&format!("\"level\":\"{}\"", level.name()))?;
-    let entry = entry.split_once("\"level\":").map_or(entry, |(entry, _)| entry);
-    let number = |key: &str| -> Option<u64> {
-        let (_, rest) = entry.split_once(&format!("\"{key}\":"))?;
-        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-    };
-    Some([number("advised_upload_kbit")?, number("advised_download_kbit")?])
+/// The rates in kbit/s in the answer to `advised`; `None` if there are none.
+fn advised_rates(line: &str) -> Option<[u64; 2]> {
+    let (upload, download) = line.trim_end().split_once(' ')?;
+    Some([upload.parse().ok()?, download.parse().ok()?])
 }
 
 /// Parses `90s`, `30m`, `24h` or `7d`; at most 400 days.
@@ -204,13 +200,13 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn level(text: &str) -> Result<Level, String> {
-    let found = ADVISED.into_iter().find(|level| level.name() == text);
-    found.ok_or_else(|| format!("not a level with advice: '{text}' (want saver, balanced or strict)"))
+    advised_level(text).ok_or_else(|| format!("not a level with advice: '{text}' (want saver, balanced or strict)"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::answers::AdvisedAnswer;
 
     #[test]
     fn durations_have_a_unit() {
@@ -243,11 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn advised_rates_are_parsed() {
-        let json = "{\"levels\":[{\"level\":\"saver\",\"upload_kbit\":80.000},{\"level\":\"balanced\",\
-                    \"advised_upload_kbit\":160,\"advised_download_kbit\":320,\"advised_month_gb\":1.000}]}";
-        assert_eq!(advised_rates(json, Level::Balanced), Some([160, 320]));
-        assert_eq!(advised_rates(json, Level::Saver), None);
-        assert_eq!(advised_rates("", Level::Strict), None);
+    fn advised_rates_are_those_that_the_daemon_answers() {
+        for rates in [Some([160, 320]), None] {
+            assert_eq!(advised_rates(&AdvisedAnswer::new(rates).to_string()), rates);
+        }
+        for other in ["", "160", "160 fast"] {
+            assert_eq!(advised_rates(other), None, "{other}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use argh::FromArgs;
 
 use super::client::{DaemonAddress, ask_for};
 use super::exit::{AUDIT_FAULT, Failure};
+use crate::daemon::answers::AuditedAnswer;
 use crate::daemon::request::{Format, Request};
 use crate::daemon::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
 
@@ -33,11 +34,9 @@ impl AuditCommand {
     pub fn execute(self) -> Result<(), Failure> {
         let format = if self.json { Format::Json } else { Format::Text };
         let request = Request::Audit { packets: self.packets, format, waiting: true };
-        let report = ask_for(&DaemonAddress { socket: self.socket, ubus: self.ubus }, request)?;
-        println!("{}", report.trim_end());
-        // How a report without faults starts as text (`AuditReport::text`), and what it contains as JSON.
-        let passed = report.starts_with("no faults") || report.contains("\"faults\":[]");
-        if passed {
+        let address = DaemonAddress { socket: self.socket, ubus: self.ubus };
+        println!("{}", ask_for(&address, request)?.trim_end());
+        if ask_for(&address, Request::Audited)?.trim_end() == AuditedAnswer::PASSED {
             Ok(())
         } else {
             Err(Failure::new(AUDIT_FAULT, "auditing the wire: found faults: see the report above"))

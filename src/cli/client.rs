@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ubus::OutboundMsg;
-use ubus::blobmsg::lookup;
+use ubus::blobmsg::{BlobIter, BlobValue, lookup};
 use ubus::envelope::{self, UbusAttr};
 use ubus::wire::{Codec, Frame, HEADER_SIZE, MAX_MSG_LEN, MsgType, ObjId, UBUS_STATUS_OK};
 
@@ -83,14 +83,29 @@ fn ask_on_ubus(broker: &Path, request: Request) -> Result<DaemonAnswer, String> 
     let (method, args) = call::write(request).ok_or("the object millpond has no method for this request")?;
     let (answer, status) =
         exchange(&mut stream, &OutboundMsg::Invoke { obj_id, method, args: &args }.into_frame(INVOKE_SEQ))?;
-    let data = envelope::find(&answer, UbusAttr::Data).map(|data| data.payload).unwrap_or_default();
-    let text = |key| lookup(data, key).and_then(|text| text.as_str()).map(str::to_owned);
-    // An answer of one fact has it under the name of its request.
-    match (status, text("text").or_else(|| text(method)), text("error")) {
+    let data = envelope::find(&answer, UbusAttr::Data).map(|data| data.payload);
+    let text = |key| data.and_then(|data| lookup(data, key)?.as_str().map(str::to_owned));
+    match (status, text("text").or_else(|| fact(data?)), text("error")) {
         (UBUS_STATUS_OK, Some(text), _) => Ok(DaemonAnswer::Given(text)),
         (_, _, Some(why)) => Ok(DaemonAnswer::Refused(why)),
         _ => Err(format!("ubus status {status}")),
     }
+}
+
+/// The values of an answer of one fact, as in the line of the control socket, empty without values; `None` if the
+/// answer has other values.
+fn fact(data: &[u8]) -> Option<String> {
+    let mut values = Vec::new();
+    let mut rest = BlobIter::new(data);
+    while let Some(value) = rest.try_next().ok()? {
+        values.push(match value.value().ok()? {
+            BlobValue::String(text) => text.to_owned(),
+            BlobValue::Int32(number) => number.to_string(),
+            BlobValue::Int64(number) => number.to_string(),
+            _ => return None,
+        });
+    }
+    Some(values.join(" "))
 }
 
 /// Sequence number of the lookup.

@@ -1,8 +1,12 @@
 //! The answers of a running daemon, as structs that are written as JSON or blobmsg. Programs for a computer can read
 //! them back.
 
-pub use crate::daemon::advice::answer::{AdviceAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
-pub use crate::daemon::audit::answer::{AuditAnswer, AuditFinding, AuditStarted, SizeCount, StatusAudit};
+pub use crate::daemon::advice::answer::{
+    AdviceAnswer, AdvisedAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays,
+};
+pub use crate::daemon::audit::answer::{
+    AuditAnswer, AuditFinding, AuditStarted, AuditedAnswer, SizeCount, StatusAudit,
+};
 pub use crate::daemon::control::encode::{EncodeError, to_json, to_table};
 pub use crate::daemon::control::status::{
     CellBytes, DeviceDelay, DropCounts, PeerAnswer, Percentiles, ProblemAnswer, StateAnswer, StateEvent, StatusAnswer,

@@ -181,3 +181,22 @@ pub struct LevelAdvice {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advised_month_price: Option<Rounded>,
 }
+
+/// The answer to `advised`. Both keys are absent if the level has no advised rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct AdvisedAnswer {
+    /// The advised upload rate in kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_kbit: Option<u64>,
+    /// The advised download rate in kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_kbit: Option<u64>,
+}
+
+impl AdvisedAnswer {
+    /// The answer with these rates in kbit/s, upload and download.
+    pub fn new(rates: Option<[u64; 2]>) -> AdvisedAnswer {
+        AdvisedAnswer { upload_kbit: rates.map(|[up, _]| up), download_kbit: rates.map(|[_, down]| down) }
+    }
+}

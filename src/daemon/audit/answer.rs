@@ -1,5 +1,6 @@
 //! The answers to `audit`, and the part of the status on audits.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -30,6 +31,14 @@ pub enum StatusAudit {
         /// Always true.
         running: bool,
     },
+}
+
+/// The answer to `audited`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct AuditedAnswer {
+    /// `passed` or `faults`; `none` before the first report.
+    pub audited: Cow<'static, str>,
 }
 
 /// The result of an audit.
@@ -115,6 +124,27 @@ impl AuditAnswer {
     /// The answer as a part of the status.
     pub fn in_status(self, running: bool, age_s: Rounded) -> AuditAnswer {
         AuditAnswer { running: Some(running), age_s: Some(age_s), ..self }
+    }
+}
+
+impl AuditedAnswer {
+    /// The answer after an audit without faults.
+    pub const PASSED: &'static str = "passed";
+
+    /// `passed` says whether the last audit found no fault; `None` if there was no audit.
+    pub fn new(passed: Option<bool>) -> AuditedAnswer {
+        let audited = match passed {
+            Some(true) => Self::PASSED,
+            Some(false) => "faults",
+            None => "none",
+        };
+        AuditedAnswer { audited: audited.into() }
+    }
+}
+
+impl fmt::Display for AuditedAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.audited)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, Write};
 
 use super::reply::{Answer, Requester};
 use super::request::Format;
+use crate::config::model::Level;
 use crate::daemon::token::Token;
 use crate::sys::epoll::Poll;
 use crate::sys::memfd;
@@ -25,6 +26,8 @@ pub enum Topic {
     Devices,
     /// The effect and the price of other rates.
     Advice,
+    /// The rates advised for a level only.
+    Advised(Level),
 }
 
 /// An answer and who gets it.
@@ -51,7 +54,7 @@ impl Topic {
     fn action(self) -> &'static str {
         match self {
             Topic::Devices => "listing the devices",
-            Topic::Advice => "computing the advice",
+            Topic::Advice | Topic::Advised(_) => "computing the advice",
         }
     }
 }

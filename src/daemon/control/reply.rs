@@ -1,5 +1,7 @@
 //! The clients that wait for answers, and the answers in their formats.
 
+use std::fmt;
+
 use serde::Serialize;
 use ubus::BlobMsgTable;
 
@@ -40,10 +42,18 @@ impl Requester {
     }
 
     /// An answer of one fact: a line on the control socket, keys and values on ubus.
-    pub fn fact(&self, fact: &str, answer: &impl Serialize) -> Answer {
+    pub fn fact(&self, answer: &(impl Serialize + fmt::Display)) -> Answer {
+        match self.fact_format() {
+            Format::Text => Answer::Text(answer.to_string()),
+            format => self.values(format, answer),
+        }
+    }
+
+    /// The format of an answer of one fact. No request for a fact chooses it.
+    pub fn fact_format(&self) -> Format {
         match self {
-            Requester::Socket(_) => Answer::Text(format!("{fact}\n")),
-            Requester::Ubus(_) => self.values(Format::Values, answer),
+            Requester::Socket(_) => Format::Text,
+            Requester::Ubus(_) => Format::Values,
         }
     }
 }

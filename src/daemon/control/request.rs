@@ -6,6 +6,8 @@ pub mod line;
 
 use std::net::Ipv4Addr;
 
+use crate::config::model::Level;
+use crate::daemon::advice::ADVISED;
 use crate::daemon::audit::DEFAULT_AUDIT_PACKETS;
 
 /// A request to the daemon.
@@ -24,6 +26,11 @@ pub enum Request {
     },
     /// Returns the delays and costs of other rates.
     Advise(Format),
+    /// Returns the rates advised for a level only.
+    Advised {
+        /// One of [`ADVISED`].
+        level: Level,
+    },
     /// Audits the wire.
     Audit {
         /// Number of packets to capture, not yet clamped.
@@ -33,6 +40,8 @@ pub enum Request {
         /// Whether to answer only when the audit ends.
         waiting: bool,
     },
+    /// Returns only whether the last audit passed.
+    Audited,
     /// Reloads the settings.
     Reload,
     /// Looks up the endpoint again and starts a new handshake.
@@ -93,6 +102,8 @@ pub enum ArgumentValue {
     Number(u32),
     /// Yes or no. A line cannot set it.
     Flag(bool),
+    /// A level that gets advice: one of [`ADVISED`].
+    Level(Level),
     /// The address of a home inside the tunnel; `None` for all homes.
     Home(Option<Ipv4Addr>),
 }
@@ -110,6 +121,13 @@ const SECONDS: ArgumentSpec = ArgumentSpec {
     default: ArgumentValue::Number(300),
     line_default: None,
     meaning: "how far back, clamped to 60..=86400",
+};
+const LEVEL: ArgumentSpec = ArgumentSpec {
+    name: "level",
+    word: "LEVEL",
+    default: ArgumentValue::Level(Level::Balanced),
+    line_default: None,
+    meaning: "`saver`, `balanced` or `strict`",
 };
 const PACKETS: ArgumentSpec = ArgumentSpec {
     name: "packets",
@@ -141,7 +159,9 @@ pub const REQUESTS: &[RequestSpec] = &[
     method("devices", &[FORM], "every device that the router knows"),
     method("history", &[SECONDS], "what the devices did, and what the wire showed"),
     method("advise", &[FORM], "what other rates would do and cost"),
+    method("advised", &[LEVEL], "the rates advised for a level"),
     method("audit", &[PACKETS, WAIT, FORM], "starts an audit of the wire"),
+    method("audited", &[], "whether the last audit passed"),
     method("reload", &[], "reloads the settings"),
     method("renew", &[], "looks up the endpoint again, and starts a new handshake"),
     // The command that asks for them runs on the endpoint, which has no ubus.
@@ -163,9 +183,11 @@ impl Request {
             Request::Devices(format) => ("devices", vec![Form(format)]),
             Request::History { seconds } => ("history", vec![Number(seconds)]),
             Request::Advise(format) => ("advise", vec![Form(format)]),
+            Request::Advised { level } => ("advised", vec![ArgumentValue::Level(level)]),
             Request::Audit { packets, format, waiting } => {
                 ("audit", vec![Number(packets), Flag(waiting), Form(format)])
             }
+            Request::Audited => ("audited", vec![]),
             Request::Reload => ("reload", vec![]),
             Request::Renew => ("renew", vec![]),
             #[cfg(feature = "endpoint")]
@@ -182,9 +204,11 @@ impl Request {
             ("devices", [Form(format)]) => Request::Devices(*format),
             ("history", [Number(seconds)]) => Request::History { seconds: *seconds },
             ("advise", [Form(format)]) => Request::Advise(*format),
+            ("advised", [ArgumentValue::Level(level)]) => Request::Advised { level: *level },
             ("audit", [Number(packets), Flag(waiting), Form(format)]) => {
                 Request::Audit { packets: *packets, format: *format, waiting: *waiting }
             }
+            ("audited", []) => Request::Audited,
             ("reload", []) => Request::Reload,
             ("renew", []) => Request::Renew,
             #[cfg(feature = "endpoint")]
@@ -197,6 +221,11 @@ impl Request {
 /// The grammar of the request with that name.
 pub fn spec(name: &str) -> Option<&'static RequestSpec> {
     REQUESTS.iter().find(|spec| spec.name == name)
+}
+
+/// The level with that name; `None` if it gets no advice.
+pub fn advised_level(name: &str) -> Option<Level> {
+    ADVISED.into_iter().find(|level| level.name() == name)
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ use super::metrics::Gauges;
 use super::reply::{Answer, Requester};
 use super::request::{Format, Request};
 use super::status::{StateAnswer, StatusView};
+use crate::daemon::advice::answer::AdvisedAnswer;
 use crate::daemon::advice::{Advice, AdviceFeed};
 use crate::daemon::audit::Audits;
+use crate::daemon::audit::answer::AuditedAnswer;
 use crate::daemon::config_state::ConfigState;
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::devices;
@@ -51,9 +53,9 @@ impl Sources<'_> {
         match request {
             Request::Status(Format::Text) => Answer::Text(self.status().answer().to_string()),
             Request::Status(format) => requester.values(format, &self.status().answer()),
-            Request::State => {
-                let state = self.health.state_since().state.name();
-                requester.fact(state, &StateAnswer { state: state.into() })
+            Request::State => requester.fact(&StateAnswer { state: self.health.state_since().state.name().into() }),
+            Request::Audited => {
+                requester.fact(&AuditedAnswer::new(self.audits.last().map(|(report, _)| report.passed())))
             }
             Request::History { seconds } => requester.values(Format::Values, &self.history.answer(seconds)),
             #[cfg(feature = "endpoint")]
@@ -76,15 +78,16 @@ impl Sources<'_> {
                 let list = devices::list(self.config.in_force(), stats, self.plane.flows())?;
                 encode(format, &list.answer())
             }
-            Topic::Advice => {
-                let Some((settings, advisor)) = self.config.in_force().zip(self.advice.advisor()) else {
-                    let why = "no traffic observed: that needs a router whose tunnel is up (try --watch)";
-                    return Err(io::Error::other(why));
-                };
-                let advice = Advice::new(settings, advisor, self.now);
-                encode(format, &advice.answer())
-            }
+            Topic::Advice => encode(format, &self.advice()?.answer()),
+            Topic::Advised(level) => encode(format, &AdvisedAnswer::new(self.advice()?.advised(level))),
         }
+    }
+
+    fn advice(&self) -> io::Result<Advice<'_>> {
+        let observed = self.config.in_force().zip(self.advice.advisor());
+        let observed = observed.map(|(settings, advisor)| Advice::new(settings, advisor, self.now));
+        let why = "no traffic observed: that needs a router whose tunnel is up (try --watch)";
+        observed.ok_or_else(|| io::Error::other(why))
     }
 
     fn status(&self) -> StatusView<'_> {

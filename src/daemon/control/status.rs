@@ -4,6 +4,7 @@ mod text;
 mod view;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -215,6 +216,12 @@ pub struct ProblemAnswer {
 pub struct StateAnswer {
     /// Name of the daemon's state.
     pub state: Cow<'static, str>,
+}
+
+impl fmt::Display for StateAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.state)
+    }
 }
 
 /// The event of a changed state.

@@ -216,6 +216,10 @@ impl Parts {
             Request::Reload => return self.reload(Some(requester), poll, now),
             Request::Devices(format) => self.control.queue_list(Topic::Devices, format, requester, poll, now),
             Request::Advise(format) => self.control.queue_list(Topic::Advice, format, requester, poll, now),
+            Request::Advised { level } => {
+                let format = requester.fact_format();
+                self.control.queue_list(Topic::Advised(level), format, requester, poll, now);
+            }
             Request::Audit { packets, format, waiting } => {
                 self.serve_audit(packets, format, waiting, requester, poll, now);
             }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
-use millpond::daemon::answers::{AdviceAnswer, DevicesAnswer, HistoryAnswer, StateAnswer, StatusAnswer};
+use millpond::daemon::answers::{
+    AdviceAnswer, AdvisedAnswer, AuditedAnswer, DevicesAnswer, HistoryAnswer, StateAnswer, StatusAnswer,
+};
 use serde::Deserialize;
 use ubus::client::UbusClient;
 use ubus::unix::UnixUbusTransport;
@@ -93,6 +95,8 @@ fn check(method: &str, answer: &serde_json::Value) -> Result<(), serde_json::Err
         "devices" => DevicesAnswer::deserialize(answer).map(drop),
         "history" => HistoryAnswer::deserialize(answer).map(drop),
         "advise" => AdviceAnswer::deserialize(answer).map(drop),
+        "advised" => AdvisedAnswer::deserialize(answer).map(drop),
+        "audited" => AuditedAnswer::deserialize(answer).map(drop),
         _ => Ok(()),
     }
 }

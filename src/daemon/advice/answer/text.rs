@@ -1,8 +1,8 @@
-//! The advice as a text for people.
+//! The advice as a text for people, and the advised rates as a line.
 
 use std::fmt;
 
-use super::{AdviceAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
+use super::{AdviceAnswer, AdvisedAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
 use crate::daemon::rounded::Rounded;
 
 impl fmt::Display for AdviceAnswer {
@@ -21,6 +21,15 @@ impl fmt::Display for AdviceAnswer {
         writeln!(f, "\nlevels:")?;
         self.levels.iter().try_for_each(|level| writeln!(f, "{level}"))?;
         writeln!(f, "Rates change only on your command: millpond advise --set LEVEL")
+    }
+}
+
+impl fmt::Display for AdvisedAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.upload_kbit.zip(self.download_kbit) {
+            Some((up, down)) => writeln!(f, "{up} {down}"),
+            None => writeln!(f, "none"),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use ubus::BlobMsgTable;
 use ubus::blobmsg::{BlobBuilder, BlobIter, BlobType, BlobValue};
 
-use super::{ArgumentValue, Format, REQUESTS, Request, RequestSpec, spec};
+use super::{ArgumentValue, Format, REQUESTS, Request, RequestSpec, advised_level, spec};
 use crate::daemon::control::request_error::RequestError;
 
 /// The methods with their arguments, as the broker expects them when the object is added.
@@ -45,6 +45,7 @@ pub fn write(request: Request) -> Option<(&'static str, BlobMsgTable)> {
                 ArgumentValue::Form(format) => blob.put_str(Some(argument.name), form(format)),
                 ArgumentValue::Number(number) => blob.put_i64(Some(argument.name), number.into()),
                 ArgumentValue::Flag(flag) => blob.put_bool(Some(argument.name), flag),
+                ArgumentValue::Level(level) => blob.put_str(Some(argument.name), level.name()),
                 ArgumentValue::Home(home) => {
                     home.iter().for_each(|home| blob.put_str(Some(argument.name), &home.to_string()));
                 }
@@ -65,7 +66,7 @@ fn unknown() -> RequestError {
 
 fn blob_type(kind: ArgumentValue) -> BlobType {
     match kind {
-        ArgumentValue::Form(_) | ArgumentValue::Home(_) => BlobType::String,
+        ArgumentValue::Form(_) | ArgumentValue::Level(_) | ArgumentValue::Home(_) => BlobType::String,
         ArgumentValue::Number(_) => BlobType::Int32,
         ArgumentValue::Flag(_) => BlobType::Int8,
     }
@@ -88,6 +89,7 @@ fn value(kind: ArgumentValue, given: &BlobValue<'_>) -> Result<ArgumentValue, St
         }
         (ArgumentValue::Number(_), given) => integer(given).map(ArgumentValue::Number),
         (ArgumentValue::Flag(_), given) => integer(given).map(|number| ArgumentValue::Flag(number > 0)),
+        (ArgumentValue::Level(_), BlobValue::String(text)) => advised_level(text).map(ArgumentValue::Level),
         (ArgumentValue::Home(_), BlobValue::String(text)) => {
             text.parse().ok().map(|home| ArgumentValue::Home(Some(home)))
         }
@@ -97,6 +99,7 @@ fn value(kind: ArgumentValue, given: &BlobValue<'_>) -> Result<ArgumentValue, St
         ArgumentValue::Form(_) => "want text, json or values".to_owned(),
         ArgumentValue::Number(_) => format!("want a whole number, got {}", type_name(given)),
         ArgumentValue::Flag(_) => "want true or false".to_owned(),
+        ArgumentValue::Level(_) => "want saver, balanced or strict".to_owned(),
         ArgumentValue::Home(_) => "want an IPv4 address".to_owned(),
     })
 }

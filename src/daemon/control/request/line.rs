@@ -1,6 +1,6 @@
 //! Requests as lines of the control socket: the name, `json` for an answer in JSON, and the other arguments in order.
 
-use super::{ArgumentSpec, ArgumentValue, Format, REQUESTS, Request, RequestSpec, spec};
+use super::{ArgumentSpec, ArgumentValue, Format, REQUESTS, Request, RequestSpec, advised_level, spec};
 use crate::daemon::control::request_error::RequestError;
 
 /// The form of a line: `audit [json] PACKETS`. Words in brackets may be left out.
@@ -47,6 +47,7 @@ pub fn write(request: Request) -> String {
     for value in values {
         match value {
             ArgumentValue::Number(number) => line += &format!(" {number}"),
+            ArgumentValue::Level(level) => line += &format!(" {}", level.name()),
             ArgumentValue::Home(Some(address)) => line += &format!(" {address}"),
             _ => {}
         }
@@ -62,6 +63,7 @@ fn value(argument: &ArgumentSpec, word: &str) -> Result<ArgumentValue, String> {
     let (value, wanted) = match argument.default {
         ArgumentValue::Form(_) | ArgumentValue::Flag(_) => (Some(ArgumentValue::Form(Format::Json)), "json"),
         ArgumentValue::Number(_) => (word.parse().ok().map(ArgumentValue::Number), "a whole number"),
+        ArgumentValue::Level(_) => (advised_level(word).map(ArgumentValue::Level), "saver, balanced or strict"),
         ArgumentValue::Home(_) => (word.parse().ok().map(|home| ArgumentValue::Home(Some(home))), "an IPv4 address"),
     };
     value.ok_or_else(|| format!("want {wanted}, got '{word}'"))

@@ -7,7 +7,8 @@ use super::*;
 
 /// Requests of every kind, with every format.
 fn samples() -> Vec<Request> {
-    let mut samples = vec![Request::State, Request::Reload, Request::Renew];
+    let mut samples = vec![Request::State, Request::Audited, Request::Reload, Request::Renew];
+    samples.extend(ADVISED.map(|level| Request::Advised { level }));
     for format in [Format::Text, Format::Json, Format::Values] {
         samples.extend([Request::Status(format), Request::Devices(format), Request::Advise(format)]);
         for (packets, waiting) in [(0, true), (500, false), (u32::MAX, true)] {
@@ -76,6 +77,8 @@ fn lines_have_a_stable_syntax() {
         ("audit 500", Request::Audit { packets: 500, format: Format::Text, waiting: true }),
         ("audit json  500", Request::Audit { packets: 500, format: Format::Json, waiting: true }),
         ("history 300", Request::History { seconds: 300 }),
+        ("advised strict", Request::Advised { level: Level::Strict }),
+        ("audited", Request::Audited),
         ("renew", Request::Renew),
     ] {
         assert_eq!(line(text), Ok(request));
@@ -98,6 +101,11 @@ fn errors_of_lines_name_the_argument() {
     assert_eq!(line("audit json"), Err("audit.packets: missing: want audit [json] PACKETS".into()));
     assert_eq!(line("status xml"), Err("status: unexpected word 'xml': want status [json]".into()));
     assert_eq!(line("reload json"), Err("reload: unexpected word 'json': want reload".into()));
+    let wanted = "advised.level: want saver, balanced or strict";
+    for level in ["off", "custom", "Saver", "1"] {
+        assert_eq!(line(&format!("advised {level}")), Err(format!("{wanted}, got '{level}'")));
+    }
+    assert_eq!(line("advised"), Err("advised.level: missing: want advised LEVEL".into()));
     #[cfg(feature = "endpoint")]
     assert_eq!(line("metrics maple"), Err("metrics.home: want an IPv4 address, got 'maple'".into()));
     for unknown in ["", "bogus", "Status", "json status"] {
@@ -150,6 +158,9 @@ fn errors_of_calls_name_the_argument() {
     assert_eq!(invalid, Err("history.seconds: want a whole number, got a string".into()));
     let invalid = call("status", |blob| blob.put_i32(Some("form"), 1));
     assert_eq!(invalid, Err("status.form: want text, json or values".into()));
+    let invalid = Err("advised.level: want saver, balanced or strict".into());
+    assert_eq!(call("advised", |blob| blob.put_str(Some("level"), "off")), invalid);
+    assert_eq!(call("advised", |blob| blob.put_i32(Some("level"), 1)), invalid);
     let malformed = call::parse("status", &[0x83, 0, 0, 99, 1]).unwrap_err();
     assert!(malformed.status == UBUS_STATUS_INVALID_ARGUMENT && malformed.text.contains("malformed"));
     for unknown in ["advice", "metrics", ""] {
