@@ -1,7 +1,8 @@
 //! The daemon: one thread, one epoll loop, both roles.
 //!
-//! `sessions` holds one engine for each peer. `event_loop` moves packets and cells between the engines and the kernel
-//! at the times that the engines draw. `host` applies the settings to the kernel, and `reconcile` keeps them applied.
+//! `event_loop` waits for the kernel and the timers, and calls the component that an event is for. `dataplane` has one
+//! engine for each peer, and moves packets and cells at the times that the engines draw. `reconcile` keeps the kernel's
+//! state equal to the settings. The page docs/architecture.md lists the other components.
 
 mod action;
 pub mod advice;
@@ -27,6 +28,7 @@ mod shape;
 mod state;
 mod token;
 mod wall_clock;
+mod worker;
 
 use std::path::Path;
 

@@ -28,7 +28,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
 
 /// The parts of the daemon, each with the others that it may use: first what all share, then the components that act,
 /// then those that read others for their answers. Only the event loop knows all.
-const COMPONENTS: [(&str, &[&str]); 21] = [
+const COMPONENTS: [(&str, &[&str]); 22] = [
     ("error", &[]),
     ("options", &[]),
     ("rounded", &[]),
@@ -36,17 +36,18 @@ const COMPONENTS: [(&str, &[&str]); 21] = [
     ("token", &[]),
     ("wall_clock", &[]),
     ("problem", &["error"]),
+    ("worker", &["token"]),
     ("action", &["problem"]),
     ("shape", &["error"]),
     ("config_state", &["error"]),
     ("dataplane", &["error", "shape", "state", "token"]),
-    ("reconcile", &["action", "error", "problem", "shape", "token"]),
+    ("reconcile", &["action", "error", "problem", "shape", "token", "worker"]),
     ("failover", &["action"]),
     ("schedule", &["action", "problem", "rounded", "wall_clock"]),
     ("health", &["problem", "state", "wall_clock"]),
     ("enrolments", &["wall_clock"]),
     ("advice", &["rounded", "shape", "token"]),
-    ("audit", &["dataplane", "rounded", "token"]),
+    ("audit", &["dataplane", "rounded", "token", "worker"]),
     ("devices", &["dataplane", "rounded"]),
     ("history", &["dataplane"]),
     ("control", READ_BY_CONTROL),
@@ -67,6 +68,7 @@ const READ_BY_CONTROL: &[&str] = &[
     "state",
     "token",
     "wall_clock",
+    "worker",
 ];
 
 /// The modules that may use the clock and the system's random numbers.

@@ -130,13 +130,15 @@ impl AuditAnswer {
 impl AuditedAnswer {
     /// The answer after an audit without faults.
     pub const PASSED: &'static str = "passed";
+    /// There is no report yet.
+    pub const NONE: &'static str = "none";
 
     /// `passed` says whether the last audit found no fault; `None` if there was no audit.
     pub fn new(passed: Option<bool>) -> AuditedAnswer {
         let audited = match passed {
             Some(true) => Self::PASSED,
             Some(false) => "faults",
-            None => "none",
+            None => Self::NONE,
         };
         AuditedAnswer { audited: audited.into() }
     }

@@ -1,6 +1,5 @@
 //! Schedules the audits of the wire, and runs each in a forked process.
 
-use std::io;
 use std::net::SocketAddr;
 
 use log::{info, warn};
@@ -10,8 +9,9 @@ use crate::config::model::Settings;
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::dataplane::session::Session;
 use crate::daemon::token::Token;
+use crate::daemon::worker::{RunningWorker, poll_worker, stop_worker};
 use crate::sys::epoll::Poll;
-use crate::sys::worker::{Worker, WorkerOutput};
+use crate::sys::worker::WorkerOutput;
 use crate::tunnel;
 use crate::units::Nanos;
 
@@ -23,15 +23,10 @@ const FAILED: &str = "failed: ";
 
 /// The running, the last and the next audit.
 pub struct Audits {
-    running: Option<RunningAudit>,
+    running: Option<RunningWorker>,
     last: Option<(AuditReport, Nanos)>,
     /// When the next scheduled audit is due.
     next: Nanos,
-}
-
-struct RunningAudit {
-    worker: Worker,
-    deadline: Nanos,
 }
 
 /// What an audit needs to know of the tunnel.
@@ -63,7 +58,7 @@ impl Audits {
 
     /// Whether the running audit hangs, so that [`Audits::handle_output`] must end it.
     pub fn is_overdue(&self, now: Nanos) -> bool {
-        self.running.as_ref().is_some_and(|running| now >= running.deadline)
+        self.running.as_ref().is_some_and(|running| running.is_overdue(now))
     }
 
     /// Whether a scheduled audit must start now, every `days` days. `is_shaping` says whether there is a promise to
@@ -87,8 +82,11 @@ impl Audits {
         is_shaping
     }
 
-    /// Starts an audit of so many packets unless one is running, and returns its expected duration. `None` stands for
-    /// the default number. The error says why it cannot start.
+    /// Starts an audit of `packets` packets, clamped to [`AUDIT_PACKETS`] ([`DEFAULT_AUDIT_PACKETS`] if `None`), unless
+    /// one is running. Returns its expected duration.
+    ///
+    /// # Errors
+    /// Why it cannot start, in one line.
     pub fn start(
         &mut self,
         packets: Option<u32>,
@@ -102,14 +100,12 @@ impl Audits {
         if self.running.is_some() {
             return Ok(expected);
         }
-        let worker = Worker::start(|| match capture::check(&job, settings) {
+        let timeout = capture::max_duration(&job) + AUDIT_TIMEOUT;
+        let started = RunningWorker::start(poll, Token::Audit, now, timeout, || match capture::check(&job, settings) {
             Ok(report) => WorkerOutput { text: report.to_text(), fd: None },
             Err(error) => WorkerOutput { text: format!("{FAILED}{error}"), fd: None },
         });
-        let worker = worker.and_then(|worker| poll.add(&worker, Token::Audit.into()).map(|()| worker));
-        let worker = worker.map_err(|error| format!("starting the audit process: {error}"))?;
-        let deadline = now + capture::max_duration(&job) + AUDIT_TIMEOUT;
-        self.running = Some(RunningAudit { worker, deadline });
+        self.running = Some(started.map_err(|error| format!("starting the audit process: {error}"))?);
         Ok(expected)
     }
 
@@ -121,15 +117,8 @@ impl Audits {
         poll: &Poll,
         now: Nanos,
     ) -> Option<Result<AuditReport, String>> {
-        let running = self.running.as_mut()?;
-        let output = match running.worker.report() {
-            Ok(None) if now < running.deadline => return None,
-            Ok(None) => Err(io::ErrorKind::TimedOut.into()),
-            Ok(Some(output)) => Ok(output.text),
-            Err(error) => Err(error),
-        };
-        self.stop(poll);
-        let report = output.map_err(|error| error.to_string()).and_then(|text| parse_output(&text));
+        let output = poll_worker(&mut self.running, poll, now)?;
+        let report = output.map_err(|error| error.to_string()).and_then(|output| parse_output(&output.text));
         let report = report.map(|report| AuditReport { lateness, ..report });
         match &report {
             Ok(report) => {
@@ -148,9 +137,7 @@ impl Audits {
 
     /// Ends a running audit, because its session has changed. Returns whether there was one.
     pub fn stop(&mut self, poll: &Poll) -> bool {
-        let Some(running) = self.running.take() else { return false };
-        _ = poll.remove(&running.worker);
-        true
+        stop_worker(&mut self.running, poll)
     }
 }
 

@@ -7,9 +7,10 @@ use super::reply::{Answer, Requester};
 use super::request::Format;
 use crate::config::model::Level;
 use crate::daemon::token::Token;
+use crate::daemon::worker::{RunningWorker, poll_worker};
 use crate::sys::epoll::Poll;
 use crate::sys::memfd;
-use crate::sys::worker::{Worker, WorkerOutput};
+use crate::sys::worker::WorkerOutput;
 use crate::units::Nanos;
 
 /// Maximum queued requesters; further ones are refused.
@@ -34,19 +35,13 @@ pub enum Topic {
 pub type Addressed = (Requester, Answer);
 
 /// The queued requesters, and the process that makes the first one's answer.
-#[derive(Default)]
 pub struct Lists {
     requesters: Vec<(Topic, Format, Requester)>,
-    running: Option<RunningList>,
+    running: Option<RunningWorker>,
+    /// What the running process makes.
+    kind: (Topic, Format),
     /// The earliest time for the next process.
     next: Nanos,
-}
-
-struct RunningList {
-    worker: Worker,
-    deadline: Nanos,
-    topic: Topic,
-    format: Format,
 }
 
 impl Topic {
@@ -59,11 +54,18 @@ impl Topic {
     }
 }
 
+impl Default for Lists {
+    fn default() -> Lists {
+        let kind = (Topic::Devices, Format::Values);
+        Lists { requesters: Vec::new(), running: None, kind, next: Nanos::ZERO }
+    }
+}
+
 impl Lists {
     /// When to call [`Lists::handle_timeout`]; `None` without requesters.
     pub fn next_timeout(&self) -> Option<Nanos> {
         match &self.running {
-            Some(running) => Some(running.deadline),
+            Some(running) => Some(running.deadline()),
             None => (!self.requesters.is_empty()).then_some(self.next),
         }
     }
@@ -91,13 +93,10 @@ impl Lists {
         let Some((topic, format, _)) = self.requesters.first() else { return Vec::new() };
         let (topic, format) = (*topic, *format);
         self.next = now + MIN_LIST_INTERVAL;
-        let started = Worker::start(|| output(make(topic, format))).and_then(|worker| {
-            poll.add(&worker, Token::List.into())?;
-            Ok(RunningList { worker, deadline: now + LIST_TIMEOUT, topic, format })
-        });
+        let started = RunningWorker::start(poll, Token::List, now, LIST_TIMEOUT, || output(make(topic, format)));
         match started {
             Ok(running) => {
-                self.running = Some(running);
+                (self.running, self.kind) = (Some(running), (topic, format));
                 Vec::new()
             }
             Err(error) => self.finish((topic, format), &Err(error)),
@@ -107,18 +106,12 @@ impl Lists {
     /// Handles the output of the running process, once it is complete. Returns the answers to all requesters of that
     /// topic and format.
     pub fn handle_output(&mut self, poll: &Poll, now: Nanos) -> Vec<Addressed> {
-        let Some(running) = &mut self.running else { return Vec::new() };
-        let bytes = match running.worker.report() {
-            Ok(None) if now < running.deadline => return Vec::new(),
-            Ok(None) => Err(io::ErrorKind::TimedOut.into()),
-            Ok(Some(WorkerOutput { fd: Some(fd), .. })) => read(File::from(fd)),
-            Ok(Some(WorkerOutput { text, fd: None })) => Err(io::Error::other(text)),
-            Err(error) => Err(error),
-        };
-        let kind = (running.topic, running.format);
-        _ = poll.remove(&running.worker);
-        self.running = None;
-        self.finish(kind, &bytes)
+        let Some(output) = poll_worker(&mut self.running, poll, now) else { return Vec::new() };
+        let bytes = output.and_then(|output| match output {
+            WorkerOutput { fd: Some(fd), .. } => read(File::from(fd)),
+            WorkerOutput { text, fd: None } => Err(io::Error::other(text)),
+        });
+        self.finish(self.kind, &bytes)
     }
 
     fn finish(&mut self, kind: (Topic, Format), bytes: &io::Result<Vec<u8>>) -> Vec<Addressed> {

@@ -27,7 +27,7 @@ pub struct ReconcileJob<'a> {
     pub guarded: &'a Settings,
     /// The file from which the guard is loaded at boot.
     pub guard_file: &'a Path,
-    /// What an endpoint granted to its first home.
+    /// The grant of an endpoint's first home that has one.
     pub granted: Option<&'a ShapingRequest>,
     /// The address of the router's endpoint, once it is known.
     pub endpoint: Option<SocketAddr>,

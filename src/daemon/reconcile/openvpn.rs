@@ -90,7 +90,7 @@ fn read(profile: &str) -> Result<Vec<u8>, Error> {
 
 impl Openvpn {
     /// Prepares a process for these settings; `None` if the tunnel is of another type. The interface must exist. The
-    /// process starts with the first [`Openvpn::tick`].
+    /// process starts with the first [`Openvpn::handle_tick`].
     pub fn new(settings: &Settings, now: Nanos) -> Result<Option<Openvpn>, Error> {
         let Some(setup) = ProcessSetup::new(settings)? else { return Ok(None) };
         Ok(Some(Openvpn {
@@ -125,8 +125,8 @@ impl Openvpn {
         self.setup.is_none() && self.process.is_none()
     }
 
-    /// Starts and reaps the process. To be called about once a second, with a millisecond to spare.
-    pub fn tick(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
+    /// Starts and reaps the process. To be called about once a second, in a gap between cells.
+    pub fn handle_tick(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
         if let Some(process) = &mut self.process {
             let Some(status) = process.exit_status() else {
                 if self.kill_at.is_some_and(|kill_at| kill_at <= now) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::daemon::problem::{Code, Problem};
 use crate::plan::Forwarding;
+use crate::sys::worker;
 use crate::wire::size::Encapsulation;
 
 /// The result of a reconcile job.
@@ -95,6 +96,8 @@ fn parse_problem(value: &str) -> Option<Problem> {
     let (code, description) = value.split_once(' ')?;
     Some(Problem::new(Code::from_name(code)?, description))
 }
+
+const _: () = assert!(worker::OUTPUT_BYTES >= 1024, "a report without the texts of its problems fits");
 
 #[cfg(test)]
 mod tests {

@@ -56,12 +56,12 @@ fn a_job_that_applied_new_settings_brings_their_endpoint_into_use() {
     let mut reconciler = reconciler(Some(&before));
     let address = |text: &str| Some(text.parse().expect("an address"));
     reconciler.prepare(&after, s(1));
-    reconciler.adopt(&ReconcileReport::default(), false, s(2));
+    reconciler.note_report(&ReconcileReport::default(), false, s(2));
     assert_eq!(reconciler.endpoint_address(), address("203.0.113.9:51820"), "the job applied the settings in force");
-    reconciler.adopt(&ReconcileReport::default(), true, s(3));
+    reconciler.note_report(&ReconcileReport::default(), true, s(3));
     assert_eq!(reconciler.endpoint_address(), address("203.0.113.77:51820"));
     let roamed = ReconcileReport { endpoint: address("198.51.100.1:4000"), ..ReconcileReport::default() };
-    reconciler.adopt(&roamed, false, s(4));
+    reconciler.note_report(&roamed, false, s(4));
     assert_eq!(reconciler.endpoint_address(), roamed.endpoint, "WireGuard follows an endpoint that moves");
 }
 
