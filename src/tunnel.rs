@@ -54,6 +54,9 @@ pub fn interface(settings: &Settings) -> &str {
 }
 
 /// Checks that this host can have the tunnel. `inner_bytes` is the length of a cell inside it, IP header included.
+///
+/// # Errors
+/// Every [`TunnelError`] except `UnknownOverhead`, for an attached interface.
 pub fn check(settings: &Settings, facts: &TunnelFacts, inner_bytes: u16) -> Result<(), TunnelError> {
     match &settings.tunnel {
         Some(Tunnel::Interface { interface, address, .. }) => {
@@ -66,7 +69,8 @@ pub fn check(settings: &Settings, facts: &TunnelFacts, inner_bytes: u16) -> Resu
 /// The encapsulation of a cell; WireGuard's if the settings have no tunnel. On an endpoint it only sizes the ceiling of
 /// the queue. Homes may connect over either IP version; IPv4, the more common one, is assumed.
 ///
-/// # Errors [`TunnelError::UnknownOverhead`] and [`TunnelError::NoInterface`], for an attached interface.
+/// # Errors
+/// [`TunnelError::UnknownOverhead`] and [`TunnelError::NoInterface`], for an attached interface.
 pub fn encapsulation(settings: &Settings, facts: &TunnelFacts) -> Result<Encapsulation, TunnelError> {
     match &settings.tunnel {
         Some(Tunnel::Wireguard(_)) | None => Ok(Encapsulation::wireguard(match facts.endpoint {

@@ -389,7 +389,7 @@ fn every_request_is_documented_as_the_daemon_understands_it() {
     let mut documented = BTreeSet::new();
     for argument in methods.iter().flat_map(|spec| spec.arguments) {
         let (kind, default) = match argument.default {
-            ArgumentValue::Form(Format::Values) => ("string", "values".to_owned()),
+            ArgumentValue::Format(Format::Values) => ("string", "values".to_owned()),
             ArgumentValue::Number(number) => ("integer", number.to_string()),
             ArgumentValue::Flag(flag) => ("boolean", flag.to_string()),
             ArgumentValue::Level(level) => ("string", level.name().to_owned()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::client::{DaemonAddress, ask_for};
-use super::exit::{AUDIT_FAULT, Failure};
+use super::exit::{AUDIT_FAULT, Failure, UNAVAILABLE};
 use crate::daemon::answers::AuditedAnswer;
 use crate::daemon::request::{Format, Request};
 use crate::daemon::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
@@ -36,10 +36,13 @@ impl AuditCommand {
         let request = Request::Audit { packets: self.packets, format, waiting: true };
         let address = DaemonAddress { socket: self.socket, ubus: self.ubus };
         println!("{}", ask_for(&address, request)?.trim_end());
-        if ask_for(&address, Request::Audited)?.trim_end() == AuditedAnswer::PASSED {
-            Ok(())
-        } else {
-            Err(Failure::new(AUDIT_FAULT, "auditing the wire: found faults: see the report above"))
+        match ask_for(&address, Request::Audited)?.trim_end() {
+            AuditedAnswer::PASSED => Ok(()),
+            AuditedAnswer::NONE => {
+                let why = "auditing the wire: the daemon has started again since the report above: repeat the audit";
+                Err(Failure::new(UNAVAILABLE, why))
+            }
+            _ => Err(Failure::new(AUDIT_FAULT, "auditing the wire: found faults: see the report above")),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a component asks of the other components. The event loop carries it out, so that no component needs to know
-//! another.
+//! Requests of one component to the others. The event loop carries them out, so that components that act need not know
+//! each other.
 
 use std::net::Ipv4Addr;
 

@@ -127,7 +127,8 @@ impl ConfigState {
         self.in_force.as_ref().map(|settings| settings.confined_by(understood))
     }
 
-    /// Starts a change. The previous settings stay in force until [`ConfigState::finish`].
+    /// Starts a change. The previous settings stay in force until a job has applied it: then follow
+    /// [`ConfigState::take_started`] and [`ConfigState::set`].
     pub fn start(&mut self, change: SettingsChange) {
         self.change = Some(change);
     }

@@ -115,8 +115,8 @@ impl DataPlane {
         self.departures.next()
     }
 
-    /// Builds the earliest train, or hands it out at its departure. To be called at [`DataPlane::next_timeout`], with
-    /// nothing else between the build and the departure.
+    /// Builds the earliest train, or hands it out at its departure. To be called at [`DataPlane::next_timeout`]. With few
+    /// sessions, nothing else may run between the build and the departure.
     pub fn handle_timeout(&mut self, now: Nanos) -> Departure<'_> {
         let Some((_, index)) = self.departures.pop() else { return Departure::Idle };
         match self.sessions.session_mut(index).handle_timeout(now, &mut self.spare) {
@@ -167,7 +167,7 @@ impl DataPlane {
     /// Lets every session repeat its messages and update its state. Returns the tunnel addresses of the peers that need
     /// a new WireGuard handshake. To be called about once a second.
     pub fn handle_tick(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
-        self.sessions.all_mut().iter_mut().for_each(|session| session.tick(now));
+        self.sessions.all_mut().iter_mut().for_each(|session| session.handle_tick(now));
         self.sessions.poll_rehandshakes(now)
     }
 
@@ -185,7 +185,7 @@ impl DataPlane {
     ) -> Result<(), Error> {
         let size = shape::cell_size(settings, encapsulation)?;
         if is_new || self.size != Some(size) {
-            self.serve(settings, size, now)?;
+            self.update_sessions(settings, size, now)?;
             self.size = Some(size);
         }
         self.limits = Some(shape::limits(settings, size, self.granted()));
@@ -193,7 +193,7 @@ impl DataPlane {
     }
 
     /// Updates the sessions to `settings` with cells of `size`.
-    pub fn serve(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
+    pub fn update_sessions(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
         self.sessions.update(settings, size, now)?;
         self.departures = self.sessions.departures();
         Ok(())
@@ -206,7 +206,7 @@ impl DataPlane {
         self.limits.replace(limits) != Some(limits)
     }
 
-    /// What has been granted to the first home that asked; `None` on a router.
+    /// The grant of the first home, in the order of the settings, that has one; `None` on a router.
     pub fn granted(&self) -> Option<&crate::wire::control::ShapingRequest> {
         self.sessions.all().iter().find_map(Session::granted)
     }

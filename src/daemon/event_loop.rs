@@ -1,6 +1,6 @@
 //! The event loop: waits for the kernel and for the timers, and calls the component that an event is for.
 //!
-//! The loop does nothing else between building a cell and sending it, so the lateness of a departure does not depend on
+//! With few sessions the loop does nothing else between building a cell and sending it, so the lateness of a departure does not depend on
 //! what the devices or the peer just sent.
 
 #[cfg(feature = "lab")]
@@ -38,7 +38,7 @@ use super::schedule::calendar::LocalZone;
 use super::schedule::data_usage::DataUsage;
 use super::token::Token;
 use crate::config::model::Settings;
-use crate::sys::epoll::Poll;
+use crate::sys::epoll::{MAX_EVENTS, Poll};
 use crate::sys::sd_notify::Manager;
 use crate::sys::signal::{SignalRequest, Signals};
 use crate::sys::timer;
@@ -72,21 +72,23 @@ impl EventLoop {
         let mut schedule =
             LevelClock::new(LocalZone::of_host(), DataUsage::open(&options.usage_file, now), moment(now));
         let (mut health, mut config) = (Health::new(Manager::find(), now), ConfigState::new(options.config.clone()));
+        let mut settings_error = None;
         match settings {
             Ok(configured) => config.set(schedule.in_force(&configured, moment(now)), Some(configured)),
-            Err(error) => {
-                health.manager().notify_ready();
-                health.note(Problem::new(Code::Settings, error.to_string()));
-            }
-        }
-        if let Some(error) = socket_error {
-            health.note(Problem::new(Code::Socket, error.to_string()));
+            Err(error) => settings_error = Some(Problem::new(Code::Settings, error.to_string())),
         }
         let paths = Paths { guard_file: options.guard_file.clone(), socket: options.socket.clone() };
+        let reconciler = Reconciler::start(paths, config.in_force(), &poll, now)?;
+        // The corrected file needs only a reload, so the daemon is ready without settings, too.
+        if settings_error.is_some() {
+            health.manager().notify_ready();
+        }
+        let socket_error = socket_error.map(|error| Problem::new(Code::Socket, error.to_string()));
+        settings_error.into_iter().chain(socket_error).for_each(|problem| health.note(problem));
         let parts = Parts {
             plane: DataPlane::new(),
             driver: Driver::new(),
-            reconciler: Reconciler::start(paths, config.in_force(), &poll, now)?,
+            reconciler,
             control,
             failover: Failover::new(now),
             schedule,
@@ -112,7 +114,7 @@ impl EventLoop {
             }
             let wake_at = self.next_timeout(timer::now());
             self.timer.set(wake_at).map_err(Error::system("setting the timer"))?;
-            let mut numbers = [None; 16];
+            let mut numbers = [None; MAX_EVENTS];
             let ready = self.poll.wait().map_err(Error::system("waiting for events"))?;
             numbers.iter_mut().zip(ready).for_each(|(slot, number)| *slot = Some(number));
             for token in numbers.into_iter().flatten().filter_map(Token::from_number) {
@@ -151,7 +153,7 @@ impl EventLoop {
         self.parts.health.note(problem);
     }
 
-    /// Lets every component do what is due.
+    /// Runs every component whose time has come.
     fn handle_timers(&mut self, now: Nanos) -> LoopFlow {
         let EventLoop { parts, poll, .. } = self;
         if now >= self.next_tick {

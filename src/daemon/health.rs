@@ -80,7 +80,8 @@ impl Health {
     }
 
     /// Notes a problem while the wall clock is not set: a router without a battery boots with the time of its image, or
-    /// in 1970. `unix_s` is what the clock shows. Returns whether the clock has just been set: handshakes and certificates depend on the time.
+    /// in 1970. `unix_s` is what the clock shows. Returns whether the clock has just been set, because handshakes and
+    /// certificates depend on the time.
     pub fn handle_clock(&mut self, unix_s: i64) -> bool {
         match (wall_clock::is_set(unix_s), self.has(Code::Clock)) {
             (false, false) => {

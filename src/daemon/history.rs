@@ -24,8 +24,8 @@ struct Resolution {
     samples: usize,
 }
 
-/// The answer to `history`. The arrays are rates in bytes per second, oldest first, with at most 360 numbers each, fewer
-/// if the daemon has run for less time.
+/// The answer to `history`. The arrays are rates in bytes per second, oldest first, with at most 360 numbers each,
+/// fewer if the daemon has run for less time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
 pub struct HistoryAnswer {

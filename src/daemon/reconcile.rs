@@ -10,8 +10,8 @@ mod endpoint;
 pub mod host;
 mod job;
 mod kernel_watch;
+mod lookup;
 pub mod openvpn;
-mod process;
 mod report;
 pub mod saved_sysctls;
 
@@ -25,8 +25,8 @@ use self::debounce::Debounce;
 use self::endpoint::Endpoint;
 use self::job::ReconcileJob;
 use self::kernel_watch::KernelWatch;
+use self::lookup::{look_up, parse_addresses};
 use self::openvpn::{Openvpn, OpenvpnEvent};
-use self::process::{RunningWorker, look_up, parse_addresses, poll_worker};
 pub use self::report::ReconcileReport;
 use self::saved_sysctls::SavedSysctls;
 use crate::config::model::{HostPort, Settings};
@@ -34,11 +34,15 @@ use crate::daemon::action::Action;
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
 use crate::daemon::token::Token;
+use crate::daemon::worker::{RunningWorker, poll_worker};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
 use crate::sys::worker::WorkerOutput;
 use crate::units::Nanos;
 use crate::wire::control::ShapingRequest;
+
+/// A process that takes longer hangs and is killed. The first run on a busy router may take ten seconds.
+const WORKER_TIMEOUT: Nanos = Nanos::from_secs(60);
 
 /// Watches the kernel for changes, and starts the processes that reconcile it and look up the endpoint's name.
 pub struct Reconciler {
@@ -50,7 +54,7 @@ pub struct Reconciler {
     was_triggered: bool,
     lookup: Option<RunningWorker>,
     /// The host whose name is being looked up.
-    host: Option<HostPort>,
+    lookup_host: Option<HostPort>,
     endpoint: Endpoint,
     /// The endpoint of the settings that are being applied, if it is another one.
     next_endpoint: Option<Endpoint>,
@@ -119,7 +123,7 @@ impl Reconciler {
             job: None,
             was_triggered: true,
             lookup: None,
-            host: None,
+            lookup_host: None,
             endpoint: Endpoint::new(settings, now),
             next_endpoint: None,
             rehandshake: Vec::new(),
@@ -252,7 +256,8 @@ impl Reconciler {
             has_openvpn: self.openvpn.is_some(),
         };
         let guard_copy = self.watch.guard_copy();
-        let started = RunningWorker::start(poll, Token::ReconcileJob, now, || job::reconcile(&job, guard_copy));
+        let started =
+            RunningWorker::start(poll, Token::ReconcileJob, now, WORKER_TIMEOUT, || job::reconcile(&job, guard_copy));
         self.rehandshake.clear();
         match started {
             Ok(job) => {
@@ -271,9 +276,9 @@ impl Reconciler {
         let endpoint = self.endpoint_in_use_mut();
         endpoint.note_lookup(now);
         let host = endpoint.host().cloned()?;
-        let started = RunningWorker::start(poll, Token::Lookup, now, || look_up(&host));
+        let started = RunningWorker::start(poll, Token::Lookup, now, WORKER_TIMEOUT, || look_up(&host));
         let failed = started.as_ref().err().map(|error| format!("starting the lookup of {}: {error}", host.host));
-        self.host = Some(host);
+        self.lookup_host = Some(host);
         self.lookup = started.ok();
         failed.map(cannot_start)
     }
@@ -303,7 +308,7 @@ impl Reconciler {
     pub fn poll_lookup(&mut self, poll: &Poll, now: Nanos) -> Option<FinishedLookup> {
         let output = poll_worker(&mut self.lookup, poll, now)?;
         let addresses = output.map_err(|error| error.to_string()).and_then(|output| parse_addresses(&output.text));
-        let host = self.host.take()?;
+        let host = self.lookup_host.take()?;
         let is_next = self.next_endpoint.is_some();
         let endpoint = self.endpoint_in_use_mut();
         if endpoint.host() != Some(&host) {
@@ -320,7 +325,7 @@ impl Reconciler {
     }
 
     /// Takes over what a job found in WireGuard. If `is_new`, the settings that it applied are in force now.
-    pub fn adopt(&mut self, report: &ReconcileReport, is_new: bool, now: Nanos) {
+    pub fn note_report(&mut self, report: &ReconcileReport, is_new: bool, now: Nanos) {
         if let Some(endpoint) = self.next_endpoint.take_if(|_| is_new) {
             self.endpoint = endpoint;
         }
@@ -344,14 +349,14 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Whether openvpn must be looked after once a second.
+    /// Whether openvpn runs, so that [`Reconciler::handle_openvpn_tick`] must be called.
     pub fn has_openvpn(&self) -> bool {
         self.openvpn.is_some()
     }
 
     /// Starts and reaps the openvpn process. Returns what happened to it. To be called about once a second, in a gap.
     pub fn handle_openvpn_tick(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
-        let event = self.openvpn.as_mut().and_then(|openvpn| openvpn.tick(poll, now));
+        let event = self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_tick(poll, now));
         self.openvpn.take_if(|openvpn| openvpn.is_stopped());
         event
     }

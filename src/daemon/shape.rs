@@ -72,7 +72,8 @@ pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
     }
 }
 
-/// The limits of the queueing tree, for either role. `granted` is what an endpoint granted to its first home.
+/// The limits of the queueing tree, for either role. `granted` is the grant of an endpoint's first
+/// home that has one.
 pub fn limits(settings: &Settings, size: CellSize, granted: Option<&ShapingRequest>) -> ShaperLimits {
     let wire_bytes = size.wire_bytes as u16;
     let (paced, rate, wire_bytes) = match (settings.role, granted) {

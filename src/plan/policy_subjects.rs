@@ -30,15 +30,6 @@ impl PolicySubjects {
             .collect()
     }
 
-    /// The subjects that `guard` exempts.
-    pub fn exempt(guard: &TableText) -> PolicySubjects {
-        policies(guard)
-            .into_iter()
-            .filter(|(_, policy)| *policy == Policy::Direct)
-            .map(|(subject, _)| subject)
-            .collect()
-    }
-
     /// The subjects whose policy in `wanted` differs from that in `before`. If there was no guard, these are the
     /// confined ones.
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> PolicySubjects {

@@ -6,17 +6,20 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+/// Maximum number of events that one wait returns.
+pub const MAX_EVENTS: usize = 16;
+
 /// A set of descriptors to wait for, each with the caller's token.
 #[derive(Debug)]
 pub struct Poll {
     epoll: Epoll,
-    events: [EpollEvent; 16],
+    events: [EpollEvent; MAX_EVENTS],
 }
 
 impl Poll {
     /// An empty set.
     pub fn new() -> io::Result<Poll> {
-        Ok(Poll { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, events: [EpollEvent::empty(); 16] })
+        Ok(Poll { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, events: [EpollEvent::empty(); MAX_EVENTS] })
     }
 
     /// Adds a descriptor. [`Poll::wait`] returns `token` whenever it is readable (level-triggered) or has hung up.
@@ -43,6 +46,7 @@ impl Poll {
     }
 
     /// Returns the tokens of the descriptors that are ready now, without waiting.
+    #[cfg(test)]
     pub fn ready(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
         self.wait_for(EpollTimeout::ZERO)
     }

@@ -125,7 +125,8 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
         self.flows[usize::from(flow.0)].deficit -= bytes as i32;
     }
 
-    /// Drops a packet if it is the first of its flow. Its hash must be 0.
+    /// Drops a packet if it is the first of its flow. For virtual shapers, which push every packet with hash 0, so that
+    /// each device has one flow.
     pub fn drop_head(&mut self, store: &mut impl Store, id: PacketId) {
         let index = usize::from(store.meta(id).device) % FLOWS;
         if self.flows[index].head == id.0 {

@@ -106,7 +106,7 @@ mod tests {
         ObservedPacket { at: Nanos::from_secs(second), bytes: 100, device: 1, direction: Direction::Up }
     }
 
-    /// The feed of a router, and the number of packets that its virtual shapers have seen of the device.
+    /// The feed of a router.
     fn feed() -> AdviceFeed {
         let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).expect("a cell");
         AdviceFeed {

@@ -97,7 +97,7 @@ pub struct ArgumentSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgumentValue {
     /// The format of the answer. In a line it comes first.
-    Form(Format),
+    Format(Format),
     /// A whole number.
     Number(u32),
     /// Yes or no. A line cannot set it.
@@ -108,11 +108,11 @@ pub enum ArgumentValue {
     Home(Option<Ipv4Addr>),
 }
 
-const FORM: ArgumentSpec = ArgumentSpec {
+const FORMAT: ArgumentSpec = ArgumentSpec {
     name: "form",
     word: "[json]",
-    default: ArgumentValue::Form(Format::Values),
-    line_default: Some(ArgumentValue::Form(Format::Text)),
+    default: ArgumentValue::Format(Format::Values),
+    line_default: Some(ArgumentValue::Format(Format::Text)),
     meaning: "`values` (keys and values), `text` or `json`",
 };
 const SECONDS: ArgumentSpec = ArgumentSpec {
@@ -154,13 +154,13 @@ const HOME: ArgumentSpec = ArgumentSpec {
 
 /// Every request.
 pub const REQUESTS: &[RequestSpec] = &[
-    method("status", &[FORM], "what the daemon does, and every problem"),
+    method("status", &[FORMAT], "what the daemon does, and every problem"),
     method("state", &[], "the name of the daemon's state"),
-    method("devices", &[FORM], "every device that the router knows"),
+    method("devices", &[FORMAT], "every device that the router knows"),
     method("history", &[SECONDS], "what the devices did, and what the wire showed"),
-    method("advise", &[FORM], "what other rates would do and cost"),
+    method("advise", &[FORMAT], "what other rates would do and cost"),
     method("advised", &[LEVEL], "the rates advised for a level"),
-    method("audit", &[PACKETS, WAIT, FORM], "starts an audit of the wire"),
+    method("audit", &[PACKETS, WAIT, FORMAT], "starts an audit of the wire"),
     method("audited", &[], "whether the last audit passed"),
     method("reload", &[], "reloads the settings"),
     method("renew", &[], "looks up the endpoint again, and starts a new handshake"),
@@ -176,16 +176,16 @@ const fn method(name: &'static str, arguments: &'static [ArgumentSpec], answer: 
 impl Request {
     /// The name, and the arguments in the order of its [`RequestSpec`].
     pub fn parts(self) -> (&'static str, Vec<ArgumentValue>) {
-        use ArgumentValue::{Flag, Form, Number};
+        use ArgumentValue::{Flag, Format, Number};
         match self {
-            Request::Status(format) => ("status", vec![Form(format)]),
+            Request::Status(format) => ("status", vec![Format(format)]),
             Request::State => ("state", vec![]),
-            Request::Devices(format) => ("devices", vec![Form(format)]),
+            Request::Devices(format) => ("devices", vec![Format(format)]),
             Request::History { seconds } => ("history", vec![Number(seconds)]),
-            Request::Advise(format) => ("advise", vec![Form(format)]),
+            Request::Advise(format) => ("advise", vec![Format(format)]),
             Request::Advised { level } => ("advised", vec![ArgumentValue::Level(level)]),
             Request::Audit { packets, format, waiting } => {
-                ("audit", vec![Number(packets), Flag(waiting), Form(format)])
+                ("audit", vec![Number(packets), Flag(waiting), Format(format)])
             }
             Request::Audited => ("audited", vec![]),
             Request::Reload => ("reload", vec![]),
@@ -197,15 +197,15 @@ impl Request {
 
     /// The opposite of [`Request::parts`]; `None` if the arguments are not those of the request.
     pub fn from_parts(name: &str, arguments: &[ArgumentValue]) -> Option<Request> {
-        use ArgumentValue::{Flag, Form, Number};
+        use ArgumentValue::{Flag, Format, Number};
         Some(match (name, arguments) {
-            ("status", [Form(format)]) => Request::Status(*format),
+            ("status", [Format(format)]) => Request::Status(*format),
             ("state", []) => Request::State,
-            ("devices", [Form(format)]) => Request::Devices(*format),
+            ("devices", [Format(format)]) => Request::Devices(*format),
             ("history", [Number(seconds)]) => Request::History { seconds: *seconds },
-            ("advise", [Form(format)]) => Request::Advise(*format),
+            ("advise", [Format(format)]) => Request::Advise(*format),
             ("advised", [ArgumentValue::Level(level)]) => Request::Advised { level: *level },
-            ("audit", [Number(packets), Flag(waiting), Form(format)]) => {
+            ("audit", [Number(packets), Flag(waiting), Format(format)]) => {
                 Request::Audit { packets: *packets, format: *format, waiting: *waiting }
             }
             ("audited", []) => Request::Audited,

@@ -44,8 +44,8 @@ impl ControlServer {
         }
     }
 
-    /// Reads from the client of that number. Returns a complete request, or why it is refused, and the client to answer.
-    /// A client that disconnects is dropped.
+    /// Reads from the client of that number. Returns a complete request, or why it is refused, and the client to
+    /// answer. A client that disconnects is dropped.
     pub fn read_request(&mut self, client: u8, poll: &Poll) -> Option<(Result<Request, RequestError>, Client)> {
         let slot = self.clients.get_mut(usize::from(client))?;
         let request = slot.as_mut()?.request();

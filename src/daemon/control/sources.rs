@@ -63,7 +63,9 @@ impl Sources<'_> {
                 let metrics = self.gauges().collect(home).map(|metrics| Answer::Text(metrics.to_string()));
                 metrics.unwrap_or_else(|| Answer::refused("no home has that address"))
             }
-            _ => Answer::refused("this request takes other ways"),
+            // The event loop serves these itself.
+            Request::Devices(_) | Request::Advise(_) | Request::Advised { .. } | Request::Audit { .. } => not_here(),
+            Request::Reload | Request::Renew => not_here(),
         }
     }
 
@@ -119,6 +121,10 @@ impl Sources<'_> {
             uptime: self.health.uptime(self.now),
         }
     }
+}
+
+fn not_here() -> Answer {
+    Answer::refused("this request needs more than reading")
 }
 
 fn encode(format: Format, answer: &(impl Serialize + fmt::Display)) -> io::Result<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! The object `millpond` on ubus, OpenWrt's message bus.
 //!
 //! [`Provider`] connects to the broker and publishes the object, again after each restart of the broker. It never
-//! blocks: the driver takes one request at a time and answers it then or later.
+//! blocks: the event loop takes one request at a time and answers it then or later.
 
 mod session;
 

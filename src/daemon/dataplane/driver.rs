@@ -40,12 +40,12 @@ pub struct PassedPacket {
     pub is_upload: bool,
 }
 
-/// What changed for the kernel while packets or cells were read.
+/// The effect of the packets or cells just read on the kernel's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArrivalEffect {
     /// Nothing.
     Unchanged,
-    /// The TUN interface is gone; it must be made again.
+    /// The TUN interface is gone; a reconcile job must create it again.
     LostTun,
     /// A home sends by a new grant; the queueing tree must be adjusted.
     Regranted,
@@ -74,7 +74,10 @@ impl Driver {
         let (mut built, mut steps) = (0usize, 0);
         while let Some(next) = plane.next_timeout() {
             steps += 1;
-            if many && steps > 2 * TURN_LIMIT || (many || built == 0) && next > timer::now() {
+            // A departure takes two steps: build and send.
+            let is_turn_over = many && steps > 2 * TURN_LIMIT;
+            let may_return = many || built == 0;
+            if is_turn_over || may_return && next > timer::now() {
                 break;
             }
             timer::wait_until(next, spin).map_err(Error::system("waiting for a departure"))?;
@@ -129,7 +132,7 @@ impl Driver {
         plane: &mut DataPlane,
         mut observe: impl FnMut(PassedPacket),
     ) -> ArrivalEffect {
-        let mut arrivals = ArrivalEffect::Unchanged;
+        let mut effect = ArrivalEffect::Unchanged;
         for count in 0..max_batch(plane) {
             let now = timer::now();
             if plane.is_due(now) && count >= min_batch(plane) {
@@ -146,7 +149,7 @@ impl Driver {
             };
             let Some((index, change)) = plane.handle_cell(now, *from.ip(), &self.buffer[..bytes]) else { continue };
             if change != Change::None {
-                arrivals = ArrivalEffect::Regranted;
+                effect = ArrivalEffect::Regranted;
             }
             while let Some(delivery) = plane.poll_packet(index, &mut self.buffer[..]) {
                 observe(PassedPacket { at: now, bytes: delivery.length, device: delivery.device, is_upload: false });
@@ -155,7 +158,7 @@ impl Driver {
                 }
             }
         }
-        arrivals
+        effect
     }
 }
 

@@ -40,8 +40,9 @@ pub struct Session {
     last_rehandshake: Option<Nanos>,
     state_since: StateSince,
     side: Side,
-    /// Cells counted so far, sent and received, and their bytes on the wire.
+    /// Cells counted so far, sent and received.
     counted_cells: [u64; 2],
+    /// Bytes of these cells on the wire, sent and received.
     wire_bytes: [u64; 2],
 }
 
@@ -167,7 +168,7 @@ impl Session {
         self.forwards
     }
 
-    /// The state at the last [`Session::tick`], and when it began.
+    /// The state at the last [`Session::handle_tick`], and when it began.
     pub fn state_since(&self) -> StateSince {
         self.state_since
     }
@@ -253,7 +254,7 @@ impl Session {
 
     /// Repeats messages that the peer may have missed, and updates counters and state. To be called about once a
     /// second.
-    pub fn tick(&mut self, now: Nanos) {
+    pub fn handle_tick(&mut self, now: Nanos) {
         self.count_wire_bytes();
         let state = self.liveness.state(now, self.expected_interval);
         match &mut self.side {

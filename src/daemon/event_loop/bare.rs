@@ -24,7 +24,7 @@ impl BareEndpoint {
 
     /// Serves the homes in an endpoint's `settings` from now on, with cells of `size`.
     pub fn serve(&mut self, settings: &Settings, size: CellSize) -> Result<(), Error> {
-        self.0.parts.plane.serve(settings, size, timer::now())
+        self.0.parts.plane.update_sessions(settings, size, timer::now())
     }
 
     /// Runs until SIGTERM or SIGINT, or until a reload finds settings that are not enabled.

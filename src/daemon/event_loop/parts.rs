@@ -6,7 +6,7 @@ use crate::daemon::action::Action;
 use crate::daemon::advice::{AdviceFeed, Direction, ObservedPacket};
 use crate::daemon::audit::answer::AuditStarted;
 use crate::daemon::audit::{AuditView, Audits};
-use crate::daemon::config_state::{ConfigState, JobSettings, SettingsChange};
+use crate::daemon::config_state::{ConfigState, JobSettings};
 use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::control::request::{Format, Request};
 use crate::daemon::control::{Asked, Control, Sources, Topic};
@@ -19,6 +19,7 @@ use crate::daemon::failover::{Failover, Situation};
 use crate::daemon::health::Health;
 use crate::daemon::history::History;
 use crate::daemon::problem::Code;
+use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, OpenvpnEvent};
 use crate::daemon::reconcile::{DueWork, Reconciler};
 use crate::daemon::rounded::Rounded;
 use crate::daemon::schedule::{LevelClock, Moment};
@@ -35,7 +36,7 @@ pub enum LoopFlow {
     Stop,
 }
 
-/// The components. None of them knows another.
+/// The components. Only the event loop knows all of them; `COMPONENTS` in tests/layers.rs lists who may use whom.
 pub struct Parts {
     pub plane: DataPlane,
     pub driver: Driver,
@@ -58,19 +59,19 @@ impl Parts {
     /// Reads packets from the devices.
     pub fn handle_packets(&mut self, poll: &Poll, now: Nanos) {
         let Parts { plane, driver, advice, .. } = self;
-        let arrivals = driver.receive_packets(plane, poll, |packet| advice.note(observed(packet)));
-        self.handle_arrivals(arrivals, now);
+        let effect = driver.receive_packets(plane, poll, |packet| advice.note(observed(packet)));
+        self.handle_effect(effect, now);
     }
 
     /// Reads cells from the peers, on the socket of that kind.
     pub fn handle_cells(&mut self, kind: CellKind, now: Nanos) {
         let Parts { plane, driver, advice, .. } = self;
-        let arrivals = driver.receive_cells(kind, plane, |packet| advice.note(observed(packet)));
-        self.handle_arrivals(arrivals, now);
+        let effect = driver.receive_cells(kind, plane, |packet| advice.note(observed(packet)));
+        self.handle_effect(effect, now);
     }
 
-    fn handle_arrivals(&mut self, arrivals: ArrivalEffect, now: Nanos) {
-        let must_reconcile = match arrivals {
+    fn handle_effect(&mut self, effect: ArrivalEffect, now: Nanos) {
+        let must_reconcile = match effect {
             ArrivalEffect::Unchanged => false,
             ArrivalEffect::LostTun => true,
             ArrivalEffect::Regranted => {
@@ -82,7 +83,7 @@ impl Parts {
         }
     }
 
-    /// Lets every component do what it does once a second.
+    /// Runs the once-a-second work of every component.
     pub fn handle_tick(&mut self, poll: &Poll, now: Nanos) {
         let silent = self.plane.handle_tick(now);
         if !silent.is_empty() {
@@ -168,7 +169,7 @@ impl Parts {
         }
     }
 
-    /// Starts what is due of the reconciler, in a gap between cells.
+    /// Starts the reconcile job or name lookup that is due, in a gap between cells.
     pub fn handle_reconciler_timeout(&mut self, poll: &Poll, now: Nanos) {
         let Some(due) = self.reconciler.due(self.config.in_force().is_some(), now) else { return };
         if !self.plane.has_gap(now) {
@@ -192,7 +193,7 @@ impl Parts {
         self.reconciler.start_job(settings, guarded, granted, has_tun, poll, now)
     }
 
-    /// Lets the control component do what is due, in a gap between cells.
+    /// Runs the control component if its time has come, in a gap between cells.
     pub fn handle_control_timeout(&mut self, poll: &Poll, now: Nanos) {
         let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
         let bus_is_due = is_due(self.control.next_bus_timeout());
@@ -279,6 +280,15 @@ impl Parts {
         self.control.answer_audit(&report, self.is_router(), poll, now);
     }
 
+    /// Handles an event of the openvpn process.
+    pub fn handle_openvpn(&mut self, event: Option<OpenvpnEvent>) {
+        match event {
+            None => {}
+            Some(OpenvpnEvent::Up) => _ = self.health.remove(|code| OPENVPN_PROBLEMS.contains(&code)),
+            Some(OpenvpnEvent::Failed(problem)) => self.health.note(problem),
+        }
+    }
+
     /// Carries out what a component asks of the others.
     pub fn perform(&mut self, action: Action, now: Nanos) {
         match action {
@@ -292,14 +302,7 @@ impl Parts {
                 self.reconciler.rehandshake(silent, now);
             }
             Action::ChangeSettings(configured) => self.change_settings(*configured, true, now),
-            Action::ChangeLevel(settings) => {
-                if self.driver.io.is_complete() {
-                    self.config.start(SettingsChange::of_level(*settings));
-                } else {
-                    self.config.set(*settings, None);
-                }
-                self.reconciler.trigger_now(now);
-            }
+            Action::ChangeLevel(settings) => self.change_level(*settings, now),
             Action::Note(problem) => self.health.note(problem),
             Action::SetProblem(code, text) => self.health.set(code, text),
         }
@@ -336,12 +339,12 @@ impl Parts {
 
 /// The moment `now`, by both clocks.
 pub fn moment(now: Nanos) -> Moment {
-    // Without randomness from the kernel the times of level changes are not shifted.
+    // 300 is the middle of the range: without randomness from the kernel, the times of level changes are not shifted.
     let draw = || random::seed().map_or(300, |seed| u32::from_ne_bytes([seed[0], seed[1], seed[2], 0]));
     Moment { now, unix_s: wall_clock::unix_time_s(), draw }
 }
 
-/// A random number; 12 without randomness from the kernel.
+/// A random number; 12, the middle of a day of hours, without randomness from the kernel.
 pub fn draw_u16() -> u16 {
     random::seed().map_or(12, |seed| u16::from_ne_bytes([seed[0], seed[1]]))
 }

@@ -10,7 +10,6 @@ use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
 use crate::daemon::reconcile::host::install_provisional_guard;
-use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, OpenvpnEvent};
 use crate::daemon::reconcile::{self, FinishedJob, ReconcileReport};
 use crate::daemon::schedule::calendar::LocalZone;
 use crate::sys::epoll::Poll;
@@ -57,7 +56,8 @@ impl Parts {
         LoopFlow::Continue
     }
 
-    /// Confines from now on what the readable part of a broken file confines.
+    /// Adds what the readable part of a broken file confines to the guard; without settings in force, installs a
+    /// provisional guard at once.
     fn confine(&mut self, understood: Option<Settings>) {
         let Some(understood) = understood else { return };
         if let Some(confined) = self.config.confined_by(&understood) {
@@ -86,13 +86,23 @@ impl Parts {
         self.reconciler.trigger_now(now);
     }
 
+    /// Starts to apply the level that the clock selects.
+    pub fn change_level(&mut self, settings: Settings, now: Nanos) {
+        if self.driver.io.is_complete() {
+            self.config.start(SettingsChange::of_level(settings));
+        } else {
+            self.config.set(settings, None);
+        }
+        self.reconciler.trigger_now(now);
+    }
+
     /// Handles the report of a finished reconcile job.
     pub fn handle_job(&mut self, poll: &Poll, now: Nanos) {
         let Some(finished) = self.reconciler.poll_job(poll, now) else { return };
         let change = self.config.take_started();
         let is_automatic = change.as_ref().map(|change| change.is_automatic);
         let previous = self.health.remove(reconcile::is_reported);
-        let result = self.adopt(finished, change, &previous, poll, now);
+        let result = self.handle_report(finished, change, &previous, poll, now);
         match is_automatic {
             Some(is_automatic) => self.finish_change(&result, is_automatic, poll, now),
             None if result.is_ok() && !self.is_announced => self.announce(),
@@ -121,18 +131,9 @@ impl Parts {
         self.note_state(poll, now);
     }
 
-    /// Handles an event of the openvpn process.
-    pub fn handle_openvpn(&mut self, event: Option<OpenvpnEvent>) {
-        match event {
-            None => {}
-            Some(OpenvpnEvent::Up) => _ = self.health.remove(|code| OPENVPN_PROBLEMS.contains(&code)),
-            Some(OpenvpnEvent::Failed(problem)) => self.health.note(problem),
-        }
-    }
-
     /// Takes over the tunnel of a finished job, and puts the change that it applied into force. The error is the
     /// problem that keeps the tunnel down.
-    fn adopt(
+    fn handle_report(
         &mut self,
         finished: FinishedJob,
         change: Option<SettingsChange>,
@@ -161,12 +162,12 @@ impl Parts {
             warn!("kernel state drifted; reapplied {} operations", report.ops);
         }
         let has_tun = finished.tun.map_or(Ok(()), |tun| self.driver.io.set_tun(tun, poll));
-        let adopted = has_tun.and_then(|()| self.adopt_report(change, &report, poll, now));
+        let adopted = has_tun.and_then(|()| self.put_into_force(change, &report, poll, now));
         adopted.map_err(|error| Problem::of_tunnel(&error))
     }
 
     /// Updates every component to the settings that are in force now.
-    fn adopt_report(
+    fn put_into_force(
         &mut self,
         change: Option<SettingsChange>,
         report: &ReconcileReport,
@@ -185,7 +186,7 @@ impl Parts {
             }
             self.config.set(settings, configured);
         }
-        self.reconciler.adopt(report, is_change, now);
+        self.reconciler.note_report(report, is_change, now);
         let (Some(settings), Some(encapsulation)) = (self.config.in_force(), report.encapsulation) else {
             return Ok(());
         };

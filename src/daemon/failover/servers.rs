@@ -35,8 +35,8 @@ impl ServerRotation {
         if situation.is_changing || !(situation.has_tunnel || situation.is_unresolved) {
             return None;
         }
+        let position = self.next(servers(situation.configured).len(), now)?;
         let mut configured = situation.configured.clone();
-        let position = self.next(servers(&configured).len(), now)?;
         put_first(&mut configured, position);
         if let [next, .., previous] = servers(&configured).as_slice() {
             info!("no answer from {}; switching to {}", previous.at, next.at);

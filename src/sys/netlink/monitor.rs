@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
 
-use super::message::{attribute, string};
+use super::message::{NLMSG_HEADER_BYTES, attribute, string};
 use crate::plan::nft::TableName;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 
@@ -82,13 +82,11 @@ fn listen(protocol: SockProtocol, groups: &[u32]) -> io::Result<OwnedFd> {
 
 /// Type and body of each message in a datagram; a malformed message ends the list.
 fn messages(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    /// `struct nlmsghdr`.
-    const HEADER_BYTES: usize = 16;
     let mut rest = datagram;
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(*rest.first_chunk()?) as usize;
         let kind = u16::from_ne_bytes(*rest.get(4..)?.first_chunk()?);
-        let body = rest.get(HEADER_BYTES..length)?;
+        let body = rest.get(NLMSG_HEADER_BYTES..length)?;
         rest = rest.get((length + 3) & !3..).unwrap_or(&[]);
         Some((kind, body))
     })

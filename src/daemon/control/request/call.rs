@@ -42,7 +42,7 @@ pub fn write(request: Request) -> Option<(&'static str, BlobMsgTable)> {
     let arguments = BlobMsgTable::build(|blob| {
         for (argument, value) in spec.arguments.iter().zip(values) {
             match value {
-                ArgumentValue::Form(format) => blob.put_str(Some(argument.name), form(format)),
+                ArgumentValue::Format(format) => blob.put_str(Some(argument.name), format_name(format)),
                 ArgumentValue::Number(number) => blob.put_i64(Some(argument.name), number.into()),
                 ArgumentValue::Flag(flag) => blob.put_bool(Some(argument.name), flag),
                 ArgumentValue::Level(level) => blob.put_str(Some(argument.name), level.name()),
@@ -66,13 +66,13 @@ fn unknown() -> RequestError {
 
 fn blob_type(kind: ArgumentValue) -> BlobType {
     match kind {
-        ArgumentValue::Form(_) | ArgumentValue::Level(_) | ArgumentValue::Home(_) => BlobType::String,
+        ArgumentValue::Format(_) | ArgumentValue::Level(_) | ArgumentValue::Home(_) => BlobType::String,
         ArgumentValue::Number(_) => BlobType::Int32,
         ArgumentValue::Flag(_) => BlobType::Int8,
     }
 }
 
-fn form(format: Format) -> &'static str {
+fn format_name(format: Format) -> &'static str {
     match format {
         Format::Text => "text",
         Format::Json => "json",
@@ -83,9 +83,9 @@ fn form(format: Format) -> &'static str {
 /// A value of the same kind as `kind`; the error says what is wanted.
 fn value(kind: ArgumentValue, given: &BlobValue<'_>) -> Result<ArgumentValue, String> {
     match (kind, given) {
-        (ArgumentValue::Form(_), BlobValue::String(text)) => {
+        (ArgumentValue::Format(_), BlobValue::String(text)) => {
             let formats = [Format::Text, Format::Json, Format::Values];
-            formats.into_iter().find(|format| form(*format) == *text).map(ArgumentValue::Form)
+            formats.into_iter().find(|format| format_name(*format) == *text).map(ArgumentValue::Format)
         }
         (ArgumentValue::Number(_), given) => integer(given).map(ArgumentValue::Number),
         (ArgumentValue::Flag(_), given) => integer(given).map(|number| ArgumentValue::Flag(number > 0)),
@@ -96,7 +96,7 @@ fn value(kind: ArgumentValue, given: &BlobValue<'_>) -> Result<ArgumentValue, St
         _ => None,
     }
     .ok_or_else(|| match kind {
-        ArgumentValue::Form(_) => "want text, json or values".to_owned(),
+        ArgumentValue::Format(_) => "want text, json or values".to_owned(),
         ArgumentValue::Number(_) => format!("want a whole number, got {}", type_name(given)),
         ArgumentValue::Flag(_) => "want true or false".to_owned(),
         ArgumentValue::Level(_) => "want saver, balanced or strict".to_owned(),

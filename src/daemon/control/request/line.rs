@@ -5,7 +5,7 @@ use crate::daemon::control::request_error::RequestError;
 
 /// The form of a line: `audit [json] PACKETS`. Words in brackets may be left out.
 pub fn usage(spec: &RequestSpec) -> String {
-    let (forms, others): (Vec<_>, Vec<_>) = spec.arguments.iter().partition(|argument| is_form(argument));
+    let (forms, others): (Vec<_>, Vec<_>) = spec.arguments.iter().partition(|argument| is_format(argument));
     let words = forms.iter().chain(&others).map(|argument| argument.word).filter(|word| !word.is_empty());
     words.fold(spec.name.to_owned(), |usage, word| usage + " " + word)
 }
@@ -15,12 +15,12 @@ pub fn parse(line: &str) -> Result<Request, RequestError> {
     let mut words = line.split_ascii_whitespace().peekable();
     let name = words.next().unwrap_or_default();
     let Some(spec) = spec(name) else { return Err(RequestError::unknown(unknown())) };
-    let has_form = spec.arguments.iter().any(is_form);
-    let json = words.next_if(|word| has_form && *word == "json");
+    let has_format = spec.arguments.iter().any(is_format);
+    let json = words.next_if(|word| has_format && *word == "json");
     let mut values = Vec::new();
     for argument in spec.arguments {
         let word = match argument.default {
-            ArgumentValue::Form(_) => json,
+            ArgumentValue::Format(_) => json,
             ArgumentValue::Flag(_) => None,
             _ => words.next(),
         };
@@ -41,7 +41,7 @@ pub fn parse(line: &str) -> Result<Request, RequestError> {
 pub fn write(request: Request) -> String {
     let (name, values) = request.parts();
     let mut line = name.to_owned();
-    if values.iter().any(|value| matches!(value, ArgumentValue::Form(Format::Json | Format::Values))) {
+    if values.iter().any(|value| matches!(value, ArgumentValue::Format(Format::Json | Format::Values))) {
         line.push_str(" json");
     }
     for value in values {
@@ -55,13 +55,13 @@ pub fn write(request: Request) -> String {
     line
 }
 
-fn is_form(argument: &ArgumentSpec) -> bool {
-    matches!(argument.default, ArgumentValue::Form(_))
+fn is_format(argument: &ArgumentSpec) -> bool {
+    matches!(argument.default, ArgumentValue::Format(_))
 }
 
 fn value(argument: &ArgumentSpec, word: &str) -> Result<ArgumentValue, String> {
     let (value, wanted) = match argument.default {
-        ArgumentValue::Form(_) | ArgumentValue::Flag(_) => (Some(ArgumentValue::Form(Format::Json)), "json"),
+        ArgumentValue::Format(_) | ArgumentValue::Flag(_) => (Some(ArgumentValue::Format(Format::Json)), "json"),
         ArgumentValue::Number(_) => (word.parse().ok().map(ArgumentValue::Number), "a whole number"),
         ArgumentValue::Level(_) => (advised_level(word).map(ArgumentValue::Level), "saver, balanced or strict"),
         ArgumentValue::Home(_) => (word.parse().ok().map(|home| ArgumentValue::Home(Some(home))), "an IPv4 address"),

@@ -35,8 +35,8 @@ fn run(router: &mut Session, endpoint: &mut Session, from: Nanos, until: Nanos, 
             return cells;
         }
         if next >= second {
-            router.tick(next);
-            endpoint.tick(next);
+            router.handle_tick(next);
+            endpoint.handle_tick(next);
             second = next + Nanos::from_secs(1);
         }
         if router.next_timeout() == Some(next) || router.next_timeout().is_some_and(|at| at < from) {
