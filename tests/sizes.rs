@@ -10,6 +10,8 @@ use common::rust_source::{production, sources, top_module, words};
 /// Maximum number of lines of a file, and of half of all files.
 const MAX_LINES: usize = 400;
 const MAX_MEDIAN_LINES: usize = 150;
+/// Maximum number of characters of a line.
+const MAX_CHARACTERS: usize = 120;
 /// Maximum number of files that have methods of one type.
 const MAX_IMPL_FILES: usize = 2;
 /// Maximum number of fields of a struct that are not plain data.
@@ -69,6 +71,18 @@ fn files_stay_small() {
     lines.sort_unstable();
     let median = lines[lines.len() / 2];
     assert!(median <= MAX_MEDIAN_LINES, "half of all files have more than {median} lines");
+}
+
+/// rustfmt wraps code, but not comments and strings.
+#[test]
+fn lines_have_at_most_120_characters() {
+    let mut long = Vec::new();
+    for (path, text) in sources() {
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| line.chars().count() > MAX_CHARACTERS) {
+            long.push(format!("{}:{number}: {} characters", path.display(), line.chars().count()));
+        }
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
 #[test]

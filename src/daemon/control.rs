@@ -1,12 +1,12 @@
 //! Requests from people and programs, over the control socket and ubus, and the answers.
 
 pub mod encode;
-mod lists;
 #[cfg(feature = "endpoint")]
 mod metrics;
 pub mod reply;
 pub mod request;
 pub mod request_error;
+mod slow_answers;
 mod socket;
 mod sources;
 pub mod status;
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 use log::{info, warn};
 
-pub use self::lists::Topic;
-use self::lists::{Addressed, Lists};
 use self::reply::{Answer, Requester};
 use self::request::{Format, Request};
+pub use self::slow_answers::SlowAnswer;
+use self::slow_answers::{Addressed, SlowAnswers};
 use self::socket::ControlServer;
 pub use self::sources::Sources;
 use self::status::StateEvent;
@@ -42,7 +42,7 @@ pub struct Control {
     bus: Provider,
     /// The ubus presence that was last logged.
     presence: Presence,
-    lists: Lists,
+    slow_answers: SlowAnswers,
     audit: Vec<(Format, Requester)>,
     reload: Option<Requester>,
 }
@@ -67,7 +67,7 @@ impl Control {
             socket,
             bus: Provider::new(brokers, now),
             presence: Presence::Unknown,
-            lists: Lists::default(),
+            slow_answers: SlowAnswers::default(),
             audit: Vec::new(),
             reload: None,
         };
@@ -79,9 +79,9 @@ impl Control {
         self.bus.next_timeout()
     }
 
-    /// When to call [`Control::handle_list_timeout`].
-    pub fn next_list_timeout(&self) -> Option<Nanos> {
-        self.lists.next_timeout()
+    /// When to call [`Control::handle_slow_answer_timeout`].
+    pub fn next_slow_answer_timeout(&self) -> Option<Nanos> {
+        self.slow_answers.next_timeout()
     }
 
     /// Accepts a client of the control socket.
@@ -151,25 +151,32 @@ impl Control {
     }
 
     /// Queues a request for an answer that a forked process makes.
-    pub fn queue_list(&mut self, topic: Topic, format: Format, requester: Requester, poll: &Poll, now: Nanos) {
-        let refused = self.lists.push(topic, format, requester);
+    pub fn queue_slow_answer(
+        &mut self,
+        topic: SlowAnswer,
+        format: Format,
+        requester: Requester,
+        poll: &Poll,
+        now: Nanos,
+    ) {
+        let refused = self.slow_answers.push(topic, format, requester);
         self.answer_each(refused, poll, now);
     }
 
     /// Starts the process that makes a queued answer, or ends one that hangs. `make` makes the answer in that process.
-    pub fn handle_list_timeout(
+    pub fn handle_slow_answer_timeout(
         &mut self,
-        make: impl FnOnce(Topic, Format) -> io::Result<Vec<u8>>,
+        make: impl FnOnce(SlowAnswer, Format) -> io::Result<Vec<u8>>,
         poll: &Poll,
         now: Nanos,
     ) {
-        let answers = self.lists.handle_timeout(make, poll, now);
+        let answers = self.slow_answers.handle_timeout(make, poll, now);
         self.answer_each(answers, poll, now);
     }
 
     /// Handles the output of the process that makes an answer.
-    pub fn handle_list(&mut self, poll: &Poll, now: Nanos) {
-        let answers = self.lists.handle_output(poll, now);
+    pub fn handle_slow_answer(&mut self, poll: &Poll, now: Nanos) {
+        let answers = self.slow_answers.handle_output(poll, now);
         self.answer_each(answers, poll, now);
     }
 

@@ -3,8 +3,8 @@
 //! [`DataPlane`] has no descriptor and no clock. [`driver`] moves packets and cells between it and the kernel.
 
 mod departure_queue;
+pub mod device_traffic;
 pub mod driver;
-pub mod flows;
 mod gap;
 mod io;
 mod liveness;
@@ -17,7 +17,7 @@ mod train;
 use std::net::Ipv4Addr;
 
 use self::departure_queue::DepartureQueue;
-use self::flows::Flows;
+use self::device_traffic::TrafficByDevice;
 use self::gap::{GapWait, is_idle};
 use self::session::{Change, Session, SessionStep};
 use self::sessions::Sessions;
@@ -42,7 +42,7 @@ const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
 pub struct DataPlane {
     sessions: Sessions,
     departures: DepartureQueue,
-    flows: Flows,
+    device_traffic: TrafficByDevice,
     size: Option<CellSize>,
     /// The limits last given to the queueing tree.
     limits: Option<ShaperLimits>,
@@ -80,7 +80,7 @@ impl DataPlane {
         DataPlane {
             sessions: Sessions::none(),
             departures: DepartureQueue::default(),
-            flows: Flows::default(),
+            device_traffic: TrafficByDevice::default(),
             size: None,
             limits: None,
             departing: None,
@@ -101,8 +101,8 @@ impl DataPlane {
     }
 
     /// The traffic of each device from the Internet.
-    pub fn flows(&self) -> &Flows {
-        &self.flows
+    pub fn device_traffic(&self) -> &TrafficByDevice {
+        &self.device_traffic
     }
 
     /// The size of a cell, once it is known.
@@ -140,7 +140,7 @@ impl DataPlane {
     /// peer.
     pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) -> Option<u8> {
         let index = self.sessions.of_packet(packet)?;
-        let device = self.flows.note_upload(packet);
+        let device = self.device_traffic.note_upload(packet);
         self.sessions.session_mut(index).handle_packet(now, packet);
         Some(device)
     }
@@ -160,7 +160,7 @@ impl DataPlane {
     pub fn poll_packet(&mut self, index: usize, buffer: &mut [u8]) -> Option<Delivery> {
         let length = self.sessions.session_mut(index).poll_packet(buffer)?;
         let packet = &buffer[..length];
-        let device = self.flows.note_download(packet);
+        let device = self.device_traffic.note_download(packet);
         Some(Delivery { length, device, is_accepted: self.sessions.accepts(index, packet) })
     }
 
@@ -213,7 +213,7 @@ impl DataPlane {
 
     /// Clears what is known about each device, because the numbers now mean other devices.
     pub fn forget_devices(&mut self) {
-        self.flows.clear();
+        self.device_traffic.clear();
         self.sessions.all_mut().iter_mut().for_each(Session::forget_devices);
     }
 

@@ -12,7 +12,7 @@ use self::answer::{DeviceAnswer, DevicesAnswer};
 use self::leases::Lease;
 use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::core::{DEVICES, DeviceStats, Stats};
-use crate::daemon::dataplane::flows::{Flows, Received};
+use crate::daemon::dataplane::device_traffic::{Received, TrafficByDevice};
 use crate::daemon::rounded::Rounded;
 use crate::sys::Neighbour;
 use crate::sys::lan_neighbours::{LanNeighbour, lan_neighbours};
@@ -55,11 +55,15 @@ enum PolicySource {
 }
 
 /// Collects all devices, which is slow. `stats` and `flows` hold the sent and received traffic by device number.
-pub fn list(settings: Option<&Settings>, stats: Option<&Stats>, flows: &Flows) -> io::Result<DeviceList> {
+pub fn list(
+    settings: Option<&Settings>,
+    stats: Option<&Stats>,
+    device_traffic: &TrafficByDevice,
+) -> io::Result<DeviceList> {
     let Some(settings) = settings.filter(|settings| settings.role == Role::Router) else {
         return Err(io::Error::other("only a router with valid settings lists devices"));
     };
-    Ok(merge(settings, lan_neighbours(settings)?, leases::read(), stats, flows))
+    Ok(merge(settings, lan_neighbours(settings)?, leases::read(), stats, device_traffic))
 }
 
 fn merge(
@@ -67,7 +71,7 @@ fn merge(
     neighbours: Vec<LanNeighbour>,
     leases: Vec<Lease>,
     stats: Option<&Stats>,
-    flows: &Flows,
+    device_traffic: &TrafficByDevice,
 ) -> DeviceList {
     let mut found: BTreeMap<Mac, ListedDevice> = BTreeMap::new();
     for LanNeighbour { neighbour: Neighbour { mac, address }, interface, age } in neighbours {
@@ -102,8 +106,9 @@ fn merge(
             },
         };
         device.name = Some(section.name.clone());
-        device.traffic =
-            stats.filter(|_| number < DEVICES).map(|stats| (stats.devices[number], flows.received(number as u8)));
+        device.traffic = stats
+            .filter(|_| number < DEVICES)
+            .map(|stats| (stats.devices[number], device_traffic.received(number as u8)));
         devices.push(device);
     }
     devices.append(&mut found);

@@ -175,7 +175,7 @@ impl EventLoop {
         timers.set(LoopTimer::Job, parts.reconciler.next_job());
         timers.set(LoopTimer::Lookup, parts.reconciler.next_lookup(now));
         timers.set(LoopTimer::Bus, parts.control.next_bus_timeout());
-        timers.set(LoopTimer::List, parts.control.next_list_timeout());
+        timers.set(LoopTimer::SlowAnswer, parts.control.next_slow_answer_timeout());
         timers.next_timeout(now).unwrap_or(self.next_tick)
     }
 
@@ -197,7 +197,7 @@ impl EventLoop {
             }
             Token::ReconcileJob => parts.handle_job(poll, now),
             Token::Lookup => parts.handle_lookup(poll, now),
-            Token::List => parts.control.handle_list(poll, now),
+            Token::SlowAnswer => parts.control.handle_slow_answer(poll, now),
             Token::PassiveMonitor => parts.advice.handle_packets(poll),
             Token::Audit => parts.handle_audit(poll, now),
             Token::ControlSocket => parts.control.handle_connection(poll),

@@ -23,8 +23,8 @@ pub enum Token {
     Openvpn,
     /// The ubus broker.
     Bus,
-    /// The process that makes a list for an answer.
-    List,
+    /// The process that makes an answer that takes long.
+    SlowAnswer,
     /// Packets of devices that are watched but not shaped.
     PassiveMonitor,
     /// The process that audits the wire.
@@ -51,7 +51,7 @@ impl From<Token> for u64 {
             Token::Lookup => 7,
             Token::Openvpn => 8,
             Token::Bus => 9,
-            Token::List => 10,
+            Token::SlowAnswer => 10,
             Token::PassiveMonitor => 11,
             Token::Audit => 12,
             Token::ControlSocket => 13,
@@ -74,7 +74,7 @@ impl Token {
             7 => Token::Lookup,
             8 => Token::Openvpn,
             9 => Token::Bus,
-            10 => Token::List,
+            10 => Token::SlowAnswer,
             11 => Token::PassiveMonitor,
             12 => Token::Audit,
             13 => Token::ControlSocket,

@@ -17,7 +17,7 @@ pub enum Request {
     Status(Format),
     /// Returns the name of the daemon's state only.
     State,
-    /// Lists every device that the router knows.
+    /// SlowAnswers every device that the router knows.
     Devices(Format),
     /// Returns the rates at home and on the wire in the last `seconds`.
     History {

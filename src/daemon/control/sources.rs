@@ -6,11 +6,11 @@ use std::io;
 use serde::Serialize;
 
 use super::encode;
-use super::lists::Topic;
 #[cfg(feature = "endpoint")]
 use super::metrics::Gauges;
 use super::reply::{Answer, Requester};
 use super::request::{Format, Request};
+use super::slow_answers::SlowAnswer;
 use super::status::{StateAnswer, StatusView};
 use crate::daemon::advice::answer::AdvisedAnswer;
 use crate::daemon::advice::{Advice, AdviceFeed};
@@ -73,15 +73,15 @@ impl Sources<'_> {
     ///
     /// # Errors
     /// The neighbours or leases cannot be read, or there is nothing to answer.
-    pub fn list(&self, topic: Topic, format: Format) -> io::Result<Vec<u8>> {
+    pub fn list(&self, topic: SlowAnswer, format: Format) -> io::Result<Vec<u8>> {
         match topic {
-            Topic::Devices => {
+            SlowAnswer::Devices => {
                 let stats = self.plane.sessions().all().first().map(|session| session.engine().stats());
-                let list = devices::list(self.config.in_force(), stats, self.plane.flows())?;
+                let list = devices::list(self.config.in_force(), stats, self.plane.device_traffic())?;
                 encode(format, &list.answer())
             }
-            Topic::Advice => encode(format, &self.advice()?.answer()),
-            Topic::Advised(level) => encode(format, &AdvisedAnswer::new(self.advice()?.advised(level))),
+            SlowAnswer::Advice => encode(format, &self.advice()?.answer()),
+            SlowAnswer::Advised(level) => encode(format, &AdvisedAnswer::new(self.advice()?.advised(level))),
         }
     }
 

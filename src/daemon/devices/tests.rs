@@ -45,7 +45,7 @@ fn sample() -> DeviceList {
     let mut stats = Stats::default();
     stats.devices[1] =
         DeviceStats { packets: 2, bytes: 300, delay_sum: Nanos::from_millis(30), delay_max: Nanos::from_millis(20) };
-    merge(&settings(), neighbours, vec![lease], Some(&stats), &Flows::default())
+    merge(&settings(), neighbours, vec![lease], Some(&stats), &TrafficByDevice::default())
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_devices_policy_precedes_its_networks() {
 #[test]
 fn devices_seen_longest_ago_are_left_out() {
     let many = (0..200u8).map(|n| neighbour([0, 0, 0, 0, 1, n], &format!("10.0.0.{n}"), "br-lan", 1000 - u64::from(n)));
-    let list = merge(&settings(), many.collect(), Vec::new(), None, &Flows::default());
+    let list = merge(&settings(), many.collect(), Vec::new(), None, &TrafficByDevice::default());
     assert!(list.truncated);
     assert_eq!(list.devices.len(), 3 + MAX_DEVICES);
     assert!(list.devices.iter().any(|device| device.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));

@@ -9,7 +9,7 @@ use crate::daemon::audit::{AuditView, Audits};
 use crate::daemon::config_state::{ConfigState, JobSettings};
 use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::control::request::{Format, Request};
-use crate::daemon::control::{Asked, Control, Sources, Topic};
+use crate::daemon::control::{Asked, Control, SlowAnswer, Sources};
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::dataplane::driver::{ArrivalEffect, Driver, PassedPacket};
 use crate::daemon::dataplane::session::Session;
@@ -197,7 +197,7 @@ impl Parts {
     pub fn handle_control_timeout(&mut self, poll: &Poll, now: Nanos) {
         let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
         let bus_is_due = is_due(self.control.next_bus_timeout());
-        if !(bus_is_due || is_due(self.control.next_list_timeout())) || !self.plane.has_gap(now) {
+        if !(bus_is_due || is_due(self.control.next_slow_answer_timeout())) || !self.plane.has_gap(now) {
             return;
         }
         if bus_is_due {
@@ -206,7 +206,7 @@ impl Parts {
         } else {
             let Parts { control, plane, schedule, advice, audits, history, config, health, .. } = self;
             let sources = Sources { plane, schedule, advice, audits, history, config, health, now };
-            control.handle_list_timeout(|topic, format| sources.list(topic, format), poll, now);
+            control.handle_slow_answer_timeout(|topic, format| sources.list(topic, format), poll, now);
         }
     }
 
@@ -215,11 +215,13 @@ impl Parts {
         let Some((request, requester)) = asked else { return LoopFlow::Continue };
         match request {
             Request::Reload => return self.reload(Some(requester), poll, now),
-            Request::Devices(format) => self.control.queue_list(Topic::Devices, format, requester, poll, now),
-            Request::Advise(format) => self.control.queue_list(Topic::Advice, format, requester, poll, now),
+            Request::Devices(format) => {
+                self.control.queue_slow_answer(SlowAnswer::Devices, format, requester, poll, now)
+            }
+            Request::Advise(format) => self.control.queue_slow_answer(SlowAnswer::Advice, format, requester, poll, now),
             Request::Advised { level } => {
                 let format = requester.fact_format();
-                self.control.queue_list(Topic::Advised(level), format, requester, poll, now);
+                self.control.queue_slow_answer(SlowAnswer::Advised(level), format, requester, poll, now);
             }
             Request::Audit { packets, format, waiting } => {
                 self.serve_audit(packets, format, waiting, requester, poll, now);

@@ -15,13 +15,19 @@ pub enum LoopTimer {
     Lookup,
     /// The connection to the ubus broker.
     Bus,
-    /// The process that makes a list for an answer.
-    List,
+    /// The process that makes an answer that takes long.
+    SlowAnswer,
 }
 
 impl LoopTimer {
-    const ALL: [LoopTimer; 6] =
-        [LoopTimer::Departure, LoopTimer::Tick, LoopTimer::Job, LoopTimer::Lookup, LoopTimer::Bus, LoopTimer::List];
+    const ALL: [LoopTimer; 6] = [
+        LoopTimer::Departure,
+        LoopTimer::Tick,
+        LoopTimer::Job,
+        LoopTimer::Lookup,
+        LoopTimer::Bus,
+        LoopTimer::SlowAnswer,
+    ];
 
     /// Whether it may wait for a gap between cells. The loop handles the others at once.
     fn is_patient(self) -> bool {
@@ -56,7 +62,7 @@ mod tests {
         let mut timers = TimerTable::default();
         assert_eq!(timers.next_timeout(Nanos(5)), None);
         for (timer, expires) in
-            [(LoopTimer::Tick, 30), (LoopTimer::Bus, 20), (LoopTimer::Departure, 40), (LoopTimer::List, 50)]
+            [(LoopTimer::Tick, 30), (LoopTimer::Bus, 20), (LoopTimer::Departure, 40), (LoopTimer::SlowAnswer, 50)]
         {
             timers.set(timer, Some(Nanos(expires)));
         }

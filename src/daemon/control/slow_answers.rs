@@ -1,4 +1,5 @@
-//! Answers that take long to make: the list of devices and the advice. A forked process writes the whole answer.
+//! Answers that take long to make: the list of devices, the advice, and the rates advised for a level. A forked process
+//! writes the whole answer.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -15,14 +16,14 @@ use crate::units::Nanos;
 
 /// Maximum queued requesters; further ones are refused.
 const MAX_REQUESTERS: usize = 4;
-/// Minimum time between the starts of two list processes.
-const MIN_LIST_INTERVAL: Nanos = Nanos::from_secs(1);
-/// A list process that takes longer hangs and is killed.
-const LIST_TIMEOUT: Nanos = Nanos::from_secs(10);
+/// Minimum time between the starts of two processes.
+const MIN_INTERVAL: Nanos = Nanos::from_secs(1);
+/// A process that takes longer hangs and is killed.
+const SLOW_ANSWER_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// The topic of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topic {
+pub enum SlowAnswer {
     /// Every device known to the router.
     Devices,
     /// The effect and the price of other rates.
@@ -35,34 +36,34 @@ pub enum Topic {
 pub type Addressed = (Requester, Answer);
 
 /// The queued requesters, and the process that makes the first one's answer.
-pub struct Lists {
-    requesters: Vec<(Topic, Format, Requester)>,
+pub struct SlowAnswers {
+    requesters: Vec<(SlowAnswer, Format, Requester)>,
     running: Option<RunningWorker>,
     /// What the running process makes.
-    kind: (Topic, Format),
+    kind: (SlowAnswer, Format),
     /// The earliest time for the next process.
     next: Nanos,
 }
 
-impl Topic {
+impl SlowAnswer {
     /// The action, for errors.
     fn action(self) -> &'static str {
         match self {
-            Topic::Devices => "listing the devices",
-            Topic::Advice | Topic::Advised(_) => "computing the advice",
+            SlowAnswer::Devices => "listing the devices",
+            SlowAnswer::Advice | SlowAnswer::Advised(_) => "computing the advice",
         }
     }
 }
 
-impl Default for Lists {
-    fn default() -> Lists {
-        let kind = (Topic::Devices, Format::Values);
-        Lists { requesters: Vec::new(), running: None, kind, next: Nanos::ZERO }
+impl Default for SlowAnswers {
+    fn default() -> SlowAnswers {
+        let kind = (SlowAnswer::Devices, Format::Values);
+        SlowAnswers { requesters: Vec::new(), running: None, kind, next: Nanos::ZERO }
     }
 }
 
-impl Lists {
-    /// When to call [`Lists::handle_timeout`]; `None` without requesters.
+impl SlowAnswers {
+    /// When to call [`SlowAnswers::handle_timeout`]; `None` without requesters.
     pub fn next_timeout(&self) -> Option<Nanos> {
         match &self.running {
             Some(running) => Some(running.deadline()),
@@ -71,7 +72,7 @@ impl Lists {
     }
 
     /// Queues a request for an answer. Returns the refusal if too many requesters wait.
-    pub fn push(&mut self, topic: Topic, format: Format, requester: Requester) -> Option<Addressed> {
+    pub fn push(&mut self, topic: SlowAnswer, format: Format, requester: Requester) -> Option<Addressed> {
         if self.requesters.len() >= MAX_REQUESTERS {
             return Some((requester, Answer::refused("too many requests at once: try again")));
         }
@@ -83,7 +84,7 @@ impl Lists {
     /// process. Returns the answers that are known at once.
     pub fn handle_timeout(
         &mut self,
-        make: impl FnOnce(Topic, Format) -> io::Result<Vec<u8>>,
+        make: impl FnOnce(SlowAnswer, Format) -> io::Result<Vec<u8>>,
         poll: &Poll,
         now: Nanos,
     ) -> Vec<Addressed> {
@@ -92,8 +93,9 @@ impl Lists {
         }
         let Some((topic, format, _)) = self.requesters.first() else { return Vec::new() };
         let (topic, format) = (*topic, *format);
-        self.next = now + MIN_LIST_INTERVAL;
-        let started = RunningWorker::start(poll, Token::List, now, LIST_TIMEOUT, || output(make(topic, format)));
+        self.next = now + MIN_INTERVAL;
+        let started =
+            RunningWorker::start(poll, Token::SlowAnswer, now, SLOW_ANSWER_TIMEOUT, || output(make(topic, format)));
         match started {
             Ok(running) => {
                 (self.running, self.kind) = (Some(running), (topic, format));
@@ -114,11 +116,11 @@ impl Lists {
         self.finish(self.kind, &bytes)
     }
 
-    fn finish(&mut self, kind: (Topic, Format), bytes: &io::Result<Vec<u8>>) -> Vec<Addressed> {
+    fn finish(&mut self, kind: (SlowAnswer, Format), bytes: &io::Result<Vec<u8>>) -> Vec<Addressed> {
         let requesters = std::mem::take(&mut self.requesters);
         let (served, waiting) = requesters.into_iter().partition(|(topic, format, _)| (*topic, *format) == kind);
         self.requesters = waiting;
-        let answer = |topic: Topic, format| match (bytes, format) {
+        let answer = |topic: SlowAnswer, format| match (bytes, format) {
             (Ok(bytes), Format::Values) => Answer::Table(bytes.clone()),
             (Ok(bytes), _) => Answer::Text(String::from_utf8_lossy(bytes).into_owned()),
             (Err(error), _) => Answer::refused(format!("{}: {error}", topic.action())),

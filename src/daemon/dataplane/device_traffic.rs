@@ -8,7 +8,7 @@ use crate::wire::ip::Packet;
 const CONVERSATIONS: usize = 1024;
 
 /// Conversations, and the packets received for each device by its number; 0 for devices without one. 5 KB.
-pub struct Flows {
+pub struct TrafficByDevice {
     conversations: Box<[Conversation; CONVERSATIONS]>,
     received: [Received; DEVICES],
 }
@@ -29,14 +29,14 @@ pub struct Received {
     pub bytes: u64,
 }
 
-impl Default for Flows {
-    fn default() -> Flows {
+impl Default for TrafficByDevice {
+    fn default() -> TrafficByDevice {
         let conversations = Box::new([Conversation::default(); CONVERSATIONS]);
-        Flows { conversations, received: [Received::default(); DEVICES] }
+        TrafficByDevice { conversations, received: [Received::default(); DEVICES] }
     }
 }
 
-impl Flows {
+impl TrafficByDevice {
     /// Records a packet from a device. Its DSCP is the device's number, which is returned.
     pub fn note_upload(&mut self, packet: &[u8]) -> u8 {
         let Ok(packet) = Packet::parse(packet) else { return 0 };
@@ -66,7 +66,7 @@ impl Flows {
 
     /// Clears the table, because the numbers now mean other devices.
     pub fn clear(&mut self) {
-        *self = Flows::default();
+        *self = TrafficByDevice::default();
     }
 }
 
@@ -93,19 +93,19 @@ mod tests {
 
     #[test]
     fn an_answer_counts_for_the_device_that_asked() {
-        let mut flows = Flows::default();
+        let mut device_traffic = TrafficByDevice::default();
         let (home, server, other) = ((2, 5000), (9, 443), (8, 443));
-        flows.note_upload(&packet(5, [home, server], 10));
-        flows.note_download(&packet(0, [server, home], 100));
-        flows.note_download(&packet(0, [server, home], 50));
-        flows.note_download(&packet(0, [other, home], 1));
-        assert_eq!(flows.received(5), Received { packets: 2, bytes: 206 });
-        assert_eq!(flows.received(0), Received { packets: 1, bytes: 29 });
-        flows.note_upload(&packet(6, [home, server], 10));
-        flows.note_download(&packet(0, [server, home], 0));
-        assert_eq!(flows.received(6).packets, 1, "another device now uses this port");
-        flows.note_download(&[]);
-        flows.clear();
-        assert_eq!(flows.received(5), Received::default());
+        device_traffic.note_upload(&packet(5, [home, server], 10));
+        device_traffic.note_download(&packet(0, [server, home], 100));
+        device_traffic.note_download(&packet(0, [server, home], 50));
+        device_traffic.note_download(&packet(0, [other, home], 1));
+        assert_eq!(device_traffic.received(5), Received { packets: 2, bytes: 206 });
+        assert_eq!(device_traffic.received(0), Received { packets: 1, bytes: 29 });
+        device_traffic.note_upload(&packet(6, [home, server], 10));
+        device_traffic.note_download(&packet(0, [server, home], 0));
+        assert_eq!(device_traffic.received(6).packets, 1, "another device now uses this port");
+        device_traffic.note_download(&[]);
+        device_traffic.clear();
+        assert_eq!(device_traffic.received(5), Received::default());
     }
 }

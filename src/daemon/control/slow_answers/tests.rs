@@ -7,51 +7,52 @@ fn requester() -> Requester {
     Requester::Ubus(Caller::unknown())
 }
 
-fn lists(kinds: &[(Topic, Format)]) -> Lists {
-    let mut lists = Lists::default();
+fn waiting(kinds: &[(SlowAnswer, Format)]) -> SlowAnswers {
+    let mut slow_answers = SlowAnswers::default();
     for (topic, format) in kinds {
-        assert!(lists.push(*topic, *format, requester()).is_none());
+        assert!(slow_answers.push(*topic, *format, requester()).is_none());
     }
-    lists
+    slow_answers
 }
 
 #[test]
 fn a_process_is_due_only_while_somebody_waits() {
-    assert_eq!(Lists::default().next_timeout(), None);
-    assert_eq!(lists(&[(Topic::Devices, Format::Json)]).next_timeout(), Some(Nanos::ZERO));
+    assert_eq!(SlowAnswers::default().next_timeout(), None);
+    assert_eq!(waiting(&[(SlowAnswer::Devices, Format::Json)]).next_timeout(), Some(Nanos::ZERO));
 }
 
 #[test]
 fn the_fifth_requester_is_refused_and_the_others_keep_their_place() {
-    let mut lists = lists(&[(Topic::Devices, Format::Json); MAX_REQUESTERS]);
-    let Some((_, Answer::Refused(error))) = lists.push(Topic::Advice, Format::Text, requester()) else {
+    let mut slow_answers = waiting(&[(SlowAnswer::Devices, Format::Json); MAX_REQUESTERS]);
+    let Some((_, Answer::Refused(error))) = slow_answers.push(SlowAnswer::Advice, Format::Text, requester()) else {
         panic!("not refused")
     };
     assert_eq!(error.text, "too many requests at once: try again");
-    assert_eq!(lists.finish((Topic::Devices, Format::Json), &Ok(Vec::new())).len(), MAX_REQUESTERS);
+    assert_eq!(slow_answers.finish((SlowAnswer::Devices, Format::Json), &Ok(Vec::new())).len(), MAX_REQUESTERS);
 }
 
 #[test]
 fn one_answer_serves_all_who_asked_for_the_same() {
-    let (devices, advice) = ((Topic::Devices, Format::Json), (Topic::Advice, Format::Text));
-    let mut lists = lists(&[devices, advice, devices, (Topic::Devices, Format::Values)]);
-    let answers = lists.finish(devices, &Ok(b"[]".to_vec()));
+    let (devices, advice) = ((SlowAnswer::Devices, Format::Json), (SlowAnswer::Advice, Format::Text));
+    let mut slow_answers = waiting(&[devices, advice, devices, (SlowAnswer::Devices, Format::Values)]);
+    let answers = slow_answers.finish(devices, &Ok(b"[]".to_vec()));
     assert_eq!(answers.len(), 2);
     for (_, answer) in answers {
         assert!(matches!(answer, Answer::Text(text) if text == "[]"));
     }
-    let [(_, Answer::Table(table))] = &lists.finish((Topic::Devices, Format::Values), &Ok(vec![7]))[..] else {
+    let [(_, Answer::Table(table))] = &slow_answers.finish((SlowAnswer::Devices, Format::Values), &Ok(vec![7]))[..]
+    else {
         panic!("one table")
     };
     assert_eq!(table, &[7]);
-    assert_eq!(lists.finish(advice, &Ok(Vec::new())).len(), 1);
-    assert_eq!(lists.next_timeout(), None);
+    assert_eq!(slow_answers.finish(advice, &Ok(Vec::new())).len(), 1);
+    assert_eq!(slow_answers.next_timeout(), None);
 }
 
 #[test]
 fn a_failed_process_refuses_with_what_it_was_doing() {
-    let kind = (Topic::Advice, Format::Json);
-    let answers = lists(&[kind]).finish(kind, &Err(io::Error::other("no traffic observed")));
+    let kind = (SlowAnswer::Advice, Format::Json);
+    let answers = waiting(&[kind]).finish(kind, &Err(io::Error::other("no traffic observed")));
     let [(_, Answer::Refused(error))] = &answers[..] else { panic!("not refused") };
     assert_eq!(error.text, "computing the advice: no traffic observed");
 }
