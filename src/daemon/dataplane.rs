@@ -115,8 +115,8 @@ impl DataPlane {
         self.departures.next()
     }
 
-    /// Builds the earliest train, or hands it out at its departure. To be called at [`DataPlane::next_timeout`]. With few
-    /// sessions, nothing else may run between the build and the departure.
+    /// Builds the earliest train, or hands it out at its departure. To be called at [`DataPlane::next_timeout`]. With
+    /// few sessions, nothing else may run between the build and the departure.
     pub fn handle_timeout(&mut self, now: Nanos) -> Departure<'_> {
         let Some((_, index)) = self.departures.pop() else { return Departure::Idle };
         match self.sessions.session_mut(index).handle_timeout(now, &mut self.spare) {

@@ -1,7 +1,7 @@
 //! The event loop: waits for the kernel and for the timers, and calls the component that an event is for.
 //!
-//! With few sessions the loop does nothing else between building a cell and sending it, so the lateness of a departure does not depend on
-//! what the devices or the peer just sent.
+//! With few sessions the loop does nothing else between building a cell and sending it. So the lateness of a departure
+//! does not depend on what the devices or the peer just sent.
 
 #[cfg(feature = "lab")]
 mod bare;

@@ -7,7 +7,8 @@ use super::packet::{Meta, NIL, PacketId, Store};
 use crate::core::params::Limits;
 use crate::wire::ip::Packet;
 
-/// Size of a chunk. It is small because most packets of smart-home devices are small: a packet wastes at most 127 bytes.
+/// Size of a chunk. It is small because most packets of smart-home devices are small: a packet wastes at most 127
+/// bytes.
 pub const CHUNK_BYTES: usize = 128;
 
 /// A position inside a packet that is being copied out.
