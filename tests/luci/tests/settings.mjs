@@ -19,7 +19,7 @@ const WITHOUT_FIELD = {
 function options() {
 	const found = [];
 
-	for (const name of readdirSync(join(SOURCES, 'config/parse'))) {
+	for (const name of readdirSync(join(SOURCES, 'config/parse')).filter((name) => name.endsWith('.rs'))) {
 		const section = name === 'general.rs' ? 'main' : name.replace('.rs', '');
 
 		for (const [ , prefix, list ] of readFileSync(join(SOURCES, 'config/parse', name), 'utf8').matchAll(/^const (?:(\w+)_)?OPTIONS: \[&str; \d+\] = \[([^\]]*)\]/gm)) {
