@@ -35,7 +35,7 @@ use crate::wire::size::{CellSize, Encapsulation};
 const MANY_SESSIONS: usize = 8;
 
 /// With many sessions, departures within this window are handled together. Random intervals hide a lateness of this
-/// order, and it does not depend on traffic.
+/// order, and the window does not depend on traffic.
 const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
 
 /// The sessions and the times of their departures.
