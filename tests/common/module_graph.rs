@@ -26,7 +26,7 @@ struct Import {
     /// The name, `*` for a glob.
     name: String,
     path: Vec<String>,
-    /// Whether it is a `pub use`, which by itself only shows the item to others.
+    /// Whether it is a `pub use`, which alone only shows the item to others.
     is_shown: bool,
 }
 
