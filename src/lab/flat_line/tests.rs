@@ -275,3 +275,13 @@ fn excuses_only_slots_that_the_daemon_reports_as_missed() {
     );
     assert_eq!(off(&runs), 0);
 }
+
+/// The daemon is asked shortly before and after the window, so a missed slot may lie outside it.
+#[test]
+fn accepts_full_rates_beside_slots_missed_outside_the_window() {
+    let law = Law::Constant;
+    let runs = TestRuns::new("outside", law);
+    let missed = PROC_JSON.replacen("\"rss_kb\"", "\"missed_slots\":8,\"rss_kb\"", 1);
+    runs.write(law, Workload::Busy, "proc.json", &missed);
+    assert_eq!(runs.failures(), Vec::<String>::new());
+}
