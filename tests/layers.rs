@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::module_graph::{ModuleGraph, circles};
+use common::module_graph::{ModuleGraph, cycles};
 use common::rust_source::{code, is_word, production, sources, top_module, words};
 
 /// Each top-level module with the other modules that it may use.
@@ -75,7 +75,7 @@ const READ_BY_CONTROL: &[&str] = &[
 const EDGE: [&str; 5] = ["sys", "daemon", "cli", "lab", "main"];
 const AMBIENT: [&str; 5] = ["Instant::now", "SystemTime::now", "rand::rng(", "thread_rng", "SysRng"];
 /// The folders of src, and the files beside them, in which no file may use a file that uses it.
-const WITHOUT_CIRCLES: [&str; 8] = ["wire", "core", "config", "tunnel", "plan", "apply", "sys", "daemon"];
+const WITHOUT_CYCLES: [&str; 8] = ["wire", "core", "config", "tunnel", "plan", "apply", "sys", "daemon"];
 
 #[test]
 fn modules_depend_only_on_lower_layers() {
@@ -125,12 +125,12 @@ fn system_calls_clocks_and_randomness_stay_at_the_edge() {
 fn no_file_uses_a_file_that_uses_it() {
     let uses = ModuleGraph::new(&production()).uses();
     assert!(uses.values().map(|used| used.len()).sum::<usize>() > 500, "the scan must find the uses of files");
-    let is_watched = |file: &PathBuf| WITHOUT_CIRCLES.contains(&top_module(file).as_str());
+    let is_watched = |file: &PathBuf| WITHOUT_CYCLES.contains(&top_module(file).as_str());
     let mut report = String::new();
-    for circle in circles(&uses).iter().filter(|circle| circle.iter().any(is_watched)) {
-        report += &format!("a circle of {} files:\n", circle.len());
-        for (file, used) in circle.iter().flat_map(|file| uses[file].iter().map(move |used| (file, used))) {
-            if circle.contains(used.0) {
+    for cycle in cycles(&uses).iter().filter(|cycle| cycle.iter().any(is_watched)) {
+        report += &format!("a cycle of {} files:\n", cycle.len());
+        for (file, used) in cycle.iter().flat_map(|file| uses[file].iter().map(move |used| (file, used))) {
+            if cycle.contains(used.0) {
                 report += &format!("  {} -> {}: {:?}\n", file.display(), used.0.display(), used.1);
             }
         }
@@ -251,13 +251,13 @@ fn scanner_finds_module_names_in_code_only() {
     );
 }
 
-fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<PathBuf>> {
+fn cycles_of(files: &[(&str, &str)]) -> Vec<Vec<PathBuf>> {
     let files: Vec<_> = files.iter().map(|(path, code)| (PathBuf::from(path), (*code).to_owned())).collect();
-    circles(&ModuleGraph::new(&files).uses())
+    cycles(&ModuleGraph::new(&files).uses())
 }
 
 #[test]
-fn a_circle_is_found_in_every_form_of_path() {
+fn a_cycle_is_found_in_every_form_of_path() {
     let b = ("a/b.rs", "pub const B: u8 = super::A;\n");
     for a in [
         "mod b;\npub const A: u8 = 1;\nuse b::B;\n",
@@ -267,7 +267,7 @@ fn a_circle_is_found_in_every_form_of_path() {
         "mod b;\npub const A: u8 = 1;\nuse b::*;\nfn f() -> u8 { B }\n",
         "mod b;\npub(super) const A: u8 = self::b::B;\n",
     ] {
-        assert_eq!(circles_of(&[("a.rs", a), b]), [["a/b.rs", "a.rs"].map(PathBuf::from)], "{a}");
+        assert_eq!(cycles_of(&[("a.rs", a), b]), [["a/b.rs", "a.rs"].map(PathBuf::from)], "{a}");
     }
 }
 
@@ -275,9 +275,9 @@ fn a_circle_is_found_in_every_form_of_path() {
 fn a_module_that_only_shows_an_item_is_looked_through() {
     let c = ("a/c.rs", "use super::D;\npub struct C(D);\n");
     let d = ("a/d.rs", "pub struct D;\n");
-    let without_circle = [("a.rs", "mod c;\nmod d;\npub use c::C;\npub use d::D;\n"), c, d];
-    assert_eq!(circles_of(&without_circle), Vec::<Vec<PathBuf>>::new());
+    let without_cycle = [("a.rs", "mod c;\nmod d;\npub use c::C;\npub use d::D;\n"), c, d];
+    assert_eq!(cycles_of(&without_cycle), Vec::<Vec<PathBuf>>::new());
     let d = ("a/d.rs", "pub struct D;\nfn f(c: crate::a::C) {}\n");
-    let with_circle = [("a.rs", "mod c;\nmod d;\npub use c::C;\npub use d::*;\n"), c, d];
-    assert_eq!(circles_of(&with_circle), [["a/c.rs", "a/d.rs"].map(PathBuf::from)]);
+    let with_cycle = [("a.rs", "mod c;\nmod d;\npub use c::C;\npub use d::*;\n"), c, d];
+    assert_eq!(cycles_of(&with_cycle), [["a/c.rs", "a/d.rs"].map(PathBuf::from)]);
 }

@@ -138,7 +138,7 @@ impl ModuleGraph {
 }
 
 /// The groups of files that all use each other, directly or through others of the group.
-pub fn circles(uses: &Uses) -> Vec<Vec<PathBuf>> {
+pub fn cycles(uses: &Uses) -> Vec<Vec<PathBuf>> {
     let reached = |from: &PathBuf| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
         while let Some(file) = open.pop() {
