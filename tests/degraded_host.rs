@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use millpond::config::example::ROUTER;
 use millpond::daemon::answers::{ProblemAnswer, StatusAnswer};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,20 +16,10 @@ use rand::{RngExt, SeedableRng};
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 const CAMERA: &str = "18:b4:30:26:34:40";
 
-const GOOD: &str = "config millpond 'main'
-	option enabled '1'
-
-config tunnel 'tunnel'
-	option private_key 'AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA='
-	option public_key 'ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A='
-	option endpoint '203.0.113.9:51820'
-	option address '10.77.0.2'
-	option peer_address '10.77.0.1'
-
-config device
-	option name 'Front door camera'
-	option mac '18:b4:30:26:34:40'
-";
+/// Settings without errors: a router with one shaped device.
+fn good() -> String {
+    format!("{ROUTER}\nconfig device\n\toption name 'Front door camera'\n\toption mac '{CAMERA}'\n")
+}
 
 /// A daemon in its own network and mount namespaces.
 struct Daemon {
@@ -144,8 +135,8 @@ fn is_possible(test: &str) -> bool {
 /// Malformed settings: typing errors, results of `uci set`, half-filled pages, and random damage.
 fn malformed_settings() -> Vec<Vec<u8>> {
     let change = |from: &str, to: &str| {
-        let changed = GOOD.replacen(from, to, 1);
-        assert_ne!(changed, GOOD, "{from}");
+        let changed = good().replacen(from, to, 1);
+        assert_ne!(changed, good(), "{from}");
         changed.into_bytes()
     };
     let mut all = vec![
@@ -158,9 +149,9 @@ fn malformed_settings() -> Vec<Vec<u8>> {
         vec![0xff; 4096],
         b"config ".repeat(10_000),
         b"config device\n\toption mac ''\n".repeat(2_000),
-        [GOOD.as_bytes(), GOOD.as_bytes()].concat(),
-        [GOOD.as_bytes(), b"config device\n\toption mac '", &[b'a'; 100_000], b"'\n"].concat(),
-        GOOD.as_bytes()[..GOOD.len() / 2].to_vec(),
+        [good().as_bytes(), good().as_bytes()].concat(),
+        [good().as_bytes(), b"config device\n\toption mac '", &[b'a'; 100_000], b"'\n"].concat(),
+        good().as_bytes()[..good().len() / 2].to_vec(),
         change("'1'", "'maybe'"),
         change("'1'", "'1"),
         change("config tunnel 'tunnel'", "config tunel 'tunnel'"),
@@ -187,7 +178,7 @@ fn malformed_settings() -> Vec<Vec<u8>> {
     println!("seed {seed}");
     let mut rng = ChaCha12Rng::from_seed([seed; 32]);
     for _ in 0..12 {
-        let mut text = GOOD.as_bytes().to_vec();
+        let mut text = good().as_bytes().to_vec();
         for _ in 0..rng.random_range(1..40) {
             let position = rng.random_range(0..text.len());
             match rng.random_range(0..3) {
@@ -207,7 +198,7 @@ fn malformed_settings_are_refused_and_the_guard_holds() {
     if !is_possible("malformed_settings_are_refused_and_the_guard_holds") {
         return;
     }
-    let mut daemon = Daemon::start("malformed", GOOD.as_bytes(), "true");
+    let mut daemon = Daemon::start("malformed", good().as_bytes(), "true");
     daemon.await_status("the guard", |_| daemon.guards_the_camera());
     let (settings, socket) = (daemon.path("settings"), daemon.path("socket"));
     for text in malformed_settings() {
@@ -225,7 +216,7 @@ fn malformed_settings_are_refused_and_the_guard_holds() {
         let status = daemon.await_status("the problem", |status| has_problem(status, "settings"));
         assert!(daemon.guards_the_camera(), "{shown}\n{status:?}");
     }
-    fs::write(&settings, GOOD).unwrap();
+    fs::write(&settings, good()).unwrap();
     millpond(&["reload", "--socket", socket.to_str().unwrap()]);
     daemon.await_status("no problem with the settings", |status| !has_problem(status, "settings"));
     daemon.stop();
@@ -237,7 +228,7 @@ fn a_start_with_malformed_settings_confines_the_readable_part() {
     if !is_possible("a_start_with_malformed_settings_confines_the_readable_part") {
         return;
     }
-    let settings = GOOD.replace("203.0.113.9:51820", "nowhere");
+    let settings = good().replace("203.0.113.9:51820", "nowhere");
     let daemon = Daemon::start("start", settings.as_bytes(), "true");
     daemon.await_status("the problem", |status| status.state == "blocked" && has_problem(status, "settings"));
     assert!(daemon.guards_the_camera(), "{}", daemon.log());
@@ -256,7 +247,7 @@ fn an_unwritable_flash_is_one_problem_and_the_guard_is_loaded() {
         ("full", full, "No space left on device", "rm flash/filler"),
         ("read-only", read_only, "Read-only file system", "mount -o remount,rw flash"),
     ] {
-        let daemon = Daemon::start(name, GOOD.as_bytes(), damage);
+        let daemon = Daemon::start(name, good().as_bytes(), damage);
         let status = daemon.await_status(name, |status| has_problem(status, "guard-file"));
         assert!(status.problems.iter().any(|problem| problem.text.contains(error)), "{status:?}");
         assert!(!has_problem(&status, "guard"), "{status:?}");
@@ -277,8 +268,11 @@ fn the_daemon_runs_without_a_control_socket() {
     if !is_possible("the_daemon_runs_without_a_control_socket") {
         return;
     }
-    let mut daemon =
-        Daemon::start("socket", GOOD.as_bytes(), "mkdir full && mount -t tmpfs -o ro tmpfs full && SOCKET=full/socket");
+    let mut daemon = Daemon::start(
+        "socket",
+        good().as_bytes(),
+        "mkdir full && mount -t tmpfs -o ro tmpfs full && SOCKET=full/socket",
+    );
     let start = Instant::now();
     while !daemon.guards_the_camera() {
         assert!(start.elapsed() < WAIT_LIMIT && daemon.is_up(), "{}", daemon.log());
@@ -294,7 +288,7 @@ fn without_nft_the_problem_names_its_package() {
         return;
     }
     let hidden = "for folder in /usr/sbin /usr/local/sbin; do mount -t tmpfs tmpfs $folder; done; PATH=/usr/bin";
-    let daemon = Daemon::start("nft", GOOD.as_bytes(), hidden);
+    let daemon = Daemon::start("nft", good().as_bytes(), hidden);
     let status = daemon.await_status("the problem", |status| has_problem(status, "package-missing"));
     let text = |problem: &ProblemAnswer| format!("{} {}", problem.text, problem.fix);
     assert!(status.problems.iter().any(|problem| text(problem).contains("install nftables")), "{status:?}");
@@ -307,7 +301,7 @@ fn a_missing_ubus_is_logged_once() {
     if !is_possible("a_missing_ubus_is_logged_once") {
         return;
     }
-    let daemon = Daemon::start("ubus", GOOD.as_bytes(), "true");
+    let daemon = Daemon::start("ubus", good().as_bytes(), "true");
     let status = daemon.await_status("the guard", |_| daemon.guards_the_camera());
     assert!(!has_problem(&status, "ubus"), "{status:?}");
     assert_eq!(daemon.log().matches("no ubus broker found").count(), 1, "{}", daemon.log());

@@ -8,25 +8,17 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-const SETTINGS: &str = "config millpond 'main'
-	option enabled '1'
-	option level 'LEVEL'
-
-config tunnel 'tunnel'
-	option private_key 'AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA='
-	option public_key 'ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A='
-	option endpoint '203.0.113.9:51820'
-	option address '10.77.0.2'
-	option peer_address '10.77.0.1'
-
-config device
-	option name 'NAME'
-	option mac '18:b4:30:26:34:40'
-";
+use millpond::config::example::ROUTER;
 
 /// The load of an hour: a LuCI page that stays open, and an owner who changes a setting every minute.
 const REQUESTS: usize = 720;
 const RELOADS: usize = 60;
+
+/// The settings of a round: another level and another device's name each time.
+fn settings_text(level: &str, name: &str) -> String {
+    let router = ROUTER.replacen("option enabled '1'\n", &format!("option enabled '1'\n\toption level '{level}'\n"), 1);
+    format!("{router}\nconfig device\n\toption name '{name}'\n\toption mac '18:b4:30:26:34:40'\n")
+}
 
 struct Daemon(Child);
 
@@ -73,7 +65,7 @@ fn an_hour_of_requests_and_changes_adds_no_memory() {
     let (settings, socket) = (folder.join("settings"), folder.join("socket"));
     let write = |round: usize| {
         let level = ["saver", "balanced", "strict", "turbo"][round % 4];
-        let text = SETTINGS.replace("LEVEL", level).replace("NAME", &"x".repeat(1 + round % 60));
+        let text = settings_text(level, &"x".repeat(1 + round % 60));
         fs::write(&settings, text).unwrap();
     };
     write(0);
