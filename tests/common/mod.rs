@@ -5,6 +5,7 @@
 pub mod module_graph;
 pub mod namespace;
 pub mod rust_source;
+pub mod world;
 
 use millpond::config::example;
 use millpond::config::model::*;
