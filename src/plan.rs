@@ -7,6 +7,7 @@
 pub mod coexistence;
 mod desired;
 mod diff;
+mod endpoint_guard;
 mod facts;
 mod guard;
 mod inverse;

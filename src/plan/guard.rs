@@ -1,10 +1,11 @@
 //! The rules of `table inet millpond`: no packet of a shaped or blocked device leaves outside the tunnel. The table
 //! needs neither the tunnel nor the daemon nor any other object of millpond's.
 
+use super::endpoint_guard;
 use super::facts::Facts;
 use super::nft::{Elements, NftTable, Set, TableText};
 use super::ownership::{CELL_PORT, TUN};
-use super::policy_sets::{PolicySets, chain, homes, lan};
+use super::policy_sets::{PolicySets, chain, lan};
 use crate::config::model::{DnsMode, Role, Settings};
 use crate::tunnel;
 
@@ -12,7 +13,7 @@ use crate::tunnel;
 pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
     let table = match settings.role {
         Role::Router => router(settings, facts),
-        Role::Endpoint => endpoint(settings),
+        Role::Endpoint => endpoint_guard::table(settings),
     };
     // Never in a release: the laboratory builds without the guard to show that it detects the leaks that the guard
     // prevents.
@@ -130,36 +131,4 @@ fn input(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     };
     rules.extend(policy_sets.by_sender("goto proxy", shaped, "return"));
     rules
-}
-
-fn endpoint(settings: &Settings) -> NftTable {
-    let carrier = tunnel::interface(settings);
-    NftTable {
-        name: super::nft::TableName::Guard,
-        sets: homes(settings),
-        chains: vec![
-            chain(
-                "input",
-                Some("type filter hook input priority filter - 1"),
-                [
-                    format!("iifname \"{carrier}\" ip saddr @homes udp dport {CELL_PORT} accept"),
-                    format!("iifname {{ \"{TUN}\", \"{carrier}\" }} drop"),
-                ],
-            ),
-            chain(
-                "forward",
-                Some("type filter hook forward priority filter - 1"),
-                [
-                    format!("iifname \"{carrier}\" drop"),
-                    format!("oifname \"{carrier}\" drop"),
-                    format!("iifname \"{TUN}\" oifname \"{TUN}\" drop"),
-                    format!("iifname \"{TUN}\" ip saddr != @homes drop"),
-                    format!("iifname \"{TUN}\" ip6 saddr != @homes6 drop"),
-                    // A service in a container on the endpoint, published by DNAT.
-                    format!("iifname \"{TUN}\" ct status dnat drop"),
-                    format!("oifname \"{TUN}\" ct state != {{ established, related }} drop"),
-                ],
-            ),
-        ],
-    }
 }
