@@ -32,6 +32,8 @@ pub struct Settings {
     pub step_down: Option<StepDown>,
     /// `main.mark`, `main.table` and `main.priority`.
     pub routing_ids: RoutingIds,
+    /// `main.router_service`: further services of the router that shaped and blocked devices may use.
+    pub router_services: Vec<RouterService>,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
     /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` if the tunnel carries IPv4 only.
@@ -57,6 +59,24 @@ impl Settings {
         settings.networks.extend(others.networks.iter().filter(|network| network.policy != Policy::Direct).cloned());
         settings
     }
+}
+
+/// A service of the router, by the port that it listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouterService {
+    /// Its transport protocol.
+    pub protocol: Protocol,
+    /// Its port, 1..=65535.
+    pub port: u16,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
 }
 
 /// Which end of the tunnel this host is.

@@ -110,6 +110,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         price_cents: general.price_cents,
         step_down: general.step_down(),
         routing_ids: general.routing_ids,
+        router_services: general.router_services,
         tunnel,
         address6,
         dns,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::nft::TableText;
+use super::nft::{HOME_NETWORKS, TableText};
 use super::routing::Prefix;
 use crate::tunnel::TunnelFacts;
 
@@ -11,6 +11,9 @@ use crate::tunnel::TunnelFacts;
 pub struct Facts {
     /// The interfaces of the home's networks, with their prefixes; neither WAN interfaces nor millpond's own.
     pub lan: Vec<LanInterface>,
+    /// The home's networks: the prefixes on its interfaces and those routed to them, and the last known ones while an
+    /// interface is down. Sorted; none contains another.
+    pub networks: Vec<Prefix>,
     /// Interfaces that lead out of the home or once did; sorted.
     pub outside: Vec<String>,
     /// Interfaces that may belong to the home or lead out of it. They are not treated as the home's.
@@ -24,11 +27,14 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts that an installed guard recorded: the home's interfaces, without prefixes, and the outside interfaces.
+    /// The facts that an installed guard recorded: the home's interfaces, without prefixes, its networks, and the outside
+    /// interfaces.
     pub fn from_guard(guard: &TableText) -> Facts {
         let names = |set| guard.elements(set).map(|name| name.trim_matches('"').to_owned());
         let lan = names("lan").map(|name| LanInterface { name, prefixes: Vec::new() }).collect();
-        Facts { lan, outside: names("outside").collect(), ..Facts::default() }
+        let networks =
+            HOME_NETWORKS.into_iter().flat_map(|set| guard.elements(set)).filter_map(Prefix::parse).collect();
+        Facts { lan, networks, outside: names("outside").collect(), ..Facts::default() }
     }
 
     /// Whether `address` is on one of the home's own networks.

@@ -1,12 +1,17 @@
 //! The rules of `table inet millpond`: no packet of a shaped or blocked device leaves outside the tunnel. The table
 //! needs neither the tunnel nor the daemon nor any other object of millpond's.
 
+mod leaving;
+mod services;
+mod sources;
+
 use super::endpoint_guard;
 use super::facts::Facts;
-use super::nft::{Elements, NftTable, Set, TableText};
-use super::ownership::{CELL_PORT, TUN};
+use super::nft::{Elements, HOME_NETWORKS, NftTable, Set, TableText};
+use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, lan};
-use crate::config::model::{DnsMode, Role, Settings};
+use super::routing::Family;
+use crate::config::model::{Role, Settings};
 use crate::tunnel;
 
 /// The guard's table for these settings. It also works if the tunnel's settings are invalid or missing.
@@ -25,6 +30,11 @@ pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
 fn router(settings: &Settings, facts: &Facts) -> NftTable {
     let policy_sets = PolicySets::new(settings);
     let mut sets = vec![Set { name: "lan", kind: "ifname", elements: Elements::Fixed(lan(settings, facts)) }];
+    let families = [Family::V4, Family::V6].into_iter().zip(HOME_NETWORKS).zip(["ipv4_addr", "ipv6_addr"]);
+    sets.extend(families.map(|((family, name), kind)| {
+        let networks = facts.networks.iter().filter(|network| network.family() == family);
+        Set { name, kind, elements: Elements::Networks(networks.map(ToString::to_string).collect()) }
+    }));
     // Remembers the outside interfaces, so that none of them counts as the home's while its uplink is down.
     let outside = facts.outside.iter().map(|name| format!("\"{name}\"")).collect();
     sets.push(Set { name: "outside", kind: "ifname", elements: Elements::Fixed(outside) });
@@ -80,9 +90,10 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
         ),
         chain("inbound", None, inbound(&policy_sets, learns)),
         chain("guard", Some("type filter hook forward priority filter - 1"), forward(settings, &policy_sets)),
-        chain("proxy", None, ["ct status dnat drop", "meta l4proto { tcp, udp } th dport { 53, 853 } goto refuse"]),
-        chain("input", Some("type filter hook input priority filter - 1"), input(settings, &policy_sets)),
     ]);
+    chains.extend(sources::chains(&policy_sets));
+    chains.extend(services::chains(settings, &policy_sets));
+    chains.extend(leaving::chains(settings, &policy_sets, learns));
     sets.extend(policy_sets.sets);
     NftTable { name: super::nft::TableName::Guard, sets, chains }
 }
@@ -94,41 +105,31 @@ fn learned() -> [Set; 4] {
         .map(|(name, kind)| Set { name, kind, elements: Elements::Learned { timeout: "7d" } })
 }
 
-/// Rules for packets that come neither from the home nor from the tunnel.
+/// Rules for packets that come neither from the home nor from the tunnel. An answer to a ping would tell which addresses
+/// of the home are in use.
 fn inbound(policy_sets: &PolicySets, learns: bool) -> Vec<String> {
     let learned = |rules: [&str; 4]| if learns { rules.map(str::to_owned).to_vec() } else { Vec::new() };
     let seen = ["ip daddr @seen4 drop", "ip6 daddr @seen6 drop", "ip daddr @free4 return", "ip6 daddr @free6 return"];
-    policy_sets.by_receiver("drop", learned(seen))
+    let mut rules = Vec::new();
+    if policy_sets.confines() {
+        rules.extend(["icmp", "icmpv6"].map(|icmp| format!("oifname @lan {icmp} type echo-request drop")));
+    }
+    rules.extend(policy_sets.by_receiver("drop", learned(seen)));
+    rules
 }
 
-/// Rules for forwarded packets: from the tunnel only answers, and from shaped devices only into the tunnel.
+/// Rules for forwarded packets: from the tunnel only answers, which only the home's interfaces receive, and from shaped
+/// devices only into the tunnel. Without a route to the device, answers would follow the default route.
 fn forward(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     let carrier = tunnel::interface(settings);
     let mut rules = vec![
         format!("iifname \"{carrier}\" drop"),
         format!("oifname \"{carrier}\" drop"),
+        format!("iifname \"{TUN}\" oifname != @lan drop"),
         format!("iifname \"{TUN}\" ct state {{ established, related }} return"),
         format!("iifname \"{TUN}\" drop"),
         "iifname != @lan jump inbound".into(),
     ];
     rules.extend(policy_sets.by_sender("goto block", "goto confine", "return"));
-    rules
-}
-
-/// Rules for packets to the router itself: cells, and requests from devices. Devices must not reach the router's
-/// resolver or a proxy to which another program's rule redirects them: it would send queries in clear for them.
-fn input(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
-    let carrier = tunnel::interface(settings);
-    let mut rules = vec![
-        format!("iifname \"{carrier}\" udp dport {CELL_PORT} accept"),
-        format!("iifname \"{carrier}\" drop"),
-        format!("iifname \"{TUN}\" ct state {{ established, related }} accept"),
-        format!("iifname \"{TUN}\" drop"),
-    ];
-    let shaped = match settings.dns.mode {
-        DnsMode::Tunnel => "goto proxy",
-        DnsMode::Router => "return",
-    };
-    rules.extend(policy_sets.by_sender("goto proxy", shaped, "return"));
     rules
 }

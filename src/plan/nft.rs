@@ -46,7 +46,7 @@ pub struct NftTable {
     pub chains: Vec<Chain>,
 }
 
-/// A named set of single values.
+/// A named set of single values or networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     /// Its name.
@@ -62,12 +62,17 @@ pub struct Set {
 pub enum Elements {
     /// Fixed elements in nft's notation, without duplicates.
     Fixed(Vec<String>),
+    /// Fixed networks in nft's notation; none contains another.
+    Networks(Vec<String>),
     /// Elements that packets add and that expire.
     Learned {
         /// Time after which an element expires if no packet has added it again, in nft's notation.
         timeout: &'static str,
     },
 }
+
+/// The guard's sets of the home's networks, IPv4 and IPv6.
+pub const HOME_NETWORKS: [&str; 2] = ["home4", "home6"];
 
 /// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
 pub const SEEN: [&str; 2] = ["seen4", "seen6"];
@@ -92,9 +97,14 @@ impl NftTable {
         let mut text = String::new();
         for set in &self.sets {
             let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
+            if matches!(set.elements, Elements::Networks(_)) {
+                text.push_str("\t\tflags interval\n");
+            }
             let _ = match &set.elements {
-                Elements::Fixed(elements) if elements.is_empty() => Ok(()),
-                Elements::Fixed(elements) => writeln!(text, "\t\telements = {{ {} }}", elements.join(", ")),
+                Elements::Fixed(elements) | Elements::Networks(elements) if elements.is_empty() => Ok(()),
+                Elements::Fixed(elements) | Elements::Networks(elements) => {
+                    writeln!(text, "\t\telements = {{ {} }}", elements.join(", "))
+                }
                 Elements::Learned { timeout } => {
                     writeln!(text, "\t\tsize {MAX_LEARNED}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout}")
                 }

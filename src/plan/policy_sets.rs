@@ -95,6 +95,12 @@ impl PolicySets {
         CONFINING.into_iter().flat_map(of).flatten().collect()
     }
 
+    /// Rules that give each packet from a learned Ethernet address the verdict `confined`, whatever its family.
+    pub fn by_learned_mac(&self, confined: &str) -> Vec<String> {
+        let learned = CONFINING.map(learned_names).concat();
+        learned.iter().filter_map(|set| self.rule("ether saddr", set, confined)).collect()
+    }
+
     /// Rules that learn Ethernet addresses from packets that come from the home.
     pub fn learning_rules(&self) -> Vec<String> {
         let of = |policy| {
@@ -127,6 +133,20 @@ impl PolicySets {
             rules.extend(self.rule("oifname", net, confined));
         }
         rules
+    }
+
+    /// Rules that give each packet to the IP address of a confined device in the settings the verdict `confined`.
+    pub fn by_receiver_address(&self, confined: &str) -> Vec<String> {
+        let of = |policy| {
+            let [_, ip, ip6, _] = set_names(policy);
+            [self.rule("ip daddr", ip, confined), self.rule("ip6 daddr", ip6, confined)]
+        };
+        CONFINING.into_iter().flat_map(of).flatten().collect()
+    }
+
+    /// Whether any device or network is confined.
+    pub fn confines(&self) -> bool {
+        CONFINING.into_iter().flat_map(set_names).any(|set| self.has(set))
     }
 
     /// Whether a device is confined by its MAC address, from the settings or learned.

@@ -20,17 +20,20 @@ pub enum PreflightIssueKind {
     NetworkUnsure,
     /// The firewall uses hardware flow offloading, which bypasses all rules.
     HardwareOffload,
+    /// No device can open the router's own pages.
+    RouterClosed,
 }
 
 impl PreflightIssueKind {
     /// All kinds.
-    pub const ALL: [PreflightIssueKind; 6] = [
+    pub const ALL: [PreflightIssueKind; 7] = [
         PreflightIssueKind::AddressInLan,
         PreflightIssueKind::ResolverInLan,
         PreflightIssueKind::NetworkOutside,
         PreflightIssueKind::NetworkMissing,
         PreflightIssueKind::NetworkUnsure,
         PreflightIssueKind::HardwareOffload,
+        PreflightIssueKind::RouterClosed,
     ];
 
     /// The stable name.
@@ -42,12 +45,16 @@ impl PreflightIssueKind {
             PreflightIssueKind::NetworkMissing => "network-missing",
             PreflightIssueKind::NetworkUnsure => "network-unsure",
             PreflightIssueKind::HardwareOffload => "hardware-offload",
+            PreflightIssueKind::RouterClosed => "router-closed",
         }
     }
 
     /// Whether the issue prevents something from working.
     pub fn is_error(self) -> bool {
-        !matches!(self, PreflightIssueKind::NetworkMissing | PreflightIssueKind::NetworkUnsure)
+        !matches!(
+            self,
+            PreflightIssueKind::NetworkMissing | PreflightIssueKind::NetworkUnsure | PreflightIssueKind::RouterClosed
+        )
     }
 
     /// The remedy.
@@ -66,6 +73,9 @@ impl PreflightIssueKind {
             }
             PreflightIssueKind::HardwareOffload => {
                 "turn it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay on"
+            }
+            PreflightIssueKind::RouterClosed => {
+                "give your computer a config device with policy direct, or add list router_service 'tcp/80' to main"
             }
         }
     }
@@ -96,7 +106,28 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
             text: "the firewall's hardware flow offloading forwards connections past all rules".into(),
         });
     }
+    if nobody_reaches_the_router(settings, facts) {
+        issues.push(PreflightIssue {
+            kind: PreflightIssueKind::RouterClosed,
+            text: "every network of the home is shaped or blocked: no device can open this router's own pages".into(),
+        });
+    }
     issues
+}
+
+/// Whether the settings lock the owner out of the router's pages: the guard keeps confined devices from all but a few of
+/// the router's services.
+fn nobody_reaches_the_router(settings: &Settings, facts: &Facts) -> bool {
+    let is_confined = |name: &str| {
+        let mut networks = settings.networks.iter().filter(|network| network.policy != Policy::Direct);
+        networks.any(|network| interface(network) == name)
+    };
+    let is_exempt = settings.devices.iter().any(|device| device.policy == Policy::Direct);
+    let mut lan = facts.lan.iter();
+    !lan.as_slice().is_empty()
+        && lan.all(|lan| is_confined(&lan.name))
+        && !is_exempt
+        && settings.router_services.is_empty()
 }
 
 fn check_addresses(settings: &Settings, facts: &Facts, issues: &mut Vec<PreflightIssue>) {
@@ -155,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::config::example;
-    use crate::config::model::Network;
+    use crate::config::model::{Network, Protocol, RouterService};
     use crate::plan::LanInterface;
     use crate::plan::routing::Prefix;
 
@@ -174,8 +205,9 @@ mod tests {
     #[test]
     fn every_issue_is_reported() {
         let prefix = Prefix { address: Ipv4Addr::new(192, 168, 1, 0).into(), length: 24 };
+        let guest = LanInterface { name: "br-guest".into(), prefixes: Vec::new() };
         let facts = Facts {
-            lan: vec![LanInterface { name: "br-lan".into(), prefixes: vec![prefix] }],
+            lan: vec![LanInterface { name: "br-lan".into(), prefixes: vec![prefix] }, guest],
             outside: vec!["br-wan".into()],
             missing: vec!["br-iot".into()],
             ..Facts::default()
@@ -187,5 +219,19 @@ mod tests {
         assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "wan"), &facts), ["network-outside"]);
         let unsure = Facts { unsure: vec!["eth1".into()], hardware_offload: true, ..facts };
         assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "lan"), &unsure), ["network-unsure", "hardware-offload"]);
+    }
+
+    #[test]
+    fn an_owner_who_is_locked_out_is_warned() {
+        let lan = |name: &str| LanInterface { name: name.into(), prefixes: Vec::new() };
+        let facts = Facts { lan: vec![lan("br-lan")], ..Facts::default() };
+        let mut settings = settings([10, 77, 0, 1], "9.9.9.9", "lan");
+        assert_eq!(codes(&settings, &facts), ["router-closed"]);
+        assert_eq!(codes(&settings, &Facts { lan: vec![lan("br-lan"), lan("br-guest")], ..Facts::default() }), [""; 0]);
+        settings.devices.push(example::device("laptop", Policy::Direct));
+        assert_eq!(codes(&settings, &facts), [""; 0]);
+        settings.devices.clear();
+        settings.router_services.push(RouterService { protocol: Protocol::Tcp, port: 80 });
+        assert_eq!(codes(&settings, &facts), [""; 0]);
     }
 }

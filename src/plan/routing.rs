@@ -74,6 +74,15 @@ impl Prefix {
         self.family() == Family::of(address) && Prefix { address, length: self.length }.network() == self.network()
     }
 
+    /// Reads `ADDRESS/LENGTH`, or the address of a single host.
+    pub fn parse(text: &str) -> Option<Prefix> {
+        let Some((address, length)) = text.split_once('/') else {
+            return Some(Prefix::host(text.parse::<IpAddr>().ok()?));
+        };
+        let prefix = Prefix { address: address.parse().ok()?, length: length.parse().ok()? };
+        (prefix.length <= Prefix::host(prefix.address).length).then_some(prefix)
+    }
+
     /// The family of its address.
     pub fn family(self) -> Family {
         Family::of(self.address)
@@ -87,6 +96,19 @@ impl fmt::Display for Prefix {
             length => write!(f, "{}/{length}", self.address),
         }
     }
+}
+
+/// The prefixes in order, without those inside others: nft refuses overlapping elements.
+pub fn without_nested(prefixes: impl IntoIterator<Item = Prefix>) -> Vec<Prefix> {
+    let mut sorted: Vec<Prefix> = prefixes.into_iter().collect();
+    sorted.sort();
+    let mut kept: Vec<Prefix> = Vec::new();
+    for prefix in sorted {
+        if !kept.last().is_some_and(|last| last.contains(prefix.address)) {
+            kept.push(prefix);
+        }
+    }
+    kept
 }
 
 /// The type and target of a route.
@@ -178,5 +200,24 @@ mod tests {
         assert_eq!(prefix("10.1.2.3", 0).network(), prefix("0.0.0.0", 0));
         assert_eq!(prefix("10.1.2.3", 32).network(), prefix("10.1.2.3", 32));
         assert_eq!(prefix("fd00:1:2:3::4", 48).network(), prefix("fd00:1:2::", 48));
+    }
+
+    #[test]
+    fn a_prefix_is_read_as_it_is_shown() {
+        for text in ["192.168.1.0/24", "192.168.1.7/32", "fd00:1::/64"] {
+            assert_eq!(Prefix::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Prefix::parse("192.168.1.7"), Prefix::parse("192.168.1.7/32"));
+        for text in ["", "192.168.1.0/33", "fd00::/129", "192.168.1/24", "192.168.1.0/", "/8"] {
+            assert_eq!(Prefix::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nested_prefixes_are_left_out() {
+        let prefixes = ["192.168.1.0/24", "192.168.0.0/16", "fd00::1/128", "192.168.0.0/16", "fd00::/64", "10.0.0.0/8"];
+        let kept = without_nested(prefixes.map(|text| Prefix::parse(text).unwrap()));
+        let kept: Vec<String> = kept.iter().map(Prefix::to_string).collect();
+        assert_eq!(kept, ["10.0.0.0/8", "192.168.0.0/16", "fd00::/64"]);
     }
 }

@@ -9,7 +9,7 @@ use super::netlink::link::LinkEntry;
 use super::netlink::route::RouteEntry;
 use crate::config::model::Settings;
 use crate::plan::ownership::{ROUTE_PROTOCOL, TUN};
-use crate::plan::routing::Prefix;
+use crate::plan::routing::{Prefix, without_nested};
 use crate::plan::{Facts, LanInterface, interface};
 use crate::tunnel::{self, OWN_INTERFACES};
 
@@ -49,10 +49,34 @@ impl HostView<'_> {
             }
         }
         facts.missing = named.into_iter().filter(|name| !self.links.iter().any(|link| link.name == *name)).collect();
+        facts.networks = self.networks(&facts.lan, before);
         facts.outside = outside.into_iter().collect();
         facts.lan.sort_by(|a, b| a.name.cmp(&b.name));
         facts.unsure.sort();
         facts
+    }
+
+    /// The home's networks: on its interfaces `lan`, routed to them, and those of `before` while one of the interfaces is
+    /// down or has no address. A packet to a network of an interface that is down would follow the default route.
+    fn networks(&self, lan: &[LanInterface], before: &Facts) -> Vec<Prefix> {
+        let index_of = |name: &str| self.links.iter().find(|link| link.name == name).map(|link| link.index);
+        let indices: BTreeSet<u32> = lan.iter().filter_map(|lan| index_of(&lan.name)).collect();
+        let is_home = |route: &&RouteEntry| {
+            // A shorter prefix is a way out of the home.
+            let is_network = route.prefix.length >= if route.prefix.address.is_ipv4() { 8 } else { 16 };
+            let is_multicast = route.prefix.address.is_multicast();
+            let is_local = matches!(route.prefix.address, IpAddr::V6(address) if address.is_unicast_link_local());
+            let to_home = route.oif.is_some_and(|index| indices.contains(&index));
+            route.kind == libc::RTN_UNICAST && is_network && to_home && !is_multicast && !is_local && !is_ours(route)
+        };
+        let routed = self.routes.iter().filter(is_home).map(|route| route.prefix.network());
+        let now = lan.iter().flat_map(|lan| lan.prefixes.iter().copied()).chain(routed);
+        let is_down = |name: &str| {
+            let up = self.links.iter().any(|link| link.name == name && link.up);
+            !up || !lan.iter().any(|lan| lan.name == name && !lan.prefixes.is_empty())
+        };
+        let keeps = before.lan.iter().any(|lan| is_down(&lan.name));
+        without_nested(now.chain(before.networks.iter().copied().filter(|_| keeps)))
     }
 
     /// Names of the outside interfaces. An interface that was outside in `before` stays so, unless the settings or the
@@ -199,6 +223,51 @@ mod tests {
         let before = Facts { lan: vec![lan], ..Facts::default() };
         let view = HostView { links: &links, addresses: &[], routes: &[], zones: &Zones::default() };
         assert_eq!(names(&view.facts(&settings(), &before)), ["br-lan"]);
+    }
+
+    #[test]
+    fn networks_are_kept_while_an_interface_is_down() {
+        let shown = |facts: &Facts| facts.networks.iter().map(Prefix::to_string).collect::<Vec<_>>();
+        let routed = |prefix: &str, oif, protocol| RouteEntry {
+            prefix: Prefix::parse(prefix).unwrap(),
+            ..default_route(Some(oif), vec![], protocol)
+        };
+        // One behind a router in the home, one behind the WAN, millpond's own, and what leads out.
+        let routes = [
+            routed("10.20.0.0/16", 4, 3),
+            routed("10.30.0.0/16", 3, 3),
+            routed("10.40.0.0/16", 4, ROUTE_PROTOCOL),
+            routed("0.0.0.0/1", 4, 3),
+            routed("fe80::/64", 4, 2),
+            routed("ff00::/8", 4, 2),
+            routed("fd00::/60", 4, 2),
+        ];
+        let zones =
+            Zones { inside: ["br-lan".to_owned(), "eth0.3".to_owned()].into(), outside: ["wan".to_owned()].into() };
+        let (mut links, addresses) = view();
+        let all = ["10.20.0.0/16", "192.168.1.0/24", "192.168.3.0/24", "fd00::/60"];
+        let facts = |links: &[LinkEntry], addresses: &[AddressEntry], routes: &[RouteEntry], before: &Facts| {
+            HostView { links, addresses, routes, zones: &zones }.facts(&settings(), before)
+        };
+        let before = facts(&links, &addresses, &routes, &Facts::default());
+        assert_eq!(shown(&before), all);
+        // A network that has been replaced is the home's no longer.
+        let moved: Vec<AddressEntry> = addresses
+            .iter()
+            .map(|entry| match entry.prefix.address.to_string().as_str() {
+                "192.168.1.1" => AddressEntry { prefix: Prefix::parse("192.168.7.1/24").unwrap(), ..*entry },
+                _ => *entry,
+            })
+            .collect();
+        assert_eq!(shown(&facts(&links, &moved, &[], &before)), ["192.168.3.0/24", "192.168.7.0/24", "fd00::/60"]);
+        // Without its addresses, down, and gone.
+        let none: Vec<AddressEntry> = addresses.iter().filter(|entry| entry.index != 4).copied().collect();
+        assert_eq!(shown(&facts(&links, &none, &[], &before)), all);
+        let br_lan = links.iter().position(|link| link.name == "br-lan").unwrap();
+        links[br_lan].up = false;
+        assert_eq!(shown(&facts(&links, &addresses, &[], &before)), all);
+        links.remove(br_lan);
+        assert_eq!(shown(&facts(&links, &none, &[], &before)), all);
     }
 
     #[test]

@@ -58,10 +58,11 @@ pub fn endpoint(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
 
 pub fn facts() -> Facts {
     let prefix = |s: &str, length| Prefix { address: s.parse().unwrap(), length };
-    let lan =
-        LanInterface { name: "br-lan".into(), prefixes: vec![prefix("192.168.1.0", 24), prefix("fd00:77::", 64)] };
+    let networks = vec![prefix("192.168.1.0", 24), prefix("fd00:77::", 64)];
+    let lan = LanInterface { name: "br-lan".into(), prefixes: networks.clone() };
     let endpoint = Some("203.0.113.9:51820".parse().unwrap());
-    Facts { lan: vec![lan], tunnel: TunnelFacts { endpoint, ..TunnelFacts::default() }, ..Facts::default() }
+    let tunnel = TunnelFacts { endpoint, ..TunnelFacts::default() };
+    Facts { lan: vec![lan], networks, tunnel, ..Facts::default() }
 }
 
 pub fn limits() -> ShaperLimits {

@@ -4,14 +4,14 @@ use std::ops::RangeInclusive;
 
 use super::level::{Confirmed, KBIT};
 use super::reader::SectionReader;
-use super::value::{self, ValueError, bit, boolean, choice, number, price};
-use crate::config::model::{Level, OffPolicy, Role, RoutingIds, Shape, StepDown};
+use super::value::{self, ValueError, bit, boolean, choice, number, price, router_service};
+use crate::config::model::{Level, OffPolicy, Role, RouterService, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
-const OPTIONS: [&str; 18] = [
+const OPTIONS: [&str; 19] = [
     "enabled",
     "role",
     "level",
@@ -30,6 +30,7 @@ const OPTIONS: [&str; 18] = [
     "mark",
     "table",
     "priority",
+    "router_service",
 ];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
@@ -59,6 +60,7 @@ pub(super) struct General {
     /// Rates that the owner confirmed for a level; they replace the built-in ones.
     confirmed: Confirmed,
     pub routing_ids: RoutingIds,
+    pub router_services: Vec<RouterService>,
     /// The shape of level `custom`; its law and spread apply to every level.
     custom: Shape,
 }
@@ -141,6 +143,7 @@ pub(super) fn read(
             step_down: None,
             confirmed,
             routing_ids: RoutingIds::DEFAULT,
+            router_services: Vec::new(),
             custom: balanced,
         };
     };
@@ -160,6 +163,11 @@ pub(super) fn read(
     let audit_days = reader.value("audit", number(0..=365, "days")).map_or(AUDIT_DAYS, |days| days as u16);
     let audit_days = Some(audit_days).filter(|days| *days > 0);
     let step_down = step_down(&mut reader, billing_day);
+    if role == Some(Role::Endpoint) && reader.given("router_service") {
+        reader.warn("router_service", "no effect with role 'endpoint' (want role 'router')".to_owned());
+    }
+    let router_services =
+        reader.list("router_service", router_service).into_iter().map(|(service, _)| service).collect();
     General {
         enabled,
         role,
@@ -172,6 +180,7 @@ pub(super) fn read(
         step_down,
         confirmed,
         routing_ids,
+        router_services,
         custom,
     }
 }

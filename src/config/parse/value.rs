@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use crate::config::model::{HostPort, Key, Mac, Server};
+use crate::config::model::{HostPort, Key, Mac, Protocol, RouterService, Server};
 use crate::law::Law;
 
 /// Reads the text of the key file at a path, or returns the reason why it cannot be read.
@@ -83,6 +83,19 @@ pub(super) fn price(text: &str) -> Result<u32> {
     let whole: u32 = whole.parse().map_err(|_| error())?;
     let cents = format!("{part:0<2}").parse::<u32>().map_err(|_| error())?;
     if whole >= 1000 { Err(error()) } else { Ok(whole * 100 + cents) }
+}
+
+/// A service of the router, `tcp/PORT` or `udp/PORT`.
+pub(super) fn router_service(text: &str) -> Result<RouterService> {
+    let error = || ValueError::new("not a service", text, "protocol and port such as tcp/8883");
+    let (protocol, port) = text.split_once('/').ok_or_else(error)?;
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => return Err(error()),
+    };
+    let port = number(1..=65535, "")(port).map_err(|_| error())? as u16;
+    Ok(RouterService { protocol, port })
 }
 
 /// A 32-bit number in hexadecimal with exactly one bit set.

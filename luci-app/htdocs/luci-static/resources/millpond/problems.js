@@ -32,6 +32,7 @@ const KNOWN = {
 	'network-missing': [ _('A chosen network does not exist'), _('The message names the network. It may have been renamed or removed; choose again under Devices.') ],
 	'network-unsure': [ _('millpond cannot tell whether a network is yours'), _('Protected devices cannot reach it. If the network is yours, choose "Leave alone" for it under Devices.') ],
 	'hardware-offload': [ _('The router hides connections from millpond'), _('Hardware flow offloading forwards packets where millpond cannot protect them. Turn it off under Network, Firewall; software offloading may stay.') ],
+	'router-closed': [ _('No device can open these pages'), _('Every network of your home is protected or blocked, and such devices cannot open this router\'s pages. Choose "Leave alone" for your computer under Devices before you leave this page.') ],
 	'zone': [ _('The time zone is unknown'), _('Schedules use universal time (UTC) until you choose your zone under System, System.') ],
 	'ubus': [ _('These pages lost their connection to millpond'), _('The router\'s message bus (ubus) does not answer. The devices stay protected; you need not do anything.') ]
 };
