@@ -86,9 +86,10 @@ pub fn run(options: &Options) -> Result<(), Error> {
     result
 }
 
-/// The operations that [`run`] would apply to the kernel now, in order.
-pub fn plan(settings: &Settings) -> Result<Vec<Op>, Error> {
-    let mut host = Host::open()?;
+/// The operations that [`run`] would apply to the kernel now, in order. The sysctls that a running daemon saved lie
+/// beside its control socket `socket`.
+pub fn plan(settings: &Settings, socket: &Path) -> Result<Vec<Op>, Error> {
+    let mut host = Host::open(SavedSysctls::read(socket).forwarding)?;
     host.read_facts(settings, host::resolve_endpoint(settings)?)?;
     let size = shape::cell_size(settings, host.encapsulation())?;
     host.plan(settings, &shape::limits(settings, size, None))
@@ -106,7 +107,7 @@ pub fn preflight_issues(settings: &Settings) -> Result<Vec<PreflightIssue>, Erro
 /// Removes everything of millpond's from the kernel, including the guard and its file, and returns the operations.
 /// `socket` is the control socket of a daemon that may have been killed; the saved sysctls lie beside it.
 pub fn flush(guard_file: &Path, socket: &Path) -> Result<Vec<Op>, Error> {
-    let mut host = Host::open()?;
+    let mut host = Host::open(None)?;
     openvpn::stop_orphans()?;
     let ops = host.flush(guard_file, SavedSysctls::read(socket))?;
     SavedSysctls::forget(socket);

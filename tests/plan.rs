@@ -3,7 +3,7 @@
 mod common;
 
 use millpond::config::model::{Settings, Tunnel};
-use millpond::plan::{Desired, DesiredError, Facts, Op, Snapshot, guard_table, plan, plan_guard};
+use millpond::plan::{Desired, DesiredError, Facts, Forwarding, Op, Snapshot, guard_table, plan, plan_guard};
 use millpond::tunnel::{Carrier, TunnelError, TunnelFacts};
 
 fn plan_from_empty(desired: &Desired) -> Vec<Op> {
@@ -54,6 +54,19 @@ fn endpoint_plan() {
 fn endpoint_tables() {
     let settings = common::endpoint([3; 32], [4; 32]);
     assert_eq!(tables(&settings, &endpoint()), include_str!("golden/endpoint.nft"));
+}
+
+#[test]
+fn only_forwarding_that_was_off_is_kept_to_the_homes() {
+    let closed = |before: &str| {
+        let facts = Facts { forwarding: Forwarding::from_text(before), ..common::facts() };
+        let desired = Desired::from_settings(&common::endpoint([3; 32], [4; 32]), &facts, &common::limits()).unwrap();
+        let table = desired.table.unwrap().body;
+        ["ipv4", "ipv6"].map(|family| table.contains(&format!("meta nfproto {family} iifname != \"mp0\" oifname")))
+    };
+    assert_eq!(closed("net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1"), [true, false]);
+    assert_eq!(closed("net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=0"), [false, true]);
+    assert_eq!(closed(""), [false; 2], "a kernel without the sysctls");
 }
 
 #[test]

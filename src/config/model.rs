@@ -34,6 +34,9 @@ pub struct Settings {
     pub routing_ids: RoutingIds,
     /// `main.router_service`: further services of the router that shaped and blocked devices may use.
     pub router_services: Vec<RouterService>,
+    /// `main.allow`: addresses and networks behind the endpoint that homes may reach, each with its prefix length and
+    /// with host bits cleared.
+    pub allow: Vec<(IpAddr, u8)>,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
     /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` if the tunnel carries IPv4 only.

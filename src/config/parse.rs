@@ -111,6 +111,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         step_down: general.step_down(),
         routing_ids: general.routing_ids,
         router_services: general.router_services,
+        allow: general.allow,
         tunnel,
         address6,
         dns,

@@ -139,7 +139,7 @@ impl EventLoop {
         // Running jobs and openvpn end first. The TUN interface goes last: mp0 lives as long as its descriptor, and the
         // routes and rules that use it must go before.
         let saved_sysctls = reconciler.stop();
-        let mut host = Host::open()?;
+        let mut host = Host::open(None)?;
         let applied = host.tear_down(saved_sysctls)?;
         SavedSysctls::forget(&options.socket);
         drop(driver);

@@ -251,6 +251,7 @@ impl Reconciler {
             granted,
             endpoint: endpoint.address(),
             endpoint_moved: endpoint.has_moved(),
+            saved_forwarding: self.saved_sysctls.forwarding.as_ref(),
             rehandshake: &self.rehandshake,
             has_tun,
             has_openvpn: self.openvpn.is_some(),

@@ -110,7 +110,7 @@ impl Desired {
         }
         match settings.role {
             Role::Router => desired.router(settings, &tunnel, facts)?,
-            Role::Endpoint => desired.endpoint(settings, &tunnel),
+            Role::Endpoint => desired.endpoint(settings, &tunnel, facts),
         }
         Ok(desired)
     }
@@ -156,9 +156,9 @@ impl Desired {
         Ok(())
     }
 
-    fn endpoint(&mut self, settings: &Settings, tunnel: &TunnelProperties<'_>) {
+    fn endpoint(&mut self, settings: &Settings, tunnel: &TunnelProperties<'_>, facts: &Facts) {
         let routing_ids = settings.routing_ids;
-        self.table = Some(TableText::from(&tunnel_table::endpoint(settings)));
+        self.table = Some(TableText::from(&tunnel_table::endpoint(settings, facts)));
         // Packets from the Internet to a home go to mp0 and into cells. Cells come from sockets bound to the tunnel's
         // interface and go to the home through it.
         for home in &settings.homes {

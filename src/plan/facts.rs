@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::nft::{HOME_NETWORKS, TableText};
 use super::routing::Prefix;
+use super::sysctls::Forwarding;
 use crate::tunnel::TunnelFacts;
 
 /// The facts about the host that the settings do not contain.
@@ -20,6 +21,11 @@ pub struct Facts {
     pub unsure: Vec<String>,
     /// Interfaces that the settings name and that do not exist.
     pub missing: Vec<String>,
+    /// An endpoint's own networks: those that it reaches without a gateway, apart from millpond's. Sorted, with host
+    /// bits cleared. Empty on a router.
+    pub on_link: Vec<Prefix>,
+    /// An endpoint's forwarding sysctls before millpond changed them. Empty on a router.
+    pub forwarding: Forwarding,
     /// Whether the firewall uses hardware flow offloading.
     pub hardware_offload: bool,
     /// The facts on which the tunnel depends.

@@ -18,7 +18,7 @@ use crate::tunnel;
 pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
     let table = match settings.role {
         Role::Router => router(settings, facts),
-        Role::Endpoint => endpoint_guard::table(settings),
+        Role::Endpoint => endpoint_guard::table(settings, facts),
     };
     // Never in a release: the laboratory builds without the guard to show that it detects the leaks that the guard
     // prevents.

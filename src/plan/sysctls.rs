@@ -18,10 +18,20 @@ pub(super) const IP6_FORWARD: &str = "net.ipv6.conf.all.forwarding";
 pub struct Forwarding(Vec<(String, String)>);
 
 impl Forwarding {
+    /// The values that `read` finds for the keys. Keys without a value are left out.
+    pub fn read(read: impl Fn(&str) -> Option<String>) -> Forwarding {
+        let pair = |key: &str| Some((key.to_owned(), read(key)?));
+        Forwarding([IP_FORWARD, IP6_FORWARD].into_iter().filter_map(pair).collect())
+    }
+
     /// The values in `snapshot`.
     pub fn of(snapshot: &Snapshot) -> Forwarding {
-        let pair = |key: &str| Some((key.to_owned(), snapshot.sysctls.get(key)?.clone()));
-        Forwarding([IP_FORWARD, IP6_FORWARD].into_iter().filter_map(pair).collect())
+        Forwarding::read(|key| snapshot.sysctls.get(key).cloned())
+    }
+
+    /// Whether the sysctl is known to be off.
+    pub(super) fn is_off(&self, key: &str) -> bool {
+        self.0.iter().any(|(known, value)| known == key && value == "0")
     }
 
     /// The keys with their values.

@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::nft::{NftTable, TableName};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, homes, lan};
+use super::sysctls::{IP_FORWARD, IP6_FORWARD};
 use crate::config::model::{DnsMode, Policy, Settings};
 use crate::tunnel;
 
@@ -52,25 +53,36 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
 }
 
 /// The endpoint's table.
-pub(super) fn endpoint(settings: &Settings) -> NftTable {
+pub(super) fn endpoint(settings: &Settings, facts: &Facts) -> NftTable {
     let carrier = tunnel::interface(settings);
     let masquerade = format!("oifname != {{ \"{TUN}\", \"{carrier}\" }} masquerade");
-    NftTable {
-        name: TableName::Tunnel,
-        sets: homes(settings),
-        chains: vec![
-            chain(
-                "nat_out",
-                Some("type nat hook postrouting priority srcnat - 1"),
-                [format!("ip saddr @homes {masquerade}"), format!("ip6 saddr @homes6 {masquerade}")],
-            ),
-            chain(
-                "output",
-                Some("type filter hook output priority filter - 1"),
-                [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
-            ),
-        ],
+    let mut chains = vec![
+        chain(
+            "nat_out",
+            Some("type nat hook postrouting priority srcnat - 1"),
+            // The guard drops packets with these addresses that do not come from the homes. Kernels before 5.7 do not
+            // know the incoming interface here.
+            [format!("ip saddr @homes {masquerade}"), format!("ip6 saddr @homes6 {masquerade}")],
+        ),
+        chain(
+            "output",
+            Some("type filter hook output priority filter - 1"),
+            [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
+        ),
+    ];
+    let rules = forward(facts);
+    if !rules.is_empty() {
+        chains.push(chain("forward", Some("type filter hook forward priority filter - 1"), rules));
     }
+    NftTable { name: TableName::Tunnel, sets: homes(settings), chains }
+}
+
+/// Rules for a host that forwards only because millpond switched forwarding on: nothing but the homes' packets. They
+/// are in this table, not in the guard's, because they must last as long as that forwarding does, and no longer.
+fn forward(facts: &Facts) -> Vec<String> {
+    let families = [("ipv4", IP_FORWARD), ("ipv6", IP6_FORWARD)].into_iter();
+    let closed = families.filter(|(_, key)| facts.forwarding.is_off(key));
+    closed.map(|(family, _)| format!("meta nfproto {family} iifname != \"{TUN}\" oifname != \"{TUN}\" drop")).collect()
 }
 
 const DNS: &str = "meta l4proto { tcp, udp } th dport 53";

@@ -7,7 +7,7 @@ use super::fw4_zones::Zones;
 use super::netlink::addr::AddressEntry;
 use super::netlink::link::LinkEntry;
 use super::netlink::route::RouteEntry;
-use crate::config::model::Settings;
+use crate::config::model::{Role, Settings};
 use crate::plan::ownership::{ROUTE_PROTOCOL, TUN};
 use crate::plan::routing::{Prefix, without_nested};
 use crate::plan::{Facts, LanInterface, interface};
@@ -53,6 +53,9 @@ impl HostView<'_> {
         facts.outside = outside.into_iter().collect();
         facts.lan.sort_by(|a, b| a.name.cmp(&b.name));
         facts.unsure.sort();
+        if settings.role == Role::Endpoint {
+            facts.on_link = self.on_link(is_ours);
+        }
         facts
     }
 
@@ -77,6 +80,20 @@ impl HostView<'_> {
         };
         let keeps = before.lan.iter().any(|lan| is_down(&lan.name));
         without_nested(now.chain(before.networks.iter().copied().filter(|_| keeps)))
+    }
+
+    /// The networks that this host reaches without a gateway, apart from those of millpond's interfaces.
+    fn on_link(&self, is_ours: impl Fn(&str) -> bool) -> Vec<Prefix> {
+        let foreign = self.links.iter().filter(|link| !is_ours(&link.name));
+        let foreign: BTreeSet<u32> = foreign.map(|link| link.index).collect();
+        let is_on_link = |route: &&RouteEntry| {
+            // Shorter prefixes are a way out, such as 0.0.0.0/1 of a VPN or 2000::/3 of an IPv6 tunnel.
+            let is_network = route.prefix.length >= if route.prefix.address.is_ipv4() { 8 } else { 16 };
+            let has_link = route.oif.is_some_and(|index| foreign.contains(&index));
+            route.kind == libc::RTN_UNICAST && !route.has_gateway && is_network && has_link
+        };
+        let networks = self.routes.iter().filter(is_on_link).map(|route| route.prefix.network());
+        networks.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Names of the outside interfaces. An interface that was outside in `before` stays so, unless the settings or the
@@ -170,7 +187,16 @@ mod tests {
 
     fn default_route(oif: Option<u32>, hops: Vec<u32>, protocol: u8) -> RouteEntry {
         let kind = libc::RTN_UNICAST;
-        RouteEntry { protocol, table: 254, prefix: Prefix::all(Family::V4), metric: 0, kind, oif, hops }
+        RouteEntry {
+            protocol,
+            table: 254,
+            prefix: Prefix::all(Family::V4),
+            metric: 0,
+            kind,
+            oif,
+            hops,
+            has_gateway: true,
+        }
     }
 
     fn facts(routes: &[RouteEntry], zones: &Zones, before: &Facts) -> Facts {
@@ -268,6 +294,34 @@ mod tests {
         assert_eq!(shown(&facts(&links, &addresses, &[], &before)), all);
         links.remove(br_lan);
         assert_eq!(shown(&facts(&links, &none, &[], &before)), all);
+    }
+
+    #[test]
+    fn an_endpoints_own_networks_are_those_without_a_gateway() {
+        let (links, addresses) = view();
+        let route = |network: &str, length, oif, has_gateway, kind| RouteEntry {
+            prefix: Prefix { address: network.parse().unwrap(), length },
+            has_gateway,
+            kind,
+            ..default_route(Some(oif), Vec::new(), 2)
+        };
+        let routes = [
+            default_route(Some(3), vec![], 3),
+            route("198.51.100.0", 24, 3, false, libc::RTN_UNICAST),
+            route("2001:db8::", 64, 3, false, libc::RTN_UNICAST),
+            route("203.0.113.64", 26, 6, false, libc::RTN_UNICAST),
+            route("192.0.2.0", 24, 3, true, libc::RTN_UNICAST),
+            route("198.51.100.255", 32, 3, false, libc::RTN_BROADCAST),
+            route("10.77.0.2", 32, 5, false, libc::RTN_UNICAST),
+            route("128.0.0.0", 1, 6, false, libc::RTN_UNICAST),
+            route("2000::", 3, 6, false, libc::RTN_UNICAST),
+            route("198.51.100.0", 24, 6, false, libc::RTN_UNICAST),
+        ];
+        let view = HostView { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::default() };
+        let on_link = |settings| view.facts(&settings, &Facts::default()).on_link;
+        let shown: Vec<String> = on_link(example::endpoint()).iter().map(Prefix::to_string).collect();
+        assert_eq!(shown, ["198.51.100.0/24", "203.0.113.64/26", "2001:db8::/64"]);
+        assert_eq!(on_link(settings()), []);
     }
 
     #[test]

@@ -13,14 +13,14 @@ use super::netlink::socket::Netlink;
 use super::netlink::wireguard::PeerStatus;
 use super::netlink::{addr, qdisc, route, rule};
 use super::tun::Tun;
-use super::{facts, nft};
+use super::{facts, nft, sysctl};
 use crate::apply::{Kernel, OpError};
-use crate::config::model::Settings;
+use crate::config::model::{Role, Settings};
 use crate::plan::coexistence::ForeignRouting;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::ownership::TUN;
 use crate::plan::qdisc_tree::Handle;
-use crate::plan::{Facts, Op, Snapshot};
+use crate::plan::{Facts, Forwarding, Op, Snapshot};
 use crate::tunnel::Carrier;
 use crate::tunnel::wireguard::WIREGUARD;
 
@@ -77,7 +77,9 @@ impl LinuxKernel {
         let addresses = addr::list(&mut self.sockets.route).map_err(|error| failed("listing addresses", error))?;
         let routes = route::list(&mut self.sockets.route).map_err(|error| failed("listing routes", error))?;
         let view = facts::HostView { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
-        Ok(Facts { hardware_offload, ..view.facts(settings, before) })
+        let forwarding =
+            if settings.role == Role::Endpoint { Forwarding::read(sysctl::read) } else { Forwarding::default() };
+        Ok(Facts { hardware_offload, forwarding, ..view.facts(settings, before) })
     }
 
     /// Removes a table's draft, which a killed process may have left.

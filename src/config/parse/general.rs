@@ -1,17 +1,18 @@
 //! `config millpond 'main'`: role, level, rates and law.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::level::{Confirmed, KBIT};
 use super::reader::SectionReader;
-use super::value::{self, ValueError, bit, boolean, choice, number, price, router_service};
+use super::value::{self, ValueError, bit, boolean, choice, network, number, price, router_service};
 use crate::config::model::{Level, OffPolicy, Role, RouterService, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 20] = [
     "enabled",
     "role",
     "level",
@@ -31,6 +32,7 @@ const OPTIONS: [&str; 19] = [
     "table",
     "priority",
     "router_service",
+    "allow",
 ];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const LEVELS: &[(&str, Level)] =
@@ -61,6 +63,8 @@ pub(super) struct General {
     confirmed: Confirmed,
     pub routing_ids: RoutingIds,
     pub router_services: Vec<RouterService>,
+    /// Networks behind an endpoint that homes may reach.
+    pub allow: Vec<(IpAddr, u8)>,
     /// The shape of level `custom`; its law and spread apply to every level.
     custom: Shape,
 }
@@ -144,6 +148,7 @@ pub(super) fn read(
             confirmed,
             routing_ids: RoutingIds::DEFAULT,
             router_services: Vec::new(),
+            allow: Vec::new(),
             custom: balanced,
         };
     };
@@ -168,6 +173,7 @@ pub(super) fn read(
     }
     let router_services =
         reader.list("router_service", router_service).into_iter().map(|(service, _)| service).collect();
+    let allow = allow(&mut reader, role);
     General {
         enabled,
         role,
@@ -181,8 +187,16 @@ pub(super) fn read(
         confirmed,
         routing_ids,
         router_services,
+        allow,
         custom,
     }
+}
+
+fn allow(reader: &mut SectionReader, role: Option<Role>) -> Vec<(IpAddr, u8)> {
+    if role == Some(Role::Router) && reader.given("allow") {
+        reader.warn("allow", "no effect with role 'router' (want role 'endpoint')".to_owned());
+    }
+    reader.list("allow", network).into_iter().map(|(network, _)| network).collect()
 }
 
 fn step_down(reader: &mut SectionReader, billing_day: u8) -> Option<(u8, Level)> {

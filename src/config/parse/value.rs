@@ -236,6 +236,27 @@ pub(super) fn tunnel_address6(text: &str) -> Result<(Ipv6Addr, Option<u8>)> {
     Ok((address, prefix))
 }
 
+/// The address of a host, or of a network with its prefix length.
+pub(super) fn network(text: &str) -> Result<(IpAddr, u8)> {
+    const WANT: &str = "an address or a network such as 10.9.0.5 or 10.9.0.0/24";
+    let (host, prefix) = match text.split_once('/') {
+        Some((host, prefix)) => (host, Some(prefix)),
+        None => (text, None),
+    };
+    let address: IpAddr = host.parse().map_err(|_| ValueError::new("not an IP address", text, WANT))?;
+    let bits: u8 = if address.is_ipv4() { 32 } else { 128 };
+    let length = prefix.map_or(Ok(bits.into()), number(0..=bits.into(), ""));
+    let length = length.map_err(|_| ValueError::new("bad prefix length", text, WANT))? as u8;
+    let host_bits = match address {
+        IpAddr::V4(v4) => v4.to_bits().checked_shl(length.into()).unwrap_or(0) != 0,
+        IpAddr::V6(v6) => v6.to_bits().checked_shl(length.into()).unwrap_or(0) != 0,
+    };
+    if host_bits {
+        return Err(ValueError::new("has host bits behind the prefix", text, "the first address of the network"));
+    }
+    Ok((address, length))
+}
+
 /// The address of a device on the LAN.
 pub(super) fn device_address(text: &str) -> Result<IpAddr> {
     const WANT: &str = "the device's IPv4 or IPv6 address";

@@ -26,7 +26,7 @@ use crate::wire::size::{Encapsulation, IpVersion};
 
 /// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
 pub fn install_provisional_guard(understood: &Settings, guard_file: &Path) -> Result<(), Error> {
-    Host::open()?.merge_guard(understood, guard_file).map(|_| ())
+    Host::open(None)?.merge_guard(understood, guard_file).map(|_| ())
 }
 
 /// The running kernel, and its state before millpond changed it.
@@ -36,6 +36,8 @@ pub struct Host {
     encapsulation: Encapsulation,
     /// The kernel's state before the first `bring_up`; its forwarding sysctls are restored at exit.
     before: Option<Snapshot>,
+    /// The forwarding sysctls that an earlier run of this daemon, or of a killed one, found; `None` before that.
+    saved_forwarding: Option<Forwarding>,
     /// The sysctl of the attached interface that was changed, and its value before.
     overridden: Option<(String, String)>,
     /// Cached answers of nftables. Each query starts a program.
@@ -49,14 +51,23 @@ struct Tables {
 }
 
 impl Host {
-    /// Opens the kernel's interfaces. Fails with [`Error::NotRoot`] without root.
-    pub fn open() -> Result<Host, Error> {
+    /// Opens the kernel's interfaces. `saved_forwarding` are the host's forwarding sysctls before millpond, if an
+    /// earlier run has changed them. Fails with [`Error::NotRoot`] without root.
+    pub fn open(saved_forwarding: Option<Forwarding>) -> Result<Host, Error> {
         if !kernel::is_root() {
             return Err(Error::NotRoot);
         }
         let kernel = LinuxKernel::open().map_err(from_op)?;
         let encapsulation = Encapsulation::wireguard(IpVersion::V4);
-        Ok(Host { kernel, facts: Facts::default(), encapsulation, before: None, overridden: None, tables: None })
+        Ok(Host {
+            kernel,
+            facts: Facts::default(),
+            encapsulation,
+            before: None,
+            saved_forwarding,
+            overridden: None,
+            tables: None,
+        })
     }
 
     /// Reads the facts about this host that the plan needs. `endpoint` is the address of a router's endpoint.
@@ -78,6 +89,9 @@ impl Host {
         let offload = tables.hardware_offload;
         let tunnel = std::mem::take(&mut self.facts.tunnel);
         self.facts = Facts { tunnel, ..self.kernel.facts(settings, &before, offload).map_err(from_op)? };
+        if let Some(forwarding) = self.saved_forwarding.as_ref().filter(|_| settings.role == Role::Endpoint) {
+            self.facts.forwarding.clone_from(forwarding);
+        }
         Ok(())
     }
 

@@ -12,8 +12,8 @@ use crate::daemon::problem::{Code, Problem};
 use crate::daemon::reconcile::host::Host;
 use crate::daemon::reconcile::openvpn;
 use crate::daemon::shape;
-use crate::plan::DesiredError;
 use crate::plan::coexistence::Conflict;
+use crate::plan::{DesiredError, Forwarding};
 use crate::sys::Tun;
 use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::sys::worker::WorkerOutput;
@@ -33,6 +33,8 @@ pub struct ReconcileJob<'a> {
     pub endpoint: Option<SocketAddr>,
     /// Whether `endpoint` replaces the address that WireGuard has.
     pub endpoint_moved: bool,
+    /// The host's forwarding sysctls before millpond, once they are known.
+    pub saved_forwarding: Option<&'a Forwarding>,
     /// Tunnel addresses of the peers that need a new WireGuard handshake.
     pub rehandshake: &'a [Ipv4Addr],
     /// Whether the daemon holds `mp0`.
@@ -45,7 +47,7 @@ pub struct ReconcileJob<'a> {
 /// it. `guard_copy` then equals the guard.
 pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) -> WorkerOutput {
     let mut report = ReconcileReport::default();
-    let result = Host::open().and_then(|mut host| {
+    let result = Host::open(job.saved_forwarding.cloned()).and_then(|mut host| {
         // The guard comes first, and does not depend on the tunnel.
         match host.set_guard(job.guarded, job.guard_file) {
             Ok(applied) => {

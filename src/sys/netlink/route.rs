@@ -21,6 +21,8 @@ pub struct RouteEntry {
     pub oif: Option<u32>,
     /// Interface indices of a route with several next hops.
     pub hops: Vec<u32>,
+    /// Whether the route leads to other routers, so that its destinations are not neighbours of this host.
+    pub has_gateway: bool,
 }
 
 /// All routes of both families.
@@ -57,6 +59,9 @@ fn parse(message: &[u8]) -> Option<RouteEntry> {
         kind: message[7],
         oif: number(rest, libc::RTA_OIF),
         hops: attribute(rest, libc::RTA_MULTIPATH).map(hops).unwrap_or_default(),
+        has_gateway: [libc::RTA_GATEWAY, libc::RTA_VIA, libc::RTA_MULTIPATH]
+            .into_iter()
+            .any(|kind| attribute(rest, kind).is_some()),
     })
 }
 
