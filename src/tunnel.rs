@@ -84,6 +84,19 @@ pub fn encapsulation(settings: &Settings, facts: &TunnelFacts) -> Result<Encapsu
     }
 }
 
+/// The smallest encapsulation that a home's cells can have at an endpoint: that over IPv4. `used` is the one that
+/// [`encapsulation`] returned.
+pub fn least_encapsulation(settings: &Settings, used: Encapsulation) -> Encapsulation {
+    let is_wireguard = used == Encapsulation::wireguard(IpVersion::V6);
+    match &settings.tunnel {
+        Some(Tunnel::Openvpn { .. }) => openvpn::encapsulation(None),
+        Some(Tunnel::Wireguard(_) | Tunnel::Interface { .. }) if is_wireguard => {
+            Encapsulation::wireguard(IpVersion::V4)
+        }
+        _ => used,
+    }
+}
+
 /// Where the tunnel's packets can be captured. `endpoint` is the address in use of a router's endpoint.
 pub fn capture_point(settings: &Settings, endpoint: Option<SocketAddr>) -> CapturePoint {
     let on_wire = match &settings.tunnel {

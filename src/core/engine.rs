@@ -199,6 +199,11 @@ impl Engine {
         self.schedule.pace()
     }
 
+    /// Length of a cell in bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload_bytes
+    }
+
     /// Changes the length of the cells, in bytes of UDP payload.
     pub fn set_payload_bytes(&mut self, payload_bytes: usize) {
         self.payload_bytes = payload_bytes.clamp(HEADER_BYTES + 1, MAX_CELL_BYTES);

@@ -185,16 +185,22 @@ impl DataPlane {
     ) -> Result<(), Error> {
         let size = shape::cell_size(settings, encapsulation)?;
         if is_new || self.size != Some(size) {
-            self.update_sessions(settings, size, now)?;
+            self.update_sessions(settings, size, encapsulation, now)?;
             self.size = Some(size);
         }
         self.limits = Some(shape::limits(settings, size, self.granted()));
         Ok(())
     }
 
-    /// Updates the sessions to `settings` with cells of `size`.
-    pub fn update_sessions(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
-        self.sessions.update(settings, size, now)?;
+    /// Updates the sessions to `settings` with cells of `size` in this encapsulation.
+    pub fn update_sessions(
+        &mut self,
+        settings: &Settings,
+        size: CellSize,
+        encapsulation: Encapsulation,
+        now: Nanos,
+    ) -> Result<(), Error> {
+        self.sessions.update(settings, size, encapsulation, now)?;
         self.departures = self.sessions.departures();
         Ok(())
     }

@@ -59,6 +59,11 @@ impl Encapsulation {
         Encapsulation { overhead_bytes, padding: 1 }
     }
 
+    /// Bytes on the wire of a packet whose UDP payload inside the tunnel has `payload_bytes`.
+    pub fn wire_bytes(self, payload_bytes: usize) -> usize {
+        (payload_bytes + INNER_HEADERS).next_multiple_of(self.padding) + self.overhead_bytes
+    }
+
     /// The largest cell with at most `max_wire_bytes` on the wire. `None` if there is no room for a single block byte.
     pub fn largest_cell(self, max_wire_bytes: usize) -> Option<CellSize> {
         let inner_bytes = max_wire_bytes.checked_sub(self.overhead_bytes)? / self.padding * self.padding;
@@ -93,6 +98,8 @@ mod tests {
                     Some(size) => {
                         assert!(size.wire_bytes <= limit && size.wire_bytes + encapsulation.padding > limit);
                         assert!(size.block_bytes > 0);
+                        assert_eq!(encapsulation.wire_bytes(size.payload_bytes), size.wire_bytes);
+                        assert!(encapsulation.wire_bytes(size.payload_bytes + 1) > limit);
                     }
                     None => assert!(limit < 140, "{limit}"),
                 }

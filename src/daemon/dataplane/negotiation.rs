@@ -5,6 +5,7 @@
 use crate::config::model::Key;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
+use crate::wire::size::Encapsulation;
 
 /// Period of the requests until one is answered, and while no cells come.
 const UNANSWERED_PERIOD: Nanos = Nanos::from_secs(1);
@@ -78,31 +79,44 @@ impl RequestState {
 pub struct HomeLimits {
     /// Maximum rate towards the home, in bits per second on the wire.
     pub max_download: BitsPerSec,
+    /// The smallest encapsulation of the home's cells.
+    pub encapsulation: Encapsulation,
     /// Whether the home may have the law `kernel`. The tunnel interface has one HTB class, which paces everything that
     /// leaves there, so only an endpoint with a single home can offer it. Others get `constant`, and the grant says so.
     pub kernel_law: bool,
 }
 
-/// The endpoint's grant for a request: the request, clamped to the operator's limits and to the possible intervals.
-/// `None` if the cell size is out of range.
-pub fn grant(request: &ShapingRequest, limits: HomeLimits) -> Option<ShapingRequest> {
-    if !CELL_BYTES.contains(&request.cell_bytes) {
+/// The endpoint's grant for a request that came in a cell of `payload_bytes`: the request, clamped to the operator's
+/// limits and to the possible intervals. `None` if the cell size is out of range.
+///
+/// The endpoint's cells have that payload. Their size on the wire is what it takes at least to carry the payload,
+/// whatever the request says. It may be larger, because only the home knows over which IP version its cells travel.
+pub fn grant(request: &ShapingRequest, payload_bytes: usize, limits: HomeLimits) -> Option<ShapingRequest> {
+    let least = u16::try_from(limits.encapsulation.wire_bytes(payload_bytes)).ok()?;
+    let cell_bytes = request.cell_bytes.max(least);
+    if !CELL_BYTES.contains(&cell_bytes) {
         return None;
     }
-    let cell_bits = u64::from(request.cell_bytes) * 8;
+    let cell_bits = u64::from(cell_bytes) * 8;
     let slowest = BitsPerSec((cell_bits * MIN_CELLS_PER_MINUTE / 60).max(1));
     let fastest = BitsPerSec(cell_bits * 1_000_000_000 / MIN_CELL_INTERVAL.0);
     let rate = request.rate.clamp(slowest, fastest).min(limits.max_download);
     let law = if limits.kernel_law { request.law } else { request.law.without_kernel_pacing() };
     let spread_percent = request.spread_percent.clamp(1, *law.spread_range().end());
-    Some(ShapingRequest { law, rate, spread_percent, ..*request })
+    Some(ShapingRequest { law, rate, spread_percent, cell_bytes, ..*request })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::law::Law;
+    use crate::wire::size::IpVersion;
 
+    const LIMITS: HomeLimits = HomeLimits {
+        max_download: BitsPerSec(4_000_000),
+        encapsulation: Encapsulation::wireguard(IpVersion::V4),
+        kernel_law: false,
+    };
     const REQUEST: ShapingRequest = ShapingRequest {
         id: 1,
         law: Law::Gamma,
@@ -164,19 +178,35 @@ mod tests {
 
     #[test]
     fn impossible_requests_are_bounded_or_refused() {
-        let limits = HomeLimits { max_download: BitsPerSec(4_000_000), kernel_law: false };
+        let grant = |request: &ShapingRequest, limits: HomeLimits| grant(request, 420, limits);
+        let limits = LIMITS;
         let granted =
             |request: ShapingRequest| grant(&request, limits).map(|granted| (granted.rate.0, granted.spread_percent));
         assert_eq!(granted(REQUEST), Some((320_000, 33)));
         assert_eq!(granted(ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }), Some((4_000_000, 33)));
         assert_eq!(granted(ShapingRequest { rate: BitsPerSec(1), spread_percent: 0, ..REQUEST }), Some((67, 1)));
         assert_eq!(granted(ShapingRequest { law: Law::Normal, spread_percent: 100, ..REQUEST }), Some((320_000, 20)));
-        assert_eq!(granted(ShapingRequest { cell_bytes: 5, ..REQUEST }), None);
+        assert_eq!(granted(ShapingRequest { cell_bytes: 1501, ..REQUEST }), None);
         let kernel = ShapingRequest { law: Law::Kernel, ..REQUEST };
         assert_eq!(grant(&kernel, limits).unwrap().law, Law::Constant);
         assert_eq!(grant(&kernel, HomeLimits { kernel_law: true, ..limits }).unwrap().law, Law::Kernel);
         let unlimited = HomeLimits { max_download: BitsPerSec(u64::MAX), ..limits };
         let unlimited = grant(&ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }, unlimited).unwrap();
         assert_eq!(unlimited.rate.interval(508), MIN_CELL_INTERVAL);
+    }
+
+    #[test]
+    fn a_grant_counts_what_the_wire_carries() {
+        let granted = |payload_bytes, cell_bytes| {
+            let request = ShapingRequest { cell_bytes, rate: BitsPerSec(u64::MAX), ..REQUEST };
+            grant(&request, payload_bytes, LIMITS).map(|granted| (granted.cell_bytes, granted.rate.0))
+        };
+        // 127 bytes of payload are 155 inside the tunnel, padded to 160.
+        assert_eq!(granted(127, 128), Some((220, 4_000_000)), "a home cannot call its cells smaller than they are");
+        assert_eq!(granted(420, 1), Some((508, 4_000_000)));
+        assert_eq!(granted(420, 508), Some((508, 4_000_000)));
+        assert_eq!(granted(404, 512), Some((512, 4_000_000)), "over IPv6 the same payload takes more");
+        assert_eq!(granted(24, 64), None, "too small for the answer");
+        assert_eq!(granted(1500, 508), None, "does not fit into a packet");
     }
 }

@@ -40,9 +40,11 @@ pub struct Session {
     last_rehandshake: Option<Nanos>,
     state_since: StateSince,
     side: Side,
-    /// Cells counted so far, sent and received.
-    counted_cells: [u64; 2],
-    /// Bytes of these cells on the wire, sent and received.
+    /// Bytes that a cell has on the wire besides its UDP payload.
+    overhead_bytes: u64,
+    /// Cells sent that `wire_bytes` includes.
+    counted_cells: u64,
+    /// Bytes of the cells on the wire, sent and received.
     wire_bytes: [u64; 2],
 }
 
@@ -79,16 +81,19 @@ impl Session {
     /// A router's session to its endpoint. It sends from now on, and sends `request` for the download direction.
     pub fn router(peer: Ipv4Addr, shaping: Shaping, request: ShapingRequest, seed: [u8; 32], now: Nanos) -> Session {
         let expected_interval = expected_interval(&request);
+        let overhead_bytes = overhead(&request, shaping.payload_bytes);
         let side = Side::Router(RequestState::new(request, now));
         let idle = Session::idle("endpoint".into(), peer, shaping, side, seed, now);
-        Session { sending: true, expected_interval, ..idle }
+        Session { sending: true, expected_interval, overhead_bytes, ..idle }
     }
 
     /// An endpoint's session to a home. It sends nothing until the home's first request.
     pub fn endpoint(name: String, peer: Ipv4Addr, limits: HomeLimits, seed: [u8; 32], now: Nanos) -> Session {
         let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
         let shaping = Shaping { pace, payload_bytes: 0, cover: true, forwards: true };
-        Session::idle(name, peer, shaping, Side::Endpoint { limits, granted: None, key_update: None }, seed, now)
+        let side = Side::Endpoint { limits, granted: None, key_update: None };
+        let overhead_bytes = limits.encapsulation.wire_bytes(0) as u64;
+        Session { overhead_bytes, ..Session::idle(name, peer, shaping, side, seed, now) }
     }
 
     fn idle(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Session {
@@ -109,7 +114,8 @@ impl Session {
             last_rehandshake: None,
             state_since: StateSince::new(now),
             side,
-            counted_cells: [0; 2],
+            overhead_bytes: 0,
+            counted_cells: 0,
             wire_bytes: [0; 2],
         }
     }
@@ -212,6 +218,7 @@ impl Session {
     /// Handles a cell from the peer. Returns its effect on the session's own sending.
     pub fn handle_cell(&mut self, now: Nanos, cell: &[u8]) -> Change {
         self.liveness.note_cell(now);
+        self.wire_bytes[1] += self.overhead_bytes + cell.len() as u64;
         self.engine.handle_cell(cell);
         match self.engine.poll_control() {
             Some(ControlMessage::ShapingRequest(request)) => self.handle_request(now, request, cell.len()),
@@ -289,24 +296,17 @@ impl Session {
         is_due
     }
 
-    /// Bytes on the wire of the cells sent and received up to the last tick. The peer's cells count with the agreed
-    /// size.
+    /// Bytes on the wire of the cells sent, up to the last tick, and received.
     pub fn wire_bytes(&self) -> [u64; 2] {
         self.wire_bytes
     }
 
+    /// Counts the cells sent so far. To be called before their size changes.
     fn count_wire_bytes(&mut self) {
-        let agreed = match &self.side {
-            Side::Router(request_state) => Some(request_state.request()),
-            Side::Endpoint { granted, .. } => granted.as_ref(),
-        };
-        let cell_bytes = agreed.map_or(0, |request| u64::from(request.cell_bytes));
-        let stats = self.engine.stats();
-        let counts = [stats.cells_data + stats.cells_cover, stats.cells_received];
-        for ((wire_bytes, counted), count) in self.wire_bytes.iter_mut().zip(&mut self.counted_cells).zip(counts) {
-            *wire_bytes += (count - *counted) * cell_bytes;
-            *counted = count;
-        }
+        let sent = self.engine.stats().cells_data + self.engine.stats().cells_cover;
+        let cell_bytes = self.overhead_bytes + self.engine.payload_bytes() as u64;
+        self.wire_bytes[0] += (sent - self.counted_cells) * cell_bytes;
+        self.counted_cells = sent;
     }
 
     /// Changes a router's session in place: the upload from the next interval on, the download once the endpoint has
@@ -315,6 +315,8 @@ impl Session {
         if shaping.pace != self.engine.pace() {
             self.engine.set_pace(shaping.pace);
         }
+        self.count_wire_bytes();
+        self.overhead_bytes = overhead(&request, shaping.payload_bytes);
         self.engine.set_payload_bytes(shaping.payload_bytes);
         self.engine.set_cover(shaping.cover);
         if shaping.cover && !self.cover {
@@ -351,10 +353,7 @@ impl Session {
     /// use one size.
     fn handle_request(&mut self, now: Nanos, request: ShapingRequest, payload_bytes: usize) -> Change {
         let Side::Endpoint { limits, granted, .. } = &mut self.side else { return Change::None };
-        let is_possible = usize::from(request.cell_bytes) > payload_bytes;
-        let Some(grant) = negotiation::grant(&request, *limits).filter(|_| is_possible) else {
-            return Change::None;
-        };
+        let Some(grant) = negotiation::grant(&request, payload_bytes, *limits) else { return Change::None };
         let mean = grant.rate.interval(usize::from(grant.cell_bytes));
         let pace = Pace { law: grant.law, mean, spread_percent: grant.spread_percent };
         let change = if !self.sending {
@@ -371,6 +370,8 @@ impl Session {
         self.expected_interval = expected_interval(&grant);
         self.cover = grant.cover;
         self.engine.set_cover(grant.cover);
+        self.count_wire_bytes();
+        self.overhead_bytes = overhead(&grant, payload_bytes);
         self.engine.set_payload_bytes(payload_bytes);
         let stats = self.engine.stats();
         self.engine.send_control(ControlMessage::ShapingGrant(ShapingGrant {
@@ -388,6 +389,11 @@ impl Session {
 /// The mean interval of the cells that come back. Without cover, hardly any come except the answers to requests.
 fn expected_interval(request: &ShapingRequest) -> Nanos {
     if request.cover { request.rate.interval(usize::from(request.cell_bytes)) } else { negotiation::REFRESH_PERIOD }
+}
+
+/// Bytes that a cell of `payload_bytes` has on the wire besides its payload.
+fn overhead(request: &ShapingRequest, payload_bytes: usize) -> u64 {
+    u64::from(request.cell_bytes).saturating_sub(payload_bytes as u64)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::config::model::{Home, Key, Role, Settings, Tunnel};
+use crate::config::model::{Key, Role, Settings, Tunnel};
 use crate::core::Stats;
 use crate::daemon::dataplane::departure_queue::DepartureQueue;
 use crate::daemon::dataplane::negotiation::HomeLimits;
@@ -14,7 +14,7 @@ use crate::daemon::shape;
 use crate::sys::random;
 use crate::tunnel;
 use crate::units::Nanos;
-use crate::wire::size::CellSize;
+use crate::wire::size::{CellSize, Encapsulation};
 
 /// The sessions, and their indices by address.
 pub struct Sessions {
@@ -42,15 +42,22 @@ impl Sessions {
         Sessions { all: Vec::new(), by_peer: Vec::new(), by_address6: Vec::new(), role: Role::Router, removed }
     }
 
-    /// Updates the sessions to changed settings. A peer that stays keeps its session and its schedule.
-    pub fn update(&mut self, settings: &Settings, size: CellSize, now: Nanos) -> Result<(), Error> {
+    /// Updates the sessions to changed settings, with cells of `size` in the tunnel's `encapsulation`. A peer that
+    /// stays keeps its session and its schedule.
+    pub fn update(
+        &mut self,
+        settings: &Settings,
+        size: CellSize,
+        encapsulation: Encapsulation,
+        now: Nanos,
+    ) -> Result<(), Error> {
         if self.role != settings.role {
             self.all.clear();
         }
         self.role = settings.role;
         match settings.role {
             Role::Router => self.update_router(settings, size, now)?,
-            Role::Endpoint => self.update_homes(&settings.homes, now)?,
+            Role::Endpoint => self.update_homes(settings, encapsulation, now)?,
         }
         self.by_peer = self.all.iter().enumerate().map(|(index, session)| (session.peer(), index)).collect();
         self.by_peer.sort_unstable();
@@ -175,11 +182,13 @@ impl Sessions {
         Ok(())
     }
 
-    fn update_homes(&mut self, homes: &[Home], now: Nanos) -> Result<(), Error> {
+    fn update_homes(&mut self, settings: &Settings, encapsulation: Encapsulation, now: Nanos) -> Result<(), Error> {
+        let (homes, encapsulation) = (&settings.homes, tunnel::least_encapsulation(settings, encapsulation));
         let before = std::mem::take(&mut self.all).into_iter();
         let mut before: BTreeMap<Ipv4Addr, Session> = before.map(|session| (session.peer(), session)).collect();
         for home in homes {
-            let limits = HomeLimits { max_download: home.max_download, kernel_law: homes.len() == 1 };
+            let kernel_law = homes.len() == 1;
+            let limits = HomeLimits { max_download: home.max_download, encapsulation, kernel_law };
             let existing = before.remove(&home.address).filter(|session| session.name() == home.name);
             let session = match existing {
                 Some(mut session) => {
@@ -230,15 +239,16 @@ fn seed() -> Result<[u8; 32], Error> {
 mod tests {
     use super::*;
     use crate::config::example;
-    use crate::wire::size::{Encapsulation, IpVersion};
+    use crate::wire::size::IpVersion;
 
-    fn size() -> CellSize {
-        Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap()
+    fn update(sessions: &mut Sessions, settings: &Settings) {
+        let encapsulation = Encapsulation::wireguard(IpVersion::V4);
+        sessions.update(settings, encapsulation.largest_cell(512).unwrap(), encapsulation, Nanos::ZERO).unwrap();
     }
 
     fn sessions() -> Sessions {
         let mut sessions = Sessions::none();
-        sessions.update(&settings(), size(), Nanos::ZERO).unwrap();
+        update(&mut sessions, &settings());
         sessions
     }
 
@@ -286,7 +296,7 @@ mod tests {
         let mut sessions = sessions();
         sessions.session_mut(1).handle_cell(Nanos::ZERO, &[0; 40]);
         let settings = Settings { homes: settings().homes[..1].to_vec(), ..settings() };
-        sessions.update(&settings, size(), Nanos::ZERO).unwrap();
+        update(&mut sessions, &settings);
         assert_eq!((sessions.all().len(), sessions.sums().0.cells_received), (1, 1));
     }
 

@@ -7,7 +7,7 @@ use crate::daemon::error::Error;
 use crate::daemon::event_loop::EventLoop;
 use crate::daemon::options::Options;
 use crate::sys::timer;
-use crate::wire::size::CellSize;
+use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 
 /// An endpoint whose cells leave by any interface without encryption. Event loop, engines and sockets are the daemon's;
 /// WireGuard and the queueing tree are left out. It changes nothing in the kernel.
@@ -22,9 +22,11 @@ impl BareEndpoint {
         Ok(BareEndpoint(event_loop))
     }
 
-    /// Serves the homes in an endpoint's `settings` from now on, with cells of `size`.
+    /// Serves the homes in an endpoint's `settings` from now on, with cells of `size`, as WireGuard over IPv4 makes
+    /// them.
     pub fn serve(&mut self, settings: &Settings, size: CellSize) -> Result<(), Error> {
-        self.0.parts.plane.update_sessions(settings, size, timer::now())
+        let encapsulation = Encapsulation::wireguard(IpVersion::V4);
+        self.0.parts.plane.update_sessions(settings, size, encapsulation, timer::now())
     }
 
     /// Runs until SIGTERM or SIGINT, or until a reload finds settings that are not enabled.

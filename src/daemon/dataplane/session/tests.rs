@@ -3,9 +3,16 @@
 use super::*;
 use crate::law::Law;
 use crate::units::BitsPerSec;
+use crate::wire::size::{Encapsulation, IpVersion};
 
 const CELL: usize = 420;
 const RATE: BitsPerSec = BitsPerSec(160_000);
+
+const LIMITS: HomeLimits = HomeLimits {
+    max_download: BitsPerSec(400_000),
+    encapsulation: Encapsulation::wireguard(IpVersion::V4),
+    kernel_law: true,
+};
 
 fn request(rate: BitsPerSec) -> ShapingRequest {
     ShapingRequest { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate, cover: true }
@@ -19,8 +26,7 @@ fn shaping() -> Shaping {
 fn pair() -> (Session, Session) {
     let address = Ipv4Addr::new(10, 77, 0, 2);
     let router = Session::router(address, shaping(), request(BitsPerSec(320_000)), [1; 32], Nanos::ZERO);
-    let limits = HomeLimits { max_download: BitsPerSec(400_000), kernel_law: true };
-    let endpoint = Session::endpoint("maple".into(), address, limits, [2; 32], Nanos::ZERO);
+    let endpoint = Session::endpoint("maple".into(), address, LIMITS, [2; 32], Nanos::ZERO);
     (router, endpoint)
 }
 
@@ -132,4 +138,42 @@ fn an_endpoint_stops_for_a_silent_home_and_resumes_with_its_next_cell() {
     run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
     assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
     assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);
+}
+
+/// A home that calls its cells smaller than they are gets no more than its maximum, counted as the wire carries it.
+#[test]
+fn a_home_that_understates_its_cells_gets_and_is_counted_what_the_wire_carries() {
+    let (payload_bytes, wire_bytes, seconds) = (127, 220, 20);
+    let address = Ipv4Addr::new(10, 77, 0, 2);
+    let shaping = Shaping { payload_bytes, ..shaping() };
+    let lie = ShapingRequest { cell_bytes: 128, rate: BitsPerSec(u64::MAX), ..request(RATE) };
+    let mut router = Session::router(address, shaping, lie, [1; 32], Nanos::ZERO);
+    let mut endpoint = Session::endpoint("maple".into(), address, LIMITS, [2; 32], Nanos::ZERO);
+    let (mut spare, mut sent, mut received, mut second) = (Vec::new(), 0, 0, Nanos::ZERO);
+    while let Some(now) = router.next_timeout().into_iter().chain(endpoint.next_timeout()).min() {
+        if now >= Nanos::from_secs(seconds) {
+            break;
+        }
+        if now >= second {
+            router.handle_tick(now);
+            endpoint.handle_tick(now);
+            second = now + Nanos::from_secs(1);
+        }
+        if router.next_timeout() == Some(now) {
+            if let SessionStep::Depart(train) = router.handle_timeout(now, &mut spare) {
+                endpoint.handle_cell(now, train.cells());
+                received += 1;
+            }
+        } else if let SessionStep::Depart(train) = endpoint.handle_timeout(now, &mut spare) {
+            assert_eq!(train.cells().len(), payload_bytes);
+            sent += 1;
+        }
+    }
+    endpoint.handle_tick(Nanos::from_secs(seconds));
+    let kbit = sent * wire_bytes * 8 / seconds / 1000;
+    assert!((380..=410).contains(&kbit), "{kbit} kbit/s on the wire, at most 400 are allowed");
+    let [counted_sent, counted_received] = endpoint.wire_bytes();
+    assert_eq!(counted_sent, sent * wire_bytes);
+    // Cells before the grant count without the tunnel's padding.
+    assert!((received * wire_bytes).abs_diff(counted_received) <= 20, "{counted_received} bytes of {received} cells");
 }
