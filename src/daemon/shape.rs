@@ -5,7 +5,7 @@ use crate::core::Pace;
 use crate::daemon::error::Error;
 use crate::plan::qdisc_tree::ShaperLimits;
 use crate::units::{BitsPerSec, Nanos};
-use crate::wire::control::ShapingRequest;
+use crate::wire::control::{self, ShapingRequest};
 use crate::wire::size::{CellSize, Encapsulation};
 
 /// Each cell is built this long before its departure. Building takes less than half of this on a 24Kc. At 40 cells a
@@ -37,13 +37,17 @@ pub struct Shaping {
     pub forwards: bool,
 }
 
-/// The largest cell under the settings' limit.
+/// The largest cell under the settings' limit. It has room for every control message: without a grant and a key update
+/// the download never gets its rate, and a join text is never used up.
 pub fn cell_size(settings: &Settings, encapsulation: Encapsulation) -> Result<CellSize, Error> {
     let limit = settings.shape.cell_bytes;
-    encapsulation.largest_cell(usize::from(limit)).ok_or_else(|| {
-        let want =
-            (0..=u16::MAX).find(|limit| encapsulation.largest_cell((*limit).into()).is_some()).unwrap_or(u16::MAX);
-        Error::Unfit(format!("main.cell: no cell fits around the tunnel's headers (got {limit}, want at least {want})"))
+    let largest =
+        |limit: u16| encapsulation.largest_cell(limit.into()).filter(|size| size.block_bytes >= control::MAX_BYTES);
+    largest(limit).ok_or_else(|| {
+        let want = (0..=u16::MAX).find(|limit| largest(*limit).is_some()).unwrap_or(u16::MAX);
+        Error::Unfit(format!(
+            "main.cell: too small for the tunnel's headers and control messages (got {limit}, want at least {want})"
+        ))
     })
 }
 
@@ -108,4 +112,29 @@ pub fn limits(settings: &Settings, size: CellSize, granted: Option<&ShapingReque
 /// The maximum download of all homes together, at least 1 Mbit/s.
 fn total_max_download(settings: &Settings) -> BitsPerSec {
     BitsPerSec(settings.homes.iter().map(|home| home.max_download.0).sum::<u64>().max(1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::example;
+    use crate::wire::size::IpVersion;
+
+    #[test]
+    fn every_cell_has_room_for_the_control_messages() {
+        let mut settings = example::router();
+        let mut least = |encapsulation| {
+            let fits = |bytes: &u16| {
+                settings.shape.cell_bytes = *bytes;
+                cell_size(&settings, encapsulation).is_ok_and(|size| size.block_bytes >= control::MAX_BYTES)
+            };
+            (0..1400).find(fits)
+        };
+        let wireguard = [IpVersion::V4, IpVersion::V6].map(Encapsulation::wireguard);
+        assert_eq!(wireguard.map(&mut least), [Some(140), Some(160)]);
+        assert_eq!([52, 72, 200].map(Encapsulation::plain).map(&mut least), [Some(124), Some(144), Some(272)]);
+        settings.shape.cell_bytes = 271;
+        let error = cell_size(&settings, Encapsulation::plain(200)).unwrap_err().to_string();
+        assert!(error.contains("main.cell: too small") && error.contains("(got 271, want at least 272)"), "{error}");
+    }
 }

@@ -44,7 +44,8 @@ const AUDIT_DAYS: u16 = 7;
 
 /// At shorter intervals the timer's own lateness shows.
 const MIN_INTERVAL: Nanos = Nanos::from_micros(100);
-const CELL_BYTES: RangeInclusive<u32> = 128..=1400;
+/// The smallest cell in which all control messages fit over WireGuard and IPv6, and the largest.
+const CELL_BYTES: RangeInclusive<u32> = 160..=1400;
 const _: () = assert!(BitsPerSec::from_kbit(8).interval(1400).0 <= Nanos::from_secs(60).0);
 
 /// The section's values, with defaults in place of invalid ones.

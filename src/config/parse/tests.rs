@@ -231,7 +231,7 @@ fn each_invalid_option_gives_its_own_error() {
             "main.upload: cells would be less than 100 us apart (got '1000000', want at most 48000",
         ),
         ("upload", "list upload '80'\nlist upload '90'", "main.upload: a list (got 2 values, want one"),
-        ("cell", "option cell '127'", "main.cell: out of range"),
+        ("cell", "option cell '159'", "main.cell: out of range"),
         ("cell", "option cell '1401'", "main.cell: out of range"),
         ("law", "option law 'uniform'", "main.law: unknown value (got 'uniform', want gamma | normal"),
         ("law", "option law 'normal'\noption spread '21'", "main.spread: out of range (got '21', want 5..=20 percent)"),

@@ -115,10 +115,10 @@ return view.extend({
 		option.placeholder = '0x01000000';
 		option.validate = (id, value) => value === '' || /^0x0*[1248]0*$/.test(value) && value > 0 && value < 2 ** 32 || _('one bit such as 0x01000000');
 
-		option = section.taboption('advanced', form.Value, 'cell', _('Packet size'), _('maximum bytes on the wire, 128 to 1400; only with the level Custom'));
+		option = section.taboption('advanced', form.Value, 'cell', _('Packet size'), _('maximum bytes on the wire, 160 to 1400; only with the level Custom'));
 		option.depends('level', 'custom');
 		option.placeholder = '512';
-		option.validate = (id, value) => value === '' || wholeNumber(128, 1400)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(160, 1400)(id, value);
 	},
 
 	tunnel(map, key) {
