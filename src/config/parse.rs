@@ -16,7 +16,7 @@ pub(super) mod value;
 use self::context::Context;
 use self::reader::{OptionUse, nearest};
 pub use self::value::KeyFiles;
-use super::model::{Level, Settings};
+use super::model::{Level, Role, Settings, Tunnel};
 use super::problem::{SettingsProblem, Severity};
 use super::uci::{self, Section};
 
@@ -74,6 +74,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         enabled: general.enabled,
         role: general.role,
         tunnel: None,
+        own_key: None,
         addresses: OptionUse::new(),
         addresses6: OptionUse::new(),
         key_files,
@@ -91,6 +92,9 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         }
         None => None,
     };
+    if let (Some(Tunnel::Wireguard(wireguard)), Some(Role::Endpoint)) = (&tunnel, general.role) {
+        context.own_key = Some(wireguard.private_key.public());
+    }
     let dns = dns::read(single(sections, "dns", problems), problems);
     let homes = home::read(of_kind(sections, "home"), &mut context, problems);
     let devices = device::read_devices(of_kind(sections, "device"), &mut context, problems);

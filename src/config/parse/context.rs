@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::reader::{OptionUse, SectionReader};
 use super::value::KeyFiles;
-use crate::config::model::Role;
+use crate::config::model::{Key, Role};
 
 /// State shared by the parsers of all section types.
 pub(super) struct Context<'a> {
@@ -13,6 +13,8 @@ pub(super) struct Context<'a> {
     pub role: Option<Role>,
     /// `None` if option `type` is invalid or the section is missing.
     pub tunnel: Option<TunnelKind>,
+    /// An endpoint's own public key, if its private key is readable.
+    pub own_key: Option<Key>,
     /// IPv4 addresses in use inside the tunnel.
     pub addresses: OptionUse<Ipv4Addr>,
     /// IPv6 addresses in use inside the tunnel.

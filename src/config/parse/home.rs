@@ -54,7 +54,12 @@ pub(super) fn read<'a>(
 fn keys(reader: &mut SectionReader, context: &Context, used: &mut OptionUse<[u8; 32]>) -> (Option<Key>, Option<Key>) {
     let public_key = reader.needed(context.enabled, "public_key", "the public key of the home's router", key);
     if let Some(key) = &public_key {
-        reader.unique(used, key.0, "public_key", &key.to_base64());
+        let shown = key.to_base64();
+        reader.unique(used, key.0, "public_key", &shown);
+        if context.own_key.as_ref() == Some(key) {
+            let text = format!("the endpoint's own public key (got {shown}, want that of the home's router)");
+            reader.error("public_key", text);
+        }
     }
     (public_key, reader.value("preshared_key", key))
 }

@@ -93,6 +93,22 @@ fn homes_of_an_endpoint_must_differ() {
     );
 }
 
+/// WireGuard drops a peer with its own key without a word.
+#[test]
+fn the_endpoints_own_key_is_no_homes_key() {
+    let own = Key::from_base64(PRIVATE).expect("a key").public().to_base64();
+    let first = ENDPOINT.replace("ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A=", &own);
+    let oak = format!("config home 'oak'\n\toption public_key '{own}'\n\toption address '10.77.0.3'\n");
+    let second = format!("{ENDPOINT}\n{oak}");
+    for (text, section) in [(first, "@home[0]"), (second, "oak")] {
+        let parsed = parse(text.as_bytes());
+        let [line] = &lines(&parsed)[..] else { panic!("{:?}", lines(&parsed)) };
+        let want =
+            format!("{section}.public_key: the endpoint's own public key (got {own}, want that of the home's router)");
+        assert!(line.ends_with(&want) && parsed.settings.is_none(), "{line}");
+    }
+}
+
 /// Private and preshared keys never appear in messages, whatever the error.
 #[test]
 fn no_message_contains_a_secret() {
