@@ -370,3 +370,34 @@ fn http(port: u16, line: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+/// Names go on command lines, by hand and by the daemon, which finishes enrolments.
+#[test]
+fn a_homes_name_may_look_like_an_option() {
+    let server = Server::set_up("names");
+    for (name, key) in ["-x", "--help", "help", "--public-key", "oak's lane"].into_iter().zip(1..) {
+        let key = Key::private([key; 32]).public().to_base64();
+        // The command's own options come before the name.
+        let run = |command: &str, options: &[&str]| {
+            let config = server.config();
+            let mut all = vec!["endpoint", command, "--config", config.to_str().unwrap(), "--socket", "/nonexistent/s"];
+            all.extend(options);
+            all.extend(["--", name]);
+            Command::new(env!("CARGO_BIN_EXE_millpond")).args(all).output().unwrap()
+        };
+        assert!(run("add-home", &[]).status.success(), "{name}");
+        let output = run("finish-enrolment", &["--public-key", &key]);
+        assert!(output.status.success(), "{name}: {}", err(&output));
+        assert!(run("rotate-keys", &[]).status.success(), "{name}");
+        let expired = run("finish-enrolment", &[]);
+        let advice = String::from_utf8(expired.stdout).unwrap();
+        let advice = advice.trim().rsplit(": ").next().unwrap();
+        // What the advice says works in a shell, with the paths of this test.
+        let config = server.config();
+        let paths = format!("rotate-keys --config {} --socket /nonexistent/s ", config.display());
+        let command = advice.replace("millpond endpoint", &format!("{} endpoint", env!("CARGO_BIN_EXE_millpond")));
+        let shell = Command::new("sh").args(["-c", &command.replace("rotate-keys ", &paths)]).output().unwrap();
+        assert!(shell.status.success() && !shell.stdout.is_empty(), "{command}: {}", err(&shell));
+        assert!(run("remove-home", &[]).status.success(), "{name}");
+    }
+}

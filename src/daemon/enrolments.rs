@@ -39,20 +39,26 @@ impl Enrolments {
     pub fn handle_tick<'a>(&mut self, homes: impl Iterator<Item = (&'a Home, Option<Key>)>, unix_s: i64, now: Nanos) {
         let mut due = homes.filter_map(|(home, key_update)| Some((&home.name, due(home, key_update, unix_s)?)));
         let Some((name, due)) = due.find(|(name, _)| !self.has_failed(name)) else { return };
-        let [config, socket] = &self.paths;
-        let mut command = Command::new("/proc/self/exe");
-        command.args(["endpoint", "finish-enrolment", name]);
-        if let Due::KeyUpdate(key) = due {
-            command.args(["--public-key", &key.to_base64()]);
-        }
-        command.arg("--config").arg(config).arg("--socket").arg(socket);
-        match command.stdin(Stdio::null()).spawn() {
+        match self.command(name, &due).stdin(Stdio::null()).spawn() {
             Ok(child) => self.child = Some((name.clone(), child)),
             Err(error) => {
                 warn!("starting 'millpond endpoint finish-enrolment {name}': {error}");
                 self.note_failure(name.clone(), now);
             }
         }
+    }
+
+    /// The command that finishes a home's enrolment.
+    fn command(&self, name: &str, due: &Due) -> Command {
+        let [config, socket] = &self.paths;
+        let mut command = Command::new("/proc/self/exe");
+        command.args(["endpoint", "finish-enrolment"]).arg("--config").arg(config).arg("--socket").arg(socket);
+        if let Due::KeyUpdate(key) = due {
+            command.args(["--public-key", &key.to_base64()]);
+        }
+        // A name may look like an option.
+        command.args(["--", name]);
+        command
     }
 
     /// Reaps a finished process. Returns whether another one may start.
@@ -119,6 +125,17 @@ mod tests {
         }
         assert!(enrolments.has_failed("oak street") && !enrolments.has_failed("maple street"));
         assert!(enrolments.poll_idle(s(31)) && !enrolments.has_failed("oak street"));
+    }
+
+    #[test]
+    fn a_name_is_never_read_as_an_option() {
+        let enrolments = Enrolments::new("/etc/config/millpond".into(), "/run/socket".into());
+        for due in [Due::Expired, Due::KeyUpdate(Key([2; 32]))] {
+            let command = enrolments.command("-x", &due);
+            let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+            assert_eq!(arguments[..2], ["endpoint", "finish-enrolment"]);
+            assert_eq!(arguments[arguments.len() - 2..], ["--", "-x"], "{arguments:?}");
+        }
     }
 
     #[test]

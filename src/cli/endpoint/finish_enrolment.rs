@@ -31,6 +31,11 @@ pub struct FinishEnrolmentCommand {
     socket: PathBuf,
 }
 
+/// A text as one word of a shell command.
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 impl FinishEnrolmentCommand {
     /// Prints one line. Fails for a text that has already ended, so that a second router cannot replace the first.
     pub fn execute(self) -> Result<(), Failure> {
@@ -56,8 +61,9 @@ impl FinishEnrolmentCommand {
         match self.public_key {
             Some(_) => println!("'{}' has joined with its router's own key: the join text is used up", self.name),
             None => println!(
-                "the join text of '{0}' has expired unused: 'millpond endpoint rotate-keys {0}' creates a new one",
-                self.name
+                "the join text of '{}' has expired unused: create a new one: millpond endpoint rotate-keys -- {}",
+                self.name,
+                shell_word(&self.name)
             ),
         }
         Ok(())
