@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millpond::config::join::{Identity, Invitation};
 use millpond::config::model::{Key, Role, Settings, Tunnel, Wireguard};
@@ -400,4 +400,44 @@ fn a_homes_name_may_look_like_an_option() {
         assert!(shell.status.success() && !shell.stdout.is_empty(), "{command}: {}", err(&shell));
         assert!(run("remove-home", &[]).status.success(), "{name}");
     }
+}
+
+/// A slow client neither stays nor keeps others waiting.
+#[test]
+fn slow_clients_of_the_metrics_are_bounded() {
+    let server = Server::set_up("slow");
+    let mut served = Command::new(env!("CARGO_BIN_EXE_millpond"))
+        .args(["endpoint", "metrics", "--listen", "127.0.0.1:39478", "--socket", "/nonexistent/socket", "--config"])
+        .arg(server.config())
+        .spawn()
+        .unwrap();
+    let first = http(39478, "GET /");
+    // Each sends a byte from time to time, and never the end of its request.
+    let slow: Vec<_> = (0..3)
+        .map(|_| {
+            std::thread::spawn(|| {
+                let start = Instant::now();
+                let mut stream = TcpStream::connect(("127.0.0.1", 39478)).unwrap();
+                stream.set_read_timeout(Some(Duration::from_millis(250))).unwrap();
+                while start.elapsed() < Duration::from_secs(20) {
+                    _ = stream.write_all(b"G");
+                    match stream.read(&mut [0; 64]) {
+                        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                        _ => break,
+                    }
+                }
+                start.elapsed()
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let start = Instant::now();
+    let second = http(39478, "GET /");
+    let waited = start.elapsed();
+    let stayed: Vec<Duration> = slow.into_iter().map(|client| client.join().unwrap()).collect();
+    _ = served.kill();
+    served.wait().unwrap();
+    assert!(first.starts_with("HTTP/1.1 404") && second.starts_with("HTTP/1.1 404"), "{first} {second}");
+    assert!(waited < Duration::from_secs(1), "the next client waited {waited:?}");
+    assert!(stayed.iter().all(|stayed| *stayed < Duration::from_secs(10)), "slow clients stayed {stayed:?}");
 }

@@ -4,7 +4,8 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 
@@ -16,8 +17,10 @@ use crate::daemon::request::Request;
 
 /// Maximum bytes of a request head; Prometheus sends less.
 const MAX_BYTES: usize = 4096;
-/// Maximum time to wait for a client to send or receive.
+/// Maximum time for a client to send its request, and again to receive the answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum number of clients that are served at once; further ones wait.
+const MAX_CLIENTS: usize = 8;
 
 /// Print the daemon's metrics in Prometheus's text format: totals of all homes, or the numbers of one home.
 #[derive(FromArgs)]
@@ -54,11 +57,18 @@ impl MetricsCommand {
         let failed =
             |error: io::Error| Failure::new(OS_ERROR, format!("listening at {address}: {error}: choose a free port"));
         let listener = TcpListener::bind(address).map_err(failed)?;
-        for client in listener.incoming() {
-            // Continue after a client that disconnects or cannot be answered.
-            _ = client.and_then(|client| self.serve(client));
-        }
-        Ok(())
+        let serve_forever = || {
+            for client in listener.incoming() {
+                // Continue after a client that disconnects or cannot be answered.
+                _ = client.and_then(|client| self.serve(&client));
+            }
+        };
+        thread::scope(|scope| {
+            let threads = (1..MAX_CLIENTS).map(|_| thread::Builder::new().spawn_scoped(scope, serve_forever));
+            threads.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+            serve_forever();
+            Ok(())
+        })
     }
 
     fn text(&self) -> Result<String, Failure> {
@@ -70,10 +80,8 @@ impl MetricsCommand {
         ask_for(&address, Request::Metrics { home })
     }
 
-    fn serve(&self, mut client: TcpStream) -> io::Result<()> {
-        client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
-        client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
-        let request = receive(&mut client)?;
+    fn serve(&self, client: &TcpStream) -> io::Result<()> {
+        let request = receive(&mut TimedClient::new(client))?;
         let (status, body) = match request.split_whitespace().collect::<Vec<_>>()[..] {
             ["GET", "/metrics", ..] => match self.text() {
                 Ok(text) => ("200 OK", text),
@@ -83,16 +91,52 @@ impl MetricsCommand {
             _ => ("405 Method Not Allowed", "GET /metrics\n".to_owned()),
         };
         let length = body.len();
-        write!(
-            client,
+        let answer = format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
              Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        )
+        );
+        TimedClient::new(client).write_all(answer.as_bytes())
+    }
+}
+
+/// A client with [`CLIENT_TIMEOUT`] for everything that it sends or receives. A time-out for each call would let a
+/// client stay that sends a byte from time to time.
+struct TimedClient<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl TimedClient<'_> {
+    fn new(stream: &TcpStream) -> TimedClient<'_> {
+        TimedClient { stream, deadline: Instant::now() + CLIENT_TIMEOUT }
+    }
+
+    fn time_left(&self) -> io::Result<Option<Duration>> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for TimedClient<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.time_left()?)?;
+        self.stream.read(buf)
+    }
+}
+
+impl Write for TimedClient<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.time_left()?)?;
+        self.stream.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 
 /// Reads the head of a request and returns its first line.
-fn receive(client: &mut TcpStream) -> io::Result<String> {
+fn receive(client: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut bytes = [0; 512];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_BYTES {
