@@ -1,9 +1,11 @@
 //! What a router tries when its endpoint is silent: the next server of its list, and the other of two keys.
 
+mod backups;
 mod join_key;
 mod servers;
 mod situation;
 
+use self::backups::{BackupVisits, VisitStep};
 use self::join_key::JoinKeyRollover;
 use self::servers::ServerRotation;
 pub use self::situation::Situation;
@@ -15,17 +17,30 @@ use crate::units::Nanos;
 pub struct Failover {
     servers: ServerRotation,
     join_key: JoinKeyRollover,
+    visits: BackupVisits,
 }
 
 impl Failover {
     /// Starts the time-outs of the server and the key in use.
     pub fn new(now: Nanos) -> Failover {
-        Failover { servers: ServerRotation::new(now), join_key: JoinKeyRollover::new(now) }
+        let (servers, join_key) = (ServerRotation::new(now), JoinKeyRollover::new(now));
+        Failover { servers, join_key, visits: BackupVisits::default() }
     }
 
     /// Returns the change to another server or key, if one is due. To be called about once a second.
     pub fn handle_tick(&mut self, situation: &Situation<'_>, now: Nanos) -> Option<Action> {
-        let changed = match self.servers.handle_tick(situation, now) {
+        let changed = match self.visits.handle_tick(situation, &self.join_key, now) {
+            VisitStep::Pass => self.servers.handle_tick(situation, now),
+            VisitStep::Settle => {
+                self.join_key.restart(now);
+                return None;
+            }
+            VisitStep::Change(settings) => {
+                self.servers = ServerRotation::new(now);
+                Some(*settings)
+            }
+        };
+        let changed = match changed {
             Some(settings) => {
                 self.join_key.restart(now);
                 Some(settings)
@@ -40,6 +55,7 @@ impl Failover {
         servers::retain_server(read, in_force);
         if join_key::retain_key(read, in_force) {
             self.join_key = JoinKeyRollover::new(now);
+            self.visits = BackupVisits::default();
         }
     }
 }

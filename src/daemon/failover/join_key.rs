@@ -21,6 +21,8 @@ pub struct JoinKeyRollover {
     since: Nanos,
     /// Whether the key in use has been answered.
     answered: bool,
+    /// Whether any endpoint has answered the join text's key.
+    has_joined: bool,
     /// The endpoints that have answered the router's own key. For them the join text's key is never tried again.
     accepted_by: Vec<HostPort>,
 }
@@ -28,7 +30,7 @@ pub struct JoinKeyRollover {
 impl JoinKeyRollover {
     /// Starts the time-out of the key in use.
     pub fn new(now: Nanos) -> JoinKeyRollover {
-        JoinKeyRollover { since: now, answered: false, accepted_by: Vec::new() }
+        JoinKeyRollover { since: now, answered: false, has_joined: false, accepted_by: Vec::new() }
     }
 
     /// Restarts the time-out of the key in use, after a switch of key or endpoint.
@@ -61,6 +63,7 @@ impl JoinKeyRollover {
     /// Records that cells come. Returns whether that is the endpoint's first answer to the router's own key.
     fn note_answer(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
         (self.since, self.answered) = (now, true);
+        self.has_joined |= wireguard.tries_join_key;
         let is_first = !wireguard.tries_join_key && !self.is_accepted(wireguard);
         if is_first {
             self.accepted_by.extend(wireguard.endpoint.clone());
@@ -79,7 +82,17 @@ impl JoinKeyRollover {
     }
 
     fn is_accepted(&self, wireguard: &Wireguard) -> bool {
-        wireguard.endpoint.as_ref().is_some_and(|endpoint| self.accepted_by.contains(endpoint))
+        wireguard.endpoint.as_ref().is_some_and(|endpoint| self.is_accepted_by(endpoint))
+    }
+
+    /// Whether any endpoint has answered the join text's key since the keys last changed.
+    pub fn has_joined(&self) -> bool {
+        self.has_joined
+    }
+
+    /// Whether that endpoint has answered the router's own key.
+    pub fn is_accepted_by(&self, endpoint: &HostPort) -> bool {
+        self.accepted_by.contains(endpoint)
     }
 }
 

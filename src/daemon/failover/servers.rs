@@ -65,7 +65,7 @@ pub fn retain_server(read: &mut Settings, in_force: Option<&Settings>) {
 }
 
 /// A router's servers, the one in use first.
-fn servers(settings: &Settings) -> Vec<Server> {
+pub(super) fn servers(settings: &Settings) -> Vec<Server> {
     let Some(Tunnel::Wireguard(wireguard)) = &settings.tunnel else { return Vec::new() };
     let (Role::Router, Some(at), Some(key)) = (settings.role, &wireguard.endpoint, &wireguard.public_key) else {
         return Vec::new();
@@ -75,7 +75,7 @@ fn servers(settings: &Settings) -> Vec<Server> {
 }
 
 /// Rotates the list of servers so that the one at `position` comes first.
-fn put_first(settings: &mut Settings, position: usize) {
+pub(super) fn put_first(settings: &mut Settings, position: usize) {
     let mut servers = servers(settings);
     servers.rotate_left(position);
     let Some(Tunnel::Wireguard(wireguard)) = &mut settings.tunnel else { return };
