@@ -38,6 +38,9 @@ const MANY_SESSIONS: usize = 8;
 /// order, and the window does not depend on traffic.
 const COALESCE_WINDOW: Nanos = Nanos::from_micros(100);
 
+/// Minimum time between two changes of the queueing tree's limits that homes cause.
+const MIN_LIMITS_PERIOD: Nanos = Nanos::from_secs(1);
+
 /// The sessions and the times of their departures.
 pub struct DataPlane {
     sessions: Sessions,
@@ -46,6 +49,8 @@ pub struct DataPlane {
     size: Option<CellSize>,
     /// The limits last given to the queueing tree.
     limits: Option<ShaperLimits>,
+    /// When the limits may change again because of a home's request.
+    limits_due: Nanos,
     /// The index of the session whose train leaves now, and the train.
     departing: Option<(usize, Train)>,
     /// Trains that have left, for their buffers.
@@ -83,6 +88,7 @@ impl DataPlane {
             device_traffic: TrafficByDevice::default(),
             size: None,
             limits: None,
+            limits_due: Nanos::ZERO,
             departing: None,
             spare: Vec::new(),
             gap: GapWait::default(),
@@ -205,11 +211,17 @@ impl DataPlane {
         Ok(())
     }
 
-    /// Updates the limits of the queueing tree to the rate and law granted to a home. Returns whether they changed.
-    pub fn update_limits(&mut self, settings: &Settings) -> bool {
+    /// Updates the limits of the queueing tree to the rate and law granted to a home. Returns whether they changed, at
+    /// most once a second: each change costs a reconcile job, and a home may send another request in each cell.
+    pub fn update_limits(&mut self, settings: &Settings, now: Nanos) -> bool {
         let Some(size) = self.size else { return false };
-        let limits = shape::limits(settings, size, self.granted());
-        self.limits.replace(limits) != Some(limits)
+        let limits = Some(shape::limits(settings, size, self.granted()));
+        if self.limits == limits || now < self.limits_due {
+            return false;
+        }
+        self.limits = limits;
+        self.limits_due = now + MIN_LIMITS_PERIOD;
+        true
     }
 
     /// The grant of the first home, in the order of the settings, that has one; `None` on a router.

@@ -3,7 +3,12 @@
 use super::*;
 use crate::config::example;
 use crate::core::CellKind;
+use crate::law::Law;
+use crate::units::BitsPerSec;
+use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 use crate::wire::size::IpVersion;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 
 const ROUTER: [u8; 4] = [10, 77, 0, 2];
 const ENDPOINT: [u8; 4] = [10, 77, 0, 1];
@@ -127,10 +132,119 @@ fn only_a_changed_cell_size_or_new_settings_touch_the_sessions() {
 fn limits_change_with_a_grant_and_are_reported_once() {
     let settings = endpoint_settings(1);
     let (mut router, mut endpoint) = (plane(&router_settings()), plane(&settings));
-    assert!(!endpoint.update_limits(&settings), "as at the last update");
+    assert!(!endpoint.update_limits(&settings, Nanos::ZERO), "as at the last update");
     run(&mut router, &mut endpoint, Nanos::from_secs(3), |_| ());
     assert!(endpoint.granted().is_some());
-    let changed = Settings { homes: endpoint_settings(2).homes, ..settings };
-    assert!(endpoint.update_limits(&changed), "the ceiling grows with the homes");
-    assert!(!endpoint.update_limits(&changed));
+    let changed = Settings { homes: endpoint_settings(2).homes, ..settings.clone() };
+    let at = Nanos::from_secs(3);
+    assert!(endpoint.update_limits(&changed, at), "the ceiling grows with the homes");
+    assert!(!endpoint.update_limits(&changed, at));
+    // A home that asks for another law in each cell causes at most one job a second, and not the last one is lost.
+    assert!(!endpoint.update_limits(&settings, at + Nanos::from_millis(999)));
+    assert!(endpoint.update_limits(&settings, at + Nanos::from_secs(1)));
+}
+
+/// A cell of a home with this message.
+fn cell_with(sequence: u32, message: ControlMessage, payload_bytes: usize) -> Vec<u8> {
+    let mut cell = vec![0; payload_bytes];
+    cell[..4].copy_from_slice(&sequence.to_be_bytes());
+    message.emit(&mut cell[8..]);
+    cell
+}
+
+const REQUEST: ShapingRequest = ShapingRequest {
+    id: 1,
+    law: Law::Gamma,
+    spread_percent: 33,
+    cell_bytes: 508,
+    rate: BitsPerSec(320_000),
+    cover: true,
+};
+
+/// Noise, forged messages and packets with forged sources of one home reach nobody, and do not touch another home.
+#[test]
+fn a_hostile_home_changes_nothing_for_another() {
+    let settings = endpoint_settings(2);
+    let (hostile, other) = (Ipv4Addr::new(10, 77, 0, 2), Ipv4Addr::new(10, 77, 0, 3));
+    let mut endpoint = plane(&settings);
+    let start = Nanos::from_secs(1);
+    let request = cell_with(1, ControlMessage::ShapingRequest(REQUEST), 420);
+    assert_eq!(endpoint.handle_cell(start, other, &request), Some((1, Change::Started)));
+    let state = |endpoint: &DataPlane| {
+        let session = &endpoint.sessions().all()[1];
+        (session.next_timeout(), session.granted().copied(), session.wire_bytes())
+    };
+    let before = state(&endpoint);
+    let seed = 16;
+    println!("seed {seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let grant = ShapingGrant {
+        id: 1,
+        law: Law::Gamma,
+        cell_bytes: 508,
+        rate: BitsPerSec(u32::MAX.into()),
+        cells_received: u64::MAX,
+        cells_lost: u64::MAX,
+    };
+    let mut accepted = 0;
+    for number in 0..20_000u32 {
+        let cell = match number % 5 {
+            0 => cell_with(number, ControlMessage::ShapingGrant(grant), 420),
+            1 => cell_with(number, ControlMessage::KeyUpdate(rng.random()), 420),
+            2 => {
+                let (law, rate) = (Law::Kernel, BitsPerSec(rng.random::<u32>().into()));
+                let request = ShapingRequest { id: rng.random(), law, cell_bytes: rng.random(), rate, ..REQUEST };
+                cell_with(number, ControlMessage::ShapingRequest(request), rng.random_range(24..1500))
+            }
+            3 => {
+                // A whole packet whose source is the other home, the endpoint, or a stranger.
+                let source: [u8; 4] = [[10, 77, 0, 3], [10, 77, 0, 1], rng.random()][rng.random_range(0..3)];
+                let mut cell = vec![0; 420];
+                cell[..4].copy_from_slice(&number.to_be_bytes());
+                cell[8..48].copy_from_slice(&packet(0));
+                cell[20..24].copy_from_slice(&source);
+                cell
+            }
+            _ => (0..rng.random_range(0..1600)).map(|_| rng.random()).collect(),
+        };
+        let (index, _) = endpoint.handle_cell(start, hostile, &cell).expect("a known home");
+        let mut buffer = [0; 1500];
+        while let Some(delivery) = endpoint.poll_packet(index, &mut buffer) {
+            let source: [u8; 4] = buffer[12..16].try_into().expect("four bytes");
+            assert!(!delivery.is_accepted || (buffer[0] >> 4 == 4 && source == hostile.octets()), "{source:?}");
+            accepted += usize::from(delivery.is_accepted);
+        }
+    }
+    assert!(accepted < 20, "{accepted} packets with the home's own address, in noise");
+    assert_eq!(state(&endpoint), before);
+    let session = &endpoint.sessions().all()[0];
+    let granted = session.granted().expect("a grant");
+    assert!(granted.rate <= settings.homes[0].max_download && granted.law == Law::Constant, "{granted:?}");
+    assert!(session.engine().stats().drops.malformed_cell > 1000);
+}
+
+/// A home that asks for other cells all the time gets no more than its maximum.
+#[test]
+fn a_home_that_keeps_changing_its_request_gets_no_more_than_its_maximum() {
+    let settings = endpoint_settings(1);
+    let mut endpoint = plane(&settings);
+    let home = settings.homes[0].address;
+    let all = ShapingRequest { law: Law::Constant, cell_bytes: 1, rate: BitsPerSec(u64::MAX), ..REQUEST };
+    let sizes = [40, 420, 127, 1300];
+    let (mut wire_bytes, mut number) = (0, 0);
+    let mut now = Nanos::from_secs(1);
+    let end = Nanos::from_secs(21);
+    let encapsulation = Encapsulation::wireguard(IpVersion::V4);
+    while now < end {
+        let cell = cell_with(number, ControlMessage::ShapingRequest(all), sizes[number as usize % sizes.len()]);
+        number += 1;
+        endpoint.handle_cell(now, home, &cell);
+        now = endpoint.next_timeout().expect("the home has a grant");
+        if let Departure::Train(train) = endpoint.handle_timeout(now) {
+            wire_bytes += encapsulation.wire_bytes(train.cells().len()) as u64;
+            endpoint.handle_departure(now);
+        }
+    }
+    let kbit = wire_bytes * 8 / 20 / 1000;
+    assert!((3_900..=4_020).contains(&kbit), "{kbit} kbit/s on the wire, at most 4000 are allowed");
 }

@@ -75,7 +75,7 @@ impl Parts {
             ArrivalEffect::Unchanged => false,
             ArrivalEffect::LostTun => true,
             ArrivalEffect::Regranted => {
-                self.config.in_force().is_some_and(|settings| self.plane.update_limits(settings))
+                self.config.in_force().is_some_and(|settings| self.plane.update_limits(settings, now))
             }
         };
         if must_reconcile {
@@ -89,6 +89,8 @@ impl Parts {
         if !silent.is_empty() {
             self.perform(Action::Rehandshake(silent), now);
         }
+        // A change of the limits that came too soon after the last one.
+        self.handle_effect(ArrivalEffect::Regranted, now);
         if self.plane.is_idle(now) {
             self.advice.handle_tick(now);
         }
