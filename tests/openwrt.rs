@@ -1,119 +1,14 @@
 //! Runs the package's scripts under BusyBox with substitutes for parts of OpenWrt (`tests/common/rc.common` and
-//! `tests/common/uci`). Checks the calls to procd, the firewall zone and the support dump.
+//! `tests/common/uci`). Checks the calls to procd and the firewall zone.
+
+mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// The files and programs of a router that the scripts use.
-struct Router {
-    root: PathBuf,
-}
-
-impl Router {
-    fn new(name: &str, settings: &str) -> Router {
-        let root = std::env::temp_dir().join(format!("millpond-openwrt-{}-{name}", std::process::id()));
-        _ = fs::remove_dir_all(&root);
-        for part in ["bin", "etc/config", "etc/capabilities", "run", "usr/share/millpond"] {
-            fs::create_dir_all(root.join(part)).unwrap();
-        }
-        let router = Router { root };
-        for applet in ["awk", "sed", "grep", "sort", "cat", "sleep", "ls", "df", "basename"] {
-            std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin").join(applet)).unwrap();
-        }
-        router.program("millpond", "echo \"millpond $*\" >> \"$CALLS\"");
-        router.program("ujail", ":");
-        fs::write(router.path("etc/config/millpond"), settings).unwrap();
-        fs::copy(shipped("etc/capabilities/millpond.json"), router.path("etc/capabilities/millpond.json")).unwrap();
-        router
-    }
-
-    fn path(&self, part: &str) -> PathBuf {
-        self.root.join(part)
-    }
-
-    fn program(&self, name: &str, body: &str) {
-        let path = self.path("bin").join(name);
-        fs::write(&path, format!("#!{} sh\n{body}\n", busybox().unwrap().display())).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    /// A copy of one of the package's scripts with this router's paths in place of the real ones.
-    fn script(&self, name: &str) -> PathBuf {
-        let text = fs::read_to_string(shipped(name)).unwrap();
-        let (bin, etc) = (self.path("bin"), self.path("etc"));
-        let (bin, etc) = (bin.display(), etc.display());
-        let text = text
-            .replace("/usr/bin/millpond", &format!("{bin}/millpond"))
-            .replace("/sbin/ujail", &format!("{bin}/ujail"))
-            .replace("/etc/config/millpond", &format!("{etc}/config/millpond"))
-            .replace("/etc/capabilities", &format!("{etc}/capabilities"))
-            .replace("/var/run", &self.path("run").display().to_string());
-        let path = self.path("usr/share/millpond").join(Path::new(name).file_name().unwrap());
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn calls(&self) -> Vec<String> {
-        let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
-        calls.lines().map(|line| line.replace(&self.root.display().to_string(), "")).collect()
-    }
-
-    fn run(&self, arguments: &[&Path], environment: &[(&str, &str)]) -> Output {
-        let calls = self.path("calls");
-        _ = fs::remove_file(&calls);
-        let (uci, running) = (self.path("etc/config"), self.path("running"));
-        Command::new(busybox().unwrap())
-            .arg("sh")
-            .args(arguments)
-            .env_clear()
-            .env("PATH", self.path("bin"))
-            .env("CALLS", calls)
-            .env("UCI_DIR", uci)
-            .env("RUNNING", running)
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap()
-    }
-
-    /// Runs the init script and returns the recorded calls. Panics if the script fails or prints to standard error.
-    fn init(&self, action: &str) -> Vec<String> {
-        let common = Path::new(ROOT).join("tests/common/rc.common");
-        let output = self.run(&[&common, &self.script("etc/init.d/millpond"), Path::new(action)], &[]);
-        assert!(output.status.success(), "{action}: {output:?}");
-        assert!(output.stderr.is_empty(), "{action}: {output:?}");
-        self.calls()
-    }
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.root);
-    }
-}
-
-fn shipped(name: &str) -> PathBuf {
-    Path::new(ROOT).join("files").join(name)
-}
-
-fn busybox() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join("busybox")).find(|path| path.exists())
-}
-
-/// Whether BusyBox is available; prints a note if the test is skipped.
-fn has_busybox(test: &str) -> bool {
-    let has = busybox().is_some();
-    if !has {
-        println!("skipped {test}: there is no busybox on PATH");
-    }
-    has
-}
+use common::openwrt::{ROOT, Router, busybox, has_busybox};
 
 const ON: &str = "config millpond 'main'\n\toption enabled '1'\n";
 const OFF: &str = "config millpond 'main'\n\toption enabled '0'\n";
@@ -298,57 +193,4 @@ firewall.millpond_lan.dest='millpond'
     assert_eq!(fs::read_to_string(&settings).unwrap(), FIREWALL);
     let usage = router.run(&[&script, Path::new("bogus")], &[]);
     assert_eq!(usage.status.code(), Some(64));
-}
-
-const KEY: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
-const PUBLIC: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
-const BROKEN_KEY: &str = "thiskeyistooshort";
-
-#[test]
-fn a_support_dump_masks_personal_data() {
-    if !has_busybox("a_support_dump_masks_personal_data") {
-        return;
-    }
-    let settings = format!(
-        "config millpond 'main'\n\toption enabled '1'\n\tlist server '9.9.9.9'\n\
-         config tunnel 'tunnel'\n\toption private_key '{KEY}'\n\toption public_key \"{PUBLIC}\"\n\
-         \toption preshared_key '{BROKEN_KEY}'\n\toption endpoint 'vpn.smith-family.example:51820'\n\
-         config device\n\toption name 'Front door camera'\n\toption mac '18:b4:30:26:34:40'\n"
-    );
-    let router = Router::new("support", &settings);
-    router.program(
-        "millpond",
-        &format!(
-            "echo \"12:34:56 shaping towards 198.51.100.2:51820, vpn.smith-family.example, {PUBLIC}\"\n\
-             echo 'Front door camera 18-B4-30-26-34-40 at 192.168.1.20 and 2001:db8:1::20, fe80::1ab4:30ff:fe26:3440'"
-        ),
-    );
-    router.program("logread", &format!("echo 'refused: private_key {KEY} of 18:b4:30:26:34:40'"));
-    let output = router.run(&[&router.script("usr/share/millpond/support")], &[]);
-    let dump = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{dump}");
-    for secret in [
-        KEY,
-        PUBLIC,
-        BROKEN_KEY,
-        "smith-family",
-        "Front door",
-        "18:b4:30:26:34:40",
-        "18-B4-30",
-        "192.168.1.20",
-        "198.51.100.2",
-        "2001:db8",
-        "fe26:3440",
-        "9.9.9.9",
-    ] {
-        assert!(!dump.contains(secret), "{secret} in\n{dump}");
-    }
-    assert!(dump.contains("12:34:56 shaping towards"), "times and words are kept:\n{dump}");
-    assert!(dump.contains("option enabled '1'"), "{dump}");
-    let masked = |line: &str| dump.lines().filter(|found| found.contains(line)).count();
-    assert!(
-        masked("MAC-1") >= 2 && masked("HOST-1") >= 2 && masked("NAME-1") >= 2,
-        "equal values have equal masks:\n{dump}"
-    );
-    assert!(dump.contains("== log"), "the dump is complete:\n{dump}");
 }

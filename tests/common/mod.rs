@@ -4,6 +4,7 @@
 
 pub mod module_graph;
 pub mod namespace;
+pub mod openwrt;
 pub mod rust_source;
 pub mod world;
 
