@@ -4,6 +4,7 @@ mod advise;
 mod audit;
 mod check;
 mod client;
+mod config;
 mod daemon_log;
 mod devices;
 #[cfg(feature = "endpoint")]
@@ -46,6 +47,7 @@ enum Command {
     Run(run::RunCommand),
     Join(join::JoinCommand),
     Check(check::CheckCommand),
+    Config(config::ConfigCommand),
     Plan(plan::PlanCommand),
     Reload(reload::ReloadCommand),
     Renew(renew::RenewCommand),
@@ -89,6 +91,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Join(command) => command.execute(),
         Command::Check(command) => command.execute(),
+        Command::Config(command) => command.execute(),
         Command::Plan(command) => command.execute(),
         Command::Reload(command) => command.execute(),
         Command::Renew(command) => command.execute(),

@@ -90,6 +90,7 @@ fn every_command_reports_all_errors_of_the_settings() {
 fn a_missing_file_or_daemon_is_reported_in_one_line() {
     for (arguments, code, words) in [
         (["check", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
+        (["config", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
         (["status", "--socket", "/nonexistent/socket"], 69, "is the service running"),
         (["reload", "--socket", "/nonexistent/socket"], 69, "is the service running"),
         (["renew", "--socket", "/nonexistent/socket"], 69, "is the service running"),
@@ -99,6 +100,30 @@ fn a_missing_file_or_daemon_is_reported_in_one_line() {
         let text = stderr(&output);
         assert!(text.lines().count() == 1 && text.contains(words), "{arguments:?}: {text}");
     }
+}
+
+/// What scripts read instead of the file's text: every value that UCI's quoting allows, on one line each.
+#[test]
+fn scripts_get_the_settings_as_the_daemon_reads_them() {
+    let path = std::env::temp_dir().join(format!("millpond-config-{}", std::process::id()));
+    let name = path.to_str().unwrap();
+    let config = |text: &str, option: Option<&str>| {
+        std::fs::write(&path, text).unwrap();
+        let output = millpond(&[&["config", "--config", name], option.as_slice()].concat());
+        (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let text = "config tunnel\n option private_key /etc/a.key;list backup 'a:1 K' # 1\n list backup \"b:2 \\\"K\"\n\
+                config device cam\n\toption name 'Anna'\\''s'\" cam\"\n option note 'two\n\\lines'\n";
+    let lines = "@tunnel[0]=\n@tunnel[0].private_key=/etc/a.key\n@tunnel[0].backup=a:1 K\n@tunnel[0].backup=b:2 \"K\n\
+                 @device[0]=cam\n@device[0].name=Anna's cam\n@device[0].note=two\\n\\\\lines\n";
+    assert_eq!(config(text, None), (Some(0), lines.into(), String::new()));
+    assert_eq!(config(text, Some("tunnel.backup")).1, "a:1 K\nb:2 \"K\n");
+    assert_eq!(config(text, Some("device.mac")), (Some(0), String::new(), String::new()));
+    // What can be read is printed, and the command fails.
+    let (code, printed, errors) = config("config device\n option name 'A'\n option mac 'never closed\n", None);
+    assert_eq!((code, printed.as_str()), (Some(78), "@device[0]=\n@device[0].name=A\n"));
+    assert!(errors.contains(&format!("{name}:3: quote ' is not closed")), "{errors}");
+    std::fs::remove_file(&path).unwrap();
 }
 
 /// An internal error, here a signal from outside, leaves one line with the address and the version.

@@ -221,6 +221,21 @@ fn a_router_may_keep_its_own_key() {
     assert_eq!(wireguard.private_key.public(), public);
 }
 
+/// A key that 'wg genkey' did not make may begin with a slash, as the path of a key file does.
+#[test]
+fn a_key_that_looks_like_a_path_is_kept() {
+    let router = Router::new("slash");
+    let key = Key(std::array::from_fn(|i| if i == 0 { 0xfc } else { i as u8 }));
+    let text = key.to_base64();
+    assert!(text.starts_with('/'), "{text}");
+    let settings = SHIPPED.replace("#option private_key ''", &format!("option private_key \"{text}\""));
+    fs::write(router.folder.join("millpond"), settings).unwrap();
+    let made = router.join(&["--make-key"], "");
+    assert_eq!(out(&made).trim_end(), key.public().to_base64(), "{}", err(&made));
+    assert!(router.join(&[], &invitation().to_text()).status.success());
+    assert!(router.settings().contains(&text), "the router keeps its key");
+}
+
 #[test]
 fn a_join_ends_when_the_daemon_shapes() {
     let router = Router::new("waits");

@@ -44,18 +44,24 @@ impl Router {
 
     /// A copy of one of the package's scripts with this router's paths in place of the real ones.
     pub fn script(&self, name: &str) -> PathBuf {
-        let text = fs::read_to_string(shipped(name)).unwrap();
+        self.script_at(&shipped(name))
+    }
+
+    /// The same for the script at `path`.
+    pub fn script_at(&self, path: &Path) -> PathBuf {
+        let text = fs::read_to_string(path).unwrap();
         let (bin, etc) = (self.path("bin"), self.path("etc"));
         let (bin, etc) = (bin.display(), etc.display());
         let text = text
             .replace("/usr/bin/millpond", &format!("{bin}/millpond"))
             .replace("/sbin/ujail", &format!("{bin}/ujail"))
             .replace("/etc/config/millpond", &format!("{etc}/config/millpond"))
+            .replace("/etc/millpond", &format!("{etc}/millpond"))
             .replace("/etc/capabilities", &format!("{etc}/capabilities"))
             .replace("/var/run", &self.path("run").display().to_string());
-        let path = self.path("usr/share/millpond").join(Path::new(name).file_name().unwrap());
-        fs::write(&path, text).unwrap();
-        path
+        let copy = self.path("usr/share/millpond").join(path.file_name().unwrap());
+        fs::write(&copy, text).unwrap();
+        copy
     }
 
     pub fn calls(&self) -> Vec<String> {

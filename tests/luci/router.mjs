@@ -5,7 +5,6 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { Uci } from './uci.mjs';
 
@@ -266,7 +265,7 @@ export class Router {
 	/* Runs the application's rpcd script as rpcd does. */
 	plugin(method, parameters) {
 		return new Promise((resolve) => {
-			const environment = { ...process.env, PATH: `${join(this.work, 'bin')}:${fileURLToPath(new URL('bin', import.meta.url))}:${process.env.PATH}`, MILLPOND_KEYS: join(this.work, 'keys'), UCI_CONFIG_DIR: this.config };
+			const environment = { ...process.env, PATH: `${join(this.work, 'bin')}:${process.env.PATH}`, MILLPOND_KEYS: join(this.work, 'keys'), UCI_CONFIG_DIR: this.config };
 			const child = execFile(join(this.root, 'root/usr/libexec/rpcd/luci.millpond'), [ 'call', method ], { env: environment }, (error, stdout) => {
 				resolve(error ? { error: String(error) } : JSON.parse(stdout));
 			});

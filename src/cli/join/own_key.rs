@@ -21,11 +21,13 @@ pub(super) fn find(settings: &[u8]) -> Option<(String, Key)> {
 pub(super) fn find_option(settings: &[u8], name: &str) -> Option<(String, Key)> {
     let (sections, _) = uci::parse(settings);
     let text = option(&sections, name)?.to_owned();
-    let key = match text.starts_with('/') {
-        true => key_file::read(&text).ok()?,
-        false => text.clone(),
+    // A key may begin with a slash, like a path.
+    let key = match Key::from_base64(&text) {
+        Some(key) => key,
+        None if text.starts_with('/') => Key::from_base64(key_file::read(&text).ok()?.trim_end())?,
+        None => return None,
     };
-    Some((text, Key::from_base64(key.trim_end())?))
+    Some((text, key))
 }
 
 fn option<'a>(sections: &'a [uci::Section], name: &str) -> Option<&'a str> {
