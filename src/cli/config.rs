@@ -50,12 +50,7 @@ impl ConfigCommand {
     }
 }
 
-/// The value on one line: a backslash and every control character are escaped.
+/// The value on one line: a backslash and every character that is not printable are escaped.
 fn one_line(text: &str) -> String {
-    let escape = |c: char| match c {
-        '\\' => "\\\\".to_owned(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(escape).collect()
+    text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"")
 }

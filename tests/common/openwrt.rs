@@ -55,8 +55,12 @@ impl Router {
         let text = text
             .replace("/usr/bin/millpond", &format!("{bin}/millpond"))
             .replace("/sbin/ujail", &format!("{bin}/ujail"))
-            .replace("/etc/config/millpond", &format!("{etc}/config/millpond"))
+            .replace("/etc/config/", &format!("{etc}/config/"))
             .replace("/etc/millpond", &format!("{etc}/millpond"))
+            .replace("/etc/iproute2", &format!("{etc}/iproute2"))
+            .replace("/tmp/dhcp.leases", &self.path("tmp/dhcp.leases").display().to_string())
+            .replace("/sys/class/net", &self.path("sys/class/net").display().to_string())
+            .replace("/usr/share/millpond/mask.awk", &shipped("usr/share/millpond/mask.awk").display().to_string())
             .replace("/etc/capabilities", &format!("{etc}/capabilities"))
             .replace("/var/run", &self.path("run").display().to_string());
         let copy = self.path("usr/share/millpond").join(path.file_name().unwrap());
