@@ -51,10 +51,77 @@ fn stop_and_upgrade_leave_the_guard() {
         return;
     }
     let router = Router::new("stop", ON);
-    assert_eq!(router.init("stop"), ["kill millpond"]);
+    router.init("enable");
+    router.init("start");
+    let empty = ["kill millpond", "open_service millpond", "trigger millpond", "close_service set"];
+    assert_eq!(router.init("stop"), empty, "procd still watches the settings");
     let restarted = router.init("restart");
     assert!(!restarted.iter().any(|call| call.contains("flush")), "{restarted:?}");
-    assert_eq!(restarted[..2], ["kill millpond", "open_service millpond"]);
+    assert_eq!(restarted[..4], empty);
+    // A service that does not start at boot is forgotten.
+    router.init("disable");
+    assert_eq!(router.init("stop"), ["kill millpond"]);
+    assert!(!router.path("procd").exists());
+    router.program("uci", "exit 1");
+    // With opkg, the removal of the package disables and stops the service, which then removes its rules.
+    fs::write(router.path("run/millpond.removal"), "").unwrap();
+    router.init("start");
+    assert_eq!(router.init("stop"), ["kill millpond", "millpond flush"]);
+    assert!(!router.path("run/millpond.removal").exists());
+}
+
+/// The settings change and OpenWrt's `reload_config` runs, by hand or from LuCI. If they differ, procd calls what it has
+/// a trigger for.
+fn apply(router: &Router, settings: &str) {
+    let file = router.path("etc/config/millpond");
+    let changed = fs::read_to_string(&file).unwrap() != settings;
+    fs::write(&file, settings).unwrap();
+    let triggers = fs::read_to_string(router.path("procd/triggers")).unwrap_or_default();
+    if changed && triggers.split_whitespace().any(|package| package == "millpond") {
+        router.init("reload");
+    }
+}
+
+#[test]
+fn turning_on_and_off_works_whatever_was_done_before() {
+    if !has_busybox("turning_on_and_off_works_whatever_was_done_before") {
+        return;
+    }
+    const ACTIONS: [&str; 5] = ["start", "stop", "restart", "on", "off"];
+    for number in 0..ACTIONS.len().pow(2) {
+        let before = [number / ACTIONS.len(), number % ACTIONS.len()].map(|action| ACTIONS[action]);
+        let router = Router::new("before", OFF);
+        router.program("millpond", "[ \"$1\" != flush ] || rm -f \"${CALLS%calls}guard\"");
+        let guard = router.path("guard");
+        // A daemon that runs has loaded the guard.
+        let runs = || {
+            let instance = fs::read_to_string(router.path("procd/instance")).unwrap_or_default();
+            let runs = instance.ends_with(" run");
+            if runs {
+                fs::write(&guard, "").unwrap();
+            }
+            runs
+        };
+        // The router boots with millpond off.
+        router.init("enable");
+        router.init("start");
+        for action in before {
+            match action {
+                "on" => apply(&router, ON),
+                "off" => apply(&router, OFF),
+                _ => drop(router.init(action)),
+            }
+            runs();
+        }
+        for turn in ["first", "second"] {
+            apply(&router, OFF);
+            assert!(!runs() && !guard.exists(), "{turn}: off after {before:?}");
+            apply(&router, ON);
+            assert!(runs(), "{turn}: on after {before:?}");
+            router.init("stop");
+            assert!(!runs() && guard.exists(), "{turn}: stopped after {before:?}");
+        }
+    }
 }
 
 #[test]
@@ -157,9 +224,7 @@ fn the_firewall_zone_is_added_and_removed() {
     }
     let router = Router::new("firewall", ON);
     std::os::unix::fs::symlink(Path::new(ROOT).join("tests/common/uci"), router.path("bin/uci")).unwrap();
-    for applet in ["sh", "rm"] {
-        std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin").join(applet)).unwrap();
-    }
+    std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin/sh")).unwrap();
     router.program("ubus", "echo \"ubus $*\" >> \"$CALLS\"");
     let settings = router.path("etc/config/firewall");
     let script = router.script("usr/share/millpond/firewall");

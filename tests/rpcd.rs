@@ -20,7 +20,7 @@ impl LuciRouter {
         fs::remove_file(bin.join("millpond")).unwrap();
         let link = |from: &Path, name: &str| std::os::unix::fs::symlink(from, bin.join(name)).unwrap();
         link(Path::new(env!("CARGO_BIN_EXE_millpond")), "millpond");
-        for applet in ["mkdir", "mv", "cut", "tr", "rm", "head", "tail"] {
+        for applet in ["mv", "cut", "tr", "head", "tail"] {
             link(&common::openwrt::busybox().unwrap(), applet);
         }
         link(&Path::new(ROOT).join("tests/common/uci"), "uci");
@@ -152,6 +152,21 @@ fn the_public_key_comes_from_the_key_in_force() {
     }
     router.settings("config tunnel\n\toption private_key ''\n");
     assert!(router.call("key", "{}").contains("\"lies\": \"nowhere\""));
+}
+
+/// What "Turn on" and "Turn off" need besides the settings, whatever state the service is in.
+#[test]
+fn the_pages_may_control_the_service_and_nothing_else() {
+    let path = Path::new(ROOT).join("luci-app/root/usr/share/rpcd/acl.d/luci-app-millpond.json");
+    let rights: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let files = |mode: &str| -> Vec<String> {
+        let files = rights["luci-app-millpond"][mode]["file"].as_object().unwrap();
+        files.keys().map(|line| line.replace("/etc/init.d/millpond ", "")).collect()
+    };
+    let mut actions = files("write");
+    actions.sort();
+    assert_eq!(actions, ["enable", "reload", "restart", "start", "stop", "support"]);
+    assert_eq!(files("read"), ["/sbin/logread -l 200 -e millpond"]);
 }
 
 /// Runs once after the installation of the pages.

@@ -140,8 +140,8 @@ fn scripts(adb: &mut Adb, package: &Package) -> Value {
         Value::NULL, // pre-install
         adb.blob(installed("").as_bytes()),
         adb.blob(removed.as_bytes()),
-        Value::NULL, // post-deinstall
-        Value::NULL, // pre-upgrade
+        package.postrm.as_ref().map_or(Value::NULL, |script| adb.blob(script.as_bytes())), // post-deinstall
+        Value::NULL,                                                                       // pre-upgrade
         adb.blob(installed("export PKG_UPGRADE=1\n").as_bytes()),
     ];
     adb.object(&slots)

@@ -17,7 +17,8 @@ pub fn write(package: &Package, date: u32) -> Result<Vec<u8>> {
     }
     control.add("postinst", 0o755, script("default_postinst", "[ \"${IPKG_NO_SCRIPT}\" = 1 ] && exit 0\n"));
     control.add("prerm", 0o755, script("default_prerm", ""));
-    for (name, script) in [("postinst-pkg", &package.postinst), ("prerm-pkg", &package.prerm)] {
+    let own = [("postinst-pkg", &package.postinst), ("prerm-pkg", &package.prerm), ("postrm", &package.postrm)];
+    for (name, script) in own {
         if let Some(script) = script {
             control.add(name, 0o755, script.as_str());
         }

@@ -26,6 +26,8 @@ pub struct Package {
     pub postinst: Option<String>,
     /// Shell script that runs before a removal and, with opkg, before an upgrade.
     pub prerm: Option<String>,
+    /// Shell script that runs after a removal and, with opkg, after the old files of an upgrade are gone.
+    pub postrm: Option<String>,
     pub tree: Tree,
 }
 

@@ -62,6 +62,7 @@ impl Recipe {
             conffiles: field("conffiles").lines().map(str::to_owned).collect(),
             postinst: self.fields.get("postinst").cloned(),
             prerm: self.fields.get("prerm").cloned(),
+            postrm: self.fields.get("postrm").cloned(),
             tree,
         }
     }
@@ -119,5 +120,7 @@ mod tests {
         let pages = Recipe::read(root, "luci-app-millpond").expect("a recipe").package("all", Tree::default());
         assert_eq!(pages.depends, ["luci-base", "millpond", "wireguard-tools"]);
         assert_eq!((pages.conffiles.len(), pages.postinst, pages.prerm), (0, None, None));
+        // rpcd would serve the pages' object after the removal.
+        assert!(pages.postrm.is_some_and(|script| script.contains("rpcd reload")));
     }
 }

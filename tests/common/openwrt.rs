@@ -22,13 +22,19 @@ impl Router {
             fs::create_dir_all(root.join(part)).unwrap();
         }
         let router = Router { root };
-        for applet in ["awk", "sed", "grep", "sort", "cat", "sleep", "ls", "df", "basename"] {
+        let applets = ["awk", "sed", "grep", "sort", "cat", "sleep", "ls", "df", "basename", "mkdir", "rm", "ln"];
+        for applet in applets {
             std::os::unix::fs::symlink(busybox().unwrap(), router.path("bin").join(applet)).unwrap();
         }
         router.program("millpond", "echo \"millpond $*\" >> \"$CALLS\"");
         router.program("ujail", ":");
         fs::write(router.path("etc/config/millpond"), settings).unwrap();
         fs::copy(shipped("etc/capabilities/millpond.json"), router.path("etc/capabilities/millpond.json")).unwrap();
+        // The scripts call each other.
+        for name in ["flush", "firewall"] {
+            let script = router.script(&format!("usr/share/millpond/{name}"));
+            fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         router
     }
 
@@ -60,6 +66,7 @@ impl Router {
             .replace("/etc/iproute2", &format!("{etc}/iproute2"))
             .replace("/tmp/dhcp.leases", &self.path("tmp/dhcp.leases").display().to_string())
             .replace("/sys/class/net", &self.path("sys/class/net").display().to_string())
+            .replace("/usr/share/millpond/f", &format!("{}/f", self.path("usr/share/millpond").display()))
             .replace("/usr/share/millpond/mask.awk", &shipped("usr/share/millpond/mask.awk").display().to_string())
             .replace("/etc/capabilities", &format!("{etc}/capabilities"))
             .replace("/var/run", &self.path("run").display().to_string());
@@ -76,15 +83,15 @@ impl Router {
     pub fn run(&self, arguments: &[&Path], environment: &[(&str, &str)]) -> Output {
         let calls = self.path("calls");
         _ = fs::remove_file(&calls);
-        let (uci, running) = (self.path("etc/config"), self.path("running"));
         Command::new(busybox().unwrap())
             .arg("sh")
             .args(arguments)
             .env_clear()
             .env("PATH", self.path("bin"))
             .env("CALLS", calls)
-            .env("UCI_DIR", uci)
-            .env("RUNNING", running)
+            .env("UCI_DIR", self.path("etc/config"))
+            .env("PROCD", self.path("procd"))
+            .env("RC_D", self.path("etc/rc.d"))
             .envs(environment.iter().copied())
             .output()
             .unwrap()

@@ -14,7 +14,7 @@ unpack_ipk() {
 
 # busybox_root ROOT: makes a root folder with BusyBox.
 busybox_root() {
-	mkdir -p "$1"/{bin,dev,etc/init.d,lib,tmp,usr/bin}
+	mkdir -p "$1"/{bin,dev,etc/init.d,lib,tmp,usr/bin,var/run}
 	cp "$(command -v busybox)" "$1/bin/busybox"
 	chroot "$1" /bin/busybox --install -s /bin
 	: > "$1/dev/null"
@@ -86,11 +86,20 @@ opkg_scripts() {
 	assert_calls "$system" 'firewall add' 'millpond enable' 'millpond start'
 	PKG_UPGRADE=1 chroot "$system" "/$info/millpond.prerm" upgrade
 	assert_calls "$system" 'millpond stop (upgrade)'
+	# apk has not stopped the old program.
 	PKG_UPGRADE=1 chroot "$system" "/$info/millpond.postinst" configure
-	assert_calls "$system" 'millpond restart (upgrade)' 'millpond start (upgrade)'
+	assert_calls "$system" 'millpond running (upgrade)' 'millpond restart (upgrade)' 'millpond start (upgrade)'
 	chroot "$system" "/$info/millpond.prerm" remove
-	assert_calls "$system" 'millpond stop' 'millpond flush' 'millpond flush' 'millpond flush' 'firewall remove' \
-		'millpond disable' 'millpond stop'
+	# The service removes the rules when it stops.
+	assert_calls "$system" 'millpond disable' 'millpond stop'
+	[ -e "$system/var/run/millpond.removal" ]
+	rm "$system/var/run/millpond.removal"
+	# apk runs the package's own script last.
+	mv "$system/$info/millpond.prerm-pkg" "$system/prerm"
+	chroot "$system" /prerm
+	assert_calls "$system" 'millpond flush' 'millpond flush' 'millpond flush' 'firewall remove'
+	[ ! -e "$system/var/run/millpond.removal" ]
+	mv "$system/prerm" "$system/$info/millpond.prerm-pkg"
 	# While an image is being built, the script must run nothing.
 	IPKG_INSTROOT=/ chroot "$system" "/$info/millpond.prerm-pkg"
 	assert_calls "$system"
