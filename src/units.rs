@@ -1,4 +1,4 @@
-//! Units of time and rate.
+//! Units of time and rate, and numbers with a noun.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -86,5 +86,21 @@ impl BitsPerSec {
 impl fmt::Display for BitsPerSec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:03} kbit/s", self.0 / 1_000, self.0 % 1_000)
+    }
+}
+
+/// A number with its noun: `1 home`, `2 homes`.
+pub fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        let counted = |number| counted(number, "home", "homes");
+        assert_eq!([0, 1, 2].map(counted), ["0 homes", "1 home", "2 homes"]);
     }
 }

@@ -202,7 +202,7 @@ fn a_full_network_is_reported() {
     let server = Server::new("full");
     assert!(server.init(&["--host", "a.example", "--address", "10.77.0.1/30", "--anyway"]).status.success());
     server.add(&["only"]);
-    server.refuses("add-home", &["one too many"], "room for 1 homes");
+    server.refuses("add-home", &["one too many"], "room for 1 home:");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::exit::{CONFIG, Failure};
 use super::stderr::print_line;
 use super::{CONFIG_PATH, settings};
 use crate::daemon;
+use crate::units::counted;
 
 /// Check the settings file and report all errors.
 #[derive(FromArgs)]
@@ -28,7 +29,8 @@ impl CheckCommand {
         }
         let errors = preflight_issues.iter().filter(|issue| issue.kind.is_error()).count();
         if errors > 0 {
-            let text = format!("checking the settings {}: {errors} errors on this host, see above", self.config);
+            let errors = counted(errors, "error", "errors");
+            let text = format!("checking the settings {}: {errors} on this host, see above", self.config);
             return Err(Failure::new(CONFIG, text));
         }
         let state = if settings.enabled { "" } else { " (not enabled)" };

@@ -6,6 +6,7 @@ use super::CONFIG_PATH;
 use super::exit::{CONFIG, Failure, IO_ERROR};
 use super::stderr::print_line;
 use crate::config::uci;
+use crate::units::counted;
 
 /// Print the settings as millpond reads them, one value a line, for scripts. Secret keys are printed too.
 #[derive(FromArgs)]
@@ -45,7 +46,10 @@ impl ConfigCommand {
         errors.iter().for_each(|error| print_line(format_args!("{path}:{}: {}", error.line, error.text)));
         match errors.len() {
             0 => Ok(()),
-            count => Err(Failure::new(CONFIG, format!("reading the settings {path}: {count} errors, see above"))),
+            count => {
+                let count = counted(count, "error", "errors");
+                Err(Failure::new(CONFIG, format!("reading the settings {path}: {count}, see above")))
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::config::model::Settings;
 use crate::config::{Severity, parse_with};
 use crate::sys::key_file;
 use crate::tunnel::{self, openvpn};
+use crate::units::counted;
 
 /// Loads the settings. Prints all warnings and errors on stderr; the returned failure counts the errors.
 pub fn load(path: &str) -> Result<Settings, Failure> {
@@ -17,7 +18,7 @@ pub fn load(path: &str) -> Result<Settings, Failure> {
     let errors = parsed.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     let settings = parsed
         .settings
-        .ok_or_else(|| Failure::new(CONFIG, format!("checking the settings {path}: {errors} errors, see above")))?;
+        .ok_or_else(|| Failure::new(CONFIG, format!("checking the settings {path}: {}, see above", count(errors))))?;
     check_profile(&settings)?;
     Ok(settings)
 }
@@ -30,6 +31,10 @@ fn check_profile(settings: &Settings) -> Result<(), Failure> {
         std::fs::read(profile).map_err(|e| Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {e}")))?;
     openvpn::parse(&text, settings.role).map(drop).map_err(|problems| {
         problems.iter().for_each(|problem| print_line(problem.at(profile)));
-        Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {} errors, see above", problems.len()))
+        Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {}, see above", count(problems.len())))
     })
+}
+
+fn count(errors: usize) -> String {
+    counted(errors, "error", "errors")
 }

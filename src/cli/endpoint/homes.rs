@@ -14,7 +14,7 @@ use crate::config::edit::Setting;
 use crate::config::join::Identity;
 use crate::config::model::{Home, Key};
 use crate::daemon::answers;
-use crate::units::BitsPerSec;
+use crate::units::{BitsPerSec, counted};
 
 /// Add a home, and print the join text for its router: one line, on a terminal also as a QR code.
 #[derive(FromArgs)]
@@ -63,10 +63,11 @@ impl AddHomeCommand {
         };
         let pool = config.pool();
         let no_address = || {
-            let size = pool.as_ref().map_or(0, |pool| pool.capacity());
+            let size = pool.as_ref().map_or(0, |pool| pool.capacity() as usize);
             refusal(format!(
-                "no address is free in the network of tunnel.address, which has room for {size} homes: \
-                 use a shorter prefix, such as 10.77.0.1/16"
+                "no address is free in the network of tunnel.address, which has room for {}: \
+                 use a shorter prefix, such as 10.77.0.1/16",
+                counted(size, "home", "homes")
             ))
         };
         let (address, address6) = pool.as_ref().and_then(|pool| pool.lowest_free()).ok_or_else(no_address)?;

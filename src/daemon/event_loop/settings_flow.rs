@@ -14,7 +14,7 @@ use crate::daemon::reconcile::{self, FinishedJob, ReconcileReport};
 use crate::daemon::schedule::calendar::LocalZone;
 use crate::sys::epoll::Poll;
 use crate::tunnel;
-use crate::units::Nanos;
+use crate::units::{Nanos, counted};
 
 impl Parts {
     /// Starts to apply changed settings in place. If that fails, the previous settings stay in force.
@@ -159,7 +159,7 @@ impl Parts {
         }
         report.problems.iter().for_each(|problem| self.health.note_unless_logged(problem.clone(), previous));
         if report.ops > 0 && !finished.was_triggered {
-            warn!("kernel state drifted; reapplied {} operations", report.ops);
+            warn!("kernel state drifted; reapplied {}", counted(report.ops, "operation", "operations"));
         }
         let has_tun = finished.tun.map_or(Ok(()), |tun| self.driver.io.set_tun(tun, poll));
         let adopted = has_tun.and_then(|()| self.put_into_force(change, &report, poll, now));
@@ -242,7 +242,7 @@ impl Parts {
                 "shaping towards {endpoint}: law {}, {} up, {} down, cells of {wire_bytes} bytes",
                 shape.law, shape.upload, shape.download
             ),
-            None => info!("serving {} homes", self.plane.sessions().all().len()),
+            None => info!("serving {}", counted(self.plane.sessions().all().len(), "home", "homes")),
         }
     }
 }

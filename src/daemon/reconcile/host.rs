@@ -22,6 +22,7 @@ use crate::sys::kernel::{self, GuardOnly, LinuxKernel, WithoutGuard};
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
 use crate::tunnel;
 use crate::tunnel::sysctls::reverse_path_filter;
+use crate::units::counted;
 use crate::wire::size::{Encapsulation, IpVersion};
 
 /// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
@@ -152,7 +153,8 @@ impl Host {
         // The file must hold the guard in force even if flushing the old connections failed.
         let flushed = flushed.map_err(from_op)?;
         if flushed > 0 {
-            info!("flushed {flushed} conntrack entries of devices whose policy changed");
+            let entries = counted(flushed, "conntrack entry", "conntrack entries");
+            info!("flushed {entries} of devices whose policy changed");
         }
         Ok(applied)
     }
@@ -209,7 +211,10 @@ impl Host {
     pub fn prioritize_encryption(&self, settings: &Settings) {
         match realtime::promote_encryption(tunnel::interface(settings)) {
             Ok(0) => {}
-            Ok(promoted) => info!("raised the priority of {promoted} WireGuard worker threads"),
+            Ok(promoted) => {
+                let threads = counted(promoted, "WireGuard worker thread", "WireGuard worker threads");
+                info!("raised the priority of {threads}");
+            }
             Err(error) => {
                 warn!("raising the priority of WireGuard worker threads: {error}: departures may be late under load");
             }
