@@ -16,6 +16,7 @@ mod plan;
 mod reload;
 mod renew;
 mod run;
+mod service;
 mod settings;
 mod status;
 mod stderr;

@@ -91,7 +91,6 @@ fn a_missing_file_or_daemon_is_reported_in_one_line() {
     for (arguments, code, words) in [
         (["check", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
         (["config", "--config", "/nonexistent/file"], 74, "/nonexistent/file"),
-        (["status", "--socket", "/nonexistent/socket"], 69, "is the service running"),
         (["reload", "--socket", "/nonexistent/socket"], 69, "is the service running"),
         (["renew", "--socket", "/nonexistent/socket"], 69, "is the service running"),
     ] {
@@ -100,6 +99,36 @@ fn a_missing_file_or_daemon_is_reported_in_one_line() {
         let text = stderr(&output);
         assert!(text.lines().count() == 1 && text.contains(words), "{arguments:?}: {text}");
     }
+}
+
+#[test]
+fn without_a_daemon_status_says_whether_millpond_is_off_and_what_to_do() {
+    let path = std::env::temp_dir().join(format!("millpond-off-{}", std::process::id()));
+    let name = path.to_str().unwrap();
+    let status = || {
+        let output = millpond(&["status", "--socket", "/nonexistent/socket", "--config", name]);
+        let text = stderr(&output);
+        assert_eq!((output.status.code(), text.lines().count()), (Some(69), 1), "{text}");
+        text
+    };
+    assert!(status().contains(&format!("no settings: {name} is missing")), "{}", status());
+    let tunnel = "config tunnel\n\toption private_key 'AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA='\n\
+                  \toption public_key 'ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A='\n\
+                  \toption endpoint 'vpn.example.org:51820'\n\toption address '10.77.0.2'\n\
+                  \toption peer_address '10.77.0.1'\n";
+    let main = |enabled: u8| format!("config millpond 'main'\n\toption enabled '{enabled}'\n");
+    for (settings, words) in [
+        (std::fs::read_to_string(SHIPPED).unwrap(), "off and not set up"),
+        (main(0), "run 'millpond join'"),
+        (main(0) + "\toption role 'endpoint'\n", "run 'millpond endpoint init'"),
+        (main(0) + tunnel, "set millpond.main.enabled to 1 in"),
+        (main(1) + tunnel, "is the service running"),
+        ("config millpond 'main\n".into(), "is the service running"),
+    ] {
+        std::fs::write(&path, &settings).unwrap();
+        assert!(status().contains(words), "{settings}: {}", status());
+    }
+    std::fs::remove_file(&path).unwrap();
 }
 
 /// What scripts read instead of the file's text: every value that UCI's quoting allows, on one line each.

@@ -257,6 +257,84 @@ fn a_join_ends_when_the_daemon_shapes() {
     assert_eq!(daemon.join().unwrap(), ["reload\n", "state\n", "state\n", "state\n"]);
 }
 
+/// Runs `join` on a router as installed: the init script exists, and the daemon does not run. With `keys` it runs on a
+/// terminal, where somebody types them after the join text. Returns the output and what the init script was told.
+fn join_fresh(router: &Router, options: &str, keys: Option<&str>) -> (Output, String) {
+    let (folder, socket, actions) = (router.folder.display(), router.folder.join("socket"), router.folder.join("told"));
+    fs::write(router.folder.join("init"), format!("#!/bin/sh\necho \"$1\" >> {folder}/told\n")).unwrap();
+    fs::set_permissions(router.folder.join("init"), fs::Permissions::from_mode(0o755)).unwrap();
+    _ = fs::remove_file(&actions);
+    _ = fs::remove_file(&socket);
+    fs::write(router.folder.join("text"), invitation().to_text() + "\n").unwrap();
+    let join = format!("{} join {options} --keys {folder} --socket {folder}/socket", env!("CARGO_BIN_EXE_millpond"));
+    let join = match keys {
+        // Ctrl-D ends the text.
+        Some(keys) => format!("(cat {folder}/text; printf '\\004'; printf '{keys}') | script -qec '{join}' /dev/null"),
+        None => format!("{join} < {folder}/text"),
+    };
+    let command = format!(
+        "mount -t tmpfs tmpfs /etc && mkdir /etc/config /etc/init.d && cp {folder}/init /etc/init.d/millpond && \
+         cp {folder}/millpond /etc/config/ && {join}; status=$?; cp /etc/config/millpond {folder}/; exit $status"
+    );
+    let told = || fs::read_to_string(&actions).unwrap_or_default();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let output = std::thread::scope(|scope| {
+        // The daemon that the init script starts.
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                if told().contains("start") {
+                    let listener = UnixListener::bind(&socket).unwrap();
+                    for answer in ["starting\n", "shaping\n"] {
+                        let (stream, _) = listener.accept().unwrap();
+                        BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+                        (&stream).write_all(answer.as_bytes()).unwrap();
+                    }
+                    return;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        });
+        let output = Command::new("unshare").args(["--mount", "sh", "-c", &command]).output().unwrap();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        output
+    });
+    (output, told())
+}
+
+#[test]
+fn a_join_on_a_fresh_router_starts_the_service_and_waits() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped a_join_on_a_fresh_router_starts_the_service_and_waits: needs root for a mount namespace");
+        return;
+    }
+    let router = Router::new("fresh");
+    let (output, told) = join_fresh(&router, "", None);
+    assert!(output.status.success(), "{}", err(&output));
+    assert_eq!(told, "enable\nstart\n");
+    assert!(out(&output).ends_with("joined: receiving the endpoint's cells\n"), "{}", out(&output));
+    let router = Router::new("no-start");
+    let (output, told) = join_fresh(&router, "--no-start", None);
+    assert!(output.status.success() && out(&output).contains("start it"), "{}", out(&output));
+    assert_eq!(told, "");
+    assert!(router.settings().contains("option enabled '1'"), "{}", router.settings());
+}
+
+#[test]
+fn a_join_on_a_terminal_asks_before_it_starts_the_service() {
+    let has_script = Command::new("script").arg("--version").output().is_ok();
+    if !nix::unistd::geteuid().is_root() || !has_script {
+        println!("skipped a_join_on_a_terminal_asks_before_it_starts_the_service: needs root, and the program script");
+        return;
+    }
+    for (keys, starts) in [("\\n", true), ("y\\n", true), ("no\\n", false), ("\\004", false)] {
+        let router = Router::new("terminal");
+        let (output, told) = join_fresh(&router, "", Some(keys));
+        assert!(out(&output).contains("[Y/n]"), "{keys}: {}", out(&output));
+        assert_eq!(told == "enable\nstart\n", starts, "{keys}: {told}");
+        assert_eq!(out(&output).contains("joined:"), starts, "{keys}: {}", out(&output));
+    }
+}
+
 #[test]
 fn invalid_settings_are_left_unchanged() {
     let router = Router::new("wrong");

@@ -3,8 +3,8 @@
 mod own_key;
 mod plan;
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{BufRead, IsTerminal, Read, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
@@ -13,9 +13,11 @@ use self::plan::{JoinError, JoinPlan};
 use super::CONFIG_PATH;
 use super::client::{DaemonAddress, DaemonAnswer, ask, ask_for};
 use super::exit::{CONFIG, Failure, IO_ERROR, UNAVAILABLE};
+use super::service::ServiceManager;
 use crate::daemon::request::Request;
 
-/// Write the settings from the join text that 'millpond endpoint add-home' printed, and wait for the endpoint's cells.
+/// Write the settings from the join text that 'millpond endpoint add-home' printed, start the service, and wait for the
+/// endpoint's cells.
 /// Without an argument the text is read from standard input, which keeps it out of the shell's history.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "join")]
@@ -35,6 +37,9 @@ pub struct JoinCommand {
     /// print JSON, and do not wait
     #[argh(switch)]
     json: bool,
+    /// do not start a service that is not running
+    #[argh(switch)]
+    no_start: bool,
     /// seconds to wait for the endpoint (default 60)
     #[argh(option, default = "60")]
     wait: u64,
@@ -79,7 +84,7 @@ impl JoinCommand {
             return Ok(());
         }
         println!("{}: wrote the settings for '{}'", self.config.display(), plan.invitation.name);
-        self.reload_and_wait(&plan)
+        self.start_and_wait(&plan)
     }
 
     fn write_plan(&self) -> Result<JoinPlan, JoinError> {
@@ -95,24 +100,31 @@ impl JoinCommand {
             return Ok(text.to_owned());
         }
         let mut bytes = Vec::new();
-        let read = std::io::stdin().take(MAX_BYTES).read_to_end(&mut bytes);
+        let read = stdin().take(MAX_BYTES).read_to_end(&mut bytes);
         read.map_err(|error| JoinError::new("file", IO_ERROR, format!("reading the join text: {error}")))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Reloads the daemon, and waits until the endpoint answers.
-    fn reload_and_wait(self, plan: &JoinPlan) -> Result<(), Failure> {
+    /// Reloads or starts the daemon, and waits until the endpoint answers.
+    fn start_and_wait(self, plan: &JoinPlan) -> Result<(), Failure> {
         let at = &plan.invitation.servers[0].at;
         let (wait, address) = (self.wait, DaemonAddress { socket: self.socket, ubus: self.ubus });
         match ask(&address, Request::Reload) {
             Ok(DaemonAnswer::Given(_)) => {}
             Ok(DaemonAnswer::Refused(why)) => return Err(Failure::new(CONFIG, format!("reloading: {why}"))),
             Err(_) => {
-                println!(
-                    "the daemon is not running: start it (/etc/init.d/millpond enable; /etc/init.d/millpond start), \
-                     then see 'millpond status'"
-                );
-                return Ok(());
+                // The service reads no other file.
+                let manager = ServiceManager::find()
+                    .filter(|_| !self.no_start && self.config == Path::new(CONFIG_PATH) && is_wanted());
+                let Some(manager) = manager else {
+                    println!(
+                        "the daemon is not running: start it (/etc/init.d/millpond enable; /etc/init.d/millpond \
+                         start), then see 'millpond status'"
+                    );
+                    return Ok(());
+                };
+                manager.start()?;
+                println!("started the service; waiting for {at}");
             }
         }
         let deadline = Instant::now() + Duration::from_secs(wait);
@@ -130,6 +142,18 @@ impl JoinCommand {
         );
         Err(Failure::new(UNAVAILABLE, text))
     }
+}
+
+/// Asks on a terminal whether to start the service. Elsewhere, such as in a script, joining implies it.
+fn is_wanted() -> bool {
+    if !stdin().is_terminal() || !stdout().is_terminal() {
+        return true;
+    }
+    print!("start millpond now, and at every boot? [Y/n] ");
+    _ = stdout().flush();
+    let mut answer = String::new();
+    // The end of the input, such as another Ctrl-D, is no answer.
+    stdin().lock().read_line(&mut answer).is_ok_and(|bytes| bytes > 0) && !answer.trim_start().starts_with(['n', 'N'])
 }
 
 /// Prints one line of JSON, for the plan or the error.

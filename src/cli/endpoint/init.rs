@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use argh::FromArgs;
 
@@ -12,14 +11,13 @@ use super::invite::random;
 use super::{firewall, prerequisites};
 use crate::cli::CONFIG_PATH;
 use crate::cli::exit::{CONFIG, Failure, OS_ERROR, USAGE};
+use crate::cli::service::ServiceManager;
 use crate::config::edit::Setting;
 use crate::config::model::{Key, Role};
 
 /// The start of a new settings file.
 const HEAD: &str = "# Settings of millpond. After a change: 'millpond check', then 'systemctl reload millpond'.\n\n\
                     config millpond 'main'\n";
-
-const UNIT: &str = "millpond.service";
 
 /// Set up this server as an endpoint: keys, addresses, port. Add homes afterwards with 'add-home'. If this host lacks
 /// something, the command reports it and writes nothing. It also prints what other firewalls must allow.
@@ -136,17 +134,12 @@ impl InitCommand {
 
     /// Starts the service under systemd, if the package's unit is installed.
     fn start(&self) {
-        let unit = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-        let has_unit = unit.iter().any(|folder| Path::new(folder).join(UNIT).exists());
-        if self.no_start || !Path::new("/run/systemd/system").exists() || !has_unit {
-            println!("start 'millpond run' under a service manager");
-            return;
-        }
-        let started = Command::new("systemctl").args(["enable", "--quiet", UNIT]).status();
-        let started = started.and_then(|_| Command::new("systemctl").args(["restart", UNIT]).status());
-        match started {
-            Ok(status) if status.success() => println!("{UNIT} is running"),
-            _ => println!("{UNIT} failed to start: see 'systemctl status {UNIT}'"),
+        match ServiceManager::find().filter(|manager| *manager == ServiceManager::Systemd && !self.no_start) {
+            None => println!("start 'millpond run' under a service manager"),
+            Some(manager) => match manager.start() {
+                Ok(()) => println!("the service millpond is running"),
+                Err(failure) => println!("{}", failure.text),
+            },
         }
     }
 }
