@@ -183,7 +183,7 @@ mod tests {
         let facts = |endpoint: Option<&str>, ipv6| TunnelFacts {
             endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
             carrier: None,
-            profile: Some(Profile { ipv6 }),
+            profile: Some(Profile { ipv6, framing: false }),
         };
         let router = example::router();
         for (endpoint, want) in [(None, 60), (Some("203.0.113.9:1"), 60), (Some("[2001:db8::1]:1"), 80)] {

@@ -5,7 +5,8 @@ use super::stderr::print_line;
 use crate::config::model::Settings;
 use crate::config::{Severity, parse_with};
 use crate::sys::key_file;
-use crate::tunnel::{self, openvpn};
+use crate::sys::openvpn_profile::{self, ProfileError};
+use crate::tunnel;
 use crate::units::counted;
 
 /// Loads the settings. Prints all warnings and errors on stderr; the returned failure counts the errors.
@@ -27,11 +28,12 @@ pub fn load(path: &str) -> Result<Settings, Failure> {
 fn check_profile(settings: &Settings) -> Result<(), Failure> {
     let tunnel = tunnel::properties(settings).filter(|_| settings.enabled);
     let Some(profile) = tunnel.and_then(|tunnel| tunnel.profile) else { return Ok(()) };
-    let text =
-        std::fs::read(profile).map_err(|e| Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {e}")))?;
-    openvpn::parse(&text, settings.role).map(drop).map_err(|problems| {
-        problems.iter().for_each(|problem| print_line(problem.at(profile)));
-        Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {}, see above", count(problems.len())))
+    openvpn_profile::load(profile, settings.role).map(drop).map_err(|error| match error {
+        ProfileError::Unreadable(why) => Failure::new(IO_ERROR, format!("reading tunnel.profile {profile}: {why}")),
+        ProfileError::Invalid(problems) => {
+            problems.iter().for_each(|problem| print_line(problem.at(profile)));
+            Failure::new(CONFIG, format!("checking tunnel.profile {profile}: {}, see above", count(problems.len())))
+        }
     })
 }
 

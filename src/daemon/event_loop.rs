@@ -192,7 +192,7 @@ impl EventLoop {
             // The events are level-triggered: those that must wait for a gap are reported again.
             _ if !parts.plane.has_gap(now) => {}
             Token::Openvpn => {
-                let event = parts.reconciler.handle_openvpn_output(poll);
+                let event = parts.reconciler.handle_openvpn_output(poll, now);
                 parts.handle_openvpn(event);
             }
             Token::ReconcileJob => parts.handle_job(poll, now),

@@ -37,6 +37,7 @@ use crate::daemon::token::Token;
 use crate::daemon::worker::{RunningWorker, poll_worker};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
+use crate::sys::openvpn_profile::LoadedProfile;
 use crate::sys::worker::WorkerOutput;
 use crate::units::Nanos;
 use crate::wire::control::ShapingRequest;
@@ -334,20 +335,20 @@ impl Reconciler {
         self.endpoint.note_wireguard(now, report.endpoint, report.handshake_s, was_set);
     }
 
-    /// Updates the openvpn process to the settings in force.
+    /// Updates the openvpn process to the settings in force, with the profile that the job loaded.
     pub fn update_openvpn(
         &mut self,
         settings: &Settings,
+        loaded: Option<LoadedProfile>,
         is_new: bool,
         interface_changed: bool,
         now: Nanos,
-    ) -> Result<(), Error> {
+    ) {
         match &mut self.openvpn {
-            Some(openvpn) if is_new || interface_changed => openvpn.update(settings, interface_changed, now)?,
+            Some(openvpn) if is_new || interface_changed => openvpn.update(settings, loaded, interface_changed, now),
             Some(_) => {}
-            None => self.openvpn = Openvpn::new(settings, now)?,
+            None => self.openvpn = Openvpn::new(settings, loaded, now),
         }
-        Ok(())
     }
 
     /// Whether openvpn runs, so that [`Reconciler::handle_openvpn_tick`] must be called.
@@ -363,8 +364,8 @@ impl Reconciler {
     }
 
     /// Reads the output of openvpn. Returns what it reports.
-    pub fn handle_openvpn_output(&mut self, poll: &Poll) -> Option<OpenvpnEvent> {
-        self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_output(poll))
+    pub fn handle_openvpn_output(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
+        self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_output(poll, now))
     }
 
     /// The endpoint of the settings being applied, or else of those in force.

@@ -1,6 +1,7 @@
 //! A tunnel of OpenVPN: a process that millpond starts serves an interface that millpond creates.
 
 mod lexer;
+mod options;
 mod process;
 mod profile;
 
@@ -9,7 +10,7 @@ use std::net::Ipv4Addr;
 use super::link::{Link, LinkKind};
 use super::properties::TunnelProperties;
 pub use process::{OutputEvent, arguments, parse_line};
-pub use profile::{Profile, parse};
+pub use profile::{NamedFile, Profile, named_files, parse};
 
 use crate::wire::size::{Encapsulation, IpVersion};
 
@@ -42,8 +43,9 @@ pub(super) fn properties(profile: &str, address: Ipv4Addr, peer_address: Option<
 
 /// The encapsulation of OpenVPN over UDP with an AEAD cipher, by the outer IP version of `profile`; IPv4 without one.
 pub(super) fn encapsulation(profile: Option<Profile>) -> Encapsulation {
-    let outer = if profile.is_some_and(|profile| profile.ipv6) { IpVersion::V6 } else { IpVersion::V4 };
-    Encapsulation::plain(OVERHEAD + outer.header_bytes())
+    let Profile { ipv6, framing } = profile.unwrap_or_default();
+    let outer = if ipv6 { IpVersion::V6 } else { IpVersion::V4 };
+    Encapsulation::plain(OVERHEAD + usize::from(framing) + outer.header_bytes())
 }
 
 #[cfg(test)]
@@ -56,7 +58,9 @@ mod tests {
     fn a_cell_uses_the_limit_exactly() {
         let size = encapsulation(None).largest_cell(512).unwrap();
         assert_eq!(size, CellSize { wire_bytes: 512, inner_bytes: 460, payload_bytes: 432, block_bytes: 424 });
-        let size = encapsulation(Some(Profile { ipv6: true })).largest_cell(512).unwrap();
+        let size = encapsulation(Some(Profile { ipv6: true, framing: false })).largest_cell(512).unwrap();
         assert_eq!((size.wire_bytes, size.inner_bytes), (512, 440));
+        let size = encapsulation(Some(Profile { ipv6: false, framing: true })).largest_cell(512).unwrap();
+        assert_eq!((size.wire_bytes, size.inner_bytes), (512, 459), "comp-lzo no adds a byte");
     }
 }

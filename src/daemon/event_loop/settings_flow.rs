@@ -191,7 +191,7 @@ impl Parts {
             return Ok(());
         };
         let interface_changed = self.driver.io.bind(tunnel::interface(settings), report.interface, poll)?;
-        self.reconciler.update_openvpn(settings, is_new, interface_changed, now)?;
+        self.reconciler.update_openvpn(settings, report.profile, is_new, interface_changed, now);
         self.plane.update(settings, encapsulation, is_new, now)?;
         if is_new {
             if let Some(size) = self.plane.size() {

@@ -19,6 +19,7 @@ use crate::plan::{
     persistent_elements, plan, plan_guard, preflight_issues,
 };
 use crate::sys::kernel::{self, GuardOnly, LinuxKernel, WithoutGuard};
+use crate::sys::openvpn_profile::LoadedProfile;
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
 use crate::tunnel;
 use crate::tunnel::sysctls::reverse_path_filter;
@@ -35,6 +36,8 @@ pub struct Host {
     kernel: LinuxKernel,
     facts: Facts,
     encapsulation: Encapsulation,
+    /// The profile of the openvpn tunnel, from the last `read_facts`.
+    profile: Option<LoadedProfile>,
     /// The kernel's state before the first `bring_up`; its forwarding sysctls are restored at exit.
     before: Option<Snapshot>,
     /// The forwarding sysctls that an earlier run of this daemon, or of a killed one, found; `None` before that.
@@ -64,6 +67,7 @@ impl Host {
             kernel,
             facts: Facts::default(),
             encapsulation,
+            profile: None,
             before: None,
             saved_forwarding,
             overridden: None,
@@ -78,7 +82,8 @@ impl Host {
         let attached = attached.map(|tunnel| tunnel.interface);
         self.facts.tunnel.endpoint = endpoint;
         self.facts.tunnel.carrier = self.kernel.attach(attached).map_err(from_op)?;
-        self.facts.tunnel.profile = openvpn::profile(settings)?;
+        self.profile = openvpn::load_profile(settings)?;
+        self.facts.tunnel.profile = self.profile.map(|loaded| loaded.profile);
         self.encapsulation = tunnel::encapsulation(settings, &self.facts.tunnel)?;
         Ok(())
     }
@@ -162,6 +167,11 @@ impl Host {
     /// The tunnel's encapsulation of a cell.
     pub fn encapsulation(&self) -> Encapsulation {
         self.encapsulation
+    }
+
+    /// The checked profile of an openvpn tunnel.
+    pub fn profile(&self) -> Option<LoadedProfile> {
+        self.profile
     }
 
     /// WireGuard's status of a router's endpoint; `None` if WireGuard does not have that peer.

@@ -103,6 +103,7 @@ fn bring_up_tunnel(
         openvpn::stop_orphans()?;
     }
     report.encapsulation = Some(host.encapsulation());
+    report.profile = host.profile();
     let size = shape::cell_size(settings, host.encapsulation())?;
     let applied = host.bring_up(settings, &shape::limits(settings, size, job.granted))?;
     report.ops += applied.ops.len();

@@ -4,7 +4,6 @@
 //! it starts and after it exits. While no process runs, the schedule continues and cells sent to the interface are
 //! lost.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 
@@ -15,9 +14,10 @@ use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
 use crate::daemon::token::Token;
 use crate::sys::epoll::Poll;
+use crate::sys::openvpn_profile::{self, LoadedProfile, ProfileError};
 use crate::sys::process::{self, Output, Process};
 use crate::tunnel;
-use crate::tunnel::openvpn::{self, OPENVPN, OutputEvent, Profile};
+use crate::tunnel::openvpn::{self, OPENVPN, OutputEvent};
 use crate::units::Nanos;
 
 /// The program. `/usr/sbin` is not in every service's path.
@@ -27,6 +27,10 @@ const PROGRAMS: [&str; 2] = ["openvpn", "/usr/sbin/openvpn"];
 const MIN_RESTART_DELAY: Nanos = Nanos::from_secs(1);
 const MAX_RESTART_DELAY: Nanos = Nanos::from_secs(60);
 const STABLE_AFTER: Nanos = Nanos::from_secs(60);
+
+/// Delay before a restart after the two ends negotiated a data channel that does not suit cells. Somebody has to change
+/// a profile first.
+const UNSUITABLE_RESTART_DELAY: Nanos = Nanos::from_secs(60);
 
 /// Time to exit after SIGTERM, before SIGKILL.
 const EXIT_TIMEOUT: Nanos = Nanos::from_secs(3);
@@ -69,13 +73,16 @@ pub enum OpenvpnEvent {
 /// The codes of the problems in [`OpenvpnEvent::Failed`].
 pub const OPENVPN_PROBLEMS: [Code; 3] = [Code::Openvpn, Code::OpenvpnCompression, Code::OpenvpnAddress];
 
-/// Reads and checks the configured profile; `None` if the tunnel is of another type.
-pub fn profile(settings: &Settings) -> Result<Option<Profile>, Error> {
-    let Some(profile) = tunnel::properties(settings).and_then(|tunnel| tunnel.profile) else { return Ok(None) };
-    let text = read(profile)?;
-    openvpn::parse(&text, settings.role).map(Some).map_err(|problems| {
-        problems.iter().for_each(|problem| warn!("{}", problem.at(profile)));
-        let first = problems.first().map(|problem| problem.at(profile).to_string()).unwrap_or_default();
+/// Reads and checks the configured profile; `None` if the tunnel is of another type. Not for the event loop.
+pub fn load_profile(settings: &Settings) -> Result<Option<LoadedProfile>, Error> {
+    let Some(path) = tunnel::properties(settings).and_then(|tunnel| tunnel.profile) else { return Ok(None) };
+    openvpn_profile::load(path, settings.role).map(Some).map_err(|error| {
+        let problems = match error {
+            ProfileError::Unreadable(why) => return Error::Profile(format!("reading tunnel.profile {path}: {why}")),
+            ProfileError::Invalid(problems) => problems,
+        };
+        problems.iter().for_each(|problem| warn!("{}", problem.at(path)));
+        let first = problems.first().map(|problem| problem.at(path).to_string()).unwrap_or_default();
         let others = match problems.len() {
             0 | 1 => String::new(),
             many => format!(" (and {} more: run millpond check)", many - 1),
@@ -84,16 +91,12 @@ pub fn profile(settings: &Settings) -> Result<Option<Profile>, Error> {
     })
 }
 
-fn read(profile: &str) -> Result<Vec<u8>, Error> {
-    std::fs::read(profile).map_err(|error| Error::Profile(format!("reading tunnel.profile {profile}: {error}")))
-}
-
 impl Openvpn {
-    /// Prepares a process for these settings; `None` if the tunnel is of another type. The interface must exist. The
+    /// Prepares a process for these settings and their profile; `None` without a profile. The interface must exist. The
     /// process starts with the first [`Openvpn::handle_tick`].
-    pub fn new(settings: &Settings, now: Nanos) -> Result<Option<Openvpn>, Error> {
-        let Some(setup) = ProcessSetup::new(settings)? else { return Ok(None) };
-        Ok(Some(Openvpn {
+    pub fn new(settings: &Settings, loaded: Option<LoadedProfile>, now: Nanos) -> Option<Openvpn> {
+        let setup = ProcessSetup::new(settings, loaded)?;
+        Some(Openvpn {
             setup: Some(setup),
             process: None,
             kill_at: None,
@@ -101,13 +104,13 @@ impl Openvpn {
             next_start: now,
             restart_delay: MIN_RESTART_DELAY,
             last_line: String::new(),
-        }))
+        })
     }
 
     /// Updates the supervisor to settings that may have changed. The process is replaced if its setup or its interface
     /// changed, and stopped if the tunnel is of another type.
-    pub fn update(&mut self, settings: &Settings, interface_changed: bool, now: Nanos) -> Result<(), Error> {
-        let setup = ProcessSetup::new(settings)?;
+    pub fn update(&mut self, settings: &Settings, loaded: Option<LoadedProfile>, interface_changed: bool, now: Nanos) {
+        let setup = ProcessSetup::new(settings, loaded);
         if setup != self.setup || interface_changed {
             self.setup = setup;
             self.restart_delay = MIN_RESTART_DELAY;
@@ -117,7 +120,6 @@ impl Openvpn {
                 self.kill_at = Some(now + EXIT_TIMEOUT);
             }
         }
-        Ok(())
     }
 
     /// Whether no process runs and none is wanted.
@@ -187,14 +189,22 @@ impl Openvpn {
     }
 
     /// Logs the process's output. To be called when the output is readable.
-    pub fn handle_output(&mut self, poll: &Poll) -> Option<OpenvpnEvent> {
+    pub fn handle_output(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
         let process = self.process.as_mut()?;
         let address = self.setup.as_ref().and_then(|setup| setup.address);
         for _ in 0..LINE_BATCH {
             match process.read_line() {
                 Ok(Output::Line(line)) => {
                     info!("openvpn: {line}");
-                    let event = openvpn::parse_line(&line, address).map(OpenvpnEvent::from);
+                    let event = openvpn::parse_line(&line, address);
+                    if matches!(event, Some(OutputEvent::Unsuitable(_))) && self.kill_at.is_none() {
+                        process.terminate();
+                        self.kill_at = Some(now + EXIT_TIMEOUT);
+                        self.next_start = now + UNSUITABLE_RESTART_DELAY;
+                    }
+                    // A process that is to end is not up, whatever it says.
+                    let event = event.filter(|event| *event != OutputEvent::Up || self.kill_at.is_none());
+                    let event = event.map(OpenvpnEvent::from);
                     if !line.is_empty() {
                         self.last_line = line;
                     }
@@ -215,14 +225,11 @@ impl Openvpn {
 }
 
 impl ProcessSetup {
-    fn new(settings: &Settings) -> Result<Option<ProcessSetup>, Error> {
-        let (Some(checked), Some(tunnel)) = (profile(settings)?, tunnel::properties(settings)) else { return Ok(None) };
-        let Some(profile) = tunnel.profile else { return Ok(None) };
-        let mut hasher = DefaultHasher::new();
-        read(profile)?.hash(&mut hasher);
-        let arguments = openvpn::arguments(profile, settings.role, checked);
+    fn new(settings: &Settings, loaded: Option<LoadedProfile>) -> Option<ProcessSetup> {
+        let (LoadedProfile { profile: checked, hash }, tunnel) = (loaded?, tunnel::properties(settings)?);
+        let arguments = openvpn::arguments(tunnel.profile?, settings.role, checked);
         let address = (settings.role == Role::Router).then_some(tunnel.address);
-        Ok(Some(ProcessSetup { arguments, address, profile_hash: hasher.finish() }))
+        Some(ProcessSetup { arguments, address, profile_hash: hash })
     }
 }
 
@@ -241,6 +248,9 @@ impl From<OutputEvent> for OpenvpnEvent {
         match event {
             OutputEvent::Up => OpenvpnEvent::Up,
             OutputEvent::Compression(text) => OpenvpnEvent::Failed(Problem::new(Code::OpenvpnCompression, text)),
+            OutputEvent::Unsuitable(text) => {
+                OpenvpnEvent::Failed(Problem::new(Code::Openvpn, format!("stopped openvpn: {text}")))
+            }
             OutputEvent::Address(text) => OpenvpnEvent::Failed(Problem::new(Code::OpenvpnAddress, text)),
         }
     }

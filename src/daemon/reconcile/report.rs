@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use crate::daemon::problem::{Code, Problem};
 use crate::plan::Forwarding;
+use crate::sys::openvpn_profile::LoadedProfile;
 use crate::sys::worker;
+use crate::tunnel::openvpn::Profile;
 use crate::wire::size::Encapsulation;
 
 /// The result of a reconcile job.
@@ -27,6 +29,8 @@ pub struct ReconcileReport {
     pub forwarding: Option<Forwarding>,
     /// The tunnel's encapsulation of a cell.
     pub encapsulation: Option<Encapsulation>,
+    /// The checked profile of an openvpn tunnel.
+    pub profile: Option<LoadedProfile>,
     /// The sysctl of the attached interface that was changed, and its value before.
     pub overridden: Option<(String, String)>,
 }
@@ -48,6 +52,7 @@ impl ReconcileReport {
             handshake_s,
             forwarding,
             encapsulation,
+            profile,
             overridden,
         } = self;
         let mut text = format!("tunnel-up {tunnel_is_up}\nops {ops}\ninterface {interface}\nhandshake {handshake_s}\n");
@@ -55,6 +60,9 @@ impl ReconcileReport {
         forwarding.iter().for_each(|value| _ = writeln!(text, "forwarding {value}"));
         if let Some(Encapsulation { overhead_bytes, padding }) = encapsulation {
             _ = writeln!(text, "encapsulation {overhead_bytes} {padding}");
+        }
+        if let Some(LoadedProfile { profile: Profile { ipv6, framing }, hash }) = profile {
+            _ = writeln!(text, "profile {hash} {} {}", u8::from(*ipv6), u8::from(*framing));
         }
         overridden.iter().for_each(|(key, value)| _ = writeln!(text, "overridden {key} {value}"));
         for Problem { code, text: description } in problems {
@@ -75,6 +83,7 @@ impl ReconcileReport {
                 "endpoint" => report.endpoint = value.parse().ok(),
                 "forwarding" => report.forwarding = Some(Forwarding::from_text(value)),
                 "encapsulation" => report.encapsulation = parse_encapsulation(value),
+                "profile" => report.profile = parse_profile(value),
                 "overridden" => {
                     report.overridden = value.split_once(' ').map(|(key, value)| (key.into(), value.into()))
                 }
@@ -90,6 +99,13 @@ fn parse_encapsulation(value: &str) -> Option<Encapsulation> {
     let (overhead_bytes, padding) = value.split_once(' ')?;
     let padding = padding.parse().ok().filter(|padding| *padding > 0)?;
     Some(Encapsulation { overhead_bytes: overhead_bytes.parse().ok()?, padding })
+}
+
+fn parse_profile(value: &str) -> Option<LoadedProfile> {
+    let mut words = value.split(' ');
+    let hash = words.next()?.parse().ok()?;
+    let mut flag = || words.next().map(|word| word == "1");
+    Some(LoadedProfile { profile: Profile { ipv6: flag()?, framing: flag()? }, hash })
 }
 
 fn parse_problem(value: &str) -> Option<Problem> {
@@ -114,6 +130,7 @@ mod tests {
             handshake_s: 1_700_000_000,
             forwarding: Some(Forwarding::from_text("net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1")),
             encapsulation: Some(Encapsulation { overhead_bytes: 60, padding: 16 }),
+            profile: Some(LoadedProfile { profile: Profile { ipv6: true, framing: false }, hash: u64::MAX }),
             overridden: Some(("net.ipv4.conf.wg0.rp_filter".into(), "1".into())),
         };
         let mut read = ReconcileReport::from_text(&report.to_text());

@@ -7,6 +7,8 @@ pub(super) struct Directive {
     pub line: usize,
     /// The name without dashes, then the arguments without quotes; never empty.
     pub words: Vec<String>,
+    /// Whether the content of the option's file follows in the profile, as in `<ca>`.
+    pub is_inline: bool,
 }
 
 impl Directive {
@@ -21,8 +23,8 @@ impl Directive {
     }
 }
 
-/// The options of a profile in order, and the line and text of each syntax error. Inline files such as `<ca>` are
-/// skipped; lines inside `<connection>` are options.
+/// The options of a profile in order, and the line and text of each syntax error. The content of an inline file such as
+/// `<ca>` is skipped; lines inside `<connection>` are options.
 pub(super) fn directives(text: &str) -> Vec<Result<Directive, (usize, &'static str)>> {
     let mut found = Vec::new();
     let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate().map(|(index, line)| (index + 1, line));
@@ -39,6 +41,7 @@ pub(super) fn directives(text: &str) -> Vec<Result<Directive, (usize, &'static s
         match tag {
             Some("connection" | "/connection") => {}
             Some(tag) => {
+                found.push(Ok(Directive { line, words: vec![tag.to_owned()], is_inline: true }));
                 let end = format!("</{tag}>");
                 if !lines.any(|(_, content)| content.trim_start().starts_with(&end)) {
                     found.push(Err((line, "section in angle brackets without its end tag")));
@@ -58,7 +61,7 @@ fn directive(line: usize, mut words: Vec<String>) -> Directive {
     if let Some(name) = words[0].strip_prefix("--").filter(|name| !name.is_empty()) {
         words[0] = name.to_owned();
     }
-    Directive { line, words }
+    Directive { line, words, is_inline: false }
 }
 
 /// Splits at white space; quotes keep it, a backslash keeps the next character, `#` or `;` before a word ends the line.

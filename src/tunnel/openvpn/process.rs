@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use super::options::{CIPHERS, is_offered};
 use super::profile::Profile;
 use super::{MTU, OPENVPN};
 use crate::config::model::Role;
@@ -16,6 +17,8 @@ pub enum OutputEvent {
     Compression(String),
     /// The endpoint's openvpn assigns another address than the settings; the text names both.
     Address(String),
+    /// The two ends have negotiated a data channel that does not suit cells; the text says why. The process must end.
+    Unsuitable(String),
 }
 
 /// Arguments of both roles, for the interface [`OPENVPN`]. There are no pings: cells never pause that long.
@@ -30,9 +33,10 @@ const ARGUMENTS: [&str; 16] = [
     "--route-noexec",
     "--script-security 1",
     "--nice -20",
+    // millpond reads the output.
     "--verb 3 --suppress-timestamps",
+    "--mute 0",
     // Every packet is a cell, and all cells have one size.
-    "--data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305",
     "--allow-compression no",
     "--keepalive 0 0 --ping 0",
     "--inactive 0",
@@ -58,6 +62,7 @@ pub fn arguments(profile: &str, role: Role, checked: Profile) -> Vec<String> {
     let folder = Path::new(profile).parent().unwrap_or(Path::new("/")).to_string_lossy();
     let mtu = MTU.to_string();
     let mut arguments = vec!["--cd", &folder, "--config", profile, "--dev", OPENVPN, "--tun-mtu", &mtu];
+    arguments.extend(["--data-ciphers", CIPHERS]);
     arguments.extend(ARGUMENTS.iter().flat_map(|words| words.split(' ')));
     if role == Role::Router {
         arguments.extend(CLIENT_ARGUMENTS.iter().flat_map(|words| words.split(' ')));
@@ -76,12 +81,32 @@ pub fn parse_line(line: &str, address: Option<Ipv4Addr>) -> Option<OutputEvent> 
         let text = format!("the endpoint's openvpn pushes compression: {}", rest.trim_end_matches(" Restarting."));
         return Some(OutputEvent::Compression(text));
     }
+    if let Some(why) = unsuitable(line) {
+        return Some(OutputEvent::Unsuitable(why));
+    }
     let (_, pushed) = line.split_once("PUSH_REPLY,")?;
     let ifconfig = pushed.split(',').find_map(|option| option.strip_prefix("ifconfig "))?;
     let assigned = ifconfig.split_whitespace().next()?.parse::<Ipv4Addr>().ok()?;
     let configured = address.filter(|address| *address != assigned)?;
     let text = format!("the endpoint's openvpn assigns this end {assigned}, but tunnel.address is {configured}");
     Some(OutputEvent::Address(text))
+}
+
+/// Why the data channel that a line reports does not suit cells. OpenVPN 2.6 reports the whole channel in one line; 2.5
+/// reports the cipher of each direction, and compression only where it fails.
+fn unsuitable(line: &str) -> Option<String> {
+    let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
+    if line.contains("Bad compression stub") {
+        return Some("only one end's profile has 'comp-lzo no' (want the line at both ends, or at none)".to_owned());
+    }
+    let (_, channel) = line.split_once("Data Channel: ")?;
+    let cipher = channel.strip_prefix("cipher ").or_else(|| channel.strip_prefix("Cipher ")).and_then(quoted);
+    if let Some(cipher) = cipher.filter(|cipher| !is_offered(cipher)) {
+        return Some(format!("the two ends use the cipher {cipher} (want one of {CIPHERS})"));
+    }
+    let compression = channel.split_once("compression: ").and_then(|(_, rest)| quoted(rest));
+    let compression = compression.filter(|compression| compression != "stub")?;
+    Some(format!("the two ends use the compression {compression} (want none)"))
 }
 
 #[cfg(test)]
@@ -101,16 +126,35 @@ mod tests {
         assert_eq!(parse_line(reply, address), Some(OutputEvent::Address(text)));
         assert_eq!(parse_line(&reply.replace("0.3", "0.2"), address), None);
         assert_eq!(parse_line(reply, None), None);
+        for harmless in [
+            "Data Channel: cipher 'AES-256-GCM', peer-id: 0",
+            "home/192.0.2.7:41194 Data Channel: cipher 'CHACHA20-POLY1305', peer-id: 0, compression: 'stub'",
+            "Outgoing Data Channel: Cipher 'AES-128-GCM' initialized with 128 bit key",
+            "Control Channel: TLSv1.3, cipher TLSv1.3 TLS_AES_256_GCM_SHA384, peer certificate: 384 bits",
+        ] {
+            assert_eq!(parse_line(harmless, address), None, "{harmless}");
+        }
+        for (unsuitable, named) in [
+            ("Data Channel: cipher 'AES-256-CBC', auth 'SHA1', peer-id: 0", "AES-256-CBC"),
+            ("Incoming Data Channel: Cipher 'BF-CBC' initialized with 128 bit key", "BF-CBC"),
+            ("Data Channel: cipher 'AES-192-GCM', peer-id: 0", "AES-192-GCM"),
+            ("a/192.0.2.7:1 Data Channel: cipher 'AES-256-GCM', peer-id: 0, compression: 'lzo'", "lzo"),
+            ("Bad compression stub decompression header byte: 96", "comp-lzo no"),
+        ] {
+            let event = parse_line(unsuitable, address);
+            let is_named = matches!(&event, Some(OutputEvent::Unsuitable(why)) if why.contains(named));
+            assert!(is_named, "{unsuitable}: {event:?}");
+        }
         assert_eq!(parse_line("TLS: Initial packet from [AF_INET]192.0.2.1:1194", address), None);
     }
 
     #[test]
     fn overriding_arguments_follow_the_profile() {
-        let client = arguments("/etc/millpond/client.ovpn", Role::Router, Profile { ipv6: true });
+        let client = arguments("/etc/millpond/client.ovpn", Role::Router, Profile { ipv6: true, framing: false });
         assert_eq!(client[..4], ["--cd", "/etc/millpond", "--config", "/etc/millpond/client.ovpn"]);
         assert_eq!(client[4..6], ["--dev", "mpvpn0"]);
         assert!(client.ends_with(&["--explicit-exit-notify", "0", "--proto", "udp6"].map(str::to_owned)));
-        let server = arguments("/etc/millpond/server.ovpn", Role::Endpoint, Profile { ipv6: false });
+        let server = arguments("/etc/millpond/server.ovpn", Role::Endpoint, Profile::default());
         assert!(!server.iter().any(|word| word == "--proto" || word == "--pull-filter"));
     }
 }
