@@ -59,8 +59,8 @@ pub fn interface(settings: &Settings) -> &str {
 /// Every [`TunnelError`] except `UnknownOverhead`, for an attached interface.
 pub fn check(settings: &Settings, facts: &TunnelFacts, inner_bytes: u16) -> Result<(), TunnelError> {
     match &settings.tunnel {
-        Some(Tunnel::Interface { interface, address, .. }) => {
-            attached::check(interface, *address, facts.carrier.as_ref(), inner_bytes)
+        Some(Tunnel::Interface { interface, address, unencrypted, .. }) => {
+            attached::check(interface, *address, *unencrypted, facts.carrier.as_ref(), inner_bytes)
         }
         Some(Tunnel::Wireguard(_) | Tunnel::Openvpn { .. }) | None => Ok(()),
     }
@@ -124,7 +124,13 @@ mod tests {
     }
 
     fn attached() -> Settings {
-        with(Tunnel::Interface { interface: "wg0".into(), address: ADDRESS, peer_address: None, overhead: None })
+        with(Tunnel::Interface {
+            interface: "wg0".into(),
+            address: ADDRESS,
+            peer_address: None,
+            overhead: None,
+            unencrypted: false,
+        })
     }
 
     #[test]

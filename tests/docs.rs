@@ -136,7 +136,7 @@ fn file_with(section: &str, lines: &str) -> String {
 /// Errors of a value, those of other options and warnings left out.
 fn errors_of(row: &OptionRow, value: &str) -> Vec<String> {
     let keyword = if row.is_list { "list" } else { "option" };
-    let of_interface = ["interface", "overhead"].contains(&row.name.as_str());
+    let of_interface = ["interface", "overhead", "unencrypted"].contains(&row.name.as_str());
     let kind = if of_interface { " option type 'interface'\n option interface 'wg0'\n" } else { "" };
     // A later line of one option takes the place of the earlier one.
     let parsed = parse(file_with(&row.section, &format!("{kind} {keyword} {} '{value}'\n", row.name)).as_bytes());

@@ -158,7 +158,7 @@ fn programs_get_the_settings_and_no_secret() {
             r#""made_by":"endpoint","max_download_kbit":4000,"warnings":[],"settings":{{"main":{{"enabled":"1","role":"router"}},"tunnel":{{"type":"wireguard","private_key":"{keys}/router.private","join_key":"{keys}/{name}""#
         ),
         r#""endpoint":"vpn.example.org:51820","backup":["[2001:db8::1]:51820 "#.to_owned(),
-        r#""listen_port":"","profile":"","interface":"","overhead":""},"dns":{"server":["149.112.112.112"]}}}"#
+        r#""listen_port":"","profile":"","interface":"","overhead":"","unencrypted":""},"dns":{"server":["149.112.112.112"]}}}"#
             .to_owned(),
     ] {
         assert!(text.contains(&part), "{part} in {text}");

@@ -144,6 +144,7 @@ fn interface_router() -> Settings {
         address: [10, 77, 0, 2].into(),
         peer_address: Some([10, 77, 0, 1].into()),
         overhead: None,
+        unencrypted: false,
     };
     Settings { tunnel: Some(tunnel), ..common::router([1; 32], [2; 32]) }
 }

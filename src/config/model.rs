@@ -185,6 +185,8 @@ pub enum Tunnel {
         /// Bytes that the tunnel adds to a packet on the wire, including the outer IP header; `None` to derive them
         /// from the kind of interface.
         overhead: Option<u16>,
+        /// Whether the interface may be one that is not known to encrypt (option `unencrypted`).
+        unencrypted: bool,
     },
 }
 

@@ -15,6 +15,10 @@ const GRE_OVERHEAD: usize = 20 + 4;
 /// IPv4 in IPv4 (RFC 2003).
 const IPIP_OVERHEAD: usize = 20;
 
+/// The kinds of interface that encrypt what they carry: WireGuard; a userspace program's, usually OpenVPN; OpenVPN in
+/// the kernel; IPsec. A kind that is missing here may encrypt, but nobody knows.
+const ENCRYPTING_KINDS: [&str; 7] = ["wireguard", "tun", "ovpn", "ovpn-dco", "xfrm", "vti", "vti6"];
+
 /// The properties of another program's interface that a tunnel needs to attach to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carrier {
@@ -49,15 +53,19 @@ pub(super) fn properties(interface: &str, address: Ipv4Addr, peer_address: Optio
     }
 }
 
-/// Checks that the interface exists and suits cells of `cell_bytes`.
+/// Checks that the interface exists, encrypts (unless the settings say `unencrypted`) and suits cells of `cell_bytes`.
 pub(super) fn check(
     dev: &str,
     address: Ipv4Addr,
+    unencrypted: bool,
     carrier: Option<&Carrier>,
     cell_bytes: u16,
 ) -> Result<(), TunnelError> {
     let dev = || dev.to_owned();
     let carrier = carrier.ok_or_else(|| TunnelError::NoInterface(dev()))?;
+    if !unencrypted && !ENCRYPTING_KINDS.contains(&carrier.kind.as_str()) {
+        return Err(TunnelError::Unencrypted { dev: dev(), kind: carrier.kind.clone() });
+    }
     if !carrier.up {
         return Err(TunnelError::InterfaceDown(dev()));
     }
@@ -125,6 +133,23 @@ mod tests {
         let over_ipv6 = Carrier { outer_ipv6: true, ..carrier("wireguard") };
         assert_eq!(encapsulation("wg0", None, Some(&over_ipv6)).map(|found| found.overhead_bytes), Ok(80));
         assert_eq!(encapsulation("wg0", Some(33), None), Ok(Encapsulation { overhead_bytes: 33, padding: 1 }));
+    }
+
+    #[test]
+    fn an_interface_that_does_not_encrypt_needs_the_users_word() {
+        let checked = |kind: &str, unencrypted| {
+            let carrier = Carrier { addresses: vec![Ipv4Addr::LOCALHOST.into()], ..carrier(kind) };
+            check("t0", Ipv4Addr::LOCALHOST, unencrypted, Some(&carrier), 460)
+        };
+        for kind in ["gre", "ipip", "sit", "vxlan", "device", "bridge", "veth", "ppp"] {
+            let error = TunnelError::Unencrypted { dev: "t0".into(), kind: kind.into() };
+            assert!(error.to_string().contains("option unencrypted '1'"), "{error}");
+            assert_eq!(checked(kind, false), Err(error), "{kind}");
+            assert_eq!(checked(kind, true), Ok(()), "{kind}");
+        }
+        for kind in ["wireguard", "tun", "ovpn", "ovpn-dco", "xfrm", "vti"] {
+            assert_eq!(checked(kind, false), Ok(()), "{kind}");
+        }
     }
 
     #[test]

@@ -33,6 +33,13 @@ pub enum TunnelError {
         /// The qdisc's kind.
         kind: String,
     },
+    /// The interface to attach to is of a kind that is not known to encrypt, and the settings do not permit that.
+    Unencrypted {
+        /// The interface.
+        dev: String,
+        /// Its kind.
+        kind: String,
+    },
     /// The interface to attach to is of a kind whose overhead millpond does not know, and the settings do not say it.
     UnknownOverhead {
         /// The interface.
@@ -58,6 +65,14 @@ impl fmt::Display for TunnelError {
                     f,
                     "tunnel.interface: another program's {kind} qdisc is on {dev}: remove it, for example by disabling \
                      SQM there"
+                )
+            }
+            TunnelError::Unencrypted { dev, kind } => {
+                write!(
+                    f,
+                    "tunnel.interface: {dev} (kind {kind}) is not known to encrypt, so the provider could read the \
+                     devices' packets: attach to a WireGuard or OpenVPN interface, or set option unencrypted '1' if \
+                     something below {dev} encrypts"
                 )
             }
             TunnelError::UnknownOverhead { dev, kind } => {

@@ -38,6 +38,7 @@ impl Invitation {
             ("profile", text("")),
             ("interface", text("")),
             ("overhead", text("")),
+            ("unencrypted", text("")),
         ];
         let dns = [("server", Setting::List(self.resolvers.iter().map(ToString::to_string).collect()))];
         let of = |kind, section| {

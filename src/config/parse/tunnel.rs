@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::context::{Context, TunnelKind};
 use super::reader::SectionReader;
 use super::value::{
-    choice, host_port, interface_name, key, key_or_file, number, path, server, tunnel_address, tunnel_address6,
+    boolean, choice, host_port, interface_name, key, key_or_file, number, path, server, tunnel_address, tunnel_address6,
 };
 use crate::config::join::MAX_SERVERS;
 use crate::config::model::{Key, Role, Server, Tunnel, Wireguard};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
     "type",
     "private_key",
     "join_key",
@@ -27,6 +27,7 @@ const OPTIONS: [&str; 14] = [
     "profile",
     "interface",
     "overhead",
+    "unencrypted",
 ];
 /// WireGuard's usual port.
 const DEFAULT_PORT: u16 = 51820;
@@ -57,7 +58,8 @@ pub(super) fn read(section: &Section, context: &mut Context, problems: &mut Vec<
                 reader.error("interface", text);
             }
             let overhead = reader.value("overhead", number(0..=200, "bytes")).map(|bytes| bytes as u16);
-            Some(Tunnel::Interface { interface, address: address?, peer_address, overhead })
+            let unencrypted = reader.value("unencrypted", boolean).unwrap_or(false);
+            Some(Tunnel::Interface { interface, address: address?, peer_address, overhead, unencrypted })
         }
     }
 }
@@ -182,7 +184,7 @@ fn warn_unused(reader: &mut SectionReader, kind: Option<TunnelKind>, context: &C
             &["private_key", "join_key", "public_key", "preshared_key", "endpoint", "backup", "listen_port"][..],
         ),
         (TunnelKind::Openvpn, &["profile"]),
-        (TunnelKind::Interface, &["interface", "overhead"]),
+        (TunnelKind::Interface, &["interface", "overhead", "unencrypted"]),
     ];
     for (_, options) in of_type.iter().filter(|(of, _)| *of != kind) {
         for option in options.iter().filter(|option| reader.given(option)).collect::<Vec<_>>() {

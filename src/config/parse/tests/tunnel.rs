@@ -20,6 +20,12 @@ fn openvpn_and_interface_tunnels_parse() {
         let tunnel = parsed.settings.and_then(|s| s.tunnel);
         assert!(matches!(tunnel, Some(Tunnel::Interface { overhead: got, .. }) if got == overhead), "{tunnel:?}");
     }
+    for (option, want) in [("", false), ("option unencrypted 1", true), ("option unencrypted 0", false)] {
+        let parsed = tunnel(&format!("option type interface\noption interface gre1\n{option}\n{ends}"));
+        assert_eq!(lines(&parsed), Vec::<String>::new());
+        let tunnel = parsed.settings.and_then(|s| s.tunnel);
+        assert!(matches!(tunnel, Some(Tunnel::Interface { unencrypted, .. }) if unencrypted == want), "{tunnel:?}");
+    }
     for own in ["mp0", "mpwg0", "mpvpn0"] {
         let parsed = tunnel(&format!("option type interface\noption interface {own}\n{ends}"));
         assert_eq!(parsed.settings, None);

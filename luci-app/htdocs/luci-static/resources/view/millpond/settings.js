@@ -182,6 +182,9 @@ return view.extend({
 		option.depends('type', 'interface');
 		option.validate = (id, value) => value === '' || wholeNumber(0, 200)(id, value);
 
+		option = section.taboption('more', form.Flag, 'unencrypted', _('Even if unencrypted'), _('Attach also to an interface that is not known to encrypt. Your provider can then read the packets, unless something below encrypts them.'));
+		option.depends('type', 'interface');
+
 		option = section.taboption('pair', form.DummyValue, '_public', _('This router\'s public key'), _('Give it to the server\'s operator. The secret key stays on the router and is never shown.'));
 		option.renderWidget = () => E('span', [
 			E('code', { 'data-name': 'public-key', 'style': 'overflow-wrap: anywhere' }, [ key.public_key || _('none yet') ]),
