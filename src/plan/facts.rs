@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::nft::{HOME_NETWORKS, TableText};
+use super::nft::TableText;
 use super::routing::Prefix;
 use super::sysctls::Forwarding;
 use crate::tunnel::TunnelFacts;
+
+/// The guard's sets of the home's networks, IPv4 and IPv6.
+pub(super) const HOME_NETWORKS: [&str; 2] = ["home4", "home6"];
 
 /// The facts about the host that the settings do not contain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +36,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts that an installed guard recorded: the home's interfaces, without prefixes, its networks, and the outside
-    /// interfaces.
+    /// The facts that an installed guard recorded: the home's interfaces, without prefixes, its networks, and the
+    /// outside interfaces.
     pub fn from_guard(guard: &TableText) -> Facts {
         let names = |set| guard.elements(set).map(|name| name.trim_matches('"').to_owned());
         let lan = names("lan").map(|name| LanInterface { name, prefixes: Vec::new() }).collect();

@@ -6,8 +6,8 @@ mod services;
 mod sources;
 
 use super::endpoint_guard;
-use super::facts::Facts;
-use super::nft::{Elements, HOME_NETWORKS, NftTable, Set, TableText};
+use super::facts::{Facts, HOME_NETWORKS};
+use super::nft::{Elements, NftTable, Set, TableText};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, lan};
 use super::routing::Family;
@@ -105,8 +105,8 @@ fn learned() -> [Set; 4] {
         .map(|(name, kind)| Set { name, kind, elements: Elements::Learned { timeout: "7d" } })
 }
 
-/// Rules for packets that come neither from the home nor from the tunnel. An answer to a ping would tell which addresses
-/// of the home are in use.
+/// Rules for packets that come neither from the home nor from the tunnel. An answer to a ping would tell which
+/// addresses of the home are in use.
 fn inbound(policy_sets: &PolicySets, learns: bool) -> Vec<String> {
     let learned = |rules: [&str; 4]| if learns { rules.map(str::to_owned).to_vec() } else { Vec::new() };
     let seen = ["ip daddr @seen4 drop", "ip6 daddr @seen6 drop", "ip daddr @free4 return", "ip6 daddr @free6 return"];

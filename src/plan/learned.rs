@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::nft::{Learned, SEEN, TableText};
+use super::nft::{Learned, TableText};
 use super::policy_sets::{CONFINING, learned_names, set_names};
 use super::policy_subjects::{Subject, policies};
 use crate::config::model::{Mac, Policy};
+
+/// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
+const SEEN: [&str; 2] = ["seen4", "seen6"];
 
 /// The initial elements of the learned sets of the guard `wanted`. They come from the guard `before` that it replaces
 /// and from the kernel's recent `neighbours`: Ethernet addresses with an IP address each.

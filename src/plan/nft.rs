@@ -71,12 +71,6 @@ pub enum Elements {
     },
 }
 
-/// The guard's sets of the home's networks, IPv4 and IPv6.
-pub const HOME_NETWORKS: [&str; 2] = ["home4", "home6"];
-
-/// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
-pub const SEEN: [&str; 2] = ["seen4", "seen6"];
-
 /// Maximum number of learned elements of a set: a week of a large home's temporary IPv6 addresses.
 const MAX_LEARNED: usize = 2048;
 
@@ -97,9 +91,7 @@ impl NftTable {
         let mut text = String::new();
         for set in &self.sets {
             let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
-            if matches!(set.elements, Elements::Networks(_)) {
-                text.push_str("\t\tflags interval\n");
-            }
+            text.push_str(if matches!(set.elements, Elements::Networks(_)) { "\t\tflags interval\n" } else { "" });
             let _ = match &set.elements {
                 Elements::Fixed(elements) | Elements::Networks(elements) if elements.is_empty() => Ok(()),
                 Elements::Fixed(elements) | Elements::Networks(elements) => {

@@ -115,8 +115,8 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
     issues
 }
 
-/// Whether the settings lock the owner out of the router's pages: the guard keeps confined devices from all but a few of
-/// the router's services.
+/// Whether the settings lock the owner out of the router's pages: the guard keeps confined devices from all but a few
+/// of the router's services.
 fn nobody_reaches_the_router(settings: &Settings, facts: &Facts) -> bool {
     let is_confined = |name: &str| {
         let mut networks = settings.networks.iter().filter(|network| network.policy != Policy::Direct);

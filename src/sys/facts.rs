@@ -59,8 +59,8 @@ impl HostView<'_> {
         facts
     }
 
-    /// The home's networks: on its interfaces `lan`, routed to them, and those of `before` while one of the interfaces is
-    /// down or has no address. A packet to a network of an interface that is down would follow the default route.
+    /// The home's networks: on its interfaces `lan`, routed to them, and those of `before` while one of the interfaces
+    /// is down or has no address. A packet to a network of an interface that is down would follow the default route.
     fn networks(&self, lan: &[LanInterface], before: &Facts) -> Vec<Prefix> {
         let index_of = |name: &str| self.links.iter().find(|link| link.name == name).map(|link| link.index);
         let indices: BTreeSet<u32> = lan.iter().filter_map(|lan| index_of(&lan.name)).collect();

@@ -7,8 +7,8 @@ use crate::plan::ownership::TUN;
 use crate::plan::policy_sets::{PolicySets, chain};
 use crate::tunnel;
 
-/// The chains that keep packets for the home in the home, and that do not tell outside hosts which addresses of the home
-/// are in use.
+/// The chains that keep packets for the home in the home, and that do not tell outside hosts which addresses of the
+/// home are in use.
 pub(super) fn chains(settings: &Settings, policy_sets: &PolicySets, learns: bool) -> Vec<Chain> {
     if !policy_sets.confines() {
         return Vec::new();
