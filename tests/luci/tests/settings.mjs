@@ -9,6 +9,7 @@ import { ENABLED, SETTINGS, apply, program, root, tab, test, until, withRouter }
 const SOURCES = join(root, '../src');
 /* Options without a field of their own, and why. */
 const WITHOUT_FIELD = {
+	'main.allow': 'only endpoints have it',
 	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.join_key': 'secret: pasted', 'tunnel.preshared_key': 'secret: pasted',
 	'level.upload': 'set by "Use these rates"', 'level.download': 'set by "Use these rates"',
 	'device.mac': 'known to the router', 'device.address': 'known to the router', 'device.policy': 'the column Choice',

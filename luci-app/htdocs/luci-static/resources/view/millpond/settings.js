@@ -119,6 +119,10 @@ return view.extend({
 		option.depends('level', 'custom');
 		option.placeholder = '512';
 		option.validate = (id, value) => value === '' || wholeNumber(160, 1400)(id, value);
+
+		option = section.taboption('advanced', form.DynamicList, 'router_service', _('Services of this router'), _('what protected and blocked devices may use besides DHCP, NTP, mDNS and ping, for example tcp/8883 for an MQTT broker. Such a program must not pass on to the Internet what a device tells it.'));
+		option.placeholder = 'tcp/8883';
+		option.validate = (id, value) => [ value ].flat().every((service) => service === '' || /^(tcp|udp)\/[1-9][0-9]*$/.test(service) && service.slice(4) < 65536) || _('protocol and port such as tcp/8883');
 	},
 
 	tunnel(map, key) {
