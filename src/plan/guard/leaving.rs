@@ -1,5 +1,5 @@
-//! Rules for packets that leave the router, whoever made them. Routes and other programs' rules decide late where a
-//! packet goes, so this is the last look.
+//! Rules for packets that leave the router, forwarded ones and its own. Routes and other programs' rules decide late
+//! where a packet goes, so this is the last look.
 
 use crate::config::model::Settings;
 use crate::plan::nft::Chain;
