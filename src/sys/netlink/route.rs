@@ -8,6 +8,9 @@ use super::socket::Netlink;
 use crate::plan::ownership::ROUTE_PROTOCOL;
 use crate::plan::routing::{Family, Prefix, Route, RouteKind};
 
+/// A gateway of the other address family (`include/uapi/linux/rtnetlink.h`). The libc crate lacks it for musl.
+const RTA_VIA: u16 = 18;
+
 /// A route in the kernel's list.
 #[derive(Clone, Debug)]
 pub struct RouteEntry {
@@ -59,7 +62,7 @@ fn parse(message: &[u8]) -> Option<RouteEntry> {
         kind: message[7],
         oif: number(rest, libc::RTA_OIF),
         hops: attribute(rest, libc::RTA_MULTIPATH).map(hops).unwrap_or_default(),
-        has_gateway: [libc::RTA_GATEWAY, libc::RTA_VIA, libc::RTA_MULTIPATH]
+        has_gateway: [libc::RTA_GATEWAY, RTA_VIA, libc::RTA_MULTIPATH]
             .into_iter()
             .any(|kind| attribute(rest, kind).is_some()),
     })
