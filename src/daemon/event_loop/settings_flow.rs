@@ -9,7 +9,7 @@ use crate::daemon::config_state::{SettingsChange, SettingsFile};
 use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
-use crate::daemon::reconcile::host::install_provisional_guard;
+use crate::daemon::reconcile::host::guard::install_provisional_guard;
 use crate::daemon::reconcile::{self, FinishedJob, ReconcileReport};
 use crate::daemon::schedule::calendar::LocalZone;
 use crate::sys::epoll::Poll;
