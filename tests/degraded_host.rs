@@ -307,3 +307,100 @@ fn a_missing_ubus_is_logged_once() {
     assert_eq!(daemon.log().matches("no ubus broker found").count(), 1, "{}", daemon.log());
     daemon.stop();
 }
+
+/// Gives the daemon an `/etc` of its own with these files of OpenWrt in `/etc/config`.
+fn with_etc_config(files: &[(&str, &str)]) -> String {
+    let write = |(name, text): &(&str, &str)| format!("printf '%s' '{text}' > /etc/config/{name}");
+    let writes: Vec<String> = files.iter().map(write).collect();
+    format!("mount -t tmpfs tmpfs /etc && mkdir /etc/config && {}", writes.join(" && "))
+}
+
+/// Routers with a modem have the path of its USB device where others have the name of an interface.
+#[test]
+fn devices_in_the_network_file_that_are_no_interfaces_leave_the_guard_whole() {
+    if !is_possible("devices_in_the_network_file_that_are_no_interfaces_leave_the_guard_whole") {
+        return;
+    }
+    for device in ["/sys/devices/platform/soc/1e1c0000.xhci/usb1/1-1", "/dev/serial/by-id/usb-1", "wg*", "a\"b", "x,y"]
+    {
+        let network = format!("config interface wan\n\toption proto modemmanager\n\toption device \"{device}\"\n");
+        let firewall = "config zone\n\toption name wan\n\toption masq 1\n\tlist network wan\n\tlist device eth9\n";
+        let network = network.replace("a\"b", "a\\\"b");
+        let daemon = Daemon::start(
+            "modem",
+            good().as_bytes(),
+            &with_etc_config(&[("network", &network), ("firewall", firewall)]),
+        );
+        let status = daemon.await_status("a state", |status| status.state != "starting");
+        assert!(daemon.guards_the_camera(), "{device}: {status:?}");
+        assert!(!status.problems.iter().any(|problem| problem.code.starts_with("guard")), "{device}: {status:?}");
+        let loaded = daemon.shell("nft list set inet millpond outside");
+        assert!(loaded.contains("elements = { \"eth9\" }"), "{loaded}");
+        let file = fs::read_to_string(daemon.path("flash/guard.nft")).unwrap();
+        assert!(file.contains(CAMERA) && file.contains("\"eth9\""), "{file}");
+        daemon.stop();
+    }
+}
+
+/// An `nft` in front of the real one that refuses every text with a match of the pattern, as a kernel without a part
+/// of nftables does.
+fn with_nft_that_refuses(pattern: &str) -> String {
+    let nft = format!(
+        "#!/bin/sh\nreal() {{ PATH=/usr/sbin:/usr/local/sbin exec nft \"$@\"; }}\n\
+         case \"$*\" in *-f*) ;; *) real \"$@\" ;; esac\n\
+         cat > text.$$; cat text.$$ >> texts\nif grep -qE \"{pattern}\" text.$$; then\n\
+         echo \"Error: Could not process rule: Too many open files\" >&2; rm text.$$; exit 1\nfi\n\
+         exec < text.$$; rm text.$$\nreal \"$@\"\n"
+    );
+    format!("mkdir bin && printf '%s' '{nft}' > bin/nft && chmod 755 bin/nft && export PATH=$PWD/bin:$PATH")
+}
+
+/// If the kernel refuses the guard's full text, a guard of the simplest rules confines the devices, now and after a
+/// boot.
+#[test]
+fn a_minimal_guard_stands_in_for_one_that_does_not_load() {
+    if !is_possible("a_minimal_guard_stands_in_for_one_that_does_not_load") {
+        return;
+    }
+    let daemon = Daemon::start("minimal", good().as_bytes(), &with_nft_that_refuses("reject"));
+    let status = daemon.await_status("the problem", |status| has_problem(status, "guard-minimal"));
+    let problem = status.problems.iter().find(|problem| problem.code == "guard-minimal").unwrap();
+    assert!(problem.text.contains("Too many open files"), "the cause: {problem:?}");
+    assert!(daemon.guards_the_camera(), "{status:?}");
+    let file = fs::read_to_string(daemon.path("flash/guard.nft")).unwrap();
+    assert!(file.contains(CAMERA) && !file.contains("reject"), "{file}");
+    assert_eq!(daemon.log().matches("a minimal guard is loaded").count(), 1, "retries are not logged again");
+    // As soon as the text loads, the full guard replaces the minimal one.
+    let folder = daemon.folder.display();
+    daemon.shell(&format!("rm {folder}/bin/nft; ln -s $(command -v nft) {folder}/bin/nft"));
+    millpond(&["renew", "--socket", daemon.path("socket").to_str().unwrap()]);
+    daemon.await_status("the full guard", |status| !has_problem(status, "guard-minimal"));
+    assert!(daemon.shell("nft list table inet millpond").contains("reject"), "{}", daemon.log());
+    assert!(fs::read_to_string(daemon.path("flash/guard.nft")).unwrap().contains("reject"));
+    daemon.stop();
+}
+
+/// The first step of a tunnel is its table.
+#[test]
+fn without_a_guard_no_tunnel_starts() {
+    if !is_possible("without_a_guard_no_tunnel_starts") {
+        return;
+    }
+    for (refused, starts) in [("table inet another", true), ("table inet millpond(_draft)? ", false)] {
+        let daemon = Daemon::start("no-guard", good().as_bytes(), &with_nft_that_refuses(refused));
+        let tunnel_is_tried = || {
+            let texts = fs::read_to_string(daemon.path("texts")).unwrap_or_default();
+            texts.contains("table inet millpond_tunnel")
+        };
+        if starts {
+            daemon.await_status("the tunnel", |_| tunnel_is_tried());
+        } else {
+            daemon.await_status("the problem", |status| has_problem(status, "guard"));
+            std::thread::sleep(Duration::from_secs(3));
+            let status = daemon.status().unwrap();
+            assert_eq!((&status.state[..], &status.problems[0].code[..]), ("blocked", "guard"), "{status:?}");
+        }
+        assert_eq!((tunnel_is_tried(), daemon.guards_the_camera()), (starts, starts), "{}", daemon.log());
+        daemon.stop();
+    }
+}

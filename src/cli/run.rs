@@ -59,7 +59,13 @@ pub fn failure(error: Error) -> Failure {
         Error::Settings(_) | Error::Profile(_) => CONFIG,
         Error::NotRoot => NO_PERMISSION,
         Error::Unreadable { .. } | Error::GuardFile { .. } => IO_ERROR,
-        Error::Unfit(_) | Error::Desired(_) | Error::Apply(_) | Error::TunTaken | Error::System { .. } => OS_ERROR,
+        Error::Unfit(_)
+        | Error::Desired(_)
+        | Error::MinimalGuard(_)
+        | Error::NoGuard
+        | Error::Apply(_)
+        | Error::TunTaken
+        | Error::System { .. } => OS_ERROR,
     };
     Failure::new(code, error.to_string())
 }

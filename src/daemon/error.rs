@@ -36,6 +36,8 @@ pub enum Error {
         /// The cause.
         error: io::Error,
     },
+    /// The kernel refused the guard. A minimal one is loaded.
+    MinimalGuard(ApplyError),
     /// The guard is loaded, but the file from which it is loaded at boot cannot be written.
     GuardFile {
         /// Its path.
@@ -43,6 +45,8 @@ pub enum Error {
         /// The cause.
         error: io::Error,
     },
+    /// The tunnel does not start, because there is no guard.
+    NoGuard,
     /// The process does not run as root.
     NotRoot,
     /// Another process holds `mp0`.
@@ -58,7 +62,7 @@ impl Error {
     /// The package that provides the missing part, if the error names one.
     pub fn package(&self) -> Option<&'static str> {
         match self {
-            Error::Apply(error) => error.package(),
+            Error::Apply(error) | Error::MinimalGuard(error) => error.package(),
             _ => None,
         }
     }
@@ -73,6 +77,8 @@ impl fmt::Display for Error {
             Error::Desired(error) => write!(f, "{error}"),
             Error::System { action, error } => write!(f, "{action}: {error}"),
             Error::GuardFile { path, error } => write!(f, "writing the guard to {}: {error}", path.display()),
+            Error::MinimalGuard(error) => write!(f, "{error}; a minimal guard is loaded instead"),
+            Error::NoGuard => f.write_str("bringing up the tunnel: not without a guard; see why it does not load"),
             Error::NotRoot => f.write_str("bringing up the tunnel: not allowed: run as root"),
             Error::TunTaken => write!(f, "attaching to {TUN}: another process holds it: stop the other daemon first"),
         }

@@ -13,6 +13,8 @@ pub enum Code {
     Name,
     /// The guard is not in force.
     Guard,
+    /// The kernel refuses the guard, and a minimal one is in force.
+    GuardMinimal,
     /// The guard is not in the file from which it is loaded at boot.
     GuardFile,
     /// A kernel module or a program is missing; the text names its package.
@@ -58,10 +60,11 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 23] = [
+    const ALL: [Code; 24] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
+        Code::GuardMinimal,
         Code::GuardFile,
         Code::PackageMissing,
         Code::Tunnel,
@@ -90,6 +93,7 @@ impl Code {
             Code::Settings => "settings",
             Code::Name => "name",
             Code::Guard => "guard",
+            Code::GuardMinimal => "guard-minimal",
             Code::GuardFile => "guard-file",
             Code::PackageMissing => "package-missing",
             Code::Tunnel => "tunnel",
@@ -144,6 +148,10 @@ impl Code {
             Code::Name => "check tunnel.endpoint and the Internet connection; millpond keeps retrying",
             Code::Guard => {
                 "see the text; until it is corrected, devices may send outside the tunnel; millpond keeps retrying"
+            }
+            Code::GuardMinimal => {
+                "see the text; until it is corrected, shaped and blocked devices reach only the home; millpond keeps \
+                 retrying"
             }
             Code::GuardFile => {
                 "free space on the flash, or make it writable; the guard is loaded now, but after a boot it will be \
@@ -206,6 +214,7 @@ impl Problem {
     pub fn of_guard(error: &Error) -> Problem {
         let code = match error {
             Error::GuardFile { .. } => Code::GuardFile,
+            Error::MinimalGuard(_) => Code::GuardMinimal,
             _ if error.package().is_some() => Code::PackageMissing,
             _ => Code::Guard,
         };

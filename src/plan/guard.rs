@@ -7,6 +7,7 @@ mod sources;
 
 use super::endpoint_guard;
 use super::facts::{Facts, HOME_NETWORKS};
+use super::interface_name::interface_elements;
 use super::nft::{Elements, NftTable, Set, TableText};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, lan};
@@ -36,7 +37,7 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
         Set { name, kind, elements: Elements::Networks(networks.map(ToString::to_string).collect()) }
     }));
     // Remembers the outside interfaces, so that none of them counts as the home's while its uplink is down.
-    let outside = facts.outside.iter().map(|name| format!("\"{name}\"")).collect();
+    let outside = interface_elements(facts.outside.clone());
     sets.push(Set { name: "outside", kind: "ifname", elements: Elements::Fixed(outside) });
     let mut chains = vec![chain(
         "refuse",

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::facts::Facts;
+use super::interface_name::interface_elements;
 use super::nft::{Chain, Elements, Set};
 use crate::config::model::{Network, Policy, Settings};
 
@@ -52,7 +53,7 @@ impl PolicySets {
             add(ip6, "ipv6_addr", addresses().filter(IpAddr::is_ipv6).map(|a| a.to_string()).collect());
             if policy != Policy::Direct {
                 let networks = settings.networks.iter().filter(|network| network.policy == policy);
-                add(net, "ifname", networks.map(|network| format!("\"{}\"", interface(network))).collect());
+                add(net, "ifname", interface_elements(networks.map(interface)));
             }
         }
         let mut policy_sets = PolicySets { sets };
@@ -194,10 +195,7 @@ pub(super) const fn learned_names(policy: Policy) -> [&'static str; 2] {
 pub(super) fn lan(settings: &Settings, facts: &Facts) -> Vec<String> {
     let found = facts.lan.iter().map(|lan| lan.name.clone());
     let named = settings.networks.iter().map(interface).filter(|name| !facts.outside.contains(name));
-    let mut names: Vec<String> = found.chain(named).map(|name| format!("\"{name}\"")).collect();
-    names.sort();
-    names.dedup();
-    names
+    interface_elements(found.chain(named))
 }
 
 /// The sets of the homes' addresses on an endpoint, IPv4 and IPv6.

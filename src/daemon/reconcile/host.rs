@@ -48,7 +48,7 @@ pub struct Host {
 /// The state of nftables.
 struct Tables {
     guard: Option<TableText>,
-    hardware_offload: bool,
+    hardware_offload: Result<bool, OpError>,
 }
 
 impl Host {
@@ -75,6 +75,7 @@ impl Host {
     /// Reads the facts about this host that the plan needs. `endpoint` is the address of a router's endpoint.
     pub fn read_facts(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
         self.read_lan(settings)?;
+        self.tables()?.hardware_offload.clone().map_err(from_op)?;
         let attached = tunnel::properties(settings).filter(|tunnel| tunnel.link.is_none());
         let attached = attached.map(|tunnel| tunnel.interface);
         self.facts.tunnel.endpoint = endpoint;
@@ -89,7 +90,7 @@ impl Host {
     fn read_lan(&mut self, settings: &Settings) -> Result<(), Error> {
         let tables = self.tables()?;
         let before = tables.guard.as_ref().map(Facts::from_guard).unwrap_or_default();
-        let offload = tables.hardware_offload;
+        let offload = tables.hardware_offload.clone().unwrap_or(false);
         let tunnel = std::mem::take(&mut self.facts.tunnel);
         self.facts = Facts { tunnel, ..self.kernel.facts(settings, &before, offload).map_err(from_op)? };
         if let Some(forwarding) = self.saved_forwarding.as_ref().filter(|_| settings.role == Role::Endpoint) {
@@ -103,7 +104,8 @@ impl Host {
             Some(tables) => tables,
             None => Tables {
                 guard: self.kernel.guard().map_err(from_op)?,
-                hardware_offload: self.kernel.hardware_offload().map_err(from_op)?,
+                // The guard does not depend on it.
+                hardware_offload: self.kernel.hardware_offload(),
             },
         };
         Ok(self.tables.insert(tables))

@@ -49,14 +49,15 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
     let mut report = ReconcileReport::default();
     let result = Host::open(job.saved_forwarding.cloned()).and_then(|mut host| {
         // The guard comes first, and does not depend on the tunnel.
-        match host.set_guard(job.guarded, job.guard_file) {
-            Ok(applied) => {
-                report.ops += applied.ops.len();
-                update_guard_copy(guard_copy);
-            }
-            Err(error) => report.problems.push(Problem::of_guard(&error)),
-        }
-        let result = bring_up_tunnel(&mut host, job, &mut report);
+        let guard = host.set_guard(job.guarded, job.guard_file);
+        report.ops += guard.ops;
+        report.problems.extend(guard.errors.iter().map(Problem::of_guard));
+        let result = if guard.in_force {
+            update_guard_copy(guard_copy);
+            bring_up_tunnel(&mut host, job, &mut report)
+        } else {
+            Err(Error::NoGuard)
+        };
         let preflight_issues = host.preflight_issues(job.settings).into_iter();
         report.problems.extend(preflight_issues.map(|issue| Problem::new(Code::Preflight(issue.kind), issue.text)));
         result
@@ -66,8 +67,8 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
             report.tunnel_is_up = true;
             tun
         }
-        // The name lookup reports this problem, with its cause.
-        Err(Error::Desired(DesiredError::Unresolved)) => None,
+        // The guard's problem, and the name lookup's, have the cause.
+        Err(Error::NoGuard | Error::Desired(DesiredError::Unresolved)) => None,
         Err(error) => {
             let problem = Problem::of_tunnel(&error);
             // Guard and tunnel may lack the same package. That is one problem.

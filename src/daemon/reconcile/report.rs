@@ -38,7 +38,8 @@ pub struct ReconcileReport {
 impl ReconcileReport {
     /// Whether both tunnel and guard are as configured.
     pub fn is_complete(&self) -> bool {
-        self.tunnel_is_up && !self.problems.iter().any(|problem| matches!(problem.code, Code::Guard | Code::GuardFile))
+        let is_of_guard = |code| matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile);
+        self.tunnel_is_up && !self.problems.iter().any(|problem| is_of_guard(problem.code))
     }
 
     /// Writes one item a line. The texts of problems come last: if the output is cut off, only they are cut.

@@ -21,7 +21,7 @@ readonly EVENTS=(
 	tunnel_peer_dead wan_down_and_up wan_address_changed endpoint_name_changed clock_jumps
 	fw4_reload all_tables_flushed
 	mpwg0_deleted mp0_deleted rules_deleted
-	offloaded_before_enrolment memory_exhausted upgrade
+	offloaded_before_enrolment modem_device_in_network memory_exhausted upgrade
 )
 
 scenario() {
@@ -309,6 +309,15 @@ event_offloaded_before_enrolment() {
 
 # offloaded DEVICE: whether its datagrams bypass the router's rules.
 offloaded() { at router conntrack -L -s "${ADDRESS[$1]}" 2> /dev/null | grep -q 'dport=7001 .*OFFLOAD'; }
+
+# A router with a modem has the path of its USB device where others have the name of an interface.
+event_modem_device_in_network() {
+	set_policies smartthings-hub=direct
+	check "the reload that makes a device direct succeeds" reload
+	configure_modem
+	change_policies smartthings-hub=shape
+	check "the loaded guard is the full one" at router nft list chain inet millpond refuse
+}
 
 event_memory_exhausted() {
 	if [ -z "$CGROUP" ]; then

@@ -104,13 +104,40 @@ set_firewall_variables() {
 
 # Starts the router's resolver, which forwards queries unencrypted to the provider's resolver.
 resolver_up() {
-	mkdir -p /etc/netns/router
+	# "ip netns exec" mounts what is in the folder of the namespace onto /etc, if it is there, too.
+	mkdir -p /etc/netns/router/config /etc/config
 	echo "nameserver 127.0.0.1" > /etc/netns/router/resolv.conf
 	set_endpoint_name "$ENDPOINT"
 	run_in_background router resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= \
 		--no-resolv --no-hosts --addn-hosts="$WORK/hosts" --local=/example.org/ --server="$NEAR_RESOLVER" --cache-size=0 \
 		--dns-forward-max=2000
 	RESOLVER=$!
+}
+
+# Gives the router files in /etc/config that have other texts where an interface's name is expected.
+configure_modem() {
+	local folder=/etc/netns/router/config modem=/sys/devices/platform/soc/1e1c0000.xhci/usb1/1-1
+	cat > "$folder/network" <<- END
+		config interface 'lan'
+			option device 'br-lan'
+		config interface 'iot'
+			option device 'br-iot'
+		config interface 'wan'
+			option proto 'modemmanager'
+			option device '$modem'
+	END
+	cat > "$folder/firewall" <<- END
+		config zone
+			option name 'lan'
+			list network 'lan'
+			list network 'iot'
+		config zone
+			option name 'wan'
+			option masq '1'
+			list network 'wan'
+			list device '$modem'
+			list device 'wg*'
+	END
 }
 
 # set_endpoint_name ADDRESS: makes the endpoint's name resolve to ADDRESS.
@@ -150,6 +177,7 @@ home_down() {
 	kill "${BACKGROUND_PIDS[@]}" 2> /dev/null || true
 	wait "${BACKGROUND_PIDS[@]}" 2> /dev/null || true
 	rm -rf /etc/netns/router
+	rmdir /etc/config 2> /dev/null || true
 }
 
 # Prints the router's settings, with the policies in POLICY and the endpoint by name.

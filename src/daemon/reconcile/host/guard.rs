@@ -1,40 +1,51 @@
 //! Installs the guard in the kernel, and keeps the file from which it is loaded at boot.
 
+use std::io;
 use std::path::Path;
 
-use log::info;
+use log::{info, warn};
 
 use super::{Host, from_op};
-use crate::apply::{Applied, apply_guard};
+use crate::apply::{Applied, ApplyError, ApplyFailure, apply_guard};
 use crate::config::model::Settings;
 use crate::daemon::error::Error;
-use crate::plan::nft::TableText;
-use crate::plan::{confined_sections, guard_table, persistent_elements};
+use crate::plan::nft::{Learned, TableText};
+use crate::plan::{Facts, confined_sections, guard_table, initial_elements, minimal_guard, persistent_elements};
 use crate::sys::guard_file;
 use crate::sys::kernel::GuardOnly;
 use crate::units::counted;
 
 /// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
 pub fn install_provisional_guard(understood: &Settings, guard_file: &Path) -> Result<(), Error> {
-    Host::open(None)?.merge_guard(understood, guard_file).map(|_| ())
+    let mut host = Host::open(None)?;
+    let settings = with_confined_by(understood, host.tables()?.guard.as_ref());
+    host.set_guard(&settings, guard_file).errors.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// What [`Host::set_guard`] did.
+#[derive(Debug, Default)]
+pub struct GuardOutcome {
+    /// Whether a guard is in force that confines what the settings confine.
+    pub in_force: bool,
+    /// Number of operations.
+    pub ops: usize,
+    /// What failed, the most serious first.
+    pub errors: Vec<Error>,
 }
 
 impl Host {
-    /// Installs the guard of `understood`, the readable part of broken settings, merged with the guard already loaded:
-    /// it still confines everything that the loaded guard confines.
-    pub fn merge_guard(&mut self, understood: &Settings, file: &Path) -> Result<Applied, Error> {
-        let mut settings = understood.clone();
-        if let Some(guard) = &self.tables()?.guard {
-            let (devices, networks) = confined_sections(guard);
-            settings.devices.extend(devices);
-            settings.networks.extend(networks);
+    /// Installs the guard, then updates `file`, from which the guard is loaded at boot. If the kernel refuses the
+    /// guard, installs [`minimal_guard`] instead. This is the first step, does not depend on the tunnel, and is undone
+    /// only by [`Host::flush`].
+    pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> GuardOutcome {
+        let mut outcome = GuardOutcome::default();
+        if let Err(error) = self.install_guard(settings, file, &mut outcome) {
+            outcome.errors.push(error);
         }
-        self.set_guard(&settings, file)
+        outcome
     }
 
-    /// Installs the guard, then updates `file`, from which the guard is loaded at boot. This is the first step, does
-    /// not depend on the tunnel, and is undone only by [`Host::flush`].
-    pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> Result<Applied, Error> {
+    fn install_guard(&mut self, settings: &Settings, file: &Path, outcome: &mut GuardOutcome) -> Result<(), Error> {
         let previous = self.tables()?.guard.clone();
         let is_intact = previous.as_ref().is_some_and(|guard| guard.unmodified);
         if !is_intact {
@@ -45,30 +56,117 @@ impl Host {
                 self.tables = None;
             }
         }
-        self.read_lan(settings)?;
-        let mut desired = guard_table(settings, &self.facts);
         let before = self.tables()?.guard.clone();
-        desired.learned = self.kernel.learned(before.as_ref(), &desired).map_err(from_op)?;
-        let mut kernel = GuardOnly::new(&mut self.kernel, before);
-        let applied = apply_guard(&mut kernel, Some(&desired))?;
-        let installed = kernel.into_last();
-        self.tables()?.guard.clone_from(&installed);
+        if let Err(error) = self.read_lan(settings) {
+            // Better a guard for the interfaces known before than none.
+            self.facts = before.as_ref().map(Facts::from_guard).unwrap_or_default();
+            outcome.errors.push(error);
+        }
+        let mut wanted = guard_table(settings, &self.facts);
+        wanted.learned = self.learned(before.as_ref(), &wanted);
+        let confined = with_confined_by(settings, before.as_ref());
+        let minimal = minimal_guard(&confined, &self.facts, &wanted.learned);
+        let applied = match self.load_guard(&mut wanted) {
+            Err(error) if is_refused(&error) => {
+                wanted = minimal.clone();
+                let applied = self.load_guard(&mut wanted);
+                outcome.in_force = applied.is_ok();
+                let cause = if outcome.in_force { Error::MinimalGuard(error) } else { error.into() };
+                outcome.errors.push(cause);
+                // If this one fails, too, the first error is the cause.
+                let Ok(applied) = applied else { return Ok(()) };
+                applied
+            }
+            applied => {
+                outcome.in_force = true;
+                applied?
+            }
+        };
         applied.ops.iter().for_each(|op| info!("{op}"));
+        outcome.ops = applied.ops.len();
         let flushed =
-            if is_intact && applied.ops.is_empty() { Ok(0) } else { self.kernel.enforce(previous.as_ref(), &desired) };
-        let digest = installed.as_ref().map(TableText::digest).unwrap_or_default();
-        // The file is on flash memory, so it leaves out addresses that change by the hour.
-        desired.learned = installed.map(|installed| persistent_elements(&installed.learned)).unwrap_or_default();
-        let written = guard_file::write(file, &desired.file(&digest));
-        if written.map_err(|error| Error::GuardFile { path: file.into(), error })? {
-            info!("wrote the guard to {}", file.display());
-        }
+            if is_intact && applied.ops.is_empty() { Ok(0) } else { self.kernel.enforce(previous.as_ref(), &wanted) };
         // The file must hold the guard in force even if flushing the old connections failed.
-        let flushed = flushed.map_err(from_op)?;
-        if flushed > 0 {
-            let entries = counted(flushed, "conntrack entry", "conntrack entries");
-            info!("flushed {entries} of devices whose policy changed");
+        let installed = self.tables()?.guard.as_ref();
+        let digest = installed.map(TableText::digest).unwrap_or_default();
+        // The file is on flash memory, so it leaves out addresses that change by the hour.
+        wanted.learned = installed.map(|installed| persistent_elements(&installed.learned)).unwrap_or_default();
+        let without_learned = TableText { learned: Learned::new(), ..wanted.clone() };
+        let texts = [wanted.file(&digest), without_learned.file(&digest), minimal.file("")];
+        match write_first(file, &texts) {
+            Ok(true) => info!("wrote the guard to {}", file.display()),
+            Ok(false) => {}
+            Err(error) => outcome.errors.push(Error::GuardFile { path: file.into(), error }),
         }
+        match flushed.map_err(from_op)? {
+            0 => {}
+            flushed => {
+                let entries = counted(flushed, "conntrack entry", "conntrack entries");
+                info!("flushed {entries} of devices whose policy changed");
+            }
+        }
+        Ok(())
+    }
+
+    /// The learned elements with which the guard `wanted` starts.
+    fn learned(&mut self, before: Option<&TableText>, wanted: &TableText) -> Learned {
+        self.kernel.learned(before, wanted).unwrap_or_else(|error| {
+            warn!("{error}; the guard starts with what the one before had learned");
+            initial_elements(before, wanted, &[])
+        })
+    }
+
+    /// Loads the guard, and verifies it. If the kernel refuses the guard with its learned elements, loads it without
+    /// them: what packets show must not decide whether a policy takes hold.
+    fn load_guard(&mut self, wanted: &mut TableText) -> Result<Applied, ApplyError> {
+        let result = self.apply_guard(wanted);
+        match result {
+            Err(error) if is_refused(&error) && wanted.learned.values().any(|elements| !elements.is_empty()) => {
+                warn!("{error}; loading the guard without the addresses that devices have shown");
+                wanted.learned.clear();
+                self.apply_guard(wanted)
+            }
+            result => result,
+        }
+    }
+
+    fn apply_guard(&mut self, wanted: &TableText) -> Result<Applied, ApplyError> {
+        let Some(tables) = &mut self.tables else { return apply_guard(&mut self.kernel, Some(wanted)) };
+        let mut kernel = GuardOnly::new(&mut self.kernel, tables.guard.clone());
+        let applied = apply_guard(&mut kernel, Some(wanted))?;
+        tables.guard = kernel.into_last();
         Ok(applied)
     }
+}
+
+/// The settings, which also confine what `guard` confines.
+fn with_confined_by(settings: &Settings, guard: Option<&TableText>) -> Settings {
+    let mut settings = settings.clone();
+    if let Some(guard) = guard {
+        let (devices, networks) = confined_sections(guard);
+        settings.devices.extend(devices);
+        settings.networks.extend(networks);
+    }
+    settings
+}
+
+/// Whether the kernel refused the guard, so that it is not loaded. A guard that only reads back differently is.
+fn is_refused(error: &ApplyError) -> bool {
+    matches!(error.failure, ApplyFailure::Op(_))
+}
+
+/// Writes the first of `texts` that the kernel would accept. Returns whether the file changed.
+fn write_first(file: &Path, texts: &[String]) -> io::Result<bool> {
+    let mut refused = None;
+    for text in texts {
+        match guard_file::write(file, text) {
+            Err(error) if error.kind() == io::ErrorKind::Other => _ = refused.get_or_insert(error),
+            Err(error) => return Err(error),
+            Ok(is_new) => {
+                refused.iter().for_each(|error| warn!("the guard file has only a part of the guard: {error}"));
+                return Ok(is_new);
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
 }

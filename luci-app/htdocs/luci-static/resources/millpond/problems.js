@@ -8,6 +8,7 @@ const KNOWN = {
 	'settings': [ _('The settings contain an error'), _('millpond keeps the previous settings. Open Settings, correct the error that the message names, and apply.') ],
 	'name': [ _('The server cannot be found'), _('The server\'s name has no address at the moment. Check the spelling under Settings, Tunnel, and whether the router is online. millpond keeps trying.') ],
 	'guard': [ _('The guard is incomplete'), _('Until this is fixed, devices may send outside the tunnel. Restart the service; if that does not help, restart the router.') ],
+	'guard-minimal': [ _('The guard is in emergency mode'), _('The router refuses a part of the guard, so shaped and blocked devices reach only your home. The message names the part; if a package is missing, install it under System, Software. millpond keeps trying.') ],
 	'guard-file': [ _('The guard cannot be stored'), _('The guard works now, but after the next restart of the router, devices might send outside the tunnel for a moment. Free some flash memory, for example by removing packages that you do not need.') ],
 	'package-missing': [ _('A package is missing'), _('The message names it. Install it under System, Software; no restart is needed.') ],
 	'tunnel': [ _('The tunnel cannot be set up'), _('The router refused a part of the tunnel, often because a kernel module is missing. The message names the part; install the module under System, Software.') ],
