@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use common::namespace::{Namespace, shell};
 use millpond::apply::apply_guard;
 use millpond::config;
 use millpond::config::example::{self, ROUTER};
+use millpond::config::model::Settings;
 use millpond::plan::nft::{Learned, TableText};
 use millpond::plan::{Facts, guard_table, minimal_guard};
 use millpond::sys::kernel::LinuxKernel;
@@ -229,9 +230,13 @@ impl Home {
         // Wait until the addresses of the links can be used.
         for device in [&home.camera, &home.laptop, &home.printer, &home.outside] {
             device.enter();
-            let router = if std::ptr::eq(device, &home.outside) { "[2001:db8::1]:9" } else { "[fd00:77::1]:9" };
-            let refused = |_| TcpStream::connect(router).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
-            assert!((0..50).any(refused), "the router does not answer at {router}");
+            let of_home = ["192.168.1.1:9", "[fd00:77::1]:9"];
+            let routers =
+                if std::ptr::eq(device, &home.outside) { ["198.51.100.1:9", "[2001:db8::1]:9"] } else { of_home };
+            for router in routers {
+                let refused = |_| TcpStream::connect(router).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
+                assert!((0..50).any(refused), "the router does not answer at {router}");
+            }
         }
         home.router.enter();
         home
@@ -295,4 +300,86 @@ fn the_minimal_guard_shuts_confined_devices_in_and_leaves_the_others() {
         assert!(!home.connects(&home.camera, "192.168.1.1:80"), "{section}");
         assert!(home.connects(&home.laptop, "192.168.1.1:80"), "{section}");
     }
+}
+
+/// Installs the guard as the daemon does, with what the one before had learned.
+fn install(kernel: &mut LinuxKernel, settings: &Settings) {
+    let facts = kernel.facts(settings, &Facts::default(), false).unwrap();
+    let before = kernel.guard().unwrap();
+    let mut wanted = guard_table(settings, &facts);
+    wanted.learned = kernel.learned(before.as_ref(), &wanted).unwrap();
+    apply_guard(kernel, Some(&wanted)).unwrap();
+}
+
+fn number_in(set: &str) -> usize {
+    shell(&format!("nft list set inet millpond {set}")).matches(" expires ").count()
+}
+
+fn with_camera(more: &str) -> Settings {
+    example::settings(&format!("{ROUTER}\nconfig device\n\toption name camera\n\toption {more}\n"))
+}
+
+#[test]
+fn a_device_with_forged_addresses_does_not_fill_the_sets() {
+    if !can_run("a_device_with_forged_addresses_does_not_fill_the_sets") {
+        return;
+    }
+    let home = Home::new();
+    let mut kernel = LinuxKernel::open().unwrap();
+    let by_mac = format!("mac '{CAMERA}'");
+    install(&mut kernel, &with_camera(&by_mac));
+    home.camera.enter();
+    shell("ip route add local 192.168.100.0/22 dev lo");
+    for host in 0..500u16 {
+        let [high, low] = host.to_be_bytes();
+        let socket = UdpSocket::bind((Ipv4Addr::new(192, 168, 100 + high, low), 0)).unwrap();
+        socket.send_to(b"forged", "198.51.100.7:9").unwrap();
+    }
+    home.router.enter();
+    let learned = number_in("seen4");
+    assert!((10..=40).contains(&learned), "{learned} addresses");
+    // Its own addresses, which the kernel knows, are among the learned ones of the next guard.
+    install(&mut kernel, &with_camera(&format!("{by_mac}\n\toption policy block")));
+    assert!(shell("nft list set inet millpond seen4").contains("192.168.1.50"));
+}
+
+/// A set may be full for other reasons, for example from an older version.
+#[test]
+fn full_sets_do_not_keep_a_policy_from_taking_hold() {
+    if !can_run("full_sets_do_not_keep_a_policy_from_taking_hold") {
+        return;
+    }
+    let _home = Home::new();
+    let mut kernel = LinuxKernel::open().unwrap();
+    let by_mac = format!("mac '{CAMERA}'");
+    install(&mut kernel, &with_camera(&by_mac));
+    let forged: Vec<String> = (0..2048).map(|n| format!("10.0.{}.{}", n / 256, n % 256)).collect();
+    shell("nft flush set inet millpond seen4");
+    shell(&format!("nft 'add element inet millpond seen4 {{ {} }}'", forged.join(", ")));
+    install(&mut kernel, &with_camera(&format!("{by_mac}\n\toption policy block")));
+    assert!(shell("nft list set inet millpond block_mac").contains(CAMERA));
+    let set = shell("nft list set inet millpond seen4");
+    assert!(set.contains("192.168.1.50") && number_in("seen4") <= 1024, "the neighbour comes first");
+}
+
+#[test]
+fn forged_macs_do_not_fill_the_set_of_a_device_chosen_by_address() {
+    if !can_run("forged_macs_do_not_fill_the_set_of_a_device_chosen_by_address") {
+        return;
+    }
+    let home = Home::new();
+    let mut kernel = LinuxKernel::open().unwrap();
+    install(&mut kernel, &with_camera("address 192.168.1.50"));
+    let router = shell("ip -o link show br-lan | sed 's/.*ether \\([^ ]*\\).*/\\1/'");
+    home.laptop.enter();
+    shell("ip addr add 192.168.1.50/32 dev dev1");
+    let socket = UdpSocket::bind("192.168.1.50:0").unwrap();
+    for n in 0..80 {
+        shell(&format!("ip link set dev1 address 02:00:00:00:01:{n:02x}"));
+        shell(&format!("ip neigh replace 192.168.1.1 lladdr {} dev dev1", router.trim()));
+        socket.send_to(b"forged", "192.168.1.1:9").unwrap();
+    }
+    home.router.enter();
+    let learned = number_in("shape_met4");
+    assert!((10..=40).contains(&learned), "{learned} Ethernet addresses");
 }

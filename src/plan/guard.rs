@@ -55,6 +55,9 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
                 [
                     "delete @free4 { ip saddr }",
                     "delete @free6 { ip6 saddr }",
+                    "ip saddr @seen4 update @seen4 { ip saddr } return",
+                    "ip6 saddr @seen6 update @seen6 { ip6 saddr } return",
+                    LEARN_FEW,
                     "update @seen4 { ip saddr }",
                     "update @seen6 { ip6 saddr }",
                 ],
@@ -65,6 +68,9 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
                 [
                     "delete @seen4 { ip saddr }",
                     "delete @seen6 { ip6 saddr }",
+                    "ip saddr @free4 update @free4 { ip saddr } return",
+                    "ip6 saddr @free6 update @free6 { ip6 saddr } return",
+                    LEARN_FEW,
                     "update @free4 { ip saddr }",
                     "update @free6 { ip6 saddr }",
                 ],
@@ -101,10 +107,20 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
 
 /// The sets of addresses that packets have shown for devices that the guard recognises by their MAC: addresses of
 /// confined devices, and of devices that are exempt from their network's policy.
-fn learned() -> [Set; 4] {
-    [("seen4", "ipv4_addr"), ("seen6", "ipv6_addr"), ("free4", "ipv4_addr"), ("free6", "ipv6_addr")]
-        .map(|(name, kind)| Set { name, kind, elements: Elements::Learned { timeout: "7d" } })
+fn learned() -> [Set; 5] {
+    let of = |name, kind, timeout| Set { name, kind, elements: Elements::Learned { timeout } };
+    [
+        of("seen4", "ipv4_addr", "7d"),
+        of("seen6", "ipv6_addr", "7d"),
+        of("free4", "ipv4_addr", "7d"),
+        of("free6", "ipv6_addr", "7d"),
+        of("learn_rate", "ether_addr", "1d"),
+    ]
 }
+
+/// Ends a chain for a device that shows many new addresses, so that no device fills the sets of all. A device has a few
+/// temporary IPv6 addresses a day.
+const LEARN_FEW: &str = "update @learn_rate { ether saddr limit rate over 10/day burst 32 packets } return";
 
 /// Rules for packets that come neither from the home nor from the tunnel. An answer to a ping would tell which
 /// addresses of the home are in use.

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::nft::{Learned, TableText};
+use super::nft::{Learned, MAX_LEARNED, TableText};
 use super::policy_sets::{CONFINING, learned_names, set_names};
 use super::policy_subjects::{Subject, policies};
 use crate::config::model::{Mac, Policy};
 
 /// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
 const SEEN: [&str; 2] = ["seen4", "seen6"];
+/// Maximum number of initial elements of a learned set. The rest is for what packets show later.
+const MAX_INITIAL: usize = MAX_LEARNED / 2;
 
 /// The initial elements of the learned sets of the guard `wanted`. They come from the guard `before` that it replaces
 /// and from the kernel's recent `neighbours`: Ethernet addresses with an IP address each.
@@ -44,7 +46,7 @@ impl KnownDevices {
         let mut add = |policy, family: usize, mac: &str| {
             // A section for the Ethernet address takes precedence over a learned one.
             if !self.policies.contains_key(&Subject::Mac(mac.to_owned())) {
-                learned.entry(learned_names(policy)[family].to_owned()).or_default().insert(mac.to_owned());
+                add_to(learned.entry(learned_names(policy)[family].to_owned()).or_default(), mac);
             }
         };
         for (mac, address) in &self.neighbours {
@@ -82,17 +84,27 @@ impl KnownDevices {
         };
         let (confined, free): (Vec<_>, Vec<_>) = self.neighbours.iter().partition(is_confined);
         let free: BTreeSet<String> = free.iter().map(|(_, ip)| ip.to_string()).collect();
-        let mut seen = SEEN.map(|set| before.and_then(|before| before.learned.get(set)).cloned().unwrap_or_default());
-        // An address that is no neighbour's now stays confined; the next packet from it shows its owner.
-        seen.iter_mut().for_each(|set| set.retain(|address| !free.contains(address)));
+        let mut seen = SEEN.map(|_| BTreeSet::new());
         for (_, ip) in confined {
-            seen[usize::from(ip.is_ipv6())].insert(ip.to_string());
+            add_to(&mut seen[usize::from(ip.is_ipv6())], &ip.to_string());
+        }
+        // An address that is no neighbour's now stays confined; the next packet from it shows its owner.
+        for (family, name) in SEEN.into_iter().enumerate() {
+            let known = before.and_then(|before| before.learned.get(name)).into_iter().flatten();
+            known.filter(|address| !free.contains(*address)).for_each(|address| add_to(&mut seen[family], address));
         }
         learned.extend(SEEN.map(str::to_owned).into_iter().zip(seen));
     }
 
     fn confining_policy(&self, address: IpAddr) -> Option<Policy> {
         self.policies.get(&Subject::Address(address)).copied().filter(|policy| *policy != Policy::Direct)
+    }
+}
+
+/// Adds an element while there is room for initial elements. The most important ones come first.
+fn add_to(set: &mut BTreeSet<String>, element: &str) {
+    if set.len() < MAX_INITIAL {
+        set.insert(element.to_owned());
     }
 }
 
@@ -167,6 +179,18 @@ mod tests {
         assert_eq!(after(&[], &[])[..], ["seen6 2001:db8::1"]);
         assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[one, (Mac(ONE), address("2001:db8::1"))]), [""; 0]);
         assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[])[1], "shape_met4 02:00:00:00:00:01");
+    }
+
+    #[test]
+    fn full_sets_start_below_their_size_with_the_neighbours() {
+        let addresses = |network: u32| (0..4000).map(move |n| IpAddr::from((network + n).to_be_bytes()));
+        let seen = addresses(0x0a00_0000).map(|ip| ip.to_string()).collect();
+        let before = TableText { learned: [("seen4".to_owned(), seen)].into(), ..guard(&[]) };
+        let wanted = guard(&[("block_mac", "02:00:00:00:00:01")]);
+        let neighbours: Vec<_> = addresses(0xc0a8_0000).take(300).map(|ip| (Mac(ONE), ip)).collect();
+        let found = initial_elements(Some(&before), &wanted, &neighbours);
+        assert_eq!(found["seen4"].len(), MAX_INITIAL);
+        assert!(neighbours.iter().all(|(_, ip)| found["seen4"].contains(&ip.to_string())));
     }
 
     #[test]

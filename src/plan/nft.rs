@@ -72,7 +72,7 @@ pub enum Elements {
 }
 
 /// Maximum number of learned elements of a set: a week of a large home's temporary IPv6 addresses.
-const MAX_LEARNED: usize = 2048;
+pub(super) const MAX_LEARNED: usize = 2048;
 
 /// A chain with its hook.
 #[derive(Clone, Debug, PartialEq, Eq)]

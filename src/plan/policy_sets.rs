@@ -34,6 +34,9 @@ pub const LEARNED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// [`LEARNED_TTL`] in nft's notation.
 const LEARNED_TIMEOUT: &str = "1d";
 
+/// At most 1472 new Ethernet addresses in [`LEARNED_TTL`], of the 2048 in a set.
+const LEARN_SLOWLY: &str = "limit rate 1/minute burst 32 packets";
+
 impl PolicySets {
     pub fn new(settings: &Settings) -> PolicySets {
         let mut sets = Vec::new();
@@ -102,12 +105,19 @@ impl PolicySets {
         learned.iter().filter_map(|set| self.rule("ether saddr", set, confined)).collect()
     }
 
-    /// Rules that learn Ethernet addresses from packets that come from the home.
+    /// Rules that learn Ethernet addresses from packets that come from the home. New ones are learned so slowly that
+    /// forged ones, which expire after [`LEARNED_TTL`], never fill a set.
     pub fn learning_rules(&self) -> Vec<String> {
         let of = |policy| {
             let ([_, ip, ip6, _], [v4, v6]) = (set_names(policy), learned_names(policy));
-            let learn = |set| format!("update @{set} {{ ether saddr }}");
-            [self.rule("ip saddr", ip, &learn(v4)), self.rule("ip6 saddr", ip6, &learn(v6))]
+            let known = |set| format!("ether saddr @{set} update @{set} {{ ether saddr }}");
+            let new = |set| format!("ether saddr != @{set} {LEARN_SLOWLY} update @{set} {{ ether saddr }}");
+            [
+                self.rule("ip saddr", ip, &known(v4)),
+                self.rule("ip saddr", ip, &new(v4)),
+                self.rule("ip6 saddr", ip6, &known(v6)),
+                self.rule("ip6 saddr", ip6, &new(v6)),
+            ]
         };
         CONFINING.into_iter().flat_map(of).flatten().collect()
     }
