@@ -404,3 +404,22 @@ fn without_a_guard_no_tunnel_starts() {
         daemon.stop();
     }
 }
+
+/// What the guard has learned does not decide whether it loads.
+#[test]
+fn a_guard_loads_without_its_learned_elements_if_need_be() {
+    if !is_possible("a_guard_loads_without_its_learned_elements_if_need_be") {
+        return;
+    }
+    let neighbour = format!(
+        "ip link add br-lan type bridge && ip addr add 192.168.1.1/24 dev br-lan && ip link set br-lan up && \
+         ip neigh add 192.168.1.50 lladdr {CAMERA} dev br-lan nud permanent"
+    );
+    let setup = format!("{neighbour} && {}", with_nft_that_refuses("add element inet millpond "));
+    let daemon = Daemon::start("learned", good().as_bytes(), &setup);
+    let status = daemon.await_status("the guard", |_| daemon.guards_the_camera());
+    assert!(!status.problems.iter().any(|problem| problem.code.starts_with("guard")), "{status:?}");
+    assert!(daemon.shell("nft list table inet millpond").contains("reject"), "the full guard");
+    assert!(daemon.log().contains("without the addresses that devices have shown"), "{}", daemon.log());
+    daemon.stop();
+}
