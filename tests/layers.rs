@@ -41,7 +41,7 @@ const COMPONENTS: [(&str, &[&str]); 22] = [
     ("shape", &["error"]),
     ("config_state", &["error"]),
     ("dataplane", &["error", "shape", "state", "token"]),
-    ("reconcile", &["action", "error", "problem", "shape", "token", "worker"]),
+    ("reconcile", &["action", "error", "problem", "shape", "token", "wall_clock", "worker"]),
     ("failover", &["action"]),
     ("schedule", &["action", "problem", "rounded", "wall_clock"]),
     ("health", &["problem", "state", "wall_clock"]),

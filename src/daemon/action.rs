@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use crate::config::model::Settings;
 use crate::daemon::problem::{Code, Problem};
+use crate::units::Nanos;
 
 /// A request of one component to the others.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,9 +14,10 @@ pub enum Action {
     Reconcile,
     /// Start a reconcile job soon, because the kernel may have changed without a notification.
     ReconcileSoon,
-    /// Start a new WireGuard handshake with the peers that have these addresses inside the tunnel.
-    Rehandshake(Vec<Ipv4Addr>),
-    /// Look up the endpoint again, and start a new handshake with every silent peer.
+    /// Look after the WireGuard handshakes of the peers that have these addresses inside the tunnel, and have been
+    /// silent for these times.
+    Rehandshake(Vec<(Ipv4Addr, Nanos)>),
+    /// Look up the endpoint again, and look after the handshakes of every silent peer.
     Renew,
     /// Apply these configured settings. The daemon itself caused the change.
     ChangeSettings(Box<Settings>),

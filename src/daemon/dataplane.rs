@@ -7,8 +7,10 @@ pub mod device_traffic;
 pub mod driver;
 mod gap;
 mod io;
+mod key_watch;
 mod liveness;
 mod negotiation;
+mod rehandshake;
 pub mod session;
 pub mod sessions;
 pub mod totals;
@@ -170,10 +172,49 @@ impl DataPlane {
         Some(Delivery { length, device, is_accepted: self.sessions.accepts(index, packet) })
     }
 
-    /// Lets every session repeat its messages and update its state. Returns the tunnel addresses of the peers that need
-    /// a new WireGuard handshake. To be called about once a second.
-    pub fn handle_tick(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
+    /// Whether a router holds its cells back because WireGuard may have no keys. [`DataPlane::note_handshake`] must
+    /// then learn of a new handshake.
+    pub fn holds_cells(&self, now: Nanos) -> bool {
+        self.sessions.all().iter().any(|session| session.holds(now))
+    }
+
+    /// Records the time of the router's last WireGuard handshake, in Unix seconds; 0 for none. `None`: it is not known.
+    pub fn note_handshake(&mut self, handshake_s: Option<u64>, now: Nanos) {
+        for session in self.sessions.all_mut() {
+            if let Some((watch, handshake_s)) = session.key_watch().zip(handshake_s) {
+                watch.note_handshake(handshake_s, now);
+            }
+        }
+        self.update_holds(now);
+    }
+
+    /// Lets no cell leave a router from now on, because WireGuard is about to get another peer, or another address for
+    /// it. Cells in WireGuard's hands would leave later, and with a wrong size.
+    pub fn pause_cells(&mut self, now: Nanos) {
+        self.sessions.all_mut().iter_mut().filter_map(Session::key_watch).for_each(|watch| watch.pause(now));
+        self.update_holds(now);
+    }
+
+    /// Lets cells leave again as soon as WireGuard has keys.
+    pub fn resume_cells(&mut self, now: Nanos) {
+        let watches = self.sessions.all_mut().iter_mut().filter_map(Session::key_watch);
+        if watches.filter_map(|watch| watch.resume(now).then_some(())).count() > 0 {
+            self.update_holds(now);
+        }
+    }
+
+    fn update_holds(&mut self, now: Nanos) {
+        let sessions = self.sessions.all_mut().iter_mut();
+        if sessions.filter_map(|session| (session.update_hold(now) == Change::Started).then_some(())).count() > 0 {
+            self.departures = self.sessions.departures();
+        }
+    }
+
+    /// Lets every session repeat its messages and update its state. Returns the tunnel addresses of the silent peers
+    /// whose WireGuard handshakes need a look, and how long each is silent. To be called about once a second.
+    pub fn handle_tick(&mut self, now: Nanos) -> Vec<(Ipv4Addr, Nanos)> {
         self.sessions.all_mut().iter_mut().for_each(|session| session.handle_tick(now));
+        self.update_holds(now);
         self.sessions.poll_rehandshakes(now)
     }
 

@@ -12,6 +12,7 @@ mod job;
 mod kernel_watch;
 mod lookup;
 pub mod openvpn;
+mod replay;
 mod report;
 pub mod saved_sysctls;
 
@@ -59,8 +60,8 @@ pub struct Reconciler {
     endpoint: Endpoint,
     /// The endpoint of the settings that are being applied, if it is another one.
     next_endpoint: Option<Endpoint>,
-    /// Tunnel addresses of the peers that need a new WireGuard handshake.
-    rehandshake: Vec<Ipv4Addr>,
+    /// Tunnel addresses of the silent peers whose WireGuard handshakes need a look, and how long each is silent.
+    rehandshake: Vec<(Ipv4Addr, Nanos)>,
     saved_sysctls: SavedSysctls,
     openvpn: Option<Openvpn>,
 }
@@ -158,8 +159,8 @@ impl Reconciler {
         self.debounce.note_change(now);
     }
 
-    /// Makes the next reconcile job due at once, and lets it start a new handshake with these peers.
-    pub fn rehandshake(&mut self, peers: impl IntoIterator<Item = Ipv4Addr>, now: Nanos) {
+    /// Makes the next reconcile job due at once, and lets it look after these silent peers' handshakes.
+    pub fn rehandshake(&mut self, peers: impl IntoIterator<Item = (Ipv4Addr, Nanos)>, now: Nanos) {
         self.rehandshake.extend(peers);
         self.debounce.trigger_now(now);
     }
@@ -230,8 +231,7 @@ impl Reconciler {
     }
 
     /// Starts a reconcile job in a forked process. `guarded` are the settings for the guard: the same, or stricter.
-    /// `granted` is what an endpoint granted to its first home; `has_tun`
-    /// says whether the daemon holds `mp0`.
+    /// `granted` is what an endpoint granted to its first home; `has_tun` says whether the daemon holds `mp0`.
     pub fn start_job(
         &mut self,
         settings: &Settings,
@@ -242,9 +242,7 @@ impl Reconciler {
         now: Nanos,
     ) -> Option<Action> {
         self.was_triggered = self.debounce.note_start(now);
-        // Settings whose endpoint has no address yet wait; the job applies those in force.
-        let next_endpoint = self.next_endpoint.as_ref().filter(|endpoint| !endpoint.is_unresolved());
-        let endpoint = next_endpoint.unwrap_or(&self.endpoint);
+        let (endpoint, guard_copy) = (self.endpoint_of_job(), self.watch.guard_copy());
         let job = ReconcileJob {
             settings,
             guarded,
@@ -257,9 +255,8 @@ impl Reconciler {
             has_tun,
             has_openvpn: self.openvpn.is_some(),
         };
-        let guard_copy = self.watch.guard_copy();
-        let started =
-            RunningWorker::start(poll, Token::ReconcileJob, now, WORKER_TIMEOUT, || job::reconcile(&job, guard_copy));
+        let run = || job::reconcile(&job, guard_copy);
+        let started = RunningWorker::start(poll, Token::ReconcileJob, now, WORKER_TIMEOUT, run);
         self.rehandshake.clear();
         match started {
             Ok(job) => {
@@ -271,6 +268,16 @@ impl Reconciler {
                 Some(cannot_start(format!("starting the reconcile process: {error}")))
             }
         }
+    }
+
+    /// The endpoint for the next job. Settings whose endpoint has no address yet wait.
+    fn endpoint_of_job(&self) -> &Endpoint {
+        self.next_endpoint.as_ref().filter(|endpoint| !endpoint.is_unresolved()).unwrap_or(&self.endpoint)
+    }
+
+    /// Whether the next job makes a router's WireGuard drop its packets and keys.
+    pub fn flushes_wireguard(&self) -> bool {
+        self.endpoint_of_job().has_moved() || !self.rehandshake.is_empty()
     }
 
     /// Starts a name lookup in a forked process.
@@ -356,7 +363,7 @@ impl Reconciler {
         self.openvpn.is_some()
     }
 
-    /// Starts and reaps the openvpn process. Returns what happened to it. To be called about once a second, in a gap.
+    /// Starts and reaps the openvpn process, and returns what happened. To be called about once a second, in a gap.
     pub fn handle_openvpn_tick(&mut self, poll: &Poll, now: Nanos) -> Option<OpenvpnEvent> {
         let event = self.openvpn.as_mut().and_then(|openvpn| openvpn.handle_tick(poll, now));
         self.openvpn.take_if(|openvpn| openvpn.is_stopped());
@@ -387,9 +394,9 @@ pub fn is_reported(code: Code) -> bool {
     of_settings || of_tunnel || of_both || of_guard
 }
 
+#[cfg(test)]
+mod tests;
+
 fn cannot_start(text: String) -> Action {
     Action::Note(Problem::new(Code::Reconcile, text))
 }
-
-#[cfg(test)]
-mod tests;

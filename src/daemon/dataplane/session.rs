@@ -1,27 +1,26 @@
 //! A session: the engine towards one peer, the next cell to leave, and the negotiation with the peer.
 
+mod wireguard;
+
 use std::net::Ipv4Addr;
 
 use crate::config::model::Key;
 use crate::core::{Engine, Limits, Pace, Params};
+use crate::daemon::dataplane::key_watch::KeyWatch;
 use crate::daemon::dataplane::liveness::Liveness;
 use crate::daemon::dataplane::negotiation::{self, HomeLimits, RequestState};
+use crate::daemon::dataplane::rehandshake::Rehandshake;
 use crate::daemon::dataplane::train::Train;
 use crate::daemon::shape::{LEAD, Shaping};
 use crate::daemon::state::{State, StateSince};
 use crate::units::Nanos;
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
-/// An endpoint keeps sending to a silent home for this long, then stops until the next valid request.
-const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(300);
-
-/// After a silence of this length the peer is removed from WireGuard and added again, so that both ends start a new
-/// handshake at once, whatever the peer's clock shows. WireGuard rejects a handshake whose timestamp, from the sender's
-/// clock, is older than the last one (whitepaper, section 5.1). A clock that once was years ahead would block
-/// handshakes for years.
-const REHANDSHAKE_AFTER: Nanos = Nanos::from_secs(6);
-/// The peer is added again at this period while the silence lasts. A handshake needs a few undisturbed seconds.
-const REHANDSHAKE_PERIOD: Nanos = Nanos::from_secs(30);
+/// An endpoint keeps sending to a silent home for this long, then stops until the next valid request. After 15 s a
+/// router looks for another address of its endpoint. It may come back over the other IP version, for which the cells
+/// would be too large. After 50 s WireGuard may have no keys, and would keep the cells and send them in one burst
+/// (`key_watch`).
+const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// One peer and the traffic to and from it.
 pub struct Session {
@@ -36,8 +35,10 @@ pub struct Session {
     /// The next train, from the time it is built until it leaves.
     built: Option<Train>,
     liveness: Liveness,
-    /// When the current silence last asked for a new handshake.
-    last_rehandshake: Option<Nanos>,
+    rehandshake: Rehandshake,
+    key_watch: Option<KeyWatch>,
+    /// Whether the next cell is the only one, while others are held back.
+    knocks: bool,
     state_since: StateSince,
     side: Side,
     /// Bytes that a cell has on the wire besides its UDP payload.
@@ -111,7 +112,9 @@ impl Session {
             forwards,
             built: None,
             liveness: Liveness::default(),
-            last_rehandshake: None,
+            rehandshake: Rehandshake::default(),
+            key_watch: None,
+            knocks: false,
             state_since: StateSince::new(now),
             side,
             overhead_bytes: 0,
@@ -191,7 +194,11 @@ impl Session {
     /// train takes its buffer from `spare`, where the caller puts trains that have left.
     pub fn handle_timeout(&mut self, now: Nanos, spare: &mut Vec<Train>) -> SessionStep {
         if let Some(train) = self.built.take() {
+            self.sending &= !std::mem::take(&mut self.knocks);
             return SessionStep::Depart(train);
+        }
+        if !self.sending {
+            return SessionStep::Idle;
         }
         let mut train = spare.pop().unwrap_or_else(Train::new);
         if train.build(&mut self.engine, self.peer, now) {
@@ -220,21 +227,25 @@ impl Session {
         self.liveness.note_cell(now);
         self.wire_bytes[1] += self.overhead_bytes + cell.len() as u64;
         self.engine.handle_cell(cell);
+        if let Some(watch) = &mut self.key_watch {
+            watch.note_cell(now);
+        }
+        let change = if self.sending { Change::None } else { self.update_hold(now) };
         match self.engine.poll_control() {
             Some(ControlMessage::ShapingRequest(request)) => self.handle_request(now, request, cell.len()),
             Some(ControlMessage::ShapingGrant(grant)) => {
                 if let Side::Router(request_state) = &mut self.side {
                     request_state.handle_grant(&grant);
                 }
-                Change::None
+                change
             }
             Some(ControlMessage::KeyUpdate(key)) => {
                 if let Side::Endpoint { key_update, .. } = &mut self.side {
                     *key_update = Some(Key(key));
                 }
-                Change::None
+                change
             }
-            None => Change::None,
+            None => change,
         }
     }
 
@@ -279,21 +290,6 @@ impl Session {
             }
         }
         self.state_since.note(self.state(now), now);
-    }
-
-    /// Whether a silent peer needs a new WireGuard handshake now. True once per silence, then at every
-    /// `REHANDSHAKE_PERIOD`.
-    pub fn poll_rehandshake(&mut self, now: Nanos) -> bool {
-        let is_silent = self.liveness.silence(now).is_some_and(|silence| silence >= REHANDSHAKE_AFTER);
-        if !is_silent || self.state(now) != State::Degraded {
-            self.last_rehandshake = None;
-            return false;
-        }
-        let is_due = self.last_rehandshake.is_none_or(|last| now.saturating_since(last) >= REHANDSHAKE_PERIOD);
-        if is_due {
-            self.last_rehandshake = Some(now);
-        }
-        is_due
     }
 
     /// Bytes on the wire of the cells sent, up to the last tick, and received.

@@ -77,9 +77,9 @@ impl Sessions {
         &mut self.all
     }
 
-    /// Tunnel addresses of the peers that need a new WireGuard handshake now.
-    pub fn poll_rehandshakes(&mut self, now: Nanos) -> Vec<Ipv4Addr> {
-        self.all.iter_mut().filter_map(|session| session.poll_rehandshake(now).then_some(session.peer())).collect()
+    /// Tunnel addresses of the silent peers whose WireGuard handshakes need a look now, and how long each is silent.
+    pub fn poll_rehandshakes(&mut self, now: Nanos) -> Vec<(Ipv4Addr, Nanos)> {
+        self.all.iter_mut().filter_map(|session| Some((session.peer(), session.poll_rehandshake(now)?))).collect()
     }
 
     /// The session with that index in the departure queue.
@@ -179,6 +179,9 @@ impl Sessions {
             _ => self.all = vec![Session::router(peer, shaping, request, seed()?, now)],
         }
         self.all[0].set_key_update(key_update(settings));
+        let has_handshakes = tunnel::properties(settings).is_some_and(|tunnel| tunnel.handshake_key.is_some());
+        self.all[0].set_key_watch(has_handshakes, now);
+        self.all[0].update_hold(now);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::daemon::control::request::{Format, Request};
 use crate::daemon::control::{Asked, Control, SlowAnswer, Sources};
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::dataplane::driver::{ArrivalEffect, Driver, PassedPacket};
+#[cfg(feature = "endpoint")]
 use crate::daemon::dataplane::session::Session;
 #[cfg(feature = "endpoint")]
 use crate::daemon::enrolments::Enrolments;
@@ -19,6 +20,7 @@ use crate::daemon::failover::{Failover, Situation};
 use crate::daemon::health::Health;
 use crate::daemon::history::History;
 use crate::daemon::problem::Code;
+use crate::daemon::reconcile::host::last_handshake_s;
 use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, OpenvpnEvent};
 use crate::daemon::reconcile::{DueWork, Reconciler};
 use crate::daemon::rounded::Rounded;
@@ -91,6 +93,7 @@ impl Parts {
         }
         // A change of the limits that came too soon after the last one.
         self.handle_effect(ArrivalEffect::Regranted, now);
+        self.tick_hold(now);
         if self.plane.is_idle(now) {
             self.advice.handle_tick(now);
         }
@@ -110,6 +113,13 @@ impl Parts {
         if self.reconciler.has_openvpn() && self.plane.has_gap(now) {
             let event = self.reconciler.handle_openvpn_tick(poll, now);
             self.handle_openvpn(event);
+        }
+    }
+
+    /// Asks WireGuard for a new handshake while the cells wait for one. No cell leaves then, so none can be late.
+    pub fn tick_hold(&mut self, now: Nanos) {
+        if let Some(settings) = self.config.in_force().filter(|_| self.plane.holds_cells(now)) {
+            self.plane.note_handshake(last_handshake_s(settings), now);
         }
     }
 
@@ -190,7 +200,12 @@ impl Parts {
     }
 
     fn start_job(&mut self, poll: &Poll, now: Nanos) -> Option<Action> {
+        let before = self.config.in_force().and_then(|settings| settings.tunnel.clone());
         let JobSettings { settings, guarded } = self.config.start_job(!self.reconciler.waits_for_address())?;
+        // A new peer or address means new keys, and perhaps another size of cells.
+        if before != settings.tunnel || self.reconciler.flushes_wireguard() {
+            self.plane.pause_cells(now);
+        }
         let (granted, has_tun) = (self.plane.granted(), self.driver.io.has_tun());
         self.reconciler.start_job(settings, guarded, granted, has_tun, poll, now)
     }
@@ -302,7 +317,8 @@ impl Parts {
             Action::Renew => {
                 self.reconciler.renew(now);
                 let sessions = self.plane.sessions().all().iter();
-                let silent = sessions.filter(|session| !session.state(now).is_up()).map(Session::peer);
+                let silent = sessions.filter(|session| !session.state(now).is_up());
+                let silent = silent.map(|session| (session.peer(), session.silence(now).unwrap_or(Nanos::ZERO)));
                 self.reconciler.rehandshake(silent, now);
             }
             Action::ChangeSettings(configured) => self.change_settings(*configured, true, now),

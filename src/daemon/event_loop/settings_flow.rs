@@ -108,6 +108,8 @@ impl Parts {
             None if result.is_ok() && !self.is_announced => self.announce(),
             None => {}
         }
+        self.plane.resume_cells(now);
+        self.tick_hold(now);
         // The lookup reports an unresolved name, with its cause.
         if let Some(problem) = result.err().filter(|problem| problem.code != Code::Name) {
             self.health.note_unless_logged(problem, &previous);
@@ -191,6 +193,10 @@ impl Parts {
             return Ok(());
         };
         let interface_changed = self.driver.io.bind(tunnel::interface(settings), report.interface, poll)?;
+        if interface_changed {
+            // A new interface has no keys.
+            self.plane.pause_cells(now);
+        }
         self.reconciler.update_openvpn(settings, report.profile, is_new, interface_changed, now);
         self.plane.update(settings, encapsulation, is_new, now)?;
         if is_new {

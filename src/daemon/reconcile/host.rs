@@ -11,11 +11,12 @@ use crate::apply::{Applied, ApplyError, Kernel, OpError, apply, apply_guard};
 use crate::config::model::{Key, Role, Settings};
 use crate::daemon::error::Error;
 use crate::daemon::reconcile::openvpn;
+use crate::daemon::reconcile::replay::must_forget;
 use crate::daemon::reconcile::saved_sysctls::SavedSysctls;
+use crate::daemon::wall_clock;
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::qdisc_tree::ShaperLimits;
-use crate::plan::wireguard::Peer;
 use crate::plan::{
     Desired, Facts, Forwarding, Op, PreflightIssue, Snapshot, guard_table, home_peer, plan, plan_guard,
     preflight_issues,
@@ -25,7 +26,7 @@ use crate::sys::openvpn_profile::LoadedProfile;
 use crate::sys::{PeerStatus, Tun, guard_file, realtime, resolve};
 use crate::tunnel;
 use crate::tunnel::sysctls::reverse_path_filter;
-use crate::units::counted;
+use crate::units::{Nanos, counted};
 use crate::wire::size::{Encapsulation, IpVersion};
 
 /// The running kernel, and its state before millpond changed it.
@@ -127,23 +128,37 @@ impl Host {
         self.kernel.peers().ok()?.into_iter().find(|peer| peer.public_key == *key)
     }
 
-    /// Makes WireGuard start a new handshake with those peers, given by their tunnel addresses. A router's endpoint is
-    /// removed, and the next `bring_up` adds it again. Homes are removed and added at once, because only WireGuard
-    /// knows the addresses they send from.
-    pub fn restart_handshakes(&mut self, settings: &Settings, peers: &[Ipv4Addr]) {
-        if peers.is_empty() {
+    /// Makes a router's WireGuard drop its keys and the packets that it and the queueing tree still keep: they were
+    /// sized for an old address, or would leave in one burst. The next `bring_up` sets the interface up again, and the
+    /// next packet starts a handshake at once. WireGuard does not forget the endpoint's newest handshake (`wg_stop` in
+    /// the kernel's drivers/net/wireguard/device.c), as it would if the peer were removed.
+    pub fn flush_wireguard(&mut self, settings: &Settings) {
+        if endpoint_key(settings).is_some() {
+            // A failure means that there is no interface, and so nothing in it.
+            _ = self.kernel.run(&Op::SetUp { name: tunnel::interface(settings).to_owned(), up: false });
+        }
+    }
+
+    /// Lets WireGuard forget the handshakes of the silent homes for which it must: see [`must_forget`]. Each is
+    /// removed, and added at once without the address that it sent from. WireGuard drops cells for a peer without an
+    /// address; it would keep those for a peer without keys, and send them in one burst. The home's next handshake
+    /// brings both.
+    pub fn restart_handshakes(&mut self, settings: &Settings, silent: &[(Ipv4Addr, Nanos)]) {
+        if silent.is_empty() {
             return;
         }
-        // `bring_up` repairs a failure here: it adds every missing peer.
-        if let Some(key) = endpoint_key(settings) {
-            _ = self.kernel.run(&Op::RemovePeer(key.clone()));
-        }
         let installed = self.kernel.peers().unwrap_or_default();
-        let homes = settings.homes.iter().filter(|home| peers.contains(&home.address));
-        for home in homes.filter_map(home_peer) {
-            let Some(current) = installed.iter().find(|peer| peer.public_key == home.public_key) else { continue };
-            if self.kernel.run(&Op::RemovePeer(home.public_key.clone())).is_ok() {
-                _ = self.kernel.run(&Op::SetPeer(Peer { endpoint: current.endpoint, ..home }));
+        for home in &settings.homes {
+            let silence = silent.iter().find(|(address, _)| *address == home.address).map(|(_, silence)| *silence);
+            let (Some(silence), Some(peer)) = (silence, home_peer(home)) else { continue };
+            let current = installed.iter().find(|current| current.public_key == peer.public_key);
+            let unix_s = wall_clock::unix_time_s();
+            if !current.is_some_and(|current| must_forget(silence, current.last_handshake_s, unix_s)) {
+                continue;
+            }
+            // `bring_up` repairs a failure here: it adds every missing peer.
+            if self.kernel.run(&Op::RemovePeer(peer.public_key.clone())).is_ok() {
+                _ = self.kernel.run(&Op::SetPeer(peer));
             }
         }
     }
@@ -252,6 +267,12 @@ impl Host {
         ops.extend(apply_guard(&mut GuardOnly::new(&mut self.kernel, guard), None)?.ops);
         Ok(ops)
     }
+}
+
+/// The time of the last handshake with a router's endpoint in Unix seconds, 0 for none; `None` if it is not known.
+pub fn last_handshake_s(settings: &Settings) -> Option<u64> {
+    endpoint_key(settings)?;
+    Some(Host::open(None).ok()?.endpoint_peer(settings)?.last_handshake_s)
 }
 
 fn endpoint_key(settings: &Settings) -> Option<&Key> {

@@ -17,6 +17,7 @@ use crate::plan::{DesiredError, Forwarding};
 use crate::sys::Tun;
 use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::sys::worker::WorkerOutput;
+use crate::units::Nanos;
 use crate::wire::control::ShapingRequest;
 
 /// The input of a reconcile job.
@@ -35,8 +36,8 @@ pub struct ReconcileJob<'a> {
     pub endpoint_moved: bool,
     /// The host's forwarding sysctls before millpond, once they are known.
     pub saved_forwarding: Option<&'a Forwarding>,
-    /// Tunnel addresses of the peers that need a new WireGuard handshake.
-    pub rehandshake: &'a [Ipv4Addr],
+    /// Tunnel addresses of the silent peers whose WireGuard handshakes need a look, and how long each is silent.
+    pub rehandshake: &'a [(Ipv4Addr, Nanos)],
     /// Whether the daemon holds `mp0`.
     pub has_tun: bool,
     /// Whether the daemon runs an openvpn.
@@ -96,9 +97,12 @@ fn bring_up_tunnel(
 ) -> Result<Option<Tun>, Error> {
     let settings = job.settings;
     // WireGuard may have learned a newer address from the endpoint. Without an interface or a peer there is none.
-    let learned = host.endpoint_peer(settings);
-    let learned = learned.as_ref().filter(|_| !job.endpoint_moved).and_then(|peer| peer.endpoint);
-    host.read_facts(settings, learned.or(job.endpoint))?;
+    let known = host.endpoint_peer(settings).and_then(|peer| peer.endpoint);
+    host.read_facts(settings, known.filter(|_| !job.endpoint_moved).or(job.endpoint))?;
+    let has_moved = job.endpoint_moved && known.is_some() && known != job.endpoint;
+    if has_moved || !job.rehandshake.is_empty() {
+        host.flush_wireguard(settings);
+    }
     host.restart_handshakes(settings, job.rehandshake);
     if !job.has_openvpn {
         openvpn::stop_orphans()?;

@@ -38,7 +38,7 @@ fn services(settings: &Settings) -> Vec<String> {
         "ct direction reply ct state { established, related } return".to_owned(),
         // Another program's rule redirects the packet to the router.
         "ct status dnat drop".to_owned(),
-        "meta l4proto { icmp, ipv6-icmp } return".to_owned(),
+        "meta l4proto { icmp, icmpv6 } return".to_owned(),
         SERVICES.to_owned(),
     ];
     for (protocol, name) in [(Protocol::Tcp, "tcp"), (Protocol::Udp, "udp")] {

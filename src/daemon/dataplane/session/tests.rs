@@ -96,7 +96,7 @@ fn without_cover_both_directions_are_quiet_and_still_answer() {
     assert!((5..=20).contains(&up) && (5..=20).contains(&down), "{up} up, {down} down in 300 s");
     let end = Nanos::from_secs(320);
     assert_eq!((router.state(end), endpoint.state(end)), (State::Paused, State::Paused));
-    assert!(!router.poll_rehandshake(end) && !endpoint.poll_rehandshake(end), "a paused peer is not lost");
+    assert_eq!([router.poll_rehandshake(end), endpoint.poll_rehandshake(end)], [None; 2], "a paused peer is not lost");
     let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 7];
     router.handle_packet(end, &packet);
     let (up, _) = run(&mut router, &mut endpoint, end, Nanos::from_secs(321), true);
@@ -119,22 +119,24 @@ fn without_cover_both_directions_are_quiet_and_still_answer() {
 fn an_endpoint_stops_for_a_silent_home_and_resumes_with_its_next_cell() {
     let (mut router, mut endpoint) = pair();
     run(&mut router, &mut endpoint, Nanos::ZERO, Nanos::from_secs(10), true);
-    let mut rehandshakes = Vec::new();
+    let (mut rehandshakes, mut down) = (Vec::new(), 0);
     for second in 10..50 {
         let (now, next) = (Nanos::from_secs(second), Nanos::from_secs(second + 1));
-        run(&mut router, &mut endpoint, now, next, false);
-        let both = [&mut router, &mut endpoint].map(|session| session.poll_rehandshake(next));
-        if both[0] || both[1] {
-            rehandshakes.push((second + 1, both));
-        }
+        down += run(&mut router, &mut endpoint, now, next, false).1;
+        let silence = endpoint.poll_rehandshake(next);
+        rehandshakes.extend(silence.map(|silence| (second + 1, silence.0 / 1_000_000_000)));
+        assert_eq!(router.poll_rehandshake(next), None, "a router without a watch for keys");
     }
-    // The endpoint's cells still reach the router, so only the endpoint asks for a handshake.
-    assert_eq!(rehandshakes, [(16, [false, true]), (46, [false, true])], "after 6 s of silence, then every 30 s");
-    assert_eq!(endpoint.state(Nanos::from_secs(50)), State::Degraded);
-    run(&mut router, &mut endpoint, Nanos::from_secs(50), Nanos::from_secs(330), false);
-    assert_eq!(endpoint.next_timeout(), None);
+    assert_eq!(rehandshakes, [(16, 6), (46, 36)], "after 6 s of silence, then every 30 s");
+    let expected = 10.0 * 320_000.0 / 508.0 / 8.0;
+    assert!((down as f64 / expected - 1.0).abs() < 0.15, "{down} cells to the silent home, {expected} expected");
+    assert_eq!((endpoint.state(Nanos::from_secs(50)), endpoint.next_timeout()), (State::Starting, None));
+    run(&mut router, &mut endpoint, Nanos::from_secs(50), Nanos::from_secs(192), false);
+    let silence = endpoint.poll_rehandshake(Nanos::from_secs(192));
+    assert!(silence.is_some_and(|silence| silence >= Nanos::from_secs(180)), "a silent home is looked at: {silence:?}");
+    run(&mut router, &mut endpoint, Nanos::from_secs(192), Nanos::from_secs(330), false);
     assert_eq!(router.state(Nanos::from_secs(330)), State::Degraded);
-    assert!(!endpoint.poll_rehandshake(Nanos::from_secs(330)), "the endpoint has stopped sending to the home");
+    assert_eq!(endpoint.poll_rehandshake(Nanos::from_secs(330)), None, "the home may be switched off");
     run(&mut router, &mut endpoint, Nanos::from_secs(330), Nanos::from_secs(335), true);
     assert_eq!(endpoint.state(Nanos::from_secs(335)), State::Shaping);
     assert_eq!(router.state(Nanos::from_secs(335)), State::Shaping);
@@ -176,4 +178,89 @@ fn a_home_that_understates_its_cells_gets_and_is_counted_what_the_wire_carries()
     assert_eq!(counted_sent, sent * wire_bytes);
     // Cells before the grant count without the tunnel's padding.
     assert!((received * wire_bytes).abs_diff(counted_received) <= 20, "{counted_received} bytes of {received} cells");
+}
+
+/// Lets the router's session alone run up to `until`, with a tick every second. Returns when its cells left.
+fn run_alone(router: &mut Session, from: Nanos, until: Nanos) -> Vec<Nanos> {
+    let (mut left, mut spare, mut second) = (Vec::new(), Vec::new(), from);
+    while second < until {
+        router.handle_tick(second);
+        router.update_hold(second);
+        second = second + Nanos::from_secs(1);
+        while let Some(next) = router.next_timeout().filter(|next| *next < second) {
+            if let SessionStep::Depart(train) = router.handle_timeout(next, &mut spare) {
+                left.push(train.scheduled);
+            }
+        }
+    }
+    left
+}
+
+/// WireGuard without keys keeps up to 128 cells, and sends them in one burst at the handshake.
+#[test]
+fn a_router_without_keys_hands_wireguard_one_cell_only() {
+    let s = Nanos::from_secs;
+    let (mut router, _) = pair();
+    router.set_key_watch(true, s(0));
+    router.update_hold(s(0));
+    router.key_watch().expect("a watch").note_handshake(0, s(0));
+    let left = run_alone(&mut router, s(0), s(60));
+    assert_eq!(left.len(), 1, "without a session only the knock leaves: {left:?}");
+    assert_eq!(run_alone(&mut router, s(60), s(105)), [], "WireGuard keeps the first knock");
+    assert_eq!(run_alone(&mut router, s(105), s(115)).len(), 1, "and has dropped it by now");
+    router.key_watch().expect("a watch").note_handshake(1_700_000_000, s(115));
+    assert_eq!(router.update_hold(s(115)), Change::Started);
+    let left = run_alone(&mut router, s(115), s(175));
+    let (left, knocks): (Vec<_>, Vec<_>) = left.into_iter().partition(|at| *at < s(166));
+    assert!(left[0] >= s(115) && knocks.len() == 1, "50 s without an answer, and keys may end: {knocks:?}");
+    let expected = 50.0 * 160_000.0 / 508.0 / 8.0;
+    assert!((left.len() as f64 / expected - 1.0).abs() < 0.1, "{} cells, {expected} expected", left.len());
+}
+
+#[test]
+fn a_cell_from_the_endpoint_lets_a_router_send_again() {
+    let s = Nanos::from_secs;
+    let (mut router, _) = pair();
+    router.set_key_watch(true, s(0));
+    router.update_hold(s(0));
+    router.key_watch().expect("a watch").note_handshake(0, s(0));
+    assert_eq!(run_alone(&mut router, s(0), s(20)).len(), 1);
+    assert_eq!(router.handle_cell(s(20), &[0; CELL]), Change::Started);
+    assert!(run_alone(&mut router, s(20), s(21)).len() > 20);
+    router.key_watch().expect("a watch").pause(s(21));
+    assert_eq!(router.update_hold(s(21)), Change::None);
+    assert_eq!(router.handle_cell(s(22), &[0; CELL]), Change::None, "a late cell with the old keys");
+    assert_eq!(run_alone(&mut router, s(22), s(40)), [], "WireGuard is being changed");
+    router.key_watch().expect("a watch").resume(s(40));
+    router.key_watch().expect("a watch").note_handshake(7, s(40));
+    assert_eq!(run_alone(&mut router, s(40), s(60)).len(), 1, "a knock with the new keys");
+}
+
+#[test]
+fn a_silent_endpoint_gets_one_new_handshake_from_a_router() {
+    let s = Nanos::from_secs;
+    let (mut router, _) = pair();
+    router.set_key_watch(true, s(0));
+    assert_eq!(router.poll_rehandshake(s(40)), None, "the first handshake is under way");
+    router.handle_cell(s(50), &[0; CELL]);
+    assert_eq!([55, 56, 57].map(|second| router.poll_rehandshake(s(second))), [None, Some(s(6)), None]);
+    let watch = router.key_watch().expect("a watch");
+    watch.pause(s(57));
+    watch.resume(s(58));
+    assert_eq!(router.poll_rehandshake(s(90)), None, "WireGuard repeats its handshake");
+    let watch = router.key_watch().expect("a watch");
+    watch.note_handshake(0, s(91));
+    watch.note_handshake(1_700_000_000, s(92));
+    assert_eq!([93, 97].map(|second| router.poll_rehandshake(s(second))), [None; 2], "the answer may be on its way");
+    assert_eq!(router.poll_rehandshake(s(98)), Some(s(6)));
+}
+
+#[test]
+fn without_cover_a_router_does_not_hold_back() {
+    let s = Nanos::from_secs;
+    let (mut router, _) = pair();
+    router.set_key_watch(true, s(0));
+    router.reshape(Shaping { cover: false, ..shaping() }, request(RATE), s(0));
+    assert_eq!(router.update_hold(s(0)), Change::None);
+    assert!(router.next_timeout().is_some());
 }
