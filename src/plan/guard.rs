@@ -2,6 +2,7 @@
 //! needs neither the tunnel nor the daemon nor any other object of millpond's.
 
 mod leaving;
+mod multicast;
 mod services;
 mod sources;
 
@@ -101,6 +102,7 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
     chains.extend(sources::chains(&policy_sets));
     chains.extend(services::chains(settings, &policy_sets));
     chains.extend(leaving::chains(settings, &policy_sets, learns));
+    chains.extend(multicast::chains(&policy_sets));
     sets.extend(policy_sets.sets);
     NftTable { name: super::nft::TableName::Guard, sets, chains }
 }
