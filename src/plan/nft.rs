@@ -5,40 +5,17 @@
 //! listing that this host's nft prints for a dormant draft of the table. The fingerprint shows whether it is the wanted
 //! table, the digest whether it has been changed since.
 
+mod table_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
-use super::ownership::{GUARD_TABLE, TUNNEL_TABLE};
+pub use self::table_name::TableName;
 
-/// The name of one of millpond's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TableName {
-    /// Prevents devices from sending outside the tunnel.
-    Guard,
-    /// Routes devices' packets into the tunnel.
-    Tunnel,
-}
-
-impl TableName {
-    /// The table's name in the kernel.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            TableName::Guard => GUARD_TABLE,
-            TableName::Tunnel => TUNNEL_TABLE,
-        }
-    }
-}
-
-impl fmt::Display for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A table of family `inet`.
+/// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NftTable {
-    /// Its name.
+    /// Its family and name.
     pub name: TableName,
     /// Named sets; they precede the chains that use them.
     pub sets: Vec<Set>,
@@ -143,7 +120,7 @@ impl From<&NftTable> for TableText {
 }
 
 impl TableText {
-    /// Reads the output of `nft -s list table inet NAME`.
+    /// Reads the output of `nft -s list table FAMILY NAME`.
     pub fn from_listing(name: TableName, listing: &str) -> TableText {
         let marks = listing.lines().find_map(|line| line.trim().strip_prefix("comment "));
         let marks = marks.and_then(|marks| marks.trim_matches('"').split_once(' '));
@@ -184,12 +161,7 @@ impl TableText {
 
     /// The transaction that loads a dormant draft of the table, which affects no packet.
     pub fn draft(&self) -> String {
-        format!("{}table inet {} {{\n\tflags dormant\n{}}}\n", self.without_draft(), self.draft_name(), self.body)
-    }
-
-    /// The name of the draft.
-    pub fn draft_name(&self) -> String {
-        format!("{}_draft", self.name)
+        format!("{}table {} {{\n\tflags dormant\n{}}}\n", self.without_draft(), self.name.draft(), self.body)
     }
 
     /// The transaction that atomically replaces any table of this name by this one and removes the draft. `digest` is
@@ -203,20 +175,20 @@ impl TableText {
         let fingerprint = self.fingerprint.as_deref().unwrap_or("foreign");
         let name = self.name;
         let mut text = format!(
-            "add table inet {name}\ndelete table inet {name}\n\
-             table inet {name} {{\n\tcomment \"{fingerprint} {digest}\"\n{}}}\n",
+            "add table {name}\ndelete table {name}\n\
+             table {name} {{\n\tcomment \"{fingerprint} {digest}\"\n{}}}\n",
             self.body
         );
         for (set, elements) in self.learned.iter().filter(|(set, elements)| !elements.is_empty() && self.has_set(set)) {
             let elements: Vec<&str> = elements.iter().map(String::as_str).collect();
-            let _ = writeln!(text, "add element inet {name} {set} {{ {} }}", elements.join(", "));
+            let _ = writeln!(text, "add element {name} {set} {{ {} }}", elements.join(", "));
         }
         text
     }
 
     fn without_draft(&self) -> String {
-        let draft = self.draft_name();
-        format!("add table inet {draft}\ndelete table inet {draft}\n")
+        let draft = self.name.draft();
+        format!("add table {draft}\ndelete table {draft}\n")
     }
 }
 
@@ -288,7 +260,7 @@ impl fmt::Display for TableText {
                 rules += 1;
             }
         }
-        write!(f, "table inet {}: {rules} rules in {chains} chains, {elements} elements in {sets} sets", self.name)?;
+        write!(f, "table {}: {rules} rules in {chains} chains, {elements} elements in {sets} sets", self.name)?;
         self.fingerprint.iter().try_for_each(|mark| write!(f, " ({mark})"))
     }
 }

@@ -43,7 +43,7 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Op::SetTable(table) => write!(f, "nft replace {table}"),
-            Op::DeleteTable(name) => write!(f, "nft delete table inet {name}"),
+            Op::DeleteTable(name) => write!(f, "nft delete table {name}"),
             Op::AddLink { name, kind: LinkKind::Tun, mtu } => write!(f, "ip tuntap add {name} mode tun mtu {mtu}"),
             Op::AddLink { name, kind, mtu } => write!(f, "ip link add {name} mtu {mtu} type {kind}"),
             Op::DeleteLink { name } => write!(f, "ip link del {name}"),

@@ -9,12 +9,12 @@ use crate::plan::nft::{TableName, TableText, digest};
 /// Replaces a table atomically. A dormant draft is loaded first, to find out how nft lists the table.
 pub(super) fn replace(table: &TableText) -> Result<(), Cause> {
     load(&table.draft())?;
-    let draft = table.draft_name();
-    let replaced = succeeded(run(&["-s", "list", "table", "inet", &draft], "")?)
-        .and_then(|listing| load(&table.transaction(&digest(&listing))));
+    let draft = table.name.draft();
+    let replaced =
+        succeeded(run(&listing(&draft), "")?).and_then(|listing| load(&table.transaction(&digest(&listing))));
     if replaced.is_err() {
         // The draft has no effect on packets, and the next draft replaces it anyway.
-        _ = run(&["delete", "table", "inet", &draft], "");
+        _ = load(&format!("delete table {draft}"));
     }
     replaced
 }
@@ -22,7 +22,7 @@ pub(super) fn replace(table: &TableText) -> Result<(), Cause> {
 /// Removes the draft that a process left if it was killed during [`replace`].
 pub(super) fn discard_draft(name: TableName) {
     // The draft has no effect on packets, and rarely exists.
-    _ = run(&["delete", "table", "inet", &format!("{name}_draft")], "");
+    _ = load(&format!("delete table {}", name.draft()));
 }
 
 /// The listing of all flow tables.
@@ -42,18 +42,23 @@ pub fn check(text: &str) -> Result<(), Cause> {
 
 /// Removes the table.
 pub(super) fn delete(name: TableName) -> Result<(), Cause> {
-    run(&["delete", "table", "inet", name.as_str()], "").and_then(succeeded).map(|_| ())
+    load(&format!("delete table {name}"))
 }
 
 /// A table as loaded; `None` if it does not exist.
 pub(super) fn list(name: TableName) -> Result<Option<TableText>, Cause> {
-    let listing = run(&["-s", "list", "table", "inet", name.as_str()], "")?;
+    let listing = run(&listing(&name.to_string()), "")?;
     if listing.status.success() {
         return Ok(Some(TableText::from_listing(name, &String::from_utf8_lossy(&listing.stdout))));
     }
     // Without nftables in the kernel nft prints another error, and every later call fails too.
     let is_absent = String::from_utf8_lossy(&listing.stderr).contains("No such file or directory");
     if is_absent { Ok(None) } else { succeeded(listing).map(|_| None) }
+}
+
+/// The arguments that list a table, given by family and name.
+fn listing(table: &str) -> Vec<&str> {
+    ["-s", "list", "table"].into_iter().chain(table.split(' ')).collect()
 }
 
 /// Executes `transaction` completely or not at all.
