@@ -4,6 +4,7 @@
 //! [`Desired`] comes from the settings, [`Snapshot`] from the kernel, and [`plan`] returns the operations in order.
 //! Each [`Op`] prints as the equivalent `ip`, `tc`, `wg` or `nft` command and has an inverse.
 
+mod bridge_guard;
 pub mod coexistence;
 mod desired;
 mod diff;
@@ -27,9 +28,10 @@ mod sysctls;
 mod tunnel_table;
 pub mod wireguard;
 
+pub use bridge_guard::bridge_guard;
 pub use desired::{Desired, DesiredError};
 pub use diff::{plan, plan_guard};
-pub use facts::{Facts, LanInterface};
+pub use facts::{Facts, LanInterface, TunnelPort};
 pub use guard::guard_table;
 pub use learned::{initial_elements, persistent_elements};
 pub use minimal_guard::minimal_guard;

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod atomic_file;
+mod bridge_ports;
 pub mod broker_socket;
 pub mod capture;
 pub mod captured_stdout;

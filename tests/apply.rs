@@ -134,6 +134,7 @@ fn table_of(state: &mut Snapshot, name: TableName) -> &mut Option<TableText> {
     match name {
         TableName::Guard => &mut state.guard,
         TableName::Tunnel => &mut state.table,
+        TableName::Bridge => unreachable!("no plan has this table"),
     }
 }
 

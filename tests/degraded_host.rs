@@ -423,3 +423,51 @@ fn a_guard_loads_without_its_learned_elements_if_need_be() {
     assert!(daemon.log().contains("without the addresses that devices have shown"), "{}", daemon.log());
     daemon.stop();
 }
+
+/// A tunnel port that joins a bridge while the daemon runs is closed and named, until the owner says that it is the
+/// home's. A kernel whose `nft` knows no family `bridge` gets the guard, and a problem with the package.
+#[test]
+fn a_tunnel_port_in_a_bridge_is_closed_and_named() {
+    let test = "a_tunnel_port_in_a_bridge_is_closed_and_named";
+    let probe = "ip link add vx0 type vxlan id 7 dstport 4789 && nft add table bridge t";
+    let probe = Command::new("unshare").args(["--net", "sh", "-c", probe]).output();
+    if !is_possible(test) || !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped {test}: needs VXLAN and nftables' family bridge");
+        return;
+    }
+    let lan = "ip link add br-lan type bridge && ip addr add 192.168.1.1/24 dev br-lan && ip link set br-lan up";
+    let add_port = "ip link add vx0 type vxlan id 7 dstport 4789 && ip link set vx0 master br-lan up";
+    let daemon = Daemon::start("tunnel-port", good().as_bytes(), lan);
+    daemon.await_status("the guard", |_| daemon.guards_the_camera());
+    assert!(!daemon.shell("nft list tables").contains("bridge"));
+    daemon.shell(add_port);
+    let status = daemon.await_status("the port is named", |status| has_problem(status, "tunnel-port"));
+    let problem = status.problems.iter().find(|problem| problem.code == "tunnel-port").unwrap();
+    assert!(problem.text.contains("port vx0 (vxlan) of br-lan"), "{problem:?}");
+    assert!(daemon.shell("nft list table bridge millpond").contains(CAMERA));
+    // Another program flushes all tables.
+    daemon.shell("nft flush ruleset");
+    daemon.await_status("the table is back", |_| daemon.shell("nft list tables").contains("table bridge millpond"));
+    let owned = good().replacen("option enabled '1'", "option enabled '1'\n\tlist home_port 'vx0'", 1);
+    fs::write(daemon.path("settings"), owned).unwrap();
+    kill(Pid::from_raw(daemon.child.id() as i32), Signal::SIGHUP).unwrap();
+    daemon.await_status("the port is the home's", |status| {
+        !has_problem(status, "tunnel-port") && !daemon.shell("nft list tables").contains("table bridge")
+    });
+    daemon.stop();
+
+    // An nft that answers as it does where the kernel lacks the family.
+    let without_bridge =
+        "mkdir bin && printf '#!/bin/sh\\nnft=%s\\n' $(command -v nft) > bin/nft && cat >> bin/nft <<'END'
+        text=$(cat)
+        case \"$* $text\" in *'table bridge'*) echo 'Error: Could not process rule: Operation not supported' >&2; exit 1 ;; esac
+        printf '%s' \"$text\" | \"$nft\" \"$@\"
+END
+        chmod +x bin/nft && PATH=$PWD/bin:$PATH";
+    let setup = format!("{lan} && {add_port} && {without_bridge}");
+    let daemon = Daemon::start("no-bridge-family", good().as_bytes(), &setup);
+    let status = daemon.await_status("the package is named", |status| has_problem(status, "package-missing"));
+    let lacks_package = |problem: &ProblemAnswer| problem.text.contains("kmod-nft-bridge");
+    assert!(status.problems.iter().any(lacks_package), "{status:?}");
+    assert!(daemon.guards_the_camera());
+}

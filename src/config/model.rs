@@ -37,6 +37,8 @@ pub struct Settings {
     /// `main.allow`: addresses and networks behind the endpoint that homes may reach, each with its prefix length and
     /// with host bits cleared.
     pub allow: Vec<(IpAddr, u8)>,
+    /// `main.home_port`: bridge ports that are tunnels and belong to the home.
+    pub home_ports: Vec<String>,
     /// The tunnel; `None` only while `enabled` is false.
     pub tunnel: Option<Tunnel>,
     /// `tunnel.address6`: this end's IPv6 address inside the tunnel; `None` if the tunnel carries IPv4 only.

@@ -135,6 +135,7 @@ impl Code {
                 "warning"
             }
             Code::Zone | Code::DataCap => "warning",
+            Code::Preflight(PreflightIssueKind::MeshPort) => "info",
             Code::Preflight(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",

@@ -29,6 +29,8 @@ pub struct Facts {
     pub on_link: Vec<Prefix>,
     /// An endpoint's forwarding sysctls before millpond changed them. Empty on a router.
     pub forwarding: Forwarding,
+    /// Ports of the home's bridges that are tunnels or meshes; sorted by name.
+    pub tunnel_ports: Vec<TunnelPort>,
     /// Whether the firewall uses hardware flow offloading.
     pub hardware_offload: bool,
     /// The facts on which the tunnel depends.
@@ -50,6 +52,19 @@ impl Facts {
     pub fn is_home(&self, address: IpAddr) -> bool {
         self.lan.iter().flat_map(|lan| &lan.prefixes).any(|prefix| prefix.contains(address))
     }
+}
+
+/// A bridge port that carries frames to other hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelPort {
+    /// The kernel's name.
+    pub name: String,
+    /// The bridge.
+    pub bridge: String,
+    /// The kind of tunnel, as the kernel names it.
+    pub kind: String,
+    /// Whether it is a mesh of access points, which belongs to the home, instead of a tunnel.
+    pub is_mesh: bool,
 }
 
 /// The interface of a network of the home.

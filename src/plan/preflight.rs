@@ -1,6 +1,6 @@
 //! Checks valid settings against the host: reports what cannot work here, and what might fail.
 
-use super::facts::Facts;
+use super::facts::{Facts, TunnelPort};
 use super::policy_sets::interface;
 use crate::config::model::{DnsMode, Policy, Role, Settings};
 use crate::tunnel;
@@ -18,6 +18,10 @@ pub enum PreflightIssueKind {
     NetworkMissing,
     /// An interface may belong to the home or lead out of it.
     NetworkUnsure,
+    /// A bridge port of the home is a tunnel. It is closed for confined devices.
+    TunnelPort,
+    /// A bridge port of the home is a mesh of access points.
+    MeshPort,
     /// The firewall uses hardware flow offloading, which bypasses all rules.
     HardwareOffload,
     /// No device can open the router's own pages.
@@ -26,12 +30,14 @@ pub enum PreflightIssueKind {
 
 impl PreflightIssueKind {
     /// All kinds.
-    pub const ALL: [PreflightIssueKind; 7] = [
+    pub const ALL: [PreflightIssueKind; 9] = [
         PreflightIssueKind::AddressInLan,
         PreflightIssueKind::ResolverInLan,
         PreflightIssueKind::NetworkOutside,
         PreflightIssueKind::NetworkMissing,
         PreflightIssueKind::NetworkUnsure,
+        PreflightIssueKind::TunnelPort,
+        PreflightIssueKind::MeshPort,
         PreflightIssueKind::HardwareOffload,
         PreflightIssueKind::RouterClosed,
     ];
@@ -44,6 +50,8 @@ impl PreflightIssueKind {
             PreflightIssueKind::NetworkOutside => "network-outside",
             PreflightIssueKind::NetworkMissing => "network-missing",
             PreflightIssueKind::NetworkUnsure => "network-unsure",
+            PreflightIssueKind::TunnelPort => "tunnel-port",
+            PreflightIssueKind::MeshPort => "mesh-port",
             PreflightIssueKind::HardwareOffload => "hardware-offload",
             PreflightIssueKind::RouterClosed => "router-closed",
         }
@@ -51,10 +59,13 @@ impl PreflightIssueKind {
 
     /// Whether the issue prevents something from working.
     pub fn is_error(self) -> bool {
-        !matches!(
-            self,
-            PreflightIssueKind::NetworkMissing | PreflightIssueKind::NetworkUnsure | PreflightIssueKind::RouterClosed
-        )
+        let can_fail = [
+            PreflightIssueKind::AddressInLan,
+            PreflightIssueKind::ResolverInLan,
+            PreflightIssueKind::NetworkOutside,
+            PreflightIssueKind::HardwareOffload,
+        ];
+        can_fail.contains(&self)
     }
 
     /// The remedy.
@@ -70,6 +81,13 @@ impl PreflightIssueKind {
             }
             PreflightIssueKind::NetworkUnsure => {
                 "if it belongs to the home, add a config network with a name, option device and option policy direct"
+            }
+            PreflightIssueKind::TunnelPort => {
+                "if all of its other end belongs to the home, add list home_port with its name to section main; else \
+                 take it out of the bridge"
+            }
+            PreflightIssueKind::MeshPort => {
+                "if the mesh is yours and encrypted, add list home_port with its name to section main"
             }
             PreflightIssueKind::HardwareOffload => {
                 "turn it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay on"
@@ -112,6 +130,9 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
             text: "every network of the home is shaped or blocked: no device can open this router's own pages".into(),
         });
     }
+    if confines {
+        check_ports(settings, facts, &mut issues);
+    }
     issues
 }
 
@@ -128,6 +149,23 @@ fn nobody_reaches_the_router(settings: &Settings, facts: &Facts) -> bool {
         && lan.all(|lan| is_confined(&lan.name))
         && !is_exempt
         && settings.router_services.is_empty()
+}
+
+fn check_ports(settings: &Settings, facts: &Facts, issues: &mut Vec<PreflightIssue>) {
+    for port in facts.tunnel_ports.iter().filter(|port| !settings.home_ports.contains(&port.name)) {
+        let TunnelPort { name, bridge, kind, is_mesh } = port;
+        let (kind, text) = if *is_mesh {
+            let text = format!(
+                "port {name} ({kind}) of {bridge} carries packets of shaped and blocked devices to other access points"
+            );
+            (PreflightIssueKind::MeshPort, text)
+        } else {
+            let text =
+                format!("port {name} ({kind}) of {bridge} is a tunnel: it is closed for shaped and blocked devices");
+            (PreflightIssueKind::TunnelPort, text)
+        };
+        issues.push(PreflightIssue { kind, text });
+    }
 }
 
 fn check_addresses(settings: &Settings, facts: &Facts, issues: &mut Vec<PreflightIssue>) {
@@ -233,5 +271,23 @@ mod tests {
         settings.devices.clear();
         settings.router_services.push(RouterService { protocol: Protocol::Tcp, port: 80 });
         assert_eq!(codes(&settings, &facts), [""; 0]);
+    }
+
+    #[test]
+    fn bridge_ports_are_named_only_where_they_matter() {
+        let port = |name: &str, is_mesh| TunnelPort {
+            name: name.into(),
+            bridge: "br-lan".into(),
+            kind: "kind".into(),
+            is_mesh,
+        };
+        let facts = Facts { tunnel_ports: vec![port("bat0", true), port("vx0", false)], ..Facts::default() };
+        let mut settings = settings([10, 77, 0, 1], "9.9.9.9", "lan");
+        assert_eq!(codes(&settings, &facts), ["mesh-port", "tunnel-port"]);
+        settings.home_ports = vec!["bat0".into(), "vx0".into()];
+        assert_eq!(codes(&settings, &facts), [""; 0]);
+        settings.home_ports.clear();
+        settings.networks.clear();
+        assert_eq!(codes(&settings, &facts), [""; 0], "no device is confined");
     }
 }

@@ -44,6 +44,8 @@ impl Snapshot {
         match name {
             TableName::Guard => self.guard.as_ref(),
             TableName::Tunnel => self.table.as_ref(),
+            // Read and changed without a snapshot.
+            TableName::Bridge => None,
         }
     }
 }

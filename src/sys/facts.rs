@@ -157,6 +157,8 @@ mod tests {
             up: true,
             is_loopback_or_ptp,
             is_port: name == "lan1",
+            master: None,
+            lower: None,
         };
         let links = vec![
             link(1, "lo", None, true),

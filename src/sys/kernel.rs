@@ -13,7 +13,7 @@ use super::netlink::socket::Netlink;
 use super::netlink::wireguard::PeerStatus;
 use super::netlink::{addr, qdisc, route, rule};
 use super::tun::Tun;
-use super::{facts, nft, sysctl};
+use super::{bridge_ports, facts, nft, sysctl};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::{Role, Settings};
 use crate::plan::coexistence::ForeignRouting;
@@ -70,6 +70,11 @@ impl LinuxKernel {
         table(TableName::Guard)
     }
 
+    /// The table for bridge ports that are tunnels, if it is loaded. Runs no program if it is not.
+    pub fn bridge_guard(&mut self) -> Result<Option<TableText>, OpError> {
+        if nft::exists(TableName::Bridge) { table(TableName::Bridge) } else { Ok(None) }
+    }
+
     /// Reads the facts about the host. `before` holds the previous facts; `hardware_offload` comes from
     /// [`LinuxKernel::hardware_offload`], a separate call because it takes longer than everything else here.
     pub fn facts(&mut self, settings: &Settings, before: &Facts, hardware_offload: bool) -> Result<Facts, OpError> {
@@ -79,7 +84,9 @@ impl LinuxKernel {
         let view = facts::HostView { links: &links, addresses: &addresses, routes: &routes, zones: &Zones::read() };
         let forwarding =
             if settings.role == Role::Endpoint { Forwarding::read(sysctl::read) } else { Forwarding::default() };
-        Ok(Facts { hardware_offload, forwarding, ..view.facts(settings, before) })
+        let facts = view.facts(settings, before);
+        let tunnel_ports = bridge_ports::tunnel_ports(&links, &facts.outside);
+        Ok(Facts { hardware_offload, forwarding, tunnel_ports, ..facts })
     }
 
     /// Removes a table's draft, which a killed process may have left.
@@ -148,6 +155,7 @@ impl Kernel for LinuxKernel {
 
     fn run(&mut self, op: &Op) -> Result<(), OpError> {
         let result = match op {
+            Op::SetTable(table) if table.name == TableName::Bridge => nft::replace_bridge(table),
             Op::SetTable(table) => nft::replace(table),
             Op::DeleteTable(name) => nft::delete(*name),
             _ => operation::run(&mut self.sockets, &mut self.tun, op),

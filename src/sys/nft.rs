@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
+use super::netlink::message::Body;
+use super::netlink::socket::Netlink;
 use crate::apply::Cause;
 use crate::plan::nft::{TableName, TableText, digest};
 
@@ -17,6 +19,14 @@ pub(super) fn replace(table: &TableText) -> Result<(), Cause> {
         _ = load(&format!("delete table {draft}"));
     }
     replaced
+}
+
+/// As [`replace`], for the family `bridge`, which has a package of its own.
+pub(super) fn replace_bridge(table: &TableText) -> Result<(), Cause> {
+    replace(table).map_err(|cause| match cause.package {
+        Some(_) => Cause::missing(cause.text, "kmod-nft-bridge"),
+        None => cause,
+    })
 }
 
 /// Removes the draft that a process left if it was killed during [`replace`].
@@ -43,6 +53,17 @@ pub fn check(text: &str) -> Result<(), Cause> {
 /// Removes the table.
 pub(super) fn delete(name: TableName) -> Result<(), Cause> {
     load(&format!("delete table {name}"))
+}
+
+/// Whether the table is loaded. Asks the kernel directly, which takes less than starting `nft`.
+pub(super) fn exists(name: TableName) -> bool {
+    /// `NFT_MSG_GETTABLE` and `NFTA_TABLE_NAME` of include/uapi/linux/netfilter/nf_tables.h.
+    const GET_TABLE: u16 = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8 | 1;
+    const TABLE_NAME: u16 = 1;
+    let family = if name.family() == "bridge" { libc::NFPROTO_BRIDGE } else { libc::NFPROTO_INET };
+    let body = Body::new(&[family as u8, 0, 0, 0]).string(TABLE_NAME, name.as_str());
+    let netlink = Netlink::open(libc::NETLINK_NETFILTER as isize);
+    netlink.is_ok_and(|mut netlink| netlink.query(GET_TABLE, &body, |_| {}).is_ok())
 }
 
 /// A table as loaded; `None` if it does not exist.

@@ -5,14 +5,15 @@ use std::ops::RangeInclusive;
 
 use super::level::{Confirmed, KBIT};
 use super::reader::SectionReader;
-use super::value::{self, ValueError, bit, boolean, choice, network, number, price, router_service};
+use super::value::{self, ValueError, bit, boolean, choice, interface_name, network, number, price, router_service};
 use crate::config::model::{Level, OffPolicy, Role, RouterService, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
-const OPTIONS: [&str; 20] = [
+const OPTIONS: [&str; 21] = [
+    "home_port",
     "enabled",
     "role",
     "level",
@@ -66,6 +67,7 @@ pub(super) struct General {
     pub router_services: Vec<RouterService>,
     /// Networks behind an endpoint that homes may reach.
     pub allow: Vec<(IpAddr, u8)>,
+    pub home_ports: Vec<String>,
     /// The shape of level `custom`; its law and spread apply to every level.
     custom: Shape,
 }
@@ -150,6 +152,7 @@ pub(super) fn read(
             routing_ids: RoutingIds::DEFAULT,
             router_services: Vec::new(),
             allow: Vec::new(),
+            home_ports: Vec::new(),
             custom: balanced,
         };
     };
@@ -163,6 +166,7 @@ pub(super) fn read(
     let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB a month")).filter(|gb| *gb > 0);
     let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
     let routing_ids = routing_ids(&mut reader);
+    let home_ports = reader.list("home_port", interface_name).into_iter().map(|(name, _)| name).collect();
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
     let price_cents = reader.value("price", price);
     let off = reader.value("off", choice(OFF_MODES)).unwrap_or_default();
@@ -189,6 +193,7 @@ pub(super) fn read(
         routing_ids,
         router_services,
         allow,
+        home_ports,
         custom,
     }
 }

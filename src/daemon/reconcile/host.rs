@@ -213,6 +213,7 @@ impl Host {
         let desired = Desired::from_settings(settings, &self.facts, limits)?;
         let snapshot = self.kernel.snapshot().map_err(from_op)?;
         let mut ops = plan_guard(Some(&guard_table(settings, &self.facts)), &snapshot);
+        ops.extend(self.bridge_op(settings)?);
         ops.extend(plan(&desired, &snapshot));
         Ok(ops)
     }
@@ -265,6 +266,12 @@ impl Host {
         self.kernel.discard_draft(TableName::Guard);
         let guard = self.kernel.guard().map_err(from_op)?;
         ops.extend(apply_guard(&mut GuardOnly::new(&mut self.kernel, guard), None)?.ops);
+        self.kernel.discard_draft(TableName::Bridge);
+        if self.kernel.bridge_guard().map_err(from_op)?.is_some() {
+            let op = Op::DeleteTable(TableName::Bridge);
+            self.kernel.run(&op).map_err(from_op)?;
+            ops.push(op);
+        }
         Ok(ops)
     }
 }

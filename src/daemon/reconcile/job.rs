@@ -53,6 +53,10 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
         let guard = host.set_guard(job.guarded, job.guard_file);
         report.ops += guard.ops;
         report.problems.extend(guard.errors.iter().map(Problem::of_guard));
+        match host.set_bridge_guard(job.guarded) {
+            Ok(ops) => report.ops += ops,
+            Err(error) => report.problems.push(Problem::of_guard(&error)),
+        }
         let result = if guard.in_force {
             update_guard_copy(guard_copy);
             bring_up_tunnel(&mut host, job, &mut report)

@@ -7,6 +7,8 @@ use crate::plan::ownership::{GUARD_TABLE, TUNNEL_TABLE};
 pub enum TableName {
     /// Prevents devices from sending outside the tunnel.
     Guard,
+    /// Keeps frames of confined devices off bridge ports that are tunnels.
+    Bridge,
     /// Routes devices' packets into the tunnel.
     Tunnel,
 }
@@ -16,13 +18,14 @@ impl TableName {
     pub fn family(self) -> &'static str {
         match self {
             TableName::Guard | TableName::Tunnel => "inet",
+            TableName::Bridge => "bridge",
         }
     }
 
     /// The table's name in the kernel.
     pub fn as_str(self) -> &'static str {
         match self {
-            TableName::Guard => GUARD_TABLE,
+            TableName::Guard | TableName::Bridge => GUARD_TABLE,
             TableName::Tunnel => TUNNEL_TABLE,
         }
     }

@@ -17,6 +17,10 @@ pub struct LinkEntry {
     pub up: bool,
     /// Whether it is a port of a bridge or bond.
     pub is_port: bool,
+    /// The index of that bridge or bond.
+    pub master: Option<u32>,
+    /// The index of the interface below, such as that of a VLAN.
+    pub lower: Option<u32>,
     /// Whether it is loopback or point-to-point, so not a network of the home.
     pub is_loopback_or_ptp: bool,
 }
@@ -39,6 +43,8 @@ fn parse(message: &[u8]) -> Option<LinkEntry> {
         mtu: number(rest, libc::IFLA_MTU).unwrap_or(0),
         up: flags & libc::IFF_UP as u32 != 0,
         is_port: number(rest, libc::IFLA_MASTER).is_some(),
+        master: number(rest, libc::IFLA_MASTER),
+        lower: number(rest, libc::IFLA_LINK),
         is_loopback_or_ptp: flags & (libc::IFF_LOOPBACK | libc::IFF_POINTOPOINT) as u32 != 0,
     })
 }

@@ -6,11 +6,13 @@ use std::path::Path;
 use log::{info, warn};
 
 use super::{Host, from_op};
-use crate::apply::{Applied, ApplyError, ApplyFailure, apply_guard};
+use crate::apply::{Applied, ApplyError, ApplyFailure, Kernel, apply_guard};
 use crate::config::model::Settings;
 use crate::daemon::error::Error;
-use crate::plan::nft::{Learned, TableText};
-use crate::plan::{Facts, confined_sections, guard_table, initial_elements, minimal_guard, persistent_elements};
+use crate::plan::nft::{Learned, TableName, TableText};
+use crate::plan::{
+    Facts, Op, bridge_guard, confined_sections, guard_table, initial_elements, minimal_guard, persistent_elements,
+};
 use crate::sys::guard_file;
 use crate::sys::kernel::GuardOnly;
 use crate::units::counted;
@@ -106,6 +108,34 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// Installs or removes the table for bridge ports that are tunnels, after [`Host::set_guard`] has read the facts.
+    /// Returns the number of operations. A failure leaves the guard alone.
+    pub fn set_bridge_guard(&mut self, settings: &Settings) -> Result<usize, Error> {
+        let Some(op) = self.bridge_op(settings)? else { return Ok(0) };
+        self.kernel.run(&op).map_err(from_op)?;
+        info!("{op}");
+        match self.bridge_op(settings)? {
+            None => Ok(1),
+            Some(op) => {
+                let failure = ApplyFailure::Unverified(vec![op.to_string()]);
+                Err(Error::Apply(ApplyError { failure, not_rolled_back: Vec::new() }))
+            }
+        }
+    }
+
+    pub(super) fn bridge_op(&mut self, settings: &Settings) -> Result<Option<Op>, Error> {
+        let installed = self.kernel.bridge_guard().map_err(from_op)?;
+        match (bridge_guard(settings, &self.facts), installed) {
+            (Some(wanted), Some(installed)) if wanted.is_satisfied_by(&installed) => Ok(None),
+            (Some(mut wanted), installed) => {
+                wanted.learned = self.kernel.learned(installed.as_ref(), &wanted).map_err(from_op)?;
+                Ok(Some(Op::SetTable(wanted)))
+            }
+            (None, Some(_)) => Ok(Some(Op::DeleteTable(TableName::Bridge))),
+            (None, None) => Ok(None),
+        }
     }
 
     /// The learned elements with which the guard `wanted` starts.

@@ -32,6 +32,8 @@ const KNOWN = {
 	'network-outside': [ _('A chosen network is not one of yours'), _('The network that the message names leads to the Internet. Choose networks of your home under Devices.') ],
 	'network-missing': [ _('A chosen network does not exist'), _('The message names the network. It may have been renamed or removed; choose again under Devices.') ],
 	'network-unsure': [ _('millpond cannot tell whether a network is yours'), _('Protected devices cannot reach it. If the network is yours, choose "Leave alone" for it under Devices.') ],
+	'tunnel-port': [ _('A tunnel leads out of your network'), _('The message names a bridge port that carries frames to another place. Protected devices cannot use it. If all of the other end is yours, name the port under Settings, Advanced, Ports of the home.') ],
+	'mesh-port': [ _('A mesh carries the devices\' packets'), _('The message names the mesh. Its radio link should be encrypted. If it is yours, name the port under Settings, Advanced, Ports of the home.') ],
 	'hardware-offload': [ _('The router hides connections from millpond'), _('Hardware flow offloading forwards packets where millpond cannot protect them. Turn it off under Network, Firewall; software offloading may stay.') ],
 	'router-closed': [ _('No device can open these pages'), _('Every network of your home is protected or blocked, and such devices cannot open this router\'s pages. Choose "Leave alone" for your computer under Devices before you leave this page.') ],
 	'zone': [ _('The time zone is unknown'), _('Schedules use universal time (UTC) until you choose your zone under System, System.') ],

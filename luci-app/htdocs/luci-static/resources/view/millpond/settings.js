@@ -115,6 +115,10 @@ return view.extend({
 		option.placeholder = '0x01000000';
 		option.validate = (id, value) => value === '' || /^0x0*[1248]0*$/.test(value) && value > 0 && value < 2 ** 32 || _('one bit such as 0x01000000');
 
+		option = section.taboption('advanced', form.DynamicList, 'home_port', _('Ports of the home'), _('bridge ports that are tunnels, such as vxlan0, and whose other end is your home too. All other tunnels in a bridge are closed for protected devices.'));
+		option.placeholder = 'vxlan0';
+		option.validate = (id, value) => [ value ].flat().every((name) => /^[\w.@-]{0,15}$/.test(name)) || _('names of interfaces');
+
 		option = section.taboption('advanced', form.Value, 'cell', _('Packet size'), _('maximum bytes on the wire, 160 to 1400; only with the level Custom'));
 		option.depends('level', 'custom');
 		option.placeholder = '512';
