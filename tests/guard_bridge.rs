@@ -117,6 +117,8 @@ fn nothing_of_a_confined_device_crosses_a_tunnel_port() {
     let mut sites = TwoSites::new();
     sites.world.settings.networks.clear();
     sites.world.settings.devices.truncate(1);
+    sites.world.install_guard();
+    assert_eq!(sites.crossing(), [true; 3], "the guard alone does not see frames between bridge ports");
     for (policy, confined) in
         [(Policy::Direct, false), (Policy::Shape, true), (Policy::Direct, false), (Policy::Block, true)]
     {
