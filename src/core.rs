@@ -14,6 +14,7 @@ mod histogram;
 mod packer;
 mod params;
 mod queue;
+pub mod quotes;
 mod reassembler;
 mod reorder;
 mod schedule;

@@ -33,6 +33,8 @@ mod worker;
 use std::path::Path;
 
 pub use audit::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
+#[cfg(feature = "lab")]
+pub use audit::{QuoteFinding, QuoteMonitor};
 pub use control::request_error::{REFUSED_PREFIX, RequestError};
 pub use control::{request, ubus};
 pub use error::Error;

@@ -217,6 +217,12 @@ fn audit() -> AuditAnswer {
         strays: 1,
         handshakes: 2,
         faults: vec!["download: 1 of 1300 packets do not have the promised size".into()],
+        quotes: Some(vec![QuoteAnswer {
+            device: "camera".into(),
+            kind: "answer".into(),
+            service: "ICMP".into(),
+            packets: 3,
+        }]),
         upload: Some(AuditFinding {
             packets: 700,
             lateness_p99_us: some(40.5),

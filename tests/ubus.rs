@@ -15,7 +15,7 @@ use millpond::daemon::answers::{
     AdvisedAnswer, AuditAnswer, AuditStarted, AuditedAnswer, Rounded, StateAnswer, StateEvent, to_json as answer_json,
     to_table,
 };
-use millpond::daemon::request::{Format, Request};
+use millpond::daemon::request::{AuditOptions, Format, Request};
 use millpond::daemon::ubus::{Presence, Provider};
 use millpond::sys::epoll::Poll;
 use millpond::sys::timer::{self, Timer};
@@ -146,20 +146,21 @@ fn canned(request: Request, requests: &[Request]) -> Result<BlobMsgTable, Reques
         }
         Request::Audited => {
             let passed = requests.iter().rev().find_map(|request| match request {
-                Request::Audit { packets, waiting: true, .. } => Some(audit(*packets).faults.is_empty()),
+                Request::Audit { options, waiting: true, .. } => Some(audit(options.packets).faults.is_empty()),
                 _ => None,
             });
             Ok(to_table(&AuditedAnswer::new(passed)).unwrap())
         }
-        Request::Audit { packets, format: Format::Text, waiting: true } => {
-            let report = audit(packets).to_string();
+        Request::Audit { options, format: Format::Text, waiting: true } => {
+            let report = audit(options.packets).to_string();
             Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &report)))
         }
-        Request::Audit { packets, waiting: true, .. } => {
-            let report = answer_json(&audit(packets)).unwrap();
+        Request::Audit { options, waiting: true, .. } => {
+            let report = answer_json(&audit(options.packets)).unwrap();
             Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), &report)))
         }
-        Request::Audit { packets, .. } => {
+        Request::Audit { options, .. } => {
+            let packets = options.packets;
             Ok(to_table(&AuditStarted { running: true, packets, expected_s: Rounded(1.5) }).unwrap())
         }
         Request::Reload => Err(RequestError { status: 9, text: "the settings are not usable".into() }),
@@ -179,6 +180,7 @@ fn audit(packets: u32) -> AuditAnswer {
         strays: 0,
         handshakes: 0,
         faults: if packets < 1_000 { Vec::new() } else { vec!["strays".into()] },
+        quotes: None,
         upload: None,
         download: None,
         sends_upload: true,
@@ -248,7 +250,7 @@ fn methods_are_listed_and_answered() {
     assert_eq!(
         signature,
         "{\"status\":{\"form\":3},\"state\":{},\"devices\":{\"form\":3},\"history\":{\"seconds\":5},\"advise\":{\"form\":3},\
-         \"advised\":{\"level\":3},\"audit\":{\"packets\":5,\"wait\":7,\"form\":3},\"audited\":{},\"reload\":{},\"renew\":{}}"
+         \"advised\":{\"level\":3},\"audit\":{\"packets\":5,\"wait\":7,\"form\":3,\"deep\":7},\"audited\":{},\"reload\":{},\"renew\":{}}"
     );
     assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     assert_eq!(call(&mut client, id, "state", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
@@ -274,7 +276,11 @@ fn methods_are_listed_and_answered() {
             Request::Advised { level: Level::Saver },
             Request::Audited,
             Request::History { seconds: 120 },
-            Request::Audit { packets: 2000, format: Format::Values, waiting: false },
+            Request::Audit {
+                options: AuditOptions { packets: 2000, deep: false },
+                format: Format::Values,
+                waiting: false
+            },
             Request::Devices(Format::Values)
         ]
     );

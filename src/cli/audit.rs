@@ -7,7 +7,7 @@ use argh::FromArgs;
 use super::client::{DaemonAddress, ask_for};
 use super::exit::{AUDIT_FAULT, Failure, UNAVAILABLE};
 use crate::daemon::answers::AuditedAnswer;
-use crate::daemon::request::{Format, Request};
+use crate::daemon::request::{AuditOptions, Format, Request};
 use crate::daemon::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
 
 /// Audit the wire: the running daemon captures the tunnel's packets where they leave, and judges them as the provider
@@ -21,6 +21,9 @@ pub struct AuditCommand {
     /// number of packets to capture, both ways together, 100..=100000 (default 2000)
     #[argh(option, default = "DEFAULT_AUDIT_PACKETS", from_str_fn(packets))]
     packets: u32,
+    /// also look for packets from the router that quote a shaped or blocked device
+    #[argh(switch)]
+    deep: bool,
     /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
@@ -33,7 +36,8 @@ impl AuditCommand {
     /// Prints the report; fails if it names a fault.
     pub fn execute(self) -> Result<(), Failure> {
         let format = if self.json { Format::Json } else { Format::Text };
-        let request = Request::Audit { packets: self.packets, format, waiting: true };
+        let options = AuditOptions { packets: self.packets, deep: self.deep };
+        let request = Request::Audit { options, format, waiting: true };
         let address = DaemonAddress { socket: self.socket, ubus: self.ubus };
         println!("{}", ask_for(&address, request)?.trim_end());
         match ask_for(&address, Request::Audited)?.trim_end() {

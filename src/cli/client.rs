@@ -115,7 +115,7 @@ const INVOKE_SEQ: u16 = 2;
 
 fn timeout(request: Request) -> Duration {
     match request {
-        Request::Audit { packets, .. } => DAEMON_TIMEOUT + TIMEOUT_PER_PACKET * packets,
+        Request::Audit { options, .. } => DAEMON_TIMEOUT + TIMEOUT_PER_PACKET * options.packets,
         _ => DAEMON_TIMEOUT,
     }
 }

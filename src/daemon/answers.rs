@@ -5,7 +5,7 @@ pub use crate::daemon::advice::answer::{
     AdviceAnswer, AdvisedAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays,
 };
 pub use crate::daemon::audit::answer::{
-    AuditAnswer, AuditFinding, AuditStarted, AuditedAnswer, SizeCount, StatusAudit,
+    AuditAnswer, AuditFinding, AuditStarted, AuditedAnswer, QuoteAnswer, SizeCount, StatusAudit,
 };
 pub use crate::daemon::control::encode::{EncodeError, to_json, to_table};
 pub use crate::daemon::control::status::{

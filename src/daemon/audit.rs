@@ -4,10 +4,13 @@
 pub mod answer;
 mod audits;
 mod capture;
+mod confined;
+mod quotes;
 mod report;
 mod strays;
 
 pub use self::audits::{AuditView, Audits};
+pub use self::quotes::{QuoteFinding, QuoteMonitor};
 use crate::core::Pace;
 use crate::core::audit::Finding;
 pub use crate::tunnel::CapturePoint;
@@ -33,6 +36,8 @@ pub struct AuditJob {
     pub per_second: f64,
     /// The mark bit of shaped devices' packets.
     pub mark: u32,
+    /// Whether to look for packets from the router that quote confined devices.
+    pub deep: bool,
 }
 
 /// The result of an audit.
@@ -50,8 +55,10 @@ pub struct AuditReport {
     pub handshakes: u64,
     /// Packets and connections of shaped devices outside the tunnel.
     pub strays: u64,
-    /// The deviations found, one sentence each.
+    /// The deviations found, one sentence each, without quotes.
     pub faults: Vec<String>,
+    /// The packets from the router that quote confined devices; `None` if the audit did not look for them.
+    pub quotes: Option<Vec<QuoteFinding>>,
     /// The findings for sent and received packets.
     pub directions: [Option<Finding>; 2],
     /// Lateness of departures since the daemon started: 99th percentile and maximum.

@@ -57,6 +57,8 @@ pub enum Code {
     DataCap,
     /// The last audit of the wire found a fault.
     Audit,
+    /// The last audit of the wire found packets from the router that quote a confined device.
+    RouterQuotes,
 }
 
 impl Code {
@@ -85,6 +87,7 @@ impl Code {
         Code::Zone,
         Code::DataCap,
         Code::Audit,
+        Code::RouterQuotes,
     ];
 
     /// The name of the code.
@@ -115,6 +118,7 @@ impl Code {
             Code::Zone => "zone",
             Code::DataCap => "data-cap",
             Code::Audit => "audit",
+            Code::RouterQuotes => "router-quotes",
         }
     }
 
@@ -186,6 +190,10 @@ impl Code {
             }
             Code::Audit => {
                 "see the text; repeat the audit (millpond audit); stray connections end at the next reload of the guard"
+            }
+            Code::RouterQuotes => {
+                "find the program on the router that the text describes (a resolver, a proxy, a relay), and stop it or \
+                 keep the device from it; then repeat the audit (millpond audit --deep)"
             }
             Code::Socket => {
                 "free space there or make it writable, and restart the service; until then millpond answers on ubus \

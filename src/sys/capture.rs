@@ -36,6 +36,29 @@ pub struct Test {
 
 /// In place of an offset, the packet's mark (linux/filter.h, `SKF_AD_MARK`).
 pub const MARK: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_MARK) as u32;
+/// In place of an offset, the index of the interface.
+pub const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
+/// In place of an offset, the packet's type, such as [`TO_HOST`] (linux/if_packet.h).
+pub const TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+/// In place of an offset, a random number.
+pub const RANDOM: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
+
+/// [`TYPE`] of packets to this host's link address; that of broadcast has bit 0 set.
+pub const TO_HOST: u32 = libc::PACKET_HOST as u32;
+/// [`TYPE`] of packets to a group.
+pub const TO_GROUP: u32 = libc::PACKET_MULTICAST as u32;
+/// [`TYPE`] of packets that this host sends.
+pub const OUTGOING: u32 = libc::PACKET_OUTGOING as u32;
+
+/// A rule of a filter: the packets that match all of its tests are captured, or never are. The first rule that matches
+/// decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterRule {
+    /// The tests.
+    pub tests: Vec<Test>,
+    /// Whether to capture the packets.
+    pub captures: bool,
+}
 
 /// A packet capture. It receives packets that match all tests of at least one rule.
 #[derive(Debug)]
@@ -53,6 +76,8 @@ pub struct CapturedPacket {
     pub interface: u32,
     /// Whether the host sent the packet on that interface.
     pub outgoing: bool,
+    /// The link address of the sender; zeros on a link without addresses.
+    pub sender: [u8; 6],
     /// The packet's length in bytes, from the capture's layer on.
     pub length: usize,
     /// Number of the packet's bytes in the buffer.
@@ -63,6 +88,12 @@ impl Capture {
     /// Starts a capture on one interface, or on all for index 0. A rule that reads beyond a packet's end does not match
     /// it.
     pub fn open(interface: u32, layer: Layer, rules: &[Vec<Test>]) -> io::Result<Capture> {
+        let rules: Vec<_> = rules.iter().map(|tests| FilterRule { tests: tests.clone(), captures: true }).collect();
+        Capture::with_filter(interface, layer, &rules)
+    }
+
+    /// As [`Capture::open`], with rules that may also exclude packets.
+    pub fn with_filter(interface: u32, layer: Layer, rules: &[FilterRule]) -> io::Result<Capture> {
         let kind = match layer {
             Layer::Link => libc::SOCK_RAW,
             Layer::Network => libc::SOCK_DGRAM,
@@ -84,8 +115,9 @@ impl Capture {
     }
 
     /// Receives the next packet, if one is waiting. Its first bytes go into `head`.
-    pub fn receive(&mut self, head: &mut [u8; HEAD_BYTES]) -> io::Result<Option<CapturedPacket>> {
-        let mut buffers = [IoSliceMut::new(&mut head[..])];
+    pub fn receive(&mut self, head: &mut [u8]) -> io::Result<Option<CapturedPacket>> {
+        let room = head.len();
+        let mut buffers = [IoSliceMut::new(head)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let fd = self.socket.as_raw_fd();
         let received = match socket::recvmsg::<LinkAddr>(fd, &mut buffers, Some(&mut self.control), flags) {
@@ -99,12 +131,14 @@ impl Capture {
             }
         }
         let (interface, kind) = received.address.map_or((0, 0), |from| (from.ifindex() as u32, from.pkttype()));
+        let sender = received.address.and_then(|from| from.addr());
         Ok(Some(CapturedPacket {
             at: at.unwrap_or_else(super::timer::wall_clock),
             interface,
             outgoing: kind == libc::PACKET_OUTGOING,
+            sender: sender.unwrap_or_default(),
             length: received.bytes,
-            head: received.bytes.min(HEAD_BYTES),
+            head: received.bytes.min(room),
         }))
     }
 }
@@ -158,14 +192,14 @@ fn is_ethernet(name: &str) -> bool {
     kind.is_ok_and(|kind| kind.trim() == libc::ARPHRD_ETHER.to_string())
 }
 
-/// A classic BPF program that accepts packets matching any of the rules (Documentation/networking/filter.rst).
-fn program(rules: &[Vec<Test>]) -> Vec<libc::sock_filter> {
+/// A classic BPF program that accepts what the first matching rule captures (Documentation/networking/filter.rst).
+fn program(rules: &[FilterRule]) -> Vec<libc::sock_filter> {
     let op = |code: u32, k: u32, jf: usize| libc::sock_filter { code: code as u16, jt: 0, jf: jf as u8, k };
     let mut code = Vec::new();
     for rule in rules {
         // Load, mask and compare for each test, then return; a failed test jumps to the next rule.
-        let mut to_next_rule = 3 * rule.len() + 1;
-        for test in rule {
+        let mut to_next_rule = 3 * rule.tests.len() + 1;
+        for test in &rule.tests {
             let size = match test.size {
                 1 => libc::BPF_B,
                 2 => libc::BPF_H,
@@ -176,7 +210,7 @@ fn program(rules: &[Vec<Test>]) -> Vec<libc::sock_filter> {
             code.push(op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, test.mask, 0));
             code.push(op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, test.value, to_next_rule));
         }
-        code.push(op(libc::BPF_RET | libc::BPF_K, u32::MAX, 0));
+        code.push(op(libc::BPF_RET | libc::BPF_K, if rule.captures { u32::MAX } else { 0 }, 0));
     }
     code.push(op(libc::BPF_RET | libc::BPF_K, 0, 0));
     code
@@ -223,6 +257,11 @@ mod tests {
         Test { at, size, mask: u32::MAX, value }
     }
 
+    fn capturing(rules: &[Vec<Test>]) -> Vec<libc::sock_filter> {
+        let rules: Vec<_> = rules.iter().map(|tests| FilterRule { tests: tests.clone(), captures: true }).collect();
+        program(&rules)
+    }
+
     /// Interprets a program as the kernel does, for the few instructions in use.
     fn run(code: &[libc::sock_filter], packet: &[u8]) -> bool {
         let (mut at, mut a) = (0, 0u32);
@@ -244,12 +283,15 @@ mod tests {
 
     #[test]
     fn a_rule_matches_if_all_its_tests_do() {
-        let code = program(&[vec![test(0, 1, 7), test(2, 2, 0x0102)], vec![test(1, 1, 9)]]);
+        let code = capturing(&[vec![test(0, 1, 7), test(2, 2, 0x0102)], vec![test(1, 1, 9)]]);
         assert!(run(&code, &[7, 0, 1, 2]) && run(&code, &[0, 9, 0, 0]));
         assert!(!run(&code, &[7, 0, 1, 3]) && !run(&code, &[8, 0, 1, 2]));
-        let masked = program(&[vec![Test { at: 0, size: 1, mask: 0xf0, value: 0x40 }]]);
+        let masked = capturing(&[vec![Test { at: 0, size: 1, mask: 0xf0, value: 0x40 }]]);
         assert!(run(&masked, &[0x45]) && !run(&masked, &[0x65]));
-        assert!(run(&program(&[vec![]]), &[]) && !run(&program(&[]), &[1]));
+        assert!(run(&capturing(&[vec![]]), &[]) && !run(&capturing(&[]), &[1]));
+        let rule = |at, captures| FilterRule { tests: vec![test(at, 1, 7)], captures };
+        let excluding = program(&[rule(0, false), rule(1, true)]);
+        assert!(run(&excluding, &[0, 7]) && !run(&excluding, &[7, 7]) && !run(&excluding, &[0, 0]));
     }
 
     #[test]

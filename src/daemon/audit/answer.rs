@@ -66,6 +66,9 @@ pub struct AuditAnswer {
     pub handshakes: u64,
     /// The deviations found, one sentence each.
     pub faults: Vec<String>,
+    /// Packets from the router that quote confined devices; absent if the audit did not look for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quotes: Option<Vec<QuoteAnswer>>,
     /// The findings from home to endpoint; absent without packets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<AuditFinding>,
@@ -78,6 +81,20 @@ pub struct AuditAnswer {
     /// For the text form: lateness of departures in microseconds, 99th percentile and maximum.
     #[serde(skip)]
     pub lateness_us: Option<[f64; 2]>,
+}
+
+/// Packets from the router outside the tunnel that quote a confined device in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+pub struct QuoteAnswer {
+    /// The device's name in the settings, or `a device of network NAME`.
+    pub device: String,
+    /// What the packets repeat: a name of [`QuoteKind`](crate::core::quotes::QuoteKind).
+    pub kind: Cow<'static, str>,
+    /// Protocol and destination port.
+    pub service: String,
+    /// Number of packets.
+    pub packets: u64,
 }
 
 /// The findings in one direction. The lateness is present in the direction that this end sends.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use log::{info, warn};
 
 use super::{AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint, DEFAULT_AUDIT_PACKETS, capture};
-use crate::config::model::Settings;
+use crate::config::model::{Role, Settings};
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::dataplane::session::Session;
 use crate::daemon::token::Token;
@@ -24,6 +24,8 @@ const FAILED: &str = "failed: ";
 /// The running, the last and the next audit.
 pub struct Audits {
     running: Option<RunningWorker>,
+    /// Whether the running audit also looks for quotes.
+    is_deep: bool,
     last: Option<(AuditReport, Nanos)>,
     /// When the next scheduled audit is due.
     next: Nanos,
@@ -43,7 +45,7 @@ pub struct AuditView<'a> {
 impl Audits {
     /// The first scheduled audit is due within about a day; `random` decides when.
     pub fn new(random: u16, now: Nanos) -> Audits {
-        Audits { running: None, last: None, next: now + HOUR + hours(u64::from(random) % 24) }
+        Audits { running: None, is_deep: false, last: None, next: now + HOUR + hours(u64::from(random) % 24) }
     }
 
     /// The last report, and when it was made.
@@ -83,23 +85,31 @@ impl Audits {
     }
 
     /// Starts an audit of `packets` packets, clamped to [`AUDIT_PACKETS`] ([`DEFAULT_AUDIT_PACKETS`] if `None`), unless
-    /// one is running. Returns its expected duration.
+    /// one is running. A `deep` one also looks for packets from the router that quote confined devices. Returns its
+    /// expected duration.
     ///
     /// # Errors
     /// Why it cannot start, in one line.
     pub fn start(
         &mut self,
         packets: Option<u32>,
+        deep: bool,
         view: AuditView<'_>,
         poll: &Poll,
         now: Nanos,
     ) -> Result<Nanos, String> {
         let packets = packets.unwrap_or(DEFAULT_AUDIT_PACKETS).clamp(*AUDIT_PACKETS.start(), *AUDIT_PACKETS.end());
-        let (settings, job) = audit_job(packets, view)?;
+        let (settings, job) = audit_job(packets, deep, view)?;
+        if deep && settings.role == Role::Endpoint {
+            return Err("an endpoint has no devices that its packets could quote: repeat without deep".to_owned());
+        }
         let expected = capture::expected_duration(&job);
         if self.running.is_some() {
-            return Ok(expected);
+            let joins = self.is_deep || !deep;
+            let why = "an audit that does not look for quotes is running: repeat when it has ended";
+            return if joins { Ok(expected) } else { Err(why.to_owned()) };
         }
+        self.is_deep = deep;
         let timeout = capture::max_duration(&job) + AUDIT_TIMEOUT;
         let started = RunningWorker::start(poll, Token::Audit, now, timeout, || match capture::check(&job, settings) {
             Ok(report) => WorkerOutput { text: report.to_text(), fd: None },
@@ -122,7 +132,7 @@ impl Audits {
         let report = report.map(|report| AuditReport { lateness, ..report });
         match &report {
             Ok(report) => {
-                let faults = report.faults.join("; ");
+                let faults = report.sentences().collect::<Vec<_>>().join("; ");
                 info!(
                     "audited the wire: {} packets, {}",
                     report.packets,
@@ -147,7 +157,7 @@ fn parse_output(text: &str) -> Result<AuditReport, String> {
 }
 
 /// The promise in force and where to capture. The error says why there is nothing to audit.
-fn audit_job<'a>(packets: u32, view: AuditView<'a>) -> Result<(&'a Settings, AuditJob), String> {
+fn audit_job<'a>(packets: u32, deep: bool, view: AuditView<'a>) -> Result<(&'a Settings, AuditJob), String> {
     let (Some(settings), Some(size)) = (view.settings, view.plane.size()) else {
         return Err("there is no tunnel yet: see millpond status".to_owned());
     };
@@ -167,7 +177,8 @@ fn audit_job<'a>(packets: u32, view: AuditView<'a>) -> Result<(&'a Settings, Aud
     };
     let per_second = |session: &Session| 2e9 / session.engine().pace().mean.0 as f64;
     let per_second = sessions.iter().filter(sends).map(per_second).sum();
-    let job = AuditJob { packets, place, bytes: bytes as u16, paces, per_second, mark: settings.routing_ids.mark };
+    let mark = settings.routing_ids.mark;
+    let job = AuditJob { packets, place, bytes: bytes as u16, paces, per_second, mark, deep };
     Ok((settings, job))
 }
 
@@ -211,7 +222,7 @@ mod tests {
         let plane = DataPlane::new();
         let view = AuditView { settings: None, plane: &plane, endpoint: None };
         let poll = Poll::new().expect("an epoll instance");
-        let refused = Audits::new(0, Nanos::ZERO).start(None, view, &poll, Nanos::ZERO);
+        let refused = Audits::new(0, Nanos::ZERO).start(None, true, view, &poll, Nanos::ZERO);
         assert_eq!(refused, Err("there is no tunnel yet: see millpond status".to_owned()));
     }
 

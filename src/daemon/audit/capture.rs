@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
+use super::quotes::QuoteMonitor;
 use super::strays::StrayMonitor;
 use super::{AuditJob, AuditReport, CapturePoint};
 use crate::config::model::{Role, Settings};
@@ -22,6 +24,9 @@ const RATE_TOLERANCE: f64 = 0.1;
 /// Fewer packets deviate by the law's randomness alone.
 const ENOUGH_FOR_RATE: u64 = 200;
 
+/// Pause after a batch of packets in which quotes are searched for, so that a flood costs little time of the processor.
+const QUOTES_PAUSE: Duration = Duration::from_millis(10);
+
 const UDP: u32 = 17;
 /// Bytes of the UDP header before WireGuard's message type (WireGuard paper, 5.4).
 const UDP_HEADER: usize = 8;
@@ -30,16 +35,18 @@ const WIREGUARD_DATA: u8 = 4;
 /// Captures until enough packets have passed or the time is up, then judges them.
 pub fn check(job: &AuditJob, settings: &Settings) -> io::Result<AuditReport> {
     let start = timer::now();
-    let (rules, interface) = match &job.place {
-        CapturePoint::Wire { peer, port } => (wire_rules(*peer, *port), 0),
-        CapturePoint::Interface(name) => (vec![Vec::new()], capture::interface_index(name)?),
+    let (wire, rules, interface) = match &job.place {
+        CapturePoint::Wire { peer, port } => (wire_rules(*peer, *port), wire_rules(*peer, *port), 0),
+        CapturePoint::Interface(name) => (Vec::new(), vec![Vec::new()], capture::interface_index(name)?),
     };
     let mut capture = Capture::open(interface, Layer::Network, &rules)?;
     let mut strays = StrayMonitor::open(job, settings)?;
+    let mut quotes = if job.deep { Some(QuoteMonitor::open(settings, wire)?) } else { None };
     let (mut poll, timer) = (Poll::new()?, Timer::new()?);
     poll.add(&capture, 0)?;
     poll.add(&strays, 1)?;
     poll.add(&timer, 2)?;
+    quotes.iter().try_for_each(|quotes| poll.add(quotes, 3))?;
     let end = start + max_duration(job);
     timer.set(end)?;
     let mut counts = CaptureCounts::new(job);
@@ -51,6 +58,11 @@ pub fn check(job: &AuditJob, settings: &Settings) -> io::Result<AuditReport> {
             counts.handle_packet(&packet, &head[..packet.head]);
         }
         strays.handle_packets()?;
+        if let Some(quotes) = &mut quotes
+            && quotes.handle_packets()?
+        {
+            std::thread::sleep(QUOTES_PAUSE);
+        }
     }
     let elapsed = timer::now().saturating_since(start);
     let mut report = counts.judge(job, settings.role == Role::Router);
@@ -58,6 +70,7 @@ pub fn check(job: &AuditJob, settings: &Settings) -> io::Result<AuditReport> {
     report.at_unix = timer::wall_clock().as_secs();
     let (packets, connections) = (strays.packets(), strays.connections()?);
     report.strays = packets + connections;
+    report.quotes = quotes.map(|quotes| quotes.findings());
     if packets > 0 {
         report.faults.push(format!("{packets} packets of shaped devices left outside the tunnel"));
     }
@@ -208,5 +221,5 @@ fn wire_rules(peer: Option<IpAddr>, port: u16) -> Vec<Vec<Test>> {
 /// A captured packet with these properties, for tests.
 #[cfg(test)]
 pub(super) fn captured(at: Nanos, outgoing: bool, length: usize, head: usize) -> CapturedPacket {
-    CapturedPacket { at: std::time::Duration::from_nanos(at.0), interface: 3, outgoing, length, head }
+    CapturedPacket { at: std::time::Duration::from_nanos(at.0), interface: 3, outgoing, sender: [0; 6], length, head }
 }

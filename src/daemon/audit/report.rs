@@ -2,17 +2,17 @@
 
 use std::fmt::Write;
 
-use super::AuditReport;
-use super::answer::{AuditAnswer, AuditFinding, SizeCount};
+use super::answer::{AuditAnswer, AuditFinding, QuoteAnswer, SizeCount};
+use super::{AuditReport, QuoteFinding};
 use crate::core::audit::Finding;
+use crate::core::quotes::QuoteKind;
 use crate::daemon::rounded::Rounded;
 use crate::units::Nanos;
 
 impl AuditReport {
-    /// The report as lines, one item each. Faults come last, so truncation loses only faults.
+    /// The report as lines, one item each. Quotes and faults come last, so truncation loses only some of them.
     pub fn to_text(&self) -> String {
-        let AuditReport { at_unix, seconds, bytes, packets, handshakes, strays, faults, directions, lateness: _ } =
-            self;
+        let AuditReport { at_unix, seconds, bytes, packets, handshakes, strays, directions, .. } = self;
         let mut text = format!("found {at_unix} {seconds} {bytes} {packets} {handshakes} {strays}\n");
         for (index, finding) in directions.iter().enumerate() {
             let Some(finding) = finding else { continue };
@@ -29,7 +29,15 @@ impl AuditReport {
             );
             finding.sizes.iter().for_each(|(bytes, count)| _ = writeln!(text, "size {index} {bytes} {count}"));
         }
-        faults.iter().for_each(|fault| _ = writeln!(text, "fault {fault}"));
+        if let Some(quotes) = &self.quotes {
+            text.push_str("quotes \n");
+            for QuoteFinding { device, kind, service, packets } in quotes {
+                // Each finding is one line, whatever the device's name is.
+                let device: String = device.chars().filter(|c| !c.is_control()).collect();
+                _ = writeln!(text, "quote {}\t{packets}\t{service}\t{device}", kind.name());
+            }
+        }
+        self.faults.iter().for_each(|fault| _ = writeln!(text, "fault {fault}"));
         text
     }
 
@@ -38,9 +46,13 @@ impl AuditReport {
         let mut report = None;
         for line in text.lines() {
             let (key, value) = line.split_once(' ')?;
-            if key == "fault" {
-                let report: &mut AuditReport = report.as_mut()?;
-                report.faults.push(value.to_owned());
+            if matches!(key, "fault" | "quote" | "quotes") {
+                let AuditReport { faults, quotes, .. }: &mut AuditReport = report.as_mut()?;
+                match key {
+                    "fault" => faults.push(value.to_owned()),
+                    "quote" => quotes.as_mut()?.push(quote(value)?),
+                    _ => *quotes = Some(Vec::new()),
+                }
                 continue;
             }
             let values: Vec<f64> = value.split(' ').filter_map(|word| word.parse().ok()).collect();
@@ -78,9 +90,14 @@ impl AuditReport {
         report
     }
 
-    /// Whether the audit found no fault.
+    /// Whether the audit found no fault and no quote.
     pub fn passed(&self) -> bool {
-        self.faults.is_empty()
+        self.sentences().next().is_none()
+    }
+
+    /// Everything that was found, one sentence each.
+    pub fn sentences(&self) -> impl Iterator<Item = String> {
+        self.faults.iter().cloned().chain(self.quotes.iter().flatten().map(QuoteFinding::to_string))
     }
 
     /// The report as an answer. `is_router` decides which direction this end sends.
@@ -103,13 +120,26 @@ impl AuditReport {
             wire_bytes: self.bytes,
             strays: self.strays,
             handshakes: self.handshakes,
-            faults: self.faults.clone(),
+            faults: self.sentences().collect(),
+            quotes: self.quotes.as_ref().map(|quotes| quotes.iter().map(quote_answer).collect()),
             upload,
             download,
             sends_upload: is_router,
             lateness_us,
         }
     }
+}
+
+fn quote(line: &str) -> Option<QuoteFinding> {
+    let mut words = line.splitn(4, '\t');
+    let mut word = || words.next();
+    let (kind, packets) = (QuoteKind::from_name(word()?)?, word()?.parse().ok()?);
+    Some(QuoteFinding { kind, packets, service: word()?.to_owned(), device: word()?.to_owned() })
+}
+
+fn quote_answer(quote: &QuoteFinding) -> QuoteAnswer {
+    let QuoteFinding { device, kind, service, packets } = quote.clone();
+    QuoteAnswer { device, kind: kind.name().into(), service, packets }
 }
 
 fn finding(finding: &Finding) -> AuditFinding {

@@ -3,6 +3,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::capture::{CaptureCounts, captured, max_duration};
 use super::*;
+use crate::core::quotes::QuoteKind;
 use crate::law::Law;
 
 const SIZE: usize = 508;
@@ -16,6 +17,7 @@ fn job(packets: u32) -> AuditJob {
         paces: [pace(25), pace(12)],
         per_second: 120.0,
         mark: 1,
+        deep: false,
     }
 }
 
@@ -50,7 +52,7 @@ fn cells_as_promised_pass_and_the_report_survives_its_text_format() {
     assert_eq!(report.faults, Vec::<String>::new());
     assert_eq!((report.packets, report.handshakes), (4_000, 1));
     assert_eq!(AuditReport::from_text(&report.to_text()), Some(report.clone()));
-    assert!(report.answer(true).to_string().starts_with("no faults: 4000 packets"));
+    assert!(report.passed() && report.answer(true).to_string().starts_with("no faults: 4000 packets"));
     assert!(report.answer(false).to_string().contains("download: 2000"));
     assert!((60..80).contains(&(max_duration(&job).0 / 1_000_000_000)), "twice 33 s plus the grace period");
 }
@@ -91,4 +93,25 @@ fn a_lower_interface_does_not_count_packets_twice() {
     assert_eq!(counts.packets(), 2);
     assert_eq!(AuditReport::from_text("nonsense"), None);
     assert_eq!(AuditReport::from_text("fault without a beginning"), None);
+}
+
+/// Quotes fail an audit, are told in words and as values, and survive the text format, whatever the device is called.
+#[test]
+fn quotes_are_a_part_of_the_report() {
+    let quote = |device: &str, kind| QuoteFinding { device: device.into(), kind, service: "ICMP".into(), packets: 3 };
+    let quotes = vec![quote("front door camera", QuoteKind::Answer), quote("a\tb \u{e4}", QuoteKind::Name)];
+    let report = AuditReport { packets: 9, quotes: Some(quotes), ..AuditReport::default() };
+    let read = AuditReport::from_text(&report.to_text()).expect("a report");
+    let names: Vec<String> = read.quotes.iter().flatten().map(|quote| quote.device.clone()).collect();
+    assert_eq!(names, ["front door camera", "ab \u{e4}"], "control characters would end the line or the word");
+    assert!(!report.passed() && report.faults.is_empty());
+    let answer = read.answer(true);
+    let sentence = "packets from the router outside the tunnel answer packets of front door camera: 3 (ICMP)";
+    assert_eq!(answer.faults[0], sentence);
+    assert!(answer.to_string().contains(sentence));
+    assert_eq!(answer.quotes.map(|quotes| (quotes[0].kind.to_string(), quotes.len())), Some(("answer".into(), 2)));
+    let none = AuditReport { quotes: Some(Vec::new()), ..AuditReport::default() };
+    assert_eq!(AuditReport::from_text(&none.to_text()), Some(none.clone()));
+    assert!(none.passed());
+    assert_eq!(AuditReport::from_text("found 1 1 1 1 1 1\nquote answer\t3\tICMP\tcamera"), None, "without a heading");
 }

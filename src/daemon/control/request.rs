@@ -33,8 +33,8 @@ pub enum Request {
     },
     /// Audits the wire.
     Audit {
-        /// Number of packets to capture, not yet clamped.
-        packets: u32,
+        /// What to audit.
+        options: AuditOptions,
         /// Format of the answer.
         format: Format,
         /// Whether to answer only when the audit ends.
@@ -52,6 +52,15 @@ pub enum Request {
         /// The home's address inside the tunnel; `None` for all homes.
         home: Option<Ipv4Addr>,
     },
+}
+
+/// What an audit captures and looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditOptions {
+    /// Number of packets to capture, not yet clamped.
+    pub packets: u32,
+    /// Whether to look for packets from the router that quote confined devices, too.
+    pub deep: bool,
 }
 
 /// The format of an answer.
@@ -100,7 +109,7 @@ pub enum ArgumentValue {
     Format(Format),
     /// A whole number.
     Number(u32),
-    /// Yes or no. A line cannot set it.
+    /// Yes or no. In a line its name stands for yes, unless a line cannot set it.
     Flag(bool),
     /// A level that gets advice: one of [`ADVISED`].
     Level(Level),
@@ -143,6 +152,13 @@ const WAIT: ArgumentSpec = ArgumentSpec {
     line_default: Some(ArgumentValue::Flag(true)),
     meaning: "whether to answer at the end of the audit instead of at once",
 };
+const DEEP: ArgumentSpec = ArgumentSpec {
+    name: "deep",
+    word: "[deep]",
+    default: ArgumentValue::Flag(false),
+    line_default: Some(ArgumentValue::Flag(false)),
+    meaning: "whether to look for packets from the router that quote confined devices, too",
+};
 #[cfg(feature = "endpoint")]
 const HOME: ArgumentSpec = ArgumentSpec {
     name: "home",
@@ -160,7 +176,7 @@ pub const REQUESTS: &[RequestSpec] = &[
     method("history", &[SECONDS], "what the devices did, and what the wire showed"),
     method("advise", &[FORMAT], "what other rates would do and cost"),
     method("advised", &[LEVEL], "the rates advised for a level"),
-    method("audit", &[PACKETS, WAIT, FORMAT], "starts an audit of the wire"),
+    method("audit", &[PACKETS, WAIT, FORMAT, DEEP], "starts an audit of the wire"),
     method("audited", &[], "whether the last audit passed"),
     method("reload", &[], "reloads the settings"),
     method("renew", &[], "looks up the endpoint again, and starts a new handshake"),
@@ -184,8 +200,8 @@ impl Request {
             Request::History { seconds } => ("history", vec![Number(seconds)]),
             Request::Advise(format) => ("advise", vec![Format(format)]),
             Request::Advised { level } => ("advised", vec![ArgumentValue::Level(level)]),
-            Request::Audit { packets, format, waiting } => {
-                ("audit", vec![Number(packets), Flag(waiting), Format(format)])
+            Request::Audit { options: AuditOptions { packets, deep }, format, waiting } => {
+                ("audit", vec![Number(packets), Flag(waiting), Format(format), Flag(deep)])
             }
             Request::Audited => ("audited", vec![]),
             Request::Reload => ("reload", vec![]),
@@ -205,8 +221,9 @@ impl Request {
             ("history", [Number(seconds)]) => Request::History { seconds: *seconds },
             ("advise", [Format(format)]) => Request::Advise(*format),
             ("advised", [ArgumentValue::Level(level)]) => Request::Advised { level: *level },
-            ("audit", [Number(packets), Flag(waiting), Format(format)]) => {
-                Request::Audit { packets: *packets, format: *format, waiting: *waiting }
+            ("audit", [Number(packets), Flag(waiting), Format(format), Flag(deep)]) => {
+                let options = AuditOptions { packets: *packets, deep: *deep };
+                Request::Audit { options, format: *format, waiting: *waiting }
             }
             ("audited", []) => Request::Audited,
             ("reload", []) => Request::Reload,

@@ -8,7 +8,7 @@ use crate::daemon::audit::answer::AuditStarted;
 use crate::daemon::audit::{AuditView, Audits};
 use crate::daemon::config_state::{ConfigState, JobSettings};
 use crate::daemon::control::reply::{Answer, Requester};
-use crate::daemon::control::request::{Format, Request};
+use crate::daemon::control::request::{AuditOptions, Format, Request};
 use crate::daemon::control::{Asked, Control, SlowAnswer, Sources};
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::dataplane::driver::{ArrivalEffect, Driver, PassedPacket};
@@ -148,12 +148,13 @@ impl Parts {
             return self.handle_audit(poll, now);
         }
         let is_shaping = self.state(now) == State::Shaping;
+        let deep = self.is_router();
         let Parts { audits, config, plane, reconciler, .. } = self;
         let days = config.in_force().and_then(|settings| settings.audit_days);
         if audits.poll_schedule(days, is_shaping, || plane.has_gap(now), draw_u16, now) {
             let view = AuditView { settings: config.in_force(), plane, endpoint: reconciler.endpoint_address() };
             // `millpond audit` shows why an audit cannot start.
-            _ = audits.start(None, view, poll, now);
+            _ = audits.start(None, deep, view, poll, now);
         }
     }
 
@@ -240,8 +241,8 @@ impl Parts {
                 let format = requester.fact_format();
                 self.control.queue_slow_answer(SlowAnswer::Advised(level), format, requester, poll, now);
             }
-            Request::Audit { packets, format, waiting } => {
-                self.serve_audit(packets, format, waiting, requester, poll, now);
+            Request::Audit { options, format, waiting } => {
+                self.serve_audit(options, format, waiting, requester, poll, now);
             }
             Request::Renew => {
                 self.perform(Action::Renew, now);
@@ -258,7 +259,7 @@ impl Parts {
     /// Starts an audit for a requester, or joins the running one. A requester that does not wait is answered at once.
     fn serve_audit(
         &mut self,
-        packets: u32,
+        options: AuditOptions,
         format: Format,
         waiting: bool,
         requester: Requester,
@@ -267,12 +268,12 @@ impl Parts {
     ) {
         let Parts { audits, config, plane, reconciler, control, .. } = self;
         let view = AuditView { settings: config.in_force(), plane, endpoint: reconciler.endpoint_address() };
-        let answer = match audits.start(Some(packets), view, poll, now) {
+        let answer = match audits.start(Some(options.packets), options.deep, view, poll, now) {
             Err(why) => Answer::refused(why),
             Ok(_) if waiting => return control.await_audit(format, requester, poll, now),
             Ok(expected) => {
                 let expected_s = Rounded(expected.as_secs_f64());
-                requester.values(format, &AuditStarted { running: true, packets, expected_s })
+                requester.values(format, &AuditStarted { running: true, packets: options.packets, expected_s })
             }
         };
         control.answer(requester, answer, poll, now);
@@ -292,9 +293,14 @@ impl Parts {
         });
         let Some(report) = self.audits.handle_output(lateness, poll, now) else { return };
         if let Ok(report) = &report {
-            let faults = report.faults.join("; ");
-            let text = (!report.passed()).then(|| format!("the last audit of the wire found: {faults}"));
-            self.health.set(Code::Audit, text);
+            let found = |what: Vec<String>| {
+                (!what.is_empty()).then(|| format!("the last audit of the wire found: {}", what.join("; ")))
+            };
+            self.health.set(Code::Audit, found(report.faults.clone()));
+            // An audit that does not look for quotes clears nothing.
+            if let Some(quotes) = &report.quotes {
+                self.health.set(Code::RouterQuotes, found(quotes.iter().map(ToString::to_string).collect()));
+            }
         }
         self.control.answer_audit(&report, self.is_router(), poll, now);
     }

@@ -21,7 +21,7 @@ pub fn parse(line: &str) -> Result<Request, RequestError> {
     for argument in spec.arguments {
         let word = match argument.default {
             ArgumentValue::Format(_) => json,
-            ArgumentValue::Flag(_) => None,
+            ArgumentValue::Flag(_) => words.next_if(|word| !argument.word.is_empty() && *word == argument.name),
             _ => words.next(),
         };
         let value = match word {
@@ -44,8 +44,10 @@ pub fn write(request: Request) -> String {
     if values.iter().any(|value| matches!(value, ArgumentValue::Format(Format::Json | Format::Values))) {
         line.push_str(" json");
     }
-    for value in values {
+    let arguments = spec(name).map_or(&[][..], |spec| spec.arguments);
+    for (argument, value) in arguments.iter().zip(values) {
         match value {
+            ArgumentValue::Flag(true) if !argument.word.is_empty() => line += &format!(" {}", argument.name),
             ArgumentValue::Number(number) => line += &format!(" {number}"),
             ArgumentValue::Level(level) => line += &format!(" {}", level.name()),
             ArgumentValue::Home(Some(address)) => line += &format!(" {address}"),
@@ -61,7 +63,8 @@ fn is_format(argument: &ArgumentSpec) -> bool {
 
 fn value(argument: &ArgumentSpec, word: &str) -> Result<ArgumentValue, String> {
     let (value, wanted) = match argument.default {
-        ArgumentValue::Format(_) | ArgumentValue::Flag(_) => (Some(ArgumentValue::Format(Format::Json)), "json"),
+        ArgumentValue::Format(_) => (Some(ArgumentValue::Format(Format::Json)), "json"),
+        ArgumentValue::Flag(_) => (Some(ArgumentValue::Flag(true)), argument.name),
         ArgumentValue::Number(_) => (word.parse().ok().map(ArgumentValue::Number), "a whole number"),
         ArgumentValue::Level(_) => (advised_level(word).map(ArgumentValue::Level), "saver, balanced or strict"),
         ArgumentValue::Home(_) => (word.parse().ok().map(|home| ArgumentValue::Home(Some(home))), "an IPv4 address"),

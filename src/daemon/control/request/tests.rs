@@ -12,7 +12,8 @@ fn samples() -> Vec<Request> {
     for format in [Format::Text, Format::Json, Format::Values] {
         samples.extend([Request::Status(format), Request::Devices(format), Request::Advise(format)]);
         for (packets, waiting) in [(0, true), (500, false), (u32::MAX, true)] {
-            samples.push(Request::Audit { packets, format, waiting });
+            let options = AuditOptions { packets, deep: packets == 500 };
+            samples.push(Request::Audit { options, format, waiting });
         }
     }
     samples.extend([0, 300, u32::MAX].map(|seconds| Request::History { seconds }));
@@ -48,9 +49,9 @@ fn a_request_survives_its_line() {
             Request::Status(Format::Values) => Request::Status(Format::Json),
             Request::Devices(Format::Values) => Request::Devices(Format::Json),
             Request::Advise(Format::Values) => Request::Advise(Format::Json),
-            Request::Audit { packets, format, .. } => {
+            Request::Audit { options, format, .. } => {
                 let format = if format == Format::Text { Format::Text } else { Format::Json };
-                Request::Audit { packets, format, waiting: true }
+                Request::Audit { options, format, waiting: true }
             }
             other => other,
         };
@@ -70,12 +71,16 @@ fn a_request_survives_its_call() {
 
 #[test]
 fn lines_have_a_stable_syntax() {
+    let audit =
+        |packets, deep, format| Request::Audit { options: AuditOptions { packets, deep }, format, waiting: true };
     for (text, request) in [
         ("status", Request::Status(Format::Text)),
         ("status json", Request::Status(Format::Json)),
         ("state", Request::State),
-        ("audit 500", Request::Audit { packets: 500, format: Format::Text, waiting: true }),
-        ("audit json  500", Request::Audit { packets: 500, format: Format::Json, waiting: true }),
+        ("audit 500", audit(500, false, Format::Text)),
+        ("audit 500 deep", audit(500, true, Format::Text)),
+        ("audit json 500 deep", audit(500, true, Format::Json)),
+        ("audit json  500", audit(500, false, Format::Json)),
         ("history 300", Request::History { seconds: 300 }),
         ("advised strict", Request::Advised { level: Level::Strict }),
         ("audited", Request::Audited),
@@ -98,7 +103,9 @@ fn errors_of_lines_name_the_argument() {
     assert_eq!(line("history soon"), Err("history.seconds: want a whole number, got 'soon'".into()));
     assert_eq!(line("history"), Err("history.seconds: missing: want history SECONDS".into()));
     assert!(line("history 4294967296").is_err());
-    assert_eq!(line("audit json"), Err("audit.packets: missing: want audit [json] PACKETS".into()));
+    assert_eq!(line("audit json"), Err("audit.packets: missing: want audit [json] PACKETS [deep]".into()));
+    let deeper = "audit: unexpected word 'deeper': want audit [json] PACKETS [deep]";
+    assert_eq!(line("audit 500 deeper"), Err(deeper.into()));
     assert_eq!(line("status xml"), Err("status: unexpected word 'xml': want status [json]".into()));
     assert_eq!(line("reload json"), Err("reload: unexpected word 'json': want reload".into()));
     let wanted = "advised.level: want saver, balanced or strict";
@@ -141,7 +148,9 @@ fn integers_of_any_width_are_accepted() {
 
 #[test]
 fn an_audit_waits_only_on_request() {
-    let audit = |packets, format, waiting| Ok(Request::Audit { packets, format, waiting });
+    let audit = |packets, format, waiting| {
+        Ok(Request::Audit { options: AuditOptions { packets, deep: false }, format, waiting })
+    };
     assert_eq!(call("audit", |_| ()), audit(DEFAULT_AUDIT_PACKETS, Format::Values, false));
     let wait = |blob: &mut BlobBuilder| {
         blob.put_i32(Some("packets"), 500);

@@ -16,7 +16,7 @@ const call = (method, params) => rpc.declare({ object: 'millpond', method, param
 const callStatus = call('status');
 const callDevices = call('devices');
 const callHistory = call('history', [ 'seconds' ]);
-const callAudit = call('audit', [ 'packets' ]);
+const callAudit = call('audit', [ 'packets', 'deep' ]);
 const callAdvise = call('advise');
 const callReload = call('reload');
 const callKey = rpc.declare({ object: 'luci.millpond', method: 'key', reject: true });
@@ -81,9 +81,9 @@ return baseclass.extend({
 			.map((entry) => ({ name: entry.interface, device: entry.l3_device ?? entry.device })));
 	},
 
-	/* Starts a check of the wire. The status then contains the result. */
+	/* Starts a check of the wire, the same as the weekly one. The status then contains the result. */
 	audit() {
-		return callAudit(AUDIT_PACKETS).then((answer) => {
+		return callAudit(AUDIT_PACKETS, true).then((answer) => {
 			if (answer?.error)
 				throw new Error(answer.error);
 		});

@@ -19,6 +19,7 @@ const KNOWN = {
 	'socket': [ _('The control socket could not be created'), _('These pages work; the commands on the router do not. The message says why, often because memory is full. Restart the service when that is fixed.') ],
 	'data-cap': [ _('Your data allowance is too small'), _('The line uses the same amount of data day and night. Choose a smaller level under Settings, or a day of the month from which a smaller level applies. millpond never changes the line because of the data used.') ],
 	'audit': [ _('The last check of the wire found a fault'), _('The message names the fault. Check again; if the problem stays, download a report under Help and ask for help with it.') ],
+	'router-quotes': [ _('The router speaks for a device'), _('A program on the router sends to the Internet what a protected or blocked device sent to it: a DNS server, a proxy or a relay. The message names the device. Stop that program, or keep the device from it; then check again.') ],
 	'interface': [ _('Waiting for the tunnel\'s interface'), _('The interface under Settings, Tunnel does not exist yet, is down, or lacks this router\'s address. Bring it up under Network, Interfaces; millpond then uses it.') ],
 	'foreign-qdisc': [ _('Another program shapes the tunnel'), _('The tunnel\'s interface has another queue (SQM, for example). Turn that queue off for this interface; on the Internet interface it may stay.') ],
 	'openvpn': [ _('OpenVPN is not running'), _('The message names the error in the profile or on the router. Correct it; millpond keeps trying.') ],
