@@ -1,5 +1,8 @@
 //! A router's session connected to its endpoint's, through changes and silences.
 
+use rand::rngs::ChaCha12Rng;
+use rand::{RngExt, SeedableRng};
+
 use super::*;
 use crate::law::Law;
 use crate::units::BitsPerSec;
@@ -263,4 +266,61 @@ fn without_cover_a_router_does_not_hold_back() {
     router.reshape(Shaping { cover: false, ..shaping() }, request(RATE), s(0));
     assert_eq!(router.update_hold(s(0)), Change::None);
     assert!(router.next_timeout().is_some());
+}
+
+/// Whatever messages an endpoint sends, and whatever bytes, a router's cells leave at the same times, with the same
+/// length, as with an endpoint that says nothing.
+#[test]
+fn a_hostile_endpoint_moves_no_departure() {
+    println!("seed 19");
+    let mut rng = ChaCha12Rng::seed_from_u64(19);
+    let limits = Limits { bytes: 64 * 1024, age: Nanos::from_secs(1) };
+    let pace = Pace { law: Law::Gamma, mean: Nanos::from_millis(1), spread_percent: 33 };
+    let mut attacker =
+        Engine::new(Params { payload_bytes: CELL, pace, lead: Nanos::ZERO, limits }, [7; 32], Nanos::ZERO);
+    let mut depart = |hostile: bool| {
+        let (mut router, _) = pair();
+        let (mut trace, mut spare, mut cell) = (Vec::new(), Vec::new(), [0; 2 * CELL]);
+        while trace.len() < 1_000 {
+            let next = router.next_timeout().expect("a router always has a departure");
+            for _ in 0..if hostile { 3 } else { 0 } {
+                let rate = BitsPerSec(rng.random_range(1..=u64::from(u32::MAX)));
+                let shaping = ShapingRequest {
+                    id: rng.random_range(0..3),
+                    law: Law::ALL[rng.random_range(0..Law::ALL.len())],
+                    spread_percent: rng.random_range(0..=100),
+                    cell_bytes: rng.random(),
+                    rate,
+                    cover: rng.random(),
+                };
+                let ShapingRequest { id, law, cell_bytes, .. } = shaping;
+                attacker.send_control(match rng.random_range(0..3) {
+                    0 => ControlMessage::ShapingRequest(shaping),
+                    1 => {
+                        let [cells_received, cells_lost] = [rng.random(), rng.random()];
+                        let grant = ShapingGrant { id, law, cell_bytes, rate, cells_received, cells_lost };
+                        ControlMessage::ShapingGrant(grant)
+                    }
+                    _ => ControlMessage::KeyUpdate(rng.random()),
+                });
+                let (due, _) = attacker.poll_timeout();
+                let length = attacker.poll_transmit(due, &mut cell).map_or(0, |transmit| transmit.len);
+                // One cell in three is damaged or cut.
+                if rng.random_range(0..3) == 0 {
+                    cell[rng.random_range(0..CELL)] = rng.random();
+                    router.handle_cell(next, &cell[..rng.random_range(0..=length)]);
+                } else {
+                    router.handle_cell(next, &cell[..length]);
+                }
+            }
+            if let SessionStep::Depart(train) = router.handle_timeout(next, &mut spare) {
+                trace.push((next, train.cells().len()));
+                spare.push(train);
+            }
+        }
+        trace
+    };
+    let quiet = depart(false);
+    assert_eq!(depart(true), quiet);
+    assert!(quiet.iter().all(|(_, bytes)| *bytes == CELL));
 }
