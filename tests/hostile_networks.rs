@@ -17,6 +17,7 @@ use common::world::{World, can_run};
 use millpond::config::model::Policy;
 use millpond::sys::capture::{Capture, Layer, interface_index};
 use millpond::sys::udp::CellSocket;
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn};
 
 const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
@@ -237,4 +238,44 @@ fn routes_of_the_provider_do_not_move_cells() {
     UdpSocket::bind("10.77.0.1:9347").unwrap().send_to(SECRET, "10.77.0.2:9347").unwrap();
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(socket.receive(&mut [0; 64]).unwrap(), None);
+}
+
+/// A route to the device by the WAN, as DHCP option 121 can set it, loses answers and shows none.
+#[test]
+fn routes_of_the_provider_catch_no_answer() {
+    let Some((world, mut tun)) = home_with_tun("routes_of_the_provider_catch_no_answer") else { return };
+    let (_device, port) = ask(&world, &mut tun);
+    world.router.enter();
+    for hijack in ["ip route add 192.168.1.50/32 via 198.51.100.7 dev wan0", "ip link set br-lan down"] {
+        shell(hijack);
+        let mut wan = capture("wan0");
+        for _ in 0..5 {
+            tun.write_all(&ipv4(SERVER, TUNNEL, 17, &udp(443, port, SECRET))).unwrap();
+        }
+        assert_eq!(sent(&mut wan), Vec::<Vec<u8>>::new(), "{hijack}");
+    }
+}
+
+/// Packets that may be fragmented, as WireGuard's, stay whole: forged "fragmentation needed" has no effect.
+#[test]
+fn forged_fragmentation_needed_splits_no_tunnel_packet() {
+    if !can_run("forged_fragmentation_needed_splits_no_tunnel_packet") {
+        return;
+    }
+    let mut world = World::new();
+    world.install_guard();
+    let (router, endpoint) = (Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 7));
+    let tunnel = UdpSocket::bind((router, 51820)).unwrap();
+    let mut wan = capture("wan0");
+    world.outside.enter();
+    let quoted = ipv4(router, endpoint, 17, &udp(51820, 51820, &[0; 972]));
+    let forged = icmp(3, 4, [0, 0, 0, 68], &quoted[..28]);
+    let flags = SockFlag::empty();
+    let provider = socket::socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp).unwrap();
+    let to = SockaddrIn::from(SocketAddrV4::new(router, 0));
+    socket::sendto(provider.as_raw_fd(), &forged, &to, MsgFlags::empty()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    tunnel.send_to(&[0; 972], (endpoint, 51820)).unwrap();
+    let lengths: Vec<usize> = sent(&mut wan).iter().filter(|packet| packet[9] == 17).map(Vec::len).collect();
+    assert_eq!(lengths, [1000]);
 }
