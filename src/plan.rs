@@ -18,6 +18,7 @@ mod minimal_guard;
 pub mod nft;
 mod op;
 pub mod ownership;
+mod path_mtu;
 mod policy_sets;
 mod policy_subjects;
 mod preflight;

@@ -444,7 +444,7 @@ fn a_tunnel_port_in_a_bridge_is_closed_and_named() {
     let status = daemon.await_status("the port is named", |status| has_problem(status, "tunnel-port"));
     let problem = status.problems.iter().find(|problem| problem.code == "tunnel-port").unwrap();
     assert!(problem.text.contains("port vx0 (vxlan) of br-lan"), "{problem:?}");
-    assert!(daemon.shell("nft list table bridge millpond").contains(CAMERA));
+    daemon.await_status("the port is closed", |_| daemon.shell("nft list table bridge millpond").contains(CAMERA));
     // Another program flushes all tables.
     daemon.shell("nft flush ruleset");
     daemon.await_status("the table is back", |_| daemon.shell("nft list tables").contains("table bridge millpond"));

@@ -7,17 +7,18 @@ mod common;
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use common::namespace::shell;
 use common::world::{World, can_run};
+use millpond::config::example;
 use millpond::config::model::Policy;
 use millpond::sys::capture::{Capture, Layer, interface_index};
 use millpond::sys::udp::CellSocket;
-use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn};
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage};
 
 const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 50);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
@@ -256,26 +257,52 @@ fn routes_of_the_provider_catch_no_answer() {
     }
 }
 
-/// Packets that may be fragmented, as WireGuard's, stay whole: forged "fragmentation needed" has no effect.
+/// Packets that may be fragmented, as WireGuard's, stay whole: a forged report that a link is narrow has no effect,
+/// whether it quotes the tunnel or a ping that nobody sent.
 #[test]
-fn forged_fragmentation_needed_splits_no_tunnel_packet() {
-    if !can_run("forged_fragmentation_needed_splits_no_tunnel_packet") {
+fn forged_reports_of_a_narrow_link_split_no_tunnel_packet() {
+    if !can_run("forged_reports_of_a_narrow_link_split_no_tunnel_packet") {
         return;
     }
-    let mut world = World::new();
-    world.install_guard();
-    let (router, endpoint) = (Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 7));
+    let [router, provider] = [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 7)];
+    let [router6, provider6]: [Ipv6Addr; 2] = ["2001:db8::1", "2001:db8::7"].map(|address| address.parse().unwrap());
+    let header6 = |protocol: u8| {
+        [&[0x60, 0, 0, 0, 5, 0x50, protocol, 64][..], &router6.octets(), &provider6.octets(), &udp(51820, 51820, &[])]
+            .concat()
+    };
+    let echo = [0, 0, 0, 0, 0, 1, 0, 1];
+    for settings in [None, Some(example::endpoint())] {
+        let mut world = World::new();
+        world.settings = settings.unwrap_or(world.settings);
+        world.install_guard();
+        for (protocol, quoted) in [(17, udp(51820, 51820, &[])), (1, echo.to_vec())] {
+            let forged = icmp(3, 4, [0, 0, 0, 68], &ipv4(router, provider, protocol, &quoted));
+            let lengths = lengths_after(&world, (router.into(), provider.into()), 972, &forged);
+            assert_eq!(lengths, [1000], "{:?}, protocol {protocol}", world.settings.role);
+        }
+        for protocol in [17, 58] {
+            let forged = icmp(2, 0, [0, 0, 5, 0], &header6(protocol));
+            let lengths = lengths_after(&world, (router6.into(), provider6.into()), 1352, &forged);
+            assert_eq!(lengths, [1400], "{:?}, protocol {protocol}", world.settings.role);
+        }
+    }
+}
+
+/// Lengths of the IP packets that carry a datagram of the tunnel after the provider's ICMP message `forged`.
+fn lengths_after(world: &World, (router, provider): (IpAddr, IpAddr), bytes: usize, forged: &[u8]) -> Vec<usize> {
+    world.router.enter();
     let tunnel = UdpSocket::bind((router, 51820)).unwrap();
     let mut wan = capture("wan0");
     world.outside.enter();
-    let quoted = ipv4(router, endpoint, 17, &udp(51820, 51820, &[0; 972]));
-    let forged = icmp(3, 4, [0, 0, 0, 68], &quoted[..28]);
-    let flags = SockFlag::empty();
-    let provider = socket::socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp).unwrap();
-    let to = SockaddrIn::from(SocketAddrV4::new(router, 0));
-    socket::sendto(provider.as_raw_fd(), &forged, &to, MsgFlags::empty()).unwrap();
+    let (family, protocol) = match router {
+        IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
+        IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+    };
+    let socket = socket::socket(family, SockType::Raw, SockFlag::empty(), protocol).unwrap();
+    let to = SockaddrStorage::from(SocketAddr::new(router, 0));
+    socket::sendto(socket.as_raw_fd(), forged, &to, MsgFlags::empty()).unwrap();
     std::thread::sleep(Duration::from_millis(200));
-    tunnel.send_to(&[0; 972], (endpoint, 51820)).unwrap();
-    let lengths: Vec<usize> = sent(&mut wan).iter().filter(|packet| packet[9] == 17).map(Vec::len).collect();
-    assert_eq!(lengths, [1000]);
+    tunnel.send_to(&vec![0; bytes], (provider, 51820)).unwrap();
+    let carries = |packet: &&Vec<u8>| matches!((packet[0] >> 4, packet[9], packet[6]), (4, 17, _) | (6, _, 17 | 44));
+    sent(&mut wan).iter().filter(carries).map(Vec::len).collect()
 }

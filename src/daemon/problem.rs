@@ -62,7 +62,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 24] = [
+    const ALL: [Code; 25] = [
         Code::Settings,
         Code::Name,
         Code::Guard,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::facts::Facts;
 use super::nft::{NftTable, TableName};
 use super::ownership::{CELL_PORT, TUN};
+use super::path_mtu;
 use super::policy_sets::{chain, homes};
 use super::routing::{Family, Prefix, without_nested};
 use crate::config::model::Settings;
@@ -34,10 +35,10 @@ pub(super) fn table(settings: &Settings, facts: &Facts) -> NftTable {
             chain(
                 "input",
                 Some("type filter hook input priority filter - 1"),
-                [
+                path_mtu::rules().into_iter().chain([
                     format!("iifname \"{carrier}\" ip saddr @homes udp dport {CELL_PORT} accept"),
                     format!("iifname {{ \"{TUN}\", \"{carrier}\" }} drop"),
-                ],
+                ]),
             ),
             chain(
                 "forward",

@@ -4,6 +4,7 @@
 use crate::config::model::{DnsMode, Protocol, Settings};
 use crate::plan::nft::Chain;
 use crate::plan::ownership::{CELL_PORT, TUN};
+use crate::plan::path_mtu;
 use crate::plan::policy_sets::{PolicySets, chain};
 use crate::tunnel;
 
@@ -13,12 +14,13 @@ const SERVICES: &str = "udp dport { 67, 123, 547, 5353 } return";
 /// The chains for packets to the router: cells, and requests of devices.
 pub(super) fn chains(settings: &Settings, policy_sets: &PolicySets) -> Vec<Chain> {
     let carrier = tunnel::interface(settings);
-    let mut input = vec![
+    let mut input = path_mtu::rules().to_vec();
+    input.extend([
         format!("iifname \"{carrier}\" udp dport {CELL_PORT} accept"),
         format!("iifname \"{carrier}\" drop"),
         format!("iifname \"{TUN}\" ct state {{ established, related }} accept"),
         format!("iifname \"{TUN}\" drop"),
-    ];
+    ]);
     input.extend(policy_sets.by_sender("goto services", "goto shaped_services", "return"));
     let hook = Some("type filter hook input priority filter - 1");
     vec![
