@@ -1,5 +1,8 @@
 //! The home's time zone: OpenWrt's setting, or the host's.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -11,6 +14,11 @@ use crate::config::uci;
 /// The time zone setting on OpenWrt and on other systems.
 const UCI_SYSTEM: &str = "/etc/config/system";
 const LOCALTIME: &str = "/etc/localtime";
+
+/// A header of RFC 8536, section 3.1, version 3, and its data: no transitions, and universal time without a name as the
+/// one kind of local time.
+const HEADER: &str =
+    "TZif3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0";
 
 /// A time zone: converts universal to local time.
 #[derive(Clone, Debug)]
@@ -64,18 +72,25 @@ impl LocalZone {
         }
     }
 
-    /// Parses a POSIX rule such as "CET-1CEST,M3.5.0,M10.5.0/3" (POSIX.1, section 8.3).
+    /// Parses a POSIX rule such as "CET-1CEST,M3.5.0,M10.5.0/3" (POSIX.1, section 8.3), with the hours from -167 to 167
+    /// of RFC 8536, section 3.3.1.
     pub fn from_posix(rule: &str) -> Result<LocalZone, UnknownZone> {
-        // The crate would also accept a file name.
-        let invalid =
-            || UnknownZone(format!("'{rule}' is not a time zone (want a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3')"));
-        if rule.starts_with([':', '/']) {
-            return Err(invalid());
-        }
-        tz::TimeZoneSettings::new(&[], |_| Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()))
-            .parse_posix_tz(rule)
-            .map(LocalZone)
-            .map_err(|_| invalid())
+        // OpenWrt's default for a long time, and what the C library reads it as.
+        let full = match rule.trim() {
+            "UTC" | "GMT" | "UCT" => "UTC0",
+            other => other,
+        };
+        // The crate reads such hours only in the last line of a zone file of version 3, so the rule becomes such a file.
+        let file = [HEADER, HEADER, &format!("\n{full}\n")].concat();
+        let zone = (!full.is_empty()).then(|| TimeZone::from_tz_data(file.as_bytes()).ok()).flatten();
+        zone.map(LocalZone).ok_or_else(|| {
+            let is_name = rule.contains('/') && !rule.contains(',') && !rule.starts_with([':', '/']);
+            let problem = if is_name { "the name of a time zone, not its rule" } else { "not a time zone" };
+            UnknownZone(format!(
+                "'{}' is {problem} (want a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3')",
+                rule.escape_debug()
+            ))
+        })
     }
 
     /// Seconds by which local time is ahead of universal time.
@@ -116,51 +131,4 @@ pub(super) fn month_day(days: i64) -> u8 {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     (day_of_year - (153 * month + 2) / 5 + 1) as u8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// 2026-03-29 01:00 UTC, when Berlin's clocks go from 02:00 to 03:00.
-    const SPRING: i64 = 1_774_746_000;
-    /// 2026-10-25 01:00 UTC, when they go from 03:00 back to 02:00.
-    const AUTUMN: i64 = 1_792_890_000;
-
-    fn berlin() -> LocalZone {
-        LocalZone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
-    }
-
-    #[test]
-    fn daylight_saving_skips_an_hour_and_repeats_one() {
-        let minute = |at| berlin().local(at).minute;
-        assert_eq!((minute(SPRING - 60), minute(SPRING)), (119, 180));
-        assert_eq!((minute(AUTUMN - 60), minute(AUTUMN)), (179, 120));
-        assert_eq!(berlin().local(SPRING), LocalTime { month_day: 29, weekday: 6, minute: 180 });
-    }
-
-    #[test]
-    fn days_of_the_month_follow_the_calendar() {
-        let zone = LocalZone::utc();
-        let of = |unix_s| zone.local(unix_s).month_day;
-        assert_eq!((of(0), of(-1), of(951_782_400), of(951_868_800)), (1, 31, 29, 1), "29 February 2000");
-        assert_eq!(zone.local(0).weekday, 3);
-    }
-
-    #[test]
-    fn openwrts_setting_takes_precedence_over_the_hosts() {
-        let dir = std::env::temp_dir().join(format!("millpond-zone-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let (system, localtime) = (dir.join("system"), dir.join("localtime"));
-        let of = || LocalZone::from_files(&system, &localtime).map(|zone| zone.local(0).minute);
-        assert!(of().unwrap_err().to_string().contains("has a time zone"));
-        fs::write(&localtime, b"not a zone").unwrap();
-        assert!(of().unwrap_err().to_string().contains("no time zone in it"));
-        fs::write(&system, "config system\n\toption hostname 'home'\n\toption timezone 'EST5EDT,M3.2.0,M11.1.0'\n")
-            .unwrap();
-        assert_eq!(of(), Ok(19 * 60));
-        fs::write(&system, "config system\n\toption timezone '/etc/passwd'\n").unwrap();
-        assert!(of().unwrap_err().to_string().contains("is not a time zone"));
-        fs::remove_dir_all(&dir).unwrap();
-    }
 }
