@@ -238,6 +238,7 @@ fn audit() -> AuditAnswer {
 fn devices() -> DevicesAnswer {
     let camera = DeviceAnswer {
         mac: Some("18:b4:30:26:34:40".into()),
+        other_macs: Vec::new(),
         random_mac: Some(false),
         addresses: vec!["192.168.1.11".into(), "fd00::11".into()],
         hostname: Some("cam\"01".into()),

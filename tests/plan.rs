@@ -2,7 +2,7 @@
 
 mod common;
 
-use millpond::config::model::{Settings, Tunnel};
+use millpond::config::model::{Mac, Settings, Tunnel};
 use millpond::plan::{Desired, DesiredError, Facts, Forwarding, Op, Snapshot, guard_table, plan, plan_guard};
 use millpond::tunnel::{Carrier, TunnelError, TunnelFacts};
 
@@ -97,6 +97,17 @@ fn with_ipv6_the_tunnel_carries_both_families() {
     for op in ["sysctl net.ipv6.conf.all.forwarding=1", "ip -6 route add fd77::2/128 dev mp0 proto 109 metric 1024"] {
         assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
     }
+}
+
+#[test]
+fn a_device_with_two_macs_has_one_number() {
+    let mut settings = common::router([1; 32], [2; 32]);
+    settings.devices[0].macs.push(Mac([0x18, 0xb4, 0x30, 0x26, 0x34, 0x41]));
+    let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
+    let tables = tables(&settings, &desired);
+    let sets = tables.matches("elements = { 18:b4:30:26:34:40, 18:b4:30:26:34:41 }").count();
+    assert_eq!(sets, 2, "the guard's set and the tunnel's: {tables}");
+    assert!(tables.contains("ether saddr { 18:b4:30:26:34:40, 18:b4:30:26:34:41 } ip dscp set 0x01"), "{tables}");
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn a_support_dump_masks_personal_data() {
         "config millpond 'main'\n\toption enabled '1'\n\tlist server '9.9.9.9'\n\
          config tunnel 'tunnel'\n\toption private_key '{KEY}'\n\toption public_key \"{PUBLIC}\"\n\
          \toption preshared_key '{BROKEN_KEY}'\n\toption endpoint 'vpn.smith-family.example:51820'\n\
-         config device\n\toption name 'Front door camera'\n\toption mac '18:b4:30:26:34:40'\n"
+         config device\n\toption name 'Front door camera'\n\toption mac '18:b4:30:26:34:40'\n\
+         config device\n\tlist mac 'a092.087b.031c'\n\toption mac '00166cab6b88 74-2f-68-81-69-42'\n"
     );
     let router = Reported::new("data", &settings);
     router.file(
@@ -89,7 +90,19 @@ fn a_support_dump_masks_personal_data() {
     );
     router.file("out/log", &log);
     let report = router.report();
-    let secrets = [KEY, PUBLIC, BROKEN_KEY, "smith-family", "Front door", "18:b4:30:26:34:40", "18-B4-30", "greta"];
+    let secrets = [
+        KEY,
+        PUBLIC,
+        BROKEN_KEY,
+        "a092.087b",
+        "00166cab",
+        "74-2f-68",
+        "smith-family",
+        "Front door",
+        "18:b4:30:26:34:40",
+        "18-B4-30",
+        "greta",
+    ];
     assert_hides(&report, &secrets);
     assert_hides(&report, &["192.168.1.20", "198.51.100.2", "2001:db8", "26:3440", "18b430", "9.9.9.9"]);
     assert!(report.contains("12:34:56 shaping towards"), "times and words are kept:\n{report}");

@@ -57,7 +57,7 @@ impl AddressPool {
 
 fn value<'a>(section: &'a Section, option: &str) -> Option<&'a str> {
     let option = section.options.iter().find(|found| found.name == option)?;
-    option.values.last().map(|value| value.text.as_str())
+    option.values.last().map(|value| value.text.trim())
 }
 
 /// An address and its prefix length; `all` bits if the text has no prefix length.

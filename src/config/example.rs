@@ -56,7 +56,14 @@ pub fn wireguard(settings: &mut Settings) -> &mut Wireguard {
 
 /// A device without addresses, with the tolerance of a device whose kind is unknown.
 pub fn device(name: &str, policy: Policy) -> Device {
-    Device { name: name.into(), mac: None, address: None, policy, watch: false, tolerance: Nanos::from_millis(1_400) }
+    Device {
+        name: name.into(),
+        macs: Vec::new(),
+        address: None,
+        policy,
+        watch: false,
+        tolerance: Nanos::from_millis(1_400),
+    }
 }
 
 /// The home at 10.77.0.`host`, with that byte as its name and in its key.

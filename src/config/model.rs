@@ -330,13 +330,13 @@ impl std::fmt::Display for Mac {
     }
 }
 
-/// One device, chosen by MAC address or by IP address.
+/// One device, chosen by MAC addresses or by IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// `name`, for display.
     pub name: String,
-    /// `mac`; at least one of `mac` and `address` is set.
-    pub mac: Option<Mac>,
+    /// `mac`: one address for each of its network interfaces; without one, `address` is set.
+    pub macs: Vec<Mac>,
     /// `address` on the LAN.
     pub address: Option<IpAddr>,
     /// What happens to its traffic.

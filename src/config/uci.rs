@@ -25,6 +25,9 @@ const MAX_OPTIONS: usize = 64;
 /// Maximum length of a section type in bytes. Shorter than a key, so that no message shows a key as a section type.
 const MAX_KIND_BYTES: usize = 32;
 
+/// U+FEFF in UTF-8 and in both kinds of UTF-16.
+const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+
 /// One `config` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
@@ -90,6 +93,13 @@ pub fn parse(text: &[u8]) -> (Vec<Section>, Vec<SyntaxError>) {
         return (builder.sections, builder.errors);
     }
     let mut lexer = Lexer { text, pos: 0, line: 1, span: (0, 0) };
+    // Editors on Windows write one. libuci refuses such a file, so LuCI would not read it either.
+    if let Some(mark) = BYTE_ORDER_MARKS.iter().find(|mark| text.starts_with(mark)) {
+        let problem = "the file begins with a byte order mark (want UTF-8 without it: save the file again that way)";
+        builder.errors.push(SyntaxError { line: 1, section: None, text: problem.to_owned() });
+        // Nothing can be read of UTF-16.
+        lexer.pos = if mark.len() == 3 { 3 } else { text.len() };
+    }
     while lexer.pos < text.len() {
         let (start, line) = (lexer.pos, lexer.line);
         let result = lexer.statement().and_then(|words| builder.statement(&words, line));

@@ -33,7 +33,8 @@ pub struct DeviceList {
 /// One device.
 #[derive(Clone, Debug, Default)]
 struct ListedDevice {
-    mac: Option<Mac>,
+    /// The addresses of its interfaces, the one seen last first.
+    macs: Vec<Mac>,
     addresses: Vec<IpAddr>,
     hostname: Option<String>,
     interface: Option<String>,
@@ -86,25 +87,24 @@ fn merge(
         device.hostname = hostname.or(device.hostname.take());
     }
     let mut found: Vec<ListedDevice> =
-        found.into_iter().map(|(mac, device)| ListedDevice { mac: Some(mac), ..device }).collect();
+        found.into_iter().map(|(mac, device)| ListedDevice { macs: vec![mac], ..device }).collect();
     found.sort_by_key(|device| device.age.unwrap_or(Duration::MAX));
     let truncated = found.len() > MAX_DEVICES;
     found.truncate(MAX_DEVICES);
-    found.sort_by_key(|device| device.mac);
+    found.sort_by(|one, other| one.macs.cmp(&other.macs));
 
     let mut devices = Vec::new();
     for (number, section) in (1..).zip(&settings.devices) {
-        let index = found.iter().position(|device| is_of(section, device));
-        let mut device = match index {
-            Some(index) => found.remove(index),
+        let (own, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|device| is_of(section, device));
+        found = others;
+        let mut device = match own.into_iter().reduce(ListedDevice::merged) {
+            Some(device) => device,
             // Another section names the same device.
             None if devices.iter().any(|device| is_of(section, device)) => continue,
-            None => ListedDevice {
-                mac: section.mac,
-                addresses: section.address.into_iter().collect(),
-                ..ListedDevice::default()
-            },
+            None => ListedDevice { addresses: section.address.into_iter().collect(), ..ListedDevice::default() },
         };
+        let unseen = section.macs.iter().filter(|mac| !device.macs.contains(mac));
+        device.macs = device.macs.iter().chain(unseen).copied().collect();
         device.name = Some(section.name.clone());
         device.traffic = stats
             .filter(|_| number < DEVICES)
@@ -120,8 +120,8 @@ fn merge(
 const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
 
 fn is_of(section: &Device, device: &ListedDevice) -> bool {
-    let mac = section.mac.is_some() && section.mac == device.mac;
-    mac || section.address.is_some_and(|address| device.addresses.contains(&address))
+    section.macs.iter().any(|mac| device.macs.contains(mac))
+        || section.address.is_some_and(|address| device.addresses.contains(&address))
 }
 
 impl ListedDevice {
@@ -131,6 +131,16 @@ impl ListedDevice {
             // IPv4 first: people look for it.
             self.addresses.sort();
         }
+    }
+
+    /// This device and `other`, which is the same one with another of its interfaces.
+    fn merged(self, other: ListedDevice) -> ListedDevice {
+        let seconds = |device: &ListedDevice| device.age.unwrap_or(Duration::MAX);
+        let (mut one, two) = if seconds(&self) <= seconds(&other) { (self, other) } else { (other, self) };
+        one.macs.extend(two.macs);
+        two.addresses.into_iter().for_each(|address| one.add(address));
+        one.hostname = one.hostname.or(two.hostname);
+        one
     }
 
     /// Sets the network and the policy from the settings.
@@ -161,8 +171,9 @@ impl ListedDevice {
         let (sent, received) = self.traffic.unzip();
         let delayed = sent.filter(|sent| sent.packets > 0);
         DeviceAnswer {
-            mac: self.mac.map(|mac| mac.to_string()),
-            random_mac: self.mac.map(Mac::is_locally_administered),
+            mac: self.macs.first().map(Mac::to_string),
+            other_macs: self.macs.iter().skip(1).map(Mac::to_string).collect(),
+            random_mac: self.macs.first().map(|mac| mac.is_locally_administered()),
             addresses: texts(&self.addresses),
             hostname: self.hostname.clone(),
             name: self.name.clone(),

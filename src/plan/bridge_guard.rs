@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        let camera = Device { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ..example::device("camera", Policy::Shape) };
+        let camera = Device { macs: vec![Mac([2, 0, 0, 0, 0, 1])], ..example::device("camera", Policy::Shape) };
         Settings { devices: vec![camera], ..example::router() }
     }
 

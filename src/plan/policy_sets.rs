@@ -51,7 +51,7 @@ impl PolicySets {
             let [mac, ip, ip6, net] = set_names(policy);
             let chosen = || settings.devices.iter().filter(move |device| device.policy == policy);
             let addresses = || chosen().filter_map(|device| device.address);
-            add(mac, "ether_addr", chosen().filter_map(|device| device.mac).map(|mac| mac.to_string()).collect());
+            add(mac, "ether_addr", chosen().flat_map(|device| &device.macs).map(|mac| mac.to_string()).collect());
             add(ip, "ipv4_addr", addresses().filter(IpAddr::is_ipv4).map(|a| a.to_string()).collect());
             add(ip6, "ipv6_addr", addresses().filter(IpAddr::is_ipv6).map(|a| a.to_string()).collect());
             if policy != Policy::Direct {

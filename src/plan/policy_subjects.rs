@@ -63,7 +63,10 @@ pub fn confined_sections(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
         }
         // These sections are not used to advise on rates.
         let (watch, tolerance) = (false, Nanos::ZERO);
-        let mut add = |mac, address, name| devices.push(Device { name, mac, address, policy, watch, tolerance });
+        let mut add = |mac: Option<Mac>, address, name| {
+            let macs = mac.into_iter().collect();
+            devices.push(Device { name, macs, address, policy, watch, tolerance });
+        };
         match subject {
             Subject::Mac(text) => add(Mac::from_text(&text), None, text),
             Subject::Address(address) => add(None, Some(address), address.to_string()),
@@ -131,7 +134,8 @@ mod tests {
             ("shape_net", "\"br-iot\""),
         ]);
         let (devices, networks) = confined_sections(&guard);
-        let found: Vec<_> = devices.iter().map(|device| (device.mac, device.address, device.policy)).collect();
+        let found: Vec<_> =
+            devices.iter().map(|device| (device.macs.first().copied(), device.address, device.policy)).collect();
         let mac = Mac([2, 0, 0, 0, 0, 1]);
         let address = "2001:db8::1".parse().ok();
         assert_eq!(found, [(Some(mac), None, Policy::Shape), (None, address, Policy::Block)]);

@@ -9,7 +9,7 @@ use super::nft::{NftTable, TableName};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, homes, lan};
 use super::sysctls::{IP_FORWARD, IP6_FORWARD};
-use crate::config::model::{DnsMode, Policy, Settings};
+use crate::config::model::{DnsMode, Mac, Policy, Settings};
 use crate::tunnel;
 
 /// The router's table.
@@ -139,11 +139,13 @@ fn number_devices(settings: &Settings) -> Vec<String> {
         if device.policy != Policy::Shape {
             continue;
         }
-        let (key, only) = match (device.mac, device.address) {
-            (Some(mac), _) => (format!("ether saddr {mac}"), None),
-            (None, Some(IpAddr::V4(address))) => (format!("ip saddr {address}"), Some("ip")),
-            (None, Some(IpAddr::V6(address))) => (format!("ip6 saddr {address}"), Some("ip6")),
-            (None, None) => continue,
+        let macs: Vec<String> = device.macs.iter().map(Mac::to_string).collect();
+        let (key, only) = match (&macs[..], device.address) {
+            ([mac], _) => (format!("ether saddr {mac}"), None),
+            ([_, ..], _) => (format!("ether saddr {{ {} }}", macs.join(", ")), None),
+            ([], Some(IpAddr::V4(address))) => (format!("ip saddr {address}"), Some("ip")),
+            ([], Some(IpAddr::V6(address))) => (format!("ip6 saddr {address}"), Some("ip6")),
+            ([], None) => continue,
         };
         let families = families.iter().filter(|ip| only.is_none_or(|only| only == **ip));
         rules.extend(families.map(|ip| format!("{out} {key} {ip} dscp set {number:#04x}")));

@@ -25,14 +25,14 @@ pub fn shape() -> Shape {
 /// A router whose peer has `public_key`. It has four devices, which cover each policy and both ways to choose a device,
 /// and an IoT network.
 pub fn router(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
-    let mac = |mac| Some(Mac(mac));
+    let mac = |mac| vec![Mac(mac)];
     let mut settings = Settings {
         shape: shape(),
         devices: vec![
-            Device { mac: mac([0x18, 0xb4, 0x30, 0x26, 0x34, 0x40]), ..example::device("camera", Policy::Shape) },
-            Device { mac: mac([0x00, 0x16, 0x6c, 0xab, 0x6b, 0x88]), ..example::device("television", Policy::Block) },
+            Device { macs: mac([0x18, 0xb4, 0x30, 0x26, 0x34, 0x40]), ..example::device("camera", Policy::Shape) },
+            Device { macs: mac([0x00, 0x16, 0x6c, 0xab, 0x6b, 0x88]), ..example::device("television", Policy::Block) },
             Device { address: "192.168.1.20".parse().ok(), ..example::device("plug", Policy::Shape) },
-            Device { mac: mac([0x74, 0x2f, 0x68, 0x81, 0x69, 0x42]), ..example::device("laptop", Policy::Direct) },
+            Device { macs: mac([0x74, 0x2f, 0x68, 0x81, 0x69, 0x42]), ..example::device("laptop", Policy::Direct) },
         ],
         networks: vec![Network { name: "iot".into(), device: None, policy: Policy::Shape }],
         ..example::router()

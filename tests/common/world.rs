@@ -90,7 +90,7 @@ impl World {
     /// Makes the settings choose the device by its IP address instead of its MAC.
     pub fn choose_by(&mut self, address: &str, policy: Policy) {
         let device = &mut self.settings.devices[0];
-        (device.mac, device.address, device.policy) = (None, Some(address.parse().unwrap()), policy);
+        (device.macs, device.address, device.policy) = (Vec::new(), Some(address.parse().unwrap()), policy);
     }
 
     /// Flushes the router's neighbour table.

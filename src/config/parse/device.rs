@@ -5,13 +5,15 @@ use std::net::IpAddr;
 use super::context::Context;
 use super::reader::{OptionUse, SectionReader};
 use super::value::{boolean, choice, device_address, interface_name, mac, network_name, number, shown, title};
-use crate::config::model::{Device, Network, Policy, Role};
+use crate::config::model::{Device, Mac, Network, Policy, Role};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::units::Nanos;
 
 const DEVICE_OPTIONS: [&str; 7] = ["name", "mac", "address", "policy", "kind", "tolerance", "watch"];
 const NETWORK_OPTIONS: [&str; 3] = ["name", "device", "policy"];
+/// Maximum MAC addresses of one device: a computer has one for its cable, one for each radio and one for each dock.
+const MAX_MACS: usize = 8;
 const POLICIES: &[(&str, Policy)] = &[("shape", Policy::Shape), ("block", Policy::Block), ("direct", Policy::Direct)];
 
 /// How long the packets of each kind of device may wait before users notice: the longest delays in the paper's figure
@@ -51,9 +53,12 @@ pub(super) fn read_devices<'a>(
         if !reader.given("mac") && !reader.given("address") {
             reader.error_section("no device selected (want option mac or option address)".to_owned());
         }
-        let mac = reader.value("mac", mac);
-        if let Some(mac) = mac {
-            reader.unique(&mut macs, mac, "mac", &mac.to_string());
+        let own_macs: Vec<Mac> = reader.words("mac", mac).into_iter().map(|(mac, _)| mac).collect();
+        if own_macs.len() > MAX_MACS {
+            reader.error("mac", format!("too many (got {}, want at most {MAX_MACS} for one device)", own_macs.len()));
+        }
+        for mac in &own_macs {
+            reader.unique(&mut macs, *mac, "mac", &mac.to_string());
         }
         let address = reader.value("address", device_address);
         if let Some(address) = address {
@@ -62,7 +67,7 @@ pub(super) fn read_devices<'a>(
         }
         let name = reader.value("name", title);
         let name = name
-            .or_else(|| mac.map(|mac| mac.to_string()))
+            .or_else(|| own_macs.first().map(Mac::to_string))
             .or_else(|| address.map(|address| address.to_string()))
             .unwrap_or_else(|| reader.label().to_owned());
         let policy = reader.value("policy", choice(POLICIES)).unwrap_or(Policy::Shape);
@@ -70,7 +75,7 @@ pub(super) fn read_devices<'a>(
         let tolerance = reader.value("tolerance", number(1..=600_000, "ms"));
         let tolerance = tolerance.map_or(kind_tolerance, |ms| Nanos::from_millis(ms.into()));
         let watch = reader.value("watch", boolean).unwrap_or(false);
-        devices.push(Device { name, mac, address, policy, watch, tolerance });
+        devices.push(Device { name, macs: own_macs, address, policy, watch, tolerance });
     }
     devices
 }

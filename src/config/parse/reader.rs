@@ -49,7 +49,7 @@ impl<'a> SectionReader<'a> {
         self.find(option).is_some()
     }
 
-    /// The option's value; `None` if it is absent, or invalid, which adds an error.
+    /// The option's value without spaces around it; `None` if it is absent, or invalid, which adds an error.
     pub fn value<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Option<T> {
         let found = self.find(option)?;
         if found.is_list && found.values.len() > 1 {
@@ -58,7 +58,7 @@ impl<'a> SectionReader<'a> {
             return None;
         }
         let value = found.values.last()?;
-        match parse(&value.text) {
+        match parse(value.text.trim()) {
             Ok(value) => Some(value),
             Err(error) => {
                 self.value_error(option, value.line, &error);
@@ -83,12 +83,28 @@ impl<'a> SectionReader<'a> {
 
     /// The valid values of a list, each with its line; every invalid one adds an error.
     pub fn list<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<(T, usize)> {
-        let Some(found) = self.find(option) else { return Vec::new() };
-        let mut valid = Vec::with_capacity(found.values.len());
-        for value in &found.values {
-            match parse(&value.text) {
-                Ok(parsed) => valid.push((parsed, value.line)),
-                Err(error) => self.value_error(option, value.line, &error),
+        self.parts(option, |text| vec![text.trim()], parse)
+    }
+
+    /// Like [`SectionReader::list`], but one value may hold several, separated by spaces, as in OpenWrt's own files.
+    pub fn words<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<(T, usize)> {
+        self.parts(option, |text| text.split_whitespace().collect(), parse)
+    }
+
+    fn parts<T>(
+        &mut self,
+        option: &str,
+        split: impl Fn(&'a str) -> Vec<&'a str>,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Vec<(T, usize)> {
+        let values = self.find(option).map_or(&[][..], |found| &found.values[..]);
+        let mut valid = Vec::new();
+        for (part, line) in
+            values.iter().flat_map(|value| split(&value.text).into_iter().map(|part| (part, value.line)))
+        {
+            match parse(part) {
+                Ok(parsed) => valid.push((parsed, line)),
+                Err(error) => self.value_error(option, line, &error),
             }
         }
         valid
@@ -144,7 +160,7 @@ impl<'a> SectionReader<'a> {
     /// UCI treats an option with an empty value as absent.
     fn find(&self, option: &str) -> Option<&'a Opt> {
         let found = self.section.options.iter().find(|o| o.name == option)?;
-        (found.is_list || found.values.iter().any(|v| !v.text.is_empty())).then_some(found)
+        (found.is_list || found.values.iter().any(|v| !v.text.trim().is_empty())).then_some(found)
     }
 
     fn line_of(&self, option: &str) -> usize {

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use super::context::Context;
 use super::general::General;
 use super::reader::SectionReader;
-use super::value::{choice, time_of_day};
+use super::value::{choice, time_of_day, weekday};
 use crate::config::model::{Level, Role, Schedule};
 use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::Section;
 
 const OPTIONS: [&str; 4] = ["day", "start", "stop", "level"];
-const DAYS: &[(&str, usize)] = &[("mon", 0), ("tue", 1), ("wed", 2), ("thu", 3), ("fri", 4), ("sat", 5), ("sun", 6)];
 const LEVELS: &[(&str, Level)] = &[
     ("off", Level::Off),
     ("saver", Level::Saver),
@@ -25,7 +24,7 @@ const WEEK_MINUTES: u32 = 7 * DAY_MINUTES;
 /// Whether any schedule has level `custom`.
 pub(super) fn uses_custom(sections: &[Section]) -> bool {
     let custom = |section: &Section| {
-        section.options.iter().any(|o| o.name == "level" && o.values.last().is_some_and(|v| v.text == "custom"))
+        section.options.iter().any(|o| o.name == "level" && o.values.last().is_some_and(|v| v.text.trim() == "custom"))
     };
     sections.iter().any(|section| section.kind == "schedule" && custom(section))
 }
@@ -60,7 +59,7 @@ fn days(reader: &mut SectionReader) -> [bool; 7] {
         return [true; 7];
     }
     let mut days = [false; 7];
-    for (day, _) in reader.list("day", choice(DAYS)) {
+    for (day, _) in reader.words("day", weekday) {
         days[day] = true;
     }
     days

@@ -173,17 +173,20 @@ pub(super) fn path(text: &str) -> Result<String> {
 /// The Ethernet address of one device.
 pub(super) fn mac(text: &str) -> Result<Mac> {
     const WANT: &str = "six bytes such as 18:b4:30:26:34:40";
-    let separator = if text.contains('-') { '-' } else { ':' };
-    let mut bytes = [0; 6];
-    let mut parts = text.split(separator);
-    for byte in &mut bytes {
-        let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
-        let value = part.and_then(|part| u8::from_str_radix(part, 16).ok());
-        *byte = value.ok_or_else(|| ValueError::new("not a MAC address", text, WANT))?;
-    }
-    if parts.next().is_some() {
+    let separator = text.chars().find(|c| matches!(c, ':' | '-' | '.'));
+    // Cisco's notation has four digits between dots. The others may leave out a leading zero, as `ether_aton` reads them.
+    let (digits, least) = match separator {
+        Some('.') => (4, 4),
+        Some(_) => (2, 1),
+        None => (12, 12),
+    };
+    let parts: Vec<&str> = text.split(|c| Some(c) == separator).collect();
+    let is_part = |part: &&str| (least..=digits).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit());
+    if parts.len() * digits != 12 || !parts.iter().all(is_part) {
         return Err(ValueError::new("not a MAC address", text, WANT));
     }
+    let number = parts.iter().filter_map(|part| u64::from_str_radix(part, 16).ok());
+    let [_, _, bytes @ ..] = number.fold(0, |sum, part| sum << (4 * digits) | part).to_be_bytes();
     if bytes[0] & 1 != 0 {
         return Err(ValueError::new(
             "a multicast MAC address",
@@ -297,30 +300,41 @@ fn check_host(address: IpAddr) -> std::result::Result<(), &'static str> {
     }
 }
 
-/// `HOST:PORT`, `ADDRESS:PORT` or `[IPV6]:PORT`.
+/// `HOST:PORT`, `ADDRESS:PORT` or `[IPV6]:PORT`. The brackets may be missing, as `wg` accepts it, unless the port could be
+/// a part of the address.
 pub(in crate::config) fn host_port(text: &str) -> Result<HostPort> {
     const WANT: &str = "HOST:PORT such as vpn.example.org:51820 or [2001:db8::1]:51820";
     let error = |problem| ValueError::new(problem, text, WANT);
+    if text.contains("://") {
+        return Err(error("a web address"));
+    }
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once("]:").ok_or_else(|| error("not an address in brackets and a port"))?;
-            let address: Ipv6Addr = host.parse().map_err(|_| error("not an IPv6 address in the brackets"))?;
+            // A zone belongs to a link-local address, which is refused below.
+            let address = host.split_once('%').map_or(host, |(address, _)| address);
+            let address: Ipv6Addr = address.parse().map_err(|_| error("not an IPv6 address in the brackets"))?;
             (address.to_string(), port)
         }
         None => {
-            if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
+            if text.parse::<Ipv6Addr>().is_ok() {
                 return Err(error("IPv6 address without brackets and port"));
             }
-            let (host, port) = text.split_once(':').ok_or_else(|| error("no port"))?;
-            if host.parse::<Ipv4Addr>().is_err() && !is_dns_name(host) {
-                return Err(error("not a host name"));
+            let (host, port) = text.rsplit_once(':').ok_or_else(|| error("no port"))?;
+            match host.parse::<IpAddr>() {
+                Ok(address) => (address.to_string(), port),
+                Err(_) if is_dns_name(host) => (host.to_owned(), port),
+                Err(_) => return Err(error("not a host name")),
             }
-            (host.to_owned(), port)
         }
     };
     if let Ok(address) = host.parse::<IpAddr>() {
         if address.is_unspecified() || address.is_multicast() {
             return Err(error("not the address of one host"));
+        }
+        // No provider is between two hosts on one link, so a tunnel there would hide nothing.
+        if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+            return Err(error("a link-local address, which cannot be beyond the home's own networks"));
         }
     }
     let port = number(1..=65535, "")(port).map_err(|_| error("bad port"))?;
@@ -352,13 +366,22 @@ fn is_dns_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && !numeric_end
 }
 
-/// A time of day in minutes after midnight.
+/// A day of the week in English, Monday 0: at least its first three letters, in any case, as OpenWrt's firewall has it.
+pub(super) fn weekday(text: &str) -> Result<usize> {
+    const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let lower = text.to_ascii_lowercase();
+    let found = DAYS.iter().position(|day| lower.len() >= 3 && day.starts_with(&lower));
+    found.ok_or_else(|| ValueError::new("unknown value", text, "mon | tue | wed | thu | fri | sat | sun"))
+}
+
+/// A time of day in minutes after midnight. The hour may have one digit, and seconds may follow if they are zero.
 pub(super) fn time_of_day(text: &str) -> Result<u16> {
-    let two_digits = |part: &str, max: u16| {
-        let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+    let number = |part: &str, least: usize, max: u16| {
+        let digits = (least..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
         part.parse::<u16>().ok().filter(|n| digits && *n <= max)
     };
-    text.split_once(':')
-        .and_then(|(hour, minute)| Some(two_digits(hour, 23)? * 60 + two_digits(minute, 59)?))
-        .ok_or_else(|| ValueError::new("not a time of day", text, "HH:MM, 00:00 to 23:59"))
+    let (hour, minute) = text.split_once(':').unwrap_or_default();
+    let minute = minute.strip_suffix(":00").unwrap_or(minute);
+    let time = number(hour, 1, 23).zip(number(minute, 2, 59)).map(|(hour, minute)| hour * 60 + minute);
+    time.ok_or_else(|| ValueError::new("not a time of day", text, "HH:MM, 00:00 to 23:59"))
 }

@@ -41,8 +41,9 @@ impl PassiveMonitor {
     pub fn open(settings: &Settings, is_watched: impl Fn(&Device) -> bool) -> io::Result<Option<PassiveMonitor>> {
         let numbered = settings.devices.iter().zip(1..=MAX_TRACKED).filter(|(device, _)| is_watched(device));
         let rules = |address: DeviceAddress| Direction::ALL.map(|direction| address.rule(direction));
-        let devices: Vec<_> =
-            numbered.filter_map(|(device, number)| Some((rules(device_address(device)?), number))).collect();
+        let devices: Vec<_> = numbered
+            .flat_map(|(device, number)| device_addresses(device).map(move |one| (rules(one), number)))
+            .collect();
         if devices.is_empty() {
             return Ok(None);
         }
@@ -138,12 +139,13 @@ impl DeviceAddress {
     }
 }
 
-fn device_address(device: &Device) -> Option<DeviceAddress> {
-    match (device.mac, device.address) {
-        (Some(mac), _) => Some(DeviceAddress::Mac(mac)),
-        (None, Some(IpAddr::V4(address))) => Some(DeviceAddress::Address(address)),
+/// The MAC addresses, or the IPv4 address of a device without one.
+fn device_addresses(device: &Device) -> impl Iterator<Item = DeviceAddress> + use<'_> {
+    let address = match device.address {
+        Some(IpAddr::V4(address)) if device.macs.is_empty() => Some(DeviceAddress::Address(address)),
         _ => None,
-    }
+    };
+    device.macs.iter().copied().map(DeviceAddress::Mac).chain(address)
 }
 
 fn passes(test: &Test, head: &[u8]) -> bool {

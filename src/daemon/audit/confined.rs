@@ -52,7 +52,7 @@ impl ConfinedDevices {
         };
         for (index, device) in settings.devices.iter().enumerate() {
             let choice = ChosenPolicy { number: number(index), policy: device.policy, only_ipv6: false };
-            confined.macs.extend(device.mac.map(|mac| (mac, choice)));
+            confined.macs.extend(device.macs.iter().map(|mac| (*mac, choice)));
             confined.addresses.extend(device.address.map(|address| (address, choice)));
             let has_address = |found: &&LanNeighbour| Some(found.neighbour.address) == device.address;
             let learned = neighbours.iter().filter(has_address).map(|found| found.neighbour);
@@ -127,8 +127,8 @@ mod tests {
     const TELEPHONE: Mac = Mac([2, 0, 0, 0, 0, 0x60]);
 
     fn settings() -> Settings {
-        let device = |name: &str, mac, address: Option<&str>, policy| Device {
-            mac,
+        let device = |name: &str, mac: Option<Mac>, address: Option<&str>, policy| Device {
+            macs: mac.into_iter().collect(),
             address: address.map(|address| address.parse().unwrap()),
             ..example::device(name, policy)
         };

@@ -102,7 +102,7 @@ fn confined_addresses(settings: &Settings) -> io::Result<Vec<IpAddr>> {
         let section = settings
             .devices
             .iter()
-            .find(|device| device.mac == Some(neighbour.mac) || device.address == Some(neighbour.address));
+            .find(|device| device.macs.contains(&neighbour.mac) || device.address == Some(neighbour.address));
         let network = settings.networks.iter().find(|network| plan::interface(network) == lan_neighbour.interface);
         let policy = section.map(|section| section.policy).or(network.map(|network| network.policy));
         if policy.is_some_and(is_confined) && !addresses.contains(&neighbour.address) {

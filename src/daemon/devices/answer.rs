@@ -22,9 +22,12 @@ pub struct DevicesAnswer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
 pub struct DeviceAnswer {
-    /// The MAC address; absent where it is not known.
+    /// The MAC address; absent where it is not known. The one seen last if the settings name several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// The other MAC addresses of the device in the settings; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_macs: Vec<String>,
     /// Whether the MAC is locally administered; absent without a MAC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_mac: Option<bool>,

@@ -77,7 +77,7 @@ fn a_devices_policy_precedes_its_networks() {
             (None, Some(Policy::Shape), PolicySource::Network),
         ]
     );
-    assert_eq!(list.devices[1].mac, Some(Mac(PLUG)), "found by its address");
+    assert_eq!(list.devices[1].macs, [Mac(PLUG)], "found by its address");
     let text = list.answer().to_string();
     assert!(text.contains("shape  da:01:02:03:04:05 -, 192.168.3.7, iot, seen 5 s ago, changes its MAC"), "{text}");
     assert!(text.contains("block  a0:92:08:7b:03:1c Plug, 192.168.1.30, lan, seen 60 s ago\n"), "{text}");
@@ -89,8 +89,27 @@ fn devices_seen_longest_ago_are_left_out() {
     let list = merge(&settings(), many.collect(), Vec::new(), None, &TrafficByDevice::default());
     assert!(list.truncated);
     assert_eq!(list.devices.len(), 3 + MAX_DEVICES);
-    assert!(list.devices.iter().any(|device| device.mac == Some(Mac([0, 0, 0, 0, 1, 199]))));
-    assert!(!list.devices.iter().any(|device| device.mac == Some(Mac([0, 0, 0, 0, 1, 10]))));
+    assert!(list.devices.iter().any(|device| device.macs == [Mac([0, 0, 0, 0, 1, 199])]));
+    assert!(!list.devices.iter().any(|device| device.macs == [Mac([0, 0, 0, 0, 1, 10])]));
     let bytes = encode::to_table(&list.answer()).unwrap().contents().len();
     assert!(bytes < 64 * 1024, "{bytes} bytes");
+}
+
+#[test]
+fn a_device_with_two_macs_is_one_entry() {
+    let text = "config millpond 'main'\n\toption enabled '0'\nconfig device\n\toption name 'Laptop'\n\
+        \tlist mac '18:b4:30:26:34:40'\n\tlist mac 'a0:92:08:7b:03:1c'\n";
+    let settings = config::parse(text.as_bytes()).settings.expect("good settings");
+    let neighbours = vec![
+        neighbour(CAMERA, "192.168.1.11", "br-lan", 300),
+        neighbour(PLUG, "192.168.1.30", "br-lan", 60),
+        neighbour(PHONE, "192.168.1.7", "br-lan", 5),
+    ];
+    let answer = merge(&settings, neighbours, Vec::new(), None, &TrafficByDevice::default()).answer();
+    let [laptop, phone] = &answer.devices[..] else { panic!("{answer:?}") };
+    assert_eq!((laptop.name.as_deref(), laptop.policy.as_deref()), (Some("Laptop"), Some("shape")));
+    assert_eq!(laptop.mac.as_deref(), Some("a0:92:08:7b:03:1c"), "seen last");
+    assert_eq!(laptop.other_macs, ["18:b4:30:26:34:40"]);
+    assert_eq!(laptop.addresses, ["192.168.1.11", "192.168.1.30"]);
+    assert_eq!((phone.name.as_deref(), phone.policy.as_deref()), (None, Some("direct")));
 }

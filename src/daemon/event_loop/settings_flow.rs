@@ -255,6 +255,6 @@ impl Parts {
 
 /// Whether both have the same devices in the same order, so that a device keeps its number.
 fn has_same_devices(before: &Settings, after: &Settings) -> bool {
-    let identity = |device: &Device| (device.mac, device.address);
-    before.devices.iter().map(identity).eq(after.devices.iter().map(identity))
+    let same = |(one, other): (&Device, &Device)| (&one.macs, one.address) == (&other.macs, other.address);
+    before.devices.len() == after.devices.len() && before.devices.iter().zip(&after.devices).all(same)
 }
