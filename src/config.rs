@@ -8,6 +8,7 @@ pub mod edit;
 // Integration tests link a library without `test`; on an emulated router processor also without features.
 #[cfg(any(test, debug_assertions, feature = "lab"))]
 pub mod example;
+pub mod home_network;
 pub mod join;
 mod key;
 pub mod model;

@@ -53,6 +53,7 @@ use self::reconcile::openvpn;
 use self::reconcile::saved_sysctls::SavedSysctls;
 use crate::config::model::Settings;
 use crate::plan::{Facts, Op, PreflightIssue};
+use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::kernel::{self, LinuxKernel};
 use crate::sys::realtime;
 use crate::sys::sd_notify::Manager;
@@ -92,6 +93,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
 /// The operations that [`run`] would apply to the kernel now, in order. The sysctls that a running daemon saved lie
 /// beside its control socket `socket`.
 pub fn plan(settings: &Settings, socket: &Path) -> Result<Vec<Op>, Error> {
+    let settings = &with_interfaces(settings);
     let mut host = Host::open(SavedSysctls::read(socket).forwarding)?;
     host.read_facts(settings, host::resolve_endpoint(settings)?)?;
     let size = shape::cell_size(settings, host.encapsulation())?;
@@ -100,6 +102,7 @@ pub fn plan(settings: &Settings, socket: &Path) -> Result<Vec<Op>, Error> {
 
 /// Conflicts between valid settings and this host.
 pub fn preflight_issues(settings: &Settings) -> Result<Vec<PreflightIssue>, Error> {
+    let settings = &with_interfaces(settings);
     let facts = LinuxKernel::open().and_then(|mut kernel| {
         let hardware_offload = kernel.hardware_offload()?;
         kernel.facts(settings, &Facts::default(), hardware_offload)

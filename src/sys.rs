@@ -10,7 +10,7 @@ pub mod captured_stdout;
 pub mod epoll;
 mod facts;
 mod flow_table;
-mod fw4_zones;
+pub mod fw4_zones;
 pub mod guard_file;
 pub mod kernel;
 pub mod key_file;

@@ -214,3 +214,34 @@ fn a_daemon_without_valid_settings_reports_blocked() {
         assert!(problems.lines().all(is_problem), "{problems}");
     }
 }
+
+/// Runs `millpond check` as on a router with these settings of the network. `None` without the right to do so.
+fn check_on_router(network: &str, settings: &str) -> Option<Output> {
+    const PREPARE: &str = "mount -t tmpfs none /mnt && mkdir -p /mnt/config && mount --bind /mnt /etc \
+        && ip link add br-lan.30 type veth peer name port && ip addr add 192.168.30.1/24 dev br-lan.30";
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--net", "sh", "-c", script]).env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("NETWORK", network).env("SETTINGS", settings).env("MILLPOND", env!("CARGO_BIN_EXE_millpond"));
+        command.output().ok()
+    };
+    unshare(PREPARE).filter(|output| output.status.success())?;
+    let write = "printf '%s' \"$NETWORK\" > /etc/config/network && printf '%s' \"$SETTINGS\" > /etc/config/millpond";
+    unshare(&format!("{PREPARE} && {write} && \"$MILLPOND\" check"))
+}
+
+#[test]
+fn a_networks_interface_comes_from_the_routers_own_settings() {
+    let network = "config interface 'iot'\n\toption device 'br-lan.30'\n";
+    let settings = "config millpond 'main'\nconfig network\n\toption name 'iot'\n";
+    let Some(output) = check_on_router(network, settings) else {
+        println!("skipped: it needs root, for namespaces");
+        return;
+    };
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "", "the interface is the home's");
+    let missing = check_on_router("", settings).unwrap();
+    assert_eq!(missing.status.code(), Some(78), "{}", stderr(&missing));
+    let text = "network iot: its interface was not found (tried br-iot), so none of its devices is protected";
+    assert!(stderr(&missing).contains(text), "{}", stderr(&missing));
+}

@@ -15,6 +15,7 @@ use crate::core::{DEVICES, DeviceStats, Stats};
 use crate::daemon::dataplane::device_traffic::{Received, TrafficByDevice};
 use crate::daemon::rounded::Rounded;
 use crate::sys::Neighbour;
+use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::lan_neighbours::{LanNeighbour, lan_neighbours};
 use crate::units::Nanos;
 
@@ -64,6 +65,7 @@ pub fn list(
     let Some(settings) = settings.filter(|settings| settings.role == Role::Router) else {
         return Err(io::Error::other("only a router with valid settings lists devices"));
     };
+    let settings = &with_interfaces(settings);
     Ok(merge(settings, lan_neighbours(settings)?, leases::read(), stats, device_traffic))
 }
 

@@ -22,7 +22,7 @@ pub struct Facts {
     pub outside: Vec<String>,
     /// Interfaces that may belong to the home or lead out of it. They are not treated as the home's.
     pub unsure: Vec<String>,
-    /// Interfaces that the settings name and that do not exist.
+    /// Interfaces that the settings name, and that neither exist nor belong to a network of the host.
     pub missing: Vec<String>,
     /// An endpoint's own networks: those that it reaches without a gateway, apart from millpond's. Sorted, with host
     /// bits cleared. Empty on a router.

@@ -63,6 +63,7 @@ impl PreflightIssueKind {
             PreflightIssueKind::AddressInLan,
             PreflightIssueKind::ResolverInLan,
             PreflightIssueKind::NetworkOutside,
+            PreflightIssueKind::NetworkMissing,
             PreflightIssueKind::HardwareOffload,
         ];
         can_fail.contains(&self)
@@ -77,7 +78,7 @@ impl PreflightIssueKind {
             }
             PreflightIssueKind::NetworkOutside => "name a network of the home",
             PreflightIssueKind::NetworkMissing => {
-                "name a network of /etc/config/network; if its interface is not br-NAME, set option device to it"
+                "name a network of /etc/config/network; if that gives it no device, set option device to its interface"
             }
             PreflightIssueKind::NetworkUnsure => {
                 "if it belongs to the home, add a config network with a name, option device and option policy direct"
@@ -202,9 +203,11 @@ fn check_networks(settings: &Settings, facts: &Facts, issues: &mut Vec<Preflight
                 text: format!("network {name}: leads out of the home (got interface {interface})"),
             });
         } else if facts.missing.contains(&interface) {
+            let protected = if network.policy == Policy::Direct { "" } else { ", so none of its devices is protected" };
+            let what = if network.device.is_some() { "does not exist (got" } else { "was not found (tried" };
             issues.push(PreflightIssue {
                 kind: PreflightIssueKind::NetworkMissing,
-                text: format!("network {name}: its interface does not exist (got {interface})"),
+                text: format!("network {name}: its interface {what} {interface}){protected}"),
             });
         }
     }

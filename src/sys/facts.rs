@@ -48,7 +48,10 @@ impl HostView<'_> {
                 facts.unsure.push(link.name.clone());
             }
         }
-        facts.missing = named.into_iter().filter(|name| !self.links.iter().any(|link| link.name == *name)).collect();
+        // A network without a port in use, or before the network is up, has no interface yet. The guard names it already.
+        let exists = |name: &String| self.links.iter().any(|link| link.name == *name);
+        facts.missing =
+            named.into_iter().filter(|name| !exists(name) && !self.zones.configured.contains(name)).collect();
         facts.networks = self.networks(&facts.lan, before);
         facts.outside = outside.into_iter().collect();
         facts.lan.sort_by(|a, b| a.name.cmp(&b.name));
@@ -238,10 +241,20 @@ mod tests {
 
     #[test]
     fn firewall_zones_decide() {
-        let zones = Zones { inside: ["eth1".to_owned()].into(), outside: ["br-lan".to_owned()].into() };
+        let zones =
+            Zones { inside: ["eth1".to_owned()].into(), outside: ["br-lan".to_owned()].into(), ..Zones::default() };
         let facts = facts(&[default_route(Some(3), vec![], 3)], &zones, &Facts::default());
         assert_eq!(names(&facts), ["eth0.3", "eth1"]);
         assert_eq!(facts.unsure, [""; 0]);
+    }
+
+    #[test]
+    fn an_interface_is_missing_if_no_network_is_configured_on_it() {
+        let view = HostView { links: &[], addresses: &[], routes: &[], zones: &Zones::default() };
+        assert_eq!(view.facts(&settings(), &Facts::default()).missing, ["eth0.3"]);
+        let zones = Zones { configured: ["eth0.3".to_owned()].into(), ..Zones::default() };
+        let view = HostView { zones: &zones, ..view };
+        assert_eq!(view.facts(&settings(), &Facts::default()).missing, [""; 0]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::config::home_network::NetworkFiles;
+use crate::config::model::Settings;
 use crate::config::uci::{self, Section};
 
 /// Kernel interfaces by firewall zone; empty without OpenWrt's firewall.
@@ -12,41 +14,43 @@ pub(super) struct Zones {
     pub inside: BTreeSet<String>,
     /// Interfaces in zones with address translation (`masq`), and in zone `wan`.
     pub outside: BTreeSet<String>,
+    /// Interfaces of all networks in `/etc/config/network`, which may not exist yet.
+    pub configured: BTreeSet<String>,
 }
 
 impl Zones {
     /// Reads `/etc/config/firewall` and `/etc/config/network`.
     pub fn read() -> Zones {
-        let text = |name| fs::read(format!("/etc/config/{name}")).unwrap_or_default();
-        Zones::from_texts(&text("firewall"), &text("network"))
+        Zones::of(&sections("firewall"), &network_files())
     }
 
-    fn from_texts(firewall: &[u8], network: &[u8]) -> Zones {
-        let (zones, networks) = (uci::parse(firewall).0, uci::parse(network).0);
-        let mut result = Zones::default();
+    fn of(zones: &[Section], networks: &NetworkFiles) -> Zones {
+        let mut result = Zones { configured: networks.all(), ..Zones::default() };
         for zone in zones.iter().filter(|section| section.kind == "zone") {
             let translates =
                 words(zone, "masq").any(|word| word == "1") || words(zone, "name").any(|word| word == "wan");
             let side = if translates { &mut result.outside } else { &mut result.inside };
             side.extend(words(zone, "device").map(str::to_owned));
-            side.extend(words(zone, "network").flat_map(|name| devices(&networks, name)));
+            side.extend(words(zone, "network").flat_map(|name| networks.interfaces(name)));
         }
-        let Zones { inside, outside } = &mut result;
+        let Zones { inside, outside, .. } = &mut result;
         inside.retain(|name| !outside.contains(name));
         result
     }
 }
 
-/// The kernel interfaces that the section of a network names.
-fn devices(networks: &[Section], name: &str) -> Vec<String> {
-    let section = networks.iter().find(|s| s.kind == "interface" && s.name.as_deref() == Some(name));
-    let Some(section) = section else { return Vec::new() };
-    if words(section, "type").any(|word| word == "bridge") {
-        return vec![format!("br-{name}")];
-    }
-    // An alias such as @lan uses the interface of another network.
-    let named = words(section, "device").chain(words(section, "ifname"));
-    named.filter(|word| !word.starts_with('@')).map(str::to_owned).collect()
+/// The settings with the interface of every network that `/etc/config/network` knows.
+pub fn with_interfaces(settings: &Settings) -> Settings {
+    if settings.networks.is_empty() { settings.clone() } else { network_files().resolve(settings) }
+}
+
+fn network_files() -> NetworkFiles {
+    NetworkFiles { network: sections("network"), wireless: sections("wireless") }
+}
+
+/// The sections of one of OpenWrt's files; none if it does not exist.
+fn sections(name: &str) -> Vec<Section> {
+    uci::parse(&fs::read(format!("/etc/config/{name}")).unwrap_or_default()).0
 }
 
 /// The words of an option or list.
@@ -68,10 +72,13 @@ mod tests {
             config interface wan\noption device wan\nconfig interface wan6\noption device @wan\n\
             config interface office\noption device eth1\n\
             config interface old\noption type bridge\noption ifname eth2\n";
-        let zones = Zones::from_texts(firewall, network);
+        let sections = |text: &[u8]| uci::parse(text).0;
+        let files = |network| NetworkFiles { network: sections(network), ..NetworkFiles::default() };
+        let zones = Zones::of(&sections(firewall), &files(network));
         let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(zones.inside, of(&["br-guest", "br-lan", "br-old", "eth1"]));
         assert_eq!(zones.outside, of(&["wan"]));
-        assert_eq!(Zones::from_texts(b"config zone\noption", b"\xff"), Zones::default());
+        assert_eq!(zones.configured, of(&["br-guest", "br-lan", "br-old", "eth1", "wan"]));
+        assert_eq!(Zones::of(&sections(b"config zone\noption"), &files(b"\xff")), Zones::default());
     }
 }

@@ -152,7 +152,7 @@ pub(super) fn network_name(text: &str) -> Result<String> {
 }
 
 /// The name of a kernel network interface (`dev_valid_name`), without characters that nft would have to escape.
-pub(super) fn interface_name(text: &str) -> Result<String> {
+pub(in crate::config) fn interface_name(text: &str) -> Result<String> {
     let fits = text.len() <= 15
         && !matches!(text, "." | "..")
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));

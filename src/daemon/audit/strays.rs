@@ -9,6 +9,7 @@ use crate::config::model::{Policy, Role, Settings};
 use crate::plan;
 use crate::sys::capture::{self, Capture, HEAD_BYTES, Layer, MARK, Test};
 use crate::sys::conntrack;
+use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::lan_neighbours::lan_neighbours;
 use crate::tunnel;
 
@@ -94,6 +95,7 @@ fn source_rule(address: &IpAddr) -> Vec<Test> {
 
 /// The known addresses of shaped and blocked devices.
 fn confined_addresses(settings: &Settings) -> io::Result<Vec<IpAddr>> {
+    let settings = &with_interfaces(settings);
     let is_confined = |policy| matches!(policy, Policy::Shape | Policy::Block);
     let named = settings.devices.iter().filter(|device| is_confined(device.policy));
     let mut addresses: Vec<IpAddr> = named.filter_map(|device| device.address).collect();

@@ -15,6 +15,7 @@ use crate::daemon::shape;
 use crate::plan::coexistence::Conflict;
 use crate::plan::{DesiredError, Forwarding};
 use crate::sys::Tun;
+use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::sys::worker::WorkerOutput;
 use crate::units::Nanos;
@@ -48,6 +49,8 @@ pub struct ReconcileJob<'a> {
 /// it. `guard_copy` then equals the guard.
 pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) -> WorkerOutput {
     let mut report = ReconcileReport::default();
+    let (settings, guarded) = (&with_interfaces(job.settings), &with_interfaces(job.guarded));
+    let job = &ReconcileJob { settings, guarded, ..*job };
     let result = Host::open(job.saved_forwarding.cloned()).and_then(|mut host| {
         // The guard comes first, and does not depend on the tunnel.
         let guard = host.set_guard(job.guarded, job.guard_file);

@@ -13,6 +13,7 @@ use crate::plan::nft::{Learned, TableName, TableText};
 use crate::plan::{
     Facts, Op, bridge_guard, confined_sections, guard_table, initial_elements, minimal_guard, persistent_elements,
 };
+use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::guard_file;
 use crate::sys::kernel::GuardOnly;
 use crate::units::counted;
@@ -20,7 +21,7 @@ use crate::units::counted;
 /// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
 pub fn install_provisional_guard(understood: &Settings, guard_file: &Path) -> Result<(), Error> {
     let mut host = Host::open(None)?;
-    let settings = with_confined_by(understood, host.tables()?.guard.as_ref());
+    let settings = with_confined_by(&with_interfaces(understood), host.tables()?.guard.as_ref());
     host.set_guard(&settings, guard_file).errors.into_iter().next().map_or(Ok(()), Err)
 }
 

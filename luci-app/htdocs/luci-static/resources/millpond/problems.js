@@ -31,7 +31,7 @@ const KNOWN = {
 	'address-in-lan': [ _('The tunnel\'s address is in use at home'), _('One of your own networks uses the same addresses as the tunnel. The server\'s operator must choose other addresses, for both ends.') ],
 	'resolver-in-lan': [ _('The DNS server is at home'), _('Under Settings, Names (DNS), enter a DNS server on the Internet, such as 9.9.9.9, or let the router answer.') ],
 	'network-outside': [ _('A chosen network is not one of yours'), _('The network that the message names leads to the Internet. Choose networks of your home under Devices.') ],
-	'network-missing': [ _('A chosen network does not exist'), _('The message names the network. It may have been renamed or removed; choose again under Devices.') ],
+	'network-missing': [ _('A chosen network was not found'), _('The message names the network. None of its devices is protected. It may have been renamed or removed, or its interface is not known; choose again under Devices.') ],
 	'network-unsure': [ _('millpond cannot tell whether a network is yours'), _('Protected devices cannot reach it. If the network is yours, choose "Leave alone" for it under Devices.') ],
 	'tunnel-port': [ _('A tunnel leads out of your network'), _('The message names a bridge port that carries frames to another place. Protected devices cannot use it. If all of the other end is yours, name the port under Settings, Advanced, Ports of the home.') ],
 	'mesh-port': [ _('A mesh carries the devices\' packets'), _('The message names the mesh. Its radio link should be encrypted. If it is yours, name the port under Settings, Advanced, Ports of the home.') ],
