@@ -8,6 +8,7 @@ import './tests/overview.mjs';
 import './tests/devices.mjs';
 import './tests/settings.mjs';
 import './tests/tunnel.mjs';
+import './tests/wireguard.mjs';
 import './tests/answers.mjs';
 import './tests/manners.mjs';
 

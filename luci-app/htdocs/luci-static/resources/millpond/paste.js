@@ -62,11 +62,11 @@ function readWireguard(text) {
 	return {
 		lines: [
 			[ _('Server'), options.endpoint ],
-			[ _('This router\'s address inside the tunnel'), options.address ],
+			[ _('This router\'s address inside the tunnel'), [ options.address, options.address6 ].filter(Boolean).join(', ') ],
 			[ _('The server\'s address inside the tunnel'), options.peer_address ],
 			[ _('Keys'), found.private_key ? _('the pair in the configuration') : _('the pair that this router made') ]
 		],
-		warnings: [],
+		warnings: found.warnings,
 		take: () => (found.private_key ? daemon.keepKeys(found.private_key, found.preshared_key).then(checked) : Promise.resolve({})).then((kept) => ({
 			public_key: kept.public_key,
 			settings: { tunnel: {
