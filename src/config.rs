@@ -13,6 +13,7 @@ pub mod join;
 mod key;
 pub mod model;
 mod parse;
+pub mod printable;
 mod problem;
 pub mod uci;
 

@@ -283,8 +283,11 @@ mod tests {
             routed("ff00::/8", 4, 2),
             routed("fd00::/60", 4, 2),
         ];
-        let zones =
-            Zones { inside: ["br-lan".to_owned(), "eth0.3".to_owned()].into(), outside: ["wan".to_owned()].into() };
+        let zones = Zones {
+            inside: ["br-lan".to_owned(), "eth0.3".to_owned()].into(),
+            outside: ["wan".to_owned()].into(),
+            ..Zones::default()
+        };
         let (mut links, addresses) = view();
         let all = ["10.20.0.0/16", "192.168.1.0/24", "192.168.3.0/24", "fd00::/60"];
         let facts = |links: &[LinkEntry], addresses: &[AddressEntry], routes: &[RouteEntry], before: &Facts| {

@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Parsed, parse};
 use crate::config::model::*;
+use crate::config::printable::is_printable;
 use crate::config::problem::Severity;
 use crate::law::Law;
 use crate::units::BitsPerSec;
@@ -262,6 +263,8 @@ fn each_invalid_option_gives_its_own_error() {
         ("server", "list server '::'", "dns.server: an unspecified address"),
         ("server", "list server '::ffff:127.0.0.1'", "dns.server: a loopback address"),
         ("server", "list server 'dns.example.org'", "dns.server: not an IP address"),
+        ("name", "option name 'Door \u{202e}aremac'", "@device[0].name: has control characters, or marks that reverse"),
+        ("name", "option name 'a\u{7}\u{61c}'", "@device[0].name: has control characters"),
         ("mac", "option mac '01:00:5e:00:00:01'", "@device[0].mac: a multicast MAC address"),
         ("mac", "option mac '18:b4:30:26:34'", "@device[0].mac: not a MAC address"),
         ("mac", "option mac '18:b4:30:26:34:40:11'", "@device[0].mac: not a MAC address"),
@@ -283,6 +286,7 @@ fn each_invalid_option_gives_its_own_error() {
         let errors: Vec<_> = parsed.problems.iter().filter(|p| p.severity == Severity::Error).collect();
         assert_eq!(errors.len(), 1, "{line}: {:?}", lines(&parsed));
         assert!(errors[0].to_string().starts_with(want), "{line}: {}", errors[0]);
+        assert!(errors[0].to_string().chars().all(is_printable), "{line}: {}", errors[0]);
         assert_eq!(parsed.settings, None, "{line}");
     }
 }

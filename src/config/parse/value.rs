@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use crate::config::model::{HostPort, Key, Mac, Protocol, RouterService, Server};
+use crate::config::printable::is_printable;
 use crate::law::Law;
 
 /// Reads the text of the key file at a path, or returns the reason why it cannot be read.
@@ -134,8 +135,9 @@ pub(super) fn key_or_file(text: &str, key_files: KeyFiles<'_>) -> Result<Key> {
 
 /// A name for display: any text on one line.
 pub(in crate::config) fn title(text: &str) -> Result<String> {
-    if text.chars().any(char::is_control) {
-        return Err(ValueError::new("has control characters", text, "text on one line"));
+    if !text.chars().all(is_printable) {
+        let problem = "has control characters, or marks that reverse text";
+        return Err(ValueError::new(problem, text, "text on one line"));
     }
     if text.chars().count() > 64 {
         return Err(ValueError::new("too long", text, "at most 64 characters"));
@@ -164,7 +166,7 @@ pub(in crate::config) fn interface_name(text: &str) -> Result<String> {
 
 /// An absolute path.
 pub(super) fn path(text: &str) -> Result<String> {
-    if !text.starts_with('/') || text.chars().any(char::is_control) {
+    if !text.starts_with('/') || !text.chars().all(is_printable) {
         return Err(ValueError::new("not an absolute path", text, "a path that starts with /"));
     }
     Ok(text.to_owned())

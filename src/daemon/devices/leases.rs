@@ -4,6 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 
 use crate::config::model::Mac;
+use crate::config::printable::printable;
 
 /// The lease file on OpenWrt and on Debian.
 const PATHS: [&str; 2] = ["/tmp/dhcp.leases", "/var/lib/misc/dnsmasq.leases"];
@@ -35,8 +36,9 @@ fn parse(text: &str) -> Vec<Lease> {
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);
             let (mac, address, hostname) = (Mac::from_text(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
-            let clean: String = hostname.chars().filter(|c| !c.is_control()).take(MAX_HOSTNAME_CHARS).collect();
-            let hostname = (clean != "*" && !clean.is_empty()).then_some(clean);
+            // The device chooses its name freely.
+            let shown: String = printable(hostname).chars().take(MAX_HOSTNAME_CHARS).collect();
+            let hostname = (shown != "*").then_some(shown);
             Some(Lease { mac, address, hostname })
         })
         .collect()
@@ -53,6 +55,7 @@ mod tests {
              1764000000 a0:92:08:7b:03:1c 192.168.1.21 * *\n\
              duid 00:01:00:01:2c\n\
              1764000000 12345 fd00::5 laptop 00:01\n\
+             1764000000 18:b4:30:26:34:41 192.168.1.23 \u{202e}cod\u{7}\u{61c} *\n\
              1764000000 18:b4:30:26:34 192.168.1.22 short *\n\n",
         );
         let lease = |mac, address: &str, hostname: Option<&str>| Lease {
@@ -65,6 +68,7 @@ mod tests {
             [
                 lease([0x18, 0xb4, 0x30, 0x26, 0x34, 0x40], "192.168.1.20", Some("camera")),
                 lease([0xa0, 0x92, 0x08, 0x7b, 0x03, 0x1c], "192.168.1.21", None),
+                lease([0x18, 0xb4, 0x30, 0x26, 0x34, 0x41], "192.168.1.23", Some("\\u{202e}cod\\u{7}\\u{61c}")),
             ]
         );
     }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
-import { Skipped, apply, program, test, until, withRouter } from '../harness.mjs';
+import { SETTINGS, Skipped, apply, program, test, until, withRouter } from '../harness.mjs';
 
 /* The first list of the page with that value and a label that matches. Returns the list and the rest of its label. */
 async function pick(page, label, value) {
@@ -82,3 +82,18 @@ test('the options under More (name, kind, tolerated delay, measuring)', () => wi
 	await until(() => !/tolerance|watch/.test(file()), 'empty options are removed');
 	assert.equal(file().match(/config device/g).length, 2);
 }));
+
+test('a device with several MACs is one entry, and a name cannot reverse the page', () => {
+	const settings = `${SETTINGS}\nconfig device\n\toption name 'Lap\u202etop'\n\tlist mac '50C7.BF00.1122'\n\tlist mac '0-1-2-3-4-5'\n\toption policy 'block'\n`;
+
+	return withRouter({ settings }, async ({ open }) => {
+		const page = await open('devices');
+		const row = page.locator('tr', { hasText: 'Lap\\u{202e}top' });
+
+		assert.equal(await row.count(), 1);
+		assert.match(await row.innerText(), /50:c7:bf:00:11:22/);
+		assert.equal(await row.getByRole('combobox').first().inputValue(), 'block');
+		assert.equal(await page.locator('tr', { hasText: '50:c7:bf:00:11:22' }).count(), 1);
+		assert.doesNotMatch(await page.innerText('body'), /\u202e/);
+	});
+});

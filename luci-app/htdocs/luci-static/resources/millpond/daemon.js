@@ -3,6 +3,7 @@
 'require baseclass';
 'require fs';
 'require rpc';
+'require millpond.words as words';
 
 /* Calls to the router: the daemon's ubus object, this application's object for keys and join texts, the init script. */
 
@@ -69,7 +70,7 @@ return baseclass.extend({
 				mac: mac.toLowerCase(),
 				random_mac: (parseInt(mac.substring(0, 2), 16) & 2) !== 0,
 				addresses: [ ...L.toArray(hints[mac].ipaddrs), ...L.toArray(hints[mac].ip6addrs) ],
-				hostname: hints[mac].name
+				hostname: hints[mac].name && words.printable(hints[mac].name)
 			}))
 		})));
 	},

@@ -10,13 +10,19 @@ const NAMES = [ _('Mon'), _('Tue'), _('Wed'), _('Thu'), _('Fri'), _('Sat'), _('S
 const WEEK_MIN = 7 * 24 * 60;
 
 function minutes(text) {
-	const found = String(text ?? '').match(/^(\d?\d):(\d\d)$/);
+	const found = String(text ?? '').match(/^\s*(\d?\d):(\d\d)(:00)?\s*$/);
 
 	return found && found[1] < 24 && found[2] < 60 ? found[1] * 60 + Number(found[2]) : null;
 }
 
+/* The days of an option: names in any case, in a list or in one value. */
+function days(value) {
+	return L.toArray(value).flatMap((text) => text.trim().split(/\s+/)).map((day) => day.substring(0, 3).toLowerCase());
+}
+
 return baseclass.extend({
 	DAYS,
+	days,
 	NAMES,
 
 	isTime(text) {
@@ -32,9 +38,9 @@ return baseclass.extend({
 				continue;
 
 			const length = stop > start ? stop - start : stop + 24 * 60 - start;
-			const days = L.toArray(schedule.day).length ? L.toArray(schedule.day) : DAYS;
+			const chosen = days(schedule.day);
 
-			for (const day of days) {
+			for (const day of chosen.length ? chosen : DAYS) {
 				const begin = DAYS.indexOf(day) * 24 * 60 + start;
 
 				if (DAYS.includes(day) && (minute - begin + WEEK_MIN) % WEEK_MIN < length)

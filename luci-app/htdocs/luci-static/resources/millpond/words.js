@@ -51,10 +51,18 @@ function scaled(value, units) {
 	return `${value.toFixed(value < 10 && step ? 1 : 0)}\u00a0${units[step]}`;
 }
 
+/* Characters that control a terminal, or reverse the text around them (the daemon's config/printable.rs). */
+const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
+
 return baseclass.extend({
 	LEVELS,
 	number,
 	tight,
+
+	/* A name that somebody else chose, with such characters as \u{202e}. */
+	printable(text) {
+		return String(text).replace(UNPRINTABLE, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+	},
 
 	/* [style of the label, word, sentence] for a status. */
 	state(status) {

@@ -25,9 +25,22 @@ function policyOf(section) {
 	return section.policy || 'shape';
 }
 
+/* A MAC in the notation of the daemon, from any that the settings may have. */
+function canonicalMac(text) {
+	const parts = text.toLowerCase().split(/[:-]/);
+	const digits = parts.length === 6 ? parts.map((part) => part.padStart(2, '0')).join('') : text.toLowerCase().replace(/\./g, '');
+
+	return digits.match(/../g)?.join(':') ?? '';
+}
+
+/* The MACs of a device's section. */
+function macsOf(section) {
+	return L.toArray(section.mac).flatMap((text) => text.trim().split(/\s+/)).filter(Boolean).map(canonicalMac);
+}
+
 function deviceSection(device) {
 	return uci.sections('millpond', 'device').find((section) =>
-		(section.mac && section.mac.toLowerCase() === device.mac) || (section.address && device.addresses.includes(section.address)));
+		macsOf(section).some((mac) => mac === device.mac || L.toArray(device.other_macs).includes(mac)) || (section.address && device.addresses.includes(section.address)));
 }
 
 function uciSwitch(value) {
@@ -50,12 +63,21 @@ function merge(known) {
 	const devices = L.toArray(known.devices).map((device) => ({ ...device, addresses: L.toArray(device.addresses) }));
 
 	for (const section of uci.sections('millpond', 'device')) {
-		if (!devices.some((device) => deviceSection(device)?.['.name'] === section['.name']))
-			devices.push({ mac: section.mac?.toLowerCase(), addresses: L.toArray(section.address), name: section.name });
+		const [ one, ...others ] = devices.filter((device) => deviceSection(device)?.['.name'] === section['.name']);
+
+		// One device with several MACs is one entry, also in a list that does not come from the daemon.
+		for (const other of others) {
+			one.other_macs = [ ...L.toArray(one.other_macs), other.mac, ...L.toArray(other.other_macs) ].filter(Boolean);
+			one.addresses = [ ...one.addresses, ...other.addresses ];
+			devices.splice(devices.indexOf(other), 1);
+		}
+
+		if (!one)
+			devices.push({ mac: macsOf(section)[0], other_macs: macsOf(section).slice(1), addresses: L.toArray(section.address), name: section.name });
 	}
 
 	for (const device of devices)
-		device.title = deviceSection(device)?.name ?? device.name ?? device.hostname ?? device.mac ?? device.addresses[0] ?? '?';
+		device.title = words.printable(deviceSection(device)?.name ?? device.name ?? device.hostname ?? device.mac ?? device.addresses[0] ?? '?');
 
 	return devices.sort((a, b) => L.naturalCompare(a.title, b.title));
 }
@@ -132,7 +154,7 @@ return view.extend({
 			E('span', [
 				E('strong', [ device.title ]),
 				device.hostname && device.hostname !== device.title ? ` (${device.hostname})` : '',
-				E('span', { 'class': 'millpond-hint' }, [ device.mac ?? '' ]),
+				E('span', { 'class': 'millpond-hint' }, [ [ device.mac, ...L.toArray(device.other_macs) ].filter(Boolean).join(', ') ]),
 				device.random_mac ? E('span', { 'class': 'millpond-hint', 'data-name': 'random-mac' }, [
 					words.badge('warning', _('changes its address')), ' ',
 					_('The device may return under another address and lose this choice. Turn off its "private address" for this Wi-Fi, or choose its whole network below.')

@@ -16,7 +16,22 @@
 /* Types of the named sections. Every other named section is a level. */
 const TYPES = { main: 'millpond', tunnel: 'tunnel', dns: 'dns' };
 
-const SERVER = /^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5} [A-Za-z0-9+/]{43}=$/;
+/* True, or what is wrong with a server's name or address and port. */
+function isEndpoint(text) {
+	try {
+		return Boolean(wireguard.endpoint(text));
+	}
+	catch (error) {
+		return error.message;
+	}
+}
+
+/* Whether a line is such an address and a key. */
+function isServer(line) {
+	const [ at, key, ...rest ] = line.trim().split(/\s+/);
+
+	return isEndpoint(at) === true && wireguard.isKey(key) && !rest.length;
+}
 
 function wholeNumber(min, max) {
 	return (section, value) => /^\d+$/.test(value) && value >= min && value <= max || _('a whole number from %d to %d').format(min, max);
@@ -152,7 +167,7 @@ return view.extend({
 		option = section.taboption('tunnel', form.Value, 'endpoint', _('Server'), _('name or address, and port'));
 		option.depends('type', 'wireguard');
 		option.placeholder = 'vpn.example.org:51820';
-		option.validate = (id, value) => value === '' || /^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5}$/.test(value) || _('a name or address and a port, such as vpn.example.org:51820');
+		option.validate = (id, value) => value === '' || isEndpoint(value.trim());
 
 		option = section.taboption('tunnel', form.Value, 'public_key', _('The server\'s public key'));
 		option.depends('type', 'wireguard');
@@ -177,7 +192,7 @@ return view.extend({
 		option = section.taboption('more', form.DynamicList, 'backup', _('Other servers'), _('up to seven other servers for this home, each with name or address, port and public key. When the current server has been silent for half a minute, millpond tries the next one.'));
 		option.depends('type', 'wireguard');
 		option.placeholder = 'vpn.example.net:51820 KEY';
-		option.validate = (id, value) => [ value ].flat().every((line) => line === '' || SERVER.test(line)) || _('a name or address with a port, a space, and a public key');
+		option.validate = (id, value) => [ value ].flat().every((line) => line === '' || isServer(line)) || _('a name or address with a port, a space, and a public key');
 
 		option = section.taboption('more', form.Value, 'listen_port', _('Port of this router'), _('UDP; any free port if empty'));
 		option.depends('type', 'wireguard');
@@ -229,6 +244,7 @@ return view.extend({
 
 		option = section.option(form.MultiValue, 'day', _('Days'), _('every day if empty'));
 		week.DAYS.forEach((day, at) => option.value(day, week.NAMES[at]));
+		option.cfgvalue = (id) => week.days(uci.get('millpond', id, 'day'));
 		option.rmempty = true;
 
 		for (const [ name, title ] of [ [ 'start', _('From') ], [ 'stop', _('To') ] ]) {
