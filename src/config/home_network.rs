@@ -19,8 +19,9 @@ pub struct NetworkFiles {
 }
 
 impl NetworkFiles {
-    /// The interfaces of the network `name`, sorted; empty if the files do not say. A bridge of the old kind is `br-NAME`;
-    /// all others have the name that the section gives (`br-lan.30`, `eth0.3`), an alias those of the other network.
+    /// The interfaces of the network `name`, sorted; empty if the files do not say. A bridge of the old kind is
+    /// `br-NAME`; all others have the name that the section gives (`br-lan.30`, `eth0.3`), an alias
+    /// those of the other network.
     pub fn interfaces(&self, name: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         self.add_interfaces(name, MAX_ALIASES, &mut found);

@@ -1,7 +1,8 @@
 //! Texts from outside (names of devices, host names, arguments) before they are printed.
 
-/// Whether a character may be printed as it is. Control characters may move a terminal's cursor; the others here reverse
-/// the order of the text around them, or break a line, on the terminal and in a browser (Unicode Standard Annex #9).
+/// Whether a character may be printed as it is. Control characters may move a terminal's cursor; the others here
+/// reverse the order of the text around them, or break a line, on the terminal and in a browser (Unicode Standard
+/// Annex #9).
 pub fn is_printable(c: char) -> bool {
     let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !(c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'))

@@ -48,7 +48,7 @@ impl HostView<'_> {
                 facts.unsure.push(link.name.clone());
             }
         }
-        // A network without a port in use, or before the network is up, has no interface yet. The guard names it already.
+        // Before the network is up, or without a port in use, a network has no interface. The guard names it already.
         let exists = |name: &String| self.links.iter().any(|link| link.name == *name);
         facts.missing =
             named.into_iter().filter(|name| !exists(name) && !self.zones.configured.contains(name)).collect();

@@ -176,7 +176,8 @@ pub(super) fn path(text: &str) -> Result<String> {
 pub(super) fn mac(text: &str) -> Result<Mac> {
     const WANT: &str = "six bytes such as 18:b4:30:26:34:40";
     let separator = text.chars().find(|c| matches!(c, ':' | '-' | '.'));
-    // Cisco's notation has four digits between dots. The others may leave out a leading zero, as `ether_aton` reads them.
+    // Cisco's notation has four digits between dots. The others may leave out a leading zero, as `ether_aton` reads
+    // them.
     let (digits, least) = match separator {
         Some('.') => (4, 4),
         Some(_) => (2, 1),
@@ -302,8 +303,8 @@ fn check_host(address: IpAddr) -> std::result::Result<(), &'static str> {
     }
 }
 
-/// `HOST:PORT`, `ADDRESS:PORT` or `[IPV6]:PORT`. The brackets may be missing, as `wg` accepts it, unless the port could be
-/// a part of the address.
+/// `HOST:PORT`, `ADDRESS:PORT` or `[IPV6]:PORT`. The brackets may be missing, as `wg` accepts it, unless the port could
+/// be a part of the address.
 pub(in crate::config) fn host_port(text: &str) -> Result<HostPort> {
     const WANT: &str = "HOST:PORT such as vpn.example.org:51820 or [2001:db8::1]:51820";
     let error = |problem| ValueError::new(problem, text, WANT);

@@ -80,7 +80,8 @@ impl LocalZone {
             "UTC" | "GMT" | "UCT" => "UTC0",
             other => other,
         };
-        // The crate reads such hours only in the last line of a zone file of version 3, so the rule becomes such a file.
+        // The crate reads such hours only in the last line of a zone file of version 3, so the rule becomes such a
+        // file.
         let file = [HEADER, HEADER, &format!("\n{full}\n")].concat();
         let zone = (!full.is_empty()).then(|| TimeZone::from_tz_data(file.as_bytes()).ok()).flatten();
         zone.map(LocalZone).ok_or_else(|| {
