@@ -9,7 +9,7 @@ mod score;
 #[cfg(test)]
 mod tests;
 
-pub use detect::{Detector, Onset};
+pub use detect::{Detector, Onset, SampledTraffic, TrafficSample};
 pub use labels::{Label, LabelledCapture, labelled_captures, synthetic_captures};
 pub use report::{draw, draw_trace, print_onsets, print_results};
-pub use score::{DetectionScore, PooledScore, pool_by_kind, score};
+pub use score::{DetectionScore, PooledScore, pool_by_kind, score, score_traffic};

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
+use super::capture;
 use super::error::Error;
 
 /// EX_DATAERR of sysexits: unusable input.
@@ -49,7 +50,8 @@ enum Command {
 }
 
 /// Runs the command given by the process's arguments. Exit code 0 for success, 1 if a check fails, 64 for an invalid
-/// request, 65 for unusable input.
+/// request, 65 for unusable input. A command that reads captures ends with a line on stderr that accounts for their
+/// packets, also after an error.
 pub fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     let result = match arguments.command {
@@ -65,8 +67,12 @@ pub fn main() -> ExitCode {
         Command::Simulate(command) => command.run(),
         Command::Trace(command) => command.run(),
     };
-    result.unwrap_or_else(|error| {
+    let code = result.unwrap_or_else(|error| {
         eprintln!("millpond-lab: {error}");
         ExitCode::from(if matches!(error, Error::Request(_)) { EXIT_USAGE } else { EXIT_DATA })
-    })
+    });
+    for line in capture::account_lines() {
+        eprintln!("millpond-lab: {line}");
+    }
+    code
 }

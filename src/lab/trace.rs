@@ -8,6 +8,7 @@ mod data;
 mod excerpt;
 mod extract;
 mod home;
+mod stations;
 mod synthetic;
 
 #[cfg(test)]
@@ -17,8 +18,9 @@ pub use csv::{read_csv, write_csv};
 pub use data::{DataFolder, KnownDevice};
 pub use excerpt::{TraceExcerpt, busy_excerpt};
 pub use extract::{Extracted, extract};
-pub(in crate::lab) use extract::{internet_bytes, is_home, segments};
+pub(in crate::lab) use extract::{NOT_INTERNET, NOT_IP, internet_bytes, is_home, segments};
 pub use home::{HomeTrace, TraceOrigin};
+pub(in crate::lab) use stations::{StationPacket, Stations};
 pub use synthetic::DeviceKind;
 
 use crate::units::Nanos;

@@ -50,60 +50,127 @@ pub struct Onset {
     pub peak_bytes: f64,
 }
 
+/// The bytes of a link over time, in samples of equal length. Samples without packets take no memory, so a recording of
+/// any length takes no more than its packets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampledTraffic {
+    /// Length of a sample.
+    pub sample: Nanos,
+    /// Time of the last packet.
+    pub length: Nanos,
+    /// The samples with packets, in order of time.
+    pub samples: Vec<TrafficSample>,
+}
+
+/// The packets of one sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrafficSample {
+    /// Index of the sample: its start as a multiple of the sample's length.
+    pub index: u64,
+    /// Time of its first packet, which is more precise than its start.
+    pub first: Nanos,
+    /// Bytes up and down.
+    pub bytes: [f64; 2],
+}
+
+impl SampledTraffic {
+    /// Traffic without packets.
+    pub fn new(sample: Nanos) -> SampledTraffic {
+        SampledTraffic { sample, length: Nanos::ZERO, samples: Vec::new() }
+    }
+
+    /// The traffic of a trace.
+    pub fn of(trace: &Trace, sample: Nanos) -> SampledTraffic {
+        let mut traffic = SampledTraffic::new(sample);
+        for packet in &trace.packets {
+            traffic.add(packet);
+        }
+        traffic
+    }
+
+    /// Adds a packet, which must not lie in a sample before that of the packet added last.
+    pub fn add(&mut self, packet: &PacketRecord) {
+        let index = packet.time.0 / self.sample.0;
+        if self.samples.last().is_none_or(|last| last.index < index) {
+            self.samples.push(TrafficSample { index, first: packet.time, bytes: [0.0; 2] });
+        }
+        if let Some(last) = self.samples.last_mut() {
+            last.bytes[packet.direction as usize] += f64::from(packet.bytes);
+            last.first = last.first.min(packet.time);
+        }
+        self.length = self.length.max(packet.time);
+    }
+}
+
 impl Detector {
     /// Returns the onsets in a trace, in order of time.
     pub fn onsets(&self, trace: &Trace) -> Vec<Onset> {
-        let bytes = self.rate(trace);
-        let threshold = self.threshold(&bytes);
+        self.onsets_in(&SampledTraffic::of(trace, self.sample))
+    }
+
+    /// Returns the onsets in traffic with samples of this detector's length, in order of time.
+    pub fn onsets_in(&self, traffic: &SampledTraffic) -> Vec<Onset> {
+        let windows = self.windows(traffic);
+        let threshold = self.threshold(&windows, traffic.length.0 / self.sample.0 + 1);
         let mut onsets: Vec<Onset> = Vec::new();
-        for at in 0..bytes.len() {
-            let active = self.windowed(&bytes, at);
-            if active <= threshold {
-                continue;
-            }
+        for window in windows.iter().filter(|window| window.bytes > threshold) {
             // The window looks back, so its newest sample alone may have made it active.
-            let end_s = self.seconds(at + 1);
+            let end_s = Nanos((window.newest + 1) * self.sample.0).as_secs_f64();
             match onsets.last_mut() {
                 Some(last) if end_s - last.end_s <= self.rest.as_secs_f64() => {
                     last.end_s = end_s;
-                    last.peak_bytes = last.peak_bytes.max(active);
+                    last.peak_bytes = last.peak_bytes.max(window.bytes);
                 }
-                _ => onsets.push(Onset { start_s: self.first_packet(trace, at), end_s, peak_bytes: active }),
+                _ => onsets.push(Onset { start_s: window.first.as_secs_f64(), end_s, peak_bytes: window.bytes }),
             }
         }
         onsets
     }
 
-    /// Returns the bytes in each sample of the trace, both directions together.
-    pub fn rate(&self, trace: &Trace) -> Vec<f64> {
-        let mut bytes = vec![0.0; (trace.length().0 / self.sample.0) as usize + 1];
-        for event in &trace.packets {
-            bytes[(event.time.0 / self.sample.0) as usize] += f64::from(event.bytes);
+    /// Returns the sliding windows that contain packets, in order of time.
+    fn windows(&self, traffic: &SampledTraffic) -> Vec<ActivityWindow> {
+        let (samples, width) = (&traffic.samples, self.window_samples as u64);
+        let last = traffic.length.0 / self.sample.0;
+        let mut windows: Vec<ActivityWindow> = Vec::new();
+        let mut oldest = 0;
+        for (at, sample) in samples.iter().enumerate() {
+            // Each window up to the next sample, or until the samples so far have left it.
+            let next = samples.get(at + 1).map_or(last + 1, |next| next.index);
+            for newest in sample.index..next.min(sample.index + width) {
+                while samples[oldest].index + width <= newest {
+                    oldest += 1;
+                }
+                let bytes = samples[oldest..=at].iter().map(|sample| sample.bytes[0] + sample.bytes[1]).sum();
+                // A window whose newest sample is empty starts with the first packet after it.
+                let first = match samples.get(at + 1) {
+                    _ if newest == sample.index => sample.first,
+                    Some(next) => next.first,
+                    None => Nanos(newest * self.sample.0),
+                };
+                windows.push(ActivityWindow { newest, first, bytes });
+            }
         }
-        bytes
+        windows
     }
 
-    /// Returns the bytes per window above which a device is active.
-    fn threshold(&self, bytes: &[f64]) -> f64 {
-        let mut windows: Vec<f64> = (0..bytes.len()).map(|at| self.windowed(bytes, at)).collect();
-        windows.sort_unstable_by(f64::total_cmp);
-        let rank = (self.background * windows.len().saturating_sub(1) as f64).round() as usize;
-        let background = windows.get(rank).copied().unwrap_or(0.0);
+    /// Returns the bytes per window above which a device is active. `all` is the number of windows, with or without
+    /// packets.
+    fn threshold(&self, windows: &[ActivityWindow], all: u64) -> f64 {
+        let mut bytes: Vec<f64> = windows.iter().map(|window| window.bytes).collect();
+        bytes.sort_unstable_by(f64::total_cmp);
+        let rank = (self.background * all.saturating_sub(1) as f64).round() as u64;
+        let empty = all.saturating_sub(windows.len() as u64);
+        let background = rank.checked_sub(empty).and_then(|rank| bytes.get(rank as usize)).copied().unwrap_or(0.0);
         (background * self.factor).max(background + self.floor_bytes)
     }
+}
 
-    fn windowed(&self, bytes: &[f64], at: usize) -> f64 {
-        bytes[(at + 1).saturating_sub(self.window_samples)..=at].iter().sum()
-    }
-
-    /// Returns the time of the sample's first packet, which is more precise than the sample's start.
-    fn first_packet(&self, trace: &Trace, sample: usize) -> f64 {
-        let start = Nanos(sample as u64 * self.sample.0);
-        let index = trace.packets.partition_point(|event: &PacketRecord| event.time < start);
-        trace.packets.get(index).map_or(start, |event| event.time).as_secs_f64()
-    }
-
-    fn seconds(&self, samples: usize) -> f64 {
-        Nanos(samples as u64 * self.sample.0).as_secs_f64()
-    }
+/// A sliding window that contains packets.
+struct ActivityWindow {
+    /// Index of its newest sample.
+    newest: u64,
+    /// Time of the first packet in the newest sample or later.
+    first: Nanos,
+    /// Bytes in the window, both directions together.
+    bytes: f64,
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::detect::{Detector, Onset};
+use super::detect::{Detector, Onset, SampledTraffic};
 use super::labels::LabelledCapture;
 
 /// An onset this many seconds before a label still matches it: labels and captures used different clocks.
@@ -62,8 +62,13 @@ pub struct PooledScore {
 
 /// Runs the detector on a capture and scores its onsets.
 pub fn score(capture: &LabelledCapture, detector: &Detector) -> DetectionScore {
+    score_traffic(capture, &SampledTraffic::of(&capture.trace, detector.sample), detector)
+}
+
+/// Runs the detector on other traffic than that of the capture, and scores its onsets by the capture's labels.
+pub fn score_traffic(capture: &LabelledCapture, traffic: &SampledTraffic, detector: &Detector) -> DetectionScore {
     let onsets: Vec<Onset> =
-        detector.onsets(&capture.trace).into_iter().filter(|onset| !capture.is_unscored(onset.start_s)).collect();
+        detector.onsets_in(traffic).into_iter().filter(|onset| !capture.is_unscored(onset.start_s)).collect();
     let mut delays_s: Vec<f64> = capture
         .labels
         .iter()
@@ -84,7 +89,7 @@ pub fn score(capture: &LabelledCapture, detector: &Detector) -> DetectionScore {
         onsets: onsets.len(),
         onsets_right: onsets.iter().filter(matches).count(),
         found: delays_s.len(),
-        found_by_chance: found_by_chance(capture, &onsets),
+        found_by_chance: found_by_chance(capture, traffic, &onsets),
         delays_s,
     }
 }
@@ -128,8 +133,8 @@ fn matching_onset(onsets: &[Onset], label_s: f64) -> Option<f64> {
     inside.min_by(|a, b| (a - label_s).abs().total_cmp(&(b - label_s).abs()))
 }
 
-fn found_by_chance(capture: &LabelledCapture, onsets: &[Onset]) -> f64 {
-    let length = capture.trace.length().as_secs_f64().max(1.0);
+fn found_by_chance(capture: &LabelledCapture, traffic: &SampledTraffic, onsets: &[Onset]) -> f64 {
+    let length = traffic.length.as_secs_f64().max(1.0);
     let mut found = 0;
     for shift in 1..=CHANCE_SHIFTS {
         let by = length * shift as f64 / (CHANCE_SHIFTS + 1) as f64;

@@ -1,35 +1,47 @@
-//! Checked views of Ethernet frames, IP headers and UDP datagrams; captures may be truncated anywhere.
+//! Checked views of frames, IP headers and UDP datagrams; captures may be truncated anywhere.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use super::link::LinkType;
+
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// 802.1Q, 802.1ad and the older stacked tag.
 const ETHERTYPES_VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+/// A PPPoE session (RFC 2516): six bytes of header, then a PPP protocol number.
+const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
+const PPPOE_BYTES: usize = 8;
+const PPP_IPV4: u16 = 0x0021;
+const PPP_IPV6: u16 = 0x0057;
 const PROTOCOL_UDP: u8 = 17;
+/// IPv4 and IPv6 as the payload of IP: DS-Lite, 6in4 and the like.
+const PROTOCOLS_IP: [u8; 2] = [4, 41];
+/// Tunnels over IPv6 may put this header, with their encapsulation limit, before the inner packet (RFC 2473).
+const PROTOCOL_DESTINATION_OPTIONS: u8 = 60;
 
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
-/// An Ethernet frame without its VLAN tags.
+/// A frame without its VLAN tags and without the header of a PPPoE session.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// Source address.
-    pub source: Mac,
-    /// Destination address.
-    pub destination: Mac,
-    /// EtherType after any VLAN tags.
+    /// Source address; `None` if the link type has none, or only that of the capturing host.
+    pub source: Option<Mac>,
+    /// Destination address; `None` if the link type has none.
+    pub destination: Option<Mac>,
+    /// EtherType of the payload.
     pub ethertype: u16,
-    /// Number of bytes before the payload: 14, plus 4 for each tag.
+    /// Number of bytes before the payload: the link header, 4 for each tag, and 8 for a PPPoE session.
     pub header_bytes: usize,
     /// Captured part of the payload.
     pub payload: &'a [u8],
 }
 
-/// The header of an IPv4 or IPv6 packet, and its payload.
+/// The header of an IPv4 or IPv6 packet, and its payload. For IP inside IP (such as DS-Lite), the inner packet, but
+/// the length of the outer one.
 #[derive(Clone, Copy, Debug)]
 pub struct IpHeader<'a> {
     /// Source address.
@@ -38,7 +50,7 @@ pub struct IpHeader<'a> {
     pub destination: IpAddr,
     /// Protocol (IPv4) or next header (IPv6; extension headers are not followed).
     pub protocol: u8,
-    /// Length of the packet in bytes, from its header; `None` if a segmentation offload left zero there.
+    /// Length of the outermost packet in bytes, from its header; `None` if a segmentation offload left zero there.
     pub length: Option<usize>,
     /// Whether the packet is a fragment other than the first.
     pub later_fragment: bool,
@@ -61,25 +73,38 @@ pub struct UdpDatagram<'a> {
 
 impl<'a> Frame<'a> {
     /// Parses a frame; `None` if its header is truncated.
-    pub fn parse(data: &'a [u8]) -> Option<Frame<'a>> {
-        let destination = Mac(*data.first_chunk()?);
-        let source = Mac(*data.get(6..)?.first_chunk()?);
-        let mut header_bytes = 14;
-        let mut ethertype = be16(data, 12)?;
+    pub fn parse(link: LinkType, data: &'a [u8]) -> Option<Frame<'a>> {
+        let header = link.header(data)?;
+        let (mut ethertype, mut header_bytes) = (header.ethertype, header.bytes);
         while ETHERTYPES_VLAN.contains(&ethertype) {
             ethertype = be16(data, header_bytes + 2)?;
             header_bytes += 4;
         }
-        Some(Frame { source, destination, ethertype, header_bytes, payload: data.get(header_bytes..)? })
+        if ethertype == ETHERTYPE_PPPOE_SESSION {
+            // Other PPP protocols, such as the line's own echo requests, stay what they are: no IP.
+            let inner = match be16(data, header_bytes + PPPOE_BYTES - 2)? {
+                PPP_IPV4 => Some(ETHERTYPE_IPV4),
+                PPP_IPV6 => Some(ETHERTYPE_IPV6),
+                _ => None,
+            };
+            if let Some(inner) = inner {
+                ethertype = inner;
+                header_bytes += PPPOE_BYTES;
+            }
+        }
+        let payload = data.get(header_bytes..)?;
+        Some(Frame { source: header.source, destination: header.destination, ethertype, header_bytes, payload })
     }
 
     /// Returns the IP packet inside; `None` if there is none or its header is malformed or truncated.
     pub fn ip(&self) -> Option<IpHeader<'a>> {
-        match self.ethertype {
+        let outer = match self.ethertype {
             ETHERTYPE_IPV4 => ipv4(self.payload),
             ETHERTYPE_IPV6 => ipv6(self.payload),
             _ => None,
-        }
+        }?;
+        let inner = outer.encapsulated().map(|inner| IpHeader { length: outer.length, ..inner });
+        Some(inner.unwrap_or(outer))
     }
 }
 
@@ -95,6 +120,19 @@ impl<'a> IpHeader<'a> {
             payload_bytes: usize::from(be16(self.payload, 4)?).checked_sub(8)?,
             payload: self.payload.get(8..)?,
         })
+    }
+
+    /// Returns the IP packet that this one carries; `None` if it carries something else.
+    fn encapsulated(&self) -> Option<IpHeader<'a>> {
+        let (mut protocol, mut payload) = (self.protocol, self.payload);
+        if protocol == PROTOCOL_DESTINATION_OPTIONS && self.source.is_ipv6() {
+            let bytes = 8 * (usize::from(*payload.get(1)?) + 1);
+            (protocol, payload) = (*payload.first()?, payload.get(bytes..)?);
+        }
+        if !PROTOCOLS_IP.contains(&protocol) || self.later_fragment {
+            return None;
+        }
+        ipv4(payload).or_else(|| ipv6(payload))
     }
 }
 
@@ -132,7 +170,7 @@ fn ipv6(data: &[u8]) -> Option<IpHeader<'_>> {
     })
 }
 
-fn be16(data: &[u8], at: usize) -> Option<u16> {
+pub(super) fn be16(data: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*data.get(at..)?.first_chunk()?))
 }
 

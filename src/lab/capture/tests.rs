@@ -27,8 +27,12 @@ type PacketSummary = (u64, usize, usize);
 
 fn read_all(path: &std::path::Path) -> (Vec<PacketSummary>, Result<Extent, Error>) {
     let mut packets = Vec::new();
-    let result = read(path, |packet| packets.push((packet.time_ns, packet.orig_len, packet.data.len())));
-    (packets, result)
+    let result = read(path, |packet| {
+        packets.push((packet.time_ns, packet.orig_len, packet.data.len()));
+        Ok(())
+    });
+    let extent = result.and_then(|mut reading| reading.damage.take().map_or(Ok(reading.extent), Err));
+    (packets, extent)
 }
 
 /// Returns a pcap with two packets, the first truncated to four bytes.
@@ -126,7 +130,7 @@ fn file_that_is_not_a_capture_is_refused() {
         ("three", vec![0xd4, 0xc3, 0xb2], "inside its header"),
         ("header", pcap(0xa1b2_c3d4, false, 0, 1)[..20].to_vec(), "inside its header"),
         ("text", b"t_ns,direction,bytes\n1,up,100\n".to_vec(), "neither pcap nor pcapng"),
-        ("wifi", pcap(0xa1b2_c3d4, false, 0, 105), "only Ethernet"),
+        ("wifi", pcap(0xa1b2_c3d4, false, 0, 105), "802.11"),
     ];
     for (name, bytes, expected) in cases {
         let file = TempFile::with(name, &bytes);
@@ -134,7 +138,7 @@ fn file_that_is_not_a_capture_is_refused() {
         let message = result.unwrap_err().to_string();
         assert!(packets.is_empty() && message.contains(expected), "{name}: {message}");
     }
-    let missing = read(std::path::Path::new("no/such/file"), |_| {}).unwrap_err().to_string();
+    let missing = read(std::path::Path::new("no/such/file"), |_| Ok(())).unwrap_err().to_string();
     assert!(missing.contains("no/such/file"), "{missing}");
 }
 
@@ -175,14 +179,15 @@ fn frames_are_parsed_with_and_without_vlan_tags() {
     .concat();
     for tags in [vec![], vec![0x81, 0x00, 0x00, 0x05], vec![0x88, 0xa8, 0, 1, 0x81, 0, 0, 2]] {
         let bytes = [&[2; 6][..], &[4; 6], &tags, &[0x08, 0x00], &ip].concat();
-        let frame = Frame::parse(&bytes).unwrap();
-        assert_eq!((frame.source, frame.header_bytes), (Mac([4; 6]), 14 + tags.len()));
+        let frame = Frame::parse(LinkType::Ethernet, &bytes).unwrap();
+        assert_eq!((frame.source, frame.header_bytes), (Some(Mac([4; 6])), 14 + tags.len()));
         let header = frame.ip().unwrap();
         assert_eq!((header.length, header.destination.to_string()), (Some(32), "9.9.9.9".to_owned()));
         let udp = header.udp().unwrap();
         assert_eq!((udp.source_port, udp.destination_port, udp.payload_bytes), (12_345, 53, 4));
         for cut in 0..bytes.len() {
-            let _ = Frame::parse(&bytes[..cut]).and_then(|frame| frame.ip()).and_then(|ip| ip.udp());
+            let _ =
+                Frame::parse(LinkType::Ethernet, &bytes[..cut]).and_then(|frame| frame.ip()).and_then(|ip| ip.udp());
         }
     }
     assert!("18:b4:30:26:34".parse::<Mac>().is_err() && "18:b4:30:26:34:4g".parse::<Mac>().is_err());

@@ -4,19 +4,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::link::LinkType;
 use crate::lab::error::Error;
 
 const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
 const SNAP_BYTES: u32 = 65_535;
-
-/// Link type of a capture, numbered as in pcap: the header that each record starts with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkType {
-    /// An Ethernet frame.
-    Ethernet = 1,
-    /// An IPv4 or IPv6 packet.
-    RawIp = 101,
-}
 
 /// A capture file being written.
 pub struct PcapWriter {

@@ -29,11 +29,13 @@ pub struct Stretch {
 }
 
 impl Condition {
-    /// Returns the whole capture as one condition.
+    /// Returns the whole capture as one condition, with a stretch before and after each interruption.
     pub fn whole(tunnel: &TunnelCapture) -> Condition {
         let (strays, class_and_hops) = (tunnel.strays.len(), tunnel.class_and_hops.clone());
         let mut condition = Condition { strays, class_and_hops, ..Condition::default() };
-        condition.stretches.push(Stretch { cells: tunnel.cells.clone() });
+        let uninterrupted = |a: &Cell, b: &Cell| !tunnel.is_interrupted(a.time_ns, b.time_ns);
+        condition.stretches =
+            tunnel.cells.chunk_by(uninterrupted).map(|cells| Stretch { cells: cells.to_vec() }).collect();
         for (_, direction) in &tunnel.handshakes {
             condition.handshakes[*direction as usize] += 1;
         }
@@ -49,10 +51,12 @@ impl Condition {
         for cell in &tunnel.cells {
             let place = inside(cell.time_ns);
             let condition = if place.is_some() { &mut eventful } else { &mut quiet };
-            if last != Some(place) || condition.stretches.is_empty() {
+            let continues =
+                |(last_place, last_ns)| last_place == place && !tunnel.is_interrupted(last_ns, cell.time_ns);
+            if !last.is_some_and(continues) {
                 condition.stretches.push(Stretch::default());
             }
-            last = Some(place);
+            last = Some((place, cell.time_ns));
             if let Some(stretch) = condition.stretches.last_mut() {
                 stretch.cells.push(*cell);
             }

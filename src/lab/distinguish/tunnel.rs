@@ -1,19 +1,22 @@
 //! Reads the tunnel's packets from a capture taken on the provider's side.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod detect;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::lab::capture::{self, Frame, IpHeader};
+use crate::lab::capture::{self, ContinuousReading, IpHeader, read_recording};
 use crate::lab::error::Error;
-use crate::lab::trace::Direction;
+use crate::lab::trace::{Direction, NOT_IP};
 
-/// Minimum share of all IP packets, in percent, that a UDP flow must have to be detected as the tunnel.
-const DOMINANT_PERCENT: usize = 60;
+/// A gap between cells that is longer than this, and than this many times the median interval, interrupts the tunnel:
+/// it was down, or the clock of the capturing host was set.
+const MIN_INTERRUPTION_NS: u64 = 60_000_000_000;
+const INTERRUPTION_INTERVALS: u64 = 1_000;
 /// Message types of WireGuard: handshake initiation, response, cookie reply, and data (its paper, section 5.4).
 const WIREGUARD_HANDSHAKES: std::ops::RangeInclusive<u8> = 1..=3;
 const WIREGUARD_DATA: u8 = 4;
-const WIREGUARD_INITIATION: u8 = 1;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMPV6: u8 = 58;
 
@@ -47,8 +50,10 @@ pub struct Cell {
 /// The packets of a tunnel in a capture.
 #[derive(Clone, Debug)]
 pub struct TunnelCapture {
-    /// Addresses of the tunnel's ends.
+    /// Addresses of the tunnel's ends at first.
     pub addresses: TunnelAddresses,
+    /// Addresses of its ends later, if one of them changed.
+    pub later: Vec<TunnelAddresses>,
     /// Data packets, in order of time.
     pub cells: Vec<Cell>,
     /// Handshake packets: timestamp in nanoseconds of Unix time, and direction.
@@ -57,6 +62,8 @@ pub struct TunnelCapture {
     pub strays: Vec<u64>,
     /// Pairs of traffic class and hop limit in the outer headers of the data packets, for each direction.
     pub class_and_hops: [BTreeSet<(u8, u8)>; 2],
+    /// Times of the first data packets after interruptions, ascending, in nanoseconds of Unix time.
+    pub resumed_ns: Vec<u64>,
     /// Why the end of the capture could not be read; `None` if it was read completely.
     pub damage: Option<String>,
 }
@@ -67,22 +74,34 @@ struct CapturedIpPacket {
     source: IpAddr,
     destination: IpAddr,
     bytes: u32,
-    udp: bool,
+    /// Source and destination port of a UDP datagram.
+    ports: Option<(u16, u16)>,
     first_byte: Option<u8>,
     class_and_hops: (u8, u8),
 }
 
-/// Reads a capture taken on the provider's side.
+impl TunnelCapture {
+    /// Whether the tunnel was interrupted between two data packets with these times.
+    pub fn is_interrupted(&self, earlier_ns: u64, later_ns: u64) -> bool {
+        let until = |time_ns| self.resumed_ns.partition_point(|resumed_ns| *resumed_ns <= time_ns);
+        until(earlier_ns) < until(later_ns)
+    }
+}
+
+/// Reads a capture taken on the provider's side. PPPoE and DS-Lite are looked through; the headers of DS-Lite count to
+/// the length of a packet.
 ///
-/// Without `addresses`, detects the tunnel: the UDP flow with most packets, if it has at least 60 % of all packets. Its
-/// router is the end that starts WireGuard's handshakes or, without handshakes, the end that sends first.
+/// Without `addresses`, detects the tunnel: the UDP flow with most packets, if it has at least 60 % of all packets. If
+/// one end changes its address meanwhile, the flow continues with the new one. The router is the end that starts
+/// WireGuard's handshakes or, without handshakes, the end whose address changes, the one whose port is not a usual one
+/// of VPNs, or the one that sends first.
 pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCapture, Error> {
     let mut seen = Vec::new();
-    let damage = match capture::read(path, |packet| {
-        let Some(frame) = Frame::parse(packet.data) else { return };
-        let Some(ip) = frame.ip() else { return };
+    let ContinuousReading { mut reading, steps_ns } = read_recording(path, |packet| {
+        let frame = packet.frame().ok_or(NOT_IP)?;
+        let ip = frame.ip().ok_or(NOT_IP)?;
         if is_link_housekeeping(&ip) {
-            return;
+            return Err("of neighbour discovery");
         }
         let udp = ip.udp();
         seen.push(CapturedIpPacket {
@@ -90,25 +109,24 @@ pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCap
             source: ip.source,
             destination: ip.destination,
             bytes: packet.orig_len.saturating_sub(frame.header_bytes) as u32,
-            udp: udp.is_some(),
+            ports: udp.map(|udp| (udp.source_port, udp.destination_port)),
             first_byte: udp.and_then(|udp| udp.payload.first().copied()),
             class_and_hops: class_and_hops(frame.payload),
         });
-    }) {
-        Ok(_) => None,
-        Err(error @ Error::Damaged { .. }) if !seen.is_empty() => Some(format!("{error}; using the packets before it")),
-        Err(error) => return Err(error),
-    };
+        Ok(())
+    })?;
     if seen.is_empty() {
         return Err(Error::content(path, 0, "no IP packets in the capture; capture on the router's WAN side"));
     }
     let addresses = match addresses {
-        Some(addresses) => addresses,
-        None => detect(path, &seen)?,
+        Some(addresses) => vec![addresses],
+        None => detect::addresses(path, &seen)?,
     };
-    let tunnel = sort(addresses, &seen, damage);
+    let mut tunnel = sort(&addresses, &seen);
+    let own = tunnel.cells.len() + tunnel.handshakes.len() + tunnel.strays.len();
+    reading.tally.reclassify((seen.len() - own) as u64, "between other addresses");
     if tunnel.cells.is_empty() {
-        let TunnelAddresses { router, endpoint } = addresses;
+        let TunnelAddresses { router, endpoint } = tunnel.addresses;
         return Err(Error::content(
             path,
             0,
@@ -118,19 +136,22 @@ pub fn read(path: &Path, addresses: Option<TunnelAddresses>) -> Result<TunnelCap
             ),
         ));
     }
+    tunnel.damage = reading.damage.take().map(|damage| format!("{damage}; using the packets before it"));
+    tunnel.resumed_ns = interruptions(path, &tunnel.cells, &steps_ns);
     Ok(tunnel)
 }
 
-fn sort(addresses: TunnelAddresses, seen: &[CapturedIpPacket], damage: Option<String>) -> TunnelCapture {
-    let TunnelAddresses { router, endpoint } = addresses;
+fn sort(addresses: &[TunnelAddresses], seen: &[CapturedIpPacket]) -> TunnelCapture {
     let (mut cells, mut handshakes, mut strays) = (Vec::new(), Vec::new(), Vec::new());
     let mut class_and_hops: [BTreeSet<(u8, u8)>; 2] = Default::default();
-    let own = |packet: &&CapturedIpPacket| packet.udp && is_between(packet, addresses);
+    let is_router = |address: IpAddr| addresses.iter().any(|ends| ends.router == address);
+    let own =
+        |packet: &&CapturedIpPacket| packet.ports.is_some() && addresses.iter().any(|ends| is_between(packet, *ends));
     let data = seen.iter().filter(own).filter(|packet| packet.first_byte == Some(WIREGUARD_DATA)).count();
     let wireguard = 2 * data > seen.iter().filter(own).count();
     for packet in seen {
         if own(&packet) {
-            let direction = if packet.source == router { Direction::Up } else { Direction::Down };
+            let direction = if is_router(packet.source) { Direction::Up } else { Direction::Down };
             let is_handshake = packet.first_byte.is_some_and(|byte| WIREGUARD_HANDSHAKES.contains(&byte));
             if wireguard && is_handshake {
                 handshakes.push((packet.time_ns, direction));
@@ -138,33 +159,45 @@ fn sort(addresses: TunnelAddresses, seen: &[CapturedIpPacket], damage: Option<St
                 cells.push(Cell { time_ns: packet.time_ns, direction, bytes: packet.bytes });
                 class_and_hops[direction as usize].insert(packet.class_and_hops);
             }
-        } else if [packet.source, packet.destination].contains(&router) {
+        } else if is_router(packet.source) || is_router(packet.destination) {
             strays.push(packet.time_ns);
         }
     }
     cells.sort_by_key(|cell| cell.time_ns);
-    TunnelCapture { addresses: TunnelAddresses { router, endpoint }, cells, handshakes, strays, class_and_hops, damage }
+    TunnelCapture {
+        addresses: addresses[0],
+        later: addresses[1..].to_vec(),
+        cells,
+        handshakes,
+        strays,
+        class_and_hops,
+        resumed_ns: Vec::new(),
+        damage: None,
+    }
 }
 
-fn detect(path: &Path, seen: &[CapturedIpPacket]) -> Result<TunnelAddresses, Error> {
-    let mut flows: BTreeMap<(IpAddr, IpAddr), usize> = BTreeMap::new();
-    for packet in seen.iter().filter(|packet| packet.udp) {
-        let pair = (packet.source.min(packet.destination), packet.source.max(packet.destination));
-        *flows.entry(pair).or_default() += 1;
+/// Finds the data packets that follow an interruption, and remarks on long gaps.
+fn interruptions(path: &Path, cells: &[Cell], steps_ns: &[u64]) -> Vec<u64> {
+    let mut intervals: Vec<u64> = cells.windows(2).map(|pair| pair[1].time_ns - pair[0].time_ns).collect();
+    let middle = intervals.len() / 2;
+    let median_ns = if intervals.is_empty() { 0 } else { *intervals.select_nth_unstable(middle).1 };
+    let longest_ns = MIN_INTERRUPTION_NS.max(median_ns.saturating_mul(INTERRUPTION_INTERVALS));
+    let mut resumed_ns = steps_ns.to_vec();
+    for (index, pair) in cells.windows(2).enumerate() {
+        let gap_ns = pair[1].time_ns - pair[0].time_ns;
+        if gap_ns > longest_ns {
+            resumed_ns.push(pair[1].time_ns);
+            capture::remark(format!(
+                "{}: no tunnel packet for {:.0} s after number {}: the clock steps, or the tunnel was down; the times \
+                 before and after count as separate stretches",
+                path.display(),
+                gap_ns as f64 / 1e9,
+                index + 1
+            ));
+        }
     }
-    let largest = flows.iter().max_by_key(|(_, count)| **count);
-    let Some((&pair, _)) = largest.filter(|(_, count)| **count * 100 >= seen.len() * DOMINANT_PERCENT) else {
-        return Err(Error::content(
-            path,
-            0,
-            "no tunnel detected: no UDP flow has most of the packets; give the tunnel's addresses with --router and \
-             --endpoint",
-        ));
-    };
-    let either = TunnelAddresses { router: pair.0, endpoint: pair.1 };
-    let own = || seen.iter().filter(|packet| packet.udp && is_between(packet, either));
-    let start = own().find(|packet| packet.first_byte == Some(WIREGUARD_INITIATION)).or_else(|| own().next());
-    Ok(start.map_or(either, |packet| TunnelAddresses { router: packet.source, endpoint: packet.destination }))
+    resumed_ns.sort_unstable();
+    resumed_ns
 }
 
 fn is_between(packet: &CapturedIpPacket, addresses: TunnelAddresses) -> bool {

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::shared::LinkExposure;
 use super::{Exposure, HostExposure};
+use crate::lab::activity::{Detector, SampledTraffic};
 use crate::lab::plot::{Chart, Series, SeriesStyle};
 use crate::lab::report::{STYLE, escape};
-use crate::lab::trace::{Direction, Trace};
+use crate::lab::trace::Direction;
 
 /// The rates of this many hosts are charted.
 const MAX_CHARTED_HOSTS: usize = 6;
@@ -67,7 +68,10 @@ fn before(exposure: &Exposure) -> String {
         .iter()
         .zip(&exposure.hosts)
         .take(MAX_CHARTED_HOSTS)
-        .map(|(trace, host)| rate(host.name(), trace, exposure, Some(host)))
+        .map(|(trace, host)| {
+            let traffic = SampledTraffic::of(trace, Detector::default().sample);
+            rate(host.name(), &traffic, exposure, Some(host))
+        })
         .collect();
     format!(
         "<h2>Without protection</h2><p>Your provider sees the DNS names that each device looks up and, despite \
@@ -105,7 +109,7 @@ fn vpn(exposure: &Exposure) -> String {
         {}<figure>{}</figure>",
         100.0 * link.alone,
         uses(exposure, link),
-        rate("behind a plain VPN".to_owned(), &link.trace, exposure, None).svg()
+        rate("behind a plain VPN".to_owned(), &link.traffic, exposure, None).svg()
     )
 }
 
@@ -143,7 +147,7 @@ fn shaped(exposure: &Exposure) -> String {
         cover.join(" and "),
         shaped.month_bytes / 1e9,
         uses(exposure, &shaped.link),
-        rate("behind millpond".to_owned(), &shaped.link.trace, exposure, None).svg()
+        rate("behind millpond".to_owned(), &shaped.link.traffic, exposure, None).svg()
     )
 }
 
@@ -178,16 +182,16 @@ fn uses(exposure: &Exposure, link: &LinkExposure) -> String {
     )
 }
 
-fn rate(title: String, trace: &Trace, exposure: &Exposure, host: Option<&HostExposure>) -> Chart {
+fn rate(title: String, traffic: &SampledTraffic, exposure: &Exposure, host: Option<&HostExposure>) -> Chart {
     let length = exposure.length.as_secs_f64();
     let sample_s = (length / CHART_COLUMNS).max(1.0);
     let mut series = Vec::new();
     for direction in Direction::ALL {
         let mut bytes = vec![0.0; (length / sample_s) as usize + 1];
-        for packet in trace.packets.iter().filter(|packet| packet.direction == direction) {
+        for sample in &traffic.samples {
             // The shaped link continues after the home's last packet, until the queues are empty.
-            if let Some(slot) = bytes.get_mut((packet.time.as_secs_f64() / sample_s) as usize) {
-                *slot += f64::from(packet.bytes) / sample_s;
+            if let Some(slot) = bytes.get_mut((sample.first.as_secs_f64() / sample_s) as usize) {
+                *slot += sample.bytes[direction as usize] / sample_s;
             }
         }
         // The last column covers only a part of its time.

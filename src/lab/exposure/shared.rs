@@ -1,7 +1,7 @@
 //! The home's traffic as one link to the provider: behind a plain VPN (the paper's section 6.2) and shaped (section 7).
 
 use super::HostExposure;
-use crate::lab::activity::{Detector, Label, LabelledCapture, score};
+use crate::lab::activity::{Detector, Label, LabelledCapture, SampledTraffic, score_traffic};
 use crate::lab::error::Error;
 use crate::lab::simulate::{SimulationConfig, SimulationResult, simulate};
 use crate::lab::trace::{HomeTrace, PacketRecord, Trace};
@@ -13,8 +13,8 @@ const MONTH_S: f64 = 30.44 * 86_400.0;
 
 /// The home's link as the provider sees it.
 pub struct LinkExposure {
-    /// Its packets.
-    pub trace: Trace,
+    /// Its packets, in the detector's samples.
+    pub traffic: SampledTraffic,
     /// For each host: how often its own traffic became active, how many of these times are visible on the link, and how
     /// many would be visible if they had happened at other times.
     pub uses: Vec<(usize, usize, f64)>,
@@ -55,7 +55,7 @@ pub(super) fn through_vpn(home: &HomeTrace, hosts: &[HostExposure], detector: &D
     let mut packets: Vec<PacketRecord> = home.devices.iter().flat_map(|trace| trace.packets.iter().copied()).collect();
     packets.sort();
     let trace = Trace { device: "home".to_owned(), packets };
-    link_exposure(home, hosts, trace, detector)
+    link_exposure(home, hosts, SampledTraffic::of(&trace, detector.sample), detector)
 }
 
 /// Sends the packets of all hosts through the real engines.
@@ -66,15 +66,15 @@ pub(super) fn shaped(
     detector: &Detector,
 ) -> Result<ShapedExposure, Error> {
     let wire_bytes = config.cell()?.wire_bytes;
-    let mut packets = Vec::new();
+    // A week has tens of millions of cells, so they are not kept.
+    let mut traffic = SampledTraffic::new(detector.sample);
     let result = simulate(home, config, |departure| {
-        packets.push(PacketRecord { time: departure.time, direction: departure.direction, bytes: wire_bytes as u16 });
+        let bytes = wire_bytes as u16;
+        traffic.add(&PacketRecord { time: departure.time, direction: departure.direction, bytes });
     })?;
-    packets.sort();
-    let trace = Trace { device: "home".to_owned(), packets };
     let month_bytes = (config.upload.0 + config.download.0) as f64 / 8.0 * MONTH_S;
     Ok(ShapedExposure {
-        link: link_exposure(home, hosts, trace, detector),
+        link: link_exposure(home, hosts, traffic, detector),
         wire_bytes,
         config: *config,
         result,
@@ -82,7 +82,12 @@ pub(super) fn shaped(
     })
 }
 
-fn link_exposure(home: &HomeTrace, hosts: &[HostExposure], trace: Trace, detector: &Detector) -> LinkExposure {
+fn link_exposure(
+    home: &HomeTrace,
+    hosts: &[HostExposure],
+    traffic: SampledTraffic,
+    detector: &Detector,
+) -> LinkExposure {
     let total: u64 = hosts.iter().map(|host| host.bytes).sum();
     let largest = (0..hosts.len()).max_by_key(|&index| hosts[index].bytes).unwrap_or(0);
     let part = hosts.get(largest).map_or(0.0, |host| host.bytes as f64 / total.max(1) as f64);
@@ -90,7 +95,7 @@ fn link_exposure(home: &HomeTrace, hosts: &[HostExposure], trace: Trace, detecto
         name: "home".to_owned(),
         kind: "any",
         caveat: None,
-        trace,
+        trace: Trace { device: "home".to_owned(), packets: Vec::new() },
         labels: Vec::new(),
         unscored_s: Vec::new(),
     };
@@ -98,10 +103,10 @@ fn link_exposure(home: &HomeTrace, hosts: &[HostExposure], trace: Trace, detecto
     for host in hosts {
         let label = |start_s, end_s| Label { start_s, duration_s: end_s - start_s, what: String::new() };
         case.labels = host.onsets.iter().map(|onset| label(onset.start_s, onset.end_s)).collect();
-        let result = score(&case, detector);
+        let result = score_traffic(&case, &traffic, detector);
         uses.push((result.labels, result.found, result.found_by_chance));
     }
-    LinkExposure { trace: case.trace, uses, largest: (largest, part), alone: alone(home) }
+    LinkExposure { traffic, uses, largest: (largest, part), alone: alone(home) }
 }
 
 fn alone(home: &HomeTrace) -> f64 {

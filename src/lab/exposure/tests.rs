@@ -34,7 +34,9 @@ fn a_plain_vpn_reveals_what_millpond_hides() {
     assert!(exposure.vpn.is_dominated() && exposure.vpn.largest.0 == 0);
     let (_, shaped, chance) = exposure.shaped.link.total();
     assert!(shaped as f64 <= 2.0 * chance + 3.0, "{shaped} of {uses} are visible behind millpond, {chance} by chance");
-    assert!(exposure.shaped.link.trace.packets.iter().all(|event| event.bytes == 508));
+    assert_eq!(exposure.shaped.wire_bytes, 508);
+    let samples = &exposure.shaped.link.traffic.samples;
+    assert!(samples.iter().flat_map(|sample| sample.bytes).all(|bytes| bytes % 508.0 == 0.0));
     let page = page(&exposure);
     for part in [
         "Without protection",

@@ -70,9 +70,9 @@ impl WanCapture {
         let mut capture = WanCapture::default();
         capture::read(path, |packet| {
             if !(settings.start_ns..settings.stop_ns).contains(&packet.time_ns) {
-                return;
+                return Err("outside the time of the run");
             }
-            let frame = Frame::parse(packet.data);
+            let frame = packet.frame();
             let ip = frame.as_ref().and_then(Frame::ip);
             let direction = direction(settings, ip.as_ref());
             let line = &mut capture.lines[direction as usize];
@@ -90,7 +90,9 @@ impl WanCapture {
                     }
                 }
             }
-        })?;
+            Ok(())
+        })?
+        .complete()?;
         Ok(capture)
     }
 
@@ -134,7 +136,11 @@ fn classify(settings: &RunSettings, frame: Option<&Frame<'_>>, ip: Option<&IpHea
     let Some(ip) = ip else {
         return match frame.ethertype {
             ETHERTYPE_ARP => PacketClass::LinkLayer,
-            other => PacketClass::Stray(format!("{} > {} ethertype {other:#06x}", frame.source, frame.destination)),
+            other => {
+                let ends =
+                    [frame.source, frame.destination].map(|mac| mac.map_or("?".to_owned(), |mac| mac.to_string()));
+                PacketClass::Stray(format!("{} ethertype {other:#06x}", ends.join(" > ")))
+            }
         };
     };
     if is_link_housekeeping(ip) {

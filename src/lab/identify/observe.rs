@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::dns;
-use crate::lab::capture::{self, Extent, Frame, Mac};
+use crate::lab::capture::{ContinuousReading, Extent, Mac, read_recording};
 use crate::lab::error::Error;
-use crate::lab::trace::{Direction, Trace, internet_bytes, is_home, segments};
+use crate::lab::trace::{
+    Direction, NOT_INTERNET, NOT_IP, StationPacket, Stations, Trace, internet_bytes, is_home, segments,
+};
 
 const PORT_DNS: u16 = 53;
 /// A home does not have more hosts than this; further ones are ignored.
 const MAX_HOSTS: usize = 1_000;
+const TOO_MANY: &str = "of multicast senders, or of hosts beyond the first 1000";
 
 /// One host of the home, identified by its Ethernet address.
 #[derive(Clone, Debug)]
@@ -37,7 +40,7 @@ pub struct CaptureSummary {
 #[derive(Default)]
 struct HostBuilder {
     names: BTreeSet<String>,
-    packets: Vec<(u64, Direction, usize)>,
+    packets: Vec<StationPacket>,
 }
 
 /// Reads the capture at `path`. The end of a packet that has a private address is a host of the home. If an IPv6
@@ -46,51 +49,49 @@ struct HostBuilder {
 /// A damaged capture yields the packets before the damage. A capture without packets is an error.
 pub fn observe(path: &Path) -> Result<CaptureSummary, Error> {
     let mut hosts: BTreeMap<Mac, HostBuilder> = BTreeMap::new();
-    let mut first_ns = u64::MAX;
-    let mut last_ns = 0;
-    let mut packets = 0;
-    let result = capture::read(path, |packet| {
-        first_ns = first_ns.min(packet.time_ns);
-        last_ns = last_ns.max(packet.time_ns);
-        packets += 1;
-        let Some(frame) = Frame::parse(packet.data) else { return };
-        let Some(ip) = frame.ip() else { return };
-        if let Some(udp) = ip.udp().filter(|udp| udp.destination_port == PORT_DNS) {
-            if let (Some(name), Some(host)) = (dns::question(udp.payload), host_entry(&mut hosts, frame.source)) {
+    let mut stations = Stations::default();
+    let ContinuousReading { mut reading, .. } = read_recording(path, |packet| {
+        let frame = packet.frame().ok_or(NOT_IP)?;
+        let ip = frame.ip().ok_or(NOT_IP)?;
+        stations.learn(&frame, &ip);
+        let mut used = Err(NOT_INTERNET);
+        if let (Some(udp), Some(mac)) = (ip.udp().filter(|udp| udp.destination_port == PORT_DNS), frame.source) {
+            if let (Some(name), Some(host)) = (dns::question(udp.payload), host_entry(&mut hosts, mac)) {
                 host.names.insert(name);
+                used = Ok(());
             }
         }
-        let Some(bytes) = internet_bytes(&packet, &frame) else { return };
-        let (mac, direction) = if is_home(ip.source) {
-            (frame.source, Direction::Up)
+        let Some(bytes) = internet_bytes(&packet, &frame) else { return used };
+        let is_host = |mac: Option<Mac>| mac.is_some_and(|mac| hosts.contains_key(&mac));
+        let (mac, address, direction) = if is_home(ip.source) {
+            (frame.source, ip.source, Direction::Up)
         } else if is_home(ip.destination) {
-            (frame.destination, Direction::Down)
-        } else if hosts.contains_key(&frame.source) {
-            (frame.source, Direction::Up)
-        } else if hosts.contains_key(&frame.destination) {
-            (frame.destination, Direction::Down)
+            (frame.destination, ip.destination, Direction::Down)
+        } else if is_host(frame.source) {
+            (frame.source, ip.source, Direction::Up)
+        } else if is_host(frame.destination) {
+            (frame.destination, ip.destination, Direction::Down)
         } else {
-            return;
+            return used;
         };
-        if let Some(host) = host_entry(&mut hosts, mac) {
-            host.packets.push((packet.time_ns, direction, bytes));
+        let packet = (packet.time_ns, direction, bytes);
+        match mac {
+            Some(mac) => host_entry(&mut hosts, mac).ok_or(TOO_MANY)?.packets.push(packet),
+            None => stations.keep(address, packet),
         }
-    });
-    let damage = match result {
-        Ok(_) if packets == 0 => {
-            return Err(Error::content(path, 0, "the capture contains no packets; capture again for longer"));
-        }
-        Ok(_) => None,
-        Err(error @ Error::Damaged { .. }) if packets > 0 => Some(error),
-        Err(error) => return Err(error),
-    };
-    let host = |(mac, hosts): (Mac, HostBuilder)| ObservedHost {
+        Ok(())
+    })?;
+    stations.finish(path, &mut reading.tally, |mac, mut packets| {
+        host_entry(&mut hosts, mac).ok_or(TOO_MANY)?.packets.append(&mut packets);
+        Ok(())
+    })?;
+    let extent = reading.extent;
+    let host = |(mac, host): (Mac, HostBuilder)| ObservedHost {
         mac,
-        names: hosts.names,
-        trace: Trace { device: mac.to_string(), packets: segments(hosts.packets, first_ns) },
+        names: host.names,
+        trace: Trace { device: mac.to_string(), packets: segments(host.packets, extent.first_ns) },
     };
-    let extent = Extent { packets, first_ns, last_ns };
-    Ok(CaptureSummary { hosts: hosts.into_iter().map(host).collect(), extent, damage })
+    Ok(CaptureSummary { hosts: hosts.into_iter().map(host).collect(), extent, damage: reading.damage.take() })
 }
 
 fn host_entry(hosts: &mut BTreeMap<Mac, HostBuilder>, mac: Mac) -> Option<&mut HostBuilder> {

@@ -10,12 +10,12 @@ const BURST_GAP: Nanos = Nanos::from_secs(1);
 /// an incomplete last window is left out.
 pub fn windows(trace: &Trace, width: Nanos) -> impl Iterator<Item = (Nanos, &[PacketRecord])> {
     let whole = trace.length().0 / width.0;
-    (0..whole).filter_map(move |index| {
-        let start = Nanos(index * width.0);
-        let first = trace.packets.partition_point(|packet| packet.time < start);
-        let end = trace.packets.partition_point(|packet| packet.time < start + width);
-        (end > first).then(|| (start, &trace.packets[first..end]))
-    })
+    let index = move |packet: &PacketRecord| packet.time.0 / width.0;
+    let together = trace.packets.chunk_by(move |a, b| index(a) == index(b));
+    together
+        .map(move |packets| (index(&packets[0]), packets))
+        .filter(move |(index, _)| *index < whole)
+        .map(move |(index, packets)| (Nanos(index * width.0), packets))
 }
 
 /// The paper's two features: mean and standard deviation of the bytes per sample, both directions together.

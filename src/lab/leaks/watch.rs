@@ -65,7 +65,7 @@ impl CaptureAnalysis {
         let mut problem = None;
         let mut ended = false;
         capture::read(path, |packet| {
-            let frame = Frame::parse(packet.data);
+            let frame = packet.frame();
             let ip = frame.as_ref().and_then(Frame::ip);
             match ip.as_ref().and_then(Mark::of) {
                 Some(Ok(mark)) => {
@@ -74,10 +74,12 @@ impl CaptureAnalysis {
                     problem = problem.take().or(result.err());
                 }
                 Some(Err(text)) => problem = problem.take().or(Some(text)),
-                None if ended => {}
+                None if ended => return Err("after the end of the run"),
                 None => watched.handle_packet(testbed, &protection, &packet, frame.as_ref(), ip.as_ref()),
             }
-        })?;
+            Ok(())
+        })?
+        .complete()?;
         if !ended {
             problem = problem.or(Some("the mark `end` is missing: the scenario did not finish".to_owned()));
         }
@@ -148,7 +150,7 @@ impl CaptureAnalysis {
             return;
         }
         let Some(attribution) = attribute(testbed, ip) else { return };
-        let outward = frame.source != testbed.provider;
+        let outward = frame.source != Some(testbed.provider);
         if testbed.devices[attribution.device].policy.is_none() {
             self.kinds_seen.extend(attribution.kind.filter(|_| outward));
             return;

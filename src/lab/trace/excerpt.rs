@@ -42,6 +42,9 @@ fn excerpts(index: usize, trace: &Trace, length: Nanos) -> Vec<TraceExcerpt> {
         if start >= latest_start {
             return found;
         }
-        start = (start + step).min(latest_start);
+        // Skip the candidates without packets, which a gap of years would have too many of.
+        let next = trace.packets.get(end).map_or(latest_start, |packet| packet.time);
+        let steps = next.saturating_since(start + length).0 / step.0;
+        start = (start + Nanos(steps.max(1) * step.0)).min(latest_start);
     }
 }

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Direction, MAX_PACKET_BYTES, MIN_PACKET_BYTES, PacketRecord, Trace};
-use crate::lab::capture::{self, CapturedPacket, Extent, Frame, Mac};
+use super::{Direction, MAX_PACKET_BYTES, MIN_PACKET_BYTES, PacketRecord, StationPacket, Stations, Trace};
+use crate::lab::capture::{CapturedPacket, ContinuousReading, Extent, Frame, Mac, read_recording};
 use crate::lab::error::Error;
 use crate::units::Nanos;
 
 /// TCP and IPv4 headers, which every segment of an offloaded packet has on the wire.
 const HEADERS_BYTES: usize = 40;
+/// Why packets are skipped.
+pub(in crate::lab) const NOT_IP: &str = "without IP";
+pub(in crate::lab) const NOT_INTERNET: &str = "not between a device and the Internet";
+const OTHER_DEVICES: &str = "of other devices";
 
 /// The traces that [`extract`] found in a capture.
 #[derive(Debug)]
@@ -31,32 +35,37 @@ pub struct Extracted {
 /// capture yields the packets before the damage.
 pub fn extract(path: &Path, devices: &[(String, Mac)]) -> Result<Extracted, Error> {
     let by_mac: BTreeMap<Mac, usize> = devices.iter().enumerate().map(|(index, (_, mac))| (*mac, index)).collect();
-    let mut packets: Vec<Vec<(u64, Direction, usize)>> = vec![Vec::new(); devices.len()];
-    let mut first_ns = u64::MAX;
-    let result = capture::read(path, |packet| {
-        first_ns = first_ns.min(packet.time_ns);
-        let Some(frame) = Frame::parse(packet.data) else { return };
-        let ends = [(frame.source, Direction::Up), (frame.destination, Direction::Down)];
-        for (mac, direction) in ends {
-            let Some(&index) = by_mac.get(&mac) else { continue };
-            if let Some(bytes) = internet_bytes(&packet, &frame) {
-                packets[index].push((packet.time_ns, direction, bytes));
+    let mut packets: Vec<Vec<StationPacket>> = vec![Vec::new(); devices.len()];
+    let mut stations = Stations::default();
+    let ContinuousReading { mut reading, .. } = read_recording(path, |packet| {
+        let frame = packet.frame().ok_or(NOT_IP)?;
+        let ip = frame.ip().ok_or(NOT_IP)?;
+        stations.learn(&frame, &ip);
+        let bytes = internet_bytes(&packet, &frame).ok_or(NOT_INTERNET)?;
+        let mut used = Err(OTHER_DEVICES);
+        let ends = [(frame.source, ip.source, Direction::Up), (frame.destination, ip.destination, Direction::Down)];
+        for (mac, address, direction) in ends {
+            let packet = (packet.time_ns, direction, bytes);
+            match mac.map(|mac| by_mac.get(&mac)) {
+                Some(Some(&index)) => packets[index].push(packet),
+                None if is_home(address) => stations.keep(address, packet),
+                Some(None) | None => continue,
             }
+            used = Ok(());
         }
-    });
-    let (extent, damage) = match result {
-        Ok(extent) => (extent, None),
-        Err(error @ Error::Damaged { .. }) if first_ns != u64::MAX => {
-            (Extent { packets: 0, first_ns, last_ns: first_ns }, Some(error))
-        }
-        Err(error) => return Err(error),
+        used
+    })?;
+    stations.finish(path, &mut reading.tally, |mac, mut own| {
+        packets[*by_mac.get(&mac).ok_or(OTHER_DEVICES)?].append(&mut own);
+        Ok(())
+    })?;
+    let extent = reading.extent;
+    let trace = |((name, _), packets): (&(String, Mac), _)| Trace {
+        device: name.clone(),
+        packets: segments(packets, extent.first_ns),
     };
-    let traces = devices
-        .iter()
-        .zip(packets)
-        .map(|((name, _), packets)| Trace { device: name.clone(), packets: segments(packets, first_ns) })
-        .collect();
-    Ok(Extracted { traces, extent: Extent { first_ns: extent.first_ns.min(first_ns), ..extent }, damage })
+    let traces = devices.iter().zip(packets).map(trace).collect();
+    Ok(Extracted { traces, extent, damage: reading.damage.take() })
 }
 
 /// The IP length of a packet to or from the Internet; `None` for other packets.
@@ -85,7 +94,7 @@ pub(in crate::lab) fn is_home(address: IpAddr) -> bool {
 
 /// Sorts packets by time, counts times from `first_ns`, and divides packets that the capturing host had merged into
 /// segments.
-pub(in crate::lab) fn segments(mut packets: Vec<(u64, Direction, usize)>, first_ns: u64) -> Vec<PacketRecord> {
+pub(in crate::lab) fn segments(mut packets: Vec<StationPacket>, first_ns: u64) -> Vec<PacketRecord> {
     // A file that merges the captures of several interfaces is not always in order of time.
     packets.sort_by_key(|&(time_ns, ..)| time_ns);
     let mut segments = Vec::with_capacity(packets.len());
