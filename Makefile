@@ -1,10 +1,10 @@
 # The targets for people and for continuous integration. "make help" lists them.
 
-.PHONY: help demo test bench lint fuzz packages
+.PHONY: help demo test bench lint fuzz packages translations
 .DEFAULT_GOAL := help
 
 help: ## print this list
-	@awk -F ': ## ' '/^[a-z]+: ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': ## ' '/^[a-z]+: ## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## as root: run a home in the laboratory for a minute, and report what its provider saw
 	@tests/tools/setup build lab
@@ -31,3 +31,6 @@ lint: ## run rustfmt, clippy, rustdoc, shellcheck, shfmt, ESLint, cargo-deny
 fuzz: ## fuzz every parser for ten seconds; "tests/fuzz/run SECONDS" for longer
 	@tests/tools/setup build fuzz
 	@tests/fuzz/run 10
+
+translations: ## renew the translators' template, and list the texts that lack a translation
+	@node tests/luci/translations.mjs luci-app

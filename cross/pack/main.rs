@@ -1,7 +1,7 @@
 //! `millpond-pack`: makes packages from the programs that `cross/build` built.
 //!
 //! For OpenWrt it writes one opkg feed and one apk feed per architecture, `OUT/opkg/ARCH` and `OUT/apk/ARCH`. Each has
-//! `millpond`, `luci-app-millpond` if the project has LuCI pages, and an index. For Debian it writes `OUT/debian`. The
+//! `millpond`, `luci-app-millpond` with its translations if the project has LuCI pages, and an index. For Debian it writes `OUT/debian`. The
 //! packages depend only on the project's files and the given date: equal input makes equal bytes, except signatures.
 
 mod adb;
@@ -11,7 +11,9 @@ mod deb;
 mod error;
 mod feed;
 mod ipk;
+mod lmo;
 mod package;
+mod po;
 mod recipe;
 mod sign;
 mod targets;
@@ -70,7 +72,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let keys = arguments.keys.as_deref().map(Keys::in_folder).transpose()?;
     let targets = targets::read(&root.join("cross/targets"))?;
     let recipe = Recipe::read(root, "millpond")?;
-    let luci_app = luci_app(root)?;
+    let pages = luci_packages(root)?;
     if arguments.out.exists() {
         fs::remove_dir_all(&arguments.out).map_err(Error::io("replacing", &arguments.out))?;
     }
@@ -80,7 +82,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         let program = arguments.built.join(&target.rust).join("release/millpond");
         for arch in &target.openwrt {
             let mut packages = vec![recipe.package(arch, router_tree(root, &program)?)];
-            packages.extend(luci_app.clone());
+            packages.extend(pages.iter().cloned());
             feed::write_opkg(&arguments.out.join("opkg").join(arch), &packages, arguments.date, keys.as_ref())?;
             feed::write_apk(&arguments.out.join("apk").join(arch), &packages, arguments.date, keys.as_ref())?;
         }
@@ -98,8 +100,9 @@ fn router_tree(root: &Path, program: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-/// The package of LuCI pages, or `None` if the project has no pages: an empty package would be worse than none.
-fn luci_app(root: &Path) -> Result<Option<Package>> {
+/// The package of LuCI pages and those of their translations; none if the project has no pages: an empty package would
+/// be worse.
+fn luci_packages(root: &Path) -> Result<Vec<Package>> {
     let sources = root.join("luci-app");
     let mut tree = Tree::default();
     for (from, to) in [("htdocs", "www"), ("root", "")] {
@@ -108,7 +111,9 @@ fn luci_app(root: &Path) -> Result<Option<Package>> {
         }
     }
     if tree.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    Ok(Some(Recipe::read(root, "luci-app-millpond")?.package("all", tree)))
+    let pages = Recipe::read(root, "luci-app-millpond")?.package("all", tree);
+    let translations = po::packages(&sources.join("po"), &pages)?;
+    Ok([vec![pages], translations].concat())
 }

@@ -11,6 +11,7 @@ import './tests/tunnel.mjs';
 import './tests/wireguard.mjs';
 import './tests/answers.mjs';
 import './tests/manners.mjs';
+import './tests/translations.mjs';
 
 if (remote)
 	await import('./tests/shaping.mjs');

@@ -107,6 +107,6 @@ test('the package is small, its template is up to date, and its rights contain n
 
 	console.log(`     ${bytes} bytes compressed, file by file`);
 	assert.ok(bytes <= MAX_BYTES);
-	assert.equal(readFileSync(join(root, 'po/templates/millpond.pot'), 'utf8'), template(root), 'po/templates/millpond.pot is out of date: regenerate it with tests/luci/template.mjs');
+	assert.equal(readFileSync(join(root, 'po/templates/millpond.pot'), 'utf8'), template(root), 'po/templates/millpond.pot is out of date: run "make translations"');
 	assert.doesNotMatch(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json'), 'utf8'), /\*/);
 });

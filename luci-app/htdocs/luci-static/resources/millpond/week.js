@@ -66,7 +66,7 @@ return baseclass.extend({
 			]),
 			E('p', { 'class': 'millpond-row millpond-week' }, [ usual, ...schedules.map((schedule) => schedule.level) ]
 				.filter((level, at, all) => level && all.indexOf(level) === at)
-				.map((level) => E('span', [ E('span', { 'class': `swatch ${level}` }), words.level(level), level === usual ? _(' (usual level)') : '' ])))
+				.map((level) => E('span', [ E('span', { 'class': `swatch ${level}` }), words.level(level), level === usual ? ` ${_('(usual level)')}` : '' ])))
 		]);
 	}
 });

@@ -4,7 +4,7 @@
 
 /* Reads a WireGuard configuration in the format of wg-quick, as operators of servers provide it. */
 
-const KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+const KEY = /^[A-Za-z0-9+\/]{42}[AEIMQUYcgkosw048]=$/;
 
 /* The options of wg and wg-quick. The values of those with `true` add up over several lines. */
 const KNOWN = {
