@@ -36,7 +36,7 @@ fn run(arguments: &[&str], accounted: &str) -> (String, String, Option<i32>) {
 
 /// Extracts the camera's trace from a capture: its lines, and what the command wrote to stderr.
 fn trace(folder: &TempFolder, capture: &Path, accounted: &str) -> (Vec<String>, String) {
-    let (out, path) = (folder.path("traces"), text(&capture));
+    let (out, path) = (folder.path("traces"), text(capture));
     let (_, stderr, code) = run(&["trace", "--mac", CAMERA, "--out", text(&out), path], accounted);
     assert_eq!(code, Some(0), "{path}: {stderr}");
     let text = std::fs::read_to_string(out.join("device.csv")).unwrap();
@@ -181,7 +181,7 @@ fn a_line_is_followed_when_its_public_address_changes() {
     let folder = TempFolder::new("roam");
     let (still, moved) = (Flow::of_line(800), Flow::of_line(800).moving(300));
     let paths = [still, moved].map(|flow| folder.write(&flow.captured(Encapsulation::Ethernet)));
-    let [still, moved] = paths.each_ref().map(|path| text(&path));
+    let [still, moved] = paths.each_ref().map(|path| text(path));
     let (stdout, stderr, code) = run(&["distinguish", "--no-forest", still, moved], "used 1600 of 1600 packets");
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("the router's address changes from 203.0.113.9 to 203.0.113.77"), "{stderr}");
@@ -263,7 +263,7 @@ fn odd_captures_of_the_data_folder_are_read_as_its_table_says() {
     }
     let compare = |first: &str, second: &str| {
         let paths = [first, second].map(|name| odd.join(format!("wan-{name}.pcap")));
-        let [first, second] = paths.each_ref().map(|path| text(&path));
+        let [first, second] = paths.each_ref().map(|path| text(path));
         let (stdout, stderr, code) = run(&["distinguish", first, second], "used 1600 of 1600 packets in 2 captures");
         assert_eq!(code, Some(0), "{stdout}\n{stderr}");
         (stdout, stderr)
