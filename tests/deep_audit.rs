@@ -306,18 +306,19 @@ fn devices_of_a_real_home_are_not_mistaken_for_each_other() {
 /// The IP packets that a capture's devices send to the Internet, with their times and senders.
 fn packets_out(path: &std::path::Path) -> Vec<(Nanos, Mac, Vec<u8>)> {
     let mut packets = Vec::new();
-    let extent = read(path, |captured| {
-        let Some(frame) = Frame::parse(captured.data) else { return };
-        let Some(ip) = frame.ip() else { return };
+    let reading = read(path, |captured| {
+        let frame = Frame::parse(captured.link, captured.data).ok_or("no frame")?;
+        let (Some(sender), Some(ip)) = (frame.source, frame.ip()) else { return Err("no sender, or no IP") };
         let is_home = |address: IpAddr| match address {
             IpAddr::V4(v4) => v4.is_private() || v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
             IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unique_local() || v6.is_multicast(),
         };
         if is_home(ip.source) && !is_home(ip.destination) {
-            packets.push((Nanos(captured.time_ns), frame.source, frame.payload.to_vec()));
+            packets.push((Nanos(captured.time_ns), sender, frame.payload.to_vec()));
         }
+        Ok(())
     });
-    extent.unwrap();
+    reading.unwrap();
     packets
 }
 
