@@ -233,7 +233,8 @@ fn check_on_router(network: &str, settings: &str) -> Option<Output> {
 #[test]
 fn a_networks_interface_comes_from_the_routers_own_settings() {
     let network = "config interface 'iot'\n\toption device 'br-lan.30'\n";
-    let settings = "config millpond 'main'\nconfig network\n\toption name 'iot'\n";
+    let settings = "config millpond 'main'\nconfig network\n\toption name 'iot'\n\
+                    config device\n\toption name 'laptop'\n\toption mac '74:2f:68:81:69:42'\n\toption policy 'direct'\n";
     let Some(output) = check_on_router(network, settings) else {
         println!("skipped: it needs root, for namespaces");
         return;

@@ -329,10 +329,9 @@ fn a_device_with_forged_addresses_does_not_fill_the_sets() {
     let by_mac = format!("mac '{CAMERA}'");
     install(&mut kernel, &with_camera(&by_mac));
     home.camera.enter();
-    shell("ip route add local 192.168.100.0/22 dev lo");
-    for host in 0..500u16 {
-        let [high, low] = host.to_be_bytes();
-        let socket = UdpSocket::bind((Ipv4Addr::new(192, 168, 100 + high, low), 0)).unwrap();
+    for host in 60..=250 {
+        shell(&format!("ip addr add 192.168.1.{host}/32 dev lo"));
+        let socket = UdpSocket::bind((Ipv4Addr::new(192, 168, 1, host), 0)).unwrap();
         socket.send_to(b"forged", "198.51.100.7:9").unwrap();
     }
     home.router.enter();

@@ -256,10 +256,9 @@ impl Reconciler {
             has_openvpn: self.openvpn.is_some(),
         };
         let run = || job::reconcile(&job, guard_copy);
-        let started = RunningWorker::start(poll, Token::ReconcileJob, now, WORKER_TIMEOUT, run);
-        self.rehandshake.clear();
-        match started {
+        match RunningWorker::start(poll, Token::ReconcileJob, now, WORKER_TIMEOUT, run) {
             Ok(job) => {
+                self.rehandshake.clear();
                 self.job = Some(job);
                 None
             }
@@ -338,8 +337,7 @@ impl Reconciler {
         if let Some(endpoint) = self.next_endpoint.take_if(|_| is_new) {
             self.endpoint = endpoint;
         }
-        let was_set = self.endpoint.has_moved();
-        self.endpoint.note_wireguard(now, report.endpoint, report.handshake_s, was_set);
+        self.endpoint.note_wireguard(now, report.endpoint, report.handshake_s, self.endpoint.has_moved());
     }
 
     /// Updates the openvpn process to the settings in force, with the profile that the job loaded.

@@ -140,32 +140,6 @@ fn the_endpoint_example_is_valid() {
 }
 
 #[test]
-fn exceptions_of_an_endpoint_are_addresses_and_networks() {
-    let allow = |values: &[&str]| {
-        let list: String = values.iter().map(|value| format!("\tlist allow '{value}'\n")).collect();
-        parse(ENDPOINT.replace("\toption role 'endpoint'\n", &format!("\toption role 'endpoint'\n{list}")).as_bytes())
-    };
-    let valid = allow(&["10.9.0.5", "10.9.0.0/24", "fd00:9::/64", "0.0.0.0/0"]).settings.expect("settings").allow;
-    let shown: Vec<String> = valid.iter().map(|(address, length)| format!("{address}/{length}")).collect();
-    assert_eq!(shown, ["10.9.0.5/32", "10.9.0.0/24", "fd00:9::/64", "0.0.0.0/0"]);
-    let wrong = allow(&["intranet", "10.9.0.0/33", "10.9.0.5/24", "fd00::9/64", "10.9.0.0/"]);
-    let network = "want an address or a network such as 10.9.0.5 or 10.9.0.0/24";
-    let first = "want the first address of the network";
-    assert_eq!(
-        lines(&wrong),
-        [
-            format!("f:8: main.allow: not an IP address (got 'intranet', {network})"),
-            format!("f:9: main.allow: bad prefix length (got '10.9.0.0/33', {network})"),
-            format!("f:10: main.allow: has host bits behind the prefix (got '10.9.0.5/24', {first})"),
-            format!("f:11: main.allow: has host bits behind the prefix (got 'fd00::9/64', {first})"),
-            format!("f:12: main.allow: bad prefix length (got '10.9.0.0/', {network})"),
-        ]
-    );
-    let router = router_with("enabled", "\toption enabled '1'\n\tlist allow '10.9.0.5'");
-    assert!(lines(&router).iter().any(|line| line.contains("main.allow: no effect with role 'router'")));
-}
-
-#[test]
 fn a_router_file_parses_to_its_settings() {
     let parsed = parse(ROUTER.as_bytes());
     assert_eq!(lines(&parsed), Vec::<String>::new());
