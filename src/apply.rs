@@ -127,7 +127,8 @@ pub fn apply(kernel: &mut impl Kernel, desired: &Desired) -> Result<Applied, App
         }
         journal.push(op.inverse(&before));
     }
-    match verify(kernel, &ops, |after| plan(desired, after)) {
+    let lasting = desired.without_endpoints();
+    match verify(kernel, &ops, |after| plan(&lasting, after)) {
         Ok(()) => Ok(Applied { before, ops }),
         Err(failure) => Err(roll_back(kernel, failure, journal)),
     }

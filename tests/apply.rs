@@ -4,7 +4,7 @@
 mod common;
 
 use millpond::apply::{ApplyError, ApplyFailure, Kernel, OpError, apply, apply_guard};
-use millpond::config::model::Key;
+use millpond::config::model::{Key, Settings};
 use millpond::plan::nft::{self, TableName, TableText};
 use millpond::plan::qdisc_tree::Handle;
 use millpond::plan::routing::RouteKind;
@@ -22,21 +22,26 @@ struct Model {
     ignores_operations: bool,
     /// Another program changes every table as soon as it is installed.
     tampers: bool,
+    /// Whether WireGuard's peers send from another address than the settings have.
+    roams: bool,
 }
 
 impl Model {
     fn new(state: Snapshot, failing: Vec<usize>) -> Model {
-        Model { state, failing, calls: 0, ignores_operations: false, tampers: false }
+        Model { state, failing, calls: 0, ignores_operations: false, tampers: false, roams: false }
     }
 }
 
 fn bare() -> Snapshot {
-    let sysctls = [("net.ipv4.ip_forward".into(), "0".into())].into();
+    let sysctls = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"].map(|key| (key.into(), "0".into())).into();
     Snapshot { ipv6: true, sysctls, ..Snapshot::default() }
 }
 
 impl Kernel for Model {
     fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        if self.roams {
+            self.state.peers.iter_mut().for_each(|peer| peer.endpoint = "198.51.100.77:51820".parse().ok());
+        }
         Ok(self.state.clone())
     }
 
@@ -78,6 +83,8 @@ fn change(state: &mut Snapshot, op: Op) -> Result<(), &'static str> {
             state.links.get_mut(&name).ok_or("no such link")?.up = up;
             if !up {
                 state.routes.retain(|route| route.kind != RouteKind::Dev(name.clone()));
+                // Unless net.ipv6.conf.NAME.keep_addr_on_down is set.
+                state.addresses.retain(|(dev, prefix)| *dev != name || prefix.address.is_ipv4());
             }
         }
         Op::SetSysctl { key, value } => *state.sysctls.get_mut(&key).ok_or("no such key")? = value,
@@ -146,7 +153,9 @@ fn add_link(state: &mut Snapshot, name: String, kind: LinkKind, mtu: u32) -> Res
         state.wireguard = Some(WireguardDevice { private_key: Key([0; 32]), listen_port: Some(0) });
     }
     state.sysctls.insert(format!("net.ipv4.conf.{name}.rp_filter"), "0".into());
-    state.sysctls.insert(format!("net.ipv6.conf.{name}.disable_ipv6"), "0".into());
+    for (key, value) in [("disable_ipv6", "0"), ("addr_gen_mode", "0"), ("accept_ra", "1"), ("use_tempaddr", "0")] {
+        state.sysctls.insert(format!("net.ipv6.conf.{name}.{key}"), value.into());
+    }
     state.links.insert(name, InstalledLink { kind, mtu, up: false });
     Ok(())
 }
@@ -209,6 +218,12 @@ fn endpoint() -> Desired {
     Desired::from_settings(&common::endpoint([3; 32], [4; 32]), &common::facts(), &common::limits()).unwrap()
 }
 
+/// A router or an endpoint whose tunnel carries IPv6 as well.
+fn with_ipv6(mut settings: Settings) -> Desired {
+    settings.address6 = "fd77::2".parse().ok();
+    Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap()
+}
+
 fn changed_router() -> Desired {
     let mut settings = common::router([1; 32], [5; 32]);
     settings.devices.pop();
@@ -238,6 +253,7 @@ fn cases() -> Vec<(&'static str, Snapshot, Desired)> {
         ("router down", holding(&router()), Desired::nothing()),
         ("endpoint up", bare(), endpoint()),
         ("endpoint down", holding(&endpoint()), Desired::nothing().restoring_forwarding(&Forwarding::of(&bare()))),
+        ("router with IPv6 down", holding(&with_ipv6(common::router([1; 32], [2; 32]))), Desired::nothing()),
         ("reload", holding(&router()), changed_router()),
         ("router becomes endpoint", holding(&router()), endpoint()),
         ("name_taken", name_taken(), router()),
@@ -254,9 +270,20 @@ fn applying_reaches_the_desired_state_and_is_idempotent() {
     }
 }
 
+/// A daemon that was killed finds a peer that has another address than its name has, and a server with two addresses
+/// may answer from the other one at any time.
+#[test]
+fn a_peer_may_have_another_address_than_its_name() {
+    for before in [bare(), holding(&router())] {
+        let mut kernel = Model { roams: true, ..Model::new(before, vec![]) };
+        apply(&mut kernel, &router()).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 #[test]
 fn nothing_of_millpond_is_left_after_down() {
-    for desired in [router(), endpoint()] {
+    let [router6, endpoint6] = [common::router([1; 32], [2; 32]), common::endpoint([3; 32], [4; 32])].map(with_ipv6);
+    for desired in [router(), endpoint(), router6, endpoint6] {
         let mut kernel = Model::new(bare(), vec![]);
         apply(&mut kernel, &desired).unwrap();
         apply(&mut kernel, &Desired::nothing().restoring_forwarding(&Forwarding::of(&bare()))).unwrap();

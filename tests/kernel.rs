@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use millpond::apply::{Kernel, apply, apply_guard};
 use millpond::plan::ownership::CELL_PORT;
 use millpond::plan::qdisc_tree::{COVER_PRIORITY, DATA_PRIORITY, ShaperLimits};
-use millpond::plan::{Desired, Facts, Forwarding, Snapshot, guard_table};
+use millpond::plan::routing::Prefix;
+use millpond::plan::{Desired, Facts, Forwarding, Op, Snapshot, guard_table};
 use millpond::sys::Tun;
 use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::udp::CellSocket;
@@ -154,6 +155,37 @@ fn both_ends_are_set_up_carry_only_cells_and_leave_nothing() {
     drop(server_tun);
     apply(&mut server, &Desired::nothing().restoring_forwarding(&Forwarding::of(&server_before))).unwrap();
     assert_removed(&mut server, &server_before);
+}
+
+/// A kernel drops the IPv6 addresses of an interface that goes down.
+#[test]
+fn ends_with_ipv6_leave_nothing() {
+    let (far, near) = (Namespace::new(), Namespace::new());
+    let mut kernel = wire_up(&far, &near);
+    let before = kernel.snapshot().unwrap();
+    let router = common::router(key(ROUTER_PRIVATE), key(ENDPOINT_PUBLIC));
+    for mut settings in [router, common::endpoint(key(ENDPOINT_PRIVATE), key(ROUTER_PUBLIC))] {
+        settings.address6 = "fd77::2".parse().ok();
+        let facts = facts(&mut kernel, &settings);
+        apply(&mut kernel, &Desired::from_settings(&settings, &facts, &limits()).unwrap()).unwrap();
+        assert!(shell("ip -6 addr").contains("fd77::2"));
+        drop(kernel.take_tun());
+        apply(&mut kernel, &Desired::nothing().restoring_forwarding(&Forwarding::of(&before))).unwrap();
+        assert_removed(&mut kernel, &before);
+    }
+}
+
+#[test]
+fn what_is_gone_needs_no_removal() {
+    let _namespace = Namespace::new();
+    let mut kernel = LinuxKernel::open().unwrap();
+    shell("ip link add mpwg0 type dummy && ip link set mpwg0 up");
+    let address = Prefix { address: "fd77::2".parse().unwrap(), length: 128 };
+    for dev in ["mpwg0", "nowhere"] {
+        kernel.run(&Op::DeleteAddress { dev: dev.into(), address }).unwrap();
+    }
+    kernel.run(&Op::DeleteLink { name: "nowhere".into() }).unwrap();
+    assert!(kernel.run(&Op::SetUp { name: "nowhere".into(), up: true }).is_err());
 }
 
 /// The next packet that the kernel routes into mp0.

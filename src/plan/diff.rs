@@ -53,16 +53,17 @@ fn remove_unwanted(desired: &Desired, remaining: &mut Snapshot, ops: &mut Vec<Op
         |route| !desired.routes.contains(route) || uses_obsolete_link(route),
         |route| ops.push(Op::DeleteRoute(route)),
     );
-    for name in &obsolete {
-        if remaining.links.get(name).is_some_and(|link| link.up) {
-            ops.push(Op::SetUp { name: name.clone(), up: false });
-        }
-    }
     remove_matching(
         &mut remaining.addresses,
         |address| !desired.addresses.contains(address) || is_obsolete(&address.0),
         |(dev, address)| ops.push(Op::DeleteAddress { dev, address }),
     );
+    // After the addresses: a kernel drops the IPv6 addresses of an interface that goes down.
+    for name in &obsolete {
+        if remaining.links.get(name).is_some_and(|link| link.up) {
+            ops.push(Op::SetUp { name: name.clone(), up: false });
+        }
+    }
     remove_unwanted_qdiscs(desired, &is_obsolete, remaining, ops);
     let wireguard_is_obsolete = is_obsolete(WIREGUARD);
     remove_matching(

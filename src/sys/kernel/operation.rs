@@ -14,7 +14,22 @@ use crate::tunnel::wireguard::WIREGUARD;
 
 /// Executes `op`, unless it is about an nft table. `tun` holds the descriptor of `mp0` if this process created it.
 pub fn run(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Result<(), Cause> {
-    execute(sockets, tun, op).map_err(|error| hint(op, &error).unwrap_or_else(|| error.into()))
+    match execute(sockets, tun, op) {
+        Err(error) if is_gone(op, &error) => Ok(()),
+        result => result.map_err(|error| hint(op, &error).unwrap_or_else(|| error.into())),
+    }
+}
+
+/// Whether `op` removes something that is not there: another program, or the kernel with a part of the same object,
+/// removed it first.
+fn is_gone(op: &Op, error: &NetlinkError) -> bool {
+    let removes = match op {
+        Op::DeleteLink { .. } | Op::DeleteAddress { .. } | Op::DeleteRoute(_) | Op::DeleteRule(_) => true,
+        Op::DeleteQdisc { .. } | Op::DeleteClass { .. } | Op::RemovePeer(_) => true,
+        _ => false,
+    };
+    let gone = [libc::ENODEV, libc::EADDRNOTAVAIL, libc::ESRCH, libc::ENOENT];
+    removes && error.errno().is_some_and(|errno| gone.contains(&errno))
 }
 
 fn execute(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Result<(), NetlinkError> {
