@@ -140,7 +140,7 @@ fn trapezium_quantile(left: f64, right: f64, fraction: f64) -> f64 {
         return fraction;
     }
     // (1 - slope) x + slope x^2 = fraction
-    ((1.0 - slope).powi(2) + 4.0 * slope * fraction).max(0.0).sqrt().mul_add(0.5, -0.5 * (1.0 - slope)) / slope
+    0.5 * (((1.0 - slope).powi(2) + 4.0 * slope * fraction).max(0.0).sqrt() - (1.0 - slope)) / slope
 }
 
 fn from_us(us: f64) -> Nanos {

@@ -11,6 +11,7 @@ use crate::units::Nanos;
 
 impl AuditReport {
     /// The report as lines, one item each. Quotes and faults come last, so truncation loses only some of them.
+    /// Fractions are written as their bits: to parse decimal fractions takes a table of 10 KB.
     pub fn to_text(&self) -> String {
         let AuditReport { at_unix, seconds, bytes, packets, handshakes, strays, directions, .. } = self;
         let mut text = format!("found {at_unix} {seconds} {bytes} {packets} {handshakes} {strays}\n");
@@ -21,11 +22,11 @@ impl AuditReport {
                 "direction {index} {} {} {} {} {} {} {}",
                 finding.packets,
                 finding.wrong_sizes,
-                finding.bits_per_second,
-                finding.promised_bits_per_second,
+                finding.bits_per_second.to_bits(),
+                finding.promised_bits_per_second.to_bits(),
                 finding.interval_mean.0,
                 finding.interval_max.0,
-                finding.fit_p.unwrap_or(f64::NAN)
+                finding.fit_p.unwrap_or(f64::NAN).to_bits()
             );
             finding.sizes.iter().for_each(|(bytes, count)| _ = writeln!(text, "size {index} {bytes} {count}"));
         }
@@ -55,34 +56,34 @@ impl AuditReport {
                 }
                 continue;
             }
-            let values: Vec<f64> = value.split(' ').filter_map(|word| word.parse().ok()).collect();
+            let values: Vec<u64> = value.split(' ').filter_map(|word| word.parse().ok()).collect();
             match (key, &values[..]) {
                 ("found", [at, seconds, bytes, packets, handshakes, strays]) => {
                     report = Some(AuditReport {
-                        at_unix: *at as u64,
+                        at_unix: *at,
                         seconds: *seconds as u32,
                         bytes: *bytes as u16,
-                        packets: *packets as u64,
-                        handshakes: *handshakes as u64,
-                        strays: *strays as u64,
+                        packets: *packets,
+                        handshakes: *handshakes,
+                        strays: *strays,
                         ..AuditReport::default()
                     });
                 }
                 ("direction", [index, packets, wrong, rate, promised, mean, max, p]) => {
                     *report.as_mut()?.directions.get_mut(*index as usize)? = Some(Finding {
-                        packets: *packets as u64,
-                        wrong_sizes: *wrong as u64,
+                        packets: *packets,
+                        wrong_sizes: *wrong,
                         sizes: Vec::new(),
-                        bits_per_second: *rate,
-                        promised_bits_per_second: *promised,
-                        interval_mean: Nanos(*mean as u64),
-                        interval_max: Nanos(*max as u64),
-                        fit_p: Some(*p).filter(|p| !p.is_nan()),
+                        bits_per_second: f64::from_bits(*rate),
+                        promised_bits_per_second: f64::from_bits(*promised),
+                        interval_mean: Nanos(*mean),
+                        interval_max: Nanos(*max),
+                        fit_p: Some(f64::from_bits(*p)).filter(|p| !p.is_nan()),
                     });
                 }
                 ("size", [index, bytes, count]) => {
                     let finding = report.as_mut()?.directions.get_mut(*index as usize)?.as_mut()?;
-                    finding.sizes.push((*bytes as u16, *count as u64));
+                    finding.sizes.push((*bytes as u16, *count));
                 }
                 _ => return None,
             }
