@@ -3,25 +3,25 @@
 
 mod blob;
 mod error;
-
-use std::io;
+mod json;
+mod serializer;
 
 use serde::Serialize;
 use ubus::BlobMsgTable;
 
-use self::blob::{Blob, Place, Sink};
+use self::blob::BlobSink;
 pub use self::error::EncodeError;
+use self::json::JsonSink;
+use self::serializer::ValueSerializer;
 
-/// Returns the answer as JSON without white space.
+/// Returns the answer as JSON without white space. Fractions have three decimals.
 ///
 /// # Errors
-/// An answer that JSON cannot express, such as a map whose keys are not texts.
+/// An answer that has a part for which blobmsg has no form, such as a map.
 pub fn to_json(answer: &impl Serialize) -> Result<String, EncodeError> {
-    let mut bytes = Vec::new();
-    answer
-        .serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, ThreeDecimals))
-        .map_err(EncodeError::new)?;
-    String::from_utf8(bytes).map_err(EncodeError::new)
+    let mut sink = JsonSink::default();
+    answer.serialize(ValueSerializer { sink: &mut sink, name: None })?;
+    Ok(sink.into_text())
 }
 
 /// Returns the answer as a blobmsg table.
@@ -31,18 +31,9 @@ pub fn to_json(answer: &impl Serialize) -> Result<String, EncodeError> {
 pub fn to_table(answer: &impl Serialize) -> Result<BlobMsgTable, EncodeError> {
     let mut result = Ok(());
     let table = BlobMsgTable::build(|builder| {
-        result = answer.serialize(Blob { sink: &mut Sink::new(builder), place: Place::Top });
+        result = answer.serialize(ValueSerializer { sink: &mut BlobSink::new(builder), name: None });
     });
     result.map(|()| table)
-}
-
-/// Writes fractions by `core::fmt`, which the program contains anyway; serde_json's own way adds tables of 10 KB.
-struct ThreeDecimals;
-
-impl serde_json::ser::Formatter for ThreeDecimals {
-    fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        write!(writer, "{value:.3}")
-    }
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ fn parts_without_a_form_are_errors() {
     for top in [to_table(&1), to_table(&"text"), to_table(&[1, 2]), to_table(&None::<u8>), to_table(&f64::NAN)] {
         assert!(top.unwrap_err().to_string().contains("not a struct"));
     }
-    assert!(to_json(&BTreeMap::from([([1, 2], 1)])).is_err(), "a key that is not a text");
+    assert!(to_json(&BTreeMap::from([("a", 1)])).is_err(), "the same answers are possible in both forms");
 }
 
 #[test]
