@@ -1,4 +1,5 @@
-//! Multicast of confined devices ends at the router.
+//! Multicast of confined devices ends at the router, and so does what programs on the router repeat of devices:
+//! discovery and requests of DHCP.
 //!
 //! A multicast router or proxy such as igmpproxy receives group memberships (IGMP, MLD) through a raw socket, and
 //! reports them to the provider in its own name. The kernel hands such packets to that socket before the hooks `input`
@@ -32,9 +33,11 @@ pub(super) fn chains(policy_sets: &PolicySets) -> Vec<Chain> {
     // A reflector on the router repeats the names and services of devices. None of it concerns the provider.
     let discovery = "oifname @outside udp dport { 1900, 3702, 5353, 5355 }";
     let groups = ["ip daddr 224.0.0.0/4", "ip6 daddr ff00::/8"].map(|group| format!("{discovery} {group} drop"));
+    // Only relays send from a server's port to a server's port; the router's own clients use ports 68 and 546.
+    let relayed = [67, 547].map(|port| format!("oifname @outside udp sport {port} udp dport {port} drop"));
     vec![
         confined,
         chain("memberships", hook, senders),
-        chain("discovery", Some("type filter hook output priority filter - 1"), groups),
+        chain("discovery", Some("type filter hook output priority filter - 1"), groups.into_iter().chain(relayed)),
     ]
 }
