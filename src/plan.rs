@@ -32,7 +32,7 @@ pub mod wireguard;
 pub use bridge_guard::bridge_guard;
 pub use desired::{Desired, DesiredError};
 pub use diff::{plan, plan_guard};
-pub use facts::{Facts, LanInterface, TunnelPort};
+pub use facts::{Facts, LanInterface, Relay, Relayed, TunnelPort};
 pub use guard::guard_table;
 pub use learned::{initial_elements, persistent_elements};
 pub use minimal_guard::minimal_guard;

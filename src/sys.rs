@@ -26,6 +26,7 @@ mod policy_enforcement;
 pub mod process;
 pub mod random;
 pub mod realtime;
+mod relays;
 pub mod resolve;
 pub mod sd_notify;
 pub mod signal;

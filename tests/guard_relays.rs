@@ -3,13 +3,19 @@
 
 mod common;
 
+use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, UdpSocket};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::namespace::shell;
 use common::world::{DEVICE, World, can_run};
 use millpond::config::model::Policy;
+use millpond::plan::{PreflightIssueKind, preflight_issues};
+use nix::sched::{CloneFlags, unshare};
 
 const ALL_DHCP_AGENTS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 /// How long a packet may take.
@@ -100,6 +106,51 @@ fn a_dhcp_relay_does_not_speak_for_a_confined_device() {
         assert!(arrives(&world, false, 68, 67), "the router's own DHCP client, {chosen_by} {policy:?}");
         assert!(arrives(&world, true, 546, 547), "the router's own DHCPv6 client, {chosen_by} {policy:?}");
     }
+}
+
+#[test]
+fn relays_are_found_while_a_device_is_confined() {
+    if !can_run("relays_are_found_while_a_device_is_confined") {
+        return;
+    }
+    let mut world = home("MAC", Policy::Shape);
+    world.router.enter();
+    // Gives this thread an /etc of its own.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    shell("mount --make-rprivate / && mount -t tmpfs tmpfs /etc && mkdir /etc/config");
+    let network = "config interface lan\n\toption device br-lan\nconfig interface wan6\n\toption device wan0\n";
+    let relay = "\toption ra relay\n\toption dhcpv6 relay\n\toption ndp relay\n";
+    fs::write("/etc/config/network", network).unwrap();
+    fs::write("/etc/config/dhcp", format!("config dhcp lan\n{relay}config dhcp wan6\n\toption master 1\n{relay}"))
+        .unwrap();
+    // A process with the name of that program.
+    let directory = std::env::temp_dir().join(format!("relays-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    symlink("/bin/sleep", directory.join("ndppd")).unwrap();
+    let mut program = Command::new(directory.join("ndppd")).arg0("sleep").arg("60").spawn().unwrap();
+    let comm = format!("/proc/{}/comm", program.id());
+    let start = Instant::now();
+    while fs::read_to_string(&comm).unwrap() != "ndppd\n" {
+        assert!(start.elapsed() < Duration::from_secs(5), "the program does not start");
+    }
+    let found = |world: &mut World| {
+        world.facts = world.kernel.facts(&world.settings, &world.facts, false).unwrap();
+        let issues = preflight_issues(&world.settings, &world.facts).into_iter();
+        issues.filter(|issue| issue.kind == PreflightIssueKind::Relay).map(|issue| issue.text).collect::<Vec<_>>()
+    };
+    let confined = found(&mut world);
+    world.settings.devices.clear();
+    let free = found(&mut world);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    fs::remove_dir_all(directory).unwrap();
+    let tells = "the provider sees the addresses of shaped and blocked devices";
+    let expected = [
+        "ndppd asks and answers for devices' addresses",
+        "odhcpd asks and answers for devices' addresses towards wan6",
+    ];
+    assert_eq!(confined, expected.map(|relay| format!("{relay}: {tells}")));
+    assert_eq!(free, [""; 0]);
 }
 
 /// What miniupnpd does: it translates a port of the router to the device, and opens the firewall for the device.

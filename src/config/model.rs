@@ -56,6 +56,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether any device or network is shaped or blocked.
+    pub fn confines(&self) -> bool {
+        self.devices.iter().any(|device| device.policy != Policy::Direct)
+            || self.networks.iter().any(|network| network.policy != Policy::Direct)
+    }
+
     /// These settings plus the devices and networks that `others` shape or block, for a guard that a mistake in the
     /// settings cannot weaken. If both name a device, the stricter policy applies.
     pub fn confined_by(&self, others: &Settings) -> Settings {

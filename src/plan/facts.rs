@@ -31,6 +31,8 @@ pub struct Facts {
     pub forwarding: Forwarding,
     /// Ports of the home's bridges that are tunnels or meshes; sorted by name.
     pub tunnel_ports: Vec<TunnelPort>,
+    /// Programs on a router that speak for devices on an outside interface; sorted. Empty if no device is confined.
+    pub relays: Vec<Relay>,
     /// Whether the firewall uses hardware flow offloading.
     pub hardware_offload: bool,
     /// The facts on which the tunnel depends.
@@ -65,6 +67,30 @@ pub struct TunnelPort {
     pub kind: String,
     /// Whether it is a mesh of access points, which belongs to the home, instead of a tunnel.
     pub is_mesh: bool,
+}
+
+/// A program on the router that speaks for devices on another interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Relay {
+    /// The program.
+    pub program: String,
+    /// The network or server to which it speaks, if its settings name one.
+    pub to: Option<String>,
+    /// What it says there.
+    pub relayed: Relayed,
+}
+
+/// What a [`Relay`] says of devices. Each value includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Relayed {
+    /// Requests of DHCP or DHCPv6. The guard drops them.
+    Dhcp,
+    /// Router solicitations: when a device joins.
+    Solicitations,
+    /// The devices' addresses, by ARP or neighbour discovery.
+    Addresses,
+    /// Whole packets.
+    Packets,
 }
 
 /// The interface of a network of the home.

@@ -1,6 +1,6 @@
 //! Checks valid settings against the host: reports what cannot work here, and what might fail.
 
-use super::facts::{Facts, TunnelPort};
+use super::facts::{Facts, Relay, Relayed, TunnelPort};
 use super::policy_sets::interface;
 use crate::config::model::{DnsMode, Policy, Role, Settings};
 use crate::tunnel;
@@ -22,6 +22,8 @@ pub enum PreflightIssueKind {
     TunnelPort,
     /// A bridge port of the home is a mesh of access points.
     MeshPort,
+    /// A program on the router speaks for devices on an outside interface.
+    Relay,
     /// The firewall uses hardware flow offloading, which bypasses all rules.
     HardwareOffload,
     /// No device can open the router's own pages.
@@ -30,7 +32,7 @@ pub enum PreflightIssueKind {
 
 impl PreflightIssueKind {
     /// All kinds.
-    pub const ALL: [PreflightIssueKind; 9] = [
+    pub const ALL: [PreflightIssueKind; 10] = [
         PreflightIssueKind::AddressInLan,
         PreflightIssueKind::ResolverInLan,
         PreflightIssueKind::NetworkOutside,
@@ -38,6 +40,7 @@ impl PreflightIssueKind {
         PreflightIssueKind::NetworkUnsure,
         PreflightIssueKind::TunnelPort,
         PreflightIssueKind::MeshPort,
+        PreflightIssueKind::Relay,
         PreflightIssueKind::HardwareOffload,
         PreflightIssueKind::RouterClosed,
     ];
@@ -52,6 +55,7 @@ impl PreflightIssueKind {
             PreflightIssueKind::NetworkUnsure => "network-unsure",
             PreflightIssueKind::TunnelPort => "tunnel-port",
             PreflightIssueKind::MeshPort => "mesh-port",
+            PreflightIssueKind::Relay => "relay",
             PreflightIssueKind::HardwareOffload => "hardware-offload",
             PreflightIssueKind::RouterClosed => "router-closed",
         }
@@ -90,6 +94,10 @@ impl PreflightIssueKind {
             PreflightIssueKind::MeshPort => {
                 "if the mesh is yours and encrypted, add list home_port with its name to section main"
             }
+            PreflightIssueKind::Relay => {
+                "stop that program; if it is odhcpd, set ra and dhcpv6 to server and ndp to disabled in \
+                 /etc/config/dhcp"
+            }
             PreflightIssueKind::HardwareOffload => {
                 "turn it off: uci set firewall.@defaults[0].flow_offloading_hw=0; software offloading may stay on"
             }
@@ -117,8 +125,7 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
     let mut issues = Vec::new();
     check_addresses(settings, facts, &mut issues);
     check_networks(settings, facts, &mut issues);
-    let confines = settings.devices.iter().any(|device| device.policy != Policy::Direct)
-        || settings.networks.iter().any(|network| network.policy != Policy::Direct);
+    let confines = settings.confines();
     if facts.hardware_offload && confines {
         issues.push(PreflightIssue {
             kind: PreflightIssueKind::HardwareOffload,
@@ -133,6 +140,7 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
     }
     if confines {
         check_ports(settings, facts, &mut issues);
+        issues.extend(facts.relays.iter().map(relay_issue));
     }
     issues
 }
@@ -167,6 +175,23 @@ fn check_ports(settings: &Settings, facts: &Facts, issues: &mut Vec<PreflightIss
         };
         issues.push(PreflightIssue { kind, text });
     }
+}
+
+fn relay_issue(relay: &Relay) -> PreflightIssue {
+    let what = match relay.relayed {
+        Relayed::Dhcp => "relays devices' DHCP requests",
+        Relayed::Solicitations => "relays devices' router solicitations",
+        Relayed::Addresses => "asks and answers for devices' addresses",
+        Relayed::Packets => "repeats devices' packets",
+    };
+    let to = relay.to.as_ref().map(|to| format!(" towards {to}")).unwrap_or_default();
+    let effect = match relay.relayed {
+        Relayed::Dhcp => "the guard drops them on their way out of the home, so they get no answer",
+        Relayed::Solicitations => "the provider sees when a shaped or blocked device joins",
+        Relayed::Addresses => "the provider sees the addresses of shaped and blocked devices",
+        Relayed::Packets => "the provider may see those of shaped and blocked devices",
+    };
+    PreflightIssue { kind: PreflightIssueKind::Relay, text: format!("{} {what}{to}: {effect}", relay.program) }
 }
 
 fn check_addresses(settings: &Settings, facts: &Facts, issues: &mut Vec<PreflightIssue>) {
@@ -274,6 +299,37 @@ mod tests {
         settings.devices.clear();
         settings.router_services.push(RouterService { protocol: Protocol::Tcp, port: 80 });
         assert_eq!(codes(&settings, &facts), [""; 0]);
+    }
+
+    #[test]
+    fn relays_are_named_with_what_they_tell() {
+        let relay = |program: &str, to: Option<&str>, relayed| Relay {
+            program: program.into(),
+            to: to.map(str::to_owned),
+            relayed,
+        };
+        let relays = vec![
+            relay("odhcpd", Some("wan6"), Relayed::Addresses),
+            relay("dnsmasq", Some("198.51.100.7"), Relayed::Dhcp),
+            relay("ndppd", None, Relayed::Addresses),
+        ];
+        let facts = Facts { relays, ..Facts::default() };
+        let mut settings = settings([10, 77, 0, 1], "9.9.9.9", "lan");
+        let issues = preflight_issues(&settings, &facts);
+        let texts: Vec<&str> = issues.iter().map(|issue| issue.text.as_str()).collect();
+        let seen = "the provider sees the addresses of shaped and blocked devices";
+        assert_eq!(
+            texts,
+            [
+                &format!("odhcpd asks and answers for devices' addresses towards wan6: {seen}"),
+                "dnsmasq relays devices' DHCP requests towards 198.51.100.7: the guard drops them on their way out of \
+                 the home, so they get no answer",
+                &format!("ndppd asks and answers for devices' addresses: {seen}"),
+            ]
+        );
+        assert_eq!(codes(&settings, &facts), ["relay"; 3]);
+        settings.networks.clear();
+        assert_eq!(codes(&settings, &facts), [""; 0], "no device is confined");
     }
 
     #[test]

@@ -49,12 +49,12 @@ fn network_files() -> NetworkFiles {
 }
 
 /// The sections of one of OpenWrt's files; none if it does not exist.
-fn sections(name: &str) -> Vec<Section> {
+pub(super) fn sections(name: &str) -> Vec<Section> {
     uci::parse(&fs::read(format!("/etc/config/{name}")).unwrap_or_default()).0
 }
 
 /// The words of an option or list.
-fn words<'a>(section: &'a Section, option: &'a str) -> impl Iterator<Item = &'a str> {
+pub(super) fn words<'a>(section: &'a Section, option: &'a str) -> impl Iterator<Item = &'a str> {
     let found = section.options.iter().filter(move |found| found.name == option);
     found.flat_map(|found| &found.values).flat_map(|value| value.text.split_whitespace())
 }

@@ -13,7 +13,7 @@ use super::netlink::socket::Netlink;
 use super::netlink::wireguard::PeerStatus;
 use super::netlink::{addr, qdisc, route, rule};
 use super::tun::Tun;
-use super::{bridge_ports, facts, nft, sysctl};
+use super::{bridge_ports, facts, nft, relays, sysctl};
 use crate::apply::{Kernel, OpError};
 use crate::config::model::{Role, Settings};
 use crate::plan::coexistence::ForeignRouting;
@@ -86,7 +86,8 @@ impl LinuxKernel {
             if settings.role == Role::Endpoint { Forwarding::read(sysctl::read) } else { Forwarding::default() };
         let facts = view.facts(settings, before);
         let tunnel_ports = bridge_ports::tunnel_ports(&links, &facts.outside);
-        Ok(Facts { hardware_offload, forwarding, tunnel_ports, ..facts })
+        let relays = if settings.confines() { relays::read(&facts) } else { Vec::new() };
+        Ok(Facts { hardware_offload, forwarding, tunnel_ports, relays, ..facts })
     }
 
     /// Removes a table's draft, which a killed process may have left.
