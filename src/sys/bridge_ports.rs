@@ -1,22 +1,33 @@
 //! Finds bridge ports that are tunnels: they carry frames of the home away below IP.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::netlink::link::LinkEntry;
+use super::netlink::socket::Netlink;
+use super::netlink::wireless::{self, MESH_POINT, WDS};
 use crate::plan::TunnelPort;
 
 /// Kinds of Ethernet interfaces that send each frame in a packet to another host, or to a program (`tun`).
 const TUNNELS: [&str; 9] = ["vxlan", "gretap", "ip6gretap", "erspan", "ip6erspan", "geneve", "tun", "amt", "l2tpeth"];
-/// The kind of a mesh of access points.
-const MESH: &str = "batadv";
+/// Kinds of interfaces that carry frames to other access points of the home by radio.
+const MESHES: [&str; 3] = ["batadv", MESH_POINT, WDS];
 /// Kinds of interfaces above others; the latter are their ports, except for these two.
 const ABOVE_ONE: [&str; 2] = ["vlan", "macvlan"];
 /// Interfaces stacked deeper than this are not followed.
 const MAX_DEPTH: u8 = 4;
 
 /// The ports of bridges that are tunnels or meshes, or lead to one. Ports of bridges in `outside` do not count.
-pub(super) fn tunnel_ports(links: &[LinkEntry], outside: &[String]) -> Vec<TunnelPort> {
-    find(links, outside, &device_type)
+/// `generic` is a socket of generic netlink.
+pub(super) fn tunnel_ports(links: &[LinkEntry], outside: &[String], generic: &mut Netlink) -> Vec<TunnelPort> {
+    let without_kind = links.iter().filter(|link| link.kind.is_none());
+    let mut types: BTreeMap<u32, String> =
+        without_kind.filter_map(|link| Some((link.index, device_type(&link.name)?))).collect();
+    if types.values().any(|kind| kind == "wlan") {
+        let meshes = wireless::meshes(generic).unwrap_or_default();
+        types.extend(meshes.into_iter().map(|(index, kind)| (index, kind.to_owned())));
+    }
+    find(links, outside, &types)
 }
 
 /// The type of an interface for which netlink gives no kind, such as `l2tpeth`.
@@ -25,15 +36,16 @@ fn device_type(name: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("DEVTYPE=")).map(str::to_owned)
 }
 
-fn find(links: &[LinkEntry], outside: &[String], device_type: &dyn Fn(&str) -> Option<String>) -> Vec<TunnelPort> {
+/// `types` has the kind of each interface for which `links` has none, by its index.
+fn find(links: &[LinkEntry], outside: &[String], types: &BTreeMap<u32, String>) -> Vec<TunnelPort> {
     let bridges = links.iter().filter(|link| link.kind.as_deref() == Some("bridge") && !outside.contains(&link.name));
     let bridges: Vec<&LinkEntry> = bridges.collect();
     let bridge_of = |link: &LinkEntry| bridges.iter().find(|bridge| link.master == Some(bridge.index));
     let ports = links.iter().filter_map(|link| Some((link, bridge_of(link)?)));
     let mut found: Vec<TunnelPort> = ports
         .filter_map(|(link, bridge)| {
-            let kind = tunnel_kind(links, link, device_type, 0)?;
-            let is_mesh = kind == MESH;
+            let kind = tunnel_kind(links, link, types, 0)?;
+            let is_mesh = MESHES.contains(&kind.as_str());
             Some(TunnelPort { name: link.name.clone(), bridge: bridge.name.clone(), kind, is_mesh })
         })
         .collect();
@@ -42,24 +54,20 @@ fn find(links: &[LinkEntry], outside: &[String], device_type: &dyn Fn(&str) -> O
 }
 
 /// The kind of tunnel that `link` is or leads to; a mesh only if no tunnel is among its own interfaces.
-fn tunnel_kind(
-    links: &[LinkEntry],
-    link: &LinkEntry,
-    device_type: &dyn Fn(&str) -> Option<String>,
-    depth: u8,
-) -> Option<String> {
-    let kind = link.kind.clone().or_else(|| device_type(&link.name))?;
+fn tunnel_kind(links: &[LinkEntry], link: &LinkEntry, types: &BTreeMap<u32, String>, depth: u8) -> Option<String> {
+    let kind = link.kind.as_ref().or_else(|| types.get(&link.index))?;
     if TUNNELS.contains(&kind.as_str()) || depth > MAX_DEPTH {
-        return Some(kind).filter(|kind| TUNNELS.contains(&kind.as_str()));
+        return Some(kind.clone()).filter(|kind| TUNNELS.contains(&kind.as_str()));
     }
     let is_below = |other: &&LinkEntry| match ABOVE_ONE.contains(&kind.as_str()) {
         true => link.lower == Some(other.index),
         false => other.master == Some(link.index),
     };
-    let below = links.iter().filter(is_below).filter_map(|other| tunnel_kind(links, other, device_type, depth + 1));
-    let mut below: Vec<String> = below.collect();
-    below.sort_by_key(|kind| kind == MESH);
-    below.into_iter().next().or_else(|| (kind == MESH).then_some(kind))
+    let below = links.iter().filter(is_below).filter_map(|other| tunnel_kind(links, other, types, depth + 1));
+    let below: Vec<String> = below.collect();
+    let tunnel = below.iter().find(|kind| TUNNELS.contains(&kind.as_str()));
+    let mesh = Some(kind).filter(|kind| MESHES.contains(&kind.as_str())).or(below.first());
+    tunnel.or(mesh).cloned()
 }
 
 #[cfg(test)]
@@ -99,14 +107,14 @@ mod tests {
             link(14, "br-wan", "bridge", 0, 0),
             link(15, "vx3", "vxlan", 14, 0),
             link(16, "veth0", "veth", 1, 4),
-            link(17, "wlan0", "", 1, 0),
+            link(17, "phy0-ap0", "", 1, 0),
+            link(18, "phy0-ap0.sta1", "", 1, 0),
+            link(19, "phy1-mesh0", "", 0, 0),
+            link(20, "phy1-mesh0.5", "vlan", 1, 19),
         ];
-        let device_type = |name: &str| match name {
-            "l2tp0" => Some("l2tpeth".to_owned()),
-            "wlan0" => Some("wlan".to_owned()),
-            _ => None,
-        };
-        let found = find(&links, &["br-wan".to_owned()], &device_type);
+        let types = [(8, "802.11s"), (13, "l2tpeth"), (17, "wlan"), (18, "WDS"), (19, "802.11s")];
+        let types = types.map(|(index, kind)| (index, kind.to_owned())).into();
+        let found = find(&links, &["br-wan".to_owned()], &types);
         let found: Vec<_> = found.iter().map(|port| format!("{} {} {}", port.name, port.kind, port.is_mesh)).collect();
         assert_eq!(
             found,
@@ -115,6 +123,8 @@ mod tests {
                 "bat1 vxlan false",
                 "bond0 tun false",
                 "l2tp0 l2tpeth false",
+                "phy0-ap0.sta1 WDS true",
+                "phy1-mesh0.5 802.11s true",
                 "vx0 vxlan false",
                 "vx1.7 vxlan false"
             ]
@@ -124,6 +134,6 @@ mod tests {
     #[test]
     fn a_loop_of_interfaces_ends() {
         let links = [link(1, "br", "bridge", 0, 0), link(2, "a", "vlan", 1, 3), link(3, "b", "vlan", 1, 2)];
-        assert_eq!(find(&links, &[], &|_| None), []);
+        assert_eq!(find(&links, &[], &BTreeMap::new()), []);
     }
 }

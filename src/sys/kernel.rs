@@ -85,7 +85,7 @@ impl LinuxKernel {
         let forwarding =
             if settings.role == Role::Endpoint { Forwarding::read(sysctl::read) } else { Forwarding::default() };
         let facts = view.facts(settings, before);
-        let tunnel_ports = bridge_ports::tunnel_ports(&links, &facts.outside);
+        let tunnel_ports = bridge_ports::tunnel_ports(&links, &facts.outside, &mut self.sockets.generic);
         let relays = if settings.confines() { relays::read(&facts) } else { Vec::new() };
         Ok(Facts { hardware_offload, forwarding, tunnel_ports, relays, ..facts })
     }

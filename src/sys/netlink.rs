@@ -5,6 +5,7 @@ pub mod addr;
 pub mod class;
 pub mod conntrack;
 pub mod error;
+pub mod generic;
 #[cfg(all(test, target_endian = "little"))]
 mod golden;
 pub mod link;
@@ -17,3 +18,4 @@ pub mod route;
 pub mod rule;
 pub mod socket;
 pub mod wireguard;
+pub mod wireless;

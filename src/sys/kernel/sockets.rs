@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use crate::apply::OpError;
 use crate::sys::netlink::error::NetlinkError;
+use crate::sys::netlink::generic;
 use crate::sys::netlink::link::{self, LinkEntry};
 use crate::sys::netlink::socket::Netlink;
 use crate::sys::netlink::wireguard::{self, Installed};
@@ -44,7 +45,7 @@ impl RoutingSockets {
         if let Some(family) = self.family {
             return Ok(family);
         }
-        let family = wireguard::family(&mut self.generic)?;
+        let family = generic::family(&mut self.generic, "wireguard")?;
         self.family = Some(family);
         Ok(family)
     }

@@ -10,7 +10,8 @@ use netlink_packet_wireguard::{
 };
 
 use super::error::NetlinkError;
-use super::message::{Body, attribute};
+use super::generic::HEADER_BYTES;
+use super::message::Body;
 use super::request::NetlinkRequest;
 use super::socket::Netlink;
 use crate::config::model::Key;
@@ -38,21 +39,6 @@ pub struct Installed {
     pub device: WireguardDevice,
     pub peers: Vec<Peer>,
     pub status: Vec<PeerStatus>,
-}
-
-/// Asks for the number of WireGuard's generic netlink family, the type of all its messages.
-pub fn family(netlink: &mut Netlink) -> Result<u16, NetlinkError> {
-    const GENL_ID_CTRL: u16 = 0x10;
-    const CTRL_CMD_GETFAMILY: u8 = 3;
-    const CTRL_ATTR_FAMILY_ID: u16 = 1;
-    const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-    let body = Body::new(&[CTRL_CMD_GETFAMILY, 1, 0, 0]).string(CTRL_ATTR_FAMILY_NAME, "wireguard");
-    let mut id = None;
-    netlink.query(GENL_ID_CTRL, &body, |message| {
-        let value = message.get(HEADER_BYTES..).and_then(|rest| attribute(rest, CTRL_ATTR_FAMILY_ID));
-        id = value.and_then(|value| value.first_chunk()).map(|chunk| u16::from_ne_bytes(*chunk));
-    })?;
-    id.ok_or(NetlinkError::Malformed)
 }
 
 /// Reads an interface and its peers.
@@ -177,9 +163,6 @@ fn allowed_ip(prefix: &Prefix) -> WireguardAllowedIp {
         WireguardAllowedIpAttr::Cidr(prefix.length),
     ])
 }
-
-/// `struct genlmsghdr`.
-const HEADER_BYTES: usize = 4;
 
 fn body(cmd: WireguardCmd, attributes: Vec<WireguardAttribute>) -> Body {
     let message = WireguardMessage { cmd, attributes };
