@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Runs the tests that need a real kernel (plan, apply, the guards, audits and the system calls) on one with every feature.
 
-allowance() { echo 600; }
+allowance() { echo 1500; }
 
 scenario() {
 	local name
