@@ -10,7 +10,9 @@ mod report;
 mod strays;
 
 pub use self::audits::{AuditView, Audits};
-pub use self::quotes::{QuoteFinding, QuoteMonitor};
+pub use self::quotes::QuoteFinding;
+#[cfg(any(test, feature = "lab"))]
+pub use self::quotes::QuoteMonitor;
 use crate::core::Pace;
 use crate::core::audit::Finding;
 pub use crate::tunnel::CapturePoint;

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Runs the tests that need a real kernel (plan, apply, the guards, audits and the system calls) on one with every feature.
+# Runs the tests of KERNEL_TESTS (plan, apply, the guard and the system calls) on a kernel with every feature.
 
 allowance() { echo 1500; }
 
