@@ -58,6 +58,7 @@ impl Drop for Broker {
 /// Stands in for the daemon with fixed answers, in a thread with an epoll set like the daemon's.
 struct Daemon {
     stop: Arc<AtomicBool>,
+    leaves: Arc<AtomicBool>,
     thread: Option<JoinHandle<Log>>,
     news: std::sync::mpsc::Sender<&'static str>,
 }
@@ -75,13 +76,22 @@ impl Daemon {
     fn start(paths: &[&Path]) -> Daemon {
         let stop = Arc::new(AtomicBool::new(false));
         let (news, announced) = std::sync::mpsc::channel();
-        let (stopping, paths) = (stop.clone(), paths.iter().map(PathBuf::from).collect());
+        let leaves = Arc::new(AtomicBool::new(false));
+        let (stopping, leaving) = (stop.clone(), leaves.clone());
+        let paths = paths.iter().map(PathBuf::from).collect();
         let thread = thread::spawn(move || {
             let (mut poll, timer) = (Poll::new().unwrap(), Timer::new().unwrap());
             poll.add(&timer, 0).unwrap();
             let mut provider = Provider::new(paths, timer::now());
             let mut log = Log::default();
             while !stopping.load(Ordering::Relaxed) {
+                if leaving.load(Ordering::Relaxed) {
+                    provider.leave(&RequestError::stopping());
+                    while !stopping.load(Ordering::Relaxed) {
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                    return log;
+                }
                 let soon = timer::now() + Nanos::from_millis(20);
                 timer.set(provider.next_timeout().map_or(soon, |due| due.min(soon))).unwrap();
                 let tokens: Vec<u64> = poll.wait().unwrap().collect();
@@ -103,7 +113,12 @@ impl Daemon {
             }
             log
         });
-        Daemon { stop, thread: Some(thread), news }
+        Daemon { stop, leaves, thread: Some(thread), news }
+    }
+
+    /// Leaves the bus and lives on, as the daemon does while it tears down. From then on nobody is answered.
+    fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
     }
 
     fn stop(mut self) -> Log {
@@ -458,6 +473,41 @@ fn state_changes_reach_listeners() {
     received.sort();
     let data = answer_json(&event("degraded")).unwrap();
     assert_eq!(received, [("millpond.state".into(), data.clone()), ("state".into(), data)]);
+    daemon.stop();
+}
+
+/// A daemon that stays on the bus while it tears down lets its callers wait for their whole time-out.
+#[test]
+fn callers_are_answered_when_the_daemon_ends() {
+    let path = place("leaving");
+    let _broker = Broker::start(&path);
+    let daemon = Daemon::start(&[&path]);
+    let id = find(&mut connect(&path));
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let path = path.clone();
+            thread::spawn(move || {
+                let mut client = connect(&path);
+                let mut longest = Duration::ZERO;
+                loop {
+                    let start = Instant::now();
+                    let answer = call(&mut client, id, "status", |_| ());
+                    longest = longest.max(start.elapsed());
+                    if let Err(status) = answer {
+                        return (status, longest);
+                    }
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(300));
+    daemon.leave();
+    for caller in callers {
+        let (status, longest) = caller.join().unwrap();
+        assert!(status == 10 || status == 4, "stopping, or not found: {status}");
+        assert!(longest < Duration::from_secs(2), "waited {longest:?}");
+    }
+    assert!(connect(&path).lookup("millpond").is_err(), "the object has gone while the daemon lives on");
     daemon.stop();
 }
 

@@ -19,6 +19,7 @@ use log::{info, warn};
 
 use self::reply::{Answer, Requester};
 use self::request::{Format, Request};
+use self::request_error::RequestError;
 pub use self::slow_answers::SlowAnswer;
 use self::slow_answers::{Addressed, SlowAnswers};
 use self::socket::ControlServer;
@@ -223,6 +224,17 @@ impl Control {
             Ok(event) => self.bus.announce("state", &event, poll, now),
             Err(error) => warn!("announcing the state on ubus: {error}"),
         }
+    }
+
+    /// Refuses all requests that wait, and leaves the bus and the control socket. For the end of the daemon: its teardown
+    /// takes seconds, in which nobody would be answered.
+    pub fn leave(mut self, poll: &Poll, now: Nanos) {
+        let slow = self.slow_answers.stop(poll);
+        let audit = std::mem::take(&mut self.audit).into_iter().map(|(_, requester)| requester);
+        for requester in slow.into_iter().chain(audit).chain(self.reload.take()) {
+            self.answer(requester, Answer::Refused(RequestError::stopping()), poll, now);
+        }
+        self.bus.leave(&RequestError::stopping());
     }
 
     fn answer_each(&mut self, answers: impl IntoIterator<Item = Addressed>, poll: &Poll, now: Nanos) {

@@ -127,8 +127,9 @@ impl EventLoop {
 
     /// Removes everything of millpond's from the kernel except the guard, and restores the saved sysctls.
     pub fn stop(self) -> Result<(), Error> {
-        let EventLoop { options, parts, .. } = self;
-        let Parts { reconciler, driver, mut schedule, mut health, .. } = parts;
+        let EventLoop { options, parts, poll, .. } = self;
+        let Parts { reconciler, driver, control, mut schedule, mut health, .. } = parts;
+        control.leave(&poll, timer::now());
         if let Err(error) = schedule.close() {
             warn!(
                 "writing the data usage to {}: {error}: the usage since the last write is lost",

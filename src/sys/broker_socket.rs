@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
@@ -18,6 +19,13 @@ impl BrokerSocket {
         let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
         connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
         Ok(BrokerSocket(fd.into()))
+    }
+
+    /// Makes every later call wait for the broker, for at most `timeout`.
+    pub fn block(&self, timeout: Duration) -> io::Result<()> {
+        self.0.set_nonblocking(false)?;
+        self.0.set_read_timeout(Some(timeout))?;
+        self.0.set_write_timeout(Some(timeout))
     }
 
     /// Receives waiting bytes, at most a buffer full. `None` if none are waiting; an error once the broker has hung up.

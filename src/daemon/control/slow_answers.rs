@@ -8,7 +8,7 @@ use super::reply::{Answer, Requester};
 use super::request::Format;
 use crate::config::model::Level;
 use crate::daemon::token::Token;
-use crate::daemon::worker::{RunningWorker, poll_worker};
+use crate::daemon::worker::{RunningWorker, poll_worker, stop_worker};
 use crate::sys::epoll::Poll;
 use crate::sys::memfd;
 use crate::sys::worker::WorkerOutput;
@@ -114,6 +114,12 @@ impl SlowAnswers {
             WorkerOutput { text, fd: None } => Err(io::Error::other(text)),
         });
         self.finish(self.kind, &bytes)
+    }
+
+    /// Ends the running process. Returns the requesters that wait.
+    pub fn stop(&mut self, poll: &Poll) -> Vec<Requester> {
+        stop_worker(&mut self.running, poll);
+        std::mem::take(&mut self.requesters).into_iter().map(|(_, _, requester)| requester).collect()
     }
 
     fn finish(&mut self, kind: (SlowAnswer, Format), bytes: &io::Result<Vec<u8>>) -> Vec<Addressed> {

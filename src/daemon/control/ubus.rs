@@ -5,8 +5,9 @@
 
 mod session;
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use session::{Caller, OBJECT};
 use ubus::BlobMsgTable;
@@ -27,6 +28,13 @@ const MIN_RETRY: Nanos = Nanos::from_secs(1);
 const MAX_RETRY: Nanos = Nanos::from_secs(15);
 /// Maximum time for the broker to publish the object or to read our output before we disconnect.
 const BROKER_TIMEOUT: Nanos = Nanos::from_secs(10);
+/// How long no call arrives before the daemon leaves the bus. The waiting callers get their answers last, so that none of
+/// them calls again in between.
+const LEAVE_QUIET: Duration = Duration::from_millis(20);
+/// Maximum time for each step of the broker when the daemon leaves the bus.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum reads before and after the removal of the object, so that a flood of calls ends, too.
+const MAX_LEAVE_READS: usize = 1000;
 /// Minimum time between two requests, so that a flood does not use up a small CPU.
 const MIN_REQUEST_INTERVAL: Nanos = Nanos::from_millis(10);
 /// Maximum unsent output in bytes.
@@ -145,6 +153,15 @@ impl Provider {
         }
     }
 
+    /// Refuses the calls that have arrived with `why`, removes the object and closes the connection. Blocks, but not for
+    /// long. The broker tells no caller that an object has gone: a call without an answer waits for its full time-out.
+    pub fn leave(self, why: &RequestError) {
+        if let Some(connection) = self.connection.filter(|connection| connection.session.is_published()) {
+            // Without the broker no caller waits.
+            _ = connection.leave(why);
+        }
+    }
+
     fn handle_event(&mut self, event: Option<Event>, now: Nanos) -> Option<(Caller, Result<Request, RequestError>)> {
         match event? {
             Event::Published => {
@@ -156,6 +173,7 @@ impl Provider {
                 self.paused_until = Some(now + MIN_REQUEST_INTERVAL);
                 Some((caller, call))
             }
+            Event::Removed => None,
         }
     }
 
@@ -247,6 +265,39 @@ impl Connection {
             }
         }
         Ok(None)
+    }
+
+    fn leave(mut self, why: &RequestError) -> Result<(), String> {
+        let text = |error: io::Error| error.to_string();
+        // The broker forwards no answer once the object has gone.
+        self.socket.block(LEAVE_QUIET).map_err(text)?;
+        self.refuse_calls(why)?;
+        self.socket.block(LEAVE_TIMEOUT).map_err(text)?;
+        self.session.remove_object();
+        while !self.session.output().is_empty() {
+            match self.socket.send(self.session.output()).map_err(text)? {
+                0 => return Err("the broker does not read our answers".into()),
+                sent => self.session.sent(sent),
+            }
+        }
+        // The broker discards what it has not read when the connection closes.
+        self.refuse_calls(why)
+    }
+
+    /// Refuses calls until nothing is received, or until the object is removed.
+    fn refuse_calls(&mut self, why: &RequestError) -> Result<(), String> {
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..MAX_LEAVE_READS {
+            let wanted = self.session.wanted_bytes().min(READ_BYTES);
+            let received = self.socket.receive(&mut buffer[..wanted]).map_err(|error| error.to_string())?;
+            let Some(length) = received else { return Ok(()) };
+            match self.session.receive(&buffer[..length])? {
+                Some(Event::Call(caller, _)) => self.session.answer(&caller, Err(why)),
+                Some(Event::Removed) => return Ok(()),
+                Some(Event::Published) | None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Starts the time-out for output that is about to be queued.

@@ -28,6 +28,8 @@ pub struct BusSession {
     object: Option<ObjId>,
     published: bool,
     sequence: u16,
+    /// The sequence number of the request to remove the object.
+    removal: Option<u16>,
     input: Vec<u8>,
     /// Remaining bytes of a frame that is too long.
     skip: usize,
@@ -58,13 +60,15 @@ pub enum Event {
     Published,
     /// A call, parsed.
     Call(Caller, Result<Request, RequestError>),
+    /// The object is removed, and the broker has handled all earlier output.
+    Removed,
 }
 
 impl BusSession {
     /// A session that waits for the broker's greeting.
     pub fn new(number: u32) -> BusSession {
         let (input, output) = (Vec::new(), Vec::new());
-        BusSession { number, object: None, published: false, sequence: PUBLISH, input, skip: 0, output }
+        BusSession { number, object: None, published: false, sequence: PUBLISH, removal: None, input, skip: 0, output }
     }
 
     /// Whether the object is published.
@@ -160,6 +164,14 @@ impl BusSession {
         self.send(&OutboundMsg::Invoke { obj_id, method: "send", args: &args }.into_frame(sequence));
     }
 
+    /// Removes the object from the bus.
+    pub fn remove_object(&mut self) {
+        let Some(obj_id) = self.object else { return };
+        let sequence = self.next_sequence();
+        self.removal = Some(sequence);
+        self.send(&OutboundMsg::RemoveObject { obj_id }.into_frame(sequence));
+    }
+
     fn handle_frame(&mut self, frame: &Frame) -> Result<Option<Event>, String> {
         let message = match InboundMsg::parse(frame) {
             Ok(message) => message,
@@ -186,6 +198,7 @@ impl BusSession {
                 }
                 (status, _) => Err(format!("the broker refused the object {OBJECT}: status {status}")),
             },
+            InboundMsg::Status { seq, .. } if Some(seq) == self.removal => Ok(Some(Event::Removed)),
             InboundMsg::Invoke { seq, peer, method, data, .. } => {
                 let Some(peer) = PeerId::new(peer) else { return Ok(None) };
                 let no_reply =
