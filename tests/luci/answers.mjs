@@ -1,6 +1,6 @@
 // Recorded answers of a daemon that shapes, with the keys of the real ones. For screenshots, and for tests of states
 // that a daemon cannot reach on every machine. extra: added to the status; methods: added methods; without: methods
-// that this daemon lacks.
+// that this daemon lacks. A method { fails: STATUS } ends with that status of ubus.
 export function answers({ extra = {}, methods = {}, without = [] } = {}) {
 	const status = {
 		interface: 1, version: '0.1.0', state: 'shaping', state_age_s: 86000, uptime_s: 86412.5, role: 'router', law: 'gamma',

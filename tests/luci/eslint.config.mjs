@@ -1,6 +1,7 @@
 // LuCI's own ESLint settings, and its style: tabs, single quotes, 'use strict'.
 const READONLY = [
-	'_', 'N_', 'L', 'E', 'document', 'window', 'fetch', 'setTimeout', 'Node', 'Blob', 'URL', 'baseclass', 'dom', 'form', 'fs', 'poll', 'rpc', 'uci', 'ui', 'view'
+	'_', 'N_', 'L', 'E', 'document', 'window', 'fetch', 'setTimeout', 'Node', 'Blob', 'URL', 'baseclass', 'dom', 'form', 'fs', 'poll', 'rpc', 'uci', 'ui', 'view',
+	'CustomEvent'
 ];
 
 export default [ {
@@ -9,7 +10,7 @@ export default [ {
 		sourceType: 'script',
 		ecmaVersion: 2022,
 		parserOptions: { ecmaFeatures: { globalReturn: true } },
-		globals: Object.fromEntries([ ...READONLY, 'daemon', 'graph', 'levels', 'paste', 'problems', 'week', 'wireguard', 'words' ].map((name) => [ name, 'readonly' ]))
+		globals: Object.fromEntries([ ...READONLY, 'choices', 'daemon', 'graph', 'headline', 'home', 'levels', 'paste', 'problems', 'week', 'wireguard', 'words' ].map((name) => [ name, 'readonly' ]))
 	},
 	rules: {
 		'no-undef': 'error',

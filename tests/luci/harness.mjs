@@ -106,10 +106,22 @@ async function open({ url, users }, view, { width = 1100, dark = false, user = O
 	await page.goto(`${url}/cgi-bin/luci/${path}/${view}`);
 	assert.equal(await page.locator('[name=luci_password]').count(), 0, `${user} cannot log in`);
 	await page.waitForSelector('#view :is(h2, h3)', { timeout: WAIT_TIMEOUT_MS });
+	await page.waitForFunction(() => document.querySelector('link[data-name=millpond-style]')?.sheet);
 	// LuCI's own forms have other elements than the stand-ins in tests/luci/luci.
 	page.standIn = await page.locator('meta[name=generator][content=stand-in]').count() > 0;
 
 	return page;
+}
+
+/* Styles of labels and of messages in the themes that LuCI ships. */
+const STYLES = { label: [ 'important', 'notice', 'success', 'warning' ], 'alert-message': [ 'danger', 'error', 'info', 'notice', 'success', 'warning' ] };
+
+/* The styles of labels and messages on the open pages that no theme has. */
+export async function wrongStyles() {
+	const used = await Promise.all(opened.map((page) => page.evaluate((kinds) => kinds.flatMap((kind) => [ ...document.querySelectorAll(`.${kind}`) ]
+		.flatMap((node) => [ ...node.classList ].filter((name) => name !== kind && !/^(millpond|cbi)-/.test(name)).map((name) => [ kind, name ]))), Object.keys(STYLES)).catch(() => [])));
+
+	return [ ...new Set(used.flat().filter(([ kind, name ]) => !STYLES[kind].includes(name)).map((pair) => pair.join('.'))) ];
 }
 
 /* Closes the pages that the last test opened, and returns their script errors. */

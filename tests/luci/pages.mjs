@@ -3,8 +3,10 @@
 // tests/luci/run.
 import { mkdirSync } from 'node:fs';
 
-import { Skipped, browser, remote, finish, pictures, tests } from './harness.mjs';
+import { Skipped, browser, remote, finish, pictures, tests, wrongStyles } from './harness.mjs';
 import './tests/overview.mjs';
+import './tests/headline.mjs';
+import './tests/away.mjs';
 import './tests/devices.mjs';
 import './tests/settings.mjs';
 import './tests/tunnel.mjs';
@@ -35,6 +37,12 @@ if (remote) {
 for (const [ name, run ] of tests.filter(([ name ]) => name.includes(filter))) {
 	try {
 		await run();
+
+		const wrong = await wrongStyles();
+
+		if (wrong.length)
+			throw new Error(`styles that LuCI's themes lack: ${wrong.join(', ')}`);
+
 		report('PASS', name);
 	}
 	catch (error) {

@@ -27,11 +27,17 @@ export class Router {
 		this.bus = join(work, 'ubus.sock');
 		this.logFile = join(work, 'log');
 		mkdirSync(this.config, { recursive: true });
+		writeFileSync(join(this.config, 'firewall'), FIREWALL);
 		writeFileSync(this.logFile, '');
 		mkdirSync(join(work, 'bin'));
 		symlinkSync(command, join(work, 'bin/millpond'));
 		this.acl = JSON.parse(readFileSync(join(root, 'root/usr/share/rpcd/acl.d/luci-app-millpond.json')))['luci-app-millpond'];
 		this.calls = [];
+		/* As procd and rc.common know the service: at boot, and with a trigger for its settings. */
+		this.startsAtBoot = true;
+		this.isRegistered = true;
+		/* How often the service has removed the guard of a disabled millpond. */
+		this.flushes = 0;
 		/* The users: one may change everything, one may only read. */
 		this.users = { root: { password, mode: 'write' }, guest: { password: 'guest', mode: 'read' } };
 		this.sessions = new Map();
@@ -132,11 +138,35 @@ export class Router {
 		if (action === 'support')
 			return { code: 0, stdout: 'millpond support\nprivate_key <masked>\n' };
 
+		if (this.answers)
+			return { code: 0 };
+
+		if (action === 'enable') {
+			this.startsAtBoot = true;
+
+			return { code: 0 };
+		}
+
 		if (action === 'stop' || action === 'restart')
 			await this.stop();
 
-		if (action !== 'stop')
-			return this.start();
+		this.isRegistered = action !== 'stop' || this.startsAtBoot;
+
+		return action === 'stop' ? { code: 0 } : this.follow();
+	}
+
+	/* Starts or ends the daemon as the settings say, as the init script does. */
+	async follow() {
+		if (new Uci(this.config).get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1') {
+			if (!this.process)
+				return this.start();
+
+			await this.ask('reload');
+		}
+		else {
+			await this.stop();
+			this.flushes++;
+		}
 
 		return { code: 0 };
 	}
@@ -196,22 +226,17 @@ export class Router {
 	/* Commits the changes. The service then follows the settings, as procd's trigger makes it do. */
 	async apply(uci) {
 		const names = uci.commit();
-		const enabled = uci.get({ config: 'millpond', section: 'main', option: 'enabled' }).value === '1';
 
-		if (this.answers || !names.includes('millpond'))
-			return;
-
-		if (enabled && this.process)
-			await this.ask('reload');
-		else if (enabled)
-			await this.start();
-		else
-			await this.stop();
+		if (!this.answers && names.includes('millpond') && this.isRegistered)
+			await this.follow();
 	}
 
 	async daemon(method, parameters) {
 		if (this.answers) {
 			const answer = this.answers[method];
+
+			if (answer?.fails)
+				return [ answer.fails ];
 
 			return answer === undefined ? [ STATUS.notFound ] : [ 0, typeof answer === 'function' ? answer(parameters) : answer ];
 		}
@@ -224,11 +249,11 @@ export class Router {
 		const call = [ 'call', '--socket', this.bus, method, JSON.stringify({ ...parameters, ubus_rpc_session: '0'.repeat(32) }) ];
 
 		return new Promise((resolve) => {
-			execFile(this.worldProgram, call, (error, stdout) => {
+			execFile(this.worldProgram, call, (error, stdout, stderr) => {
 				if (!error)
 					resolve([ 0, stdout.trim() ? JSON.parse(stdout) : undefined ]);
 				else
-					resolve([ this.process ? STATUS.failed : STATUS.notFound ]);
+					resolve([ Number(/ubus status (\d+)/.exec(stderr)?.[1] ?? (this.process ? STATUS.failed : STATUS.notFound)) ]);
 			});
 		});
 	}
@@ -279,16 +304,52 @@ export class Router {
 const HINTS = {
 	'18:B4:30:26:34:40': { name: 'camera', ipaddrs: [ '192.168.1.20' ], ip6addrs: [] },
 	'50:C7:BF:00:11:22': { name: 'plug', ipaddrs: [ '192.168.1.21' ], ip6addrs: [ 'fd00::21' ] },
-	'DA:A1:19:01:02:03': { name: 'phone', ipaddrs: [ '192.168.1.22' ], ip6addrs: [] }
+	'DA:A1:19:01:02:03': { name: 'phone', ipaddrs: [ '192.168.1.22' ], ip6addrs: [] },
+	// On a network without a bridge, and known by its IPv6 address only.
+	'00:16:6C:AB:6B:88': { name: 'doorbell', ipaddrs: [], ip6addrs: [ 'fd00:0:0:3::88' ] },
+	// Static in the settings of DHCP.
+	'00:16:6C:00:00:01': { name: 'drawer', ipaddrs: [], ip6addrs: [] },
+	// The router's own, the provider's gateway, and its router with an IPv6 address only.
+	'02:00:00:00:00:01': { name: 'router', ipaddrs: [ '192.168.1.1' ], ip6addrs: [ 'fd00::1' ] },
+	'02:00:00:00:00:02': { ipaddrs: [], ip6addrs: [] },
+	'02:00:00:00:00:FE': { name: 'gateway', ipaddrs: [ '203.0.113.1' ], ip6addrs: [] },
+	'02:00:00:00:00:FD': { ipaddrs: [], ip6addrs: [ 'fe80::1' ] }
 };
+
+const FIREWALL = `
+config zone
+	option name 'lan'
+	list network 'lan'
+	list network 'iot'
+
+config zone
+	option name 'wan'
+	option masq '1'
+	list network 'wan'
+	list network 'wan6'
+
+config zone
+	option name 'others'
+	option masq '1'
+	option network 'modem vpn'
+`;
 
 const OTHERS = {
 	'luci-rpc.getHostHints': () => HINTS,
 	'network.interface.dump': () => ({ interface: [
-		{ interface: 'lan', l3_device: 'br-lan', device: 'br-lan' },
-		{ interface: 'iot', l3_device: 'br-iot', device: 'br-iot' },
-		{ interface: 'wan', l3_device: 'eth1', device: 'eth1' }
+		{ interface: 'cameras', l3_device: 'eth0.3', device: 'eth0.3', 'ipv4-address': [ { address: '192.168.3.1', mask: 24 } ], 'ipv6-prefix-assignment': [ { address: 'fd00:0:0:3::', mask: 64, 'local-address': { address: 'fd00:0:0:3::1', mask: 64 } } ] },
+		{ interface: 'iot', l3_device: 'br-iot', device: 'br-iot', 'ipv4-address': [ { address: '192.168.2.1', mask: 24 } ] },
+		{ interface: 'lan', l3_device: 'br-lan', device: 'br-lan', 'ipv4-address': [ { address: '192.168.1.1', mask: 24 } ], 'ipv6-address': [ { address: 'fd00::1', mask: 64 } ] },
+		{ interface: 'lan6', l3_device: 'br-lan', device: '@lan' },
+		{ interface: 'loopback', l3_device: 'lo', device: 'lo', 'ipv4-address': [ { address: '127.0.0.1', mask: 8 } ] },
+		{ interface: 'modem', l3_device: 'br-modem', device: 'br-modem', 'ipv4-address': [ { address: '192.168.100.2', mask: 24 } ] },
+		{ interface: 'vpn', l3_device: 'wg9', device: 'wg9', 'ipv4-address': [ { address: '10.9.0.2', mask: 24 } ] },
+		{ interface: 'wan', l3_device: 'eth1', device: 'eth1', 'ipv4-address': [ { address: '203.0.113.7', mask: 24 } ], route: [ { target: '0.0.0.0', mask: 0 } ] },
+		{ interface: 'wan6', l3_device: 'eth1', device: '@wan' }
 	] }),
+	'luci-rpc.getNetworkDevices': () => ({
+		'br-lan': { mac: '02:00:00:00:00:01' }, eth0: { mac: '02:00:00:00:00:02' }, eth1: { mac: '02:00:00:00:00:03' }
+	}),
 	'luci.getFeatures': () => ({}),
 	'session.access': () => ({ access: true }),
 	'system.board': () => ({ hostname: 'router' }),

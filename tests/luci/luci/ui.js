@@ -4,7 +4,24 @@
 
 /* Stand-in for LuCI's notices, dialogues, handlers that lock their button, and applying of changes. */
 
+/* One value a line. */
+class DynamicList {
+	constructor(values, choices, options) {
+		this.field = E('textarea', { 'rows': 2, 'placeholder': options.placeholder ?? null, 'disabled': options.disabled ? '' : null }, [ values.join('\n') ]);
+	}
+
+	render() {
+		return E('div', { 'class': 'cbi-dynlist' }, [ this.field ]);
+	}
+
+	getValue() {
+		return this.field.value.split('\n').map((line) => line.trim()).filter(Boolean);
+	}
+}
+
 return baseclass.extend({
+	DynamicList,
+
 	instantiateView(path) {
 		return L.compile(`view.${path.replaceAll('/', '.')}`).then((View) => new View());
 	},
@@ -41,7 +58,10 @@ return baseclass.extend({
 
 	changes: {
 		apply(checked) {
-			return fetch(L.url('admin/uci', checked ? 'apply_rollback' : 'apply_unchecked'), { method: 'POST' }).then(() => window.location.reload());
+			return fetch(L.url('admin/uci', checked ? 'apply_rollback' : 'apply_unchecked'), { method: 'POST' }).then(() => {
+				document.dispatchEvent(new CustomEvent('uci-applied'));
+				setTimeout(() => window.location.reload(), L.env.apply_display * 1000);
+			});
 		}
 	}
 });

@@ -83,10 +83,28 @@ test('the options under More (name, kind, tolerated delay, measuring)', () => wi
 	assert.equal(file().match(/config device/g).length, 2);
 }));
 
+test('a device may have several MACs, and one that is none is refused', () => withRouter({}, async ({ open, folder, file }) => {
+	const page = await open('devices');
+	const row = page.locator('tr', { has: page.getByLabel('Choice for plug') });
+	const macs = row.getByLabel('MAC addresses of plug');
+
+	await row.getByText('More', { exact: true }).click();
+	assert.equal(await macs.inputValue(), '50:c7:bf:00:11:22');
+	await macs.fill('50:c7:bf:00:11:22\nnonsense');
+	await apply(page);
+	await until(async () => /MAC address such as/.test(await page.innerText('body')), 'the page refuses it');
+	await macs.fill('50:c7:bf:00:11:22\nA0-92-08-7B-03-1C');
+	await apply(page);
+	await until(() => /list mac 'A0-92/.test(file()), 'the settings contain both');
+	assert.match(file(), /config device\n\toption name 'plug'\n\toption policy 'direct'\n\tlist mac '50:c7:bf:00:11:22'\n\tlist mac 'A0-92-08-7B-03-1C'/);
+	execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ]);
+	assert.match(await (await open('devices')).locator('tr', { hasText: '192.168.1.21' }).innerText(), /50:c7:bf:00:11:22, a0:92:08:7b:03:1c/);
+}));
+
 test('a device with several MACs is one entry, and a name cannot reverse the page', () => {
 	const settings = `${SETTINGS}\nconfig device\n\toption name 'Lap\u202etop'\n\tlist mac '50C7.BF00.1122'\n\tlist mac '0-1-2-3-4-5'\n\toption policy 'block'\n`;
 
-	return withRouter({ settings }, async ({ open }) => {
+	return withRouter({ daemon: 'any', settings }, async ({ open }) => {
 		const page = await open('devices');
 		const row = page.locator('tr', { hasText: 'Lap\\u{202e}top' });
 

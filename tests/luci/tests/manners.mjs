@@ -8,7 +8,7 @@ import { USED } from '../answers.mjs';
 import { ENABLED, SETTINGS, VIEWS, paste, pictures, root, tab, test, withRouter } from '../harness.mjs';
 import { template } from '../template.mjs';
 
-const MAX_BYTES = 40 * 1024;
+const MAX_BYTES = 42 * 1024;
 
 test('a read-only user sees every page and changes nothing', () => withRouter({}, async ({ open, router, file }) => {
 	for (const view of VIEWS) {
@@ -29,6 +29,28 @@ test('a read-only user sees every page and changes nothing', () => withRouter({}
 		assert.equal((await router.call('read', ...call))[0], 6, call.slice(0, 2).join('.'));
 
 	assert.equal(file(), before);
+}));
+
+test('each page has its styles from one file, and no heading twice', () => withRouter({ daemon: 'any' }, async ({ open }) => {
+	for (const view of VIEWS) {
+		const page = await open(view);
+		const headings = await page.locator('#view :is(h2, h3)').allInnerTexts();
+
+		assert.deepEqual(headings.filter((text, at) => headings.indexOf(text) !== at), [], view);
+		assert.equal(await page.locator('#view style').count(), 0, view);
+		assert.equal(await page.locator('link[href*="millpond.css"]').count(), 1, view);
+	}
+}));
+
+test('Help shows the newest messages first, and fetches them again', () => withRouter({}, async ({ open, router }) => {
+	appendFileSync(router.logFile, 'first\nsecond\n');
+
+	const page = await open('help');
+
+	assert.equal(await page.innerText('.millpond-log'), 'second\nfirst');
+	appendFileSync(router.logFile, 'third\n');
+	await page.click('[data-action=reload-log]');
+	await page.waitForFunction(() => /^third\nsecond/.test(document.querySelector('.millpond-log').innerText));
 }));
 
 test('every control has an accessible name, and Tab reaches the buttons', () => withRouter({ daemon: 'any', settings: ENABLED }, async ({ open }) => {

@@ -3,7 +3,7 @@
 'require baseclass';
 'require fs';
 'require rpc';
-'require millpond.words as words';
+'require millpond.home as home';
 
 /* Calls to the router: the daemon's ubus object, this application's object for keys and join texts, the init script. */
 
@@ -25,16 +25,17 @@ const callMakeKey = rpc.declare({ object: 'luci.millpond', method: 'make_key', r
 const callKeepKeys = rpc.declare({ object: 'luci.millpond', method: 'keep_keys', params: [ 'private_key', 'preshared_key' ], reject: true });
 const callReadJoin = rpc.declare({ object: 'luci.millpond', method: 'read_join', params: [ 'text' ], reject: true });
 const callKeepJoin = rpc.declare({ object: 'luci.millpond', method: 'keep_join', params: [ 'text' ], reject: true });
-const callHostHints = rpc.declare({ object: 'luci-rpc', method: 'getHostHints', expect: { '': {} } });
-const callInterfaces = rpc.declare({ object: 'network.interface', method: 'dump', expect: { interface: [] } });
 
-/* Why a call failed: 'absent' (no such object or method), 'denied' (the user lacks the right), or 'failed'. */
+/* Why a call failed: 'absent' (no such object or method), 'stopping' (the daemon ends), 'denied' (the user lacks the right), or 'failed'. */
 function reason(error) {
 	const text = String(error?.message ?? error);
 
 	// A missing method is ubus code 3; uhttpd reports it as an invalid request.
 	if (/-32000|-3260[12]|not found|code [34]\b/i.test(text))
 		return 'absent';
+
+	if (/code 10\b/.test(text))
+		return 'stopping';
 
 	if (/-32002|denied|code 6\b/i.test(text))
 		return 'denied';
@@ -65,21 +66,7 @@ return baseclass.extend({
 
 	/* { devices: [...], cut } from the daemon. While it is not running, { devices } from DHCP and ARP. */
 	devices() {
-		return callDevices().catch(() => callHostHints().then((hints) => ({
-			devices: Object.keys(hints).map((mac) => ({
-				mac: mac.toLowerCase(),
-				random_mac: (parseInt(mac.substring(0, 2), 16) & 2) !== 0,
-				addresses: [ ...L.toArray(hints[mac].ipaddrs), ...L.toArray(hints[mac].ip6addrs) ],
-				hostname: hints[mac].name && words.printable(hints[mac].name)
-			}))
-		})));
-	},
-
-	/* { name, device } of each of the router's networks that devices may be on. */
-	networks() {
-		return L.resolveDefault(callInterfaces(), []).then((list) => list
-			.filter((entry) => /^br-/.test(entry.l3_device ?? entry.device ?? '') && !entry.interface.endsWith('6'))
-			.map((entry) => ({ name: entry.interface, device: entry.l3_device ?? entry.device })));
+		return callDevices().catch(() => home.hosts().then((devices) => ({ devices })));
 	},
 
 	/* Starts a check of the wire, the same as the weekly one. The status then contains the result. */

@@ -4,7 +4,9 @@
 'require uci';
 'require ui';
 'require view';
+'require millpond.choices as choices';
 'require millpond.daemon as daemon';
+'require millpond.home as home';
 'require millpond.words as words';
 
 /* Which devices and networks are protected: one choice for each. "More" has the other options of a device. */
@@ -21,72 +23,11 @@ const KINDS = {
 };
 const MAX_TOLERANCE_S = 600;
 
-function policyOf(section) {
-	return section.policy || 'shape';
-}
-
-/* A MAC in the notation of the daemon, from any that the settings may have. */
-function canonicalMac(text) {
-	const parts = text.toLowerCase().split(/[:-]/);
-	const digits = parts.length === 6 ? parts.map((part) => part.padStart(2, '0')).join('') : text.toLowerCase().replace(/\./g, '');
-
-	return digits.match(/../g)?.join(':') ?? '';
-}
-
-/* The MACs of a device's section. */
-function macsOf(section) {
-	return L.toArray(section.mac).flatMap((text) => text.trim().split(/\s+/)).filter(Boolean).map(canonicalMac);
-}
-
-function deviceSection(device) {
-	return uci.sections('millpond', 'device').find((section) =>
-		macsOf(section).some((mac) => mac === device.mac || L.toArray(device.other_macs).includes(mac)) || (section.address && device.addresses.includes(section.address)));
-}
-
-function uciSwitch(value) {
-	return [ '1', 'yes', 'on', 'true', 'enabled' ].includes(value);
-}
-
-function networkSection(name) {
-	return uci.sections('millpond', 'network').find((section) => section.name === name);
-}
-
-/* The policy of a device without a choice of its own. */
-function inherited(network) {
-	const section = network && networkSection(network);
-
-	return section ? policyOf(section) : 'direct';
-}
-
-/* The devices that the router knows and those that only the settings name, sorted by name. */
-function merge(known) {
-	const devices = L.toArray(known.devices).map((device) => ({ ...device, addresses: L.toArray(device.addresses) }));
-
-	for (const section of uci.sections('millpond', 'device')) {
-		const [ one, ...others ] = devices.filter((device) => deviceSection(device)?.['.name'] === section['.name']);
-
-		// One device with several MACs is one entry, also in a list that does not come from the daemon.
-		for (const other of others) {
-			one.other_macs = [ ...L.toArray(one.other_macs), other.mac, ...L.toArray(other.other_macs) ].filter(Boolean);
-			one.addresses = [ ...one.addresses, ...other.addresses ];
-			devices.splice(devices.indexOf(other), 1);
-		}
-
-		if (!one)
-			devices.push({ mac: macsOf(section)[0], other_macs: macsOf(section).slice(1), addresses: L.toArray(section.address), name: section.name });
-	}
-
-	for (const device of devices)
-		device.title = words.printable(deviceSection(device)?.name ?? device.name ?? device.hostname ?? device.mac ?? device.addresses[0] ?? '?');
-
-	return devices.sort((a, b) => L.naturalCompare(a.title, b.title));
-}
-
 return view.extend({
 	load() {
 		return Promise.all([
 			L.resolveDefault(daemon.devices(), {}),
-			daemon.networks(),
+			home.networks(),
 			uci.load('millpond')
 		]);
 	},
@@ -98,7 +39,6 @@ return view.extend({
 		this.fill();
 
 		return E([], [
-			words.style(),
 			E('h2', _('Devices')),
 			E('div', { 'class': 'cbi-map-descr' }, [
 				E('p', [ E('strong', words.policy('shape')[1]), ': ', _('everything that the device sends goes through the tunnel and is hidden. Slower, but safer.') ]),
@@ -111,8 +51,9 @@ return view.extend({
 
 	fill() {
 		this.writes = [];
+		this.lists = [];
 
-		const devices = merge(this.known);
+		const devices = choices.merge(this.known);
 		const names = this.networks.map((network) => network.name);
 
 		for (const section of uci.sections('millpond', 'network')) {
@@ -122,7 +63,7 @@ return view.extend({
 
 		dom.content(this.body, [
 			E('div', { 'class': 'cbi-section' }, [
-				E('h3', _('Devices')),
+				E('h3', _('Single devices')),
 				devices.length ? this.table([ _('Device'), _('Address'), _('Network'), _('Last seen'), _('Sent, received'), _('Choice') ],
 					devices.map((device) => this.deviceRow(device)))
 					: E('em', _('The router has not seen any device yet.')),
@@ -145,8 +86,8 @@ return view.extend({
 	},
 
 	deviceRow(device) {
-		const section = deviceSection(device);
-		const policy = section ? policyOf(section) : inherited(device.network);
+		const section = choices.deviceSection(device);
+		const policy = section ? choices.policyOf(section) : choices.inherited(device.network);
 		const sent = words.number(device.upload_bytes) === null ? '–'
 			: '%s, %s'.format(words.bytes(device.upload_bytes), words.bytes(device.download_bytes));
 
@@ -172,11 +113,11 @@ return view.extend({
 	},
 
 	networkRow(name) {
-		const section = networkSection(name);
+		const section = choices.networkSection(name);
 
 		return [
 			E('strong', [ name ]),
-			this.pick(_('Choice for the network %s').format(name), section ? policyOf(section) : '', (policy) => this.chooseNetwork(name, policy), [ '', ...CHOICES ])
+			this.pick(_('Choice for the network %s').format(name), section ? choices.policyOf(section) : '', (policy) => this.chooseNetwork(name, policy), [ '', ...CHOICES ])
 		];
 	},
 
@@ -223,19 +164,44 @@ return view.extend({
 			row('kind', _('Kind of device'), this.control(kind, write('kind'))),
 			row('tolerance', _('Tolerated delay'), this.control(wait, (value) => this.writeDevice(device, { tolerance: value && String(Math.round(value * 1000)) })),
 				_('Seconds that packets may wait before people notice. Settings compares the levels with this value; the line does not depend on it.')),
-			row('watch', _('Measure it'), this.control(E('input', { 'type': 'checkbox', 'checked': uciSwitch(section.watch) ? '' : null }), write('watch')),
-				_('While the device is left alone, millpond counts its packets, so that Settings can show how long they would wait.'))
+			row('watch', _('Measure it'), this.control(E('input', { 'type': 'checkbox', 'checked': choices.uciSwitch(section.watch) ? '' : null }), write('watch')),
+				_('While the device is left alone, millpond counts its packets, so that Settings can show how long they would wait.')),
+			this.macs(device, section, write('mac'))
+		]);
+	},
+
+	/* The MACs of a device, of which it has several with several interfaces. Written last, because the other fields find the section by them. */
+	macs(device, section, write) {
+		const own = choices.macsOf(section);
+		const values = own.length ? own : (section.address ? [] : [ device.mac, ...L.toArray(device.other_macs) ].filter(Boolean));
+		const list = new ui.DynamicList(values, null, { 'placeholder': '18:b4:30:26:34:40', 'datatype': 'macaddr', 'disabled': !L.hasViewPermission() });
+		const node = list.render();
+
+		node.querySelectorAll('input, textarea').forEach((field) => field.setAttribute('aria-label', _('MAC addresses of %s').format(device.title)));
+		this.lists.push({ node, isValid: () => {
+			const now = list.getValue();
+
+			return now.every(choices.isMac) && Boolean(now.length || section.address || !values.length);
+		} });
+		this.writes.push(() => {
+			if (String(list.getValue()) !== String(values))
+				write(list.getValue());
+		});
+
+		return E('div', { 'data-name': 'mac' }, [
+			E('span', { 'class': 'millpond-label' }, [ _('MAC addresses') ]), node,
+			E('span', { 'class': 'millpond-hint' }, [ _('All of this device, for example that of its cable and that of its Wi-Fi.') ])
 		]);
 	},
 
 	/* Sets options in a device's section, which is created if it does not exist. Empty options are removed. */
 	writeDevice(device, options) {
-		let id = deviceSection(device)?.['.name'];
+		let id = choices.deviceSection(device)?.['.name'];
 
 		if (!id) {
 			id = uci.add('millpond', 'device');
 			uci.set('millpond', id, 'name', device.title.substring(0, 64));
-			uci.set('millpond', id, 'policy', inherited(device.network));
+			uci.set('millpond', id, 'policy', choices.inherited(device.network));
 
 			if (device.mac)
 				uci.set('millpond', id, 'mac', device.mac);
@@ -244,7 +210,7 @@ return view.extend({
 		}
 
 		for (const option in options) {
-			if (options[option])
+			if (options[option]?.length)
 				uci.set('millpond', id, option, options[option]);
 			else
 				uci.unset('millpond', id, option);
@@ -252,7 +218,7 @@ return view.extend({
 	},
 
 	chooseNetwork(name, policy) {
-		let id = networkSection(name)?.['.name'];
+		let id = choices.networkSection(name)?.['.name'];
 
 		if (!policy) {
 			uci.remove('millpond', id);
@@ -280,6 +246,16 @@ return view.extend({
 			invalid.closest('details').open = true;
 			invalid.focus();
 			ui.addNotification(_('Nothing was saved'), E('p', _('The tolerated delay must be from 0.001 to %d seconds.').format(MAX_TOLERANCE_S)), 'danger');
+
+			return Promise.reject(new Error('invalid'));
+		}
+
+		const wrong = this.lists.find((list) => !list.isValid());
+
+		if (wrong) {
+			wrong.node.closest('details').open = true;
+			wrong.node.querySelector('input, textarea').focus();
+			ui.addNotification(_('Nothing was saved'), E('p', _('A device needs at least one MAC address such as 18:b4:30:26:34:40.')), 'danger');
 
 			return Promise.reject(new Error('invalid'));
 		}

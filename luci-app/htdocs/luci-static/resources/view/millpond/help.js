@@ -5,7 +5,6 @@
 'require view';
 'require millpond.daemon as daemon';
 'require millpond.problems as problems';
-'require millpond.words as words';
 
 /* Recent messages, the report for support, and the lists of hidden things, of things not hidden, and of problems. */
 
@@ -44,12 +43,11 @@ return view.extend({
 		window.setTimeout(() => document.querySelector('.millpond-problem[open]')?.scrollIntoView());
 
 		return E([], [
-			words.style(),
 			E('h2', _('Help')),
 			E('div', { 'class': 'cbi-section' }, [
 				E('div', { 'class': 'millpond-row' }, [
-					E('h3', { 'class': 'grow' }, _('Recent messages')),
-					E('button', { 'class': 'btn cbi-button', 'data-action': 'reload-log', 'click': ui.createHandlerFn(this, 'reload') }, _('Show newer messages')),
+					E('h3', { 'class': 'grow' }, _('Recent messages, newest first')),
+					E('button', { 'class': 'btn cbi-button', 'data-action': 'reload-log', 'click': ui.createHandlerFn(this, 'reload') }, _('Refresh')),
 					E('button', { 'class': 'btn cbi-button', 'data-action': 'support', 'disabled': L.hasViewPermission() ? null : '', 'click': ui.createHandlerFn(this, 'support') }, _('Download a report for support'))
 				]),
 				E('p', _('The report contains the settings, the state and the messages. Keys, addresses and hardware addresses are masked; read the report before you send it to anybody.')),
@@ -72,8 +70,8 @@ return view.extend({
 	show(log) {
 		dom.content(this.log, [ log instanceof Error
 			? _('The messages cannot be read: %s').format(log.message)
-			: (log || _('There are no messages.')) ]);
-		this.log.scrollTop = this.log.scrollHeight;
+			: (log.split('\n').reverse().join('\n') || _('There are no messages.')) ]);
+		this.log.scrollTop = 0;
 	},
 
 	reload() {

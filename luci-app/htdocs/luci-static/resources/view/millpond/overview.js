@@ -5,8 +5,10 @@
 'require uci';
 'require ui';
 'require view';
+'require millpond.choices as choices';
 'require millpond.daemon as daemon';
 'require millpond.graph as graph';
+'require millpond.headline as headline';
 'require millpond.problems as problems';
 'require millpond.words as words';
 
@@ -55,7 +57,7 @@ function wireCheck(audit) {
 		? _('%s packets seen. Faults: %s').format(audit.packets.toLocaleString(), faults.join('; '))
 		: _('%s packets seen, all %d bytes, nothing else.').format(audit.packets.toLocaleString(), audit.wire_bytes);
 
-	return [ words.badge(faults.length ? 'danger' : 'success', faults.length ? _('Needs attention') : _('Good')), ' ', text, ` (${words.ago(audit.age_s)})` ];
+	return [ words.badge(faults.length ? 'important' : 'success', faults.length ? _('Needs attention') : _('Good')), ' ', text, ` (${words.ago(audit.age_s)})` ];
 }
 
 /* Why the level in force differs from the level of the settings. */
@@ -92,7 +94,6 @@ return view.extend({
 		poll.add(() => this.refresh());
 
 		return E([], [
-			words.style(),
 			E('h2', _('Millpond')),
 			this.top,
 			this.buttons,
@@ -124,32 +125,39 @@ return view.extend({
 	},
 
 	refresh() {
+		const round = this.round = (this.round ?? 0) + 1;
+
 		return Promise.all([ daemon.status(), daemon.history(this.seconds), L.resolveDefault(daemon.devices(), null) ])
 			.then(([ status, history, known ]) => {
+				// An answer that comes late must not replace a newer one.
+				if (round < (this.shown ?? 0))
+					return;
+
+				this.shown = round;
 				this.known = known ?? this.known;
 				this.update(status, history);
 			});
 	},
 
 	update(status, history) {
-		const [ style, word, sentence ] = words.state(status);
-		const enabled = uci.get('millpond', 'main', 'enabled') === '1';
+		const home = choices.summary();
+		const { name, style, word, text } = headline.of(status, home);
 		const mismatch = daemon.mismatch(status);
 
 		dom.content(this.top, [
-			E('p', { 'class': 'millpond-row', 'data-state': status.failure ?? status.state }, [
-				words.badge(style, word), E('span', { 'class': 'grow' }, [ sentence ])
+			E('p', { 'class': 'millpond-row', 'data-state': status.failure ?? status.state, 'data-headline': name }, [
+				words.badge(style, word), E('span', { 'class': 'grow' }, [ text ])
 			]),
 			mismatch ? E('div', { 'class': 'alert-message notice', 'data-mismatch': mismatch }, mismatch === 'newer'
 				? _('millpond is newer than these pages. Some information may be missing; update luci-app-millpond.')
 				: _('millpond is older than these pages. Some information may be missing; update millpond.')) : '',
-			status.failure === 'absent' ? this.wayOut(enabled) : '',
+			status.failure === 'absent' ? this.wayOut(home) : '',
 			...problems.render(status)
 		]);
 
 		// While the action of a button runs, the buttons stay as they are.
 		if (!this.busy)
-			dom.content(this.buttons, this.actions(status, enabled));
+			dom.content(this.buttons, this.actions(status, home.enabled));
 
 		dom.content(this.meaning, status.failure ? [] : [ _('Turned off: your devices work as they would without millpond. Stopped: protected devices have no Internet until you start millpond again.') ]);
 
@@ -166,7 +174,7 @@ return view.extend({
 		]);
 
 		dom.content(this.check, status.failure ? [] : this.wire(status));
-		dom.content(this.devices, this.glance());
+		dom.content(this.devices, this.glance(status, home));
 	},
 
 	/* The last check, with a button for another. A daemon without `audit` and `level_by` is too old for checks. */
@@ -188,9 +196,7 @@ return view.extend({
 	},
 
 	/* What to do while the daemon is not running. */
-	wayOut(enabled) {
-		const complete = uci.get('millpond', 'tunnel', 'public_key') || uci.get('millpond', 'tunnel', 'profile') || uci.get('millpond', 'tunnel', 'interface');
-
+	wayOut({ enabled, complete }) {
 		return E('div', { 'class': 'alert-message notice', 'data-name': 'way-out' }, [
 			E('p', [ !complete
 				? _('Two steps are left: enter the data of your server under Settings, and choose devices. Then turn millpond on.')
@@ -219,11 +225,18 @@ return view.extend({
 		];
 	},
 
-	/* Goes through the settings, so that LuCI shows, applies and reverts it like any other change. */
+	/* Goes through the settings, so that LuCI shows, applies and reverts it like any other change. The service follows only while procd knows it, so the page calls it, too. */
 	enable(value) {
-		uci.set('millpond', 'main', 'enabled', value);
+		const follow = () => daemon.service('reload').catch((error) => this.report(error));
 
-		return uci.save().then(() => ui.changes.apply(true));
+		uci.set('millpond', 'main', 'enabled', value);
+		document.addEventListener('uci-applied', follow, { once: true });
+
+		return Promise.resolve(value === '1' ? daemon.service('enable') : null).then(() => uci.save()).then(() => ui.changes.apply(true));
+	},
+
+	report(error) {
+		ui.addNotification(_('That did not work'), E('p', [ String(error.message ?? error) ]), 'danger');
 	},
 
 	/* Runs a button's action with all buttons locked, and shows a notice if it fails. */
@@ -231,28 +244,28 @@ return view.extend({
 		this.busy = true;
 		[ this.buttons, this.check ].forEach((node) => node.querySelectorAll('button').forEach((button) => { button.disabled = true; }));
 
-		return Promise.resolve().then(action).catch((error) => {
-			ui.addNotification(_('That did not work'), E('p', [ String(error.message ?? error) ]), 'danger');
-		}).finally(() => {
+		return Promise.resolve().then(action).catch((error) => this.report(error)).finally(() => {
 			this.busy = false;
 
 			return this.refresh();
 		});
 	},
 
-	glance() {
-		const all = L.toArray(this.known?.devices);
-		const withPolicy = (policy) => all.filter((device) => (device.policy ?? 'direct') === policy);
+	glance(status, { enabled }) {
+		const all = choices.merge(this.known ?? {});
+		const withPolicy = (policy) => all.filter((device) => choices.policy(device) === policy);
+		const note = enabled ? _('The choices in the settings. The guard holds them while millpond is not running.')
+			: _('The choices in the settings. They apply when millpond is turned on.');
 
-		return [ 'shape', 'block', 'direct' ].map((policy) => {
+		return [ status.failure === 'absent' ? E('p', { 'class': 'millpond-hint', 'data-name': 'by-settings' }, [ note ]) : '', ...[ 'shape', 'block', 'direct' ].map((policy) => {
 			const [ style, , word ] = words.policy(policy);
 			const devices = withPolicy(policy);
 
 			return E('p', { 'class': 'millpond-row', 'data-policy': policy }, [
 				words.badge(devices.length ? style : '', '%s: %d'.format(word, devices.length)),
-				E('span', { 'class': 'grow' }, [ policy === 'shape' && !devices.length ? _('None yet. Choose the devices that you want to hide.') : '', devices.slice(0, 12).map((device) => device.name ?? device.hostname ?? device.mac).join(', ') + (devices.length > 12 ? ' …' : '') ])
+				E('span', { 'class': 'grow' }, [ policy === 'shape' && !devices.length ? _('None yet. Choose the devices that you want to hide.') : '', devices.slice(0, 12).map((device) => device.title).join(', ') + (devices.length > 12 ? ' …' : '') ])
 			]);
-		});
+		}) ];
 	},
 
 	handleSave: null,

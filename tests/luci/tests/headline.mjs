@@ -1,0 +1,55 @@
+// The headline of the page Overview: one test for each state of the table in headline.js.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { ENABLED, SETTINGS, root, test, withRouter } from '../harness.mjs';
+
+const audit = (faults) => ({ age_s: 60, running: false, packets: 2000, wire_bytes: 508, faults });
+const problem = (code, severity = 'error') => ({ problems: [ { code, severity, text: 'a text', fix: 'a fix' } ] });
+const fails = (code) => ({ methods: { status: { fails: code } } });
+const NOTHING_CHOSEN = ENABLED.replace(/config device[^]*?(?=\nconfig|$)/g, '');
+
+/* Of each state: the daemon's answers or the settings that lead to it, the style of the label, and words of the texts. */
+const STATES = {
+	'denied': [ fails(6), 'warning', /not allowed/ ],
+	'stopping': [ fails(10), 'notice', /ending/ ],
+	'incomplete': [ { without: [ 'status' ], settings: SETTINGS.replace(/config tunnel[^]*?(?=\nconfig|$)/, '') }, '', /not set up/ ],
+	'off': [ { without: [ 'status' ], settings: SETTINGS }, '', /turned off: your devices work/ ],
+	'stopped': [ { without: [ 'status' ] }, 'important', /guard holds: protected devices have no Internet/ ],
+	'unknown': [ fails(9), 'warning', /cannot be read/ ],
+	'starting': [ { extra: { state: 'starting' } }, 'notice', /have no Internet/ ],
+	'blocked': [ { extra: { state: 'blocked' } }, 'important', /no tunnel/ ],
+	'degraded': [ { extra: { state: 'degraded' } }, 'warning', /does not answer/ ],
+	'paused': [ { extra: { state: 'paused' } }, 'notice', /nothing is hidden/ ],
+	'open': [ { extra: problem('hardware-offload') }, 'important', /may send outside it/ ],
+	'nothing-chosen': [ { settings: NOTHING_CHOSEN }, 'notice', /no device is protected/ ],
+	'check-failed': [ { extra: { audit: audit([ '3 packets of 96 bytes' ]) } }, 'warning', /last check of the wire found something/ ],
+	'limited': [ { extra: problem('network-missing') }, 'warning', /a problem limits/ ],
+	'weak-law': [ { extra: { law: 'kernel' } }, 'warning', /law of the intervals does not hide/ ],
+	'protected': [ { extra: { audit: audit([]), ...problem('data-cap', 'warning') } }, 'success', /same flat line whatever your protected devices do/ ]
+};
+
+test('every state of the headline has a test', () => {
+	const source = readFileSync(join(root, 'htdocs/luci-static/resources/millpond/headline.js'), 'utf8');
+
+	assert.deepEqual([ ...source.matchAll(/^\t\[ '([a-z-]+)', /gm) ].map(([ , name ]) => name), Object.keys(STATES));
+});
+
+for (const [ name, [ options, style, text ] ] of Object.entries(STATES)) {
+	test(`the headline ${name}`, () => withRouter({ settings: ENABLED, ...options }, async ({ open }) => {
+		const page = await open('overview');
+		const headline = page.locator('[data-headline]');
+
+		assert.equal(await headline.getAttribute('data-headline'), name);
+		assert.match(await headline.innerText(), text);
+		assert.equal(await headline.locator('.label').getAttribute('class'), `label millpond-badge ${style}`);
+		// Only what is true in every respect is green.
+		assert.equal(/^Protected$/i.test((await headline.locator('.label').innerText()).trim()), name === 'protected');
+		assert.deepEqual(page.faults, []);
+
+		const tile = await open('overview', { path: 'admin/status' });
+
+		assert.match(await tile.textContent('[data-name=millpond-tile]'), text);
+	}));
+}
