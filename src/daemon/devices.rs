@@ -3,7 +3,7 @@
 pub mod answer;
 mod leases;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::daemon::dataplane::device_traffic::{Received, TrafficByDevice};
 use crate::daemon::rounded::Rounded;
 use crate::sys::Neighbour;
 use crate::sys::fw4_zones::with_interfaces;
-use crate::sys::lan_neighbours::{LanNeighbour, lan_neighbours};
+use crate::sys::lan_neighbours::{LanNeighbour, lan_neighbours, own_macs};
 use crate::units::Nanos;
 
 /// Maximum devices in the list; those seen longest ago are left out.
@@ -66,7 +66,15 @@ pub fn list(
         return Err(io::Error::other("only a router with valid settings lists devices"));
     };
     let settings = &with_interfaces(settings);
-    Ok(merge(settings, lan_neighbours(settings)?, leases::read(), stats, device_traffic))
+    let (mut neighbours, mut leases) = (lan_neighbours(settings)?, leases::read());
+    retain_others(&own_macs(), &mut neighbours, &mut leases);
+    Ok(merge(settings, neighbours, leases, stats, device_traffic))
+}
+
+/// Removes the router itself, which may see its own packets through another of its interfaces.
+fn retain_others(own: &BTreeSet<Mac>, neighbours: &mut Vec<LanNeighbour>, leases: &mut Vec<Lease>) {
+    neighbours.retain(|one| !own.contains(&one.neighbour.mac));
+    leases.retain(|lease| !own.contains(&lease.mac));
 }
 
 fn merge(

@@ -1,5 +1,7 @@
 //! The hosts that the kernel has seen on the home's networks.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use super::netlink::error::NetlinkError;
 use super::netlink::neighbour::{self, Neighbour, NeighbourEntry};
 use super::netlink::socket::Netlink;
 use super::netlink::{addr, link, route};
-use crate::config::model::Settings;
+use crate::config::model::{Mac, Settings};
 use crate::plan::Facts;
 
 /// A neighbour on one of the home's networks.
@@ -39,6 +41,13 @@ pub fn lan_neighbours(settings: &Settings) -> io::Result<Vec<LanNeighbour>> {
         },
     );
     Ok(neighbours.collect())
+}
+
+/// The Ethernet addresses of this host's interfaces, as far as they can be read.
+pub fn own_macs() -> BTreeSet<Mac> {
+    let interfaces = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let addresses = interfaces.filter_map(|interface| fs::read_to_string(interface.path().join("address")).ok());
+    addresses.filter_map(|address| Mac::from_text(address.trim())).collect()
 }
 
 fn list_error(error: NetlinkError) -> io::Error {

@@ -113,3 +113,14 @@ fn a_device_with_two_macs_is_one_entry() {
     assert_eq!(laptop.addresses, ["192.168.1.11", "192.168.1.30"]);
     assert_eq!((phone.name.as_deref(), phone.policy.as_deref()), (None, Some("direct")));
 }
+
+#[test]
+fn the_routers_own_interfaces_are_no_devices() {
+    let mut neighbours =
+        vec![neighbour(CAMERA, "192.168.1.11", "br-lan", 2), neighbour(PLUG, "192.168.1.30", "br-lan", 60)];
+    let lease = |mac| Lease { mac: Mac(mac), address: "192.168.1.11".parse().unwrap(), hostname: None };
+    let mut leases = vec![lease(PLUG), lease(CAMERA)];
+    retain_others(&[Mac(PLUG)].into(), &mut neighbours, &mut leases);
+    assert_eq!(neighbours, [neighbour(CAMERA, "192.168.1.11", "br-lan", 2)]);
+    assert_eq!(leases, [lease(CAMERA)]);
+}
