@@ -226,8 +226,8 @@ impl Control {
         }
     }
 
-    /// Refuses all requests that wait, and leaves the bus and the control socket. For the end of the daemon: its teardown
-    /// takes seconds, in which nobody would be answered.
+    /// Refuses all requests that wait, and leaves the bus and the control socket. For the end of the daemon: its
+    /// teardown takes seconds, in which nobody would be answered.
     pub fn leave(mut self, poll: &Poll, now: Nanos) {
         let slow = self.slow_answers.stop(poll);
         let audit = std::mem::take(&mut self.audit).into_iter().map(|(_, requester)| requester);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde::ser::SerializeMap;
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::own_key;
@@ -71,21 +71,25 @@ struct PlannedSection<'a>(&'a [Assignment]);
 
 impl Serialize for PlannedSettings<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sections = self.0.chunk_by(|a, b| a.section == b.section);
-        serializer.collect_map(sections.map(|section| (section[0].section, PlannedSection(section))))
+        let sections = || self.0.chunk_by(|a, b| a.section == b.section);
+        let mut answer = serializer.serialize_struct("PlannedSettings", sections().count())?;
+        for section in sections() {
+            answer.serialize_field(section[0].section, &PlannedSection(section))?;
+        }
+        answer.end()
     }
 }
 
 impl Serialize for PlannedSection<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
+        let mut answer = serializer.serialize_struct("PlannedSection", self.0.len())?;
         for Assignment { option, setting, .. } in self.0 {
             match setting {
-                Setting::Text(text) => map.serialize_entry(option, text)?,
-                Setting::List(texts) => map.serialize_entry(option, texts)?,
+                Setting::Text(text) => answer.serialize_field(option, text)?,
+                Setting::List(texts) => answer.serialize_field(option, texts)?,
             }
         }
-        map.end()
+        answer.end()
     }
 }
 

@@ -28,8 +28,8 @@ const MIN_RETRY: Nanos = Nanos::from_secs(1);
 const MAX_RETRY: Nanos = Nanos::from_secs(15);
 /// Maximum time for the broker to publish the object or to read our output before we disconnect.
 const BROKER_TIMEOUT: Nanos = Nanos::from_secs(10);
-/// How long no call arrives before the daemon leaves the bus. The waiting callers get their answers last, so that none of
-/// them calls again in between.
+/// How long no call arrives before the daemon leaves the bus. The waiting callers get their answers last, so that none
+/// of them calls again in between.
 const LEAVE_QUIET: Duration = Duration::from_millis(20);
 /// Maximum time for each step of the broker when the daemon leaves the bus.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -153,8 +153,9 @@ impl Provider {
         }
     }
 
-    /// Refuses the calls that have arrived with `why`, removes the object and closes the connection. Blocks, but not for
-    /// long. The broker tells no caller that an object has gone: a call without an answer waits for its full time-out.
+    /// Refuses the calls that have arrived with `why`, removes the object and closes the connection. Blocks, but not
+    /// for long. The broker tells no caller that an object has gone: a call without an answer
+    /// waits for its full time-out.
     pub fn leave(self, why: &RequestError) {
         if let Some(connection) = self.connection.filter(|connection| connection.session.is_published()) {
             // Without the broker no caller waits.
