@@ -318,9 +318,9 @@ fn a_device_that_has_left_a_chosen_address_is_free_again() {
     assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(true), Some(false)]);
     world.router.enter();
     let mac = "18:b4:30:26:34:40";
-    assert!(shell("nft list set inet millpond shape_met4").contains("timeout 1d"));
-    shell(&format!("nft delete element inet millpond shape_met4 '{{ {mac} }}'"));
-    shell(&format!("nft add element inet millpond shape_met4 '{{ {mac} timeout 4s }}'"));
+    assert!(shell("nft list set inet millpond shape_learned4").contains("timeout 1d"));
+    shell(&format!("nft delete element inet millpond shape_learned4 '{{ {mac} }}'"));
+    shell(&format!("nft add element inet millpond shape_learned4 '{{ {mac} timeout 4s }}'"));
     let start = Instant::now();
     while world.connects(SERVERS[1]) != Some(true) {
         assert_eq!(world.connects(SERVERS[0]), Some(true));

@@ -145,7 +145,7 @@ mod tests {
         let neighbours =
             [(Mac(ONE), v4), (Mac(ONE), v6), (Mac(ONE), address("192.0.2.9")), (Mac(TWO), address("192.0.2.2"))];
         let found = initial_elements(None, &wanted, &neighbours);
-        let expected = ["seen4 192.0.2.2", "seen6 2001:db8::1", "shape_met4 02:00:00:00:00:01"];
+        let expected = ["seen4 192.0.2.2", "seen6 2001:db8::1", "shape_learned4 02:00:00:00:00:01"];
         assert_eq!(as_lines(&found), expected);
         assert_eq!(as_lines(&persistent_elements(&found)), expected[2..]);
         // A section for the device's Ethernet address takes precedence.
@@ -163,7 +163,7 @@ mod tests {
     fn a_new_guard_keeps_learned_elements_under_the_new_policy() {
         let learned_macs = "02:00:00:00:00:01";
         let before = guard(&[("shape_ip", "192.0.2.1, 192.0.2.2")]);
-        let before = with_learned(before, &[("shape_met4", learned_macs), ("seen6", "2001:db8::1")]);
+        let before = with_learned(before, &[("shape_learned4", learned_macs), ("seen6", "2001:db8::1")]);
         let after = |sets: &[(&str, &str)], neighbours: &[(Mac, IpAddr)]| {
             as_lines(&initial_elements(Some(&before), &guard(sets), neighbours))
         };
@@ -171,14 +171,14 @@ mod tests {
         for neighbours in [&[][..], &[one]] {
             assert_eq!(
                 after(&[("shape_ip", "192.0.2.1, 192.0.2.2")], neighbours),
-                ["seen6 2001:db8::1", "shape_met4 02:00:00:00:00:01"]
+                ["seen6 2001:db8::1", "shape_learned4 02:00:00:00:00:01"]
             );
-            assert_eq!(after(&[("block_ip", "192.0.2.1, 192.0.2.2")], neighbours)[0], "block_met4 02:00:00:00:00:01");
+            assert_eq!(after(&[("block_ip", "192.0.2.1, 192.0.2.2")], neighbours)[0], "block_learned4 02:00:00:00:00:01");
         }
         // No address is chosen any more, or only the other one.
         assert_eq!(after(&[], &[])[..], ["seen6 2001:db8::1"]);
         assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[one, (Mac(ONE), address("2001:db8::1"))]), [""; 0]);
-        assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[])[1], "shape_met4 02:00:00:00:00:01");
+        assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[])[1], "shape_learned4 02:00:00:00:00:01");
     }
 
     #[test]

@@ -196,8 +196,8 @@ pub(super) const fn set_names(policy: Policy) -> [&'static str; 4] {
 /// devices chosen by IPv6 address.
 pub(super) const fn learned_names(policy: Policy) -> [&'static str; 2] {
     match policy {
-        Policy::Block => ["block_met4", "block_met6"],
-        Policy::Shape | Policy::Direct => ["shape_met4", "shape_met6"],
+        Policy::Block => ["block_learned4", "block_learned6"],
+        Policy::Shape | Policy::Direct => ["shape_learned4", "shape_learned6"],
     }
 }
 

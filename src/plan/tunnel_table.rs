@@ -47,7 +47,7 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
     if !learning.is_empty() && !lan.is_empty() {
         let hook = Some("type filter hook prerouting priority mangle - 1");
         let only_lan = format!("iifname != {{ {} }} return", lan.join(", "));
-        chains.push(chain("meet", hook, [only_lan].into_iter().chain(learning)));
+        chains.push(chain("learn", hook, [only_lan].into_iter().chain(learning)));
     }
     NftTable { name: TableName::Tunnel, sets: policy_sets.sets, chains }
 }
