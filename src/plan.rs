@@ -4,6 +4,7 @@
 //! [`Desired`] comes from the settings, [`Snapshot`] from the kernel, and [`plan`] returns the operations in order.
 //! Each [`Op`] prints as the equivalent `ip`, `tc`, `wg` or `nft` command and has an inverse.
 
+mod bindings;
 mod bridge_guard;
 pub mod coexistence;
 mod desired;
@@ -29,12 +30,13 @@ mod sysctls;
 mod tunnel_table;
 pub mod wireguard;
 
+pub use bindings::Binding;
 pub use bridge_guard::bridge_guard;
 pub use desired::{Desired, DesiredError};
 pub use diff::{plan, plan_guard};
 pub use facts::{Facts, LanInterface, Relay, Relayed, TunnelPort};
 pub use guard::guard_table;
-pub use learned::{initial_elements, persistent_elements};
+pub use learned::{confirmed_elements, conflicts, current_elements, initial_elements, persistent_elements, update};
 pub use minimal_guard::minimal_guard;
 pub use op::Op;
 pub use policy_sets::LEARNED_TTL;

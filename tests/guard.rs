@@ -83,10 +83,17 @@ fn a_confined_device_can_neither_send_out_nor_be_reached() {
             assert_eq!(world.is_reached(address.parse().unwrap()), !confined, "{policy:?} {address}");
         }
     }
-    // Another device that takes over its addresses is free at once. The first device is confined again when it returns.
+    // Another device that takes over its addresses is free when ARP has confirmed it and the first device has been
+    // silent for a while. The first device is confined again when it returns.
     world.set_mac("02:00:00:00:00:77");
+    world.expire_bindings();
+    world.resolve_device();
+    world.install_guard();
     assert!(world.is_reached(DEVICE[0].parse().unwrap()) && world.is_reached(DEVICE[1].parse().unwrap()));
     world.set_mac("18:b4:30:26:34:40");
+    world.expire_bindings();
+    world.resolve_device();
+    world.install_guard();
     assert!(!world.is_reached(DEVICE[0].parse().unwrap()) && !world.is_reached(DEVICE[1].parse().unwrap()));
 }
 
@@ -279,6 +286,10 @@ fn a_device_chosen_by_address_is_confined_in_the_other_family_too() {
             assert!(!world.is_reached(DEVICE[other].parse().unwrap()), "chosen by {}, {when}", DEVICE[chosen]);
         };
         is_confined(&world, "learned");
+        // ARP and neighbour discovery confirm the Ethernet address. Only then is it kept for the next boot.
+        world.resolve_device();
+        world.install_guard();
+        is_confined(&world, "confirmed");
         world.flush_neighbours();
         world.choose_by(DEVICE[chosen], Policy::Block);
         world.install_guard();
@@ -308,6 +319,7 @@ fn a_device_that_has_left_a_chosen_address_is_free_again() {
     world.outside.enter();
     let _server = TcpListener::bind("[::]:80").unwrap();
     world.choose_by(DEVICE[0], Policy::Shape);
+    world.resolve_device();
     world.install_guard();
     assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(false); 2]);
     world.device.enter();
@@ -316,6 +328,7 @@ fn a_device_that_has_left_a_chosen_address_is_free_again() {
     // It is free in the family of the chosen address at once, and in the other one when its Ethernet address expires,
     // even if it keeps sending.
     assert_eq!([world.connects(SERVERS[0]), world.connects(SERVERS[1])], [Some(true), Some(false)]);
+    world.expire_bindings();
     world.router.enter();
     let mac = "18:b4:30:26:34:40";
     assert!(shell("nft list set inet millpond shape_learned4").contains("timeout 1d"));

@@ -138,7 +138,7 @@ fn nothing_of_a_confined_device_crosses_a_tunnel_port() {
     assert!(sites.install());
     assert_eq!(sites.crossing(), [false; 3], "chosen by address");
     sites.world.router.enter();
-    assert!(shell("nft list set bridge millpond shape_learned4").contains("18:b4:30:26:34:40"));
+    assert!(shell("nft list set bridge millpond unconfirmed4").contains("18:b4:30:26:34:40"));
     // Another device keeps its service.
     sites.world.set_mac("02:00:00:00:00:77");
     sites.world.settings.devices[0].address = "192.168.1.51".parse().ok();

@@ -379,6 +379,6 @@ fn forged_macs_do_not_fill_the_set_of_a_device_chosen_by_address() {
         socket.send_to(b"forged", "192.168.1.1:9").unwrap();
     }
     home.router.enter();
-    let learned = number_in("shape_learned4");
+    let learned = number_in("unconfirmed4");
     assert!((10..=40).contains(&learned), "{learned} Ethernet addresses");
 }

@@ -17,6 +17,8 @@ pub enum Code {
     GuardMinimal,
     /// The guard is not in the file from which it is loaded at boot.
     GuardFile,
+    /// Two devices use one address of a confined device.
+    AddressConflict,
     /// A kernel module or a program is missing; the text names its package.
     PackageMissing,
     /// The kernel refused a part of the tunnel.
@@ -62,12 +64,13 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 25] = [
+    const ALL: [Code; 26] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
         Code::GuardMinimal,
         Code::GuardFile,
+        Code::AddressConflict,
         Code::PackageMissing,
         Code::Tunnel,
         Code::TunTaken,
@@ -98,6 +101,7 @@ impl Code {
             Code::Guard => "guard",
             Code::GuardMinimal => "guard-minimal",
             Code::GuardFile => "guard-file",
+            Code::AddressConflict => "address-conflict",
             Code::PackageMissing => "package-missing",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
@@ -138,7 +142,7 @@ impl Code {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
                 "warning"
             }
-            Code::Zone | Code::DataCap => "warning",
+            Code::Zone | Code::DataCap | Code::AddressConflict => "warning",
             Code::Preflight(PreflightIssueKind::MeshPort) => "info",
             Code::Preflight(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
@@ -161,6 +165,10 @@ impl Code {
             Code::GuardFile => {
                 "free space on the flash, or make it writable; the guard is loaded now, but after a boot it will be \
                  missing until millpond starts; millpond keeps retrying"
+            }
+            Code::AddressConflict => {
+                "if a device was replaced, wait ten minutes; otherwise give each device an address of its own, or find \
+                 the device that forges it; choose devices by mac or by network"
             }
             Code::PackageMissing => "install the package that the text names; millpond keeps retrying",
             Code::Tunnel => "see the text; millpond keeps retrying",

@@ -4,6 +4,7 @@
 //! no packet. The table exists only while there is such a port and a confined device. Ports of the settings
 //! (`main.home_port`) belong to the home and are not in it.
 
+use super::bindings::bound_sets;
 use super::facts::{Facts, TunnelPort};
 use super::nft::{Elements, NftTable, Set, TableName, TableText};
 use super::policy_sets::{PolicySets, chain, interface};
@@ -14,6 +15,7 @@ pub fn bridge_guard(settings: &Settings, facts: &Facts) -> Option<TableText> {
     let policy_sets = PolicySets::new(settings);
     let learning_rules = policy_sets.learning_rules();
     let mut sets = policy_sets.sets;
+    let bound = if learning_rules.is_empty() { Vec::new() } else { bound_sets().to_vec() };
     let confines = sets.iter().any(|set| !is_direct(set));
     let ports: Vec<&TunnelPort> = closed_ports(settings, facts).collect();
     if !confines || ports.is_empty() {
@@ -31,6 +33,11 @@ pub fn bridge_guard(settings: &Settings, facts: &Facts) -> Option<TableText> {
     }
     sets.push(Set { name: "tunnel", kind: "ifname", elements: Elements::Fixed(names(ports.into_iter())) });
     let mut arriving = vec!["iifname @tunnel goto judge".to_owned()];
+    if !bound.is_empty() {
+        let keys = ["ip saddr @bound4", "arp saddr ip @bound4", "ip6 saddr @bound6"];
+        arriving.extend(keys.map(|key| format!("{key} return")));
+    }
+    sets.extend(bound);
     for rule in learning_rules {
         let arp = rule.strip_prefix("ip saddr").map(|rest| format!("arp saddr ip{rest}"));
         arriving.push(rule);

@@ -1,6 +1,7 @@
 //! The rules of `table inet millpond`: no packet of a shaped or blocked device leaves outside the tunnel. The table
 //! needs neither the tunnel nor the daemon nor any other object of millpond's.
 
+mod learning;
 mod leaving;
 mod multicast;
 mod services;
@@ -48,46 +49,8 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
     )];
     let learns = policy_sets.confines_by_mac();
     if learns {
-        sets.extend(learned());
-        chains.extend([
-            chain(
-                "confined",
-                None,
-                [
-                    "delete @free4 { ip saddr }",
-                    "delete @free6 { ip6 saddr }",
-                    "ip saddr @seen4 update @seen4 { ip saddr } return",
-                    "ip6 saddr @seen6 update @seen6 { ip6 saddr } return",
-                    LEARN_FEW,
-                    "update @seen4 { ip saddr }",
-                    "update @seen6 { ip6 saddr }",
-                ],
-            ),
-            chain(
-                "free",
-                None,
-                [
-                    "delete @seen4 { ip saddr }",
-                    "delete @seen6 { ip6 saddr }",
-                    "ip saddr @free4 update @free4 { ip saddr } return",
-                    "ip6 saddr @free6 update @free6 { ip6 saddr } return",
-                    LEARN_FEW,
-                    "update @free4 { ip saddr }",
-                    "update @free6 { ip6 saddr }",
-                ],
-            ),
-            chain(
-                "learn",
-                Some("type filter hook prerouting priority mangle - 1"),
-                // Hosts outside the home could forge the home's addresses.
-                ["iifname != @lan return".to_owned()]
-                    .into_iter()
-                    .chain(policy_sets.by_mac("goto confined", "goto free"))
-                    .chain(policy_sets.learning_rules())
-                    .chain(policy_sets.by_learned("goto confined", "goto confined"))
-                    .chain(["delete @seen4 { ip saddr }".into(), "delete @seen6 { ip6 saddr }".into()]),
-            ),
-        ]);
+        sets.extend(learning::sets());
+        chains.extend(learning::chains(&policy_sets));
     }
     chains.extend([
         chain("block", None, ["oifname @lan return", "goto refuse"]),
@@ -106,23 +69,6 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
     sets.extend(policy_sets.sets);
     NftTable { name: super::nft::TableName::Guard, sets, chains }
 }
-
-/// The sets of addresses that packets have shown for devices that the guard recognises by their MAC: addresses of
-/// confined devices, and of devices that are exempt from their network's policy.
-fn learned() -> [Set; 5] {
-    let of = |name, kind, timeout| Set { name, kind, elements: Elements::Learned { timeout } };
-    [
-        of("seen4", "ipv4_addr", "7d"),
-        of("seen6", "ipv6_addr", "7d"),
-        of("free4", "ipv4_addr", "7d"),
-        of("free6", "ipv6_addr", "7d"),
-        of("learn_rate", "ether_addr", "1d"),
-    ]
-}
-
-/// Ends a chain for a device that shows many new addresses, so that no device fills the sets of all. A device has a few
-/// temporary IPv6 addresses a day.
-const LEARN_FEW: &str = "update @learn_rate { ether saddr limit rate over 10/day burst 32 packets } return";
 
 /// Rules for packets that come neither from the home nor from the tunnel. An answer to a ping would tell which
 /// addresses of the home are in use.

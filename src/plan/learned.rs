@@ -2,103 +2,215 @@
 //! they send a packet.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::fmt::Write;
 
-use super::nft::{Learned, MAX_LEARNED, TableText};
-use super::policy_sets::{CONFINING, learned_names, set_names};
+use super::bindings::{self, BINDINGS, BOUND, Binding, Bindings, CONFLICTS};
+use super::nft::{Learned, MAX_INITIAL, TableText};
+use super::policy_sets::{CONFINING, UNCONFIRMED, learned_names, set_names};
 use super::policy_subjects::{Subject, policies};
-use crate::config::model::{Mac, Policy};
+use crate::config::model::Policy;
 
 /// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
 const SEEN: [&str; 2] = ["seen4", "seen6"];
-/// Maximum number of initial elements of a learned set. The rest is for what packets show later.
-const MAX_INITIAL: usize = MAX_LEARNED / 2;
+/// The guard's sets of the IPv4 and IPv6 addresses of devices that are exempt from their network's policy.
+const FREE: [&str; 2] = ["free4", "free6"];
 
 /// The initial elements of the learned sets of the guard `wanted`. They come from the guard `before` that it replaces
-/// and from the kernel's recent `neighbours`: Ethernet addresses with an IP address each.
-pub fn initial_elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[(Mac, IpAddr)]) -> Learned {
+/// and from the kernel's recent `neighbours`.
+pub fn initial_elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[Binding]) -> Learned {
+    elements(before, wanted, neighbours, true)
+}
+
+/// The elements that the learned sets of the `installed` guard should have now, by the kernel's recent `neighbours`.
+/// Chosen addresses show an Ethernet address only where it is confirmed; packets show the others.
+pub fn current_elements(installed: &TableText, neighbours: &[Binding]) -> Learned {
+    elements(Some(installed), installed, neighbours, false)
+}
+
+fn elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[Binding], is_new: bool) -> Learned {
     let policies = policies(wanted);
-    let neighbours: Vec<(String, IpAddr)> = neighbours.iter().map(|(mac, ip)| (mac.to_string(), *ip)).collect();
-    let known_devices = KnownDevices { policies, neighbours };
+    let lan: BTreeSet<&str> = wanted.elements("lan").map(|name| name.trim_matches('"')).collect();
+    let is_chosen = |one: &Binding| {
+        let subjects = [Subject::Mac(one.mac.to_string()), Subject::Address(one.address)];
+        subjects.iter().any(|subject| policies.contains_key(subject))
+    };
+    let mut neighbours: Vec<Binding> =
+        neighbours.iter().filter(|one| lan.contains(one.interface.as_str())).cloned().collect();
+    neighbours.sort_by_key(|one| !is_chosen(one));
+    let bindings = Bindings::new(before, neighbours);
+    let known_devices = KnownDevices { policies, bindings };
     let mut learned = Learned::new();
-    known_devices.add_macs(before, &mut learned);
-    known_devices.add_addresses(before, &mut learned);
+    known_devices.add_bindings(before, &mut learned);
+    known_devices.add_macs(before, is_new, &mut learned);
+    known_devices.add_addresses(before, wanted, &mut learned);
     learned.retain(|set, _| wanted.has_set(set));
     learned
 }
 
-/// The part of `learned` that a guard in a file may hold, because it does not change from day to day: Ethernet
-/// addresses.
+/// The part of `learned` that a guard in a file may hold, because it is confirmed and does not change from day to day:
+/// Ethernet addresses. Sets without elements are in it.
 pub fn persistent_elements(learned: &Learned) -> Learned {
-    let names = CONFINING.map(learned_names).concat();
-    learned.iter().filter(|(set, _)| names.contains(&set.as_str())).map(|(set, of)| (set.clone(), of.clone())).collect()
+    let names = CONFINING.into_iter().flat_map(learned_names);
+    names.map(|set| (set.to_owned(), learned.get(set).cloned().unwrap_or_default())).collect()
+}
+
+/// The part of `learned` for tables that do not learn it themselves: what a file may hold, and which addresses have a
+/// binding.
+pub fn confirmed_elements(learned: &Learned) -> Learned {
+    let bound = BOUND.map(|set| (set.to_owned(), learned.get(set).cloned().unwrap_or_default()));
+    persistent_elements(learned).into_iter().chain(bound).collect()
+}
+
+/// The transaction that gives the learned sets of the `installed` table the elements that `wanted` has for them; `None`
+/// if they have them. It deletes no single element, which may have expired meanwhile.
+pub fn update(installed: &TableText, wanted: &Learned) -> Option<String> {
+    let (name, mut text) = (installed.name, String::new());
+    for (set, wanted) in wanted.iter().filter(|(set, _)| installed.has_learned_set(set)) {
+        let elements = installed.learned.get(set);
+        let has = |element: &&String| elements.is_some_and(|elements| elements.contains(*element));
+        let has_surplus = elements.is_some_and(|elements| !elements.is_subset(wanted));
+        let added: Vec<&str> =
+            wanted.iter().filter(|element| has_surplus || !has(element)).map(String::as_str).collect();
+        if has_surplus {
+            _ = writeln!(text, "flush set {name} {set}");
+        }
+        if !added.is_empty() {
+            _ = writeln!(text, "add element {name} {set} {{ {} }}", added.join(", "));
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// A sentence for each address of a confined or chosen device that another device uses, too.
+pub fn conflicts(guard: &TableText) -> Vec<String> {
+    let policies = policies(guard);
+    let has = |set: &str, element: &str| guard.learned.get(set).is_some_and(|elements| elements.contains(element));
+    let concerns = |one: &Binding| {
+        let address = one.address.to_string();
+        policies.contains_key(&Subject::Address(one.address))
+            || policies.contains_key(&Subject::Mac(one.mac.to_string()))
+            || SEEN.into_iter().chain(FREE).any(|set| has(set, &address))
+    };
+    bindings::conflicts(guard, concerns)
 }
 
 struct KnownDevices {
     policies: BTreeMap<Subject, Policy>,
-    /// Ethernet addresses with an IP address each.
-    neighbours: Vec<(String, IpAddr)>,
+    bindings: Bindings,
 }
 
 impl KnownDevices {
+    fn add_bindings(&self, before: Option<&TableText>, learned: &mut Learned) {
+        let Bindings { bound, conflicting, .. } = &self.bindings;
+        for (family, set) in CONFLICTS.into_iter().enumerate() {
+            let mut all: BTreeSet<String> = carried(before, set).cloned().collect();
+            let new = conflicting.iter().filter(|one| one.family() == family);
+            new.for_each(|one| add_to(&mut all, &one.element()));
+            learned.insert(set.to_owned(), all);
+        }
+        for family in [0, 1] {
+            let of_family = || bound.iter().filter(|one| one.family() == family);
+            learned.insert(BINDINGS[family].to_owned(), of_family().map(Binding::element).collect());
+            learned.insert(BOUND[family].to_owned(), of_family().map(|one| one.address.to_string()).collect());
+        }
+    }
+
     /// Adds the Ethernet addresses of devices that the settings select by IP address.
-    fn add_macs(&self, before: Option<&TableText>, learned: &mut Learned) {
-        let mut add = |policy, family: usize, mac: &str| {
+    fn add_macs(&self, before: Option<&TableText>, is_new: bool, learned: &mut Learned) {
+        let mut add = |set: &str, mac: &str| {
             // A section for the Ethernet address takes precedence over a learned one.
             if !self.policies.contains_key(&Subject::Mac(mac.to_owned())) {
-                add_to(learned.entry(learned_names(policy)[family].to_owned()).or_default(), mac);
+                add_to(learned.entry(set.to_owned()).or_default(), mac);
             }
         };
-        for (mac, address) in &self.neighbours {
-            if let Some(policy) = self.confining_policy(*address) {
-                add(policy, usize::from(address.is_ipv6()), mac);
+        let Bindings { bound, unconfirmed, .. } = &self.bindings;
+        for one in bound {
+            if let Some(policy) = self.confining_policy(one) {
+                add(learned_names(policy)[one.family()], &one.mac.to_string());
             }
+        }
+        for one in unconfirmed.iter().filter(|one| is_new && self.confining_policy(one).is_some()) {
+            add(UNCONFIRMED[one.family()], &one.mac.to_string());
         }
         let Some(before) = before else { return };
         for policy in CONFINING {
             let [_, ip, ip6, _] = set_names(policy);
             for (family, chosen) in [ip, ip6].into_iter().enumerate() {
-                let chosen: BTreeSet<IpAddr> = before.elements(chosen).filter_map(|ip| ip.parse().ok()).collect();
-                let is_neighbour =
-                    |mac: &&String| self.neighbours.iter().any(|(one, ip)| one == *mac && chosen.contains(ip));
-                // If the device is no neighbour now, its address among the chosen ones is unknown: use the strictest
+                let chosen: BTreeSet<&str> = before.elements(chosen).collect();
+                let is_bound = |mac: &&String| {
+                    let mut bound = bound.iter();
+                    bound.any(|one| one.mac.to_string() == **mac && chosen.contains(one.address.to_string().as_str()))
+                };
+                // If the device is not bound now, its address among the chosen ones is unknown: use the strictest
                 // policy.
+                let chosen_now = chosen.iter().filter_map(|address| address.parse().ok());
                 let policies: Vec<Policy> =
-                    chosen.iter().filter_map(|address| self.confining_policy(*address)).collect();
+                    chosen_now.filter_map(|address| self.confining(&Subject::Address(address))).collect();
                 let Some(strictest) = CONFINING.into_iter().find(|policy| policies.contains(policy)) else { continue };
-                let learned_macs = before.learned.get(learned_names(policy)[family]).into_iter().flatten();
-                learned_macs.filter(|mac| !is_neighbour(mac)).for_each(|mac| add(strictest, family, mac));
+                let macs = carried(Some(before), learned_names(policy)[family]).filter(|mac| !is_bound(mac));
+                macs.for_each(|mac| add(learned_names(strictest)[family], mac));
+                let unconfirmed = carried(Some(before), UNCONFIRMED[family]);
+                unconfirmed.for_each(|mac| add(UNCONFIRMED[family], mac));
             }
         }
     }
 
-    /// Adds the IP addresses of devices that are confined by their Ethernet address.
-    fn add_addresses(&self, before: Option<&TableText>, learned: &mut Learned) {
-        let is_learned = |mac: &String, ip: &IpAddr| {
-            let has = |set: &str| learned.get(set).is_some_and(|macs| macs.contains(mac));
-            CONFINING.into_iter().map(learned_names).any(|[v4, v6]| has(v6) || ip.is_ipv6() && has(v4))
+    /// Adds the IP addresses of devices that are confined by their Ethernet address, and of those that are exempt from
+    /// their network's policy.
+    fn add_addresses(&self, before: Option<&TableText>, wanted: &TableText, learned: &mut Learned) {
+        let has = |set: &str, mac: &String| learned.get(set).is_some_and(|macs| macs.contains(mac));
+        let is_learned = |one: &Binding, mac: &String| {
+            let sets = CONFINING.into_iter().map(learned_names).chain([UNCONFIRMED]);
+            sets.into_iter().any(|[v4, v6]| has(v6, mac) || one.address.is_ipv6() && has(v4, mac))
         };
-        let is_confined = |(mac, ip): &&(String, IpAddr)| match self.policies.get(&Subject::Mac(mac.clone())) {
-            Some(policy) => *policy != Policy::Direct,
-            None => is_learned(mac, ip),
+        let policy_of = |one: &Binding| {
+            let mac = one.mac.to_string();
+            let learned = is_learned(one, &mac).then_some(Policy::Shape);
+            self.policies.get(&Subject::Mac(mac)).copied().or(learned)
         };
-        let (confined, free): (Vec<_>, Vec<_>) = self.neighbours.iter().partition(is_confined);
-        let free: BTreeSet<String> = free.iter().map(|(_, ip)| ip.to_string()).collect();
-        let mut seen = SEEN.map(|_| BTreeSet::new());
-        for (_, ip) in confined {
-            add_to(&mut seen[usize::from(ip.is_ipv6())], &ip.to_string());
-        }
-        // An address that is no neighbour's now stays confined; the next packet from it shows its owner.
-        for (family, name) in SEEN.into_iter().enumerate() {
-            let known = before.and_then(|before| before.learned.get(name)).into_iter().flatten();
-            known.filter(|address| !free.contains(*address)).for_each(|address| add_to(&mut seen[family], address));
-        }
-        learned.extend(SEEN.map(str::to_owned).into_iter().zip(seen));
+        let is_confined = |one: &Binding| policy_of(one).is_some_and(|policy| policy != Policy::Direct);
+        let is_exempt = |one: &Binding| policy_of(one) == Some(Policy::Direct);
+        let Bindings { bound, unconfirmed, .. } = &self.bindings;
+        let confined = bound.iter().chain(unconfirmed).filter(|one| is_confined(one));
+        let seen = self.addresses(confined, SEEN.map(|set| carried(before, set)), |one| !is_confined(one));
+        // Without the same exemptions, only a binding shows that an address is a free one.
+        let exempt = set_names(Policy::Direct)[0];
+        let before = before.filter(|before| before.elements(exempt).eq(wanted.elements(exempt)));
+        let exempt = bound.iter().filter(|one| is_exempt(one));
+        let free = self.addresses(exempt, FREE.map(|set| carried(before, set)), |one| !is_exempt(one));
+        learned.extend(SEEN.into_iter().zip(seen).chain(FREE.into_iter().zip(free)).map(|(set, of)| (set.into(), of)));
     }
 
-    fn confining_policy(&self, address: IpAddr) -> Option<Policy> {
-        self.policies.get(&Subject::Address(address)).copied().filter(|policy| *policy != Policy::Direct)
+    /// The addresses of `these`, and those that are `known` from before and not bound to one of the `others`: the
+    /// device may be asleep.
+    fn addresses<'a>(
+        &self,
+        these: impl Iterator<Item = &'a Binding>,
+        known: [impl Iterator<Item = &'a String>; 2],
+        others: impl Fn(&Binding) -> bool,
+    ) -> [BTreeSet<String>; 2] {
+        let mut all = [BTreeSet::new(), BTreeSet::new()];
+        these.for_each(|one| add_to(&mut all[one.family()], &one.address.to_string()));
+        let others: BTreeSet<String> =
+            self.bindings.bound.iter().filter(|one| others(one)).map(|one| one.address.to_string()).collect();
+        for (all, known) in all.iter_mut().zip(known) {
+            known.filter(|address| !others.contains(*address)).for_each(|address| add_to(all, address));
+        }
+        all
     }
+
+    fn confining_policy(&self, one: &Binding) -> Option<Policy> {
+        self.confining(&Subject::Address(one.address))
+    }
+
+    fn confining(&self, subject: &Subject) -> Option<Policy> {
+        self.policies.get(subject).copied().filter(|policy| *policy != Policy::Direct)
+    }
+}
+
+/// The elements of a set of the guard `before`.
+fn carried<'a>(before: Option<&'a TableText>, set: &str) -> impl Iterator<Item = &'a String> + use<'a> {
+    before.and_then(|before| before.learned.get(set)).into_iter().flatten()
 }
 
 /// Adds an element while there is room for initial elements. The most important ones come first.
@@ -109,93 +221,4 @@ fn add_to(set: &mut BTreeSet<String>, element: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::nft::TableName;
-
-    const ONE: [u8; 6] = [2, 0, 0, 0, 0, 1];
-    const TWO: [u8; 6] = [2, 0, 0, 0, 0, 2];
-
-    fn guard(sets: &[(&str, &str)]) -> TableText {
-        let of = |(name, elements): &(&str, &str)| format!("\tset {name} {{\n\t\telements = {{ {elements} }}\n\t}}\n");
-        let learns = SEEN.into_iter().chain(CONFINING.map(learned_names).concat());
-        let learns: String = learns.map(|name| format!("\tset {name} {{\n\t}}\n")).collect();
-        let body = sets.iter().map(of).collect::<String>() + &learns;
-        TableText { name: TableName::Guard, body, fingerprint: None, unmodified: true, learned: Learned::new() }
-    }
-
-    fn with_learned(guard: TableText, sets: &[(&str, &str)]) -> TableText {
-        let learned = sets.iter().map(|(set, element)| ((*set).to_owned(), [(*element).to_owned()].into())).collect();
-        TableText { learned, ..guard }
-    }
-
-    fn as_lines(learned: &Learned) -> Vec<String> {
-        let full = learned.iter().filter(|(_, of)| !of.is_empty());
-        full.map(|(set, of)| format!("{set} {}", of.iter().cloned().collect::<Vec<_>>().join(" "))).collect()
-    }
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn neighbours_show_the_owner_of_a_chosen_address_and_its_other_addresses() {
-        let wanted = guard(&[("shape_ip", "192.0.2.1"), ("block_mac", "02:00:00:00:00:02")]);
-        let (v4, v6) = (address("192.0.2.1"), address("2001:db8::1"));
-        let neighbours =
-            [(Mac(ONE), v4), (Mac(ONE), v6), (Mac(ONE), address("192.0.2.9")), (Mac(TWO), address("192.0.2.2"))];
-        let found = initial_elements(None, &wanted, &neighbours);
-        let expected = ["seen4 192.0.2.2", "seen6 2001:db8::1", "shape_learned4 02:00:00:00:00:01"];
-        assert_eq!(as_lines(&found), expected);
-        assert_eq!(as_lines(&persistent_elements(&found)), expected[2..]);
-        // A section for the device's Ethernet address takes precedence.
-        assert_eq!(
-            as_lines(&initial_elements(
-                None,
-                &guard(&[("shape_ip", "192.0.2.1"), ("direct_mac", "02:00:00:00:00:01")]),
-                &neighbours
-            )),
-            [""; 0]
-        );
-    }
-
-    #[test]
-    fn a_new_guard_keeps_learned_elements_under_the_new_policy() {
-        let learned_macs = "02:00:00:00:00:01";
-        let before = guard(&[("shape_ip", "192.0.2.1, 192.0.2.2")]);
-        let before = with_learned(before, &[("shape_learned4", learned_macs), ("seen6", "2001:db8::1")]);
-        let after = |sets: &[(&str, &str)], neighbours: &[(Mac, IpAddr)]| {
-            as_lines(&initial_elements(Some(&before), &guard(sets), neighbours))
-        };
-        let one = (Mac(ONE), address("192.0.2.1"));
-        for neighbours in [&[][..], &[one]] {
-            assert_eq!(
-                after(&[("shape_ip", "192.0.2.1, 192.0.2.2")], neighbours),
-                ["seen6 2001:db8::1", "shape_learned4 02:00:00:00:00:01"]
-            );
-            assert_eq!(after(&[("block_ip", "192.0.2.1, 192.0.2.2")], neighbours)[0], "block_learned4 02:00:00:00:00:01");
-        }
-        // No address is chosen any more, or only the other one.
-        assert_eq!(after(&[], &[])[..], ["seen6 2001:db8::1"]);
-        assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[one, (Mac(ONE), address("2001:db8::1"))]), [""; 0]);
-        assert_eq!(after(&[("shape_ip", "192.0.2.2")], &[])[1], "shape_learned4 02:00:00:00:00:01");
-    }
-
-    #[test]
-    fn full_sets_start_below_their_size_with_the_neighbours() {
-        let addresses = |network: u32| (0..4000).map(move |n| IpAddr::from((network + n).to_be_bytes()));
-        let seen = addresses(0x0a00_0000).map(|ip| ip.to_string()).collect();
-        let before = TableText { learned: [("seen4".to_owned(), seen)].into(), ..guard(&[]) };
-        let wanted = guard(&[("block_mac", "02:00:00:00:00:01")]);
-        let neighbours: Vec<_> = addresses(0xc0a8_0000).take(300).map(|ip| (Mac(ONE), ip)).collect();
-        let found = initial_elements(Some(&before), &wanted, &neighbours);
-        assert_eq!(found["seen4"].len(), MAX_INITIAL);
-        assert!(neighbours.iter().all(|(_, ip)| found["seen4"].contains(&ip.to_string())));
-    }
-
-    #[test]
-    fn missing_sets_get_no_elements() {
-        let wanted = TableText { body: String::new(), ..guard(&[]) };
-        assert_eq!(initial_elements(None, &wanted, &[(Mac(ONE), address("192.0.2.1"))]), Learned::new());
-    }
-}
+mod tests;

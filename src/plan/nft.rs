@@ -49,7 +49,9 @@ pub enum Elements {
 }
 
 /// Maximum number of learned elements of a set: a week of a large home's temporary IPv6 addresses.
-pub(super) const MAX_LEARNED: usize = 2048;
+const MAX_LEARNED: usize = 2048;
+/// Maximum number of elements that millpond itself puts into a learned set. The rest is for what packets show later.
+pub(super) const MAX_INITIAL: usize = MAX_LEARNED / 2;
 
 /// A chain with its hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,17 +143,29 @@ impl TableText {
 
     /// The elements of the set with that name, in nft's notation.
     pub fn elements(&self, set: &str) -> impl Iterator<Item = &str> {
-        let start = format!("set {set} {{");
-        let mut lines = self.body.lines().map(str::trim).skip_while(move |line| *line != start);
-        let block = lines.by_ref().take_while(|line| *line != "}");
-        let list = block.filter_map(|line| line.strip_prefix("elements = {")?.strip_suffix('}')).next();
+        let list = self.set(set).filter_map(|line| line.strip_prefix("elements = {")?.strip_suffix('}')).next();
         list.unwrap_or_default().split(',').map(str::trim).filter(|element| !element.is_empty())
     }
 
     /// Whether there is a set with that name.
     pub fn has_set(&self, set: &str) -> bool {
+        self.set(set).next().is_some()
+    }
+
+    /// Whether there is a learned set with that name.
+    pub fn has_learned_set(&self, set: &str) -> bool {
+        self.set(set).any(|line| line.starts_with("flags ") && line.contains("dynamic"))
+    }
+
+    /// The lines of the set with that name, the first and the last one included.
+    fn set(&self, set: &str) -> impl Iterator<Item = &str> {
         let start = format!("set {set} {{");
-        self.body.lines().any(|line| line.trim() == start)
+        let mut is_open = true;
+        self.body
+            .lines()
+            .map(str::trim)
+            .skip_while(move |line| *line != start)
+            .take_while(move |line| std::mem::replace(&mut is_open, *line != "}"))
     }
 
     /// The digest of an installed table's listing, for the comment in [`TableText::file`].
@@ -226,9 +240,7 @@ fn parts(listing: &str) -> (String, Learned) {
             let mut elements: Vec<&str> = elements.trim_end_matches('}').split(',').map(str::trim).collect();
             elements.sort_unstable();
             if is_learned {
-                // The element is followed by its timeout and expiry.
-                let keys = elements.iter().filter_map(|element| element.split_whitespace().next());
-                learned.entry(block.to_owned()).or_default().extend(keys.map(str::to_owned));
+                learned.entry(block.to_owned()).or_default().extend(elements.iter().map(|element| key(element)));
             } else {
                 let _ = writeln!(body, "\t\telements = {{ {} }}", elements.join(", "));
             }
@@ -244,6 +256,13 @@ fn parts(listing: &str) -> (String, Learned) {
         }
     }
     (body, learned)
+}
+
+/// The key of a learned element, which its timeout and expiry follow. A key may have several parts: `a . b`.
+fn key(element: &str) -> String {
+    let words: Vec<&str> = element.split_whitespace().collect();
+    let further = words.get(1..).unwrap_or_default().chunks(2).take_while(|pair| pair[0] == ".").count();
+    words[..(1 + 2 * further).min(words.len())].join(" ")
 }
 
 impl fmt::Display for TableText {

@@ -7,6 +7,9 @@
 //! repeater may use its own Ethernet address for all devices behind it, and these keep their service. Only packets from
 //! the chosen address renew the learned Ethernet address, so if another device takes over the address, the first
 //! one is no longer confined after [`LEARNED_TTL`].
+//!
+//! The Ethernet address is learned where a binding confirms it. While nobody is known to have the chosen address, the
+//! Ethernet address that a packet shows is unconfirmed: it is blocked for a short time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -34,7 +37,12 @@ pub const LEARNED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// [`LEARNED_TTL`] in nft's notation.
 const LEARNED_TIMEOUT: &str = "1d";
 
-/// At most 1472 new Ethernet addresses in [`LEARNED_TTL`], of the 2048 in a set.
+/// The sets of Ethernet addresses that packets from a chosen IPv4 or IPv6 address have shown, without a confirmation.
+pub(super) const UNCONFIRMED: [&str; 2] = ["unconfirmed4", "unconfirmed6"];
+/// Lifetime of an unconfirmed Ethernet address: several reconcile jobs, which look for its confirmation.
+const UNCONFIRMED_TIMEOUT: &str = "5m";
+
+/// At most 37 new Ethernet addresses in [`UNCONFIRMED_TIMEOUT`].
 const LEARN_SLOWLY: &str = "limit rate 1/minute burst 32 packets";
 
 impl PolicySets {
@@ -64,9 +72,13 @@ impl PolicySets {
             let [_, ip, ip6, _] = set_names(policy);
             for (chosen, name) in [ip, ip6].into_iter().zip(learned_names(policy)) {
                 if policy_sets.has(chosen) {
-                    let elements = Elements::Learned { timeout: LEARNED_TIMEOUT };
-                    policy_sets.sets.push(Set { name, kind: "ether_addr", elements });
+                    policy_sets.add_learned(name, LEARNED_TIMEOUT);
                 }
+            }
+        }
+        for (family, name) in UNCONFIRMED.into_iter().enumerate() {
+            if CONFINING.into_iter().any(|policy| policy_sets.has(learned_names(policy)[family])) {
+                policy_sets.add_learned(name, UNCONFIRMED_TIMEOUT);
             }
         }
         policy_sets
@@ -90,26 +102,44 @@ impl PolicySets {
         rules
     }
 
-    /// Rules that give each packet the verdict of its sender's policy by learned Ethernet addresses.
+    /// The sets without those that only packets fill, for a table that does not see all packets.
+    pub fn without_unconfirmed(mut self) -> PolicySets {
+        self.sets.retain(|set| !UNCONFIRMED.contains(&set.name));
+        self
+    }
+
+    /// Rules that give each packet the verdict of its sender's policy by learned Ethernet addresses. Unconfirmed ones
+    /// are blocked: a packet does not say whose policy holds.
     pub fn by_learned(&self, block: &str, shape: &str) -> Vec<String> {
-        let of = |policy| {
-            let ([v4, v6], verdict) = (learned_names(policy), verdict(policy, block, shape, ""));
+        let of = |([v4, v6], verdict): ([&str; 2], &str)| {
             [self.rule("meta nfproto ipv6 ether saddr", v4, verdict), self.rule("ether saddr", v6, verdict)]
         };
-        CONFINING.into_iter().flat_map(of).flatten().collect()
+        let learned = CONFINING.map(|policy| (learned_names(policy), verdict(policy, block, shape, "")));
+        learned.into_iter().chain([(UNCONFIRMED, block)]).flat_map(of).flatten().collect()
     }
 
     /// Rules that give each packet from a learned Ethernet address the verdict `confined`, whatever its family.
     pub fn by_learned_mac(&self, confined: &str) -> Vec<String> {
-        let learned = CONFINING.map(learned_names).concat();
-        learned.iter().filter_map(|set| self.rule("ether saddr", set, confined)).collect()
+        let learned = CONFINING.map(learned_names).into_iter().flatten().chain(UNCONFIRMED);
+        learned.filter_map(|set| self.rule("ether saddr", set, confined)).collect()
     }
 
-    /// Rules that learn Ethernet addresses from packets that come from the home. New ones are learned so slowly that
-    /// forged ones, which expire after [`LEARNED_TTL`], never fill a set.
-    pub fn learning_rules(&self) -> Vec<String> {
+    /// Rules that learn Ethernet addresses from packets that come from the home, from a device that is bound to its
+    /// address.
+    pub fn renewing_rules(&self) -> Vec<String> {
         let of = |policy| {
             let ([_, ip, ip6, _], [v4, v6]) = (set_names(policy), learned_names(policy));
+            let learn = |set| format!("update @{set} {{ ether saddr }}");
+            [self.rule("ip saddr", ip, &learn(v4)), self.rule("ip6 saddr", ip6, &learn(v6))]
+        };
+        CONFINING.into_iter().flat_map(of).flatten().collect()
+    }
+
+    /// Rules that note unconfirmed Ethernet addresses from packets that come from the home, from addresses that nobody
+    /// is known to have. New ones are noted so slowly that forged ones never fill a set.
+    pub fn learning_rules(&self) -> Vec<String> {
+        let of = |policy| {
+            let ([_, ip, ip6, _], [v4, v6]) = (set_names(policy), UNCONFIRMED);
             let known = |set| format!("ether saddr @{set} update @{set} {{ ether saddr }}");
             let new = |set| format!("ether saddr != @{set} {LEARN_SLOWLY} update @{set} {{ ether saddr }}");
             [
@@ -164,6 +194,10 @@ impl PolicySets {
     pub fn confines_by_mac(&self) -> bool {
         let has_macs = |policy| self.has(set_names(policy)[0]) || learned_names(policy).iter().any(|set| self.has(set));
         CONFINING.into_iter().any(has_macs)
+    }
+
+    fn add_learned(&mut self, name: &'static str, timeout: &'static str) {
+        self.sets.push(Set { name, kind: "ether_addr", elements: Elements::Learned { timeout } });
     }
 
     fn has(&self, name: &str) -> bool {

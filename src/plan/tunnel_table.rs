@@ -7,16 +7,17 @@ use std::net::IpAddr;
 use super::facts::Facts;
 use super::nft::{NftTable, TableName};
 use super::ownership::TUN;
-use super::policy_sets::{PolicySets, chain, homes, lan};
+use super::policy_sets::{PolicySets, chain, homes};
 use super::sysctls::{IP_FORWARD, IP6_FORWARD};
 use crate::config::model::{DnsMode, Mac, Policy, Settings};
 use crate::tunnel;
 
 /// The router's table.
 pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
-    let policy_sets = PolicySets::new(settings);
+    // The reconcile job fills the learned sets with what the guard has learned.
+    let policy_sets = PolicySets::new(settings).without_unconfirmed();
     let carrier = tunnel::interface(settings);
-    let mut chains = vec![
+    let chains = vec![
         chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
         chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.routing_ids.mark)]),
         chain("shape", None, shape(settings, facts)),
@@ -43,12 +44,6 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
     ];
-    let (learning, lan) = (policy_sets.learning_rules(), lan(settings, facts));
-    if !learning.is_empty() && !lan.is_empty() {
-        let hook = Some("type filter hook prerouting priority mangle - 1");
-        let only_lan = format!("iifname != {{ {} }} return", lan.join(", "));
-        chains.push(chain("learn", hook, [only_lan].into_iter().chain(learning)));
-    }
     NftTable { name: TableName::Tunnel, sets: policy_sets.sets, chains }
 }
 

@@ -64,6 +64,15 @@ impl OwnedGuardCopy {
     /// guard the copy stays as it is. The process that opened this value owns the copy; a forked child may also call
     /// this.
     pub fn sync(&self) -> Result<bool, Cause> {
+        self.copy(false)
+    }
+
+    /// As [`OwnedGuardCopy::sync`], and copies again what the guard has learned since.
+    pub fn sync_learned(&self) -> Result<bool, Cause> {
+        self.copy(true)
+    }
+
+    fn copy(&self, has_learned: bool) -> Result<bool, Cause> {
         let mut netlink = self.0.borrow_mut();
         // A child that was killed during this call may have left answers behind.
         netlink.drain();
@@ -78,7 +87,8 @@ impl OwnedGuardCopy {
         };
         let Some(wanted) = userdata_of(&mut netlink, GUARD_TABLE)? else { return Ok(false) };
         // Comparing the comment with its fingerprints is enough, since only this process can change the copy.
-        if !wanted.is_empty() && userdata_of(&mut netlink, OWNED_COPY_TABLE)?.as_ref() == Some(&wanted) {
+        if !has_learned && !wanted.is_empty() && userdata_of(&mut netlink, OWNED_COPY_TABLE)?.as_ref() == Some(&wanted)
+        {
             return Ok(false);
         }
         let transaction = copy_transaction(&mut netlink, &wanted)?;

@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use super::flow_table::FlowBlock;
 use super::kernel::{LinuxKernel, failed, flow_tables};
-
 use super::netlink::error::NetlinkError;
-use super::netlink::neighbour::{self, Neighbour};
+use super::netlink::neighbour::{self, Neighbour, NeighbourEntry};
 use super::netlink::socket::Netlink;
 use super::netlink::{addr, conntrack, link};
+use super::nft;
 use crate::apply::{Cause, OpError};
 use crate::plan::nft::{Learned, TableText};
 use crate::plan::routing::Prefix;
-use crate::plan::{self, LEARNED_TTL, PolicySubjects};
+use crate::plan::{self, Binding, LEARNED_TTL, PolicySubjects};
+
+/// A neighbour that answered this lately is confirmed. Longer than between two reconcile jobs, and shorter than the age
+/// with which an entry starts that no answer has confirmed.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(50);
 
 impl LinuxKernel {
     /// The neighbours on all networks that the kernel confirmed within `age`.
@@ -25,9 +29,36 @@ impl LinuxKernel {
 
     /// The addresses that the guard `wanted` has to contain from the start when it replaces `before`.
     pub fn learned(&mut self, before: Option<&TableText>, wanted: &TableText) -> Result<Learned, OpError> {
-        let neighbours = self.neighbours(LEARNED_TTL)?;
-        let neighbours: Vec<_> = neighbours.iter().map(|neighbour| (neighbour.mac, neighbour.address)).collect();
-        Ok(plan::initial_elements(before, wanted, &neighbours))
+        Ok(plan::initial_elements(before, wanted, &self.bindings()?))
+    }
+
+    /// Brings the learned sets of the `installed` guard up to date with the kernel's neighbours. Returns whether
+    /// anything changed.
+    pub fn update_learned(&mut self, installed: &mut TableText) -> Result<bool, OpError> {
+        let wanted = plan::current_elements(installed, &self.bindings()?);
+        self.set_learned(installed, &wanted)
+    }
+
+    /// Gives the learned sets of the `installed` table these elements. Returns whether anything changed.
+    pub fn set_learned(&mut self, installed: &mut TableText, wanted: &Learned) -> Result<bool, OpError> {
+        let Some(transaction) = plan::update(installed, wanted) else { return Ok(false) };
+        let failed =
+            |cause| OpError { action: format!("updating the learned sets of table {}", installed.name), cause };
+        nft::load(&transaction).map_err(failed)?;
+        installed.learned.extend(wanted.clone());
+        Ok(true)
+    }
+
+    /// The neighbours on all networks that the kernel knows since at most [`LEARNED_TTL`].
+    fn bindings(&mut self) -> Result<Vec<Binding>, OpError> {
+        let entries = neighbour::list(self.route()).map_err(|error| failed("listing neighbours", error))?;
+        let links = link::list(self.route()).map_err(|error| failed("listing interfaces", error))?;
+        let recent = entries.into_iter().filter(|entry| entry.age <= LEARNED_TTL);
+        let binding = |NeighbourEntry { index, neighbour: Neighbour { mac, address }, age }| {
+            let interface = links.iter().find(|link| link.index == index)?.name.clone();
+            Some(Binding { mac, address, interface, is_confirmed: age < CONFIRMED_WITHIN })
+        };
+        Ok(recent.filter_map(binding).collect())
     }
 
     /// Applies the guard `wanted`, which has replaced `before`, to existing connections: ends those of every device and

@@ -79,12 +79,29 @@ impl World {
         }
     }
 
+    /// Installs the guard and lets it learn from the kernel's neighbours, as the daemon does every 30 seconds.
     pub fn install_guard(&mut self) {
         self.router.enter();
         let before = self.kernel.guard().unwrap();
         let mut wanted = guard_table(&self.settings, &self.facts);
         wanted.learned = self.kernel.learned(before.as_ref(), &wanted).unwrap();
         apply_guard(&mut self.kernel, Some(&wanted)).unwrap();
+        let mut installed = self.kernel.guard().unwrap().unwrap();
+        self.kernel.update_learned(&mut installed).unwrap();
+    }
+
+    /// Forgets which device has which address, as the guard does ten minutes after their last packets.
+    pub fn expire_bindings(&self) {
+        self.router.enter();
+        for set in ["bindings4", "bindings6", "bound4", "bound6"] {
+            shell(&format!("nft flush set inet millpond {set}"));
+        }
+    }
+
+    /// Lets the router find the device by ARP and neighbour discovery.
+    pub fn resolve_device(&self) {
+        self.flush_neighbours();
+        shell(&format!("busybox ping -c 1 -W 2 {} && busybox ping6 -c 1 -W 2 {}", DEVICE[0], DEVICE[1]));
     }
 
     /// Makes the settings choose the device by its IP address instead of its MAC.

@@ -18,8 +18,8 @@ use crate::plan::coexistence::Conflict;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::qdisc_tree::ShaperLimits;
 use crate::plan::{
-    Desired, Facts, Forwarding, Op, PreflightIssue, Snapshot, guard_table, home_peer, plan, plan_guard,
-    preflight_issues,
+    Desired, Facts, Forwarding, Op, PreflightIssue, Snapshot, confirmed_elements, guard_table, home_peer, plan,
+    plan_guard, preflight_issues,
 };
 use crate::sys::kernel::{self, GuardOnly, LinuxKernel, WithoutGuard};
 use crate::sys::openvpn_profile::LoadedProfile;
@@ -220,8 +220,15 @@ impl Host {
 
     /// Applies the settings to everything except the guard. On failure the kernel's state is rolled back.
     pub fn bring_up(&mut self, settings: &Settings, limits: &ShaperLimits) -> Result<Applied, Error> {
-        let desired = Desired::from_settings(settings, &self.facts, limits)?;
+        let mut desired = Desired::from_settings(settings, &self.facts, limits)?;
+        let learned = confirmed_elements(&self.learned_now());
+        if let Some(table) = &mut desired.table {
+            table.learned.clone_from(&learned);
+        }
         let applied = apply(&mut WithoutGuard(&mut self.kernel), &desired)?;
+        if let (Some(installed), false) = (&applied.before.table, applied.ops.iter().any(sets_tunnel_table)) {
+            self.kernel.set_learned(&mut installed.clone(), &learned).map_err(from_op)?;
+        }
         applied.ops.iter().for_each(|op| info!("{op}"));
         if let Some(key) = self.kernel.attached().map(reverse_path_filter) {
             let changed = |op: &Op| matches!(op, Op::SetSysctl { key: other, .. } if *other == key);
@@ -280,6 +287,10 @@ impl Host {
 pub fn last_handshake_s(settings: &Settings) -> Option<u64> {
     endpoint_key(settings)?;
     Some(Host::open(None).ok()?.endpoint_peer(settings)?.last_handshake_s)
+}
+
+fn sets_tunnel_table(op: &Op) -> bool {
+    matches!(op, Op::SetTable(table) if table.name == TableName::Tunnel)
 }
 
 fn endpoint_key(settings: &Settings) -> Option<&Key> {

@@ -56,12 +56,13 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
         let guard = host.set_guard(job.guarded, job.guard_file);
         report.ops += guard.ops;
         report.problems.extend(guard.errors.iter().map(Problem::of_guard));
+        report.problems.extend(conflict_problem(&guard.conflicts));
         match host.set_bridge_guard(job.guarded) {
             Ok(ops) => report.ops += ops,
             Err(error) => report.problems.push(Problem::of_guard(&error)),
         }
         let result = if guard.in_force {
-            update_guard_copy(guard_copy);
+            update_guard_copy(guard_copy, guard.has_learned);
             bring_up_tunnel(&mut host, job, &mut report)
         } else {
             Err(Error::NoGuard)
@@ -88,9 +89,11 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
     WorkerOutput { text: report.to_text(), fd: tun.map(Tun::into) }
 }
 
-/// Copies a verified guard into the owned copy.
-fn update_guard_copy(guard_copy: Option<&OwnedGuardCopy>) {
-    match guard_copy.map_or(Ok(false), OwnedGuardCopy::sync) {
+/// Copies a verified guard into the owned copy. `has_learned` says whether the guard has learned something since.
+fn update_guard_copy(guard_copy: Option<&OwnedGuardCopy>, has_learned: bool) {
+    let sync = if has_learned { OwnedGuardCopy::sync_learned } else { OwnedGuardCopy::sync };
+    match guard_copy.map_or(Ok(false), sync) {
+        Ok(true) if has_learned => {}
         Ok(true) => info!("updated the owned copy of the guard"),
         Ok(false) => {}
         Err(cause) => warn!("updating the owned copy of the guard: {cause}; keeping the old copy"),
@@ -136,6 +139,16 @@ fn bring_up_tunnel(
         None if job.has_tun => Ok(None),
         None => host.attach_tun().map(Some),
     }
+}
+
+/// One problem for all conflicts. It names the first ones: a device may forge many addresses.
+fn conflict_problem(conflicts: &[String]) -> Option<Problem> {
+    const NAMED: usize = 3;
+    let more = conflicts.len().saturating_sub(NAMED);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let named: Vec<String> = conflicts.iter().take(NAMED).cloned().chain(more).collect();
+    let text = format!("{}; the guard learns nothing from it", named.join("; "));
+    (!named.is_empty()).then(|| Problem::new(Code::AddressConflict, text))
 }
 
 fn conflict_code(conflict: &Conflict) -> Code {

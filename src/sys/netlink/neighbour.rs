@@ -25,7 +25,8 @@ pub struct NeighbourEntry {
     pub index: u32,
     /// Its addresses.
     pub neighbour: Neighbour,
-    /// Time since the kernel last confirmed that it is reachable.
+    /// Time since it last answered the kernel's request, zero for a permanent entry. An entry that only the neighbour's
+    /// own request has made starts with a minute, twice the default of `base_reachable_time`.
     pub age: Duration,
 }
 
@@ -53,7 +54,8 @@ fn parse(message: &[u8]) -> Option<NeighbourEntry> {
     }
     let mac = Mac(attribute(rest, libc::NDA_LLADDR)?.try_into().ok()?);
     let address = addr::address(attribute(rest, libc::NDA_DST)?)?;
-    let confirmed = attribute(rest, libc::NDA_CACHEINFO).and_then(u32_at_start).unwrap_or(0);
+    let is_permanent = u16::from_ne_bytes(*message[8..].first_chunk()?) & libc::NUD_PERMANENT != 0;
+    let confirmed = attribute(rest, libc::NDA_CACHEINFO).and_then(u32_at_start).filter(|_| !is_permanent).unwrap_or(0);
     let age = Duration::from_secs((confirmed / TICKS_PER_SECOND).into());
     Some(NeighbourEntry { index: u32_at_start(&message[4..])?, neighbour: Neighbour { mac, address }, age })
 }

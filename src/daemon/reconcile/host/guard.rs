@@ -11,7 +11,8 @@ use crate::config::model::Settings;
 use crate::daemon::error::Error;
 use crate::plan::nft::{Learned, TableName, TableText};
 use crate::plan::{
-    Facts, Op, bridge_guard, confined_sections, guard_table, initial_elements, minimal_guard, persistent_elements,
+    Facts, Op, bridge_guard, confined_sections, confirmed_elements, conflicts, guard_table, initial_elements,
+    minimal_guard, persistent_elements,
 };
 use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::guard_file;
@@ -34,6 +35,10 @@ pub struct GuardOutcome {
     pub ops: usize,
     /// What failed, the most serious first.
     pub errors: Vec<Error>,
+    /// Whether the guard has learned something from the kernel's neighbours.
+    pub has_learned: bool,
+    /// A sentence for each address of a confined or chosen device that another device uses, too.
+    pub conflicts: Vec<String>,
 }
 
 impl Host {
@@ -68,7 +73,7 @@ impl Host {
         let mut wanted = guard_table(settings, &self.facts);
         wanted.learned = self.learned(before.as_ref(), &wanted);
         let confined = with_confined_by(settings, before.as_ref());
-        let minimal = minimal_guard(&confined, &self.facts, &wanted.learned);
+        let minimal = minimal_guard(&confined, &self.facts, &persistent_elements(&wanted.learned));
         let applied = match self.load_guard(&mut wanted) {
             Err(error) if is_refused(&error) => {
                 wanted = minimal.clone();
@@ -89,6 +94,7 @@ impl Host {
         outcome.ops = applied.ops.len();
         let flushed =
             if is_intact && applied.ops.is_empty() { Ok(0) } else { self.kernel.enforce(previous.as_ref(), &wanted) };
+        self.update_learned(outcome);
         // The file must hold the guard in force even if flushing the old connections failed.
         let installed = self.tables()?.guard.as_ref();
         let digest = installed.map(TableText::digest).unwrap_or_default();
@@ -111,10 +117,30 @@ impl Host {
         Ok(())
     }
 
+    /// Brings the learned sets of the guard up to date with the kernel's neighbours, and looks for conflicts.
+    fn update_learned(&mut self, outcome: &mut GuardOutcome) {
+        let Some(guard) = self.tables.as_mut().and_then(|tables| tables.guard.as_mut()) else { return };
+        match self.kernel.update_learned(guard) {
+            Ok(has_learned) => outcome.has_learned = has_learned,
+            // The guard confines without; the next job tries again.
+            Err(error) => warn!("{error}"),
+        }
+        outcome.conflicts = conflicts(guard);
+    }
+
+    /// What the guard in force has learned.
+    pub(super) fn learned_now(&self) -> Learned {
+        let guard = self.tables.as_ref().and_then(|tables| tables.guard.as_ref());
+        guard.map(|guard| guard.learned.clone()).unwrap_or_default()
+    }
+
     /// Installs or removes the table for bridge ports that are tunnels, after [`Host::set_guard`] has read the facts.
     /// Returns the number of operations. A failure leaves the guard alone.
     pub fn set_bridge_guard(&mut self, settings: &Settings) -> Result<usize, Error> {
-        let Some(op) = self.bridge_op(settings)? else { return Ok(0) };
+        let Some(op) = self.bridge_op(settings)? else {
+            self.update_bridge()?;
+            return Ok(0);
+        };
         self.kernel.run(&op).map_err(from_op)?;
         info!("{op}");
         match self.bridge_op(settings)? {
@@ -126,12 +152,20 @@ impl Host {
         }
     }
 
+    /// Gives the table for bridge ports what the guard has learned. What only packets show, it sees itself.
+    fn update_bridge(&mut self) -> Result<(), Error> {
+        let Some(mut bridge) = self.kernel.bridge_guard().map_err(from_op)? else { return Ok(()) };
+        let learned = confirmed_elements(&self.learned_now());
+        self.kernel.set_learned(&mut bridge, &learned).map_err(from_op)?;
+        Ok(())
+    }
+
     pub(super) fn bridge_op(&mut self, settings: &Settings) -> Result<Option<Op>, Error> {
         let installed = self.kernel.bridge_guard().map_err(from_op)?;
         match (bridge_guard(settings, &self.facts), installed) {
             (Some(wanted), Some(installed)) if wanted.is_satisfied_by(&installed) => Ok(None),
-            (Some(mut wanted), installed) => {
-                wanted.learned = self.kernel.learned(installed.as_ref(), &wanted).map_err(from_op)?;
+            (Some(mut wanted), _) => {
+                wanted.learned = self.learned_now();
                 Ok(Some(Op::SetTable(wanted)))
             }
             (None, Some(_)) => Ok(Some(Op::DeleteTable(TableName::Bridge))),
