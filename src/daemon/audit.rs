@@ -11,7 +11,7 @@ mod strays;
 
 pub use self::audits::{AuditView, Audits};
 pub use self::quotes::QuoteFinding;
-#[cfg(any(test, feature = "lab"))]
+#[cfg(feature = "lab")]
 pub use self::quotes::QuoteMonitor;
 use crate::core::Pace;
 use crate::core::audit::Finding;

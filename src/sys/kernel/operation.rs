@@ -23,11 +23,16 @@ pub fn run(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Resu
 /// Whether `op` removes something that is not there: another program, or the kernel with a part of the same object,
 /// removed it first.
 fn is_gone(op: &Op, error: &NetlinkError) -> bool {
-    let removes = match op {
-        Op::DeleteLink { .. } | Op::DeleteAddress { .. } | Op::DeleteRoute(_) | Op::DeleteRule(_) => true,
-        Op::DeleteQdisc { .. } | Op::DeleteClass { .. } | Op::RemovePeer(_) => true,
-        _ => false,
-    };
+    let removes = matches!(
+        op,
+        Op::DeleteLink { .. }
+            | Op::DeleteAddress { .. }
+            | Op::DeleteRoute(_)
+            | Op::DeleteRule(_)
+            | Op::DeleteQdisc { .. }
+            | Op::DeleteClass { .. }
+            | Op::RemovePeer(_)
+    );
     let gone = [libc::ENODEV, libc::EADDRNOTAVAIL, libc::ESRCH, libc::ENOENT];
     removes && error.errno().is_some_and(|errno| gone.contains(&errno))
 }
