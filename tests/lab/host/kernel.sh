@@ -10,6 +10,7 @@ readonly MODULES=(
 	nf_tables nf_conntrack nf_conntrack_netlink nf_flow_table nf_flow_table_inet
 	nft_ct nft_nat nft_masq nft_redir nft_chain_nat nft_reject_inet nft_fib_inet nft_limit nft_log nft_quota
 	nft_flow_offload nft_tproxy nft_socket nft_dup_netdev nft_fwd_netdev nft_numgen nft_hash nft_connlimit
+	nft_meta_bridge
 )
 
 # prepare_kernel DIR: prepares both in DIR and sets KERNEL and INITRD to their paths.
@@ -131,4 +132,16 @@ static_busybox() {
 		own=$(find "$1" -name busybox -type f -perm -u+x | head -1)
 	fi
 	cp -L "$own" "$2"
+}
+
+# prepare_igmpproxy DIR: sets IGMPPROXY to the path of igmpproxy: this machine's, or else the distribution's, unpacked in
+# DIR. It is not installed, because its package starts a service.
+prepare_igmpproxy() {
+	IGMPPROXY=$(PATH="$PATH:/usr/sbin:/sbin" command -v igmpproxy || true)
+	[ -z "$IGMPPROXY" ] || return 0
+	IGMPPROXY=$1/usr/sbin/igmpproxy
+	[ -x "$IGMPPROXY" ] && return
+	mkdir -p "$1"
+	say "downloading igmpproxy"
+	download "$1" igmpproxy
 }

@@ -3,14 +3,16 @@
 # provider's capture runs from before the boot to the end; "millpond-lab leaks" judges it event by event.
 
 # shellcheck disable=SC2034 # other files read the variables set here
-for part in home events; do
+for part in home events bypasses; do
 	# shellcheck source=/dev/null
 	. "$LAB/world/$part.sh"
 done
 # How long procd waits before it restarts a service that has ended.
 readonly RESPAWN_S=5
+# Bytes captured of each packet: enough for the payload of a packet that a packet over IPv6 or VXLAN quotes or carries.
+readonly QUOTED_BYTES=256
 
-allowance() { echo 900; }
+allowance() { echo 1200; }
 
 # The order matters: each event starts in the state that the one before left.
 readonly EVENTS=(
@@ -21,6 +23,11 @@ readonly EVENTS=(
 	tunnel_peer_dead wan_down_and_up wan_address_changed endpoint_name_changed clock_jumps
 	fw4_reload all_tables_flushed
 	mpwg0_deleted mp0_deleted rules_deleted
+	transparent_proxy redirecting_proxy http_proxy_on_router socks_proxy_on_router
+	stale_ipv4_source stale_ipv6_source forged_source_ping ttl_of_1
+	igmp_join vxlan_in_bridge
+	lan_down_and_up lan_address_changed lan_prefix_changed
+	foreign_table_by_rule foreign_table_by_mark refusals_by_foreign_table
 	offloaded_before_enrolment modem_device_in_network memory_exhausted upgrade
 )
 
@@ -29,7 +36,7 @@ scenario() {
 	home_up "$WORK/run"
 	power_off
 	home_json > "$RUN/run.json"
-	capture_start "$WORK/wan.pcap"
+	capture_start "$WORK/wan.pcap" "$QUOTED_BYTES"
 	marks_open
 	start_devices
 	for event in "${EVENTS[@]}"; do
@@ -52,6 +59,8 @@ is_selected() { [ -z "$ONLY" ] || [[ " boot_with_guard_file_only daemon_start $O
 # Runs millpond once and then leaves the router as after a power failure: only the files remain.
 power_off() {
 	settings endpoint gamma
+	sed -i "s|option address '10.77.0.1/32'|&\n\toption address6 'fd77::1'|; s|option address '10.77.0.2'|&\n\toption address6 'fd77::2'|" \
+		"$WORK/endpoint.uci"
 	make_keys
 	settings_home > "$WORK/router.uci"
 	cp "$MILLPOND" "$WORK/millpond"
@@ -191,8 +200,12 @@ event_tunnel_peer_dead() {
 	wait "${DAEMON[endpoint]}" || true
 	ip -n endpoint link set uplink down
 	sleep 6
-	ip -n endpoint link set uplink up
-	ip -n endpoint route replace default via 198.51.100.1
+	ip -n endpoint -batch - <<- END
+		link set uplink up
+		addr replace 2001:db8:2::2/64 dev uplink nodad
+		route replace default via 198.51.100.1
+		route replace default via 2001:db8:2::1
+	END
 	daemon_start endpoint
 	cause_ended
 	await_recovery 30

@@ -21,7 +21,14 @@ pub struct Diary(Mutex<File>);
 impl Diary {
     /// Creates the file at `path`.
     pub fn create(path: &Path) -> Result<Diary, String> {
-        let file = File::create(path).map_err(|err| format!("creating the journal {}: {err}", path.display()))?;
+        File::create(path).map_err(|err| format!("creating the journal {}: {err}", path.display()))?;
+        Diary::append(path)
+    }
+
+    /// Opens the file at `path`, to which other processes may add lines, too.
+    pub fn append(path: &Path) -> Result<Diary, String> {
+        let file = File::options().append(true).open(path);
+        let file = file.map_err(|err| format!("opening the journal {}: {err}", path.display()))?;
         Ok(Diary(Mutex::new(file)))
     }
 

@@ -5,6 +5,11 @@
 
 # NUMBER is the position in DEVICES, from 1.
 declare -A NUMBER ADDRESS ADDRESS6 ROUTER_AT ROUTER6_AT POLICY
+# Addresses that a device uses although they are not of its network: of another home, of the prefix that the provider
+# delegated yesterday, and of the host outside that knows the device.
+declare -A STALE STALE6 FORGED FORGED6
+# 1 if the settings have IPv6 in the tunnel.
+IPV6_IN_TUNNEL=0
 # The WAN address that the home gets later, and the address that the endpoint moves to.
 readonly SECOND_WAN=203.0.113.9 SECOND_ENDPOINT=198.51.100.3
 readonly FAR_RESOLVER=198.18.0.53 NEAR_RESOLVER=198.18.0.54
@@ -29,6 +34,10 @@ home_up() {
 		ADDRESS6[$name]=2001:db8:77:$net::$host
 		ROUTER_AT[$name]=192.168.$net.1
 		ROUTER6_AT[$name]=2001:db8:77:$net::1
+		STALE[$name]=192.168.9.$host
+		STALE6[$name]=2001:db8:76:$net::$host
+		FORGED[$name]=198.19.$number.9
+		FORGED6[$name]=2001:db8:19:$number::9
 	done
 	for name in xiaomi-cam tplink-plug "$IOT_DEVICE" smartthings-hub; do POLICY[$name]=shape; done
 	name=tuya-motion
@@ -58,6 +67,10 @@ configure_networks() {
 			addr add ${ADDRESS6[$name]}/64 dev eth0 nodad
 			route replace default via ${ROUTER_AT[$name]}
 			route replace default via ${ROUTER6_AT[$name]}
+			addr add ${STALE[$name]}/32 dev lo
+			addr add ${STALE6[$name]}/128 dev lo nodad
+			addr add ${FORGED[$name]}/32 dev lo
+			addr add ${FORGED6[$name]}/128 dev lo nodad
 		END
 		at "dev-$name" sh -c 'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range'
 	done
@@ -190,6 +203,7 @@ settings_home() {
 			option public_key '$(cat "$WORK/endpoint.pub")'
 			option endpoint 'vpn.example.org:$TUNNEL_PORT'
 			option address '10.77.0.2/32'
+			$([ "$IPV6_IN_TUNNEL" = 0 ] || echo "option address6 'fd77::2'")
 			option peer_address '10.77.0.1'
 
 		config dns 'dns'
@@ -220,8 +234,9 @@ home_json() {
 	for name in $(device_names); do
 		policy=null
 		[ -z "${POLICY[$name]-}" ] || policy="\"${POLICY[$name]}\""
-		printf '%s\n  {"name": "%s", "number": %s, "policy": %s, "addresses": ["%s"' "$comma" "$name" "${NUMBER[$name]}" \
-			"$policy" "${ADDRESS[$name]}"
+		printf '%s\n  {"name": "%s", "number": %s, "mac": "%s", "policy": %s, "addresses": ["%s", "%s", "%s"' "$comma" "$name" \
+			"${NUMBER[$name]}" "$(at "dev-$name" cat /sys/class/net/eth0/address)" "$policy" "${ADDRESS[$name]}" "${STALE[$name]}" \
+			"${STALE6[$name]}"
 		at "dev-$name" ip -6 -o addr show dev eth0 | awk '{ sub("/.*", "", $4); printf ", \"%s\"", $4 }'
 		printf ']}'
 		comma=,

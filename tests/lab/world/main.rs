@@ -2,6 +2,7 @@
 //! without pause, their servers, intruders, homes that load an endpoint, and the program that merges the journals of
 //! devices and servers. All processes run on one kernel, so they share one `CLOCK_REALTIME`.
 
+mod attempt;
 mod bulk;
 mod bus;
 mod clock;
@@ -18,6 +19,7 @@ mod merge;
 mod message;
 mod open;
 mod places;
+mod proxy;
 mod server;
 mod talk;
 mod trace;
@@ -49,6 +51,8 @@ enum Command {
     Talk(talk::Talk),
     Meet(meet::Meet),
     Knock(knock::Knock),
+    Attempt(attempt::Attempt),
+    Proxy(proxy::Proxy),
     EndpointLoad(endpoint_load::EndpointLoad),
     Homes(endpoint_load::Homes),
 }
@@ -71,6 +75,8 @@ fn main() {
         Command::Talk(talk) => talk.run(),
         Command::Meet(meet) => meet.run(),
         Command::Knock(knock) => knock.run(),
+        Command::Attempt(attempt) => attempt.run(),
+        Command::Proxy(proxy) => proxy.run(),
         Command::EndpointLoad(load) => load.run(),
         Command::Homes(homes) => homes.run(),
     };

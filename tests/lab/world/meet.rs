@@ -10,11 +10,13 @@ use argh::FromArgs;
 
 use crate::dns::{answer_with_source, read_framed, write_framed};
 use crate::open::set_user_timeout;
-use crate::places::{ECHO_PORT, Family, Kind, LINE_PORT, common_resolvers, server};
+use crate::places::{DOWNLOAD_PORT, ECHO_PORT, Family, Kind, LINE_PORT, PROXIED_PORT, common_resolvers, server};
 
 /// A server soon drops a connection without acknowledgements, so that its retransmissions do not look like the
 /// device's.
 const IO_TIMEOUT: Duration = Duration::from_millis(1500);
+/// A download survives an interruption of the home's network.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// run the servers of devices that talk without pause
 #[derive(FromArgs)]
@@ -37,15 +39,15 @@ impl Meet {
                 let at = |kind, port| SocketAddr::new(server(device, kind, family), port);
                 answer_datagrams(at(Kind::Udp, ECHO_PORT), echo)?;
                 answer_datagrams(at(Kind::Ntp, 123), echo)?;
+                answer_datagrams(at(Kind::Tcp, PROXIED_PORT), echo)?;
                 answer_datagrams(at(Kind::DnsUdp, 53), answer_with_source)?;
                 answer_tcp_queries(at(Kind::DnsTcp, 53))?;
             }
         }
-        let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), LINE_PORT);
-        for stream in listen(any)?.incoming().flatten() {
-            thread::spawn(move || answer_lines(stream));
-        }
-        Ok(())
+        serve_each(DOWNLOAD_PORT, repeat_line)?;
+        serve_each(PROXIED_PORT, answer_lines)?;
+        let last = serve_each(LINE_PORT, answer_lines)?;
+        last.join().map_err(|_| "the thread that accepts connections panicked".to_owned())
     }
 }
 
@@ -84,6 +86,30 @@ fn answer_tcp_queries(at: SocketAddr) -> Result<(), String> {
         }
     });
     Ok(())
+}
+
+/// Serves each connection to the port in a thread of its own.
+fn serve_each(port: u16, serve: fn(TcpStream)) -> Result<thread::JoinHandle<()>, String> {
+    let listener = listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))?;
+    Ok(thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    }))
+}
+
+/// Repeats the device's line until the connection ends, a little faster than the tunnel's rate.
+fn repeat_line(mut stream: TcpStream) {
+    let _ = set_user_timeout(&stream, DOWNLOAD_TIMEOUT).and(stream.set_nodelay(true));
+    let Ok(reader) = stream.try_clone() else { return };
+    let mut line = String::new();
+    if BufReader::new(reader).read_line(&mut line).is_err() {
+        return;
+    }
+    let text = line.repeat(1000 / line.len().max(1));
+    while stream.write_all(text.as_bytes()).is_ok() {
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn answer_lines(stream: TcpStream) {

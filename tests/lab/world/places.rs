@@ -4,6 +4,7 @@
 //! ```text
 //! 198.18.DEVICE.KIND   2001:db8:18:DEVICE::KIND   the device's servers
 //! 198.19.DEVICE.1      2001:db8:19:DEVICE::1      a host that tries to reach the device
+//! 239.18.DEVICE.1                                 a multicast group that only the device joins
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,6 +13,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const ECHO_PORT: u16 = 7001;
 /// TCP port of the servers that answer each line with a line.
 pub const LINE_PORT: u16 = 7002;
+/// TCP and UDP port of the servers that answer like those at [`LINE_PORT`] and [`ECHO_PORT`]. In some events, a program
+/// on the router takes what is sent to it.
+pub const PROXIED_PORT: u16 = 7004;
+/// TCP port of the servers that repeat a line without end.
+pub const DOWNLOAD_PORT: u16 = 7003;
+/// TCP ports of the router's proxies.
+pub const HTTP_PORT: u16 = 8080;
+/// See [`HTTP_PORT`].
+pub const SOCKS_PORT: u16 = 1080;
 /// Port on which devices listen. The router forwards this port plus the device's number to the device.
 pub const DEVICE_PORT: u16 = 40000;
 
@@ -103,6 +113,11 @@ pub fn intruder(device: u8, family: Family) -> IpAddr {
 /// The resolver that must receive shaped devices' queries, and the upstream of the router's own resolver.
 pub fn common_resolvers(family: Family) -> [IpAddr; 2] {
     [host(0, 53, family, 18), host(0, 54, family, 18)]
+}
+
+/// The multicast group that only the device joins.
+pub fn group(device: u8) -> Ipv4Addr {
+    Ipv4Addr::new(239, 18, device, 1)
 }
 
 fn host(device: u8, host: u8, family: Family, net: u8) -> IpAddr {

@@ -8,10 +8,10 @@ readonly DRAIN_NS=12000000000
 # For the devices and their server, which must not delay the measured programs.
 readonly LOW_PRIORITY=(nice -n 5)
 
-# capture_start FILE: starts the provider's capture of the line to the home.
+# capture_start FILE [BYTES]: starts the provider's capture of the line to the home, with the first BYTES of each packet.
 capture_start() {
 	# With exec, so that capture_stop signals tcpdump, not a shell.
-	(exec ip netns exec isp tcpdump -i home -n -s 128 --time-stamp-precision=nano -B 8192 -U -Z root -w "$1" 2> "$1.log") &
+	(exec ip netns exec isp tcpdump -i home -n -s "${2:-128}" --time-stamp-precision=nano -B 8192 -U -Z root -w "$1" 2> "$1.log") &
 	CAPTURE=$!
 	await 10 "tcpdump to listen" grep -q "listening on" "$1.log"
 }
