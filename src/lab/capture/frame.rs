@@ -109,6 +109,11 @@ impl<'a> Frame<'a> {
 }
 
 impl<'a> IpHeader<'a> {
+    /// Parses an IPv4 or IPv6 packet; `None` if its header is malformed or truncated.
+    pub fn parse(data: &'a [u8]) -> Option<IpHeader<'a>> {
+        ipv4(data).or_else(|| ipv6(data))
+    }
+
     /// Returns the UDP datagram inside; `None` if there is none or its header is malformed or truncated.
     pub fn udp(&self) -> Option<UdpDatagram<'a>> {
         if self.protocol != PROTOCOL_UDP || self.later_fragment {
@@ -132,7 +137,7 @@ impl<'a> IpHeader<'a> {
         if !PROTOCOLS_IP.contains(&protocol) || self.later_fragment {
             return None;
         }
-        ipv4(payload).or_else(|| ipv6(payload))
+        IpHeader::parse(payload)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Applies the checks to each event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::mark::{MarkKind, Policy};
 use super::watch::ScenarioEvent;
@@ -8,9 +8,9 @@ use super::{EventReport, LeakReport, LeakRun};
 use crate::lab::flat_line::{CheckResult, Verdict};
 
 /// The scenario must contain at least this many events.
-const MIN_EVENTS: usize = 18;
+const MIN_EVENTS: usize = 36;
 /// A build without the guard must leak in at least this many events.
-const MIN_LEAKING_EVENTS: usize = 10;
+const MIN_LEAKING_EVENTS: usize = 24;
 /// The report of an event lists at most this many kinds of leaks.
 const MAX_LISTED_LEAK_KINDS: usize = 12;
 /// The requests that measure service: ten datagrams a second, of which unshaped devices must lose none.
@@ -48,8 +48,9 @@ pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>
         if !silent.is_empty() {
             checks.push(check(&event.name, false, || format!("devices that sent no request: {silent:?}")));
         }
-        if build == TestedBuild::Guarded {
-            no_leak(event, &report, &reached, &mut checks);
+        match build {
+            TestedBuild::Guarded => no_leak(event, &report, &reached, &mut checks),
+            TestedBuild::Unguarded => own_leaks(event, &run.own_kinds(event.begin_ms, to_ms), &mut checks),
         }
         events.push(report);
     }
@@ -83,12 +84,7 @@ fn no_leak(event: &ScenarioEvent, report: &EventReport, reached: &[String], chec
         let mut leak_kinds = event.leak_kinds.clone();
         reached.iter().for_each(|words| *leak_kinds.entry(words.clone()).or_default() += 1);
         let (leaks, examined, tunnel) = (report.leaks, report.examined, event.tunnel);
-        let mut leak_kinds: Vec<String> = leak_kinds.iter().map(|(words, count)| format!("{count} {words}")).collect();
-        if leak_kinds.len() > MAX_LISTED_LEAK_KINDS {
-            let more = leak_kinds.split_off(MAX_LISTED_LEAK_KINDS).len();
-            leak_kinds.push(format!("{more} more kinds"));
-        }
-        let which = if leak_kinds.is_empty() { String::new() } else { format!(": {}", leak_kinds.join("; ")) };
+        let which = if leak_kinds.is_empty() { String::new() } else { format!(": {}", list(&leak_kinds)) };
         format!("{leaks} leaks in {examined} packets, {tunnel} of them in the tunnel{which}")
     }));
     if event.cause_ended_ms.is_some() {
@@ -100,6 +96,35 @@ fn no_leak(event: &ScenarioEvent, report: &EventReport, reached: &[String], chec
     checks.push(check(name, report.unshaped_lost == 0, || {
         format!("unshaped devices lost {} requests", report.unshaped_lost)
     }));
+}
+
+/// Without the guard, what devices tried in this event alone must have been found.
+fn own_leaks(event: &ScenarioEvent, own_kinds: &BTreeSet<&str>, checks: &mut Vec<CheckResult>) {
+    if own_kinds.is_empty() {
+        return;
+    }
+    let found = |kind: &&str| event.leaked_requests.get(*kind).map(|&count| ((*kind).to_owned(), count));
+    let missing: Vec<_> = own_kinds.iter().filter(|kind| found(kind).is_none()).collect();
+    checks.push(check(&event.name, missing.is_empty(), || match missing.is_empty() {
+        true => format!(
+            "{} leaks without the guard, of these by what devices tried in this event alone: {}",
+            event.leaks,
+            list(&own_kinds.iter().filter_map(found).collect())
+        ),
+        false => format!("nothing leaks without the guard of {missing:?}: {}", list(&event.leak_kinds)),
+    }));
+}
+
+/// The most frequent kinds of leaks and how many there are of each.
+fn list(leak_kinds: &BTreeMap<String, usize>) -> String {
+    let mut sorted: Vec<_> = leak_kinds.iter().collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let mut listed: Vec<String> = sorted.iter().map(|(words, count)| format!("{count} {words}")).collect();
+    if listed.len() > MAX_LISTED_LEAK_KINDS {
+        let more = listed.split_off(MAX_LISTED_LEAK_KINDS).len();
+        listed.push(format!("{more} more kinds"));
+    }
+    listed.join("; ")
 }
 
 fn check(subject: &str, holds: bool, what: impl FnOnce() -> String) -> CheckResult {
@@ -186,6 +211,20 @@ impl LeakRun {
             .filter(|(_, journal)| journal.requests_between(from_ms, to_ms).next().is_none())
             .map(|(device, _)| device.name.as_str())
             .collect()
+    }
+
+    /// Kinds of requests that protected devices sent in this period and in no earlier one.
+    fn own_kinds(&self, from_ms: u64, to_ms: u64) -> BTreeSet<&str> {
+        let mut kinds = BTreeSet::new();
+        for (device, journal) in self.testbed.devices.iter().zip(&self.journals.0) {
+            let sent = journal.requests_between(from_ms, to_ms);
+            kinds.extend(
+                sent.filter(|request| self.is_protected(&device.name, request.sent_ms)).map(|sent| &*sent.kind),
+            );
+        }
+        let earlier = self.journals.0.iter().flat_map(|journal| journal.requests_between(0, from_ms));
+        earlier.for_each(|request| _ = kinds.remove(request.kind.as_str()));
+        kinds
     }
 
     /// Kinds of requests of unshaped devices that the capture does not show, and kinds of access from outside that

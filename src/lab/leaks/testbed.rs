@@ -4,7 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::mark::Policy;
 use crate::lab::capture::Mac;
@@ -32,7 +32,10 @@ pub struct TestDevice {
     pub name: String,
     /// Part of the server addresses that are reserved for this device.
     pub number: u8,
-    /// Addresses of the device in the LAN.
+    /// Ethernet address of the device.
+    #[serde(deserialize_with = "mac")]
+    pub mac: Mac,
+    /// Addresses of the device in the LAN, and addresses of other networks that it also uses.
     pub addresses: Vec<IpAddr>,
     /// Policy before the first event. `None` for a device without settings: it must not lose service, and it proves
     /// that every kind of request reaches the wire.
@@ -46,6 +49,10 @@ struct TestbedFile {
     endpoints: Vec<IpAddr>,
     tunnel_port: u16,
     devices: Vec<TestDevice>,
+}
+
+fn mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
 impl Testbed {

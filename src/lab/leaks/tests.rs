@@ -1,8 +1,12 @@
 //! A run without leaks passes, and each planted leak is found in the event in which it happens.
 
+mod packets;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+
+use packets::{IGMP, TCP, icmp_error, packet, tcp_reset, udp, vxlan};
 
 use super::*;
 use crate::lab::capture::{LinkType, PcapWriter};
@@ -10,9 +14,10 @@ use crate::lab::flat_line::Verdict;
 
 const ROSTER: &str = r#"{"provider_mac": "02:00:00:00:00:01", "routers": ["203.0.113.2", "203.0.113.9"],
     "endpoints": ["198.51.100.2"], "tunnel_port": 51820, "devices": [
-    {"name": "camera", "number": 1, "policy": "shape", "addresses": ["192.168.1.11", "2001:db8:77:1::11"]},
-    {"name": "hub", "number": 2, "policy": "direct", "addresses": ["192.168.1.12"]},
-    {"name": "phone", "number": 13, "policy": null, "addresses": ["192.168.1.13"]}]}"#;
+    {"name": "camera", "number": 1, "mac": "02:00:00:00:01:01", "policy": "shape",
+     "addresses": ["192.168.1.11", "2001:db8:77:1::11", "192.168.9.11"]},
+    {"name": "hub", "number": 2, "mac": "02:00:00:00:01:02", "policy": "direct", "addresses": ["192.168.1.12"]},
+    {"name": "phone", "number": 13, "mac": "02:00:00:00:01:13", "policy": null, "addresses": ["192.168.1.13"]}]}"#;
 const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
 const ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
 const CAMERA_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 1));
@@ -21,8 +26,6 @@ const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 54));
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
 const OUT: bool = true;
 const IN: bool = false;
-const UDP: u8 = 17;
-const TCP: u8 = 6;
 
 /// A recording that a test extends. It starts with two events of two seconds each, `calm` and `storm`; additions count
 /// to the second.
@@ -79,30 +82,13 @@ impl TestRecording {
     }
 
     fn send_at(&mut self, ns: u64, outward: bool, from: IpAddr, to: IpAddr, hops: u8, transport: &(u8, Vec<u8>)) {
-        let (protocol, payload) = transport;
         let (provider, router) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
         let mut frame = Vec::new();
         for mac in if outward { [provider, router] } else { [router, provider] } {
             frame.extend_from_slice(&mac);
         }
-        match (from, to) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                frame.extend_from_slice(&[8, 0, 0x45, 0]);
-                frame.extend_from_slice(&(20 + payload.len() as u16).to_be_bytes());
-                frame.extend_from_slice(&[0, 0, 0, 0, hops, *protocol, 0, 0]);
-                frame.extend_from_slice(&from.octets());
-                frame.extend_from_slice(&to.octets());
-            }
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
-                frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
-                frame.extend_from_slice(&[*protocol, hops]);
-                frame.extend_from_slice(&from.octets());
-                frame.extend_from_slice(&to.octets());
-            }
-            _ => panic!("two families"),
-        }
-        frame.extend_from_slice(payload);
+        frame.extend_from_slice(if from.is_ipv4() { &[8, 0] } else { &[0x86, 0xdd] });
+        frame.extend_from_slice(&packet(from, to, hops, transport));
         self.frames.push((ns, frame));
     }
 
@@ -140,21 +126,6 @@ impl Drop for TestRecording {
     }
 }
 
-fn udp(from: u16, to: u16, payload: &[u8]) -> (u8, Vec<u8>) {
-    let mut datagram = Vec::new();
-    for field in [from, to, 8 + payload.len() as u16, 0] {
-        datagram.extend_from_slice(&field.to_be_bytes());
-    }
-    datagram.extend_from_slice(payload);
-    (UDP, datagram)
-}
-
-fn tcp_reset() -> (u8, Vec<u8>) {
-    let mut segment = vec![0; 20];
-    segment[13] = 0x04;
-    (TCP, segment)
-}
-
 fn failures(run: &LeakRun, build: TestedBuild) -> Vec<String> {
     let checks = judge(run, build).1;
     checks.iter().filter(|check| check.verdict == Verdict::Failed).map(|check| check.to_string()).collect()
@@ -173,7 +144,7 @@ fn a_run_without_leaks_fails_only_for_too_few_events() {
     assert!(report.events[0].recovery_s.is_none(), "none was due");
     let failures = failures(&run, TestedBuild::Guarded);
     assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(failures[0].contains("at least 18"), "{failures:?}");
+    assert!(failures[0].contains("at least 36"), "{failures:?}");
 }
 
 #[test]
@@ -224,6 +195,67 @@ fn a_packet_from_outside_is_no_leak_but_an_answer_is() {
     recording.journals[0] += "reached,udp4,2100,198.19.1.1\n";
     recording.journals[1] += "reached,udp4,2100,198.19.2.1\n";
     assert_eq!(recording.leaks(), 1, "the hub is direct");
+}
+
+#[test]
+fn an_answer_to_a_foreign_source_address_is_a_leak() {
+    let stale = IpAddr::V4(Ipv4Addr::new(192, 168, 9, 11));
+    let nowhere = IpAddr::V4(Ipv4Addr::new(192, 168, 9, 99));
+    let sent = |to| packet(STRANGER, to, 63, &udp(7, 7001, b"no name"));
+    let mut recording = TestRecording::new("refusals");
+    // The router itself refuses: the address, and what the error quotes, are the device's.
+    recording.send(OUT, ROUTER, stale, 64, &tcp_reset());
+    recording.send(OUT, ROUTER, stale, 64, &(1, b"\0\0\0\0\0\x01\0\x01echoed".to_vec()));
+    recording.send(OUT, ROUTER, nowhere, 64, &icmp_error(3, &sent(CAMERA_SERVER)));
+    recording.send(OUT, ROUTER, nowhere, 64, &icmp_error(11, &sent(CAMERA_SERVER)));
+    recording.send(
+        OUT,
+        ROUTER,
+        nowhere,
+        64,
+        &icmp_error(3, &packet(STRANGER, ROUTER, 1, &udp(7, 9, b"leak-camera stale4 1"))),
+    );
+    // Not the device's: another address, a stranger's packet, and an echo reply, which quotes nothing.
+    recording.send(OUT, ROUTER, nowhere, 64, &tcp_reset());
+    recording.send(OUT, ROUTER, STRANGER, 64, &icmp_error(3, &sent(ROUTER)));
+    recording.send(OUT, ROUTER, STRANGER, 64, &icmp_error(0, &sent(CAMERA_SERVER)));
+    // An intruder's packet is refused.
+    recording.send(
+        OUT,
+        ROUTER,
+        CAMERA_INTRUDER,
+        64,
+        &icmp_error(3, &packet(CAMERA_INTRUDER, ROUTER, 9, &udp(1, 2, b""))),
+    );
+    assert_eq!(recording.leaks(), 5);
+}
+
+#[test]
+fn a_frame_of_a_shaped_device_in_vxlan_is_a_leak() {
+    let (camera, phone, other) = ([2, 0, 0, 0, 1, 1], [2, 0, 0, 0, 1, 0x13], [2, 0, 0, 0, 9, 9]);
+    let (arp, ipv4) = ([8, 6], [8, 0]);
+    let mut recording = TestRecording::new("vxlan");
+    recording.send(OUT, ROUTER, STRANGER, 64, &vxlan([0xff; 6], camera, arp, &[0; 28]));
+    recording.send(OUT, ROUTER, STRANGER, 64, &vxlan(camera, other, arp, &[0; 28]));
+    let inner = packet(STRANGER, IpAddr::V4(Ipv4Addr::new(192, 168, 1, 11)), 64, &udp(1, 2, b""));
+    recording.send(OUT, ROUTER, STRANGER, 64, &vxlan(other, other, ipv4, &inner));
+    recording.send(OUT, ROUTER, STRANGER, 64, &vxlan([0xff; 6], phone, arp, &[0; 28]));
+    recording.send(OUT, ROUTER, STRANGER, 64, &vxlan(other, other, arp, &[0; 28]));
+    assert_eq!(recording.leaks(), 3);
+}
+
+#[test]
+fn a_report_about_the_group_of_a_shaped_device_is_a_leak() {
+    let reports = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 22));
+    let version_2 = |number| [0x16, 0, 0, 0, 239, 18, number, 1];
+    let version_3 = |number| [0x22, 0, 0, 0, 0, 0, 0, 2, 4, 0, 0, 0, 224, 0, 0, 251, 4, 0, 0, 0, 239, 18, number, 1];
+    let mut recording = TestRecording::new("igmp");
+    for number in [1, 13, 99] {
+        let group = IpAddr::V4(Ipv4Addr::new(239, 18, number, 1));
+        recording.send(OUT, ROUTER, group, 1, &(IGMP, version_2(number).to_vec()));
+        recording.send(OUT, ROUTER, reports, 1, &(IGMP, version_3(number).to_vec()));
+    }
+    assert_eq!(recording.leaks(), 2);
 }
 
 #[test]
@@ -300,6 +332,24 @@ fn a_testbed_that_could_not_show_a_leak_fails() {
 fn a_build_without_the_guard_fails_unless_it_leaks() {
     let run = TestRecording::new("no-leak").record().unwrap();
     assert!(failures(&run, TestedBuild::Unguarded).iter().any(|failure| failure.contains("0 events leak")));
+}
+
+#[test]
+fn without_the_guard_what_devices_try_in_one_event_alone_must_leak() {
+    let record = |payload: &[u8]| {
+        let mut recording = TestRecording::new("own");
+        recording.journals[0] += "sent,stale4,1,2100\nsent,udp4,9,2100\n";
+        recording.journals[1] += "sent,direct4,1,2100\n";
+        recording.send(OUT, ROUTER, STRANGER, 64, &icmp_error(3, &packet(STRANGER, ROUTER, 9, &udp(1, 9, payload))));
+        failures(&recording.record().unwrap(), TestedBuild::Unguarded)
+    };
+    let of_event = |failures: Vec<String>| failures.into_iter().find(|failure| failure.starts_with("FAIL storm"));
+    assert_eq!(of_event(record(b"leak-camera stale4 1")), None);
+    let failure = of_event(record(b"leak-camera udp4 9")).unwrap();
+    assert!(
+        failure.contains("nothing leaks") && failure.contains("stale4") && !failure.contains("direct4"),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct ScenarioEvent {
     pub leaks: usize,
     /// Descriptions of the leaks, and how many there are of each.
     pub leak_kinds: BTreeMap<String, usize>,
+    /// How many of the leaks contain a request of each kind, quote it or answer it.
+    pub leaked_requests: BTreeMap<String, usize>,
 }
 
 /// Whether a device is protected now, and since when by the capture's time stamps.
@@ -158,6 +160,9 @@ impl CaptureAnalysis {
         let state = protection[attribution.device];
         if state.protected && !excused(state, packet.time_ns, outward, &attribution, frame, ip) {
             event.leaks += 1;
+            if let Some(kind) = &attribution.kind {
+                *event.leaked_requests.entry(kind.clone()).or_default() += 1;
+            }
             *event.leak_kinds.entry(describe(testbed, &attribution, outward, ip)).or_default() += 1;
         }
     }
@@ -176,7 +181,7 @@ fn excused(
     // is a leak.
     let within = |grace_ns| state.since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) < grace_ns);
     match outward {
-        true => within(IN_FLIGHT_GRACE_NS) || is_refusal(frame, ip),
+        true => within(IN_FLIGHT_GRACE_NS) || (attribution.intruder && is_refusal(frame, ip)),
         false => attribution.intruder || within(RETRANSMIT_GRACE_NS),
     }
 }
