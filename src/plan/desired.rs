@@ -71,8 +71,8 @@ impl From<TunnelError> for DesiredError {
 }
 
 impl Desired {
-    /// The same without the addresses of WireGuard's peers. WireGuard changes them by itself: it sends to the address
-    /// from which the peer's last packet came.
+    /// The same without the addresses of WireGuard's peers. WireGuard changes them: it sends to the address from which
+    /// the peer's last packet came.
     pub fn without_endpoints(&self) -> Desired {
         let mut lasting = self.clone();
         lasting.peers.iter_mut().for_each(|peer| peer.endpoint = None);

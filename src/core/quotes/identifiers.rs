@@ -37,7 +37,7 @@ impl Identifiers {
         Identifiers { list, starts }
     }
 
-    /// The device whose identifier the packet bears.
+    /// The device whose identifier is in the packet.
     pub fn find(&self, view: &PacketView<'_>) -> Option<u8> {
         let is_end = |bytes: &[u8]| bytes == view.source || bytes == view.destination;
         let ends = self.list.iter().find(|(bytes, _)| is_end(bytes));
