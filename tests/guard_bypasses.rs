@@ -249,7 +249,9 @@ impl Conversation {
             shell(&format!("ip neigh replace {host} lladdr {} dev mp0", far_mac.trim()));
             let family = if host.contains(':') { "-6" } else { "-4" };
             // As a rule of millpond's does for shaped devices.
-            shell(&format!("ip {family} rule add iif br-lan to {host} lookup 28016 priority 50"));
+            for selector in ["iif br-lan", "fwmark 0x1000000/0x1000000"] {
+                shell(&format!("ip {family} rule add {selector} to {host} lookup 28016 priority 50"));
+            }
             shell(&format!("ip {family} route replace default dev mp0 table 28016"));
         }
         far.enter();

@@ -37,6 +37,7 @@ fn home_with_tun(test: &str) -> Option<(World, File)> {
     world.router.enter();
     shell("ip tuntap add mp0 mode tun && ip addr add 10.77.0.2/32 dev mp0 && ip link set mp0 up");
     shell("ip rule add priority 910 iif br-lan lookup 28016; ip route add default dev mp0 table 28016");
+    shell("ip rule add priority 911 fwmark 0x1000000/0x1000000 lookup 28016");
     shell("ip rule add priority 909 to 192.168.1.0/24 lookup main");
     shell("sysctl -qw net.ipv4.conf.mp0.rp_filter=2 net.ipv4.conf.br-lan.rp_filter=0 net.ipv4.conf.all.rp_filter=0");
     shell("nft 'table ip nat { chain c { type nat hook postrouting priority srcnat; oifname mp0 masquerade; }; }'");
@@ -112,16 +113,19 @@ fn sent(capture: &mut Capture) -> Vec<Vec<u8>> {
     std::thread::sleep(Duration::from_millis(100));
     let (mut packets, mut head) = (Vec::new(), [0; 1500]);
     while let Some(packet) = capture.receive(&mut head).unwrap() {
-        if packet.outgoing && matches!(head[0] >> 4, 4 | 6) && !is_neighbour_discovery(&head) {
+        if packet.outgoing && matches!(head[0] >> 4, 4 | 6) && !is_of_interface(&head) {
             packets.push(head[..packet.head].to_vec());
         }
     }
     packets
 }
 
-/// IPv6's own traffic of an interface: router solicitations, neighbour discovery, multicast reports.
-fn is_neighbour_discovery(packet: &[u8]) -> bool {
-    packet[0] >> 4 == 6 && (packet[6] == 0 || packet[6] == 58 && packet[40] >= 130)
+/// An interface's own traffic: multicast reports, and IPv6's router solicitations and neighbour discovery.
+fn is_of_interface(packet: &[u8]) -> bool {
+    match packet[0] >> 4 {
+        4 => packet[9] == 2,
+        _ => packet[6] == 0 || packet[6] == 58 && packet[40] >= 130,
+    }
 }
 
 fn capture(interface: &str) -> Capture {
@@ -190,6 +194,11 @@ fn an_answer_out_of_the_tunnel_reaches_the_device() {
     // Another server, or another port, is no answer.
     tun.write_all(&ipv4(Ipv4Addr::new(203, 0, 113, 81), TUNNEL, 17, &udp(443, port, SECRET))).unwrap();
     tun.write_all(&ipv4(SERVER, TUNNEL, 17, &udp(444, port, SECRET))).unwrap();
+    assert_eq!(device.recv(&mut answer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    // The firewall's software offloading would send what follows by the route that the answer's mark has now.
+    world.router.enter();
+    shell("ip rule del priority 911");
+    tun.write_all(&ipv4(SERVER, TUNNEL, 17, &udp(443, port, SECRET))).unwrap();
     assert_eq!(device.recv(&mut answer).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
@@ -275,31 +284,32 @@ fn forged_reports_of_a_narrow_link_split_no_tunnel_packet() {
         let mut world = World::new();
         world.settings = settings.unwrap_or(world.settings);
         world.install_guard();
+        let [tunnel, tunnel6] =
+            [router.into(), router6.into()].map(|own: IpAddr| UdpSocket::bind((own, 51820)).unwrap());
         for (protocol, quoted) in [(17, udp(51820, 51820, &[])), (1, echo.to_vec())] {
             let forged = icmp(3, 4, [0, 0, 0, 68], &ipv4(router, provider, protocol, &quoted));
-            let lengths = lengths_after(&world, (router.into(), provider.into()), 972, &forged);
+            let lengths = lengths_after(&world, &tunnel, provider.into(), 972, &forged);
             assert_eq!(lengths, [1000], "{:?}, protocol {protocol}", world.settings.role);
         }
         for protocol in [17, 58] {
             let forged = icmp(2, 0, [0, 0, 5, 0], &header6(protocol));
-            let lengths = lengths_after(&world, (router6.into(), provider6.into()), 1352, &forged);
+            let lengths = lengths_after(&world, &tunnel6, provider6.into(), 1352, &forged);
             assert_eq!(lengths, [1400], "{:?}, protocol {protocol}", world.settings.role);
         }
     }
 }
 
 /// Lengths of the IP packets that carry a datagram of the tunnel after the provider's ICMP message `forged`.
-fn lengths_after(world: &World, (router, provider): (IpAddr, IpAddr), bytes: usize, forged: &[u8]) -> Vec<usize> {
+fn lengths_after(world: &World, tunnel: &UdpSocket, provider: IpAddr, bytes: usize, forged: &[u8]) -> Vec<usize> {
     world.router.enter();
-    let tunnel = UdpSocket::bind((router, 51820)).unwrap();
     let mut wan = capture("wan0");
     world.outside.enter();
-    let (family, protocol) = match router {
+    let (family, protocol) = match provider {
         IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
         IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
     };
     let socket = socket::socket(family, SockType::Raw, SockFlag::empty(), protocol).unwrap();
-    let to = SockaddrStorage::from(SocketAddr::new(router, 0));
+    let to = SockaddrStorage::from(SocketAddr::new(tunnel.local_addr().unwrap().ip(), 0));
     socket::sendto(socket.as_raw_fd(), forged, &to, MsgFlags::empty()).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     tunnel.send_to(&vec![0; bytes], (provider, 51820)).unwrap();

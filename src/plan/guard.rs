@@ -85,12 +85,18 @@ fn inbound(policy_sets: &PolicySets, learns: bool) -> Vec<String> {
 
 /// Rules for forwarded packets: from the tunnel only answers, which only the home's interfaces receive, and from shaped
 /// devices only into the tunnel. Without a route to the device, answers would follow the default route.
+///
+/// The firewall's rule for software offloading looks at an answer, and sends the device's later packets past all rules
+/// by the route that it finds for them with the answer's mark (`nft_flow_route` in net/netfilter/nft_flow_offload.c).
+/// So answers have the tunnel's mark, and none passes while that mark leads elsewhere.
 fn forward(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
     let carrier = tunnel::interface(settings);
     let mut rules = vec![
         format!("iifname \"{carrier}\" drop"),
         format!("oifname \"{carrier}\" drop"),
         format!("iifname \"{TUN}\" oifname != @lan drop"),
+        format!("iifname \"{TUN}\" meta mark set meta mark | {:#010x}", settings.routing_ids.mark),
+        format!("iifname \"{TUN}\" fib saddr . mark oifname != \"{TUN}\" drop"),
         format!("iifname \"{TUN}\" ct state {{ established, related }} return"),
         format!("iifname \"{TUN}\" drop"),
         "iifname != @lan jump inbound".into(),
