@@ -67,3 +67,55 @@ fn the_copy_contains_any_rule_and_many_elements() {
     assert_eq!(rules("millpond_held"), rules("millpond"));
     assert!(rules("millpond_held").contains("81 : drop"));
 }
+
+/// The guard is deleted and loaded all the time. Whenever a copy is made, it is one of the complete guard: a listing
+/// that another program's flush interrupts must not replace it.
+#[test]
+fn a_flush_while_the_guard_is_copied_leaves_a_complete_copy() {
+    const NAME: &str = "a_flush_while_the_guard_is_copied_leaves_a_complete_copy";
+    const RULES: usize = 2000;
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped {NAME}: not root");
+        return;
+    }
+    let _namespace = Namespace::new();
+    let copy = match OwnedGuardCopy::open() {
+        Ok(copy) => copy,
+        Err(cause) => {
+            println!("skipped {NAME}: no table can be owned here: {cause}");
+            return;
+        }
+    };
+    // Many rules make the listing long.
+    let table = format!(
+        "table inet millpond {{ chain guard {{ type filter hook forward priority 0; policy accept; {} }}; }}",
+        "counter drop; ".repeat(RULES),
+    );
+    let file = std::env::temp_dir().join(format!("millpond-flushed-{}.nft", std::process::id()));
+    std::fs::write(&file, &table).unwrap();
+    let load = format!("nft -f {}", file.display());
+    shell(&load);
+    copy.sync_learned().unwrap();
+    let ends = std::sync::atomic::AtomicBool::new(false);
+    let mut copies = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                shell("nft delete table inet millpond");
+                shell(&load);
+            }
+        });
+        for _ in 0..200 {
+            // It may give up if the guard keeps changing; then the old copy stays.
+            copies += usize::from(copy.sync_learned().unwrap_or(false));
+            let rules = shell("nft list chain inet millpond_held guard").matches("drop").count();
+            if rules != RULES {
+                ends.store(true, std::sync::atomic::Ordering::Relaxed);
+                panic!("{rules} rules of {RULES} after {copies} copies");
+            }
+        }
+        ends.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    std::fs::remove_file(&file).unwrap();
+    assert!(copies > 0, "no copy was made while the guard came and went");
+}

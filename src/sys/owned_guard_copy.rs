@@ -19,6 +19,8 @@ use crate::plan::ownership::{GUARD_TABLE, OWNED_COPY_TABLE};
 /// The copy. [`OwnedGuardCopy::sync`] creates it; dropping this value removes it.
 pub struct OwnedGuardCopy(RefCell<Netlink>);
 
+/// Attempts to copy a guard that changes meanwhile.
+const ATTEMPTS: u8 = 5;
 /// `NFT_TABLE_F_OWNER`, since Linux 5.12.
 const OWNER: u32 = 1 << 1;
 
@@ -44,7 +46,10 @@ const ELEMENTS: ObjectKind = ObjectKind { new: 12, list: 13, copied: &[ELEMENTS_
 const NEW_TABLE: u16 = 0;
 const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
+const GET_GENERATION: u16 = 16;
 
+/// `NFTA_GEN_ID`.
+const GENERATION_NUMBER: u16 = 1;
 const TABLE_NAME: u16 = 1;
 const TABLE_FLAGS: u16 = 2;
 const TABLE_USERDATA: u16 = 6;
@@ -56,7 +61,7 @@ impl OwnedGuardCopy {
     /// Checks that the kernel supports owned tables. Fails if it does not, or if another process owns the copy.
     pub fn open() -> Result<OwnedGuardCopy, Cause> {
         let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize)?;
-        netlink.transact(&[(NEW_TABLE, copy_table(None)), (DELETE_TABLE, of_table(OWNED_COPY_TABLE))])?;
+        netlink.transact(None, &[(NEW_TABLE, copy_table(None)), (DELETE_TABLE, of_table(OWNED_COPY_TABLE))])?;
         Ok(OwnedGuardCopy(RefCell::new(netlink)))
     }
 
@@ -76,24 +81,48 @@ impl OwnedGuardCopy {
         let mut netlink = self.0.borrow_mut();
         // A child that was killed during this call may have left answers behind.
         netlink.drain();
-        let userdata_of = |netlink: &mut Netlink, name| -> Result<Option<Vec<u8>>, NetlinkError> {
-            let mut userdata = None;
-            match netlink.query(message(GET_TABLE), &of_table(name), |table| {
-                userdata = Some(attribute(body(table), TABLE_USERDATA).unwrap_or_default().to_vec());
-            }) {
-                Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
-                result => result.map(|()| userdata),
+        for _ in 0..ATTEMPTS {
+            match copy_once(&mut netlink, has_learned) {
+                Err(error) if error.errno() == Some(libc::ERESTART) => {}
+                result => return Ok(result?),
             }
-        };
-        let Some(wanted) = userdata_of(&mut netlink, GUARD_TABLE)? else { return Ok(false) };
-        // Comparing the comment with its fingerprints is enough, since only this process can change the copy.
-        if !has_learned && !wanted.is_empty() && userdata_of(&mut netlink, OWNED_COPY_TABLE)?.as_ref() == Some(&wanted)
-        {
-            return Ok(false);
         }
-        let transaction = copy_transaction(&mut netlink, &wanted)?;
-        netlink.transact(&transaction)?;
-        Ok(true)
+        Err(NetlinkError::Changing.into())
+    }
+}
+
+/// One attempt of [`OwnedGuardCopy::sync`]. The kernel refuses it with `ERESTART` if the ruleset changed between the
+/// first listing and the replacement: the listings might be those of a guard that somebody was just deleting.
+fn copy_once(netlink: &mut Netlink, has_learned: bool) -> Result<bool, NetlinkError> {
+    let generation = generation(netlink)?;
+    let Some(wanted) = userdata_of(netlink, GUARD_TABLE)? else { return Ok(false) };
+    // Comparing the comment with its fingerprints is enough, since only this process can change the copy.
+    if !has_learned && !wanted.is_empty() && userdata_of(netlink, OWNED_COPY_TABLE)?.as_ref() == Some(&wanted) {
+        return Ok(false);
+    }
+    let transaction = copy_transaction(netlink, &wanted)?;
+    netlink.transact(Some(generation), &transaction)?;
+    Ok(true)
+}
+
+/// The number of the ruleset's generation, which grows with each transaction, but not with what rules learn.
+fn generation(netlink: &mut Netlink) -> Result<u32, NetlinkError> {
+    let mut number = None;
+    netlink.query(message(GET_GENERATION), &of_family(libc::NFPROTO_UNSPEC as u8), |generation| {
+        let bytes = attribute(body(generation), GENERATION_NUMBER).and_then(|value| value.try_into().ok());
+        number = bytes.map(u32::from_be_bytes);
+    })?;
+    number.ok_or(NetlinkError::Malformed)
+}
+
+/// The comment of a table, empty if it has none; `None` without the table.
+fn userdata_of(netlink: &mut Netlink, name: &str) -> Result<Option<Vec<u8>>, NetlinkError> {
+    let mut userdata = None;
+    match netlink.query(message(GET_TABLE), &of_table(name), |table| {
+        userdata = Some(attribute(body(table), TABLE_USERDATA).unwrap_or_default().to_vec());
+    }) {
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+        result => result.map(|()| userdata),
     }
 }
 
@@ -141,9 +170,14 @@ fn message(kind: u16) -> u16 {
     (libc::NFNL_SUBSYS_NFTABLES as u16) << 8 | kind
 }
 
+/// `struct nfgenmsg`.
+fn of_family(family: u8) -> Body {
+    Body::new(&[family, 0, 0, 0])
+}
+
 /// `struct nfgenmsg` of family `inet`, and the table's name.
 fn of_table(name: &str) -> Body {
-    Body::new(&[libc::NFPROTO_INET as u8, 0, 0, 0]).string(TABLE_NAME, name)
+    of_family(libc::NFPROTO_INET as u8).string(TABLE_NAME, name)
 }
 
 fn copy_table(userdata: Option<&[u8]>) -> Body {

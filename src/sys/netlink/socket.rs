@@ -64,15 +64,22 @@ impl Netlink {
     }
 
     /// Sends a batch of nf_tables messages, which the kernel executes completely or not at all. New objects are
-    /// appended after existing ones.
-    pub fn transact(&mut self, messages: &[(u16, Body)]) -> Result<(), NetlinkError> {
+    /// appended after existing ones. With the number of a `generation` of the ruleset, the kernel refuses the batch by
+    /// `ERESTART` if the ruleset has changed since.
+    pub fn transact(&mut self, generation: Option<u32>, messages: &[(u16, Body)]) -> Result<(), NetlinkError> {
         /// `struct nfgenmsg` at the begin and end of a batch, with the subsystem as its resource.
         const BATCH: [u8; 4] = [0, 0, 0, libc::NFNL_SUBSYS_NFTABLES as u8];
+        /// `NFNL_BATCH_GENID` of include/uapi/linux/netfilter/nfnetlink.h.
+        const BATCH_GENERATION: u16 = 1;
         self.sequence = self.sequence.wrapping_add(1);
         let batch = Body::new(&BATCH);
         let mut bytes = Vec::new();
         let mut put = |kind, flags, body: &Body| put_message(&mut bytes, kind, flags, self.sequence, body);
-        put(libc::NFNL_MSG_BATCH_BEGIN as u16, NLM_F_REQUEST, &batch);
+        let begin = match generation {
+            Some(number) => Body::new(&BATCH).attribute(BATCH_GENERATION, &number.to_be_bytes()),
+            None => Body::new(&BATCH),
+        };
+        put(libc::NFNL_MSG_BATCH_BEGIN as u16, NLM_F_REQUEST, &begin);
         for (i, (kind, body)) in messages.iter().enumerate() {
             // A refusal arrives before the acknowledgement of any later message, so the last one's is enough.
             let acknowledged = if i + 1 == messages.len() { NLM_F_ACK } else { 0 };
