@@ -12,7 +12,7 @@ mod properties;
 pub mod sysctls;
 pub mod wireguard;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 pub use self::attached::Carrier;
 pub use self::error::TunnelError;
@@ -51,6 +51,12 @@ pub fn properties(settings: &Settings) -> Option<TunnelProperties<'_>> {
 /// The name of the interface that carries the cells; millpond's WireGuard interface if the settings have no tunnel.
 pub fn interface(settings: &Settings) -> &str {
     properties(settings).map_or(WIREGUARD, |tunnel| tunnel.interface)
+}
+
+/// The addresses of this end inside the tunnel; none if the settings have no tunnel.
+pub fn own_addresses(settings: &Settings) -> Vec<IpAddr> {
+    let address = properties(settings).map(|tunnel| tunnel.address.into());
+    address.into_iter().chain(settings.address6.map(IpAddr::V6)).collect()
 }
 
 /// Checks that this host can have the tunnel. `inner_bytes` is the length of a cell inside it, IP header included.

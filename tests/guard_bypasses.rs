@@ -400,3 +400,36 @@ fn nobody_outside_learns_which_addresses_are_in_use() {
     // A direct device refuses a closed port itself. The router adds nothing to that if it confines another device.
     assert_eq!(answers[1..], [[2, 0], [0, 0], [0, 0]], "answers of a present and of an absent device, both families");
 }
+
+/// While another program's rules hide its translation, an answer to a device comes to the router itself, which answers
+/// from its address in the tunnel. That answer must not leave outside the tunnel.
+#[test]
+fn the_router_never_uses_its_tunnel_addresses_outside_the_tunnel() {
+    if !can_run("the_router_never_uses_its_tunnel_addresses_outside_the_tunnel") {
+        return;
+    }
+    let mut world = World::new();
+    world.settings.address6 = Some("fd6d:70::2".parse().unwrap());
+    world.router.enter();
+    shell("ip addr add 10.77.0.2/32 dev lo; ip addr add fd6d:70::2/128 dev lo");
+    world.outside.enter();
+    shell("ip route add 10.77.0.2 via 198.51.100.1; ip route add fd6d:70::2 via 2001:db8::1");
+    let server = UdpSocket::bind("[::]:7777").unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let arrives = |world: &World, from: &str, to: &str| {
+        world.router.enter();
+        // A refused packet may be an error here, and is none of the test.
+        _ = UdpSocket::bind((from, 0)).unwrap().send_to(b"reset", (to, 7777));
+        server.recv(&mut [0; 64]).is_ok()
+    };
+    let ways = [("10.77.0.2", "198.51.100.7"), ("fd6d:70::2", "2001:db8::7")];
+    // The router's other traffic is its own business.
+    let others = [("198.51.100.1", "198.51.100.7"), ("2001:db8::1", "2001:db8::7")];
+    for (from, to) in others.into_iter().chain(ways) {
+        assert!(arrives(&world, from, to), "{from} {to}: the control experiment shows nothing");
+    }
+    world.install_guard();
+    for ((from, to), arrived) in others.into_iter().zip([true; 2]).chain(ways.into_iter().zip([false; 2])) {
+        assert_eq!(arrives(&world, from, to), arrived, "{from} {to}");
+    }
+}
