@@ -6,7 +6,7 @@ use std::process::Command;
 use millpond::config::model::RoutingIds;
 use millpond::plan::coexistence::Conflict;
 use millpond::sys::kernel::LinuxKernel;
-use millpond::sys::monitor::{DATAGRAM_BYTES, Monitor};
+use millpond::sys::monitor::{DATAGRAM_BYTES, KernelChange, Monitor};
 use nix::sched::{CloneFlags, unshare};
 
 /// Moves this thread into a new network namespace. Returns false if the test must be skipped.
@@ -37,28 +37,32 @@ fn changes_that_may_concern_millpond_are_noticed() {
     }
     let monitors = [Monitor::routing().unwrap(), Monitor::nftables().unwrap()];
     let mut buffer = [0; DATAGRAM_BYTES];
-    let mut is_noticed = |command: &str| {
+    let mut change_after = |command: &str| {
         shell(command);
-        monitors.iter().map(|monitor| monitor.receive(&mut buffer, 64).unwrap()).fold(false, |a, b| a | b)
+        monitors.iter().map(|monitor| monitor.receive(&mut buffer, 64).unwrap()).max().unwrap()
     };
+    let (nothing, relevant) = (KernelChange::None, KernelChange::Relevant);
     for (command, expected) in [
-        ("ip rule add priority 910 fwmark 0x1000000/0x1000000 lookup 28016 protocol 109", true),
-        ("ip rule del priority 910", true),
-        ("ip route add unreachable default table 28016 proto 109", true),
-        ("ip route flush table 28016", true),
-        ("ip route add 192.0.2.0/24 dev lo", false),
-        ("ip route add default dev lo", true),
-        ("ip addr add 192.0.2.7/32 dev lo", true),
-        ("tc qdisc add dev lo root handle 1: htb", true),
-        ("tc qdisc del dev lo root", true),
-        ("nft add table inet other", false),
-        ("nft add table inet millpond", true),
-        ("nft 'add chain inet millpond guard'", true),
-        ("nft add table inet millpond_tunnel", true),
-        ("nft delete table inet other", false),
-        ("nft 'add table ip z; add table ip y; flush ruleset'", true),
+        ("ip rule add priority 910 fwmark 0x1000000/0x1000000 lookup 28016 protocol 109", relevant),
+        ("ip rule del priority 910", relevant),
+        ("ip route add unreachable default table 28016 proto 109", relevant),
+        ("ip route flush table 28016", relevant),
+        ("ip route add 192.0.2.0/24 dev lo", nothing),
+        ("ip route add default dev lo", relevant),
+        ("ip addr add 192.0.2.7/32 dev lo", relevant),
+        ("tc qdisc add dev lo root handle 1: htb", relevant),
+        ("tc qdisc del dev lo root", relevant),
+        ("nft add table inet other", nothing),
+        ("nft add table inet millpond", relevant),
+        ("nft 'add chain inet millpond guard'", relevant),
+        ("nft add table inet millpond_tunnel", relevant),
+        ("nft delete table inet other", nothing),
+        ("nft 'add table ip z; add table ip y; flush ruleset'", relevant),
+        ("ip link add b0 type bridge", relevant),
+        ("ip tuntap add t0 mode tap", relevant),
+        ("ip link set t0 master b0", KernelChange::TunnelPort),
     ] {
-        assert_eq!(is_noticed(command), expected, "{command}");
+        assert_eq!(change_after(command), expected, "{command}");
     }
 }
 
@@ -78,8 +82,9 @@ fn an_overflow_of_the_notifications_counts_as_a_change() {
     shell(&format!("nft -f {}", file.display()));
     std::fs::remove_file(file).unwrap();
     let mut buffer = [0; DATAGRAM_BYTES];
-    assert!(monitor.receive(&mut buffer, 100_000).unwrap(), "the lost notifications may have concerned millpond");
-    assert!(!monitor.receive(&mut buffer, 100_000).unwrap());
+    let mut change = || monitor.receive(&mut buffer, 100_000).unwrap();
+    assert_eq!(change(), KernelChange::Relevant, "the lost notifications may have concerned millpond");
+    assert_eq!(change(), KernelChange::None);
 }
 
 #[test]

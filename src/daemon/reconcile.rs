@@ -28,7 +28,7 @@ use self::job::ReconcileJob;
 use self::kernel_watch::KernelWatch;
 use self::lookup::{look_up, parse_addresses};
 use self::openvpn::{Openvpn, OpenvpnEvent};
-pub use self::report::ReconcileReport;
+pub use self::report::{ReconcileReport, is_reported};
 use self::saved_sysctls::SavedSysctls;
 use crate::config::model::{HostPort, Settings};
 use crate::daemon::action::Action;
@@ -38,6 +38,7 @@ use crate::daemon::token::Token;
 use crate::daemon::worker::{RunningWorker, poll_worker};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
+use crate::sys::monitor::KernelChange;
 use crate::sys::openvpn_profile::LoadedProfile;
 use crate::sys::worker::WorkerOutput;
 use crate::units::Nanos;
@@ -177,12 +178,14 @@ impl Reconciler {
 
     /// Reads kernel notifications.
     pub fn handle_kernel_events(&mut self, now: Nanos) {
-        if self.watch.receive() {
-            self.debounce.note_change(now);
-            if self.endpoint_in_use().is_unresolved() {
-                // The Internet connection may have just come up.
-                self.endpoint_in_use_mut().trigger_now(now);
-            }
+        match self.watch.receive() {
+            KernelChange::None => return,
+            KernelChange::Relevant => self.debounce.note_change(now),
+            KernelChange::TunnelPort => self.debounce.note_urgent_change(now),
+        }
+        if self.endpoint_in_use().is_unresolved() {
+            // The Internet connection may have just come up.
+            self.endpoint_in_use_mut().trigger_now(now);
         }
     }
 
@@ -301,7 +304,7 @@ impl Reconciler {
             self.debounce.note_success(now);
         } else {
             // The job and its rollback caused notifications of their own. They are no reason to run again.
-            if self.watch.drain() {
+            if self.watch.drain() != KernelChange::None {
                 self.debounce.note_change(now);
             }
             self.debounce.note_failure(now);
@@ -381,15 +384,6 @@ impl Reconciler {
     fn endpoint_in_use_mut(&mut self) -> &mut Endpoint {
         self.next_endpoint.as_mut().unwrap_or(&mut self.endpoint)
     }
-}
-
-/// Whether reconcile reports list this problem. Every report lists all that still exist.
-pub fn is_reported(code: Code) -> bool {
-    let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Preflight(_));
-    let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
-    let of_both = matches!(code, Code::PackageMissing | Code::Reconcile);
-    let of_guard = matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile | Code::AddressConflict);
-    of_settings || of_tunnel || of_both || of_guard
 }
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::netlink::link::LinkEntry;
+use super::netlink::link::{LinkEntry, is_tunnel_kind};
 use super::netlink::socket::Netlink;
 use super::netlink::wireless::{self, MESH_POINT, WDS};
 use crate::plan::TunnelPort;
 
-/// Kinds of Ethernet interfaces that send each frame in a packet to another host, or to a program (`tun`).
-const TUNNELS: [&str; 9] = ["vxlan", "gretap", "ip6gretap", "erspan", "ip6erspan", "geneve", "tun", "amt", "l2tpeth"];
 /// Kinds of interfaces that carry frames to other access points of the home by radio.
 const MESHES: [&str; 3] = ["batadv", MESH_POINT, WDS];
 /// Kinds of interfaces above others; the latter are their ports, except for these two.
@@ -56,8 +54,8 @@ fn find(links: &[LinkEntry], outside: &[String], types: &BTreeMap<u32, String>) 
 /// The kind of tunnel that `link` is or leads to; a mesh only if no tunnel is among its own interfaces.
 fn tunnel_kind(links: &[LinkEntry], link: &LinkEntry, types: &BTreeMap<u32, String>, depth: u8) -> Option<String> {
     let kind = link.kind.as_ref().or_else(|| types.get(&link.index))?;
-    if TUNNELS.contains(&kind.as_str()) || depth > MAX_DEPTH {
-        return Some(kind.clone()).filter(|kind| TUNNELS.contains(&kind.as_str()));
+    if is_tunnel_kind(kind) || depth > MAX_DEPTH {
+        return Some(kind.clone()).filter(|kind| is_tunnel_kind(kind));
     }
     let is_below = |other: &&LinkEntry| match ABOVE_ONE.contains(&kind.as_str()) {
         true => link.lower == Some(other.index),
@@ -65,7 +63,7 @@ fn tunnel_kind(links: &[LinkEntry], link: &LinkEntry, types: &BTreeMap<u32, Stri
     };
     let below = links.iter().filter(is_below).filter_map(|other| tunnel_kind(links, other, types, depth + 1));
     let below: Vec<String> = below.collect();
-    let tunnel = below.iter().find(|kind| TUNNELS.contains(&kind.as_str()));
+    let tunnel = below.iter().find(|kind| is_tunnel_kind(kind));
     let mesh = Some(kind).filter(|kind| MESHES.contains(&kind.as_str())).or(below.first());
     tunnel.or(mesh).cloned()
 }

@@ -38,6 +38,11 @@ impl Debounce {
         self.changed = Some((first, now));
     }
 
+    /// Records a change in the kernel that must not wait: the next job is due at once.
+    pub fn note_urgent_change(&mut self, now: Nanos) {
+        self.due = self.due.min(now);
+    }
+
     /// Makes the next job due at once, and resets the backoff.
     pub fn trigger_now(&mut self, now: Nanos) {
         self.due = now;
@@ -130,6 +135,21 @@ mod tests {
         debounce.note_change(ms(40_050));
         debounce.note_success(ms(40_100));
         assert_eq!(debounce.due(), ms(41_000));
+    }
+
+    #[test]
+    fn an_urgent_change_waits_for_nothing() {
+        let mut debounce = after_a_success();
+        debounce.note_start(ms(40_000));
+        debounce.note_success(ms(40_100));
+        debounce.note_change(ms(40_150));
+        assert_eq!(debounce.due(), ms(41_000));
+        debounce.note_urgent_change(ms(40_200));
+        assert_eq!(debounce.due(), ms(40_200));
+        debounce.note_start(ms(40_200));
+        debounce.note_urgent_change(ms(40_250));
+        debounce.note_success(ms(40_300));
+        assert_eq!(debounce.due(), ms(40_250), "a change during a job is not covered by it");
     }
 
     #[test]

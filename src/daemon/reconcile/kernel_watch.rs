@@ -5,7 +5,7 @@ use log::warn;
 use crate::daemon::error::Error;
 use crate::daemon::token::Token;
 use crate::sys::epoll::Poll;
-use crate::sys::monitor::{DATAGRAM_BYTES, Monitor};
+use crate::sys::monitor::{DATAGRAM_BYTES, KernelChange, Monitor};
 use crate::sys::owned_guard_copy::OwnedGuardCopy;
 
 /// Maximum notification datagrams read from each monitor in one turn.
@@ -48,20 +48,21 @@ impl KernelWatch {
         self.guard_copy.as_ref()
     }
 
-    /// Reads some notifications. Returns whether one of them may concern millpond.
-    pub fn receive(&mut self) -> bool {
+    /// Reads some notifications. Returns the most urgent change.
+    pub fn receive(&mut self) -> KernelChange {
         self.receive_up_to(DATAGRAM_BATCH)
     }
 
-    /// Reads all notifications that wait. Returns whether one of them may concern millpond.
-    pub fn drain(&mut self) -> bool {
+    /// Reads all notifications that wait. Returns the most urgent change.
+    pub fn drain(&mut self) -> KernelChange {
         self.receive_up_to(DRAIN_LIMIT)
     }
 
-    fn receive_up_to(&mut self, limit: usize) -> bool {
+    fn receive_up_to(&mut self, limit: usize) -> KernelChange {
         let KernelWatch { monitors, datagram, .. } = self;
         // A socket that fails reports no changes, so a failure counts as one.
-        monitors.iter().map(|monitor| monitor.receive(datagram, limit).unwrap_or(true)).fold(false, |a, b| a | b)
+        let changes = monitors.iter().map(|monitor| monitor.receive(datagram, limit).unwrap_or(KernelChange::Relevant));
+        changes.max().unwrap_or(KernelChange::None)
     }
 }
 

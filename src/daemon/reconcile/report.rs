@@ -116,6 +116,15 @@ fn parse_problem(value: &str) -> Option<Problem> {
 
 const _: () = assert!(worker::OUTPUT_BYTES >= 1024, "a report without the texts of its problems fits");
 
+/// Whether reconcile reports list this problem. Every report lists all that still exist.
+pub fn is_reported(code: Code) -> bool {
+    let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Preflight(_));
+    let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
+    let of_both = matches!(code, Code::PackageMissing | Code::Reconcile);
+    let of_guard = matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile | Code::AddressConflict);
+    of_settings || of_tunnel || of_both || of_guard
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,11 @@ pub struct LinkEntry {
     pub is_loopback_or_ptp: bool,
 }
 
+/// Whether Ethernet interfaces of this kind send each frame in a packet to another host, or to a program (`tun`).
+pub fn is_tunnel_kind(kind: &str) -> bool {
+    ["vxlan", "gretap", "ip6gretap", "erspan", "ip6erspan", "geneve", "tun", "amt", "l2tpeth"].contains(&kind)
+}
+
 /// All interfaces.
 pub fn list(netlink: &mut Netlink) -> Result<Vec<LinkEntry>, NetlinkError> {
     // Without the counters, which are most of the answer's bytes.
@@ -33,7 +38,8 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<LinkEntry>, NetlinkError> {
     Ok(netlink.dump(libc::RTM_GETLINK, &body)?.iter().filter_map(|message| parse(message)).collect())
 }
 
-fn parse(message: &[u8]) -> Option<LinkEntry> {
+/// The interface in a message without its netlink header.
+pub fn parse(message: &[u8]) -> Option<LinkEntry> {
     let rest = message.get(HEADER_BYTES..)?;
     let flags = u32_at_start(&message[8..])?;
     Some(LinkEntry {

@@ -132,6 +132,9 @@ event_igmp_join() {
 	wait "$PROXY" 2> /dev/null || true
 }
 
+# is_closed PORT: whether the guard of the bridges has this tunnel port.
+is_closed() { at router nft list set bridge millpond tunnel 2> /dev/null | grep -q "\"$1\""; }
+
 event_vxlan_in_bridge() {
 	local name devices=()
 	ip -n router -batch - <<- END
@@ -139,6 +142,7 @@ event_vxlan_in_bridge() {
 		link set vx0 mtu 1500
 		link set vx0 master br-lan up
 	END
+	check "millpond closes the tunnel port within 2 s" await 2 "the closed tunnel port" is_closed vx0
 	at router bridge fdb add "$OTHER_SITE_MAC" dev vx0 master static
 	for name in $(device_names); do
 		[ "$name" != "$IOT_DEVICE" ] || continue
