@@ -12,7 +12,7 @@ use common::world::{DEVICE, SERVERS, World, can_run};
 use millpond::apply::{Kernel, apply_guard};
 use millpond::config::model::Policy;
 use millpond::plan::nft::TableText;
-use millpond::plan::{PolicySubjects, guard_table, persistent_elements};
+use millpond::plan::{PolicySubjects, astray, guard_table, none_astray, persistent_elements};
 use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::owned_guard_copy::OwnedGuardCopy;
 
@@ -95,6 +95,33 @@ fn a_confined_device_can_neither_send_out_nor_be_reached() {
     world.resolve_device();
     world.install_guard();
     assert!(!world.is_reached(DEVICE[0].parse().unwrap()) && !world.is_reached(DEVICE[1].parse().unwrap()));
+}
+
+/// Without a mark, or without the rule for it, a shaped device's packets are routed past the tunnel. The guard refuses
+/// them, and says whose they were.
+#[test]
+fn packets_routed_past_the_tunnel_are_refused_and_named() {
+    if !can_run("packets_routed_past_the_tunnel_are_refused_and_named") {
+        return;
+    }
+    let mut world = World::new();
+    for (policy, named) in [(Policy::Direct, false), (Policy::Block, false), (Policy::Shape, true)] {
+        world.settings.devices[0].policy = policy;
+        world.install_guard();
+        for server in SERVERS {
+            world.connects(server);
+        }
+        world.router.enter();
+        let mut guard = world.kernel.guard().unwrap().unwrap();
+        let devices: Vec<String> = astray(&guard).iter().map(ToString::to_string).collect();
+        assert_eq!(devices, ["18:b4:30:26:34:40"][..usize::from(named)], "{policy:?}");
+        world.kernel.set_learned(&mut guard, &none_astray()).unwrap();
+        assert_eq!(astray(&world.kernel.guard().unwrap().unwrap()), [], "{policy:?}");
+    }
+    // A packet for the home is on its way.
+    world.connects("192.168.1.1:9");
+    world.router.enter();
+    assert_eq!(astray(&world.kernel.guard().unwrap().unwrap()), []);
 }
 
 /// The copy confines without a gap: a flushed ruleset does not include it.

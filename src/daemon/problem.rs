@@ -19,6 +19,8 @@ pub enum Code {
     GuardFile,
     /// Two devices use one address of a confined device.
     AddressConflict,
+    /// Packets of shaped devices are routed past the tunnel, and the guard refuses them.
+    NotInTunnel,
     /// A kernel module or a program is missing; the text names its package.
     PackageMissing,
     /// The kernel refused a part of the tunnel.
@@ -64,13 +66,14 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 26] = [
+    const ALL: [Code; 27] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
         Code::GuardMinimal,
         Code::GuardFile,
         Code::AddressConflict,
+        Code::NotInTunnel,
         Code::PackageMissing,
         Code::Tunnel,
         Code::TunTaken,
@@ -102,6 +105,7 @@ impl Code {
             Code::GuardMinimal => "guard-minimal",
             Code::GuardFile => "guard-file",
             Code::AddressConflict => "address-conflict",
+            Code::NotInTunnel => "not-in-tunnel",
             Code::PackageMissing => "package-missing",
             Code::Tunnel => "tunnel",
             Code::TunTaken => "tun-taken",
@@ -169,6 +173,10 @@ impl Code {
             Code::AddressConflict => {
                 "if a device was replaced, wait ten minutes; otherwise give each device an address of its own, or find \
                  the device that forges it; choose devices by mac or by network"
+            }
+            Code::NotInTunnel => {
+                "let no other program (mwan3, pbr, a VPN's kill switch) mark or route these devices: see \"nft list \
+                 ruleset\" and \"ip rule\""
             }
             Code::PackageMissing => "install the package that the text names; millpond keeps retrying",
             Code::Tunnel => "see the text; millpond keeps retrying",

@@ -7,15 +7,22 @@ mod multicast;
 mod services;
 mod sources;
 
+use std::collections::BTreeSet;
+
 use super::endpoint_guard;
 use super::facts::{Facts, HOME_NETWORKS};
 use super::interface_name::interface_elements;
-use super::nft::{Elements, NftTable, Set, TableText};
+use super::nft::{Elements, Learned, NftTable, Set, TableText};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, lan};
 use super::routing::Family;
-use crate::config::model::{Role, Settings};
+use crate::config::model::{Mac, Role, Settings};
 use crate::tunnel;
+
+/// The set of the Ethernet addresses of shaped devices whose packets were lately routed past the tunnel.
+const ASTRAY: &str = "astray";
+/// Two reconcile jobs.
+const ASTRAY_TIMEOUT: &str = "1m";
 
 /// The guard's table for these settings. It also works if the tunnel's settings are invalid or missing.
 pub fn guard_table(settings: &Settings, facts: &Facts) -> TableText {
@@ -47,6 +54,9 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
         // Existing connections are reset at once; devices then reconnect through the tunnel.
         ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"],
     )];
+    if policy_sets.confines() {
+        sets.push(Set { name: ASTRAY, kind: "ether_addr", elements: Elements::Learned { timeout: ASTRAY_TIMEOUT } });
+    }
     let learns = policy_sets.confines_by_mac();
     if learns {
         sets.extend(learning::sets());
@@ -54,11 +64,7 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
     }
     chains.extend([
         chain("block", None, ["oifname @lan return", "goto refuse"]),
-        chain(
-            "confine",
-            None,
-            ["oifname @lan return".into(), format!("oifname \"{TUN}\" return"), "goto refuse".into()],
-        ),
+        chain("confine", None, confine(&policy_sets)),
         chain("inbound", None, inbound(&policy_sets, learns)),
         chain("guard", Some("type filter hook forward priority filter - 1"), forward(settings, &policy_sets)),
     ]);
@@ -68,6 +74,29 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
     chains.extend(multicast::chains(&policy_sets));
     sets.extend(policy_sets.sets);
     NftTable { name: super::nft::TableName::Guard, sets, chains }
+}
+
+/// Rules for packets of shaped devices. One that is neither for the home nor for the tunnel has lost its mark, or
+/// another program's route precedes.
+fn confine(policy_sets: &PolicySets) -> Vec<String> {
+    let mut rules = vec!["oifname @lan return".to_owned(), format!("oifname \"{TUN}\" return")];
+    if policy_sets.confines() {
+        rules.push(format!("update @{ASTRAY} {{ ether saddr }}"));
+    }
+    rules.push("goto refuse".to_owned());
+    rules
+}
+
+/// The Ethernet addresses of shaped devices whose packets the guard has lately refused because they were routed past
+/// the tunnel.
+pub fn astray(guard: &TableText) -> Vec<Mac> {
+    let addresses = guard.learned.get(ASTRAY).into_iter().flatten();
+    addresses.filter_map(|address| Mac::from_text(address)).collect()
+}
+
+/// The learned sets of a guard that has seen no packet routed past the tunnel.
+pub fn none_astray() -> Learned {
+    [(ASTRAY.to_owned(), BTreeSet::new())].into()
 }
 
 /// Rules for packets that come neither from the home nor from the tunnel. An answer to a ping would tell which

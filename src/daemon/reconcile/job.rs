@@ -6,7 +6,7 @@ use std::path::Path;
 use log::{info, warn};
 
 use super::report::ReconcileReport;
-use crate::config::model::Settings;
+use crate::config::model::{Mac, Settings};
 use crate::daemon::error::Error;
 use crate::daemon::problem::{Code, Problem};
 use crate::daemon::reconcile::host::Host;
@@ -67,6 +67,12 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
         } else {
             Err(Error::NoGuard)
         };
+        if result.is_ok() && report.ops == 0 {
+            report.problems.extend(astray_problem(&guard.astray, job.settings));
+        } else if !guard.astray.is_empty() {
+            // What was missing or wrong until now explains it.
+            host.forget_astray();
+        }
         let preflight_issues = host.preflight_issues(job.settings).into_iter();
         report.problems.extend(preflight_issues.map(|issue| Problem::new(Code::Preflight(issue.kind), issue.text)));
         result
@@ -141,14 +147,32 @@ fn bring_up_tunnel(
     }
 }
 
-/// One problem for all conflicts. It names the first ones: a device may forge many addresses.
+/// One problem for all conflicts.
 fn conflict_problem(conflicts: &[String]) -> Option<Problem> {
-    const NAMED: usize = 3;
-    let more = conflicts.len().saturating_sub(NAMED);
-    let more = (more > 0).then(|| format!("and {more} more"));
-    let named: Vec<String> = conflicts.iter().take(NAMED).cloned().chain(more).collect();
+    let named = first_ones(conflicts);
     let text = format!("{}; the guard learns nothing from it", named.join("; "));
     (!named.is_empty()).then(|| Problem::new(Code::AddressConflict, text))
+}
+
+/// The problem for shaped devices whose packets are routed past the tunnel although every rule and route is as it must
+/// be.
+fn astray_problem(astray: &[Mac], settings: &Settings) -> Option<Problem> {
+    let name_of = |mac: &Mac| {
+        let device = settings.devices.iter().find(|device| device.macs.contains(mac));
+        device.map_or_else(|| mac.to_string(), |device| device.name.clone())
+    };
+    let named = first_ones(&astray.iter().map(name_of).collect::<Vec<_>>());
+    let named = named.join(", ");
+    let text = format!("packets of {named} do not get into the tunnel: another program routes them elsewhere");
+    (!named.is_empty()).then(|| Problem::new(Code::NotInTunnel, text))
+}
+
+/// The first ones, and how many there are more: a device may forge many addresses.
+fn first_ones(all: &[String]) -> Vec<String> {
+    const NAMED: usize = 3;
+    let more = all.len().saturating_sub(NAMED);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    all.iter().take(NAMED).cloned().chain(more).collect()
 }
 
 fn conflict_code(conflict: &Conflict) -> Code {
@@ -156,5 +180,26 @@ fn conflict_code(conflict: &Conflict) -> Code {
         Conflict::Rule(..) => Code::RuleBefore,
         Conflict::Mark(..) => Code::MarkTaken,
         Conflict::Table(_) => Code::TableTaken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::example;
+    use crate::config::model::{Device, Policy};
+
+    #[test]
+    fn devices_without_a_way_into_the_tunnel_are_named() {
+        let mac = |last| Mac([2, 0, 0, 0, 0, last]);
+        let camera = Device { macs: vec![mac(1)], ..example::device("camera", Policy::Shape) };
+        let settings = Settings { devices: vec![camera], ..example::router() };
+        assert_eq!(astray_problem(&[], &settings), None);
+        let problem = astray_problem(&[mac(1), mac(2), mac(3), mac(4), mac(5)], &settings).unwrap();
+        assert_eq!(
+            problem.text,
+            "packets of camera, 02:00:00:00:00:02, 02:00:00:00:00:03, and 2 more do not get into the tunnel: another \
+             program routes them elsewhere"
+        );
     }
 }

@@ -121,7 +121,8 @@ pub fn is_reported(code: Code) -> bool {
     let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Preflight(_));
     let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
     let of_both = matches!(code, Code::PackageMissing | Code::Reconcile);
-    let of_guard = matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile | Code::AddressConflict);
+    let of_guard =
+        matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile | Code::AddressConflict | Code::NotInTunnel);
     of_settings || of_tunnel || of_both || of_guard
 }
 

@@ -27,7 +27,7 @@ readonly EVENTS=(
 	stale_ipv4_source stale_ipv6_source forged_source_ping ttl_of_1
 	igmp_join vxlan_in_bridge
 	lan_down_and_up lan_address_changed lan_prefix_changed
-	foreign_table_by_rule foreign_table_by_mark refusals_by_foreign_table
+	foreign_table_by_rule foreign_table_by_mark refusals_by_foreign_table mark_overwritten
 	offloaded_before_enrolment modem_device_in_network memory_exhausted upgrade
 )
 

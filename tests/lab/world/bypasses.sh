@@ -268,6 +268,21 @@ event_foreign_table_by_mark() {
 	download_end
 }
 
+# Another program replaces the whole mark of the devices' packets. Nothing gets through, and status says so.
+event_mark_overwritten() {
+	at router nft "table inet other { chain c { type filter hook prerouting priority -149;
+		iifname { $FW4_LAN } meta mark set 0x7; }; }"
+	sleep 2
+	check "the daemon looks after the kernel" reload
+	check "status names the devices that do not get into the tunnel" await 10 "the problem" has_problem not-in-tunnel
+	at router nft delete table inet other
+	cause_ended
+	await_recovery 20
+}
+
+# has_problem CODE: whether the router's status has this problem.
+has_problem() { at router "$WORK/millpond" status --json --socket "$WORK/router.sock" | grep -q "\"code\": *\"$1\""; }
+
 # The answers and refusals of the router itself go by the other program's table.
 event_refusals_by_foreign_table() {
 	foreign_table fwmark "$FOREIGN_MARK/$FOREIGN_MARK"

@@ -7,12 +7,12 @@ use log::{info, warn};
 
 use super::{Host, from_op};
 use crate::apply::{Applied, ApplyError, ApplyFailure, Kernel, apply_guard};
-use crate::config::model::Settings;
+use crate::config::model::{Mac, Settings};
 use crate::daemon::error::Error;
 use crate::plan::nft::{Learned, TableName, TableText};
 use crate::plan::{
-    Facts, Op, bridge_guard, confined_sections, confirmed_elements, conflicts, guard_table, initial_elements,
-    minimal_guard, persistent_elements,
+    Facts, Op, astray, bridge_guard, confined_sections, confirmed_elements, conflicts, guard_table, initial_elements,
+    minimal_guard, none_astray, persistent_elements,
 };
 use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::guard_file;
@@ -39,6 +39,8 @@ pub struct GuardOutcome {
     pub has_learned: bool,
     /// A sentence for each address of a confined or chosen device that another device uses, too.
     pub conflicts: Vec<String>,
+    /// The shaped devices whose packets were lately routed past the tunnel.
+    pub astray: Vec<Mac>,
 }
 
 impl Host {
@@ -126,6 +128,15 @@ impl Host {
             Err(error) => warn!("{error}"),
         }
         outcome.conflicts = conflicts(guard);
+        outcome.astray = astray(guard);
+    }
+
+    /// Lets the guard forget which devices' packets were routed past the tunnel, after a change that explains them.
+    pub fn forget_astray(&mut self) {
+        let Some(guard) = self.tables.as_mut().and_then(|tables| tables.guard.as_mut()) else { return };
+        if let Err(error) = self.kernel.set_learned(guard, &none_astray()) {
+            warn!("{error}");
+        }
     }
 
     /// What the guard in force has learned.

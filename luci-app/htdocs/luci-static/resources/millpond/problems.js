@@ -14,6 +14,7 @@ const KNOWN = {
 	'tunnel': [ _('The tunnel cannot be set up'), _('The router refused a part of the tunnel, often because a kernel module is missing. The message names the part; install the module under System, Software.') ],
 	'tun-taken': [ _('Another millpond is already running'), _('Restart the router, or stop the other one.') ],
 	'address-conflict': [ _('Two devices use one address'), _('The message names both. millpond protects and blocks neither because of it. If you replaced a device, wait ten minutes. Otherwise give each device an address of its own, and choose it under Devices by its hardware address.') ],
+	'not-in-tunnel': [ _('Protected devices do not get into the tunnel'), _('Another program on the router, such as mwan3, pbr or the kill switch of a VPN, routes their packets elsewhere. millpond stops these packets, so the devices have no Internet. Exempt the devices that the message names in that program.') ],
 	'upkeep': [ _('millpond could not check its network setup'), _('millpond keeps trying. If the problem stays, restart the service.') ],
 	'realtime': [ _('millpond lacks real-time priority'), _('The router refuses real-time priority, locked memory or exact timers, so packets may leave a little late. Restart the service; in a container, allow real-time scheduling.') ],
 	'clock': [ _('The clock is not set'), _('The router usually sets its clock when it is online. millpond then tries the tunnel again at once, and schedules apply. If the clock stays wrong, see System, System, Time Synchronization.') ],
