@@ -11,6 +11,7 @@ pub mod example;
 pub mod home_network;
 pub mod join;
 mod key;
+mod mac;
 pub mod model;
 mod parse;
 pub mod printable;
