@@ -26,6 +26,7 @@ mod preflight;
 pub mod qdisc_tree;
 pub mod routing;
 mod snapshot;
+mod strangers;
 mod sysctls;
 mod tunnel_table;
 pub mod wireguard;
@@ -36,7 +37,9 @@ pub use desired::{Desired, DesiredError};
 pub use diff::{plan, plan_guard};
 pub use facts::{Facts, LanInterface, Relay, Relayed, TunnelPort};
 pub use guard::{astray, guard_table, none_astray};
-pub use learned::{confirmed_elements, conflicts, current_elements, initial_elements, persistent_elements, update};
+pub use learned::{
+    confirmed_elements, conflicts, current_elements, initial_elements, persistent_elements, unknown_devices, update,
+};
 pub use minimal_guard::minimal_guard;
 pub use op::Op;
 pub use policy_sets::LEARNED_TTL;

@@ -145,7 +145,7 @@ fn nothing_of_a_confined_device_crosses_a_tunnel_port() {
     assert!(sites.install());
     assert_eq!(sites.crossing(), [true; 3], "a device that is not chosen");
     // A whole network, except a device with a section of its own.
-    let network = Network { name: "lan".into(), device: None, policy: Policy::Block };
+    let network = Network { name: "lan".into(), device: None, policy: Policy::Block, strict: false };
     sites.world.settings.networks = vec![network];
     assert!(sites.install());
     assert_eq!(sites.crossing(), [false; 3], "chosen by network");

@@ -31,7 +31,7 @@ fn confine(world: &mut World, chosen_by: ChosenBy, policy: Policy) {
         ChosenBy::Address => world.choose_by(DEVICE[0], policy),
         ChosenBy::Network => {
             world.settings.devices.clear();
-            let network = Network { name: "lan".into(), device: Some("br-lan".into()), policy };
+            let network = Network { name: "lan".into(), device: Some("br-lan".into()), policy, strict: false };
             world.settings.networks.push(network);
         }
     }

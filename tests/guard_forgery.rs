@@ -243,7 +243,8 @@ fn a_forged_packet_does_not_open_a_device_to_the_outside() {
         return;
     }
     let by_network = |world: &mut World| {
-        let network = Network { name: "lan".into(), device: Some("br-lan".into()), policy: Policy::Shape };
+        let network =
+            Network { name: "lan".into(), device: Some("br-lan".into()), policy: Policy::Shape, strict: false };
         (world.settings.devices, world.settings.networks) = (vec![phone_section()], vec![network]);
         let camera = Device {
             address: "192.168.1.99".parse().ok(),

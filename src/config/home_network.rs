@@ -162,6 +162,7 @@ config wifi-iface 'two'
             name: name.into(),
             device: device.map(str::to_owned),
             policy: Policy::Shape,
+            strict: false,
         };
         let networks =
             vec![network("iot", None), network("two", None), network("iot", Some("eth9")), network("missing", None)];

@@ -68,7 +68,9 @@ impl Settings {
     pub fn confined_by(&self, others: &Settings) -> Settings {
         let mut settings = self.clone();
         settings.devices.extend(others.devices.iter().filter(|device| device.policy != Policy::Direct).cloned());
-        settings.networks.extend(others.networks.iter().filter(|network| network.policy != Policy::Direct).cloned());
+        settings.networks.extend(
+            others.networks.iter().filter(|network| network.policy != Policy::Direct || network.strict).cloned(),
+        );
         settings
     }
 }
@@ -337,6 +339,8 @@ pub struct Network {
     pub device: Option<String>,
     /// What happens to its devices' traffic.
     pub policy: Policy,
+    /// `strict`: whether unknown devices that use a confined device's address are shut out.
+    pub strict: bool,
 }
 
 /// A part of the week with its own level, in local time.

@@ -19,6 +19,8 @@ pub enum Code {
     GuardFile,
     /// Two devices use one address of a confined device.
     AddressConflict,
+    /// A device without a section uses an address that a confined device had.
+    UnknownDevice,
     /// Packets of shaped devices are routed past the tunnel, and the guard refuses them.
     NotInTunnel,
     /// A kernel module or a program is missing; the text names its package.
@@ -66,13 +68,14 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 27] = [
+    const ALL: [Code; 28] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
         Code::GuardMinimal,
         Code::GuardFile,
         Code::AddressConflict,
+        Code::UnknownDevice,
         Code::NotInTunnel,
         Code::PackageMissing,
         Code::Tunnel,
@@ -105,6 +108,7 @@ impl Code {
             Code::GuardMinimal => "guard-minimal",
             Code::GuardFile => "guard-file",
             Code::AddressConflict => "address-conflict",
+            Code::UnknownDevice => "unknown-device",
             Code::NotInTunnel => "not-in-tunnel",
             Code::PackageMissing => "package-missing",
             Code::Tunnel => "tunnel",
@@ -146,7 +150,7 @@ impl Code {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
                 "warning"
             }
-            Code::Zone | Code::DataCap | Code::AddressConflict => "warning",
+            Code::Zone | Code::DataCap | Code::AddressConflict | Code::UnknownDevice => "warning",
             Code::Preflight(PreflightIssueKind::MeshPort) => "info",
             Code::Preflight(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
@@ -173,6 +177,10 @@ impl Code {
             Code::AddressConflict => {
                 "if a device was replaced, wait ten minutes; otherwise give each device an address of its own, or find \
                  the device that forges it; choose devices by mac or by network"
+            }
+            Code::UnknownDevice => {
+                "choose a policy for it in a section config device, direct included; option strict of a network shuts \
+                 such devices out until then"
             }
             Code::NotInTunnel => {
                 "let no other program (mwan3, pbr, a VPN's kill switch) mark or route these devices: see \"nft list \

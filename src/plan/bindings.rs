@@ -45,7 +45,7 @@ pub(super) struct Bindings {
 
 impl Binding {
     /// Reads an element of a set in nft's notation.
-    fn parse(element: &str) -> Option<Binding> {
+    pub(super) fn parse(element: &str) -> Option<Binding> {
         let mut parts = element.split(" . ");
         let (mac, address) = (Mac::from_text(parts.next()?)?, parts.next()?.parse().ok()?);
         Some(Binding { mac, address, interface: parts.next()?.trim_matches('"').to_owned(), is_confirmed: true })

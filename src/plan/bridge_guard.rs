@@ -109,7 +109,7 @@ mod tests {
         let owned = Settings { home_ports: vec!["vx0".into()], ..settings() };
         let table = bridge_guard(&owned, &facts()).unwrap();
         assert_eq!(table.elements("tunnel").collect::<Vec<_>>(), ["\"tap0\""]);
-        let network = Network { name: "iot".into(), device: None, policy: Policy::Block };
+        let network = Network { name: "iot".into(), device: None, policy: Policy::Block, strict: false };
         let table = bridge_guard(&Settings { networks: vec![network], ..owned }, &facts()).unwrap();
         assert_eq!(table.elements("tunnel_net").collect::<Vec<_>>(), ["\"tap0\""]);
     }

@@ -6,8 +6,9 @@ use std::fmt::Write;
 
 use super::bindings::{self, BINDINGS, BOUND, Binding, Bindings, CONFLICTS};
 use super::nft::{Learned, MAX_INITIAL, TableText};
-use super::policy_sets::{CONFINING, UNCONFIRMED, learned_names, set_names};
+use super::policy_sets::{CONFINING, SHUT, UNCONFIRMED, learned_names, set_names};
 use super::policy_subjects::{Subject, policies};
+use super::strangers;
 use crate::config::model::Policy;
 
 /// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
@@ -42,6 +43,7 @@ fn elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[Bindin
     let mut learned = Learned::new();
     known_devices.add_bindings(before, &mut learned);
     known_devices.add_macs(before, is_new, &mut learned);
+    known_devices.add_strangers(before, wanted, &mut learned);
     known_devices.add_addresses(before, wanted, &mut learned);
     learned.retain(|set, _| wanted.has_set(set));
     learned
@@ -50,7 +52,7 @@ fn elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[Bindin
 /// The part of `learned` that a guard in a file may hold, because it is confirmed and does not change from day to day:
 /// Ethernet addresses. Sets without elements are in it.
 pub fn persistent_elements(learned: &Learned) -> Learned {
-    let names = CONFINING.into_iter().flat_map(learned_names);
+    let names = CONFINING.into_iter().flat_map(learned_names).chain([SHUT]);
     names.map(|set| (set.to_owned(), learned.get(set).cloned().unwrap_or_default())).collect()
 }
 
@@ -79,6 +81,12 @@ pub fn update(installed: &TableText, wanted: &Learned) -> Option<String> {
         }
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// A sentence for each device without a section that uses an address which a confined device had.
+pub fn unknown_devices(guard: &TableText) -> Vec<String> {
+    let policies = policies(guard);
+    strangers::sentences(guard, |mac| policies.contains_key(&Subject::Mac(mac.to_owned())))
 }
 
 /// A sentence for each address of a confined or chosen device that another device uses, too.
@@ -161,7 +169,7 @@ impl KnownDevices {
         let has = |set: &str, mac: &String| learned.get(set).is_some_and(|macs| macs.contains(mac));
         let is_learned = |one: &Binding, mac: &String| {
             let sets = CONFINING.into_iter().map(learned_names).chain([UNCONFIRMED]);
-            sets.into_iter().any(|[v4, v6]| has(v6, mac) || one.address.is_ipv6() && has(v4, mac))
+            has(SHUT, mac) || sets.into_iter().any(|[v4, v6]| has(v6, mac) || one.address.is_ipv6() && has(v4, mac))
         };
         let policy_of = |one: &Binding| {
             let mac = one.mac.to_string();
@@ -179,6 +187,13 @@ impl KnownDevices {
         let exempt = bound.iter().filter(|one| is_exempt(one));
         let free = self.addresses(exempt, FREE.map(|set| carried(before, set)), |one| !is_exempt(one));
         learned.extend(SEEN.into_iter().zip(seen).chain(FREE.into_iter().zip(free)).map(|(set, of)| (set.into(), of)));
+    }
+
+    /// Adds which devices are known, and the unknown ones that use a confined device's address.
+    fn add_strangers(&self, before: Option<&TableText>, wanted: &TableText, learned: &mut Learned) {
+        let was_seen = |one: &Binding| carried(before, SEEN[one.family()]).any(|seen| *seen == one.address.to_string());
+        let has_section = |mac: &str| self.policies.contains_key(&Subject::Mac(mac.to_owned()));
+        strangers::add_to(learned, wanted, before, &self.bindings.bound, was_seen, has_section);
     }
 
     /// The addresses of `these`, and those that are `known` from before and not bound to one of the `others`: the

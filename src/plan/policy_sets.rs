@@ -42,6 +42,12 @@ pub(super) const UNCONFIRMED: [&str; 2] = ["unconfirmed4", "unconfirmed6"];
 /// Lifetime of an unconfirmed Ethernet address: several reconcile jobs, which look for its confirmation.
 const UNCONFIRMED_TIMEOUT: &str = "5m";
 
+/// The set of the networks with `strict`, and the learned one of the unknown devices that are shut out there.
+pub(super) const STRICT: &str = "strict";
+pub(super) const SHUT: &str = "shut";
+/// Lifetime of an element of [`SHUT`] after the device's last packet from another device's address.
+const SHUT_TIMEOUT: &str = "7d";
+
 /// At most 37 new Ethernet addresses in [`UNCONFIRMED_TIMEOUT`].
 const LEARN_SLOWLY: &str = "limit rate 1/minute burst 32 packets";
 
@@ -67,7 +73,12 @@ impl PolicySets {
                 add(net, "ifname", interface_elements(networks.map(interface)));
             }
         }
+        let strict = settings.networks.iter().filter(|network| network.strict);
+        add(STRICT, "ifname", interface_elements(strict.map(interface)));
         let mut policy_sets = PolicySets { sets };
+        if policy_sets.has(STRICT) {
+            policy_sets.add_learned(SHUT, SHUT_TIMEOUT);
+        }
         for policy in CONFINING {
             let [_, ip, ip6, _] = set_names(policy);
             for (chosen, name) in [ip, ip6].into_iter().zip(learned_names(policy)) {
@@ -115,12 +126,13 @@ impl PolicySets {
             [self.rule("meta nfproto ipv6 ether saddr", v4, verdict), self.rule("ether saddr", v6, verdict)]
         };
         let learned = CONFINING.map(|policy| (learned_names(policy), verdict(policy, block, shape, "")));
-        learned.into_iter().chain([(UNCONFIRMED, block)]).flat_map(of).flatten().collect()
+        let shut = self.rule("ether saddr", SHUT, block);
+        learned.into_iter().chain([(UNCONFIRMED, block)]).flat_map(of).flatten().chain(shut).collect()
     }
 
     /// Rules that give each packet from a learned Ethernet address the verdict `confined`, whatever its family.
     pub fn by_learned_mac(&self, confined: &str) -> Vec<String> {
-        let learned = CONFINING.map(learned_names).into_iter().flatten().chain(UNCONFIRMED);
+        let learned = CONFINING.map(learned_names).into_iter().flatten().chain(UNCONFIRMED).chain([SHUT]);
         learned.filter_map(|set| self.rule("ether saddr", set, confined)).collect()
     }
 
@@ -198,6 +210,11 @@ impl PolicySets {
 
     fn add_learned(&mut self, name: &'static str, timeout: &'static str) {
         self.sets.push(Set { name, kind: "ether_addr", elements: Elements::Learned { timeout } });
+    }
+
+    /// Whether unknown devices are shut out anywhere.
+    pub fn is_strict(&self) -> bool {
+        self.has(STRICT)
     }
 
     fn has(&self, name: &str) -> bool {

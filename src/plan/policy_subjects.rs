@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::nft::TableText;
-use super::policy_sets::{PRECEDENCE, set_names};
+use super::policy_sets::{PRECEDENCE, STRICT, set_names};
 use crate::config::model::{Device, Mac, Network, Policy};
 use crate::units::Nanos;
 
@@ -70,8 +70,13 @@ pub fn confined_sections(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
         match subject {
             Subject::Mac(text) => add(Mac::from_text(&text), None, text),
             Subject::Address(address) => add(None, Some(address), address.to_string()),
-            Subject::Interface(name) => networks.push(Network { device: Some(name.clone()), name, policy }),
+            Subject::Interface(name) => {
+                networks.push(Network { device: Some(name.clone()), name, policy, strict: false });
+            }
         }
+    }
+    for name in guard.elements(STRICT).map(|name| name.trim_matches('"').to_owned()) {
+        networks.push(Network { device: Some(name.clone()), name, policy: Policy::Direct, strict: true });
     }
     (devices, networks)
 }

@@ -260,7 +260,7 @@ mod tests {
         let mut settings = example::router();
         example::wireguard(&mut settings).peer_address = Some(peer_address.into());
         settings.dns.servers = vec![server.parse().unwrap()];
-        settings.networks = vec![Network { name: network.into(), device: None, policy: Policy::Shape }];
+        settings.networks = vec![Network { name: network.into(), device: None, policy: Policy::Shape, strict: false }];
         settings
     }
 

@@ -147,7 +147,8 @@ mod tests {
     use crate::plan::routing::Family;
 
     fn settings() -> Settings {
-        let network = Network { name: "iot".into(), device: Some("eth0.3".into()), policy: Policy::Shape };
+        let network =
+            Network { name: "iot".into(), device: Some("eth0.3".into()), policy: Policy::Shape, strict: false };
         Settings { networks: vec![network], ..example::router() }
     }
 

@@ -34,7 +34,7 @@ pub fn router(private_key: [u8; 32], public_key: [u8; 32]) -> Settings {
             Device { address: "192.168.1.20".parse().ok(), ..example::device("plug", Policy::Shape) },
             Device { macs: mac([0x74, 0x2f, 0x68, 0x81, 0x69, 0x42]), ..example::device("laptop", Policy::Direct) },
         ],
-        networks: vec![Network { name: "iot".into(), device: None, policy: Policy::Shape }],
+        networks: vec![Network { name: "iot".into(), device: None, policy: Policy::Shape, strict: false }],
         ..example::router()
     };
     let wireguard = example::wireguard(&mut settings);

@@ -11,7 +11,7 @@ use crate::config::uci::Section;
 use crate::units::Nanos;
 
 const DEVICE_OPTIONS: [&str; 7] = ["name", "mac", "address", "policy", "kind", "tolerance", "watch"];
-const NETWORK_OPTIONS: [&str; 3] = ["name", "device", "policy"];
+const NETWORK_OPTIONS: [&str; 4] = ["name", "device", "policy", "strict"];
 /// Maximum MAC addresses of one device: a computer has one for its cable, one for each radio and one for each dock.
 const MAX_MACS: usize = 8;
 const POLICIES: &[(&str, Policy)] = &[("shape", Policy::Shape), ("block", Policy::Block), ("direct", Policy::Direct)];
@@ -105,6 +105,7 @@ pub(super) fn read_networks<'a>(
         let name = reader.needed(true, "name", "the name of a network in /etc/config/network", network_name);
         let device = reader.value("device", interface_name);
         let policy = reader.value("policy", choice(POLICIES)).unwrap_or(Policy::Shape);
+        let strict = reader.value("strict", boolean).unwrap_or(false);
         let Some(name) = name else { continue };
         reader.unique(&mut names, name.clone(), "name", &shown(&name));
         if !reader.given("device") && interface_name(&format!("br-{name}")).is_err() {
@@ -112,7 +113,7 @@ pub(super) fn read_networks<'a>(
                 format!("too long for the bridge name 'br-{name}' (want option device with the interface's name)");
             reader.error("name", text);
         }
-        networks.push(Network { name, device, policy });
+        networks.push(Network { name, device, policy, strict });
     }
     networks
 }

@@ -138,7 +138,7 @@ mod tests {
                 device("plug", None, Some("192.168.1.20"), Policy::Block),
                 device("telephone", Some(TELEPHONE), None, Policy::Direct),
             ],
-            networks: vec![Network { name: "iot".into(), device: None, policy: Policy::Shape }],
+            networks: vec![Network { name: "iot".into(), device: None, policy: Policy::Shape, strict: false }],
             ..example::router()
         }
     }

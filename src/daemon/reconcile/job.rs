@@ -57,6 +57,9 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
         report.ops += guard.ops;
         report.problems.extend(guard.errors.iter().map(Problem::of_guard));
         report.problems.extend(conflict_problem(&guard.conflicts));
+        if !guard.unknown.is_empty() {
+            report.problems.push(Problem::new(Code::UnknownDevice, first_ones(&guard.unknown).join("; ")));
+        }
         match host.set_bridge_guard(job.guarded) {
             Ok(ops) => report.ops += ops,
             Err(error) => report.problems.push(Problem::of_guard(&error)),

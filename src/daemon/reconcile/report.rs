@@ -121,9 +121,9 @@ pub fn is_reported(code: Code) -> bool {
     let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Preflight(_));
     let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
     let of_both = matches!(code, Code::PackageMissing | Code::Reconcile);
-    let of_guard =
-        matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile | Code::AddressConflict | Code::NotInTunnel);
-    of_settings || of_tunnel || of_both || of_guard
+    let of_guard = matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile);
+    let of_packets = matches!(code, Code::AddressConflict | Code::UnknownDevice | Code::NotInTunnel);
+    of_settings || of_tunnel || of_both || of_guard || of_packets
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use crate::plan::bindings;
 use crate::plan::nft::{Chain, Elements, Set};
-use crate::plan::policy_sets::{PolicySets, chain};
+use crate::plan::policy_sets::{PolicySets, SHUT, chain};
+use crate::plan::strangers;
 
 /// Ends a chain for a device that shows many new addresses, so that no device fills the sets of all. A device has a few
 /// temporary IPv6 addresses a day.
@@ -20,6 +21,7 @@ pub(super) fn sets() -> Vec<Set> {
         of("free6", "ipv6_addr", "7d"),
         of("learn_rate", "ether_addr", "1d"),
     ];
+    sets.extend(strangers::sets());
     sets.extend(bindings::sets());
     sets
 }
@@ -43,6 +45,7 @@ pub(super) fn chains(policy_sets: &PolicySets) -> Vec<Chain> {
         let key = format!("ether saddr . {ip} saddr . iifname");
         format!("{key} != @{set} limit rate 1/minute burst 32 packets update @{set} {{ {key} }}")
     };
+    let shut = strangers::shutting_rules(policy_sets);
     let forget = |set: &str, ip: &str| format!("delete @{set}{} {{ {ip} saddr }}", if ip == "ip" { 4 } else { 6 });
     let shown = [format!("{} return", renew("seen4", "ip")), format!("{} return", renew("seen6", "ip6"))];
     let new = [LEARN_FEW, "update @seen4 { ip saddr }", "update @seen6 { ip6 saddr }"].map(str::to_owned);
@@ -56,7 +59,9 @@ pub(super) fn chains(policy_sets: &PolicySets) -> Vec<Chain> {
                 "ether saddr . ip6 saddr . iifname @bindings6 goto renew".to_owned(),
                 conflict("conflicts4", "ip"),
                 conflict("conflicts6", "ip6"),
-            ],
+            ]
+            .into_iter()
+            .chain(shut.clone()),
         ),
         chain("confined", None, ["ip", "ip6"].map(|ip| forget("free", ip)).into_iter().chain(shown).chain(new)),
         // Nobody else is known to have the address. What comes back to it must not be dropped.
@@ -64,13 +69,23 @@ pub(super) fn chains(policy_sets: &PolicySets) -> Vec<Chain> {
         chain(
             "learn",
             Some("type filter hook prerouting priority mangle - 1"),
-            ["iifname != @lan return", "ip saddr @bound4 goto bound", "ip6 saddr @bound6 goto bound"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain(policy_sets.by_mac("goto confined", "goto free"))
-                .chain(policy_sets.learning_rules())
-                .chain(policy_sets.by_learned("goto confined", "goto confined"))
-                .chain(["goto free".to_owned()]),
+            [
+                "iifname != @lan return",
+                // A device that has no address yet.
+                "ip saddr 0.0.0.0 return",
+                "ip6 saddr :: return",
+                "ip saddr @bound4 goto bound",
+                "ip6 saddr @bound6 goto bound",
+            ]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(policy_sets.by_mac("goto confined", "goto free"))
+            .chain(policy_sets.learning_rules())
+            .chain(policy_sets.by_learned("goto confined", "goto confined"))
+            .chain(strangers::learning_rules())
+            .chain(shut)
+            .chain(policy_sets.is_strict().then(|| format!("ether saddr @{SHUT} goto confined")))
+            .chain(["goto free".to_owned()]),
         ),
     ]
 }

@@ -43,6 +43,25 @@ test('choosing a device and a network writes valid settings', () => withRouter({
 		execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ], { stdio: [ 'ignore', 'ignore', 'ignore' ] });
 }));
 
+test('shutting unknown devices out of a network that has no other choice', () => withRouter({ daemon: 'any' }, async ({ open, router }) => {
+	const page = await open('devices');
+	const { name } = await pick(page, /^Choice for the network /, '');
+	const section = async () => (await router.settings()).find((one) => one.type === 'network' && one.options.name === name)?.options;
+
+	await page.getByLabel(`Shut out unknown devices in the network ${name}`).check();
+	await apply(page);
+	await until(section, 'the settings contain the network');
+	assert.deepEqual([ (await section()).policy, (await section()).strict ], [ 'direct', '1' ]);
+
+	const again = await open('devices');
+
+	assert.ok(await again.getByLabel(`Shut out unknown devices in the network ${name}`).isChecked());
+	await again.getByLabel(`Shut out unknown devices in the network ${name}`).uncheck();
+	await apply(again);
+	await until(async () => !(await section()).strict, 'the settings no longer shut unknown devices out');
+	assert.equal((await section()).policy, 'direct');
+}));
+
 test('the page marks a device with a random MAC address', () => withRouter({}, async ({ open }) => {
 	const page = await open('devices');
 

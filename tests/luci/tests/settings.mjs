@@ -13,7 +13,7 @@ const WITHOUT_FIELD = {
 	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.join_key': 'secret: pasted', 'tunnel.preshared_key': 'secret: pasted',
 	'level.upload': 'set by "Use these rates"', 'level.download': 'set by "Use these rates"',
 	'device.address': 'known to the router', 'device.policy': 'the column Choice',
-	'network.name': 'known to the router', 'network.device': 'known to the router', 'network.policy': 'the column Choice'
+	'network.name': 'known to the router', 'network.device': 'known to the router', 'network.policy': 'the column Choice', 'network.strict': 'the column Unknown devices'
 };
 
 /* The options of a router's settings, from the program's parser: 'main.level', ... */

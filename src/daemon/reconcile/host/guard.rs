@@ -12,7 +12,7 @@ use crate::daemon::error::Error;
 use crate::plan::nft::{Learned, TableName, TableText};
 use crate::plan::{
     Facts, Op, astray, bridge_guard, confined_sections, confirmed_elements, conflicts, guard_table, initial_elements,
-    minimal_guard, none_astray, persistent_elements,
+    minimal_guard, none_astray, persistent_elements, unknown_devices,
 };
 use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::guard_file;
@@ -39,6 +39,8 @@ pub struct GuardOutcome {
     pub has_learned: bool,
     /// A sentence for each address of a confined or chosen device that another device uses, too.
     pub conflicts: Vec<String>,
+    /// A sentence for each device without a section that uses an address which a confined device had.
+    pub unknown: Vec<String>,
     /// The shaped devices whose packets were lately routed past the tunnel.
     pub astray: Vec<Mac>,
 }
@@ -128,6 +130,7 @@ impl Host {
             Err(error) => warn!("{error}"),
         }
         outcome.conflicts = conflicts(guard);
+        outcome.unknown = unknown_devices(guard);
         outcome.astray = astray(guard);
     }
 

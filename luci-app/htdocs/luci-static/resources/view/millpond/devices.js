@@ -72,7 +72,8 @@ return view.extend({
 			E('div', { 'class': 'cbi-section' }, [
 				E('h3', _('Whole networks')),
 				E('p', _('The choice for a network applies to every device on it that has no choice of its own, and to devices that change their address.')),
-				names.length ? this.table([ _('Network'), _('Choice') ], names.map((name) => this.networkRow(name)))
+				E('p', _('An unknown device may be a protected one that has changed its hardware address. Where unknown devices are shut out, a device with the address of a protected or blocked one gets no Internet until you choose for it here.')),
+				names.length ? this.table([ _('Network'), _('Choice'), _('Unknown devices') ], names.map((name) => this.networkRow(name)))
 					: E('em', _('The router has no network to choose.'))
 			])
 		]);
@@ -117,7 +118,11 @@ return view.extend({
 
 		return [
 			E('strong', [ name ]),
-			this.pick(_('Choice for the network %s').format(name), section ? choices.policyOf(section) : '', (policy) => this.chooseNetwork(name, policy), [ '', ...CHOICES ])
+			this.pick(_('Choice for the network %s').format(name), section ? choices.policyOf(section) : '', (policy) => this.chooseNetwork(name, policy), [ '', ...CHOICES ]),
+			E('label', [
+				this.control(E('input', { 'type': 'checkbox', 'aria-label': _('Shut out unknown devices in the network %s').format(name), 'checked': section && choices.uciSwitch(section.strict) ? '' : null }),
+					(strict) => this.shutOut(name, strict)), ' ', _('Shut out')
+			])
 		];
 	},
 
@@ -237,6 +242,19 @@ return view.extend({
 		}
 
 		uci.set('millpond', id, 'policy', policy);
+	},
+
+	/* Called after chooseNetwork(), which may have added or removed the network's section. */
+	shutOut(name, strict) {
+		if (strict && !choices.networkSection(name))
+			this.chooseNetwork(name, 'direct');
+
+		const id = choices.networkSection(name)?.['.name'];
+
+		if (strict)
+			uci.set('millpond', id, 'strict', '1');
+		else if (id)
+			uci.unset('millpond', id, 'strict');
 	},
 
 	handleSave() {
