@@ -29,14 +29,14 @@ struct Daemon {
 
 impl Daemon {
     /// Starts a daemon. The shell commands `setup` run before it, in its namespaces and its folder. They may set
-    /// `$SOCKET` to another control socket.
+    /// `$SOCKET` to another control socket and `$USAGE` to another file of the data usage.
     fn start(name: &str, settings: &[u8], setup: &str) -> Daemon {
         let folder = std::env::temp_dir().join(format!("millpond-degraded-host-{}-{name}", std::process::id()));
         fs::create_dir_all(folder.join("flash")).unwrap();
         fs::write(folder.join("settings"), settings).unwrap();
         let script = format!(
             "cd {0} && ip link set lo up && {{ {setup}; }} && exec {1} run --config settings --socket ${{SOCKET:-socket}} \
-             --ubus {0}/nobody --guard-file flash/guard.nft",
+             --ubus {0}/nobody --guard-file flash/guard.nft --usage-file ${{USAGE:-usage}}",
             folder.display(),
             env!("CARGO_BIN_EXE_millpond")
         );
@@ -258,6 +258,50 @@ fn an_unwritable_flash_is_one_problem_and_the_guard_is_loaded() {
         millpond(&["renew", "--socket", daemon.path("socket").to_str().unwrap()]);
         daemon.await_status("no problem", |status| !has_problem(status, "guard-file"));
         assert!(daemon.shell(&format!("cat {folder}/flash/guard.nft")).contains(CAMERA));
+        daemon.stop();
+    }
+}
+
+/// The overlay fills up, or becomes read-only, while the daemon runs. Every file stays as it was, and once there is room
+/// the daemon writes the guard's file without being asked.
+#[test]
+fn a_flash_that_fills_up_later_keeps_its_files_whole() {
+    if !is_possible("a_flash_that_fills_up_later_keeps_its_files_whole") {
+        return;
+    }
+    const RETRY_LIMIT: Duration = Duration::from_secs(90);
+    const USAGE: &str = "since 1700000000\nbytes 123456\n";
+    const PLUG: &str = "50:c7:bf:ed:0a:54";
+    for (name, damage, repair) in [
+        ("fills", "cat /dev/zero > flash/filler 2> /dev/null; true", "rm flash/filler"),
+        ("write-protected", "mount -o remount,ro flash", "mount -o remount,rw flash"),
+    ] {
+        let setup =
+            format!("mount -t tmpfs -o size=64k tmpfs flash && printf '{USAGE}' > flash/usage && USAGE=flash/usage");
+        let daemon = Daemon::start(name, good().as_bytes(), &setup);
+        let in_folder = |script: &str| daemon.shell(&format!("cd {} && {script}", daemon.folder.display()));
+        let written = || in_folder("cat flash/guard.nft");
+        daemon.await_status("the guard's file", |status| {
+            !has_problem(status, "guard-file") && written().contains(CAMERA)
+        });
+        let before = written();
+        in_folder(damage);
+        let more = format!("{}\nconfig device\n\toption name 'Plug'\n\toption mac '{PLUG}'\n", good());
+        fs::write(daemon.path("settings"), more).unwrap();
+        millpond(&["reload", "--socket", daemon.path("socket").to_str().unwrap()]);
+        daemon.await_status("the problem", |status| has_problem(status, "guard-file"));
+        assert!(daemon.shell("nft list set inet millpond shape_mac").contains(PLUG), "the guard itself is new");
+        assert_eq!(written(), before, "{name}: the file is whole");
+        assert_eq!(in_folder("cat flash/usage"), USAGE, "{name}");
+        in_folder(repair);
+        let start = Instant::now();
+        while !written().contains(PLUG) {
+            assert!(start.elapsed() < RETRY_LIMIT, "{name}: not written; the log:\n{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        println!("{name}: written {} s after there was room", start.elapsed().as_secs());
+        daemon.await_status("no problem", |status| !has_problem(status, "guard-file"));
+        assert_eq!(in_folder("ls -A flash"), "guard.nft\nusage\n", "{name}: no partial file is left");
         daemon.stop();
     }
 }
