@@ -93,7 +93,10 @@ impl Home {
     fn found(&mut self) -> (Vec<String>, Vec<String>) {
         self.world.router.enter();
         let guard = self.world.kernel.guard().unwrap().unwrap();
-        (conflicts(&guard), persistent_elements(&guard.learned).into_values().flatten().collect())
+        (
+            conflicts(&guard, &self.world.settings.devices),
+            persistent_elements(&guard.learned).into_values().flatten().collect(),
+        )
     }
 
     fn has(&self, set: &str, element: &str) -> bool {

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use super::nft::{Elements, MAX_INITIAL, Set, TableText};
-use crate::config::model::Mac;
+use crate::config::model::{Device, Mac};
 
 /// The guard's sets of bindings, IPv4 and IPv6.
 pub(super) const BINDINGS: [&str; 2] = ["bindings4", "bindings6"];
@@ -95,10 +95,13 @@ pub(super) fn read(guard: Option<&TableText>, sets: [&str; 2]) -> Vec<Binding> {
     sets.into_iter().flat_map(learned).filter_map(|element| Binding::parse(element)).collect()
 }
 
-/// A sentence for each IP address that two devices use, for those addresses that `concerns` selects.
-pub(super) fn conflicts(guard: &TableText, concerns: impl Fn(&Binding) -> bool) -> Vec<String> {
+/// A sentence for each IP address that two of the `devices` use, for those addresses that `concerns` selects. A device
+/// with several Ethernet addresses, such as one with a cable and Wi-Fi, is one device.
+pub(super) fn conflicts(guard: &TableText, devices: &[Device], concerns: impl Fn(&Binding) -> bool) -> Vec<String> {
     let bound = read(Some(guard), BINDINGS);
-    let is_settled = |one: &Binding| bound.iter().any(|other| other.mac == one.mac && other.address == one.address);
+    let is_same = |a: Mac, b: Mac| a == b || devices.iter().any(|one| one.macs.contains(&a) && one.macs.contains(&b));
+    let is_settled =
+        |one: &Binding| bound.iter().any(|other| is_same(other.mac, one.mac) && other.address == one.address);
     let conflicting = read(Some(guard), CONFLICTS).into_iter().filter(|one| concerns(one) && !is_settled(one));
     let sentence = |one: Binding| {
         let Binding { mac, address, interface, .. } = &one;

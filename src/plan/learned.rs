@@ -9,7 +9,7 @@ use super::nft::{Learned, MAX_INITIAL, TableText};
 use super::policy_sets::{CONFINING, SHUT, UNCONFIRMED, learned_names, set_names};
 use super::policy_subjects::{Subject, policies};
 use super::strangers;
-use crate::config::model::Policy;
+use crate::config::model::{Device, Policy};
 
 /// The guard's sets of the IPv4 and IPv6 addresses of confined devices.
 const SEEN: [&str; 2] = ["seen4", "seen6"];
@@ -89,8 +89,9 @@ pub fn unknown_devices(guard: &TableText) -> Vec<String> {
     strangers::sentences(guard, |mac| policies.contains_key(&Subject::Mac(mac.to_owned())))
 }
 
-/// A sentence for each address of a confined or chosen device that another device uses, too.
-pub fn conflicts(guard: &TableText) -> Vec<String> {
+/// A sentence for each address of a confined or chosen device that another device uses, too. `devices` are those of the
+/// settings.
+pub fn conflicts(guard: &TableText, devices: &[Device]) -> Vec<String> {
     let policies = policies(guard);
     let has = |set: &str, element: &str| guard.learned.get(set).is_some_and(|elements| elements.contains(element));
     let concerns = |one: &Binding| {
@@ -99,7 +100,7 @@ pub fn conflicts(guard: &TableText) -> Vec<String> {
             || policies.contains_key(&Subject::Mac(one.mac.to_string()))
             || SEEN.into_iter().chain(FREE).any(|set| has(set, &address))
     };
-    bindings::conflicts(guard, concerns)
+    bindings::conflicts(guard, devices, concerns)
 }
 
 struct KnownDevices {

@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::config::example;
 use crate::config::model::Mac;
 use crate::plan::nft::TableName;
 
@@ -108,20 +109,39 @@ fn a_second_device_with_a_bound_address_is_a_conflict_and_learned_only_when_the_
     let (chosen, v6) = (address("192.0.2.1"), address("2001:db8::2"));
     let first = after(&guard(&[("shape_ip", "192.0.2.1")]), &[answered(ONE, chosen)]);
     assert_eq!(as_lines(&first.learned), ["shape_learned4 02:00:00:00:00:01"]);
-    assert_eq!(conflicts(&first), [""; 0]);
+    assert_eq!(conflicts(&first, &[]), [""; 0]);
     let second = after(&first, &[answered(TWO, chosen), answered(TWO, v6)]);
     let conflict = "conflicts4 02:00:00:00:00:02 . 192.0.2.1 . \"br-lan\"";
     assert_eq!(as_lines(&second.learned), [conflict, "shape_learned4 02:00:00:00:00:01"]);
     let sentence = "02:00:00:00:00:02 on br-lan uses the address 192.0.2.1, which 02:00:00:00:00:01 on br-lan has";
-    assert_eq!(conflicts(&second), [sentence]);
+    assert_eq!(conflicts(&second, &[]), [sentence]);
     // The first device is silent, so its binding expires.
     let mut expired = second;
     [BINDINGS, BOUND].concat().into_iter().for_each(|set| _ = expired.learned.remove(set));
-    assert!(conflicts(&expired)[0].ends_with("which another device had"));
+    assert!(conflicts(&expired, &[])[0].ends_with("which another device had"));
     let third = after(&expired, &[answered(TWO, chosen), answered(TWO, v6)]);
     assert!(as_lines(&third.learned).contains(&"seen6 2001:db8::2".to_owned()));
     assert!(third.learned["shape_learned4"].contains("02:00:00:00:00:02"));
-    assert_eq!(conflicts(&third), [""; 0]);
+    assert_eq!(conflicts(&third, &[]), [""; 0]);
+}
+
+/// A device that leaves its cable for Wi-Fi keeps its address and shows another Ethernet address.
+#[test]
+fn the_second_ethernet_address_of_a_device_is_no_conflict() {
+    let lease = address("192.0.2.1");
+    let guard = guard(&[("shape_mac", "02:00:00:00:00:01, 02:00:00:00:00:02")]);
+    let both = after(&after(&guard, &[answered(ONE, lease)]), &[answered(TWO, lease)]);
+    let sections = |list: &str| {
+        let text = format!("{}\nconfig device\n\toption name 'Camera'\n{list}", example::ROUTER);
+        example::settings(&text).devices
+    };
+    let one = "\tlist mac '02:00:00:00:00:01'\n\tlist mac '02:00:00:00:00:02'\n";
+    assert_eq!(conflicts(&both, &sections(one)), [""; 0]);
+    let two = one.replace(
+        "\tlist mac '02:00:00:00:00:02'",
+        "config device\n\toption name 'Plug'\n\tlist mac '02:00:00:00:00:02'",
+    );
+    assert_eq!(conflicts(&both, &sections(&two)).len(), 1, "two devices");
 }
 
 #[test]
@@ -133,7 +153,7 @@ fn a_device_on_another_interface_of_the_home_is_the_same_device() {
     let first = after(&guard, &[one]);
     let second = after(&first, std::slice::from_ref(&moved));
     assert_eq!(second.learned["bindings4"].len(), 2);
-    assert_eq!(conflicts(&second), [""; 0]);
+    assert_eq!(conflicts(&second, &[]), [""; 0]);
     // The same link-local address on two links is no conflict, and an interface outside the home has no say.
     let local = answered(ONE, address("fe80::1"));
     let other = Binding { mac: Mac(TWO), interface: "br-iot".to_owned(), ..local.clone() };

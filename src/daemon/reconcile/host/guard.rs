@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::{Host, from_op};
 use crate::apply::{Applied, ApplyError, ApplyFailure, Kernel, apply_guard};
-use crate::config::model::{Mac, Settings};
+use crate::config::model::{Device, Mac, Settings};
 use crate::daemon::error::Error;
 use crate::plan::nft::{Learned, TableName, TableText};
 use crate::plan::{
@@ -98,7 +98,7 @@ impl Host {
         outcome.ops = applied.ops.len();
         let flushed =
             if is_intact && applied.ops.is_empty() { Ok(0) } else { self.kernel.enforce(previous.as_ref(), &wanted) };
-        self.update_learned(outcome);
+        self.update_learned(&settings.devices, outcome);
         // The file must hold the guard in force even if flushing the old connections failed.
         let installed = self.tables()?.guard.as_ref();
         let digest = installed.map(TableText::digest).unwrap_or_default();
@@ -122,14 +122,14 @@ impl Host {
     }
 
     /// Brings the learned sets of the guard up to date with the kernel's neighbours, and looks for conflicts.
-    fn update_learned(&mut self, outcome: &mut GuardOutcome) {
+    fn update_learned(&mut self, devices: &[Device], outcome: &mut GuardOutcome) {
         let Some(guard) = self.tables.as_mut().and_then(|tables| tables.guard.as_mut()) else { return };
         match self.kernel.update_learned(guard) {
             Ok(has_learned) => outcome.has_learned = has_learned,
             // The guard confines without; the next job tries again.
             Err(error) => warn!("{error}"),
         }
-        outcome.conflicts = conflicts(guard);
+        outcome.conflicts = conflicts(guard, devices);
         outcome.unknown = unknown_devices(guard);
         outcome.astray = astray(guard);
     }
