@@ -5,6 +5,9 @@ use std::fmt;
 use super::{DropCounts, PeerAnswer, Percentiles, StatusAnswer};
 use crate::daemon::rounded::Rounded;
 
+/// A tunnel that has been silent for this long needs the owner: a start, or another server, takes less.
+const HINT_AFTER_S: u64 = 30;
+
 impl fmt::Display for StatusAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.state, Age(self.state_age_s))?;
@@ -33,6 +36,15 @@ impl fmt::Display for StatusAnswer {
             writeln!(f)?;
         }
         self.peers.iter().try_for_each(|peer| peer.fmt(f))?;
+        if self.role.as_deref() == Some("router")
+            && matches!(&*self.state, "starting" | "degraded")
+            && self.state_age_s.0 as u64 >= HINT_AFTER_S
+        {
+            f.write_str(
+                "no cells come from the endpoint: is it up? If the Internet here asks for a login first, log in with a \
+                 device that is left alone\n",
+            )?;
+        }
         for problem in &self.problems {
             writeln!(f, "{}: {} ({})\n  {}", problem.severity, problem.text, problem.code, problem.fix)?;
         }
@@ -75,5 +87,25 @@ impl fmt::Display for Age {
             seconds @ 600..36_000 => write!(f, "for {} min", seconds / 60),
             seconds => write!(f, "for {} h", seconds / 3600),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_whose_endpoint_is_silent_says_what_to_look_for() {
+        let text = |role: &str, state: &str, age_s: u32| {
+            let golden = include_str!("../../../../tests/golden/answers/status.json");
+            let mut answer: StatusAnswer = serde_json::from_str(golden).unwrap();
+            (answer.role, answer.state) = (Some(role.to_owned().into()), state.to_owned().into());
+            answer.state_age_s = Rounded(f64::from(age_s));
+            answer.to_string()
+        };
+        let has_hint = |role, state, age_s| text(role, state, age_s).contains("asks for a login");
+        assert!(has_hint("router", "starting", 30) && has_hint("router", "degraded", 4000));
+        assert!(!has_hint("router", "starting", 29) && !has_hint("router", "shaping", 4000));
+        assert!(!has_hint("endpoint", "starting", 4000), "an endpoint waits for homes");
     }
 }
