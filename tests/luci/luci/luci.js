@@ -62,18 +62,16 @@ const dom = {
 	}
 };
 
+/* As LuCI's. A second argument that is a node, LuCI takes for attributes and drops: here it is an error. */
 window.E = function(name, ...rest) {
-	if (Array.isArray(name)) {
-		const fragment = document.createDocumentFragment();
+	if (rest[0] instanceof Node)
+		throw new TypeError('E() takes a node in an array or as the third argument');
 
-		dom.append(fragment, name);
-		dom.append(fragment, rest.at(-1) ?? []);
-
-		return fragment;
-	}
-
-	const node = document.createElement(name);
+	const node = Array.isArray(name) ? document.createDocumentFragment() : document.createElement(name);
 	const attributes = rest.length && rest[0] instanceof Object && !Array.isArray(rest[0]) ? rest.shift() : {};
+
+	if (Array.isArray(name))
+		dom.append(node, name);
 
 	for (const [ key, value ] of Object.entries(attributes)) {
 		if (typeof value === 'function')

@@ -51,7 +51,7 @@ return view.extend({
 		this.tunnel(map, key);
 		this.schedules(map);
 
-		return map.render().then((node) => E([], node));
+		return map.render();
 	},
 
 	main(map, advice) {
