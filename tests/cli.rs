@@ -50,7 +50,10 @@ fn a_closed_pipe_ends_a_command_without_a_panic() {
         drop(reader);
         let output = Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).stdout(writer).output().unwrap();
         assert_eq!(output.status.signal(), Some(13), "{arguments:?}: {}", stderr(&output));
-        assert!(output.stderr.is_empty(), "{arguments:?}: {}", stderr(&output));
+        // This host's interfaces may deserve a warning.
+        let complaints: Vec<String> =
+            stderr(&output).lines().filter(|line| !line.contains(": warning: ")).map(str::to_owned).collect();
+        assert_eq!(complaints, [""; 0], "{arguments:?}");
     }
 }
 
