@@ -7,8 +7,6 @@ use super::watch::ScenarioEvent;
 use super::{EventReport, LeakReport, LeakRun};
 use crate::lab::flat_line::{CheckResult, Verdict};
 
-/// The scenario must contain at least this many events.
-const MIN_EVENTS: usize = 36;
 /// A build without the guard must leak in at least this many events.
 const MIN_LEAKING_EVENTS: usize = 24;
 /// The report of an event lists at most this many kinds of leaks.
@@ -62,8 +60,8 @@ pub fn judge(run: &LeakRun, build: TestedBuild) -> (LeakReport, Vec<CheckResult>
     }));
     match build {
         TestedBuild::Guarded => {
-            let enough = events.len() >= MIN_EVENTS;
-            checks.push(check("events", enough, || format!("{} events, at least {MIN_EVENTS} required", events.len())));
+            let (count, min) = (events.len(), run.testbed.min_events);
+            checks.push(check("events", count >= min, || format!("{count} events, at least {min} required")));
         }
         TestedBuild::Unguarded => {
             let caught: Vec<&str> =

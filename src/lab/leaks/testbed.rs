@@ -21,6 +21,8 @@ pub struct Testbed {
     pub endpoints: Vec<IpAddr>,
     /// UDP port of the tunnel at the endpoint.
     pub tunnel_port: u16,
+    /// How many events the run must have at least.
+    pub min_events: usize,
     /// All devices. No name is the start of another one.
     pub devices: Vec<TestDevice>,
 }
@@ -48,6 +50,7 @@ struct TestbedFile {
     routers: Vec<IpAddr>,
     endpoints: Vec<IpAddr>,
     tunnel_port: u16,
+    min_events: usize,
     devices: Vec<TestDevice>,
 }
 
@@ -81,6 +84,7 @@ impl Testbed {
             routers: file.routers,
             endpoints: file.endpoints,
             tunnel_port: file.tunnel_port,
+            min_events: file.min_events,
             devices,
         })
     }

@@ -13,7 +13,7 @@ use crate::lab::capture::{LinkType, PcapWriter};
 use crate::lab::flat_line::Verdict;
 
 const ROSTER: &str = r#"{"provider_mac": "02:00:00:00:00:01", "routers": ["203.0.113.2", "203.0.113.9"],
-    "endpoints": ["198.51.100.2"], "tunnel_port": 51820, "devices": [
+    "endpoints": ["198.51.100.2"], "tunnel_port": 51820, "min_events": 36, "devices": [
     {"name": "camera", "number": 1, "mac": "02:00:00:00:01:01", "policy": "shape",
      "addresses": ["192.168.1.11", "2001:db8:77:1::11", "192.168.9.11"]},
     {"name": "hub", "number": 2, "mac": "02:00:00:00:01:02", "policy": "direct", "addresses": ["192.168.1.12"]},

@@ -229,7 +229,7 @@ home_json() {
 	cat <<- END
 		{"provider_mac": "$(at isp cat /sys/class/net/home/address)",
 		 "routers": ["$ROUTER_WAN", "$SECOND_WAN"], "endpoints": ["$ENDPOINT", "$SECOND_ENDPOINT"],
-		 "tunnel_port": $TUNNEL_PORT, "seed": $SEED, "devices": [
+		 "tunnel_port": $TUNNEL_PORT, "seed": $SEED, "min_events": ${#EVENTS[@]}, "devices": [
 	END
 	for name in $(device_names); do
 		policy=null
