@@ -14,13 +14,15 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::diary::Diary;
 use crate::open::{connect_from, echo_request, ping};
-use crate::places::{DOWNLOAD_PORT, ECHO_PORT, Family, HTTP_PORT, Kind, LINE_PORT, PROXIED_PORT, SOCKS_PORT};
+use crate::places::{DOT_PORT, DOWNLOAD_PORT, ECHO_PORT, Family, HTTP_PORT, Kind, LINE_PORT, PROXIED_PORT, SOCKS_PORT};
 use crate::places::{group, server};
 
 /// Time between attempts.
 const PERIOD: Duration = Duration::from_millis(500);
 /// How long to wait for a connection or an answer.
 const IO_TIMEOUT: Duration = Duration::from_millis(400);
+/// The same for what must be answered, also through a tunnel that waits for a handshake.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A port on which nothing listens.
 const CLOSED_PORT: u16 = 9;
 
@@ -28,7 +30,8 @@ const CLOSED_PORT: u16 = 9;
 #[derive(FromArgs)]
 #[argh(subcommand, name = "attempt")]
 pub struct Attempt {
-    /// what to try: proxied, http-proxy, socks-proxy, source, router-ping, last-hop, igmp, broadcast or download
+    /// what to try: proxied, http-proxy, socks-proxy, source, router-ping, last-hop, igmp, broadcast,
+    /// download or dns-over-tls
     #[argh(option)]
     way: Way,
     /// the attempt's name in payloads and in the journal, to which 4 or 6 is added
@@ -77,6 +80,8 @@ enum Way {
     Broadcast,
     /// One long download.
     Download,
+    /// A connection to a resolver that the device has built in.
+    DnsOverTls,
 }
 
 impl FromStr for Way {
@@ -92,6 +97,7 @@ impl FromStr for Way {
             "igmp" => Way::Igmp,
             "broadcast" => Way::Broadcast,
             "download" => Way::Download,
+            "dns-over-tls" => Way::DnsOverTls,
             _ => return Err(format!("unknown way {name}; try --help")),
         })
     }
@@ -192,6 +198,12 @@ impl Round<'_> {
                 socket.send_to(self.text.as_bytes(), (host, CLOSED_PORT)).map(|_| ())
             }),
             Way::Download => self.download(),
+            Way::DnsOverTls => {
+                let resolver = SocketAddr::new(self.server(), DOT_PORT);
+                let stream = TcpStream::connect_timeout(&resolver, ANSWER_TIMEOUT)?;
+                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+                self.exchange_line(stream)
+            }
         }
     }
 
@@ -224,7 +236,10 @@ impl Round<'_> {
 
     fn exchange_line(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.write_all(format!("{}\n", self.text).as_bytes())?;
-        BufReader::new(stream).read_line(&mut String::new()).map(|_| ())
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer)?;
+        println!("answer: {}", answer.trim_end());
+        Ok(())
     }
 
     fn datagram(&self, to: SocketAddr, hops: Option<i32>) -> io::Result<()> {

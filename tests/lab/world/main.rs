@@ -5,6 +5,7 @@
 mod attempt;
 mod bulk;
 mod bus;
+mod cast;
 mod clock;
 mod device;
 mod diary;
@@ -47,6 +48,9 @@ enum Command {
     Broker(bus::Broker),
     Call(bus::Call),
     CallFlood(bus::CallFlood),
+    Reflect(cast::Reflect),
+    Speaker(cast::Speaker),
+    Cast(cast::Cast),
     Merge(merge::Merge),
     Talk(talk::Talk),
     Meet(meet::Meet),
@@ -71,6 +75,9 @@ fn main() {
         Command::Broker(broker) => broker.run(),
         Command::Call(call) => call.run(),
         Command::CallFlood(flood) => flood.run(),
+        Command::Reflect(reflect) => reflect.run(),
+        Command::Speaker(speaker) => speaker.run(),
+        Command::Cast(cast) => cast.run(),
         Command::Merge(merge) => merge.run(),
         Command::Talk(talk) => talk.run(),
         Command::Meet(meet) => meet.run(),

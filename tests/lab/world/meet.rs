@@ -10,7 +10,9 @@ use argh::FromArgs;
 
 use crate::dns::{answer_with_source, read_framed, write_framed};
 use crate::open::set_user_timeout;
-use crate::places::{DOWNLOAD_PORT, ECHO_PORT, Family, Kind, LINE_PORT, PROXIED_PORT, common_resolvers, server};
+use crate::places::{
+    DOT_PORT, DOWNLOAD_PORT, ECHO_PORT, Family, Kind, LINE_PORT, PROXIED_PORT, common_resolvers, server,
+};
 
 /// A server soon drops a connection without acknowledgements, so that its retransmissions do not look like the
 /// device's.
@@ -46,6 +48,7 @@ impl Meet {
         }
         serve_each(DOWNLOAD_PORT, repeat_line)?;
         serve_each(PROXIED_PORT, answer_lines)?;
+        serve_each(DOT_PORT, answer_lines)?;
         let last = serve_each(LINE_PORT, answer_lines)?;
         last.join().map_err(|_| "the thread that accepts connections panicked".to_owned())
     }

@@ -16,6 +16,8 @@ pub const LINE_PORT: u16 = 7002;
 /// TCP and UDP port of the servers that answer like those at [`LINE_PORT`] and [`ECHO_PORT`]. In some events, a program
 /// on the router takes what is sent to it.
 pub const PROXIED_PORT: u16 = 7004;
+/// TCP port of resolvers that are asked over TLS (RFC 7858). These answer as those at [`LINE_PORT`] do.
+pub const DOT_PORT: u16 = 853;
 /// TCP port of the servers that repeat a line without end.
 pub const DOWNLOAD_PORT: u16 = 7003;
 /// TCP ports of the router's proxies.
