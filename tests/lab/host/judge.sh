@@ -15,7 +15,7 @@ judge() {
 		fi
 		case $scenario in
 		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
-		leaks) judge_captures leaks leaks "$OUT/leaks" "$verdicts" ;;
+		leaks | everyday) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" ;;
 		leaks-without-guard) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" --without-guard ;;
 		mips) judge_machine "$scenario" "$verdicts" ;;
 		endpoint)

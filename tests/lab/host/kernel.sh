@@ -4,7 +4,7 @@
 # Modules that the guest loads. Dependencies are added automatically, and built-in modules are left out.
 readonly MODULES=(
 	virtio_pci virtio_net 9pnet_virtio 9p overlay
-	tun veth bridge br_netfilter 8021q dummy ifb nlmon vxlan wireguard
+	tun veth bridge br_netfilter 8021q macvlan dummy ifb nlmon vxlan wireguard
 	sch_htb sch_prio sch_netem sch_fq sch_etf sch_tbf sch_fq_codel sch_ingress sch_cake
 	cls_u32 cls_fw cls_basic cls_matchall cls_flower act_mirred act_skbedit act_gact
 	nf_tables nf_conntrack nf_conntrack_netlink nf_flow_table nf_flow_table_inet

@@ -10,6 +10,7 @@ native_works() {
 		try() { local what=$1; shift; "$@" > /dev/null 2>&1 || echo "$what"; }
 		try veth ip link add veth0 type veth peer name veth1
 		try bridge ip link add br0 type bridge
+		try macvlan ip link add mv0 link veth0 type macvlan mode bridge
 		try vxlan ip link add vx0 type vxlan id 7 remote 192.0.2.1 dstport 4789
 		try nf_tables_bridge nft "add table bridge t; add chain bridge t c { type filter hook prerouting priority 0; }; add rule bridge t c iifname vx0 drop"
 		try wireguard ip link add wg0 type wireguard

@@ -6,6 +6,8 @@
 FW4_POST=
 # Interfaces of the LAN zone, in nft syntax.
 FW4_LAN='"br-lan"'
+# Interfaces of the WAN zone, in nft syntax.
+FW4_WAN='"wan"'
 # 1 enables software flow offloading between FW4_OFFLOAD_DEVICES.
 FW4_OFFLOAD=0
 FW4_OFFLOAD_DEVICES=
@@ -43,7 +45,7 @@ fw4_ruleset() {
 			iif "lo" accept
 			ct state vmap { established : accept, related : accept }
 			iifname { $FW4_LAN } accept
-			iifname "wan" jump input_wan
+			iifname { $FW4_WAN } jump input_wan
 			jump handle_reject
 		}
 		chain forward {
@@ -51,7 +53,7 @@ fw4_ruleset() {
 			$offload
 			ct state vmap { established : accept, related : accept }
 			iifname { $FW4_LAN } jump forward_lan
-			iifname "wan" jump forward_wan
+			iifname { $FW4_WAN } jump forward_wan
 			jump handle_reject
 		}
 		chain handle_reject {
@@ -59,8 +61,8 @@ fw4_ruleset() {
 			reject with icmpx type port-unreachable
 		}
 		chain forward_lan {
-			oifname "wan" ct state invalid drop
-			oifname "wan" accept
+			oifname { $FW4_WAN } ct state invalid drop
+			oifname { $FW4_WAN } accept
 			oifname { "mp0", "wg0" } accept
 			oifname { $FW4_LAN } accept
 		}
@@ -78,14 +80,14 @@ fw4_ruleset() {
 		}
 		chain dstnat {
 			type nat hook prerouting priority dstnat; policy accept;
-			iifname "wan" jump dstnat_wan
+			iifname { $FW4_WAN } jump dstnat_wan
 		}
 		chain dstnat_wan {
 			$FW4_FORWARDS
 		}
 		chain srcnat {
 			type nat hook postrouting priority srcnat; policy accept;
-			oifname "wan" jump srcnat_wan
+			oifname { $FW4_WAN } jump srcnat_wan
 		}
 		chain srcnat_wan {
 			meta nfproto ipv4 masquerade
