@@ -20,7 +20,7 @@ EVENTS=(
 	sigterm_and_start sigkill sigstop_20_s
 	reload_good_file reload_broken_file
 	shape_to_block block_to_direct direct_to_shape shape_to_direct direct_to_block block_to_shape
-	server_answers_from_elsewhere server_moved_and_name_is_stale nat_mapping_replaced
+	server_answers_from_elsewhere nat_mapping_replaced
 	tunnel_peer_dead wan_down_and_up wan_address_changed second_wan endpoint_name_changed clock_jumps
 	fw4_reload all_tables_flushed
 	mpwg0_deleted mp0_deleted rules_deleted
