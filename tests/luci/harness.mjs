@@ -11,6 +11,7 @@ import { answers } from './answers.mjs';
 import { RemoteRouter } from './remote_router.mjs';
 import { Router } from './router.mjs';
 import { serve } from './server.mjs';
+import { text } from './uci.mjs';
 
 /* Arguments: paths of millpond, of millpond-world, of a folder for this run, of a folder for screenshots, and of the
    folder with playwright-core. */
@@ -27,7 +28,7 @@ const WAIT_TIMEOUT_MS = process.env.LUCI_URL ? 90_000 : 30_000;
 export const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [ '--no-sandbox' ] });
 /* The router at LUCI_URL, or null. */
 export const remote = process.env.LUCI_URL ? await RemoteRouter.at({
-	url: process.env.LUCI_URL, user: process.env.LUCI_USER ?? 'root', password: process.env.LUCI_PASSWORD ?? '', request
+	url: process.env.LUCI_URL, user: process.env.LUCI_USER ?? 'root', password: process.env.LUCI_PASSWORD ?? '', reader: process.env.LUCI_READER, request
 }) : null;
 
 export const tests = [];
@@ -37,8 +38,8 @@ export class Skipped extends Error {}
 
 /* Runs one test on a router with the pages. `daemon` is the daemon that the test needs: 'real', 'recorded' (fixed
    answers), or 'any'. `keys`: the test makes new tunnel keys. `links`: it makes network interfaces. `own`: only at
-   LUCI_URL, with the router's own settings and state. */
-export async function withRouter({ daemon = 'recorded', keys = false, links = false, own = false, settings = SETTINGS, ...more }, run) {
+   LUCI_URL, with the router's own settings and state. `shapes`: a real daemon has to shape, with these settings. */
+export async function withRouter({ daemon = 'recorded', keys = false, links = false, own = false, shapes = false, settings = SETTINGS, ...more }, run) {
 	if (!remote)
 		return emulated({ live: daemon === 'real', settings, ...more }, run);
 
@@ -51,7 +52,7 @@ export async function withRouter({ daemon = 'recorded', keys = false, links = fa
 	if (links)
 		throw new Skipped('it makes network interfaces');
 
-	if (own && !remote.shaping)
+	if ((own || shapes) && !remote.shaping)
 		throw new Skipped('the router was not shaping when the tests started');
 
 	if (own)
@@ -59,7 +60,7 @@ export async function withRouter({ daemon = 'recorded', keys = false, links = fa
 	else
 		await remote.set(settings);
 
-	return run({ router: remote, open: (view, options) => open(remote, view, options) });
+	return run({ router: remote, open: (view, options) => open(remote, view, options), file: async () => text(await remote.settings()) });
 }
 
 async function emulated({ live, settings, command, ...extra }, run) {
@@ -113,8 +114,8 @@ async function open({ url, users }, view, { width = 1100, dark = false, user = O
 	return page;
 }
 
-/* Styles of labels and of messages in the themes that LuCI ships. */
-const STYLES = { label: [ 'important', 'notice', 'success', 'warning' ], 'alert-message': [ 'danger', 'error', 'info', 'notice', 'success', 'warning' ] };
+/* Styles of labels and of messages in the themes that LuCI ships. "modal" and "spinning" are LuCI's own. */
+const STYLES = { label: [ 'important', 'notice', 'success', 'warning' ], 'alert-message': [ 'danger', 'error', 'info', 'modal', 'notice', 'spinning', 'success', 'warning' ] };
 
 /* The styles of labels and messages on the open pages that no theme has. */
 export async function wrongStyles() {
@@ -148,6 +149,10 @@ export async function until(check, what) {
 
 /* Presses "Save & Apply". */
 export const apply = (page) => page.click('button.cbi-button-apply:not([data-action]), .cbi-button-apply.important');
+
+/* Presses "Save & Apply", and waits until LuCI has applied everything and loads the page again. LuCI refuses to apply
+   other changes before that. */
+export const applyAll = (page) => Promise.all([ page.waitForEvent('load', { timeout: WAIT_TIMEOUT_MS }), apply(page) ]);
 
 /* Opens a tab by its name (`number` selects among tabs of the same name). The stand-ins have no tabs. */
 export async function tab(page, name, number = 0) {

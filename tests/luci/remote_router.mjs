@@ -11,23 +11,34 @@ const CHANGED_TYPES = [ 'millpond', 'device', 'network', 'schedule', 'level' ];
 const DAEMON_TIMEOUT_MS = 60_000;
 
 export class RemoteRouter {
-	/* Logs in. `request` is playwright's; its requests accept a router's self-signed certificate. */
-	static async at({ url, user, password, request }) {
+	/* Logs in. `request` is playwright's; its requests accept a router's self-signed certificate. `reader`: NAME:PASSWORD
+	   of a user who may only read, if there is one. */
+	static async at({ url, user, password, reader, request }) {
 		const router = new RemoteRouter();
 
 		Object.assign(router, { url: url.replace(/\/+$/, ''), users: { [user]: { password } }, user, http: await request.newContext({ ignoreHTTPSErrors: true }) });
-		await router.login();
+
+		if (reader) {
+			const [ name, ...words ] = reader.split(':');
+
+			router.reader = name;
+			router.users[name] = { password: words.join(':') };
+		}
+
+		router.session = await router.login(user);
 		router.before = await router.settings();
 		router.shaping = router.before.some(({ id, options }) => id === 'main' && options.enabled === '1') && await router.startsShaping();
 
 		return router;
 	}
 
-	async login() {
-		const [ status, answer ] = await this.send(NOBODY, 'session', 'login', { username: this.user, password: this.users[this.user].password, timeout: 3600 });
+	/* The id of a new session. */
+	async login(user) {
+		const [ status, answer ] = await this.send(NOBODY, 'session', 'login', { username: user, password: this.users[user].password, timeout: 3600 });
 
-		assert.equal(status, 0, `${this.user} cannot log in at ${this.url}: is LUCI_PASSWORD right?`);
-		this.session = answer.ubus_rpc_session;
+		assert.equal(status, 0, `${user} cannot log in at ${this.url}: is the password right?`);
+
+		return answer.ubus_rpc_session;
 	}
 
 	/* [status, data] of a call. A JSON-RPC error, such as a missing object, is returned as a status too. */

@@ -40,11 +40,12 @@ export class Router {
 		this.flushes = 0;
 		/* The users: one may change everything, one may only read. */
 		this.users = { root: { password, mode: 'write' }, guest: { password: 'guest', mode: 'read' } };
+		this.reader = 'guest';
 		this.sessions = new Map();
 	}
 
 	/* The id of a new session, or undefined if the name or password is wrong. */
-	login(name, password) {
+	login(name, password = this.users[name]?.password) {
 		const user = this.users[name];
 
 		if (!user || user.password !== password)
@@ -58,7 +59,7 @@ export class Router {
 	}
 
 	/* Handles a call in a session, as uhttpd does. */
-	async callIn(session, object, method, parameters) {
+	async send(session, object, method, parameters) {
 		if (session === NOBODY && object === 'session' && method === 'login') {
 			const id = this.login(parameters.username, parameters.password);
 

@@ -72,7 +72,7 @@ export async function serve({ router, resources, host = '127.0.0.1', port = 0, p
 				return { jsonrpc: '2.0', id, result: [] };
 
 			const [ session, object, name, parameters = {} ] = params;
-			const [ status, data ] = await router.callIn(session, object, name, parameters);
+			const [ status, data ] = await router.send(session, object, name, parameters);
 
 			// Like uhttpd, answers a missing object or a missing right with a JSON-RPC error.
 			if (status === 4)

@@ -118,7 +118,8 @@ export function parse(source) {
 	return sections;
 }
 
-function text(sections) {
+/* A UCI text of sections. */
+export function text(sections) {
 	return sections.map((one) => [
 		`config ${one.type}${one.anonymous ? '' : ` '${one.id}'`}`,
 		...Object.entries(one.options).flatMap(([ name, value ]) => Array.isArray(value)

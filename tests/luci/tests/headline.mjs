@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ENABLED, SETTINGS, root, test, withRouter } from '../harness.mjs';
+import { ENABLED, SETTINGS, remote, root, test, until, withRouter } from '../harness.mjs';
 
 const audit = (faults) => ({ age_s: 60, running: false, packets: 2000, wire_bytes: 508, faults });
 const problem = (code, severity = 'error') => ({ problems: [ { code, severity, text: 'a text', fix: 'a fix' } ] });
@@ -30,6 +30,19 @@ const STATES = {
 	'protected': [ { extra: { audit: audit([]), ...problem('data-cap', 'warning') } }, 'success', /same flat line whatever your protected devices do/ ]
 };
 
+const WHOLE_WEEK = [ [ '00:00', '12:00' ], [ '12:00', '00:00' ] ].map(([ start, stop ]) => `\nconfig schedule\n\toption start '${start}'\n\toption stop '${stop}'\n\toption level 'off'\n`).join('');
+/* How a real daemon gets into states: the settings, and whether the service is stopped then. The states that are missing
+   need a broken tunnel, or last for an instant. */
+const REAL = {
+	'off': { settings: SETTINGS },
+	'stopped': { settings: ENABLED, stop: true },
+	'paused': { settings: ENABLED + WHOLE_WEEK, shapes: true },
+	'nothing-chosen': { settings: NOTHING_CHOSEN, shapes: true },
+	'limited': { settings: `${ENABLED}\nconfig network\n\toption name 'nowhere'\n`, shapes: true },
+	'weak-law': { settings: ENABLED.replace('option level', 'option law \'kernel\'\n\toption level'), shapes: true },
+	'protected': { settings: ENABLED, shapes: true }
+};
+
 test('every state of the headline has a test', () => {
 	const source = readFileSync(join(root, 'htdocs/luci-static/resources/millpond/headline.js'), 'utf8');
 
@@ -37,9 +50,17 @@ test('every state of the headline has a test', () => {
 });
 
 for (const [ name, [ options, style, text ] ] of Object.entries(STATES)) {
-	test(`the headline ${name}`, () => withRouter({ settings: ENABLED, ...options }, async ({ open }) => {
+	const real = remote && REAL[name];
+
+	test(`the headline ${name}`, () => withRouter({ settings: ENABLED, ...(real ? { daemon: 'real', ...real } : options) }, async ({ open, router }) => {
+		if (real?.stop)
+			await router.service('stop');
+
 		const page = await open('overview');
 		const headline = page.locator('[data-headline]');
+
+		if (real)
+			await until(async () => await headline.getAttribute('data-headline').catch(() => null) === name, name);
 
 		assert.equal(await headline.getAttribute('data-headline'), name);
 		assert.match(await headline.innerText(), text);

@@ -109,12 +109,13 @@ test('the tile on the status page', () => withRouter({ daemon: 'any' }, async ({
 }));
 
 test('a problem links to its explanation, which is open and in view', () => withRouter({
-	extra: { problems: [ { code: 'hardware-offload', severity: 'error', text: 'the firewall offloads connections', fix: '' } ] }
+	daemon: 'any', settings: `${ENABLED}\nconfig network\n\toption name 'nowhere'\n`,
+	extra: { problems: [ { code: 'network-missing', severity: 'error', text: 'there is no such network', fix: '' } ] }
 }, async ({ open }) => {
 	const page = await open('overview');
 
-	await page.click('[data-problem] a');
-	await page.waitForSelector('#problem-hardware-offload[open] p');
-	await until(() => page.locator('#problem-hardware-offload').evaluate((node) => node.getBoundingClientRect().top >= 0 && node.getBoundingClientRect().bottom <= window.innerHeight), 'the explanation is in view');
+	await page.click('[data-problem=network-missing] a');
+	await page.waitForSelector('#problem-network-missing[open] p');
+	await until(() => page.locator('#problem-network-missing').evaluate((node) => node.getBoundingClientRect().top >= 0 && node.getBoundingClientRect().bottom <= window.innerHeight), 'the explanation is in view');
 	assert.equal(await page.locator('.millpond-problem[open]').count(), 1);
 }));

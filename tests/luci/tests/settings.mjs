@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ENABLED, SETTINGS, apply, program, root, tab, test, until, withRouter } from '../harness.mjs';
+import { ENABLED, SETTINGS, apply, applyAll, program, root, tab, test, until, withRouter } from '../harness.mjs';
 
 const SOURCES = join(root, '../src');
 /* Options without a field of their own, and why. */
@@ -102,7 +102,7 @@ test('the daemon applies a chosen level', () => withRouter({ daemon: 'real', set
 	const page = await open('settings');
 
 	await page.locator('[data-name=level] select').selectOption('strict');
-	await apply(page);
+	await applyAll(page);
 	await until(async () => (await router.query('status'))?.upload_kbit === 320, 'the daemon has the new rate');
 }));
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 
-import { VIEWS, apply, pictures, test, until, withRouter } from '../harness.mjs';
+import { VIEWS, applyAll, pictures, test, until, withRouter } from '../harness.mjs';
 
 const AUDIT_PACKETS = 2000;
 /* Allows for a slow, emulated machine, whose cells are sometimes late. */
@@ -121,7 +121,7 @@ test('another level doubles the rate that the provider sees', () => withRouter(l
 
 	router.changed = true;
 	await settings.locator('[data-name=level] select').selectOption('strict');
-	await apply(settings);
+	await applyAll(settings);
 	await until(async () => (await router.query('status'))?.upload_kbit === 320, 'the daemon has the new rate');
 	await until(async () => Math.abs(await wireRate() - 40_000) < 8_000, 'the wire has the new rate');
 }));
