@@ -257,6 +257,31 @@ fn a_join_ends_when_the_daemon_shapes() {
     assert_eq!(daemon.join().unwrap(), ["reload\n", "state\n", "state\n", "state\n"]);
 }
 
+#[test]
+fn a_join_without_an_answer_names_the_router_s_own_problem() {
+    let router = Router::new("hindered");
+    let socket = router.folder.join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut request = String::new();
+            BufReader::new(stream.as_ref().unwrap()).read_line(&mut request).unwrap();
+            let answer = match request.trim_end() {
+                "state" => "blocked\n",
+                "status" => {
+                    "blocked for 3 s\nerror: kernel module wireguard is missing (package-missing)\n  install it\n"
+                }
+                _ => "the settings are in force\n",
+            };
+            stream.unwrap().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let output = router.join_with_daemon(&socket, &["--wait", "3"], &invitation().to_text());
+    assert!(!output.status.success());
+    assert!(err(&output).contains("kernel module wireguard is missing"), "{}", err(&output));
+    assert!(!err(&output).contains("UDP port"), "{}", err(&output));
+}
+
 /// Runs `join` on a router as installed: the init script exists, and the daemon does not run. With `keys` it runs on a
 /// terminal, where somebody types them after the join text. Returns the output and what the init script was told.
 fn join_fresh(router: &Router, options: &str, keys: Option<&str>) -> (Output, String) {

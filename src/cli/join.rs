@@ -14,7 +14,7 @@ use super::CONFIG_PATH;
 use super::client::{DaemonAddress, DaemonAnswer, ask, ask_for};
 use super::exit::{CONFIG, Failure, IO_ERROR, UNAVAILABLE};
 use super::service::ServiceManager;
-use crate::daemon::request::Request;
+use crate::daemon::request::{Format, Request};
 
 /// Write the settings from the join text that 'millpond endpoint add-home' printed, start the service, and wait for the
 /// endpoint's cells.
@@ -135,6 +135,12 @@ impl JoinCommand {
                 println!("joined: receiving the endpoint's cells");
                 return Ok(());
             }
+        }
+        // What the daemon itself lacks says more than the silence.
+        let status = ask_for(&address, Request::Status(Format::Text)).unwrap_or_default();
+        if let Some(error) = status.lines().find_map(|line| line.strip_prefix("error: ")) {
+            let text = format!("waiting for {at}: {error}; millpond keeps retrying; 'millpond status' shows more");
+            return Err(Failure::new(UNAVAILABLE, text));
         }
         let text = format!(
             "waiting for {at}: no answer within {wait} s; millpond keeps retrying: check that its UDP port is open, \
