@@ -69,6 +69,21 @@ fn an_unknown_device_with_a_shaped_devices_address_is_named() {
     assert_eq!(found(&mut world), (vec![], vec![]));
 }
 
+/// Such as a second router that forwards the device's packets as they are.
+#[test]
+fn another_device_cannot_send_from_an_address_that_a_shaped_device_has() {
+    if !can_run("another_device_cannot_send_from_an_address_that_a_shaped_device_has") {
+        return;
+    }
+    let (world, _server) = home(false);
+    world.set_mac(STRANGER);
+    assert_eq!(connects(&world), [Some(false); 2]);
+    assert_eq!(world.connects("192.168.1.1:9"), Some(false), "the home still answers");
+    // Once the shaped device has left the address, it is anybody's.
+    world.expire_bindings();
+    assert_eq!(connects(&world), [Some(true); 2]);
+}
+
 #[test]
 fn a_known_device_that_inherits_an_address_is_nothing_to_tell() {
     if !can_run("a_known_device_that_inherits_an_address_is_nothing_to_tell") {

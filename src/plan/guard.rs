@@ -66,7 +66,7 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
         chain("block", None, ["oifname @lan return", "goto refuse"]),
         chain("confine", None, confine(&policy_sets)),
         chain("inbound", None, inbound(&policy_sets, learns)),
-        chain("guard", Some("type filter hook forward priority filter - 1"), forward(settings, &policy_sets)),
+        chain("guard", Some("type filter hook forward priority filter - 1"), forward(settings, &policy_sets, learns)),
     ]);
     chains.extend(sources::chains(&policy_sets));
     chains.extend(services::chains(settings, &policy_sets));
@@ -118,7 +118,7 @@ fn inbound(policy_sets: &PolicySets, learns: bool) -> Vec<String> {
 /// The firewall's rule for software offloading looks at an answer, and sends the device's later packets past all rules
 /// by the route that it finds for them with the answer's mark (`nft_flow_route` in net/netfilter/nft_flow_offload.c).
 /// So answers have the tunnel's mark, and none passes while that mark leads elsewhere.
-fn forward(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
+fn forward(settings: &Settings, policy_sets: &PolicySets, learns: bool) -> Vec<String> {
     let carrier = tunnel::interface(settings);
     let mut rules = vec![
         format!("iifname \"{carrier}\" drop"),
@@ -131,5 +131,9 @@ fn forward(settings: &Settings, policy_sets: &PolicySets) -> Vec<String> {
         "iifname != @lan jump inbound".into(),
     ];
     rules.extend(policy_sets.by_sender("goto block", "goto confine", "return"));
+    // Another device that sends from a confined device's address, such as a second router that forwards for it.
+    if learns {
+        rules.extend(["ip saddr @seen4 goto block", "ip6 saddr @seen6 goto block"].map(str::to_owned));
+    }
     rules
 }

@@ -177,18 +177,16 @@ event_second_router_in_shaped_network() {
 	second_router_end "$IOT_DEVICE"
 }
 
-# A device that is chosen by its MAC shows the second router's. That is a limit: such packets go out as without
-# millpond (docs/threat-model.md), and status names it. The device counts as direct to the end, because its servers may
-# still answer what passed.
+# A device that is chosen by its MAC shows the second router's. While the device has its address, such packets do not
+# leave the home, and status names both.
 event_second_router_in_lan() {
-	mark policy "$ROAMER" direct
-	sleep 0.1
 	second_router "$ROAMER" br-lan 1
 	sleep 2
 	at router "$WORK/millpond" renew --socket "$WORK/router.sock" > /dev/null 2>&1 || true
 	check "status names the second router" await 40 "the problem" names_second_router
 	second_router_end "$ROAMER"
-	sleep 1
+	cause_ended
+	await_recovery 20
 }
 
 names_second_router() { status_of router | grep -F address-conflict | grep -F "$SECOND_ROUTER_MAC"; }
