@@ -94,6 +94,21 @@ export class RemoteRouter {
 		const { code, stderr } = await this.call('file', 'exec', { command: INIT, params: [ action ] });
 
 		assert.ok(!code, stderr);
+
+		if (action === 'stop')
+			await this.staysStopped();
+	}
+
+	/* The reload that the last change of the settings has caused may still come, and starts a stopped service. */
+	async staysStopped() {
+		for (let quiet_s = 0; quiet_s < 5; quiet_s++) {
+			await new Promise((done) => setTimeout(done, 1000));
+
+			if (await this.runs()) {
+				await this.call('file', 'exec', { command: INIT, params: [ 'stop' ] });
+				quiet_s = -1;
+			}
+		}
 	}
 
 	/* Replaces the sections of CHANGED_TYPES by those of a UCI text, and waits until the daemon has followed. */
