@@ -16,7 +16,8 @@ test('while millpond is off, the page says how to turn it on', () => withRouter(
 test('"Turn on" and "Turn off" start and end the daemon through the settings', () => withRouter({ daemon: 'real' }, async ({ open, router }) => {
 	const page = await open('overview');
 
-	await page.click('[data-action=enable]');
+	// LuCI loads the page again after it has applied changes; a click before that is lost.
+	await Promise.all([ page.waitForEvent('load'), page.click('[data-action=enable]') ]);
 	await until(() => router.runs(), 'the daemon runs');
 	assert.equal((await router.settings()).find(({ id }) => id === 'main').options.enabled, '1');
 
