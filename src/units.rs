@@ -1,4 +1,6 @@
-//! Units of time and rate, and numbers with a noun.
+//! Units of time and rate, and numbers in texts.
+
+pub mod decimals;
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -58,6 +60,17 @@ impl Sub for Nanos {
     }
 }
 
+/// A duration in seconds with as many decimals as it needs: `10`, `0.25`.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(pub Nanos);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:09}", self.0.0 / 1_000_000_000, self.0.0 % 1_000_000_000);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 /// Length of the month for which costs are calculated, in days.
 pub const MONTH_DAYS: u64 = 30;
 
@@ -96,11 +109,17 @@ pub fn counted(number: usize, one: &str, many: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::{Nanos, Seconds, counted};
 
     #[test]
     fn one_thing_is_no_plural() {
         let counted = |number| counted(number, "home", "homes");
         assert_eq!([0, 1, 2].map(counted), ["0 homes", "1 home", "2 homes"]);
+    }
+
+    #[test]
+    fn seconds_have_as_many_decimals_as_they_need() {
+        let texts = [0, 1, 250_000_000, 10_000_000_000, 3_000_000_100].map(|ns| Seconds(Nanos(ns)).to_string());
+        assert_eq!(texts, ["0", "0.000000001", "0.25", "10", "3.0000001"]);
     }
 }

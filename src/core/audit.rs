@@ -12,6 +12,7 @@ use self::chi_squared::chi_squared_tail;
 use super::histogram::Histogram;
 use super::params::Pace;
 use crate::units::Nanos;
+use crate::units::decimals::with_power_of_ten;
 
 /// Number of bins in which intervals are counted; the law makes all of them equally likely.
 pub const BINS: usize = 50;
@@ -154,7 +155,7 @@ impl Finding {
             violations.push(format!("{} of {} packets do not have the promised size", self.wrong_sizes, self.packets));
         }
         if let Some(p) = self.fit_p.filter(|p| *p < MIN_FIT_P) {
-            violations.push(format!("the intervals do not follow the law (p = {p:.1e})"));
+            violations.push(format!("the intervals do not follow the law (p = {})", with_power_of_ten(p)));
         }
         violations
     }

@@ -7,6 +7,7 @@ use crate::daemon::state::{State, StateSince};
 use crate::daemon::wall_clock;
 use crate::sys::sd_notify::Manager;
 use crate::units::Nanos;
+use crate::units::decimals::with_decimals;
 
 const SECONDS_PER_YEAR: i64 = 31_556_952;
 
@@ -107,8 +108,8 @@ impl Health {
     /// Records the state. Returns the state before if it changed, and logs that. Every change passes here.
     pub fn note_state(&mut self, state: State, now: Nanos) -> Option<State> {
         let before = self.state_since.note(state, now)?;
-        let lasted = now.saturating_since(before.since).as_secs_f64();
-        info!("state {} -> {} (after {lasted:.0} s)", before.state.name(), state.name());
+        let lasted = with_decimals(now.saturating_since(before.since).as_secs_f64(), 0);
+        info!("state {} -> {} (after {lasted} s)", before.state.name(), state.name());
         self.manager.notify(&format!("STATUS={}", state.name()));
         Some(before.state)
     }

@@ -5,7 +5,7 @@ use std::io;
 use crate::daemon::token::Token;
 use crate::sys::epoll::Poll;
 use crate::sys::worker::{Worker, WorkerOutput};
-use crate::units::Nanos;
+use crate::units::{Nanos, Seconds};
 
 /// A running process, and until when it may run.
 pub struct RunningWorker {
@@ -46,7 +46,7 @@ pub fn poll_worker(slot: &mut Option<RunningWorker>, poll: &Poll, now: Nanos) ->
     let output = match running.worker.report() {
         Ok(None) if !running.is_overdue(now) => return None,
         Ok(None) => {
-            let text = format!("killed after {} s without a result", running.timeout.as_secs_f64());
+            let text = format!("killed after {} s without a result", Seconds(running.timeout));
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         }
         Ok(Some(output)) => Ok(output),

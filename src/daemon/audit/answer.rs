@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::daemon::rounded::Rounded;
+use crate::units::decimals::with_decimals;
 
 /// The answer to a request that does not wait for the audit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -187,15 +188,17 @@ impl fmt::Display for AuditAnswer {
         }
         self.lateness_us
             .iter()
-            .try_for_each(|[p99, max]| writeln!(f, "lateness of departures: {p99:.0} us p99, {max:.0} us max"))
+            .map(|lateness| lateness.map(|us| with_decimals(us, 0)))
+            .try_for_each(|[p99, max]| writeln!(f, "lateness of departures: {p99} us p99, {max} us max"))
     }
 }
 
 impl fmt::Display for AuditFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rate, mean, max) = (self.rate_kbit.0, self.interval_mean_ms.0, self.interval_max_ms.0);
-        write!(f, "{} packets, {rate:.1} kbit/s, interval {mean:.1} ms mean, {max:.1} ms max", self.packets)?;
-        self.fit_p.iter().try_for_each(|p| write!(f, ", fit to the law p = {:.3}", p.0))?;
+        let [rate, mean, max] =
+            [self.rate_kbit, self.interval_mean_ms, self.interval_max_ms].map(|number| with_decimals(number.0, 1));
+        write!(f, "{} packets, {rate} kbit/s, interval {mean} ms mean, {max} ms max", self.packets)?;
+        self.fit_p.iter().try_for_each(|p| write!(f, ", fit to the law p = {}", with_decimals(p.0, 3)))?;
         f.write_str("; ")?;
         for (index, SizeCount { bytes, packets }) in self.sizes.iter().enumerate() {
             write!(f, "{}{packets} of {bytes} bytes", if index > 0 { ", " } else { "" })?;

@@ -15,6 +15,7 @@ use crate::sys::capture::{self, Capture, CapturedPacket, HEAD_BYTES, Layer, Test
 use crate::sys::epoll::Poll;
 use crate::sys::timer::{self, Timer};
 use crate::units::Nanos;
+use crate::units::decimals::with_decimals;
 
 /// Added to twice the expected duration.
 const CAPTURE_GRACE: Nanos = Nanos::from_secs(10);
@@ -180,8 +181,9 @@ fn direction_faults(finding: &Finding, with_intervals: bool, name: &str) -> Vec<
     let mut faults: Vec<_> = finding.violations().into_iter().map(|fault| format!("{name}: {fault}")).collect();
     let ratio = finding.bits_per_second / finding.promised_bits_per_second.max(1.0);
     if finding.packets >= ENOUGH_FOR_RATE && (ratio - 1.0).abs() > RATE_TOLERANCE {
-        let [is, promised] = [finding.bits_per_second, finding.promised_bits_per_second].map(|bits| bits / 1e3);
-        faults.push(format!("{name}: {is:.0} kbit/s instead of {promised:.0}"));
+        let [is, promised] =
+            [finding.bits_per_second, finding.promised_bits_per_second].map(|bits| with_decimals(bits / 1e3, 0));
+        faults.push(format!("{name}: {is} kbit/s instead of {promised}"));
     }
     faults
 }

@@ -76,19 +76,19 @@ pub struct ServerMetrics {
     pub problems: [(&'static str, usize); 2],
     /// The daemon's CPU time and memory, if the kernel reports them.
     pub usage: Option<ResourceUsage>,
-    /// How long the daemon has run, in seconds.
-    pub uptime_s: f64,
+    /// How long the daemon has run.
+    pub uptime: Nanos,
 }
 
-/// Durations in seconds.
+/// Durations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DurationSummary {
     /// The median.
-    pub p50_s: f64,
+    pub p50: Nanos,
     /// The 99th percentile.
-    pub p99_s: f64,
+    pub p99: Nanos,
     /// The sum.
-    pub sum_s: f64,
+    pub sum: Nanos,
     /// The number of durations.
     pub count: u64,
 }
@@ -136,7 +136,7 @@ impl Gauges<'_> {
             month_quota_bytes: quota.map(|gb| u64::from(gb) * 1_000_000_000),
             problems: ["error", "warning"].map(|name| (name, severity(name))),
             usage: self.usage,
-            uptime_s: self.uptime.as_secs_f64(),
+            uptime: self.uptime,
         }
     }
 
@@ -150,9 +150,9 @@ impl Gauges<'_> {
 
 fn summary(histogram: &Histogram) -> DurationSummary {
     DurationSummary {
-        p50_s: histogram.percentile(50.0).as_secs_f64(),
-        p99_s: histogram.percentile(99.0).as_secs_f64(),
-        sum_s: Nanos(histogram.sum()).as_secs_f64(),
+        p50: histogram.percentile(50.0),
+        p99: histogram.percentile(99.0),
+        sum: Nanos(histogram.sum()),
         count: histogram.count(),
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::daemon::rounded::Rounded;
+use crate::units::decimals::with_decimals;
 
 /// All devices: those in the settings in the order of the file, then the others by MAC.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -90,8 +91,8 @@ impl fmt::Display for DeviceAnswer {
         self.last_seen_s.iter().try_for_each(|seconds| write!(f, ", seen {seconds} s ago"))?;
         let packets = self.upload_packets.unwrap_or(0) + self.download_packets.unwrap_or(0);
         if let (Some(up), Some(down), 1..) = (self.upload_bytes, self.download_bytes, packets) {
-            let delay = self.delay_mean_ms.unwrap_or_default().0;
-            write!(f, ", {up} bytes up, {down} down, delay {delay:.1} ms mean")?;
+            let delay = with_decimals(self.delay_mean_ms.unwrap_or_default().0, 1);
+            write!(f, ", {up} bytes up, {down} down, delay {delay} ms mean")?;
         }
         let warning = ", changes its MAC: choose its network instead of the device";
         writeln!(f, "{}", if self.random_mac == Some(true) { warning } else { "" })

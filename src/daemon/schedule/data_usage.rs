@@ -10,6 +10,7 @@ use crate::daemon::rounded::Rounded;
 use crate::daemon::schedule::calendar::BillingPeriod;
 use crate::sys::atomic_file;
 use crate::units::Nanos;
+use crate::units::decimals::with_decimals;
 
 /// Minimum time between two writes, to spare the flash. A power cut loses at most the count of this time.
 const WRITE_INTERVAL: Nanos = Nanos::from_secs(3_600);
@@ -175,13 +176,14 @@ impl Usage {
     /// A warning for the owner that a cap of `cap_gb` GB is exceeded, nearly reached, or forecast to be exceeded.
     pub fn warning(&self, cap_gb: u32) -> Option<String> {
         let cap = u64::from(cap_gb) * GB;
-        let (used, forecast) = (self.used as f64 / GB as f64, self.forecast() as f64 / GB as f64);
+        let used = with_decimals(self.used as f64 / GB as f64, 1);
+        let forecast = with_decimals(self.forecast() as f64 / GB as f64, 0);
         if self.used >= cap {
-            return Some(format!("main.data_cap {cap_gb} GB is exceeded: {used:.1} GB used in this billing period"));
+            return Some(format!("main.data_cap {cap_gb} GB is exceeded: {used} GB used in this billing period"));
         }
         let is_near = self.used >= cap / 100 * WARNING_PERCENT;
         (is_near || self.forecast() > cap).then(|| {
-            format!("{used:.1} GB of main.data_cap {cap_gb} GB used; forecast for the billing period: {forecast:.0} GB")
+            format!("{used} GB of main.data_cap {cap_gb} GB used; forecast for the billing period: {forecast} GB")
         })
     }
 }

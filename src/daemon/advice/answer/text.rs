@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{AdviceAnswer, AdvisedAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
 use crate::daemon::rounded::Rounded;
+use crate::units::decimals::with_decimals;
 
 impl fmt::Display for AdviceAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,8 +36,8 @@ impl fmt::Display for AdvisedAnswer {
 
 impl fmt::Display for StepAdvice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share = self.cap_percent.map_or("-".to_owned(), |share| format!("{:.1}%", share.0));
-        write!(f, "{:>8} {:>9.1} {share:>7}", self.kbit, self.month_gb.0)?;
+        let share = self.cap_percent.map_or("-".to_owned(), |share| format!("{}%", with_decimals(share.0, 1)));
+        write!(f, "{:>8} {:>9} {share:>7}", self.kbit, with_decimals(self.month_gb.0, 1))?;
         write!(f, "   {}   {}", self.upload, self.download)
     }
 }
@@ -44,16 +45,16 @@ impl fmt::Display for StepAdvice {
 impl fmt::Display for StepDelays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for delay in [self.delay_mean_ms, self.delay_p99_ms, self.delay_max_ms] {
-            write!(f, "{:>8} ", or_dash(self.has_delays, format!("{:.0}", delay.0)))?;
+            write!(f, "{:>8} ", or_dash(self.has_delays, with_decimals(delay.0, 0)))?;
         }
         let has_packets = self.has_delays || self.lost_percent.0 > 0.0;
-        write!(f, "{:>5}", or_dash(has_packets, format!("{:.1}", self.lost_percent.0)))
+        write!(f, "{:>5}", or_dash(has_packets, with_decimals(self.lost_percent.0, 1)))
     }
 }
 
 impl fmt::Display for DeviceAdvice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {}, {:.1} s", self.name, self.tolerance_ms as f64 / 1e3)?;
+        write!(f, "  {}, {} s", self.name, with_decimals(self.tolerance_ms as f64 / 1e3, 1))?;
         let has_packets = self.upload_packets > 0 || self.download_packets > 0;
         for (level, up, down) in [
             ("saver", self.saver_upload_kbit, self.saver_download_kbit),
@@ -90,9 +91,9 @@ fn put_cost(
     cap_percent: Option<Rounded>,
     price: Option<Rounded>,
 ) -> fmt::Result {
-    write!(f, "{:.0} GB a month", gb.0)?;
-    cap_percent.map_or(Ok(()), |share| write!(f, ", {:.0} % of the cap", share.0))?;
-    price.map_or(Ok(()), |price| write!(f, ", costs {:.2}", price.0))
+    write!(f, "{} GB a month", with_decimals(gb.0, 0))?;
+    cap_percent.map_or(Ok(()), |share| write!(f, ", {} % of the cap", with_decimals(share.0, 0)))?;
+    price.map_or(Ok(()), |price| write!(f, ", costs {}", with_decimals(price.0, 2)))
 }
 
 fn or_dash(is_known: bool, text: String) -> String {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::error::EncodeError;
 use super::serializer::{Part, Sink};
+use crate::units::decimals::with_decimals;
 
 /// The text under construction.
 #[derive(Default)]
@@ -49,7 +50,7 @@ impl Sink for JsonSink {
             Part::Flag(value) => _ = write!(self.text, "{value}"),
             Part::Integer(value) => _ = write!(self.text, "{value}"),
             Part::Unsigned(value) => _ = write!(self.text, "{value}"),
-            Part::Fraction(value) => _ = write!(self.text, "{value:.3}"),
+            Part::Fraction(value) => self.text.push_str(&with_decimals(value, 3)),
             Part::Text(text) => self.push_text(text),
             Part::Array => {
                 self.text.push('[');

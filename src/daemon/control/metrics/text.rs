@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use super::{DurationSummary, Metrics, ServerMetrics};
+use crate::units::Seconds;
 
 impl Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,12 +47,12 @@ impl Display for ServerMetrics {
         let problems = self.problems.map(|(severity, count)| (format!("severity=\"{severity}\""), count));
         family(f, "millpond_problems", "gauge", "Problems that 'millpond status' reports.", &problems)?;
         if let Some(usage) = self.usage {
-            let seconds = usage.processor.as_secs_f64();
+            let seconds = Seconds(usage.processor);
             family(f, "process_cpu_seconds_total", "counter", "CPU time used.", &[("", seconds)])?;
             let bytes = usage.resident_bytes;
             family(f, "process_resident_memory_bytes", "gauge", "Memory in use.", &[("", bytes)])?;
         }
-        family(f, "millpond_uptime_seconds", "gauge", "Time since the daemon started.", &[("", self.uptime_s)])
+        family(f, "millpond_uptime_seconds", "gauge", "Time since the daemon started.", &[("", Seconds(self.uptime))])
     }
 }
 
@@ -75,7 +76,7 @@ fn family<L: Display, V: Display>(
 }
 
 fn summary(f: &mut fmt::Formatter<'_>, name: &str, help: &str, summary: &DurationSummary) -> fmt::Result {
-    let quantiles = [("quantile=\"0.5\"", summary.p50_s), ("quantile=\"0.99\"", summary.p99_s)];
+    let quantiles = [("quantile=\"0.5\"", Seconds(summary.p50)), ("quantile=\"0.99\"", Seconds(summary.p99))];
     family(f, name, "summary", help, &quantiles)?;
-    writeln!(f, "{name}_sum {}\n{name}_count {}", summary.sum_s, summary.count)
+    writeln!(f, "{name}_sum {}\n{name}_count {}", Seconds(summary.sum), summary.count)
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{DropCounts, PeerAnswer, Percentiles, StatusAnswer};
+use super::{DropCounts, PeerAnswer, StatusAnswer};
 use crate::daemon::rounded::Rounded;
+use crate::units::decimals::with_decimals;
 
 /// A tunnel that has been silent for this long needs the owner: a start, or another server, takes less.
 const HINT_AFTER_S: u64 = 30;
@@ -27,11 +28,11 @@ impl fmt::Display for StatusAnswer {
             _ => "",
         })?;
         if let Some(usage) = &self.data {
-            let gb = |bytes: u64| bytes as f64 / 1e9;
-            let (used, forecast) = (gb(usage.used_bytes), gb(usage.forecast_bytes));
-            write!(f, "data: {used:.1} GB used, {forecast:.0} GB forecast for the billing period")?;
+            let used = with_decimals(usage.used_bytes as f64 / 1e9, 1);
+            let forecast = with_decimals(usage.forecast_bytes as f64 / 1e9, 0);
+            write!(f, "data: {used} GB used, {forecast} GB forecast for the billing period")?;
             if let Some(cap) = usage.cap_bytes {
-                write!(f, ", cap {} GB", gb(cap))?;
+                write!(f, ", cap {} GB", cap / 1_000_000_000)?;
             }
             writeln!(f)?;
         }
@@ -55,14 +56,12 @@ impl fmt::Display for StatusAnswer {
 impl fmt::Display for PeerAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PeerAnswer { name, address, state, cells_data, cells_cover, cells_received, cells_lost, .. } = self;
-        let Percentiles { mean, p99, .. } = self.delay_ms;
+        let [mean, p99] = [self.delay_ms.mean, self.delay_ms.p99].map(|delay| with_decimals(delay.0, 1));
         writeln!(
             f,
             "{name} ({address}): {state} {}; {cells_data} data and {cells_cover} cover cells sent, {cells_received} \
-             received, {cells_lost} lost; delay {:.1} ms mean, {:.1} ms p99; {} dropped",
+             received, {cells_lost} lost; delay {mean} ms mean, {p99} ms p99; {} dropped",
             Age(self.state_age_s),
-            mean.0,
-            p99.0,
             self.drops.total(),
         )
     }
