@@ -1,28 +1,25 @@
 //! The home's time zone: OpenWrt's setting, or the host's.
 
+mod rule;
 #[cfg(test)]
 mod tests;
+mod zone_file;
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use tz::TimeZone;
-
+use self::rule::ZoneRule;
+use self::zone_file::ZoneFile;
 use crate::config::uci;
 
 /// The time zone setting on OpenWrt and on other systems.
 const UCI_SYSTEM: &str = "/etc/config/system";
 const LOCALTIME: &str = "/etc/localtime";
 
-/// A header of RFC 8536, section 3.1, version 3, and its data: no transitions, and universal time without a name as the
-/// one kind of local time.
-const HEADER: &str =
-    "TZif3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0";
-
 /// A time zone: converts universal to local time.
 #[derive(Clone, Debug)]
-pub struct LocalZone(TimeZone);
+pub struct LocalZone(ZoneFile);
 
 /// A local time: day of the month, weekday and minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +45,7 @@ impl fmt::Display for UnknownZone {
 impl LocalZone {
     /// Universal time.
     pub fn utc() -> LocalZone {
-        LocalZone(TimeZone::utc())
+        LocalZone::from_rule(ZoneRule::fixed(0))
     }
 
     /// The zone of this host.
@@ -62,9 +59,9 @@ impl LocalZone {
                 .map_err(|why| UnknownZone(format!("system.timezone in {}: {why}", system.display())));
         }
         match fs::read(localtime) {
-            Ok(data) => match TimeZone::from_tz_data(&data) {
-                Ok(zone) => Ok(LocalZone(zone)),
-                Err(error) => Err(UnknownZone(format!("reading {}: no time zone in it: {error}", localtime.display()))),
+            Ok(data) => match ZoneFile::parse(&data) {
+                Some(zone) => Ok(LocalZone(zone)),
+                None => Err(UnknownZone(format!("reading {}: no time zone in it", localtime.display()))),
             },
             Err(_) => {
                 Err(UnknownZone(format!("neither {} nor {} has a time zone", system.display(), localtime.display())))
@@ -80,11 +77,7 @@ impl LocalZone {
             "UTC" | "GMT" | "UCT" => "UTC0",
             other => other,
         };
-        // The crate reads such hours only in the last line of a zone file of version 3, so the rule becomes such a
-        // file.
-        let file = [HEADER, HEADER, &format!("\n{full}\n")].concat();
-        let zone = (!full.is_empty()).then(|| TimeZone::from_tz_data(file.as_bytes()).ok()).flatten();
-        zone.map(LocalZone).ok_or_else(|| {
+        ZoneRule::parse(full).map(LocalZone::from_rule).ok_or_else(|| {
             let is_name = rule.contains('/') && !rule.contains(',') && !rule.starts_with([':', '/']);
             let problem = if is_name { "the name of a time zone, not its rule" } else { "not a time zone" };
             UnknownZone(format!(
@@ -94,9 +87,15 @@ impl LocalZone {
         })
     }
 
+    fn from_rule(rule: ZoneRule) -> LocalZone {
+        LocalZone(ZoneFile { changes: Vec::new(), rule })
+    }
+
     /// Seconds by which local time is ahead of universal time.
     pub fn offset(&self, unix_s: i64) -> i64 {
-        self.0.find_local_time_type(unix_s).map_or(0, |of| of.ut_offset().into())
+        let ZoneFile { changes, rule } = &self.0;
+        let next = changes.partition_point(|(at, _)| *at <= unix_s);
+        changes.get(next).map_or_else(|| rule.offset(unix_s), |(_, before)| *before)
     }
 
     /// The start of a local day, in seconds of Unix time. `day` counts from 1970-01-01, local time.

@@ -131,6 +131,54 @@ fn a_rule_may_have_any_hour_of_rfc_8536() {
     }
 }
 
+/// The block of a zone file with times of `time_bytes` bytes: London's time, but Tokyo's in the day before moment 0.
+fn zone_block(version: u8, time_bytes: usize) -> Vec<u8> {
+    let mut block = [b"TZif", &[version][..], &[0; 15]].concat();
+    // Indicators of universal and of standard time, leap seconds, changes, kinds of local time, and bytes of names.
+    [2, 2, 1, 2, 2, 8u32].iter().for_each(|count| block.extend(count.to_be_bytes()));
+    [-86_400i64, 0].iter().for_each(|at| block.extend(&at.to_be_bytes()[8 - time_bytes..]));
+    block.extend([1, 0]);
+    [0u32, 9 * 3_600].iter().zip([0, 4]).for_each(|(offset, name)| {
+        block.extend(offset.to_be_bytes());
+        block.extend([0, name]);
+    });
+    block.extend(b"GMT\0JST\0");
+    block.extend(vec![0; time_bytes + 4 + 2 + 2]);
+    block
+}
+
+#[test]
+fn a_zone_file_has_changes_and_a_rule_after_them() {
+    let moments = [i64::from(i32::MIN), -86_401, -86_400, -1, 0, SPRING - 1, SPRING];
+    let hours = |file: &[u8]| {
+        let zone = LocalZone(ZoneFile::parse(file)?);
+        Some(moments.map(|at| zone.offset(at) / 3_600))
+    };
+    assert_eq!(hours(&zone_block(0, 4)), Some([0, 0, 9, 9, 0, 0, 0]));
+    let blocks = [zone_block(b'2', 4), zone_block(b'2', 8)].concat();
+    let with_rule = |rule: &str| [&blocks, rule.as_bytes()].concat();
+    assert_eq!(hours(&with_rule("\n\n")), Some([0, 0, 9, 9, 0, 0, 0]));
+    assert_eq!(hours(&with_rule("\nGMT0BST,M3.5.0/1,M10.5.0\n")), Some([0, 0, 9, 9, 0, 0, 1]));
+    assert_eq!(hours(&with_rule("\nLondon\n")), None);
+    for length in 0..blocks.len() {
+        assert_eq!(hours(&blocks[..length]), None, "cut off after {length} bytes");
+    }
+}
+
+#[test]
+fn days_of_a_year_are_counted_with_and_without_29_february() {
+    // The starts of 2027-03-01, 2028-03-01 and 2028-02-29.
+    let [common, leap, leap_day] = [1_803_859_200, 1_835_481_600, 1_835_395_200];
+    for (rule, starts) in [("GMT0BST,J60/0,J300", [common, leap]), ("GMT0BST,59/0,J300", [common, leap_day])] {
+        let zone = LocalZone::from_posix(rule).unwrap();
+        for start in starts {
+            assert_eq!([start - 1, start].map(|at| zone.offset(at) / 3_600), [0, 1], "{rule} at {start}");
+        }
+    }
+    let always = LocalZone::from_posix("EST5EDT,0/0,J365/25").unwrap();
+    assert!((common..leap).step_by(1_800).all(|at| always.offset(at) == -4 * 3_600));
+}
+
 #[test]
 fn a_name_in_place_of_a_rule_is_called_a_name() {
     let why = |rule| LocalZone::from_posix(rule).unwrap_err().to_string();
