@@ -106,7 +106,7 @@ impl Audit {
     pub fn finding(&self) -> Finding {
         let promised = self.sizes.iter().find(|(bytes, _)| *bytes == self.wire_bytes).map_or(0, |(_, count)| *count);
         let mut sizes: Vec<_> = self.sizes.iter().copied().filter(|(_, count)| *count > 0).collect();
-        sizes.sort_by_key(|(bytes, count)| (u64::MAX - count, *bytes));
+        sizes.sort_unstable_by_key(|(bytes, count)| (u64::MAX - count, *bytes));
         let span = self.first.zip(self.last).map_or(0.0, |(first, last)| last.saturating_since(first).as_secs_f64());
         let total: f64 = sizes.iter().map(|(bytes, count)| f64::from(*bytes) * *count as f64).sum();
         // The first packet starts the measurement; its bytes do not count.

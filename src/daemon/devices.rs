@@ -101,7 +101,7 @@ fn merge(
     found.sort_by_key(|device| device.age.unwrap_or(Duration::MAX));
     let truncated = found.len() > MAX_DEVICES;
     found.truncate(MAX_DEVICES);
-    found.sort_by(|one, other| one.macs.cmp(&other.macs));
+    found.sort_unstable_by(|one, other| one.macs.cmp(&other.macs));
 
     let mut devices = Vec::new();
     for (number, section) in (1..).zip(&settings.devices) {
@@ -139,7 +139,7 @@ impl ListedDevice {
         if !self.addresses.contains(&address) && self.addresses.len() < MAX_ADDRESSES {
             self.addresses.push(address);
             // IPv4 first: people look for it.
-            self.addresses.sort();
+            self.addresses.sort_unstable();
         }
     }
 

@@ -1,5 +1,7 @@
 //! The operations that lead from the actual to the desired state.
 
+use std::mem::take;
+
 use super::desired::Desired;
 use super::nft::{TableName, TableText};
 use super::op::Op;
@@ -71,11 +73,13 @@ fn remove_unwanted(desired: &Desired, remaining: &mut Snapshot, ops: &mut Vec<Op
         |peer| wireguard_is_obsolete || !desired.peers.iter().any(|want| want.public_key == peer.public_key),
         |peer| ops.push(Op::RemovePeer(peer.public_key)),
     );
+    let links = take(&mut remaining.links).into_iter();
+    remaining.links = links.filter(|(name, _)| !is_obsolete(name)).collect();
+    let is_of_obsolete = |key: &str| obsolete.iter().any(|name| key.contains(&format!(".{name}.")));
+    let sysctls = take(&mut remaining.sysctls).into_iter();
+    remaining.sysctls = sysctls.filter(|(key, _)| !is_of_obsolete(key)).collect();
     for name in obsolete.iter().rev() {
         ops.push(Op::DeleteLink { name: name.clone() });
-        remaining.links.remove(name);
-        let infix = format!(".{name}.");
-        remaining.sysctls.retain(|key, _| !key.contains(&infix));
         if name == WIREGUARD {
             remaining.wireguard = None;
         }

@@ -19,7 +19,7 @@ fn is_interface_name(name: &str) -> bool {
 pub(super) fn interface_elements(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let names = names.into_iter().filter(|name| is_interface_name(name));
     let mut elements: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
-    elements.sort();
+    elements.sort_unstable();
     elements.dedup();
     elements
 }

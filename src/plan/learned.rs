@@ -30,13 +30,13 @@ pub fn current_elements(installed: &TableText, neighbours: &[Binding]) -> Learne
 
 fn elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[Binding], is_new: bool) -> Learned {
     let policies = policies(wanted);
-    let lan: BTreeSet<&str> = wanted.elements("lan").map(|name| name.trim_matches('"')).collect();
+    let lan: Vec<&str> = wanted.elements("lan").map(|name| name.trim_matches('"')).collect();
     let is_chosen = |one: &Binding| {
         let subjects = [Subject::Mac(one.mac.to_string()), Subject::Address(one.address)];
         subjects.iter().any(|subject| policies.contains_key(subject))
     };
     let mut neighbours: Vec<Binding> =
-        neighbours.iter().filter(|one| lan.contains(one.interface.as_str())).cloned().collect();
+        neighbours.iter().filter(|one| lan.contains(&one.interface.as_str())).cloned().collect();
     neighbours.sort_by_key(|one| !is_chosen(one));
     let bindings = Bindings::new(before, neighbours);
     let known_devices = KnownDevices { policies, bindings };
@@ -45,8 +45,7 @@ fn elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[Bindin
     known_devices.add_macs(before, is_new, &mut learned);
     known_devices.add_strangers(before, wanted, &mut learned);
     known_devices.add_addresses(before, wanted, &mut learned);
-    learned.retain(|set, _| wanted.has_set(set));
-    learned
+    learned.into_iter().filter(|(set, _)| wanted.has_set(set)).collect()
 }
 
 /// The part of `learned` that a guard in a file may hold, because it is confirmed and does not change from day to day:
@@ -145,10 +144,10 @@ impl KnownDevices {
         for policy in CONFINING {
             let [_, ip, ip6, _] = set_names(policy);
             for (family, chosen) in [ip, ip6].into_iter().enumerate() {
-                let chosen: BTreeSet<&str> = before.elements(chosen).collect();
+                let chosen: Vec<&str> = before.elements(chosen).collect();
                 let is_bound = |mac: &&String| {
                     let mut bound = bound.iter();
-                    bound.any(|one| one.mac.to_string() == **mac && chosen.contains(one.address.to_string().as_str()))
+                    bound.any(|one| one.mac.to_string() == **mac && chosen.contains(&one.address.to_string().as_str()))
                 };
                 // If the device is not bound now, its address among the chosen ones is unknown: use the strictest
                 // policy.

@@ -55,7 +55,7 @@ impl PolicySets {
     pub fn new(settings: &Settings) -> PolicySets {
         let mut sets = Vec::new();
         let mut add = |name, kind, mut elements: Vec<String>| {
-            elements.sort();
+            elements.sort_unstable();
             elements.dedup();
             if !elements.is_empty() {
                 sets.push(Set { name, kind, elements: Elements::Fixed(elements) });

@@ -35,8 +35,7 @@ impl PolicySubjects {
     pub fn changed(before: Option<&TableText>, wanted: &TableText) -> PolicySubjects {
         let Some(before) = before else { return PolicySubjects::confined(wanted) };
         let (old, new) = (policies(before), policies(wanted));
-        let subjects: BTreeSet<&Subject> = old.keys().chain(new.keys()).collect();
-        subjects.into_iter().filter(|subject| old.get(subject) != new.get(subject)).cloned().collect()
+        old.keys().chain(new.keys()).filter(|subject| old.get(subject) != new.get(subject)).cloned().collect()
     }
 
     /// The subjects that are in both.

@@ -101,7 +101,7 @@ impl fmt::Display for Prefix {
 /// The prefixes in order, without those inside others: nft refuses overlapping elements.
 pub fn without_nested(prefixes: impl IntoIterator<Item = Prefix>) -> Vec<Prefix> {
     let mut sorted: Vec<Prefix> = prefixes.into_iter().collect();
-    sorted.sort();
+    sorted.sort_unstable();
     let mut kept: Vec<Prefix> = Vec::new();
     for prefix in sorted {
         if !kept.last().is_some_and(|last| last.contains(prefix.address)) {

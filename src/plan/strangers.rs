@@ -64,7 +64,7 @@ pub(super) fn add_to(
         let elements = before.and_then(|before| before.learned.get(set)).into_iter().flatten();
         elements.filter(|element| !has_section(mac_of(element))).cloned().collect::<BTreeSet<String>>()
     };
-    let strict: BTreeSet<&str> = wanted.elements(STRICT).map(|name| name.trim_matches('"')).collect();
+    let strict: Vec<&str> = wanted.elements(STRICT).map(|name| name.trim_matches('"')).collect();
     let mut known = before.and_then(|before| before.learned.get(KNOWN)).cloned().unwrap_or_default();
     let (mut strangers, mut shut) = (STRANGERS.map(carried), carried(SHUT));
     for one in bound {
@@ -74,7 +74,7 @@ pub(super) fn add_to(
             insert(&mut known, mac);
         } else if !known.contains(&mac) && was_seen(one) {
             insert(&mut strangers[one.family()], one.element());
-            if strict.contains(one.interface.as_str()) {
+            if strict.contains(&one.interface.as_str()) {
                 insert(&mut shut, mac);
             }
         }

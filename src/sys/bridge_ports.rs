@@ -47,7 +47,7 @@ fn find(links: &[LinkEntry], outside: &[String], types: &BTreeMap<u32, String>) 
             Some(TunnelPort { name: link.name.clone(), bridge: bridge.name.clone(), kind, is_mesh })
         })
         .collect();
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     found
 }
 

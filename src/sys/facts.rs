@@ -54,8 +54,8 @@ impl HostView<'_> {
             named.into_iter().filter(|name| !exists(name) && !self.zones.configured.contains(name)).collect();
         facts.networks = self.networks(&facts.lan, before);
         facts.outside = outside.into_iter().collect();
-        facts.lan.sort_by(|a, b| a.name.cmp(&b.name));
-        facts.unsure.sort();
+        facts.lan.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        facts.unsure.sort_unstable();
         if settings.role == Role::Endpoint {
             facts.on_link = self.on_link(is_ours);
         }
@@ -66,7 +66,7 @@ impl HostView<'_> {
     /// is down or has no address. A packet to a network of an interface that is down would follow the default route.
     fn networks(&self, lan: &[LanInterface], before: &Facts) -> Vec<Prefix> {
         let index_of = |name: &str| self.links.iter().find(|link| link.name == name).map(|link| link.index);
-        let indices: BTreeSet<u32> = lan.iter().filter_map(|lan| index_of(&lan.name)).collect();
+        let indices: Vec<u32> = lan.iter().filter_map(|lan| index_of(&lan.name)).collect();
         let is_home = |route: &&RouteEntry| {
             // A shorter prefix is a way out of the home.
             let is_network = route.prefix.length >= if route.prefix.address.is_ipv4() { 8 } else { 16 };
@@ -88,15 +88,14 @@ impl HostView<'_> {
     /// The networks that this host reaches without a gateway, apart from those of millpond's interfaces.
     fn on_link(&self, is_ours: impl Fn(&str) -> bool) -> Vec<Prefix> {
         let foreign = self.links.iter().filter(|link| !is_ours(&link.name));
-        let foreign: BTreeSet<u32> = foreign.map(|link| link.index).collect();
+        let foreign: Vec<u32> = foreign.map(|link| link.index).collect();
         let is_on_link = |route: &&RouteEntry| {
             // Shorter prefixes are a way out, such as 0.0.0.0/1 of a VPN or 2000::/3 of an IPv6 tunnel.
             let is_network = route.prefix.length >= if route.prefix.address.is_ipv4() { 8 } else { 16 };
             let has_link = route.oif.is_some_and(|index| foreign.contains(&index));
             route.kind == libc::RTN_UNICAST && !route.has_gateway && is_network && has_link
         };
-        let networks = self.routes.iter().filter(is_on_link).map(|route| route.prefix.network());
-        networks.collect::<BTreeSet<_>>().into_iter().collect()
+        in_order(self.routes.iter().filter(is_on_link).map(|route| route.prefix.network()))
     }
 
     /// Names of the outside interfaces. An interface that was outside in `before` stays so, unless the settings or the
@@ -105,7 +104,7 @@ impl HostView<'_> {
         let is_foreign_default =
             |route: &&RouteEntry| route.prefix.length == 0 && route.kind == libc::RTN_UNICAST && !is_ours(route);
         let defaults = self.routes.iter().filter(is_foreign_default);
-        let indices: BTreeSet<u32> = defaults.flat_map(|route| route.oif.iter().chain(&route.hops)).copied().collect();
+        let indices: Vec<u32> = defaults.flat_map(|route| route.oif.iter().chain(&route.hops)).copied().collect();
         let with_default = self.links.iter().filter(|link| indices.contains(&link.index)).map(|link| link.name.clone());
         let is_home = |name: &&String| named.contains(*name) || self.zones.inside.contains(*name);
         let earlier = before.outside.iter().filter(|name| !is_home(name)).cloned();
@@ -127,14 +126,16 @@ fn is_private(prefix: &Prefix) -> bool {
 
 fn prefixes(index: u32, addresses: &[AddressEntry]) -> Vec<Prefix> {
     let of_it = addresses.iter().filter(|address| address.index == index);
-    let mut prefixes: Vec<_> = of_it
-        .map(|address| address.prefix.network())
-        .filter(|prefix| match prefix.address {
-            IpAddr::V4(_) => true,
-            IpAddr::V6(address) => !address.is_unicast_link_local(),
-        })
-        .collect();
-    prefixes.sort();
+    in_order(of_it.map(|address| address.prefix.network()).filter(|prefix| match prefix.address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    }))
+}
+
+/// The prefixes in order, each once.
+fn in_order(prefixes: impl Iterator<Item = Prefix>) -> Vec<Prefix> {
+    let mut prefixes: Vec<Prefix> = prefixes.collect();
+    prefixes.sort_unstable();
     prefixes.dedup();
     prefixes
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::mem::take;
 
 use crate::config::home_network::NetworkFiles;
 use crate::config::model::Settings;
@@ -34,7 +35,7 @@ impl Zones {
             side.extend(words(zone, "network").flat_map(|name| networks.interfaces(name)));
         }
         let Zones { inside, outside, .. } = &mut result;
-        inside.retain(|name| !outside.contains(name));
+        *inside = take(inside).into_iter().filter(|name| !outside.contains(name)).collect();
         result
     }
 }

@@ -53,7 +53,7 @@ fn find(dhcp: &[Section], files: &NetworkFiles, running: &[String], facts: &Fact
     for name in found.iter_mut().filter_map(|relay| relay.to.as_mut()) {
         *name = printable(&name.chars().take(MAX_NAME).collect::<String>());
     }
-    found.sort();
+    found.sort_unstable();
     found.dedup();
     found
 }

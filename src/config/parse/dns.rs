@@ -1,6 +1,5 @@
 //! `config dns 'dns'`: which resolver answers DNS queries of shaped devices.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::reader::SectionReader;
@@ -21,13 +20,12 @@ pub(super) fn read(section: Option<&Section>, problems: &mut Vec<SettingsProblem
     };
     let mut reader = SectionReader::new(section, &OPTIONS, problems);
     let mode = reader.value("mode", choice(MODES)).unwrap_or(DnsMode::Tunnel);
-    let mut seen = BTreeSet::new();
     let mut servers = Vec::new();
     for (server, _) in reader.list("server", resolver) {
-        if seen.insert(server) {
-            servers.push(server);
-        } else {
+        if servers.contains(&server) {
             reader.warn("server", format!("{server} is listed twice"));
+        } else {
+            servers.push(server);
         }
     }
     if !reader.given("server") {

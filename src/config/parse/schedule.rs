@@ -1,7 +1,5 @@
 //! `config schedule`: parts of the week with their own level.
 
-use std::collections::BTreeSet;
-
 use super::context::Context;
 use super::general::General;
 use super::reader::SectionReader;
@@ -82,17 +80,19 @@ fn report_overlaps(schedules: &[Schedule], labels: &[(String, usize)], problems:
         }
     }
     spans.sort_unstable();
-    let mut pairs = BTreeSet::new();
+    let mut pairs = Vec::new();
     // Comparing each span with the one that ends last so far finds an overlap for every schedule that has one.
     let mut last_ending: Option<(u32, usize)> = None;
     for &(start, end, i) in &spans {
         if let Some((_, other)) = last_ending.filter(|&(last_end, other)| start < last_end && other != i) {
-            pairs.insert((i.max(other), i.min(other)));
+            pairs.push((i.max(other), i.min(other)));
         }
         if last_ending.is_none_or(|(last_end, _)| end > last_end) {
             last_ending = Some((end, i));
         }
     }
+    pairs.sort_unstable();
+    pairs.dedup();
     for (later, earlier) in pairs {
         let ((section, line), (other, other_line)) = (labels[later].clone(), &labels[earlier]);
         let text = format!("overlaps '{other}' on line {other_line} (want at most one schedule at any time)");

@@ -1,6 +1,5 @@
 //! All sessions of this host: one on a router, one for each home on an endpoint.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::model::{Key, Role, Settings, Tunnel};
@@ -187,13 +186,13 @@ impl Sessions {
 
     fn update_homes(&mut self, settings: &Settings, encapsulation: Encapsulation, now: Nanos) -> Result<(), Error> {
         let (homes, encapsulation) = (&settings.homes, tunnel::least_encapsulation(settings, encapsulation));
-        let before = std::mem::take(&mut self.all).into_iter();
-        let mut before: BTreeMap<Ipv4Addr, Session> = before.map(|session| (session.peer(), session)).collect();
+        let mut before = std::mem::take(&mut self.all);
         for home in homes {
             let kernel_law = homes.len() == 1;
             let limits = HomeLimits { max_download: home.max_download, encapsulation, kernel_law };
-            let existing = before.remove(&home.address).filter(|session| session.name() == home.name);
-            let session = match existing {
+            let existing = before.iter().position(|session| session.peer() == home.address);
+            let existing = existing.map(|index| before.swap_remove(index));
+            let session = match existing.filter(|session| session.name() == home.name) {
                 Some(mut session) => {
                     session.set_limits(limits);
                     session
@@ -202,7 +201,7 @@ impl Sessions {
             };
             self.all.push(session);
         }
-        for session in before.values() {
+        for session in &before {
             self.removed.stats.add(session.engine().stats());
             self.removed.wire_bytes = sum(self.removed.wire_bytes, session.wire_bytes());
         }

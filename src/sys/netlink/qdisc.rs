@@ -12,7 +12,7 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<(u32, Qdisc)>, NetlinkError> {
     let messages = netlink.dump(libc::RTM_GETQDISC, &header(0, Handle(0), Handle(0)))?;
     let mut qdiscs: Vec<(u32, Qdisc)> =
         messages.iter().filter_map(|message| Some((index_of(message)?, parse(message)?))).collect();
-    qdiscs.sort_by_key(|(index, qdisc)| (*index, qdisc.parent != Handle::ROOT, qdisc.parent, qdisc.handle));
+    qdiscs.sort_unstable_by_key(|(index, qdisc)| (*index, qdisc.parent != Handle::ROOT, qdisc.parent, qdisc.handle));
     Ok(qdiscs)
 }
 

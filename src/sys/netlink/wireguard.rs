@@ -60,7 +60,7 @@ pub fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed,
         }
     }
     let (mut peers, status): (Vec<Peer>, Vec<PeerStatus>) = peers.into_iter().unzip();
-    peers.iter_mut().for_each(|peer| peer.allowed_ips.sort());
+    peers.iter_mut().for_each(|peer| peer.allowed_ips.sort_unstable());
     Ok(Installed { device, peers, status })
 }
 
