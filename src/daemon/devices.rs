@@ -3,7 +3,7 @@
 pub mod answer;
 mod leases;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub fn list(
 }
 
 /// Removes the router itself, which may see its own packets through another of its interfaces.
-fn retain_others(own: &BTreeSet<Mac>, neighbours: &mut Vec<LanNeighbour>, leases: &mut Vec<Lease>) {
+fn retain_others(own: &[Mac], neighbours: &mut Vec<LanNeighbour>, leases: &mut Vec<Lease>) {
     neighbours.retain(|one| !own.contains(&one.neighbour.mac));
     leases.retain(|lease| !own.contains(&lease.mac));
 }

@@ -28,11 +28,10 @@ impl Zones {
     fn of(zones: &[Section], networks: &NetworkFiles) -> Zones {
         let mut result = Zones { configured: networks.all(), ..Zones::default() };
         for zone in zones.iter().filter(|section| section.kind == "zone") {
-            let translates =
-                words(zone, "masq").any(|word| word == "1") || words(zone, "name").any(|word| word == "wan");
+            let translates = words(zone, "masq").contains(&"1") || words(zone, "name").contains(&"wan");
             let side = if translates { &mut result.outside } else { &mut result.inside };
-            side.extend(words(zone, "device").map(str::to_owned));
-            side.extend(words(zone, "network").flat_map(|name| networks.interfaces(name)));
+            side.extend(words(zone, "device").into_iter().map(str::to_owned));
+            side.extend(words(zone, "network").into_iter().flat_map(|name| networks.interfaces(name)));
         }
         let Zones { inside, outside, .. } = &mut result;
         *inside = take(inside).into_iter().filter(|name| !outside.contains(name)).collect();
@@ -55,9 +54,9 @@ pub(super) fn sections(name: &str) -> Vec<Section> {
 }
 
 /// The words of an option or list.
-pub(super) fn words<'a>(section: &'a Section, option: &'a str) -> impl Iterator<Item = &'a str> {
-    let found = section.options.iter().filter(move |found| found.name == option);
-    found.flat_map(|found| &found.values).flat_map(|value| value.text.split_whitespace())
+pub(super) fn words<'a>(section: &'a Section, option: &str) -> Vec<&'a str> {
+    let found = section.options.iter().filter(|found| found.name == option);
+    found.flat_map(|found| &found.values).flat_map(|value| value.text.split_whitespace()).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The hosts that the kernel has seen on the home's networks.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -44,7 +43,7 @@ pub fn lan_neighbours(settings: &Settings) -> io::Result<Vec<LanNeighbour>> {
 }
 
 /// The Ethernet addresses of this host's interfaces, as far as they can be read.
-pub fn own_macs() -> BTreeSet<Mac> {
+pub fn own_macs() -> Vec<Mac> {
     let interfaces = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
     let addresses = interfaces.filter_map(|interface| fs::read_to_string(interface.path().join("address")).ok());
     addresses.filter_map(|address| Mac::from_text(address.trim())).collect()

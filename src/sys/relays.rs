@@ -45,11 +45,12 @@ fn find(dhcp: &[Section], files: &NetworkFiles, running: &[String], facts: &Fact
         interfaces.is_empty() || !interfaces.iter().all(|name| facts.lan.iter().any(|lan| lan.name == *name))
     };
     let programs = PROGRAMS.iter().filter(|(name, ..)| running.iter().any(|process| process.trim_end() == *name));
-    let mut found: Vec<Relay> = odhcpd(dhcp, leads_out)
-        .chain(dnsmasq(dhcp, leads_out, facts))
-        .chain(relayd(&files.network, leads_out))
-        .chain(programs.map(|(_, program, relayed)| Relay { program: (*program).into(), to: None, relayed: *relayed }))
+    let mut found: Vec<Relay> = programs
+        .map(|(_, program, relayed)| Relay { program: (*program).into(), to: None, relayed: *relayed })
         .collect();
+    found.extend(odhcpd(dhcp, leads_out));
+    found.extend(dnsmasq(dhcp, leads_out, facts));
+    found.extend(relayd(&files.network, leads_out));
     for name in found.iter_mut().filter_map(|relay| relay.to.as_mut()) {
         *name = printable(&name.chars().take(MAX_NAME).collect::<String>());
     }
@@ -60,12 +61,12 @@ fn find(dhcp: &[Section], files: &NetworkFiles, running: &[String], facts: &Fact
 
 /// odhcpd relays a service between the masters and the other networks, if both have it in the mode `relay` or `hybrid`.
 fn odhcpd<'a>(dhcp: &'a [Section], leads_out: impl Fn(&str) -> bool) -> impl Iterator<Item = Relay> {
-    let relays = |section, service| words(section, service).any(|mode| mode == "relay" || mode == "hybrid");
-    let is_master = |section: &Section| words(section, "master").any(|word| matches!(word, "1" | "true"));
+    let relays = |section, service| words(section, service).iter().any(|mode| matches!(*mode, "relay" | "hybrid"));
+    let is_master = |section: &Section| words(section, "master").iter().any(|word| matches!(*word, "1" | "true"));
     let of_kind = dhcp.iter().filter(|section| section.kind == "dhcp");
     let (masters, others): (Vec<_>, Vec<&'a Section>) = of_kind.partition(|section| is_master(section));
     masters.into_iter().filter_map(move |master| {
-        let network = words(master, "interface").next().or(master.name.as_deref())?;
+        let network = words(master, "interface").first().copied().or(master.name.as_deref())?;
         let both = |service| relays(master, service) && others.iter().any(|other| relays(other, service));
         let relayed = SERVICES.iter().filter(|(service, _)| both(service)).map(|(_, relayed)| *relayed).max()?;
         leads_out(network).then(|| Relay { program: "odhcpd".into(), to: Some(network.into()), relayed })
@@ -75,11 +76,11 @@ fn odhcpd<'a>(dhcp: &'a [Section], leads_out: impl Fn(&str) -> bool) -> impl Ite
 /// dnsmasq relays to the servers of its sections `relay`.
 fn dnsmasq(dhcp: &[Section], leads_out: impl Fn(&str) -> bool, facts: &Facts) -> impl Iterator<Item = Relay> {
     dhcp.iter().filter(|section| section.kind == "relay").filter_map(move |section| {
-        let server = words(section, "server_addr").next()?;
+        let server = *words(section, "server_addr").first()?;
         let is_home = server.parse().is_ok_and(|address| {
             facts.is_home(address) || facts.networks.iter().any(|network| network.contains(address))
         });
-        let is_inside = words(section, "interface").next().is_some_and(|network| !leads_out(network));
+        let is_inside = words(section, "interface").first().is_some_and(|network| !leads_out(network));
         let relay = Relay { program: "dnsmasq".into(), to: Some(server.into()), relayed: Relayed::Dhcp };
         (!is_home && !is_inside).then_some(relay)
     })
@@ -88,9 +89,9 @@ fn dnsmasq(dhcp: &[Section], leads_out: impl Fn(&str) -> bool, facts: &Facts) ->
 /// relayd (`proto 'relay'`) makes several networks look like one.
 fn relayd(network: &[Section], leads_out: impl Fn(&str) -> bool) -> impl Iterator<Item = Relay> {
     let interfaces = network.iter().filter(|section| section.kind == "interface");
-    let relays = interfaces.filter(|section| words(section, "proto").any(|protocol| protocol == "relay"));
+    let relays = interfaces.filter(|section| words(section, "proto").contains(&"relay"));
     relays.filter_map(move |section| {
-        let out = words(section, "network").find(|network| leads_out(network))?;
+        let out = words(section, "network").into_iter().find(|network| leads_out(network))?;
         Some(Relay { program: "relayd".into(), to: Some(out.into()), relayed: Relayed::Packets })
     })
 }

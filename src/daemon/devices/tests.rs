@@ -120,7 +120,7 @@ fn the_routers_own_interfaces_are_no_devices() {
         vec![neighbour(CAMERA, "192.168.1.11", "br-lan", 2), neighbour(PLUG, "192.168.1.30", "br-lan", 60)];
     let lease = |mac| Lease { mac: Mac(mac), address: "192.168.1.11".parse().unwrap(), hostname: None };
     let mut leases = vec![lease(PLUG), lease(CAMERA)];
-    retain_others(&[Mac(PLUG)].into(), &mut neighbours, &mut leases);
+    retain_others(&[Mac(PLUG)], &mut neighbours, &mut leases);
     assert_eq!(neighbours, [neighbour(CAMERA, "192.168.1.11", "br-lan", 2)]);
     assert_eq!(leases, [lease(CAMERA)]);
 }
