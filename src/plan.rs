@@ -36,7 +36,7 @@ pub use bridge_guard::bridge_guard;
 pub use desired::{Desired, DesiredError};
 pub use diff::{plan, plan_guard};
 pub use facts::{Facts, LanInterface, Relay, Relayed, TunnelPort};
-pub use guard::{astray, guard_table, none_astray};
+pub use guard::{ASTRAY, astray, forget_astray, guard_table};
 pub use learned::{
     confirmed_elements, conflicts, current_elements, initial_elements, persistent_elements, unknown_devices, update,
 };

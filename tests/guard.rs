@@ -12,7 +12,7 @@ use common::world::{DEVICE, SERVERS, World, can_run};
 use millpond::apply::{Kernel, apply_guard};
 use millpond::config::model::Policy;
 use millpond::plan::nft::TableText;
-use millpond::plan::{PolicySubjects, astray, guard_table, none_astray, persistent_elements};
+use millpond::plan::{PolicySubjects, astray, guard_table, persistent_elements};
 use millpond::sys::kernel::LinuxKernel;
 use millpond::sys::owned_guard_copy::OwnedGuardCopy;
 
@@ -112,10 +112,22 @@ fn packets_routed_past_the_tunnel_are_refused_and_named() {
             world.connects(server);
         }
         world.router.enter();
-        let mut guard = world.kernel.guard().unwrap().unwrap();
+        let guard = world.kernel.guard().unwrap().unwrap();
         let devices: Vec<String> = astray(&guard).iter().map(ToString::to_string).collect();
         assert_eq!(devices, ["18:b4:30:26:34:40"][..usize::from(named)], "{policy:?}");
-        world.kernel.set_learned(&mut guard, &none_astray()).unwrap();
+        world.kernel.forget_astray(&guard).unwrap();
+        if let Ok(copy) = OwnedGuardCopy::open().inspect_err(|cause| println!("not tried with an owned copy: {cause}"))
+        {
+            copy.sync().unwrap();
+            for server in SERVERS {
+                world.connects(server);
+            }
+            world.router.enter();
+            let devices: Vec<String> = copy.astray().iter().map(ToString::to_string).collect();
+            assert_eq!(devices, ["18:b4:30:26:34:40"][..usize::from(named)], "the owned copy, {policy:?}");
+            copy.sync_learned().unwrap();
+            assert_eq!(copy.astray(), [], "{policy:?}");
+        }
         assert_eq!(astray(&world.kernel.guard().unwrap().unwrap()), [], "{policy:?}");
     }
     // A packet for the home is on its way.

@@ -7,12 +7,10 @@ mod multicast;
 mod services;
 mod sources;
 
-use std::collections::BTreeSet;
-
 use super::endpoint_guard;
 use super::facts::{Facts, HOME_NETWORKS};
 use super::interface_name::interface_elements;
-use super::nft::{Elements, Learned, NftTable, Set, TableText};
+use super::nft::{Elements, NftTable, Set, TableText};
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, lan};
 use super::routing::Family;
@@ -20,7 +18,7 @@ use crate::config::model::{Mac, Role, Settings};
 use crate::tunnel;
 
 /// The set of the Ethernet addresses of shaped devices whose packets were lately routed past the tunnel.
-const ASTRAY: &str = "astray";
+pub const ASTRAY: &str = "astray";
 /// Two reconcile jobs.
 const ASTRAY_TIMEOUT: &str = "1m";
 
@@ -94,9 +92,10 @@ pub fn astray(guard: &TableText) -> Vec<Mac> {
     addresses.filter_map(|address| Mac::from_text(address)).collect()
 }
 
-/// The learned sets of a guard that has seen no packet routed past the tunnel.
-pub fn none_astray() -> Learned {
-    [(ASTRAY.to_owned(), BTreeSet::new())].into()
+/// The transaction after which [`astray`] finds only devices whose packets were refused later; `None` if `guard` does
+/// not learn them.
+pub fn forget_astray(guard: &TableText) -> Option<String> {
+    guard.has_learned_set(ASTRAY).then(|| format!("flush set {} {ASTRAY}\n", guard.name))
 }
 
 /// Rules for packets that come neither from the home nor from the tunnel. An answer to a ping would tell which

@@ -14,6 +14,8 @@ use super::netlink::error::NetlinkError;
 use super::netlink::message::{Body, attribute, attributes};
 use super::netlink::socket::Netlink;
 use crate::apply::Cause;
+use crate::config::model::Mac;
+use crate::plan::ASTRAY;
 use crate::plan::ownership::{GUARD_TABLE, OWNED_COPY_TABLE};
 
 /// The copy. [`OwnedGuardCopy::sync`] creates it; dropping this value removes it.
@@ -56,6 +58,9 @@ const TABLE_USERDATA: u16 = 6;
 const SET_NAME: u16 = 2;
 const SET_ID: u16 = 10;
 const ELEMENTS_SET: u16 = 2;
+const ELEMENTS_LIST: u16 = 3;
+const ELEMENT_KEY: u16 = 1;
+const DATA_VALUE: u16 = 1;
 
 impl OwnedGuardCopy {
     /// Checks that the kernel supports owned tables. Fails if it does not, or if another process owns the copy.
@@ -75,6 +80,18 @@ impl OwnedGuardCopy {
     /// As [`OwnedGuardCopy::sync`], and copies again what the guard has learned since.
     pub fn sync_learned(&self) -> Result<bool, Cause> {
         self.copy(true)
+    }
+
+    /// The shaped devices whose packets the copy has refused because they were routed past the tunnel. The copy sees
+    /// packets before the guard does. Empty if there is no copy.
+    pub fn astray(&self) -> Vec<Mac> {
+        let mut netlink = self.0.borrow_mut();
+        netlink.drain();
+        let elements = of_table(OWNED_COPY_TABLE).string(ELEMENTS_SET, ASTRAY);
+        let lists = netlink.dump(message(ELEMENTS.list), &elements).unwrap_or_default();
+        let lists = lists.iter().filter_map(|list| attribute(body(list), ELEMENTS_LIST));
+        let keys = lists.flat_map(attributes).filter_map(|(_, element)| attribute(element, ELEMENT_KEY));
+        keys.filter_map(|key| attribute(key, DATA_VALUE)?.try_into().ok().map(Mac)).collect()
     }
 
     fn copy(&self, has_learned: bool) -> Result<bool, Cause> {

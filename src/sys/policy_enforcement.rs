@@ -21,6 +21,13 @@ use crate::plan::{self, Binding, LEARNED_TTL, PolicySubjects};
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(50);
 
 impl LinuxKernel {
+    /// Lets the `installed` guard forget whose packets were routed past the tunnel.
+    pub fn forget_astray(&mut self, installed: &TableText) -> Result<(), OpError> {
+        let Some(transaction) = plan::forget_astray(installed) else { return Ok(()) };
+        let action = "flushing a learned set of the guard".to_owned();
+        nft::load(&transaction).map_err(|cause| OpError { action, cause })
+    }
+
     /// The neighbours on all networks that the kernel confirmed within `age`.
     pub fn neighbours(&mut self, age: Duration) -> Result<Vec<Neighbour>, OpError> {
         let entries = neighbour::list(self.route()).map_err(|error| failed("listing neighbours", error))?;

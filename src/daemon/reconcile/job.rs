@@ -52,6 +52,8 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
     let (settings, guarded) = (&with_interfaces(job.settings), &with_interfaces(job.guarded));
     let job = &ReconcileJob { settings, guarded, ..*job };
     let result = Host::open(job.saved_forwarding.cloned()).and_then(|mut host| {
+        // The next update of the copy empties it.
+        let mut astray = guard_copy.map(OwnedGuardCopy::astray).unwrap_or_default();
         // The guard comes first, and does not depend on the tunnel.
         let guard = host.set_guard(job.guarded, job.guard_file);
         report.ops += guard.ops;
@@ -70,11 +72,15 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
         } else {
             Err(Error::NoGuard)
         };
-        if result.is_ok() && report.ops == 0 {
-            report.problems.extend(astray_problem(&guard.astray, job.settings));
-        } else if !guard.astray.is_empty() {
-            // What was missing or wrong until now explains it.
+        if report.ops > 0 {
+            // What was missing or wrong until now explains it, even during this job: the guard comes first.
             host.forget_astray();
+            if guard.in_force {
+                update_guard_copy(guard_copy, true);
+            }
+        } else if result.is_ok() {
+            astray.extend(&guard.astray);
+            report.problems.extend(astray_problem(astray, job.settings));
         }
         let preflight_issues = host.preflight_issues(job.settings).into_iter();
         report.problems.extend(preflight_issues.map(|issue| Problem::new(Code::Preflight(issue.kind), issue.text)));
@@ -159,7 +165,9 @@ fn conflict_problem(conflicts: &[String]) -> Option<Problem> {
 
 /// The problem for shaped devices whose packets are routed past the tunnel although every rule and route is as it must
 /// be.
-fn astray_problem(astray: &[Mac], settings: &Settings) -> Option<Problem> {
+fn astray_problem(mut astray: Vec<Mac>, settings: &Settings) -> Option<Problem> {
+    astray.sort_unstable();
+    astray.dedup();
     let name_of = |mac: &Mac| {
         let device = settings.devices.iter().find(|device| device.macs.contains(mac));
         device.map_or_else(|| mac.to_string(), |device| device.name.clone())
@@ -197,8 +205,8 @@ mod tests {
         let mac = |last| Mac([2, 0, 0, 0, 0, last]);
         let camera = Device { macs: vec![mac(1)], ..example::device("camera", Policy::Shape) };
         let settings = Settings { devices: vec![camera], ..example::router() };
-        assert_eq!(astray_problem(&[], &settings), None);
-        let problem = astray_problem(&[mac(1), mac(2), mac(3), mac(4), mac(5)], &settings).unwrap();
+        assert_eq!(astray_problem(vec![], &settings), None);
+        let problem = astray_problem(vec![mac(2), mac(1), mac(3), mac(4), mac(5), mac(1)], &settings).unwrap();
         assert_eq!(
             problem.text,
             "packets of camera, 02:00:00:00:00:02, 02:00:00:00:00:03, and 2 more do not get into the tunnel: another \

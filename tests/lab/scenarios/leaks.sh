@@ -192,7 +192,10 @@ change_all() { change_policies "smartthings-hub=$1" "tplink-plug=$1" "$IOT_DEVIC
 
 event_shape_to_block() { change_all block; }
 event_block_to_direct() { change_all direct; }
-event_direct_to_shape() { change_all shape; }
+event_direct_to_shape() {
+	change_all shape
+	check "status names no device that does not get into the tunnel" lacks_problem not-in-tunnel
+}
 event_shape_to_direct() { change_all direct; }
 event_direct_to_block() { change_all block; }
 event_block_to_shape() { change_all shape; }

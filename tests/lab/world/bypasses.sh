@@ -281,7 +281,8 @@ event_mark_overwritten() {
 }
 
 # has_problem CODE: whether the router's status has this problem.
-has_problem() { at router "$WORK/millpond" status --json --socket "$WORK/router.sock" | grep -q "\"code\": *\"$1\""; }
+lacks_problem() { ! has_problem "$1"; }
+has_problem() { status_of router | grep -F "\"code\":\"$1\""; }
 
 # The answers and refusals of the router itself go by the other program's table.
 event_refusals_by_foreign_table() {

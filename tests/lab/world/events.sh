@@ -7,6 +7,7 @@ declare -A POLICY DAEMON
 # marks_open: starts the one writer at the provider that sends all marks, so that they keep their order.
 marks_open() {
 	: > "$RUN/marks"
+	rm -f "$WORK/marks"
 	mkfifo "$WORK/marks"
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	at isp bash -c 'while read -r line; do printf %s "$line" > /dev/udp/239.255.77.77/7777; done' < "$WORK/marks" &

@@ -12,7 +12,7 @@ use crate::daemon::error::Error;
 use crate::plan::nft::{Learned, TableName, TableText};
 use crate::plan::{
     Facts, Op, astray, bridge_guard, confined_sections, confirmed_elements, conflicts, guard_table, initial_elements,
-    minimal_guard, none_astray, persistent_elements, unknown_devices,
+    minimal_guard, persistent_elements, unknown_devices,
 };
 use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::guard_file;
@@ -136,8 +136,8 @@ impl Host {
 
     /// Lets the guard forget which devices' packets were routed past the tunnel, after a change that explains them.
     pub fn forget_astray(&mut self) {
-        let Some(guard) = self.tables.as_mut().and_then(|tables| tables.guard.as_mut()) else { return };
-        if let Err(error) = self.kernel.set_learned(guard, &none_astray()) {
+        let guard = self.tables().ok().and_then(|tables| tables.guard.clone());
+        if let Some(Err(error)) = guard.map(|guard| self.kernel.forget_astray(&guard)) {
             warn!("{error}");
         }
     }
