@@ -116,8 +116,8 @@ debian_scripts() {
 	dpkg_in "$system" --install "$package"
 	chroot "$system" /usr/bin/millpond check
 	[ "$(stat -c %a "$system/etc/config/millpond")" = 600 ]
-	zcat "$system/usr/share/man/man1/millpond.1.gz" | grep -q 'millpond endpoint add-home'
-	zcat "$system/usr/share/man/man5/millpond.5.gz" | grep -q 'max_download'
+	zcat "$system/usr/share/man/man1/millpond.1.gz" | grep 'millpond endpoint add-home' > /dev/null
+	zcat "$system/usr/share/man/man5/millpond.5.gz" | grep 'max_download' > /dev/null
 	echo '# mine' >> "$system/etc/config/millpond"
 
 	install_recorder "$system" usr/bin/millpond

@@ -50,7 +50,7 @@ kvm_works() {
 		say "testing KVM"
 		if timeout 10 qemu-system-x86_64 -M q35 -accel kvm -cpu host -smp 2 -m 256 -nic none -no-reboot -display none \
 			-monitor none -serial stdio -kernel "$KERNEL" -initrd "$INITRD" \
-			-append "console=ttyS0 loglevel=4 panic=-1 lab.probe" < /dev/null 2>&1 | grep -q '^guest: alive'; then
+			-append "console=ttyS0 loglevel=4 panic=-1 lab.probe" < /dev/null 2>&1 | grep '^guest: alive' > /dev/null; then
 			echo "$boot yes" > "$cache"
 		else
 			echo "$boot no" > "$cache"

@@ -24,7 +24,7 @@ readonly MIPS_CABLES=(wan lan control)
 prepare_mips() {
 	local dir=$1 release
 	mkdir -p "$dir"
-	if ! qemu-system-mipsel -M none -netdev help 2>&1 | grep -qx dgram; then
+	if ! qemu-system-mipsel -M none -netdev help 2>&1 | grep -x dgram > /dev/null; then
 		MIPS_LACKS="QEMU cannot connect two machines by datagrams; install 7.2 or later"
 		return 1
 	fi

@@ -93,7 +93,7 @@ learn_neighbours() {
 	done
 }
 
-has_neighbour() { ip -n router neigh show "${ADDRESS[$1]}" | grep -q lladdr; }
+has_neighbour() { ip -n router neigh show "${ADDRESS[$1]}" | grep lladdr > /dev/null; }
 
 # make_cgroup: sets CGROUP to a new control group for the router's daemon, or to nothing if there are no control groups.
 make_cgroup() {

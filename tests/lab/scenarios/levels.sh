@@ -63,7 +63,7 @@ configured_rates() {
 # in_force RATES: whether the status has them.
 in_force() {
 	echo "$1"
-	[ -n "$1" ] && status_of router | grep -qF "$1"
+	[ -n "$1" ] && status_of router | grep -F "$1" > /dev/null
 }
 
 check_wire() {

@@ -187,7 +187,7 @@ attached_in_time() {
 	[ "$took" -le "$RECOVERY_LIMIT_MS" ]
 }
 
-queue_is_installed() { at router tc qdisc show dev wg0 | grep -q 'blackhole 13: parent 10:3'; }
+queue_is_installed() { at router tc qdisc show dev wg0 | grep 'blackhole 13: parent 10:3' > /dev/null; }
 
 remove_interface() {
 	ip -n router link del wg0

@@ -178,7 +178,7 @@ problem_is() { status_of router | grep -o "\"code\":\"$1\""; }
 
 status_has_no_problem() { status_of router | grep -o '"problems":\[\]'; }
 
-endpoint_shapes() { status_of endpoint | grep -q '"state":"shaping"'; }
+endpoint_shapes() { status_of endpoint | grep '"state":"shaping"' > /dev/null; }
 
 cells_received() { status_of router | sed 's/.*"cells_received":\([0-9]*\).*/\1/'; }
 
@@ -190,7 +190,7 @@ cells_arrive() {
 	[ "$(cells_received)" -ge "$((before + $1))" ] && echo "$(($(cells_received) - before)) cells"
 }
 
-peer_and_cells() { at router wg show mpwg0 peers | grep -q . && cells_arrive 10; }
+peer_and_cells() { at router wg show mpwg0 peers | grep . > /dev/null && cells_arrive 10; }
 
 # not_delayed: whether almost as many cells leave while the reconciler waits for nft as otherwise.
 not_delayed() {

@@ -133,7 +133,7 @@ event_igmp_join() {
 }
 
 # is_closed PORT: whether the guard of the bridges has this tunnel port.
-is_closed() { at router nft list set bridge millpond tunnel 2> /dev/null | grep -q "\"$1\""; }
+is_closed() { at router nft list set bridge millpond tunnel 2> /dev/null | grep "\"$1\"" > /dev/null; }
 
 event_vxlan_in_bridge() {
 	local name devices=()

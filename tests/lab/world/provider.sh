@@ -16,7 +16,7 @@ router_replaced() {
 }
 
 # peer_is ADDRESS: whether the router's WireGuard sends to this address.
-peer_is() { at router wg show mpwg0 endpoints | grep -qF "$1:$TUNNEL_PORT"; }
+peer_is() { at router wg show mpwg0 endpoints | grep -F "$1:$TUNNEL_PORT" > /dev/null; }
 
 # await_shaping NAME: checks that all devices have service, and that the daemon says so.
 await_shaping() {
@@ -108,7 +108,7 @@ carrier_end() {
 }
 
 # home_seen_at ADDRESS: whether the endpoint's WireGuard sends to this address and port.
-home_seen_at() { at endpoint wg show mpwg0 endpoints | grep -qF "$1"; }
+home_seen_at() { at endpoint wg show mpwg0 endpoints | grep -F "$1" > /dev/null; }
 
 event_nat_mapping_replaced() {
 	carrier_nat 30000
