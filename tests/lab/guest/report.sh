@@ -1,12 +1,10 @@
 # shellcheck shell=bash
 # Output of scenarios: progress on the terminal, verdicts on the terminal and in OUT/SCENARIO/checks.
 
-readonly START_US=${EPOCHREALTIME/[.,]/}
-
-# say TEXT: prints progress, with the seconds since the start.
+# say TEXT: prints progress, with the seconds since the start, which setting the clock does not change.
 say() {
-	local us=$((${EPOCHREALTIME/[.,]/} - START_US))
-	printf '[%4d.%d s] %s\n' $((us / 1000000)) $((us / 100000 % 10)) "$*"
+	local ms=$(($(uptime_ms) - START_MS))
+	printf '[%4d.%d s] %s\n' $((ms / 1000)) $((ms / 100 % 10)) "$*"
 }
 
 pass() { verdict PASS "$@"; }
@@ -30,14 +28,15 @@ check() {
 	fi
 }
 
-# await SECONDS WHAT COMMAND...: waits until the command succeeds; after SECONDS it prints WHAT and fails.
+# await SECONDS WHAT COMMAND...: waits until the command succeeds; after SECONDS it prints WHAT, and the last line that
+# the command printed, and fails.
 await() {
 	local seconds=$1 what=$2 end
 	shift 2
 	end=$(($(uptime_ms) + seconds * 1000))
-	until "$@" > /dev/null 2>&1; do
+	until "$@" > "$WORK/awaited" 2>&1; do
 		if [ "$(uptime_ms)" -ge "$end" ]; then
-			say "timed out after $seconds s waiting for $what"
+			say "timed out after $seconds s waiting for $what; at last: $(tail -n 1 "$WORK/awaited")"
 			return 1
 		fi
 		sleep 0.2
@@ -58,3 +57,6 @@ sleep_until() {
 	local left=$((($1 - $(now_ns)) / 1000000))
 	[ "$left" -le 0 ] || sleep "$((left / 1000)).$(printf %03d $((left % 1000)))"
 }
+
+START_MS=$(uptime_ms)
+readonly START_MS

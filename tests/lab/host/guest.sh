@@ -26,7 +26,7 @@ panicked_at_boot() {
 
 boot_guest() {
 	local main=$1 out=$2 seconds=$3 accel=tcg,thread=multi cpu=max
-	prepare_kernel "$ROOT/target/lab/kernel"
+	prepare_kernel "$OUT/guest-kernel"
 	kvm_works && accel=kvm cpu=host
 	say "starting the guest (${accel%%,*}, at most $seconds s)"
 	rm -f "$out/status"
@@ -44,7 +44,7 @@ boot_guest() {
 # machine, and caches the result.
 kvm_works() {
 	[ -w /dev/kvm ] || return 1
-	local cache=$ROOT/target/lab/kernel/kvm boot
+	local cache=$OUT/guest-kernel/kvm boot
 	boot=$(cat /proc/sys/kernel/random/boot_id)
 	if ! grep -qs "^$boot " "$cache"; then
 		say "testing KVM"

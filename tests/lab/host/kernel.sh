@@ -81,11 +81,11 @@ download() {
 build_initramfs() {
 	local dir=$1 release=$2 initrd=$3 stage
 	stage=$(mktemp -d)
-	mkdir -p "$stage"/{bin,modules,proc,sys,dev,host,rw,new}
-	static_busybox "$dir" "$stage/bin/busybox"
+	mkdir -p "$stage"/lab/modules
+	static_busybox "$dir" "$stage/lab/busybox"
 	cp "$LAB/guest/init" "$stage/init"
 	chmod 755 "$stage/init"
-	stage_modules "$dir" "$release" "$stage/modules" "${MODULES[@]}"
+	stage_modules "$dir" "$release" "$stage/lab/modules" "${MODULES[@]}"
 	pack_initramfs "$stage" > "$initrd.new"
 	mv "$initrd.new" "$initrd"
 	rm -rf "$stage"

@@ -1,16 +1,17 @@
 # shellcheck shell=bash
 # Runs the world, shows its output, and stops it if it hangs.
 
-# supervise OUT SECONDS COMMAND...: copies the output to the terminal and to OUT/console.log. Returns the status that
+# supervise OUT SECONDS COMMAND...: copies the output to the terminal, each line after OUTPUT_PREFIX, and to
+# OUT/console.log. Returns the status that
 # the world wrote to OUT/status, or 124 if it ran longer than SECONDS or was silent for more than MAX_QUIET_SECONDS.
 supervise() {
 	local out=$1 seconds=$2 end hung='' pid
 	shift 2
 	: > "$out/console.log"
 	end=$((SECONDS + seconds))
-	"$@" <&0 > >(sed -u 's/\r//g' | tee "$out/console.log" | sed -u 's/^/  world| /') 2>&1 &
+	"$@" <&0 > >(sed -u 's/\r//g' | tee "$out/console.log" | sed -u "s/^/  ${OUTPUT_PREFIX:-world}| /") 2>&1 &
 	pid=$!
-	prioritise_timers "$pid" &
+	[ -n "${OUTPUT_PREFIX-}" ] || prioritise_timers "$pid" &
 	# shellcheck disable=SC2064 # expanded now
 	trap "kill -KILL $pid 2> /dev/null; kill ${MIPS_ROUTER-} 2> /dev/null" EXIT
 	while kill -0 "$pid" 2> /dev/null; do

@@ -85,7 +85,7 @@ condition_busy() {
 	run_during_turn dev-tuya-motion "$WORLD" flood --target 192.0.2.7:7 --rate 2 --bytes 120 --seconds "$BLOCK"
 }
 
-# Three busy loops, more than the two processors can run.
+# More busy loops than the router has processors.
 condition_cpu_loaded() {
 	local number
 	for number in 1 2 3; do run_during_turn router sh -c 'while :; do :; done' "$number"; done
@@ -93,6 +93,21 @@ condition_cpu_loaded() {
 
 # The provider pings as fast as the router answers.
 condition_router_pinged() { run_during_turn isp busybox ping -A -q "$ROUTER_WAN"; }
+
+# The provider pings that often a second.
+condition_pinged_10() { pinged 10; }
+condition_pinged_100() { pinged 100; }
+condition_pinged_500() { pinged 500; }
+condition_pinged_2000() { pinged 2000; }
+pinged() { run_during_turn isp "$WORLD" flood --ping --target "$ROUTER_WAN:0" --rate "$1" --bytes 56 --seconds "$BLOCK"; }
+
+# Settings are read again and again.
+condition_reloading() {
+	run_during_turn router sh -c "while :; do '$MILLPOND' reload --socket '$WORK/router.sock'; sleep 1; done"
+}
+
+# The router's own check of its line runs.
+condition_auditing() { run_during_turn router "$MILLPOND" audit --packets 4000 --socket "$WORK/router.sock"; }
 
 # A device floods another device through the router's bridge, and the router itself.
 condition_lan_flooded() {
