@@ -21,7 +21,8 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<AddressEntry>, NetlinkError> {
     Ok(messages.iter().filter_map(|message| parse(message)).collect())
 }
 
-fn parse(message: &[u8]) -> Option<AddressEntry> {
+/// The address in a message without its netlink header.
+pub fn parse(message: &[u8]) -> Option<AddressEntry> {
     let rest = message.get(HEADER_BYTES..)?;
     // On a point-to-point interface IFA_ADDRESS is the address of the other end.
     let value = attribute(rest, libc::IFA_LOCAL).or_else(|| attribute(rest, libc::IFA_ADDRESS))?;

@@ -13,7 +13,8 @@ pub fn list(netlink: &mut Netlink, index: u32) -> Result<Vec<Class>, NetlinkErro
     Ok(messages.iter().filter(|message| index_of(message) == Some(index)).filter_map(|m| parse(m)).collect())
 }
 
-fn parse(message: &[u8]) -> Option<Class> {
+/// The class in a message without its netlink header; `None` for other kinds than HTB.
+pub fn parse(message: &[u8]) -> Option<Class> {
     let rest = message.get(HEADER_BYTES..)?;
     if string(rest, TCA_KIND)? != "htb" {
         return None;

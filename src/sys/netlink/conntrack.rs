@@ -32,14 +32,19 @@ pub fn translated_addresses(is_selected: &dyn Fn(IpAddr) -> bool) -> io::Result<
     let mut outside = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let found = netlink.for_each(GET, &header(family), |message| {
-            let Some(rest) = message.get(HEADER_BYTES..) else { return };
-            let from = tuple_address(rest, CTA_TUPLE_ORIG, SOURCES).filter(|address| is_selected(*address));
-            let back = tuple_address(rest, CTA_TUPLE_REPLY, DESTINATIONS);
-            outside.extend(from.zip(back).and_then(|(from, back)| (from != back).then_some(back)));
+            outside.extend(translated_address(message, is_selected));
         });
         found.map_err(list_error)?;
     }
     Ok(outside)
+}
+
+/// The translated source address of the connection in `message`, if `is_selected` accepts its source and NAT gives it
+/// another address.
+pub fn translated_address(message: &[u8], is_selected: &dyn Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let rest = message.get(HEADER_BYTES..)?;
+    let from = tuple_address(rest, CTA_TUPLE_ORIG, SOURCES).filter(|address| is_selected(*address))?;
+    tuple_address(rest, CTA_TUPLE_REPLY, DESTINATIONS).filter(|back| *back != from)
 }
 
 /// The first address of a tuple whose attribute is one of `kinds`.
@@ -67,7 +72,7 @@ pub fn delete(netlink: &mut Netlink, is_selected: impl Fn(IpAddr) -> bool) -> Re
 }
 
 /// The request that deletes the connection in `message`, if `is_selected` accepts one of its addresses.
-fn deletion(message: &[u8], is_selected: &impl Fn(IpAddr) -> bool) -> Option<Body> {
+pub fn deletion(message: &[u8], is_selected: &impl Fn(IpAddr) -> bool) -> Option<Body> {
     let rest = message.get(HEADER_BYTES..)?;
     let ends = [tuple_address(rest, CTA_TUPLE_ORIG, SOURCES), tuple_address(rest, CTA_TUPLE_REPLY, SOURCES)];
     if !ends.into_iter().flatten().any(is_selected) {

@@ -61,9 +61,7 @@ impl Monitor {
         for _ in 0..max {
             match socket::recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
                 Ok(length) => {
-                    let whole = buffer.get(..length);
-                    let judged =
-                        whole.and_then(|whole| messages(whole).map(|(kind, body)| (self.judge)(kind, body)).max());
+                    let judged = buffer.get(..length).and_then(|whole| most_urgent(self.judge, whole));
                     change = change.max(judged.unwrap_or(KernelChange::Relevant));
                 }
                 Err(Errno::EAGAIN) => break,
@@ -88,6 +86,11 @@ fn listen(protocol: SockProtocol, groups: &[u32]) -> io::Result<OwnedFd> {
     let groups = groups.iter().fold(0, |mask, group| mask | 1 << (group - 1));
     socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
     Ok(socket)
+}
+
+/// The most urgent change in a datagram; `None` without a readable message.
+fn most_urgent(judge: fn(u16, &[u8]) -> KernelChange, datagram: &[u8]) -> Option<KernelChange> {
+    messages(datagram).map(|(kind, body)| judge(kind, body)).max()
 }
 
 /// Type and body of each message in a datagram; a malformed message ends the list.
@@ -169,10 +172,6 @@ mod tests {
         bytes
     }
 
-    fn most_urgent(judge: fn(u16, &[u8]) -> KernelChange, datagram: &[u8]) -> KernelChange {
-        messages(datagram).map(|(kind, body)| judge(kind, body)).max().unwrap()
-    }
-
     fn route(protocol: u8, table: u32, bits: u8) -> Vec<u8> {
         let mut header = [0; 12];
         (header[0], header[1], header[5]) = (2, bits, protocol);
@@ -186,14 +185,14 @@ mod tests {
             (route(3, 254, 0), KernelChange::Relevant),
             (route(42, 254, 24), KernelChange::None),
         ] {
-            assert_eq!(most_urgent(routing_change, &datagram), wanted, "{datagram:?}");
+            assert_eq!(most_urgent(routing_change, &datagram).unwrap(), wanted, "{datagram:?}");
         }
     }
 
     #[test]
     fn only_our_tables_are_relevant_anywhere_in_a_datagram() {
         let element = |table| datagram(0xa0c, &Body::new(&[1, 0, 0, 0]).string(1, table));
-        let judged = |datagram: &[u8]| most_urgent(table_change, datagram);
+        let judged = |datagram: &[u8]| most_urgent(table_change, datagram).unwrap();
         assert_eq!(judged(&element("fw4")), KernelChange::None);
         assert_eq!(judged(&[element("fw4"), element("millpond")].concat()), KernelChange::Relevant);
         assert_eq!(judged(&element("millpond_tunnel")), KernelChange::Relevant);
@@ -208,9 +207,9 @@ mod tests {
             header[0] = family;
             datagram(libc::RTM_NEWLINK, &Body::new(&header).number(attribute, 1))
         };
-        assert_eq!(most_urgent(routing_change, &link(0, libc::IFLA_MTU)), KernelChange::Relevant);
-        assert_eq!(most_urgent(routing_change, &link(0, 11)), KernelChange::None);
-        assert_eq!(most_urgent(routing_change, &link(7, libc::IFLA_MTU)), KernelChange::None);
+        assert_eq!(most_urgent(routing_change, &link(0, libc::IFLA_MTU)).unwrap(), KernelChange::Relevant);
+        assert_eq!(most_urgent(routing_change, &link(0, 11)).unwrap(), KernelChange::None);
+        assert_eq!(most_urgent(routing_change, &link(7, libc::IFLA_MTU)).unwrap(), KernelChange::None);
     }
 
     #[test]
@@ -227,7 +226,7 @@ mod tests {
             (link(libc::RTM_NEWLINK, "vlan", 3), KernelChange::Relevant),
             (link(libc::RTM_DELLINK, "vxlan", 3), KernelChange::Relevant),
         ] {
-            assert_eq!(most_urgent(routing_change, &datagram), wanted);
+            assert_eq!(most_urgent(routing_change, &datagram).unwrap(), wanted);
         }
     }
 

@@ -46,7 +46,8 @@ const HEADER_BYTES: usize = 12;
 /// `USER_HZ`: the unit of times that the kernel reports to user space, whatever its own HZ.
 const TICKS_PER_SECOND: u32 = 100;
 
-fn parse(message: &[u8]) -> Option<NeighbourEntry> {
+/// The entry in a message without its netlink header; `None` for multicast and the like.
+pub fn parse(message: &[u8]) -> Option<NeighbourEntry> {
     let rest = message.get(HEADER_BYTES..)?;
     if u16::from_ne_bytes(*message[8..].first_chunk()?) & libc::NUD_NOARP != 0 {
         // Multicast and similar addresses.

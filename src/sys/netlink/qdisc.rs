@@ -21,7 +21,8 @@ pub fn index_of(message: &[u8]) -> Option<u32> {
     message.get(4..).and_then(u32_at_start)
 }
 
-fn parse(message: &[u8]) -> Option<Qdisc> {
+/// The qdisc in a message without its netlink header; `None` for the kernel's default qdiscs.
+pub fn parse(message: &[u8]) -> Option<Qdisc> {
     let rest = message.get(HEADER_BYTES..)?;
     let handle = Handle(u32_at_start(&message[8..])?);
     // Handle 0 is a default qdisc that the kernel attached.

@@ -47,7 +47,8 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<RouteEntry>, NetlinkError> {
     Ok(entries)
 }
 
-fn parse(message: &[u8]) -> Option<RouteEntry> {
+/// The route in a message without its netlink header.
+pub fn parse(message: &[u8]) -> Option<RouteEntry> {
     let rest = message.get(HEADER_BYTES..)?;
     let family = if i32::from(message[0]) == libc::AF_INET { Family::V4 } else { Family::V6 };
     let address = match attribute(rest, libc::RTA_DST) {

@@ -38,7 +38,8 @@ fn is_ours(attributes: &[u8]) -> bool {
     attribute(attributes, FRA_PROTOCOL) == Some(&[ROUTE_PROTOCOL])
 }
 
-fn parse(message: &[u8]) -> Option<Rule> {
+/// The rule in a message without its netlink header, if it is millpond's.
+pub fn parse(message: &[u8]) -> Option<Rule> {
     let rest = message.get(HEADER_BYTES..).filter(|rest| is_ours(rest))?;
     let priority = number(rest, FRA_PRIORITY).unwrap_or(0);
     let selector = match (number(rest, FRA_FWMARK), string(rest, FRA_OIFNAME)) {
@@ -50,7 +51,8 @@ fn parse(message: &[u8]) -> Option<Rule> {
     Some(Rule { family, priority, selector, table: number(rest, FRA_TABLE).unwrap_or(u32::from(message[4])) })
 }
 
-fn parse_other(message: &[u8]) -> Option<ForeignRule> {
+/// The rule in a message without its netlink header, if it is another program's.
+pub fn parse_other(message: &[u8]) -> Option<ForeignRule> {
     let rest = message.get(HEADER_BYTES..).filter(|rest| !is_ours(rest))?;
     let (family, destination_bits, action) = (message[0], message[1], message[7]);
     let suppressed = number(rest, FRA_SUPPRESS_PREFIXLEN).is_some_and(|length| length != u32::MAX);

@@ -112,24 +112,37 @@ impl Netlink {
         let mut interrupted = false;
         loop {
             let (datagram, _) = self.socket.recv_from_full()?;
-            let mut rest = datagram.as_slice();
-            while !rest.is_empty() {
-                let message = NetlinkBuffer::new_checked(rest).map_err(|_| NetlinkError::Malformed)?;
-                let length = message.length() as usize;
-                let payload = rest.get(NLMSG_HEADER_BYTES..length).ok_or(NetlinkError::Malformed)?;
-                // Other sequence numbers answer an earlier request that failed half-way.
-                if message.sequence_number() == self.sequence {
-                    interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
-                    match message.message_type() {
-                        NLMSG_DONE | NLMSG_ERROR => {
-                            return acknowledgement(message.message_type(), message.flags(), payload)
-                                .map(|()| interrupted);
-                        }
-                        _ => each(payload),
-                    }
-                }
-                rest = rest.get((length + 3) & !3..).unwrap_or(&[]);
+            if read_datagram(&datagram, self.sequence, &mut interrupted, &mut each)? {
+                return Ok(interrupted);
             }
         }
     }
+}
+
+/// Passes each message of a datagram that answers the request number `sequence` to `each`. Returns whether the answer
+/// ends here, and sets `interrupted` if a change interrupted it.
+pub fn read_datagram(
+    datagram: &[u8],
+    sequence: u32,
+    interrupted: &mut bool,
+    mut each: impl FnMut(&[u8]),
+) -> Result<bool, NetlinkError> {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let message = NetlinkBuffer::new_checked(rest).map_err(|_| NetlinkError::Malformed)?;
+        let length = message.length() as usize;
+        let payload = rest.get(NLMSG_HEADER_BYTES..length).ok_or(NetlinkError::Malformed)?;
+        // Other sequence numbers answer an earlier request that failed half-way.
+        if message.sequence_number() == sequence {
+            *interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
+            match message.message_type() {
+                NLMSG_DONE | NLMSG_ERROR => {
+                    return acknowledgement(message.message_type(), message.flags(), payload).map(|()| true);
+                }
+                _ => each(payload),
+            }
+        }
+        rest = rest.get((length + 3) & !3..).unwrap_or(&[]);
+    }
+    Ok(false)
 }

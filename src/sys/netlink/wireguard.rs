@@ -44,9 +44,14 @@ pub struct Installed {
 /// Reads an interface and its peers.
 pub fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed, NetlinkError> {
     let body = body(WireguardCmd::GetDevice, vec![WireguardAttribute::IfName(name.into())]);
+    parse(&netlink.dump(family, &body)?)
+}
+
+/// The interface in the messages of a dump, each without its netlink header.
+pub fn parse(messages: &[Vec<u8>]) -> Result<Installed, NetlinkError> {
     let mut device = WireguardDevice { private_key: Key([0; 32]), listen_port: None };
     let mut peers: Vec<(Peer, PeerStatus)> = Vec::new();
-    for message in netlink.dump(family, &body)? {
+    for message in messages {
         let attributes = message.get(HEADER_BYTES..).ok_or(NetlinkError::Malformed)?;
         let header = netlink_packet_generic::GenlHeader { cmd: 0, version: 1 };
         let message = WireguardMessage::parse_with_param(attributes, header).map_err(|_| NetlinkError::Malformed)?;

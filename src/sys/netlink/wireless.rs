@@ -19,7 +19,8 @@ pub fn meshes(netlink: &mut Netlink) -> Result<Vec<(u32, &'static str)>, Netlink
     Ok(interfaces.iter().filter_map(|message| parse(message)).collect())
 }
 
-fn parse(message: &[u8]) -> Option<(u32, &'static str)> {
+/// Index and kind of the interface in a message without its netlink header, if it leads to other access points.
+pub fn parse(message: &[u8]) -> Option<(u32, &'static str)> {
     const NL80211_ATTR_IFINDEX: u16 = 3;
     const NL80211_ATTR_IFTYPE: u16 = 5;
     const NL80211_ATTR_4ADDR: u16 = 83;
