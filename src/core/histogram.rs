@@ -14,6 +14,7 @@ const BUCKETS: usize = (OCTAVES * SUB_BUCKETS) as usize + 1;
 /// Counts of durations in logarithmic buckets from 1 µs to 275 s, with exact sum and maximum.
 #[derive(Clone, Debug)]
 pub struct Histogram {
+    /// All are halved before one of them would overflow: percentiles need only their proportions.
     counts: [u32; BUCKETS],
     count: u64,
     sum: u64,
@@ -29,8 +30,11 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts one duration.
     pub fn record(&mut self, duration: Nanos) {
-        let bucket = &mut self.counts[bucket_of(duration)];
-        *bucket = bucket.saturating_add(1);
+        let bucket = bucket_of(duration);
+        if self.counts[bucket] == u32::MAX {
+            self.counts.iter_mut().for_each(|count| *count /= 2);
+        }
+        self.counts[bucket] += 1;
         self.count += 1;
         self.sum = self.sum.saturating_add(duration.0);
         self.max = self.max.max(duration);
@@ -38,8 +42,10 @@ impl Histogram {
 
     /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Histogram) {
+        let sum = |(count, more): (&u32, &u32)| u64::from(*count) + u64::from(*more);
+        let fits = self.counts.iter().zip(&other.counts).all(|pair| sum(pair) <= u64::from(u32::MAX));
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count = count.saturating_add(*more);
+            *count = (sum((count, more)) >> u32::from(!fits)) as u32;
         }
         self.count += other.count;
         self.sum = self.sum.saturating_add(other.sum);
@@ -111,6 +117,32 @@ mod tests {
         }
         assert_eq!(histogram.mean(), Nanos(5_000_500));
         assert_eq!(histogram.max(), Nanos::from_millis(10));
+    }
+
+    /// A daemon with many homes reaches this in a week, one with a fast line in a month and a half.
+    #[test]
+    fn percentiles_stay_right_beyond_32_bits() {
+        let mut histogram = Histogram::default();
+        for _ in 0..900 {
+            histogram.record(Nanos::from_micros(20));
+        }
+        for _ in 0..100 {
+            histogram.record(Nanos::from_millis(5));
+        }
+        let before = [50.0, 89.0, 91.0].map(|percent| histogram.percentile(percent));
+        let mut sum = histogram.clone();
+        for _ in 0..26 {
+            let same = sum.clone();
+            sum.add(&same);
+        }
+        assert_eq!(sum.count(), 1_000 << 26);
+        assert_eq!([50.0, 89.0, 91.0].map(|percent| sum.percentile(percent)), before);
+        // A bucket that is full makes room for more, and keeps its part.
+        let mut full = Histogram { counts: [u32::MAX; BUCKETS], ..sum };
+        let median = full.percentile(50.0);
+        (0..10).for_each(|_| full.record(Nanos::from_micros(20)));
+        assert_eq!(full.percentile(50.0), median);
+        assert!(full.counts.iter().all(|count| *count < u32::MAX), "every bucket has room");
     }
 
     #[test]
