@@ -3,7 +3,8 @@
 /// Minimum length of an IP packet in bytes.
 pub const MIN_BYTES: usize = 20;
 
-const IPV4_HEADER_BYTES: usize = 20;
+/// Length of an IPv4 header without options, in bytes.
+pub const IPV4_HEADER_BYTES: usize = 20;
 const IPV6_HEADER_BYTES: usize = 40;
 /// Maximum number of extension headers before the transport header; a packet with more counts as a flow without ports.
 const MAX_EXTENSION_HEADERS: usize = 8;

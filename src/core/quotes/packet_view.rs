@@ -32,13 +32,16 @@ pub(super) struct PacketView<'a> {
 }
 
 impl<'a> PacketView<'a> {
-    /// `None` without a complete IP header.
+    /// `None` without a complete IP header, or if an IPv4 header claims to be shorter than any.
     pub fn parse(bytes: &'a [u8]) -> Option<PacketView<'a>> {
         let length = ip::total_bytes(bytes)?.min(bytes.len());
         let bytes = &bytes[..length];
         let part = |from, to| bytes.get(from..to);
         if bytes.first()? >> 4 == 4 {
             let transport = usize::from(bytes[0] & 15) * 4;
+            if transport < ip::IPV4_HEADER_BYTES {
+                return None;
+            }
             let is_later_fragment = u16::from_be_bytes([*bytes.get(6)?, *bytes.get(7)?]) & 0x1fff != 0;
             let (source, destination) = (part(12, 16)?, part(16, 20)?);
             let protocol = bytes[9];

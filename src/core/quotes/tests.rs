@@ -276,3 +276,16 @@ fn kinds_have_distinct_names() {
     }
     assert_eq!(QuoteKind::from_name("nothing"), None);
 }
+
+/// A header that claims to be shorter than any header leaves no trace, and is no reason to panic.
+#[test]
+fn an_ip_header_that_is_too_short_is_no_packet() {
+    for words in 0..5 {
+        let mut packet = ipv4(CAMERA_ADDRESS, SERVER, UDP, &udp([40_000, 443], &noise(5, 100)));
+        packet[0] = 0x40 | words;
+        let mut detector = QuoteDetector::new([]);
+        detector.note_confined(START, CAMERA, &packet, true);
+        detector.note_other(&packet);
+        assert_eq!(detector.judge(START, &packet), None, "{words} words");
+    }
+}
