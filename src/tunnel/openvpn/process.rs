@@ -7,6 +7,7 @@ use super::options::{CIPHERS, is_offered};
 use super::profile::Profile;
 use super::{MTU, OPENVPN};
 use crate::config::model::Role;
+use crate::config::printable::printable;
 
 /// What a line of openvpn's output reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +79,8 @@ pub fn parse_line(line: &str, address: Option<Ipv4Addr>) -> Option<OutputEvent> 
         return Some(OutputEvent::Up);
     }
     if let Some((_, rest)) = line.split_once("Pushed option rejected by filter: ") {
-        let text = format!("the endpoint's openvpn pushes compression: {}", rest.trim_end_matches(" Restarting."));
+        let pushed = printable(rest.trim_end_matches(" Restarting."));
+        let text = format!("the endpoint's openvpn pushes compression: {pushed}");
         return Some(OutputEvent::Compression(text));
     }
     if let Some(why) = unsuitable(line) {
@@ -95,7 +97,7 @@ pub fn parse_line(line: &str, address: Option<Ipv4Addr>) -> Option<OutputEvent> 
 /// Why the data channel that a line reports does not suit cells. OpenVPN 2.6 reports the whole channel in one line; 2.5
 /// reports the cipher of each direction, and compression only where it fails.
 fn unsuitable(line: &str) -> Option<String> {
-    let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
+    let quoted = |text: &str| text.split('\'').nth(1).map(printable);
     if line.contains("Bad compression stub") {
         return Some("only one end's profile has 'comp-lzo no' (want the line at both ends, or at none)".to_owned());
     }
@@ -156,5 +158,21 @@ mod tests {
         assert!(client.ends_with(&["--explicit-exit-notify", "0", "--proto", "udp6"].map(str::to_owned)));
         let server = arguments("/etc/millpond/server.ovpn", Role::Endpoint, Profile::default());
         assert!(!server.iter().any(|word| word == "--proto" || word == "--pull-filter"));
+    }
+
+    /// The other end chooses these words; they reach the log and the status.
+    #[test]
+    fn what_the_other_end_chose_is_printable() {
+        let address = Some(Ipv4Addr::new(10, 77, 0, 2));
+        for line in [
+            "Pushed option rejected by filter: 'compress \u{1b}[2J'. Restarting.",
+            "Data Channel: cipher '\u{1b}[2J', peer-id: 0",
+            "Data Channel: cipher 'AES-256-GCM', compression: '\u{1b}[2J'",
+        ] {
+            let Some(OutputEvent::Compression(text) | OutputEvent::Unsuitable(text)) = parse_line(line, address) else {
+                panic!("{line:?}: no event")
+            };
+            assert!(text.contains("\\u{1b}") && !text.contains('\u{1b}'), "{text:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 use super::lexer::{Directive, directives};
 use super::options::{ProfileOption, UnsuitableOption, profile_option};
 use crate::config::model::Role;
+use crate::config::printable::printable;
 use crate::config::{SettingsProblem, Severity};
 
 /// A profile that suits cells.
@@ -74,6 +75,8 @@ pub fn named_files(text: &[u8]) -> Vec<NamedFile> {
 }
 
 fn problem(line: usize, text: String) -> SettingsProblem {
+    // The text quotes the profile.
+    let text = printable(&text);
     SettingsProblem { severity: Severity::Error, section: String::new(), option: None, line, text }
 }
 

@@ -274,3 +274,10 @@ fn the_page_lists_the_options_that_a_profile_may_have() {
     known.sort_unstable();
     assert_eq!(listed, known);
 }
+
+#[test]
+fn an_error_shows_control_characters_escaped() {
+    let [(1, error)] = &errors("dev\u{1b}[2J \0\u{202e}\nremote vpn.example.org\n")[..] else { panic!("one error") };
+    assert!(error.contains("dev\\u{1b}[2J") && error.contains("\\u{0}\\u{202e}"), "{error}");
+    assert!(!error.contains(['\0', '\u{1b}', '\u{202e}']), "{error}");
+}
