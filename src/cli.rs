@@ -11,6 +11,8 @@ mod devices;
 mod endpoint;
 mod exit;
 mod flush;
+#[cfg(all(feature = "endpoint", feature = "lab"))]
+pub mod fuzzing;
 mod join;
 mod plan;
 mod reload;

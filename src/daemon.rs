@@ -17,6 +17,8 @@ mod enrolments;
 mod error;
 mod event_loop;
 mod failover;
+#[cfg(feature = "lab")]
+pub mod fuzzing;
 mod health;
 mod history;
 mod options;

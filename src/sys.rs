@@ -10,6 +10,8 @@ pub mod captured_stdout;
 pub mod epoll;
 mod facts;
 mod flow_table;
+#[cfg(feature = "lab")]
+pub mod fuzzing;
 pub mod fw4_zones;
 pub mod guard_file;
 pub mod kernel;

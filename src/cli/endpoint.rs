@@ -2,7 +2,7 @@
 
 mod config_file;
 mod finish_enrolment;
-mod firewall;
+pub mod firewall;
 mod homes;
 mod init;
 mod invite;

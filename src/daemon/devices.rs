@@ -1,7 +1,7 @@
 //! The list of all devices: from the settings, the kernel's neighbour table and DHCP leases.
 
 pub mod answer;
-mod leases;
+pub mod leases;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -10,10 +10,10 @@ mod endpoint;
 pub mod host;
 mod job;
 mod kernel_watch;
-mod lookup;
+pub mod lookup;
 pub mod openvpn;
 mod replay;
-mod report;
+pub mod report;
 pub mod saved_sysctls;
 
 use std::io;

@@ -31,7 +31,8 @@ impl FlowTables {
         nft::list_flow_tables().map(|listing| FlowTables::from_listing(&listing))
     }
 
-    fn from_listing(listing: &str) -> FlowTables {
+    /// Reads the output of `nft list flowtables`.
+    pub fn from_listing(listing: &str) -> FlowTables {
         let lines = || listing.lines().map(str::trim);
         let lists = lines().filter_map(|line| line.strip_prefix("devices = {")?.strip_suffix('}'));
         let names = lists.flat_map(|list| list.split(',')).map(|name| name.trim().trim_matches('"').to_owned());

@@ -27,7 +27,7 @@ pub(super) fn advice(port: u16) -> Vec<String> {
 }
 
 /// Finds chains with policy drop in an nft listing, and the rules to add to each.
-fn closed_chains(listing: &str, port: u16) -> Vec<String> {
+pub fn closed_chains(listing: &str, port: u16) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut table, mut chain, mut hook) = (String::new(), String::new(), None);
     let mut accepted = false;

@@ -3,7 +3,7 @@
 //! [`Provider`] connects to the broker and publishes the object, again after each restart of the broker. It never
 //! blocks: the event loop takes one request at a time and answers it then or later.
 
-mod session;
+pub mod session;
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;

@@ -31,7 +31,7 @@ pub fn read() -> Vec<Lease> {
 
 /// Parses one lease per line: expiry, MAC, address, hostname or `*`, client identifier. Other lines are skipped, also
 /// those of DHCPv6, which have no MAC.
-fn parse(text: &str) -> Vec<Lease> {
+pub fn parse(text: &str) -> Vec<Lease> {
     text.lines()
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);

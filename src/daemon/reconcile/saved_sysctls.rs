@@ -69,7 +69,7 @@ impl SavedSysctls {
     }
 
     /// Parses the output of `to_text`. Lines of another form are ignored.
-    fn from_text(text: &str) -> SavedSysctls {
+    pub fn from_text(text: &str) -> SavedSysctls {
         let mut saved_sysctls = SavedSysctls::default();
         for (key, value) in text.lines().filter_map(|line| line.split_once(' ')) {
             match key {

@@ -88,6 +88,12 @@ fn listen(protocol: SockProtocol, groups: &[u32]) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// The most urgent change in a datagram of each protocol that a [`Monitor`] listens to, for fuzzing.
+#[cfg(feature = "lab")]
+pub fn judge_datagram(datagram: &[u8]) -> [Option<KernelChange>; 2] {
+    [most_urgent(routing_change, datagram), most_urgent(table_change, datagram)]
+}
+
 /// The most urgent change in a datagram; `None` without a readable message.
 fn most_urgent(judge: fn(u16, &[u8]) -> KernelChange, datagram: &[u8]) -> Option<KernelChange> {
     messages(datagram).map(|(kind, body)| judge(kind, body)).max()

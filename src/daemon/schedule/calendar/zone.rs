@@ -59,14 +59,17 @@ impl LocalZone {
                 .map_err(|why| UnknownZone(format!("system.timezone in {}: {why}", system.display())));
         }
         match fs::read(localtime) {
-            Ok(data) => match ZoneFile::parse(&data) {
-                Some(zone) => Ok(LocalZone(zone)),
-                None => Err(UnknownZone(format!("reading {}: no time zone in it", localtime.display()))),
-            },
+            Ok(data) => LocalZone::from_file(&data)
+                .ok_or_else(|| UnknownZone(format!("reading {}: no time zone in it", localtime.display()))),
             Err(_) => {
                 Err(UnknownZone(format!("neither {} nor {} has a time zone", system.display(), localtime.display())))
             }
         }
+    }
+
+    /// Reads the content of a file with a time zone (RFC 8536); `None` if it is damaged.
+    pub fn from_file(data: &[u8]) -> Option<LocalZone> {
+        ZoneFile::parse(data).map(LocalZone)
     }
 
     /// Parses a POSIX rule such as "CET-1CEST,M3.5.0,M10.5.0/3" (POSIX.1, section 8.3), with the hours from -167 to 167
