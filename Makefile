@@ -1,6 +1,6 @@
 # The targets for people and for continuous integration. "make help" lists them.
 
-.PHONY: help demo test bench lint fuzz packages translations
+.PHONY: help demo test bench lint fuzz packages soak translations
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -28,9 +28,13 @@ lint: ## run rustfmt, clippy, rustdoc, shellcheck, shfmt, ESLint, cargo-deny
 	@tests/tools/setup build lint luci
 	@tests/tools/lint
 
-fuzz: ## fuzz every parser for ten seconds; "tests/fuzz/run SECONDS" for longer
+fuzz: ## fuzz every parser for ten seconds; "tests/fuzz/run SECONDS" or "--runs N" for longer
 	@tests/tools/setup build fuzz
 	@tests/fuzz/run 10
+
+soak: ## simulate a year of both ends, every second of it, in virtual time
+	@tests/tools/setup build
+	@tests/tools/soak
 
 translations: ## renew the translators' template, and list the texts that lack a translation
 	@node tests/luci/translations.mjs luci-app

@@ -103,9 +103,15 @@ impl DataPlane {
     }
 
     /// All sessions, mutable. Their departures stay as they are.
-    #[cfg(feature = "endpoint")]
+    #[cfg(any(feature = "endpoint", feature = "lab"))]
     pub fn sessions_mut(&mut self) -> &mut [Session] {
         self.sessions.all_mut()
+    }
+
+    /// Takes the seeds of new engines from this source instead of the kernel.
+    #[cfg(feature = "lab")]
+    pub fn set_seed_source(&mut self, draw_seed: self::sessions::SeedSource) {
+        self.sessions.set_seed_source(draw_seed);
     }
 
     /// The traffic of each device from the Internet.

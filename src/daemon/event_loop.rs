@@ -8,6 +8,8 @@ mod bare;
 mod parts;
 mod settings_flow;
 mod timers;
+#[cfg(feature = "lab")]
+mod virtual_time;
 
 use log::{info, warn};
 
@@ -15,6 +17,8 @@ use log::{info, warn};
 pub use self::bare::BareEndpoint;
 use self::parts::{LoopFlow, Parts, draw_u16, moment};
 use self::timers::{LoopTimer, TimerTable};
+#[cfg(feature = "lab")]
+pub use self::virtual_time::{Clocks, RandomSources, VirtualDaemon, VirtualStep, VirtualUsage};
 use super::action::Action;
 use super::advice::AdviceFeed;
 use super::audit::Audits;

@@ -138,6 +138,13 @@ impl Session {
         &self.engine
     }
 
+    /// Continues all counters from these, before the first cell: a test need not wait for large ones.
+    #[cfg(feature = "lab")]
+    pub fn count_from(&mut self, stats: crate::core::Stats, wire_bytes: [u64; 2]) {
+        (self.counted_cells, self.wire_bytes) = (stats.cells_data + stats.cells_cover, wire_bytes);
+        self.engine.count_from(stats);
+    }
+
     /// Clears the state of each device.
     pub fn forget_devices(&mut self) {
         self.engine.reset_device_stats();
@@ -227,9 +234,7 @@ impl Session {
         self.liveness.note_cell(now);
         self.wire_bytes[1] += self.overhead_bytes + cell.len() as u64;
         self.engine.handle_cell(cell);
-        if let Some(watch) = &mut self.key_watch {
-            watch.note_cell(now);
-        }
+        self.key_watch.iter_mut().for_each(|watch| watch.note_cell(now));
         let change = if self.sending { Change::None } else { self.update_hold(now) };
         match self.engine.poll_control() {
             Some(ControlMessage::ShapingRequest(request)) => self.handle_request(now, request, cell.len()),
@@ -240,9 +245,8 @@ impl Session {
                 change
             }
             Some(ControlMessage::KeyUpdate(key)) => {
-                if let Side::Endpoint { key_update, .. } = &mut self.side {
-                    *key_update = Some(Key(key));
-                }
+                let Side::Endpoint { key_update, .. } = &mut self.side else { return change };
+                *key_update = Some(Key(key));
                 change
             }
             None => change,

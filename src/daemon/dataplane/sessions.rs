@@ -1,5 +1,6 @@
 //! All sessions of this host: one on a router, one for each home on an endpoint.
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::model::{Key, Role, Settings, Tunnel};
@@ -25,7 +26,11 @@ pub struct Sessions {
     role: Role,
     /// The sums of the sessions that were removed.
     removed: Box<RemovedHomes>,
+    draw_seed: SeedSource,
 }
+
+/// Where the seeds of new engines come from.
+pub type SeedSource = fn() -> io::Result<[u8; 32]>;
 
 /// The sums of removed homes. Without them the daemon's counters would go back.
 #[derive(Default)]
@@ -38,7 +43,14 @@ impl Sessions {
     /// No sessions yet.
     pub fn none() -> Sessions {
         let removed = Box::default();
-        Sessions { all: Vec::new(), by_peer: Vec::new(), by_address6: Vec::new(), role: Role::Router, removed }
+        let (all, by_peer, by_address6) = Default::default();
+        Sessions { all, by_peer, by_address6, role: Role::Router, removed, draw_seed: random::seed }
+    }
+
+    /// Takes the seeds of new engines from this source instead of the kernel.
+    #[cfg(feature = "lab")]
+    pub fn set_seed_source(&mut self, draw_seed: SeedSource) {
+        self.draw_seed = draw_seed;
     }
 
     /// Updates the sessions to changed settings, with cells of `size` in the tunnel's `encapsulation`. A peer that
@@ -175,7 +187,7 @@ impl Sessions {
         let (shaping, request) = (shape::shaping(settings, size), shape::request(settings, size));
         match &mut self.all[..] {
             [session] if session.peer() == peer => session.reshape(shaping, request, now),
-            _ => self.all = vec![Session::router(peer, shaping, request, seed()?, now)],
+            _ => self.all = vec![Session::router(peer, shaping, request, self.seed()?, now)],
         }
         self.all[0].set_key_update(key_update(settings));
         let has_handshakes = tunnel::properties(settings).is_some_and(|tunnel| tunnel.handshake_key.is_some());
@@ -197,7 +209,7 @@ impl Sessions {
                     session.set_limits(limits);
                     session
                 }
-                None => Session::endpoint(home.name.clone(), home.address, limits, seed()?, now),
+                None => Session::endpoint(home.name.clone(), home.address, limits, self.seed()?, now),
             };
             self.all.push(session);
         }
@@ -206,6 +218,10 @@ impl Sessions {
             self.removed.wire_bytes = sum(self.removed.wire_bytes, session.wire_bytes());
         }
         Ok(())
+    }
+
+    fn seed(&self) -> Result<[u8; 32], Error> {
+        (self.draw_seed)().map_err(Error::system("reading random bytes from the kernel"))
     }
 }
 
@@ -231,10 +247,6 @@ fn key_update(settings: &Settings) -> Option<Key> {
         Some(Tunnel::Wireguard(wireguard)) if wireguard.is_joining() => Some(wireguard.private_key.public()),
         _ => None,
     }
-}
-
-fn seed() -> Result<[u8; 32], Error> {
-    random::seed().map_err(Error::system("reading random bytes from the kernel"))
 }
 
 #[cfg(test)]
