@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::model::{Key, Role, Settings, Tunnel};
+#[cfg(feature = "endpoint")]
 use crate::core::Stats;
 use crate::daemon::dataplane::departure_queue::DepartureQueue;
 use crate::daemon::dataplane::negotiation::HomeLimits;
@@ -24,7 +25,8 @@ pub struct Sessions {
     /// Session indices by the IPv6 address of a home's devices, sorted.
     by_address6: Vec<(Ipv6Addr, usize)>,
     role: Role,
-    /// The sums of the sessions that were removed.
+    /// The sums of the sessions that were removed, for the metrics.
+    #[cfg(feature = "endpoint")]
     removed: Box<RemovedHomes>,
     draw_seed: SeedSource,
 }
@@ -33,6 +35,7 @@ pub struct Sessions {
 pub type SeedSource = fn() -> io::Result<[u8; 32]>;
 
 /// The sums of removed homes. Without them the daemon's counters would go back.
+#[cfg(feature = "endpoint")]
 #[derive(Default)]
 struct RemovedHomes {
     stats: Stats,
@@ -42,9 +45,15 @@ struct RemovedHomes {
 impl Sessions {
     /// No sessions yet.
     pub fn none() -> Sessions {
-        let removed = Box::default();
-        let (all, by_peer, by_address6) = Default::default();
-        Sessions { all, by_peer, by_address6, role: Role::Router, removed, draw_seed: random::seed }
+        Sessions {
+            all: Vec::new(),
+            by_peer: Vec::new(),
+            by_address6: Vec::new(),
+            role: Role::Router,
+            #[cfg(feature = "endpoint")]
+            removed: Box::default(),
+            draw_seed: random::seed,
+        }
     }
 
     /// Takes the seeds of new engines from this source instead of the kernel.
@@ -213,6 +222,7 @@ impl Sessions {
             };
             self.all.push(session);
         }
+        #[cfg(feature = "endpoint")]
         for session in &before {
             self.removed.stats.add(session.engine().stats());
             self.removed.wire_bytes = sum(self.removed.wire_bytes, session.wire_bytes());
@@ -225,6 +235,7 @@ impl Sessions {
     }
 }
 
+#[cfg(feature = "endpoint")]
 fn sum(a: [u64; 2], b: [u64; 2]) -> [u64; 2] {
     [a[0] + b[0], a[1] + b[1]]
 }
