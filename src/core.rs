@@ -11,6 +11,7 @@
 pub mod audit;
 mod engine;
 mod histogram;
+pub mod lateness;
 mod packer;
 mod params;
 mod queue;

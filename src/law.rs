@@ -170,6 +170,21 @@ impl Law {
         }
     }
 
+    /// What an interval reveals of its neighbours' lateness and of a missed slot, compared with `normal`; see
+    /// [`crate::core::lateness`]. The first number scales variances of the lateness, the second squares of the share of
+    /// missed slots. `None` for a law without a smooth density.
+    pub fn exposure(self, spread_percent: u8) -> Option<[f64; 2]> {
+        let variance = fraction(spread_percent) * fraction(spread_percent);
+        match self {
+            // With shape k = 1 / variance: the mean of (g/f) under g, the density of the sum of two intervals, is
+            // Γ(k) Γ(3k) / Γ(2k)² = 1.155 (27/16)^k.
+            Law::Gamma => Some([1.0 / (1.0 - 4.0 * variance), 1.2 * (0.523_25 / variance).exp()]),
+            // More than exp(1 / 20 %²): a missed slot is always seen.
+            Law::Normal => Some([1.0, 1e10]),
+            Law::Constant | Law::Kernel => None,
+        }
+    }
+
     /// The `N` bounds between `N + 1` ranges of equal probability, in mean intervals, found by integrating the density;
     /// `None` for a law without a density.
     pub fn quantiles<const N: usize>(self, spread_percent: u8) -> Option<[f64; N]> {

@@ -41,6 +41,7 @@ impl Histogram {
     }
 
     /// Adds the counts of another histogram.
+    #[cfg(any(test, feature = "endpoint", feature = "lab"))]
     pub fn add(&mut self, other: &Histogram) {
         let sum = |(count, more): (&u32, &u32)| u64::from(*count) + u64::from(*more);
         let fits = self.counts.iter().zip(&other.counts).all(|pair| sum(pair) <= u64::from(u32::MAX));
@@ -70,6 +71,12 @@ impl Histogram {
     /// The longest duration, exact.
     pub fn max(&self) -> Nanos {
         self.max
+    }
+
+    /// The middle of each bucket that has counted something, with its count here and that in `other`.
+    pub fn counts_beside(&self, other: &Histogram) -> impl Iterator<Item = (Nanos, [u32; 2])> {
+        let counts = self.counts.iter().zip(&other.counts).enumerate().filter(|(_, (count, _))| **count > 0);
+        counts.map(|(bucket, (count, other))| (middle_of(bucket), [*count, *other]))
     }
 
     /// The duration below which `percent` of them lie, to within a bucket and at most [`Histogram::max`]; zero if there

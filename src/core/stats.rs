@@ -31,6 +31,8 @@ pub struct Stats {
     pub delay: Histogram,
     /// From the scheduled to the actual departure of a cell.
     pub lateness: Histogram,
+    /// The same of the data cells alone.
+    pub data_lateness: Histogram,
     /// The delays of each device, by its number.
     pub devices: [DeviceStats; DEVICES],
 }
@@ -50,6 +52,7 @@ impl Default for Stats {
             drops: Drops::default(),
             delay: Histogram::default(),
             lateness: Histogram::default(),
+            data_lateness: Histogram::default(),
             devices: [DeviceStats::default(); DEVICES],
         }
     }
@@ -57,6 +60,7 @@ impl Default for Stats {
 
 impl Stats {
     /// Adds another engine's counters, except those of its devices: their numbers mean other devices.
+    #[cfg(feature = "endpoint")]
     pub fn add(&mut self, other: &Stats) {
         self.cells_data += other.cells_data;
         self.cells_cover += other.cells_cover;
@@ -70,6 +74,7 @@ impl Stats {
         self.drops.add(&other.drops);
         self.delay.add(&other.delay);
         self.lateness.add(&other.lateness);
+        self.data_lateness.add(&other.data_lateness);
     }
 }
 
@@ -101,6 +106,7 @@ pub struct Drops {
 }
 
 impl Drops {
+    #[cfg(feature = "endpoint")]
     fn add(&mut self, other: &Drops) {
         self.malformed_packet += other.malformed_packet;
         self.overflow += other.overflow;
