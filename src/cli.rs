@@ -14,6 +14,8 @@ mod flush;
 #[cfg(all(feature = "endpoint", feature = "lab"))]
 pub mod fuzzing;
 mod join;
+#[cfg(feature = "endpoint")]
+mod lateness;
 mod plan;
 mod reload;
 mod renew;
@@ -60,6 +62,8 @@ enum Command {
     Advise(advise::AdviseCommand),
     Audit(audit::AuditCommand),
     #[cfg(feature = "endpoint")]
+    Lateness(lateness::LatenessCommand),
+    #[cfg(feature = "endpoint")]
     Endpoint(endpoint::EndpointCommand),
     Version(VersionCommand),
 }
@@ -103,6 +107,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Devices(command) => command.execute(),
         Command::Advise(command) => command.execute(),
         Command::Audit(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Lateness(command) => command.execute(),
         #[cfg(feature = "endpoint")]
         Command::Endpoint(command) => command.execute(),
         Command::Version(_) => return print_version(),

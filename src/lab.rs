@@ -7,6 +7,7 @@
 //! - [`identify`] infers which devices a home has, as its provider could;
 //! - [`activity`] infers when the devices were used;
 //! - [`distinguish`] tests whether the tunnel's packets differ between two conditions;
+//! - [`mod@bound`] computes what the best possible test could do;
 //! - [`adversary`] runs these tests for every law and condition;
 //! - [`flat_line`] checks sizes, rate and delivery of recorded runs;
 //! - [`leaks`] checks whether packets pass outside the tunnel;
@@ -19,6 +20,7 @@
 pub mod activity;
 pub mod adversary;
 pub mod bench;
+pub mod bound;
 pub mod capture;
 pub mod cli;
 pub mod distinguish;

@@ -8,6 +8,8 @@ pub mod driver;
 mod gap;
 mod io;
 mod key_watch;
+#[cfg(feature = "endpoint")]
+mod lateness_record;
 mod liveness;
 mod negotiation;
 mod rehandshake;
@@ -21,6 +23,8 @@ use std::net::Ipv4Addr;
 use self::departure_queue::DepartureQueue;
 use self::device_traffic::TrafficByDevice;
 use self::gap::{GapWait, is_idle};
+#[cfg(feature = "endpoint")]
+use self::lateness_record::LatenessRecorder;
 use self::session::{Change, Session, SessionStep};
 use self::sessions::Sessions;
 use self::train::Train;
@@ -58,6 +62,8 @@ pub struct DataPlane {
     /// Trains that have left, for their buffers.
     spare: Vec<Train>,
     gap: GapWait,
+    #[cfg(feature = "endpoint")]
+    recorder: LatenessRecorder,
 }
 
 /// The result of [`DataPlane::handle_timeout`].
@@ -94,6 +100,8 @@ impl DataPlane {
             departing: None,
             spare: Vec::new(),
             gap: GapWait::default(),
+            #[cfg(feature = "endpoint")]
+            recorder: LatenessRecorder::default(),
         }
     }
 
@@ -117,6 +125,25 @@ impl DataPlane {
     /// The traffic of each device from the Internet.
     pub fn device_traffic(&self) -> &TrafficByDevice {
         &self.device_traffic
+    }
+
+    /// Reads the record of departures to the peer with that address, or to the only peer; see
+    /// [`LatenessRecorder::read`].
+    ///
+    /// # Errors
+    /// Why there are no values, in one line.
+    #[cfg(feature = "endpoint")]
+    pub fn read_lateness(&mut self, from: u32, peer: Option<Ipv4Addr>, now: Nanos) -> Result<String, String> {
+        let sessions = self.sessions.all();
+        let session = match (peer, sessions) {
+            (Some(peer), _) => {
+                self.sessions.of_peer(peer).map(|index| &sessions[index]).ok_or("no home has that address")
+            }
+            (None, [session]) => Ok(session),
+            (None, []) => Err("there is no tunnel yet: see millpond status"),
+            (None, _) => Err("there are several homes: name one"),
+        }?;
+        self.recorder.read(from, session, now)
     }
 
     /// The size of a cell, once it is known.
@@ -146,6 +173,8 @@ impl DataPlane {
     pub fn handle_departure(&mut self, now: Nanos) {
         let Some((index, train)) = self.departing.take() else { return };
         self.sessions.session_mut(index).handle_departure(train.scheduled, now);
+        #[cfg(feature = "endpoint")]
+        self.recorder.note(&self.sessions.all()[index], train.scheduled, now);
         self.spare.push(train);
         self.schedule(index);
     }

@@ -3,6 +3,7 @@
 mod activity;
 mod adversary;
 mod bench;
+mod bound;
 mod distinguish;
 mod flat_line;
 mod home;
@@ -39,6 +40,7 @@ enum Command {
     Activity(activity::ActivityCommand),
     Adversary(adversary::AdversaryCommand),
     Bench(bench::BenchCommand),
+    Bound(bound::BoundCommand),
     Distinguish(distinguish::DistinguishCommand),
     FlatLine(flat_line::FlatLineCommand),
     Identify(identify::IdentifyCommand),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Activity(command) => command.run(),
         Command::Adversary(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Bound(command) => command.run(),
         Command::Distinguish(command) => command.run(),
         Command::FlatLine(command) => command.run(),
         Command::Identify(command) => command.run(),

@@ -52,6 +52,14 @@ pub enum Request {
         /// The home's address inside the tunnel; `None` for all homes.
         home: Option<Ipv4Addr>,
     },
+    /// Reads the record of single departures' lateness, or starts or ends one.
+    #[cfg(feature = "endpoint")]
+    Lateness {
+        /// The number of the first value to read; 0 starts a record, 2^32 - 1 ends it.
+        from: u32,
+        /// The peer's address inside the tunnel; `None` for the only peer.
+        home: Option<Ipv4Addr>,
+    },
 }
 
 /// What an audit captures and looks for.
@@ -167,6 +175,14 @@ const HOME: ArgumentSpec = ArgumentSpec {
     line_default: Some(ArgumentValue::Home(None)),
     meaning: "a home's address inside the tunnel",
 };
+#[cfg(feature = "endpoint")]
+const FROM: ArgumentSpec = ArgumentSpec {
+    name: "from",
+    word: "FROM",
+    default: ArgumentValue::Number(0),
+    line_default: None,
+    meaning: "the number of the first value to read; 0 starts a record, 4294967295 ends it",
+};
 
 /// Every request.
 pub const REQUESTS: &[RequestSpec] = &[
@@ -183,6 +199,9 @@ pub const REQUESTS: &[RequestSpec] = &[
     // The command that asks for them runs on the endpoint, which has no ubus.
     #[cfg(feature = "endpoint")]
     RequestSpec { is_method: false, ..method("metrics", &[HOME], "numbers in Prometheus's text format") },
+    // For measurements; `millpond lateness` reads it.
+    #[cfg(feature = "endpoint")]
+    RequestSpec { is_method: false, ..method("lateness", &[FROM, HOME], "the lateness of single departures") },
 ];
 
 const fn method(name: &'static str, arguments: &'static [ArgumentSpec], answer: &'static str) -> RequestSpec {
@@ -208,6 +227,8 @@ impl Request {
             Request::Renew => ("renew", vec![]),
             #[cfg(feature = "endpoint")]
             Request::Metrics { home } => ("metrics", vec![ArgumentValue::Home(home)]),
+            #[cfg(feature = "endpoint")]
+            Request::Lateness { from, home } => ("lateness", vec![Number(from), ArgumentValue::Home(home)]),
         }
     }
 
@@ -230,6 +251,8 @@ impl Request {
             ("renew", []) => Request::Renew,
             #[cfg(feature = "endpoint")]
             ("metrics", [ArgumentValue::Home(home)]) => Request::Metrics { home: *home },
+            #[cfg(feature = "endpoint")]
+            ("lateness", [Number(from), ArgumentValue::Home(home)]) => Request::Lateness { from: *from, home: *home },
             _ => return None,
         })
     }

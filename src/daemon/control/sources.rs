@@ -66,6 +66,8 @@ impl Sources<'_> {
             // The event loop serves these itself.
             Request::Devices(_) | Request::Advise(_) | Request::Advised { .. } | Request::Audit { .. } => not_here(),
             Request::Reload | Request::Renew => not_here(),
+            #[cfg(feature = "endpoint")]
+            Request::Lateness { .. } => not_here(),
         }
     }
 

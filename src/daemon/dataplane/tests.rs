@@ -250,3 +250,92 @@ fn a_home_that_keeps_changing_its_request_gets_no_more_than_its_maximum() {
     let kbit = wire_bytes * 8 / 20 / 1000;
     assert!((3_900..=4_020).contains(&kbit), "{kbit} kbit/s on the wire, at most 4000 are allowed");
 }
+
+/// Sends `count` cells of the router's, each `late_ns` of its number late. Returns the time of the last one.
+#[cfg(feature = "endpoint")]
+fn send_late(router: &mut DataPlane, count: u64, late_ns: impl Fn(u64) -> u64) -> Nanos {
+    let (mut sent, mut now) = (0, Nanos::ZERO);
+    while sent < count {
+        let due = router.next_timeout().expect("a router sends");
+        let Departure::Train(train) = router.handle_timeout(due) else { continue };
+        now = train.scheduled + Nanos(late_ns(sent));
+        router.handle_departure(now);
+        sent += 1;
+    }
+    now
+}
+
+#[cfg(feature = "endpoint")]
+fn read_record(router: &mut DataPlane, from: u32, now: Nanos) -> Result<(String, Vec<u64>), String> {
+    let text = router.read_lateness(from, None, now)?;
+    let (head, values) = text.split_once('\n').expect("two lines");
+    Ok((head.to_owned(), values.split_whitespace().map(|value| value.parse().expect("a number")).collect()))
+}
+
+#[cfg(feature = "endpoint")]
+#[test]
+fn a_record_has_every_lateness_in_order() {
+    let mut router = plane(&router_settings());
+    let pace = router.sessions().all()[0].engine().pace();
+    send_late(&mut router, 10, |_| 99);
+    let start = format!("gamma {} {} 0 1", pace.spread_percent, pace.mean.0);
+    assert_eq!(
+        read_record(&mut router, 7, Nanos::ZERO).unwrap_err(),
+        "no lateness is being recorded: `lateness 0` starts a record"
+    );
+    assert_eq!(read_record(&mut router, 0, Nanos::ZERO), Ok((start, vec![])), "nothing from before");
+    let refused = read_record(&mut router, 0, Nanos::from_secs(9)).unwrap_err();
+    assert!(refused.contains("a record is running"), "{refused}");
+    let mut now = send_late(&mut router, 5, |number| 1_000 + number);
+    let (head, values) = read_record(&mut router, 1, now).unwrap();
+    assert!(head.ends_with(" 0 6") && values == [1_000, 1_001, 1_002, 1_003, 1_004], "{head} {values:?}");
+    assert!(read_record(&mut router, 6, now).unwrap().1.is_empty());
+    assert!(read_record(&mut router, 7, now).unwrap_err().contains("value 7 is not recorded yet"));
+    // One answer has at most 4096 values, and a lateness of more than four seconds has the largest number.
+    for _ in 0..50 {
+        now = send_late(&mut router, 100, |number| if number == 0 { u64::from(u32::MAX) + 7 } else { number });
+        read_record(&mut router, 6, now).unwrap();
+    }
+    let (head, values) = read_record(&mut router, 6, now).unwrap();
+    assert!(head.ends_with(" 4102") && values.len() == 4_096 && values[..2] == [u64::from(u32::MAX), 1], "{head}");
+    assert_eq!(router.read_lateness(u32::MAX, None, now), Ok(String::new()), "ended");
+    assert!(read_record(&mut router, 0, now).is_ok(), "the next record starts at once");
+}
+
+#[cfg(feature = "endpoint")]
+#[test]
+fn a_record_is_bounded_and_ends_when_nobody_reads_it() {
+    let mut router = plane(&router_settings());
+    read_record(&mut router, 0, Nanos::ZERO).unwrap();
+    let mut now = Nanos::ZERO;
+    for _ in 0..200 {
+        now = send_late(&mut router, 100, |number| number);
+        _ = read_record(&mut router, 1, now);
+    }
+    let lost = read_record(&mut router, 1, now).unwrap_err();
+    assert_eq!(lost, format!("{} values are lost: read the record more often", 20_000 - 16_384));
+    assert_eq!(read_record(&mut router, 20_000 - 16_384 + 1, now).unwrap().1.len(), 4_096);
+    let later = send_late(&mut router, 1_000, |_| 5);
+    assert!(later.saturating_since(now) > Nanos::from_secs(10));
+    assert!(read_record(&mut router, 20_001, later).unwrap_err().contains("no lateness is being recorded"));
+}
+
+#[cfg(feature = "endpoint")]
+#[test]
+fn a_change_of_the_rate_ends_a_record() {
+    let mut router = plane(&router_settings());
+    read_record(&mut router, 0, Nanos::ZERO).unwrap();
+    let mut faster = router_settings();
+    faster.shape.upload = BitsPerSec::from_kbit(999);
+    router.update(&faster, Encapsulation::wireguard(IpVersion::V4), true, Nanos::ZERO).unwrap();
+    let now = send_late(&mut router, 3, |_| 5);
+    assert!(read_record(&mut router, 1, now).unwrap_err().contains("the rate or the law has changed"));
+    assert!(read_record(&mut router, 1, now).unwrap_err().contains("no lateness is being recorded"));
+    let several = plane(&endpoint_settings(2)).read_lateness(0, None, now).unwrap_err();
+    assert_eq!(several, "there are several homes: name one");
+    let unknown = plane(&endpoint_settings(2)).read_lateness(0, Some([10, 77, 0, 99].into()), now).unwrap_err();
+    assert_eq!(unknown, "no home has that address");
+    let silent = plane(&endpoint_settings(1)).read_lateness(0, None, now).unwrap_err();
+    assert!(silent.contains("no cells are sent to this peer"), "{silent}");
+    assert!(DataPlane::new().read_lateness(0, None, now).unwrap_err().contains("there is no tunnel yet"));
+}

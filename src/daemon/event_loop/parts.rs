@@ -248,6 +248,11 @@ impl Parts {
                 self.perform(Action::Renew, now);
                 self.control.answer(requester, Answer::Text("looking up the endpoint again\n".into()), poll, now);
             }
+            #[cfg(feature = "endpoint")]
+            Request::Lateness { from, home } => {
+                let answer = self.plane.read_lateness(from, home, now).map_or_else(Answer::refused, Answer::Text);
+                self.control.answer(requester, answer, poll, now);
+            }
             request => {
                 let answer = self.sources(now).answer(request, &requester);
                 self.control.answer(requester, answer, poll, now);

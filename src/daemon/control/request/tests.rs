@@ -18,7 +18,9 @@ fn samples() -> Vec<Request> {
     }
     samples.extend([0, 300, u32::MAX].map(|seconds| Request::History { seconds }));
     #[cfg(feature = "endpoint")]
-    samples.extend([None, Some(Ipv4Addr::new(10, 77, 0, 2))].map(|home| Request::Metrics { home }));
+    for home in [None, Some(Ipv4Addr::new(10, 77, 0, 2))] {
+        samples.extend([Request::Metrics { home }, Request::Lateness { from: 7, home }]);
+    }
     samples
 }
 
@@ -64,7 +66,7 @@ fn a_request_survives_its_call() {
     for request in samples() {
         match call::write(request) {
             Some((method, arguments)) => assert_eq!(call::parse(method, arguments.contents()), Ok(request)),
-            None => assert_eq!(request.parts().0, "metrics"),
+            None => assert!(["metrics", "lateness"].contains(&request.parts().0)),
         }
     }
 }
@@ -94,6 +96,9 @@ fn lines_have_a_stable_syntax() {
         let home = Some(Ipv4Addr::new(10, 77, 0, 2));
         assert_eq!(line("metrics 10.77.0.2"), Ok(Request::Metrics { home }));
         assert_eq!(line("metrics"), Ok(Request::Metrics { home: None }));
+        assert_eq!(line("lateness 0"), Ok(Request::Lateness { from: 0, home: None }));
+        assert_eq!(line("lateness 4097 10.77.0.2"), Ok(Request::Lateness { from: 4097, home }));
+        assert_eq!(line("lateness"), Err("lateness.from: missing: want lateness FROM [ADDRESS]".into()));
     }
     assert_eq!(line("metrics").is_ok(), cfg!(feature = "endpoint"));
 }
