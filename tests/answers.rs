@@ -176,6 +176,7 @@ fn status() -> StatusAnswer {
                 p99: Rounded(40.5),
                 max: Rounded(99.0),
             },
+            min_watch_days: some(64.5),
             devices: vec![DeviceDelay {
                 number: 1,
                 packets: 40,
@@ -206,6 +207,7 @@ fn audit() -> AuditAnswer {
         fit_p: some(0.625),
         lateness_p99_us: None,
         lateness_max_us: None,
+        min_watch_days: None,
     };
     AuditAnswer {
         running: None,
@@ -227,12 +229,19 @@ fn audit() -> AuditAnswer {
             packets: 700,
             lateness_p99_us: some(40.5),
             lateness_max_us: some(99.0),
+            min_watch_days: some(64.5),
             ..received.clone()
         }),
         download: Some(received),
         sends_upload: true,
-        lateness_us: Some([40.5, 99.0]),
     }
+}
+
+#[test]
+fn an_audit_says_what_the_lateness_means() {
+    let text = audit().to_string();
+    let lines = "lateness of departures: 40 us p99, 99 us max\nat this lateness it takes at least 64 days of watching";
+    assert!(text.contains(lines), "{text}");
 }
 
 fn devices() -> DevicesAnswer {

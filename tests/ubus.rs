@@ -199,7 +199,6 @@ fn audit(packets: u32) -> AuditAnswer {
         upload: None,
         download: None,
         sends_upload: true,
-        lateness_us: None,
     }
 }
 

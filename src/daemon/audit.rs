@@ -63,8 +63,19 @@ pub struct AuditReport {
     pub quotes: Option<Vec<QuoteFinding>>,
     /// The findings for sent and received packets.
     pub directions: [Option<Finding>; 2],
-    /// Lateness of departures since the daemon started: 99th percentile and maximum.
-    pub lateness: Option<[Nanos; 2]>,
+    /// Lateness of departures since the daemon started.
+    pub lateness: Option<LatenessReport>,
+}
+
+/// The lateness of departures since the daemon started.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LatenessReport {
+    /// 99th percentile.
+    pub p99: Nanos,
+    /// Maximum.
+    pub max: Nanos,
+    /// The result of [`Engine::min_watch_days`](crate::core::Engine::min_watch_days).
+    pub min_watch_days: Option<f64>,
 }
 
 /// The names of the sent and received directions, by this end's role.

@@ -79,9 +79,6 @@ pub struct AuditAnswer {
     /// For the text form: whether this end sends the upload.
     #[serde(skip)]
     pub sends_upload: bool,
-    /// For the text form: lateness of departures in microseconds, 99th percentile and maximum.
-    #[serde(skip)]
-    pub lateness_us: Option<[f64; 2]>,
 }
 
 /// Packets from the router outside the tunnel that quote a confined device in one way.
@@ -126,7 +123,14 @@ pub struct AuditFinding {
     /// Longest lateness of a departure, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness_max_us: Option<Rounded>,
+    /// For the text form: least number of days for which anyone must watch to tell a busy home from an idle one. The
+    /// status has it for each peer.
+    #[serde(skip)]
+    pub min_watch_days: Option<Rounded>,
 }
+
+/// What the lateness of departures means for the home, as a line of text; empty if that is not known.
+pub struct WatchDays(pub Option<Rounded>);
 
 /// The number of packets of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -186,10 +190,26 @@ impl fmt::Display for AuditAnswer {
         for (name, finding) in directions {
             finding.iter().try_for_each(|finding| writeln!(f, "{name}: {finding}"))?;
         }
-        self.lateness_us
-            .iter()
-            .map(|lateness| lateness.map(|us| with_decimals(us, 0)))
-            .try_for_each(|[p99, max]| writeln!(f, "lateness of departures: {p99} us p99, {max} us max"))
+        for finding in [&self.upload, &self.download].into_iter().flatten() {
+            if let (Some(p99), Some(max)) = (finding.lateness_p99_us, finding.lateness_max_us) {
+                let [p99, max] = [p99, max].map(|us| with_decimals(us.0, 0));
+                write!(f, "lateness of departures: {p99} us p99, {max} us max\n{}", WatchDays(finding.min_watch_days))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for WatchDays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Rounded(days)) = self.0 else { return Ok(()) };
+        // "At least" must not be rounded up.
+        let hours = (days * 24.0) as u64;
+        let (count, unit) = if hours < 48 { (hours, "hours") } else { (hours / 24, "days") };
+        writeln!(
+            f,
+            "at this lateness it takes at least {count} {unit} of watching to tell a busy home from an idle one"
+        )
     }
 }
 

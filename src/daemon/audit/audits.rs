@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use log::{info, warn};
 
-use super::{AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint, DEFAULT_AUDIT_PACKETS, capture};
+use super::{AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint, DEFAULT_AUDIT_PACKETS, LatenessReport, capture};
 use crate::config::model::{Role, Settings};
 use crate::daemon::dataplane::DataPlane;
 use crate::daemon::dataplane::session::Session;
@@ -123,7 +123,7 @@ impl Audits {
     /// `lateness` is that of the departures since the daemon started.
     pub fn handle_output(
         &mut self,
-        lateness: Option<[Nanos; 2]>,
+        lateness: Option<LatenessReport>,
         poll: &Poll,
         now: Nanos,
     ) -> Option<Result<AuditReport, String>> {

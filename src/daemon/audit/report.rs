@@ -103,11 +103,12 @@ impl AuditReport {
 
     /// The report as an answer. `is_router` decides which direction this end sends.
     pub fn answer(&self, is_router: bool) -> AuditAnswer {
-        let lateness_us = self.lateness.map(|late| late.map(|late| late.0 as f64 / 1e3));
+        let us = |late: Nanos| Rounded(late.0 as f64 / 1e3);
         let [sent, received] = &self.directions;
         let sent = sent.as_ref().map(|sent| AuditFinding {
-            lateness_p99_us: lateness_us.map(|[p99, _]| Rounded(p99)),
-            lateness_max_us: lateness_us.map(|[_, max]| Rounded(max)),
+            lateness_p99_us: self.lateness.map(|lateness| us(lateness.p99)),
+            lateness_max_us: self.lateness.map(|lateness| us(lateness.max)),
+            min_watch_days: self.lateness.and_then(|lateness| lateness.min_watch_days).map(Rounded),
             ..finding(sent)
         });
         let received = received.as_ref().map(finding);
@@ -126,7 +127,6 @@ impl AuditReport {
             upload,
             download,
             sends_upload: is_router,
-            lateness_us,
         }
     }
 }
@@ -156,5 +156,6 @@ fn finding(finding: &Finding) -> AuditFinding {
         fit_p: finding.fit_p.map(Rounded),
         lateness_p99_us: None,
         lateness_max_us: None,
+        min_watch_days: None,
     }
 }

@@ -134,6 +134,10 @@ pub struct PeerAnswer {
     pub delay_ms: Percentiles,
     /// From the scheduled to the actual departure of a cell, in microseconds.
     pub lateness_us: Percentiles,
+    /// Least number of days for which anyone must watch the cells sent to tell a busy home from an idle one; absent if
+    /// it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_watch_days: Option<Rounded>,
     /// The devices that have sent packets.
     pub devices: Vec<DeviceDelay>,
 }

@@ -5,7 +5,7 @@ use crate::core::CellKind;
 use crate::daemon::action::Action;
 use crate::daemon::advice::{AdviceFeed, Direction, ObservedPacket};
 use crate::daemon::audit::answer::AuditStarted;
-use crate::daemon::audit::{AuditView, Audits};
+use crate::daemon::audit::{AuditView, Audits, LatenessReport};
 use crate::daemon::config_state::{ConfigState, JobSettings};
 use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::control::request::{AuditOptions, Format, Request};
@@ -294,7 +294,8 @@ impl Parts {
     pub fn handle_audit(&mut self, poll: &Poll, now: Nanos) {
         let lateness = self.plane.sessions().all().first().map(|session| {
             let lateness = &session.engine().stats().lateness;
-            [lateness.percentile(99.0), lateness.max()]
+            let min_watch_days = session.engine().min_watch_days();
+            LatenessReport { p99: lateness.percentile(99.0), max: lateness.max(), min_watch_days }
         });
         let Some(report) = self.audits.handle_output(lateness, poll, now) else { return };
         if let Ok(report) = &report {

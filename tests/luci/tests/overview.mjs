@@ -78,9 +78,15 @@ test('values that an older or newer daemon lacks are left out', async () => {
 });
 
 test('the page shows the data used and the check of the wire, and can repeat the check', () => withRouter({
-	extra: { ...USED, audit: { age_s: 7200, running: false, packets: 12000, wire_bytes: 508, faults: [] } }
+	extra: { ...USED, audit: { age_s: 7200, running: false, packets: 12000, wire_bytes: 508, faults: [] }, peers: [ { min_watch_days: 112.5 }, {} ] }
 }, async ({ open, router }) => {
 	const page = await open('overview');
+
+	assert.match(await page.innerText('[data-name=watching]'), /at least 112 days of watching/);
+	router.answers.status.peers = [ { min_watch_days: 0.25 }, { min_watch_days: 3650 } ];
+	await until(async () => /at least 6 hours of watching/.test(await page.innerText('[data-name=watching]')), 'the least of all peers');
+	router.answers.status.peers = [ {} ];
+	await until(async () => await page.locator('[data-name=watching]').count() === 0, 'an older daemon, or a law that hides nothing');
 
 	assert.match(await page.innerText('[data-name=audit]'), /12,000 packets seen, all 508 bytes, nothing else/);
 	assert.match(await page.innerText('.millpond-tiles'), /Saver\s+to save data[^]*42\sGB\s+14\s%[^]*150\sGB\s+50\s%/);

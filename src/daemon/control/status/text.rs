@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{DropCounts, PeerAnswer, StatusAnswer};
+use crate::daemon::audit::answer::WatchDays;
 use crate::daemon::rounded::Rounded;
 use crate::units::decimals::with_decimals;
 
@@ -37,6 +38,9 @@ impl fmt::Display for StatusAnswer {
             writeln!(f)?;
         }
         self.peers.iter().try_for_each(|peer| peer.fmt(f))?;
+        // That of the home that can be told apart first.
+        let days = self.peers.iter().filter_map(|peer| peer.min_watch_days);
+        WatchDays(days.reduce(|least, days| if days < least { days } else { least })).fmt(f)?;
         if self.role.as_deref() == Some("router")
             && matches!(&*self.state, "starting" | "degraded")
             && self.state_age_s.0 as u64 >= HINT_AFTER_S
@@ -92,6 +96,29 @@ impl fmt::Display for Age {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lateness_is_explained_by_a_time_that_is_not_rounded_up() {
+        let text = |days: [Option<f64>; 2]| {
+            let golden = include_str!("../../../../tests/golden/answers/status.json");
+            let mut answer: StatusAnswer = serde_json::from_str(golden).unwrap();
+            answer.peers.push(answer.peers[0].clone());
+            for (peer, days) in answer.peers.iter_mut().zip(days) {
+                peer.min_watch_days = days.map(Rounded);
+            }
+            answer.to_string()
+        };
+        for (days, words) in [
+            ([Some(64.9), None], "64 days"),
+            ([Some(3_650.0), Some(1.999)], "47 hours"),
+            ([Some(2.0), Some(2.5)], "2 days"),
+            ([Some(1e-9); 2], "0 hours"),
+        ] {
+            let line = format!("at least {words} of watching to tell a busy home from an idle one\n");
+            assert!(text(days).contains(&line), "{}", text(days));
+        }
+        assert!(!text([None, None]).contains("watching"));
+    }
 
     #[test]
     fn a_router_whose_endpoint_is_silent_says_what_to_look_for() {

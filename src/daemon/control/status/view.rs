@@ -121,6 +121,7 @@ impl StatusView<'_> {
             drops: drop_counts(&stats.drops),
             delay_ms: percentiles(&stats.delay, Nanos::as_millis_f64),
             lateness_us: percentiles(&stats.lateness, |late| late.as_millis_f64() * 1e3),
+            min_watch_days: session.engine().min_watch_days().map(Rounded),
             devices: devices
                 .map(|(number, device)| DeviceDelay {
                     number: number as u64,

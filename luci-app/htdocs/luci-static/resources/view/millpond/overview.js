@@ -60,6 +60,14 @@ function wireCheck(audit) {
 	return [ words.badge(faults.length ? 'important' : 'success', faults.length ? _('Needs attention') : _('Good')), ' ', text, ` (${words.ago(audit.age_s)})` ];
 }
 
+/* How long the lateness of the cells keeps the home's secret: at least the time for the peer that is seen through first. */
+function watching({ peers }) {
+	const days = L.toArray(peers).map((peer) => words.number(peer.min_watch_days)).filter((least) => least !== null);
+
+	return days.length ? [ E('span', { 'class': 'millpond-hint', 'data-name': 'watching' },
+		[ ' ', _('It takes at least %s of watching to tell a busy home from an idle one.').format(words.span(86400 * Math.min(...days))) ]) ] : [];
+}
+
 /* Why the level in force differs from the level of the settings. */
 function reason(status) {
 	return { 'schedule': _('by the schedule'), 'cap-day': _('to save data') }[status.level_by];
@@ -186,7 +194,7 @@ return view.extend({
 
 		return E('div', { 'class': 'millpond-row', 'data-name': 'audit' }, [
 			E('strong', { 'class': 'head' }, _('Last check of the wire')),
-			E('span', { 'class': 'grow' }, wireCheck(status.audit)),
+			E('span', { 'class': 'grow' }, [ ...wireCheck(status.audit), ...watching(status) ]),
 			running ? E('em', { 'class': 'spinning' }, _('A check is running.')) : '',
 			E('button', {
 				'class': 'btn cbi-button', 'data-action': 'audit', 'disabled': this.readonly || running || this.busy ? '' : null,
