@@ -32,8 +32,8 @@ fuzz: ## fuzz every parser for ten seconds; "tests/fuzz/run SECONDS" or "--runs 
 	@tests/tools/setup build fuzz
 	@tests/fuzz/run 10
 
-soak: ## simulate a year of both ends, every second of it, in virtual time
-	@tests/tools/setup build
+soak: ## as root: a year of both ends and a day of the laboratory's world, in virtual time (some hours)
+	@tests/tools/setup build lab
 	@tests/tools/soak
 
 translations: ## renew the translators' template, and list the texts that lack a translation

@@ -97,7 +97,7 @@ field() { status_of "$1" | grep -oE "\"$2\":[0-9.]+" | head -1 | cut -d: -f2; }
 hour() {
 	local level problems
 	level=$(status_of router | grep -oE '"level":"[a-z]*"' | cut -d'"' -f4)
-	problems=$(status_of router | grep -oE '"code":"[^"]*"' | cut -d'"' -f4 | xargs)
+	problems=$(status_of router | sed -n 's/.*"problems"://p' | { grep -oE '"code":"[^"]*"' || true; } | cut -d'"' -f4 | xargs)
 	printf '%d,%d,%d,%d,%d,%d,%s\n' "$(uptime_s)" "$(anon router)" "$(anon endpoint)" "$(($(field router cells_data) + $(field router cells_cover)))" \
 		"$(field router cells_received)" "$(field router cells_lost)" "$level" >> "$OUT/$SCENARIO/hours.csv"
 	shaping || fail "hour $1: the router shapes"
