@@ -21,8 +21,7 @@ fuzz_target!(|data: &[u8]| {
         let mut document = Document::new(before.as_bytes()).expect("the file before has no errors");
         document.assign(&invitation.settings(key, "", ""));
         let parsed = millpond::config::parse(document.text().as_bytes());
-        let errors: Vec<_> =
-            parsed.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        let errors: Vec<_> = parsed.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
         assert!(errors.is_empty(), "{errors:?} in\n{}", document.text());
     }
 });

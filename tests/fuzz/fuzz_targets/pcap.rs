@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use millpond::lab::capture::read;
 
 /// A file in memory, one for each process.
-static PATH: LazyLock<PathBuf> = LazyLock::new(|| PathBuf::from(format!("/dev/shm/millpond-fuzz-{}", std::process::id())));
+static PATH: LazyLock<PathBuf> =
+    LazyLock::new(|| PathBuf::from(format!("/dev/shm/millpond-fuzz-{}", std::process::id())));
 
 fuzz_target!(|data: &[u8]| {
     fs::write(&*PATH, data).expect("the file in memory is written");
