@@ -60,7 +60,7 @@ impl Default for Stats {
 
 impl Stats {
     /// Adds another engine's counters, except those of its devices: their numbers mean other devices.
-    #[cfg(feature = "endpoint")]
+    #[cfg(any(feature = "endpoint", feature = "lab"))]
     pub fn add(&mut self, other: &Stats) {
         self.cells_data += other.cells_data;
         self.cells_cover += other.cells_cover;
@@ -106,7 +106,7 @@ pub struct Drops {
 }
 
 impl Drops {
-    #[cfg(feature = "endpoint")]
+    #[cfg(any(feature = "endpoint", feature = "lab"))]
     fn add(&mut self, other: &Drops) {
         self.malformed_packet += other.malformed_packet;
         self.overflow += other.overflow;
