@@ -14,7 +14,11 @@ judge() {
 			echo "FAIL $scenario: the scenario did not run" >> "$verdicts"
 		fi
 		case $scenario in
-		flat-line | adversary) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
+		flat-line) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
+		adversary)
+			judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts"
+			print_bounds "$OUT/$scenario"
+			;;
 		leaks | everyday) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" ;;
 		leaks-without-guard) judge_captures "$scenario" leaks "$OUT/$scenario" "$verdicts" --without-guard ;;
 		mips) judge_machine "$scenario" "$verdicts" ;;
@@ -47,6 +51,20 @@ judge() {
 }
 
 count() { grep -c "^$1" "$2" || true; }
+
+# print_bounds FOLDER: prints what the best possible test could do with the router's lateness under each condition. The
+# laws without a smooth density have no bound.
+print_bounds() {
+	local idle other
+	for idle in "$1"/{gamma,normal}/idle.lateness.json; do
+		[ -e "$idle" ] || continue
+		for other in "${idle%/*}"/*.lateness.json; do
+			[ "$other" != "$idle" ] || continue
+			printf '\n'
+			"$TARGET/host/millpond-lab" bound "$idle" "$other" || true
+		done
+	done
+}
 
 # judge_machine SCENARIO VERDICTS: judges the captures unless the scenario was skipped.
 judge_machine() {

@@ -2,22 +2,25 @@
 # Whether an adversary can tell from the line that the home, the router's processor or the LAN is busy, or that the
 # router is being pinged, for "make bench". Conditions alternate within one run, so that a drift of the machine does not
 # look like a leak. LAB_CYCLES: turns with gamma and normal (default 5, with 24,000 packets of each condition and 12
-# minutes a law); the other laws get a third. LAB_LAWS: the laws to test, of "gamma normal constant kernel".
-# LAB_CONDITIONS: the conditions to compare with an idle home.
+# minutes a law); the other laws get a third. LAB_BLOCK: seconds of one turn (default 20). LAB_LAWS: the laws to test, of
+# "gamma normal constant kernel". LAB_CONDITIONS: the conditions to compare with an idle home.
+# In the first turn of each condition the router also records how late its departures are, for "millpond-lab bound".
 
-# Seconds of one turn.
-readonly BLOCK=20
+readonly BLOCK=${BLOCK:-${LAB_BLOCK:-20}}
 # Seconds between two turns. After conditions that fill a queue it takes DRAIN until the queue is empty.
 readonly PAUSE=2 DRAIN=12
+# Departures of the router in a second, less a margin: 320 kbit/s in cells of 508 bytes.
+readonly RECORDED_PER_S=75
 
 allowance() {
-	local CYCLES=${LAB_CYCLES:-5}
-	echo $(((2 * CYCLES + 2 * (CYCLES / 3 + 1)) * (6 * (BLOCK + PAUSE + 1) + 2 * DRAIN) + 4 * 60))
+	local turns=${LAB_CYCLES:-5} compared
+	compared=$(wc -w <<< "${LAB_CONDITIONS:-1 2 3 4 5}")
+	echo $(((2 * turns + 2 * (turns / 3 + 1)) * (compared + 1) * (BLOCK + DRAIN + 3) + 4 * 60))
 }
 
 scenario() {
 	local law
-	# shellcheck disable=SC2034 # read by settings and record: the level "strict"
+	# shellcheck disable=SC2034 # read by settings and record: twice the level "strict"
 	UPLOAD_KBIT=320 DOWNLOAD_KBIT=640
 	for law in $LAWS; do
 		case $law in
@@ -43,7 +46,7 @@ turns() {
 	for cycle in $(seq "$cycles"); do
 		for condition in idle $CONDITIONS; do
 			say "$law: turn $cycle of $cycles, $condition"
-			turn "$condition" "$dir/timeline.csv"
+			turn "$condition" "$dir" "$cycle"
 			case $condition in
 			busy | device-flooding) sleep "$DRAIN" ;;
 			*) sleep "$PAUSE" ;;
@@ -57,17 +60,23 @@ turns() {
 	if daemons_stop "$dir"; then pass "$law: the run completes"; else fail "$law: both ends stop on SIGTERM"; fi
 }
 
-# turn CONDITION TIMELINE: runs one turn and adds it to the timeline.
+# turn CONDITION FOLDER CYCLE: runs one turn and adds it to the folder's timeline.
 turn() {
-	local start_ns pid pids=()
+	local start_ns pid pids=() record=
 	start_ns=$(now_ns)
 	"condition_${1//-/_}"
+	if [ "$3" = 1 ]; then
+		at router "$MILLPOND" lateness --cells $((BLOCK * RECORDED_PER_S)) --output "$2/$1.lateness.json" \
+			--socket "$WORK/router.sock" > "$WORK/record.log" 2>&1 &
+		record=$!
+	fi
 	sleep "$BLOCK"
-	echo "$1,$start_ns,$(now_ns)" >> "$2"
+	echo "$1,$start_ns,$(now_ns)" >> "$2/timeline.csv"
 	for pid in ${pids[@]+"${pids[@]}"}; do
 		kill "$pid" 2> /dev/null || true
 		wait "$pid" 2> /dev/null || true
 	done
+	[ -z "$record" ] || wait "$record" || fail "$1: the lateness of departures is recorded" "$(tail -1 "$WORK/record.log")"
 }
 
 # run_during_turn PLACE COMMAND...: runs the command there until the turn ends.
