@@ -23,6 +23,7 @@ scenario() {
 	# shellcheck disable=SC2034 # read by settings and record: twice the level "strict"
 	UPLOAD_KBIT=320 DOWNLOAD_KBIT=640
 	for law in $LAWS; do
+		# shellcheck disable=SC2153 # from the request
 		case $law in
 		gamma | normal) turns "$law" "$CYCLES" ;;
 		*) turns "$law" $((CYCLES / 3 + 1)) ;;
