@@ -2,9 +2,10 @@
 //! exhaust a router's heap.
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/counting_allocator.rs"]
+mod counting_allocator;
 
+use counting_allocator::{ALLOCATIONS, LIVE_BYTES};
 use millpond::core::what_if::{CellShape, WhatIf};
 use millpond::core::{Engine, Limits, Pace, Params};
 use millpond::law::Law;
@@ -13,34 +14,6 @@ use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
-
-struct CountingAllocator;
-
-thread_local! {
-    /// Allocations of this thread. The test harness allocates in its own thread while a test runs.
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    /// Bytes that this thread has allocated and not freed; negative if it frees memory of other threads.
-    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for CountingAllocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        let _ = LIVE_BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size() as isize));
-        // SAFETY: the caller upholds the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let _ = LIVE_BYTES.try_with(|bytes| bytes.set(bytes.get() - layout.size() as isize));
-        // SAFETY: the caller upholds the same contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn a_running_engine_allocates_nothing() {

@@ -1,6 +1,7 @@
 //! The settings of the year, and which level each should have when. Berlin's clock is computed here from the two dates
 //! of its changes, not by the daemon's code.
 
+use millpond::config::example::{ENDPOINT, ROUTER, settings};
 use millpond::config::model::{Level, Settings};
 
 /// The start of the year: 2027-01-01 00:00 UTC, a Friday.
@@ -63,33 +64,18 @@ pub fn router(variant: usize, rates: Rates) -> Settings {
             format!("config device\n\toption name '{index}{name}'\n\toption mac '18:b4:30:26:34:{index:02x}'\n")
         })
         .collect();
-    settings(&format!(
-        "config millpond 'main'
-	option enabled '1'
-	option level 'balanced'
-{main}
-config tunnel 'tunnel'
-	option private_key 'AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA='
-	option public_key 'ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A='
-	option endpoint '203.0.113.9:51820'
-	option address '10.77.0.2'
-	option peer_address '10.77.0.1'
-
-{levels}{sections}{devices}"
-    ))
+    let text = ROUTER.replacen(
+        "\toption enabled '1'\n",
+        &format!("\toption enabled '1'\n\toption level 'balanced'\n{main}"),
+        1,
+    );
+    settings(&format!("{text}\n{levels}{sections}{devices}"))
 }
 
 /// The endpoint's settings; they change only a limit that no home reaches.
 pub fn endpoint(variant: usize) -> Settings {
     settings(&format!(
-        "config millpond 'main'
-	option enabled '1'
-	option role 'endpoint'
-
-config tunnel 'tunnel'
-	option private_key 'AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA='
-	option address '10.77.0.1/16'
-
+        "{ENDPOINT}
 config home
 	option name 'home'
 	option public_key 'ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A='
@@ -143,9 +129,4 @@ fn local(unix_s: i64) -> i64 {
 
 fn offset(unix_s: i64) -> i64 {
     if (CLOCK_CHANGES[0]..CLOCK_CHANGES[1]).contains(&unix_s) { 7_200 } else { 3_600 }
-}
-
-fn settings(text: &str) -> Settings {
-    let parsed = millpond::config::parse(text.as_bytes());
-    parsed.settings.unwrap_or_else(|| panic!("{:?} in\n{text}", parsed.problems))
 }

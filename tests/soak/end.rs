@@ -3,8 +3,9 @@
 use millpond::daemon::{Clocks, VirtualDaemon, VirtualStep};
 use millpond::units::Nanos;
 
+use crate::counting_allocator::ALLOCATIONS;
 use crate::expected_departures::{Drift, ExpectedDepartures};
-use crate::{ALLOCATIONS, seeds};
+use crate::seeds;
 
 /// A new daemon may allocate its buffers with the first cells.
 const WARM_UP_CELLS: u64 = 100;

@@ -7,12 +7,13 @@ use millpond::core::Stats;
 use millpond::units::Nanos;
 
 use crate::calendar::{self, CLOCK_CHANGES, DAY_S, MAX_OFFSET_S, NIGHT_HOUR, Rates, START_S, VARIANTS};
+use crate::counting_allocator::LIVE_BYTES;
 use crate::expected_departures::Drift;
+use crate::seeds;
 use crate::timetable::{
     BURST_LENGTH_S, Event, OUTAGES, RECOVERY_S, RELOADS, SETTLE_S, USAGE_S, event, is_awake, reload_of,
 };
 use crate::world::{DOWN, UP, World};
-use crate::{LIVE_BYTES, seeds};
 
 /// The count of a period may miss the minute in which the period begins.
 const USAGE_TOLERANCE_S: u64 = 70;
