@@ -254,26 +254,29 @@ fn rates(level: &str) -> (u64, u64) {
 #[test]
 fn the_rates_of_the_levels_are_the_same_everywhere() {
     let readme = fs::read_to_string(root().join("README.md")).expect("a README");
-    for level in ["saver", "balanced", "strict"] {
+    for (level, suits) in
+        [("saver", "plugs, lamps, sensors"), ("balanced", "and a speaker"), ("strict", "and a doorbell")]
+    {
         let (up, down) = rates(level);
         let settings = parse(format!("config millpond 'main'\n option level '{level}'\n").as_bytes()).settings.unwrap();
         let (upload, download) = (settings.shape.upload, settings.shape.download);
         let gigabytes = (upload.bytes_in_month() + download.bytes_in_month()) as f64 / 1e9;
         let interval = |rate: BitsPerSec| format!("{:.0} ms", rate.interval(508).as_millis_f64());
         let row = format!(
-            "| `{level}` | {up} kbit/s | {down} kbit/s | {gigabytes:.0} GB | {}, {} |",
+            "| `{level}` | {up} kbit/s | {down} kbit/s | {gigabytes:.0} GB | {}, {} | {suits} |",
             interval(upload),
             interval(download)
         );
         assert!(SETTINGS.contains(&row), "docs/configuration.md, want: {row}");
-        let row = format!("| `{level}` | {up} kbit/s | {down} kbit/s | {gigabytes:.0} GB |");
         assert!(readme.contains(&row), "README.md, want: {row}");
+        let shipped = SHIPPED.replace("\n\t#", "");
         assert!(
-            SHIPPED.contains(&format!("{level} {up} and {down}")),
-            "the shipped settings, {level}: {up} and {down}"
+            shipped.contains(&format!("{level} {up} and {down} ({suits})")),
+            "the shipped settings, {level}: {up} and {down} ({suits})"
         );
         let words = LUCI_WORDS.lines().find(|line| line.trim_start().starts_with(&format!("{level}: ["))).unwrap();
-        assert!(words.contains(&format!(", {up}, {down} ]")), "words.js, {level}: want {up}, {down}: {words}");
+        let want = format!(", {up}, {down}, _('{suits}') ]");
+        assert!(words.contains(&want), "words.js, {level}: want {want}: {words}");
     }
 }
 

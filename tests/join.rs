@@ -372,9 +372,9 @@ fn invalid_settings_are_left_unchanged() {
     }
     let low = SHIPPED.replace("'balanced'", "'strict'");
     fs::write(router.folder.join("millpond"), low).unwrap();
-    let slow = Invitation { max_download: BitsPerSec::from_kbit(400), ..invitation() };
+    let slow = Invitation { max_download: BitsPerSec::from_kbit(200), ..invitation() };
     let output = router.join(&["--dry-run"], &slow.to_text());
-    assert!(output.status.success() && err(&output).contains("at most 400 kbit/s"), "{}", err(&output));
+    assert!(output.status.success() && err(&output).contains("at most 200 kbit/s"), "{}", err(&output));
     fs::remove_file(router.folder.join("millpond")).unwrap();
     assert_eq!(router.join(&[], &invitation().to_text()).status.code(), Some(74));
 }

@@ -107,11 +107,11 @@ pub enum Role {
 pub enum Level {
     /// No cover traffic. Only in schedules; see [`OffPolicy`] for what happens to the devices' packets.
     Off,
-    /// Uses the least data.
+    /// Uses the least data: for plugs, lamps and sensors.
     Saver,
-    /// The default.
+    /// The default: for a speaker as well.
     Balanced,
-    /// Adds the least delay.
+    /// Adds the least delay: for a doorbell as well.
     Strict,
     /// The user's own rates and cell size.
     Custom,

@@ -59,7 +59,7 @@ export function advice() {
 		watched_s: 172800.5, packets: 243110, missed_packets: 0, confidence: 'fair', confidence_text: 'watched for 2 days', cap_gb: 300, price_per_gb: 2.5, month_days: 30,
 		steps: KBIT.map((kbit) => ({ kbit, month_gb: gigabytes(kbit), cap_percent: gigabytes(kbit) / 3, upload: { ...delay(kbit), lost_percent: 0 }, download: { ...delay(kbit, 0.5), lost_percent: 0 } })),
 		devices: [ device(1, 'Front door camera', 17600, 20), device(2, 'plug', 1700, 1) ],
-		levels: [ level('saver', 80, 160, false, advised(32, 32)), level('balanced', 160, 320, true, advised(128, 192)), level('strict', 320, 640, false, advised(768, 768)), level('custom', 160, 320, false) ]
+		levels: [ level('saver', 30, 30, false, advised(32, 32)), level('balanced', 80, 160, true, advised(128, 192)), level('strict', 160, 320, false, advised(768, 768)), level('custom', 80, 160, false) ]
 	};
 }
 

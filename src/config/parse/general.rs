@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::level::{Confirmed, KBIT};
+use super::level::{Confirmed, KBIT, WITH_RATES};
 use super::reader::SectionReader;
 use super::value::{self, ValueError, bit, boolean, choice, interface_name, network, number, price, router_service};
 use crate::config::model::{Level, OffPolicy, Role, RouterService, RoutingIds, Shape, StepDown};
@@ -36,8 +36,6 @@ const OPTIONS: [&str; 21] = [
     "allow",
 ];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
-const LEVELS: &[(&str, Level)] =
-    &[("saver", Level::Saver), ("balanced", Level::Balanced), ("strict", Level::Strict), ("custom", Level::Custom)];
 const OFF_MODES: &[(&str, OffPolicy)] = &[("tunnel", OffPolicy::Tunnel), ("block", OffPolicy::Block)];
 
 /// Default days between two checks of the wire.
@@ -75,40 +73,24 @@ pub(super) struct General {
 impl General {
     /// The shape of a level; `None` for `off`.
     pub fn shape(&self, level: Level) -> Option<Shape> {
-        let (upload, download) = match level {
+        match level {
             Level::Off => return None,
             Level::Custom => return Some(self.custom),
-            Level::Saver => (80, 160),
-            Level::Balanced => (160, 320),
-            Level::Strict => (320, 640),
-        };
-        let built_in = (BitsPerSec::from_kbit(upload), BitsPerSec::from_kbit(download));
-        let (upload, download) = self.confirmed.of(level).unwrap_or(built_in);
+            _ => {}
+        }
+        let (upload, download) = self.confirmed.of(level).unwrap_or_else(|| built_in(level));
         Some(Shape { upload, download, cell_bytes: 512, ..self.custom })
     }
 
     /// Every level that has rates, with its shape.
     pub fn levels(&self) -> Vec<(Level, Shape)> {
-        LEVELS.iter().filter_map(|(_, level)| Some((*level, self.shape(*level)?))).collect()
+        WITH_RATES.iter().filter_map(|(_, level)| Some((*level, self.shape(*level)?))).collect()
     }
 
     /// The level for the last days before a billing day.
     pub fn step_down(&self) -> Option<StepDown> {
         let (day, level) = self.step_down?;
         Some(StepDown { day, level, shape: self.shape(level)? })
-    }
-}
-
-impl Level {
-    /// The value in the settings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Level::Off => "off",
-            Level::Saver => "saver",
-            Level::Balanced => "balanced",
-            Level::Strict => "strict",
-            Level::Custom => "custom",
-        }
     }
 }
 
@@ -129,9 +111,10 @@ pub(super) fn read(
     uses_custom: bool,
     problems: &mut Vec<SettingsProblem>,
 ) -> General {
+    let (upload, download) = built_in(Level::Balanced);
     let balanced = Shape {
-        upload: BitsPerSec::from_kbit(160),
-        download: BitsPerSec::from_kbit(320),
+        upload,
+        download,
         cell_bytes: 512,
         law: Law::default(),
         spread_percent: Law::default().default_spread(),
@@ -198,6 +181,11 @@ pub(super) fn read(
     }
 }
 
+fn built_in(level: Level) -> (BitsPerSec, BitsPerSec) {
+    let (upload, download) = level.built_in_kbit();
+    (BitsPerSec::from_kbit(upload), BitsPerSec::from_kbit(download))
+}
+
 fn allow(reader: &mut SectionReader, role: Option<Role>) -> Vec<(IpAddr, u8)> {
     if role == Some(Role::Router) && reader.given("allow") {
         reader.warn("allow", "no effect with role 'router' (want role 'endpoint')".to_owned());
@@ -208,7 +196,7 @@ fn allow(reader: &mut SectionReader, role: Option<Role>) -> Vec<(IpAddr, u8)> {
 fn step_down(reader: &mut SectionReader, billing_day: u8) -> Option<(u8, Level)> {
     let (day_given, level_given) = (reader.given("cap_day"), reader.given("cap_level"));
     let day = reader.value("cap_day", number(1..=28, "")).map(|day| day as u8);
-    let level = reader.value("cap_level", choice(LEVELS));
+    let level = reader.value("cap_level", choice(WITH_RATES));
     match (day_given, level_given) {
         (true, false) => reader.error("cap_day", "no effect without cap_level (want both options)".to_owned()),
         (false, true) => reader.error("cap_level", "no effect without cap_day (want both options)".to_owned()),
@@ -269,7 +257,7 @@ fn main_level(reader: &mut SectionReader, uses_custom: bool) -> Level {
             got: "'off'".to_owned(),
             want: "saver | balanced | strict | custom, or option enabled '0'".to_owned(),
         }),
-        _ => choice(LEVELS)(text),
+        _ => choice(WITH_RATES)(text),
     });
     let Some(level) = level.or((!given).then_some(Level::Balanced)) else { return Level::Balanced };
     if level != Level::Custom && !uses_custom {

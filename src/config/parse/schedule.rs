@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::general::General;
+use super::level::LEVELS;
 use super::reader::SectionReader;
 use super::value::{choice, time_of_day, weekday};
 use crate::config::model::{Level, Role, Schedule};
@@ -9,13 +10,6 @@ use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::Section;
 
 const OPTIONS: [&str; 4] = ["day", "start", "stop", "level"];
-const LEVELS: &[(&str, Level)] = &[
-    ("off", Level::Off),
-    ("saver", Level::Saver),
-    ("balanced", Level::Balanced),
-    ("strict", Level::Strict),
-    ("custom", Level::Custom),
-];
 const DAY_MINUTES: u32 = 24 * 60;
 const WEEK_MINUTES: u32 = 7 * DAY_MINUTES;
 

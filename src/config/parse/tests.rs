@@ -96,7 +96,7 @@ fn the_shipped_file_is_valid_and_disabled() {
     let settings = parsed.settings.expect("settings");
     assert!(!settings.enabled);
     assert_eq!(settings.tunnel, None);
-    assert_eq!(settings.shape.upload, BitsPerSec::from_kbit(160));
+    assert_eq!(settings.shape.upload, BitsPerSec::from_kbit(80));
 }
 
 #[test]
@@ -165,13 +165,13 @@ fn a_router_file_parses_to_its_settings() {
     let [night, morning] = &settings.schedules[..] else { panic!("two schedules") };
     assert_eq!(night.days, [true, false, false, false, false, false, true]);
     assert_eq!((night.start_minute, night.stop_minute, night.shape), (22 * 60, 6 * 60, None));
-    let strict = Shape { upload: BitsPerSec(320_000), download: BitsPerSec(640_000), cell_bytes: 512, ..shape };
+    let strict = Shape { upload: BitsPerSec(160_000), download: BitsPerSec(320_000), cell_bytes: 512, ..shape };
     assert_eq!(morning.shape, Some(strict));
 }
 
 #[test]
 fn every_level_has_its_own_rates_and_the_same_law() {
-    for (level, up, down) in [("saver", 80, 160), ("balanced", 160, 320), ("strict", 320, 640)] {
+    for (level, up, down) in [("saver", 30, 30), ("balanced", 80, 160), ("strict", 160, 320)] {
         let parsed = router_with("level", &format!("option level '{level}'"));
         assert_eq!(parsed.problems.len(), 3, "{:?}", lines(&parsed));
         assert!(parsed.problems.iter().all(|p| p.severity == Severity::Warning && p.text.contains("no effect")));

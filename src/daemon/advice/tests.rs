@@ -61,7 +61,7 @@ fn each_device_stays_within_its_own_tolerance() {
 
 #[test]
 fn without_observed_packets_only_costs_are_given() {
-    let settings = settings("\toption data_cap '300'\n\toption price '2.50'\n");
+    let settings = settings("\toption data_cap '150'\n\toption price '2.50'\n");
     let advisor = advisor(&settings);
     let advice = Advice::new(&settings, &advisor, Nanos::from_secs(10));
     assert_eq!(advice.confidence().name(), "none");
@@ -70,10 +70,10 @@ fn without_observed_packets_only_costs_are_given() {
     for part in [
         "\"confidence\":\"none\"",
         // The paper's 7.5 KB/s and 40 KB/s.
-        "{\"kbit\":60,\"month_gb\":19.440,\"cap_percent\":6.480,\"month_price\":0.000,",
-        "{\"kbit\":320,\"month_gb\":103.680,\"cap_percent\":34.560,",
-        "\"level\":\"strict\",\"in_force\":false,\"upload_kbit\":320.000,\"download_kbit\":640.000,\
-         \"month_gb\":311.040,\"cap_percent\":103.680,\"month_price\":27.600,\"guarantee\"",
+        "{\"kbit\":60,\"month_gb\":19.440,\"cap_percent\":12.960,\"month_price\":0.000,",
+        "{\"kbit\":320,\"month_gb\":103.680,\"cap_percent\":69.120,",
+        "\"level\":\"strict\",\"in_force\":false,\"upload_kbit\":160.000,\"download_kbit\":320.000,\
+         \"month_gb\":155.520,\"cap_percent\":103.680,\"month_price\":13.800,\"guarantee\"",
     ] {
         assert!(json.contains(part), "{part} in {json}");
     }

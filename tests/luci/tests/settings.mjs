@@ -119,7 +119,7 @@ test('each level is listed with its delays in this home, and fitted rates need a
 	const page = await open('settings');
 	const row = (level) => page.locator('[data-name=prices] tr', { hasText: level });
 
-	assert.match(await row('Balanced').innerText(), /in force[^]*160\skbit\/s up, 320 down[^]*100\sms on average, nearly always under 563\sms[^]*156\sGB a month/i);
+	assert.match(await row('Balanced').innerText(), /in force[^]*and a speaker[^]*80\skbit\/s up, 160 down[^]*200\sms on average, nearly always under 1.1\ss[^]*78\sGB a month/i);
 	assert.match(await row('Saver').innerText(), /32\skbit\/s up, 32 down: 21\sGB a month, 7\s% of your allowance/);
 	await page.click('[data-name=device-delays] summary');
 	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'plug' }).innerText(), /1.7\ss/);

@@ -98,11 +98,11 @@ mod tests {
             period.planned_bytes(&settings, &zone, 1_780_272_000) as f64 / 1e9
         };
         let near = |gb: f64, expected: f64| assert!((gb - expected).abs() < 0.01, "{gb} GB, not {expected}");
-        near(of(""), 155.52);
-        near(of("config schedule\n\toption start '22:00'\n\toption stop '04:00'\n\toption level 'off'\n"), 116.64);
+        near(of(""), 77.76);
+        near(of("config schedule\n\toption start '22:00'\n\toption stop '04:00'\n\toption level 'off'\n"), 58.32);
         let nights =
             "config schedule\n\tlist day mon\n\toption start '00:00'\n\toption stop '00:00'\n\toption level 'strict'\n";
-        near(of(nights), 155.52 * 8.0 / 7.0);
-        near(of("\toption cap_day '16'\n\toption cap_level 'saver'\n"), 155.52 * 0.75);
+        near(of(nights), 77.76 * 8.0 / 7.0);
+        near(of("\toption cap_day '16'\n\toption cap_level 'saver'\n"), 77.76 * 0.625);
     }
 }

@@ -30,8 +30,8 @@ const UNAVAILABLE = {
 
 /* [up, down] of a level in kbit/s, from the settings. */
 function rates(level) {
-	const [ name, upload, download ] = words.LEVELS[level] ?? [ null, 160, 320 ];
-	const section = uci.get('millpond', name ? level : 'main');
+	const [ , upload, download ] = words.LEVELS[level] ?? words.LEVELS.balanced;
+	const section = uci.get('millpond', level in words.LEVELS ? level : 'main');
 
 	return [ Number(section?.upload) || upload, Number(section?.download) || download ];
 }
@@ -80,7 +80,10 @@ return baseclass.extend({
 			const measured = words.number(entry.delay_mean_ms) !== null;
 
 			return [
-				E('span', [ E('strong', [ words.level(level) ]), ' ', entry.in_force ? words.badge('success', _('in force')) : '' ]),
+				E('span', [
+					E('strong', [ words.level(level) ]), ' ', entry.in_force ? words.badge('success', _('in force')) : '',
+					E('span', { 'class': 'millpond-hint' }, [ words.LEVELS[level]?.[3] ?? _('rates of your own, for cameras that stream') ])
+				]),
 				both(upload, download),
 				measured ? _('%s on average, nearly always under %s').format(words.delay(entry.delay_mean_ms), words.delay(entry.delay_p99_ms))
 					: words.tight(_('about %.0f ms up, %.0f down').format(estimate.upload_ms, estimate.download_ms)),

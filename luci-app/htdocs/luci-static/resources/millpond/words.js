@@ -11,11 +11,11 @@ const POLICIES = {
 	direct: [ '', _('Leave alone'), _('Left alone') ]
 };
 
-/* Name, and default kbit/s up and down (docs/configuration.md, "Levels"). */
+/* Name, default kbit/s up and down (docs/configuration.md, "Levels"), and for whom the level is. */
 const LEVELS = {
-	saver: [ _('Saver'), 80, 160 ],
-	balanced: [ _('Balanced'), 160, 320 ],
-	strict: [ _('Strict'), 320, 640 ]
+	saver: [ _('Saver'), 30, 30, _('plugs, lamps, sensors') ],
+	balanced: [ _('Balanced'), 80, 160, _('and a speaker') ],
+	strict: [ _('Strict'), 160, 320, _('and a doorbell') ]
 };
 
 /* Bytes of a packet on the wire: WireGuard over IPv4, with the default limit of 512. */

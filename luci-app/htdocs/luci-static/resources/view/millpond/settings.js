@@ -73,10 +73,12 @@ return view.extend({
 		option = section.taboption('level', form.DummyValue, '_prices', _('Comparison'));
 		option.renderWidget = () => levels.render(advice, (settings) => this.fill({ settings }));
 
-		for (const [ name, title, standard ] of [ [ 'upload', _('Rate from home'), '160' ], [ 'download', _('Rate to home'), '320' ] ]) {
+		const [ , up, down ] = words.LEVELS.balanced;
+
+		for (const [ name, title, standard ] of [ [ 'upload', _('Rate from home'), up ], [ 'download', _('Rate to home'), down ] ]) {
 			option = section.taboption('level', form.Value, name, title, _('kbit/s on the wire'));
 			option.depends('level', 'custom');
-			option.placeholder = standard;
+			option.placeholder = String(standard);
 			option.validate = (id, value) => value === '' || wholeNumber(8, 1000000)(id, value);
 		}
 
