@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::value::ValueError;
 use crate::config::problem::{SettingsProblem, Severity};
-use crate::config::uci::{Opt, Section};
+use crate::config::uci::{Opt, Section, Value};
 
 /// One section being read.
 pub(super) struct SectionReader<'a> {
@@ -51,20 +51,20 @@ impl<'a> SectionReader<'a> {
 
     /// The option's value without spaces around it; `None` if it is absent, or invalid, which adds an error.
     pub fn value<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Option<T> {
+        let value = self.single(option)?;
+        parse(value.text.trim()).map_err(|error| self.value_error(option, value.line, &error)).ok()
+    }
+
+    /// The value of an option. This and [`SectionReader::texts`] do not depend on the type of what is read, so that the
+    /// program contains them once.
+    fn single(&mut self, option: &str) -> Option<&'a Value> {
         let found = self.find(option)?;
         if found.is_list && found.values.len() > 1 {
             let text = format!("a list (got {} values, want one: option {option} '...')", found.values.len());
             self.error(option, text);
             return None;
         }
-        let value = found.values.last()?;
-        match parse(value.text.trim()) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.value_error(option, value.line, &error);
-                None
-            }
-        }
+        found.values.last()
     }
 
     /// Like [`SectionReader::value`], but an absent option is an error if `needed`.
@@ -75,39 +75,53 @@ impl<'a> SectionReader<'a> {
         want: &str,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
+        self.expect(needed, option, want);
+        self.value(option, parse)
+    }
+
+    /// An absent option is an error if `needed`.
+    fn expect(&mut self, needed: bool, option: &str, want: &str) {
         if needed && !self.given(option) {
             self.error(option, format!("missing (want {want})"));
         }
-        self.value(option, parse)
     }
 
     /// The valid values of a list, each with its line; every invalid one adds an error.
     pub fn list<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<(T, usize)> {
-        self.parts(option, |text| vec![text.trim()], parse)
+        self.parts(option, false, parse)
     }
 
     /// Like [`SectionReader::list`], but one value may hold several, separated by spaces, as in OpenWrt's own files.
     pub fn words<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<(T, usize)> {
-        self.parts(option, |text| text.split_whitespace().collect(), parse)
+        self.parts(option, true, parse)
     }
 
     fn parts<T>(
         &mut self,
         option: &str,
-        split: impl Fn(&'a str) -> Vec<&'a str>,
+        by_words: bool,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Vec<(T, usize)> {
-        let values = self.find(option).map_or(&[][..], |found| &found.values[..]);
         let mut valid = Vec::new();
-        for (part, line) in
-            values.iter().flat_map(|value| split(&value.text).into_iter().map(|part| (part, value.line)))
-        {
-            match parse(part) {
+        for (text, line) in self.texts(option, by_words) {
+            match parse(text) {
                 Ok(parsed) => valid.push((parsed, line)),
                 Err(error) => self.value_error(option, line, &error),
             }
         }
         valid
+    }
+
+    /// The values of a list, or the words in them, each with its line.
+    fn texts(&self, option: &str, by_words: bool) -> Vec<(&'a str, usize)> {
+        let mut texts = Vec::new();
+        for value in self.find(option).map_or(&[][..], |found| &found.values[..]) {
+            match by_words {
+                true => texts.extend(value.text.split_whitespace().map(|word| (word, value.line))),
+                false => texts.push((value.text.trim(), value.line)),
+            }
+        }
+        texts
     }
 
     /// Adds an error about an option, which may be absent.

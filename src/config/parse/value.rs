@@ -48,14 +48,18 @@ pub(super) fn boolean(text: &str) -> Result<bool> {
 pub(super) fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&str) -> Result<T> {
     move |text| {
         let found = words.iter().find(|(word, _)| *word == text);
-        let want = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | ");
-        found.map(|(_, value)| *value).ok_or_else(|| ValueError::new("unknown value", text, want()))
+        let words = || words.iter().map(|(word, _)| *word).collect();
+        found.map(|(_, value)| *value).ok_or_else(|| unknown(text, words()))
     }
+}
+
+fn unknown(text: &str, words: Vec<&str>) -> ValueError {
+    ValueError::new("unknown value", text, words.join(" | "))
 }
 
 /// The name of a law.
 pub(super) fn law(text: &str) -> Result<Law> {
-    Law::from_name(text).ok_or_else(|| ValueError::new("unknown value", text, Law::ALL.map(Law::name).join(" | ")))
+    Law::from_name(text).ok_or_else(|| unknown(text, Law::ALL.map(Law::name).into()))
 }
 
 /// A whole decimal number within `range`; `unit` appears in the message.
