@@ -6,9 +6,11 @@ pub mod address_pool;
 mod base64;
 pub mod edit;
 // Integration tests link a library without `test`; on an emulated router processor also without features.
+mod cap_period;
 #[cfg(any(test, debug_assertions, feature = "lab"))]
 pub mod example;
 pub mod home_network;
+mod host_port;
 pub mod join;
 mod key;
 mod mac;

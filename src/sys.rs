@@ -17,6 +17,7 @@ pub mod guard_file;
 pub mod kernel;
 pub mod key_file;
 pub mod lan_neighbours;
+mod line_in_use;
 pub mod memfd;
 mod netlink;
 pub mod nft;

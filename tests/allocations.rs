@@ -58,7 +58,7 @@ fn running_virtual_shapers_allocate_nothing() {
     let (law, spread_percent, lead) = (Law::Gamma, 33, Nanos::ZERO);
     let shape = CellShape { law, spread_percent, wire_bytes: 508, block_bytes: 412, lead, limits };
     let rates = WhatIf::rates(BitsPerSec::from_kbit(16), BitsPerSec::from_kbit(5_000));
-    let mut what_if = WhatIf::new(shape, rates, 1, Nanos::ZERO);
+    let mut what_if = WhatIf::new(shape, rates, 11, 1, Nanos::ZERO);
     let mut rng = ChaCha12Rng::from_seed([3; 32]);
     let before = ALLOCATIONS.get();
     let mut now = Nanos::ZERO;

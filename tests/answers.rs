@@ -35,6 +35,8 @@ const COUNTS: [&str; 20] = [
     "not_fetched",
 ];
 
+const ADVISED_SHAPE: AdvisedShape = AdvisedShape { upload_kbit: 240, download_kbit: 480, cell_bytes: 1_280 };
+
 /// Keys whose unit stands at their beginning.
 const UNIT_FIRST: [&str; 4] = ["bytes_in", "bytes_out", "packets_in", "packets_out"];
 
@@ -76,7 +78,7 @@ fn samples() -> Vec<Sample> {
         sample("devices", &devices()),
         sample("history", &history()),
         sample("advise", &advice()),
-        sample("advised", &AdvisedAnswer::new(Some([240, 480]))),
+        sample("advised", &AdvisedAnswer::new(Some(ADVISED_SHAPE))),
         sample("audit", &audit()),
         sample("audited", &AuditedAnswer::new(Some(false))),
         sample("audit-started", &AuditStarted { running: true, packets: 2000, expected_s: Rounded(16.6667) }),
@@ -102,6 +104,7 @@ fn bare_status() -> StatusAnswer {
         role: None,
         level: None,
         level_by: None,
+        wan: None,
         promise: None,
         off: None,
         law: None,
@@ -127,6 +130,7 @@ fn status() -> StatusAnswer {
         role: Some("endpoint".into()),
         level: Some("balanced".into()),
         level_by: Some("cap-day".into()),
+        wan: Some("wwan".into()),
         promise: Some(true),
         off: Some("tunnel".into()),
         law: Some("gamma".into()),
@@ -139,6 +143,7 @@ fn status() -> StatusAnswer {
             forecast_bytes: 222_222_222_222,
             since_unix: 1_780_272_000,
             until_unix: 1_782_864_000,
+            cap_period: "month".into(),
             cap_bytes: Some(300_000_000_000),
             share_percent: some(41.152),
             forecast_percent: some(74.074),
@@ -344,6 +349,8 @@ fn advice() -> AdviceAnswer {
             advised_month_gb: some(233.28),
             advised_cap_percent: some(77.76),
             advised_month_price: some(0.0),
+            advised_cell_bytes: Some(1_280),
+            advised_saves_gb: some(77.76),
         }],
     }
 }
@@ -392,7 +399,7 @@ fn answers_keep_their_keys_and_values() {
 #[test]
 fn an_answer_of_one_fact_is_a_line() {
     assert_eq!(StateAnswer { state: "shaping".into() }.to_string(), "shaping\n");
-    assert_eq!(AdvisedAnswer::new(Some([240, 480])).to_string(), "240 480\n");
+    assert_eq!(AdvisedAnswer::new(Some(ADVISED_SHAPE)).to_string(), "240 480 1280\n");
     assert_eq!(AdvisedAnswer::new(None).to_string(), "none\n");
     let audited = |passed| AuditedAnswer::new(passed).to_string();
     assert_eq!([Some(true), Some(false), None].map(audited), ["passed\n", "faults\n", "none\n"]);

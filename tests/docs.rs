@@ -121,6 +121,7 @@ fn file_with(section: &str, lines: &str) -> String {
         ("network", "config network\n option name 'iot'\n".to_owned()),
         ("level", "config level 'saver'\n option upload '80'\n option download '80'\n".to_owned()),
         ("schedule", "config schedule\n option start '01:00'\n option stop '02:00'\n option level 'off'\n".to_owned()),
+        ("wan", "config wan\n option network 'wwan'\n option level 'saver'\n".to_owned()),
         ("home", format!("config home\n option public_key '{}'\n option address '10.77.0.2'\n", KEYS[1].1)),
     ];
     let mut text = String::new();
@@ -163,6 +164,7 @@ fn every_option_of_the_parser_is_documented_and_no_other() {
         ("device", "NETWORK_OPTIONS", "network"),
         ("level", "OPTIONS", "level"),
         ("schedule", "OPTIONS", "schedule"),
+        ("wan", "OPTIONS", "wan"),
         ("home", "OPTIONS", "home"),
     ] {
         let path = root().join(format!("src/config/parse/{file}.rs"));

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use millpond::config::model::Level;
 use millpond::daemon::RequestError;
 use millpond::daemon::answers::{
-    AdvisedAnswer, AuditAnswer, AuditStarted, AuditedAnswer, Rounded, StateAnswer, StateEvent, to_json as answer_json,
-    to_table,
+    AdvisedAnswer, AdvisedShape, AuditAnswer, AuditStarted, AuditedAnswer, Rounded, StateAnswer, StateEvent,
+    to_json as answer_json, to_table,
 };
 use millpond::daemon::request::{AuditOptions, Format, Request};
 use millpond::daemon::ubus::{Presence, Provider};
@@ -156,8 +156,9 @@ fn canned(request: Request, requests: &[Request]) -> Result<BlobMsgTable, Reques
         Request::History { seconds } => Ok(BlobMsgTable::build(|blob| blob.put_i64(Some("seconds"), seconds.into()))),
         Request::Advise(_) => Ok(BlobMsgTable::build(|blob| blob.put_str(Some("text"), ADVICE))),
         Request::Advised { level } => {
-            let rates = (level == Level::Saver).then_some([40, 60]);
-            Ok(to_table(&AdvisedAnswer::new(rates)).unwrap())
+            let shape = AdvisedShape { upload_kbit: 40, download_kbit: 60, cell_bytes: 768 };
+            let shape = (level == Level::Saver).then_some(shape);
+            Ok(to_table(&AdvisedAnswer::new(shape)).unwrap())
         }
         Request::Audited => {
             let passed = requests.iter().rev().find_map(|request| match request {
@@ -269,8 +270,8 @@ fn methods_are_listed_and_answered() {
     assert_eq!(call(&mut client, id, "status", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     assert_eq!(call(&mut client, id, "state", |_| ()), Ok("{\"state\":\"shaping\"}".into()));
     let saver = |blob: &mut BlobBuilder| blob.put_str(Some("level"), "saver");
-    let rates = "{\"upload_kbit\":40,\"download_kbit\":60}".to_owned();
-    assert_eq!(call(&mut client, id, "advised", saver), Ok(rates));
+    let shape = "{\"upload_kbit\":40,\"download_kbit\":60,\"cell_bytes\":768}".to_owned();
+    assert_eq!(call(&mut client, id, "advised", saver), Ok(shape));
     assert_eq!(call(&mut client, id, "audited", |_| ()), Ok("{\"audited\":\"none\"}".into()));
     let session = |blob: &mut BlobBuilder| {
         blob.put_str(Some("ubus_rpc_session"), "00000000000000000000000000000000");
@@ -364,7 +365,7 @@ fn a_level_gets_its_rates_only_on_request() {
     let (code, output) = advise(&["--set", "saver"]);
     assert_eq!(
         (code, output.as_str()),
-        (Some(0), "level saver: 40 kbit/s up, 60 down; to apply it: millpond reload\n")
+        (Some(0), "level saver: 40 kbit/s up, 60 down, cells of 768 bytes; to apply it: millpond reload\n")
     );
     assert!(text().contains("option level 'saver'") && text().contains("config level 'saver'\n\toption upload '40'"));
     std::fs::write(&config, "config millpond 'main'\n\toption level\n").unwrap();

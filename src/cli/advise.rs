@@ -12,7 +12,7 @@ use super::settings;
 use crate::config::edit::{Document, Setting};
 use crate::config::model::{Level, Policy, Settings};
 use crate::config::{parse_with, uci};
-use crate::daemon::advice::{Advice, PassiveMonitor, RateAdvisor};
+use crate::daemon::advice::{Advice, AdvisedShape, PassiveMonitor, RateAdvisor};
 use crate::daemon::answers;
 use crate::daemon::request::{Format, Request, advised_level};
 use crate::law::Law;
@@ -47,10 +47,10 @@ pub struct AdviseCommand {
     ubus: Option<PathBuf>,
 }
 
-/// The advice to print without `--set`, and the rates in kbit/s (upload, download) for `--set`.
+/// The advice to print without `--set`, and the rates and cell size for `--set`.
 struct AdviceOutput {
     text: String,
-    rates: Option<[u64; 2]>,
+    advised: Option<AdvisedShape>,
 }
 
 impl AdviseCommand {
@@ -64,12 +64,12 @@ impl AdviseCommand {
             print!("{}", output.text);
             return Ok(());
         };
-        let Some(rates) = output.rates else {
+        let Some(advised) = output.advised else {
             let why = "no packets observed yet, or no rate keeps all devices within their tolerances";
             let text = format!("setting level {}: no advised rates: {why}: see 'millpond advise'", level.name());
             return Err(Failure::new(UNAVAILABLE, text));
         };
-        set_level(Path::new(&self.config), level, rates)
+        set_level(Path::new(&self.config), level, &advised)
     }
 
     fn ask_daemon(&self) -> Result<AdviceOutput, Failure> {
@@ -77,8 +77,8 @@ impl AdviseCommand {
         let format = if self.json { Format::Json } else { Format::Text };
         let request = self.set.map_or(Request::Advise(format), |level| Request::Advised { level });
         let text = ask_for(&address, request)?;
-        let rates = self.set.and_then(|_| advised_rates(&text));
-        Ok(AdviceOutput { text, rates })
+        let advised = self.set.and_then(|_| advised_shape(&text));
+        Ok(AdviceOutput { text, advised })
     }
 
     fn observe(&self, span: Duration) -> Result<AdviceOutput, Failure> {
@@ -86,12 +86,8 @@ impl AdviseCommand {
             return Err(Failure::new(NO_PERMISSION, "observing devices: permission denied: run as root"));
         }
         let settings = settings::load(&self.config)?;
-        let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(usize::from(settings.shape.cell_bytes));
-        let size = size.ok_or_else(|| {
-            Failure::new(CONFIG, "main.cell: too small for the tunnel's headers: choose a larger cell")
-        })?;
         let seed = random::seed().map_or(1, |seed| u64::from_ne_bytes([seed[0]; 8]));
-        let mut advisor = RateAdvisor::new(&settings, size, seed, timer::now());
+        let mut advisor = RateAdvisor::new(&settings, Encapsulation::wireguard(IpVersion::V4), seed, timer::now());
         observe_home(&settings, &mut advisor, span).map_err(|error| {
             Failure::new(OS_ERROR, format!("observing the home's devices: {error}: run it on the home's router"))
         })?;
@@ -102,7 +98,7 @@ impl AdviseCommand {
             false => Ok(answer.to_string()),
         };
         let text = text.map_err(|error| Failure::new(OS_ERROR, format!("computing the advice: {error}")))?;
-        Ok(AdviceOutput { text, rates: self.set.and_then(|level| advice.advised(level)) })
+        Ok(AdviceOutput { text, advised: self.set.and_then(|level| advice.advised(level)) })
     }
 }
 
@@ -137,12 +133,12 @@ fn observe_home(settings: &Settings, advisor: &mut RateAdvisor, span: Duration) 
     Ok(())
 }
 
-/// Writes the level and its rates, in kbit/s, into the settings file.
-fn set_level(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> {
+/// Writes the level, its rates and its cell size into the settings file.
+fn set_level(path: &Path, level: Level, advised: &AdvisedShape) -> Result<(), Failure> {
     let action = || format!("setting level {} in {}", level.name(), path.display());
     let text = std::fs::read(path).map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", action())))?;
-    let [upload, download] = rates;
-    let Some(changed) = with_level(&text, level, rates) else {
+    let AdvisedShape { upload_kbit, download_kbit, cell_bytes } = advised;
+    let Some(changed) = with_level(&text, level, advised) else {
         let text = format!("{}: the file has errors: 'millpond check' lists them", action());
         return Err(Failure::new(CONFIG, text));
     };
@@ -150,12 +146,16 @@ fn set_level(path: &Path, level: Level, rates: [u64; 2]) -> Result<(), Failure> 
         atomic_file::write(path, changed.as_bytes(), 0o600)
             .map_err(|e| Failure::new(IO_ERROR, format!("{}: {e}", action())))?;
     }
-    println!("level {}: {upload} kbit/s up, {download} down; to apply it: millpond reload", level.name());
+    println!(
+        "level {}: {upload_kbit} kbit/s up, {download_kbit} down, cells of {cell_bytes} bytes; to apply it: millpond \
+         reload",
+        level.name()
+    );
     Ok(())
 }
 
-/// The settings with this level and these rates; `None` if the result would be invalid.
-fn with_level(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
+/// The settings with this level of this shape; `None` if the result would be invalid.
+fn with_level(text: &[u8], level: Level, advised: &AdvisedShape) -> Option<String> {
     let mut document = Document::new(text).ok()?;
     let word = |text: &str| Setting::Text(text.to_owned());
     document.set("millpond", "main", "level", &word(level.name()));
@@ -165,22 +165,25 @@ fn with_level(text: &[u8], level: Level, rates: [u64; 2]) -> Option<String> {
     }
     let (sections, _) = uci::parse(document.text().as_bytes());
     let named = |section: &&uci::Section| section.kind == "level" && section.name.as_deref() == Some(level.name());
-    let [upload, download] = rates.map(|kbit| word(&kbit.to_string()));
+    let options =
+        [("upload", advised.upload_kbit), ("download", advised.download_kbit), ("cell", advised.cell_bytes.into())];
+    let options = options.map(|(name, value)| (name, word(&value.to_string())));
     match sections.iter().find(named).map(|section| section.index) {
-        Some(index) => {
-            document.set_at("level", index, "upload", &upload);
-            document.set_at("level", index, "download", &download);
-        }
-        None => document.add("level", Some(level.name()), &[("upload", upload), ("download", download)]),
+        Some(index) => options.iter().for_each(|(name, value)| document.set_at("level", index, name, value)),
+        None => document.add("level", Some(level.name()), &options),
     }
     parse_with(document.text().as_bytes(), &key_file::read).settings?;
     Some(document.text().to_owned())
 }
 
-/// The rates in kbit/s in the answer to `advised`; `None` if there are none.
-fn advised_rates(line: &str) -> Option<[u64; 2]> {
-    let (upload, download) = line.trim_end().split_once(' ')?;
-    Some([upload.parse().ok()?, download.parse().ok()?])
+/// The rates and the cell size in the answer to `advised`; `None` if there are none.
+fn advised_shape(line: &str) -> Option<AdvisedShape> {
+    let mut words = line.trim_end().split(' ');
+    Some(AdvisedShape {
+        upload_kbit: words.next()?.parse().ok()?,
+        download_kbit: words.next()?.parse().ok()?,
+        cell_bytes: words.next()?.parse().ok()?,
+    })
 }
 
 /// Parses `90s`, `30m`, `24h` or `7d`; at most 400 days.
@@ -222,29 +225,38 @@ mod tests {
         let file = "# mine\nconfig millpond 'main'\n\toption level 'balanced'  # so far\n\toption law 'normal'\n\n\
             config level saver\n\toption upload '8'\n\toption download '9'\n\n\
             config device\n\toption mac '18:b4:30:26:34:40'\n";
-        let saver = with_level(file.as_bytes(), Level::Saver, [40, 80]).unwrap();
-        let changes =
-            [("'balanced'  #", "'saver'  #"), ("upload '8'", "upload '40'"), ("download '9'", "download '80'")];
+        let shape = |upload_kbit, download_kbit| AdvisedShape { upload_kbit, download_kbit, cell_bytes: 1_024 };
+        let saver = with_level(file.as_bytes(), Level::Saver, &shape(40, 80)).unwrap();
+        let changes = [
+            ("'balanced'  #", "'saver'  #"),
+            ("upload '8'", "upload '40'"),
+            ("download '9'\n", "download '80'\n\toption cell '1024'\n"),
+        ];
         assert_eq!(saver, changes.iter().fold(file.to_owned(), |text, (from, to)| text.replace(from, to)));
         assert_eq!(
-            with_level(saver.as_bytes(), Level::Saver, [40, 80]).as_ref(),
+            with_level(saver.as_bytes(), Level::Saver, &shape(40, 80)).as_ref(),
             Some(&saver),
             "a second time changes nothing"
         );
-        let strict = with_level(saver.as_bytes(), Level::Strict, [640, 1000]).unwrap();
+        let strict = with_level(saver.as_bytes(), Level::Strict, &shape(640, 1000)).unwrap();
         assert!(strict.contains("law 'gamma'") && strict.contains("spread '33'") && strict.contains("upload '40'"));
-        assert!(strict.ends_with("config level 'strict'\n\toption upload '640'\n\toption download '1000'\n"));
-        assert_eq!(with_level(file.as_bytes(), Level::Saver, [1, 80]), None, "rates that are not allowed in a file");
-        assert_eq!(with_level(b"config millpond 'main", Level::Saver, [40, 80]), None);
+        let section = "config level 'strict'\n\toption upload '640'\n\toption download '1000'\n\toption cell '1024'\n";
+        assert!(strict.ends_with(section), "{strict}");
+        assert_eq!(
+            with_level(file.as_bytes(), Level::Saver, &shape(1, 80)),
+            None,
+            "rates that are not allowed in a file"
+        );
+        assert_eq!(with_level(b"config millpond 'main", Level::Saver, &shape(40, 80)), None);
     }
 
     #[test]
-    fn advised_rates_are_those_that_the_daemon_answers() {
-        for rates in [Some([160, 320]), None] {
-            assert_eq!(advised_rates(&AdvisedAnswer::new(rates).to_string()), rates);
+    fn the_advised_shape_is_what_the_daemon_answers() {
+        for shape in [Some(AdvisedShape { upload_kbit: 160, download_kbit: 320, cell_bytes: 768 }), None] {
+            assert_eq!(advised_shape(&AdvisedAnswer::new(shape).to_string()), shape);
         }
-        for other in ["", "160", "160 fast"] {
-            assert_eq!(advised_rates(other), None, "{other}");
+        for other in ["", "160", "160 fast", "160 320"] {
+            assert_eq!(advised_shape(other), None, "{other}");
         }
     }
 }

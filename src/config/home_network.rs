@@ -53,7 +53,7 @@ impl NetworkFiles {
         names.flat_map(|name| self.interfaces(name)).collect()
     }
 
-    /// These settings with the interface of every network whose section has no `device`. A network with several
+    /// These settings with the interface of every network or line that has no `device`. A network with several
     /// interfaces becomes several, and one that the files do not know stays as it is.
     pub fn resolve(&self, settings: &Settings) -> Settings {
         let resolve = |network: &Network| match &network.device {
@@ -68,7 +68,12 @@ impl NetworkFiles {
             }
             Some(_) => vec![network.clone()],
         };
-        Settings { networks: settings.networks.iter().flat_map(resolve).collect(), ..settings.clone() }
+        let mut settings = settings.clone();
+        settings.networks = settings.networks.iter().flat_map(resolve).collect();
+        for wan in settings.wans.iter_mut().filter(|wan| wan.device.is_none()) {
+            wan.device = self.interfaces(&wan.network).into_iter().next();
+        }
+        settings
     }
 }
 

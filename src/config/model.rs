@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use super::cap_period::CapPeriod;
+pub use super::host_port::HostPort;
 pub use super::mac::Mac;
 use crate::law::Law;
-use crate::units::{BitsPerSec, Nanos};
+use crate::units::{BitsPerSec, MONTH_DAYS, Nanos};
 
 /// The settings of one configuration file.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,14 +25,12 @@ pub struct Settings {
     pub audit_days: Option<u16>,
     /// Every level that has rates, with its shape, saver first.
     pub levels: Vec<(Level, Shape)>,
-    /// `main.data_cap` in gigabytes (10^9 bytes) a month, `None` without a cap.
+    /// `main.data_cap` in gigabytes (10^9 bytes) a billing period, `None` without a cap.
     pub data_cap_gb: Option<u32>,
-    /// `main.billing_day`, 1..=28.
-    pub billing_day: u8,
+    /// What `data_cap` counts.
+    pub billing: Billing,
     /// `main.price`: hundredths of the owner's currency for each gigabyte beyond the cap.
     pub price_cents: Option<u32>,
-    /// `main.cap_day` and `main.cap_level`; `None` if they are not set.
-    pub step_down: Option<StepDown>,
     /// `main.mark`, `main.table` and `main.priority`.
     pub routing_ids: RoutingIds,
     /// `main.router_service`: further services of the router that shaped and blocked devices may use.
@@ -52,6 +52,8 @@ pub struct Settings {
     pub networks: Vec<Network>,
     /// `schedule` sections, in the order of the file.
     pub schedules: Vec<Schedule>,
+    /// `wan` sections, in the order of the file.
+    pub wans: Vec<Wan>,
     /// `home` sections of an endpoint, in the order of the file.
     pub homes: Vec<Home>,
 }
@@ -61,6 +63,11 @@ impl Settings {
     pub fn confines(&self) -> bool {
         self.devices.iter().any(|device| device.policy != Policy::Direct)
             || self.networks.iter().any(|network| network.policy != Policy::Direct)
+    }
+
+    /// The data cap in GB for a month of [`crate::units::MONTH_DAYS`] days, whatever its period.
+    pub fn month_cap_gb(&self) -> Option<f64> {
+        self.data_cap_gb.map(|gb| f64::from(gb) * (MONTH_DAYS as f64 / self.billing.period.days() as f64))
     }
 
     /// These settings plus the devices and networks that `others` shape or block, for a guard that a mistake in the
@@ -140,6 +147,17 @@ pub enum OffPolicy {
     Tunnel,
     /// They are dropped.
     Block,
+}
+
+/// The billing period, and how its end is reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Billing {
+    /// `cap_period`: its length.
+    pub period: CapPeriod,
+    /// `billing_day`: a month's first day, 1..=28, or a week's, 1 (Monday) to 7.
+    pub day: u8,
+    /// `cap_day` and `cap_level`; `None` if they are not set.
+    pub step_down: Option<StepDown>,
 }
 
 /// A level for the last days before each billing day, independent of the data usage.
@@ -249,15 +267,6 @@ impl Wireguard {
     }
 }
 
-/// A host name or address, and a UDP port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// DNS name, IPv4 address, or IPv6 address without brackets.
-    pub host: String,
-    /// UDP port, not zero.
-    pub port: u16,
-}
-
 /// A server and its public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -271,16 +280,6 @@ impl std::fmt::Display for Server {
     /// The notation of option `backup`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.at, self.public_key.to_base64())
-    }
-}
-
-impl std::fmt::Display for HostPort {
-    /// The notation in the settings; an IPv6 address is in brackets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
     }
 }
 
@@ -356,6 +355,19 @@ pub struct Schedule {
     pub level: Level,
     /// The level's shape; `None` for `off`.
     pub shape: Option<Shape>,
+}
+
+/// A line to the Internet with its own level, while the default route leaves by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wan {
+    /// `network`: the UCI network name.
+    pub network: String,
+    /// `device`: the kernel interface; `None` if only `/etc/config/network` knows it.
+    pub device: Option<String>,
+    /// The level.
+    pub level: Level,
+    /// The level's shape.
+    pub shape: Shape,
 }
 
 /// One home (its router) in an endpoint's settings.

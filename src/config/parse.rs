@@ -12,6 +12,7 @@ mod schedule;
 mod tests;
 mod tunnel;
 pub(super) mod value;
+mod wan;
 
 use self::context::Context;
 use self::reader::{OptionUse, nearest};
@@ -21,7 +22,7 @@ use super::problem::{SettingsProblem, Severity};
 use super::uci::{self, Section};
 
 /// The known section types.
-const KINDS: [&str; 8] = ["millpond", "level", "tunnel", "dns", "device", "network", "schedule", "home"];
+const KINDS: [&str; 9] = ["millpond", "level", "tunnel", "dns", "device", "network", "schedule", "wan", "home"];
 
 /// The result of parsing a settings file.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +101,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
     let devices = device::read_devices(of_kind(sections, "device"), &mut context, problems);
     let networks = device::read_networks(of_kind(sections, "network"), &context, problems);
     let schedules = schedule::read(of_kind(sections, "schedule"), &general, &context, problems);
+    let wans = wan::read(of_kind(sections, "wan"), &general, &context, problems);
 
     Some(Settings {
         enabled: general.enabled,
@@ -110,9 +112,8 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         audit_days: general.audit_days,
         levels: general.levels(),
         data_cap_gb: general.data_cap_gb,
-        billing_day: general.billing_day,
+        billing: general.billing(),
         price_cents: general.price_cents,
-        step_down: general.step_down(),
         routing_ids: general.routing_ids,
         router_services: general.router_services,
         allow: general.allow,
@@ -123,6 +124,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         devices,
         networks,
         schedules,
+        wans,
         homes,
     })
 }

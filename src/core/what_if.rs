@@ -4,7 +4,7 @@
 //! A [`WhatIf`] runs one direction's packets through [`STEPS`] rates at once. Each step uses the engine's own queue
 //! (`super::queue`), but without the packets' bytes. All steps share one record of sizes and arrivals, because every
 //! step drops and serves a device's packets from the front. Memory is fixed: at most [`MAX_BYTES`] for both directions
-//! together.
+//! together, half of it in a home of four devices.
 
 mod arrivals;
 mod cell_shape;
@@ -22,16 +22,17 @@ use self::interval_table::IntervalTable;
 use self::step::Step;
 use crate::units::{BitsPerSec, Nanos};
 
-/// Number of rates that run in parallel in each direction.
-pub const STEPS: usize = 16;
+/// Number of rates that run in parallel in each direction: neighbours lie 8 % apart over three orders of magnitude.
+/// Between coarser steps no delay can be interpolated, because drops set in at once.
+pub const STEPS: usize = 80;
 
 /// Highest device number with delays of its own. Numbers are those in DSCP and start at 1. All other devices, number 0
 /// included, count as one.
 pub const MAX_TRACKED: u8 = SLOTS as u8 - 1;
 
 /// Maximum memory of the virtual shapers of both directions together, in bytes.
-pub const MAX_BYTES: usize = 64 * 1024;
-const _: () = assert!(2 * size_of::<WhatIf>() <= MAX_BYTES);
+pub const MAX_BYTES: usize = 2 * (size_of::<WhatIf>() + STEPS * Delays::bytes(MAX_TRACKED));
+const _: () = assert!(MAX_BYTES <= 264 * 1024);
 
 /// The virtual shapers of one direction, one for each of [`STEPS`] rates. Keep it on the heap: it is large.
 pub struct WhatIf {
@@ -39,20 +40,24 @@ pub struct WhatIf {
     interval_table: IntervalTable,
     arrivals: Arrivals,
     offered: [u32; SLOTS],
+    /// The highest number of a device with delays of its own.
+    tracked: u8,
     steps: [Step; STEPS],
 }
 
 impl WhatIf {
-    /// Virtual shapers whose first departures follow `now`. The rates must not be zero. `seed` determines all
-    /// departures.
-    pub fn new(shape: CellShape, rates: [BitsPerSec; STEPS], seed: u64, now: Nanos) -> WhatIf {
+    /// Virtual shapers whose first departures follow `now`, for devices with the numbers 1 to `tracked`, and all others
+    /// as one. The rates must not be zero. `seed` determines all departures.
+    pub fn new(shape: CellShape, rates: [BitsPerSec; STEPS], tracked: u8, seed: u64, now: Nanos) -> WhatIf {
+        let tracked = tracked.min(MAX_TRACKED);
         let mut index = 0;
         let steps = rates.map(|rate| {
             index += 1;
-            Step::new(rate, rate.interval(shape.wire_bytes), shape.limits, seed.wrapping_add(index), now)
+            let mean = rate.interval(shape.wire_bytes);
+            Step::new(rate, mean, shape.limits, Delays::new(tracked), seed.wrapping_add(index), now)
         });
         let interval_table = IntervalTable::new(shape.law, shape.spread_percent, seed);
-        WhatIf { shape, interval_table, arrivals: Arrivals::new(), offered: [0; SLOTS], steps }
+        WhatIf { shape, interval_table, arrivals: Arrivals::new(), offered: [0; SLOTS], tracked, steps }
     }
 
     /// [`STEPS`] rates from `lowest` to `highest` in a geometric progression.
@@ -64,7 +69,7 @@ impl WhatIf {
     /// Queues a packet of the device with that number at every rate. `now` must not go backwards.
     pub fn handle_packet(&mut self, now: Nanos, device: u8, bytes: u16) {
         self.advance(now);
-        let slot = if device <= MAX_TRACKED { device } else { 0 };
+        let slot = if device <= self.tracked { device } else { 0 };
         if let Some(oldest) = self.arrivals.oldest() {
             self.steps.iter_mut().for_each(|step| step.evict(&mut self.arrivals, oldest));
         }
@@ -75,7 +80,7 @@ impl WhatIf {
 
     /// Packets of that device so far. For a device without delays of its own: packets of all such devices.
     pub fn offered(&self, device: u8) -> u32 {
-        self.offered[usize::from(if device <= MAX_TRACKED { device } else { 0 })]
+        self.offered[usize::from(if device <= self.tracked { device } else { 0 })]
     }
 
     /// Runs all departures up to `now`. Call it regularly while no packets arrive: the delays include only packets that
@@ -84,6 +89,13 @@ impl WhatIf {
         for step in &mut self.steps {
             step.advance(now, &mut self.arrivals, &self.shape, &self.interval_table);
         }
+    }
+
+    /// Replaces each number of the results by what `each` returns for it: to write them down, or to read them back into
+    /// virtual shapers for the same devices. Packets that wait are no part of the results.
+    pub fn visit(&mut self, each: &mut dyn FnMut(u64) -> u64) {
+        self.offered.iter_mut().for_each(|count| *count = each((*count).into()) as u32);
+        self.steps.iter_mut().for_each(|step| step.delays_mut().visit(each));
     }
 
     /// The rate of each step with the delays that it has caused so far.

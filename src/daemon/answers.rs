@@ -1,6 +1,7 @@
 //! The answers of a running daemon, as structs that are written as JSON or blobmsg. Programs for a computer can read
 //! them back.
 
+pub use crate::daemon::advice::AdvisedShape;
 pub use crate::daemon::advice::answer::{
     AdviceAnswer, AdvisedAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays,
 };

@@ -96,7 +96,7 @@ impl EventLoop {
             control,
             failover: Failover::new(now),
             schedule,
-            advice: AdviceFeed::default(),
+            advice: AdviceFeed::new(&options.usage_file, now),
             audits: Audits::new(draw_u16(), now),
             history: History::new(now),
             config,
@@ -132,11 +132,11 @@ impl EventLoop {
     /// Removes everything of millpond's from the kernel except the guard, and restores the saved sysctls.
     pub fn stop(self) -> Result<(), Error> {
         let EventLoop { options, parts, poll, .. } = self;
-        let Parts { reconciler, driver, control, mut schedule, mut health, .. } = parts;
+        let Parts { reconciler, driver, control, mut schedule, mut advice, mut health, .. } = parts;
         control.leave(&poll, timer::now());
-        if let Err(error) = schedule.close() {
+        if let Err(error) = schedule.close().and(advice.close(timer::now())) {
             warn!(
-                "writing the data usage to {}: {error}: the usage since the last write is lost",
+                "writing the data usage to {}: {error}: what was counted since the last write is lost",
                 options.usage_file.display()
             );
         }

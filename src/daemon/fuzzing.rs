@@ -1,5 +1,6 @@
 //! The daemon's readers of what other programs write, for fuzzing. Each states what must hold for any input.
 
+use crate::config::model::{Billing, CapPeriod};
 use crate::daemon::control::request::{Format, Request, call, line};
 use crate::daemon::control::ubus::session::{BusSession, Event};
 use crate::daemon::devices::leases;
@@ -75,7 +76,9 @@ pub fn zone(data: &[u8]) {
             let unix_s = 1_735_689_600 + years * 31_557_600 / 3;
             let time = zone.local(unix_s);
             assert!(time.weekday < 7 && time.minute < 1_440 && (1..=31).contains(&time.month_day), "{time:?}");
-            _ = BillingPeriod::at(&zone, unix_s, 28);
+            for (period, day) in [(CapPeriod::Day, 1), (CapPeriod::Week, 7), (CapPeriod::Month, 28)] {
+                _ = BillingPeriod::at(&zone, unix_s, &Billing { period, day, step_down: None });
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
-//! What depends on the wall clock: the level in force (invariant I5: never by traffic), and the data usage of the
-//! billing period.
+//! What depends on the wall clock and on the route in use: the level in force (invariant I5: never by traffic), and the
+//! data usage of the billing period.
 
 pub mod calendar;
 pub mod data_usage;
 
 use log::info;
 
-use self::calendar::{BillingPeriod, Calendar, LevelSource, LocalZone, UnknownZone, depends_on_clock};
+use self::calendar::{BillingPeriod, Calendar, LevelSource, LocalZone, ScheduledLevel, UnknownZone, depends_on_clock};
 use self::data_usage::{DataUsage, Usage};
-use crate::config::model::{Role, Settings};
+use crate::config::model::{Level, Role, Settings};
 use crate::daemon::action::Action;
 use crate::daemon::problem::Code;
 use crate::daemon::wall_clock::is_set;
@@ -26,6 +26,8 @@ pub struct LevelClock {
     /// Why the time zone is unknown.
     zone_error: Option<String>,
     level_source: LevelSource,
+    /// The network of the `wan` section whose line is in use.
+    wan: Option<String>,
     next_level_change: Nanos,
     data_usage: DataUsage,
     /// The process that writes the data usage.
@@ -52,6 +54,7 @@ impl LevelClock {
             calendar: Calendar::new(zone, (moment.draw)()),
             zone_error,
             level_source: LevelSource::Settings,
+            wan: None,
             next_level_change: moment.now,
             data_usage,
             writer: None,
@@ -59,13 +62,30 @@ impl LevelClock {
         }
     }
 
-    /// The settings in force now for these configured settings: they may have another level by the clock.
+    /// Notes the network of the `wan` section by whose interface the default route leaves.
+    pub fn set_wan(&mut self, network: Option<&str>) {
+        if self.wan.as_deref() != network {
+            self.wan = network.map(str::to_owned);
+        }
+    }
+
+    /// The network of the `wan` section whose level is in force.
+    pub fn wan(&self) -> Option<&str> {
+        self.wan.as_deref().filter(|_| self.level_source == LevelSource::Wan)
+    }
+
+    /// The settings in force now for these configured settings: they may have another level by the clock, or by the
+    /// line in use. That outranks the clock, unless a schedule says `off`.
     pub fn in_force(&mut self, configured: &Settings, moment: Moment) -> Settings {
         let mut settings = configured.clone();
         let scheduled = match depends_on_clock(configured) {
             true => self.calendar.in_force(configured, moment.unix_s, (moment.draw)()),
             false => None,
         };
+        let line = configured.wans.iter().find(|wan| Some(&wan.network) == self.wan.as_ref());
+        let line = line.filter(|_| scheduled.is_none_or(|scheduled| scheduled.level != Level::Off));
+        let by_line = line.map(|wan| ScheduledLevel { level: wan.level, shape: Some(wan.shape), by: LevelSource::Wan });
+        let scheduled = by_line.or(scheduled);
         if let Some(scheduled) = scheduled {
             settings.level = scheduled.level;
             settings.shape = scheduled.shape.unwrap_or(configured.shape);
@@ -92,7 +112,7 @@ impl LevelClock {
             return None;
         }
         let zone = self.calendar.zone();
-        let period = BillingPeriod::at(zone, unix_s, configured.billing_day);
+        let period = BillingPeriod::at(zone, unix_s, &configured.billing);
         let expected = match configured.role {
             Role::Router => period.planned_bytes(configured, zone, unix_s),
             // An endpoint cannot know which homes will be connected, so it extrapolates.
@@ -153,11 +173,11 @@ impl LevelClock {
         let zone_error = self.zone_error.as_ref().filter(|_| needs_zone);
         let zone_error = zone_error.map(|why| format!("{why}: schedules and the billing day use UTC"));
         if is_set(unix_s) {
-            let period = BillingPeriod::at(self.calendar.zone(), unix_s, configured.billing_day);
+            let period = BillingPeriod::at(self.calendar.zone(), unix_s, &configured.billing);
             self.data_usage.update_period(period, unix_s);
         }
         let usage = self.usage(configured, unix_s);
-        let warning = usage.zip(cap_gb).and_then(|(usage, gb)| usage.warning(gb));
+        let warning = usage.zip(cap_gb).and_then(|(usage, gb)| usage.warning(gb, configured.billing.period));
         [Action::SetProblem(Code::Zone, zone_error), Action::SetProblem(Code::DataCap, warning)]
     }
 

@@ -24,6 +24,8 @@ pub struct Facts {
     pub unsure: Vec<String>,
     /// Interfaces that the settings name, and that neither exist nor belong to a network of the host.
     pub missing: Vec<String>,
+    /// The network of the settings' `wan` section by whose interface the default route leaves.
+    pub wan: Option<String>,
     /// An endpoint's own networks: those that it reaches without a gateway, apart from millpond's. Sorted, with host
     /// bits cleared. Empty on a router.
     pub on_link: Vec<Prefix>,

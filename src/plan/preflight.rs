@@ -236,6 +236,18 @@ fn check_networks(settings: &Settings, facts: &Facts, issues: &mut Vec<Preflight
             });
         }
     }
+    for wan in &settings.wans {
+        let interface = wan.device.as_ref().unwrap_or(&wan.network);
+        if facts.missing.contains(interface) {
+            issues.push(PreflightIssue {
+                kind: PreflightIssueKind::NetworkMissing,
+                text: format!(
+                    "wan {}: its interface was not found (tried {interface}), so its level never holds",
+                    wan.network
+                ),
+            });
+        }
+    }
     for interface in &facts.unsure {
         issues.push(PreflightIssue {
             kind: PreflightIssueKind::NetworkUnsure,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::fw4_zones::Zones;
+use super::line_in_use::line_in_use;
 use super::netlink::addr::AddressEntry;
 use super::netlink::link::LinkEntry;
 use super::netlink::route::RouteEntry;
@@ -52,6 +53,9 @@ impl HostView<'_> {
         let exists = |name: &String| self.links.iter().any(|link| link.name == *name);
         facts.missing =
             named.into_iter().filter(|name| !exists(name) && !self.zones.configured.contains(name)).collect();
+        let of_wans = settings.wans.iter().map(|wan| wan.device.as_ref().unwrap_or(&wan.network));
+        facts.missing.extend(of_wans.filter(|name| !exists(name) && !self.zones.configured.contains(*name)).cloned());
+        facts.wan = line_in_use(settings, self.links, self.routes);
         facts.networks = self.networks(&facts.lan, before);
         facts.outside = outside.into_iter().collect();
         facts.lan.sort_unstable_by(|a, b| a.name.cmp(&b.name));

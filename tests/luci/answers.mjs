@@ -52,7 +52,8 @@ export function advice() {
 		return { level: name, in_force, upload_kbit, download_kbit, month_gb, cap_percent: month_gb / 3, month_price: Math.max(month_gb - 300, 0) * 2.5, ...delay(upload_kbit), guarantee: `the guarantee of ${name}`, ...more };
 	};
 	const advised = (upload, download) => ({
-		advised_upload_kbit: upload, advised_download_kbit: download, advised_month_gb: gigabytes(upload + download), advised_cap_percent: gigabytes(upload + download) / 3, advised_month_price: 0
+		advised_upload_kbit: upload, advised_download_kbit: download, advised_month_gb: gigabytes(upload + download), advised_cap_percent: gigabytes(upload + download) / 3, advised_month_price: 0,
+		advised_cell_bytes: 1280, advised_saves_gb: gigabytes(240) - gigabytes(upload + download)
 	});
 
 	return {
@@ -81,5 +82,5 @@ function history(seconds) {
 /* Added to a status: a smaller level because of `cap_day`, and the data of a billing period. */
 export const USED = {
 	level: 'saver', level_by: 'cap-day',
-	data: { used_bytes: 42e9, forecast_bytes: 150e9, since_unix: 1795000000, until_unix: 1797592000, cap_bytes: 300e9, share_percent: 14, forecast_percent: 50 }
+	data: { used_bytes: 42e9, forecast_bytes: 150e9, cap_period: 'month', since_unix: 1795000000, until_unix: 1797592000, cap_bytes: 300e9, share_percent: 14, forecast_percent: 50 }
 };

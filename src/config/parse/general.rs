@@ -1,18 +1,17 @@
 //! `config millpond 'main'`: role, level, rates and law.
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
-use super::level::{Confirmed, KBIT, WITH_RATES};
+use super::level::{CELL_BYTES, Confirmed, DEFAULT_CELL_BYTES, KBIT, Rates, WITH_RATES};
 use super::reader::SectionReader;
 use super::value::{self, ValueError, bit, boolean, choice, interface_name, network, number, price, router_service};
-use crate::config::model::{Level, OffPolicy, Role, RouterService, RoutingIds, Shape, StepDown};
+use crate::config::model::{Billing, CapPeriod, Level, OffPolicy, Role, RouterService, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 
-const OPTIONS: [&str; 21] = [
+const OPTIONS: [&str; 22] = [
     "home_port",
     "enabled",
     "role",
@@ -23,6 +22,7 @@ const OPTIONS: [&str; 21] = [
     "law",
     "spread",
     "data_cap",
+    "cap_period",
     "billing_day",
     "price",
     "cap_day",
@@ -36,6 +36,8 @@ const OPTIONS: [&str; 21] = [
     "allow",
 ];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
+const CAP_PERIODS: &[(&str, CapPeriod)] =
+    &[("day", CapPeriod::Day), ("week", CapPeriod::Week), ("month", CapPeriod::Month)];
 const OFF_MODES: &[(&str, OffPolicy)] = &[("tunnel", OffPolicy::Tunnel), ("block", OffPolicy::Block)];
 
 /// Default days between two checks of the wire.
@@ -43,9 +45,6 @@ const AUDIT_DAYS: u16 = 7;
 
 /// At shorter intervals the timer's own lateness shows.
 const MIN_INTERVAL: Nanos = Nanos::from_micros(100);
-/// The smallest cell in which all control messages fit over WireGuard and IPv6, and the largest.
-const CELL_BYTES: RangeInclusive<u32> = 160..=1400;
-const _: () = assert!(BitsPerSec::from_kbit(8).interval(1400).0 <= Nanos::from_secs(60).0);
 
 /// The section's values, with defaults in place of invalid ones.
 pub(super) struct General {
@@ -53,6 +52,7 @@ pub(super) struct General {
     pub role: Option<Role>,
     pub level: Level,
     pub data_cap_gb: Option<u32>,
+    pub cap_period: CapPeriod,
     pub billing_day: u8,
     pub price_cents: Option<u32>,
     pub off: OffPolicy,
@@ -78,8 +78,8 @@ impl General {
             Level::Custom => return Some(self.custom),
             _ => {}
         }
-        let (upload, download) = self.confirmed.of(level).unwrap_or_else(|| built_in(level));
-        Some(Shape { upload, download, cell_bytes: 512, ..self.custom })
+        let (upload, download, cell_bytes) = self.confirmed.of(level).unwrap_or_else(|| built_in(level));
+        Some(Shape { upload, download, cell_bytes, ..self.custom })
     }
 
     /// Every level that has rates, with its shape.
@@ -87,10 +87,20 @@ impl General {
         WITH_RATES.iter().filter_map(|(_, level)| Some((*level, self.shape(*level)?))).collect()
     }
 
-    /// The level for the last days before a billing day.
-    pub fn step_down(&self) -> Option<StepDown> {
-        let (day, level) = self.step_down?;
-        Some(StepDown { day, level, shape: self.shape(level)? })
+    /// The billing period, with the level for its last days.
+    pub fn billing(&self) -> Billing {
+        let step_down = self.step_down.and_then(|(day, level)| {
+            let shape = self.shape(level)?;
+            Some(StepDown { day, level, shape })
+        });
+        Billing { period: self.cap_period, day: self.billing_day, step_down }
+    }
+}
+
+impl CapPeriod {
+    /// The value in the settings.
+    pub const fn name(self) -> &'static str {
+        CAP_PERIODS[self as usize].0
     }
 }
 
@@ -111,14 +121,9 @@ pub(super) fn read(
     uses_custom: bool,
     problems: &mut Vec<SettingsProblem>,
 ) -> General {
-    let (upload, download) = built_in(Level::Balanced);
-    let balanced = Shape {
-        upload,
-        download,
-        cell_bytes: 512,
-        law: Law::default(),
-        spread_percent: Law::default().default_spread(),
-    };
+    let (upload, download, cell_bytes) = built_in(Level::Balanced);
+    let balanced =
+        Shape { upload, download, cell_bytes, law: Law::default(), spread_percent: Law::default().default_spread() };
     let Some(section) = section else {
         let (level, billing_day) = (Level::Balanced, 1);
         return General {
@@ -126,6 +131,7 @@ pub(super) fn read(
             role: Some(Role::Router),
             level,
             data_cap_gb: None,
+            cap_period: CapPeriod::default(),
             billing_day,
             price_cents: None,
             off: OffPolicy::default(),
@@ -146,8 +152,10 @@ pub(super) fn read(
     let (law, spread_percent) = law_and_spread(&mut reader);
     let (upload, download, cell_bytes) = rates_and_cell(&mut reader, balanced);
     let level = main_level(&mut reader, uses_custom);
-    let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB a month")).filter(|gb| *gb > 0);
-    let billing_day = reader.value("billing_day", number(1..=28, "")).map_or(1, |day| day as u8);
+    let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB")).filter(|gb| *gb > 0);
+    let cap_period = reader.value("cap_period", choice(CAP_PERIODS)).unwrap_or_default();
+    let days = if cap_period == CapPeriod::Week { number(1..=7, "(1 is Monday)") } else { number(1..=28, "") };
+    let billing_day = reader.value("billing_day", days).map_or(1, |day| day as u8);
     let routing_ids = routing_ids(&mut reader);
     let home_ports = reader.list("home_port", interface_name).into_iter().map(|(name, _)| name).collect();
     let custom = Shape { upload, download, cell_bytes, law, spread_percent };
@@ -155,7 +163,7 @@ pub(super) fn read(
     let off = reader.value("off", choice(OFF_MODES)).unwrap_or_default();
     let audit_days = reader.value("audit", number(0..=365, "days")).map_or(AUDIT_DAYS, |days| days as u16);
     let audit_days = Some(audit_days).filter(|days| *days > 0);
-    let step_down = step_down(&mut reader, billing_day);
+    let step_down = step_down(&mut reader, cap_period, billing_day);
     if role == Some(Role::Endpoint) && reader.given("router_service") {
         reader.warn("router_service", "no effect with role 'endpoint' (want role 'router')".to_owned());
     }
@@ -167,6 +175,7 @@ pub(super) fn read(
         role,
         level,
         data_cap_gb,
+        cap_period,
         billing_day,
         price_cents,
         off,
@@ -181,9 +190,9 @@ pub(super) fn read(
     }
 }
 
-fn built_in(level: Level) -> (BitsPerSec, BitsPerSec) {
+fn built_in(level: Level) -> Rates {
     let (upload, download) = level.built_in_kbit();
-    (BitsPerSec::from_kbit(upload), BitsPerSec::from_kbit(download))
+    (BitsPerSec::from_kbit(upload), BitsPerSec::from_kbit(download), DEFAULT_CELL_BYTES)
 }
 
 fn allow(reader: &mut SectionReader, role: Option<Role>) -> Vec<(IpAddr, u8)> {
@@ -193,7 +202,7 @@ fn allow(reader: &mut SectionReader, role: Option<Role>) -> Vec<(IpAddr, u8)> {
     reader.list("allow", network).into_iter().map(|(network, _)| network).collect()
 }
 
-fn step_down(reader: &mut SectionReader, billing_day: u8) -> Option<(u8, Level)> {
+fn step_down(reader: &mut SectionReader, cap_period: CapPeriod, billing_day: u8) -> Option<(u8, Level)> {
     let (day_given, level_given) = (reader.given("cap_day"), reader.given("cap_level"));
     let day = reader.value("cap_day", number(1..=28, "")).map(|day| day as u8);
     let level = reader.value("cap_level", choice(WITH_RATES));
@@ -202,7 +211,9 @@ fn step_down(reader: &mut SectionReader, billing_day: u8) -> Option<(u8, Level)>
         (false, true) => reader.error("cap_level", "no effect without cap_day (want both options)".to_owned()),
         _ => {}
     }
-    if day == Some(billing_day) {
+    if day.is_some() && cap_period != CapPeriod::Month {
+        reader.error("cap_day", "no effect with this cap_period (want cap_period 'month')".to_owned());
+    } else if day == Some(billing_day) {
         let text =
             format!("same day as billing_day, so cap_level would always apply (got {billing_day}, want another day)");
         reader.error("cap_day", text);

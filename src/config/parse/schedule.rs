@@ -13,12 +13,12 @@ const OPTIONS: [&str; 4] = ["day", "start", "stop", "level"];
 const DAY_MINUTES: u32 = 24 * 60;
 const WEEK_MINUTES: u32 = 7 * DAY_MINUTES;
 
-/// Whether any schedule has level `custom`.
+/// Whether any schedule or line has level `custom`.
 pub(super) fn uses_custom(sections: &[Section]) -> bool {
     let custom = |section: &Section| {
         section.options.iter().any(|o| o.name == "level" && o.values.last().is_some_and(|v| v.text.trim() == "custom"))
     };
-    sections.iter().any(|section| section.kind == "schedule" && custom(section))
+    sections.iter().any(|section| ["schedule", "wan"].contains(&section.kind.as_str()) && custom(section))
 }
 
 /// Reads all `schedule` sections.

@@ -153,7 +153,7 @@ fn a_router_file_parses_to_its_settings() {
         spread_percent: 15,
     };
     assert_eq!(settings.shape, shape);
-    assert_eq!((settings.data_cap_gb, settings.billing_day), (Some(250), 15));
+    assert_eq!((settings.data_cap_gb, settings.billing.day), (Some(250), 15));
     let Some(Tunnel::Wireguard(wireguard)) = settings.tunnel else { panic!("wireguard") };
     assert_eq!(wireguard.private_key, Key::from_base64(PRIVATE).expect("key"));
     assert_eq!(wireguard.endpoint, Some(HostPort { host: "2001:db8::1".to_owned(), port: 51820 }));

@@ -1,4 +1,4 @@
-//! The delays at one step, by device, in about 1 KB.
+//! The delays at one step, by device, 88 bytes for each.
 
 use crate::units::Nanos;
 
@@ -15,7 +15,7 @@ const BOUNDS_US: [u32; BUCKETS - 1] = [
 ];
 
 /// The delays of every device and of the whole home.
-pub struct Delays([Counts; SLOTS]);
+pub struct Delays(Box<[Counts]>);
 
 /// Summary of the delays of a group of packets, each from its arrival to the departure of the cell with its last byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,14 +46,32 @@ struct Counts {
 }
 
 impl Delays {
-    pub(super) fn new() -> Delays {
-        Delays([Counts { sum_us: 0, packets: 0, removed: 0, max_us: 0, buckets: [0; BUCKETS] }; SLOTS])
+    /// No delays yet, of the devices with the numbers 1 to `tracked`, and of all others as one.
+    pub(super) fn new(tracked: u8) -> Delays {
+        let none = Counts { sum_us: 0, packets: 0, removed: 0, max_us: 0, buckets: [0; BUCKETS] };
+        Delays(vec![none; usize::from(tracked) + 1].into_boxed_slice())
+    }
+
+    /// Memory beside the type itself, in bytes.
+    pub(super) const fn bytes(tracked: u8) -> usize {
+        (tracked as usize + 1) * size_of::<Counts>()
+    }
+
+    /// As [`super::WhatIf::visit`].
+    pub(super) fn visit(&mut self, each: &mut dyn FnMut(u64) -> u64) {
+        for counts in &mut self.0 {
+            counts.sum_us = each(counts.sum_us);
+            for count in [&mut counts.packets, &mut counts.removed, &mut counts.max_us] {
+                *count = each((*count).into()) as u32;
+            }
+            counts.buckets.iter_mut().for_each(|count| *count = each((*count).into()) as u16);
+        }
     }
 
     /// Delays of the device with that number, 1..=[`super::MAX_TRACKED`]. For any other number: of all other devices
     /// together.
     pub fn device(&self, number: u8) -> Delay {
-        let slot = if usize::from(number) < SLOTS { number } else { 0 };
+        let slot = if usize::from(number) < self.0.len() { number } else { 0 };
         summary(&self.0[usize::from(slot)..=usize::from(slot)])
     }
 

@@ -50,7 +50,7 @@ struct StepView<'a> {
 }
 
 impl Step {
-    pub fn new(rate: BitsPerSec, mean: Nanos, limits: Limits, seed: u64, now: Nanos) -> Step {
+    pub fn new(rate: BitsPerSec, mean: Nanos, limits: Limits, delays: Delays, seed: u64, now: Nanos) -> Step {
         Step {
             rate,
             mean,
@@ -62,7 +62,7 @@ impl Step {
                 .unwrap_or(u16::MAX)
                 .max(MIN_CHUNKS),
             open: None,
-            delays: Delays::new(),
+            delays,
         }
     }
 
@@ -72,6 +72,10 @@ impl Step {
 
     pub fn delays(&self) -> &Delays {
         &self.delays
+    }
+
+    pub fn delays_mut(&mut self) -> &mut Delays {
+        &mut self.delays
     }
 
     /// Queues a packet that has just been added to the record.

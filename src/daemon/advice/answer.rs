@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::choice::AdvisedShape;
 use crate::daemon::rounded::Rounded;
 
 /// The delays that other rates would cause to this home's packets, and their costs.
@@ -22,7 +23,7 @@ pub struct AdviceAnswer {
     pub confidence: Cow<'static, str>,
     /// The confidence as a sentence.
     pub confidence_text: String,
-    /// The data cap in GB (10⁹ bytes), if set.
+    /// The data cap in GB (10⁹ bytes) a billing period, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap_gb: Option<u32>,
     /// The price of a GB, in the owner's currency, if set.
@@ -171,6 +172,9 @@ pub struct LevelAdvice {
     /// The advised download rate in kbit/s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advised_download_kbit: Option<u64>,
+    /// The advised maximum size of a cell on the wire, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advised_cell_bytes: Option<u16>,
     /// GB in a month at the advised rates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advised_month_gb: Option<Rounded>,
@@ -180,9 +184,12 @@ pub struct LevelAdvice {
     /// Their price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advised_month_price: Option<Rounded>,
+    /// GB in a month that they save against the level in force; negative if they cost more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advised_saves_gb: Option<Rounded>,
 }
 
-/// The answer to `advised`. Both keys are absent if the level has no advised rates.
+/// The answer to `advised`. All keys are absent if the level has no advised rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
 pub struct AdvisedAnswer {
@@ -192,11 +199,18 @@ pub struct AdvisedAnswer {
     /// The advised download rate in kbit/s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub download_kbit: Option<u64>,
+    /// The advised maximum size of a cell on the wire, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell_bytes: Option<u16>,
 }
 
 impl AdvisedAnswer {
-    /// The answer with these rates in kbit/s, upload and download.
-    pub fn new(rates: Option<[u64; 2]>) -> AdvisedAnswer {
-        AdvisedAnswer { upload_kbit: rates.map(|[up, _]| up), download_kbit: rates.map(|[_, down]| down) }
+    /// The answer with this shape.
+    pub fn new(shape: Option<AdvisedShape>) -> AdvisedAnswer {
+        AdvisedAnswer {
+            upload_kbit: shape.map(|shape| shape.upload_kbit),
+            download_kbit: shape.map(|shape| shape.download_kbit),
+            cell_bytes: shape.map(|shape| shape.cell_bytes),
+        }
     }
 }

@@ -1,14 +1,17 @@
 //! Feeds the rate advisor with packets, and runs its virtual shapers in the gaps between cells.
 
+use std::path::Path;
+
 use log::warn;
 
+use super::saved::ObservationFile;
 use super::{ObservedPacket, PassiveMonitor, RateAdvisor};
 use crate::config::model::{Policy, Role, Settings};
 use crate::daemon::token::Token;
 use crate::sys::epoll::Poll;
 use crate::sys::{random, timer};
 use crate::units::Nanos;
-use crate::wire::size::CellSize;
+use crate::wire::size::Encapsulation;
 
 /// One packet goes through all virtual shapers in less time than this.
 const MAX_PACKET_WORK: Nanos = Nanos::from_millis(1);
@@ -17,14 +20,20 @@ const MAX_PACKET_WORK: Nanos = Nanos::from_millis(1);
 const INTERFACE_REFRESH_PERIOD: Nanos = Nanos::from_secs(60);
 
 /// The advisor, and the monitor of devices that are not shaped.
-#[derive(Default)]
 pub struct AdviceFeed {
     advisor: Option<RateAdvisor>,
+    file: ObservationFile,
     passive_monitor: Option<PassiveMonitor>,
     next_interface_refresh: Nanos,
 }
 
 impl AdviceFeed {
+    /// Nothing observed yet. What was observed before is in a file beside the data usage, which is at `usage_file`.
+    pub fn new(usage_file: &Path, now: Nanos) -> AdviceFeed {
+        let file = ObservationFile::beside(usage_file, now);
+        AdviceFeed { advisor: None, file, passive_monitor: None, next_interface_refresh: Nanos::ZERO }
+    }
+
     /// Records a packet from or to a device.
     pub fn note(&mut self, packet: ObservedPacket) {
         if let Some(advisor) = &mut self.advisor {
@@ -42,8 +51,8 @@ impl AdviceFeed {
         self.advisor.as_ref()
     }
 
-    /// Updates advisor and monitor to the settings in force, with cells of `size`.
-    pub fn update(&mut self, settings: &Settings, size: CellSize, poll: &Poll, now: Nanos) {
+    /// Updates advisor and monitor to the settings in force, with the tunnel's encapsulation.
+    pub fn update(&mut self, settings: &Settings, encapsulation: Encapsulation, poll: &Poll, now: Nanos) {
         if let Some(passive_monitor) = self.passive_monitor.take() {
             _ = poll.remove(&passive_monitor);
         }
@@ -51,10 +60,14 @@ impl AdviceFeed {
             self.advisor = None;
             return;
         }
-        if !self.advisor.as_ref().is_some_and(|advisor| advisor.fits(settings, size)) {
+        if !self.advisor.as_ref().is_some_and(|advisor| advisor.fits(settings, encapsulation)) {
             // The seed is not secret: without randomness from the kernel a constant will do.
             let seed = random::seed().map_or(1, |seed| seed.iter().fold(1, |sum, byte| sum << 1 ^ u64::from(*byte)));
-            self.advisor = Some(RateAdvisor::new(settings, size, seed, now));
+            let mut advisor = RateAdvisor::new(settings, encapsulation, seed, now);
+            if !self.file.read_into(&mut advisor) {
+                advisor = RateAdvisor::new(settings, encapsulation, seed, now);
+            }
+            self.advisor = Some(advisor);
         }
         let opened = PassiveMonitor::open(settings, |device| device.watch && device.policy == Policy::Direct);
         let opened = opened.and_then(|passive_monitor| {
@@ -92,6 +105,16 @@ impl AdviceFeed {
             self.next_interface_refresh = now + INTERFACE_REFRESH_PERIOD;
             passive_monitor.refresh_interfaces();
         }
+        self.file.reap();
+        if let Some(advisor) = self.advisor.as_mut().filter(|_| self.file.is_due(now)) {
+            self.file.start_write(advisor, now);
+        }
+    }
+
+    /// Writes down what was observed, if that is due.
+    pub fn close(&mut self, now: Nanos) -> std::io::Result<()> {
+        let due = self.advisor.as_mut().filter(|_| self.file.is_due(now));
+        due.map_or(Ok(()), |advisor| self.file.write(advisor, now))
     }
 }
 
@@ -100,7 +123,7 @@ mod tests {
     use super::super::Direction;
     use super::*;
     use crate::config::example;
-    use crate::wire::size::{Encapsulation, IpVersion};
+    use crate::wire::size::IpVersion;
 
     fn packet(second: u64) -> ObservedPacket {
         ObservedPacket { at: Nanos::from_secs(second), bytes: 100, device: 1, direction: Direction::Up }
@@ -108,10 +131,10 @@ mod tests {
 
     /// The feed of a router.
     fn feed() -> AdviceFeed {
-        let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).expect("a cell");
+        let encapsulation = Encapsulation::wireguard(IpVersion::V4);
         AdviceFeed {
-            advisor: Some(RateAdvisor::new(&example::router(), size, 7, Nanos::ZERO)),
-            ..AdviceFeed::default()
+            advisor: Some(RateAdvisor::new(&example::router(), encapsulation, 7, Nanos::ZERO)),
+            ..AdviceFeed::new(Path::new("/nonexistent/usage"), Nanos::ZERO)
         }
     }
 

@@ -2,7 +2,7 @@
 //! It keeps no contents.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -33,11 +33,11 @@ pub struct PassiveMonitor {
 #[derive(Clone, Copy)]
 enum DeviceAddress {
     Mac(Mac),
-    Address(Ipv4Addr),
+    Address(IpAddr),
 }
 
 impl PassiveMonitor {
-    /// Starts to observe the devices that `is_watched` accepts; `None` if none of them has a MAC or IPv4 address.
+    /// Starts to observe the devices that `is_watched` accepts; `None` if there are none.
     pub fn open(settings: &Settings, is_watched: impl Fn(&Device) -> bool) -> io::Result<Option<PassiveMonitor>> {
         let numbered = settings.devices.iter().zip(1..=MAX_TRACKED).filter(|(device, _)| is_watched(device));
         let rules = |address: DeviceAddress| Direction::ALL.map(|direction| address.rule(direction));
@@ -131,20 +131,25 @@ impl DeviceAddress {
                     test(at, 2, u32::from(u16::from_be_bytes([a, b]))),
                 ]
             }
-            DeviceAddress::Address(address) => {
+            DeviceAddress::Address(IpAddr::V4(address)) => {
                 let at = if direction == Direction::Up { 26 } else { 30 };
                 vec![test(12, 2, IPV4), test(at, 4, u32::from(address))]
+            }
+            DeviceAddress::Address(IpAddr::V6(address)) => {
+                let at = if direction == Direction::Up { 22 } else { 38 };
+                let words = address.to_bits().to_be_bytes();
+                let words =
+                    words.chunks_exact(4).map(|word| word.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)));
+                let words = words.zip((at..).step_by(4)).map(|(word, at)| test(at, 4, word));
+                [test(12, 2, IPV6)].into_iter().chain(words).collect()
             }
         }
     }
 }
 
-/// The MAC addresses, or the IPv4 address of a device without one.
+/// The MAC addresses, or the IP address of a device without one.
 fn device_addresses(device: &Device) -> impl Iterator<Item = DeviceAddress> + use<'_> {
-    let address = match device.address {
-        Some(IpAddr::V4(address)) if device.macs.is_empty() => Some(DeviceAddress::Address(address)),
-        _ => None,
-    };
+    let address = device.address.filter(|_| device.macs.is_empty()).map(DeviceAddress::Address);
     device.macs.iter().copied().map(DeviceAddress::Mac).chain(address)
 }
 
@@ -156,4 +161,30 @@ fn passes(test: &Test, head: &[u8]) -> bool {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::Policy;
+
+    #[test]
+    fn a_device_is_known_by_its_ipv6_address_in_both_directions() {
+        let address: std::net::Ipv6Addr = "fd00::20".parse().unwrap();
+        let server: std::net::Ipv6Addr = "2001:db8::1".parse().unwrap();
+        let device = Device { address: Some(address.into()), ..crate::config::example::device("plug", Policy::Direct) };
+        let [by_address] = device_addresses(&device).collect::<Vec<_>>()[..] else { panic!("one address") };
+        let frame = |source: &std::net::Ipv6Addr, destination: &std::net::Ipv6Addr| {
+            [&[0; 12][..], &[0x86, 0xdd], &[0x60, 0, 0, 0, 0, 0, 17, 64], &source.octets(), &destination.octets()]
+                .concat()
+        };
+        let matches = |direction, frame: &[u8]| by_address.rule(direction).iter().all(|test| passes(test, frame));
+        let (up, down) = (frame(&address, &server), frame(&server, &address));
+        assert!(matches(Direction::Up, &up) && matches(Direction::Down, &down));
+        assert!(!matches(Direction::Up, &down) && !matches(Direction::Down, &up));
+        assert!(!matches(Direction::Up, &frame(&"fd00::21".parse().unwrap(), &server)), "another device");
+        let mut other_protocol = up.clone();
+        other_protocol[12] = 8;
+        assert!(!matches(Direction::Up, &other_protocol));
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::answer::{AdviceAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
 use super::choice::{Confidence, DeviceDelays};
-use super::{Advice, Direction, RATES_KBIT};
+use super::{Advice, Direction, RATES_KBIT, SHOWN_EVERY};
 use crate::config::model::{Level, Shape};
 use crate::core::what_if::Delay;
 use crate::daemon::rounded::Rounded;
@@ -27,7 +27,11 @@ impl Advice<'_> {
             cap_gb: self.settings.data_cap_gb,
             price_per_gb: self.settings.price_cents.map(|cents| Rounded(f64::from(cents) / 100.0)),
             month_days: MONTH_DAYS,
-            steps: (0..RATES_KBIT.len()).map(|step| self.step(step)).collect(),
+            steps: (0..RATES_KBIT.len())
+                .skip(SHOWN_EVERY - 1)
+                .step_by(SHOWN_EVERY)
+                .map(|step| self.step(step))
+                .collect(),
             devices: self.devices.iter().map(device).collect(),
             levels: self.settings.levels.iter().map(|(level, shape)| self.level(*level, shape)).collect(),
         }
@@ -53,10 +57,12 @@ impl Advice<'_> {
 
     fn level(&self, level: Level, shape: &Shape) -> LevelAdvice {
         let cost = self.cost(BitsPerSec(shape.upload.0 + shape.download.0));
-        let worse = self.home_delays_at([shape.upload, shape.download]);
+        let worse = self.home_delays_at([shape.upload, shape.download], shape.cell_bytes);
         let worse = worse.map(|[up, down]| if up.p99 > down.p99 { up } else { down });
         let advised = self.advised(level);
-        let advised_cost = advised.map(|[up, down]| self.cost(BitsPerSec::from_kbit(up + down)));
+        let advised_cost = advised.map(|advised| self.cost(BitsPerSec::from_kbit(advised.total_kbit())));
+        let in_force = &self.settings.shape;
+        let in_force_gb = self.cost(BitsPerSec(in_force.upload.0 + in_force.download.0)).gb.0;
         LevelAdvice {
             level: level.name().into(),
             in_force: level == self.settings.level,
@@ -70,8 +76,10 @@ impl Advice<'_> {
             delay_p99_ms: worse.map(|delay| ms(delay.p99)),
             delay_max_ms: worse.map(|delay| ms(delay.max)),
             guarantee: guarantee(level).into(),
-            advised_upload_kbit: advised.map(|[up, _]| up),
-            advised_download_kbit: advised.map(|[_, down]| down),
+            advised_upload_kbit: advised.map(|advised| advised.upload_kbit),
+            advised_download_kbit: advised.map(|advised| advised.download_kbit),
+            advised_cell_bytes: advised.map(|advised| advised.cell_bytes),
+            advised_saves_gb: advised_cost.as_ref().map(|cost| Rounded(in_force_gb - cost.gb.0)),
             advised_month_gb: advised_cost.as_ref().map(|cost| cost.gb),
             advised_cap_percent: advised_cost.as_ref().and_then(|cost| cost.cap_percent),
             advised_month_price: advised_cost.as_ref().and_then(|cost| cost.price),
@@ -80,7 +88,7 @@ impl Advice<'_> {
 
     fn cost(&self, rate: BitsPerSec) -> Cost {
         let gb = rate.bytes_in_month() as f64 / 1e9;
-        let cap = self.settings.data_cap_gb.map(f64::from);
+        let cap = self.settings.month_cap_gb();
         let over_cap = (gb - cap.unwrap_or(0.0)).max(0.0);
         Cost {
             gb: Rounded(gb),
@@ -109,9 +117,10 @@ impl Advice<'_> {
 }
 
 fn device(device: &DeviceDelays<'_>) -> DeviceAdvice {
-    let lowest = |direction, level| device.lowest(direction, level).map(|step| RATES_KBIT[step]);
+    let lowest = |direction, level| device.lowest(direction, level, &|_| Nanos::ZERO).map(|step| RATES_KBIT[step]);
     let delays = |direction: Direction, of: fn(&Delay) -> Nanos| {
-        device.delays[direction as usize].iter().map(|delay| of(delay).0 / 1_000_000).collect()
+        let shown = device.delays[direction as usize].iter().skip(SHOWN_EVERY - 1).step_by(SHOWN_EVERY);
+        shown.map(|delay| of(delay).0 / 1_000_000).collect()
     };
     let [upload_packets, download_packets] = device.offered;
     DeviceAdvice {

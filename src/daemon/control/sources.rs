@@ -104,6 +104,7 @@ impl Sources<'_> {
             state_since: self.health.state_since(),
             history: self.history,
             level_source: self.schedule.level_source(),
+            wan: self.schedule.wan(),
             clock_is_set: wall_clock::is_set(unix_s),
             usage: self.config.configured().and_then(|configured| self.schedule.usage(configured, unix_s)),
             last_audit: self.audits.last(),

@@ -33,9 +33,12 @@ pub struct StatusAnswer {
     /// The level in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Cow<'static, str>>,
-    /// The source of that level: `settings`, `schedule` or `cap-day`.
+    /// The source of that level: `settings`, `schedule`, `cap-day` or `wan`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level_by: Option<Cow<'static, str>>,
+    /// The network of the line in use, if the level is that line's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wan: Option<String>,
     /// Whether the promise holds now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promise: Option<bool>,

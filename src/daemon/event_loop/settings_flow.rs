@@ -147,6 +147,7 @@ impl Parts {
             let text = format!("applying the settings to the kernel: the reconcile process failed: {error}");
             Problem::new(Code::Reconcile, text)
         })?;
+        self.schedule.set_wan(report.wan.as_deref());
         if !report.tunnel_is_up {
             // An interface that is missing or has another program's qdisc gets no cells.
             let is_unusable = |problem: &Problem| matches!(problem.code, Code::Interface | Code::ForeignQdisc);
@@ -200,9 +201,7 @@ impl Parts {
         self.reconciler.update_openvpn(settings, report.profile, is_new, interface_changed, now);
         self.plane.update(settings, encapsulation, is_new, now)?;
         if is_new {
-            if let Some(size) = self.plane.size() {
-                self.advice.update(settings, size, poll, now);
-            }
+            self.advice.update(settings, encapsulation, poll, now);
             if self.audits.stop(poll) {
                 let why = Err("the settings changed during the audit: try again".to_owned());
                 self.control.answer_audit(&why, true, poll, now);

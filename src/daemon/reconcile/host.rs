@@ -87,6 +87,11 @@ impl Host {
         Ok(())
     }
 
+    /// The network of the `wan` section whose line is in use.
+    pub fn wan(&self) -> Option<String> {
+        self.facts.wan.clone()
+    }
+
     /// Reads which interfaces are LAN and which are uplinks. The loaded guard remembers the last known uplinks.
     fn read_lan(&mut self, settings: &Settings) -> Result<(), Error> {
         let tables = self.tables()?;

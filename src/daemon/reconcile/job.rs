@@ -132,6 +132,7 @@ fn bring_up_tunnel(
     if !job.has_openvpn {
         openvpn::stop_orphans()?;
     }
+    report.wan = host.wan();
     report.encapsulation = Some(host.encapsulation());
     report.profile = host.profile();
     let size = shape::cell_size(settings, host.encapsulation())?;

@@ -31,6 +31,8 @@ pub struct ReconcileReport {
     pub encapsulation: Option<Encapsulation>,
     /// The checked profile of an openvpn tunnel.
     pub profile: Option<LoadedProfile>,
+    /// The network of the `wan` section by whose interface the default route leaves.
+    pub wan: Option<String>,
     /// The sysctl of the attached interface that was changed, and its value before.
     pub overridden: Option<(String, String)>,
 }
@@ -54,6 +56,7 @@ impl ReconcileReport {
             forwarding,
             encapsulation,
             profile,
+            wan,
             overridden,
         } = self;
         let mut text = format!("tunnel-up {tunnel_is_up}\nops {ops}\ninterface {interface}\nhandshake {handshake_s}\n");
@@ -65,6 +68,7 @@ impl ReconcileReport {
         if let Some(LoadedProfile { profile: Profile { ipv6, framing }, hash }) = profile {
             _ = writeln!(text, "profile {hash} {} {}", u8::from(*ipv6), u8::from(*framing));
         }
+        wan.iter().for_each(|network| _ = writeln!(text, "wan {network}"));
         overridden.iter().for_each(|(key, value)| _ = writeln!(text, "overridden {key} {value}"));
         for Problem { code, text: description } in problems {
             _ = writeln!(text, "problem {} {}", code.name(), description.replace('\n', " "));
@@ -84,6 +88,7 @@ impl ReconcileReport {
                 "endpoint" => report.endpoint = value.parse().ok(),
                 "forwarding" => report.forwarding = Some(Forwarding::from_text(value)),
                 "encapsulation" => report.encapsulation = parse_encapsulation(value),
+                "wan" => report.wan = Some(value.to_owned()),
                 "profile" => report.profile = parse_profile(value),
                 "overridden" => {
                     report.overridden = value.split_once(' ').map(|(key, value)| (key.into(), value.into()))
@@ -142,6 +147,7 @@ mod tests {
             forwarding: Some(Forwarding::from_text("net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1")),
             encapsulation: Some(Encapsulation { overhead_bytes: 60, padding: 16 }),
             profile: Some(LoadedProfile { profile: Profile { ipv6: true, framing: false }, hash: u64::MAX }),
+            wan: Some("wwan".into()),
             overridden: Some(("net.ipv4.conf.wg0.rp_filter".into(), "1".into())),
         };
         let mut read = ReconcileReport::from_text(&report.to_text());

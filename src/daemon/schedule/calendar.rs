@@ -33,6 +33,8 @@ pub enum LevelSource {
     Schedule,
     /// The day of the month.
     CapDay,
+    /// The line in use.
+    Wan,
 }
 
 impl LevelSource {
@@ -42,6 +44,7 @@ impl LevelSource {
             LevelSource::Settings => "settings",
             LevelSource::Schedule => "schedule",
             LevelSource::CapDay => "cap-day",
+            LevelSource::Wan => "wan",
         }
     }
 }
@@ -104,7 +107,7 @@ impl Calendar {
 
 /// Whether any setting depends on the clock.
 pub fn depends_on_clock(settings: &Settings) -> bool {
-    !settings.schedules.is_empty() || settings.step_down.is_some()
+    !settings.schedules.is_empty() || settings.billing.step_down.is_some()
 }
 
 fn draw_offset(random: u32) -> i64 {
@@ -116,8 +119,8 @@ fn scheduled_level(settings: &Settings, time: LocalTime) -> ScheduledLevel {
     if let Some(schedule) = settings.schedules.iter().find(|schedule| is_active(schedule, time)) {
         return ScheduledLevel { level: schedule.level, shape: schedule.shape, by: LevelSource::Schedule };
     }
-    match &settings.step_down {
-        Some(StepDown { day, level, shape }) if is_between(time.month_day, *day, settings.billing_day) => {
+    match &settings.billing.step_down {
+        Some(StepDown { day, level, shape }) if is_between(time.month_day, *day, settings.billing.day) => {
             ScheduledLevel { level: *level, shape: Some(*shape), by: LevelSource::CapDay }
         }
         _ => ScheduledLevel { level: settings.level, shape: Some(settings.shape), by: LevelSource::Settings },

@@ -1,11 +1,12 @@
 //! Counts the bytes on the wire in the billing period, across restarts.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::config::model::Settings;
+use crate::config::model::{CapPeriod, Settings};
 use crate::daemon::rounded::Rounded;
 use crate::daemon::schedule::calendar::BillingPeriod;
 use crate::sys::atomic_file;
@@ -47,7 +48,7 @@ pub struct Usage {
 }
 
 /// The part of the status on the billing period.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
 pub struct UsageAnswer {
     /// Bytes on the wire in this period.
@@ -58,6 +59,8 @@ pub struct UsageAnswer {
     pub since_unix: u64,
     /// End of the period, in seconds of Unix time.
     pub until_unix: u64,
+    /// The length of the period: `day`, `week` or `month`.
+    pub cap_period: Cow<'static, str>,
     /// The data cap in bytes; this and the next two are absent without a cap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap_bytes: Option<u64>,
@@ -165,6 +168,7 @@ impl Usage {
             forecast_bytes: self.forecast(),
             since_unix: self.since.max(0) as u64,
             until_unix: self.period.end.max(0) as u64,
+            cap_period: settings.billing.period.name().into(),
             cap_bytes: cap,
             share_percent: cap.map(|cap| percent(self.used, cap)),
             forecast_percent: cap.map(|cap| percent(self.forecast(), cap)),
@@ -174,17 +178,17 @@ impl Usage {
     }
 
     /// A warning for the owner that a cap of `cap_gb` GB is exceeded, nearly reached, or forecast to be exceeded.
-    pub fn warning(&self, cap_gb: u32) -> Option<String> {
+    pub fn warning(&self, cap_gb: u32, length: CapPeriod) -> Option<String> {
         let cap = u64::from(cap_gb) * GB;
+        let cap_gb = format!("main.data_cap {cap_gb} GB a {}", length.name());
         let used = with_decimals(self.used as f64 / GB as f64, 1);
         let forecast = with_decimals(self.forecast() as f64 / GB as f64, 0);
         if self.used >= cap {
-            return Some(format!("main.data_cap {cap_gb} GB is exceeded: {used} GB used in this billing period"));
+            return Some(format!("{cap_gb} is exceeded: {used} GB used in this billing period"));
         }
         let is_near = self.used >= cap / 100 * WARNING_PERCENT;
-        (is_near || self.forecast() > cap).then(|| {
-            format!("{used} GB of main.data_cap {cap_gb} GB used; forecast for the billing period: {forecast} GB")
-        })
+        (is_near || self.forecast() > cap)
+            .then(|| format!("{used} GB of {cap_gb} used; forecast for the billing period: {forecast} GB"))
     }
 }
 
@@ -248,9 +252,10 @@ mod tests {
     fn the_owner_is_warned_before_the_cap_is_reached() {
         let usage =
             |used, expected| Usage { used: used * GB, expected: expected * GB, since: JUNE.start, period: JUNE };
-        assert_eq!(usage(50, 49).warning(100), None);
-        assert!(usage(10, 145).warning(100).unwrap().contains("billing period: 155 GB"));
-        assert!(usage(91, 1).warning(100).is_some());
-        assert!(usage(100, 1).warning(100).unwrap().contains("exceeded"));
+        let usage = |used, expected| usage(used, expected).warning(100, CapPeriod::Month);
+        assert_eq!(usage(50, 49), None);
+        assert!(usage(10, 145).unwrap().contains("billing period: 155 GB"));
+        assert!(usage(91, 1).is_some());
+        assert!(usage(100, 1).unwrap().contains("exceeded"));
     }
 }

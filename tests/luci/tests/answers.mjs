@@ -69,6 +69,6 @@ test('recorded answers have the keys of real ones, and without a tunnel the sett
 		const page = await open('settings');
 
 		assert.match(await page.innerText('[data-name=confidence]'), /Nothing has been measured/);
-		assert.match(await page.locator('[data-name=prices] tr', { hasText: 'Balanced' }).innerText(), /in force[^]*about[^]*52\s% of your allowance/i);
+		assert.match(await page.locator('[data-name=prices] tr', { hasText: 'Balanced' }).innerText(), /in force[^]*about[^]*26\s% of your allowance/i);
 	});
 });

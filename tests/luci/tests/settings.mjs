@@ -11,7 +11,7 @@ const SOURCES = join(root, '../src');
 const WITHOUT_FIELD = {
 	'main.allow': 'only endpoints have it',
 	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.join_key': 'secret: pasted', 'tunnel.preshared_key': 'secret: pasted',
-	'level.upload': 'set by "Use these rates"', 'level.download': 'set by "Use these rates"',
+	'level.upload': 'set by "Use these rates"', 'level.download': 'set by "Use these rates"', 'level.cell': 'set by "Use these rates"',
 	'device.address': 'known to the router', 'device.policy': 'the column Choice',
 	'network.name': 'known to the router', 'network.device': 'known to the router', 'network.policy': 'the column Choice', 'network.strict': 'the column Unknown devices'
 };
@@ -42,7 +42,7 @@ function codes() {
 	});
 }
 
-test('every option of the program has a field, and every problem has an explanation', () => withRouter({ daemon: 'any', settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n` }, async ({ open }) => {
+test('every option of the program has a field, and every problem has an explanation', () => withRouter({ daemon: 'any', settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n\nconfig wan 'wan'\n\toption network 'wwan'\n\toption level 'saver'\n` }, async ({ open }) => {
 	const settings = await open('settings');
 	const labels = await settings.locator('label[for]').evaluateAll((nodes) => nodes.map((node) => /millpond\.(\w+)\.(\w+)$/.exec(node.htmlFor)?.slice(1)).filter(Boolean));
 	const devices = await open('devices');
@@ -97,13 +97,13 @@ test('the program accepts the values of the advanced fields', () => withRouter({
 
 test('the daemon applies a chosen level', () => withRouter({ daemon: 'real', settings: ENABLED }, async ({ open, router }) => {
 	await router.service('start');
-	assert.equal((await router.query('status')).upload_kbit, 160);
+	assert.equal((await router.query('status')).upload_kbit, 80);
 
 	const page = await open('settings');
 
 	await page.locator('[data-name=level] select').selectOption('strict');
 	await applyAll(page);
-	await until(async () => (await router.query('status'))?.upload_kbit === 320, 'the daemon has the new rate');
+	await until(async () => (await router.query('status'))?.upload_kbit === 160, 'the daemon has the new rate');
 }));
 
 test('the page refuses an invalid server before it writes the settings', () => withRouter({ daemon: 'any' }, async ({ open, router }) => {
@@ -120,7 +120,7 @@ test('each level is listed with its delays in this home, and fitted rates need a
 	const row = (level) => page.locator('[data-name=prices] tr', { hasText: level });
 
 	assert.match(await row('Balanced').innerText(), /in force[^]*and a speaker[^]*80\skbit\/s up, 160 down[^]*200\sms on average, nearly always under 1.1\ss[^]*78\sGB a month/i);
-	assert.match(await row('Saver').innerText(), /32\skbit\/s up, 32 down: 21\sGB a month, 7\s% of your allowance/);
+	assert.match(await row('Saver').innerText(), /32\skbit\/s up, 32 down: 21\sGB a month, 7\s% of your allowance[^]*57\sGB a month less than now/);
 	await page.click('[data-name=device-delays] summary');
 	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'plug' }).innerText(), /1.7\ss/);
 	assert.match(await page.locator('[data-name=delays] tr', { hasText: 'camera' }).innerText(), /22.5\ss: too long/i);
@@ -131,7 +131,7 @@ test('each level is listed with its delays in this home, and fitted rates need a
 	await page.click('[data-action=confirm-rates]');
 	await until(async () => await page.locator('[data-name=level] select').first().inputValue().catch(() => '') === 'saver', 'the level is chosen');
 	await apply(page);
-	await until(() => /config level 'saver'\n\toption upload '32'\n\toption download '32'/.test(file()), 'the rates are in the settings');
+	await until(() => /config level 'saver'\n\toption upload '32'\n\toption download '32'\n\toption cell '1280'/.test(file()), 'the rates are in the settings');
 	assert.match(file(), /option level 'saver'/);
 	await page.click('[data-action=usual-saver]');
 	await page.waitForSelector('[data-action=usual-saver]', { state: 'detached' });

@@ -17,7 +17,10 @@ impl fmt::Display for AdviceAnswer {
             "kbit/s", "month", "cap", "mean", "p99", "max", "%", "mean", "p99", "max", "%"
         )?;
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))?;
-        writeln!(f, "\nlowest rates that keep each device within its tolerance, up/down in kbit/s:")?;
+        writeln!(
+            f,
+            "\nlowest rates that keep each device within its tolerance, up/down in kbit/s, in cells of 512 bytes:"
+        )?;
         self.devices.iter().try_for_each(|device| writeln!(f, "{device}"))?;
         writeln!(f, "\nlevels:")?;
         self.levels.iter().try_for_each(|level| writeln!(f, "{level}"))?;
@@ -27,9 +30,9 @@ impl fmt::Display for AdviceAnswer {
 
 impl fmt::Display for AdvisedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.upload_kbit.zip(self.download_kbit) {
-            Some((up, down)) => writeln!(f, "{up} {down}"),
-            None => writeln!(f, "none"),
+        match (self.upload_kbit, self.download_kbit, self.cell_bytes) {
+            (Some(up), Some(down), Some(cell)) => writeln!(f, "{up} {down} {cell}"),
+            _ => writeln!(f, "none"),
         }
     }
 }
@@ -75,11 +78,14 @@ impl fmt::Display for LevelAdvice {
         let [up, down] = [self.upload_kbit, self.download_kbit].map(|kbit| kbit.0 as u64);
         write!(f, "{mark} {:9} {up}/{down} kbit/s, ", self.level)?;
         put_cost(f, self.month_gb, self.cap_percent, self.month_price)?;
-        if let (Some(up), Some(down), Some(gb)) =
-            (self.advised_upload_kbit, self.advised_download_kbit, self.advised_month_gb)
+        if let (Some(up), Some(down), Some(cell), Some(gb)) =
+            (self.advised_upload_kbit, self.advised_download_kbit, self.advised_cell_bytes, self.advised_month_gb)
         {
-            write!(f, "; advised {up}/{down}, ")?;
+            write!(f, "; advised {up}/{down} in cells of {cell} bytes, ")?;
             put_cost(f, gb, self.advised_cap_percent, self.advised_month_price)?;
+            if let Some(saved) = self.advised_saves_gb.filter(|saved| saved.0 >= 0.5) {
+                write!(f, ", saves {} GB", with_decimals(saved.0, 0))?;
+            }
         }
         write!(f, "\n            {}", self.guarantee)
     }

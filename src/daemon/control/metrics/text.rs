@@ -41,7 +41,7 @@ impl Display for Metrics {
 impl Display for ServerMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(quota) = self.month_quota_bytes {
-            let help = "The server's monthly data quota, main.data_cap.";
+            let help = "The server's data quota for a billing period, main.data_cap.";
             family(f, "millpond_month_quota_bytes", "gauge", help, &[("", quota)])?;
         }
         let problems = self.problems.map(|(severity, count)| (format!("severity=\"{severity}\""), count));

@@ -21,6 +21,9 @@ impl fmt::Display for StatusAnswer {
             write!(f, ": {role}, {law} {up} kbit/s up, {down} kbit/s down, cells of {} bytes", cell.wire_bytes)?;
         }
         writeln!(f)?;
+        if let (Some(level), Some(wan)) = (&self.level, &self.wan) {
+            writeln!(f, "level {level}: the default route leaves by {wan}")?;
+        }
         f.write_str(match (&*self.state, self.off.as_deref()) {
             ("paused", Some("block")) => "no promise needed: a schedule blocks shaped devices from the Internet\n",
             ("paused", Some(_)) => {

@@ -31,6 +31,8 @@ pub struct StatusView<'a> {
     pub history: &'a History,
     /// The source of the level in force.
     pub level_source: LevelSource,
+    /// The network of the line whose level is in force.
+    pub wan: Option<&'a str>,
     /// Whether the wall clock has been set.
     pub clock_is_set: bool,
     /// The data usage of the billing period, if known.
@@ -61,6 +63,7 @@ impl StatusView<'_> {
             role: settings.map(|settings| settings.role.name().into()),
             level: settings.map(|settings| settings.level.name().into()),
             level_by: settings.map(|_| self.level_source.name().into()),
+            wan: self.wan.map(Into::into),
             promise: settings.map(|_| self.state_since.state == State::Shaping),
             off: settings
                 .map(|settings| if settings.off == OffPolicy::Block { "block" } else { "tunnel" })

@@ -9,6 +9,9 @@
 
 const NAMES = [ ...Object.keys(words.LEVELS), 'custom' ];
 
+/* How many periods of an allowance make the month of 30 days that costs are given for. */
+const PERIODS = { day: 30, week: 30 / 7, month: 1 };
+
 const GUARANTEES = {
 	saver: _('the packets of each device wait less than the device tolerates, on average'),
 	balanced: _('99 of 100 packets of each device wait less than the device tolerates'),
@@ -72,7 +75,7 @@ return baseclass.extend({
 	/* The table of levels, with the measurements of `advise` if there are any. Choices are passed to done(settings). */
 	render(advice, done) {
 		const advised = L.toArray(advice.levels);
-		const cap = Number(uci.get('millpond', 'main', 'data_cap')) || 0;
+		const cap = (Number(uci.get('millpond', 'main', 'data_cap')) || 0) * (PERIODS[uci.get('millpond', 'main', 'cap_period')] ?? 1);
 		const rows = NAMES.map((level) => {
 			const entry = advised.find((one) => one.level === level) ?? {};
 			const [ upload, download ] = rates(level);
@@ -108,6 +111,7 @@ return baseclass.extend({
 
 		if (entry.advised_upload_kbit) {
 			parts.push(both(entry.advised_upload_kbit, entry.advised_download_kbit), ': ', monthly(entry.advised_month_gb, entry.advised_cap_percent, entry.advised_month_price), ' ',
+				entry.advised_saves_gb >= 0.5 ? E('span', { 'class': 'millpond-hint' }, [ words.tight(_('%.0f GB a month less than now').format(entry.advised_saves_gb)) ]) : '',
 				E('button', { 'class': 'btn cbi-button', 'data-action': `fit-${level}`, 'disabled': locked, 'click': () => this.confirm(level, entry, done) }, _('Use these rates…')));
 		}
 
@@ -129,7 +133,7 @@ return baseclass.extend({
 			E('div', { 'class': 'right' }, [
 				E('button', { 'class': 'btn', 'click': ui.hideModal }, _('Cancel')), ' ',
 				E('button', { 'class': 'btn cbi-button cbi-button-positive', 'data-action': 'confirm-rates', 'click': ui.createHandlerFn(this, () => done({
-					[level]: { upload: String(entry.advised_upload_kbit), download: String(entry.advised_download_kbit) }, main: { level }
+					[level]: { upload: String(entry.advised_upload_kbit), download: String(entry.advised_download_kbit), cell: String(entry.advised_cell_bytes ?? '') }, main: { level }
 				})) }, _('Choose this level with these rates'))
 			])
 		]).querySelector('[data-action=confirm-rates]').focus();

@@ -70,7 +70,7 @@ function watching({ peers }) {
 
 /* Why the level in force differs from the level of the settings. */
 function reason(status) {
-	return { 'schedule': _('by the schedule'), 'cap-day': _('to save data') }[status.level_by];
+	return { 'schedule': _('by the schedule'), 'cap-day': _('to save data'), 'wan': _('for the line in use (%s)').format(status.wan) }[status.level_by];
 }
 
 return view.extend({

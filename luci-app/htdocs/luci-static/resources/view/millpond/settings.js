@@ -50,6 +50,7 @@ return view.extend({
 		this.main(map, advice);
 		this.tunnel(map, key);
 		this.schedules(map);
+		this.wans(map);
 
 		return map.render();
 	},
@@ -82,21 +83,31 @@ return view.extend({
 			option.validate = (id, value) => value === '' || wholeNumber(8, 1000000)(id, value);
 		}
 
-		option = section.taboption('level', form.Value, 'data_cap', _('Data allowance'), _('GB a month in your Internet contract; 0 or empty for no limit'));
+		option = section.taboption('level', form.Value, 'data_cap', _('Data allowance'), _('GB in your Internet contract; 0 or empty for no limit'));
 		option.placeholder = '0';
 		option.validate = (id, value) => value === '' || wholeNumber(0, 1000000)(id, value);
 
-		option = section.taboption('level', form.Value, 'billing_day', _('First day of the billing month'));
+		option = section.taboption('level', form.ListValue, 'cap_period', _('Period of the allowance'));
+		option.default = 'month';
+		option.value('day', _('each day'));
+		option.value('week', _('each week'));
+		option.value('month', _('each month'));
+
+		option = section.taboption('level', form.Value, 'billing_day', _('First day of the billing period'), _('day of the month, or of the week: 1 for Monday to 7'));
+		option.depends('cap_period', 'month');
+		option.depends('cap_period', 'week');
 		option.placeholder = '1';
-		option.validate = (id, value) => value === '' || wholeNumber(1, 28)(id, value);
+		option.validate = (id, value) => value === '' || wholeNumber(1, section.formvalue(id, 'cap_period') === 'week' ? 7 : 28)(id, value);
 
 		option = section.taboption('level', form.Value, 'price', _('Price beyond the allowance'), _('price of each GB, in your currency, for example 2.50'));
 		option.validate = (id, value) => value === '' || /^\d{1,3}(\.\d{1,2})?$/.test(value) || _('an amount, for example 2.50');
 
 		option = section.taboption('level', form.Value, 'cap_day', _('Save data from this day on'), _('day of the month; the level in the next field applies from then until the billing month ends, whatever the data use'));
+		option.depends('cap_period', 'month');
 		option.validate = (id, value) => value === '' || wholeNumber(1, 28)(id, value);
 
 		option = section.taboption('level', form.ListValue, 'cap_level', _('Level from that day on'));
+		option.depends('cap_period', 'month');
 		option.value('', _('none'));
 		levels.NAMES.forEach((level) => option.value(level, words.level(level)));
 		option.validate = (id, value) => Boolean(value) === Boolean(section.formvalue(id, 'cap_day')) || _('Set the day and its level together.');
@@ -267,6 +278,27 @@ return view.extend({
 				week.render(uci.sections('millpond', 'schedule'), uci.get('millpond', 'main', 'level') ?? 'balanced')
 			]));
 		};
+	},
+
+	wans(map) {
+		const section = map.section(form.TypedSection, 'wan', _('Lines'), _('Another level while the Internet is reached by another line, such as a mobile one.'));
+		let option;
+
+		section.anonymous = true;
+		section.addremove = true;
+		section.addbtntitle = _('Add a line');
+
+		option = section.option(form.Value, 'network', _('Network'), _('its name in OpenWrt, such as wwan'));
+		option.placeholder = 'wwan';
+		option.rmempty = false;
+		option.validate = (id, value) => /^\w{1,15}$/.test(value) || _('the name of a network');
+
+		option = section.option(form.Value, 'device', _('Interface'), _('if OpenWrt\'s settings do not name it, such as wwan0'));
+		option.placeholder = 'wwan0';
+		option.validate = (id, value) => /^[\w.@-]{0,15}$/.test(value) || _('the name of an interface');
+
+		option = section.option(form.ListValue, 'level', _('Level'));
+		levels.NAMES.forEach((level) => option.value(level, words.level(level)));
 	},
 
 	/* Writes { public_key, settings } without applying the changes. Empty options and null sections are removed. */
