@@ -7,6 +7,7 @@ mod bridge_ports;
 pub mod broker_socket;
 pub mod capture;
 pub mod captured_stdout;
+pub mod child;
 pub mod epoll;
 mod facts;
 mod flow_table;

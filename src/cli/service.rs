@@ -1,13 +1,14 @@
 //! The service that runs the daemon: OpenWrt's init script or the systemd unit.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use super::exit::{Failure, UNAVAILABLE};
 use crate::config::model::Role;
 use crate::config::parse_with;
+use crate::sys::child::{Child, no_input};
 use crate::sys::key_file;
 
 const INIT_SCRIPT: &str = "/etc/init.d/millpond";
@@ -44,7 +45,8 @@ impl ServiceManager {
         };
         for arguments in [enable, start] {
             // The daemon must not keep the command's input open.
-            let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
+            let words: Vec<_> = arguments.iter().map(OsStr::new).collect();
+            let status = no_input().and_then(|input| Child::spawn(program, &words, [input, None, None])?.wait());
             let why = match status {
                 Ok(status) if status.success() => continue,
                 Ok(status) => status.to_string(),

@@ -4,13 +4,15 @@
 //! The settings are changed as an operator would change them, by `millpond endpoint finish-enrolment`. That is a
 //! process of its own, which then makes the daemon reload the settings, so no cell waits for it.
 
+use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use log::warn;
 
 use crate::config::model::{Home, Key};
 use crate::daemon::wall_clock::is_set;
+use crate::sys::child::{Child, no_input};
 use crate::units::Nanos;
 
 /// A home whose enrolment failed is retried after this time. It may have failed because the settings file cannot be
@@ -39,7 +41,7 @@ impl Enrolments {
     pub fn handle_tick<'a>(&mut self, homes: impl Iterator<Item = (&'a Home, Option<Key>)>, unix_s: i64, now: Nanos) {
         let mut due = homes.filter_map(|(home, key_update)| Some((&home.name, due(home, key_update, unix_s)?)));
         let Some((name, due)) = due.find(|(name, _)| !self.has_failed(name)) else { return };
-        match self.command(name, &due).stdin(Stdio::null()).spawn() {
+        match self.start(name, &due) {
             Ok(child) => self.child = Some((name.clone(), child)),
             Err(error) => {
                 warn!("starting 'millpond endpoint finish-enrolment {name}': {error}");
@@ -48,17 +50,24 @@ impl Enrolments {
         }
     }
 
-    /// The command that finishes a home's enrolment.
-    fn command(&self, name: &str, due: &Due) -> Command {
-        let [config, socket] = &self.paths;
-        let mut command = Command::new("/proc/self/exe");
-        command.args(["endpoint", "finish-enrolment"]).arg("--config").arg(config).arg("--socket").arg(socket);
+    /// Starts the program that finishes a home's enrolment.
+    fn start(&self, name: &str, due: &Due) -> io::Result<Child> {
+        let arguments = self.arguments(name, due);
+        let arguments: Vec<_> = arguments.iter().map(OsString::as_os_str).collect();
+        Child::spawn("/proc/self/exe", &arguments, [no_input()?, None, None])
+    }
+
+    /// The arguments of millpond that finish a home's enrolment.
+    fn arguments(&self, name: &str, due: &Due) -> Vec<OsString> {
+        let [config, socket] = self.paths.clone().map(OsString::from);
+        let mut arguments = ["endpoint", "finish-enrolment", "--config"].map(OsString::from).to_vec();
+        arguments.extend([config, "--socket".into(), socket]);
         if let Due::KeyUpdate(key) = due {
-            command.args(["--public-key", &key.to_base64()]);
+            arguments.extend(["--public-key".into(), key.to_base64().into()]);
         }
         // A name may look like an option.
-        command.args(["--", name]);
-        command
+        arguments.extend(["--".into(), name.into()]);
+        arguments
     }
 
     /// Reaps a finished process. Returns whether another one may start.
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn a_failed_home_waits_and_others_do_not() {
         let s = Nanos::from_secs;
-        let run = |program| Command::new(program).spawn().unwrap();
+        let run = |program| Child::spawn(program, &[], [None, None, None]).unwrap();
         let mut enrolments = Enrolments::new(PathBuf::new(), PathBuf::new());
         enrolments.child = Some(("oak street".into(), run("false")));
         while !enrolments.poll_idle(s(1)) {
@@ -131,8 +140,7 @@ mod tests {
     fn a_name_is_never_read_as_an_option() {
         let enrolments = Enrolments::new("/etc/config/millpond".into(), "/run/socket".into());
         for due in [Due::Expired, Due::KeyUpdate(Key([2; 32]))] {
-            let command = enrolments.command("-x", &due);
-            let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+            let arguments = enrolments.arguments("-x", &due);
             assert_eq!(arguments[..2], ["endpoint", "finish-enrolment"]);
             assert_eq!(arguments[arguments.len() - 2..], ["--", "-x"], "{arguments:?}");
         }

@@ -1,12 +1,25 @@
 //! nftables through the `nft` program: loads a transaction, or lists a table.
 
-use std::io::{self, Write};
-use std::process::{Command, Output, Stdio};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::process::ExitStatus;
 
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use super::child::Child;
 use super::netlink::message::Body;
 use super::netlink::socket::Netlink;
 use crate::apply::Cause;
 use crate::plan::nft::{TableName, TableText, digest};
+
+/// What nft wrote until it exited.
+struct Output {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
 
 /// Replaces a table atomically. A dormant draft is loaded first, to find out how nft lists the table.
 pub(super) fn replace(table: &TableText) -> Result<(), Cause> {
@@ -88,20 +101,24 @@ pub(super) fn load(transaction: &str) -> Result<(), Cause> {
 }
 
 fn run(arguments: &[&str], input: &str) -> Result<Output, Cause> {
+    let arguments: &[&OsStr] = &arguments.iter().map(OsStr::new).collect::<Vec<_>>();
     let try_path = |path| -> io::Result<Output> {
-        let mut child = Command::new(path)
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let (stdin, to_nft) = pipe2(OFlag::O_CLOEXEC)?;
+        let (from_nft, stdout) = pipe2(OFlag::O_CLOEXEC)?;
+        // Read after nft has exited, so that no one waits: messages beyond a full pipe are lost.
+        let (errors, stderr) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let mut child = Child::spawn(path, arguments, [Some(stdin), Some(stdout), Some(stderr)])?;
         // nft reads all input before it writes, so this cannot deadlock; after a closed pipe its status shows the
         // error.
-        let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
-        let output = child.wait_with_output()?;
+        let written = File::from(to_nft).write_all(input.as_bytes());
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let read = File::from(from_nft).read_to_end(&mut stdout);
+        let status = child.wait()?;
+        // A program that another thread is starting may still hold the pipe open, but what nft wrote is there.
+        _ = File::from(errors).read_to_end(&mut stderr);
+        read?;
         written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
-        Ok(output)
+        Ok(Output { status, stdout, stderr })
     };
     match try_path("nft") {
         // A user's PATH may lack /usr/sbin.

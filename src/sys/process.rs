@@ -1,16 +1,18 @@
 //! Runs another program and reads its output.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
+
+use super::child::{Child, no_input};
 
 /// Maximum length of a line in bytes; a longer line is split.
 const LINE_BYTES: usize = 512;
@@ -55,13 +57,8 @@ impl Process {
 
     fn start_one(program: &str, arguments: &[String]) -> io::Result<Process> {
         let (output, input) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let child = Command::new(program)
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(input.try_clone()?)
-            .stderr(input)
-            .spawn()?;
+        let arguments: Vec<_> = arguments.iter().map(OsStr::new).collect();
+        let child = Child::spawn(program, &arguments, [no_input()?, Some(input.try_clone()?), Some(input)])?;
         Ok(Process { child, output: output.into(), line: [0; LINE_BYTES], length: 0 })
     }
 
@@ -126,7 +123,7 @@ impl Process {
 
     fn signal(&self, signal: Signal) {
         // The process id stays valid until the child is reaped, and a signal to an exited child does nothing.
-        _ = kill(Pid::from_raw(self.child.id() as i32), signal);
+        _ = kill(self.child.pid(), signal);
     }
 }
 
@@ -183,6 +180,8 @@ fn terminate_one(pid: Pid, is_running: impl Fn() -> bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
     use crate::sys::epoll::Poll;
 
