@@ -1,7 +1,5 @@
 //! What the parsers of the sections tell each other.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use super::reader::{OptionUse, SectionReader};
 use super::value::KeyFiles;
 use crate::config::model::{Key, Role};
@@ -16,9 +14,9 @@ pub(super) struct Context<'a> {
     /// An endpoint's own public key, if its private key is readable.
     pub own_key: Option<Key>,
     /// IPv4 addresses in use inside the tunnel.
-    pub addresses: OptionUse<Ipv4Addr>,
+    pub addresses: OptionUse,
     /// IPv6 addresses in use inside the tunnel.
-    pub addresses6: OptionUse<Ipv6Addr>,
+    pub addresses6: OptionUse,
     pub key_files: KeyFiles<'a>,
 }
 

@@ -58,11 +58,13 @@ pub(super) fn read_devices<'a>(
             reader.error("mac", format!("too many (got {}, want at most {MAX_MACS} for one device)", own_macs.len()));
         }
         for mac in &own_macs {
-            reader.unique(&mut macs, *mac, "mac", &mac.to_string());
+            let text = mac.to_string();
+            reader.unique(&mut macs, &text, "mac", &text);
         }
         let address = reader.value("address", device_address);
         if let Some(address) = address {
-            reader.unique(&mut addresses, address, "address", &address.to_string());
+            let text = address.to_string();
+            reader.unique(&mut addresses, &text, "address", &text);
             check_outside_tunnel(&mut reader, context, address);
         }
         let name = reader.value("name", title);
@@ -82,7 +84,7 @@ pub(super) fn read_devices<'a>(
 
 fn check_outside_tunnel(reader: &mut SectionReader, context: &Context, address: IpAddr) {
     let IpAddr::V4(v4) = address else { return };
-    if let Some((other, line)) = context.addresses.get(&v4) {
+    if let Some((other, line)) = context.addresses.get(&v4.to_string()) {
         let text = format!(
             "an address inside the tunnel (got {address}, used by '{other}' on line {line}; \
              want the device's address on the LAN)"
@@ -107,7 +109,7 @@ pub(super) fn read_networks<'a>(
         let policy = reader.value("policy", choice(POLICIES)).unwrap_or(Policy::Shape);
         let strict = reader.value("strict", boolean).unwrap_or(false);
         let Some(name) = name else { continue };
-        reader.unique(&mut names, name.clone(), "name", &shown(&name));
+        reader.unique(&mut names, &name, "name", &shown(&name));
         if !reader.given("device") && interface_name(&format!("br-{name}")).is_err() {
             let text =
                 format!("too long for the bridge name 'br-{name}' (want option device with the interface's name)");

@@ -28,7 +28,7 @@ pub(super) fn read<'a>(
         context.expect(Role::Endpoint, &mut reader);
         let name = reader.value("name", title);
         if let Some(name) = &name {
-            reader.unique(&mut names, name.clone(), "name", &shown(name));
+            reader.unique(&mut names, name, "name", &shown(name));
         }
         let has_keys = context.tunnel.is_none_or(|kind| kind == TunnelKind::Wireguard);
         let (public_key, preshared_key) =
@@ -51,11 +51,11 @@ pub(super) fn read<'a>(
     homes
 }
 
-fn keys(reader: &mut SectionReader, context: &Context, used: &mut OptionUse<[u8; 32]>) -> (Option<Key>, Option<Key>) {
+fn keys(reader: &mut SectionReader, context: &Context, used: &mut OptionUse) -> (Option<Key>, Option<Key>) {
     let public_key = reader.needed(context.enabled, "public_key", "the public key of the home's router", key);
     if let Some(key) = &public_key {
         let shown = key.to_base64();
-        reader.unique(used, key.0, "public_key", &shown);
+        reader.unique(used, &shown, "public_key", &shown);
         if context.own_key.as_ref() == Some(key) {
             let text = format!("the endpoint's own public key (got {shown}, want that of the home's router)");
             reader.error("public_key", text);
@@ -82,7 +82,8 @@ fn address(reader: &mut SectionReader, context: &mut Context) -> Option<Ipv4Addr
     }
     // On a router the section has no effect, and may repeat the tunnel's own address.
     if !context.is(Role::Router) {
-        reader.unique(&mut context.addresses, address, "address", &address.to_string());
+        let text = address.to_string();
+        reader.unique(&mut context.addresses, &text, "address", &text);
     }
     Some(address)
 }

@@ -147,9 +147,9 @@ impl<'a> SectionReader<'a> {
     }
 
     /// Records `key` as this section's `option`, or adds an error if another section has the same one.
-    pub fn unique<K: Ord>(&mut self, used: &mut OptionUse<K>, key: K, option: &str, shown: &str) {
+    pub fn unique(&mut self, used: &mut OptionUse, key: &str, option: &str, shown: &str) {
         let here = (self.label.clone(), self.line_of(option));
-        match used.get(&key) {
+        match used.get(key) {
             Some((other, line)) => {
                 let text = format!(
                     "duplicate (got {shown}, already used by '{other}' on line {line}; want a different value)"
@@ -157,7 +157,7 @@ impl<'a> SectionReader<'a> {
                 self.error(option, text);
             }
             None => {
-                used.insert(key, here);
+                used.insert(key.to_owned(), here);
             }
         }
     }
@@ -183,8 +183,8 @@ impl<'a> SectionReader<'a> {
     }
 }
 
-/// The section and line that use each key.
-pub(super) type OptionUse<K> = BTreeMap<K, (String, usize)>;
+/// The section and line that use each key, which is a text so that one kind of tree does for all options.
+pub(super) type OptionUse = BTreeMap<String, (String, usize)>;
 
 /// The known name that `name` is probably a misspelling of: at most two letters added, missing or changed.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {

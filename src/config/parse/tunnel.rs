@@ -80,7 +80,8 @@ pub(super) fn address6(reader: &mut SectionReader, context: &mut Context) -> Opt
     if prefix.is_some_and(|bits| bits != 128) {
         reader.warn("address6", format!("prefix length has no effect, used as {address}/128"));
     }
-    reader.unique(&mut context.addresses6, address, "address6", &address.to_string());
+    let text = address.to_string();
+    reader.unique(&mut context.addresses6, &text, "address6", &text);
     Some(address)
 }
 
@@ -92,7 +93,8 @@ fn addresses(reader: &mut SectionReader, context: &mut Context) -> (Option<Ipv4A
         if router && prefix.is_some_and(|bits| bits != 32) {
             reader.warn(option, format!("prefix length has no effect, used as {address}/32"));
         }
-        reader.unique(&mut context.addresses, address, option, &format!("{address}"));
+        let text = address.to_string();
+        reader.unique(&mut context.addresses, &text, option, &text);
         Some(address)
     };
     let address = read("address", "this end's address inside the tunnel such as 10.77.0.2/32", context.enabled);

@@ -28,7 +28,7 @@ pub(super) fn read<'a>(
         let level = reader.needed(true, "level", "saver | balanced | strict | custom", choice(WITH_RATES));
         let shape = level.and_then(|level| general.shape(level));
         let (Some(network), Some(level), Some(shape)) = (network, level, shape) else { continue };
-        reader.unique(&mut networks, network.clone(), "network", &shown(&network));
+        reader.unique(&mut networks, &network, "network", &shown(&network));
         wans.push(Wan { network, device, level, shape });
     }
     wans
