@@ -3,7 +3,6 @@
 pub mod answer;
 pub mod leases;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -84,23 +83,24 @@ fn merge(
     stats: Option<&Stats>,
     device_traffic: &TrafficByDevice,
 ) -> DeviceList {
-    let mut found: BTreeMap<Mac, ListedDevice> = BTreeMap::new();
+    let mut found: Vec<ListedDevice> = Vec::new();
     for LanNeighbour { neighbour: Neighbour { mac, address }, interface, age } in neighbours {
-        let device = found.entry(mac).or_default();
+        let device = with_mac(&mut found, mac);
         device.add(address);
         device.age = Some(device.age.map_or(age, |other| other.min(age)));
         device.interface = Some(interface);
     }
     for Lease { mac, address, hostname } in leases {
-        let device = found.entry(mac).or_default();
+        let device = with_mac(&mut found, mac);
         device.add(address);
         device.hostname = hostname.or(device.hostname.take());
     }
-    let mut found: Vec<ListedDevice> =
-        found.into_iter().map(|(mac, device)| ListedDevice { macs: vec![mac], ..device }).collect();
-    found.sort_by_key(|device| device.age.unwrap_or(Duration::MAX));
     let truncated = found.len() > MAX_DEVICES;
-    found.truncate(MAX_DEVICES);
+    if truncated {
+        let seconds = |device: &ListedDevice| device.age.unwrap_or(Duration::MAX);
+        found.sort_unstable_by(|one, other| (seconds(one), &one.macs).cmp(&(seconds(other), &other.macs)));
+        found.truncate(MAX_DEVICES);
+    }
     found.sort_unstable_by(|one, other| one.macs.cmp(&other.macs));
 
     let mut devices = Vec::new();
@@ -124,6 +124,15 @@ fn merge(
     devices.append(&mut found);
     devices.iter_mut().for_each(|device| device.resolve_policy(settings));
     DeviceList { devices, truncated }
+}
+
+/// The device with this Ethernet address, which is added if there is none.
+fn with_mac(found: &mut Vec<ListedDevice>, mac: Mac) -> &mut ListedDevice {
+    let index = found.iter().position(|device| device.macs[0] == mac).unwrap_or_else(|| {
+        found.push(ListedDevice { macs: vec![mac], ..ListedDevice::default() });
+        found.len() - 1
+    });
+    &mut found[index]
 }
 
 /// Policies in order of precedence if several sections name a device: strictest first, as in the guard.

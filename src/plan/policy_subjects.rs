@@ -41,9 +41,9 @@ impl PolicySubjects {
     /// The subjects that are in both.
     pub fn intersection(&self, other: &PolicySubjects) -> PolicySubjects {
         PolicySubjects {
-            macs: &self.macs & &other.macs,
-            addresses: &self.addresses & &other.addresses,
-            interfaces: &self.interfaces & &other.interfaces,
+            macs: common(&self.macs, &other.macs),
+            addresses: common(&self.addresses, &other.addresses),
+            interfaces: common(&self.interfaces, &other.interfaces),
         }
     }
 
@@ -51,6 +51,17 @@ impl PolicySubjects {
     pub fn is_empty(&self) -> bool {
         self.macs.is_empty() && self.addresses.is_empty() && self.interfaces.is_empty()
     }
+}
+
+/// What both sets contain. Inserted one by one, which other code does too: the operator `&` has code of its own.
+fn common<T: Clone + Ord>(one: &BTreeSet<T>, other: &BTreeSet<T>) -> BTreeSet<T> {
+    let mut common = BTreeSet::new();
+    for element in one {
+        if other.contains(element) {
+            common.insert(element.clone());
+        }
+    }
+    common
 }
 
 /// The devices and networks that `guard` confines, as sections for settings that must confine at least these.

@@ -1,6 +1,5 @@
 //! Finds bridge ports that are tunnels: they carry frames of the home away below IP.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use super::netlink::link::{LinkEntry, is_tunnel_kind};
@@ -19,9 +18,9 @@ const MAX_DEPTH: u8 = 4;
 /// `generic` is a socket of generic netlink.
 pub(super) fn tunnel_ports(links: &[LinkEntry], outside: &[String], generic: &mut Netlink) -> Vec<TunnelPort> {
     let without_kind = links.iter().filter(|link| link.kind.is_none());
-    let mut types: BTreeMap<u32, String> =
+    let mut types: Vec<(u32, String)> =
         without_kind.filter_map(|link| Some((link.index, device_type(&link.name)?))).collect();
-    if types.values().any(|kind| kind == "wlan") {
+    if types.iter().any(|(_, kind)| kind == "wlan") {
         let meshes = wireless::meshes(generic).unwrap_or_default();
         types.extend(meshes.into_iter().map(|(index, kind)| (index, kind.to_owned())));
     }
@@ -34,8 +33,8 @@ fn device_type(name: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("DEVTYPE=")).map(str::to_owned)
 }
 
-/// `types` has the kind of each interface for which `links` has none, by its index.
-fn find(links: &[LinkEntry], outside: &[String], types: &BTreeMap<u32, String>) -> Vec<TunnelPort> {
+/// `types` has the kind of each interface for which `links` has none, by its index; the last counts.
+fn find(links: &[LinkEntry], outside: &[String], types: &[(u32, String)]) -> Vec<TunnelPort> {
     let bridges = links.iter().filter(|link| link.kind.as_deref() == Some("bridge") && !outside.contains(&link.name));
     let bridges: Vec<&LinkEntry> = bridges.collect();
     let bridge_of = |link: &LinkEntry| bridges.iter().find(|bridge| link.master == Some(bridge.index));
@@ -52,8 +51,9 @@ fn find(links: &[LinkEntry], outside: &[String], types: &BTreeMap<u32, String>) 
 }
 
 /// The kind of tunnel that `link` is or leads to; a mesh only if no tunnel is among its own interfaces.
-fn tunnel_kind(links: &[LinkEntry], link: &LinkEntry, types: &BTreeMap<u32, String>, depth: u8) -> Option<String> {
-    let kind = link.kind.as_ref().or_else(|| types.get(&link.index))?;
+fn tunnel_kind(links: &[LinkEntry], link: &LinkEntry, types: &[(u32, String)], depth: u8) -> Option<String> {
+    let kind =
+        link.kind.as_ref().or_else(|| types.iter().rfind(|(index, _)| *index == link.index).map(|(_, kind)| kind))?;
     if is_tunnel_kind(kind) || depth > MAX_DEPTH {
         return Some(kind.clone()).filter(|kind| is_tunnel_kind(kind));
     }
@@ -111,7 +111,7 @@ mod tests {
             link(20, "phy1-mesh0.5", "vlan", 1, 19),
         ];
         let types = [(8, "802.11s"), (13, "l2tpeth"), (17, "wlan"), (18, "WDS"), (19, "802.11s")];
-        let types = types.map(|(index, kind)| (index, kind.to_owned())).into();
+        let types = types.map(|(index, kind)| (index, kind.to_owned()));
         let found = find(&links, &["br-wan".to_owned()], &types);
         let found: Vec<_> = found.iter().map(|port| format!("{} {} {}", port.name, port.kind, port.is_mesh)).collect();
         assert_eq!(
@@ -132,6 +132,6 @@ mod tests {
     #[test]
     fn a_loop_of_interfaces_ends() {
         let links = [link(1, "br", "bridge", 0, 0), link(2, "a", "vlan", 1, 3), link(3, "b", "vlan", 1, 2)];
-        assert_eq!(find(&links, &[], &BTreeMap::new()), []);
+        assert_eq!(find(&links, &[], &[]), []);
     }
 }
