@@ -20,7 +20,8 @@ scenario() {
 		'"name":"xiaomi-cam"[^}]*"upload_packets":[1-9][0-9]*,.*"download_packets":[1-9]' '"confidence":"low"' '"missed_packets":0'
 	check "advise gives the data of each rate" contains "$advice" '"kbit":60,"month_gb":19.440' '"kbit":320,"month_gb":103.680'
 	advice=$(at router "$MILLPOND" advise --socket "$WORK/router.sock")
-	check "advise prints rates and a level as text" contains "$advice" 'lowest rates that keep each device' 'saver +80/160 kbit/s.*advised'
+	check "advise prints rates and a level as text" contains "$advice" 'lowest rates that keep each device' \
+		'saver +30/30 kbit/s.*; advised [0-9]+/[0-9]+ in cells of [0-9]+ bytes'
 	set_advised_level
 	check_wire
 	follow_schedule
