@@ -133,10 +133,10 @@ fn advised(home: &HomeTrace, settings: &Settings) -> [AdvisedShape; 3] {
     packets.sort_by_key(|packet| packet.at);
     for packet in packets {
         advisor.note(packet);
-        advisor.run_pending(|| true);
+        advisor.run_pending(packet.at, || true);
     }
     let end = home.length + Nanos::from_secs(30);
-    advisor.advance(end);
+    advisor.run_pending(end, || true);
     let advice = Advice::new(settings, &advisor, end);
     ADVISED.map(|level| advice.advised(level).unwrap_or_else(|| panic!("no advice for {}", level.name())))
 }

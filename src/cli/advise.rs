@@ -120,11 +120,10 @@ fn observe_home(settings: &Settings, advisor: &mut RateAdvisor, span: Duration) 
             timer.acknowledge()?;
         }
         while passive_monitor.receive_batch(advisor)? {
-            advisor.run_pending(|| true);
+            advisor.run_pending(timer::now(), || true);
         }
-        advisor.run_pending(|| true);
         let now = timer::now();
-        advisor.advance(now);
+        advisor.run_pending(now, || true);
         if now >= next_refresh {
             next_refresh = now + Nanos::from_secs(60);
             passive_monitor.refresh_interfaces();

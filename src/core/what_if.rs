@@ -69,6 +69,7 @@ impl WhatIf {
     /// Queues a packet of the device with that number at every rate. `now` must not go backwards.
     pub fn handle_packet(&mut self, now: Nanos, device: u8, bytes: u16) {
         self.advance(now);
+        self.steps.iter_mut().for_each(|step| step.pass_idle(now, &self.shape, &self.interval_table));
         let slot = if device <= self.tracked { device } else { 0 };
         if let Some(oldest) = self.arrivals.oldest() {
             self.steps.iter_mut().for_each(|step| step.evict(&mut self.arrivals, oldest));
@@ -83,12 +84,11 @@ impl WhatIf {
         self.offered[usize::from(if device <= self.tracked { device } else { 0 })]
     }
 
-    /// Runs all departures up to `now`. Call it regularly while no packets arrive: the delays include only packets that
-    /// have left.
-    pub fn advance(&mut self, now: Nanos) {
-        for step in &mut self.steps {
-            step.advance(now, &mut self.arrivals, &self.shape, &self.interval_table);
-        }
+    /// Runs the departures of waiting packets up to `now`. Call it regularly while no packets arrive: the delays include
+    /// only packets that have left. Returns whether packets wait still: if none do, later calls change nothing.
+    pub fn advance(&mut self, now: Nanos) -> bool {
+        let WhatIf { shape, interval_table, arrivals, steps, .. } = self;
+        steps.iter_mut().fold(false, |waits, step| step.advance(now, arrivals, shape, interval_table) | waits)
     }
 
     /// Replaces each number of the results by what `each` returns for it: to write them down, or to read them back into

@@ -168,7 +168,7 @@ impl EventLoop {
         }
         parts.handle_reconciler_timeout(poll, now);
         parts.handle_control_timeout(poll, now);
-        parts.advice.run(parts.plane.next_timeout());
+        parts.advice.run(parts.plane.next_timeout(), now);
         if parts.config.poll_reload() { parts.reload(None, poll, now) } else { LoopFlow::Continue }
     }
 

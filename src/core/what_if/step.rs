@@ -97,23 +97,42 @@ impl Step {
         self.queue.drop_head(&mut view, id);
     }
 
-    /// Runs all departures whose cells are built by `now`.
-    pub fn advance(&mut self, now: Nanos, arrivals: &mut Arrivals, shape: &CellShape, interval_table: &IntervalTable) {
-        loop {
+    /// Whether packets or the rest of one wait.
+    fn is_waiting(&self) -> bool {
+        !self.queue.is_empty() || self.open.is_some()
+    }
+
+    /// Runs departures whose cells are built by `now`, while packets wait. Returns whether some wait still.
+    pub fn advance(&mut self, now: Nanos, arrivals: &mut Arrivals, shape: &CellShape, table: &IntervalTable) -> bool {
+        while self.is_waiting() {
             let build = self.next.saturating_since(shape.lead);
             if build > now {
-                return;
+                return true;
             }
-            let idle = now.saturating_since(build);
-            if !self.queue.is_empty() || self.open.is_some() {
-                self.depart(build, arrivals, shape);
-            } else if idle.0 / SETTLE_INTERVALS > 2 * self.mean.0 {
+            self.depart(build, arrivals, shape);
+            self.draw_next(table);
+        }
+        false
+    }
+
+    /// Lets departures pass whose cells were built without data until `now`. To be called before a packet is queued.
+    pub fn pass_idle(&mut self, now: Nanos, shape: &CellShape, table: &IntervalTable) {
+        if self.is_waiting() {
+            return;
+        }
+        while self.next.saturating_since(shape.lead) <= now {
+            let idle = now.saturating_since(self.next.saturating_since(shape.lead));
+            if idle.0 / SETTLE_INTERVALS > 2 * self.mean.0 {
                 let phase = self.mean.0 * u64::from(self.draw()) / 256;
                 self.next = self.next + idle.saturating_since(Nanos(self.mean.0 * SETTLE_INTERVALS + phase));
             }
-            let random = self.draw();
-            self.next = self.next + interval_table.interval(self.mean, random);
+            self.draw_next(table);
         }
+    }
+
+    fn draw_next(&mut self, table: &IntervalTable) {
+        let random = self.draw();
+        self.next = self.next + table.interval(self.mean, random);
     }
 
     fn depart(&mut self, build: Nanos, arrivals: &mut Arrivals, shape: &CellShape) {

@@ -13,7 +13,7 @@ use crate::sys::{random, timer};
 use crate::units::Nanos;
 use crate::wire::size::Encapsulation;
 
-/// One packet goes through all virtual shapers in less time than this.
+/// The advisor's smallest part of work takes less time than this.
 const MAX_PACKET_WORK: Nanos = Nanos::from_millis(1);
 
 /// Period at which the monitor refreshes its list of LAN interfaces.
@@ -91,16 +91,16 @@ impl AdviceFeed {
         }
     }
 
-    /// Runs the virtual shapers until shortly before the next departure.
-    pub fn run(&mut self, next_departure: Option<Nanos>) {
+    /// Runs the virtual shapers up to `now`, as far as the time until shortly before the next departure allows.
+    pub fn run(&mut self, next_departure: Option<Nanos>, now: Nanos) {
         let Some(advisor) = &mut self.advisor else { return };
         let until = next_departure.map(|next| next.saturating_since(MAX_PACKET_WORK));
-        advisor.run_pending(|| until.is_none_or(|until| timer::now() < until));
+        advisor.run_pending(now, || until.is_none_or(|until| timer::now() < until));
     }
 
-    /// Advances the virtual shapers to `now`. To be called about once a second, in a gap between cells.
+    /// Refreshes the monitor, and writes down what was observed if that is due. To be called about once a second, in a
+    /// gap between cells.
     pub fn handle_tick(&mut self, now: Nanos) {
-        self.advisor.iter_mut().for_each(|advisor| advisor.advance(now));
         if let Some(passive_monitor) = self.passive_monitor.as_mut().filter(|_| now >= self.next_interface_refresh) {
             self.next_interface_refresh = now + INTERFACE_REFRESH_PERIOD;
             passive_monitor.refresh_interfaces();
@@ -142,9 +142,9 @@ mod tests {
     fn packets_reach_the_virtual_shapers_only_between_departures() {
         let mut feed = feed();
         feed.note(packet(1));
-        feed.run(Some(Nanos::ZERO));
+        feed.run(Some(Nanos::ZERO), Nanos::ZERO);
         assert!(feed.advisor().is_some_and(RateAdvisor::has_pending), "a cell is about to leave");
-        feed.run(None);
+        feed.run(None, Nanos::ZERO);
         assert!(!feed.advisor().is_some_and(RateAdvisor::has_pending));
     }
 
@@ -153,7 +153,7 @@ mod tests {
         let mut feed = feed();
         feed.clear();
         feed.note(packet(1));
-        feed.run(None);
+        feed.run(None, Nanos::ZERO);
         feed.handle_tick(Nanos::from_secs(2));
         assert!(feed.advisor().is_none());
     }

@@ -29,9 +29,9 @@ fn simulate_home(advisor: &mut RateAdvisor, seconds: u64) {
         for _ in 0..if second % 60 == 0 { 143 } else { 0 } {
             advisor.note(ObservedPacket { at, bytes: 1400, device: 2, direction: Direction::Up });
         }
-        advisor.run_pending(|| true);
+        advisor.run_pending(at, || true);
     }
-    advisor.advance(Nanos::from_secs(seconds + 30));
+    advisor.run_pending(Nanos::from_secs(seconds + 30), || true);
 }
 
 #[test]
@@ -104,6 +104,34 @@ fn observations_are_read_back_for_the_same_devices_only() {
     assert!(advisor(&other_level).restore(&bytes), "a change of level ends no observation");
 }
 
+/// A second of departures at eighty rates takes a small router tens of milliseconds: several cells would be late.
+#[test]
+fn the_departures_of_a_second_are_run_in_small_parts() {
+    let settings = settings("");
+    let [mut whole, mut interrupted] = [(); 2].map(|()| advisor(&settings));
+    for advisor in [&mut whole, &mut interrupted] {
+        for _ in 0..100 {
+            let at = Nanos::from_millis(3);
+            advisor.note(ObservedPacket { at, bytes: 1400, device: 2, direction: Direction::Up });
+        }
+    }
+    let end = Nanos::from_secs(30);
+    whole.run_pending(end, || true);
+    let mut parts = 0;
+    while interrupted.latest != [end; 2] {
+        let before = interrupted.latest;
+        let mut asked = 0;
+        interrupted.run_pending(end, || std::mem::replace(&mut asked, 1) == 0);
+        let step = interrupted.latest[0].saturating_since(before[0]);
+        let idle = interrupted.latest[0] == end;
+        assert!(step <= Nanos::from_millis(10) || idle, "{step:?} at once while packets wait");
+        parts += 1;
+    }
+    assert!(parts > 1_000, "{parts}");
+    let answers = [&whole, &interrupted].map(|advisor| Advice::new(&settings, advisor, HOUR).answer());
+    assert_eq!(answers[0], answers[1], "interruptions change no result");
+}
+
 #[test]
 fn without_observed_packets_only_costs_are_given() {
     let settings = settings("\toption data_cap '150'\n\toption price '2.50'\n");
@@ -135,10 +163,9 @@ fn pending_packets_wait_and_excess_ones_are_missed() {
     for at in 0..300 {
         advisor.note(ObservedPacket { at: Nanos(at), bytes: 100, device: MAX_TRACKED + 1, direction: Direction::Up });
     }
-    advisor.run_pending(|| false);
+    advisor.run_pending(HOUR, || false);
     assert_eq!(Advice::new(&settings, &advisor, HOUR).packets(), 0);
-    advisor.advance(HOUR);
-    advisor.run_pending(|| true);
+    advisor.run_pending(HOUR, || true);
     let advice = Advice::new(&settings, &advisor, HOUR);
     assert_eq!((advice.packets(), advice.advisor.missed), (MAX_PENDING as u32, 300 - MAX_PENDING as u32));
     assert_eq!(advice.devices.last().unwrap().name, "all others");
