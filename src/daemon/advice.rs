@@ -189,7 +189,7 @@ impl RateAdvisor {
     }
 
     /// Processes queued packets, and lets virtual cells depart until `now`, while `is_time` returns true. It asks
-    /// before each small part of the work: one packet, or the departures of [`SLICE`].
+    /// before each small part of the work: one packet, or the departures of ten milliseconds.
     pub fn run_pending(&mut self, now: Nanos, mut is_time: impl FnMut() -> bool) {
         while is_time() && (self.handle_next_packet() || self.advance(0, now) || self.advance(1, now)) {}
     }
