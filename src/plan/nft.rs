@@ -5,11 +5,14 @@
 //! listing that this host's nft prints for a dormant draft of the table. The fingerprint shows whether it is the wanted
 //! table, the digest whether it has been changed since.
 
+mod set;
 mod table_name;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
+pub(super) use self::set::MAX_INITIAL;
+pub use self::set::{Elements, Set};
 pub use self::table_name::TableName;
 
 /// A table.
@@ -22,36 +25,6 @@ pub struct NftTable {
     /// Chains; those without a hook precede those that jump to them.
     pub chains: Vec<Chain>,
 }
-
-/// A named set of single values or networks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Set {
-    /// Its name.
-    pub name: &'static str,
-    /// nft's type: `ether_addr`, `ipv4_addr`, `ipv6_addr`, `ifname`.
-    pub kind: &'static str,
-    /// Its elements.
-    pub elements: Elements,
-}
-
-/// The elements of a set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Elements {
-    /// Fixed elements in nft's notation, without duplicates.
-    Fixed(Vec<String>),
-    /// Fixed networks in nft's notation; none contains another.
-    Networks(Vec<String>),
-    /// Elements that packets add and that expire.
-    Learned {
-        /// Time after which an element expires if no packet has added it again, in nft's notation.
-        timeout: &'static str,
-    },
-}
-
-/// Maximum number of learned elements of a set: a week of a large home's temporary IPv6 addresses.
-const MAX_LEARNED: usize = 2048;
-/// Maximum number of elements that millpond itself puts into a learned set. The rest is for what packets show later.
-pub(super) const MAX_INITIAL: usize = MAX_LEARNED / 2;
 
 /// A chain with its hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,18 +42,7 @@ impl NftTable {
     fn body(&self) -> String {
         let mut text = String::new();
         for set in &self.sets {
-            let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
-            text.push_str(if matches!(set.elements, Elements::Networks(_)) { "\t\tflags interval\n" } else { "" });
-            let _ = match &set.elements {
-                Elements::Fixed(elements) | Elements::Networks(elements) if elements.is_empty() => Ok(()),
-                Elements::Fixed(elements) | Elements::Networks(elements) => {
-                    writeln!(text, "\t\telements = {{ {} }}", elements.join(", "))
-                }
-                Elements::Learned { timeout } => {
-                    writeln!(text, "\t\tsize {MAX_LEARNED}\n\t\tflags dynamic,timeout\n\t\ttimeout {timeout}")
-                }
-            };
-            text.push_str("\t}\n");
+            set.write_to(&mut text);
         }
         for chain in &self.chains {
             let _ = writeln!(text, "\tchain {} {{", chain.name);
@@ -328,11 +290,12 @@ mod tests {
 
     #[test]
     fn changes_by_packets_are_ignored() {
-        let learned = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d,\n\t\t\t     192.0.2.10 timeout 7d }\n";
+        let learned =
+            "\t\tgc-interval 1h\n\t\telements = { 192.0.2.9 timeout 7d,\n\t\t\t     192.0.2.10 timeout 7d }\n";
         for (from, to) in [
             ("192.0.2.1, ", "192.0.2.1,\n\t\t\t     "),
             ("192.0.2.1, 192.0.2.2", "192.0.2.2, 192.0.2.1"),
-            ("\t\ttimeout 7d\n", learned),
+            ("\t\tgc-interval 1h\n", learned),
         ] {
             assert!(satisfied_by(&installed().replace(from, to)), "{from:?} to {to:?}");
         }
@@ -369,8 +332,9 @@ mod tests {
 
     #[test]
     fn learned_elements_are_read_and_loaded_with_the_table() {
-        let learned = "\t\ttimeout 7d\n\t\telements = { 192.0.2.9 timeout 7d expires 1h,\n\t\t\t     192.0.2.10 }\n";
-        let read = TableText::from_listing(TableName::Guard, &installed().replace("\t\ttimeout 7d\n", learned));
+        let learned =
+            "\t\tgc-interval 1h\n\t\telements = { 192.0.2.9 timeout 7d expires 1h,\n\t\t\t     192.0.2.10 }\n";
+        let read = TableText::from_listing(TableName::Guard, &installed().replace("\t\tgc-interval 1h\n", learned));
         assert_eq!(read.learned.keys().collect::<Vec<_>>(), ["seen4"]);
         let line = "add element inet millpond seen4 { 192.0.2.10, 192.0.2.9 }\n";
         assert!(read.file("digest").ends_with(&format!("}}\n{line}")));
