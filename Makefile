@@ -28,9 +28,9 @@ lint: ## run rustfmt, clippy, rustdoc, shellcheck, shfmt, ESLint, cargo-deny
 	@tests/tools/setup build lint luci
 	@tests/tools/lint
 
-fuzz: ## fuzz every parser for ten seconds; "tests/fuzz/run SECONDS" or "--runs N" for longer
+fuzz: ## fuzz every parser for five seconds; "tests/fuzz/run SECONDS" or "--runs N" for longer
 	@tests/tools/setup build fuzz
-	@tests/fuzz/run 10
+	@tests/fuzz/run 5
 
 soak: ## as root: a year of both ends and a day of the laboratory's world, in virtual time (some hours)
 	@tests/tools/setup build lab

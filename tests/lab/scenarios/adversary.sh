@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Whether an adversary can tell from the line that the home, the router's processor or the LAN is busy, or that the
 # router is being pinged, for "make bench". Conditions alternate within one run, so that a drift of the machine does not
-# look like a leak. LAB_CYCLES: turns with gamma and normal (default 5, with 24,000 packets of each condition and 12
+# look like a leak. LAB_CYCLES: turns with gamma and normal (default 5, with 48,000 packets of each condition and 12
 # minutes a law); the other laws get a third. LAB_BLOCK: seconds of one turn (default 20). LAB_LAWS: the laws to test, of
 # "gamma normal constant kernel". LAB_CONDITIONS: the conditions to compare with an idle home.
 # In the first turn of each condition the router also records how late its departures are, for "millpond-lab bound".
@@ -9,8 +9,8 @@
 readonly BLOCK=${BLOCK:-${LAB_BLOCK:-20}}
 # Seconds between two turns. After conditions that fill a queue it takes DRAIN until the queue is empty.
 readonly PAUSE=2 DRAIN=12
-# Departures of the router in a second, less a margin: 320 kbit/s in cells of 508 bytes.
-readonly RECORDED_PER_S=75
+# Departures of the router in a second, less a margin: 640 kbit/s in cells of 508 bytes.
+readonly RECORDED_PER_S=150
 
 allowance() {
 	local turns=${LAB_CYCLES:-5} compared
@@ -20,8 +20,8 @@ allowance() {
 
 scenario() {
 	local law
-	# shellcheck disable=SC2034 # read by settings and record: twice the level "strict"
-	UPLOAD_KBIT=320 DOWNLOAD_KBIT=640
+	# shellcheck disable=SC2034 # read by settings and record: four times the level "strict", for many packets in a short time
+	UPLOAD_KBIT=640 DOWNLOAD_KBIT=1280
 	for law in $LAWS; do
 		# shellcheck disable=SC2153 # from the request
 		case $law in
