@@ -4,6 +4,7 @@
 //! - [`capture`] reads and writes pcap and pcapng;
 //! - [`trace`] reduces captures to time, direction and size of each device's packets, or generates such traces;
 //! - [`simulate`] runs two real engines, or the paper's arrangement, on a trace in virtual time;
+//! - [`trains`] finds the cells that left together;
 //! - [`identify`] infers which devices a home has, as its provider could;
 //! - [`activity`] infers when the devices were used;
 //! - [`distinguish`] tests whether the tunnel's packets differ between two conditions;
@@ -35,3 +36,4 @@ pub mod report;
 pub mod simulate;
 pub mod stats;
 pub mod trace;
+pub mod trains;

@@ -14,11 +14,23 @@ use crate::units::Nanos;
 /// which the queue discipline releases them. It is above 100 so that a cell is always ready.
 const KERNEL_FEED_PERCENT: u64 = 125;
 
-/// Steps in which a density is integrated, from zero to [`MAX_INTERVAL`].
+/// Most cells in a train: what one segment list of the kernel holds (`UDP_MAX_SEGMENTS` up to Linux 6.8).
+pub const MAX_TRAIN: u8 = 64;
+
+/// Departures are at least this far apart in the mean. At shorter intervals the timer's own lateness shows.
+pub const MIN_INTERVAL: Nanos = Nanos::from_micros(100);
+
+/// Departures are at most this far apart in the mean.
+pub const MAX_INTERVAL: Nanos = Nanos::from_secs(60);
+
+/// If the settings give no train, it has so many cells that trains are at least this far apart.
+const TRAIN_INTERVAL: Nanos = Nanos::from_micros(500);
+
+/// Steps in which a density is integrated, from zero to [`INTEGRATION_END`].
 const INTEGRATION_STEPS: usize = 4_096;
 
 /// Upper end of the integral, in mean intervals: less than 3e-6 of a law's probability is beyond it.
-const MAX_INTERVAL: f64 = 4.0;
+const INTEGRATION_END: f64 = 4.0;
 
 /// How the intervals between departures are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +145,18 @@ impl Law {
         self.traits().paced_by_kernel
     }
 
+    /// The number of cells that leave together, if single cells would be `cell_interval` apart in the mean: `wanted`,
+    /// and if there is none, as few as keep trains half a millisecond apart. At most [`MAX_TRAIN`], and no more than
+    /// keep trains within [`MAX_INTERVAL`]. HTB paces single cells.
+    pub fn train(self, wanted: Option<u8>, cell_interval: Nanos) -> u8 {
+        let interval = cell_interval.0.max(1);
+        if self.paced_by_kernel() {
+            return 1;
+        }
+        let train = wanted.map_or(TRAIN_INTERVAL.0.div_ceil(interval), u64::from);
+        train.min(MAX_INTERVAL.0 / interval).clamp(1, MAX_TRAIN.into()) as u8
+    }
+
     /// The law that gives the same intervals on the wire without HTB's pacing. HTB's intervals are all equal.
     pub const fn without_kernel_pacing(self) -> Law {
         if self.paced_by_kernel() { Law::Constant } else { self }
@@ -188,8 +212,9 @@ impl Law {
     /// The `N` bounds between `N + 1` ranges of equal probability, in mean intervals, found by integrating the density;
     /// `None` for a law without a density.
     pub fn quantiles<const N: usize>(self, spread_percent: u8) -> Option<[f64; N]> {
-        let density =
-            |step: usize| self.density(spread_percent, (step as f64 + 0.5) * MAX_INTERVAL / INTEGRATION_STEPS as f64);
+        let density = |step: usize| {
+            self.density(spread_percent, (step as f64 + 0.5) * INTEGRATION_END / INTEGRATION_STEPS as f64)
+        };
         let total = (0..INTEGRATION_STEPS).map(density).sum::<Option<f64>>()?;
         let mut bounds = [0.0; N];
         let (mut sum, mut step) = (0.0, 0);
@@ -201,7 +226,7 @@ impl Law {
                 step += 1;
                 current = density(step)?;
             }
-            *bound = (step as f64 + (target - sum) / current.max(f64::MIN_POSITIVE)) * MAX_INTERVAL
+            *bound = (step as f64 + (target - sum) / current.max(f64::MIN_POSITIVE)) * INTEGRATION_END
                 / INTEGRATION_STEPS as f64;
         }
         Some(bounds)

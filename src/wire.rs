@@ -17,6 +17,7 @@ pub mod block;
 pub mod cell;
 pub mod control;
 pub mod ip;
+pub mod offload;
 pub mod size;
 
 /// The longest packet that devices may send or receive, in bytes: the MTU of `mp0`.

@@ -56,7 +56,7 @@ fn a_running_engine_allocates_nothing() {
 fn running_virtual_shapers_allocate_nothing() {
     let limits = Limits::default();
     let (law, spread_percent, lead) = (Law::Gamma, 33, Nanos::ZERO);
-    let shape = CellShape { law, spread_percent, wire_bytes: 508, block_bytes: 412, lead, limits };
+    let shape = CellShape { law, spread_percent, train: None, wire_bytes: 508, block_bytes: 412, lead, limits };
     let rates = WhatIf::rates(BitsPerSec::from_kbit(16), BitsPerSec::from_kbit(5_000));
     let mut what_if = WhatIf::new(shape, rates, 11, 1, Nanos::ZERO);
     let mut rng = ChaCha12Rng::from_seed([3; 32]);
@@ -130,6 +130,7 @@ fn an_hour_of_churn_does_not_increase_memory_use() {
                 cell_bytes: 512,
                 rate,
                 cover: true,
+                trains: [1; 2],
             };
             ends[sender].send_control(ControlMessage::ShapingRequest(request));
             if minute % 10 == 0 {

@@ -12,7 +12,8 @@ const UNITS: [&str; 13] =
     ["bytes", "ms", "us", "s", "kbit", "percent", "gb", "unix", "price", "days", "packets", "seconds", "p"];
 
 /// Keys of numbers without a unit: counts, numbers that name something, and a version.
-const COUNTS: [&str; 20] = [
+const COUNTS: [&str; 21] = [
+    "train_cells",
     "interface",
     "number",
     "cells_data",
@@ -164,6 +165,7 @@ fn status() -> StatusAnswer {
             law: Some("gamma".into()),
             download_kbit: some(320.0),
             cell_wire_bytes: Some(508),
+            train_cells: Some(8),
             cells_data: 20,
             cells_cover: 753,
             cells_received: 1567,

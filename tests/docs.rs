@@ -437,10 +437,24 @@ fn the_examples_of_the_protocol_are_what_the_program_speaks() {
     let quoted =
         PROTOCOL.lines().flat_map(|line| line.split('`')).map(str::trim).filter(|text| text.starts_with("c1 0"));
     let blocks: Vec<Vec<u8>> = quoted.filter(|text| text.len() > 30).map(hex).collect();
-    let request =
-        ShapingRequest { id: 0x0102, law: Law::Kernel, spread_percent: 33, cell_bytes: 512, rate: RATE, cover: true };
-    let grant =
-        ShapingGrant { id: 0x0102, law: Law::Kernel, cell_bytes: 512, rate: RATE, cells_received: 1000, cells_lost: 5 };
+    let request = ShapingRequest {
+        id: 0x0102,
+        law: Law::Kernel,
+        spread_percent: 33,
+        cell_bytes: 512,
+        rate: RATE,
+        cover: true,
+        trains: [1; 2],
+    };
+    let grant = ShapingGrant {
+        id: 0x0102,
+        law: Law::Kernel,
+        cell_bytes: 512,
+        rate: RATE,
+        cells_received: 1000,
+        cells_lost: 5,
+        trains: [1; 2],
+    };
     let messages = [ControlMessage::ShapingRequest(request), ControlMessage::ShapingGrant(grant)];
     assert_eq!(blocks.len(), messages.len(), "{blocks:02x?}");
     for (block, message) in blocks.iter().zip(messages) {

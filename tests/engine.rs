@@ -218,6 +218,7 @@ fn the_latest_request_arrives_and_leaves_room_for_packets() {
             cell_bytes: 512,
             rate: BitsPerSec(320_000),
             cover: true,
+            trains: [1; 2],
         })
     };
     sender.send_control(request(1));

@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use millpond::apply::{Kernel, apply, apply_guard};
@@ -14,10 +15,11 @@ use millpond::plan::routing::Prefix;
 use millpond::plan::{Desired, Facts, Forwarding, Op, Snapshot, guard_table};
 use millpond::sys::Tun;
 use millpond::sys::kernel::LinuxKernel;
-use millpond::sys::udp::CellSocket;
+use millpond::sys::udp::{CellSocket, ReceiveBuffer};
 use millpond::units::BitsPerSec;
 
 use common::namespace::{Namespace, shell};
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
 
 const ROUTER_PRIVATE: &str = "a08419c817139a96094fe46219610143794f5ef74983d6cd78bda5efd454ae66";
 const ROUTER_PUBLIC: &str = "b693e6d220ca1ea4a664292bea1e20d39bd5b39f8b03592d82a81c688b34d363";
@@ -157,6 +159,66 @@ fn both_ends_are_set_up_carry_only_cells_and_leave_nothing() {
     assert_removed(&mut server, &server_before);
 }
 
+/// WireGuard gets a segment list as one packet and cuts it: on the wire are the same sizes as with one datagram for
+/// each cell, and WireGuard's counters ascend. The cells arrive in their order, joined or not.
+#[test]
+fn wireguard_sends_a_segment_list_as_its_cells() {
+    let (far, near) = (Namespace::new(), Namespace::new());
+    let mut home = wire_up(&far, &near);
+    let facts = facts(&mut home, &common::router([0; 32], [0; 32]));
+    let wide = ShaperLimits { data_limit: 128, burst_cells: 256, ..limits() };
+    apply(&mut home, &router(&facts, &wide)).unwrap();
+    let socket = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
+    far.enter();
+    let mut server = LinuxKernel::open().unwrap();
+    apply(&mut server, &endpoint()).unwrap();
+    let receiver = CellSocket::open("mpwg0", CELL_PORT, DATA_PRIORITY).unwrap();
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let tap = socket::socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll).unwrap();
+    let to = "10.77.0.1:9347".parse().unwrap();
+    socket.send(&[0; 420], to).unwrap();
+    assert!(receive(&receiver).is_some(), "the first handshake");
+    let mut buffer = ReceiveBuffer::new();
+    for (has_lists, joins) in [(true, true), (true, false), (false, true), (false, false)] {
+        if !has_lists {
+            socket.disable_segments();
+        }
+        receiver.join_arrivals(joins);
+        assert!(!has_lists || socket.has_segments(), "the kernel takes lists");
+        wireguard_counters(&tap);
+        for train in [64, 45, 2] {
+            let sent: Vec<u8> = (0..train * 420).map(|byte| (byte / 420 + byte % 251) as u8).collect();
+            socket.send_train(&sent, 420, to).unwrap();
+            let (mut received, mut calls, start) = (Vec::new(), 0, Instant::now());
+            while received.len() < sent.len() && start.elapsed() < Duration::from_secs(10) {
+                calls += usize::from(receiver.receive_train(&mut buffer).unwrap());
+                while let Some((cell, _)) = buffer.next_cell() {
+                    received.extend_from_slice(cell);
+                }
+            }
+            assert!(received == sent, "{train} cells, lists {has_lists}, joined {joins}: {}", received.len() / 420);
+            let on_wire = wireguard_counters(&tap);
+            println!("{train} cells, lists {has_lists}, joined {joins}: {calls} calls, {on_wire:?}");
+            assert_eq!(on_wire.len(), train);
+            assert!(on_wire.iter().all(|(bytes, _)| *bytes == 508), "one size: {on_wire:?}");
+            assert!(on_wire.windows(2).all(|pair| pair[1].1 == pair[0].1 + 1), "in order: {on_wire:?}");
+        }
+    }
+}
+
+/// Length and counter of each WireGuard data message that has passed this end of the wire (its paper, section 5.4.6).
+fn wireguard_counters(tap: &OwnedFd) -> Vec<(usize, u64)> {
+    let mut buffer = [0; 65_536];
+    let mut seen = Vec::new();
+    while let Ok(length) = socket::recv(tap.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+        let is_data = buffer[0] == 0x45 && buffer[9] == 17 && buffer[28..32] == [4, 0, 0, 0];
+        if is_data {
+            seen.push((length, u64::from_le_bytes(buffer[36..44].try_into().unwrap())));
+        }
+    }
+    seen
+}
+
 /// A kernel drops the IPv6 addresses of an interface that goes down.
 #[test]
 fn ends_with_ipv6_leave_nothing() {
@@ -194,7 +256,7 @@ fn next_routed(tun: &Tun) -> Option<Vec<u8>> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
         match tun.receive(&mut buffer).unwrap() {
-            Some(length) => return Some(buffer[..length].to_vec()),
+            Some((length, _)) => return Some(buffer[..length].to_vec()),
             None => std::thread::sleep(Duration::from_millis(5)),
         }
     }

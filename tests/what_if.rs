@@ -28,10 +28,16 @@ fn every_step_has_the_delays_of_the_engine_at_that_rate() {
     println!("seeds 1 to {SEEDS}");
     let home = home();
     let mut compared = 0;
-    for (law, direction) in [(Law::Gamma, Direction::Up), (Law::Gamma, Direction::Down), (Law::Normal, Direction::Up)] {
+    let cases = [
+        (Law::Gamma, None, Direction::Up),
+        (Law::Gamma, None, Direction::Down),
+        (Law::Normal, None, Direction::Up),
+        (Law::Gamma, Some(4), Direction::Up),
+    ];
+    for (law, train, direction) in cases {
         let home = one_way(&home, direction);
         let rates = WhatIf::rates(BitsPerSec::from_kbit(40), BitsPerSec::from_kbit(2_000));
-        let config = SimulationConfig { law, spread_percent: 20, ..SimulationConfig::default() };
+        let config = SimulationConfig { law, train, spread_percent: 20, ..SimulationConfig::default() };
         let shapers: Vec<_> = (1..=SEEDS).map(|seed| shaper(&home, &config, rates, seed)).collect();
         for step in (0..STEPS).step_by(26) {
             let rate = rates[step];
@@ -104,6 +110,7 @@ fn shape(config: &SimulationConfig) -> CellShape {
     CellShape {
         law: config.law,
         spread_percent: config.spread_percent,
+        train: config.train,
         wire_bytes: cell.wire_bytes,
         block_bytes: cell.block_bytes,
         lead: config.lead,

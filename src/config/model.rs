@@ -137,6 +137,9 @@ pub struct Shape {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
+    /// `main.train`: cells that leave together, 1..=[`crate::law::MAX_TRAIN`]; `None` if the rate decides, see
+    /// [`Law::train`].
+    pub train: Option<u8>,
 }
 
 /// What happens to shaped devices' packets while a schedule has level `off`.

@@ -1,7 +1,8 @@
 //! Compares the traffic on the wire with the law: the home's tunnel as the Internet provider sees it, in fixed memory.
 //!
 //! [`Audit`] takes the time and the size of every tunnel packet. All packets must have the promised size. The intervals
-//! must follow the law: Pearson's chi-squared test over [`BINS`] bins of equal probability.
+//! must follow the law: Pearson's chi-squared test over [`BINS`] bins of equal probability. With trains, an interval is
+//! that between the first cells of two trains, and every train must have all its cells.
 
 mod chi_squared;
 
@@ -38,8 +39,23 @@ pub struct Audit {
     other_sizes: u64,
     bins: [u32; BINS],
     intervals: Histogram,
+    trains: TrainCounter,
     first: Option<Nanos>,
     last: Option<Nanos>,
+}
+
+/// Finds the trains in a stream of packets. A train ends with its last cell, or with a gap that no train has.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainCounter {
+    /// Cells in a train.
+    train: u8,
+    /// A longer gap is between two trains.
+    max_gap: Nanos,
+    /// Cells so far of the last train.
+    cells: u8,
+    last: Nanos,
+    trains: u64,
+    short: u64,
 }
 
 /// The result for one direction.
@@ -65,9 +81,10 @@ pub struct Finding {
 }
 
 impl Audit {
-    /// An audit without packets, for a tunnel that should send packets of `wire_bytes` at `pace`.
-    pub fn new(pace: Pace, wire_bytes: u16) -> Audit {
+    /// An audit without packets, for a tunnel that should send `train` packets of `wire_bytes` together at `pace`.
+    pub fn new(pace: Pace, train: u8, wire_bytes: u16) -> Audit {
         Audit {
+            trains: TrainCounter::new(train, pace.mean),
             pace,
             wire_bytes,
             bounds: pace.law.quantiles(pace.spread_percent),
@@ -85,6 +102,9 @@ impl Audit {
     pub fn handle(&mut self, at: Nanos, bytes: u16) {
         self.packets += 1;
         self.count_size(bytes);
+        if !self.trains.handle(at) {
+            return;
+        }
         if let Some(last) = self.last {
             let interval = at.saturating_since(last);
             self.intervals.record(interval);
@@ -102,6 +122,11 @@ impl Audit {
         self.packets
     }
 
+    /// Number of trains so far without all their cells.
+    pub fn short_trains(&self) -> u64 {
+        self.trains.short()
+    }
+
     /// The result so far.
     pub fn finding(&self) -> Finding {
         let promised = self.sizes.iter().find(|(bytes, _)| *bytes == self.wire_bytes).map_or(0, |(_, count)| *count);
@@ -109,15 +134,19 @@ impl Audit {
         sizes.sort_unstable_by_key(|(bytes, count)| (u64::MAX - count, *bytes));
         let span = self.first.zip(self.last).map_or(0.0, |(first, last)| last.saturating_since(first).as_secs_f64());
         let total: f64 = sizes.iter().map(|(bytes, count)| f64::from(*bytes) * *count as f64).sum();
-        // The first packet starts the measurement; its bytes do not count.
-        let share = self.packets.saturating_sub(1) as f64 / self.packets.max(1) as f64;
+        // The first train starts the measurement; its bytes do not count.
+        let trains = self.trains.trains;
+        let share = trains.saturating_sub(1) as f64 / trains.max(1) as f64;
         let per_second = |bytes: f64, seconds: f64| if seconds > 0.0 { 8.0 * bytes / seconds } else { 0.0 };
         Finding {
             packets: self.packets,
             wrong_sizes: self.packets - promised,
             sizes,
             bits_per_second: per_second(total * share, span),
-            promised_bits_per_second: per_second(f64::from(self.wire_bytes), self.pace.mean.as_secs_f64()),
+            promised_bits_per_second: per_second(
+                f64::from(self.wire_bytes) * f64::from(self.trains.train),
+                self.pace.mean.as_secs_f64(),
+            ),
             interval_mean: self.intervals.mean(),
             interval_max: self.intervals.max(),
             fit_p: self.fit(),
@@ -144,6 +173,35 @@ impl Audit {
         let expected = total as f64 / BINS as f64;
         let statistic = self.bins.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
         Some(chi_squared_tail(statistic, (BINS - 1) as f64))
+    }
+}
+
+impl TrainCounter {
+    /// Expects trains of `train` cells, `mean` apart.
+    pub fn new(train: u8, mean: Nanos) -> TrainCounter {
+        // A cell of a train follows within microseconds; of a thousand intervals hardly one is so short.
+        let max_gap = Nanos(mean.0 / 4);
+        TrainCounter { train: train.max(1), max_gap, cells: 0, last: Nanos::ZERO, trains: 0, short: 0 }
+    }
+
+    /// Notes a cell at `at`. Returns whether a train begins with it.
+    pub fn handle(&mut self, at: Nanos) -> bool {
+        let continues = self.cells > 0 && self.cells < self.train && at.saturating_since(self.last) <= self.max_gap;
+        self.last = at;
+        if continues {
+            self.cells += 1;
+            return false;
+        }
+        // The capture may have begun within the first train.
+        self.short += u64::from(self.trains > 1 && self.cells < self.train);
+        self.trains += 1;
+        self.cells = 1;
+        true
+    }
+
+    /// Number of trains so far that ended without all their cells.
+    pub fn short(&self) -> u64 {
+        self.short
     }
 }
 

@@ -36,19 +36,21 @@ pub struct Engine {
     control: Option<ControlMessage>,
     reorder: Reorder,
     reassembler: Reassembler,
-    /// The kind of the cell built last.
+    /// The kind of the train built last.
     built: CellKind,
     stats: Stats,
 }
 
-/// A cell that [`Engine::poll_transmit`] has built.
+/// The train that [`Engine::poll_transmit`] has built: the cells that leave at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// Its departure time. The driver must not send it earlier.
     pub scheduled: Nanos,
-    /// Its length in the buffer, in bytes: always `payload_bytes`.
+    /// The length of each cell in the buffer, in bytes: always `payload_bytes`.
     pub len: usize,
-    /// Whether it carries anything.
+    /// Number of cells in the buffer, one after the other: with cover the train's, whatever they carry.
+    pub cells: usize,
+    /// Whether any of them carries anything.
     pub kind: CellKind,
 }
 
@@ -149,34 +151,42 @@ impl Engine {
         (self.schedule.next().saturating_since(self.lead), Wake::Build)
     }
 
-    /// Builds the cell for the next departure into `buf` (at least `payload_bytes` long). Returns `None` until the
-    /// departure is at most the lead away. Departures that have passed in the meantime are skipped: however late `now`
-    /// is, one call builds one cell. Also returns `None` if cover is off and the cell would carry nothing.
+    /// Builds the train for the next departure into `buf` (at least [`Engine::train_bytes`] long). Returns `None` until
+    /// the departure is at most the lead away. Departures that have passed in the meantime are skipped: however late
+    /// `now` is, one call builds one train. Also returns `None` if cover is off and the train would carry nothing.
     pub fn poll_transmit(&mut self, now: Nanos, buf: &mut [u8]) -> Option<Transmit> {
         if now < self.poll_timeout().0 {
             return None;
         }
-        let mut scheduled = self.schedule.next();
+        let (mut scheduled, mut cells) = (self.schedule.next(), self.schedule.next_train());
         self.schedule.advance();
         while self.schedule.next() <= now {
             self.stats.slots_missed += 1;
-            scheduled = self.schedule.next();
+            (scheduled, cells) = (self.schedule.next(), self.schedule.next_train());
             self.schedule.advance();
         }
         if !self.cover && self.backlog.is_empty() && self.control.is_none() {
             return None;
         }
-        let cell = &mut buf[..self.payload_bytes];
-        let kind = self.build(now, scheduled, cell);
-        match kind {
-            CellKind::Data => self.stats.cells_data += 1,
-            CellKind::Cover => self.stats.cells_cover += 1,
+        self.built = CellKind::Cover;
+        let mut built = 0;
+        for cell in buf.chunks_exact_mut(self.payload_bytes).take(cells) {
+            if !self.cover && built > 0 && self.backlog.is_empty() {
+                break;
+            }
+            built += 1;
+            match self.build(now, scheduled, cell) {
+                CellKind::Data => {
+                    self.stats.cells_data += 1;
+                    self.built = CellKind::Data;
+                }
+                CellKind::Cover => self.stats.cells_cover += 1,
+            }
         }
-        self.built = kind;
-        Some(Transmit { scheduled, len: self.payload_bytes, kind })
+        Some(Transmit { scheduled, len: self.payload_bytes, cells: built, kind: self.built })
     }
 
-    /// Records how late the cell left that was built last.
+    /// Records how late the train left that was built last.
     pub fn handle_departure(&mut self, scheduled: Nanos, actual: Nanos) {
         let lateness = actual.saturating_since(scheduled);
         self.stats.lateness.record(lateness);
@@ -195,6 +205,27 @@ impl Engine {
     /// clock (invariant I5).
     pub fn set_pace(&mut self, pace: Pace) {
         self.schedule.set_pace(pace);
+    }
+
+    /// Lets `train` cells leave together from the departure after the next one on, at least 1; a new engine sends
+    /// single cells. The pace is then that of the trains. As with the pace: only for the user's changes.
+    pub fn set_train(&mut self, train: u8) {
+        self.schedule.set_train(train.max(1));
+    }
+
+    /// Changes how long before its departure a train is built.
+    pub fn set_lead(&mut self, lead: Nanos) {
+        self.lead = lead;
+    }
+
+    /// Number of cells in each train.
+    pub fn train(&self) -> usize {
+        self.schedule.train()
+    }
+
+    /// Bytes of the next train at most.
+    pub fn train_bytes(&self) -> usize {
+        self.schedule.largest_train() * self.payload_bytes
     }
 
     /// Turns cover cells on or off; a new engine sends them. Without cover nothing is hidden, so call this only for

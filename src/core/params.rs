@@ -36,6 +36,11 @@ impl Pace {
     pub fn new(law: Law, spread_percent: u8, rate: BitsPerSec, size: CellSize) -> Pace {
         Pace { law, mean: rate.interval(size.wire_bytes), spread_percent }
     }
+
+    /// The pace of trains that sends `rate` on the wire with `train` cells of `wire_bytes` in each.
+    pub fn of_trains(law: Law, spread_percent: u8, rate: BitsPerSec, wire_bytes: usize, train: u8) -> Pace {
+        Pace { law, mean: rate.interval(wire_bytes * usize::from(train.max(1))), spread_percent }
+    }
 }
 
 /// The limits of the queue.

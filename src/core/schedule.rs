@@ -14,12 +14,17 @@ pub struct DepartureSchedule {
     pace: Pace,
     rng: ChaCha12Rng,
     next: Nanos,
+    /// Cells that leave at the next departure.
+    next_train: u8,
+    /// Cells that leave at each departure after it.
+    train: u8,
 }
 
 impl DepartureSchedule {
     /// A sequence whose first departure is one interval after `start`.
     pub fn new(pace: Pace, seed: [u8; 32], start: Nanos) -> DepartureSchedule {
-        let mut schedule = DepartureSchedule { pace, rng: ChaCha12Rng::from_seed(seed), next: start };
+        let rng = ChaCha12Rng::from_seed(seed);
+        let mut schedule = DepartureSchedule { pace, rng, next: start, next_train: 1, train: 1 };
         schedule.advance();
         schedule
     }
@@ -29,8 +34,30 @@ impl DepartureSchedule {
         self.next
     }
 
+    /// Number of cells that leave at the next departure, at least 1.
+    pub fn next_train(&self) -> usize {
+        usize::from(self.next_train)
+    }
+
+    /// Number of cells that leave at each departure after the next one.
+    pub fn train(&self) -> usize {
+        usize::from(self.train)
+    }
+
+    /// The largest number of cells that can leave at the departure which the driver asks for next.
+    pub fn largest_train(&self) -> usize {
+        usize::from(self.next_train.max(self.train))
+    }
+
+    /// Lets `train` cells leave at each departure after the next one. The next one ends an interval that was drawn for
+    /// the train before, so it keeps that train, and the rate stays what it is.
+    pub fn set_train(&mut self, train: u8) {
+        self.train = train;
+    }
+
     /// Draws the departure that follows the next one, and makes it the next.
     pub fn advance(&mut self) {
+        self.next_train = self.train;
         let Pace { law, mean, spread_percent } = self.pace;
         self.next = self.next + law.draw(mean, spread_percent, &mut self.rng);
     }

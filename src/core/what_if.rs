@@ -53,8 +53,9 @@ impl WhatIf {
         let mut index = 0;
         let steps = rates.map(|rate| {
             index += 1;
-            let mean = rate.interval(shape.wire_bytes);
-            Step::new(rate, mean, shape.limits, Delays::new(tracked), seed.wrapping_add(index), now)
+            let train = shape.law.train(shape.train, rate.interval(shape.wire_bytes));
+            let mean = rate.interval(shape.wire_bytes * usize::from(train));
+            Step::new((rate, train), mean, shape.limits, Delays::new(tracked), seed.wrapping_add(index), now)
         });
         let interval_table = IntervalTable::new(shape.law, shape.spread_percent, seed);
         WhatIf { shape, interval_table, arrivals: Arrivals::new(), offered: [0; SLOTS], tracked, steps }

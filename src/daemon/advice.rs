@@ -231,6 +231,7 @@ fn shape(settings: &Settings, encapsulation: Encapsulation) -> CellShape {
     CellShape {
         law: settings.shape.law,
         spread_percent: settings.shape.spread_percent,
+        train: settings.shape.train,
         wire_bytes: size.wire_bytes,
         block_bytes: size.block_bytes,
         lead: LEAD,
@@ -240,12 +241,15 @@ fn shape(settings: &Settings, encapsulation: Encapsulation) -> CellShape {
 
 /// Tells apart what results are about: FNV-1a (RFC 9923) of the devices, and of what the virtual shapers depend on.
 fn key(settings: &Settings, shape: &CellShape) -> u64 {
-    let CellShape { law, spread_percent, wire_bytes, block_bytes, .. } = *shape;
+    let CellShape { law, spread_percent, train, wire_bytes, block_bytes, .. } = *shape;
     let mut key = 0xcbf2_9ce4_8422_2325;
     let mut add = |bytes: &[u8]| {
         bytes.iter().for_each(|byte| key = (key ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     };
     add(&[FORMAT, law as u8, spread_percent, (wire_bytes / 8) as u8, block_bytes as u8]);
+    if let Some(train) = train {
+        add(&[train]);
+    }
     for Device { macs, address, .. } in &settings.devices {
         add(&[macs.len() as u8]);
         macs.iter().for_each(|mac| add(&mac.0));

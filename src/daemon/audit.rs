@@ -34,6 +34,8 @@ pub struct AuditJob {
     pub bytes: u16,
     /// The pace at which this end sends, and that at which the other should; `None` if homes differ or it is unknown.
     pub paces: [Option<Pace>; 2],
+    /// Cells in each train of this end and of the other; 1 if homes differ.
+    pub trains: [u8; 2],
     /// Expected packets per second, both ways together.
     pub per_second: f64,
     /// The mark bit of shaped devices' packets.

@@ -300,9 +300,28 @@ impl DataPlane {
         true
     }
 
-    /// The grant of the first home, in the order of the settings, that has one; `None` on a router.
+    /// The grant with the longest train of all homes, of several such the first in the settings; `None` on a router.
     pub fn granted(&self) -> Option<&crate::wire::control::ShapingRequest> {
-        self.sessions.all().iter().find_map(Session::granted)
+        self.sessions.all().iter().rev().filter_map(Session::granted).max_by_key(|granted| granted.trains[1])
+    }
+
+    /// Whether cells leave or arrive in trains.
+    pub fn has_trains(&self) -> bool {
+        self.sessions.all().iter().any(|session| session.trains().into_iter().any(|train| train > 1))
+    }
+
+    /// How long the loop may spin before a departure of the only session. Trains of a fast line come so often that
+    /// spinning before each would take the time for their cells.
+    pub fn spin_limit(&self) -> Nanos {
+        match self.sessions.all() {
+            [session] if session.engine().train() > 1 => Nanos(session.engine().pace().mean.0 / 16),
+            _ => Nanos(u64::MAX),
+        }
+    }
+
+    /// Why the trains in the settings are not in force, on a router whose endpoint has answered without them.
+    pub fn missing_trains(&self) -> Option<String> {
+        self.sessions.all().iter().find_map(Session::missing_trains)
     }
 
     /// Clears what is known about each device, because the numbers now mean other devices.

@@ -113,6 +113,9 @@ impl EventLoop {
     pub fn run(&mut self) -> Result<(), Error> {
         loop {
             self.parts.driver.run_departures(&mut self.parts.plane)?;
+            if let Some(kind) = self.parts.driver.unhandled_cells() {
+                self.parts.handle_cells(kind, timer::now());
+            }
             if self.handle_timers(timer::now()) == LoopFlow::Stop {
                 return Ok(());
             }

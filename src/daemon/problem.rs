@@ -61,6 +61,8 @@ pub enum Code {
     Zone,
     /// The data cap is exceeded, or will be by the forecast.
     DataCap,
+    /// The endpoint knows no trains, and the settings need them.
+    Trains,
     /// The last audit of the wire found a fault.
     Audit,
     /// The last audit of the wire found packets from the router that quote a confined device.
@@ -68,7 +70,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 28] = [
+    const ALL: [Code; 29] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -95,6 +97,7 @@ impl Code {
         Code::Ubus,
         Code::Zone,
         Code::DataCap,
+        Code::Trains,
         Code::Audit,
         Code::RouterQuotes,
     ];
@@ -129,6 +132,7 @@ impl Code {
             Code::Ubus => "ubus",
             Code::Zone => "zone",
             Code::DataCap => "data-cap",
+            Code::Trains => "trains",
             Code::Audit => "audit",
             Code::RouterQuotes => "router-quotes",
         }
@@ -150,7 +154,7 @@ impl Code {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
                 "warning"
             }
-            Code::Zone | Code::DataCap | Code::AddressConflict | Code::UnknownDevice => "warning",
+            Code::Zone | Code::DataCap | Code::Trains | Code::AddressConflict | Code::UnknownDevice => "warning",
             Code::Preflight(PreflightIssueKind::MeshPort) => "info",
             Code::Preflight(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
@@ -211,6 +215,10 @@ impl Code {
             Code::Zone => "set system.timezone on OpenWrt, /etc/localtime elsewhere",
             Code::DataCap => {
                 "choose a lower level (millpond advise shows the costs), or set main.cap_day and main.cap_level"
+            }
+            Code::Trains => {
+                "update millpond on the endpoint; or set main.train to 1, and rates at which single cells are at least \
+                 0.1 ms apart"
             }
             Code::Audit => {
                 "see the text; repeat the audit (millpond audit); stray connections end at the next reload of the guard"

@@ -1,8 +1,9 @@
 //! Derives from the settings the parameters of the session, of the request to the peer and of the queueing tree.
 
-use crate::config::model::{Level, OffPolicy, Role, Settings};
+use crate::config::model::{Level, OffPolicy, Role, Settings, Shape};
 use crate::core::Pace;
 use crate::daemon::error::Error;
+use crate::law::MIN_INTERVAL;
 use crate::plan::qdisc_tree::ShaperLimits;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::{self, ShapingRequest};
@@ -27,8 +28,10 @@ const PACER_DATA_CELLS: u32 = 8;
 /// The shaping of one direction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shaping {
-    /// Law, mean interval and spread.
+    /// Law, mean interval and spread, of trains.
     pub pace: Pace,
+    /// Cells in each train, at least 1.
+    pub train: u8,
     /// Length of a cell in bytes of UDP payload.
     pub payload_bytes: usize,
     /// Whether cover cells are sent.
@@ -55,12 +58,20 @@ pub fn cell_size(settings: &Settings, encapsulation: Encapsulation) -> Result<Ce
 pub fn shaping(settings: &Settings, size: CellSize) -> Shaping {
     let shape = &settings.shape;
     let off = settings.level == Level::Off;
+    let [train, _] = trains(shape, size);
     Shaping {
-        pace: Pace::new(shape.law, shape.spread_percent, shape.upload, size),
+        pace: Pace::of_trains(shape.law, shape.spread_percent, shape.upload, size.wire_bytes, train),
+        train,
         payload_bytes: size.payload_bytes,
         cover: !off,
         forwards: !(off && settings.off == OffPolicy::Block),
     }
+}
+
+/// How long before its departure a train is built: longer for more cells, but at most an eighth of the interval,
+/// because a loop with few sessions does nothing else from the build to the departure.
+pub fn lead(pace: Pace, train: u8) -> Nanos {
+    if train > 1 { Nanos((LEAD.0 * u64::from(train)).min(pace.mean.0 / 8)) } else { LEAD }
 }
 
 /// A router's request for how its endpoint should send.
@@ -73,12 +84,31 @@ pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
         cell_bytes: size.wire_bytes as u16,
         rate: shape.download,
         cover: settings.level != Level::Off,
+        trains: trains(shape, size),
+    }
+}
+
+/// The cells in each train, upload first.
+fn trains(shape: &Shape, size: CellSize) -> [u8; 2] {
+    [shape.upload, shape.download].map(|rate| shape.law.train(shape.train, rate.interval(size.wire_bytes)))
+}
+
+impl Shaping {
+    /// The same with single cells, for a peer that knows no trains: at the same rate, or at the highest that single
+    /// cells can have.
+    pub fn without_trains(&self) -> (Pace, u8) {
+        let mean = Nanos(self.pace.mean.0 / u64::from(self.train.max(1)));
+        (Pace { mean: if self.train > 1 { mean.max(MIN_INTERVAL) } else { self.pace.mean }, ..self.pace }, 1)
     }
 }
 
 /// The limits of the queueing tree, for either role. `granted` is the grant of an endpoint's first
-/// home that has one.
+/// home with the longest train.
 pub fn limits(settings: &Settings, size: CellSize, granted: Option<&ShapingRequest>) -> ShaperLimits {
+    let train = match settings.role {
+        Role::Router => trains(&settings.shape, size)[0].into(),
+        Role::Endpoint => granted.map_or(1, |granted| u32::from(granted.trains[1])),
+    };
     let wire_bytes = size.wire_bytes as u16;
     let (paced, rate, wire_bytes) = match (settings.role, granted) {
         (Role::Router, _) => (settings.shape.law.paced_by_kernel(), settings.shape.upload, wire_bytes),
@@ -102,9 +132,9 @@ pub fn limits(settings: &Settings, size: CellSize, granted: Option<&ShapingReque
             rate: BitsPerSec(rate.0.saturating_mul(CEILING_FACTOR)),
             inner_bytes,
             wire_bytes,
-            burst_cells: CEILING_BURST_CELLS * settings.homes.len().max(1) as u32,
-            data_limit: CEILING_BAND_CELLS,
-            cover_limit: CEILING_BAND_CELLS,
+            burst_cells: CEILING_BURST_CELLS * train * settings.homes.len().max(1) as u32,
+            data_limit: CEILING_BAND_CELLS * train,
+            cover_limit: CEILING_BAND_CELLS * train,
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct SimulationConfig {
     pub download: BitsPerSec,
     /// Maximum size of a cell on the wire, with WireGuard over IPv4.
     pub cell_bytes: usize,
+    /// Cells in each train; `None` if the rate decides.
+    pub train: Option<u8>,
     /// Limits of the queue at each end.
     pub limits: Limits,
     /// Time between building a cell and its departure.
@@ -64,6 +66,7 @@ impl Default for SimulationConfig {
             upload: BitsPerSec::from_kbit(160),
             download: BitsPerSec::from_kbit(320),
             cell_bytes: 512,
+            train: None,
             limits: Limits::default(),
             lead: Nanos::ZERO,
             path_delay: Nanos::ZERO,
@@ -89,6 +92,12 @@ impl SimulationConfig {
         }
     }
 
+    /// Cells in each train of one direction. An error if no cell fits.
+    pub fn train(&self, direction: Direction) -> Result<u8, Error> {
+        let rate = BitsPerSec(self.rate(direction).0.max(1));
+        Ok(self.law.train(self.train, rate.interval(self.cell()?.wire_bytes)))
+    }
+
     /// The parameters of the engine that sends in a direction. An error for a rate of zero.
     pub fn params(&self, direction: Direction) -> Result<Params, Error> {
         let cell = self.cell()?;
@@ -101,7 +110,7 @@ impl SimulationConfig {
         }
         Ok(Params {
             payload_bytes: cell.payload_bytes,
-            pace: Pace::new(self.law, self.spread_percent, rate, cell),
+            pace: Pace::of_trains(self.law, self.spread_percent, rate, cell.wire_bytes, self.train(direction)?),
             lead: self.lead,
             limits: self.limits,
         })

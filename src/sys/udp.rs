@@ -1,14 +1,26 @@
 //! The UDP socket for cells.
 
+mod batch;
+
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+pub use self::batch::ReceiveBuffer;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
 
 /// A non-blocking UDP socket bound to one interface. Every datagram has the same TTL, DSCP and DF.
 #[derive(Debug)]
-pub struct CellSocket(UdpSocket);
+pub struct CellSocket {
+    socket: UdpSocket,
+    /// Whether the kernel takes segment lists. Until the first list has been refused, it is what the kernel said.
+    has_segments: Cell<bool>,
+    /// Whether the kernel joins arriving datagrams.
+    joins_arrivals: Cell<bool>,
+    /// Datagrams in a row that arrived alone although the kernel was to join them.
+    alone: Cell<u8>,
+}
 
 impl CellSocket {
     /// Opens a socket on the interface `dev` and UDP port `port` (0 for any). Its packets have `SO_PRIORITY`
@@ -27,18 +39,20 @@ impl CellSocket {
         // TOS before SO_PRIORITY, because setting TOS also sets the priority.
         set_int(&socket, libc::IPPROTO_IP, libc::IP_TOS, 0)?;
         set_int(&socket, libc::SOL_SOCKET, libc::SO_PRIORITY, priority as libc::c_int)?;
-        Ok(CellSocket(socket))
+        // Zero means no segments, as before; a kernel that does not know the option refuses it (udp(7)).
+        let has_segments = Cell::new(set_int(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok());
+        Ok(CellSocket { socket, has_segments, joins_arrivals: Cell::new(false), alone: Cell::new(0) })
     }
 
     /// Sends one cell to `peer`.
     pub fn send(&self, cell: &[u8], peer: SocketAddrV4) -> io::Result<()> {
-        self.0.send_to(cell, peer).map(|_| ())
+        self.socket.send_to(cell, peer).map(|_| ())
     }
 
     /// Receives the next datagram, if one is waiting. Returns its length in bytes and its sender. A datagram longer
     /// than `buffer` is truncated.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddrV4)>> {
-        match self.0.recv_from(buffer) {
+        match self.socket.recv_from(buffer) {
             Ok((length, SocketAddr::V4(peer))) => Ok(Some((length, peer))),
             Ok((_, SocketAddr::V6(_))) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -49,7 +63,7 @@ impl CellSocket {
 
 impl AsFd for CellSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 

@@ -7,9 +7,12 @@
 //! | 0xc  | vers | kind | length | body of that kind   |
 //! +------+------+------+--------+---------------------+
 //! 1 ShapingRequest: id u16, law u8, spread u8, cell u16, flags u16, rate u32                        (12 bytes)
-//! 2 ShapingGrant:   id u16, law u8, zero u8, cell u16, zero u16, rate u32, received u64, lost u64  (28 bytes)
+//! 2 ShapingGrant:   id u16, law u8, zero u8, cell u16, flags u16, rate u32, received u64, lost u64 (28 bytes)
 //! 3 KeyUpdate:      public key, 32 bytes                                                           (32 bytes)
 //! ```
+//!
+//! Flags, from bit 0, the least significant: 0 without cover (request only); 1 to 3 zero; 4 to 9 the download's train
+//! minus one; 10 to 15 the upload's train minus one.
 //!
 //! All numbers are big-endian. The length counts the whole block, header included. Type and version share the first
 //! byte, four bits each. A message must be complete within its cell. Bodies may grow at the end: a reader ignores
@@ -21,7 +24,7 @@
 //! endpoint answers every valid request with a grant in its next cell. A router that uses the key of a join text also
 //! sends a [`KeyUpdate`](ControlMessage::KeyUpdate) between its requests until the endpoint accepts its own key.
 
-use crate::law::Law;
+use crate::law::{Law, MAX_TRAIN};
 use crate::units::BitsPerSec;
 
 /// Type of a control block: the upper four bits of its first byte. The lower four bits are the version. RFC 9347 does
@@ -41,8 +44,13 @@ const KIND_REQUEST: u8 = 1;
 const KIND_GRANT: u8 = 2;
 const KIND_KEY_UPDATE: u8 = 3;
 const REQUEST_BYTES: usize = 12;
-/// Bit 0 of a request's flags: the endpoint is to send no cover cells. Other bits are ignored.
+/// Bit 0 of a request's flags: the endpoint is to send no cover cells. Bits 1 to 3 are ignored.
 const WITHOUT_COVER: u16 = 1;
+/// The lowest bit of each direction's train in the flags, upload first. An end that knows no trains ignores and sends
+/// zeros, which mean single cells.
+const TRAIN_SHIFTS: [u32; 2] = [10, 4];
+const TRAIN_MASK: u16 = 0x3f;
+const _: () = assert!(TRAIN_MASK as u8 + 1 == MAX_TRAIN);
 const GRANT_BYTES: usize = 28;
 const KEY_UPDATE_BYTES: usize = 32;
 
@@ -76,6 +84,8 @@ pub struct ShapingRequest {
     pub rate: BitsPerSec,
     /// Whether the endpoint sends cover cells; without cover nothing is hidden.
     pub cover: bool,
+    /// Cells that leave together in each direction, upload first; each 1..=[`MAX_TRAIN`].
+    pub trains: [u8; 2],
 }
 
 /// The endpoint's answer to a [`ShapingRequest`].
@@ -94,6 +104,8 @@ pub struct ShapingGrant {
     pub cells_received: u64,
     /// Sequence numbers that are missing among these cells.
     pub cells_lost: u64,
+    /// The trains in force, as in the request. Both are 1 if the endpoint knows no trains.
+    pub trains: [u8; 2],
 }
 
 /// Why a control block cannot be used. Its length is still valid, so that the reader can skip the block.
@@ -147,9 +159,12 @@ impl ControlMessage {
         let body = &mut buf[HEADER_BYTES..length];
         let (kind, id, law, spread_percent, cell_bytes, rate) = match self {
             ControlMessage::ShapingRequest(request) => {
+                let flags = train_flags(request.trains) | if request.cover { 0 } else { WITHOUT_COVER };
+                body[6..8].copy_from_slice(&flags.to_be_bytes());
                 (KIND_REQUEST, request.id, request.law, request.spread_percent, request.cell_bytes, request.rate)
             }
             ControlMessage::ShapingGrant(grant) => {
+                body[6..8].copy_from_slice(&train_flags(grant.trains).to_be_bytes());
                 body[12..20].copy_from_slice(&grant.cells_received.to_be_bytes());
                 body[20..28].copy_from_slice(&grant.cells_lost.to_be_bytes());
                 (KIND_GRANT, grant.id, grant.law, 0, grant.cell_bytes, grant.rate)
@@ -165,11 +180,13 @@ impl ControlMessage {
         body[3] = spread_percent;
         body[4..6].copy_from_slice(&cell_bytes.to_be_bytes());
         body[8..12].copy_from_slice(&u32::try_from(rate.0).unwrap_or(u32::MAX).to_be_bytes());
-        if let ControlMessage::ShapingRequest(ShapingRequest { cover: false, .. }) = self {
-            body[6..8].copy_from_slice(&WITHOUT_COVER.to_be_bytes());
-        }
         buf[1] = kind;
     }
+}
+
+fn train_flags(trains: [u8; 2]) -> u16 {
+    let flags = trains.map(|train| u16::from(train.clamp(1, MAX_TRAIN) - 1));
+    flags[0] << TRAIN_SHIFTS[0] | flags[1] << TRAIN_SHIFTS[1]
 }
 
 /// Reads the fields of a body in order.
@@ -182,18 +199,19 @@ impl BodyReader<'_> {
         let cell_bytes = u16::from_be_bytes(self.read()?);
         let flags = u16::from_be_bytes(self.read()?);
         let rate = BitsPerSec(u64::from(u32::from_be_bytes(self.read()?)));
+        let trains = TRAIN_SHIFTS.map(|shift| (flags >> shift & TRAIN_MASK) as u8 + 1);
         let law = Law::from_number(law).ok_or(Malformed::Value)?;
         if spread_percent > 100 || rate.0 == 0 {
             return Err(Malformed::Value);
         }
-        Ok(ShapingRequest { id, law, spread_percent, cell_bytes, rate, cover: flags & WITHOUT_COVER == 0 })
+        Ok(ShapingRequest { id, law, spread_percent, cell_bytes, rate, cover: flags & WITHOUT_COVER == 0, trains })
     }
 
     fn grant(&mut self) -> Result<ShapingGrant, Malformed> {
-        let ShapingRequest { id, law, cell_bytes, rate, .. } = self.request()?;
+        let ShapingRequest { id, law, cell_bytes, rate, trains, .. } = self.request()?;
         let cells_received = u64::from_be_bytes(self.read()?);
         let cells_lost = u64::from_be_bytes(self.read()?);
-        Ok(ShapingGrant { id, law, cell_bytes, rate, cells_received, cells_lost })
+        Ok(ShapingGrant { id, law, cell_bytes, rate, cells_received, cells_lost, trains })
     }
 
     fn read<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
@@ -214,6 +232,7 @@ mod tests {
         cell_bytes: 512,
         rate: BitsPerSec(320_000),
         cover: true,
+        trains: [1; 2],
     });
     const GRANT: ControlMessage = ControlMessage::ShapingGrant(ShapingGrant {
         id: 7,
@@ -222,6 +241,7 @@ mod tests {
         rate: BitsPerSec(1),
         cells_received: u64::MAX,
         cells_lost: 5,
+        trains: [1; 2],
     });
 
     fn emitted(message: ControlMessage) -> Vec<u8> {
@@ -236,8 +256,22 @@ mod tests {
         let ControlMessage::ShapingRequest(request) = REQUEST else { panic!("not a request") };
         let without_cover = ControlMessage::ShapingRequest(ShapingRequest { cover: false, ..request });
         assert_eq!(emitted(without_cover)[10..12], [0, 1]);
-        for message in [REQUEST, without_cover, GRANT, ControlMessage::KeyUpdate(*b"a public key has thirty-two byte")]
-        {
+        let with_trains = ControlMessage::ShapingRequest(ShapingRequest { cover: false, trains: [64, 2], ..request });
+        assert_eq!(emitted(with_trains)[10..12], [0xfc, 0x11]);
+        let ControlMessage::ShapingGrant(grant) = GRANT else { panic!("not a grant") };
+        let grant_of_trains = ControlMessage::ShapingGrant(ShapingGrant { trains: [1, 64], ..grant });
+        assert_eq!(
+            (emitted(GRANT)[10..12].to_vec(), emitted(grant_of_trains)[10..12].to_vec()),
+            (vec![0; 2], vec![3, 0xf0])
+        );
+        for message in [
+            REQUEST,
+            without_cover,
+            with_trains,
+            GRANT,
+            grant_of_trains,
+            ControlMessage::KeyUpdate(*b"a public key has thirty-two byte"),
+        ] {
             assert_eq!(ControlMessage::parse(&emitted(message)), Ok(message));
             assert!(message.buffer_len() <= MAX_BYTES);
         }

@@ -5,7 +5,8 @@ pub const MIN_BYTES: usize = 20;
 
 /// Length of an IPv4 header without options, in bytes.
 pub const IPV4_HEADER_BYTES: usize = 20;
-const IPV6_HEADER_BYTES: usize = 40;
+/// Length of an IPv6 header without extensions, in bytes.
+pub const IPV6_HEADER_BYTES: usize = 40;
 /// Maximum number of extension headers before the transport header; a packet with more counts as a flow without ports.
 const MAX_EXTENSION_HEADERS: usize = 8;
 

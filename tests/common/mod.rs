@@ -19,7 +19,7 @@ use millpond::units::BitsPerSec;
 
 pub fn shape() -> Shape {
     let (upload, download) = (BitsPerSec::from_kbit(160), BitsPerSec::from_kbit(320));
-    Shape { upload, download, cell_bytes: 512, law: Law::Gamma, spread_percent: 33 }
+    Shape { upload, download, cell_bytes: 512, law: Law::Gamma, spread_percent: 33, train: None }
 }
 
 /// A router whose peer has `public_key`. It has four devices, which cover each policy and both ways to choose a device,

@@ -59,6 +59,7 @@ fn session(law: Law, digest: &mut Digest) -> (u32, usize) {
         cell_bytes: 512,
         rate: BitsPerSec(160_000),
         cover: true,
+        trains: [1; 2],
     });
     router.send_control(request);
     for cell in 0..CELLS {

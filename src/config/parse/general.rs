@@ -8,10 +8,10 @@ use super::value::{self, ValueError, bit, boolean, choice, interface_name, netwo
 use crate::config::model::{Billing, CapPeriod, Level, OffPolicy, Role, RouterService, RoutingIds, Shape, StepDown};
 use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
-use crate::law::Law;
-use crate::units::{BitsPerSec, Nanos};
+use crate::law::{Law, MAX_INTERVAL, MAX_TRAIN, MIN_INTERVAL};
+use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 22] = [
+const OPTIONS: [&str; 23] = [
     "home_port",
     "enabled",
     "role",
@@ -21,6 +21,7 @@ const OPTIONS: [&str; 22] = [
     "cell",
     "law",
     "spread",
+    "train",
     "data_cap",
     "cap_period",
     "billing_day",
@@ -42,9 +43,6 @@ const OFF_MODES: &[(&str, OffPolicy)] = &[("tunnel", OffPolicy::Tunnel), ("block
 
 /// Default days between two checks of the wire.
 const AUDIT_DAYS: u16 = 7;
-
-/// At shorter intervals the timer's own lateness shows.
-const MIN_INTERVAL: Nanos = Nanos::from_micros(100);
 
 /// The section's values, with defaults in place of invalid ones.
 pub(super) struct General {
@@ -122,8 +120,8 @@ pub(super) fn read(
     problems: &mut Vec<SettingsProblem>,
 ) -> General {
     let (upload, download, cell_bytes) = built_in(Level::Balanced);
-    let balanced =
-        Shape { upload, download, cell_bytes, law: Law::default(), spread_percent: Law::default().default_spread() };
+    let spread_percent = Law::default().default_spread();
+    let balanced = Shape { upload, download, cell_bytes, law: Law::default(), spread_percent, train: None };
     let Some(section) = section else {
         let (level, billing_day) = (Level::Balanced, 1);
         return General {
@@ -150,7 +148,8 @@ pub(super) fn read(
     let enabled = if reader.given("enabled") { reader.value("enabled", boolean).unwrap_or(true) } else { false };
     let role = if reader.given("role") { reader.value("role", choice(ROLES)) } else { Some(Role::Router) };
     let (law, spread_percent) = law_and_spread(&mut reader);
-    let (upload, download, cell_bytes) = rates_and_cell(&mut reader, balanced);
+    let train = train(&mut reader, law);
+    let (upload, download, cell_bytes) = rates_and_cell(&mut reader, Shape { law, train, ..balanced });
     let level = main_level(&mut reader, uses_custom);
     let data_cap_gb = reader.value("data_cap", number(0..=1_000_000, "GB")).filter(|gb| *gb > 0);
     let cap_period = reader.value("cap_period", choice(CAP_PERIODS)).unwrap_or_default();
@@ -158,7 +157,7 @@ pub(super) fn read(
     let billing_day = reader.value("billing_day", days).map_or(1, |day| day as u8);
     let routing_ids = routing_ids(&mut reader);
     let home_ports = reader.list("home_port", interface_name).into_iter().map(|(name, _)| name).collect();
-    let custom = Shape { upload, download, cell_bytes, law, spread_percent };
+    let custom = Shape { upload, download, cell_bytes, law, spread_percent, train };
     let price_cents = reader.value("price", price);
     let off = reader.value("off", choice(OFF_MODES)).unwrap_or_default();
     let audit_days = reader.value("audit", number(0..=365, "days")).map_or(AUDIT_DAYS, |days| days as u16);
@@ -239,17 +238,40 @@ fn law_and_spread(reader: &mut SectionReader) -> (Law, u8) {
     (law, given.filter(|_| law.has_spread()).unwrap_or(law.default_spread()))
 }
 
+fn train(reader: &mut SectionReader, law: Law) -> Option<u8> {
+    let train = reader.value("train", number(1..=MAX_TRAIN.into(), "cells")).map(|cells| cells as u8);
+    if train.is_some() && law.paced_by_kernel() {
+        reader.warn("train", format!("no effect with law '{law}', which paces single cells (want another law)"));
+        return None;
+    }
+    train
+}
+
 fn rates_and_cell(reader: &mut SectionReader, default: Shape) -> (BitsPerSec, BitsPerSec, u16) {
+    let Shape { law, train, .. } = default;
     let cell_bytes = reader.value("cell", number(CELL_BYTES, "bytes")).map_or(default.cell_bytes, |n| n as u16);
     let mut rate = |option, default: BitsPerSec| {
         let parsed = reader.value(option, number(KBIT, "kbit/s"));
         let Some(kbit) = parsed else { return default };
         let rate = BitsPerSec::from_kbit(kbit.into());
-        let max_kbit = u64::from(cell_bytes) * 8 * 1_000_000 / MIN_INTERVAL.0;
-        if rate.interval(cell_bytes.into()) < MIN_INTERVAL {
+        let cells = train.unwrap_or(if law.paced_by_kernel() { 1 } else { MAX_TRAIN });
+        let train_bytes = usize::from(cells) * usize::from(cell_bytes);
+        let (shortest, longest) = (MIN_INTERVAL.0 / 1_000, MAX_INTERVAL.0 / 1_000_000_000);
+        let what = if cells > 1 { format!("trains of {cells} cells") } else { "cells".to_owned() };
+        let max_kbit = train_bytes as u64 * 8 * 1_000_000 / MIN_INTERVAL.0;
+        if rate.interval(train_bytes) < MIN_INTERVAL {
             let text = format!(
-                "cells would be less than 100 us apart (got '{kbit}', want at most {max_kbit} kbit/s \
-                 for cells of {cell_bytes} bytes)"
+                "{what} would be less than {shortest} us apart (got '{kbit}', want at most {max_kbit} kbit/s \
+                 for cells of {cell_bytes} bytes{})",
+                if train.is_some_and(|train| train < MAX_TRAIN) { ", or a larger train" } else { "" }
+            );
+            reader.error(option, text);
+        }
+        let min_kbit = (train_bytes as u64 * 8 * 1_000_000).div_ceil(MAX_INTERVAL.0);
+        if train.is_some() && rate.interval(train_bytes) > MAX_INTERVAL {
+            let text = format!(
+                "{what} would be more than {longest} s apart (got '{kbit}', want at least {min_kbit} kbit/s \
+                 for cells of {cell_bytes} bytes, or a smaller train)"
             );
             reader.error(option, text);
         }

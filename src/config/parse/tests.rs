@@ -151,6 +151,7 @@ fn a_router_file_parses_to_its_settings() {
         cell_bytes: 600,
         law: Law::Normal,
         spread_percent: 15,
+        train: None,
     };
     assert_eq!(settings.shape, shape);
     assert_eq!((settings.data_cap_gb, settings.billing.day), (Some(250), 15));
@@ -204,9 +205,18 @@ fn each_invalid_option_gives_its_own_error() {
         ("upload", "option upload '99999999999999999999'", "main.upload: out of range"),
         (
             "upload",
-            "option upload '1000000'",
-            "main.upload: cells would be less than 100 us apart (got '1000000', want at most 48000",
+            "option upload '1000000'\noption train '1'",
+            "main.upload: cells would be less than 100 us apart (got '1000000', want at most 48000 kbit/s for cells of \
+             600 bytes, or a larger train)",
         ),
+        (
+            "upload",
+            "option upload '1000000'\noption train '20'",
+            "main.upload: trains of 20 cells would be less than 100 us apart (got '1000000', want at most 960000",
+        ),
+        ("upload", "option upload '8000'\noption train '0'", "main.train: out of range (got '0', want 1..=64 cells)"),
+        ("upload", "option upload '8000'\noption train '65'", "main.train: out of range"),
+        ("upload", "option upload '8000'\noption train 'all'", "main.train: "),
         ("upload", "list upload '80'\nlist upload '90'", "main.upload: a list (got 2 values, want one"),
         ("cell", "option cell '159'", "main.cell: out of range"),
         ("cell", "option cell '1401'", "main.cell: out of range"),

@@ -13,7 +13,7 @@ fn pace(law: Law, spread_percent: u8) -> Pace {
 /// Audits `count` packets of a schedule, each altered by `alter`.
 fn audit(pace: Pace, count: u64, alter: impl Fn(u64, Nanos) -> (Nanos, u16)) -> Finding {
     let mut schedule = DepartureSchedule::new(pace, [9; 32], Nanos::ZERO);
-    let mut audit = Audit::new(pace, 508);
+    let mut audit = Audit::new(pace, 1, 508);
     for number in 0..count {
         let (at, bytes) = alter(number, schedule.next());
         audit.handle(at, bytes);
@@ -67,6 +67,34 @@ fn wrong_intervals_are_detected() {
 fn too_few_packets_give_no_verdict() {
     let finding = audit(pace(Law::Gamma, 33), 100, |_, at| (at, 508));
     assert_eq!(finding.fit_p, None);
-    let empty = Audit::new(pace(Law::Gamma, 33), 508).finding();
+    let empty = Audit::new(pace(Law::Gamma, 33), 1, 508).finding();
     assert_eq!((empty.packets, empty.bits_per_second), (0, 0.0));
+}
+
+/// A line of trains of eight, whose cells `lost` does not let through; the capture begins within the first train.
+fn audit_of_trains(spread: fn(u64) -> u64, lost: fn(u64, u64) -> bool) -> (Finding, u64) {
+    let (pace, mut schedule) =
+        (pace(Law::Gamma, 33), DepartureSchedule::new(pace(Law::Gamma, 33), [9; 32], Nanos::ZERO));
+    let mut audit = Audit::new(pace, 8, 508);
+    for number in 0..5_000 {
+        for cell in if number == 0 { 3 } else { 0 }..8 {
+            if !lost(number, cell) {
+                audit.handle(schedule.next() + Nanos(spread(cell)), 508);
+            }
+        }
+        schedule.advance();
+    }
+    (audit.finding(), audit.short_trains())
+}
+
+#[test]
+fn a_train_is_one_moment_with_all_its_cells() {
+    let (finding, short) = audit_of_trains(|cell| cell * 12_000, |_, _| false);
+    assert_eq!((finding.violations(), finding.packets, short), (Vec::new(), 39_997, 0), "{finding:?}");
+    assert!((finding.bits_per_second / finding.promised_bits_per_second - 1.0).abs() < 0.02, "{finding:?}");
+    let (finding, short) = audit_of_trains(|cell| cell * 12_000, |number, cell| number % 100 == 7 && cell > 3);
+    assert_eq!((finding.violations(), short), (Vec::new(), 50), "{finding:?}");
+    // Cells that trickle out are no train.
+    let (_, short) = audit_of_trains(|cell| cell * 8_000_000, |_, _| false);
+    assert!(short > 4_000, "{short}");
 }

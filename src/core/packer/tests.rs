@@ -75,7 +75,9 @@ fn padded(parts: &[&[u8]], room: usize) -> Vec<u8> {
 fn request(id: u16) -> ControlMessage {
     let rate = BitsPerSec(320_000);
     let law = Law::Gamma;
-    ControlMessage::ShapingRequest(ShapingRequest { id, law, spread_percent: 33, cell_bytes: 512, rate, cover: true })
+    let trains = [1; 2];
+    let request = ShapingRequest { id, law, spread_percent: 33, cell_bytes: 512, rate, cover: true, trains };
+    ControlMessage::ShapingRequest(request)
 }
 
 fn emitted(message: ControlMessage) -> Vec<u8> {

@@ -11,6 +11,8 @@ pub struct CellShape {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
+    /// Cells that leave together; `None` if the rate decides, see [`Law::train`].
+    pub train: Option<u8>,
     /// Length of a cell on the wire, in bytes.
     pub wire_bytes: usize,
     /// Bytes of a cell that packets can use.

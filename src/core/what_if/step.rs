@@ -20,6 +20,8 @@ const MIN_CHUNKS: u16 = (crate::wire::MAX_PACKET_BYTES / CHUNK_BYTES + 1) as u16
 /// The engine's queue and cells at one rate, without bytes.
 pub(super) struct Step {
     rate: BitsPerSec,
+    /// Cells that leave together.
+    train: u8,
     mean: Nanos,
     /// The next departure.
     next: Nanos,
@@ -50,9 +52,17 @@ struct StepView<'a> {
 }
 
 impl Step {
-    pub fn new(rate: BitsPerSec, mean: Nanos, limits: Limits, delays: Delays, seed: u64, now: Nanos) -> Step {
+    pub fn new(
+        (rate, train): (BitsPerSec, u8),
+        mean: Nanos,
+        limits: Limits,
+        delays: Delays,
+        seed: u64,
+        now: Nanos,
+    ) -> Step {
         Step {
             rate,
+            train,
             mean,
             next: now + mean,
             random: seed | 1,
@@ -109,7 +119,9 @@ impl Step {
             if build > now {
                 return true;
             }
-            self.depart(build, arrivals, shape);
+            for _ in 0..self.train {
+                self.depart(build, arrivals, shape);
+            }
             self.draw_next(table);
         }
         false

@@ -151,6 +151,7 @@ impl<'a> Advice<'a> {
     fn extra_wait(&self, step: usize, size: &CellSize) -> Nanos {
         let shape = &self.advisor.shape;
         let interval = BitsPerSec::from_kbit(RATES_KBIT[step]).interval(shape.wire_bytes);
+        let interval = Nanos(interval.0 * u64::from(shape.law.train(shape.train, interval)));
         let longer = size.block_bytes.saturating_sub(shape.block_bytes) as u64;
         Nanos(interval.0 / 100 * 55 * longer / shape.block_bytes as u64)
     }

@@ -171,14 +171,14 @@ fn audit_job<'a>(packets: u32, deep: bool, view: AuditView<'a>) -> Result<(&'a S
     }
     let place = tunnel::capture_point(settings, view.endpoint);
     let bytes = if matches!(place, CapturePoint::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
-    let paces = match sessions {
-        [session] => session.paces(),
-        _ => [None; 2],
+    let (paces, trains) = match sessions {
+        [session] => (session.paces(), session.trains()),
+        _ => ([None; 2], [1; 2]),
     };
-    let per_second = |session: &Session| 2e9 / session.engine().pace().mean.0 as f64;
+    let per_second = |session: &Session| 2e9 * session.engine().train() as f64 / session.engine().pace().mean.0 as f64;
     let per_second = sessions.iter().filter(sends).map(per_second).sum();
     let mark = settings.routing_ids.mark;
-    let job = AuditJob { packets, place, bytes: bytes as u16, paces, per_second, mark, deep };
+    let job = AuditJob { packets, place, bytes: bytes as u16, paces, trains, per_second, mark, deep };
     Ok((settings, job))
 }
 

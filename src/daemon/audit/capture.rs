@@ -106,7 +106,7 @@ impl CaptureCounts {
     pub fn new(job: &AuditJob) -> CaptureCounts {
         let any = Pace { law: Law::Constant, mean: Nanos::from_secs(1), spread_percent: 0 };
         CaptureCounts {
-            directions: job.paces.map(|pace| Audit::new(pace.unwrap_or(any), job.bytes)),
+            directions: [0, 1].map(|way| Audit::new(job.paces[way].unwrap_or(any), job.trains[way], job.bytes)),
             handshakes: 0,
             bytes: job.bytes,
             is_wireguard: matches!(job.place, CapturePoint::Wire { .. }),
@@ -153,6 +153,10 @@ impl CaptureCounts {
             // The network path changes intervals of received packets, so only their sizes are judged.
             let is_judged = index == 0 && job.paces[0].is_some();
             faults.extend(direction_faults(&findings[index], is_judged, name));
+            let short = self.directions[index].short_trains();
+            if is_judged && short > 0 {
+                faults.push(format!("{name}: {short} trains have not all their {} cells", job.trains[index]));
+            }
         }
         let packets = self.packets();
         if packets < u64::from(job.packets) {

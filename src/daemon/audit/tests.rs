@@ -15,6 +15,7 @@ fn job(packets: u32) -> AuditJob {
         place: CapturePoint::Wire { peer: None, port: 51820 },
         bytes: SIZE as u16,
         paces: [pace(25), pace(12)],
+        trains: [1; 2],
         per_second: 120.0,
         mark: 1,
         deep: false,

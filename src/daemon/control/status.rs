@@ -113,6 +113,9 @@ pub struct PeerAnswer {
     /// The agreed size of a cell on the wire, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cell_wire_bytes: Option<u16>,
+    /// Cells that leave to this peer together; absent if cells leave one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_cells: Option<u8>,
     /// Cells sent with packets inside.
     pub cells_data: u64,
     /// Cells sent without packets inside.

@@ -1,5 +1,8 @@
 //! Drives the data plane: sends its trains at their times, and reads packets and cells from the kernel.
 
+use std::io;
+use std::net::SocketAddrV4;
+
 use log::{debug, warn};
 
 use super::io::TunnelIo;
@@ -7,9 +10,11 @@ use super::session::Change;
 use super::{DataPlane, Departure};
 use crate::core::CellKind;
 use crate::daemon::error::Error;
+use crate::law::MAX_TRAIN;
 use crate::plan::ownership::{TUN, TUN_MTU};
 use crate::sys::epoll::Poll;
 use crate::sys::timer;
+use crate::sys::udp::ReceiveBuffer;
 use crate::units::Nanos;
 use crate::wire::MAX_PACKET_BYTES;
 
@@ -19,6 +24,12 @@ const READ_BATCH: usize = 8;
 /// With many sessions, each turn handles at most this many departures, then this many arrivals, so an overloaded host
 /// starves neither side.
 const TURN_LIMIT: usize = 32;
+
+/// Maximum cells to handle in one turn while they come in trains: two of the longest.
+const MAX_TRAIN_CELLS: usize = 2 * MAX_TRAIN as usize;
+
+/// The longest packet that the kernel hands over with its TCP segments still to be cut.
+const MAX_OFFLOADED_BYTES: usize = 65_536;
 
 /// The loop spins for this long before a departure if there is only one session. Spinning takes less than one percent
 /// of a processor at the default rates. With more sessions another cell is always about to leave, and the processor
@@ -56,12 +67,39 @@ pub struct Driver {
     /// The descriptors.
     pub io: TunnelIo,
     buffer: Box<[u8; MAX_PACKET_BYTES]>,
+    /// Room for what one system call moves, while cells leave or arrive in trains.
+    batch: Option<Box<Batch>>,
+}
+
+/// Room for many cells and for many packets, 192 KiB.
+struct Batch {
+    /// The cells from each socket, data first.
+    cells: [ReceiveBuffer; 2],
+    /// A packet that stands for many TCP segments.
+    packet: Vec<u8>,
 }
 
 impl Driver {
     /// A driver without descriptors.
     pub fn new() -> Driver {
-        Driver { io: TunnelIo::default(), buffer: Box::new([0; MAX_PACKET_BYTES]) }
+        Driver { io: TunnelIo::default(), buffer: Box::new([0; MAX_PACKET_BYTES]), batch: None }
+    }
+
+    /// Moves many cells and packets by one system call from now on, or one by each: what trains need, and what would
+    /// only take memory otherwise. What a socket has joined is lost if that changes.
+    pub fn set_batched(&mut self, is_batched: bool) {
+        if is_batched != self.batch.is_some() {
+            let batch =
+                || Batch { cells: [ReceiveBuffer::new(), ReceiveBuffer::new()], packet: vec![0; MAX_OFFLOADED_BYTES] };
+            self.batch = is_batched.then(|| Box::new(batch()));
+            self.io.set_batched(is_batched);
+        }
+    }
+
+    /// The kind of socket whose cells have been received and not handled, because a departure was due.
+    pub fn unhandled_cells(&self) -> Option<CellKind> {
+        let batch = self.batch.as_ref()?;
+        [CellKind::Data, CellKind::Cover].into_iter().find(|kind| !batch.cells[*kind as usize].is_empty())
     }
 
     /// Builds and sends the trains that are due. With few sessions it does not return while a built train waits.
@@ -69,7 +107,7 @@ impl Driver {
     /// # Errors
     /// [`Error::System`] if waiting for a departure fails.
     pub fn run_departures(&mut self, plane: &mut DataPlane) -> Result<(), Error> {
-        let spin = if plane.sessions().all().len() == 1 { SPIN_WINDOW } else { Nanos::ZERO };
+        let spin = if plane.sessions().all().len() == 1 { plane.spin_limit().min(SPIN_WINDOW) } else { Nanos::ZERO };
         let many = plane.has_many_sessions();
         let (mut built, mut steps) = (0usize, 0);
         while let Some(next) = plane.next_timeout() {
@@ -106,11 +144,22 @@ impl Driver {
             if plane.is_due(now) && count >= min_batch(plane) {
                 break;
             }
-            match self.io.receive_packet(&mut self.buffer[..]) {
+            let (buffer, scratch) = match &mut self.batch {
+                Some(batch) => (&mut batch.packet[..], &mut self.buffer[..]),
+                None => (&mut self.buffer[..], &mut [][..]),
+            };
+            match self.io.receive_packet(buffer) {
                 Ok(None) => break,
-                Ok(Some(bytes)) => {
-                    if let Some(device) = plane.handle_packet(now, &self.buffer[..bytes]) {
-                        observe(PassedPacket { at: now, bytes, device, is_upload: true });
+                Ok(Some((length, offload))) => {
+                    let mut handle = |packet: &[u8]| {
+                        if let Some(device) = plane.handle_packet(now, packet) {
+                            observe(PassedPacket { at: now, bytes: packet.len(), device, is_upload: true });
+                        }
+                    };
+                    if offload.is_complete() {
+                        handle(&buffer[..length]);
+                    } else {
+                        offload.complete(&mut buffer[..length], scratch, handle);
                     }
                 }
                 Err(error) => {
@@ -133,12 +182,20 @@ impl Driver {
         mut observe: impl FnMut(PassedPacket),
     ) -> ArrivalEffect {
         let mut effect = ArrivalEffect::Unchanged;
-        for count in 0..max_batch(plane) {
+        let max_cells = if self.batch.is_some() { MAX_TRAIN_CELLS } else { max_batch(plane) };
+        for count in 0..max_cells {
             let now = timer::now();
             if plane.is_due(now) && count >= min_batch(plane) {
                 break;
             }
-            let (bytes, from) = match self.io.receive_cell(kind, &mut self.buffer[..]) {
+            let received = match &mut self.batch {
+                Some(batch) => next_cell(&self.io, kind, &mut batch.cells[kind as usize]),
+                None => {
+                    let received = self.io.receive_cell(kind, &mut self.buffer[..]);
+                    received.map(|received| received.map(|(bytes, from)| (&self.buffer[..bytes], from)))
+                }
+            };
+            let (cell, from) = match received {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
                 // The interface or the path failed. The state of the sessions shows whether cells still come.
@@ -147,7 +204,7 @@ impl Driver {
                     break;
                 }
             };
-            let Some((index, change)) = plane.handle_cell(now, *from.ip(), &self.buffer[..bytes]) else { continue };
+            let Some((index, change)) = plane.handle_cell(now, *from.ip(), cell) else { continue };
             if change != Change::None {
                 effect = ArrivalEffect::Regranted;
             }
@@ -160,6 +217,18 @@ impl Driver {
         }
         effect
     }
+}
+
+/// The next cell from the socket of that kind, by one system call for many.
+fn next_cell<'a>(
+    io: &TunnelIo,
+    kind: CellKind,
+    buffer: &'a mut ReceiveBuffer,
+) -> io::Result<Option<(&'a [u8], SocketAddrV4)>> {
+    if buffer.is_empty() {
+        io.receive_train(kind, buffer)?;
+    }
+    Ok(buffer.next_cell())
 }
 
 /// Maximum packets or cells to read in one turn.

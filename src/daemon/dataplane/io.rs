@@ -12,13 +12,16 @@ use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::qdisc_tree::{COVER_PRIORITY, DATA_PRIORITY};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
-use crate::sys::udp::CellSocket;
+use crate::sys::udp::{CellSocket, ReceiveBuffer};
+use crate::wire::offload::Offload;
 
 /// The open descriptors. Each may be missing: the sessions and their schedules do not depend on them.
 #[derive(Default)]
 pub struct TunnelIo {
     tun: Option<Tun>,
     sockets: Option<Sockets>,
+    /// Whether one system call moves many cells or packets.
+    is_batched: bool,
 }
 
 /// One socket for each PRIO band, so that no system call between two cells depends on their kind. Both share a port: to
@@ -51,11 +54,20 @@ impl TunnelIo {
         self.tun.is_some()
     }
 
-    /// Reads the next packet from the devices into `buffer`. Returns its length, or `None` if none is waiting.
+    /// Lets one system call move many cells or packets from now on, or one each, as far as the kernel can.
+    pub fn set_batched(&mut self, is_batched: bool) {
+        self.is_batched = is_batched;
+        self.tun.iter().for_each(|tun| _ = tun.set_offload(is_batched));
+        let sockets = self.sockets.iter().flat_map(|sockets| [&sockets.data, &sockets.cover]);
+        sockets.for_each(|socket| socket.join_arrivals(is_batched));
+    }
+
+    /// Reads the next packet from the devices into `buffer`. Returns its length and what is left to do to it, or `None`
+    /// if none is waiting.
     ///
     /// # Errors
     /// The interface was deleted.
-    pub fn receive_packet(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub fn receive_packet(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, Offload)>> {
         self.tun.as_ref().map_or(Ok(None), |tun| tun.receive(buffer))
     }
 
@@ -76,10 +88,19 @@ impl TunnelIo {
         self.sockets.as_ref().map_or(Ok(None), |sockets| sockets.of(kind).receive(buffer))
     }
 
+    /// Reads the cells that wait at the socket of that kind, as many as one call gives. Returns whether there are any.
+    ///
+    /// # Errors
+    /// The interface or the path failed.
+    pub fn receive_train(&self, kind: CellKind, buffer: &mut ReceiveBuffer) -> io::Result<bool> {
+        self.sockets.as_ref().map_or(Ok(false), |sockets| sockets.of(kind).receive_train(buffer))
+    }
+
     /// Sends a train. Cells that the kernel refuses count as lost on the way; the schedule continues.
     pub fn send(&self, train: &Train) {
         if let Some(sockets) = &self.sockets {
-            _ = sockets.of(train.kind).send(train.cells(), SocketAddrV4::new(train.peer, CELL_PORT));
+            let peer = SocketAddrV4::new(train.peer, CELL_PORT);
+            _ = sockets.of(train.kind).send_train(train.cells(), train.cell_bytes, peer);
         }
     }
 
@@ -96,6 +117,9 @@ impl TunnelIo {
         self.drop_tun(poll);
         poll.add(&tun, Token::Packets.into()).map_err(Error::system(format!("watching {TUN}")))?;
         self.tun = Some(tun);
+        if self.is_batched {
+            self.set_batched(true);
+        }
         Ok(())
     }
 
@@ -112,6 +136,9 @@ impl TunnelIo {
         poll.add(&data, Token::Cells(CellKind::Data).into()).map_err(opening())?;
         poll.add(&cover, Token::Cells(CellKind::Cover).into()).map_err(opening())?;
         self.sockets = Some(Sockets { data, cover, interface });
+        if self.is_batched {
+            self.set_batched(true);
+        }
         Ok(true)
     }
 

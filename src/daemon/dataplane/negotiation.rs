@@ -3,6 +3,9 @@
 //! none of it.
 
 use crate::config::model::Key;
+use crate::core::Pace;
+use crate::daemon::shape::Shaping;
+use crate::law::{MAX_INTERVAL, MIN_INTERVAL};
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 use crate::wire::size::Encapsulation;
@@ -10,19 +13,22 @@ use crate::wire::size::Encapsulation;
 /// Period of the requests until one is answered, and while no cells come.
 const UNANSWERED_PERIOD: Nanos = Nanos::from_secs(1);
 /// Period of the requests after an answer.
-pub const REFRESH_PERIOD: Nanos = Nanos::from_secs(30);
+const REFRESH_PERIOD: Nanos = Nanos::from_secs(30);
 
 /// The smallest and largest cell that an endpoint sends, in bytes on the wire.
 const CELL_BYTES: std::ops::RangeInclusive<u16> = 128..=1500;
-/// An endpoint sends a cell to a home at least once a minute, and at most every 100 µs.
-const MIN_CELLS_PER_MINUTE: u64 = 1;
-const MIN_CELL_INTERVAL: Nanos = Nanos::from_micros(100);
 
 /// The router's side of the negotiation.
 #[derive(Debug)]
 pub struct RequestState {
     request: ShapingRequest,
     answered: bool,
+    /// How this end is to send, once the endpoint has granted trains; `None` if nobody has said so yet.
+    upload: Option<Shaping>,
+    /// Whether the endpoint has ever granted trains. It stays, so that no endpoint can move departures to and fro.
+    had_trains: bool,
+    /// Whether the endpoint's last answer was without the requested trains.
+    lacks_trains: bool,
     due: Nanos,
     /// The router's public key, for an endpoint that still knows the router by the key of a join text.
     key_update: Option<Key>,
@@ -31,7 +37,8 @@ pub struct RequestState {
 impl RequestState {
     /// A request that is due at once.
     pub fn new(request: ShapingRequest, now: Nanos) -> RequestState {
-        RequestState { request, answered: false, due: now, key_update: None }
+        let (answered, had_trains, lacks_trains) = (false, false, false);
+        RequestState { request, answered, upload: None, had_trains, lacks_trains, due: now, key_update: None }
     }
 
     /// Replaces the request. Its `id` is ignored: a changed request gets the next id.
@@ -41,6 +48,9 @@ impl RequestState {
             let key_update = self.key_update.take();
             *self = RequestState {
                 key_update,
+                upload: self.upload,
+                had_trains: self.had_trains,
+                lacks_trains: self.lacks_trains,
                 ..RequestState::new(ShapingRequest { id: self.request.id.wrapping_add(1), ..request }, now)
             };
         }
@@ -58,7 +68,50 @@ impl RequestState {
 
     /// Handles the endpoint's answer. An answer to another request is ignored.
     pub fn handle_grant(&mut self, grant: &ShapingGrant) {
-        self.answered |= grant.id == self.request.id;
+        if grant.id == self.request.id {
+            self.answered = true;
+            self.lacks_trains = grant.trains != self.request.trains;
+            self.had_trains |= !self.lacks_trains && grant.trains != [1; 2];
+        }
+    }
+
+    /// Sets how this end is to send.
+    pub fn set_upload(&mut self, upload: Shaping) {
+        self.upload = Some(upload);
+    }
+
+    /// How this end sends now: single cells until the endpoint has granted trains.
+    pub fn upload(&self) -> Option<(Pace, u8)> {
+        let upload = self.upload.as_ref()?;
+        Some(if self.had_trains { (upload.pace, upload.train) } else { upload.without_trains() })
+    }
+
+    /// Cells in each train of the endpoint.
+    pub fn peer_train(&self) -> u8 {
+        if self.lacks_trains { 1 } else { self.request.trains[1] }
+    }
+
+    /// Why the requested trains are not in force in both directions; `None` if they are, or were not requested.
+    pub fn missing_trains(&self) -> Option<String> {
+        if !self.lacks_trains {
+            return None;
+        }
+        let wanted = self.request.trains;
+        let bits = u64::from(self.request.cell_bytes) * 8 * 1_000_000_000;
+        let most = BitsPerSec(bits / MIN_INTERVAL.0);
+        let text = format!(
+            "the endpoint knows no trains (got single cells, want trains of {} up and {} down): with single cells, no \
+             direction is faster than {most}",
+            wanted[0], wanted[1]
+        );
+        Some(text)
+    }
+
+    /// The mean interval between departures of the endpoint.
+    pub fn expected_interval(&self) -> Nanos {
+        let request = ShapingRequest { trains: [1, self.peer_train()], ..self.request };
+        let interval = expected_interval(&request);
+        if self.lacks_trains { interval.max(MIN_INTERVAL) } else { interval }
     }
 
     /// The message to send now, if any: the request if it is due, otherwise the key update if there is one and the peer
@@ -97,13 +150,20 @@ pub fn grant(request: &ShapingRequest, payload_bytes: usize, limits: HomeLimits)
     if !CELL_BYTES.contains(&cell_bytes) {
         return None;
     }
-    let cell_bits = u64::from(cell_bytes) * 8;
-    let slowest = BitsPerSec((cell_bits * MIN_CELLS_PER_MINUTE / 60).max(1));
-    let fastest = BitsPerSec(cell_bits * 1_000_000_000 / MIN_CELL_INTERVAL.0);
-    let rate = request.rate.clamp(slowest, fastest).min(limits.max_download);
     let law = if limits.kernel_law { request.law } else { request.law.without_kernel_pacing() };
+    let trains = if request.law.paced_by_kernel() { [1; 2] } else { request.trains };
+    let train_bits = u64::from(cell_bytes) * 8 * u64::from(trains[1].max(1));
+    let slowest = BitsPerSec((train_bits * 1_000_000_000 / MAX_INTERVAL.0).max(1));
+    let fastest = BitsPerSec(train_bits * 1_000_000_000 / MIN_INTERVAL.0);
+    let rate = request.rate.clamp(slowest, fastest).min(limits.max_download);
     let spread_percent = request.spread_percent.clamp(1, *law.spread_range().end());
-    Some(ShapingRequest { law, rate, spread_percent, cell_bytes, ..*request })
+    Some(ShapingRequest { law, rate, spread_percent, cell_bytes, trains, ..*request })
+}
+
+/// The mean interval between departures of the peer. Without cover, hardly any come except the answers to requests.
+pub fn expected_interval(request: &ShapingRequest) -> Nanos {
+    let cells = usize::from(request.trains[0].max(request.trains[1]).max(1));
+    if request.cover { request.rate.interval(cells * usize::from(request.cell_bytes)) } else { REFRESH_PERIOD }
 }
 
 #[cfg(test)]
@@ -124,10 +184,20 @@ mod tests {
         cell_bytes: 508,
         rate: BitsPerSec(320_000),
         cover: true,
+        trains: [1; 2],
     };
 
     fn answer_to(id: u16) -> ShapingGrant {
-        ShapingGrant { id, law: Law::Gamma, cell_bytes: 508, rate: BitsPerSec(1), cells_received: 0, cells_lost: 0 }
+        let (cells_received, cells_lost) = (0, 0);
+        ShapingGrant {
+            id,
+            law: Law::Gamma,
+            cell_bytes: 508,
+            rate: BitsPerSec(1),
+            cells_received,
+            cells_lost,
+            trains: [1; 2],
+        }
     }
 
     #[test]
@@ -192,7 +262,11 @@ mod tests {
         assert_eq!(grant(&kernel, HomeLimits { kernel_law: true, ..limits }).unwrap().law, Law::Kernel);
         let unlimited = HomeLimits { max_download: BitsPerSec(u64::MAX), ..limits };
         let unlimited = grant(&ShapingRequest { rate: BitsPerSec(u64::MAX), ..REQUEST }, unlimited).unwrap();
-        assert_eq!(unlimited.rate.interval(508), MIN_CELL_INTERVAL);
+        assert_eq!(unlimited.rate.interval(508), MIN_INTERVAL);
+        let trains = ShapingRequest { rate: BitsPerSec(u64::MAX), trains: [3, 64], ..REQUEST };
+        let granted = grant(&trains, HomeLimits { max_download: BitsPerSec(u64::MAX), ..limits }).unwrap();
+        assert_eq!((granted.rate.interval(508 * 64), granted.trains), (MIN_INTERVAL, [3, 64]));
+        assert_eq!(grant(&ShapingRequest { trains: [3, 64], ..kernel }, limits).unwrap().trains, [1; 2]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A session: the engine towards one peer, the next cell to leave, and the negotiation with the peer.
 
+mod step;
 mod wireguard;
 
 use std::net::Ipv4Addr;
 
+pub use self::step::{Change, SessionStep};
 use crate::config::model::Key;
 use crate::core::{Engine, Limits, Pace, Params};
 use crate::daemon::dataplane::key_watch::KeyWatch;
@@ -11,7 +13,7 @@ use crate::daemon::dataplane::liveness::Liveness;
 use crate::daemon::dataplane::negotiation::{self, HomeLimits, RequestState};
 use crate::daemon::dataplane::rehandshake::Rehandshake;
 use crate::daemon::dataplane::train::Train;
-use crate::daemon::shape::{LEAD, Shaping};
+use crate::daemon::shape::{LEAD, Shaping, lead};
 use crate::daemon::state::{State, StateSince};
 use crate::units::Nanos;
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
@@ -56,34 +58,16 @@ enum Side {
     Endpoint { limits: HomeLimits, granted: Option<ShapingRequest>, key_update: Option<Key> },
 }
 
-/// The result of [`Session::handle_timeout`].
-#[derive(Debug)]
-pub enum SessionStep {
-    /// The next train is built.
-    Built,
-    /// No cell is due this time.
-    Idle,
-    /// This train must leave now.
-    Depart(Train),
-}
-
-/// The effect of a peer's cell on the session's own sending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing changed.
-    None,
-    /// The session was idle and now sends: [`Session::next_timeout`] has a time.
-    Started,
-    /// The session sends by a new grant.
-    Regranted,
-}
-
 impl Session {
     /// A router's session to its endpoint. It sends from now on, and sends `request` for the download direction.
     pub fn router(peer: Ipv4Addr, shaping: Shaping, request: ShapingRequest, seed: [u8; 32], now: Nanos) -> Session {
-        let expected_interval = expected_interval(&request);
         let overhead_bytes = overhead(&request, shaping.payload_bytes);
-        let side = Side::Router(RequestState::new(request, now));
+        let mut request_state = RequestState::new(request, now);
+        request_state.set_upload(shaping);
+        let expected_interval = request_state.expected_interval();
+        // Until the endpoint has granted trains, cells leave one by one.
+        let (pace, train) = shaping.without_trains();
+        let (side, shaping) = (Side::Router(request_state), Shaping { pace, train, ..shaping });
         let idle = Session::idle("endpoint".into(), peer, shaping, side, seed, now);
         Session { sending: true, expected_interval, overhead_bytes, ..idle }
     }
@@ -91,14 +75,14 @@ impl Session {
     /// An endpoint's session to a home. It sends nothing until the home's first request.
     pub fn endpoint(name: String, peer: Ipv4Addr, limits: HomeLimits, seed: [u8; 32], now: Nanos) -> Session {
         let pace = Pace { law: Default::default(), mean: Nanos::from_secs(1), spread_percent: 33 };
-        let shaping = Shaping { pace, payload_bytes: 0, cover: true, forwards: true };
+        let shaping = Shaping { pace, train: 1, payload_bytes: 0, cover: true, forwards: true };
         let side = Side::Endpoint { limits, granted: None, key_update: None };
         let overhead_bytes = limits.encapsulation.wire_bytes(0) as u64;
         Session { overhead_bytes, ..Session::idle(name, peer, shaping, side, seed, now) }
     }
 
     fn idle(name: String, peer: Ipv4Addr, shaping: Shaping, side: Side, seed: [u8; 32], now: Nanos) -> Session {
-        let Shaping { pace, payload_bytes, cover, forwards } = shaping;
+        let Shaping { pace, payload_bytes, cover, forwards, .. } = shaping;
         let params = Params { payload_bytes, pace, lead: LEAD, limits: Limits::default() };
         let mut engine = Engine::new(params, seed, now);
         engine.set_cover(cover);
@@ -179,6 +163,23 @@ impl Session {
         [Some(self.engine.pace()), peer]
     }
 
+    /// The cells in each train of this end, and of the peer if they are known.
+    pub fn trains(&self) -> [u8; 2] {
+        let peer = match &self.side {
+            Side::Router(request_state) => request_state.peer_train(),
+            Side::Endpoint { granted, .. } => granted.map_or(1, |granted| granted.trains[0]),
+        };
+        [self.engine.train() as u8, peer]
+    }
+
+    /// Why a router's trains are not in force; `None` if they are, or were not requested.
+    pub fn missing_trains(&self) -> Option<String> {
+        match &self.side {
+            Side::Router(request_state) => request_state.missing_trains(),
+            Side::Endpoint { .. } => None,
+        }
+    }
+
     /// Whether the devices' packets are forwarded at all.
     pub fn forwards(&self) -> bool {
         self.forwards
@@ -241,6 +242,8 @@ impl Session {
             Some(ControlMessage::ShapingGrant(grant)) => {
                 if let Side::Router(request_state) = &mut self.side {
                     request_state.handle_grant(&grant);
+                    self.expected_interval = request_state.expected_interval();
+                    self.update_upload();
                 }
                 change
             }
@@ -250,22 +253,6 @@ impl Session {
                 change
             }
             None => change,
-        }
-    }
-
-    /// The public key that a home has announced as its own since the last call, if any.
-    #[cfg(feature = "endpoint")]
-    pub fn poll_key_update(&mut self) -> Option<Key> {
-        match &mut self.side {
-            Side::Router(_) => None,
-            Side::Endpoint { key_update, .. } => key_update.take(),
-        }
-    }
-
-    /// Sets the public key that a router announces as its own, or none. Does nothing on an endpoint.
-    pub fn set_key_update(&mut self, key_update: Option<Key>) {
-        if let Side::Router(request_state) = &mut self.side {
-            request_state.set_key_update(key_update);
         }
     }
 
@@ -312,9 +299,10 @@ impl Session {
     /// Changes a router's session in place: the upload from the next interval on, the download once the endpoint has
     /// received the request.
     pub fn reshape(&mut self, shaping: Shaping, request: ShapingRequest, now: Nanos) {
-        if shaping.pace != self.engine.pace() {
-            self.engine.set_pace(shaping.pace);
+        if let Side::Router(request_state) = &mut self.side {
+            request_state.set_upload(shaping);
         }
+        self.update_upload();
         self.count_wire_bytes();
         self.overhead_bytes = overhead(&request, shaping.payload_bytes);
         self.engine.set_payload_bytes(shaping.payload_bytes);
@@ -324,13 +312,26 @@ impl Session {
             self.liveness.note_cell(now);
         }
         (self.cover, self.forwards) = (shaping.cover, shaping.forwards);
-        self.expected_interval = expected_interval(&request);
         if let Side::Router(request_state) = &mut self.side {
             request_state.change(request, now);
+            self.expected_interval = request_state.expected_interval();
             // Both directions change together: the request leaves with the next cell.
             if let Some(message) = request_state.poll(now, false) {
                 self.engine.send_control(message);
             }
+        }
+    }
+
+    /// Gives a router's engine the pace and the train in force.
+    fn update_upload(&mut self) {
+        let Side::Router(request_state) = &self.side else { return };
+        if let Some((pace, train)) = request_state.upload() {
+            if pace != self.engine.pace() {
+                self.engine.set_pace(pace);
+            }
+            self.engine.set_train(train);
+            self.engine.set_lead(lead(pace, train));
+            self.engine.set_lead(lead(pace, train));
         }
     }
 
@@ -354,8 +355,9 @@ impl Session {
     fn handle_request(&mut self, now: Nanos, request: ShapingRequest, payload_bytes: usize) -> Change {
         let Side::Endpoint { limits, granted, .. } = &mut self.side else { return Change::None };
         let Some(grant) = negotiation::grant(&request, payload_bytes, *limits) else { return Change::None };
-        let mean = grant.rate.interval(usize::from(grant.cell_bytes));
-        let pace = Pace { law: grant.law, mean, spread_percent: grant.spread_percent };
+        let [_, train] = grant.trains;
+        let pace = Pace::of_trains(grant.law, grant.spread_percent, grant.rate, grant.cell_bytes.into(), train);
+        self.engine.set_train(train);
         let change = if !self.sending {
             self.engine.restart(pace, now);
             self.sending = true;
@@ -367,7 +369,7 @@ impl Session {
             Change::None
         };
         *granted = Some(grant);
-        self.expected_interval = expected_interval(&grant);
+        self.expected_interval = negotiation::expected_interval(&grant);
         self.cover = grant.cover;
         self.engine.set_cover(grant.cover);
         self.count_wire_bytes();
@@ -381,14 +383,10 @@ impl Session {
             rate: grant.rate,
             cells_received: stats.cells_received,
             cells_lost: stats.cells_lost,
+            trains: grant.trains,
         }));
         change
     }
-}
-
-/// The mean interval of the cells that come back. Without cover, hardly any come except the answers to requests.
-fn expected_interval(request: &ShapingRequest) -> Nanos {
-    if request.cover { request.rate.interval(usize::from(request.cell_bytes)) } else { negotiation::REFRESH_PERIOD }
 }
 
 /// Bytes that a cell of `payload_bytes` has on the wire besides its payload.

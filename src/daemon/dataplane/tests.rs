@@ -161,6 +161,7 @@ const REQUEST: ShapingRequest = ShapingRequest {
     cell_bytes: 508,
     rate: BitsPerSec(320_000),
     cover: true,
+    trains: [1; 2],
 };
 
 /// Noise, forged messages and packets with forged sources of one home reach nobody, and do not touch another home.
@@ -187,6 +188,7 @@ fn a_hostile_home_changes_nothing_for_another() {
         rate: BitsPerSec(u32::MAX.into()),
         cells_received: u64::MAX,
         cells_lost: u64::MAX,
+        trains: [1; 2],
     };
     let mut accepted = 0;
     for number in 0..20_000u32 {

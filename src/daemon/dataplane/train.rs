@@ -1,8 +1,7 @@
 //! The cells that leave together, in the form in which the kernel takes them.
 //!
 //! A train lies in one buffer, cell after cell, all of one size: one `sendmsg` with the segment size `cell_bytes`
-//! (`UDP_SEGMENT`, udp(7)) sends all of it, and the trains of several peers make one `sendmmsg`. Today every train has
-//! one cell.
+//! (`UDP_SEGMENT`, udp(7)) sends all of it, and the trains of several peers make one `sendmmsg`.
 //!
 //! What may leave by one system call: the cells of one train, because its moment was drawn for all of them, and trains
 //! of different homes whose moments lie within one coalescing window. What may not: two trains of one peer, because
@@ -26,27 +25,32 @@ pub struct Train {
     pub kind: CellKind,
     /// Bytes of each cell: the UDP payload.
     pub cell_bytes: usize,
-    buffer: Box<[u8; MAX_PACKET_BYTES]>,
+    /// Number of cells.
+    count: usize,
+    buffer: Vec<u8>,
 }
 
 impl Train {
     /// An empty train. Reuse trains, because each allocates its buffer.
     pub fn new() -> Train {
-        let buffer = Box::new([0; MAX_PACKET_BYTES]);
-        Train { peer: Ipv4Addr::UNSPECIFIED, scheduled: Nanos::ZERO, kind: CellKind::Cover, cell_bytes: 0, buffer }
+        let (peer, kind, buffer) = (Ipv4Addr::UNSPECIFIED, CellKind::Cover, vec![0; MAX_PACKET_BYTES]);
+        Train { peer, scheduled: Nanos::ZERO, kind, cell_bytes: 0, count: 0, buffer }
     }
 
     /// The cells, one after the other, each of `cell_bytes` bytes.
     pub fn cells(&self) -> &[u8] {
-        &self.buffer[..self.cell_bytes]
+        &self.buffer[..self.count * self.cell_bytes]
     }
 
     /// Builds the cells that `engine` has for `peer` now. Returns whether there are any.
     pub fn build(&mut self, engine: &mut Engine, peer: Ipv4Addr, now: Nanos) -> bool {
-        let Some(Transmit { scheduled, len, kind }) = engine.poll_transmit(now, &mut self.buffer[..]) else {
+        if self.buffer.len() < engine.train_bytes() {
+            self.buffer.resize(engine.train_bytes(), 0);
+        }
+        let Some(Transmit { scheduled, len, cells, kind }) = engine.poll_transmit(now, &mut self.buffer) else {
             return false;
         };
-        (self.peer, self.scheduled, self.kind, self.cell_bytes) = (peer, scheduled, kind, len);
+        (self.peer, self.scheduled, self.kind, self.cell_bytes, self.count) = (peer, scheduled, kind, len, cells);
         true
     }
 }

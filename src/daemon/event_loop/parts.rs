@@ -103,6 +103,8 @@ impl Parts {
         if self.state(now).is_up() {
             self.reconciler.note_cells(now);
         }
+        self.health.set(Code::Trains, self.plane.missing_trains());
+        self.driver.set_batched(self.plane.has_trains());
         self.tick_failover(now);
         #[cfg(feature = "endpoint")]
         self.tick_enrolments(now);

@@ -9,6 +9,7 @@ use argh::FromArgs;
 use crate::lab::distinguish::tunnel::{self, TunnelAddresses, TunnelCapture};
 use crate::lab::distinguish::{self, Condition, DistinguishOptions, compare, read_events};
 use crate::lab::error::Error;
+use crate::law::MAX_TRAIN;
 
 /// Tests whether two captures of the tunnel, taken on the provider's side under different conditions, can be told
 /// apart. With --events, compares the times of events in one capture with the rest. Exit code 1 if they can be told
@@ -31,6 +32,9 @@ pub(super) struct DistinguishCommand {
     /// address of the tunnel's endpoint (default: detected in the capture)
     #[argh(option)]
     endpoint: Option<IpAddr>,
+    /// cells that leave together, 1 to 64: one number, or `UP,DOWN` (default: 1)
+    #[argh(option, default = "[1; 2]", from_str_fn(trains))]
+    train: [u8; 2],
     /// accepted probability of a false alarm over all tests together (default: 0.01)
     #[argh(option, default = "DistinguishOptions::default().alpha")]
     alpha: f64,
@@ -46,6 +50,13 @@ pub(super) struct DistinguishCommand {
     /// seed of the forest and of the shuffles (default: 1)
     #[argh(option, default = "1")]
     seed: u64,
+}
+
+fn trains(text: &str) -> Result<[u8; 2], String> {
+    let (up, down) = text.split_once(',').unwrap_or((text, text));
+    let train = |text: &str| text.trim().parse().ok().filter(|cells| (1..=MAX_TRAIN).contains(cells));
+    let both = train(up).zip(train(down)).map(|(up, down)| [up, down]);
+    both.ok_or_else(|| format!("`{text}` is not a number of cells from 1 to {MAX_TRAIN}, or two such as `4,8`"))
 }
 
 impl DistinguishCommand {
@@ -80,12 +91,14 @@ impl DistinguishCommand {
                     );
                 }
                 let names = [first, second].map(|path| path.display().to_string());
-                compare([&names[0], &names[1]], &Condition::whole(&a), &Condition::whole(&b), options)?
+                let [a, b] = [&a, &b].map(|tunnel| Condition::whole(tunnel).by_train(self.train));
+                compare([&names[0], &names[1]], &a, &b, options)?
             }
             ([capture], Some(events)) => {
                 let tunnel = self.read(capture, None)?;
                 let first_ns = tunnel.cells.first().map_or(0, |cell| cell.time_ns);
                 let (quiet, eventful) = Condition::split(&tunnel, &read_events(events, first_ns, self.reach)?);
+                let [quiet, eventful] = [quiet, eventful].map(|condition| condition.by_train(self.train));
                 compare(["quiet times", "times of events"], &quiet, &eventful, options)?
             }
             _ => {

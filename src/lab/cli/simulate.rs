@@ -45,6 +45,9 @@ pub(super) struct SimulateCommand {
     /// spread of the law in percent (default: 33; normal: 15)
     #[argh(option)]
     spread: Option<u8>,
+    /// cells that leave together, 1 to 64 (default: by the rate)
+    #[argh(option)]
+    train: Option<u8>,
     /// upload rate in kbit/s on the wire (default: 160)
     #[argh(option, default = "160")]
     upload: u64,
@@ -177,6 +180,7 @@ impl SimulateCommand {
         }
         Ok(SimulationConfig {
             law: self.law,
+            train: self.train,
             spread_percent: self.spread.unwrap_or(if self.law == Law::Normal { 15 } else { 33 }),
             upload: BitsPerSec::from_kbit(self.upload),
             download: BitsPerSec::from_kbit(self.download),

@@ -130,6 +130,7 @@ fn counts(a: &Condition, b: &Condition, tests: &mut Vec<TestResult>) {
     for direction in Direction::ALL {
         let index = direction as usize;
         push("handshakes", Some(direction), [a.handshakes[index], b.handshakes[index]]);
+        push("trains that are not whole", Some(direction), [a.short_trains[index], b.short_trains[index]]);
         let intervals = [a, b].map(|condition| condition.intervals_ms(direction).concat());
         let all = intervals.iter().flatten();
         let mean = all.clone().sum::<f64>() / all.count().max(1) as f64;
@@ -149,6 +150,16 @@ fn intervals(a: &Condition, b: &Condition, direction: Direction, min_blocks: usi
     if let Some(outcome) = kolmogorov_smirnov(&mut in_a, &mut in_b) {
         tests.push(TestResult {
             name: "distribution of intervals (Kolmogorov-Smirnov distance)".to_owned(),
+            direction: Some(direction),
+            values: [0.0, outcome.statistic],
+            p_value: outcome.p_value,
+            p_corrected: 1.0,
+        });
+    }
+    let [mut lengths_a, mut lengths_b] = [a, b].map(|condition| condition.train_lengths_ms[direction as usize].clone());
+    if let Some(outcome) = kolmogorov_smirnov(&mut lengths_a, &mut lengths_b) {
+        tests.push(TestResult {
+            name: "length of trains (Kolmogorov-Smirnov distance)".to_owned(),
             direction: Some(direction),
             values: [0.0, outcome.statistic],
             p_value: outcome.p_value,

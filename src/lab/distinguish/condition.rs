@@ -1,12 +1,13 @@
 //! The tunnel's packets under one condition.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use super::tunnel::{Cell, TunnelCapture};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
+use crate::lab::trains::Trains;
 
 /// The tunnel's packets under one condition, split into uninterrupted stretches of time.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,10 @@ pub struct Condition {
     pub handshakes: [usize; 2],
     /// Pairs of traffic class and hop limit in the data packets of each direction.
     pub class_and_hops: [BTreeSet<(u8, u8)>; 2],
+    /// Number of trains without all their cells in each direction; see [`Condition::by_train`].
+    pub short_trains: [usize; 2],
+    /// Time from the first to the last cell of each train in milliseconds, in each direction.
+    pub train_lengths_ms: [Vec<f64>; 2],
 }
 
 /// An uninterrupted stretch of time.
@@ -72,6 +77,43 @@ impl Condition {
         quiet.class_and_hops = tunnel.class_and_hops.clone();
         eventful.class_and_hops = tunnel.class_and_hops.clone();
         (quiet, eventful)
+    }
+
+    /// Replaces the cells of each train by one, at the time of the first, where `trains` says how many cells leave
+    /// together in each direction. It has the size of a cell that differs from most, if the train has one.
+    pub fn by_train(mut self, trains: [u8; 2]) -> Condition {
+        for direction in Direction::ALL {
+            let way = direction as usize;
+            if trains[way] <= 1 {
+                continue;
+            }
+            let usual = self.usual_bytes(direction);
+            for stretch in &mut self.stretches {
+                let (own, mut cells): (Vec<Cell>, Vec<Cell>) =
+                    stretch.cells.iter().copied().partition(|cell| cell.direction == direction);
+                let found = Trains::of(own.iter().map(|cell| cell.time_ns), trains[way]);
+                self.short_trains[way] += found.short as usize;
+                self.train_lengths_ms[way].extend(found.lengths_ns.iter().map(|length_ns| *length_ns as f64 / 1e6));
+                for (start_ns, length_ns) in found.starts_ns.into_iter().zip(found.lengths_ns) {
+                    let from = own.partition_point(|cell| cell.time_ns < start_ns);
+                    let train = own[from..].iter().take_while(|cell| cell.time_ns <= start_ns + length_ns);
+                    let bytes = train.map(|cell| cell.bytes).find(|bytes| *bytes != usual).unwrap_or(usual);
+                    cells.push(Cell { time_ns: start_ns, direction, bytes });
+                }
+                cells.sort_by_key(|cell| cell.time_ns);
+                stretch.cells = cells;
+            }
+        }
+        self
+    }
+
+    /// The most frequent size of one direction's data packets.
+    fn usual_bytes(&self, direction: Direction) -> u32 {
+        let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
+        for cell in self.cells().filter(|cell| cell.direction == direction) {
+            *sizes.entry(cell.bytes).or_default() += 1;
+        }
+        sizes.into_iter().max_by_key(|(_, count)| *count).map_or(0, |(bytes, _)| bytes)
     }
 
     /// Returns only the times inside the given spans.

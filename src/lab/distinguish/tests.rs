@@ -347,3 +347,27 @@ fn overlapping_events_are_merged() {
     assert_eq!(spans.unwrap(), [(10 * second, 18 * second), (40 * second, 45 * second)]);
     assert!(refused.contains("line 1"), "{refused}");
 }
+
+/// Trains of four with cells 12 us apart: alike they are not told apart, and a train that was sent slowly, cut short or
+/// had an odd cell is found.
+#[test]
+fn trains_are_one_moment_and_their_length_is_compared() {
+    let line = SyntheticTunnel::sound(IntervalLaw::Gamma);
+    let trains = |seed: u64, spacing_ns: fn(usize) -> u64, cells: fn(usize) -> usize, bytes: fn(usize) -> u32| {
+        let moments = line.cells(20_000, Direction::Up, seed).into_iter().enumerate();
+        let train = |(number, first): (usize, Cell)| {
+            (0..cells(number)).map(move |cell| Cell {
+                time_ns: first.time_ns + spacing_ns(number) * cell as u64,
+                bytes: if cell == 2 { bytes(number) } else { BYTES },
+                ..first
+            })
+        };
+        condition(moments.flat_map(train).collect()).by_train([4, 4])
+    };
+    let usual = || trains(1, |_| 12_000, |_| 4, |_| BYTES);
+    let told_apart = |other: &Condition| compare(["a", "b"], &usual(), other, QUICK).unwrap().told_apart;
+    assert!(!told_apart(&trains(2, |_| 12_000, |_| 4, |_| BYTES)));
+    assert!(told_apart(&trains(2, |number| if number % 3 == 0 { 13_000 } else { 12_000 }, |_| 4, |_| BYTES)));
+    assert!(told_apart(&trains(2, |_| 12_000, |number| if number % 90 == 0 { 2 } else { 4 }, |_| BYTES)));
+    assert!(told_apart(&trains(2, |_| 12_000, |_| 4, |number| if number % 90 == 0 { 92 } else { BYTES })));
+}

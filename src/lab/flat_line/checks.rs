@@ -80,6 +80,7 @@ pub(super) fn run(analysed: &AnalysedRun, checks: &mut Vec<CheckResult>) {
         let mut check = |passed: bool, what: String| checks.push(CheckResult::new(passed, &subject, what));
         one_size(analysed, direction, &mut check);
         no_stray(analysed, direction, &mut check);
+        whole_trains(analysed, direction, &mut check);
         rate(analysed, direction, &mut check);
         delivery(analysed, direction, &mut check);
     }
@@ -110,6 +111,15 @@ fn no_stray(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut
     check(line.strays.is_empty(), format!("no packet outside the tunnel ({numbers})"));
 }
 
+/// A train leaves as a whole or not at all.
+fn whole_trains(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut(bool, String)) {
+    let line = analysed.capture.line(direction);
+    if line.train > 1 {
+        let trains = line.trains();
+        check(trains.short == 0, format!("every train has {} cells ({} do not)", line.train, trains.short));
+    }
+}
+
 /// Compares the rate with the setting. The count of a renewal process over a window has a relative error of
 /// spread / sqrt(count). An emulated machine pauses now and then; the daemon counts the slots that it misses then and
 /// never makes up for them, so the check excuses up to that many: some of them may lie outside the window, because the
@@ -120,16 +130,17 @@ fn rate(analysed: &AnalysedRun, direction: Direction, check: &mut impl FnMut(boo
     let run = &analysed.run;
     let (seen, wanted) = (line.bits_per_second(run.recording.seconds()), run.recording.bits_per_second(direction));
     let expected_cells = wanted * run.recording.seconds() / (8.0 * run.recording.settings.wire_bytes as f64);
-    let sampling = MAX_SIGMAS * analysed.run.spread() / expected_cells.max(1.0).sqrt();
+    let expected_trains = expected_cells / f64::from(line.train.max(1));
+    let sampling = MAX_SIGMAS * analysed.run.spread() / expected_trains.max(1.0).sqrt();
     let tolerance = RATE_TOLERANCE.max(sampling);
     let missed = run.process(direction).missed_slots;
-    let excused = if run.law == Law::Kernel { 0.0 } else { missed as f64 / expected_cells.max(1.0) };
+    let excused = if run.law == Law::Kernel { 0.0 } else { missed as f64 / expected_trains.max(1.0) };
     let share = seen / wanted;
     check(
         share >= 1.0 - excused - tolerance && share <= 1.0 + tolerance,
         format!(
             "rate within {:.1} % of {:.1} kbit/s \
-             ({:.1} kbit/s, {:+.2} %; {missed} of {expected_cells:.0} slots missed)",
+             ({:.1} kbit/s, {:+.2} %; {missed} of {expected_trains:.0} slots missed)",
             tolerance * 100.0,
             wanted / 1e3,
             seen / 1e3,
@@ -250,7 +261,8 @@ fn compare_pair(
 /// counts most alike; see `rate`.
 fn rate_p_value(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction) -> f64 {
     let [busy, idle] = [busy, idle].map(|analysed| {
-        let seen = analysed.capture.line(direction).cells.len() as f64;
+        let line = analysed.capture.line(direction);
+        let seen = line.cells.len() as f64 / f64::from(line.train.max(1));
         let seconds = analysed.run.recording.seconds();
         let (missed, spread) = match analysed.run.law {
             // HTB counts from the actual departure, so lateness accumulates.
@@ -267,7 +279,7 @@ fn rate_p_value(busy: &AnalysedRun, idle: &AnalysedRun, direction: Direction) ->
     two_sided_p(difference / (busy.variance + idle.variance).sqrt())
 }
 
-/// Cells a second of one run.
+/// Trains a second of one run.
 struct CellRate {
     /// As captured.
     least: f64,

@@ -8,6 +8,7 @@ use super::run::{RunSettings, TunnelProtocol};
 use crate::lab::capture::{self, Frame, IpHeader, UdpDatagram};
 use crate::lab::error::Error;
 use crate::lab::trace::Direction;
+use crate::lab::trains::Trains;
 
 const ETHERTYPE_ARP: u16 = 0x0806;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
@@ -26,6 +27,8 @@ pub struct WanCapture {
 pub struct WanDirection {
     /// Time (nanoseconds of Unix time) and length (bytes from the IP header on) of each tunnel data packet.
     pub cells: Vec<(u64, usize)>,
+    /// Cells in each train.
+    pub train: u8,
     /// Handshake messages of the tunnel: WireGuard's types 1, 2 and 3, or OpenVPN's control channel.
     pub handshakes: usize,
     /// Packets outside the tunnel.
@@ -68,6 +71,7 @@ impl WanCapture {
     /// capture is an error, because the missing packets could include a stray.
     pub fn read(path: &Path, settings: &RunSettings) -> Result<WanCapture, Error> {
         let mut capture = WanCapture::default();
+        capture.lines.iter_mut().zip(settings.trains).for_each(|(line, train)| line.train = train);
         capture::read(path, |packet| {
             if !(settings.start_ns..settings.stop_ns).contains(&packet.time_ns) {
                 return Err("outside the time of the run");
@@ -117,9 +121,15 @@ impl WanDirection {
         self.cells.iter().map(|(_, bytes)| bytes * 8).sum::<usize>() as f64 / seconds
     }
 
-    /// Intervals between consecutive cells in milliseconds.
+    /// The trains: single cells unless the run says otherwise.
+    pub fn trains(&self) -> Trains {
+        Trains::of(self.cells.iter().map(|(time_ns, _)| *time_ns), self.train)
+    }
+
+    /// Intervals between consecutive trains in milliseconds.
     pub fn intervals_ms(&self) -> Vec<f64> {
-        self.cells.windows(2).map(|pair| (pair[1].0.saturating_sub(pair[0].0)) as f64 / 1e6).collect()
+        let starts = self.trains().starts_ns;
+        starts.windows(2).map(|pair| (pair[1].saturating_sub(pair[0])) as f64 / 1e6).collect()
     }
 }
 

@@ -90,6 +90,13 @@ pub struct RunSettings {
     pub stop_ns: u64,
     /// Standard deviation of the intervals in percent of their mean; `None` for the law's default.
     pub spread_percent: Option<f64>,
+    /// Cells in each train, upload first.
+    #[serde(default = "single_cells")]
+    pub trains: [u8; 2],
+}
+
+fn single_cells() -> [u8; 2] {
+    [1; 2]
 }
 
 /// The protocol of a tunnel's packets.

@@ -60,6 +60,16 @@ impl TestRuns {
         fs::write(self.folder(law, load).join(file), text).unwrap();
     }
 
+    /// Replaces the captures by ones with trains of so many cells, where four are promised.
+    fn replace_by_trains(&self, train: u8) {
+        for (load, seed) in [(Workload::Busy, 21), (Workload::Idle, 22)] {
+            let folder = self.folder(Law::Gamma, load);
+            let text = fs::read_to_string(folder.join("run.json")).unwrap();
+            fs::write(folder.join("run.json"), text.replace("\"seed\"", "\"trains\":[4,4],\"seed\"")).unwrap();
+            capture(&folder, &SimulationConfig { seed, train: Some(train), ..SimulationConfig::default() });
+        }
+    }
+
     /// The failed checks, one line each.
     fn failures(&self) -> Vec<String> {
         let (_, checks) = judge(&analyse_runs(&self.0).unwrap(), &Law::ALL, None);
@@ -129,6 +139,27 @@ fn a_flat_line_passes() {
         assert_eq!(camera.delay_ms.mean, 9.0);
         assert_eq!(up.daemon.rss_kb, 1800.0);
     }
+}
+
+/// The same with trains: of cells that leave together, only the first ends an interval, and each train must be whole.
+#[test]
+fn a_flat_line_of_trains_passes() {
+    let runs = TestRuns::new("trains", Law::Gamma);
+    runs.replace_by_trains(4);
+    assert_eq!(runs.failures(), Vec::<String>::new());
+    let (report, _) = judge(&analyse_runs(&runs.0).unwrap(), &[Law::Gamma], None);
+    let interval_ms = &report.runs[0].wire.interval_ms;
+    assert!((interval_ms.mean / 101.6 - 1.0).abs() < 0.05, "{interval_ms:?}");
+    assert!((interval_ms.sd / interval_ms.mean - 0.33).abs() < 0.03, "{interval_ms:?}");
+}
+
+/// Half a train on the wire is a fault.
+#[test]
+fn detects_trains_that_are_not_whole() {
+    let runs = TestRuns::new("half-trains", Law::Gamma);
+    runs.replace_by_trains(2);
+    let failures = runs.failures();
+    assert!(failures.iter().filter(|line| line.contains("every train has 4 cells")).count() == 4, "{failures:?}");
 }
 
 #[test]

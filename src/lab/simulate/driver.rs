@@ -69,7 +69,8 @@ struct TunnelSimulation {
     path: Path,
     /// Delays in milliseconds, by device.
     delays: Vec<Vec<f64>>,
-    cell: Vec<u8>,
+    /// The cells of the train that leaves.
+    train: Vec<u8>,
     packet: Vec<u8>,
 }
 
@@ -92,7 +93,8 @@ impl TunnelSimulation {
     fn new(devices: usize, config: &SimulationConfig) -> Result<TunnelSimulation, Error> {
         let mut seeds = ChaCha12Rng::seed_from_u64(config.seed);
         let mut end = |direction| -> Result<TunnelEnd, Error> {
-            let engine = Engine::new(config.params(direction)?, seeds.random(), Nanos::ZERO);
+            let mut engine = Engine::new(config.params(direction)?, seeds.random(), Nanos::ZERO);
+            engine.set_train(config.train(direction)?);
             Ok(TunnelEnd { engine, underway: VecDeque::new(), accounting: PacketAccounting::new(direction, devices) })
         };
         let ends = [end(Direction::Up)?, end(Direction::Down)?];
@@ -108,7 +110,7 @@ impl TunnelSimulation {
             ends,
             path,
             delays: vec![Vec::new(); devices],
-            cell: vec![0; cell.payload_bytes],
+            train: Vec::new(),
             packet: vec![0; usize::from(MAX_PACKET_BYTES)],
         })
     }
@@ -150,11 +152,20 @@ impl TunnelSimulation {
 
     fn depart(&mut self, now: Nanos, direction: Direction, each_cell: &mut impl FnMut(SentCell<'_>)) {
         let end = &mut self.ends[direction as usize];
-        let Some(transmit) = end.engine.poll_transmit(now, &mut self.cell) else { return };
-        let payload = &self.cell[..transmit.len];
+        self.train.resize(end.engine.train_bytes(), 0);
+        let Some(transmit) = end.engine.poll_transmit(now, &mut self.train) else { return };
         let time = transmit.scheduled.max(now);
         end.engine.handle_departure(transmit.scheduled, time);
-        each_cell(SentCell { direction, time, kind: transmit.kind, payload });
+        let train = std::mem::take(&mut self.train);
+        for payload in train.chunks_exact(transmit.len).take(transmit.cells) {
+            each_cell(SentCell { direction, time, kind: transmit.kind, payload });
+            self.send(now, time, direction, payload);
+        }
+        self.train = train;
+    }
+
+    fn send(&mut self, now: Nanos, time: Nanos, direction: Direction, payload: &[u8]) {
+        let end = &mut self.ends[direction as usize];
         end.accounting.result.wire_bytes += self.path.wire_bytes;
         if self.path.loss > 0.0 && self.path.rng.random_bool(self.path.loss) {
             end.accounting.result.cells_lost += 1;

@@ -14,6 +14,7 @@ judge() {
 			echo "FAIL $scenario: the scenario did not run" >> "$verdicts"
 		fi
 		case $scenario in
+		trains) judge_captures "$scenario" flat-line "$OUT/$scenario" "$verdicts" --law gamma ;;
 		flat-line) judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts" ;;
 		adversary)
 			judge_captures "$scenario" "$scenario" "$OUT/$scenario" "$verdicts"

@@ -18,6 +18,7 @@ settings_main() {
 			option download '$DOWNLOAD_KBIT'
 			option cell '512'
 			option law '$2'
+			${TRAIN:+option train '$TRAIN'}
 
 	END
 }

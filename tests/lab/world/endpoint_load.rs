@@ -304,6 +304,7 @@ impl Router {
             cell_bytes: size.wire_bytes as u16,
             rate: BitsPerSec(rate * size.wire_bytes as u64 * 8),
             cover: true,
+            trains: [1; 2],
         };
         let params = Params { payload_bytes: size.payload_bytes, pace, lead: LEAD, limits: Limits::default() };
         let seed = std::array::from_fn(|at| (number >> (8 * (at & 1))) as u8 ^ at as u8);

@@ -110,7 +110,7 @@ run_json() {
 	cat <<- END
 		{"law": "$1", "load": "$2", "upload_bps": ${UPLOAD_KBIT}000, "download_bps": ${DOWNLOAD_KBIT}000,
 		 "wire_bytes": $3, "router_wan": "$ROUTER_WAN", "endpoint": "$ENDPOINT", "tunnel_port": $TUNNEL_PORT,
-		 "tunnel": "${TUNNEL_PROTOCOL:-wireguard}",
+		 "tunnel": "${TUNNEL_PROTOCOL:-wireguard}", "trains": [${TRAIN:-1}, ${TRAIN:-1}],
 		 "start_ns": $4, "stop_ns": $5, "seed": $SEED}
 	END
 }

@@ -70,7 +70,7 @@ test('the program accepts the values of the advanced fields', () => withRouter({
 	await tab(page, 'Advanced');
 	await page.locator('[data-name=law] select').selectOption('normal');
 
-	for (const [ name, value ] of [ [ 'spread', '18' ], [ 'table', '4000' ], [ 'priority', '800' ], [ 'mark', '0x00020000' ], [ 'cell', '640' ], [ 'audit', '3' ] ])
+	for (const [ name, value ] of [ [ 'spread', '18' ], [ 'train', '4' ], [ 'table', '4000' ], [ 'priority', '800' ], [ 'mark', '0x00020000' ], [ 'cell', '640' ], [ 'audit', '3' ] ])
 		await field(name).fill(value);
 
 	await tab(page, 'Advanced', 1);
@@ -81,7 +81,7 @@ test('the program accepts the values of the advanced fields', () => withRouter({
 	await apply(page);
 	await until(() => /address6/.test(file()), 'the settings are written');
 
-	for (const line of [ 'option law \'normal\'', 'option spread \'18\'', 'option table \'4000\'', 'option priority \'800\'', 'option mark \'0x00020000\'', 'option cell \'640\'', 'option audit \'3\'', 'option listen_port \'4500\'', 'list backup \'vpn.example.net:51820 ISIj' ])
+	for (const line of [ 'option law \'normal\'', 'option spread \'18\'', 'option train \'4\'', 'option table \'4000\'', 'option priority \'800\'', 'option mark \'0x00020000\'', 'option cell \'640\'', 'option audit \'3\'', 'option listen_port \'4500\'', 'list backup \'vpn.example.net:51820 ISIj' ])
 		assert.ok(file().includes(line), `${line}: ${file()}`);
 
 	execFileSync(program, [ 'check', '--config', join(folder, 'config/millpond') ]);

@@ -21,8 +21,8 @@ BEGIN {
 	setting = "^@[^=]*[]]([.][A-Za-z0-9_]+)?="
 
 	# Options whose values are numbers, times of day or the words below. The values of all others are masked.
-	set(harmless_option, "enabled role level upload download cell law spread data_cap billing_day price cap_day " \
-		"cap_level off audit mark table priority type listen_port overhead mode policy kind tolerance watch day " \
+	set(harmless_option, "enabled role level upload download cell law spread train data_cap billing_day price " \
+		"cap_day cap_level off audit mark table priority type listen_port overhead mode policy kind tolerance watch day " \
 		"start stop max_download join_until input output forward masq unencrypted router_service")
 	set(other_option, "name mac address address6 private_key join_key public_key preshared_key endpoint backup " \
 		"peer_address profile interface server device src dest")

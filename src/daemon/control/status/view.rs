@@ -112,6 +112,7 @@ impl StatusView<'_> {
             law: granted.map(|granted| granted.law.name().into()),
             download_kbit: granted.map(|granted| kbit(granted.rate)),
             cell_wire_bytes: granted.map(|granted| granted.cell_bytes),
+            train_cells: Some(session.trains()[0]).filter(|cells| *cells > 1),
             cells_data: stats.cells_data,
             cells_cover: stats.cells_cover,
             cells_received: stats.cells_received,

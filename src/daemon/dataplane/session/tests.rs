@@ -18,12 +18,12 @@ const LIMITS: HomeLimits = HomeLimits {
 };
 
 fn request(rate: BitsPerSec) -> ShapingRequest {
-    ShapingRequest { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate, cover: true }
+    ShapingRequest { id: 1, law: Law::Gamma, spread_percent: 33, cell_bytes: 508, rate, cover: true, trains: [1; 2] }
 }
 
 fn shaping() -> Shaping {
     let pace = Pace { law: Law::Gamma, mean: RATE.interval(508), spread_percent: 33 };
-    Shaping { pace, payload_bytes: CELL, cover: true, forwards: true }
+    Shaping { pace, train: 1, payload_bytes: CELL, cover: true, forwards: true }
 }
 
 fn pair() -> (Session, Session) {
@@ -268,6 +268,65 @@ fn without_cover_a_router_does_not_hold_back() {
     assert!(router.next_timeout().is_some());
 }
 
+/// A gigabit in trains of 45, of which the endpoint knows nothing at first.
+#[test]
+fn trains_leave_once_the_endpoint_has_granted_them() {
+    let (rate, slow) = (BitsPerSec(1_000_000_000), request(RATE));
+    let pace = Pace { mean: Nanos(45 * 11_000), ..shaping().pace };
+    let (wanted, request) =
+        (Shaping { pace, train: 45, ..shaping() }, ShapingRequest { trains: [45, 64], ..request(rate) });
+    let mut router = Session::router(Ipv4Addr::LOCALHOST, wanted, request, [1; 32], Nanos::ZERO);
+    let limits = HomeLimits { max_download: rate, ..LIMITS };
+    let mut endpoint = Session::endpoint("maple".into(), Ipv4Addr::LOCALHOST, limits, [2; 32], Nanos::ZERO);
+    let single = Nanos::from_micros(100);
+    assert_eq!((router.engine().pace().mean, router.engine().train()), (single, 1), "as fast as single cells may be");
+    let mut grant = ControlMessage::ShapingGrant(ShapingGrant {
+        id: 1,
+        law: Law::Gamma,
+        cell_bytes: 508,
+        rate,
+        cells_received: 0,
+        cells_lost: 0,
+        trains: [1; 2],
+    });
+    let mut old = Engine::new(
+        Params { payload_bytes: CELL, pace, lead: Nanos::ZERO, limits: Limits::default() },
+        [7; 32],
+        Nanos::ZERO,
+    );
+    let mut answer = |router: &mut Session, message| {
+        let mut cell = [0; CELL];
+        old.send_control(message);
+        let (due, _) = old.poll_timeout();
+        old.poll_transmit(due, &mut cell).expect("a cell at its departure time");
+        router.handle_cell(due, &cell);
+    };
+    answer(&mut router, grant);
+    assert_eq!((router.engine().pace().mean, router.engine().train()), (single, 1));
+    let problem = router.missing_trains().expect("the endpoint knows no trains");
+    assert!(problem.contains("want trains of 45 up and 64 down") && problem.contains("40640.000 kbit/s"), "{problem}");
+    assert_eq!(router.trains(), [1, 1]);
+    // The real endpoint grants both.
+    endpoint.handle_request(Nanos::ZERO, request, CELL);
+    assert_eq!((endpoint.engine().train(), endpoint.engine().pace().mean), (64, rate.interval(508 * 64)));
+    set_trains(&mut grant, [45, 64]);
+    answer(&mut router, grant);
+    assert_eq!((router.engine().pace(), router.engine().train(), router.missing_trains()), (pace, 45, None));
+    // An endpoint cannot take them back: departures do not depend on what it says from now on.
+    set_trains(&mut grant, [1; 2]);
+    answer(&mut router, grant);
+    assert_eq!((router.engine().pace(), router.engine().train()), (pace, 45));
+    assert!(router.missing_trains().is_some());
+    router.reshape(shaping(), slow, Nanos::ZERO);
+    assert_eq!((router.engine().pace(), router.engine().train()), (shaping().pace, 1));
+}
+
+fn set_trains(message: &mut ControlMessage, trains: [u8; 2]) {
+    if let ControlMessage::ShapingGrant(grant) = message {
+        grant.trains = trains;
+    }
+}
+
 /// Whatever messages an endpoint sends, and whatever bytes, a router's cells leave at the same times, with the same
 /// length, as with an endpoint that says nothing.
 #[test]
@@ -292,13 +351,14 @@ fn a_hostile_endpoint_moves_no_departure() {
                     cell_bytes: rng.random(),
                     rate,
                     cover: rng.random(),
+                    trains: [rng.random(), rng.random()],
                 };
-                let ShapingRequest { id, law, cell_bytes, .. } = shaping;
+                let ShapingRequest { id, law, cell_bytes, trains, .. } = shaping;
                 attacker.send_control(match rng.random_range(0..3) {
                     0 => ControlMessage::ShapingRequest(shaping),
                     1 => {
                         let [cells_received, cells_lost] = [rng.random(), rng.random()];
-                        let grant = ShapingGrant { id, law, cell_bytes, rate, cells_received, cells_lost };
+                        let grant = ShapingGrant { id, law, cell_bytes, rate, cells_received, cells_lost, trains };
                         ControlMessage::ShapingGrant(grant)
                     }
                     _ => ControlMessage::KeyUpdate(rng.random()),

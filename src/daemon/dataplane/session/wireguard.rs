@@ -1,7 +1,8 @@
 //! What a session does for WireGuard: a router's holds its cells back while WireGuard may have no keys, an endpoint's
-//! notes when a home is silent.
+//! notes when a home is silent. Both exchange the keys that replace a join text's.
 
 use super::{Change, Session, Side};
+use crate::config::model::Key;
 use crate::daemon::dataplane::key_watch::KeyWatch;
 use crate::units::Nanos;
 
@@ -57,5 +58,21 @@ impl Session {
         self.sending = true;
         self.engine.restart(self.engine.pace(), now);
         Change::Started
+    }
+
+    /// The public key that a home has announced as its own since the last call, if any.
+    #[cfg(feature = "endpoint")]
+    pub fn poll_key_update(&mut self) -> Option<Key> {
+        match &mut self.side {
+            Side::Router(_) => None,
+            Side::Endpoint { key_update, .. } => key_update.take(),
+        }
+    }
+
+    /// Sets the public key that a router announces as its own, or none. Does nothing on an endpoint.
+    pub fn set_key_update(&mut self, key_update: Option<Key>) {
+        if let Side::Router(request_state) = &mut self.side {
+            request_state.set_key_update(key_update);
+        }
     }
 }

@@ -130,6 +130,9 @@ return view.extend({
 		option.depends('law', 'normal');
 		option.validate = (id, value) => value === '' || wholeNumber(5, 40)(id, value);
 
+		option = section.taboption('advanced', form.Value, 'train', _('Packets together'), _('number of packets that leave at each moment, 1 to 64; if empty, the rate decides. Fast lines need more than one.'));
+		option.validate = (id, value) => value === '' || wholeNumber(1, 64)(id, value);
+
 		for (const [ name, title, description, standard, min, max ] of [
 			[ 'table', _('Routing table'), _('a number that no other program uses'), '28016', 256, 4294967295 ],
 			[ 'priority', _('Priority of the routing rules'), _('1 to 32764; rules with lower numbers come first'), '910', 1, 32764 ]
