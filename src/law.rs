@@ -3,12 +3,11 @@
 //! To add a law, add a variant of [`Law`] and an entry in [`Law::ALL`]; the compiler then names the rest that is
 //! missing in this file. `tests/law.rs` names the lists outside Rust that lack the new law.
 
+mod quantiles;
+pub mod sampler;
+
 use std::fmt;
 use std::ops::RangeInclusive;
-
-use rand::{Rng, RngExt};
-
-use crate::units::Nanos;
 
 /// Rate at which cells of both kinds are fed to the queue discipline under the law `kernel`, in percent of the rate at
 /// which the queue discipline releases them. It is above 100 so that a cell is always ready.
@@ -38,7 +37,7 @@ pub enum Law {
     /// Gamma distribution: mean T, shape 1/spread².
     #[default]
     Gamma,
-    /// Normal distribution, redrawn until positive; the paper's figure 7.
+    /// Normal distribution without what is not positive; the paper's figure 7.
     Normal,
     /// Every interval equals the mean T.
     Constant,
@@ -162,24 +161,6 @@ impl Law {
         if self.paced_by_kernel() { Law::Constant } else { self }
     }
 
-    /// Draws an interval of at least one nanosecond. `spread_percent` is the standard deviation in percent of `mean`;
-    /// 0 counts as 1.
-    pub fn draw(self, mean: Nanos, spread_percent: u8, rng: &mut impl Rng) -> Nanos {
-        let spread = fraction(spread_percent);
-        let drawn = match self {
-            Law::Constant => mean.0,
-            Law::Kernel => mean.0 * 100 / KERNEL_FEED_PERCENT,
-            Law::Gamma => (gamma(1.0 / (spread * spread), rng) * mean.0 as f64 * spread * spread) as u64,
-            Law::Normal => loop {
-                let drawn = mean.0 as f64 * (1.0 + spread * normal(rng));
-                if drawn > 0.0 {
-                    break drawn as u64;
-                }
-            },
-        };
-        Nanos(drawn.max(1))
-    }
-
     /// The density at `x` mean intervals, up to a factor; `None` for a law without a density.
     pub fn density(self, spread_percent: u8, x: f64) -> Option<f64> {
         let spread = fraction(spread_percent);
@@ -242,40 +223,4 @@ impl fmt::Display for Law {
 /// A spread as a part of the mean interval; 0 counts as 1 %, because draws and densities divide by it.
 fn fraction(spread_percent: u8) -> f64 {
     f64::from(spread_percent.max(1)) / 100.0
-}
-
-/// A draw from the gamma distribution of that shape (at least 1) and scale 1: G. Marsaglia, W. W. Tsang, *A simple
-/// method for generating gamma variables* (2000).
-fn gamma(shape: f64, rng: &mut impl Rng) -> f64 {
-    let d = shape - 1.0 / 3.0;
-    let c = 1.0 / (9.0 * d).sqrt();
-    loop {
-        let x = normal(rng);
-        let v = (1.0 + c * x).powi(3);
-        if v <= 0.0 {
-            continue;
-        }
-        let u: f64 = uniform(rng);
-        if u.ln() < 0.5 * x * x + d - d * v + d * v.ln() {
-            return d * v;
-        }
-    }
-}
-
-/// A draw from the standard normal distribution by G. Marsaglia's polar method. The method's second value is not used,
-/// so that the generator holds all of the state.
-fn normal(rng: &mut impl Rng) -> f64 {
-    loop {
-        let x = 2.0 * uniform(rng) - 1.0;
-        let y = 2.0 * uniform(rng) - 1.0;
-        let s = x * x + y * y;
-        if s > 0.0 && s < 1.0 {
-            return x * (-2.0 * s.ln() / s).sqrt();
-        }
-    }
-}
-
-/// A draw from the open interval (0, 1).
-fn uniform(rng: &mut impl Rng) -> f64 {
-    ((rng.random::<u64>() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }

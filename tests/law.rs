@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use millpond::law::Law;
+use millpond::law::sampler::IntervalSampler;
 use millpond::units::Nanos;
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
@@ -15,7 +16,8 @@ const T: Nanos = Nanos(25_400_000);
 /// Intervals in units of their mean.
 fn intervals(law: Law, spread_percent: u8, count: usize) -> Vec<f64> {
     let mut rng = ChaCha12Rng::from_seed([7; 32]);
-    (0..count).map(|_| law.draw(T, spread_percent, &mut rng).0 as f64 / T.0 as f64).collect()
+    let sampler = IntervalSampler::new(law, spread_percent);
+    (0..count).map(|_| sampler.draw(T, &mut rng).0 as f64 / T.0 as f64).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -94,24 +96,110 @@ fn successive_intervals_are_uncorrelated() {
     }
 }
 
-/// Ranges of equal probability contain equal numbers of draws.
+/// The integral of a law's density, computed step by step: the reference for the draws.
+struct Distribution(Vec<f64>);
+
+impl Distribution {
+    const STEPS: usize = 100_000;
+    const END: f64 = 8.0;
+
+    /// `None` for a law without a density.
+    fn new(law: Law, spread_percent: u8) -> Option<Distribution> {
+        let step = Distribution::END / Distribution::STEPS as f64;
+        let density = |halves: usize| law.density(spread_percent, halves as f64 / 2.0 * step).filter(|d| d.is_finite());
+        law.density(spread_percent, 1.0)?;
+        let mut sum = 0.0;
+        let mut integral = vec![0.0];
+        for index in 0..Distribution::STEPS {
+            let [left, middle, right] = [0, 1, 2].map(|half| density(2 * index + half).unwrap_or(0.0));
+            sum += (left + 4.0 * middle + right) / 6.0 * step;
+            integral.push(sum);
+        }
+        Some(Distribution(integral.into_iter().map(|part| part / sum).collect()))
+    }
+
+    /// The probability of an interval up to `x` means.
+    fn below(&self, x: f64) -> f64 {
+        let place = x / Distribution::END * Distribution::STEPS as f64;
+        let index = (place as usize).min(Distribution::STEPS - 1);
+        self.0[index] + (self.0[index + 1] - self.0[index]) * (place - index as f64)
+    }
+
+    /// The interval in means with that probability below it.
+    fn quantile(&self, probability: f64) -> f64 {
+        let index = self.0.partition_point(|below| *below < probability).clamp(1, Distribution::STEPS) - 1;
+        let part = (probability - self.0[index]) / (self.0[index + 1] - self.0[index]);
+        (index as f64 + part) / Distribution::STEPS as f64 * Distribution::END
+    }
+}
+
+/// A probability as the sampler's random number.
+fn random(probability: f64) -> u64 {
+    (probability * 2f64.powi(64)) as u64
+}
+
+/// A mean of 2^40 ns, so that an interval has more digits than a real one.
+const FINE: Nanos = Nanos(1 << 40);
+
 #[test]
-fn draws_follow_the_density() {
-    const RANGES: usize = 50;
-    const DRAWS: usize = 200_000;
+fn quantiles_are_those_of_the_law() {
     for law in Law::ALL {
         for percent in spreads(law) {
-            let Some(bounds) = law.quantiles::<{ RANGES - 1 }>(percent) else { continue };
-            let mut counts = [0.0; RANGES];
-            let intervals = intervals(law, percent, DRAWS);
-            intervals.iter().for_each(|interval| counts[bounds.partition_point(|bound| bound <= interval)] += 1.0);
-            let expected = DRAWS as f64 / RANGES as f64;
-            for (range, count) in counts.iter().enumerate() {
-                let sigmas = (count - expected) / expected.sqrt();
-                assert!(sigmas.abs() < 4.5, "{law} {percent}: {count} in range {range}, {sigmas:+.1} sigmas");
+            let Some(exact) = Distribution::new(law, percent) else { continue };
+            let sampler = IntervalSampler::new(law, percent);
+            let below = |probability| exact.below(sampler.quantile(FINE, random(probability)).0 as f64 / FINE.0 as f64);
+            // Both tails, finer and finer, down to one in 65,536; and the density everywhere between.
+            for step in 0..3_000 {
+                let tail = 0.5 * (-f64::from(step) / 200.0).exp2();
+                for (found, expected) in [(below(tail), tail), (1.0 - below(1.0 - tail), tail)] {
+                    let off = (found - expected).abs();
+                    assert!(off < 2e-6 && off < 0.01 * expected, "{law} {percent}: {found} for {expected}");
+                }
+                let [left, right] = [-1e-5, 1e-5].map(|off| below((f64::from(step) + 0.5) / 3_000.0 + off));
+                let density = (right - left) / 2e-5;
+                assert!((density - 1.0).abs() < 0.01, "{law} {percent}: {density} at step {step}");
             }
-            let beyond = intervals.iter().filter(|interval| **interval > 4.0).count();
-            assert!(beyond < DRAWS / 10_000, "{law} {percent}: {beyond} draws beyond the end of the integral");
+            let ends = [0, u64::MAX].map(|random| sampler.quantile(FINE, random).0);
+            assert!(ends[0] < ends[1] && ends[1] < 8 * FINE.0, "{law} {percent}: {ends:?}");
+        }
+    }
+}
+
+/// The longest mean that a rate can have: one product would not fit into 64 bits.
+#[test]
+fn long_intervals_do_not_overflow() {
+    let sampler = IntervalSampler::new(Law::Gamma, 33);
+    let [short, long] = [1_000_000, 1_000_000_000_000_000].map(|mean| sampler.quantile(Nanos(mean), 1 << 63).0);
+    assert_eq!(short, long / 1_000_000_000, "{long}");
+    assert_eq!(sampler.quantile(Nanos(0), 1 << 63), Nanos(1));
+}
+
+/// Ranges of equal probability contain equal numbers of draws. `LAW_DRAWS` is the number of draws for each law and
+/// spread; `make soak` makes 100 million.
+#[test]
+fn draws_follow_the_law() {
+    const RANGES: usize = 500;
+    let draws = std::env::var("LAW_DRAWS").map_or(200_000, |draws| draws.parse().expect("LAW_DRAWS: a number"));
+    for law in Law::ALL {
+        for percent in spreads(law) {
+            let Some(exact) = Distribution::new(law, percent) else { continue };
+            let bound = |range: usize| (exact.quantile(range as f64 / RANGES as f64) * FINE.0 as f64) as u64;
+            let bounds: Vec<u64> = (1..RANGES).map(bound).collect();
+            let sampler = IntervalSampler::new(law, percent);
+            let mut rng = ChaCha12Rng::from_seed([percent; 32]);
+            let mut counts = [0; RANGES];
+            for _ in 0..draws {
+                let interval = sampler.draw(FINE, &mut rng).0;
+                counts[bounds.partition_point(|bound| *bound <= interval)] += 1;
+            }
+            let expected = draws as f64 / RANGES as f64;
+            let squares: f64 = counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+            let sigmas = (squares - (RANGES - 1) as f64) / (2.0 * (RANGES - 1) as f64).sqrt();
+            println!(
+                "{law} {percent}: {draws} draws, chi-squared {squares:.0} of {} ({sigmas:+.1} sigmas)",
+                RANGES - 1
+            );
+            assert!(sigmas.abs() < 4.5, "{law} {percent}: {squares}, {sigmas:+.1} sigmas");
         }
     }
 }

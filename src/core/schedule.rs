@@ -7,11 +7,13 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
 use super::params::Pace;
+use crate::law::sampler::IntervalSampler;
 use crate::units::Nanos;
 
 /// A sequence of departure times. It depends only on seed, start and pace.
 pub struct DepartureSchedule {
     pace: Pace,
+    sampler: IntervalSampler,
     rng: ChaCha12Rng,
     next: Nanos,
     /// Cells that leave at the next departure.
@@ -23,8 +25,9 @@ pub struct DepartureSchedule {
 impl DepartureSchedule {
     /// A sequence whose first departure is one interval after `start`.
     pub fn new(pace: Pace, seed: [u8; 32], start: Nanos) -> DepartureSchedule {
+        let sampler = IntervalSampler::new(pace.law, pace.spread_percent);
         let rng = ChaCha12Rng::from_seed(seed);
-        let mut schedule = DepartureSchedule { pace, rng, next: start, next_train: 1, train: 1 };
+        let mut schedule = DepartureSchedule { pace, sampler, rng, next: start, next_train: 1, train: 1 };
         schedule.advance();
         schedule
     }
@@ -58,8 +61,7 @@ impl DepartureSchedule {
     /// Draws the departure that follows the next one, and makes it the next.
     pub fn advance(&mut self) {
         self.next_train = self.train;
-        let Pace { law, mean, spread_percent } = self.pace;
-        self.next = self.next + law.draw(mean, spread_percent, &mut self.rng);
+        self.next = self.next + self.sampler.draw(self.pace.mean, &mut self.rng);
     }
 
     /// The pace in force.
@@ -69,12 +71,15 @@ impl DepartureSchedule {
 
     /// Draws all intervals after the next departure at another pace.
     pub fn set_pace(&mut self, pace: Pace) {
+        if !self.sampler.draws(pace.law, pace.spread_percent) {
+            self.sampler = IntervalSampler::new(pace.law, pace.spread_percent);
+        }
         self.pace = pace;
     }
 
     /// Restarts the sequence; its next departure is one interval after `start`.
     pub fn restart(&mut self, pace: Pace, start: Nanos) {
-        self.pace = pace;
+        self.set_pace(pace);
         self.next = start;
         self.advance();
     }

@@ -57,7 +57,7 @@ impl WhatIf {
             let mean = rate.interval(shape.wire_bytes * usize::from(train));
             Step::new((rate, train), mean, shape.limits, Delays::new(tracked), seed.wrapping_add(index), now)
         });
-        let interval_table = IntervalTable::new(shape.law, shape.spread_percent, seed);
+        let interval_table = IntervalTable::new(shape.law, shape.spread_percent);
         WhatIf { shape, interval_table, arrivals: Arrivals::new(), offered: [0; SLOTS], tracked, steps }
     }
 

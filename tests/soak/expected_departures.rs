@@ -2,6 +2,7 @@
 
 use millpond::core::Pace;
 use millpond::law::Law;
+use millpond::law::sampler::IntervalSampler;
 use millpond::units::Nanos;
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
@@ -9,6 +10,7 @@ use rand::rngs::ChaCha12Rng;
 /// The sequence of departures of one engine.
 pub struct ExpectedDepartures {
     rng: ChaCha12Rng,
+    sampler: IntervalSampler,
     next: Nanos,
     pub tally: Drift,
 }
@@ -31,8 +33,12 @@ pub struct Drift {
 impl ExpectedDepartures {
     /// The moments of an engine that was made at `start` with that pace.
     pub fn new(seed: [u8; 32], pace: Pace, start: Nanos) -> ExpectedDepartures {
-        let mut expected =
-            ExpectedDepartures { rng: ChaCha12Rng::from_seed(seed), next: start, tally: Drift::default() };
+        let mut expected = ExpectedDepartures {
+            rng: ChaCha12Rng::from_seed(seed),
+            sampler: IntervalSampler::new(pace.law, pace.spread_percent),
+            next: start,
+            tally: Drift::default(),
+        };
         expected.next = start + expected.draw(pace);
         expected
     }
@@ -58,7 +64,10 @@ impl ExpectedDepartures {
     }
 
     fn draw(&mut self, pace: Pace) -> Nanos {
-        let interval = pace.law.draw(pace.mean, pace.spread_percent, &mut self.rng);
+        if !self.sampler.draws(pace.law, pace.spread_percent) {
+            self.sampler = IntervalSampler::new(pace.law, pace.spread_percent);
+        }
+        let interval = self.sampler.draw(pace.mean, &mut self.rng);
         let mean_s = pace.mean.as_secs_f64();
         let spread = if pace.law == Law::Constant { 0.0 } else { f64::from(pace.spread_percent) / 100.0 };
         self.tally.intervals += 1;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::density::IntervalDensity;
 use super::grid::LatenessGrid;
 use crate::law::Law;
+use crate::law::sampler::IntervalSampler;
 use crate::units::Nanos;
 
 /// Added to every density, so that a departure that a model excludes does not make the divergence infinite.
@@ -159,6 +160,7 @@ impl<'a> Belief<'a> {
 pub(super) fn divergence(model: &ChainPair<'_>, law: (Law, u8), packets: usize, seed: u64) -> Divergence {
     let ChainPair { grid, density, truth, other } = *model;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let sampler = IntervalSampler::new(law.0, law.1);
     let [mut true_belief, mut other_belief] = [truth, other].map(Belief::new);
     let points = &grid.points;
     let mut shifted = vec![0.0; points.len() * points.len()];
@@ -166,7 +168,7 @@ pub(super) fn divergence(model: &ChainPair<'_>, law: (Law, u8), packets: usize, 
     let (mut plain, mut paired, mut squares) = (Batches::new(packets), Batches::new(packets), 0.0);
     for _ in 0..packets {
         let lateness = truth.draw(Some(last), &mut rng);
-        let drawn = law.0.draw(FINE_INTERVAL, law.1, &mut rng).0 as f64 / FINE_INTERVAL.0 as f64;
+        let drawn = sampler.draw(FINE_INTERVAL, &mut rng).0 as f64 / FINE_INTERVAL.0 as f64;
         let interval = drawn + points[lateness] - points[last];
         last = lateness;
         for (row, before) in shifted.chunks_exact_mut(points.len()).zip(points) {

@@ -10,6 +10,7 @@ use crate::lab::distinguish::tunnel::Cell;
 use crate::lab::distinguish::{self, DistinguishOptions, Stretch, compare};
 use crate::lab::trace::Direction;
 use crate::law::Law;
+use crate::law::sampler::IntervalSampler;
 use crate::units::Nanos;
 
 const T: u64 = 25_400_000;
@@ -104,11 +105,12 @@ fn correlation_of_successive_lateness_counts() {
 /// Departures of the law with that lateness.
 fn departures(law: Law, lateness: &[u64], seed: u64) -> distinguish::Condition {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let sampler = IntervalSampler::new(law, law.default_spread());
     let mut scheduled = 0;
     let mut cells: Vec<Cell> = lateness
         .iter()
         .map(|late| {
-            scheduled += law.draw(Nanos(T), law.default_spread(), &mut rng).0;
+            scheduled += sampler.draw(Nanos(T), &mut rng).0;
             Cell { time_ns: scheduled + late, direction: Direction::Up, bytes: 508 }
         })
         .collect();
