@@ -41,6 +41,7 @@ pub const SOCKET_PATH: &str = "/var/run/millpond.sock";
 /// Hide the activity of a smart home: send the traffic of chosen devices through a VPN tunnel as packets of one size,
 /// at times drawn in advance.
 #[derive(FromArgs)]
+#[argh(example = "{command_name} status")]
 struct Arguments {
     #[argh(subcommand)]
     command: Command,
@@ -70,7 +71,7 @@ enum Command {
 
 /// Print the version.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "version")]
+#[argh(subcommand, name = "version", example = "{command_name}")]
 struct VersionCommand {}
 
 /// Runs the command line `arguments`, which exclude the program's name.

@@ -331,16 +331,10 @@ fn help_options(words: &[&str]) -> (BTreeSet<String>, Vec<String>) {
 
 #[test]
 fn every_command_and_each_of_its_options_is_documented() {
-    let (_, commands) = help_options(&[]);
-    assert!(commands.len() >= 12, "{commands:?}");
-    let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();
-    let (_, of_endpoint) = if commands.iter().any(|command| command == "endpoint") {
-        help_options(&["endpoint"])
-    } else {
-        Default::default()
-    };
-    all.extend(of_endpoint.iter().map(|command| vec!["endpoint", command.as_str()]));
+    let all = commands();
+    assert!(all.len() >= 12, "{all:?}");
     for words in all {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let name = format!("millpond {}", words.join(" "));
         let text = section(COMMANDS, &name).unwrap_or_else(|| panic!("docs/commands.md has no heading '## {name}'"));
         for option in help_options(&words).0 {
@@ -348,6 +342,36 @@ fn every_command_and_each_of_its_options_is_documented() {
         }
         assert!(words == ["endpoint"] || text.contains("    millpond "), "docs/commands.md, {name}: no example");
     }
+}
+
+/// The lines under `Examples:` in the help of a command.
+fn help_examples(words: &[&str]) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_millpond")).args(words).arg("--help").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines().skip_while(|line| *line != "Examples:").skip(1);
+    lines.take_while(|line| line.starts_with("  ")).map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn the_help_of_every_command_has_one_example_which_the_page_repeats() {
+    assert_eq!(help_examples(&[]), ["millpond status"]);
+    for words in commands() {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (name, examples) = (format!("millpond {}", words.join(" ")), help_examples(&words));
+        let [example] = &examples[..] else { panic!("{name} --help: want one example, got {examples:?}") };
+        assert!(example.contains(&name), "{name} --help: {example}");
+        let text = if words == ["endpoint"] { COMMANDS } else { section(COMMANDS, &name).unwrap_or_default() };
+        assert!(text.contains(&format!("    {example}\n")), "docs/commands.md, {name}: no line '{example}'");
+    }
+}
+
+/// The words of every command.
+fn commands() -> Vec<Vec<String>> {
+    let (_, commands) = help_options(&[]);
+    let of_endpoint =
+        if commands.iter().any(|command| command == "endpoint") { help_options(&["endpoint"]).1 } else { Vec::new() };
+    let words = commands.into_iter().map(|command| vec![command]);
+    words.chain(of_endpoint.into_iter().map(|command| vec!["endpoint".to_owned(), command])).collect()
 }
 
 #[test]

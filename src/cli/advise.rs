@@ -24,7 +24,7 @@ use crate::wire::size::{Encapsulation, IpVersion};
 
 /// Show the delay and the monthly cost of a range of rates, from the packets that the running daemon has observed.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "advise")]
+#[argh(subcommand, name = "advise", example = "{command_name} --set balanced && millpond reload")]
 pub struct AdviseCommand {
     /// print JSON
     #[argh(switch)]

@@ -13,7 +13,7 @@ use crate::daemon::{AUDIT_PACKETS, DEFAULT_AUDIT_PACKETS};
 /// Audit the wire: the running daemon captures the tunnel's packets where they leave, and judges them as the provider
 /// could.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "audit")]
+#[argh(subcommand, name = "audit", example = "{command_name} --deep --packets 10000")]
 pub struct AuditCommand {
     /// print JSON
     #[argh(switch)]

@@ -10,7 +10,7 @@ use crate::units::counted;
 
 /// Check the settings file and report all errors.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "check")]
+#[argh(subcommand, name = "check", example = "{command_name} --config /tmp/millpond.new")]
 pub struct CheckCommand {
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]

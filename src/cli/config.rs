@@ -10,7 +10,7 @@ use crate::units::counted;
 
 /// Print the settings as millpond reads them, one value a line, for scripts. Secret keys are printed too.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "config")]
+#[argh(subcommand, name = "config", example = "{command_name} tunnel.endpoint")]
 pub struct ConfigCommand {
     /// print only the values of this option, such as tunnel.endpoint, in every section of that type
     #[argh(positional)]

@@ -10,7 +10,7 @@ use crate::daemon::request::{Format, Request};
 
 /// List every device that the router knows, with policy, addresses and traffic.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "devices")]
+#[argh(subcommand, name = "devices", example = "{command_name}")]
 pub struct DevicesCommand {
     /// print JSON
     #[argh(switch)]

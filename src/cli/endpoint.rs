@@ -17,7 +17,7 @@ use super::exit::Failure;
 
 /// Set up a server as an endpoint, and manage its homes.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "endpoint")]
+#[argh(subcommand, name = "endpoint", example = "{command_name} add-home 'maple street'")]
 pub struct EndpointCommand {
     #[argh(subcommand)]
     command: Command,

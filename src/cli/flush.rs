@@ -17,7 +17,7 @@ const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
 /// Remove everything that millpond created, the guard and its file included. The devices' traffic is then no longer
 /// protected.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "flush")]
+#[argh(subcommand, name = "flush", example = "/etc/init.d/millpond stop && {command_name}")]
 pub struct FlushCommand {
     /// the daemon's control socket (default /var/run/millpond.sock)
     #[argh(option, default = "PathBuf::from(SOCKET_PATH)")]

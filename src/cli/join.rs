@@ -20,7 +20,7 @@ use crate::daemon::request::{Format, Request};
 /// endpoint's cells.
 /// Without an argument the text is read from standard input, which keeps it out of the shell's history.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "join")]
+#[argh(subcommand, name = "join", example = "{command_name}            # paste the text, press Enter, then Ctrl-D")]
 pub struct JoinCommand {
     /// the join text
     #[argh(positional)]

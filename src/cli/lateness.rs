@@ -24,7 +24,7 @@ const END: u32 = u32::MAX;
 /// Record by how many nanoseconds each cell of the running daemon leaves late, in order, as JSON for millpond-lab
 /// bound.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "lateness")]
+#[argh(subcommand, name = "lateness", example = "{command_name} --cells 200000 --output busy.json")]
 pub struct LatenessCommand {
     /// number of departures, 1..=1000000 (default 20000)
     #[argh(option, default = "20_000", from_str_fn(cells))]

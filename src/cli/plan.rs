@@ -11,7 +11,7 @@ use crate::daemon;
 
 /// Print the operations that would bring the kernel in line with the settings, without running them.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "plan")]
+#[argh(subcommand, name = "plan", example = "{command_name}")]
 pub struct PlanCommand {
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]

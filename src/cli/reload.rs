@@ -10,7 +10,7 @@ use crate::daemon::request::Request;
 
 /// Reload the settings of the running daemon, without interrupting the session.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "reload")]
+#[argh(subcommand, name = "reload", example = "{command_name}")]
 pub struct ReloadCommand {
     /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]

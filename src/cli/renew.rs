@@ -11,7 +11,7 @@ use crate::daemon::request::Request;
 /// Retry the connection to the endpoint at once: look up its name and, if no cells arrive, start a new handshake. For
 /// example after the router's clock was set.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "renew")]
+#[argh(subcommand, name = "renew", example = "{command_name}")]
 pub struct RenewCommand {
     /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]

@@ -15,7 +15,7 @@ const USAGE_PATH: &str = "/etc/millpond/usage";
 
 /// Run the daemon: shape the chosen devices' traffic, as router or endpoint, until SIGTERM or SIGINT.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "run")]
+#[argh(subcommand, name = "run", example = "{command_name} --config /etc/config/millpond")]
 pub struct RunCommand {
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]

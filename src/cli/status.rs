@@ -11,7 +11,7 @@ use crate::daemon::request::{Format, Request};
 
 /// Show the status of the running daemon: state, rates, sessions and problems.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "status")]
+#[argh(subcommand, name = "status", example = "{command_name} --json")]
 pub struct StatusCommand {
     /// print JSON
     #[argh(switch)]

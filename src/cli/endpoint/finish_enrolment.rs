@@ -15,7 +15,7 @@ use crate::config::model::Key;
 /// End a join text: replace its key with that of the router that used it, or with an unusable key. The daemon runs this
 /// when the first router joins with the text, and when the text expires.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "finish-enrolment")]
+#[argh(subcommand, name = "finish-enrolment", example = "{command_name} 'maple street'")]
 pub struct FinishEnrolmentCommand {
     /// the home's name
     #[argh(positional)]

@@ -18,7 +18,7 @@ use crate::units::{BitsPerSec, counted};
 
 /// Add a home, and print the join text for its router: one line, on a terminal also as a QR code.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "add-home")]
+#[argh(subcommand, name = "add-home", example = "{command_name} 'maple street'")]
 pub struct AddHomeCommand {
     /// the home's name
     #[argh(positional)]
@@ -93,7 +93,7 @@ impl AddHomeCommand {
 
 /// List the homes.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "list-homes")]
+#[argh(subcommand, name = "list-homes", example = "{command_name} --json")]
 pub struct ListHomesCommand {
     /// print JSON
     #[argh(switch)]
@@ -159,7 +159,7 @@ impl ListHomesCommand {
 
 /// Remove a home: its router is no longer served; other homes are not affected.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "remove-home")]
+#[argh(subcommand, name = "remove-home", example = "{command_name} 'maple street'")]
 pub struct RemoveHomeCommand {
     /// the home's name
     #[argh(positional)]

@@ -22,7 +22,7 @@ const HEAD: &str = "# Settings of millpond. After a change: 'millpond check', th
 /// Set up this server as an endpoint: keys, addresses, port. Add homes afterwards with 'add-home'. If this host lacks
 /// something, the command reports it and writes nothing. It also prints what other firewalls must allow.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "init")]
+#[argh(subcommand, name = "init", example = "{command_name} --host vpn.example.org")]
 pub struct InitCommand {
     /// the host name or address at which routers reach this server
     #[argh(option)]

@@ -24,7 +24,7 @@ const MAX_CLIENTS: usize = 8;
 
 /// Print the daemon's metrics in Prometheus's text format: totals of all homes, or the numbers of one home.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "metrics")]
+#[argh(subcommand, name = "metrics", example = "{command_name} --listen 127.0.0.1:9477")]
 pub struct MetricsCommand {
     /// the home's name; without it totals of all homes
     #[argh(option)]

@@ -18,7 +18,7 @@ use crate::config::uci;
 /// Create new keys for one home or, without a name, for the endpoint, and print the join texts that the routers need. A
 /// router is cut off until it uses its text; the guard blocks its devices meanwhile.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "rotate-keys")]
+#[argh(subcommand, name = "rotate-keys", example = "{command_name} 'maple street'")]
 pub struct RotateKeysCommand {
     /// the home's name; without it the endpoint gets a new key
     #[argh(positional)]
