@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::context::{Context, TunnelKind};
 use super::reader::{OptionUse, SectionReader};
-use super::value::{key, number, shown, title, tunnel_address};
+use super::value::{key, key_or_file, number, shown, title, tunnel_address};
 use crate::config::model::{Home, Key, Role};
 use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::Section;
@@ -61,7 +61,7 @@ fn keys(reader: &mut SectionReader, context: &Context, used: &mut OptionUse) -> 
             reader.error("public_key", text);
         }
     }
-    (public_key, reader.value("preshared_key", key))
+    (public_key, reader.value("preshared_key", |text: &str| key_or_file(text, context.key_files)))
 }
 
 /// Tunnels of other types have certificates, or another program manages them.

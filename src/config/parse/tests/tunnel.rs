@@ -157,3 +157,20 @@ fn a_key_may_be_in_a_key_file() {
     assert!(lines(&absent).join("\n").contains("tunnel.private_key: cannot read the key file (got no such file"));
     assert_eq!(absent.settings, None);
 }
+
+/// Settings of a cluster are readable by many, so the homes' preshared keys may be in other files, too.
+#[test]
+fn a_homes_preshared_key_may_be_in_a_key_file() {
+    let file = "/etc/millpond/homes/maple.preshared";
+    let home =
+        format!("config home\noption public_key '{PUBLIC}'\noption address 10.77.0.2\noption preshared_key {file}");
+    let settings = format!("{ENDPOINT}\n{home}\n");
+    let parsed = parse_with(settings.as_bytes(), &|path| {
+        assert_eq!(path, file);
+        Ok(format!("{PRIVATE}\n"))
+    });
+    let homes = parsed.settings.expect("settings").homes;
+    assert_eq!(homes[0].preshared_key, Key::from_base64(PRIVATE));
+    let absent = parse_with(settings.as_bytes(), &|_| Err("no such file".to_owned()));
+    assert!(lines(&absent).join("\n").contains("preshared_key: cannot read the key file (got no such file"));
+}
