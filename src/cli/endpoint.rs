@@ -1,8 +1,10 @@
 //! `millpond endpoint`: commands for the operator of a server, one file per command.
 
 mod config_file;
+pub mod container;
 mod finish_enrolment;
 pub mod firewall;
+mod health;
 mod homes;
 mod init;
 mod invite;
@@ -33,6 +35,7 @@ enum Command {
     RotateKeys(rotate::RotateKeysCommand),
     FinishEnrolment(finish_enrolment::FinishEnrolmentCommand),
     Metrics(metrics::MetricsCommand),
+    Health(health::HealthCommand),
 }
 
 impl EndpointCommand {
@@ -46,6 +49,7 @@ impl EndpointCommand {
             Command::RotateKeys(command) => command.execute(),
             Command::FinishEnrolment(command) => command.execute(),
             Command::Metrics(command) => command.execute(),
+            Command::Health(command) => command.execute(),
         }
     }
 }

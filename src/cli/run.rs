@@ -38,6 +38,8 @@ impl RunCommand {
     /// Runs the daemon. procd and systemd collect its log from standard output and standard error.
     pub fn execute(self) -> Result<(), Failure> {
         daemon_log::start();
+        #[cfg(feature = "endpoint")]
+        super::endpoint::container::check(self.guard_file.parent().unwrap_or(&self.guard_file))?;
         let brokers = match self.ubus {
             Some(path) => vec![path.into()],
             None => BROKER_PATHS.map(Into::into).to_vec(),

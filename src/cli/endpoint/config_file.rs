@@ -7,6 +7,7 @@ use nix::fcntl::Flock;
 
 use crate::cli::client::{DaemonAddress, DaemonAnswer, ask};
 use crate::cli::exit::{CONFIG, Failure, IO_ERROR};
+use crate::cli::service::ServiceManager;
 use crate::config::address_pool::AddressPool;
 use crate::config::edit::Document;
 use crate::config::model::{Home, Key, Role, Settings, Tunnel, Wireguard};
@@ -88,7 +89,11 @@ impl EndpointConfig {
                 Err(Failure::new(CONFIG, format!("reloading: {why}: nothing was changed")))
             }
             Err(_) => {
-                eprintln!("millpond: the daemon is not running: start it: systemctl start millpond");
+                let start = match ServiceManager::find() {
+                    Some(_) => "systemctl start millpond",
+                    None => "millpond run",
+                };
+                eprintln!("millpond: the daemon is not running: start it: {start}");
                 Ok(())
             }
         }

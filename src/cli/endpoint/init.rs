@@ -9,11 +9,13 @@ use argh::FromArgs;
 use super::config_file::{document, parse, read, save_key, write};
 use super::invite::random;
 use super::{firewall, prerequisites};
-use crate::cli::CONFIG_PATH;
+use crate::cli::client::{DaemonAddress, DaemonAnswer, ask};
 use crate::cli::exit::{CONFIG, Failure, OS_ERROR, USAGE};
 use crate::cli::service::ServiceManager;
+use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::config::edit::Setting;
 use crate::config::model::{Key, Role};
+use crate::daemon::request::Request;
 
 /// The start of a new settings file.
 const HEAD: &str = "# Settings of millpond. After a change: 'millpond check', then 'systemctl reload millpond'.\n\n\
@@ -62,7 +64,7 @@ impl InitCommand {
         let before = if self.config.exists() { read(&self.config)? } else { HEAD.into() };
         check_unused(&self.config, &before)?;
         self.check_networks()?;
-        if let Err(causes) = prerequisites::check(self.port, &self.address)
+        if let Err(causes) = prerequisites::check(self.port, &self.address, &self.keys)
             && !self.anyway
         {
             let text = format!("setting up the endpoint: {}: nothing was written", causes.join("; "));
@@ -132,15 +134,25 @@ impl InitCommand {
         }
     }
 
-    /// Starts the service under systemd, if the package's unit is installed.
+    /// Starts the service under systemd, if the package's unit is installed. In a container the daemon may already run
+    /// without settings.
     fn start(&self) {
         match ServiceManager::find().filter(|manager| *manager == ServiceManager::Systemd && !self.no_start) {
+            None if self.reload_daemon() => println!("the running daemon has the new settings"),
             None => println!("start 'millpond run' under a service manager"),
             Some(manager) => match manager.start() {
                 Ok(()) => println!("the service millpond is running"),
                 Err(failure) => println!("{}", failure.text),
             },
         }
+    }
+
+    /// Whether a daemon that uses these settings runs and has loaded them.
+    fn reload_daemon(&self) -> bool {
+        let address = DaemonAddress { socket: Some(SOCKET_PATH.into()), ubus: None };
+        !self.no_start
+            && self.config == Path::new(CONFIG_PATH)
+            && matches!(ask(&address, Request::Reload), Ok(DaemonAnswer::Given(_)))
     }
 }
 

@@ -2,7 +2,7 @@
 //! runs in a separate process, so that HTTP clients cannot disturb the cells.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use crate::cli::client::{DaemonAddress, ask_for};
 use crate::cli::exit::{Failure, OS_ERROR, USAGE};
 use crate::cli::{CONFIG_PATH, SOCKET_PATH};
 use crate::daemon::request::Request;
+use crate::plan::routing::Prefix;
 
 /// Maximum bytes of a request head; Prometheus sends less.
 const MAX_BYTES: usize = 4096;
@@ -29,9 +30,12 @@ pub struct MetricsCommand {
     /// the home's name; without it totals of all homes
     #[argh(option)]
     home: Option<String>,
-    /// serve the metrics over HTTP at this loopback address, such as 127.0.0.1:9477, until killed
+    /// serve the metrics over HTTP at this address, such as 127.0.0.1:9477, until killed
     #[argh(option)]
     listen: Option<SocketAddr>,
+    /// a network that may read the metrics, such as 10.42.0.0/16; repeat for several (default: this host only)
+    #[argh(option)]
+    allow: Vec<String>,
     /// settings file (default /etc/config/millpond)
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
@@ -47,10 +51,11 @@ impl MetricsCommand {
             print!("{}", self.text()?);
             return Ok(());
         };
-        if !address.ip().is_loopback() {
+        let readers = Readers::parse(&self.allow)?;
+        if !address.ip().is_loopback() && self.allow.is_empty() {
             let text = format!(
                 "listening at {address}: not a loopback address: use one such as 127.0.0.1:9477, \
-                 and a proxy for remote clients"
+                 or name the networks of the clients with --allow"
             );
             return Err(Failure::new(USAGE, text));
         }
@@ -60,7 +65,8 @@ impl MetricsCommand {
         let serve_forever = || {
             for client in listener.incoming() {
                 // Continue after a client that disconnects or cannot be answered.
-                _ = client.and_then(|client| self.serve(&client));
+                let allowed = |client: &TcpStream| client.peer_addr().is_ok_and(|peer| readers.may_read(peer.ip()));
+                _ = client.and_then(|client| if allowed(&client) { self.serve(&client) } else { Ok(()) });
             }
         };
         thread::scope(|scope| {
@@ -96,6 +102,25 @@ impl MetricsCommand {
              Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
         TimedClient::new(client).write_all(answer.as_bytes())
+    }
+}
+
+/// The clients that may read the metrics: this host, and those in the networks.
+struct Readers(Vec<Prefix>);
+
+impl Readers {
+    fn parse(networks: &[String]) -> Result<Readers, Failure> {
+        let parse = |text: &String| {
+            let invalid = || format!("--allow {text}: want a network such as 10.42.0.0/16, or an address");
+            Prefix::parse(text).ok_or_else(|| Failure::new(USAGE, invalid()))
+        };
+        networks.iter().map(parse).collect::<Result<_, _>>().map(Readers)
+    }
+
+    fn may_read(&self, client: IpAddr) -> bool {
+        // A listener at [::] sees IPv4 clients by their mapped addresses.
+        let client = client.to_canonical();
+        client.is_loopback() || self.0.iter().any(|network| network.contains(client))
     }
 }
 

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use nix::sys::utsname::uname;
 
+use super::container;
+
 /// Required kernel modules, loadable or built in.
 const MODULES: [&str; 5] = ["wireguard", "tun", "sch_htb", "sch_prio", "nf_tables"];
 
 /// Returns all missing requirements, each with a remedy.
-pub(super) fn check(port: u16, address: &str) -> Result<(), Vec<String>> {
-    let mut causes = Vec::new();
+pub(super) fn check(port: u16, address: &str, keys: &Path) -> Result<(), Vec<String>> {
+    let mut causes = if container::is_container() { container::missing(keys) } else { Vec::new() };
     let missing: Vec<&str> = MODULES.into_iter().filter(|module| !has_module(module)).collect();
     if !missing.is_empty() {
         causes.push(format!(
@@ -34,6 +36,10 @@ fn has_module(name: &str) -> bool {
     }
     let Ok(release) = uname().map(|name| name.release().to_string_lossy().into_owned()) else { return false };
     let folder = Path::new("/lib/modules").join(release);
+    // A container need not see the host's modules. The kernel loads them all the same, and the daemon says what is missing.
+    if container::is_container() && !folder.exists() {
+        return true;
+    }
     ["modules.builtin", "modules.dep"].iter().any(|list| {
         let list = fs::read_to_string(folder.join(list)).unwrap_or_default();
         list.lines().any(|line| is_module(line, name))
