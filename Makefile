@@ -1,6 +1,6 @@
 # The targets for people and for continuous integration. "make help" lists them.
 
-.PHONY: help demo test bench lint fuzz packages soak translations
+.PHONY: help demo test bench lint fuzz packages image soak translations
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -24,7 +24,11 @@ packages: ## build packages for OpenWrt (ipk, apk, feeds) and Debian in target/p
 	@tests/tools/setup build cross
 	@cross/packages $(if $(KEYS),--keys $(KEYS))
 
-lint: ## run rustfmt, clippy, rustdoc, shellcheck, shfmt, ESLint, cargo-deny
+image: ## build the endpoint's container image for amd64 and arm64, without a registry, in target/image
+	@tests/tools/setup build cross
+	@cross/image
+
+lint: ## run rustfmt, clippy, rustdoc, shellcheck, shfmt, ESLint, cargo-deny, and check cross/deploy
 	@tests/tools/setup build lint luci
 	@tests/tools/lint
 
