@@ -1,8 +1,8 @@
 //! `millpond-pack`: makes packages from the programs that `cross/build` built.
 //!
 //! For OpenWrt it writes one opkg feed and one apk feed per architecture, `OUT/opkg/ARCH` and `OUT/apk/ARCH`. Each has
-//! `millpond`, `luci-app-millpond` with its translations if the project has LuCI pages, and an index. For Debian it writes `OUT/debian`. The
-//! packages depend only on the project's files and the given date: equal input makes equal bytes, except signatures.
+//! `millpond`, `luci-app-millpond` with its translations if the project has LuCI pages, the collector of metrics, and an
+//! index. For Debian it writes `OUT/debian`. The packages depend only on the project's files and the given date: equal input makes equal bytes, except signatures.
 
 mod adb;
 mod apk;
@@ -30,6 +30,9 @@ use self::package::Package;
 use self::recipe::Recipe;
 use self::sign::Keys;
 use self::tree::Tree;
+
+/// Named as the exporter's own collectors are.
+const COLLECTOR: &str = "prometheus-node-exporter-ucode-millpond";
 
 /// Make packages from built programs.
 #[derive(FromArgs)]
@@ -72,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let keys = arguments.keys.as_deref().map(Keys::in_folder).transpose()?;
     let targets = targets::read(&root.join("cross/targets"))?;
     let recipe = Recipe::read(root, "millpond")?;
-    let pages = luci_packages(root)?;
+    let for_all = [luci_packages(root)?, vec![collector_package(root)?]].concat();
     if arguments.out.exists() {
         fs::remove_dir_all(&arguments.out).map_err(Error::io("replacing", &arguments.out))?;
     }
@@ -82,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         let program = arguments.built.join(&target.rust).join("release/millpond");
         for arch in &target.openwrt {
             let mut packages = vec![recipe.package(arch, router_tree(root, &program)?)];
-            packages.extend(pages.iter().cloned());
+            packages.extend(for_all.iter().cloned());
             feed::write_opkg(&arguments.out.join("opkg").join(arch), &packages, arguments.date, keys.as_ref())?;
             feed::write_apk(&arguments.out.join("apk").join(arch), &packages, arguments.date, keys.as_ref())?;
         }
@@ -98,6 +101,14 @@ fn router_tree(root: &Path, program: &Path) -> Result<Tree> {
     tree.add_folder(&root.join("files"), "")?;
     tree.add_file(program, "usr/bin/millpond", 0o755)?;
     Ok(tree)
+}
+
+/// The package of the collector for OpenWrt's prometheus-node-exporter-ucode.
+fn collector_package(root: &Path) -> Result<Package> {
+    let mut tree = Tree::default();
+    let source = root.join("openwrt").join(COLLECTOR).join("files").join("millpond.uc");
+    tree.add_file(&source, "usr/share/ucode/node-exporter/lib/millpond.uc", 0o644)?;
+    Ok(Recipe::read(root, COLLECTOR)?.package("all", tree))
 }
 
 /// The package of LuCI pages and those of their translations; none if the project has no pages: an empty package would

@@ -1,5 +1,5 @@
 //! Reads a package's names, dependencies and scripts from its Makefile for OpenWrt's build system, so that they are in
-//! one place. Understands only the parts of Make that the two Makefiles use.
+//! one place. Understands only the parts of Make that its Makefiles use.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -122,5 +122,9 @@ mod tests {
         assert_eq!((pages.conffiles.len(), pages.postinst, pages.prerm), (0, None, None));
         // rpcd would serve the pages' object after the removal.
         assert!(pages.postrm.is_some_and(|script| script.contains("rpcd reload")));
+        let collector = "prometheus-node-exporter-ucode-millpond";
+        let collector = Recipe::read(root, collector).expect("a recipe").package("all", Tree::default());
+        assert_eq!(collector.depends, ["millpond", "prometheus-node-exporter-ucode"]);
+        assert!(collector.postinst.is_some_and(|script| script.contains("restart")));
     }
 }

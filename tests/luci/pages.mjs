@@ -13,6 +13,7 @@ import './tests/tunnel.mjs';
 import './tests/wireguard.mjs';
 import './tests/answers.mjs';
 import './tests/manners.mjs';
+import './tests/collector.mjs';
 import './tests/translations.mjs';
 
 if (remote)
