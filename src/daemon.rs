@@ -22,6 +22,7 @@ pub mod fuzzing;
 mod health;
 mod history;
 mod options;
+mod planes;
 mod problem;
 mod reconcile;
 mod rounded;

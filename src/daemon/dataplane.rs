@@ -14,6 +14,7 @@ mod liveness;
 mod negotiation;
 mod rehandshake;
 pub mod session;
+pub mod session_report;
 pub mod sessions;
 pub mod totals;
 mod train;

@@ -24,8 +24,6 @@ use super::advice::AdviceFeed;
 use super::audit::Audits;
 use super::config_state::ConfigState;
 use super::control::Control;
-use super::dataplane::DataPlane;
-use super::dataplane::driver::Driver;
 #[cfg(feature = "endpoint")]
 use super::enrolments::Enrolments;
 use super::error::Error;
@@ -33,6 +31,7 @@ use super::failover::Failover;
 use super::health::Health;
 use super::history::History;
 use super::options::Options;
+use super::planes::Planes;
 use super::problem::{Code, Problem};
 use super::reconcile::host::Host;
 use super::reconcile::saved_sysctls::SavedSysctls;
@@ -90,8 +89,7 @@ impl EventLoop {
         let socket_error = socket_error.map(|error| Problem::new(Code::Socket, error.to_string()));
         settings_error.into_iter().chain(socket_error).for_each(|problem| health.note(problem));
         let parts = Parts {
-            plane: DataPlane::new(),
-            driver: Driver::new(),
+            plane: Planes::new(),
             reconciler,
             control,
             failover: Failover::new(now),
@@ -112,8 +110,8 @@ impl EventLoop {
     /// Runs until SIGTERM or SIGINT, until a reload finds `enabled 0`, or until a system call of the loop fails.
     pub fn run(&mut self) -> Result<(), Error> {
         loop {
-            self.parts.driver.run_departures(&mut self.parts.plane)?;
-            if let Some(kind) = self.parts.driver.unhandled_cells() {
+            self.parts.plane.run_departures()?;
+            if let Some(kind) = self.parts.plane.unhandled_cells() {
                 self.parts.handle_cells(kind, timer::now());
             }
             if self.handle_timers(timer::now()) == LoopFlow::Stop {
@@ -135,7 +133,7 @@ impl EventLoop {
     /// Removes everything of millpond's from the kernel except the guard, and restores the saved sysctls.
     pub fn stop(self) -> Result<(), Error> {
         let EventLoop { options, parts, poll, .. } = self;
-        let Parts { reconciler, driver, control, mut schedule, mut advice, mut health, .. } = parts;
+        let Parts { reconciler, plane, control, mut schedule, mut advice, mut health, .. } = parts;
         control.leave(&poll, timer::now());
         if let Err(error) = schedule.close().and(advice.close(timer::now())) {
             warn!(
@@ -150,7 +148,7 @@ impl EventLoop {
         let mut host = Host::open(None)?;
         let applied = host.tear_down(saved_sysctls)?;
         SavedSysctls::forget(&options.socket);
-        drop(driver);
+        drop(plane);
         applied.ops.iter().for_each(|op| info!("{op}"));
         info!("stopped");
         Ok(())
@@ -171,14 +169,15 @@ impl EventLoop {
         }
         parts.handle_reconciler_timeout(poll, now);
         parts.handle_control_timeout(poll, now);
-        parts.advice.run(parts.plane.next_timeout(), now);
+        parts.advice.run(parts.plane.local().next_timeout(), now);
         if parts.config.poll_reload() { parts.reload(None, poll, now) } else { LoopFlow::Continue }
     }
 
     /// When the loop must wake next.
     fn next_timeout(&mut self, now: Nanos) -> Nanos {
         let EventLoop { parts, timers, .. } = self;
-        timers.set(LoopTimer::Departure, parts.plane.next_timeout().map(|next| next + parts.plane.slack()));
+        let plane = parts.plane.local();
+        timers.set(LoopTimer::Departure, plane.next_timeout().map(|next| next + plane.slack()));
         timers.set(LoopTimer::Tick, Some(self.next_tick));
         timers.set(LoopTimer::Job, parts.reconciler.next_job());
         timers.set(LoopTimer::Lookup, parts.reconciler.next_lookup(now));
@@ -195,7 +194,7 @@ impl EventLoop {
             Token::Packets => parts.handle_packets(poll, now),
             Token::Cells(kind) => parts.handle_cells(kind, now),
             Token::Signals => return self.handle_signal(now),
-            Token::Kernel if parts.plane.is_due(now) => {}
+            Token::Kernel if parts.plane.local().is_due(now) => {}
             Token::Kernel => parts.reconciler.handle_kernel_events(now),
             // The events are level-triggered: those that must wait for a gap are reported again.
             _ if !parts.plane.has_gap(now) => {}

@@ -6,14 +6,14 @@ use log::{info, warn};
 
 use super::{AUDIT_PACKETS, AuditJob, AuditReport, CapturePoint, DEFAULT_AUDIT_PACKETS, LatenessReport, capture};
 use crate::config::model::{Role, Settings};
-use crate::daemon::dataplane::DataPlane;
-use crate::daemon::dataplane::session::Session;
+use crate::daemon::dataplane::session_report::SessionReport;
 use crate::daemon::token::Token;
 use crate::daemon::worker::{RunningWorker, poll_worker, stop_worker};
 use crate::sys::epoll::Poll;
 use crate::sys::worker::WorkerOutput;
 use crate::tunnel;
 use crate::units::Nanos;
+use crate::wire::size::CellSize;
 
 const HOUR: Nanos = Nanos::from_secs(3_600);
 /// An audit that takes this much longer than its capture hangs and is killed.
@@ -36,8 +36,10 @@ pub struct Audits {
 pub struct AuditView<'a> {
     /// The settings in force.
     pub settings: Option<&'a Settings>,
-    /// The sessions and the size of their cells.
-    pub plane: &'a DataPlane,
+    /// The size of a cell, once it is known.
+    pub size: Option<CellSize>,
+    /// The sessions.
+    pub sessions: &'a [SessionReport],
     /// The address of a router's endpoint, once it is known.
     pub endpoint: Option<SocketAddr>,
 }
@@ -158,25 +160,23 @@ fn parse_output(text: &str) -> Result<AuditReport, String> {
 
 /// The promise in force and where to capture. The error says why there is nothing to audit.
 fn audit_job<'a>(packets: u32, deep: bool, view: AuditView<'a>) -> Result<(&'a Settings, AuditJob), String> {
-    let (Some(settings), Some(size)) = (view.settings, view.plane.size()) else {
+    let (Some(settings), Some(size)) = (view.settings, view.size) else {
         return Err("there is no tunnel yet: see millpond status".to_owned());
     };
-    let sessions = view.plane.sessions().all();
-    let sends = |session: &&Session| session.next_timeout().is_some();
-    if !sessions.iter().any(|session| sends(&session)) {
+    let sessions = view.sessions;
+    if !sessions.iter().any(|session| session.sends) {
         return Err("no cells are sent yet: see millpond status".to_owned());
     }
-    if !sessions.iter().any(Session::covers) {
+    if !sessions.iter().any(|session| session.covers) {
         return Err("a schedule has set level off: there is no promise to check now".to_owned());
     }
     let place = tunnel::capture_point(settings, view.endpoint);
     let bytes = if matches!(place, CapturePoint::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
     let (paces, trains) = match sessions {
-        [session] => (session.paces(), session.trains()),
+        [session] => (session.paces, session.trains),
         _ => ([None; 2], [1; 2]),
     };
-    let per_second = |session: &Session| 2e9 * session.engine().train() as f64 / session.engine().pace().mean.0 as f64;
-    let per_second = sessions.iter().filter(sends).map(per_second).sum();
+    let per_second = sessions.iter().map(SessionReport::cells_per_second).sum();
     let mark = settings.routing_ids.mark;
     let job = AuditJob { packets, place, bytes: bytes as u16, paces, trains, per_second, mark, deep };
     Ok((settings, job))
@@ -219,8 +219,7 @@ mod tests {
 
     #[test]
     fn an_audit_without_a_tunnel_says_why() {
-        let plane = DataPlane::new();
-        let view = AuditView { settings: None, plane: &plane, endpoint: None };
+        let view = AuditView { settings: None, size: None, sessions: &[], endpoint: None };
         let poll = Poll::new().expect("an epoll instance");
         let refused = Audits::new(0, Nanos::ZERO).start(None, true, view, &poll, Nanos::ZERO);
         assert_eq!(refused, Err("there is no tunnel yet: see millpond status".to_owned()));

@@ -6,8 +6,8 @@ mod text;
 use std::net::Ipv4Addr;
 
 use crate::config::model::Settings;
-use crate::core::Histogram;
-use crate::daemon::dataplane::sessions::Sessions;
+use crate::core::{Histogram, Stats};
+use crate::daemon::dataplane::session_report::SessionReport;
 use crate::daemon::problem::Problem;
 use crate::daemon::state::State;
 use crate::sys::usage::ResourceUsage;
@@ -21,7 +21,10 @@ pub struct Gauges<'a> {
     /// The settings in force, if any.
     pub settings: Option<&'a Settings>,
     /// The homes.
-    pub sessions: &'a Sessions,
+    pub sessions: &'a [SessionReport],
+    /// The sums of all homes since the start, removed ones included: statistics, and bytes on the wire of their cells,
+    /// sent and received.
+    pub sums: (Stats, [u64; 2]),
     /// The current problems.
     pub problems: &'a [Problem],
     /// The daemon's CPU time and memory, if the kernel reports them.
@@ -98,17 +101,14 @@ impl Gauges<'_> {
     /// such home.
     pub fn collect(&self, home: Option<Ipv4Addr>) -> Option<Metrics> {
         let selected = match home {
-            Some(address) => {
-                let index = self.sessions.of_peer(address)?;
-                &self.sessions.all()[index..=index]
-            }
-            None => self.sessions.all(),
+            Some(address) => std::slice::from_ref(self.sessions.iter().find(|session| session.peer == address)?),
+            None => self.sessions,
         };
         let (stats, wire_bytes) = match (home, selected) {
-            (Some(_), [session]) => (session.engine().stats().clone(), session.wire_bytes()),
-            _ => self.sessions.sums(),
+            (Some(_), [session]) => (&session.stats, session.wire_bytes),
+            _ => (&self.sums.0, self.sums.1),
         };
-        let count = |wanted: State| selected.iter().filter(|session| session.state_since().state == wanted).count();
+        let count = |wanted: State| selected.iter().filter(|session| session.state_since.state == wanted).count();
         Some(Metrics {
             homes: [State::Starting, State::Shaping, State::Degraded].map(|state| (state.name(), count(state))),
             cells_data: stats.cells_data,

@@ -2,25 +2,27 @@
 
 use std::fmt;
 use std::io;
+#[cfg(feature = "endpoint")]
+use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
 use super::encode;
 #[cfg(feature = "endpoint")]
-use super::metrics::Gauges;
+use super::metrics::{Gauges, Metrics};
 use super::reply::{Answer, Requester};
 use super::request::{Format, Request};
 use super::slow_answers::SlowAnswer;
-use super::status::{StateAnswer, StatusView};
+use super::status::{StateAnswer, StatusAnswer, StatusView};
 use crate::daemon::advice::answer::AdvisedAnswer;
 use crate::daemon::advice::{Advice, AdviceFeed};
 use crate::daemon::audit::Audits;
 use crate::daemon::audit::answer::AuditedAnswer;
 use crate::daemon::config_state::ConfigState;
-use crate::daemon::dataplane::DataPlane;
 use crate::daemon::devices;
 use crate::daemon::health::Health;
 use crate::daemon::history::History;
+use crate::daemon::planes::Planes;
 use crate::daemon::schedule::LevelClock;
 use crate::daemon::wall_clock;
 #[cfg(feature = "endpoint")]
@@ -32,7 +34,7 @@ pub struct Sources<'a> {
     /// The settings in force, and as configured.
     pub config: &'a ConfigState,
     /// The sessions.
-    pub plane: &'a DataPlane,
+    pub plane: &'a Planes,
     /// The problems and the state.
     pub health: &'a Health,
     /// Past rates and totals.
@@ -51,8 +53,8 @@ impl Sources<'_> {
     /// The answer to a request that only reads and takes no time.
     pub fn answer(&self, request: Request, requester: &Requester) -> Answer {
         match request {
-            Request::Status(Format::Text) => Answer::Text(self.status().answer().to_string()),
-            Request::Status(format) => requester.values(format, &self.status().answer()),
+            Request::Status(Format::Text) => Answer::Text(self.status().to_string()),
+            Request::Status(format) => requester.values(format, &self.status()),
             Request::State => requester.fact(&StateAnswer { state: self.health.state_since().state.name().into() }),
             Request::Audited => {
                 requester.fact(&AuditedAnswer::new(self.audits.last().map(|(report, _)| report.passed())))
@@ -60,7 +62,7 @@ impl Sources<'_> {
             Request::History { seconds } => requester.values(Format::Values, &self.history.answer(seconds)),
             #[cfg(feature = "endpoint")]
             Request::Metrics { home } => {
-                let metrics = self.gauges().collect(home).map(|metrics| Answer::Text(metrics.to_string()));
+                let metrics = self.metrics(home).map(|metrics| Answer::Text(metrics.to_string()));
                 metrics.unwrap_or_else(|| Answer::refused("no home has that address"))
             }
             // The event loop serves these itself.
@@ -78,8 +80,9 @@ impl Sources<'_> {
     pub fn list(&self, topic: SlowAnswer, format: Format) -> io::Result<Vec<u8>> {
         match topic {
             SlowAnswer::Devices => {
-                let stats = self.plane.sessions().all().first().map(|session| session.engine().stats());
-                let list = devices::list(self.config.in_force(), stats, self.plane.device_traffic())?;
+                let plane = self.plane.local();
+                let stats = plane.sessions().all().first().map(|session| session.engine().stats());
+                let list = devices::list(self.config.in_force(), stats, plane.device_traffic())?;
                 encode(format, &list.answer())
             }
             SlowAnswer::Advice => encode(format, &self.advice()?.answer()),
@@ -94,11 +97,11 @@ impl Sources<'_> {
         observed.ok_or_else(|| io::Error::other(why))
     }
 
-    fn status(&self) -> StatusView<'_> {
+    fn status(&self) -> StatusAnswer {
         let unix_s = wall_clock::unix_time_s();
-        StatusView {
+        let view = StatusView {
             settings: self.config.in_force(),
-            sessions: self.plane.sessions().all(),
+            sessions: &self.plane.reports(),
             problems: self.health.problems(),
             cell_bytes: self.plane.size().map(|size| (size.inner_bytes, size.wire_bytes)),
             state_since: self.health.state_since(),
@@ -111,18 +114,22 @@ impl Sources<'_> {
             audit_is_running: self.audits.is_running(),
             uptime: self.health.uptime(self.now),
             now: self.now,
-        }
+        };
+        view.answer()
     }
 
     #[cfg(feature = "endpoint")]
-    fn gauges(&self) -> Gauges<'_> {
-        Gauges {
+    fn metrics(&self, home: Option<Ipv4Addr>) -> Option<Metrics> {
+        let sessions = self.plane.reports();
+        let gauges = Gauges {
             settings: self.config.in_force(),
-            sessions: self.plane.sessions(),
+            sums: self.plane.sums(&sessions),
+            sessions: &sessions,
             problems: self.health.problems(),
             usage: usage::usage().ok(),
             uptime: self.health.uptime(self.now),
-        }
+        };
+        gauges.collect(home)
     }
 }
 

@@ -18,7 +18,7 @@ impl BareEndpoint {
     pub fn start(options: &Options, interface: &str) -> Result<BareEndpoint, Error> {
         let no_settings = Error::Unfit("this endpoint has no tunnel".to_owned());
         let mut event_loop = EventLoop::start(options, Err(no_settings))?;
-        event_loop.parts.driver.io.bind(interface, 1, &event_loop.poll)?;
+        event_loop.parts.plane.bind_to(interface, 1, &event_loop.poll)?;
         Ok(BareEndpoint(event_loop))
     }
 
@@ -26,7 +26,7 @@ impl BareEndpoint {
     /// them.
     pub fn serve(&mut self, settings: &Settings, size: CellSize) -> Result<(), Error> {
         let encapsulation = Encapsulation::wireguard(IpVersion::V4);
-        self.0.parts.plane.update_sessions(settings, size, encapsulation, timer::now())
+        self.0.parts.plane.local_mut().update_sessions(settings, size, encapsulation, timer::now())
     }
 
     /// Runs until SIGTERM or SIGINT, or until a reload finds settings that are not enabled.
@@ -37,7 +37,7 @@ impl BareEndpoint {
     /// The summed statistics of all homes, without those of single devices.
     pub fn stats(&self) -> Stats {
         let mut sum = Stats::default();
-        self.0.parts.plane.sessions().all().iter().for_each(|session| sum.add(session.engine().stats()));
+        self.0.parts.plane.reports().iter().for_each(|session| sum.add(&session.stats));
         sum
     }
 }

@@ -1,5 +1,7 @@
 //! All components of the daemon, and what one of them asks of the others.
 
+#[cfg(feature = "endpoint")]
+use crate::config::model::Home;
 use crate::config::model::{Role, Settings};
 use crate::core::CellKind;
 use crate::daemon::action::Action;
@@ -10,15 +12,13 @@ use crate::daemon::config_state::{ConfigState, JobSettings};
 use crate::daemon::control::reply::{Answer, Requester};
 use crate::daemon::control::request::{AuditOptions, Format, Request};
 use crate::daemon::control::{Asked, Control, SlowAnswer, Sources};
-use crate::daemon::dataplane::DataPlane;
-use crate::daemon::dataplane::driver::{ArrivalEffect, Driver, PassedPacket};
-#[cfg(feature = "endpoint")]
-use crate::daemon::dataplane::session::Session;
+use crate::daemon::dataplane::driver::{ArrivalEffect, PassedPacket};
 #[cfg(feature = "endpoint")]
 use crate::daemon::enrolments::Enrolments;
 use crate::daemon::failover::{Failover, Situation};
 use crate::daemon::health::Health;
 use crate::daemon::history::History;
+use crate::daemon::planes::Planes;
 use crate::daemon::problem::Code;
 use crate::daemon::reconcile::host::last_handshake_s;
 use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, OpenvpnEvent};
@@ -40,8 +40,7 @@ pub enum LoopFlow {
 
 /// The components. Only the event loop knows all of them; `COMPONENTS` in tests/layers.rs lists who may use whom.
 pub struct Parts {
-    pub plane: DataPlane,
-    pub driver: Driver,
+    pub plane: Planes,
     pub reconciler: Reconciler,
     pub control: Control,
     pub failover: Failover,
@@ -60,15 +59,15 @@ pub struct Parts {
 impl Parts {
     /// Reads packets from the devices.
     pub fn handle_packets(&mut self, poll: &Poll, now: Nanos) {
-        let Parts { plane, driver, advice, .. } = self;
-        let effect = driver.receive_packets(plane, poll, |packet| advice.note(observed(packet)));
+        let Parts { plane, advice, .. } = self;
+        let effect = plane.receive_packets(poll, |packet| advice.note(observed(packet)));
         self.handle_effect(effect, now);
     }
 
     /// Reads cells from the peers, on the socket of that kind.
     pub fn handle_cells(&mut self, kind: CellKind, now: Nanos) {
-        let Parts { plane, driver, advice, .. } = self;
-        let effect = driver.receive_cells(kind, plane, |packet| advice.note(observed(packet)));
+        let Parts { plane, advice, .. } = self;
+        let effect = plane.receive_cells(kind, |packet| advice.note(observed(packet)));
         self.handle_effect(effect, now);
     }
 
@@ -94,17 +93,17 @@ impl Parts {
         // A change of the limits that came too soon after the last one.
         self.handle_effect(ArrivalEffect::Regranted, now);
         self.tick_hold(now);
-        if self.plane.is_idle(now) {
+        if self.plane.local().is_idle(now) {
             self.advice.handle_tick(now);
         }
-        self.history.sample(self.plane.sessions().totals(), self.plane.sessions().delays(), now);
+        self.history.sample(self.plane.totals(), self.plane.delays(), now);
         self.tick_schedule(now);
         self.tick_audits(poll, now);
         if self.state(now).is_up() {
             self.reconciler.note_cells(now);
         }
         self.health.set(Code::Trains, self.plane.missing_trains());
-        self.driver.set_batched(self.plane.has_trains());
+        self.plane.update_batching();
         self.tick_failover(now);
         #[cfg(feature = "endpoint")]
         self.tick_enrolments(now);
@@ -120,8 +119,8 @@ impl Parts {
 
     /// Asks WireGuard for a new handshake while the cells wait for one. No cell leaves then, so none can be late.
     pub fn tick_hold(&mut self, now: Nanos) {
-        if let Some(settings) = self.config.in_force().filter(|_| self.plane.holds_cells(now)) {
-            self.plane.note_handshake(last_handshake_s(settings), now);
+        if let Some(settings) = self.config.in_force().filter(|_| self.plane.local().holds_cells(now)) {
+            self.plane.local_mut().note_handshake(last_handshake_s(settings), now);
         }
     }
 
@@ -154,7 +153,8 @@ impl Parts {
         let Parts { audits, config, plane, reconciler, .. } = self;
         let days = config.in_force().and_then(|settings| settings.audit_days);
         if audits.poll_schedule(days, is_shaping, || plane.has_gap(now), draw_u16, now) {
-            let view = AuditView { settings: config.in_force(), plane, endpoint: reconciler.endpoint_address() };
+            let (size, endpoint) = (plane.size(), reconciler.endpoint_address());
+            let view = AuditView { settings: config.in_force(), size, sessions: &plane.reports(), endpoint };
             // `millpond audit` shows why an audit cannot start.
             _ = audits.start(None, deep, view, poll, now);
         }
@@ -166,7 +166,7 @@ impl Parts {
             in_force,
             configured,
             is_up: self.state(now).is_up(),
-            has_tunnel: self.driver.io.is_complete(),
+            has_tunnel: self.plane.has_tunnel(),
             is_unresolved: self.health.has(Code::Name),
             is_changing: self.config.is_changing(),
         };
@@ -179,8 +179,10 @@ impl Parts {
         let Parts { enrolments, config, plane, .. } = self;
         let Some(settings) = config.in_force().filter(|settings| settings.role == Role::Endpoint) else { return };
         if !config.is_changing() && enrolments.poll_idle(now) {
-            let key_updates = plane.sessions_mut().iter_mut().map(Session::poll_key_update);
-            enrolments.handle_tick(settings.homes.iter().zip(key_updates), wall_clock::unix_time_s(), now);
+            let key_updates = plane.poll_key_updates();
+            let key_of = |home: &Home| key_updates.iter().find(|(peer, _)| *peer == home.address);
+            let homes = settings.homes.iter().map(|home| (home, key_of(home).map(|(_, key)| key.clone())));
+            enrolments.handle_tick(homes, wall_clock::unix_time_s(), now);
         }
     }
 
@@ -207,9 +209,9 @@ impl Parts {
         let JobSettings { settings, guarded } = self.config.start_job(!self.reconciler.waits_for_address())?;
         // A new peer or address means new keys, and perhaps another size of cells.
         if before != settings.tunnel || self.reconciler.flushes_wireguard() {
-            self.plane.pause_cells(now);
+            self.plane.local_mut().pause_cells(now);
         }
-        let (granted, has_tun) = (self.plane.granted(), self.driver.io.has_tun());
+        let (granted, has_tun) = (self.plane.granted(), self.plane.has_tun());
         self.reconciler.start_job(settings, guarded, granted, has_tun, poll, now)
     }
 
@@ -274,7 +276,8 @@ impl Parts {
         now: Nanos,
     ) {
         let Parts { audits, config, plane, reconciler, control, .. } = self;
-        let view = AuditView { settings: config.in_force(), plane, endpoint: reconciler.endpoint_address() };
+        let (size, endpoint) = (plane.size(), reconciler.endpoint_address());
+        let view = AuditView { settings: config.in_force(), size, sessions: &plane.reports(), endpoint };
         let answer = match audits.start(Some(options.packets), options.deep, view, poll, now) {
             Err(why) => Answer::refused(why),
             Ok(_) if waiting => return control.await_audit(format, requester, poll, now),
@@ -294,9 +297,8 @@ impl Parts {
 
     /// Handles the output of the running audit.
     pub fn handle_audit(&mut self, poll: &Poll, now: Nanos) {
-        let lateness = self.plane.sessions().all().first().map(|session| {
-            let lateness = &session.engine().stats().lateness;
-            let min_watch_days = session.engine().min_watch_days();
+        let lateness = self.plane.reports().first().map(|session| {
+            let (lateness, min_watch_days) = (&session.stats.lateness, session.min_watch_days);
             LatenessReport { p99: lateness.percentile(99.0), max: lateness.max(), min_watch_days }
         });
         let Some(report) = self.audits.handle_output(lateness, poll, now) else { return };
@@ -330,10 +332,7 @@ impl Parts {
             Action::Rehandshake(peers) => self.reconciler.rehandshake(peers, now),
             Action::Renew => {
                 self.reconciler.renew(now);
-                let sessions = self.plane.sessions().all().iter();
-                let silent = sessions.filter(|session| !session.state(now).is_up());
-                let silent = silent.map(|session| (session.peer(), session.silence(now).unwrap_or(Nanos::ZERO)));
-                self.reconciler.rehandshake(silent, now);
+                self.reconciler.rehandshake(self.plane.silent(now), now);
             }
             Action::ChangeSettings(configured) => self.change_settings(*configured, true, now),
             Action::ChangeLevel(settings) => self.change_level(*settings, now),
@@ -350,7 +349,7 @@ impl Parts {
 
     /// The state of the daemon.
     pub fn state(&self, now: Nanos) -> State {
-        self.health.state(self.driver.io.is_complete(), self.plane.state(now))
+        self.health.state(self.plane.has_tunnel(), self.plane.state(now))
     }
 
     /// Logs and announces a change of state. Every change passes here.

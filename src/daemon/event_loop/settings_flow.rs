@@ -13,7 +13,6 @@ use crate::daemon::reconcile::host::guard::install_provisional_guard;
 use crate::daemon::reconcile::{self, FinishedJob, ReconcileReport};
 use crate::daemon::schedule::calendar::LocalZone;
 use crate::sys::epoll::Poll;
-use crate::tunnel;
 use crate::units::{Nanos, counted};
 
 impl Parts {
@@ -73,7 +72,7 @@ impl Parts {
     /// Starts to apply settings. `is_automatic` says that the daemon itself caused the change.
     pub fn change_settings(&mut self, configured: Settings, is_automatic: bool, now: Nanos) {
         let settings = self.schedule.in_force(&configured, moment(now));
-        if self.driver.io.is_complete() {
+        if self.plane.has_tunnel() {
             self.reconciler.prepare(&settings, now);
             self.config.start(SettingsChange::of_file(settings, configured, is_automatic));
         } else {
@@ -88,7 +87,7 @@ impl Parts {
 
     /// Starts to apply the level that the clock selects.
     pub fn change_level(&mut self, settings: Settings, now: Nanos) {
-        if self.driver.io.is_complete() {
+        if self.plane.has_tunnel() {
             self.config.start(SettingsChange::of_level(settings));
         } else {
             self.config.set(settings, None);
@@ -108,7 +107,7 @@ impl Parts {
             None if result.is_ok() && !self.is_announced => self.announce(),
             None => {}
         }
-        self.plane.resume_cells(now);
+        self.plane.local_mut().resume_cells(now);
         self.tick_hold(now);
         // The lookup reports an unresolved name, with its cause.
         if let Some(problem) = result.err().filter(|problem| problem.code != Code::Name) {
@@ -152,7 +151,7 @@ impl Parts {
             // An interface that is missing or has another program's qdisc gets no cells.
             let is_unusable = |problem: &Problem| matches!(problem.code, Code::Interface | Code::ForeignQdisc);
             if change.is_none() && report.problems.iter().any(is_unusable) {
-                self.driver.io.unbind(poll);
+                self.plane.unbind(poll);
             }
             let unresolved = || Problem::new(Code::Name, "tunnel.endpoint: the name is not resolved yet");
             let mut problems = report.problems.into_iter();
@@ -164,7 +163,7 @@ impl Parts {
         if report.ops > 0 && !finished.was_triggered {
             warn!("kernel state drifted; reapplied {}", counted(report.ops, "operation", "operations"));
         }
-        let has_tun = finished.tun.map_or(Ok(()), |tun| self.driver.io.set_tun(tun, poll));
+        let has_tun = finished.tun.map_or(Ok(()), |tun| self.plane.set_tun(tun, poll));
         let adopted = has_tun.and_then(|()| self.put_into_force(change, &report, poll, now));
         adopted.map_err(|error| Problem::of_tunnel(&error))
     }
@@ -178,10 +177,10 @@ impl Parts {
         now: Nanos,
     ) -> Result<(), Error> {
         let is_change = change.is_some();
-        let is_new = is_change || self.plane.sessions().all().is_empty();
+        let is_new = is_change || self.plane.is_empty();
         if let Some(SettingsChange { settings, configured, .. }) = change {
             if !self.config.in_force().is_some_and(|before| has_same_devices(before, &settings)) {
-                self.plane.forget_devices();
+                self.plane.local_mut().forget_devices();
                 self.advice.clear();
             }
             if configured.is_some() {
@@ -193,10 +192,10 @@ impl Parts {
         let (Some(settings), Some(encapsulation)) = (self.config.in_force(), report.encapsulation) else {
             return Ok(());
         };
-        let interface_changed = self.driver.io.bind(tunnel::interface(settings), report.interface, poll)?;
+        let interface_changed = self.plane.bind(settings, report.interface, poll)?;
         if interface_changed {
             // A new interface has no keys.
-            self.plane.pause_cells(now);
+            self.plane.local_mut().pause_cells(now);
         }
         self.reconciler.update_openvpn(settings, report.profile, is_new, interface_changed, now);
         self.plane.update(settings, encapsulation, is_new, now)?;
@@ -247,7 +246,7 @@ impl Parts {
                 "shaping towards {endpoint}: law {}, {} up, {} down, cells of {wire_bytes} bytes",
                 shape.law, shape.upload, shape.download
             ),
-            None => info!("serving {}", counted(self.plane.sessions().all().len(), "home", "homes")),
+            None => info!("serving {}", counted(settings.homes.len(), "home", "homes")),
         }
     }
 }

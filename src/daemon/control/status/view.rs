@@ -5,7 +5,7 @@ use crate::config::model::{OffPolicy, Role, Settings};
 use crate::core::{Drops, Histogram};
 use crate::daemon::audit::AuditReport;
 use crate::daemon::audit::answer::StatusAudit;
-use crate::daemon::dataplane::session::Session;
+use crate::daemon::dataplane::session_report::SessionReport;
 use crate::daemon::history::History;
 use crate::daemon::problem::Problem;
 use crate::daemon::rounded::Rounded;
@@ -22,7 +22,7 @@ pub struct StatusView<'a> {
     /// The settings in force, if any.
     pub settings: Option<&'a Settings>,
     /// The sessions.
-    pub sessions: &'a [Session],
+    pub sessions: &'a [SessionReport],
     /// The current problems.
     pub problems: &'a [Problem],
     /// Bytes of a cell inside the tunnel and on the wire, once known.
@@ -100,19 +100,18 @@ impl StatusView<'_> {
         }
     }
 
-    fn peer(&self, session: &Session) -> PeerAnswer {
-        let stats = session.engine().stats();
-        let granted = session.granted();
+    fn peer(&self, session: &SessionReport) -> PeerAnswer {
+        let (stats, granted) = (&session.stats, session.granted);
         let devices = stats.devices.iter().enumerate().filter(|(_, device)| device.packets > 0);
         PeerAnswer {
-            name: session.name().to_owned(),
-            address: session.peer().to_string(),
-            state: session.state_since().state.name().into(),
-            state_age_s: self.seconds_since(session.state_since().since),
+            name: session.name.clone(),
+            address: session.peer.to_string(),
+            state: session.state_since.state.name().into(),
+            state_age_s: self.seconds_since(session.state_since.since),
             law: granted.map(|granted| granted.law.name().into()),
             download_kbit: granted.map(|granted| kbit(granted.rate)),
             cell_wire_bytes: granted.map(|granted| granted.cell_bytes),
-            train_cells: Some(session.trains()[0]).filter(|cells| *cells > 1),
+            train_cells: Some(session.trains[0]).filter(|cells| *cells > 1),
             cells_data: stats.cells_data,
             cells_cover: stats.cells_cover,
             cells_received: stats.cells_received,
@@ -125,7 +124,7 @@ impl StatusView<'_> {
             drops: drop_counts(&stats.drops),
             delay_ms: percentiles(&stats.delay, Nanos::as_millis_f64),
             lateness_us: percentiles(&stats.lateness, |late| late.as_millis_f64() * 1e3),
-            min_watch_days: session.engine().min_watch_days().map(Rounded),
+            min_watch_days: session.min_watch_days.map(Rounded),
             devices: devices
                 .map(|(number, device)| DeviceDelay {
                     number: number as u64,
