@@ -118,7 +118,7 @@ impl DataPlane {
     }
 
     /// Takes the seeds of new engines from this source instead of the kernel.
-    #[cfg(feature = "lab")]
+    #[cfg(any(test, feature = "lab"))]
     pub fn set_seed_source(&mut self, draw_seed: self::sessions::SeedSource) {
         self.sessions.set_seed_source(draw_seed);
     }

@@ -92,7 +92,7 @@ impl EventLoop {
             plane: Planes::new(),
             reconciler,
             control,
-            failover: Failover::new(now),
+            failover: Failover::new(now, draw_u16),
             schedule,
             advice: AdviceFeed::new(&options.usage_file, now),
             audits: Audits::new(draw_u16(), now),

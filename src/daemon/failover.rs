@@ -18,13 +18,14 @@ pub struct Failover {
     servers: ServerRotation,
     join_key: JoinKeyRollover,
     visits: BackupVisits,
+    draw: fn() -> u16,
 }
 
 impl Failover {
-    /// Starts the time-outs of the server and the key in use.
-    pub fn new(now: Nanos) -> Failover {
-        let (servers, join_key) = (ServerRotation::new(now), JoinKeyRollover::new(now));
-        Failover { servers, join_key, visits: BackupVisits::default() }
+    /// Starts the time-outs of the server and the key in use. `draw` makes random numbers.
+    pub fn new(now: Nanos, draw: fn() -> u16) -> Failover {
+        let (servers, join_key) = (ServerRotation::new(now, draw), JoinKeyRollover::new(now));
+        Failover { servers, join_key, visits: BackupVisits::default(), draw }
     }
 
     /// Returns the change to another server or key, if one is due. To be called about once a second.
@@ -36,7 +37,7 @@ impl Failover {
                 return None;
             }
             VisitStep::Change(settings) => {
-                self.servers = ServerRotation::new(now);
+                self.servers = ServerRotation::new(now, self.draw);
                 Some(*settings)
             }
         };

@@ -57,7 +57,7 @@ impl Sessions {
     }
 
     /// Takes the seeds of new engines from this source instead of the kernel.
-    #[cfg(feature = "lab")]
+    #[cfg(any(test, feature = "lab"))]
     pub fn set_seed_source(&mut self, draw_seed: SeedSource) {
         self.draw_seed = draw_seed;
     }

@@ -1,5 +1,7 @@
 //! Failover by a virtual clock: what it asks for while the endpoint is silent.
 
+mod outage;
+
 use super::*;
 use crate::config::example;
 use crate::config::model::{HostPort, Server, Tunnel};
@@ -47,12 +49,12 @@ fn changes(failover: &mut Failover, mut settings: Settings, seconds: u64) -> Vec
 
 #[test]
 fn a_lone_server_with_one_key_is_never_left() {
-    assert_eq!(changes(&mut Failover::new(Nanos::ZERO), example::router(), 600), []);
+    assert_eq!(changes(&mut Failover::new(Nanos::ZERO, || 0), example::router(), 600), []);
 }
 
 #[test]
 fn servers_take_turns_every_half_minute() {
-    let hosts: Vec<_> = changes(&mut Failover::new(Nanos::ZERO), with_backup(&example::router()), 100)
+    let hosts: Vec<_> = changes(&mut Failover::new(Nanos::ZERO, || 0), with_backup(&example::router()), 100)
         .into_iter()
         .map(|(second, host, _)| (second, host))
         .collect();
@@ -63,7 +65,7 @@ fn servers_take_turns_every_half_minute() {
 #[test]
 fn both_keys_are_tried_at_each_server() {
     let settings = with_backup(&example::settings(&format!("{}{JOIN_KEY}", example::ROUTER)));
-    let mut failover = Failover::new(Nanos::ZERO);
+    let mut failover = Failover::new(Nanos::ZERO, || 0);
     let tried = changes(&mut failover, settings, 60);
     for host in ["203.0.113.9", "backup.example.org"] {
         for key in [false, true] {
@@ -76,7 +78,7 @@ fn both_keys_are_tried_at_each_server() {
 fn nothing_is_tried_while_it_cannot_help() {
     let settings = with_backup(&example::router());
     let at = Nanos::from_secs(300);
-    let mut failover = Failover::new(Nanos::ZERO);
+    let mut failover = Failover::new(Nanos::ZERO, || 0);
     let waiting = Situation { is_changing: true, ..silent_situation(&settings) };
     assert_eq!(failover.handle_tick(&waiting, at), None, "a change is not in force yet");
     let without_tunnel = Situation { has_tunnel: false, ..silent_situation(&settings) };
@@ -109,7 +111,7 @@ fn join(mut endpoints: Vec<(&str, Knows)>, seconds: u64) -> (Vec<(&str, Knows)>,
     wireguard.endpoint = servers.next().map(|server| server.at);
     wireguard.backup = servers.collect();
     wireguard.tries_join_key = true;
-    let (mut failover, mut changing, mut up_until, mut silent) = (Failover::new(Nanos::ZERO), None, 0, 0);
+    let (mut failover, mut changing, mut up_until, mut silent) = (Failover::new(Nanos::ZERO, || 0), None, 0, 0);
     for second in 0..seconds {
         if let Some((_, changed)) = changing.take_if(|(from, _)| *from <= second) {
             settings = changed;
@@ -169,7 +171,7 @@ fn an_endpoint_that_does_not_accept_the_key_is_left() {
 #[test]
 fn a_router_whose_own_key_is_known_visits_nobody() {
     let settings = with_backup(&example::settings(&format!("{}{JOIN_KEY}", example::ROUTER)));
-    let mut failover = Failover::new(Nanos::ZERO);
+    let mut failover = Failover::new(Nanos::ZERO, || 0);
     for second in 0..300 {
         let up = Situation { is_up: true, ..silent_situation(&settings) };
         assert_eq!(failover.handle_tick(&up, Nanos::from_secs(second)), None);
