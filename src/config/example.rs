@@ -75,6 +75,7 @@ pub fn home(host: u8, address6: Option<Ipv6Addr>) -> Home {
         address: [10, 77, 0, host].into(),
         address6,
         max_download: BitsPerSec::from_kbit(4_000),
+        max_upload: BitsPerSec::from_kbit(4_000),
         join_until: None,
     }
 }

@@ -388,6 +388,8 @@ pub struct Home {
     pub address6: Option<Ipv6Addr>,
     /// `max_download`: maximum download rate of this home (endpoint to router), on the wire.
     pub max_download: BitsPerSec,
+    /// `max_upload`: rate of this home's cells (router to endpoint), on the wire, beyond which they are dropped.
+    pub max_upload: BitsPerSec,
     /// `join_until`: until this second of Unix time (0: no end) `public_key` is the key of a join text, and the key of
     /// the first router that uses the join text replaces it. `None`: `public_key` is the router's own key.
     pub join_until: Option<u64>,

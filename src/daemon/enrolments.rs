@@ -156,6 +156,7 @@ mod tests {
             address: [10, 77, 0, 2].into(),
             address6: None,
             max_download: crate::units::BitsPerSec::from_kbit(4000),
+            max_upload: crate::units::BitsPerSec::from_kbit(4000),
             join_until,
         };
         let clock = |seconds: i64| 1_800_000_000 + seconds;

@@ -185,11 +185,11 @@ fn is_dormant(listing: &str) -> bool {
 }
 
 /// The sets and chains of a listing without the parts that packets or the order of a hash table change, and the
-/// elements of learned sets. Fixed elements are sorted.
+/// elements of learned sets, which expire. Fixed elements are sorted.
 fn parts(listing: &str) -> (String, Learned) {
     let (mut body, mut learned) = (String::new(), Learned::new());
     let mut lines = listing.lines().map(str::trim);
-    let mut is_learned = false;
+    let (mut is_dynamic, mut is_learned) = (false, false);
     let mut block = "";
     while let Some(line) = lines.next() {
         let is_block = line.starts_with("set ") || line.starts_with("chain ");
@@ -201,19 +201,23 @@ fn parts(listing: &str) -> (String, Learned) {
             }
             let mut elements: Vec<&str> = elements.trim_end_matches('}').split(',').map(str::trim).collect();
             elements.sort_unstable();
-            if is_learned {
+            if is_dynamic && !is_learned {
+                continue;
+            } else if is_learned {
                 learned.entry(block.to_owned()).or_default().extend(elements.iter().map(|element| key(element)));
             } else {
                 let _ = writeln!(body, "\t\telements = {{ {} }}", elements.join(", "));
             }
         } else if is_block && line.ends_with('{') {
-            is_learned = false;
+            (is_dynamic, is_learned) = (false, false);
             block = line.split_whitespace().nth(1).unwrap_or_default();
             let _ = writeln!(body, "\t{line}");
         } else if line == "}" && !body.is_empty() && !body.ends_with("\t}\n") {
             body.push_str("\t}\n");
         } else if !line.is_empty() && line != "}" && !body.is_empty() && !body.ends_with("\t}\n") {
-            is_learned |= line.starts_with("flags ") && line.contains("dynamic");
+            if line.starts_with("flags ") && line.contains("dynamic") {
+                (is_dynamic, is_learned) = (true, line.contains("timeout"));
+            }
             let _ = writeln!(body, "\t\t{line}");
         }
     }

@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use super::facts::Facts;
-use super::nft::{NftTable, TableName};
-use super::ownership::TUN;
+use super::nft::{Elements, NftTable, Set, TableName};
+use super::ownership::{CELL_PORT, TUN};
 use super::policy_sets::{PolicySets, chain, homes};
 use super::sysctls::{IP_FORWARD, IP6_FORWARD};
 use crate::config::model::{DnsMode, Mac, Policy, Settings};
@@ -65,11 +65,41 @@ pub(super) fn endpoint(settings: &Settings, facts: &Facts) -> NftTable {
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
     ];
+    chains.push(chain("police", Some("type filter hook input priority filter - 2"), police(settings)));
     let rules = forward(facts);
     if !rules.is_empty() {
         chains.push(chain("forward", Some("type filter hook forward priority filter - 1"), rules));
     }
-    NftTable { name: TableName::Tunnel, sets: homes(settings), chains }
+    let mut sets = homes(settings);
+    sets.push(Set { name: POLICED, kind: "ipv4_addr", elements: Elements::Limits(settings.homes.len().max(1)) });
+    NftTable { name: TableName::Tunnel, sets, chains }
+}
+
+/// The set of each home's limit.
+const POLICED: &str = "policed";
+/// A home may send this much more than its rate, in percent: intervals vary, and queues on the way release bursts.
+const POLICE_PERCENT: u64 = 125;
+/// Bytes that a home may send at once, besides what its rate allows in a second: more than any train. The kernel adds
+/// the second (`nft_limit_init` in net/netfilter/nft_limit.c).
+const POLICE_BURST: u32 = 128 * 1024;
+
+/// Rules that drop what a home sends beyond its rate before it reaches the socket, where it would displace the cells of
+/// other homes. The kernel counts bytes inside the tunnel, a little less than those on the wire.
+fn police(settings: &Settings) -> Vec<String> {
+    let carrier = tunnel::interface(settings);
+    let mut rates: Vec<u64> = settings.homes.iter().map(|home| home.max_upload.0).collect();
+    rates.sort_unstable();
+    rates.dedup();
+    let rule = |rate: &u64| {
+        let homes = settings.homes.iter().filter(|home| home.max_upload.0 == *rate);
+        let homes: Vec<String> = homes.map(|home| home.address.to_string()).collect();
+        let senders = if rates.len() == 1 { "@homes".to_owned() } else { format!("{{ {} }}", homes.join(", ")) };
+        let bytes = rate / 8 * POLICE_PERCENT / 100;
+        let limit = format!("limit rate over {bytes} bytes/second burst {POLICE_BURST} bytes");
+        let cells = format!("iifname \"{carrier}\" ip saddr {senders} udp dport {CELL_PORT}");
+        format!("{cells} update @{POLICED} {{ ip saddr {limit} }} drop")
+    };
+    rates.iter().map(rule).collect()
 }
 
 /// Rules for a host that forwards only because millpond switched forwarding on: nothing but the homes' packets. They
@@ -146,4 +176,26 @@ fn number_devices(settings: &Settings) -> Vec<String> {
         rules.extend(families.map(|ip| format!("{out} {key} {ip} dscp set {number:#04x}")));
     }
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::example;
+    use crate::plan::nft::{TableText, digest};
+
+    /// An element that is loaded without its limit would match every packet.
+    #[test]
+    fn the_limits_of_homes_are_not_read() {
+        let settings = Settings { homes: vec![example::home(2, None), example::home(3, None)], ..example::endpoint() };
+        let text = TableText::from(&endpoint(&settings, &Facts::default())).file("0");
+        let listing = &text[text.find("table inet millpond_tunnel {").unwrap()..];
+        let limit = "limit rate over 625000 bytes/second burst 131072 bytes";
+        let elements = format!("elements = {{ 10.77.0.2 {limit},\n\t\t\t     10.77.0.3 {limit} }}\n");
+        let after = listing.replace("flags dynamic\n", &format!("flags dynamic\n\t\t{elements}"));
+        assert_ne!(listing, after);
+        let read = TableText::from_listing(TableName::Tunnel, &after);
+        assert_eq!((digest(listing), read.learned.contains_key(POLICED)), (digest(&after), false));
+        assert_eq!(listing.matches(limit).count(), 1, "homes with one rate share a rule: {listing}");
+    }
 }

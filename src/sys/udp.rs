@@ -44,6 +44,13 @@ impl CellSocket {
         Ok(CellSocket { socket, has_segments, joins_arrivals: Cell::new(false), alone: Cell::new(0) })
     }
 
+    /// Makes room for this many bytes of waiting datagrams, also beyond the limit for ordinary programs.
+    #[cfg(feature = "endpoint")]
+    pub fn set_receive_buffer(&self, bytes: u32) -> io::Result<()> {
+        // The kernel doubles the value, for its own data.
+        set_int(&self.0, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes as libc::c_int / 2)
+    }
+
     /// Sends one cell to `peer`.
     pub fn send(&self, cell: &[u8], peer: SocketAddrV4) -> io::Result<()> {
         self.socket.send_to(cell, peer).map(|_| ())

@@ -10,7 +10,8 @@ use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 7] = ["name", "public_key", "preshared_key", "address", "address6", "max_download", "join_until"];
+const OPTIONS: [&str; 8] =
+    ["name", "public_key", "preshared_key", "address", "address6", "max_download", "max_upload", "join_until"];
 const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
 
 /// Reads all `home` sections. Incomplete sections are left out, which is no error while millpond is disabled.
@@ -37,10 +38,22 @@ pub(super) fn read<'a>(
         let address6 = super::tunnel::address6(&mut reader, context);
         let max_download = reader.value("max_download", number(8..=1_000_000, "kbit/s"));
         let max_download = max_download.map_or(DEFAULT_MAX_DOWNLOAD, |kbit| BitsPerSec::from_kbit(kbit.into()));
+        let max_upload = reader.value("max_upload", number(8..=1_000_000, "kbit/s"));
+        let max_upload = max_upload.map(|kbit| BitsPerSec::from_kbit(kbit.into()));
+        let max_upload = max_upload.unwrap_or(max_download.max(DEFAULT_MAX_DOWNLOAD));
         let join_until = reader.value("join_until", number(0..=u32::MAX, "seconds of Unix time")).map(u64::from);
         if let Some(address) = address.filter(|_| public_key.is_some() || !has_keys) {
             let name = name.unwrap_or_else(|| address.to_string());
-            homes.push(Home { name, public_key, preshared_key, address, address6, max_download, join_until });
+            homes.push(Home {
+                name,
+                public_key,
+                preshared_key,
+                address,
+                address6,
+                max_download,
+                max_upload,
+                join_until,
+            });
         }
     }
     if context.enabled && context.is(Role::Endpoint) && !any {
@@ -86,4 +99,29 @@ fn address(reader: &mut SectionReader, context: &mut Context) -> Option<Ipv4Addr
         reader.unique(&mut context.addresses, &text, "address", &text);
     }
     Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::example;
+    use crate::config::model::Home;
+    use crate::units::BitsPerSec;
+
+    fn homes(options: &str) -> Vec<Home> {
+        let key = "ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A=";
+        let home = format!("config home\n option public_key '{key}'\n option address '10.77.0.2'\n{options}");
+        example::settings(&format!("{}\n{home}", example::ENDPOINT)).homes
+    }
+
+    #[test]
+    fn a_home_may_send_what_it_may_request_and_never_less_than_the_default() {
+        for (options, kbit) in [
+            ("", 4_000),
+            (" option max_download '8'", 4_000),
+            (" option max_download '40000'", 40_000),
+            (" option max_download '40000'\n option max_upload '100'", 100),
+        ] {
+            assert_eq!(homes(options)[0].max_upload, BitsPerSec::from_kbit(kbit), "{options}");
+        }
+    }
 }

@@ -25,6 +25,9 @@ pub enum Elements {
         /// Time after which an element expires if no packet has added it again, in nft's notation.
         timeout: &'static str,
     },
+    /// A limit for each sender, which packets add; at most this many. They are neither read nor loaded again: an
+    /// element without its limit would match every packet.
+    Limits(usize),
 }
 
 /// Maximum number of learned elements of a set: a week of a large home's temporary IPv6 addresses.
@@ -50,6 +53,7 @@ impl Set {
                      \t\tgc-interval {interval}"
                 )
             }
+            Elements::Limits(size) => writeln!(text, "\t\tsize {size}\n\t\tflags dynamic"),
         };
         text.push_str("\t}\n");
     }

@@ -192,6 +192,7 @@ fn home(number: usize) -> Home {
         address: address(number),
         address6: None,
         max_download: BitsPerSec::from_kbit(4000),
+        max_upload: BitsPerSec::from_kbit(4000),
         join_until: None,
     }
 }
