@@ -28,6 +28,8 @@ mod reconcile;
 mod rounded;
 mod schedule;
 mod shape;
+#[cfg(feature = "endpoint")]
+mod shards;
 mod state;
 mod token;
 mod wall_clock;

@@ -9,6 +9,8 @@ pub mod sampler;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use crate::units::Nanos;
+
 /// Rate at which cells of both kinds are fed to the queue discipline under the law `kernel`, in percent of the rate at
 /// which the queue discipline releases them. It is above 100 so that a cell is always ready.
 const KERNEL_FEED_PERCENT: u64 = 125;

@@ -32,6 +32,8 @@ pub mod random;
 pub mod realtime;
 mod relays;
 pub mod resolve;
+#[cfg(feature = "endpoint")]
+pub mod reuseport;
 pub mod sd_notify;
 pub mod signal;
 mod sysctl;
@@ -41,6 +43,8 @@ pub mod udp;
 pub mod unix_socket;
 #[cfg(feature = "endpoint")]
 pub mod usage;
+#[cfg(feature = "endpoint")]
+pub mod wake;
 pub mod worker;
 
 pub use netlink::neighbour::Neighbour;

@@ -28,7 +28,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
 
 /// The parts of the daemon, each with the others that it may use: first what all share, then the components that act,
 /// then those that read others for their answers. Only the event loop knows all.
-const COMPONENTS: [(&str, &[&str]); 23] = [
+const COMPONENTS: [(&str, &[&str]); 24] = [
     ("error", &[]),
     ("options", &[]),
     ("rounded", &[]),
@@ -41,7 +41,8 @@ const COMPONENTS: [(&str, &[&str]); 23] = [
     ("shape", &["error"]),
     ("config_state", &["error"]),
     ("dataplane", &["error", "shape", "state", "token"]),
-    ("planes", &["dataplane", "error", "state"]),
+    ("shards", &["dataplane", "error", "state", "token"]),
+    ("planes", &["dataplane", "error", "shape", "shards", "state"]),
     ("reconcile", &["action", "error", "problem", "shape", "token", "wall_clock", "worker"]),
     ("failover", &["action"]),
     ("schedule", &["action", "problem", "rounded", "wall_clock"]),
@@ -67,6 +68,7 @@ const READ_BY_CONTROL: &[&str] = &[
     "problem",
     "rounded",
     "schedule",
+    "shards",
     "state",
     "token",
     "wall_clock",

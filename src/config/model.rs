@@ -38,6 +38,8 @@ pub struct Settings {
     /// `main.allow`: addresses and networks behind the endpoint that homes may reach, each with its prefix length and
     /// with host bits cleared.
     pub allow: Vec<(IpAddr, u8)>,
+    /// `main.threads`: number of threads that serve an endpoint's homes; `None` for one for each processor.
+    pub threads: Option<u16>,
     /// `main.home_port`: bridge ports that are tunnels and belong to the home.
     pub home_ports: Vec<String>,
     /// The tunnel; `None` only while `enabled` is false.

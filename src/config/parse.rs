@@ -117,6 +117,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         routing_ids: general.routing_ids,
         router_services: general.router_services,
         allow: general.allow,
+        threads: general.threads,
         home_ports: general.home_ports,
         tunnel,
         address6,

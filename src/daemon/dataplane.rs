@@ -6,7 +6,7 @@ mod departure_queue;
 pub mod device_traffic;
 pub mod driver;
 mod gap;
-mod io;
+pub mod io;
 mod key_watch;
 #[cfg(feature = "endpoint")]
 mod lateness_record;
@@ -16,6 +16,7 @@ mod rehandshake;
 pub mod session;
 pub mod session_report;
 pub mod sessions;
+pub mod share;
 pub mod totals;
 mod train;
 
@@ -26,8 +27,12 @@ use self::device_traffic::TrafficByDevice;
 use self::gap::{GapWait, is_idle};
 #[cfg(feature = "endpoint")]
 use self::lateness_record::LatenessRecorder;
-use self::session::{Change, Session, SessionStep};
+#[cfg(any(feature = "endpoint", feature = "lab"))]
+use self::session::Session;
+use self::session::{Change, SessionStep};
 use self::sessions::Sessions;
+#[cfg(feature = "endpoint")]
+use self::share::Share;
 use self::train::Train;
 use crate::config::model::Settings;
 use crate::daemon::error::Error;
@@ -35,6 +40,7 @@ use crate::daemon::shape;
 use crate::daemon::state::State;
 use crate::plan::qdisc_tree::ShaperLimits;
 use crate::units::Nanos;
+use crate::wire::control::ShapingRequest;
 use crate::wire::size::{CellSize, Encapsulation};
 
 /// With more sessions than this, some cell is always built and waiting. The loop then does not block on a cell that is
@@ -113,8 +119,14 @@ impl DataPlane {
 
     /// All sessions, mutable. Their departures stay as they are.
     #[cfg(any(feature = "endpoint", feature = "lab"))]
-    pub fn sessions_mut(&mut self) -> &mut [Session] {
+    pub fn sessions_mut(&mut self) -> &mut [Box<Session>] {
         self.sessions.all_mut()
+    }
+
+    /// Serves only these homes of an endpoint, from the next update on.
+    #[cfg(feature = "endpoint")]
+    pub fn set_share(&mut self, share: Share) {
+        self.sessions.set_share(share);
     }
 
     /// Takes the seeds of new engines from this source instead of the kernel.
@@ -195,7 +207,8 @@ impl DataPlane {
         let index = self.sessions.of_peer(from)?;
         let change = self.sessions.session_mut(index).handle_cell(now, cell);
         if change == Change::Started {
-            self.departures = self.sessions.departures();
+            self.departures.remove(index);
+            self.schedule(index);
         }
         Some((index, change))
     }
@@ -227,13 +240,13 @@ impl DataPlane {
     /// Lets no cell leave a router from now on, because WireGuard is about to get another peer, or another address for
     /// it. Cells in WireGuard's hands would leave later, and with a wrong size.
     pub fn pause_cells(&mut self, now: Nanos) {
-        self.sessions.all_mut().iter_mut().filter_map(Session::key_watch).for_each(|watch| watch.pause(now));
+        self.sessions.all_mut().iter_mut().filter_map(|session| session.key_watch()).for_each(|watch| watch.pause(now));
         self.update_holds(now);
     }
 
     /// Lets cells leave again as soon as WireGuard has keys.
     pub fn resume_cells(&mut self, now: Nanos) {
-        let watches = self.sessions.all_mut().iter_mut().filter_map(Session::key_watch);
+        let watches = self.sessions.all_mut().iter_mut().filter_map(|session| session.key_watch());
         if watches.filter_map(|watch| watch.resume(now).then_some(())).count() > 0 {
             self.update_holds(now);
         }
@@ -269,10 +282,16 @@ impl DataPlane {
         let size = shape::cell_size(settings, encapsulation)?;
         if is_new || self.size != Some(size) {
             self.update_sessions(settings, size, encapsulation, now)?;
-            self.size = Some(size);
         }
-        self.limits = Some(shape::limits(settings, size, self.granted()));
+        let granted = self.granted().copied();
+        self.note_size(settings, size, granted.as_ref());
         Ok(())
+    }
+
+    /// Records the size of a cell, and the limits of the queueing tree that follow from it.
+    pub fn note_size(&mut self, settings: &Settings, size: CellSize, granted: Option<&ShapingRequest>) {
+        self.size = Some(size);
+        self.limits = Some(shape::limits(settings, size, granted));
     }
 
     /// Updates the sessions to `settings` with cells of `size` in this encapsulation.
@@ -288,11 +307,18 @@ impl DataPlane {
         Ok(())
     }
 
+    /// [`DataPlane::update_limits_to`] the grant of one of these sessions.
+    #[cfg(any(test, feature = "lab"))]
+    pub fn update_limits(&mut self, settings: &Settings, now: Nanos) -> bool {
+        let granted = self.granted().copied();
+        self.update_limits_to(settings, granted.as_ref(), now)
+    }
+
     /// Updates the limits of the queueing tree to the rate and law granted to a home. Returns whether they changed, at
     /// most once a second: each change costs a reconcile job, and a home may send another request in each cell.
-    pub fn update_limits(&mut self, settings: &Settings, now: Nanos) -> bool {
+    pub fn update_limits_to(&mut self, settings: &Settings, granted: Option<&ShapingRequest>, now: Nanos) -> bool {
         let Some(size) = self.size else { return false };
-        let limits = Some(shape::limits(settings, size, self.granted()));
+        let limits = Some(shape::limits(settings, size, granted));
         if self.limits == limits || now < self.limits_due {
             return false;
         }
@@ -302,8 +328,8 @@ impl DataPlane {
     }
 
     /// The grant with the longest train of all homes, of several such the first in the settings; `None` on a router.
-    pub fn granted(&self) -> Option<&crate::wire::control::ShapingRequest> {
-        self.sessions.all().iter().rev().filter_map(Session::granted).max_by_key(|granted| granted.trains[1])
+    pub fn granted(&self) -> Option<&ShapingRequest> {
+        self.sessions.all().iter().rev().filter_map(|session| session.granted()).max_by_key(|granted| granted.trains[1])
     }
 
     /// Whether cells leave or arrive in trains.
@@ -322,22 +348,18 @@ impl DataPlane {
 
     /// Why the trains in the settings are not in force, on a router whose endpoint has answered without them.
     pub fn missing_trains(&self) -> Option<String> {
-        self.sessions.all().iter().find_map(Session::missing_trains)
+        self.sessions.all().iter().find_map(|session| session.missing_trains())
     }
 
     /// Clears what is known about each device, because the numbers now mean other devices.
     pub fn forget_devices(&mut self) {
         self.device_traffic.clear();
-        self.sessions.all_mut().iter_mut().for_each(Session::forget_devices);
+        self.sessions.all_mut().iter_mut().for_each(|session| session.forget_devices());
     }
 
     /// The best state of any session, so that an absent home does not degrade its endpoint.
     pub fn state(&self, now: Nanos) -> State {
-        let states = || self.sessions.all().iter().map(|session| session.state(now));
-        [State::Shaping, State::Paused, State::Degraded]
-            .into_iter()
-            .find(|best| states().any(|state| state == *best))
-            .unwrap_or(State::Starting)
+        State::best(self.sessions.all().iter().map(|session| session.state(now)))
     }
 
     /// Whether a departure is due, so that the loop must not read further packets or cells.
@@ -361,7 +383,8 @@ impl DataPlane {
         if self.has_many_sessions() { COALESCE_WINDOW } else { Nanos::ZERO }
     }
 
-    fn has_many_sessions(&self) -> bool {
+    /// Whether there are so many sessions that some cell is always built and waiting.
+    pub fn has_many_sessions(&self) -> bool {
         self.sessions.all().len() > MANY_SESSIONS
     }
 

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "lab")]
 mod bare;
+mod moment;
 mod parts;
 mod settings_flow;
 mod timers;
@@ -15,7 +16,8 @@ use log::{info, warn};
 
 #[cfg(feature = "lab")]
 pub use self::bare::BareEndpoint;
-use self::parts::{LoopFlow, Parts, draw_u16, moment};
+use self::moment::{draw_u16, moment};
+use self::parts::{LoopFlow, Parts};
 use self::timers::{LoopTimer, TimerTable};
 #[cfg(feature = "lab")]
 pub use self::virtual_time::{Clocks, RandomSources, VirtualDaemon, VirtualStep, VirtualUsage};
@@ -196,6 +198,10 @@ impl EventLoop {
             Token::Signals => return self.handle_signal(now),
             Token::Kernel if parts.plane.local().is_due(now) => {}
             Token::Kernel => parts.reconciler.handle_kernel_events(now),
+            #[cfg(feature = "endpoint")]
+            Token::Shards => parts.handle_shards(now)?,
+            #[cfg(not(feature = "endpoint"))]
+            Token::Shards => {}
             // The events are level-triggered: those that must wait for a gap are reported again.
             _ if !parts.plane.has_gap(now) => {}
             Token::Openvpn => {

@@ -67,10 +67,12 @@ pub enum Code {
     Audit,
     /// The last audit of the wire found packets from the router that quote a confined device.
     RouterQuotes,
+    /// The machine is too small for its homes.
+    Overload,
 }
 
 impl Code {
-    const ALL: [Code; 29] = [
+    const ALL: [Code; 30] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -100,6 +102,7 @@ impl Code {
         Code::Trains,
         Code::Audit,
         Code::RouterQuotes,
+        Code::Overload,
     ];
 
     /// The name of the code.
@@ -135,6 +138,7 @@ impl Code {
             Code::Trains => "trains",
             Code::Audit => "audit",
             Code::RouterQuotes => "router-quotes",
+            Code::Overload => "overload",
         }
     }
 
@@ -154,7 +158,8 @@ impl Code {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
                 "warning"
             }
-            Code::Zone | Code::DataCap | Code::Trains | Code::AddressConflict | Code::UnknownDevice => "warning",
+            Code::Zone | Code::DataCap | Code::Trains | Code::AddressConflict => "warning",
+            Code::UnknownDevice | Code::Overload => "warning",
             Code::Preflight(PreflightIssueKind::MeshPort) => "info",
             Code::Preflight(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
@@ -226,6 +231,9 @@ impl Code {
             Code::RouterQuotes => {
                 "find the program on the router that the text describes (a resolver, a proxy, a relay), and stop it or \
                  keep the device from it; then repeat the audit (millpond audit --deep)"
+            }
+            Code::Overload => {
+                "move homes to another endpoint, lower their max_download, or use a machine with more processors"
             }
             Code::Socket => {
                 "free space there or make it writable, and restart the service; until then millpond answers on ubus \

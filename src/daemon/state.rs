@@ -3,9 +3,10 @@
 use crate::units::Nanos;
 
 /// The state of a session, or of the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// No cell has come from the peer yet.
+    #[default]
     Starting,
     /// Cells are sent and received.
     Shaping,
@@ -28,6 +29,13 @@ impl State {
             State::Degraded => "degraded",
             State::Blocked => "blocked",
         }
+    }
+
+    /// The best of these states of sessions; `Starting` without any.
+    pub fn best(states: impl IntoIterator<Item = State>) -> State {
+        let rank =
+            |state: &State| [State::Degraded, State::Paused, State::Shaping].iter().position(|other| other == state);
+        states.into_iter().max_by_key(rank).unwrap_or_default()
     }
 
     /// Whether the other end answers.

@@ -31,6 +31,8 @@ pub enum Token {
     Audit,
     /// New clients of the control socket.
     ControlSocket,
+    /// Messages between the threads of an endpoint.
+    Shards,
     /// A client of the control socket, by its number.
     Client(u8),
 }
@@ -55,6 +57,7 @@ impl From<Token> for u64 {
             Token::PassiveMonitor => 11,
             Token::Audit => 12,
             Token::ControlSocket => 13,
+            Token::Shards => 14,
             Token::Client(number) => FIRST_CLIENT + u64::from(number),
         }
     }
@@ -78,6 +81,7 @@ impl Token {
             11 => Token::PassiveMonitor,
             12 => Token::Audit,
             13 => Token::ControlSocket,
+            14 => Token::Shards,
             number => Token::Client(u8::try_from(number.checked_sub(FIRST_CLIENT)?).ok()?),
         })
     }
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn every_token_has_a_number_of_its_own() {
         let tokens: Vec<Token> = (0..300).filter_map(Token::from_number).collect();
-        assert_eq!(tokens.len(), 14 + 256);
+        assert_eq!(tokens.len(), 15 + 256);
         for token in tokens {
             assert_eq!(Token::from_number(token.into()), Some(token));
         }

@@ -37,6 +37,8 @@ pub struct Facts {
     pub relays: Vec<Relay>,
     /// Whether the firewall uses hardware flow offloading.
     pub hardware_offload: bool,
+    /// Number of processors that millpond may use; 0 if it is not known.
+    pub processors: u32,
     /// The facts on which the tunnel depends.
     pub tunnel: TunnelFacts,
 }

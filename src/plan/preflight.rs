@@ -4,6 +4,7 @@ use super::facts::{Facts, Relay, Relayed, TunnelPort};
 use super::policy_sets::interface;
 use crate::config::model::{DnsMode, Policy, Role, Settings};
 use crate::tunnel;
+use crate::units::counted;
 
 /// The kind of an issue. Its name is stable, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +29,13 @@ pub enum PreflightIssueKind {
     HardwareOffload,
     /// No device can open the router's own pages.
     RouterClosed,
+    /// The settings ask for more threads than there are processors.
+    Threads,
 }
 
 impl PreflightIssueKind {
     /// All kinds.
-    pub const ALL: [PreflightIssueKind; 10] = [
+    pub const ALL: [PreflightIssueKind; 11] = [
         PreflightIssueKind::AddressInLan,
         PreflightIssueKind::ResolverInLan,
         PreflightIssueKind::NetworkOutside,
@@ -43,6 +46,7 @@ impl PreflightIssueKind {
         PreflightIssueKind::Relay,
         PreflightIssueKind::HardwareOffload,
         PreflightIssueKind::RouterClosed,
+        PreflightIssueKind::Threads,
     ];
 
     /// The stable name.
@@ -58,6 +62,7 @@ impl PreflightIssueKind {
             PreflightIssueKind::Relay => "relay",
             PreflightIssueKind::HardwareOffload => "hardware-offload",
             PreflightIssueKind::RouterClosed => "router-closed",
+            PreflightIssueKind::Threads => "threads",
         }
     }
 
@@ -104,6 +109,7 @@ impl PreflightIssueKind {
             PreflightIssueKind::RouterClosed => {
                 "give your computer a config device with policy direct, or add list router_service 'tcp/80' to main"
             }
+            PreflightIssueKind::Threads => "remove option threads from section main: millpond then uses all processors",
         }
     }
 }
@@ -120,7 +126,7 @@ pub struct PreflightIssue {
 /// All issues of `settings` on a host with these `facts`, in the order of the settings.
 pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssue> {
     if settings.role == Role::Endpoint {
-        return Vec::new();
+        return too_many_threads(settings, facts).into_iter().collect();
     }
     let mut issues = Vec::new();
     check_addresses(settings, facts, &mut issues);
@@ -143,6 +149,14 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
         issues.extend(facts.relays.iter().map(relay_issue));
     }
     issues
+}
+
+/// More threads than processors would wait for each other.
+fn too_many_threads(settings: &Settings, facts: &Facts) -> Option<PreflightIssue> {
+    let (wanted, processors) = (u32::from(settings.threads?), facts.processors);
+    let has = counted(processors as usize, "processor", "processors");
+    let text = format!("main.threads: {wanted} threads on {has}: millpond uses {processors}");
+    (processors > 0 && wanted > processors).then_some(PreflightIssue { kind: PreflightIssueKind::Threads, text })
 }
 
 /// Whether the settings lock the owner out of the router's pages: the guard keeps confined devices from all but a few
@@ -297,6 +311,14 @@ mod tests {
         assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "wan"), &facts), ["network-outside"]);
         let unsure = Facts { unsure: vec!["eth1".into()], hardware_offload: true, ..facts };
         assert_eq!(codes(&settings([10, 77, 0, 1], "9.9.9.9", "lan"), &unsure), ["network-unsure", "hardware-offload"]);
+    }
+
+    #[test]
+    fn threads_above_processors_are_named() {
+        let facts = Facts { processors: 2, ..Facts::default() };
+        for (threads, wanted) in [(None, &[][..]), (Some(2), &[]), (Some(3), &["threads"])] {
+            assert_eq!(codes(&Settings { threads, ..example::endpoint() }, &facts), wanted, "{threads:?}");
+        }
     }
 
     #[test]

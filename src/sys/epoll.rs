@@ -2,9 +2,20 @@
 
 use std::io;
 use std::os::fd::AsFd;
+#[cfg(feature = "endpoint")]
+use std::time::Duration;
 
 use nix::errno::Errno;
+#[cfg(feature = "endpoint")]
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+#[cfg(feature = "endpoint")]
+use nix::sys::time::TimeSpec;
+
+#[cfg(feature = "endpoint")]
+use crate::sys::timer;
+#[cfg(feature = "endpoint")]
+use crate::units::Nanos;
 
 /// Maximum number of events that one wait returns.
 pub const MAX_EVENTS: usize = 16;
@@ -45,6 +56,23 @@ impl Poll {
         self.wait_for(EpollTimeout::NONE)
     }
 
+    /// The same until `moment` at the latest. Without a descriptor of a timer, a wait that ends by time is one system
+    /// call.
+    #[cfg(feature = "endpoint")]
+    pub fn wait_until(&mut self, moment: Nanos) -> io::Result<impl Iterator<Item = u64> + '_> {
+        let left = moment.saturating_since(timer::now());
+        if left > Nanos::ZERO {
+            let mut ready = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+            match ppoll(&mut ready, Some(TimeSpec::from_duration(Duration::from_nanos(left.0))), None) {
+                Ok(0) | Err(Errno::EINTR) => return Ok(self.events[..0].iter().map(EpollEvent::data)),
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let count = self.count_ready(EpollTimeout::ZERO)?;
+        Ok(self.events[..count].iter().map(EpollEvent::data))
+    }
+
     /// Returns the tokens of the descriptors that are ready now, without waiting.
     #[cfg(test)]
     pub fn ready(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
@@ -52,11 +80,14 @@ impl Poll {
     }
 
     fn wait_for(&mut self, timeout: EpollTimeout) -> io::Result<impl Iterator<Item = u64> + '_> {
-        let count = match self.epoll.wait(&mut self.events, timeout) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
+        let count = self.count_ready(timeout)?;
         Ok(self.events[..count].iter().map(EpollEvent::data))
+    }
+
+    fn count_ready(&mut self, timeout: EpollTimeout) -> io::Result<usize> {
+        match self.epoll.wait(&mut self.events, timeout) {
+            Err(Errno::EINTR) => Ok(0),
+            result => Ok(result?),
+        }
     }
 }

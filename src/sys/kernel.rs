@@ -4,6 +4,8 @@ mod operation;
 mod snapshot;
 mod sockets;
 
+use std::io;
+
 use self::snapshot::table;
 use self::sockets::RoutingSockets;
 pub(super) use self::sockets::failed;
@@ -29,11 +31,18 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Number of processors that this process may use.
+pub fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| count.get() as u32)
+}
+
 /// The running kernel.
 pub struct LinuxKernel {
     sockets: RoutingSockets,
     /// The descriptor of `mp0`, if this object created the interface.
     tun: Option<Tun>,
+    /// Creates or opens `mp0`.
+    open_tun: fn(&str) -> io::Result<Tun>,
     /// The interface to attach to, which another program manages.
     attached: Option<String>,
 }
@@ -42,7 +51,7 @@ impl LinuxKernel {
     /// Opens the netlink sockets. Operations on them need root; see [`is_root`].
     pub fn open() -> Result<LinuxKernel, OpError> {
         let sockets = RoutingSockets::open().map_err(|error| failed("opening netlink", error))?;
-        Ok(LinuxKernel { sockets, tun: None, attached: None })
+        Ok(LinuxKernel { sockets, tun: None, open_tun: Tun::open, attached: None })
     }
 
     /// The descriptor of `mp0`, if this object created the interface. Dropping the descriptor removes the interface.
@@ -51,8 +60,14 @@ impl LinuxKernel {
     }
 
     /// Opens an existing `mp0`. Fails if another process holds it.
-    pub fn attach_tun(&mut self) -> std::io::Result<Tun> {
-        Tun::open(TUN)
+    pub fn attach_tun(&mut self) -> io::Result<Tun> {
+        (self.open_tun)(TUN)
+    }
+
+    /// Gives `mp0`, if it is created from now on, a queue for each thread that opens it.
+    #[cfg(feature = "endpoint")]
+    pub fn use_tun_queues(&mut self) {
+        self.open_tun = Tun::open_queue;
     }
 
     /// The index of an interface; 0 if it does not exist.
@@ -87,7 +102,7 @@ impl LinuxKernel {
         let facts = view.facts(settings, before);
         let tunnel_ports = bridge_ports::tunnel_ports(&links, &facts.outside, &mut self.sockets.generic);
         let relays = if settings.confines() { relays::read(&facts) } else { Vec::new() };
-        Ok(Facts { hardware_offload, forwarding, tunnel_ports, relays, ..facts })
+        Ok(Facts { hardware_offload, forwarding, tunnel_ports, relays, processors: processors(), ..facts })
     }
 
     /// Removes a table's draft, which a killed process may have left.
@@ -159,7 +174,7 @@ impl Kernel for LinuxKernel {
             Op::SetTable(table) if table.name == TableName::Bridge => nft::replace_bridge(table),
             Op::SetTable(table) => nft::replace(table),
             Op::DeleteTable(name) => nft::delete(*name),
-            _ => operation::run(&mut self.sockets, &mut self.tun, op),
+            _ => operation::run(&mut self.sockets, (&mut self.tun, self.open_tun), op),
         };
         result.map_err(|cause| OpError { action: op.to_string(), cause })
     }

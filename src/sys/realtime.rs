@@ -34,6 +34,13 @@ pub fn enter() -> Vec<Refused> {
     .collect()
 }
 
+/// Gives another thread of this process real-time priority and exact timers, if they are permitted. The kernel gives a
+/// new thread neither, and [`enter`] has locked the memory of all.
+#[cfg(feature = "endpoint")]
+pub fn enter_thread() {
+    _ = schedule().and(exact_timers());
+}
+
 /// Gives this thread ordinary priority again. Required before changes to the host: while another thread holds the
 /// kernel's RTNL lock, access to some files under /proc/sys restarts the system call at once until the lock is free
 /// (restart_syscall in net/ipv6/addrconf.c). At real-time priority that loop never ends if the lock holder needs the

@@ -19,6 +19,17 @@ pub struct Tun {
 impl Tun {
     /// Creates or opens the interface `name`, non-blocking. Fails with `EBUSY` if another process holds it.
     pub(super) fn open(name: &str) -> io::Result<Tun> {
+        Tun::open_with(name, 0)
+    }
+
+    /// Creates the interface `name`, or opens another queue of it. Packets that are written to a queue make the kernel
+    /// pass the answers to the same queue, mostly. Fails with `EINVAL` if [`Tun::open`] has created the interface.
+    #[cfg(feature = "endpoint")]
+    pub fn open_queue(name: &str) -> io::Result<Tun> {
+        Tun::open_with(name, libc::IFF_MULTI_QUEUE)
+    }
+
+    fn open_with(name: &str, more_flags: libc::c_int) -> io::Result<Tun> {
         let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/net/tun")?;
         // SAFETY: an ifreq is plain old data, for which zeros are valid.
@@ -35,7 +46,7 @@ impl Tun {
             let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };
             if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
         };
-        let flags = libc::IFF_TUN | libc::IFF_NO_PI;
+        let flags = libc::IFF_TUN | libc::IFF_NO_PI | more_flags;
         let has_header = match attach(flags | libc::IFF_VNET_HDR) {
             // The kernel does not know the header.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => attach(flags).map(|()| false),

@@ -48,7 +48,7 @@ impl CellSocket {
     #[cfg(feature = "endpoint")]
     pub fn set_receive_buffer(&self, bytes: u32) -> io::Result<()> {
         // The kernel doubles the value, for its own data.
-        set_int(&self.0, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes as libc::c_int / 2)
+        set_int(&self.socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes as libc::c_int / 2)
     }
 
     /// Sends one cell to `peer`.

@@ -35,11 +35,13 @@ pub struct WorkerOutput {
 
 impl Worker {
     /// Forks a child that runs `job`, sends its result as the report, and exits. The child has ordinary priority and
-    /// ends with its parent. Call this only in a process with one thread.
+    /// ends with its parent. Threads other than the calling one must hold no lock that `job` needs: they may allocate
+    /// memory, because fork(3) leaves the allocator unlocked, but write no log.
     pub fn start(job: impl FnOnce() -> WorkerOutput) -> io::Result<Worker> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        // SAFETY: the process has one thread, so no other thread can hold a lock during the fork.
+        // SAFETY: the child only runs code whose locks no other thread can hold during the fork. A router has one
+        // thread. An endpoint's other threads take no lock but the allocator's, which the C library leaves unlocked.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Worker { child, socket: ours, received: None }),
             ForkResult::Child => {

@@ -11,7 +11,7 @@ use crate::config::uci::Section;
 use crate::law::{Law, MAX_INTERVAL, MAX_TRAIN, MIN_INTERVAL};
 use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 23] = [
+const OPTIONS: [&str; 24] = [
     "home_port",
     "enabled",
     "role",
@@ -35,6 +35,7 @@ const OPTIONS: [&str; 23] = [
     "priority",
     "router_service",
     "allow",
+    "threads",
 ];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const CAP_PERIODS: &[(&str, CapPeriod)] =
@@ -64,6 +65,8 @@ pub(super) struct General {
     /// Networks behind an endpoint that homes may reach.
     pub allow: Vec<(IpAddr, u8)>,
     pub home_ports: Vec<String>,
+    /// Threads of an endpoint; `None` for all processors.
+    pub threads: Option<u16>,
     /// The shape of level `custom`; its law and spread apply to every level.
     custom: Shape,
 }
@@ -140,6 +143,7 @@ pub(super) fn read(
             router_services: Vec::new(),
             allow: Vec::new(),
             home_ports: Vec::new(),
+            threads: None,
             custom: balanced,
         };
     };
@@ -169,6 +173,7 @@ pub(super) fn read(
     let router_services =
         reader.list("router_service", router_service).into_iter().map(|(service, _)| service).collect();
     let allow = allow(&mut reader, role);
+    let threads = threads(&mut reader, role);
     General {
         enabled,
         role,
@@ -185,6 +190,7 @@ pub(super) fn read(
         router_services,
         allow,
         home_ports,
+        threads,
         custom,
     }
 }
@@ -199,6 +205,13 @@ fn allow(reader: &mut SectionReader, role: Option<Role>) -> Vec<(IpAddr, u8)> {
         reader.warn("allow", "no effect with role 'router' (want role 'endpoint')".to_owned());
     }
     reader.list("allow", network).into_iter().map(|(network, _)| network).collect()
+}
+
+fn threads(reader: &mut SectionReader, role: Option<Role>) -> Option<u16> {
+    if role == Some(Role::Router) && reader.given("threads") {
+        reader.warn("threads", "no effect with role 'router' (want role 'endpoint')".to_owned());
+    }
+    reader.value("threads", number(1..=256, "threads")).map(|threads| threads as u16)
 }
 
 fn step_down(reader: &mut SectionReader, cap_period: CapPeriod, billing_day: u8) -> Option<(u8, Level)> {
@@ -301,4 +314,24 @@ fn main_level(reader: &mut SectionReader, uses_custom: bool) -> Level {
         }
     }
     level
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::parse;
+
+    #[test]
+    fn threads_are_a_number_and_for_endpoints_only() {
+        let parsed = |text: &str| parse(format!("config millpond main\n{text}").as_bytes());
+        let endpoint = |threads: &str| parsed(&format!(" option role endpoint\n option threads '{threads}'\n"));
+        assert_eq!(endpoint("4").settings.and_then(|settings| settings.threads), Some(4));
+        assert_eq!(parsed(" option role endpoint\n").settings.and_then(|settings| settings.threads), None);
+        for wrong in ["0", "257", "-1", "all", "1.5"] {
+            let problems = endpoint(wrong).problems;
+            let of_threads = problems.iter().find(|problem| problem.option.as_deref() == Some("threads"));
+            assert!(of_threads.is_some_and(|problem| problem.text.contains("256")), "{wrong}: {problems:?}");
+        }
+        let problems = parsed(" option threads '2'\n").problems;
+        assert!(problems.iter().any(|problem| problem.text.contains("no effect with role 'router'")), "{problems:?}");
+    }
 }

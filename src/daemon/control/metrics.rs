@@ -22,9 +22,8 @@ pub struct Gauges<'a> {
     pub settings: Option<&'a Settings>,
     /// The homes.
     pub sessions: &'a [SessionReport],
-    /// The sums of all homes since the start, removed ones included: statistics, and bytes on the wire of their cells,
-    /// sent and received.
-    pub sums: (Stats, [u64; 2]),
+    /// The sums of the homes that were removed: statistics, and bytes on the wire of their cells, sent and received.
+    pub removed: &'a (Stats, [u64; 2]),
     /// The current problems.
     pub problems: &'a [Problem],
     /// The daemon's CPU time and memory, if the kernel reports them.
@@ -104,10 +103,11 @@ impl Gauges<'_> {
             Some(address) => std::slice::from_ref(self.sessions.iter().find(|session| session.peer == address)?),
             None => self.sessions,
         };
-        let (stats, wire_bytes) = match (home, selected) {
-            (Some(_), [session]) => (&session.stats, session.wire_bytes),
-            _ => (&self.sums.0, self.sums.1),
-        };
+        let (mut stats, mut wire_bytes) = if home.is_none() { self.removed.clone() } else { Default::default() };
+        for session in selected {
+            stats.add(&session.stats);
+            wire_bytes = [wire_bytes[0] + session.wire_bytes[0], wire_bytes[1] + session.wire_bytes[1]];
+        }
         let count = |wanted: State| selected.iter().filter(|session| session.state_since.state == wanted).count();
         Some(Metrics {
             homes: [State::Starting, State::Shaping, State::Degraded].map(|state| (state.name(), count(state))),

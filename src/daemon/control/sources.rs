@@ -24,6 +24,8 @@ use crate::daemon::health::Health;
 use crate::daemon::history::History;
 use crate::daemon::planes::Planes;
 use crate::daemon::schedule::LevelClock;
+#[cfg(feature = "endpoint")]
+use crate::daemon::shards::Inspection;
 use crate::daemon::wall_clock;
 #[cfg(feature = "endpoint")]
 use crate::sys::usage;
@@ -120,11 +122,11 @@ impl Sources<'_> {
 
     #[cfg(feature = "endpoint")]
     fn metrics(&self, home: Option<Ipv4Addr>) -> Option<Metrics> {
-        let sessions = self.plane.reports();
+        let Inspection { sessions, removed } = &self.plane.inspect();
         let gauges = Gauges {
             settings: self.config.in_force(),
-            sums: self.plane.sums(&sessions),
-            sessions: &sessions,
+            sessions,
+            removed,
             problems: self.health.problems(),
             usage: usage::usage().ok(),
             uptime: self.health.uptime(self.now),

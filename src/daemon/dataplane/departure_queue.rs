@@ -22,6 +22,11 @@ impl DepartureQueue {
         self.entries.peek().map(|Reverse((when, _))| *when)
     }
 
+    /// Removes the entry of a session, if there is one.
+    pub fn remove(&mut self, session: usize) {
+        self.entries.retain(|Reverse((_, index))| *index != session);
+    }
+
     /// Removes the earliest entry and returns its time and session index.
     pub fn pop(&mut self) -> Option<(Nanos, usize)> {
         self.entries.pop().map(|Reverse(entry)| entry)

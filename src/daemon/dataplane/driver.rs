@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddrV4;
 
-use log::{debug, warn};
+use log::debug;
 
 use super::io::TunnelIo;
 use super::session::Change;
@@ -11,7 +11,7 @@ use super::{DataPlane, Departure};
 use crate::core::CellKind;
 use crate::daemon::error::Error;
 use crate::law::MAX_TRAIN;
-use crate::plan::ownership::{TUN, TUN_MTU};
+use crate::plan::ownership::TUN_MTU;
 use crate::sys::epoll::Poll;
 use crate::sys::timer;
 use crate::sys::udp::ReceiveBuffer;
@@ -115,11 +115,16 @@ impl Driver {
             // A departure takes two steps: build and send.
             let is_turn_over = many && steps > 2 * TURN_LIMIT;
             let may_return = many || built == 0;
-            if is_turn_over || may_return && next > timer::now() {
+            // Each look at the clock is a considerable part of a cell's cost.
+            let mut now = timer::now();
+            if is_turn_over || may_return && next > now {
                 break;
             }
-            timer::wait_until(next, spin).map_err(Error::system("waiting for a departure"))?;
-            match plane.handle_timeout(timer::now()) {
+            if next > now {
+                timer::wait_until(next, spin).map_err(Error::system("waiting for a departure"))?;
+                now = timer::now();
+            }
+            match plane.handle_timeout(now) {
                 Departure::Built => built += 1,
                 Departure::Idle => {}
                 Departure::Train(train) => {
@@ -132,12 +137,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Reads packets from the TUN interface and queues them in their sessions. `observe` gets each packet.
+    /// Reads packets from the TUN interface and queues them in their sessions. `observe` gets each packet, `pass_on`
+    /// those that are for no session of this thread.
     pub fn receive_packets(
         &mut self,
         plane: &mut DataPlane,
         poll: &Poll,
         mut observe: impl FnMut(PassedPacket),
+        mut pass_on: impl FnMut(&[u8]),
     ) -> ArrivalEffect {
         for count in 0..max_batch(plane) {
             let now = timer::now();
@@ -151,10 +158,11 @@ impl Driver {
             match self.io.receive_packet(buffer) {
                 Ok(None) => break,
                 Ok(Some((length, offload))) => {
-                    let mut handle = |packet: &[u8]| {
-                        if let Some(device) = plane.handle_packet(now, packet) {
+                    let mut handle = |packet: &[u8]| match plane.handle_packet(now, packet) {
+                        Some(device) => {
                             observe(PassedPacket { at: now, bytes: packet.len(), device, is_upload: true });
                         }
+                        None => pass_on(packet),
                     };
                     if offload.is_complete() {
                         handle(&buffer[..length]);
@@ -162,9 +170,8 @@ impl Driver {
                         offload.complete(&mut buffer[..length], scratch, handle);
                     }
                 }
-                Err(error) => {
+                Err(_) => {
                     // Another program has deleted the interface. The engines and their schedules continue.
-                    warn!("reading packets from {TUN}: {error}; recreating it");
                     self.io.drop_tun(poll);
                     return ArrivalEffect::LostTun;
                 }

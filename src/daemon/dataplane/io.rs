@@ -12,6 +12,8 @@ use crate::plan::ownership::{CELL_PORT, TUN};
 use crate::plan::qdisc_tree::{COVER_PRIORITY, DATA_PRIORITY};
 use crate::sys::Tun;
 use crate::sys::epoll::Poll;
+#[cfg(feature = "endpoint")]
+use crate::sys::reuseport;
 use crate::sys::udp::{CellSocket, ReceiveBuffer};
 use crate::wire::offload::Offload;
 
@@ -19,21 +21,50 @@ use crate::wire::offload::Offload;
 #[derive(Default)]
 pub struct TunnelIo {
     tun: Option<Tun>,
-    sockets: Option<Sockets>,
+    sockets: Option<CellSockets>,
     /// Whether one system call moves many cells or packets.
     is_batched: bool,
 }
 
-/// One socket for each PRIO band, so that no system call between two cells depends on their kind. Both share a port: to
-/// a firewall, cells of both kinds are one connection, and the peer's cells answer it. Either socket may receive.
-struct Sockets {
+/// Bytes of cells that may wait for a thread of an endpoint: those of 2,500 homes in 15 ms, with the kernel's data.
+#[cfg(feature = "endpoint")]
+const RECEIVE_BUFFER: u32 = 4 << 20;
+
+/// A thread's sockets: one for each PRIO band, so that no system call between two cells depends on their kind. Both
+/// share a port: to a firewall, cells of both kinds are one connection, and the peer's cells answer it. Either socket
+/// may receive.
+pub struct CellSockets {
     data: CellSocket,
     cover: CellSocket,
     /// Index of the interface they are bound to. An interface created later with the same name has another index.
     interface: u32,
 }
 
-impl Sockets {
+impl CellSockets {
+    /// Opens the sockets of `count` threads on the interface with that name and index. Each thread receives the cells
+    /// of its homes.
+    #[cfg(feature = "endpoint")]
+    pub fn open_for_threads(name: &str, interface: u32, count: u32) -> Result<Vec<CellSockets>, Error> {
+        let opening = || Error::system(format!("opening the cell sockets on {name}"));
+        let open = |priority| (0..count).map(move |_| CellSocket::open(name, CELL_PORT, priority));
+        // The kernel numbers them in this order: first those that receive.
+        let data: Vec<_> = open(DATA_PRIORITY).collect::<Result<_, _>>().map_err(opening())?;
+        let cover: Vec<_> = open(COVER_PRIORITY).collect::<Result<_, _>>().map_err(opening())?;
+        reuseport::by_source(&data[0], count).map_err(opening())?;
+        // In a container without the privilege, the kernel's default remains.
+        data.iter().for_each(|socket| _ = socket.set_receive_buffer(RECEIVE_BUFFER));
+        let pairs = data.into_iter().zip(cover);
+        Ok(pairs.map(|(data, cover)| CellSockets { data, cover, interface }).collect())
+    }
+
+    /// Opens the sockets of the only thread on the interface with that name and index.
+    fn open(name: &str, interface: u32) -> Result<CellSockets, Error> {
+        let opening = || Error::system(format!("opening the cell sockets on {name}"));
+        let data = CellSocket::open(name, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
+        let cover = CellSocket::open(name, CELL_PORT, COVER_PRIORITY).map_err(opening())?;
+        Ok(CellSockets { data, cover, interface })
+    }
+
     /// The socket that sends cells of that kind.
     fn of(&self, kind: CellKind) -> &CellSocket {
         match kind {
@@ -104,6 +135,14 @@ impl TunnelIo {
         }
     }
 
+    /// The TUN interface, to be used elsewhere.
+    #[cfg(feature = "endpoint")]
+    pub fn take_tun(&mut self, poll: &Poll) -> Option<Tun> {
+        let tun = self.tun.take()?;
+        _ = poll.remove(&tun);
+        Some(tun)
+    }
+
     /// Closes the TUN interface.
     pub fn drop_tun(&mut self, poll: &Poll) {
         if let Some(tun) = self.tun.take() {
@@ -130,16 +169,21 @@ impl TunnelIo {
             return Ok(false);
         }
         self.unbind(poll);
-        let opening = || Error::system(format!("opening the cell sockets on {name}"));
-        let data = CellSocket::open(name, CELL_PORT, DATA_PRIORITY).map_err(opening())?;
-        let cover = CellSocket::open(name, CELL_PORT, COVER_PRIORITY).map_err(opening())?;
-        poll.add(&data, Token::Cells(CellKind::Data).into()).map_err(opening())?;
-        poll.add(&cover, Token::Cells(CellKind::Cover).into()).map_err(opening())?;
-        self.sockets = Some(Sockets { data, cover, interface });
+        self.set_sockets(CellSockets::open(name, interface)?, poll)?;
+        Ok(true)
+    }
+
+    /// Takes over these sockets, in place of the ones before.
+    pub fn set_sockets(&mut self, sockets: CellSockets, poll: &Poll) -> Result<(), Error> {
+        self.unbind(poll);
+        poll.add(&sockets.data, Token::Cells(CellKind::Data).into())
+            .and_then(|()| poll.add(&sockets.cover, Token::Cells(CellKind::Cover).into()))
+            .map_err(Error::system("watching the cell sockets"))?;
+        self.sockets = Some(sockets);
         if self.is_batched {
             self.set_batched(true);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Closes the sockets.

@@ -9,6 +9,7 @@ use crate::core::Stats;
 use crate::daemon::dataplane::departure_queue::DepartureQueue;
 use crate::daemon::dataplane::negotiation::HomeLimits;
 use crate::daemon::dataplane::session::Session;
+use crate::daemon::dataplane::share::Share;
 use crate::daemon::dataplane::totals::{DelayTotals, Totals};
 use crate::daemon::error::Error;
 use crate::daemon::shape;
@@ -19,12 +20,15 @@ use crate::wire::size::{CellSize, Encapsulation};
 
 /// The sessions, and their indices by address.
 pub struct Sessions {
-    all: Vec<Session>,
+    /// Boxed, so that an update with many homes moves only pointers.
+    all: Vec<Box<Session>>,
     /// Session indices by the source address of the cells, sorted.
     by_peer: Vec<(Ipv4Addr, usize)>,
     /// Session indices by the IPv6 address of a home's devices, sorted.
     by_address6: Vec<(Ipv6Addr, usize)>,
     role: Role,
+    /// The homes of an endpoint that these sessions serve.
+    share: Share,
     /// The sums of the sessions that were removed, for the metrics.
     #[cfg(feature = "endpoint")]
     removed: Box<RemovedHomes>,
@@ -50,10 +54,17 @@ impl Sessions {
             by_peer: Vec::new(),
             by_address6: Vec::new(),
             role: Role::Router,
+            share: Share::ALL,
             #[cfg(feature = "endpoint")]
             removed: Box::default(),
             draw_seed: random::seed,
         }
+    }
+
+    /// Serves only these homes of an endpoint, from the next update on.
+    #[cfg(feature = "endpoint")]
+    pub fn set_share(&mut self, share: Share) {
+        self.share = share;
     }
 
     /// Takes the seeds of new engines from this source instead of the kernel.
@@ -73,27 +84,29 @@ impl Sessions {
     ) -> Result<(), Error> {
         if self.role != settings.role {
             self.all.clear();
+            self.by_peer.clear();
         }
         self.role = settings.role;
         match settings.role {
             Role::Router => self.update_router(settings, size, now)?,
             Role::Endpoint => self.update_homes(settings, encapsulation, now)?,
         }
+        let share = self.share;
         self.by_peer = self.all.iter().enumerate().map(|(index, session)| (session.peer(), index)).collect();
         self.by_peer.sort_unstable();
-        let homes = settings.homes.iter().zip(0..self.all.len());
+        let homes = settings.homes.iter().filter(|home| share.owns(home.address)).zip(0..self.all.len());
         self.by_address6 = homes.filter_map(|(home, index)| Some((home.address6?, index))).collect();
         self.by_address6.sort_unstable();
         Ok(())
     }
 
     /// All sessions, in the order of the settings.
-    pub fn all(&self) -> &[Session] {
+    pub fn all(&self) -> &[Box<Session>] {
         &self.all
     }
 
     /// All sessions, mutable.
-    pub fn all_mut(&mut self) -> &mut [Session] {
+    pub fn all_mut(&mut self) -> &mut [Box<Session>] {
         &mut self.all
     }
 
@@ -128,7 +141,7 @@ impl Sessions {
     /// address, or one home could spoof another. On a router the session must forward; the kernel routes the packet.
     pub fn accepts(&self, index: usize, packet: &[u8]) -> bool {
         let sender = match (self.role, packet) {
-            (Role::Router, _) => return self.all.get(index).is_some_and(Session::forwards),
+            (Role::Router, _) => return self.all.get(index).is_some_and(|session| session.forwards()),
             (Role::Endpoint, [0x40..0x50, ..]) => ipv4_at(packet, 12).and_then(|address| self.of_peer(address)),
             (Role::Endpoint, [0x60..0x70, ..]) => ipv6_at(packet, 8).and_then(|address| self.of_home6(address)),
             (Role::Endpoint, _) => None,
@@ -167,11 +180,11 @@ impl Sessions {
 
     /// The delays of the packets sent, over all present sessions.
     pub fn delays(&self) -> DelayTotals {
-        let add = |sum: DelayTotals, session: &Session| {
-            let delay = &session.engine().stats().delay;
-            DelayTotals { count: sum.count + delay.count(), sum: sum.sum.saturating_add(delay.sum()) }
-        };
-        self.all.iter().fold(DelayTotals::default(), add)
+        let delays = self.all.iter().map(|session| &session.engine().stats().delay);
+        delays.fold(DelayTotals::default(), |sum, delay| DelayTotals {
+            count: sum.count + delay.count(),
+            sum: sum.sum.saturating_add(delay.sum()),
+        })
     }
 
     /// A departure queue with the next action of each session.
@@ -190,7 +203,7 @@ impl Sessions {
         let (shaping, request) = (shape::shaping(settings, size), shape::request(settings, size));
         match &mut self.all[..] {
             [session] if session.peer() == peer => session.reshape(shaping, request, now),
-            _ => self.all = vec![Session::router(peer, shaping, request, self.seed()?, now)],
+            _ => self.all = vec![Box::new(Session::router(peer, shaping, request, self.seed()?, now))],
         }
         self.all[0].set_key_update(key_update(settings));
         let has_handshakes = tunnel::properties(settings).is_some_and(|tunnel| tunnel.handshake_key.is_some());
@@ -201,23 +214,25 @@ impl Sessions {
 
     fn update_homes(&mut self, settings: &Settings, encapsulation: Encapsulation, now: Nanos) -> Result<(), Error> {
         let (homes, encapsulation) = (&settings.homes, tunnel::least_encapsulation(settings, encapsulation));
-        let mut before = std::mem::take(&mut self.all);
-        for home in homes {
+        let mut before: Vec<_> = std::mem::take(&mut self.all).into_iter().map(Some).collect();
+        for home in homes.iter().filter(|home| self.share.owns(home.address)) {
             let kernel_law = homes.len() == 1;
             let limits = HomeLimits { max_download: home.max_download, encapsulation, kernel_law };
-            let existing = before.iter().position(|session| session.peer() == home.address);
-            let existing = existing.map(|index| before.swap_remove(index));
-            let session = match existing.filter(|session| session.name() == home.name) {
+            let existing = self.of_peer(home.address).and_then(|index| before.get_mut(index));
+            let session = match existing.and_then(|slot| slot.take_if(|session| session.name() == home.name)) {
                 Some(mut session) => {
                     session.set_limits(limits);
                     session
                 }
-                None => Session::endpoint(home.name.clone(), home.address, limits, self.seed()?, now),
+                None => {
+                    let (name, seed) = (home.name.clone(), self.seed()?);
+                    Box::new(Session::endpoint(name, home.address, limits, seed, now))
+                }
             };
             self.all.push(session);
         }
         #[cfg(feature = "endpoint")]
-        for session in &before {
+        for session in before.iter().flatten() {
             self.removed.stats.add(session.engine().stats());
             self.removed.wire_bytes = sum(self.removed.wire_bytes, session.wire_bytes());
         }

@@ -1,11 +1,15 @@
 //! An endpoint's event loop without a tunnel around its cells, for the laboratory's load generator
 //! (`tests/lab/world/endpoint_load.rs`).
 
-use crate::config::model::Settings;
+use crate::config::model::{Settings, Shape};
 use crate::core::Stats;
 use crate::daemon::error::Error;
 use crate::daemon::event_loop::EventLoop;
 use crate::daemon::options::Options;
+#[cfg(feature = "endpoint")]
+use crate::plan::ownership::TUN;
+#[cfg(feature = "endpoint")]
+use crate::sys::Tun;
 use crate::sys::timer;
 use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 
@@ -14,19 +18,32 @@ use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 pub struct BareEndpoint(EventLoop);
 
 impl BareEndpoint {
-    /// Listens at `options.socket` and opens the cell sockets on `interface`. It reads no settings.
-    pub fn start(options: &Options, interface: &str) -> Result<BareEndpoint, Error> {
+    /// Listens at `options.socket` and opens the cell sockets on `interface`, for as many threads as an endpoint with
+    /// these settings has.
+    pub fn start(options: &Options, settings: &Settings, interface: &str) -> Result<BareEndpoint, Error> {
         let no_settings = Error::Unfit("this endpoint has no tunnel".to_owned());
         let mut event_loop = EventLoop::start(options, Err(no_settings))?;
-        event_loop.parts.plane.bind_to(interface, 1, &event_loop.poll)?;
+        event_loop.parts.plane.bind_to(settings, interface, 1, &event_loop.poll)?;
         Ok(BareEndpoint(event_loop))
+    }
+
+    /// The same with the TUN interface, which the caller sets up.
+    #[cfg(feature = "endpoint")]
+    pub fn start_with_tun(options: &Options, settings: &Settings, interface: &str) -> Result<BareEndpoint, Error> {
+        let mut endpoint = BareEndpoint::start(options, settings, interface)?;
+        let EventLoop { parts, poll, .. } = &mut endpoint.0;
+        parts.plane.set_tun(Tun::open_queue(TUN).map_err(Error::system(format!("opening {TUN}")))?, poll)?;
+        parts.plane.bind_to(settings, interface, 1, poll)?;
+        Ok(endpoint)
     }
 
     /// Serves the homes in an endpoint's `settings` from now on, with cells of `size`, as WireGuard over IPv4 makes
     /// them.
     pub fn serve(&mut self, settings: &Settings, size: CellSize) -> Result<(), Error> {
         let encapsulation = Encapsulation::wireguard(IpVersion::V4);
-        self.0.parts.plane.local_mut().update_sessions(settings, size, encapsulation, timer::now())
+        let settings =
+            Settings { shape: Shape { cell_bytes: size.wire_bytes as u16, ..settings.shape }, ..settings.clone() };
+        self.0.parts.plane.update(&settings, encapsulation, true, timer::now())
     }
 
     /// Runs until SIGTERM or SIGINT, or until a reload finds settings that are not enabled.

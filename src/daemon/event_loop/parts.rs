@@ -1,5 +1,7 @@
 //! All components of the daemon, and what one of them asks of the others.
 
+use log::warn;
+
 #[cfg(feature = "endpoint")]
 use crate::config::model::Home;
 use crate::config::model::{Role, Settings};
@@ -15,6 +17,9 @@ use crate::daemon::control::{Asked, Control, SlowAnswer, Sources};
 use crate::daemon::dataplane::driver::{ArrivalEffect, PassedPacket};
 #[cfg(feature = "endpoint")]
 use crate::daemon::enrolments::Enrolments;
+#[cfg(feature = "endpoint")]
+use crate::daemon::error::Error;
+use crate::daemon::event_loop::moment::{draw_u16, moment};
 use crate::daemon::failover::{Failover, Situation};
 use crate::daemon::health::Health;
 use crate::daemon::history::History;
@@ -24,11 +29,11 @@ use crate::daemon::reconcile::host::last_handshake_s;
 use crate::daemon::reconcile::openvpn::{OPENVPN_PROBLEMS, OpenvpnEvent};
 use crate::daemon::reconcile::{DueWork, Reconciler};
 use crate::daemon::rounded::Rounded;
-use crate::daemon::schedule::{LevelClock, Moment};
+use crate::daemon::schedule::LevelClock;
 use crate::daemon::state::State;
 use crate::daemon::wall_clock;
+use crate::plan::ownership::TUN;
 use crate::sys::epoll::Poll;
-use crate::sys::random;
 use crate::units::Nanos;
 
 /// Whether the loop goes on.
@@ -71,10 +76,21 @@ impl Parts {
         self.handle_effect(effect, now);
     }
 
+    /// Handles what the threads of an endpoint have reported.
+    #[cfg(feature = "endpoint")]
+    pub fn handle_shards(&mut self, now: Nanos) -> Result<(), Error> {
+        let effect = self.plane.handle_shards(now)?;
+        self.handle_effect(effect, now);
+        Ok(())
+    }
+
     fn handle_effect(&mut self, effect: ArrivalEffect, now: Nanos) {
         let must_reconcile = match effect {
             ArrivalEffect::Unchanged => false,
-            ArrivalEffect::LostTun => true,
+            ArrivalEffect::LostTun => {
+                warn!("another program has removed {TUN}; recreating it");
+                true
+            }
             ArrivalEffect::Regranted => {
                 self.config.in_force().is_some_and(|settings| self.plane.update_limits(settings, now))
             }
@@ -96,7 +112,10 @@ impl Parts {
         if self.plane.local().is_idle(now) {
             self.advice.handle_tick(now);
         }
-        self.history.sample(self.plane.totals(), self.plane.delays(), now);
+        let (totals, delays) = self.plane.totals();
+        self.history.sample(totals, delays, now);
+        #[cfg(feature = "endpoint")]
+        self.health.set(Code::Overload, self.plane.overload(now));
         self.tick_schedule(now);
         self.tick_audits(poll, now);
         if self.state(now).is_up() {
@@ -368,18 +387,6 @@ impl Parts {
     fn is_router(&self) -> bool {
         self.config.in_force().is_none_or(|settings: &Settings| settings.role == Role::Router)
     }
-}
-
-/// The moment `now`, by both clocks.
-pub fn moment(now: Nanos) -> Moment {
-    // 300 is the middle of the range: without randomness from the kernel, the times of level changes are not shifted.
-    let draw = || random::seed().map_or(300, |seed| u32::from_ne_bytes([seed[0], seed[1], seed[2], 0]));
-    Moment { now, unix_s: wall_clock::unix_time_s(), draw }
-}
-
-/// A random number; 12, the middle of a day of hours, without randomness from the kernel.
-pub fn draw_u16() -> u16 {
-    random::seed().map_or(12, |seed| u16::from_ne_bytes([seed[0], seed[1]]))
 }
 
 fn observed(packet: PassedPacket) -> ObservedPacket {

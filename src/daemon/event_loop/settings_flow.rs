@@ -3,7 +3,8 @@
 
 use log::{error, info, warn};
 
-use super::parts::{LoopFlow, Parts, moment};
+use super::moment::moment;
+use super::parts::{LoopFlow, Parts};
 use crate::config::model::{Device, Settings};
 use crate::daemon::config_state::{SettingsChange, SettingsFile};
 use crate::daemon::control::reply::{Answer, Requester};
@@ -193,6 +194,10 @@ impl Parts {
             return Ok(());
         };
         let interface_changed = self.plane.bind(settings, report.interface, poll)?;
+        if !self.plane.has_tun() {
+            // Another number of threads or another role needs another TUN interface.
+            self.reconciler.trigger_now(now);
+        }
         if interface_changed {
             // A new interface has no keys.
             self.plane.local_mut().pause_cells(now);

@@ -75,6 +75,10 @@ impl Host {
 
     /// Reads the facts about this host that the plan needs. `endpoint` is the address of a router's endpoint.
     pub fn read_facts(&mut self, settings: &Settings, endpoint: Option<SocketAddr>) -> Result<(), Error> {
+        #[cfg(feature = "endpoint")]
+        if settings.role == Role::Endpoint {
+            self.kernel.use_tun_queues();
+        }
         self.read_lan(settings)?;
         self.tables()?.hardware_offload.clone().map_err(from_op)?;
         let attached = tunnel::properties(settings).filter(|tunnel| tunnel.link.is_none());

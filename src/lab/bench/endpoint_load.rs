@@ -12,6 +12,9 @@ use crate::lab::error::Error;
 pub struct EndpointLoadRow {
     /// Number of homes.
     pub homes: u64,
+    /// Threads of the endpoint.
+    #[serde(default = "one")]
+    pub threads: u64,
     /// Cells sent and received.
     pub cells_per_second: f64,
     /// Processor time of the endpoint in percent of one processor.
@@ -22,6 +25,13 @@ pub struct EndpointLoadRow {
     pub kb_per_home: f64,
     /// Cells that did not leave or did not arrive.
     pub drops: u64,
+    /// The smallest share of its cells that a home received, in percent.
+    #[serde(default)]
+    pub least_percent: f64,
+}
+
+const fn one() -> u64 {
+    1
 }
 
 /// Percentiles in microseconds.

@@ -142,20 +142,22 @@ fn print_endpoint(results: &BenchReport) {
     }
     println!("\nendpoint, for each home 80 cells of 508 bytes per second in each direction, without cryptography");
     println!(
-        "{:>5} {:>9} {:>6} {:>9} {:>10} {:>10} {:>9} {:>8}",
-        "homes", "cells/s", "cpu %", "us/cell", "late p50", "late p99", "KiB/home", "drops"
+        "{:>5} {:>7} {:>9} {:>6} {:>9} {:>10} {:>10} {:>9} {:>8} {:>7}",
+        "homes", "threads", "cells/s", "cpu %", "us/cell", "late p50", "late p99", "KiB/home", "drops", "least %"
     );
     for row in &results.endpoint {
         println!(
-            "{:>5} {:>9.0} {:>6.1} {:>9.2} {:>7.0} us {:>7.0} us {:>9.1} {:>8}",
+            "{:>5} {:>7} {:>9.0} {:>6.1} {:>9.2} {:>7.0} us {:>7.0} us {:>9.1} {:>8} {:>7.1}",
             row.homes,
+            row.threads,
             row.cells_per_second,
             row.cpu_percent,
             row.cell_us(),
             row.lateness_us.p50,
             row.lateness_us.p99,
             row.kb_per_home,
-            row.drops
+            row.drops,
+            row.least_percent
         );
     }
 }

@@ -1,5 +1,7 @@
 //! Executes one operation on the kernel's routing, interfaces and sysctls.
 
+use std::io;
+
 use super::sockets::RoutingSockets;
 use crate::apply::Cause;
 use crate::plan::Op;
@@ -12,8 +14,11 @@ use crate::sys::tun::Tun;
 use crate::tunnel::LinkKind;
 use crate::tunnel::wireguard::WIREGUARD;
 
-/// Executes `op`, unless it is about an nft table. `tun` holds the descriptor of `mp0` if this process created it.
-pub fn run(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Result<(), Cause> {
+/// The descriptor of `mp0`, if this process created it, and what creates it.
+type TunSlot<'a> = (&'a mut Option<Tun>, fn(&str) -> io::Result<Tun>);
+
+/// Executes `op`, unless it is about an nft table.
+pub fn run(sockets: &mut RoutingSockets, tun: TunSlot<'_>, op: &Op) -> Result<(), Cause> {
     match execute(sockets, tun, op) {
         Err(error) if is_gone(op, &error) => Ok(()),
         result => result.map_err(|error| hint(op, &error).unwrap_or_else(|| error.into())),
@@ -37,13 +42,13 @@ fn is_gone(op: &Op, error: &NetlinkError) -> bool {
     removes && error.errno().is_some_and(|errno| gone.contains(&errno))
 }
 
-fn execute(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, op: &Op) -> Result<(), NetlinkError> {
+fn execute(sockets: &mut RoutingSockets, tun: TunSlot<'_>, op: &Op) -> Result<(), NetlinkError> {
     let request = match op {
         Op::AddLink { name, kind: LinkKind::Tun, mtu } => return add_tun(sockets, tun, name, *mtu),
         Op::AddLink { name, kind, mtu } => link::add(name, kind, *mtu),
         // Closing the descriptor is enough for `mp0`.
-        Op::DeleteLink { name } if name == TUN && tun.is_some() => {
-            *tun = None;
+        Op::DeleteLink { name } if name == TUN && tun.0.is_some() => {
+            *tun.0 = None;
             return Ok(());
         }
         Op::DeleteLink { name } => link::delete(sockets.index(name)?),
@@ -79,12 +84,12 @@ fn set_wireguard(sockets: &mut RoutingSockets, op: &Op) -> Result<(), NetlinkErr
     sockets.generic.request(&request)
 }
 
-fn add_tun(sockets: &mut RoutingSockets, tun: &mut Option<Tun>, name: &str, mtu: u32) -> Result<(), NetlinkError> {
-    let created = Tun::open(name)?;
+fn add_tun(sockets: &mut RoutingSockets, (tun, open): TunSlot<'_>, name: &str, mtu: u32) -> Result<(), NetlinkError> {
     // A process that carries the cells opens it again.
     if name != TUN {
-        return Ok(created.persist()?);
+        return Ok(Tun::open(name)?.persist()?);
     }
+    let created = open(name)?;
     if mtu != TUN_MTU {
         let request = link::set_mtu(sockets.index(name)?, mtu);
         sockets.route.request(&request)?;

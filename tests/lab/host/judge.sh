@@ -79,7 +79,7 @@ judge_machine() {
 # judge_endpoint_load VERDICTS: passes if every home was served. The load itself, in endpoint.json, is not judged.
 judge_endpoint_load() {
 	local status=0
-	"$LAB/endpoint_load" || status=$?
+	"$LAB/endpoint_load" --short || status=$?
 	case $status in
 	0) echo "PASS endpoint: 1, 10, 100 and 1000 homes are all served" >> "$1" ;;
 	77) echo "SKIP endpoint: 1, 10, 100 and 1000 homes are all served: needs root" >> "$1" ;;

@@ -27,16 +27,17 @@ use millpond::units::{BitsPerSec, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{ControlMessage, ShapingRequest};
 use millpond::wire::size::{CellSize, Encapsulation, IpVersion};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::unistd::Pid;
 
 /// The endpoint's address, the address of the first home, and the network of all homes.
 const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const FIRST_HOME: Ipv4Addr = Ipv4Addr::new(10, 77, 16, 1);
-const HOMES_NET: &str = "10.77.16.0/20";
+const FIRST_HOME: Ipv4Addr = Ipv4Addr::new(10, 77, 32, 1);
+const HOMES_NET: &str = "10.77.32.0/19";
 /// The homes' end of the cable.
 const HOMES: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 254);
-const MAX_HOMES: usize = 4000;
+const MAX_HOMES: usize = 8000;
 
 /// A home builds its cell this long before the departure, as a router does.
 const LEAD: Nanos = Nanos::from_micros(400);
@@ -56,6 +57,9 @@ pub struct EndpointLoad {
     /// duration in seconds
     #[argh(option)]
     seconds: u64,
+    /// threads of the endpoint (default 1)
+    #[argh(option, default = "1")]
+    threads: u16,
 }
 
 /// act as the homes of an endpoint, until standard input ends; "endpoint-load" starts this
@@ -71,6 +75,9 @@ pub struct Homes {
     /// the endpoint's network namespace
     #[argh(option)]
     endpoint: PathBuf,
+    /// the only processor for the homes
+    #[argh(option)]
+    processor: Option<usize>,
 }
 
 /// The endpoint's result of a measurement.
@@ -89,11 +96,13 @@ struct HomesResult {
     min_cells: u64,
     /// Cells that the homes noticed as lost, all together.
     lost: u64,
+    /// The smallest share of its cells that a home received from its first one on, in percent.
+    least_percent: f64,
 }
 
 impl EndpointLoad {
     pub fn run(self) -> Result<(), String> {
-        let EndpointLoad { homes, rate, seconds } = self;
+        let EndpointLoad { homes, rate, seconds, threads } = self;
         if !(1..=MAX_HOMES).contains(&homes) || rate == 0 {
             return Err(format!(
                 "cannot serve {homes} homes at {rate} cells a second: want 1 to {MAX_HOMES} homes and a rate above 0"
@@ -101,16 +110,21 @@ impl EndpointLoad {
         }
         let folder = std::env::temp_dir().join(format!("millpond-endpoint-load-{}", process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("making {}: {error}", folder.display()))?;
-        let measured = measure(homes, rate, seconds, &folder);
+        let measured = measure((homes, threads), rate, seconds, &folder);
         _ = fs::remove_dir_all(folder);
         let (endpoint, received) = measured?;
-        println!("{}", row(homes, &endpoint, &received));
+        println!("{}", row((homes, threads), &endpoint, &received));
         // Only service is required, not its timing, because this machine may be busy.
         if received.min_cells == 0 { Err(format!("one of {homes} homes received no cell")) } else { Ok(()) }
     }
 }
 
-fn measure(homes: usize, rate: u64, seconds: u64, folder: &Path) -> Result<(EndpointResult, HomesResult), String> {
+fn measure(
+    (homes, threads): (usize, u16),
+    rate: u64,
+    seconds: u64,
+    folder: &Path,
+) -> Result<(EndpointResult, HomesResult), String> {
     let (socket, config) = (folder.join("socket"), folder.join("config"));
     fs::write(&config, "config millpond main\n").map_err(|error| format!("writing {}: {error}", config.display()))?;
     let options = Options {
@@ -127,10 +141,13 @@ fn measure(homes: usize, rate: u64, seconds: u64, folder: &Path) -> Result<(Endp
         let own = File::open("/proc/thread-self/ns/net").map_err(|error| format!("opening the namespace: {error}"))?;
         _ = namespace.send(own);
         connected.recv().map_err(|_| "the cable to the homes was not set up".to_owned())?;
-        serve(&options, homes)
+        if let Some(processor) = homes_processor(threads) {
+            pin(&(0..processor).collect::<Vec<_>>())?;
+        }
+        serve(&options, homes, threads)
     });
     let outcome = made.recv().map_err(|_| "the endpoint did not start".to_owned()).and_then(|namespace| {
-        let running = RunningHomes::start(homes, rate, &namespace)?;
+        let running = RunningHomes::start((homes, threads), rate, &namespace)?;
         _ = cable.send(());
         thread::sleep(Duration::from_secs(seconds));
         // The reload ends the loop, because the settings are not enabled.
@@ -145,28 +162,31 @@ fn measure(homes: usize, rate: u64, seconds: u64, folder: &Path) -> Result<(Endp
 }
 
 /// A result as JSON, with the keys that "millpond-lab bench" reads.
-fn row(homes: usize, served: &EndpointResult, received: &HomesResult) -> String {
+fn row((homes, threads): (usize, u16), served: &EndpointResult, received: &HomesResult) -> String {
     let EndpointResult { stats, cpu_seconds, memory_bytes, seconds } = served;
     let us = |percent| stats.lateness.percentile(percent).as_millis_f64() * 1e3;
     let cells = stats.cells_data + stats.cells_cover + stats.cells_received;
     format!(
-        "{{\"homes\": {homes}, \"cells_per_second\": {:.0}, \"cpu_percent\": {:.2}, \
-         \"lateness_us\": {{\"p50\": {:.0}, \"p99\": {:.0}}}, \"kb_per_home\": {:.1}, \"drops\": {}}}",
+        "{{\"homes\": {homes}, \"threads\": {threads}, \"cells_per_second\": {:.0}, \"cpu_percent\": {:.2}, \
+         \"lateness_us\": {{\"p50\": {:.0}, \"p99\": {:.0}}}, \"kb_per_home\": {:.1}, \"drops\": {}, \
+         \"least_percent\": {:.1}}}",
         cells as f64 / seconds,
         100.0 * cpu_seconds / seconds,
         us(50.0),
         us(99.0),
         *memory_bytes as f64 / 1024.0 / homes as f64,
-        stats.cells_lost + stats.slots_missed + received.lost
+        stats.cells_lost + stats.slots_missed + received.lost,
+        received.least_percent
     )
 }
 
 /// Runs the endpoint until it gets a reload.
-fn serve(options: &Options, homes: usize) -> Result<EndpointResult, String> {
-    let mut endpoint = BareEndpoint::start(options, "mpx0").map_err(|error| error.to_string())?;
+fn serve(options: &Options, homes: usize, threads: u16) -> Result<EndpointResult, String> {
+    let settings = settings(homes, threads)?;
+    let mut endpoint = BareEndpoint::start(options, &settings, "mpx0").map_err(|error| error.to_string())?;
     let memory_before = resident_bytes()?;
     let start = timer::now();
-    endpoint.serve(&settings(homes)?, cell_size()?).map_err(|error| error.to_string())?;
+    endpoint.serve(&settings, cell_size()?).map_err(|error| error.to_string())?;
     let cpu_before = cpu_seconds()?;
     endpoint.run().map_err(|error| error.to_string())?;
     Ok(EndpointResult {
@@ -177,9 +197,10 @@ fn serve(options: &Options, homes: usize) -> Result<EndpointResult, String> {
     })
 }
 
-fn settings(homes: usize) -> Result<Settings, String> {
+fn settings(homes: usize, threads: u16) -> Result<Settings, String> {
     let parsed = millpond::config::parse(b"config millpond main\n\toption role endpoint\n");
     let mut settings = parsed.settings.ok_or("an endpoint cannot be set up without a tunnel")?;
+    settings.threads = Some(threads);
     settings.homes = (0..homes).map(home).collect();
     Ok(settings)
 }
@@ -214,11 +235,14 @@ struct RunningHomes {
 
 impl RunningHomes {
     /// Starts the process, and returns when the homes and the cable to `endpoint` are ready.
-    fn start(homes: usize, rate: u64, endpoint: &File) -> Result<RunningHomes, String> {
+    fn start((homes, threads): (usize, u16), rate: u64, endpoint: &File) -> Result<RunningHomes, String> {
         let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
         let namespace = format!("/proc/{}/fd/{}", process::id(), endpoint.as_raw_fd());
         let mut command = process::Command::new(program);
         command.args(["homes", "--homes", &homes.to_string(), "--rate", &rate.to_string(), "--endpoint", &namespace]);
+        if let Some(processor) = homes_processor(threads) {
+            command.args(["--processor", &processor.to_string()]);
+        }
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -236,9 +260,11 @@ impl RunningHomes {
         let mut text = String::new();
         self.output.read_to_string(&mut text).map_err(|error| format!("reading from the homes: {error}"))?;
         let status = self.child.wait().map_err(|error| format!("waiting for the homes: {error}"))?;
-        let numbers = text.trim().split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        match numbers {
-            Some((min_cells, lost)) if status.success() => Ok(HomesResult { min_cells, lost }),
+        let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        match numbers[..] {
+            [min_cells, lost, least_percent] if status.success() => {
+                Ok(HomesResult { min_cells: min_cells as u64, lost: lost as u64, least_percent })
+            }
             _ => Err(format!("the homes ended with {status} and printed {text:?}")),
         }
     }
@@ -246,7 +272,10 @@ impl RunningHomes {
 
 impl Homes {
     pub fn run(self) -> Result<(), String> {
-        connect(&self.endpoint)?;
+        connect(&self.endpoint, self.processor)?;
+        if let Some(processor) = self.processor {
+            pin(&[processor])?;
+        }
         let mut routers =
             (0..self.homes).map(|number| Router::new(number, self.rate)).collect::<Result<Vec<_>, _>>()?;
         println!("ready");
@@ -259,13 +288,15 @@ impl Homes {
         run(&mut routers, &done);
         let stats = || routers.iter().map(|router| router.engine.stats());
         let min_cells = stats().map(|stats| stats.cells_received).min().unwrap_or(0);
-        println!("{min_cells} {}", stats().map(|stats| stats.cells_lost).sum::<u64>());
+        let now = timer::now();
+        let least = routers.iter().map(|router| router.received_percent(now)).fold(100.0, f64::min);
+        println!("{min_cells} {} {least:.1}", stats().map(|stats| stats.cells_lost).sum::<u64>());
         Ok(())
     }
 }
 
 /// Moves this process to a new namespace, where every address of the homes is local, with a cable to `endpoint`.
-fn connect(endpoint: &Path) -> Result<(), String> {
+fn connect(endpoint: &Path, processor: Option<usize>) -> Result<(), String> {
     let open = |path: &Path| File::open(path).map_err(|error| format!("opening {}: {error}", path.display()));
     let enter = |namespace: &File| {
         setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|error| format!("entering a network namespace: {error}"))
@@ -277,6 +308,14 @@ fn connect(endpoint: &Path) -> Result<(), String> {
     shell(&format!("ip link set mpx0 netns /proc/{}/fd/{}", process::id(), far.as_raw_fd()))?;
     shell(&format!("ip route add local {HOMES_NET} dev lo && ip addr add {HOMES}/32 dev mpx1"))?;
     shell(&format!("ip route add {ENDPOINT} dev mpx1"))?;
+    if let Some(processor) = processor {
+        // What the homes receive is the work of their processor, not of the endpoint's that sends it.
+        let mask = 1u64 << processor;
+        shell(&format!(
+            "at=$(mktemp -d) && mount -t sysfs sysfs \"$at\" && echo {mask:x} > \"$at\"/class/net/mpx1/queues/rx-0/rps_cpus; \
+             umount \"$at\"; rmdir \"$at\""
+        ))?;
+    }
     enter(&far)?;
     shell(&format!("ip link set lo up && ip addr add {ENDPOINT}/32 dev mpx0 && ip link set mpx0 up"))?;
     shell(&format!("ip route add {HOMES} dev mpx0 && ip route add {HOMES_NET} via {HOMES}"))?;
@@ -288,6 +327,8 @@ struct Router {
     engine: Engine,
     socket: UdpSocket,
     request: ShapingRequest,
+    /// When the endpoint's first cell came.
+    first_cell: Option<Nanos>,
     is_granted: bool,
     cell: Box<[u8; MAX_PACKET_BYTES]>,
     /// The cell that waits for its departure.
@@ -316,6 +357,7 @@ impl Router {
             engine: Engine::new(params, seed, timer::now()),
             socket,
             request,
+            first_cell: None,
             is_granted: false,
             cell: Box::new([0; MAX_PACKET_BYTES]),
             built: None,
@@ -327,6 +369,13 @@ impl Router {
         if !self.is_granted {
             self.engine.send_control(ControlMessage::ShapingRequest(self.request));
         }
+    }
+
+    /// How many of the endpoint's cells have come since the first one, in percent.
+    fn received_percent(&self, now: Nanos) -> f64 {
+        let mean = self.engine.pace().mean.0 as f64;
+        let expected = self.first_cell.map_or(0.0, |first| now.saturating_since(first).0 as f64 / mean);
+        100.0 * self.engine.stats().cells_received as f64 / expected.max(1.0)
     }
 
     /// The time of the next call of `act`.
@@ -343,10 +392,24 @@ impl Router {
         _ = self.socket.send_to(&self.cell[..len], (ENDPOINT, CELL_PORT));
         self.engine.handle_departure(scheduled, timer::now());
         while let Ok((length, _)) = self.socket.recv_from(buffer) {
+            self.first_cell.get_or_insert_with(timer::now);
             self.engine.handle_cell(&buffer[..length]);
             self.is_granted |= matches!(self.engine.poll_control(), Some(ControlMessage::ShapingGrant(_)));
         }
     }
+}
+
+/// The processor for the homes, if the endpoint's threads leave one. The endpoint has those before it.
+fn homes_processor(threads: u16) -> Option<usize> {
+    let processors = thread::available_parallelism().map_or(1, |count| count.get());
+    Some(processors - 1).filter(|last| *last >= usize::from(threads))
+}
+
+/// Lets this thread, and those that it starts, run on these processors only.
+fn pin(processors: &[usize]) -> Result<(), String> {
+    let mut set = CpuSet::new();
+    let added = processors.iter().try_for_each(|processor| set.set(*processor));
+    added.and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).map_err(|error| format!("pinning a thread: {error}"))
 }
 
 fn run(routers: &mut [Router], done: &AtomicBool) {
@@ -372,7 +435,7 @@ fn run(routers: &mut [Router], done: &AtomicBool) {
 }
 
 fn cpu_seconds() -> Result<f64, String> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).map_err(|error| format!("reading the processor time: {error}"))?;
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| format!("reading the processor time: {error}"))?;
     let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }

@@ -24,6 +24,7 @@ const KNOWN = {
 	'audit': [ _('The last check of the wire found a fault'), _('The message names the fault. Check again; if the problem stays, download a report under Help and ask for help with it.') ],
 	'trains': [ _('The server sends packets one by one'), _('The rates in the settings need several packets to leave together, which the server\'s version of millpond cannot do. Until it is updated, the line is slower than set.') ],
 	'router-quotes': [ _('The router speaks for a device'), _('A program on the router sends to the Internet what a protected or blocked device sent to it: a DNS server, a proxy or a relay. The message names the device. Stop that program, or keep the device from it; then check again.') ],
+	'overload': [ _('The server is too small for its homes'), _('On a server: it leaves out a part of the cells of every home. Move homes to another server, or use a machine with more processors.') ],
 	'interface': [ _('Waiting for the tunnel\'s interface'), _('The interface under Settings, Tunnel does not exist yet, is down, or lacks this router\'s address. Bring it up under Network, Interfaces; millpond then uses it.') ],
 	'foreign-qdisc': [ _('Another program shapes the tunnel'), _('The tunnel\'s interface has another queue (SQM, for example). Turn that queue off for this interface; on the Internet interface it may stay.') ],
 	'openvpn': [ _('OpenVPN is not running'), _('The message names the error in the profile or on the router. Correct it; millpond keeps trying.') ],
@@ -42,6 +43,7 @@ const KNOWN = {
 	'relay': [ _('A program tells the provider about devices'), _('The message names the program and says what it tells: the addresses of your devices, for example. Stop the program under System, Startup. If it is odhcpd, edit the interface under Network, Interfaces: on the tab DHCP Server, IPv6 Settings, choose server mode instead of relay mode, and turn the NDP proxy off.') ],
 	'hardware-offload': [ _('The router hides connections from millpond'), _('Hardware flow offloading forwards packets where millpond cannot protect them. Turn it off under Network, Firewall; software offloading may stay.') ],
 	'router-closed': [ _('No device can open these pages'), _('Every network of your home is protected or blocked, and such devices cannot open this router\'s pages. Choose "Leave alone" for your computer under Devices before you leave this page.') ],
+	'threads': [ _('The settings ask for more threads than there are processors'), _('On a server: remove option threads from the settings; all processors are then used.') ],
 	'zone': [ _('The time zone is unknown'), _('Schedules use universal time (UTC) until you choose your zone under System, System.') ],
 	'ubus': [ _('These pages lost their connection to millpond'), _('The router\'s message bus (ubus) does not answer. The devices stay protected; you need not do anything.') ]
 };
