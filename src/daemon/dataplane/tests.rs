@@ -1,5 +1,7 @@
 //! The data plane by a virtual clock: a router and its endpoint, connected by this test instead of by sockets.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use super::*;
 use crate::config::example;
 use crate::core::CellKind;
@@ -163,6 +165,38 @@ const REQUEST: ShapingRequest = ShapingRequest {
     cover: true,
     trains: [1; 2],
 };
+
+/// A machine that builds and sends only half of the cells leaves out half of each home's.
+#[test]
+fn beyond_saturation_every_home_gets_less_in_equal_measure() {
+    static NEXT_SEED: AtomicU8 = AtomicU8::new(0);
+    const HOMES: u8 = 100;
+    let (start, seconds) = (Nanos::from_secs(1), 10);
+    let mut endpoint = DataPlane::new();
+    endpoint.set_seed_source(|| Ok([NEXT_SEED.fetch_add(1, Ordering::Relaxed); 32]));
+    let settings = endpoint_settings(HOMES);
+    endpoint.update(&settings, Encapsulation::wireguard(IpVersion::V4), true, start).expect("sessions");
+    let request = cell_with(1, ControlMessage::ShapingRequest(REQUEST), 420);
+    for home in &settings.homes {
+        endpoint.handle_cell(start, home.address, &request);
+    }
+    let mean = REQUEST.rate.interval(REQUEST.cell_bytes.into());
+    // Building a cell takes this long, and sending it again.
+    let step = Nanos(mean.0 / u64::from(HOMES));
+    let mut sent = vec![0u64; usize::from(HOMES)];
+    let mut now = start;
+    while now < start + Nanos::from_secs(seconds) {
+        now = now.max(endpoint.next_timeout().expect("homes")) + step;
+        if let Departure::Train(train) = endpoint.handle_timeout(now) {
+            sent[usize::from(train.peer.octets()[3]) - 2] += 1;
+            endpoint.handle_departure(now);
+        }
+    }
+    let (least, most) = (sent.iter().min().expect("homes"), sent.iter().max().expect("homes"));
+    let wanted = Nanos::from_secs(seconds).0 / mean.0;
+    println!("of {wanted} cells each home gets {least} to {most}");
+    assert!(*least * 100 >= wanted * 40 && *most * 100 <= wanted * 60, "{least} to {most} of {wanted}");
+}
 
 /// Noise, forged messages and packets with forged sources of one home reach nobody, and do not touch another home.
 #[test]

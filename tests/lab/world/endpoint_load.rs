@@ -189,11 +189,13 @@ fn serve(options: &Options, homes: usize, threads: u16) -> Result<EndpointResult
     endpoint.serve(&settings, cell_size()?).map_err(|error| error.to_string())?;
     let cpu_before = cpu_seconds()?;
     endpoint.run().map_err(|error| error.to_string())?;
+    // The statistics are a copy for each home, which would count as its memory.
+    let memory_bytes = resident_bytes()?.saturating_sub(memory_before);
     Ok(EndpointResult {
-        stats: endpoint.stats(),
         cpu_seconds: cpu_seconds()? - cpu_before,
-        memory_bytes: resident_bytes()?.saturating_sub(memory_before),
+        memory_bytes,
         seconds: timer::now().saturating_since(start).as_secs_f64(),
+        stats: endpoint.stats(),
     })
 }
 
