@@ -2,7 +2,8 @@
 //!
 //! For OpenWrt it writes one opkg feed and one apk feed per architecture, `OUT/opkg/ARCH` and `OUT/apk/ARCH`. Each has
 //! `millpond`, `luci-app-millpond` with its translations if the project has LuCI pages, the collector of metrics, and an
-//! index. For Debian it writes `OUT/debian`. The packages depend only on the project's files and the given date: equal input makes equal bytes, except signatures.
+//! index. For Debian it writes `OUT/debian`. The packages depend only on the project's files and the given date: equal
+//! input makes equal bytes, except signatures.
 
 mod adb;
 mod apk;

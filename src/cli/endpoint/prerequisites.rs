@@ -36,7 +36,8 @@ fn has_module(name: &str) -> bool {
     }
     let Ok(release) = uname().map(|name| name.release().to_string_lossy().into_owned()) else { return false };
     let folder = Path::new("/lib/modules").join(release);
-    // A container need not see the host's modules. The kernel loads them all the same, and the daemon says what is missing.
+    // A container need not see the host's modules. The kernel loads them all the same, and the daemon says what is
+    // missing.
     if container::is_container() && !folder.exists() {
         return true;
     }
