@@ -13,7 +13,8 @@ use millpond::wire::size::{Encapsulation, IpVersion};
 const SEED: u64 = 5;
 /// Cell sizes of the search; smaller and larger ones than those of the advice among them.
 const CELLS: [u16; 6] = [320, 512, 768, 1_024, 1_280, 1_400];
-/// How much more than the cheapest the advice may cost.
+/// How much more than the cheapest the advice may cost, in the mean over [`SEEDS`]: of 44 minutes the longest wait, on
+/// which the level `strict` depends, is a matter of chance.
 const MAX_OVERPRICE: f64 = 1.10;
 /// How much longer than tolerated packets may wait, and how many more than allowed may be lost, with other random
 /// departures than the advice is based on.
@@ -114,8 +115,8 @@ fn settings(home: &HomeTrace) -> Settings {
 }
 
 /// What the daemon advises after it has watched the home.
-fn advised(home: &HomeTrace, settings: &Settings) -> [AdvisedShape; 3] {
-    let mut advisor = RateAdvisor::new(settings, Encapsulation::wireguard(IpVersion::V4), SEED, Nanos::ZERO);
+fn advised(home: &HomeTrace, settings: &Settings, seed: u64) -> [AdvisedShape; 3] {
+    let mut advisor = RateAdvisor::new(settings, Encapsulation::wireguard(IpVersion::V4), seed, Nanos::ZERO);
     let devices = home.devices.iter().zip(1..);
     let mut packets: Vec<_> = devices
         .flat_map(|(trace, device)| {
@@ -147,31 +148,35 @@ fn check(name: &str, home: &HomeTrace) {
     let tolerances_ms: Vec<f64> = settings.devices.iter().map(|device| device.tolerance.as_millis_f64()).collect();
     let mut search = Search { home, tolerances_ms: &tolerances_ms, simulated: BTreeMap::new() };
     let mut faults = Vec::new();
-    for (level, advised) in advised(home, &settings).into_iter().enumerate() {
+    let advice = SEEDS.map(|seed| advised(home, &settings, seed));
+    for level in 0..ADVISED.len() {
         let cheapest = search.cheapest(level);
         let show = |shape: AdvisedShape| {
             let gb = shape.total_kbit() as f64 * 0.324;
             format!("{}/{} in {} ({gb:.1} GB)", shape.upload_kbit, shape.download_kbit, shape.cell_bytes)
         };
-        let price = advised.total_kbit() as f64 / cheapest.total_kbit() as f64;
+        let prices = advice.map(|advised| advised[level].total_kbit() as f64 / cheapest.total_kbit() as f64);
+        let price = prices.iter().sum::<f64>() / prices.len() as f64;
         let line = format!(
             "{name}, {}: advised {}, cheapest {}, {price:.2} of its price",
             ADVISED[level].name(),
-            show(advised),
+            advice.map(|advised| show(advised[level])).join(" or "),
             show(cheapest)
         );
         println!("{line}");
         if price > MAX_OVERPRICE {
             faults.push(format!("too dear: {line}"));
         }
-        for (direction, kbit) in [(Direction::Up, advised.upload_kbit), (Direction::Down, advised.download_kbit)] {
-            if !search.keeps(level, direction, advised.cell_bytes, kbit, [MAX_LATENESS, MAX_LOSSES]) {
-                let waits = search.waits(direction, advised.cell_bytes, kbit).iter().zip(&tolerances_ms);
-                let waits = waits.map(|(waits, ms)| {
-                    format!("{:.0} of {ms:.0} ms, {:.0} of {} lost", waits.by_level[level], waits.lost, waits.sent)
-                });
-                let waits = waits.collect::<Vec<_>>().join("; ");
-                faults.push(format!("too slow {}: {line}: {waits}", direction.name()));
+        for advised in advice.map(|advised| advised[level]) {
+            for (direction, kbit) in [(Direction::Up, advised.upload_kbit), (Direction::Down, advised.download_kbit)] {
+                if !search.keeps(level, direction, advised.cell_bytes, kbit, [MAX_LATENESS, MAX_LOSSES]) {
+                    let waits = search.waits(direction, advised.cell_bytes, kbit).iter().zip(&tolerances_ms);
+                    let waits = waits.map(|(waits, ms)| {
+                        format!("{:.0} of {ms:.0} ms, {:.0} of {} lost", waits.by_level[level], waits.lost, waits.sent)
+                    });
+                    let waits = waits.collect::<Vec<_>>().join("; ");
+                    faults.push(format!("too slow {}: {line}: {waits}", direction.name()));
+                }
             }
         }
     }

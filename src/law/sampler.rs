@@ -84,8 +84,8 @@ fn scaled(mean: Nanos, part: u32) -> Nanos {
 }
 
 fn quantile(points: &[Point; POINTS], random: u64) -> u32 {
-    // From -6 at 0: two points to a unit.
-    let place = (quantiles::normal_quantile(random) + (6 << ONE_BITS)) as u32;
+    // From -6 at 0: two points to a unit. The sum is up to 12, which fits without a sign.
+    let place = quantiles::normal_quantile(random).wrapping_add(6 << ONE_BITS) as u32;
     let index = (place >> (ONE_BITS - 1)) as usize;
     let position = place << (32 - (ONE_BITS - 1));
     points[index].towards(points[index + 1], position).max(0) as u32

@@ -162,15 +162,16 @@ fn a_key_may_be_in_a_key_file() {
 #[test]
 fn a_homes_preshared_key_may_be_in_a_key_file() {
     let file = "/etc/millpond/homes/maple.preshared";
+    let other = Key([7; 32]).to_base64();
     let home =
-        format!("config home\noption public_key '{PUBLIC}'\noption address 10.77.0.2\noption preshared_key {file}");
+        format!("config home\noption public_key '{other}'\noption address 10.77.0.3\noption preshared_key {file}");
     let settings = format!("{ENDPOINT}\n{home}\n");
     let parsed = parse_with(settings.as_bytes(), &|path| {
         assert_eq!(path, file);
         Ok(format!("{PRIVATE}\n"))
     });
-    let homes = parsed.settings.expect("settings").homes;
-    assert_eq!(homes[0].preshared_key, Key::from_base64(PRIVATE));
+    let homes = parsed.settings.unwrap_or_else(|| panic!("{:?}", parsed.problems)).homes;
+    assert_eq!(homes[1].preshared_key, Key::from_base64(PRIVATE));
     let absent = parse_with(settings.as_bytes(), &|_| Err("no such file".to_owned()));
     assert!(lines(&absent).join("\n").contains("preshared_key: cannot read the key file (got no such file"));
 }
