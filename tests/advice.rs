@@ -35,6 +35,8 @@ fn rates() -> Vec<u64> {
 #[derive(Clone, Copy)]
 struct Waits {
     by_level: [f64; 3],
+    /// Of all seeds.
+    longest_ms: f64,
     lost: f64,
     sent: u64,
 }
@@ -55,7 +57,7 @@ impl Search<'_> {
             let (rate, idle) = (BitsPerSec::from_kbit(kbit), BitsPerSec::from_kbit(8));
             let (upload, download) = if direction == Direction::Up { (rate, idle) } else { (idle, rate) };
             let cell_bytes = cell_bytes.into();
-            let mut waits = vec![Waits { by_level: [0.0; 3], lost: 0.0, sent: 0 }; home.devices.len()];
+            let mut waits = vec![Waits { by_level: [0.0; 3], longest_ms: 0.0, lost: 0.0, sent: 0 }; home.devices.len()];
             let share = 1.0 / SEEDS.len() as f64;
             for seed in SEEDS {
                 let config = SimulationConfig { upload, download, cell_bytes, seed, ..SimulationConfig::default() };
@@ -64,6 +66,7 @@ impl Search<'_> {
                     let delay = device.delay_ms;
                     let sums = waits.by_level.iter_mut().zip([delay.mean, delay.p99, delay.max]);
                     sums.for_each(|(sum, ms)| *sum += share * ms);
+                    waits.longest_ms = waits.longest_ms.max(delay.max);
                     waits.lost += share * (device.sent - device.delivered) as f64;
                     waits.sent = device.sent;
                 }
@@ -84,13 +87,22 @@ impl Search<'_> {
         })
     }
 
+    /// The same without slack. A rate keeps a promise about every packet only if it does so with every seed.
+    fn keeps_exactly(&mut self, level: usize, direction: Direction, cell_bytes: u16, kbit: u64) -> bool {
+        let (tolerances_ms, is_strict) = (self.tolerances_ms, ADVISED[level] == Level::Strict);
+        self.keeps(level, direction, cell_bytes, kbit, [1.0; 2]) && {
+            let waits = self.waits(direction, cell_bytes, kbit).iter().zip(tolerances_ms);
+            waits.into_iter().all(|(waits, tolerance_ms)| !is_strict || waits.longest_ms <= *tolerance_ms)
+        }
+    }
+
     /// The cheapest shape, by trying every cell size and finding the lowest rate for each direction.
     fn cheapest(&mut self, level: usize) -> AdvisedShape {
         let rates = rates();
         let mut shapes = Vec::new();
         for cell_bytes in CELLS {
             let [upload_kbit, download_kbit] = [Direction::Up, Direction::Down].map(|direction| {
-                let at = rates.partition_point(|kbit| !self.keeps(level, direction, cell_bytes, *kbit, [1.0; 2]));
+                let at = rates.partition_point(|kbit| !self.keeps_exactly(level, direction, cell_bytes, *kbit));
                 rates[at]
             });
             shapes.push(AdvisedShape { upload_kbit, download_kbit, cell_bytes });

@@ -85,7 +85,7 @@ impl WhatIf {
         self.offered[usize::from(if device <= self.tracked { device } else { 0 })]
     }
 
-    /// Runs the departures of waiting packets up to `now`. Call it regularly while no packets arrive: the delays include
+    /// Runs the departures of waiting packets up to `now`. Call it regularly while none arrive: the delays include
     /// only packets that have left. Returns whether packets wait still: if none do, later calls change nothing.
     pub fn advance(&mut self, now: Nanos) -> bool {
         let WhatIf { shape, interval_table, arrivals, steps, .. } = self;

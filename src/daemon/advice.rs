@@ -59,7 +59,7 @@ const FORMAT: u8 = 1;
 /// Maximum packets that wait for processing, 4 KB; further ones are counted as missed.
 const MAX_PENDING: usize = 256;
 
-/// The virtual time whose departures are run at once. At all rates together they take a small router half a millisecond.
+/// The time whose departures are run at once. At all rates together they take a small router half a millisecond.
 const SLICE: Nanos = Nanos::from_millis(10);
 
 /// The direction of a packet.

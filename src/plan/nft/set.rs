@@ -60,7 +60,7 @@ impl Set {
 }
 
 /// The time between two searches of a set for expired elements, which no packet matches but which take room. By default
-/// the kernel searches every set once a second (net/netfilter/nft_set_hash.c, `nft_rhash_gc`). For all sets of the guard
+/// the kernel searches every set once a second (net/netfilter/nft_set_hash.c, `nft_rhash_gc`). For all sets of a guard
 /// together that takes a small router five milliseconds, in which no cell leaves.
 fn collection_interval(timeout: &'static str) -> &'static str {
     if timeout.ends_with('m') { timeout } else { "1h" }
