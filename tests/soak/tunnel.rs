@@ -30,7 +30,7 @@ pub struct Tunnel {
     /// Cells under way, from the router and from the endpoint.
     pub under_way: [VecDeque<(Nanos, Vec<u8>)>; 2],
     spare: Vec<Vec<u8>>,
-    /// Cells that an outage took, from the router and from the endpoint.
+    /// Cells that an outage or a standstill took, from the router and from the endpoint.
     pub lost: [u64; 2],
     /// The cells handed out by [`Tunnel::pop`].
     pub carried: [u64; 2],

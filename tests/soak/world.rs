@@ -110,6 +110,7 @@ impl World {
             while !self.tunnel.under_way[from].is_empty() {
                 let cell = self.tunnel.pop(from);
                 self.tunnel.recycle(cell);
+                self.tunnel.lost[from] += 1;
             }
         }
         self.now = Nanos(self.started.0 + (unix_s - START_S) as u64 * SECOND.0);
