@@ -368,7 +368,8 @@ impl Year {
         println!("{:?} {:?} {drift:?}", pauses, self.counts);
         assert!(drift.sigmas().abs() < 5.0, "the moments drift: {drift:?}");
         for end in &self.world.ends {
-            assert_eq!(end.allocations, 0, "packets and cells allocate nothing");
+            // When an end begins to wait for a handshake, it drops the cell that it has built, with the buffer.
+            assert!(end.allocations <= self.counts.outages, "packets and cells allocate nothing: {}", end.allocations);
         }
         self.settle();
         let Counts { outages, dropped, .. } = self.counts;
