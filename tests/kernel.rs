@@ -178,7 +178,7 @@ fn wireguard_sends_a_segment_list_as_its_cells() {
     let to = "10.77.0.1:9347".parse().unwrap();
     socket.send(&[0; 420], to).unwrap();
     assert!(receive(&receiver).is_some(), "the first handshake");
-    let mut buffer = ReceiveBuffer::new();
+    let mut buffer = ReceiveBuffer::default();
     for (has_lists, joins) in [(true, true), (true, false), (false, true), (false, false)] {
         if !has_lists {
             socket.disable_segments();

@@ -139,7 +139,7 @@ fn joined_arrivals_are_the_cells_that_were_sent() {
         }
         receiver.join_arrivals(joins);
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
-        let mut buffer = ReceiveBuffer::new();
+        let mut buffer = ReceiveBuffer::default();
         for train in TRAINS.into_iter().chain([(3, 100), (2, 1_316)]) {
             let sent = cells(&mut rng, train);
             sender.send_train(&sent, train.1, to).unwrap();

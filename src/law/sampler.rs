@@ -2,7 +2,7 @@
 //!
 //! An interval is a quantile of the law for a random probability. It is found in two steps: the quantile of the normal
 //! distribution, from a table that all laws share, and the law's quantile for the same probability, which as a function
-//! of the first is so smooth that [`POINTS`] points describe it.
+//! of the first is so smooth that 25 points describe it.
 
 use rand::{Rng, RngExt};
 
@@ -80,7 +80,7 @@ impl IntervalSampler {
 /// `part` in fixed point of `mean`. Two products, because one may not fit into 64 bits.
 fn scaled(mean: Nanos, part: u32) -> Nanos {
     let (whole, rest) = (mean.0 >> ONE_BITS, mean.0 & ((1 << ONE_BITS) - 1));
-    Nanos((whole * u64::from(part) + (rest * u64::from(part) >> ONE_BITS)).max(1))
+    Nanos((whole * u64::from(part) + ((rest * u64::from(part)) >> ONE_BITS)).max(1))
 }
 
 fn quantile(points: &[Point; POINTS], random: u64) -> u32 {

@@ -23,7 +23,7 @@ impl Tun {
     }
 
     /// Creates the interface `name`, or opens another queue of it. Packets that are written to a queue make the kernel
-    /// pass the answers to the same queue, mostly. Fails with `EINVAL` if [`Tun::open`] has created the interface.
+    /// pass the answers to the same queue, mostly. Fails with `EINVAL` if the interface has a single queue.
     #[cfg(feature = "endpoint")]
     pub fn open_queue(name: &str) -> io::Result<Tun> {
         Tun::open_with(name, libc::IFF_MULTI_QUEUE)

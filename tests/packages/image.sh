@@ -57,6 +57,7 @@ image_reproducible() {
 
 # As an engine runs it, but with the tools of every Linux.
 image_in_chroot() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
 	unshare --net --mount --fork --kill-child bash -euc '
 		root=$1
 		mount --bind "$root" "$root"

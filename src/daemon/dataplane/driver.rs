@@ -89,8 +89,10 @@ impl Driver {
     /// only take memory otherwise. What a socket has joined is lost if that changes.
     pub fn set_batched(&mut self, is_batched: bool) {
         if is_batched != self.batch.is_some() {
-            let batch =
-                || Batch { cells: [ReceiveBuffer::new(), ReceiveBuffer::new()], packet: vec![0; MAX_OFFLOADED_BYTES] };
+            let batch = || Batch {
+                cells: [ReceiveBuffer::default(), ReceiveBuffer::default()],
+                packet: vec![0; MAX_OFFLOADED_BYTES],
+            };
             self.batch = is_batched.then(|| Box::new(batch()));
             self.io.set_batched(is_batched);
         }

@@ -43,12 +43,14 @@ struct ReceivedDatagrams {
     from: SocketAddrV4,
 }
 
-impl ReceiveBuffer {
+impl Default for ReceiveBuffer {
     /// An empty buffer.
-    pub fn new() -> ReceiveBuffer {
+    fn default() -> ReceiveBuffer {
         ReceiveBuffer { bytes: vec![0; MAX_RECEIVED * SLOT_BYTES], received: Vec::with_capacity(MAX_RECEIVED), next: 0 }
     }
+}
 
+impl ReceiveBuffer {
     /// The next datagram that was received and not taken yet, with its sender.
     pub fn next_cell(&mut self) -> Option<(&[u8], SocketAddrV4)> {
         let received = self.received.get_mut(self.next)?;

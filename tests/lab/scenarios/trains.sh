@@ -9,6 +9,7 @@ allowance() { echo $((2 * 2 * (WINDOW + 60))); }
 
 scenario() {
 	local load
+	# shellcheck disable=SC2034 # read by settings
 	TRAIN=8 UPLOAD_KBIT=1280 DOWNLOAD_KBIT=1280
 	for load in busy idle; do
 		flat_run gamma "$load"

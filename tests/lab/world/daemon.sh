@@ -9,6 +9,7 @@ settings() {
 }
 
 settings_main() {
+	# shellcheck disable=SC2016 # TRAIN is expanded, and the quotes are UCI's
 	cat <<- END
 		config millpond 'main'
 			option enabled '1'
