@@ -33,11 +33,11 @@ fw4_load() { fw4_ruleset | at router nft -f -; }
 fw4_ruleset() {
 	local offload=
 	[ "$FW4_OFFLOAD" = 0 ] || offload='meta l4proto { tcp, udp } flow add @ft'
-	cat <<- END
-		add table inet fw4
-		delete table inet fw4
-		table inet fw4 {
-	END
+	# As fw4 does, the chains stay and only their rules change. A chain that is deleted in a transaction may drop a packet
+	# by its policy: it loses its rules a moment before its hook.
+	printf 'add table inet fw4\nflush table inet fw4\n'
+	! at router nft list flowtable inet fw4 ft > /dev/null 2>&1 || echo 'delete flowtable inet fw4 ft'
+	echo 'table inet fw4 {'
 	[ "$FW4_OFFLOAD" = 0 ] || echo "flowtable ft { hook ingress priority 0; devices = { $FW4_OFFLOAD_DEVICES }; }"
 	cat <<- END
 		chain input {
