@@ -38,7 +38,8 @@ pub use diff::{plan, plan_guard};
 pub use facts::{Facts, LanInterface, Relay, Relayed, TunnelPort};
 pub use guard::{ASTRAY, astray, forget_astray, guard_table};
 pub use learned::{
-    confirmed_elements, conflicts, current_elements, initial_elements, persistent_elements, unknown_devices, update,
+    SHOWN_ADDRESSES, confirmed_elements, conflicts, current_elements, initial_elements, persistent_elements,
+    unknown_devices, update,
 };
 pub use minimal_guard::minimal_guard;
 pub use op::Op;

@@ -68,6 +68,67 @@ fn the_copy_contains_any_rule_and_many_elements() {
     assert!(rules("millpond_held").contains("81 : drop"));
 }
 
+/// fw4 loads the guard again from its file, which leaves out the addresses that devices have shown. The copy still knows
+/// them, with the time that is left.
+#[test]
+fn a_guard_loaded_from_its_file_gets_back_what_the_copy_knows() {
+    const NAME: &str = "a_guard_loaded_from_its_file_gets_back_what_the_copy_knows";
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped {NAME}: not root");
+        return;
+    }
+    let _namespace = Namespace::new();
+    let copy = match OwnedGuardCopy::open() {
+        Ok(copy) => copy,
+        Err(cause) => {
+            println!("skipped {NAME}: no table can be owned here: {cause}");
+            return;
+        }
+    };
+    let set = |name, kind| format!("set {name} {{ type {kind}; size 9; flags dynamic,timeout; timeout 7d; }}");
+    let table = |comment: &str| {
+        let sets = [
+            set("seen6", "ipv6_addr"),
+            set("bound4", "ipv4_addr"),
+            set("bindings4", "ether_addr . ipv4_addr . ifname"),
+            set("astray", "ether_addr"),
+        ];
+        format!("table inet millpond {{ comment \"{comment}\"\n{}\n}}", sets.join("\n"))
+    };
+    let load = |table: &str| {
+        let file = std::env::temp_dir().join(format!("millpond-restored-{}.nft", std::process::id()));
+        std::fs::write(&file, format!("add table inet millpond\ndelete table inet millpond\n{table}\n")).unwrap();
+        shell(&format!("nft -f {}", file.display()));
+        std::fs::remove_file(&file).unwrap();
+    };
+    let add = |set: &str, element: &str| shell(&format!("nft add element inet millpond {set} '{{ {element} }}'"));
+    let listed = |set: &str| shell(&format!("nft list set inet millpond {set}"));
+    let sets = ["seen6", "bound4", "bindings4"];
+
+    load(&table("one"));
+    add("seen6", "fd00::1 timeout 1h");
+    add("seen6", "fd00::2");
+    add("bindings4", "02:00:00:00:00:01 . 192.168.1.2 . \"br-lan\"");
+    add("astray", "02:00:00:00:00:01");
+    copy.sync_learned().unwrap();
+    assert!(!copy.restore_learned(&sets).unwrap(), "the guard knows everything");
+
+    load(&table("one"));
+    add("seen6", "fd00::2 timeout 2h");
+    assert!(copy.restore_learned(&sets).unwrap());
+    assert!(listed("seen6").contains("fd00::1 timeout 1h expires 59m"), "{}", listed("seen6"));
+    assert!(listed("seen6").contains("fd00::2 timeout 2h"), "what the guard knows stays: {}", listed("seen6"));
+    assert!(listed("bindings4").contains("02:00:00:00:00:01 . 192.168.1.2 . \"br-lan\""), "{}", listed("bindings4"));
+    assert!(!listed("astray").contains("02:00"), "{}", listed("astray"));
+    assert!(!copy.restore_learned(&sets).unwrap(), "nothing is missing");
+
+    load(&table("two"));
+    assert!(!copy.restore_learned(&sets).unwrap(), "another guard means other sets");
+    assert!(!listed("seen6").contains("fd00"), "{}", listed("seen6"));
+    shell("nft delete table inet millpond");
+    assert!(!copy.restore_learned(&sets).unwrap(), "without a guard there is nothing to restore");
+}
+
 /// The guard is deleted and loaded all the time. Whenever a copy is made, it is one of the complete guard: a listing
 /// that another program's flush interrupts must not replace it.
 #[test]

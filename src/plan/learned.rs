@@ -16,6 +16,10 @@ const SEEN: [&str; 2] = ["seen4", "seen6"];
 /// The guard's sets of the IPv4 and IPv6 addresses of devices that are exempt from their network's policy.
 const FREE: [&str; 2] = ["free4", "free6"];
 
+/// The guard's sets of addresses that devices have shown, which its file leaves out.
+pub const SHOWN_ADDRESSES: [&str; 8] =
+    [SEEN[0], SEEN[1], FREE[0], FREE[1], BINDINGS[0], BINDINGS[1], BOUND[0], BOUND[1]];
+
 /// The initial elements of the learned sets of the guard `wanted`. They come from the guard `before` that it replaces
 /// and from the kernel's recent `neighbours`.
 pub fn initial_elements(before: Option<&TableText>, wanted: &TableText, neighbours: &[Binding]) -> Learned {

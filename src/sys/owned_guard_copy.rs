@@ -59,6 +59,7 @@ const SET_NAME: u16 = 2;
 const SET_ID: u16 = 10;
 const ELEMENTS_SET: u16 = 2;
 const ELEMENTS_LIST: u16 = 3;
+const ELEMENT: u16 = 1;
 const ELEMENT_KEY: u16 = 1;
 const DATA_VALUE: u16 = 1;
 
@@ -82,15 +83,45 @@ impl OwnedGuardCopy {
         self.copy(true)
     }
 
+    /// Adds to these sets of the guard what only the copy still knows, with the time that is left for it. Another program
+    /// may have loaded the guard again from its file, which leaves out the addresses that devices have shown. Does
+    /// nothing without a copy of the same guard. Returns whether the guard changed.
+    pub fn restore_learned(&self, sets: &[&str]) -> Result<bool, Cause> {
+        let mut netlink = self.0.borrow_mut();
+        netlink.drain();
+        let netlink = &mut *netlink;
+        let generation = generation(netlink)?;
+        let [guard, copy] = [userdata_of(netlink, GUARD_TABLE)?, userdata_of(netlink, OWNED_COPY_TABLE)?];
+        if guard.is_none() || guard != copy {
+            return Ok(false);
+        }
+        let mut transaction = Vec::new();
+        for set in sets {
+            let known = elements_of(netlink, GUARD_TABLE, set)?;
+            let mut missing = elements_of(netlink, OWNED_COPY_TABLE, set)?;
+            missing.retain(|element| {
+                !known.iter().any(|one| attribute(one, ELEMENT_KEY) == attribute(element, ELEMENT_KEY))
+            });
+            if !missing.is_empty() {
+                let list =
+                    missing.iter().fold(Body::default(), |list, one| list.attribute(ELEMENT | NLA_F_NESTED, one));
+                let elements = of_table(GUARD_TABLE).string(ELEMENTS_SET, set).nest(ELEMENTS_LIST, list);
+                transaction.push((ELEMENTS.new, elements));
+            }
+        }
+        if !transaction.is_empty() {
+            netlink.transact(Some(generation), &transaction)?;
+        }
+        Ok(!transaction.is_empty())
+    }
+
     /// The shaped devices whose packets the copy has refused because they were routed past the tunnel. The copy sees
     /// packets before the guard does. Empty if there is no copy.
     pub fn astray(&self) -> Vec<Mac> {
         let mut netlink = self.0.borrow_mut();
         netlink.drain();
-        let elements = of_table(OWNED_COPY_TABLE).string(ELEMENTS_SET, ASTRAY);
-        let lists = netlink.dump(message(ELEMENTS.list), &elements).unwrap_or_default();
-        let lists = lists.iter().filter_map(|list| attribute(body(list), ELEMENTS_LIST));
-        let keys = lists.flat_map(attributes).filter_map(|(_, element)| attribute(element, ELEMENT_KEY));
+        let elements = elements_of(&mut netlink, OWNED_COPY_TABLE, ASTRAY).unwrap_or_default();
+        let keys = elements.iter().filter_map(|element| attribute(element, ELEMENT_KEY));
         keys.filter_map(|key| attribute(key, DATA_VALUE)?.try_into().ok().map(Mac)).collect()
     }
 
@@ -130,6 +161,13 @@ fn generation(netlink: &mut Netlink) -> Result<u32, NetlinkError> {
         number = bytes.map(u32::from_be_bytes);
     })?;
     number.ok_or(NetlinkError::Malformed)
+}
+
+/// The attributes of each element of a set.
+fn elements_of(netlink: &mut Netlink, table: &str, set: &str) -> Result<Vec<Vec<u8>>, NetlinkError> {
+    let lists = netlink.dump(message(ELEMENTS.list), &of_table(table).string(ELEMENTS_SET, set))?;
+    let lists = lists.iter().filter_map(|list| attribute(body(list), ELEMENTS_LIST));
+    Ok(lists.flat_map(attributes).map(|(_, element)| element.to_vec()).collect())
 }
 
 /// The comment of a table, empty if it has none; `None` without the table.

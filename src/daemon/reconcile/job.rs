@@ -55,7 +55,7 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
         // The next update of the copy empties it.
         let mut astray = guard_copy.map(OwnedGuardCopy::astray).unwrap_or_default();
         // The guard comes first, and does not depend on the tunnel.
-        let guard = host.set_guard(job.guarded, job.guard_file);
+        let guard = host.set_guard(job.guarded, job.guard_file, guard_copy);
         report.ops += guard.ops;
         report.problems.extend(guard.errors.iter().map(Problem::of_guard));
         report.problems.extend(conflict_problem(&guard.conflicts));

@@ -272,8 +272,12 @@ event_clock_jumps() {
 	await_recovery 30
 }
 
+# Each load forgets the addresses that devices have shown, and the outside host knocks at any moment.
 event_fw4_reload() {
-	fw4_load
+	for _ in {1..10}; do
+		fw4_load
+		sleep 0.2
+	done
 	cause_ended
 	await_recovery 20
 }

@@ -11,19 +11,20 @@ use crate::config::model::{Device, Mac, Settings};
 use crate::daemon::error::Error;
 use crate::plan::nft::{Learned, TableName, TableText};
 use crate::plan::{
-    Facts, Op, astray, bridge_guard, confined_sections, confirmed_elements, conflicts, guard_table, initial_elements,
-    minimal_guard, persistent_elements, unknown_devices,
+    Facts, Op, SHOWN_ADDRESSES, astray, bridge_guard, confined_sections, confirmed_elements, conflicts, guard_table,
+    initial_elements, minimal_guard, persistent_elements, unknown_devices,
 };
 use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::guard_file;
 use crate::sys::kernel::GuardOnly;
+use crate::sys::owned_guard_copy::OwnedGuardCopy;
 use crate::units::counted;
 
 /// Installs a guard from the readable part of broken settings, merged with the guard already loaded.
 pub fn install_provisional_guard(understood: &Settings, guard_file: &Path) -> Result<(), Error> {
     let mut host = Host::open(None)?;
     let settings = with_confined_by(&with_interfaces(understood), host.tables()?.guard.as_ref());
-    host.set_guard(&settings, guard_file).errors.into_iter().next().map_or(Ok(()), Err)
+    host.set_guard(&settings, guard_file, None).errors.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// What [`Host::set_guard`] did.
@@ -47,17 +48,23 @@ pub struct GuardOutcome {
 
 impl Host {
     /// Installs the guard, then updates `file`, from which the guard is loaded at boot. If the kernel refuses the
-    /// guard, installs [`minimal_guard`] instead. This is the first step, does not depend on the tunnel, and is undone
-    /// only by [`Host::flush`].
-    pub fn set_guard(&mut self, settings: &Settings, file: &Path) -> GuardOutcome {
+    /// guard, installs [`minimal_guard`] instead. `copy` knows what a guard that was loaded from the file has forgotten.
+    /// This is the first step, does not depend on the tunnel, and is undone only by [`Host::flush`].
+    pub fn set_guard(&mut self, settings: &Settings, file: &Path, copy: Option<&OwnedGuardCopy>) -> GuardOutcome {
         let mut outcome = GuardOutcome::default();
-        if let Err(error) = self.install_guard(settings, file, &mut outcome) {
+        if let Err(error) = self.install_guard(settings, file, copy, &mut outcome) {
             outcome.errors.push(error);
         }
         outcome
     }
 
-    fn install_guard(&mut self, settings: &Settings, file: &Path, outcome: &mut GuardOutcome) -> Result<(), Error> {
+    fn install_guard(
+        &mut self,
+        settings: &Settings,
+        file: &Path,
+        copy: Option<&OwnedGuardCopy>,
+        outcome: &mut GuardOutcome,
+    ) -> Result<(), Error> {
         let previous = self.tables()?.guard.clone();
         let is_intact = previous.as_ref().is_some_and(|guard| guard.unmodified);
         if !is_intact {
@@ -67,6 +74,12 @@ impl Host {
                 info!("restored the guard from {}", file.display());
                 self.tables = None;
             }
+        }
+        match copy.map_or(Ok(false), |copy| copy.restore_learned(&SHOWN_ADDRESSES)) {
+            Ok(false) => {}
+            Ok(true) => self.tables = None,
+            // The guard learns the addresses again.
+            Err(cause) => warn!("giving the guard the addresses that its copy knows: {cause}"),
         }
         let before = self.tables()?.guard.clone();
         if let Err(error) = self.read_lan(settings) {
