@@ -1,6 +1,6 @@
 # The targets for people and for continuous integration. "make help" lists them.
 
-.PHONY: help demo test bench lint fuzz packages image soak translations
+.PHONY: help demo test bench lint fuzz packages image soak debian translations
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -39,6 +39,10 @@ fuzz: ## fuzz every parser for five seconds; "tests/fuzz/run SECONDS" or "--runs
 soak: ## as root: a year of both ends and a day of the laboratory's world, in virtual time (some hours)
 	@tests/tools/setup build lab
 	@tests/tools/soak
+
+debian: ## as root: boot two Debian machines, install, set up, reboot, upgrade and purge millpond (half an hour)
+	@tests/tools/setup build cross bed
+	@tests/debian/run
 
 translations: ## renew the translators' template, and list the texts that lack a translation
 	@node tests/luci/translations.mjs luci-app

@@ -17,14 +17,21 @@ mod join;
 #[cfg(feature = "endpoint")]
 mod lateness;
 mod plan;
+#[cfg(feature = "endpoint")]
+mod policy;
 mod reload;
 mod renew;
+#[cfg(feature = "endpoint")]
+mod router;
 mod run;
 mod service;
 mod settings;
 mod status;
 mod stderr;
 
+#[cfg(feature = "endpoint")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use argh::{EarlyExit, FromArgs};
@@ -37,6 +44,19 @@ pub const CONFIG_PATH: &str = "/etc/config/millpond";
 
 /// The control socket of the daemon.
 pub const SOCKET_PATH: &str = "/var/run/millpond.sock";
+
+/// The same under systemd: in a folder of the daemon's user, which may not write to `/run`.
+#[cfg(feature = "endpoint")]
+const UNIT_SOCKET_PATH: &str = "/run/millpond/millpond.sock";
+
+/// The control socket of the daemon on this host. A daemon under systemd that was killed has left files beside its own.
+fn control_socket() -> PathBuf {
+    #[cfg(feature = "endpoint")]
+    if ["sock", "before"].iter().any(|kind| Path::new(UNIT_SOCKET_PATH).with_extension(kind).exists()) {
+        return UNIT_SOCKET_PATH.into();
+    }
+    SOCKET_PATH.into()
+}
 
 /// Hide the activity of a smart home: send the traffic of chosen devices through a VPN tunnel as packets of one size,
 /// at times drawn in advance.
@@ -66,6 +86,14 @@ enum Command {
     Lateness(lateness::LatenessCommand),
     #[cfg(feature = "endpoint")]
     Endpoint(endpoint::EndpointCommand),
+    #[cfg(feature = "endpoint")]
+    Router(router::RouterCommand),
+    #[cfg(feature = "endpoint")]
+    Shape(policy::ShapeCommand),
+    #[cfg(feature = "endpoint")]
+    Block(policy::BlockCommand),
+    #[cfg(feature = "endpoint")]
+    Direct(policy::DirectCommand),
     Version(VersionCommand),
 }
 
@@ -112,6 +140,14 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Command::Lateness(command) => command.execute(),
         #[cfg(feature = "endpoint")]
         Command::Endpoint(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Router(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Shape(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Block(command) => command.execute(),
+        #[cfg(feature = "endpoint")]
+        Command::Direct(command) => command.execute(),
         Command::Version(_) => return print_version(),
     };
     match result {

@@ -15,6 +15,7 @@ pub mod join;
 mod key;
 mod mac;
 pub mod model;
+mod own_policy;
 mod parse;
 pub mod printable;
 mod problem;

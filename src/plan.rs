@@ -18,6 +18,8 @@ mod learned;
 mod minimal_guard;
 pub mod nft;
 mod op;
+#[cfg(feature = "endpoint")]
+mod own_traffic;
 pub mod ownership;
 mod path_mtu;
 mod policy_sets;
@@ -43,6 +45,8 @@ pub use learned::{
 };
 pub use minimal_guard::minimal_guard;
 pub use op::Op;
+#[cfg(feature = "endpoint")]
+pub use own_traffic::own_mark;
 pub use policy_sets::LEARNED_TTL;
 pub(crate) use policy_sets::interface;
 pub use policy_subjects::{PolicySubjects, confined_sections};

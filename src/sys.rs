@@ -5,6 +5,8 @@
 pub mod atomic_file;
 mod bridge_ports;
 pub mod broker_socket;
+#[cfg(feature = "endpoint")]
+pub mod capabilities;
 pub mod capture;
 pub mod captured_stdout;
 pub mod child;
@@ -15,6 +17,8 @@ mod flow_table;
 pub mod fuzzing;
 pub mod fw4_zones;
 pub mod guard_file;
+#[cfg(feature = "endpoint")]
+pub mod host_interfaces;
 pub mod kernel;
 pub mod key_file;
 pub mod lan_neighbours;
@@ -23,6 +27,8 @@ pub mod memfd;
 mod netlink;
 pub mod nft;
 pub mod openvpn_profile;
+#[cfg(feature = "endpoint")]
+pub mod own_lookup;
 pub mod owned_guard_copy;
 pub mod panic_hook;
 pub mod plain_file;

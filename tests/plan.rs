@@ -2,7 +2,13 @@
 
 mod common;
 
+#[cfg(feature = "endpoint")]
+use millpond::config::example;
+#[cfg(feature = "endpoint")]
+use millpond::config::model::{Device, Policy};
 use millpond::config::model::{Mac, Settings, Tunnel};
+#[cfg(feature = "endpoint")]
+use millpond::plan::routing::Prefix;
 use millpond::plan::{Desired, DesiredError, Facts, Forwarding, Op, Snapshot, guard_table, plan, plan_guard};
 use millpond::tunnel::{Carrier, TunnelError, TunnelFacts};
 
@@ -54,6 +60,44 @@ fn endpoint_plan() {
 fn endpoint_tables() {
     let settings = common::endpoint([3; 32], [4; 32]);
     assert_eq!(tables(&settings, &endpoint()), include_str!("golden/endpoint.nft"));
+}
+
+/// A router that shapes what it sends itself.
+#[cfg(feature = "endpoint")]
+fn own_traffic() -> (Settings, Facts) {
+    let mut settings = common::router([1; 32], [2; 32]);
+    settings.networks.clear();
+    settings.devices = vec![Device { is_self: true, ..example::device("this machine", Policy::Shape) }];
+    let prefix = |text| Prefix::parse(text).unwrap();
+    let on_link = ["192.0.2.0/24", "192.168.1.0/24", "192.168.178.0/24", "2001:db8::/64", "fd00:77::/64"].map(prefix);
+    (settings, Facts { on_link: on_link.to_vec(), ..common::facts() })
+}
+
+#[test]
+#[cfg(feature = "endpoint")]
+fn own_traffic_plan_and_tables() {
+    let (settings, facts) = own_traffic();
+    let desired = Desired::from_settings(&settings, &facts, &common::limits()).unwrap();
+    let guard = guard_table(&settings, &facts);
+    let plan = text(&plan_guard(Some(&guard), &Snapshot::default())) + &text(&plan_from_empty(&desired));
+    assert_eq!(plan, include_str!("golden/self.plan"));
+    let tables = guard.file("(digest)") + &desired.table.as_ref().unwrap().file("(digest)");
+    assert_eq!(tables, include_str!("golden/self.nft"));
+    let blocked = Settings {
+        devices: vec![Device { is_self: true, ..example::device("this machine", Policy::Block) }],
+        ..settings.clone()
+    };
+    let tables = guard_table(&blocked, &facts).body
+        + &Desired::from_settings(&blocked, &facts, &common::limits()).unwrap().table.unwrap().body;
+    assert!(tables.contains("chain own {") && !tables.contains("select_own"), "nothing gets into the tunnel: {tables}");
+    // A guard of a machine whose settings cannot be read any more still confines it.
+    let (devices, _) = millpond::plan::confined_sections(&guard);
+    assert_eq!(
+        devices.iter().map(|device| (device.is_self, device.policy)).collect::<Vec<_>>(),
+        [(true, Policy::Shape)]
+    );
+    let minimal = millpond::plan::minimal_guard(&settings, &facts, &Default::default()).body;
+    assert!(minimal.contains("meta mark & 0x02000000 == 0x02000000 return"), "{minimal}");
 }
 
 #[test]

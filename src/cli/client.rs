@@ -10,7 +10,7 @@ use ubus::blobmsg::{BlobIter, BlobValue, lookup};
 use ubus::envelope::{self, UbusAttr};
 use ubus::wire::{Codec, Frame, HEADER_SIZE, MAX_MSG_LEN, MsgType, ObjId, UBUS_STATUS_OK};
 
-use super::SOCKET_PATH;
+use super::control_socket;
 use super::exit::{Failure, UNAVAILABLE};
 use crate::daemon::REFUSED_PREFIX;
 use crate::daemon::request::{Request, call, line};
@@ -53,9 +53,9 @@ pub fn ask(address: &DaemonAddress, request: Request) -> Result<DaemonAnswer, Fa
             Err(_) => {}
         }
     }
-    let socket = address.socket.as_deref().unwrap_or(Path::new(SOCKET_PATH));
-    let answer = unix_socket::ask(socket, &line::write(request), timeout(request))
-        .map_err(|error| unavailable(socket, &error))?;
+    let socket = address.socket.clone().unwrap_or_else(control_socket);
+    let answer = unix_socket::ask(&socket, &line::write(request), timeout(request))
+        .map_err(|error| unavailable(&socket, &error))?;
     Ok(match answer.strip_prefix(REFUSED_PREFIX) {
         Some(why) => DaemonAnswer::Refused(why.trim_end().to_owned()),
         None => DaemonAnswer::Given(answer),

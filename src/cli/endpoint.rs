@@ -1,6 +1,6 @@
 //! `millpond endpoint`: commands for the operator of a server, one file per command.
 
-mod config_file;
+pub(super) mod config_file;
 pub mod container;
 mod finish_enrolment;
 pub mod firewall;
@@ -9,7 +9,7 @@ mod homes;
 mod init;
 mod invite;
 mod metrics;
-mod prerequisites;
+pub(super) mod prerequisites;
 mod qr;
 mod rotate;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-use super::SOCKET_PATH;
+use super::control_socket;
 use super::exit::{Failure, UNAVAILABLE};
 use super::run::failure;
 use crate::daemon;
@@ -20,7 +20,7 @@ const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
 #[argh(subcommand, name = "flush", example = "/etc/init.d/millpond stop && {command_name}")]
 pub struct FlushCommand {
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "PathBuf::from(SOCKET_PATH)")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
     /// file of the guard that is loaded at boot (default: where the firewall loads it)
     #[argh(option, default = "guard_file::default_path()")]

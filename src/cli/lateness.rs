@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-use super::SOCKET_PATH;
 use super::client::{DaemonAddress, ask_for};
+use super::control_socket;
 use super::exit::{Failure, IO_ERROR, UNAVAILABLE};
 use crate::daemon::request::Request;
 
@@ -36,7 +36,7 @@ pub struct LatenessCommand {
     #[argh(option)]
     output: Option<PathBuf>,
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "SOCKET_PATH.into()")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
 }
 

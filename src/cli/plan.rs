@@ -1,12 +1,10 @@
 //! `millpond plan`: shows the kernel operations that the settings need.
 
-use std::path::Path;
-
 use argh::FromArgs;
 
 use super::exit::Failure;
 use super::run::failure;
-use super::{CONFIG_PATH, SOCKET_PATH, settings};
+use super::{CONFIG_PATH, control_socket, settings};
 use crate::daemon;
 
 /// Print the operations that would bring the kernel in line with the settings, without running them.
@@ -22,7 +20,7 @@ impl PlanCommand {
     /// Prints one operation per line, as the equivalent command; keys are left out.
     pub fn execute(self) -> Result<(), Failure> {
         let settings = settings::load(&self.config)?;
-        let ops = daemon::plan(&settings, Path::new(SOCKET_PATH)).map_err(failure)?;
+        let ops = daemon::plan(&settings, &control_socket()).map_err(failure)?;
         if ops.is_empty() {
             println!("nothing to do");
         }

@@ -78,6 +78,11 @@ pub fn why_off(config: &Path) -> Option<String> {
     };
     let settings = parse_with(&text, &key_file::read).settings.filter(|settings| !settings.enabled)?;
     let set_up = match settings.role {
+        #[cfg(feature = "endpoint")]
+        Role::Router if ServiceManager::find() == Some(ServiceManager::Systemd) => {
+            "run 'millpond router init' here, then 'millpond join' with the join text from your server; on the server \
+             itself run 'millpond endpoint init'"
+        }
         Role::Router => "run 'millpond join' with the join text from your server",
         Role::Endpoint => "run 'millpond endpoint init'",
     };

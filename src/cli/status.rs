@@ -1,5 +1,8 @@
 //! `millpond status`: shows the daemon's status.
 
+#[cfg(feature = "endpoint")]
+mod watch;
+
 use std::path::PathBuf;
 
 use argh::FromArgs;
@@ -16,6 +19,10 @@ pub struct StatusCommand {
     /// print JSON
     #[argh(switch)]
     json: bool,
+    /// show a page that renews itself every second, with the rates on the wire and those of the devices
+    #[cfg(feature = "endpoint")]
+    #[argh(switch)]
+    watch: bool,
     /// the daemon's control socket (default: try ubus, then /var/run/millpond.sock)
     #[argh(option)]
     socket: Option<PathBuf>,
@@ -34,6 +41,13 @@ impl StatusCommand {
         // A daemon at another address may have other settings.
         let is_default = self.socket.is_none() && self.ubus.is_none();
         let config = self.config.or(is_default.then(|| CONFIG_PATH.into()));
+        #[cfg(feature = "endpoint")]
+        if self.watch {
+            return watch::run(&DaemonAddress {
+                socket: self.socket.or_else(|| Some(super::control_socket())),
+                ubus: None,
+            });
+        }
         match ask(&DaemonAddress { socket: self.socket, ubus: self.ubus }, Request::Status(format)) {
             Ok(DaemonAnswer::Given(answer)) => {
                 print!("{answer}");

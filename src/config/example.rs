@@ -60,6 +60,7 @@ pub fn device(name: &str, policy: Policy) -> Device {
         name: name.into(),
         macs: Vec::new(),
         address: None,
+        is_self: false,
         policy,
         watch: false,
         tolerance: Nanos::from_millis(1_400),

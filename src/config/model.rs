@@ -317,7 +317,7 @@ pub enum Policy {
     Direct,
 }
 
-/// One device, chosen by MAC addresses or by IP address.
+/// One device, chosen by MAC addresses, by IP address, or this machine itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// `name`, for display.
@@ -326,6 +326,8 @@ pub struct Device {
     pub macs: Vec<Mac>,
     /// `address` on the LAN.
     pub address: Option<IpAddr>,
+    /// `self`: whether it is this machine itself, instead of a device on the LAN.
+    pub is_self: bool,
     /// What happens to its traffic.
     pub policy: Policy,
     /// `watch`: whether its packets are counted for `advise` although it is not shaped.

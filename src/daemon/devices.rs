@@ -35,6 +35,8 @@ pub struct DeviceList {
 struct ListedDevice {
     /// The addresses of its interfaces, the one seen last first.
     macs: Vec<Mac>,
+    /// Whether it is this machine itself.
+    is_self: bool,
     addresses: Vec<IpAddr>,
     hostname: Option<String>,
     interface: Option<String>,
@@ -111,7 +113,11 @@ fn merge(
             Some(device) => device,
             // Another section names the same device.
             None if devices.iter().any(|device| is_of(section, device)) => continue,
-            None => ListedDevice { addresses: section.address.into_iter().collect(), ..ListedDevice::default() },
+            None => ListedDevice {
+                addresses: section.address.into_iter().collect(),
+                is_self: cfg!(feature = "endpoint") && section.is_self,
+                ..ListedDevice::default()
+            },
         };
         let unseen = section.macs.iter().filter(|mac| !device.macs.contains(mac));
         device.macs = device.macs.iter().chain(unseen).copied().collect();
@@ -141,6 +147,7 @@ const PRECEDENCE: [Policy; 3] = [Policy::Block, Policy::Shape, Policy::Direct];
 fn is_of(section: &Device, device: &ListedDevice) -> bool {
     section.macs.iter().any(|mac| device.macs.contains(mac))
         || section.address.is_some_and(|address| device.addresses.contains(&address))
+        || cfg!(feature = "endpoint") && section.is_self && device.is_self
 }
 
 impl ListedDevice {

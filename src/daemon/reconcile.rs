@@ -287,7 +287,8 @@ impl Reconciler {
         let endpoint = self.endpoint_in_use_mut();
         endpoint.note_lookup(now);
         let host = endpoint.host().cloned()?;
-        let started = RunningWorker::start(poll, Token::Lookup, now, WORKER_TIMEOUT, || look_up(&host));
+        let way = endpoint.lookup_way().clone();
+        let started = RunningWorker::start(poll, Token::Lookup, now, WORKER_TIMEOUT, || look_up(&way, &host));
         let failed = started.as_ref().err().map(|error| format!("starting the lookup of {}: {error}", host.host));
         self.lookup_host = Some(host);
         self.lookup = started.ok();

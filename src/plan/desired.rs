@@ -110,7 +110,10 @@ impl Desired {
             desired.addresses.push((tunnel.interface.into(), Prefix::host(tunnel.address)));
         }
         if let Some(wireguard) = tunnel.wireguard {
-            desired.wireguard = Some(WireguardDevice::new(wireguard.key(), wireguard.listen_port));
+            let device = WireguardDevice::new(wireguard.key(), wireguard.listen_port);
+            #[cfg(feature = "endpoint")]
+            let device = WireguardDevice { fwmark: super::own_traffic::wireguard_mark(settings), ..device };
+            desired.wireguard = Some(device);
             desired.peers = match settings.role {
                 Role::Router => vec![endpoint_peer(wireguard, facts)?],
                 Role::Endpoint => settings.homes.iter().filter_map(home_peer).collect(),

@@ -27,7 +27,7 @@ pub struct Facts {
     /// The network of the settings' `wan` section by whose interface the default route leaves.
     pub wan: Option<String>,
     /// An endpoint's own networks: those that it reaches without a gateway, apart from millpond's. Sorted, with host
-    /// bits cleared. Empty on a router.
+    /// bits cleared. Empty on a router, unless what it sends itself is confined.
     pub on_link: Vec<Prefix>,
     /// An endpoint's forwarding sysctls before millpond changed them. Empty on a router.
     pub forwarding: Forwarding,

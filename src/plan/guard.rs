@@ -11,6 +11,8 @@ use super::endpoint_guard;
 use super::facts::{Facts, HOME_NETWORKS};
 use super::interface_name::interface_elements;
 use super::nft::{Elements, NftTable, Set, TableText};
+#[cfg(feature = "endpoint")]
+use super::own_traffic;
 use super::ownership::TUN;
 use super::policy_sets::{PolicySets, chain, lan};
 use super::routing::Family;
@@ -71,6 +73,12 @@ fn router(settings: &Settings, facts: &Facts) -> NftTable {
     chains.extend(leaving::chains(settings, &policy_sets, learns));
     chains.extend(multicast::chains(&policy_sets));
     sets.extend(policy_sets.sets);
+    #[cfg(feature = "endpoint")]
+    if settings.own_policy().is_some() {
+        sets.extend(own_traffic::sets(facts));
+        chains.push(own_traffic::guard_chain(settings));
+        chains.push(own_traffic::last_look(settings));
+    }
     NftTable { name: super::nft::TableName::Guard, sets, chains }
 }
 

@@ -34,7 +34,8 @@ pub fn minimal_guard(settings: &Settings, facts: &Facts, learned: &Learned) -> T
         "iifname != @lan oifname @lan ct state != { established, related } drop".into(),
     ]);
     nothing.extend(policy_sets.by_sender("drop", "drop", "return"));
-    let chains = vec![
+    #[cfg_attr(not(feature = "endpoint"), expect(unused_mut, reason = "this machine's own packets"))]
+    let mut chains = vec![
         chain(
             "shut",
             None,
@@ -51,6 +52,10 @@ pub fn minimal_guard(settings: &Settings, facts: &Facts, learned: &Learned) -> T
             only_cells.into_iter().chain(policy_sets.by_sender("goto shut", "goto shut", "return")),
         ),
     ];
+    #[cfg(feature = "endpoint")]
+    if settings.own_policy().is_some() {
+        chains.push(super::own_traffic::minimal_chain(settings));
+    }
     let mut sets = vec![
         Set { name: "lan", kind: "ifname", elements: Elements::Fixed(lan(settings, facts)) },
         Set { name: "outside", kind: "ifname", elements: Elements::Fixed(interface_elements(facts.outside.clone())) },

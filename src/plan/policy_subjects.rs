@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::nft::TableText;
+#[cfg(feature = "endpoint")]
+use super::own_traffic;
 use super::policy_sets::{PRECEDENCE, STRICT, set_names};
 use crate::config::model::{Device, Mac, Network, Policy};
 use crate::units::Nanos;
@@ -75,7 +77,7 @@ pub fn confined_sections(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
         let (watch, tolerance) = (false, Nanos::ZERO);
         let mut add = |mac: Option<Mac>, address, name| {
             let macs = mac.into_iter().collect();
-            devices.push(Device { name, macs, address, policy, watch, tolerance });
+            devices.push(Device { name, macs, address, is_self: false, policy, watch, tolerance });
         };
         match subject {
             Subject::Mac(text) => add(Mac::from_text(&text), None, text),
@@ -85,6 +87,8 @@ pub fn confined_sections(guard: &TableText) -> (Vec<Device>, Vec<Network>) {
             }
         }
     }
+    #[cfg(feature = "endpoint")]
+    devices.extend(own_traffic::confined_section(guard));
     for name in guard.elements(STRICT).map(|name| name.trim_matches('"').to_owned()) {
         networks.push(Network { device: Some(name.clone()), name, policy: Policy::Direct, strict: true });
     }

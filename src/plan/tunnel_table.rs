@@ -5,7 +5,11 @@
 use std::net::IpAddr;
 
 use super::facts::Facts;
+#[cfg(feature = "endpoint")]
+use super::nft::Chain;
 use super::nft::{Elements, NftTable, Set, TableName};
+#[cfg(feature = "endpoint")]
+use super::own_traffic;
 use super::ownership::{CELL_PORT, TUN};
 use super::policy_sets::{PolicySets, chain, homes};
 use super::sysctls::{IP_FORWARD, IP6_FORWARD};
@@ -44,7 +48,24 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
     ];
+    #[cfg(feature = "endpoint")]
+    let (policy_sets, chains) = with_own_traffic(policy_sets, chains, settings, facts);
     NftTable { name: TableName::Tunnel, sets: policy_sets.sets, chains }
+}
+
+/// Adds the chains for what this machine itself sends, if that is shaped.
+#[cfg(feature = "endpoint")]
+fn with_own_traffic(
+    mut policy_sets: PolicySets,
+    mut chains: Vec<Chain>,
+    settings: &Settings,
+    facts: &Facts,
+) -> (PolicySets, Vec<Chain>) {
+    if settings.own_policy() == Some(Policy::Shape) {
+        policy_sets.sets.extend(own_traffic::tunnel_sets(settings, facts));
+        chains.extend(own_traffic::tunnel_chains(settings, servers(settings, facts)));
+    }
+    (policy_sets, chains)
 }
 
 /// The endpoint's table.
@@ -110,7 +131,7 @@ fn forward(facts: &Facts) -> Vec<String> {
     closed.map(|(family, _)| format!("meta nfproto {family} iifname != \"{TUN}\" oifname != \"{TUN}\" drop")).collect()
 }
 
-const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
+pub(super) const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
 
 /// Rules for packets from shaped devices: DNS goes into the tunnel, and so do all packets that leave the home.
 fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {

@@ -13,6 +13,9 @@ pub struct WireguardDevice {
     pub private_key: Key,
     /// UDP port. With `None` the kernel chooses one, which is then read back.
     pub listen_port: Option<u16>,
+    /// The mark of the packets that it sends; 0 for none.
+    #[cfg(feature = "endpoint")]
+    pub fwmark: u32,
 }
 
 impl WireguardDevice {
@@ -21,11 +24,20 @@ impl WireguardDevice {
         let mut key = private_key.0;
         key[0] &= 248;
         key[31] = key[31] & 127 | 64;
-        WireguardDevice { private_key: Key(key), listen_port }
+        WireguardDevice {
+            private_key: Key(key),
+            listen_port,
+            #[cfg(feature = "endpoint")]
+            fwmark: 0,
+        }
     }
 
     /// Whether `installed` has everything that `self` asks for.
     pub fn is_satisfied_by(&self, installed: &WireguardDevice) -> bool {
+        #[cfg(feature = "endpoint")]
+        if self.fwmark != installed.fwmark {
+            return false;
+        }
         self.private_key == installed.private_key
             && self.listen_port.is_none_or(|port| installed.listen_port == Some(port))
     }
@@ -34,7 +46,12 @@ impl WireguardDevice {
 impl fmt::Display for WireguardDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("private-key (hidden)")?;
-        self.listen_port.iter().try_for_each(|port| write!(f, " listen-port {port}"))
+        self.listen_port.iter().try_for_each(|port| write!(f, " listen-port {port}"))?;
+        #[cfg(feature = "endpoint")]
+        if self.fwmark != 0 {
+            write!(f, " fwmark {:#x}", self.fwmark)?;
+        }
+        Ok(())
     }
 }
 

@@ -60,7 +60,7 @@ impl HostView<'_> {
         facts.outside = outside.into_iter().collect();
         facts.lan.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         facts.unsure.sort_unstable();
-        if settings.role == Role::Endpoint {
+        if settings.role == Role::Endpoint || settings.own_policy().is_some() {
             facts.on_link = self.on_link(is_ours);
         }
         facts

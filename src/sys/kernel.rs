@@ -26,8 +26,12 @@ use crate::plan::{Facts, Forwarding, Op, Snapshot};
 use crate::tunnel::Carrier;
 use crate::tunnel::wireguard::WIREGUARD;
 
-/// Whether this process runs as root.
+/// Whether this process runs as root, or may administer the network all the same, as under systemd.
 pub fn is_root() -> bool {
+    #[cfg(feature = "endpoint")]
+    if super::capabilities::has(super::capabilities::NET_ADMIN) {
+        return true;
+    }
     nix::unistd::geteuid().is_root()
 }
 

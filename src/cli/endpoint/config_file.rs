@@ -111,16 +111,16 @@ pub(super) fn save_key(keys: &Path, key: &Key) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(in crate::cli) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::new(IO_ERROR, format!("reading the settings {}: {error}", path.display())))
 }
 
-pub(super) fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
+pub(in crate::cli) fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
     atomic_file::write(path, text, 0o600)
         .map_err(|error| Failure::new(IO_ERROR, format!("writing the settings {}: {error}", path.display())))
 }
 
-pub(super) fn document(path: &Path, text: &[u8]) -> Result<Document, Failure> {
+pub(in crate::cli) fn document(path: &Path, text: &[u8]) -> Result<Document, Failure> {
     Document::new(text).map_err(|error| {
         let text = format!("changing the settings {}: line {}: {}", path.display(), error.line, error.text);
         Failure::new(CONFIG, text)
@@ -128,7 +128,7 @@ pub(super) fn document(path: &Path, text: &[u8]) -> Result<Document, Failure> {
 }
 
 /// Parses settings; fails with the first error.
-pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Settings, Failure> {
+pub(in crate::cli) fn parse(path: &Path, text: &[u8]) -> Result<Settings, Failure> {
     let parsed = parse_with(text, &key_file::read);
     let error = parsed.problems.iter().find(|problem| problem.severity == Severity::Error);
     match (parsed.settings, error) {

@@ -1,17 +1,16 @@
 //! What a container must have so that the daemon can work in it. Its engine or its manifest grants that.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
 use crate::cli::exit::{Failure, OS_ERROR};
+use crate::sys::capabilities;
 
 /// Podman, systemd-nspawn and the project's image set this variable inside a container.
 const MARK: &str = "container";
-/// The number of the capability NET_ADMIN, of `linux/capability.h`.
-const CAP_NET_ADMIN: u32 = 12;
 const TUN: &str = "/dev/net/tun";
 /// Some file of the sysctls: engines mount all of them read-only, unless they are told otherwise.
 const SYSCTL: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -34,7 +33,7 @@ pub fn check(volume: &Path) -> Result<(), Failure> {
 /// What this container lacks, each with the remedy.
 pub(super) fn missing(volume: &Path) -> Vec<String> {
     let mut missing = Vec::new();
-    if fs::read_to_string("/proc/self/status").is_ok_and(|status| !has_capability(&status, CAP_NET_ADMIN)) {
+    if !capabilities::has(capabilities::NET_ADMIN) {
         missing.push("the capability NET_ADMIN is missing: start it with --cap-add NET_ADMIN".to_owned());
     }
     if let Some(error) = unwritable(TUN) {
@@ -56,27 +55,7 @@ pub(super) fn missing(volume: &Path) -> Vec<String> {
     missing
 }
 
-/// Whether the effective set in the text of `/proc/self/status` has the capability.
-fn has_capability(status: &str, number: u32) -> bool {
-    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set >> number & 1 == 1)
-}
-
 /// Why the file cannot be opened for writing. Opening a sysctl changes nothing, and a TUN device needs a name first.
 fn unwritable(path: &str) -> Option<io::Error> {
     OpenOptions::new().read(true).write(true).open(path).err()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn capabilities_are_read_from_the_effective_set() {
-        // What Podman grants, with and without --cap-add NET_ADMIN.
-        let status = |set| format!("CapPrm:\t0000000000001000\nCapEff:\t{set}\nCapBnd:\t0000000000001000\n");
-        assert!(has_capability(&status("00000000800415fb"), CAP_NET_ADMIN));
-        assert!(!has_capability(&status("00000000800405fb"), CAP_NET_ADMIN));
-        assert!(!has_capability("", CAP_NET_ADMIN));
-    }
 }

@@ -8,7 +8,7 @@ use super::config_file::EndpointConfig;
 use super::invite::random;
 use crate::cli::client::DaemonAddress;
 use crate::cli::exit::{CONFIG, Failure};
-use crate::cli::{CONFIG_PATH, SOCKET_PATH};
+use crate::cli::{CONFIG_PATH, control_socket};
 use crate::config::edit::Setting;
 use crate::config::model::Key;
 
@@ -27,7 +27,7 @@ pub struct FinishEnrolmentCommand {
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "SOCKET_PATH.into()")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use crate::cli::SOCKET_PATH;
 use crate::cli::client::{DaemonAddress, ask_for};
+use crate::cli::control_socket;
 use crate::cli::exit::{Failure, UNAVAILABLE};
 use crate::daemon::request::Request;
 
@@ -18,7 +18,7 @@ const BLOCKED: &str = "blocked";
 #[argh(subcommand, name = "health", example = "{command_name} || echo 'see: millpond status'")]
 pub struct HealthCommand {
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "SOCKET_PATH.into()")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
 }
 

@@ -9,7 +9,7 @@ use super::config_file::EndpointConfig;
 use super::invite::{expiry, invitation, print_invitation, random};
 use crate::cli::client::DaemonAddress;
 use crate::cli::exit::{CONFIG, Failure, OS_ERROR};
-use crate::cli::{CONFIG_PATH, SOCKET_PATH};
+use crate::cli::{CONFIG_PATH, control_socket};
 use crate::config::edit::Setting;
 use crate::config::join::Identity;
 use crate::config::model::{Home, Key};
@@ -36,7 +36,7 @@ pub struct AddHomeCommand {
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "SOCKET_PATH.into()")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
 }
 
@@ -169,7 +169,7 @@ pub struct RemoveHomeCommand {
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "SOCKET_PATH.into()")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
 }
 

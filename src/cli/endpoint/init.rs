@@ -12,7 +12,7 @@ use super::{firewall, prerequisites};
 use crate::cli::client::{DaemonAddress, DaemonAnswer, ask};
 use crate::cli::exit::{CONFIG, Failure, OS_ERROR, USAGE};
 use crate::cli::service::ServiceManager;
-use crate::cli::{CONFIG_PATH, SOCKET_PATH};
+use crate::cli::{CONFIG_PATH, control_socket};
 use crate::config::edit::Setting;
 use crate::config::model::{Key, Role};
 use crate::daemon::request::Request;
@@ -149,7 +149,7 @@ impl InitCommand {
 
     /// Whether a daemon that uses these settings runs and has loaded them.
     fn reload_daemon(&self) -> bool {
-        let address = DaemonAddress { socket: Some(SOCKET_PATH.into()), ubus: None };
+        let address = DaemonAddress { socket: Some(control_socket()), ubus: None };
         !self.no_start
             && self.config == Path::new(CONFIG_PATH)
             && matches!(ask(&address, Request::Reload), Ok(DaemonAnswer::Given(_)))

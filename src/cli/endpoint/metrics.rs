@@ -12,7 +12,7 @@ use argh::FromArgs;
 use super::config_file::EndpointConfig;
 use crate::cli::client::{DaemonAddress, ask_for};
 use crate::cli::exit::{Failure, OS_ERROR, USAGE};
-use crate::cli::{CONFIG_PATH, SOCKET_PATH};
+use crate::cli::{CONFIG_PATH, control_socket};
 use crate::daemon::request::Request;
 use crate::plan::routing::Prefix;
 
@@ -40,7 +40,7 @@ pub struct MetricsCommand {
     #[argh(option, default = "CONFIG_PATH.into()")]
     config: PathBuf,
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "SOCKET_PATH.into()")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
 }
 

@@ -10,7 +10,7 @@ use nix::sys::utsname::uname;
 use super::container;
 
 /// Required kernel modules, loadable or built in.
-const MODULES: [&str; 5] = ["wireguard", "tun", "sch_htb", "sch_prio", "nf_tables"];
+pub(in crate::cli) const MODULES: [&str; 5] = ["wireguard", "tun", "sch_htb", "sch_prio", "nf_tables"];
 
 /// Returns all missing requirements, each with a remedy.
 pub(super) fn check(port: u16, address: &str, keys: &Path) -> Result<(), Vec<String>> {
@@ -29,7 +29,8 @@ pub(super) fn check(port: u16, address: &str, keys: &Path) -> Result<(), Vec<Str
     if causes.is_empty() { Ok(()) } else { Err(causes) }
 }
 
-fn has_module(name: &str) -> bool {
+/// Whether the kernel has a module, loaded, loadable or built in.
+pub(in crate::cli) fn has_module(name: &str) -> bool {
     // Lists every loaded module, but a built-in one only if it has parameters or a version.
     if Path::new("/sys/module").join(name).exists() {
         return true;

@@ -9,7 +9,7 @@ use super::config_file::{EndpointConfig, save_key};
 use super::invite::{expiry, invitation, print_invitation, random};
 use crate::cli::client::DaemonAddress;
 use crate::cli::exit::Failure;
-use crate::cli::{CONFIG_PATH, SOCKET_PATH};
+use crate::cli::{CONFIG_PATH, control_socket};
 use crate::config::edit::Setting;
 use crate::config::join::Identity;
 use crate::config::model::Key;
@@ -33,7 +33,7 @@ pub struct RotateKeysCommand {
     #[argh(option, default = "PathBuf::from(\"/etc/millpond\")")]
     keys: PathBuf,
     /// the daemon's control socket (default /var/run/millpond.sock)
-    #[argh(option, default = "SOCKET_PATH.into()")]
+    #[argh(option, default = "control_socket()")]
     socket: PathBuf,
 }
 

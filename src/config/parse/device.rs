@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use super::context::Context;
+#[cfg(feature = "endpoint")]
+use super::context::TunnelKind;
 use super::reader::{OptionUse, SectionReader};
 use super::value::{boolean, choice, device_address, interface_name, mac, network_name, number, shown, title};
 use crate::config::model::{Device, Mac, Network, Policy, Role};
@@ -10,6 +12,9 @@ use crate::config::problem::SettingsProblem;
 use crate::config::uci::Section;
 use crate::units::Nanos;
 
+#[cfg(feature = "endpoint")]
+const DEVICE_OPTIONS: [&str; 8] = ["name", "mac", "address", "policy", "kind", "tolerance", "watch", "self"];
+#[cfg(not(feature = "endpoint"))]
 const DEVICE_OPTIONS: [&str; 7] = ["name", "mac", "address", "policy", "kind", "tolerance", "watch"];
 const NETWORK_OPTIONS: [&str; 4] = ["name", "device", "policy", "strict"];
 /// Maximum MAC addresses of one device: a computer has one for its cable, one for each radio and one for each dock.
@@ -50,7 +55,11 @@ pub(super) fn read_devices<'a>(
     for section in sections {
         let mut reader = SectionReader::new(section, &DEVICE_OPTIONS, problems);
         context.expect(Role::Router, &mut reader);
-        if !reader.given("mac") && !reader.given("address") {
+        #[cfg(feature = "endpoint")]
+        let is_self = read_self(&mut reader, context, devices.iter().any(|device: &Device| device.is_self));
+        #[cfg(not(feature = "endpoint"))]
+        let is_self = false;
+        if !is_self && !reader.given("mac") && !reader.given("address") {
             reader.error_section("no device selected (want option mac or option address)".to_owned());
         }
         let own_macs: Vec<Mac> = reader.words("mac", mac).into_iter().map(|(mac, _)| mac).collect();
@@ -77,9 +86,26 @@ pub(super) fn read_devices<'a>(
         let tolerance = reader.value("tolerance", number(1..=600_000, "ms"));
         let tolerance = tolerance.map_or(kind_tolerance, |ms| Nanos::from_millis(ms.into()));
         let watch = reader.value("watch", boolean).unwrap_or(false);
-        devices.push(Device { name, macs: own_macs, address, policy, watch, tolerance });
+        devices.push(Device { name, macs: own_macs, address, is_self, policy, watch, tolerance });
     }
     devices
+}
+
+/// Reads `self`. `has_one` is whether an earlier section is this machine.
+#[cfg(feature = "endpoint")]
+fn read_self(reader: &mut SectionReader, context: &Context, has_one: bool) -> bool {
+    if reader.value("self", boolean) != Some(true) {
+        return false;
+    }
+    if has_one {
+        reader.error("self", "duplicate: another section is this machine already (want one)".to_owned());
+    }
+    if context.tunnel.is_some_and(|tunnel| tunnel != TunnelKind::Wireguard) {
+        let text =
+            "millpond tells only WireGuard's own packets from this machine's others (want tunnel.type wireguard)";
+        reader.error("self", text.to_owned());
+    }
+    true
 }
 
 fn check_outside_tunnel(reader: &mut SectionReader, context: &Context, address: IpAddr) {

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::debounce::backoff;
+use super::lookup::{self, LookupWay};
 use crate::config::model::{HostPort, Settings};
 use crate::tunnel;
 use crate::units::Nanos;
@@ -27,6 +28,7 @@ pub struct Endpoint {
     handshake: Handshake,
     lookups: u32,
     due: Nanos,
+    lookup_way: LookupWay,
 }
 
 /// The last handshake. WireGuard's time for it comes from the wall clock, which may jump, so it only tells one
@@ -52,12 +54,18 @@ impl Endpoint {
             handshake: Handshake { time_s: 0, first_seen: now, last_seen: now },
             lookups: 0,
             due: now,
+            lookup_way: lookup::way(settings),
         }
     }
 
-    /// Whether these settings name the same host.
+    /// How to look the name up.
+    pub fn lookup_way(&self) -> &LookupWay {
+        &self.lookup_way
+    }
+
+    /// Whether these settings name the same host, and look it up in the same way.
     pub fn matches(&self, settings: &Settings) -> bool {
-        self.host.as_ref() == host(settings)
+        self.host.as_ref() == host(settings) && self.lookup_way == lookup::way(Some(settings))
     }
 
     /// The name or address, as configured.

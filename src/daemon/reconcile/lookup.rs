@@ -2,13 +2,34 @@
 
 use std::net::SocketAddr;
 
-use crate::config::model::HostPort;
+use crate::config::model::{HostPort, Settings};
+#[cfg(feature = "endpoint")]
+use crate::sys::own_lookup::OwnResolver;
 use crate::sys::resolve;
 use crate::sys::worker::WorkerOutput;
 
+/// Who is asked: the system's resolver, or another one.
+#[cfg(feature = "endpoint")]
+pub type LookupWay = Option<OwnResolver>;
+#[cfg(not(feature = "endpoint"))]
+pub type LookupWay = ();
+
+/// How to look up the endpoint of these settings.
+#[cfg(feature = "endpoint")]
+pub fn way(settings: Option<&Settings>) -> LookupWay {
+    settings.and_then(OwnResolver::from_settings)
+}
+#[cfg(not(feature = "endpoint"))]
+pub fn way(_: Option<&Settings>) -> LookupWay {}
+
 /// Looks up `host` in the forked process. The output is one address a line, or `error` and the reason.
-pub fn look_up(host: &HostPort) -> WorkerOutput {
-    let text = match resolve::resolve(host) {
+#[cfg_attr(not(feature = "endpoint"), expect(unused_variables, reason = "there is one way only"))]
+pub fn look_up(way: &LookupWay, host: &HostPort) -> WorkerOutput {
+    #[cfg(feature = "endpoint")]
+    let result = way.as_ref().map_or_else(|| resolve::resolve(host), |resolver| resolver.resolve(host));
+    #[cfg(not(feature = "endpoint"))]
+    let result = resolve::resolve(host);
+    let text = match result {
         Ok(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),
         Err(error) => format!("error {error}"),
     };

@@ -49,7 +49,12 @@ pub fn read(netlink: &mut Netlink, family: u16, name: &str) -> Result<Installed,
 
 /// The interface in the messages of a dump, each without its netlink header.
 pub fn parse(messages: &[Vec<u8>]) -> Result<Installed, NetlinkError> {
-    let mut device = WireguardDevice { private_key: Key([0; 32]), listen_port: None };
+    let mut device = WireguardDevice {
+        private_key: Key([0; 32]),
+        listen_port: None,
+        #[cfg(feature = "endpoint")]
+        fwmark: 0,
+    };
     let mut peers: Vec<(Peer, PeerStatus)> = Vec::new();
     for message in messages {
         let attributes = message.get(HEADER_BYTES..).ok_or(NetlinkError::Malformed)?;
@@ -59,6 +64,8 @@ pub fn parse(messages: &[Vec<u8>]) -> Result<Installed, NetlinkError> {
             match attribute {
                 WireguardAttribute::PrivateKey(key) => device.private_key = Key(key),
                 WireguardAttribute::ListenPort(port) => device.listen_port = Some(port),
+                #[cfg(feature = "endpoint")]
+                WireguardAttribute::Fwmark(mark) => device.fwmark = mark,
                 WireguardAttribute::Peers(list) => list.iter().for_each(|peer| merge(&mut peers, parse_peer(peer))),
                 _ => {}
             }
@@ -126,11 +133,14 @@ fn parse_allowed_ip(attributes: &WireguardAllowedIp) -> Option<Prefix> {
     Some(Prefix { address: address?, length: length? })
 }
 
-/// Sets the private key and the listen port of an interface.
+/// Sets the private key, the listen port and the mark of an interface.
 pub fn set_device(family: u16, name: &str, device: &WireguardDevice) -> NetlinkRequest {
     let mut attributes =
         vec![WireguardAttribute::IfName(name.into()), WireguardAttribute::PrivateKey(device.private_key.0)];
     attributes.extend(device.listen_port.map(WireguardAttribute::ListenPort));
+    // Without a word about it the kernel keeps a mark that was set before.
+    #[cfg(feature = "endpoint")]
+    attributes.push(WireguardAttribute::Fwmark(device.fwmark));
     NetlinkRequest::change(family, body(WireguardCmd::SetDevice, attributes))
 }
 

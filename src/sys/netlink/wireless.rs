@@ -13,16 +13,37 @@ pub const WDS: &str = "WDS";
 /// Index and kind of each Wi-Fi interface that leads to other access points: [`MESH_POINT`] or [`WDS`]. Fails if the
 /// kernel has no Wi-Fi.
 pub fn meshes(netlink: &mut Netlink) -> Result<Vec<(u32, &'static str)>, NetlinkError> {
+    Ok(interfaces(netlink)?.iter().filter_map(|message| parse(message)).collect())
+}
+
+/// The names of the Wi-Fi interfaces that are access points. Fails if the kernel has no Wi-Fi.
+#[cfg(feature = "endpoint")]
+pub fn access_points(netlink: &mut Netlink) -> Result<Vec<String>, NetlinkError> {
+    Ok(interfaces(netlink)?.iter().filter_map(|message| access_point(message)).collect())
+}
+
+/// The name of the interface in a message without its netlink header, if it is an access point.
+#[cfg(feature = "endpoint")]
+fn access_point(message: &[u8]) -> Option<String> {
+    const NL80211_ATTR_IFNAME: u16 = 4;
+    const NL80211_IFTYPE_AP: u32 = 3;
+    let rest = message.get(HEADER_BYTES..)?;
+    let name = super::message::string(rest, NL80211_ATTR_IFNAME)?;
+    (number(rest, NL80211_ATTR_IFTYPE)? == NL80211_IFTYPE_AP).then_some(name)
+}
+
+/// One message for each Wi-Fi interface.
+fn interfaces(netlink: &mut Netlink) -> Result<Vec<Vec<u8>>, NetlinkError> {
     const NL80211_CMD_GET_INTERFACE: u8 = 5;
     let family = family(netlink, "nl80211")?;
-    let interfaces = netlink.dump(family, &Body::new(&[NL80211_CMD_GET_INTERFACE, 0, 0, 0]))?;
-    Ok(interfaces.iter().filter_map(|message| parse(message)).collect())
+    netlink.dump(family, &Body::new(&[NL80211_CMD_GET_INTERFACE, 0, 0, 0]))
 }
+
+const NL80211_ATTR_IFTYPE: u16 = 5;
 
 /// Index and kind of the interface in a message without its netlink header, if it leads to other access points.
 pub fn parse(message: &[u8]) -> Option<(u32, &'static str)> {
     const NL80211_ATTR_IFINDEX: u16 = 3;
-    const NL80211_ATTR_IFTYPE: u16 = 5;
     const NL80211_ATTR_4ADDR: u16 = 83;
     const NL80211_IFTYPE_MESH_POINT: u32 = 7;
     let rest = message.get(HEADER_BYTES..)?;
@@ -59,6 +80,13 @@ mod tests {
         for end in 0..message.len() {
             assert!(found(&message[..end]).is_none_or(|found| found == (9, MESH_POINT)), "cut at {end}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "endpoint")]
+    fn an_access_point_is_told_from_a_client() {
+        assert_eq!(access_point(&interface(9, "wlan0", 3, Some(0))), Some("wlan0".to_owned()));
+        assert_eq!(access_point(&interface(9, "wlan0", 2, Some(0))), None);
     }
 
     #[test]
