@@ -150,7 +150,8 @@ fn add_link(state: &mut Snapshot, name: String, kind: LinkKind, mtu: u32) -> Res
         return Err("file exists");
     }
     if kind == LinkKind::Wireguard {
-        state.wireguard = Some(WireguardDevice { private_key: Key([0; 32]), ..WireguardDevice::new(&Key([0; 32]), Some(0)) });
+        state.wireguard =
+            Some(WireguardDevice { private_key: Key([0; 32]), ..WireguardDevice::new(&Key([0; 32]), Some(0)) });
     }
     state.sysctls.insert(format!("net.ipv4.conf.{name}.rp_filter"), "0".into());
     for (key, value) in [("disable_ipv6", "0"), ("addr_gen_mode", "0"), ("accept_ra", "1"), ("use_tempaddr", "0")] {

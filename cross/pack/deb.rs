@@ -1,4 +1,4 @@
-//! The `.deb` package for an endpoint or a Debian machine as the router (deb(5)): the program, its man pages, its systemd units and template settings.
+//! The `.deb` package for both roles (deb(5)): the program, its man pages, its systemd units and template settings.
 
 use std::fs;
 use std::path::Path;

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use argh::FromArgs;
 
@@ -15,6 +17,9 @@ use crate::config::model::{Device, Mac, Policy, Role, Settings};
 use crate::daemon::request::{Format, Request};
 use crate::sys::atomic_file;
 
+/// What the daemon says of a reload that has not ended, and how often, once a second, the command asks again.
+const IN_PROGRESS: &str = "in progress";
+const RELOAD_TRIES: usize = 30;
 /// The word for this machine itself.
 const SELF: &str = "self";
 
@@ -125,7 +130,16 @@ fn set(policy: Policy, device: &str, name: Option<String>, config: &Path, socket
 
 /// Lets a running daemon read the new settings. If it refuses, restores the previous file.
 fn reload(config: &Path, before: &[u8], address: &DaemonAddress) -> Result<(), Failure> {
-    match ask(address, Request::Reload) {
+    let mut answer = ask(address, Request::Reload);
+    for _ in 0..RELOAD_TRIES {
+        // Such as that of a command before.
+        if !matches!(&answer, Ok(DaemonAnswer::Refused(why)) if why.contains(IN_PROGRESS)) {
+            break;
+        }
+        sleep(Duration::from_secs(1));
+        answer = ask(address, Request::Reload);
+    }
+    match answer {
         Ok(DaemonAnswer::Given(_)) => Ok(()),
         Ok(DaemonAnswer::Refused(why)) => {
             write(config, before)?;

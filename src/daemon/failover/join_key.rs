@@ -74,7 +74,9 @@ impl JoinKeyRollover {
     /// Whether to switch to the other key, after a silence.
     fn poll_switch(&mut self, wireguard: &Wireguard, now: Nanos) -> bool {
         let timeout = if wireguard.tries_join_key && self.answered { KEY_SWITCH_TIMEOUT } else { KEY_ANSWER_TIMEOUT };
-        if self.is_accepted(wireguard) || now.saturating_since(self.since) < timeout {
+        // The answer to the router's own key may come while a switch to the other key is under way.
+        let is_final = self.is_accepted(wireguard) && !wireguard.tries_join_key;
+        if is_final || now.saturating_since(self.since) < timeout {
             return false;
         }
         self.restart(now);
@@ -136,8 +138,11 @@ mod tests {
         assert!(keys.note_answer(&wireguard, s(22)));
         assert!(!keys.note_answer(&wireguard, s(23)), "only the first answer counts");
         assert!(!keys.poll_switch(&wireguard, s(9999)), "a silent endpoint keeps the router's own key");
+        wireguard.tries_join_key = true;
+        assert!(keys.poll_switch(&wireguard, s(9999)), "the switch had begun before the answer");
+        wireguard.tries_join_key = false;
         wireguard.endpoint.as_mut().unwrap().host = "b".into();
-        assert!(keys.poll_switch(&wireguard, s(9999)), "another endpoint may know only the join text's key");
+        assert!(keys.poll_switch(&wireguard, s(99_999)), "another endpoint may know only the join text's key");
     }
 
     #[test]
