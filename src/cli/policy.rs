@@ -257,7 +257,7 @@ mod tests {
     use crate::config::example;
 
     const LISTING: &str = "\
-shape  18:b4:30:26:34:40 Door camera, 192.168.1.11, fd00::11, lan, seen 2 s ago, 300 bytes up, 0 down, delay 15.0 ms mean
+shape  18:b4:30:26:34:40 Door camera, 192.168.1.11, fd00::11, lan, seen 2 s ago, 300 bytes up, 0 down
 direct 74:2f:68:81:69:42 laptop, 192.168.1.12, lan, seen 1 s ago
 direct 00:16:6c:ab:6b:88 -, 192.168.1.13, lan
 direct 00:16:6c:ab:6b:89 laptop, 192.168.1.14, lan
@@ -301,9 +301,11 @@ shape  -                 attic, 192.168.1.99
             Policy::Direct,
             Some("lamp".into()),
         );
-        let wanted = "config device\n\toption name 'camera'\n\toption mac '18:b4:30:26:34:40'\n\toption policy 'block'\n\n\
+        let wanted = "config device\n\toption name 'camera'\n\toption mac '18:b4:30:26:34:40'\n\t\
+                      option policy 'block'\n\n\
                       config device\n\toption self '1'\n\toption policy 'shape'\n\toption name 'this machine'\n\n\
-                      config device\n\toption mac '02:00:00:00:00:09'\n\toption policy 'direct'\n\toption name 'lamp'\n";
+                      config device\n\toption mac '02:00:00:00:00:09'\n\toption policy 'direct'\n\t\
+                      option name 'lamp'\n";
         assert_eq!(document.text(), wanted);
     }
 }

@@ -1,5 +1,5 @@
-//! Rules for what this machine itself sends, if a section of the settings has `self`: into the tunnel or nowhere, but for
-//! the home's networks and for millpond's own packets.
+//! Rules for what this machine itself sends, if a section of the settings has `self`: into the tunnel or nowhere, but
+//! for the home's networks and for millpond's own packets.
 //!
 //! WireGuard's packets, and the lookups of the endpoint's name, have a mark of their own. Only a program with
 //! `CAP_NET_ADMIN` or `CAP_NET_RAW` can give its packets a mark. The kernel looks for a route before the chains of the
@@ -11,8 +11,7 @@ use std::net::IpAddr;
 use super::facts::Facts;
 use super::nft::{Chain, Elements, Set, TableText};
 use super::ownership::TUN;
-use super::policy_sets::{chain, lan};
-use super::tunnel_table::DNS;
+use super::policy_sets::{DNS, chain, lan};
 use crate::config::model::{Device, Policy, RoutingIds, Settings};
 use crate::tunnel;
 use crate::units::Nanos;

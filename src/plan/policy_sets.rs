@@ -19,6 +19,9 @@ use super::interface_name::interface_elements;
 use super::nft::{Chain, Elements, Set};
 use crate::config::model::{Network, Policy, Settings};
 
+/// Packets of DNS.
+pub(super) const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
+
 /// The named sets of the devices and networks in the settings.
 pub(super) struct PolicySets {
     /// The sets that have elements, and the learned sets that belong to them.

@@ -11,7 +11,7 @@ use super::nft::{Elements, NftTable, Set, TableName};
 #[cfg(feature = "endpoint")]
 use super::own_traffic;
 use super::ownership::{CELL_PORT, TUN};
-use super::policy_sets::{PolicySets, chain, homes};
+use super::policy_sets::{DNS, PolicySets, chain, homes};
 use super::sysctls::{IP_FORWARD, IP6_FORWARD};
 use crate::config::model::{DnsMode, Mac, Policy, Settings};
 use crate::tunnel;
@@ -130,8 +130,6 @@ fn forward(facts: &Facts) -> Vec<String> {
     let closed = families.filter(|(_, key)| facts.forwarding.is_off(key));
     closed.map(|(family, _)| format!("meta nfproto {family} iifname != \"{TUN}\" oifname != \"{TUN}\" drop")).collect()
 }
-
-pub(super) const DNS: &str = "meta l4proto { tcp, udp } th dport 53";
 
 /// Rules for packets from shaped devices: DNS goes into the tunnel, and so do all packets that leave the home.
 fn shape(settings: &Settings, facts: &Facts) -> Vec<String> {

@@ -15,8 +15,8 @@ pub fn lock(path: &Path) -> io::Result<Flock<File>> {
 }
 
 /// Replaces the content of the file at `path` atomically, through `PATH.new` beside it. Creates the directory if it is
-/// missing. An existing file keeps its owner and permissions; a new one gets `mode`, and the owner of its directory: under
-/// systemd the daemon is not root. A symbolic link stays a link.
+/// missing. An existing file keeps its owner and permissions; a new one gets `mode`, and the owner of its directory:
+/// under systemd the daemon is not root. A symbolic link stays a link.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     if let Some(directory) = path.parent() {

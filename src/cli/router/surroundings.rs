@@ -169,8 +169,8 @@ impl Surroundings {
             lines.extend(dropping_chains(&self.nft).into_iter().map(|chain| {
                 let rules = each(&|lan| {
                     format!(
-                        "nft 'add rule {chain} iifname \"{lan}\" oifname \"mp0\" accept'; nft 'add rule {chain} iifname \
-                         \"mp0\" oifname \"{lan}\" ct state established,related accept'"
+                        "nft 'add rule {chain} iifname \"{lan}\" oifname \"mp0\" accept'; nft 'add rule {chain} \
+                         iifname \"mp0\" oifname \"{lan}\" ct state established,related accept'"
                     )
                 });
                 format!("the firewall's chain {chain} drops forwarded packets by default; add: {rules}")
@@ -180,8 +180,8 @@ impl Surroundings {
             let may_drop = self.legacy.is_empty() || self.legacy.lines().any(|line| line.starts_with(":FORWARD DROP"));
             let rules = each(&|lan| {
                 format!(
-                    "iptables-legacy -I FORWARD -i {lan} -o mp0 -j ACCEPT; iptables-legacy -I FORWARD -i mp0 -o {lan} -m \
-                     conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+                    "iptables-legacy -I FORWARD -i {lan} -o mp0 -j ACCEPT; iptables-legacy -I FORWARD -i mp0 -o {lan} \
+                     -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
                 )
             });
             let tables = self.legacy_tables.join(", ");
@@ -202,8 +202,8 @@ impl Surroundings {
         let is_shared = |name: &&String| self.interface(name).is_some_and(|lan| lan.master.as_deref() == Some(wan));
         let shared = lan.iter().find(is_shared)?;
         Some(format!(
-            "{shared} is a port of the bridge {wan}, which leads to the Internet: this machine is a switch, and not the \
-             router of the devices: take {shared} out of {wan} and give it a network of its own"
+            "{shared} is a port of the bridge {wan}, which leads to the Internet: this machine is a switch, and not \
+             the router of the devices: take {shared} out of {wan} and give it a network of its own"
         ))
     }
 

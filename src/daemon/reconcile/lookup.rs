@@ -9,24 +9,23 @@ use crate::sys::resolve;
 use crate::sys::worker::WorkerOutput;
 
 /// Who is asked: the system's resolver, or another one.
-#[cfg(feature = "endpoint")]
-pub type LookupWay = Option<OwnResolver>;
-#[cfg(not(feature = "endpoint"))]
-pub type LookupWay = ();
+#[derive(Clone, Debug, PartialEq)]
+pub struct LookupWay(#[cfg(feature = "endpoint")] Option<OwnResolver>);
 
 /// How to look up the endpoint of these settings.
-#[cfg(feature = "endpoint")]
+#[cfg_attr(not(feature = "endpoint"), expect(unused_variables, reason = "there is one way only"))]
 pub fn way(settings: Option<&Settings>) -> LookupWay {
-    settings.and_then(OwnResolver::from_settings)
+    LookupWay(
+        #[cfg(feature = "endpoint")]
+        settings.and_then(OwnResolver::from_settings),
+    )
 }
-#[cfg(not(feature = "endpoint"))]
-pub fn way(_: Option<&Settings>) -> LookupWay {}
 
 /// Looks up `host` in the forked process. The output is one address a line, or `error` and the reason.
 #[cfg_attr(not(feature = "endpoint"), expect(unused_variables, reason = "there is one way only"))]
 pub fn look_up(way: &LookupWay, host: &HostPort) -> WorkerOutput {
     #[cfg(feature = "endpoint")]
-    let result = way.as_ref().map_or_else(|| resolve::resolve(host), |resolver| resolver.resolve(host));
+    let result = way.0.as_ref().map_or_else(|| resolve::resolve(host), |resolver| resolver.resolve(host));
     #[cfg(not(feature = "endpoint"))]
     let result = resolve::resolve(host);
     let text = match result {

@@ -82,8 +82,10 @@ fn what_is_left_alone_is_said() {
     assert!(lines.starts_with("left alone: NetworkManager, dnsmasq\n"), "{lines}");
     assert!(lines.contains("left alone: the address translation"), "{lines}");
     let dropping = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority 0; policy drop;\n\t\t\
-                    counter jump X\n\t}\n\n\tchain OUTPUT {\n\t\ttype filter hook output priority 0; policy drop;\n\t}\n}\n\
-                    table inet millpond {\n\tchain guard {\n\t\ttype filter hook forward priority -1; policy drop;\n\t}\n}\n";
+                    counter jump X\n\t}\n\n\tchain OUTPUT {\n\t\t\
+                    type filter hook output priority 0; policy drop;\n\t}\n}\n\
+                    table inet millpond {\n\tchain guard {\n\t\t\
+                    type filter hook forward priority -1; policy drop;\n\t}\n}\n";
     let lines = left(&host_with(dropping, &[]));
     let rule = "nft 'add rule ip filter FORWARD iifname \"wlan0\" oifname \"mp0\" accept'";
     assert!(lines.contains(rule) && lines.matches("by default").count() == 1, "{lines}");
