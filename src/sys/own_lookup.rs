@@ -177,7 +177,7 @@ mod tests {
         let wanted: [IpAddr; 2] = [[203, 0, 113, 9].into(), [203, 0, 113, 10].into()];
         let good = answer(&question);
         assert_eq!(answers(&good, &question, TYPE_A).unwrap(), wanted);
-        assert_eq!(answers(&good, &question, TYPE_AAAA).unwrap(), [IpAddr::from([0; 4]); 0]);
+        assert!(answers(&good, &question, TYPE_AAAA).unwrap().is_empty());
         assert_eq!(answers(&question, &question, TYPE_A), None, "a question is no answer");
         let other = super::question(8, "vpn.example.org", TYPE_A).unwrap();
         assert_eq!(answers(&good, &other, TYPE_A), None, "the answer to another question");

@@ -1,6 +1,8 @@
 //! Complete files: the shipped ones, one with every error, and randomly damaged ones.
 
 mod notations;
+#[cfg(feature = "endpoint")]
+mod own;
 mod services;
 mod tunnel;
 
