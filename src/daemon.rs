@@ -110,7 +110,10 @@ pub fn preflight_issues(settings: &Settings) -> Result<Vec<PreflightIssue>, Erro
     let settings = &with_interfaces(settings);
     let facts = LinuxKernel::open().and_then(|mut kernel| {
         let hardware_offload = kernel.hardware_offload()?;
-        kernel.facts(settings, &Facts::default(), hardware_offload)
+        let mut facts = kernel.facts(settings, &Facts::default(), hardware_offload)?;
+        let endpoint = host::resolve_endpoint(settings).ok().flatten();
+        facts.tunnel.route = endpoint.and_then(|endpoint| kernel.endpoint_route(endpoint.ip()));
+        Ok(facts)
     });
     Ok(crate::plan::preflight_issues(settings, &facts.map_err(host::from_op)?))
 }

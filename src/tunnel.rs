@@ -5,6 +5,7 @@
 //! interface of another program. Other modules ask here and do not tell the kinds apart themselves.
 
 pub mod attached;
+mod endpoint_route;
 mod error;
 mod link;
 pub mod openvpn;
@@ -15,6 +16,7 @@ pub mod wireguard;
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::attached::Carrier;
+pub use self::endpoint_route::EndpointRoute;
 pub use self::error::TunnelError;
 pub use self::link::{Link, LinkKind};
 use self::openvpn::{OPENVPN, Profile};
@@ -31,6 +33,8 @@ pub const OWN_INTERFACES: [&str; 2] = [WIREGUARD, OPENVPN];
 pub struct TunnelFacts {
     /// The address of `tunnel.endpoint`, resolved (router).
     pub endpoint: Option<SocketAddr>,
+    /// The kernel's route to that address, if there is one.
+    pub route: Option<EndpointRoute>,
     /// The interface that `tunnel.interface` names, if it exists.
     pub carrier: Option<Carrier>,
     /// The checked profile that `tunnel.profile` names.
@@ -79,10 +83,16 @@ pub fn check(settings: &Settings, facts: &TunnelFacts, inner_bytes: u16) -> Resu
 /// [`TunnelError::UnknownOverhead`] and [`TunnelError::NoInterface`], for an attached interface.
 pub fn encapsulation(settings: &Settings, facts: &TunnelFacts) -> Result<Encapsulation, TunnelError> {
     match &settings.tunnel {
-        Some(Tunnel::Wireguard(_)) | None => Ok(Encapsulation::wireguard(match facts.endpoint {
-            Some(SocketAddr::V6(_)) => IpVersion::V6,
-            Some(SocketAddr::V4(_)) | None => IpVersion::V4,
-        })),
+        Some(Tunnel::Wireguard(_)) | None => {
+            let encapsulation = Encapsulation::wireguard(match facts.endpoint {
+                Some(SocketAddr::V6(_)) => IpVersion::V6,
+                Some(SocketAddr::V4(_)) | None => IpVersion::V4,
+            });
+            Ok(Encapsulation {
+                mtu: facts.route.as_ref().map_or(encapsulation.mtu, |route| route.mtu),
+                ..encapsulation
+            })
+        }
         Some(Tunnel::Openvpn { .. }) => Ok(openvpn::encapsulation(facts.profile)),
         Some(Tunnel::Interface { interface, overhead, .. }) => {
             attached::encapsulation(interface, *overhead, facts.carrier.as_ref())
@@ -194,8 +204,8 @@ mod tests {
             |settings: &Settings, facts: &TunnelFacts| encapsulation(settings, facts).unwrap().overhead_bytes;
         let facts = |endpoint: Option<&str>, ipv6| TunnelFacts {
             endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
-            carrier: None,
             profile: Some(Profile { ipv6, framing: false }),
+            ..TunnelFacts::default()
         };
         let router = example::router();
         for (endpoint, want) in [(None, 60), (Some("203.0.113.9:1"), 60), (Some("[2001:db8::1]:1"), 80)] {

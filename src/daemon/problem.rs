@@ -45,6 +45,8 @@ pub enum Code {
     MarkTaken,
     /// Another program has routes in our routing table.
     TableTaken,
+    /// The tunnel's own packets leave by another program's tunnel.
+    InOtherTunnel,
     /// A reconcile process could not start or did not finish.
     Reconcile,
     /// The system does not permit real-time priority or locked memory.
@@ -72,7 +74,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 30] = [
+    const ALL: [Code; 31] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -92,6 +94,7 @@ impl Code {
         Code::RuleBefore,
         Code::MarkTaken,
         Code::TableTaken,
+        Code::InOtherTunnel,
         Code::Reconcile,
         Code::Realtime,
         Code::Clock,
@@ -127,6 +130,7 @@ impl Code {
             Code::RuleBefore => "rule-before",
             Code::MarkTaken => "mark-taken",
             Code::TableTaken => "table-taken",
+            Code::InOtherTunnel => "in-other-tunnel",
             Code::Reconcile => "upkeep",
             Code::Realtime => "realtime",
             Code::Preflight(kind) => kind.name(),
@@ -159,8 +163,8 @@ impl Code {
                 "warning"
             }
             Code::Zone | Code::DataCap | Code::Trains | Code::AddressConflict => "warning",
-            Code::UnknownDevice | Code::Overload => "warning",
-            Code::Preflight(PreflightIssueKind::MeshPort) => "info",
+            Code::UnknownDevice | Code::Overload | Code::InOtherTunnel => "warning",
+            Code::Preflight(PreflightIssueKind::MeshPort | PreflightIssueKind::CellTooLong) => "info",
             Code::Preflight(kind) if !kind.is_error() => "warning",
             Code::Ubus => "info",
             _ => "error",
@@ -210,6 +214,9 @@ impl Code {
             Code::RuleBefore => "set main.priority to a lower number than that rule's, or move the rule",
             Code::MarkTaken => "set main.mark to a bit that no rule tests",
             Code::TableTaken => "set main.table to an unused number",
+            Code::InOtherTunnel => {
+                "exempt the endpoint in that program, or route it around: ip rule add to ADDRESS lookup main priority 900"
+            }
             Code::Reconcile => "millpond keeps retrying; if the problem persists, restart the service and report it",
             Code::Preflight(kind) => kind.fix(),
             Code::Realtime => "run as root, outside a container that removes CAP_SYS_NICE or CAP_IPC_LOCK",

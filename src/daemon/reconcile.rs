@@ -333,7 +333,8 @@ impl Reconciler {
             self.debounce.trigger_now(now);
         }
         let failed = |why| Problem::new(Code::Name, format!("resolving tunnel.endpoint {}: {why}", host.host));
-        Some(FinishedLookup { problem: addresses.err().map(failed), fails_change })
+        let doubt = self.endpoint_in_use().doubt();
+        Some(FinishedLookup { problem: addresses.err().or(doubt).map(failed), fails_change })
     }
 
     /// Takes over what a job found in WireGuard. If `is_new`, the settings that it applied are in force now.

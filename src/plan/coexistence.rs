@@ -1,10 +1,12 @@
 //! Conflicts with the routing of other programs such as mwan3 and pbr: their marks, tables and rule priorities.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::ownership::ROUTE_PROTOCOL;
-use super::routing::Family;
+use super::routing::{Family, MAIN};
 use crate::config::model::RoutingIds;
+use crate::tunnel::TunnelFacts;
 
 /// A routing rule of another program: the parts that decide which packets it may match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,15 @@ pub enum Conflict {
     Mark(ForeignRule, RoutingIds),
     /// millpond's routing table contains routes of another program.
     Table(RoutingIds),
+    /// The tunnel's own packets leave by another program's tunnel.
+    InOtherTunnel {
+        /// The endpoint's address.
+        endpoint: IpAddr,
+        /// The interface of that tunnel.
+        interface: String,
+        /// The rule that sends them there; `None` if the table `main` does.
+        rule: Option<ForeignRule>,
+    },
 }
 
 impl ForeignRouting {
@@ -67,6 +78,15 @@ impl ForeignRouting {
             conflicts.push(Conflict::Table(routing_ids));
         }
         conflicts
+    }
+
+    /// The conflict with what routes the tunnel's own packets, if that is another program's tunnel.
+    pub fn outer_conflict(&self, tunnel: &TunnelFacts) -> Option<Conflict> {
+        let (endpoint, route) = (tunnel.endpoint?.ip(), tunnel.route.as_ref().filter(|route| route.is_in_tunnel())?);
+        let leads_there = |rule: &&ForeignRule| rule.table == route.table && rule.ipv6 == endpoint.is_ipv6();
+        let rules = self.rules.iter().filter(leads_there).filter(|_| route.table != MAIN);
+        let rule = rules.min_by_key(|rule| rule.priority).cloned();
+        Some(Conflict::InOtherTunnel { endpoint, interface: route.interface.clone(), rule })
     }
 
     /// Whether `rule` may match a shaped device's packet with millpond's mark and route it out of the home.
@@ -110,6 +130,10 @@ impl fmt::Display for Conflict {
             Conflict::Table(routing_ids) => {
                 write!(f, "routing table {} contains another program's routes", routing_ids.table)
             }
+            Conflict::InOtherTunnel { endpoint, interface, rule } => {
+                write!(f, "the tunnel's own packets to {endpoint} leave by another program's tunnel, {interface}")?;
+                rule.iter().try_for_each(|rule| write!(f, ": its rule \"{rule}\" takes them"))
+            }
         }
     }
 }
@@ -117,6 +141,7 @@ impl fmt::Display for Conflict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::EndpointRoute;
 
     const IDS: RoutingIds = RoutingIds::DEFAULT;
 
@@ -158,6 +183,28 @@ mod tests {
         }
         let both = [rule(before, 0, 0), ForeignRule { ipv6: true, ..rule(before, 0, 0) }];
         assert_eq!(conflicts(&both).len(), 1);
+    }
+
+    #[test]
+    fn a_rule_that_takes_the_tunnels_own_packets_is_named() {
+        let tailscale = [5210, 5230, 5250].map(|priority| rule(priority, 0x8_0000, 0xff_0000));
+        let exit = ForeignRule { table: 52, ..rule(5270, 0, 0) };
+        let rules = [&tailscale[..], &[ForeignRule { ipv6: true, ..exit.clone() }, exit]].concat();
+        let others = ForeignRouting { rules, routes: vec![(52, 4, true)] };
+        let named = |interface: &str, kind: &str, table| {
+            let route = EndpointRoute { interface: interface.into(), kind: kind.into(), mtu: 1280, table };
+            let endpoint = "198.51.100.2:51820".parse().ok();
+            others.outer_conflict(&TunnelFacts { endpoint, route: Some(route), ..TunnelFacts::default() })
+        };
+        let text = |conflict: Option<Conflict>| conflict.map(|conflict| conflict.to_string()).unwrap_or_default();
+        let left = "the tunnel's own packets to 198.51.100.2 leave by another program's tunnel, ";
+        let taken = ": its rule \"ip -4 rule priority 5270 lookup 52\" takes them";
+        assert_eq!(text(named("tailscale0", "tun", 52)), format!("{left}tailscale0{taken}"));
+        assert_eq!(text(named("tun0", "tun", MAIN)), format!("{left}tun0"), "two routes of half the addresses each");
+        for (interface, kind) in [("wan", ""), ("pppoe-wan", "ppp"), ("br-wan", "bridge"), ("wan.7", "vlan")] {
+            assert_eq!(named(interface, kind, 1), None, "a line to the Internet");
+        }
+        assert_eq!(others.outer_conflict(&TunnelFacts::default()), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Checks valid settings against the host: reports what cannot work here, and what might fail.
 
 use super::facts::{Facts, Relay, Relayed, TunnelPort};
+use super::path_mtu;
 use super::policy_sets::interface;
 use crate::config::model::{DnsMode, Policy, Role, Settings};
 use crate::tunnel;
@@ -31,11 +32,13 @@ pub enum PreflightIssueKind {
     RouterClosed,
     /// The settings ask for more threads than there are processors.
     Threads,
+    /// The way to the endpoint is too narrow for the cells that the settings ask for.
+    CellTooLong,
 }
 
 impl PreflightIssueKind {
     /// All kinds.
-    pub const ALL: [PreflightIssueKind; 11] = [
+    pub const ALL: [PreflightIssueKind; 12] = [
         PreflightIssueKind::AddressInLan,
         PreflightIssueKind::ResolverInLan,
         PreflightIssueKind::NetworkOutside,
@@ -47,6 +50,7 @@ impl PreflightIssueKind {
         PreflightIssueKind::HardwareOffload,
         PreflightIssueKind::RouterClosed,
         PreflightIssueKind::Threads,
+        PreflightIssueKind::CellTooLong,
     ];
 
     /// The stable name.
@@ -63,6 +67,7 @@ impl PreflightIssueKind {
             PreflightIssueKind::HardwareOffload => "hardware-offload",
             PreflightIssueKind::RouterClosed => "router-closed",
             PreflightIssueKind::Threads => "threads",
+            PreflightIssueKind::CellTooLong => "cell-too-long",
         }
     }
 
@@ -110,6 +115,7 @@ impl PreflightIssueKind {
                 "give your computer a config device with policy direct, or add list router_service 'tcp/80' to main"
             }
             PreflightIssueKind::Threads => "remove option threads from section main: millpond then uses all processors",
+            PreflightIssueKind::CellTooLong => "set main.cell to at most that, or correct the MTU of the interface",
         }
     }
 }
@@ -129,6 +135,7 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
         return too_many_threads(settings, facts).into_iter().collect();
     }
     let mut issues = Vec::new();
+    issues.extend(path_mtu::too_long_cells(settings, facts));
     check_addresses(settings, facts, &mut issues);
     check_networks(settings, facts, &mut issues);
     let confines = settings.confines();

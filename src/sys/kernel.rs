@@ -5,6 +5,7 @@ mod snapshot;
 mod sockets;
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use self::snapshot::table;
 use self::sockets::RoutingSockets;
@@ -13,7 +14,7 @@ use super::flow_table::FlowTables;
 use super::fw4_zones::Zones;
 use super::netlink::socket::Netlink;
 use super::netlink::wireguard::PeerStatus;
-use super::netlink::{addr, qdisc, route, rule};
+use super::netlink::{addr, conntrack, qdisc, route, rule};
 use super::tun::Tun;
 use super::{bridge_ports, facts, nft, relays, sysctl};
 use crate::apply::{Kernel, OpError};
@@ -22,9 +23,10 @@ use crate::plan::coexistence::ForeignRouting;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::ownership::TUN;
 use crate::plan::qdisc_tree::Handle;
+use crate::plan::wireguard::WireguardDevice;
 use crate::plan::{Facts, Forwarding, Op, Snapshot};
-use crate::tunnel::Carrier;
 use crate::tunnel::wireguard::WIREGUARD;
+use crate::tunnel::{Carrier, EndpointRoute};
 
 /// Whether this process runs as root, or may administer the network all the same, as under systemd.
 pub fn is_root() -> bool {
@@ -150,6 +152,32 @@ impl LinuxKernel {
     /// The interface set by the last [`LinuxKernel::attach`].
     pub fn attached(&self) -> Option<&str> {
         self.attached.as_deref()
+    }
+
+    /// The route of this host's packets to `to`; `None` if there is none.
+    pub fn endpoint_route(&mut self, to: IpAddr) -> Option<EndpointRoute> {
+        let (route, limit) = route::lookup(&mut self.sockets.route, to)?;
+        let link = self.sockets.links().ok()?.into_iter().find(|link| Some(link.index) == route.oif)?;
+        // What routers of the provider announce (RFC 4861, section 4.6.4) is in no route.
+        let announced = || sysctl::read(&format!("net.ipv6.conf.{}.mtu", link.name.replace('.', "/")))?.parse().ok();
+        let announced: Option<u32> = if to.is_ipv6() { announced() } else { None };
+        let mtu = limit.into_iter().chain(announced).fold(link.mtu, u32::min);
+        // Every host accepts packets of 576 bytes (RFC 791). A smaller limit is a mistake or a forgery.
+        let mtu = mtu.clamp(576, u16::MAX.into()) as u16;
+        Some(EndpointRoute { interface: link.name, kind: link.kind.unwrap_or_default(), mtu, table: route.table })
+    }
+
+    /// Makes firewalls judge the tunnel's own packets to `endpoint` anew: they may have chosen a line for its connection
+    /// that is dead. A `device` whose port is free gets another port, and so is another connection to every firewall on
+    /// the way, too. `WIREGUARD` has to be down.
+    pub fn renew_connection(&mut self, device: WireguardDevice, endpoint: SocketAddr) {
+        // Every failure has the same remedy: the next attempt.
+        if device.listen_port.is_none() {
+            // The kernel chooses a port when the interface comes up.
+            _ = self.run(&Op::SetWireguard(WireguardDevice { listen_port: Some(0), ..device }));
+        } else if let Ok(mut netlink) = Netlink::open(libc::NETLINK_NETFILTER as isize) {
+            _ = conntrack::delete_udp(&mut netlink, endpoint);
+        }
     }
 
     fn has_ipv6_peer(&mut self, name: &str) -> Result<bool, OpError> {

@@ -17,7 +17,7 @@ const IPIP_OVERHEAD: usize = 20;
 
 /// The kinds of interface that encrypt what they carry: WireGuard; a userspace program's, usually OpenVPN; OpenVPN in
 /// the kernel; IPsec. A kind that is missing here may encrypt, but nobody knows.
-const ENCRYPTING_KINDS: [&str; 7] = ["wireguard", "tun", "ovpn", "ovpn-dco", "xfrm", "vti", "vti6"];
+pub(super) const ENCRYPTING_KINDS: [&str; 7] = ["wireguard", "tun", "ovpn", "ovpn-dco", "xfrm", "vti", "vti6"];
 
 /// The properties of another program's interface that a tunnel needs to attach to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,11 +128,11 @@ mod tests {
             [("wireguard", 60, 16), ("tun", 52, 1), ("ovpn", 52, 1), ("gre", 24, 1), ("ipip", 20, 1)]
         {
             let found = encapsulation("wg0", None, Some(&carrier(kind)));
-            assert_eq!(found, Ok(Encapsulation { overhead_bytes, padding }), "{kind}");
+            assert_eq!(found, Ok(Encapsulation { padding, ..Encapsulation::plain(overhead_bytes) }), "{kind}");
         }
         let over_ipv6 = Carrier { outer_ipv6: true, ..carrier("wireguard") };
         assert_eq!(encapsulation("wg0", None, Some(&over_ipv6)).map(|found| found.overhead_bytes), Ok(80));
-        assert_eq!(encapsulation("wg0", Some(33), None), Ok(Encapsulation { overhead_bytes: 33, padding: 1 }));
+        assert_eq!(encapsulation("wg0", Some(33), None), Ok(Encapsulation::plain(33)));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Encapsulation {
     pub overhead_bytes: usize,
     /// The inner packet is padded to a multiple of this number of bytes; at least 1.
     pub padding: usize,
+    /// The longest packet that the way to the peer is known to carry whole, in bytes, outer IP header included.
+    pub mtu: u16,
 }
 
 /// IPv4 and UDP headers of the packet inside the tunnel.
@@ -51,12 +53,13 @@ impl IpVersion {
 impl Encapsulation {
     /// The encapsulation of WireGuard.
     pub const fn wireguard(outer: IpVersion) -> Encapsulation {
-        Encapsulation { overhead_bytes: WIREGUARD_OVERHEAD + outer.header_bytes(), padding: WIREGUARD_PADDING }
+        let overhead_bytes = WIREGUARD_OVERHEAD + outer.header_bytes();
+        Encapsulation { overhead_bytes, padding: WIREGUARD_PADDING, mtu: u16::MAX }
     }
 
     /// An encapsulation that adds `overhead_bytes` and does not pad.
     pub const fn plain(overhead_bytes: usize) -> Encapsulation {
-        Encapsulation { overhead_bytes, padding: 1 }
+        Encapsulation { overhead_bytes, padding: 1, mtu: u16::MAX }
     }
 
     /// Bytes on the wire of a packet whose UDP payload inside the tunnel has `payload_bytes`.
@@ -64,8 +67,10 @@ impl Encapsulation {
         (payload_bytes + INNER_HEADERS).next_multiple_of(self.padding) + self.overhead_bytes
     }
 
-    /// The largest cell with at most `max_wire_bytes` on the wire. `None` if there is no room for a single block byte.
+    /// The largest cell with at most `max_wire_bytes` on the wire, never a fragment. `None` if there is no room for a
+    /// single block byte.
     pub fn largest_cell(self, max_wire_bytes: usize) -> Option<CellSize> {
+        let max_wire_bytes = max_wire_bytes.min(self.mtu.into());
         let inner_bytes = max_wire_bytes.checked_sub(self.overhead_bytes)? / self.padding * self.padding;
         let payload_bytes = inner_bytes.checked_sub(INNER_HEADERS)?;
         let block_bytes = payload_bytes.checked_sub(super::cell::HEADER_BYTES)?;
@@ -87,6 +92,16 @@ mod tests {
         let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
         assert_eq!(size, CellSize { wire_bytes: 508, inner_bytes: 448, payload_bytes: 420, block_bytes: 412 });
         assert_eq!(Encapsulation::wireguard(IpVersion::V6).largest_cell(512).unwrap().wire_bytes, 512);
+    }
+
+    #[test]
+    fn no_cell_is_larger_than_the_way_carries_whole() {
+        for outer in [IpVersion::V4, IpVersion::V6] {
+            let narrow = Encapsulation { mtu: 1280, ..Encapsulation::wireguard(outer) };
+            let size = narrow.largest_cell(1400).unwrap();
+            assert!((1265..=1280).contains(&size.wire_bytes), "{size:?}");
+            assert_eq!(narrow.largest_cell(512), Encapsulation::wireguard(outer).largest_cell(512));
+        }
     }
 
     #[test]

@@ -15,6 +15,10 @@ const KEYS_OUTLAST_CELLS: Nanos = Nanos::from_secs(50);
 const KNOCK_PERIOD: Nanos = Nanos::from_secs(110);
 /// A knock waits this long for the time of the last handshake, by which a new one is recognised.
 const WAIT_FOR_BASELINE: Nanos = Nanos::from_secs(2);
+/// Time without an answer before the first new handshake, and between the next ones: each needs a few undisturbed
+/// seconds. The last value repeats.
+const REHANDSHAKE_AFTER: [Nanos; 4] =
+    [Nanos::from_secs(6), Nanos::from_secs(5), Nanos::from_secs(30), Nanos::from_secs(60)];
 
 /// Watches for keys.
 #[derive(Debug)]
@@ -28,12 +32,29 @@ pub struct KeyWatch {
     next_knock: Nanos,
     /// Whether WireGuard is being changed, so that not even a knock may leave.
     is_paused: bool,
+    /// When a cell or a handshake last came, or the watch began.
+    answered: Nanos,
+    /// When WireGuard last began anew since then, and how often.
+    restarted: (Nanos, usize),
 }
 
 impl KeyWatch {
     /// Without keys.
     pub fn new(now: Nanos) -> KeyWatch {
-        KeyWatch { shown: None, held_since: now, handshake_s: None, next_knock: now, is_paused: false }
+        KeyWatch {
+            shown: None,
+            held_since: now,
+            handshake_s: None,
+            next_knock: now,
+            is_paused: false,
+            answered: now,
+            restarted: (now, 0),
+        }
+    }
+
+    /// The same, without keys.
+    fn without_keys(&self, now: Nanos) -> KeyWatch {
+        KeyWatch { answered: self.answered, restarted: self.restarted, ..KeyWatch::new(now) }
     }
 
     /// Whether cells must be held back.
@@ -41,40 +62,49 @@ impl KeyWatch {
         self.is_paused || self.shown.is_none_or(|shown| now.saturating_since(shown) >= KEYS_OUTLAST_CELLS)
     }
 
-    /// Time since cells or a handshake last showed that there are keys; `None` while the cells are held back for a
-    /// handshake.
-    pub fn silence(&self, now: Nanos) -> Option<Nanos> {
-        self.shown.filter(|_| !self.is_paused).map(|shown| now.saturating_since(shown))
+    /// How long nothing has answered, if WireGuard needs a new handshake now. To be asked about once a second until
+    /// [`KeyWatch::pause`].
+    pub fn poll_rehandshake(&self, now: Nanos) -> Option<Nanos> {
+        let (at, count) = self.restarted;
+        let after = REHANDSHAKE_AFTER[count.min(REHANDSHAKE_AFTER.len() - 1)];
+        let is_due = !self.is_paused && now >= at.max(self.answered) + after;
+        is_due.then(|| now.saturating_since(self.answered))
+    }
+
+    fn note_answer(&mut self, now: Nanos) {
+        self.shown = Some(now);
+        (self.answered, self.restarted) = (now, (now, 0));
     }
 
     /// Records that the session begins to hold back its cells.
     pub fn note_hold(&mut self, now: Nanos) {
-        *self = KeyWatch { is_paused: self.is_paused, ..KeyWatch::new(now) };
+        *self = KeyWatch { is_paused: self.is_paused, ..self.without_keys(now) };
     }
 
     /// Records a cell from the peer.
     pub fn note_cell(&mut self, now: Nanos) {
-        self.shown = Some(now);
+        self.note_answer(now);
     }
 
     /// Records the time of WireGuard's last handshake, in Unix seconds; 0 for none. It comes from the wall clock, which
     /// may jump, so it only tells one handshake from another.
     pub fn note_handshake(&mut self, handshake_s: u64, now: Nanos) {
         if self.handshake_s.replace(handshake_s).is_some_and(|before| before != handshake_s) && handshake_s != 0 {
-            self.shown = Some(now);
+            self.note_answer(now);
         }
     }
 
     /// Forgets the keys, because WireGuard is about to lose them. Nothing leaves until [`KeyWatch::resume`].
     pub fn pause(&mut self, now: Nanos) {
-        *self = KeyWatch { is_paused: true, ..KeyWatch::new(now) };
+        let restarted = (now, self.restarted.1 + 1);
+        *self = KeyWatch { is_paused: true, restarted, ..self.without_keys(now) };
     }
 
     /// WireGuard has been changed. Returns whether it was paused.
     pub fn resume(&mut self, now: Nanos) -> bool {
         let was_paused = self.is_paused;
         if was_paused {
-            *self = KeyWatch::new(now);
+            *self = self.without_keys(now);
         }
         was_paused
     }
@@ -126,6 +156,26 @@ mod tests {
         let mut watch = KeyWatch::new(s(0));
         watch.note_handshake(0, s(0));
         assert!(watch.poll_knock(s(0)) && !watch.poll_knock(s(1)));
+    }
+
+    #[test]
+    fn new_handshakes_in_vain_become_rare() {
+        let mut watch = KeyWatch::new(s(0));
+        watch.note_handshake(0, s(0));
+        let mut restarts = Vec::new();
+        for second in 0..300 {
+            if second == 20 {
+                watch.note_cell(s(second));
+            }
+            if let Some(silence) = watch.poll_rehandshake(s(second)) {
+                restarts.push((second, silence.as_secs_f64() as u64));
+                watch.pause(s(second));
+                assert_eq!(watch.poll_rehandshake(s(second + 100)), None, "one is under way");
+                watch.resume(s(second));
+            }
+        }
+        let since_cell = [(26, 6), (31, 11), (61, 41), (121, 101), (181, 161), (241, 221)];
+        assert_eq!(restarts, [&[(6, 6), (11, 11)][..], &since_cell].concat());
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! When the WireGuard handshakes with a silent peer need a look.
-//!
-//! A router then starts a new handshake. An endpoint lets WireGuard forget a home's handshakes if it must.
+//! When the WireGuard handshakes with a silent home need a look. The endpoint then lets WireGuard forget them if it
+//! must.
 
 use crate::units::Nanos;
 

@@ -18,11 +18,13 @@ use crate::daemon::state::{State, StateSince};
 use crate::units::Nanos;
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 
-/// An endpoint keeps sending to a silent home for this long, then stops until the next valid request. After 15 s a
-/// router looks for another address of its endpoint. It may come back over the other IP version, for which the cells
-/// would be too large. After 50 s WireGuard may have no keys, and would keep the cells and send them in one burst
+/// An endpoint keeps sending to a silent home for this long, then stops until the next valid request. A router looks
+/// for another address of its endpoint after a little more. It may come back over the other IP version, for which the
+/// cells would be too large. After 50 s WireGuard may have no keys, and would keep the cells and send them in one burst
 /// (`key_watch`).
-const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(10);
+const ABANDON_TIMEOUT: Nanos = Nanos::from_secs(5);
+/// The same without cover: longer than between two requests of a home that has nothing to say.
+const QUIET_ABANDON_TIMEOUT: Nanos = Nanos::from_secs(40);
 
 /// One peer and the traffic to and from it.
 pub struct Session {
@@ -273,7 +275,8 @@ impl Session {
                 }
             }
             Side::Endpoint { granted, .. } => {
-                if self.liveness.silence(now).is_some_and(|silence| silence > ABANDON_TIMEOUT) {
+                let timeout = if self.cover { ABANDON_TIMEOUT } else { QUIET_ABANDON_TIMEOUT };
+                if self.liveness.silence(now).is_some_and(|silence| silence > timeout) {
                     self.sending = false;
                     self.built = None;
                     *granted = None;

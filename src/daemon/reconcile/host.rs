@@ -17,6 +17,7 @@ use crate::daemon::wall_clock;
 use crate::plan::coexistence::Conflict;
 use crate::plan::nft::{TableName, TableText};
 use crate::plan::qdisc_tree::ShaperLimits;
+use crate::plan::wireguard::WireguardDevice;
 use crate::plan::{
     Desired, Facts, Forwarding, Op, PreflightIssue, Snapshot, confirmed_elements, guard_table, home_peer, plan,
     plan_guard, preflight_issues,
@@ -84,6 +85,7 @@ impl Host {
         let attached = tunnel::properties(settings).filter(|tunnel| tunnel.link.is_none());
         let attached = attached.map(|tunnel| tunnel.interface);
         self.facts.tunnel.endpoint = endpoint;
+        self.facts.tunnel.route = endpoint.and_then(|endpoint| self.kernel.endpoint_route(endpoint.ip()));
         self.facts.tunnel.carrier = self.kernel.attach(attached).map_err(from_op)?;
         self.profile = openvpn::load_profile(settings)?;
         self.facts.tunnel.profile = self.profile.map(|loaded| loaded.profile);
@@ -140,11 +142,18 @@ impl Host {
     /// Makes a router's WireGuard drop its keys and the packets that it and the queueing tree still keep: they were
     /// sized for an old address, or would leave in one burst. The next `bring_up` sets the interface up again, and the
     /// next packet starts a handshake at once. WireGuard does not forget the endpoint's newest handshake (`wg_stop` in
-    /// the kernel's drivers/net/wireguard/device.c), as it would if the peer were removed.
-    pub fn flush_wireguard(&mut self, settings: &Settings) {
-        if endpoint_key(settings).is_some() {
-            // A failure means that there is no interface, and so nothing in it.
-            _ = self.kernel.run(&Op::SetUp { name: tunnel::interface(settings).to_owned(), up: false });
+    /// the kernel's drivers/net/wireguard/device.c), as it would if the peer were removed. After a new handshake `in_vain`
+    /// its packets are also made a new connection.
+    pub fn flush_wireguard(&mut self, settings: &Settings, in_vain: bool) {
+        if endpoint_key(settings).is_none() {
+            return;
+        }
+        // A failure means that there is no interface, and so nothing in it.
+        _ = self.kernel.run(&Op::SetUp { name: tunnel::interface(settings).to_owned(), up: false });
+        let wireguard = tunnel::properties(settings).and_then(|tunnel| tunnel.wireguard);
+        if let Some((wireguard, endpoint)) = wireguard.zip(self.facts.tunnel.endpoint).filter(|_| in_vain) {
+            info!("new handshakes are in vain; renewing the connection to {endpoint}");
+            self.kernel.renew_connection(WireguardDevice::new(wireguard.key(), wireguard.listen_port), endpoint);
         }
     }
 
@@ -185,7 +194,9 @@ impl Host {
             others.rules.clear();
         }
         let lan: Vec<&str> = self.facts.lan.iter().map(|lan| lan.name.as_str()).collect();
-        Ok(others.conflicts(settings.routing_ids, &lan))
+        let mut conflicts = others.conflicts(settings.routing_ids, &lan);
+        conflicts.extend(others.outer_conflict(&self.facts.tunnel));
+        Ok(conflicts)
     }
 
     /// Raises the priority of the worker threads that encrypt the cells, if there are any and the system permits it.

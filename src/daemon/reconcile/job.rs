@@ -21,6 +21,9 @@ use crate::sys::worker::WorkerOutput;
 use crate::units::Nanos;
 use crate::wire::control::ShapingRequest;
 
+/// A router that has been silent for this long has made a new handshake in vain.
+const IN_VAIN_AFTER: Nanos = Nanos::from_secs(10);
+
 /// The input of a reconcile job.
 pub struct ReconcileJob<'a> {
     /// The settings to apply.
@@ -126,7 +129,7 @@ fn bring_up_tunnel(
     host.read_facts(settings, known.filter(|_| !job.endpoint_moved).or(job.endpoint))?;
     let has_moved = job.endpoint_moved && known.is_some() && known != job.endpoint;
     if has_moved || !job.rehandshake.is_empty() {
-        host.flush_wireguard(settings);
+        host.flush_wireguard(settings, job.rehandshake.iter().any(|(_, silence)| *silence >= IN_VAIN_AFTER));
     }
     host.restart_handshakes(settings, job.rehandshake);
     if !job.has_openvpn {
@@ -192,6 +195,7 @@ fn conflict_code(conflict: &Conflict) -> Code {
         Conflict::Rule(..) => Code::RuleBefore,
         Conflict::Mark(..) => Code::MarkTaken,
         Conflict::Table(_) => Code::TableTaken,
+        Conflict::InOtherTunnel { .. } => Code::InOtherTunnel,
     }
 }
 

@@ -62,8 +62,8 @@ impl ReconcileReport {
         let mut text = format!("tunnel-up {tunnel_is_up}\nops {ops}\ninterface {interface}\nhandshake {handshake_s}\n");
         endpoint.iter().for_each(|endpoint| _ = writeln!(text, "endpoint {endpoint}"));
         forwarding.iter().for_each(|value| _ = writeln!(text, "forwarding {value}"));
-        if let Some(Encapsulation { overhead_bytes, padding }) = encapsulation {
-            _ = writeln!(text, "encapsulation {overhead_bytes} {padding}");
+        if let Some(Encapsulation { overhead_bytes, padding, mtu }) = encapsulation {
+            _ = writeln!(text, "encapsulation {overhead_bytes} {padding} {mtu}");
         }
         if let Some(LoadedProfile { profile: Profile { ipv6, framing }, hash }) = profile {
             _ = writeln!(text, "profile {hash} {} {}", u8::from(*ipv6), u8::from(*framing));
@@ -102,9 +102,10 @@ impl ReconcileReport {
 }
 
 fn parse_encapsulation(value: &str) -> Option<Encapsulation> {
-    let (overhead_bytes, padding) = value.split_once(' ')?;
-    let padding = padding.parse().ok().filter(|padding| *padding > 0)?;
-    Some(Encapsulation { overhead_bytes: overhead_bytes.parse().ok()?, padding })
+    let mut words = value.split(' ').map(|word| word.parse::<u16>().ok());
+    let overhead_bytes = words.next()??.into();
+    let padding = words.next()?.filter(|padding| *padding > 0)?.into();
+    Some(Encapsulation { overhead_bytes, padding, mtu: words.next()?? })
 }
 
 fn parse_profile(value: &str) -> Option<LoadedProfile> {
@@ -124,11 +125,12 @@ const _: () = assert!(worker::OUTPUT_BYTES >= 1024, "a report without the texts 
 /// Whether reconcile reports list this problem. Every report lists all that still exist.
 pub fn is_reported(code: Code) -> bool {
     let of_settings = matches!(code, Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Preflight(_));
+    let of_way = code == Code::InOtherTunnel;
     let of_tunnel = matches!(code, Code::Tunnel | Code::TunTaken | Code::Interface | Code::ForeignQdisc);
     let of_both = matches!(code, Code::PackageMissing | Code::Reconcile);
     let of_guard = matches!(code, Code::Guard | Code::GuardMinimal | Code::GuardFile);
     let of_packets = matches!(code, Code::AddressConflict | Code::UnknownDevice | Code::NotInTunnel);
-    of_settings || of_tunnel || of_both || of_guard || of_packets
+    of_settings || of_way || of_tunnel || of_both || of_guard || of_packets
 }
 
 #[cfg(test)]
@@ -145,7 +147,7 @@ mod tests {
             endpoint: Some("[2001:db8::1]:51820".parse().unwrap()),
             handshake_s: 1_700_000_000,
             forwarding: Some(Forwarding::from_text("net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1")),
-            encapsulation: Some(Encapsulation { overhead_bytes: 60, padding: 16 }),
+            encapsulation: Some(Encapsulation { overhead_bytes: 60, padding: 16, mtu: 1280 }),
             profile: Some(LoadedProfile { profile: Profile { ipv6: true, framing: false }, hash: u64::MAX }),
             wan: Some("wwan".into()),
             overridden: Some(("net.ipv4.conf.wg0.rp_filter".into(), "1".into())),

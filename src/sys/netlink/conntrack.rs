@@ -3,7 +3,7 @@
 //! (net/netfilter/nf_flow_table_core.c).
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::addr::address;
 use super::error::NetlinkError;
@@ -19,6 +19,9 @@ const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_DST_PORT: u16 = 3;
 /// `CTA_IP_V4_SRC` and `CTA_IP_V6_SRC`.
 const SOURCES: [u16; 2] = [1, 3];
 /// `CTA_IP_V4_DST` and `CTA_IP_V6_DST`.
@@ -55,9 +58,27 @@ fn tuple_address(message: &[u8], tuple: u16, kinds: [u16; 2]) -> Option<IpAddr> 
 
 /// Deletes every connection from or to an address that `is_selected` accepts. Returns how many it deleted.
 pub fn delete(netlink: &mut Netlink, is_selected: impl Fn(IpAddr) -> bool) -> Result<usize, NetlinkError> {
+    delete_found(netlink, &|message| deletion(message, &is_selected))
+}
+
+/// Deletes every UDP connection to `to`.
+pub fn delete_udp(netlink: &mut Netlink, to: SocketAddr) -> Result<usize, NetlinkError> {
+    delete_found(netlink, &|message| {
+        let original = attribute(message.get(HEADER_BYTES..)?, CTA_TUPLE_ORIG)?;
+        let protocol = attribute(original, CTA_TUPLE_PROTO)?;
+        let is_udp = attribute(protocol, CTA_PROTO_NUM) == Some(&[libc::IPPROTO_UDP as u8]);
+        let is_port = attribute(protocol, CTA_PROTO_DST_PORT) == Some(&to.port().to_be_bytes());
+        // One of its ends is the destination of the original direction.
+        let is_to = || tuple_address(message.get(HEADER_BYTES..)?, CTA_TUPLE_ORIG, DESTINATIONS);
+        deletion(message, &|_| is_udp && is_port && is_to() == Some(to.ip()))
+    })
+}
+
+/// Deletes the connections for whose message `request` returns the request that deletes it.
+fn delete_found(netlink: &mut Netlink, request: &dyn Fn(&[u8]) -> Option<Body>) -> Result<usize, NetlinkError> {
     let mut deletions = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        netlink.for_each(GET, &header(family), |message| deletions.extend(deletion(message, &is_selected)))?;
+        netlink.for_each(GET, &header(family), |message| deletions.extend(request(message)))?;
     }
     let mut deleted = 0;
     for body in deletions {

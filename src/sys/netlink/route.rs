@@ -1,5 +1,7 @@
 //! Routes through rtnetlink.
 
+use std::net::IpAddr;
+
 use super::addr::{address, family, octets};
 use super::error::NetlinkError;
 use super::message::{Body, attribute, number};
@@ -10,6 +12,9 @@ use crate::plan::routing::{Family, Prefix, Route, RouteKind};
 
 /// A gateway of the other address family (`include/uapi/linux/rtnetlink.h`). The libc crate lacks it for musl.
 const RTA_VIA: u16 = 18;
+/// The metric of a route that limits the length of packets (`include/uapi/linux/rtnetlink.h`).
+const RTAX_MTU: u16 = 2;
+const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
 
 /// A route in the kernel's list.
 #[derive(Clone, Debug)]
@@ -45,6 +50,23 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<RouteEntry>, NetlinkError> {
         }
     }
     Ok(entries)
+}
+
+/// The route that a packet of this host to `to` takes, as `ip route get` finds it, and the length of packets to which
+/// the kernel limits it: by an option `mtu` of the route, or since it has learned so. `None` if there is no route.
+pub fn lookup(netlink: &mut Netlink, to: IpAddr) -> Option<(RouteEntry, Option<u32>)> {
+    let mut header = [0; HEADER_BYTES];
+    (header[0], header[1]) = (family(to), Prefix::host(to).length);
+    // Also say which table has the route.
+    header[8..].copy_from_slice(&RTM_F_LOOKUP_TABLE.to_ne_bytes());
+    let mut found = None;
+    let body = Body::new(&header).attribute(libc::RTA_DST, &octets(to));
+    netlink.query(libc::RTM_GETROUTE, &body, |message| found = parse(message).zip(Some(mtu(message)))).ok()?;
+    found
+}
+
+fn mtu(message: &[u8]) -> Option<u32> {
+    number(attribute(message.get(HEADER_BYTES..)?, libc::RTA_METRICS)?, RTAX_MTU)
 }
 
 /// The route in a message without its netlink header.

@@ -10,11 +10,13 @@ impl Session {
     /// How long the peer has been silent, if its WireGuard handshakes need a look now. On a router, a handshake ends
     /// the silence, too: the answer to the next cell decides.
     pub fn poll_rehandshake(&mut self, now: Nanos) -> Option<Nanos> {
-        let silence = match (&self.side, &self.key_watch) {
-            (Side::Router(_), watch) => watch.as_ref().and_then(|watch| watch.silence(now)),
-            (Side::Endpoint { .. }, _) => self.silence(now).filter(|_| !self.state(now).is_up()),
-        };
-        self.rehandshake.poll(silence.filter(|_| self.cover), now)
+        match (&self.side, &self.key_watch) {
+            (Side::Router(_), watch) => watch.as_ref().filter(|_| self.cover)?.poll_rehandshake(now),
+            (Side::Endpoint { .. }, _) => {
+                let silence = self.silence(now).filter(|_| self.cover && !self.state(now).is_up());
+                self.rehandshake.poll(silence, now)
+            }
+        }
     }
 
     /// Time since the peer's last cell; `None` before the first.

@@ -6,7 +6,7 @@
 
 const KNOWN = {
 	'settings': [ _('The settings contain an error'), _('millpond keeps the previous settings. Open Settings, correct the error that the message names, and apply.') ],
-	'name': [ _('The server cannot be found'), _('The server\'s name has no address at the moment. Check the spelling under Settings, Tunnel, and whether the router is online. millpond keeps trying.') ],
+	'name': [ _('The server cannot be found'), _('The server\'s name has no address at the moment, or one of a private network. Check the spelling under Settings, Tunnel, and whether the router is online. millpond keeps trying.') ],
 	'guard': [ _('The guard is incomplete'), _('Until this is fixed, devices may send outside the tunnel. Restart the service; if that does not help, restart the router.') ],
 	'guard-minimal': [ _('The guard is in emergency mode'), _('The router refuses a part of the guard, so shaped and blocked devices reach only your home. The message names the part; if a package is missing, install it under System, Software. millpond keeps trying.') ],
 	'guard-file': [ _('The guard cannot be stored'), _('The guard works now, but after the next restart of the router, devices might send outside the tunnel for a moment. Free some flash memory, for example by removing packages that you do not need.') ],
@@ -33,6 +33,8 @@ const KNOWN = {
 	'rule-before': [ _('Another program may redirect the devices\' packets'), _('The message names the rule. No packet leaves outside the tunnel, but devices may be cut off. Give millpond a lower number under Settings, Advanced, Priority of the routing rules.') ],
 	'mark-taken': [ _('Another program uses millpond\'s mark'), _('Choose another mark under Settings, Advanced, Packet mark.') ],
 	'table-taken': [ _('Another program uses millpond\'s routing table'), _('Choose another number under Settings, Advanced, Routing table.') ],
+	'in-other-tunnel': [ _('The tunnel runs inside another tunnel'), _('Another program on the router, such as Tailscale with an exit node, sends millpond\'s own packets through its tunnel. The message names the rule. Exempt the server\'s address in that program.') ],
+	'cell-too-long': [ _('Packets are shorter than set'), _('The line to the server does not carry packets of the length under Settings, so millpond uses the longest that it carries whole. Nothing is wrong with that; a smaller number under Settings, Packet size removes this notice.') ],
 	'address-in-lan': [ _('The tunnel\'s address is in use at home'), _('One of your own networks uses the same addresses as the tunnel. The server\'s operator must choose other addresses, for both ends.') ],
 	'resolver-in-lan': [ _('The DNS server is at home'), _('Under Settings, Names (DNS), enter a DNS server on the Internet, such as 9.9.9.9, or let the router answer.') ],
 	'network-outside': [ _('A chosen network is not one of yours'), _('The network that the message names leads to the Internet. Choose networks of your home under Devices.') ],
