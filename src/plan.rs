@@ -10,6 +10,8 @@ pub mod coexistence;
 mod desired;
 mod diff;
 mod endpoint_guard;
+#[cfg(feature = "endpoint")]
+mod exit;
 mod facts;
 mod guard;
 mod interface_name;
@@ -37,7 +39,7 @@ pub use bindings::Binding;
 pub use bridge_guard::bridge_guard;
 pub use desired::{Desired, DesiredError};
 pub use diff::{plan, plan_guard};
-pub use facts::{Facts, LanInterface, Relay, Relayed, TunnelPort};
+pub use facts::{ExitInterface, Facts, LanInterface, Relay, Relayed, TunnelPort};
 pub use guard::{ASTRAY, astray, forget_astray, guard_table};
 pub use learned::{
     SHOWN_ADDRESSES, confirmed_elements, conflicts, current_elements, initial_elements, persistent_elements,

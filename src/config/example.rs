@@ -77,6 +77,7 @@ pub fn home(host: u8, address6: Option<Ipv6Addr>) -> Home {
         address6,
         max_download: BitsPerSec::from_kbit(4_000),
         max_upload: BitsPerSec::from_kbit(4_000),
+        exit: None,
         join_until: None,
     }
 }

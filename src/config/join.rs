@@ -68,6 +68,8 @@ pub enum Identity {
 pub enum JoinTextError {
     /// The text is not a join text.
     NotJoinText,
+    /// The text is a WireGuard configuration, such as a VPN provider's.
+    Wireguard,
     /// The text has another format version, which is given here.
     Version(u32),
     /// The end of the text is missing.
@@ -80,7 +82,7 @@ impl JoinTextError {
     /// The error's name in JSON output.
     pub fn code(self) -> &'static str {
         match self {
-            JoinTextError::NotJoinText => "not-join-text",
+            JoinTextError::NotJoinText | JoinTextError::Wireguard => "not-join-text",
             JoinTextError::Version(_) => "version",
             JoinTextError::Truncated => "cut",
             JoinTextError::Damaged => "altered",
@@ -94,6 +96,11 @@ impl fmt::Display for JoinTextError {
             JoinTextError::NotJoinText => {
                 write!(f, "not a join text (want {NAME}{VERSION}-..., as 'millpond endpoint add-home' prints it)")
             }
+            JoinTextError::Wireguard => f.write_str(
+                "a WireGuard configuration, not a join text: a VPN provider cannot be the far end, since its server \
+                 would not shape the way down; run millpond on a server of your own, and let its option exit send all \
+                 on through the provider",
+            ),
             JoinTextError::Version(version) => write!(
                 f,
                 "made by another version of millpond (got {NAME}{version}-, want {NAME}{VERSION}-): install \
@@ -229,6 +236,9 @@ impl Invitation {
 
 /// The error of a text without the prefix `millpondN-`: a truncated prefix, or no join text at all.
 fn prefix_error(text: &str) -> JoinTextError {
+    if text.contains("[Interface]") {
+        return JoinTextError::Wireguard;
+    }
     let rest = text.strip_prefix(NAME).unwrap_or("-");
     if rest.bytes().all(|b| b.is_ascii_digit()) { JoinTextError::Truncated } else { JoinTextError::NotJoinText }
 }

@@ -394,6 +394,8 @@ pub struct Home {
     pub max_download: BitsPerSec,
     /// `max_upload`: rate of this home's cells (router to endpoint), on the wire, beyond which they are dropped.
     pub max_upload: BitsPerSec,
+    /// `exit` of the home or of `main`: the interface by which its packets leave; `None` for the host's own routes.
+    pub exit: Option<String>,
     /// `join_until`: until this second of Unix time (0: no end) `public_key` is the key of a join text, and the key of
     /// the first router that uses the join text replaces it. `None`: `public_key` is the router's own key.
     pub join_until: Option<u64>,

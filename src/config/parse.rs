@@ -3,6 +3,7 @@
 mod context;
 mod device;
 mod dns;
+mod exit;
 mod general;
 mod home;
 mod level;
@@ -76,6 +77,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         role: general.role,
         tunnel: None,
         own_key: None,
+        exit: general.exit.clone(),
         addresses: OptionUse::new(),
         addresses6: OptionUse::new(),
         key_files,

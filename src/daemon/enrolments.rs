@@ -157,6 +157,7 @@ mod tests {
             address6: None,
             max_download: crate::units::BitsPerSec::from_kbit(4000),
             max_upload: crate::units::BitsPerSec::from_kbit(4000),
+            exit: None,
             join_until,
         };
         let clock = |seconds: i64| 1_800_000_000 + seconds;

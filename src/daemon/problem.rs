@@ -215,7 +215,8 @@ impl Code {
             Code::MarkTaken => "set main.mark to a bit that no rule tests",
             Code::TableTaken => "set main.table to an unused number",
             Code::InOtherTunnel => {
-                "exempt the endpoint in that program, or route it around: ip rule add to ADDRESS lookup main priority 900"
+                "exempt the endpoint in that program, or route it around: ip rule add to ADDRESS lookup main priority \
+                 900"
             }
             Code::Reconcile => "millpond keeps retrying; if the problem persists, restart the service and report it",
             Code::Preflight(kind) => kind.fix(),

@@ -188,6 +188,12 @@ impl Desired {
             selector: Selector::Oif(tunnel.interface.into()),
             table: routing_ids.table,
         }];
+        #[cfg(feature = "endpoint")]
+        {
+            let (routes, rules) = super::exit::routing(settings, facts);
+            self.routes.extend(routes);
+            self.rules.extend(rules);
+        }
         self.addresses.extend(settings.address6.map(|address| (TUN.to_owned(), Prefix::host(address))));
         self.sysctls.push((sysctls::IP_FORWARD.into(), "1".into()));
         if settings.homes.iter().any(|home| home.address6.is_some()) {

@@ -27,6 +27,10 @@ const PRIVATE: [(&str, u8); 7] = [
 /// The guard's table of an endpoint.
 pub(super) fn table(settings: &Settings, facts: &Facts) -> NftTable {
     let carrier = tunnel::interface(settings);
+    #[cfg(feature = "endpoint")]
+    let kept_to_exits = super::exit::guard_rules(settings, facts);
+    #[cfg(not(feature = "endpoint"))]
+    let kept_to_exits = Vec::new();
     NftTable {
         name: TableName::Guard,
         sets: homes(settings),
@@ -49,6 +53,10 @@ pub(super) fn table(settings: &Settings, facts: &Facts) -> NftTable {
                     format!("iifname \"{TUN}\" oifname \"{TUN}\" drop"),
                     format!("iifname \"{TUN}\" ip saddr != @homes drop"),
                     format!("iifname \"{TUN}\" ip6 saddr != @homes6 drop"),
+                ]
+                .into_iter()
+                .chain(kept_to_exits)
+                .chain([
                     // A service in a container on the endpoint, published by DNAT.
                     format!("iifname \"{TUN}\" ct status dnat drop"),
                     format!("iifname \"{TUN}\" jump behind"),
@@ -56,7 +64,7 @@ pub(super) fn table(settings: &Settings, facts: &Facts) -> NftTable {
                     format!("iifname != \"{TUN}\" ip saddr @homes drop"),
                     format!("iifname != \"{TUN}\" ip6 saddr @homes6 drop"),
                     format!("oifname \"{TUN}\" ct state != {{ established, related }} drop"),
-                ],
+                ]),
             ),
         ],
     }
@@ -70,7 +78,11 @@ fn behind(settings: &Settings, facts: &Facts) -> Vec<String> {
     let allowed = settings.allow.iter().map(|(address, length)| Prefix { address: *address, length: *length });
     let is_in = |prefixes: &[Prefix], address: &IpAddr| prefixes.iter().any(|prefix| prefix.contains(*address));
     let is_public_neighbour = |server: &IpAddr| !is_in(&private, server) && is_in(&facts.on_link, server);
-    let resolvers = settings.dns.servers.iter().copied().filter(is_public_neighbour).map(Prefix::host);
+    let resolvers = settings.dns.servers.iter().copied().filter(is_public_neighbour);
+    #[cfg(feature = "endpoint")]
+    let resolvers =
+        resolvers.chain(super::exit::resolvers(settings, facts).into_iter().filter(|server| is_in(&private, server)));
+    let resolvers = resolvers.map(Prefix::host);
     let (allowed, resolvers) = (without_nested(allowed), without_nested(resolvers));
     let closed = without_nested(private.iter().chain(&facts.on_link).copied());
     let mut rules = Vec::new();

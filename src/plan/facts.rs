@@ -29,6 +29,8 @@ pub struct Facts {
     /// An endpoint's own networks: those that it reaches without a gateway, apart from millpond's. Sorted, with host
     /// bits cleared. Empty on a router, unless what it sends itself is confined.
     pub on_link: Vec<Prefix>,
+    /// Tunnels that an endpoint's homes may have for an exit; empty on a router.
+    pub exits: Vec<ExitInterface>,
     /// An endpoint's forwarding sysctls before millpond changed them. Empty on a router.
     pub forwarding: Forwarding,
     /// Ports of the home's bridges that are tunnels or meshes; sorted by name.
@@ -58,6 +60,15 @@ impl Facts {
     pub fn is_home(&self, address: IpAddr) -> bool {
         self.lan.iter().flat_map(|lan| &lan.prefixes).any(|prefix| prefix.contains(address))
     }
+}
+
+/// A tunnel of another program that is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExitInterface {
+    /// The kernel's name.
+    pub name: String,
+    /// Whether it has an IPv4 address, and one of IPv6 besides link-local ones.
+    pub families: [bool; 2],
 }
 
 /// A bridge port that carries frames to other hosts.

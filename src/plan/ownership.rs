@@ -23,6 +23,10 @@ pub const BLOCK_TABLE: &str = "millpond_cut";
 /// packets has the priority in the settings.
 pub const CELL_RULE_OFFSET: u32 = 1;
 
+/// The endpoint's rules for homes with an exit have the priority in the settings plus this.
+#[cfg(feature = "endpoint")]
+pub const EXIT_RULE_OFFSET: u32 = 2;
+
 /// Protocol number of millpond's routes and rules; unassigned in iproute2's `rt_protos`.
 pub const ROUTE_PROTOCOL: u8 = 109;
 

@@ -5,7 +5,6 @@
 //! then cells of one size leave in pieces of two. Without the message, a link that really is too narrow splits them.
 
 use super::facts::Facts;
-use super::preflight::{PreflightIssue, PreflightIssueKind};
 use crate::config::model::Settings;
 
 /// Rules for the hook `input` that drop such messages about UDP, which is the tunnel's protocol, and about ICMP, of
@@ -19,13 +18,13 @@ pub(super) fn rules() -> [String; 2] {
 }
 
 /// Cells that the way to the endpoint would not carry whole are made smaller: fragments would show their two sizes.
-pub(super) fn too_long_cells(settings: &Settings, facts: &Facts) -> Option<PreflightIssue> {
+pub(super) fn too_long_cells(settings: &Settings, facts: &Facts) -> Option<String> {
     let (route, bytes) = (facts.tunnel.route.as_ref()?, settings.shape.cell_bytes);
     let text = format!(
         "cells have less than {bytes} bytes: the way to the endpoint, by {}, carries at most {}",
         route.interface, route.mtu
     );
-    (bytes > route.mtu).then_some(PreflightIssue { kind: PreflightIssueKind::CellTooLong, text })
+    (bytes > route.mtu).then_some(text)
 }
 
 #[cfg(test)]
@@ -41,7 +40,7 @@ mod tests {
         let found = |mtu| {
             let route = Some(EndpointRoute { interface: "wan".into(), kind: String::new(), mtu, table: 254 });
             let tunnel = TunnelFacts { route, ..TunnelFacts::default() };
-            too_long_cells(&settings, &Facts { tunnel, ..Facts::default() }).map(|issue| issue.text)
+            too_long_cells(&settings, &Facts { tunnel, ..Facts::default() })
         };
         assert_eq!((found(bytes), found(u16::MAX)), (None, None));
         let text = found(bytes - 1).unwrap_or_default();

@@ -163,6 +163,9 @@ pub enum Selector {
     Mark(u32),
     /// Packets from sockets that are bound to this interface.
     Oif(String),
+    /// Packets with a source address in this network.
+    #[cfg(feature = "endpoint")]
+    From(Prefix),
 }
 
 /// A routing rule with a priority in millpond's range and millpond's protocol number.
@@ -184,6 +187,8 @@ impl fmt::Display for Rule {
         match &self.selector {
             Selector::Mark(mark) => write!(f, "fwmark {mark:#x}/{mark:#x}")?,
             Selector::Oif(dev) => write!(f, "oif {dev}")?,
+            #[cfg(feature = "endpoint")]
+            Selector::From(prefix) => write!(f, "from {prefix}")?,
         }
         write!(f, " lookup {} protocol {ROUTE_PROTOCOL}", self.table)
     }

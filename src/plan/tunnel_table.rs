@@ -86,6 +86,11 @@ pub(super) fn endpoint(settings: &Settings, facts: &Facts) -> NftTable {
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
     ];
+    #[cfg(feature = "endpoint")]
+    chains.extend(
+        super::exit::clamp(settings)
+            .map(|rule| chain("clamp", Some("type filter hook forward priority mangle"), [rule])),
+    );
     chains.push(chain("police", Some("type filter hook input priority filter - 2"), police(settings)));
     let rules = forward(facts);
     if !rules.is_empty() {

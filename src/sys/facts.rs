@@ -9,6 +9,8 @@ use super::netlink::addr::AddressEntry;
 use super::netlink::link::LinkEntry;
 use super::netlink::route::RouteEntry;
 use crate::config::model::{Role, Settings};
+#[cfg(feature = "endpoint")]
+use crate::plan::ExitInterface;
 use crate::plan::ownership::{ROUTE_PROTOCOL, TUN};
 use crate::plan::routing::{Prefix, without_nested};
 use crate::plan::{Facts, LanInterface, interface};
@@ -62,6 +64,10 @@ impl HostView<'_> {
         facts.unsure.sort_unstable();
         if settings.role == Role::Endpoint || settings.own_policy().is_some() {
             facts.on_link = self.on_link(is_ours);
+            #[cfg(feature = "endpoint")]
+            facts
+                .exits
+                .extend(self.links.iter().filter(|link| !is_ours(&link.name)).filter_map(|link| self.exit(link)));
         }
         facts
     }
@@ -100,6 +106,15 @@ impl HostView<'_> {
             route.kind == libc::RTN_UNICAST && !route.has_gateway && is_network && has_link
         };
         in_order(self.routes.iter().filter(is_on_link).map(|route| route.prefix.network()))
+    }
+
+    /// The interface, if it is a tunnel to one peer, with an address, and up.
+    #[cfg(feature = "endpoint")]
+    fn exit(&self, link: &LinkEntry) -> Option<ExitInterface> {
+        let prefixes = prefixes(link.index, self.addresses);
+        let families = [true, false].map(|is_v4| prefixes.iter().any(|prefix| prefix.address.is_ipv4() == is_v4));
+        let is_tunnel = link.up && link.is_loopback_or_ptp && link.name != "lo" && families != [false; 2];
+        is_tunnel.then(|| ExitInterface { name: link.name.clone(), families })
     }
 
     /// Names of the outside interfaces. An interface that was outside in `before` stays so, unless the settings or the

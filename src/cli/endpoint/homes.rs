@@ -82,6 +82,7 @@ impl AddHomeCommand {
             address6,
             max_download: BitsPerSec::from_kbit(self.max_download.into()),
             max_upload: BitsPerSec::from_kbit(self.max_download.max(4000).into()),
+            exit: None,
             join_until: self.public_key.is_none().then(|| expires.unwrap_or(0)),
         };
         let invitation = invitation(&config, &home, identity, &config.wireguard()?.private_key, expires)?;

@@ -119,3 +119,11 @@ fn an_invitation_is_valid_until_its_last_second() {
     assert!(!invitation.is_expired(1_800_000_000) && invitation.is_expired(1_800_000_001));
     assert!(!Invitation { expires: None, ..invitation }.is_expired(u64::MAX));
 }
+
+#[test]
+fn a_providers_configuration_is_told_from_a_join_text() {
+    let text = "# Amsterdam 7\n[Interface]\nPrivateKey = abc\nDNS = 10.64.0.1\n[Peer]\nAllowedIPs = 0.0.0.0/0\n";
+    let error = Invitation::from_text(text).unwrap_err();
+    assert_eq!((error, error.code()), (JoinTextError::Wireguard, "not-join-text"));
+    assert!(error.to_string().contains("option exit"), "{error}");
+}

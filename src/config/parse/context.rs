@@ -13,6 +13,8 @@ pub(super) struct Context<'a> {
     pub tunnel: Option<TunnelKind>,
     /// An endpoint's own public key, if its private key is readable.
     pub own_key: Option<Key>,
+    /// The exit of homes without one of their own.
+    pub exit: Option<String>,
     /// IPv4 addresses in use inside the tunnel.
     pub addresses: OptionUse,
     /// IPv6 addresses in use inside the tunnel.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::exit;
 use super::level::{CELL_BYTES, Confirmed, DEFAULT_CELL_BYTES, KBIT, Rates, WITH_RATES};
 use super::reader::SectionReader;
 use super::value::{self, ValueError, bit, boolean, choice, interface_name, network, number, price, router_service};
@@ -11,7 +12,7 @@ use crate::config::uci::Section;
 use crate::law::{Law, MAX_INTERVAL, MAX_TRAIN, MIN_INTERVAL};
 use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 24] = [
+const OPTIONS: [&str; 25] = [
     "home_port",
     "enabled",
     "role",
@@ -36,6 +37,7 @@ const OPTIONS: [&str; 24] = [
     "router_service",
     "allow",
     "threads",
+    "exit",
 ];
 const ROLES: &[(&str, Role)] = &[("router", Role::Router), ("endpoint", Role::Endpoint)];
 const CAP_PERIODS: &[(&str, CapPeriod)] =
@@ -67,6 +69,8 @@ pub(super) struct General {
     pub home_ports: Vec<String>,
     /// Threads of an endpoint; `None` for all processors.
     pub threads: Option<u16>,
+    /// The interface by which homes' packets leave an endpoint.
+    pub exit: Option<String>,
     /// The shape of level `custom`; its law and spread apply to every level.
     custom: Shape,
 }
@@ -144,6 +148,7 @@ pub(super) fn read(
             allow: Vec::new(),
             home_ports: Vec::new(),
             threads: None,
+            exit: None,
             custom: balanced,
         };
     };
@@ -174,6 +179,10 @@ pub(super) fn read(
         reader.list("router_service", router_service).into_iter().map(|(service, _)| service).collect();
     let allow = allow(&mut reader, role);
     let threads = threads(&mut reader, role);
+    let exit = exit::read(&mut reader);
+    if exit.is_some() && role == Some(Role::Router) {
+        reader.warn("exit", "no effect with role 'router' (want role 'endpoint')".to_owned());
+    }
     General {
         enabled,
         role,
@@ -191,6 +200,7 @@ pub(super) fn read(
         allow,
         home_ports,
         threads,
+        exit,
         custom,
     }
 }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::context::{Context, TunnelKind};
+use super::exit;
 use super::reader::{OptionUse, SectionReader};
 use super::value::{key, key_or_file, number, shown, title, tunnel_address};
 use crate::config::model::{Home, Key, Role};
@@ -10,8 +11,8 @@ use crate::config::problem::{SettingsProblem, Severity};
 use crate::config::uci::Section;
 use crate::units::BitsPerSec;
 
-const OPTIONS: [&str; 8] =
-    ["name", "public_key", "preshared_key", "address", "address6", "max_download", "max_upload", "join_until"];
+const OPTIONS: [&str; 9] =
+    ["name", "public_key", "preshared_key", "address", "address6", "max_download", "max_upload", "exit", "join_until"];
 const DEFAULT_MAX_DOWNLOAD: BitsPerSec = BitsPerSec::from_kbit(4000);
 
 /// Reads all `home` sections. Incomplete sections are left out, which is no error while millpond is disabled.
@@ -41,6 +42,7 @@ pub(super) fn read<'a>(
         let max_upload = reader.value("max_upload", number(8..=1_000_000, "kbit/s"));
         let max_upload = max_upload.map(|kbit| BitsPerSec::from_kbit(kbit.into()));
         let max_upload = max_upload.unwrap_or(max_download.max(DEFAULT_MAX_DOWNLOAD));
+        let exit = exit::read(&mut reader).or_else(|| context.exit.clone());
         let join_until = reader.value("join_until", number(0..=u32::MAX, "seconds of Unix time")).map(u64::from);
         if let Some(address) = address.filter(|_| public_key.is_some() || !has_keys) {
             let name = name.unwrap_or_else(|| address.to_string());
@@ -52,6 +54,7 @@ pub(super) fn read<'a>(
                 address6,
                 max_download,
                 max_upload,
+                exit,
                 join_until,
             });
         }
@@ -111,6 +114,28 @@ mod tests {
         let key = "ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A=";
         let home = format!("config home\n option public_key '{key}'\n option address '10.77.0.2'\n{options}");
         example::settings(&format!("{}\n{home}", example::ENDPOINT)).homes
+    }
+
+    /// Without its own exit a home has that of section `main`. millpond's own interfaces lead nowhere.
+    #[cfg(feature = "endpoint")]
+    #[test]
+    fn a_home_has_an_exit_of_its_own_or_that_of_all() {
+        let key = "ISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0A=";
+        let parsed = |main: &str, home: &str| {
+            let endpoint = example::ENDPOINT.replacen("option role", &format!("{main}\n option role"), 1);
+            let home = format!("config home\n option public_key '{key}'\n option address '10.77.0.2'\n{home}");
+            crate::config::parse(format!("{endpoint}\n{home}").as_bytes())
+        };
+        let exit = |main, home| parsed(main, home).settings.and_then(|settings| settings.homes[0].exit.clone());
+        let (of_all, own) = ("option exit 'wg-exit'", " option exit 'tun7'");
+        assert_eq!(exit("", ""), None);
+        assert_eq!(exit(of_all, "").as_deref(), Some("wg-exit"));
+        assert_eq!(exit(of_all, own).as_deref(), Some("tun7"));
+        assert_eq!(exit("", own).as_deref(), Some("tun7"));
+        for wrong in ["mp0", "mpwg0", "a b", "an-interface-name-too-long"] {
+            let problems = parsed("", &format!(" option exit '{wrong}'")).problems;
+            assert!(problems.iter().any(|problem| problem.option.as_deref() == Some("exit")), "{wrong}: {problems:?}");
+        }
     }
 
     #[test]

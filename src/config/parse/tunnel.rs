@@ -31,7 +31,7 @@ const OPTIONS: [&str; 15] = [
 ];
 /// WireGuard's usual port.
 const DEFAULT_PORT: u16 = 51820;
-const OWN_INTERFACES: [&str; 3] = ["mp0", "mpwg0", "mpvpn0"];
+pub(super) const OWN_INTERFACES: [&str; 3] = ["mp0", "mpwg0", "mpvpn0"];
 
 const KINDS: &[(&str, TunnelKind)] =
     &[("wireguard", TunnelKind::Wireguard), ("openvpn", TunnelKind::Openvpn), ("interface", TunnelKind::Interface)];

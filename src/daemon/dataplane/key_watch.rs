@@ -18,7 +18,7 @@ const WAIT_FOR_BASELINE: Nanos = Nanos::from_secs(2);
 /// Time without an answer before the first new handshake, and between the next ones: each needs a few undisturbed
 /// seconds. The last value repeats.
 const REHANDSHAKE_AFTER: [Nanos; 4] =
-    [Nanos::from_secs(6), Nanos::from_secs(5), Nanos::from_secs(30), Nanos::from_secs(60)];
+    [Nanos::from_secs(6), Nanos::from_secs(4), Nanos::from_secs(30), Nanos::from_secs(60)];
 
 /// Watches for keys.
 #[derive(Debug)]
@@ -174,8 +174,8 @@ mod tests {
                 watch.resume(s(second));
             }
         }
-        let since_cell = [(26, 6), (31, 11), (61, 41), (121, 101), (181, 161), (241, 221)];
-        assert_eq!(restarts, [&[(6, 6), (11, 11)][..], &since_cell].concat());
+        let since_cell = [(26, 6), (30, 10), (60, 40), (120, 100), (180, 160), (240, 220)];
+        assert_eq!(restarts, [&[(6, 6), (10, 10)][..], &since_cell].concat());
     }
 
     #[test]

@@ -334,7 +334,6 @@ impl Session {
             }
             self.engine.set_train(train);
             self.engine.set_lead(lead(pace, train));
-            self.engine.set_lead(lead(pace, train));
         }
     }
 

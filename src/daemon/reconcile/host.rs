@@ -142,8 +142,8 @@ impl Host {
     /// Makes a router's WireGuard drop its keys and the packets that it and the queueing tree still keep: they were
     /// sized for an old address, or would leave in one burst. The next `bring_up` sets the interface up again, and the
     /// next packet starts a handshake at once. WireGuard does not forget the endpoint's newest handshake (`wg_stop` in
-    /// the kernel's drivers/net/wireguard/device.c), as it would if the peer were removed. After a new handshake `in_vain`
-    /// its packets are also made a new connection.
+    /// the kernel's drivers/net/wireguard/device.c), as it would if the peer were removed. After a new handshake
+    /// `in_vain` its packets are also made a new connection.
     pub fn flush_wireguard(&mut self, settings: &Settings, in_vain: bool) {
         if endpoint_key(settings).is_none() {
             return;

@@ -22,7 +22,7 @@ use crate::units::Nanos;
 use crate::wire::control::ShapingRequest;
 
 /// A router that has been silent for this long has made a new handshake in vain.
-const IN_VAIN_AFTER: Nanos = Nanos::from_secs(10);
+const IN_VAIN_AFTER: Nanos = Nanos::from_secs(8);
 
 /// The input of a reconcile job.
 pub struct ReconcileJob<'a> {

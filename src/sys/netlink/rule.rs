@@ -6,6 +6,8 @@ use super::request::NetlinkRequest;
 use super::socket::Netlink;
 use crate::plan::coexistence::ForeignRule;
 use crate::plan::ownership::ROUTE_PROTOCOL;
+#[cfg(feature = "endpoint")]
+use crate::plan::routing::Prefix;
 use crate::plan::routing::{Family, Rule, Selector};
 
 /// millpond's rules of both families.
@@ -45,6 +47,10 @@ pub fn parse(message: &[u8]) -> Option<Rule> {
     let selector = match (number(rest, FRA_FWMARK), string(rest, FRA_OIFNAME)) {
         (Some(mark), None) if number(rest, FRA_FWMASK) == Some(mark) => Selector::Mark(mark),
         (None, Some(dev)) => Selector::Oif(dev),
+        #[cfg(feature = "endpoint")]
+        (None, None) => {
+            Selector::From(Prefix { address: super::addr::address(attribute(rest, FRA_SRC)?)?, length: message[2] })
+        }
         _ => return None,
     };
     let family = if i32::from(message[0]) == libc::AF_INET { Family::V4 } else { Family::V6 };
@@ -82,11 +88,17 @@ fn body(rule: &Rule) -> Body {
     let mut header = [0; HEADER_BYTES];
     header[0] = family_number(rule.family);
     header[7] = FR_ACT_TO_TBL;
+    #[cfg(feature = "endpoint")]
+    if let Selector::From(prefix) = &rule.selector {
+        header[2] = prefix.length;
+    }
     let body = Body::new(&header).number(FRA_PRIORITY, rule.priority).number(FRA_TABLE, rule.table);
     let body = body.attribute(FRA_PROTOCOL, &[ROUTE_PROTOCOL]);
     match &rule.selector {
         Selector::Mark(mark) => body.number(FRA_FWMARK, *mark).number(FRA_FWMASK, *mark),
         Selector::Oif(dev) => body.string(FRA_OIFNAME, dev),
+        #[cfg(feature = "endpoint")]
+        Selector::From(prefix) => body.attribute(FRA_SRC, &super::addr::octets(prefix.address)),
     }
 }
 
@@ -97,6 +109,8 @@ fn family_number(family: Family) -> u8 {
 /// `struct fib_rule_hdr` and the attributes of include/uapi/linux/fib_rules.h.
 const HEADER_BYTES: usize = 12;
 const FR_ACT_TO_TBL: u8 = 1;
+#[cfg(feature = "endpoint")]
+const FRA_SRC: u16 = 2;
 const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
@@ -118,6 +132,22 @@ mod tests {
             let rule = Rule { family, priority: 28_011, selector, table: 28_016 };
             assert_eq!(parse(&body(&rule).0), Some(rule));
         }
+    }
+
+    #[cfg(all(feature = "endpoint", target_endian = "little"))]
+    #[test]
+    fn a_rule_for_a_network_is_added_as_ip_adds_it() {
+        let prefix = Prefix { address: [10, 77, 0, 4].into(), length: 30 };
+        let rule = Rule { family: Family::V4, priority: 912, selector: Selector::From(prefix), table: 28_017 };
+        assert_eq!(parse(&body(&rule).0), Some(rule.clone()));
+        // ip rule add from 10.77.0.4/30 lookup 28017 priority 912 protocol 109
+        let layout = crate::sys::netlink::golden::Layout { header_bytes: HEADER_BYTES, nested: &[] };
+        let golden = "3c000000 20000506 03c3086b 00000000 02001e00 00000001 00000000 08000200 0a4d0004 08000f00 \
+            716d0000 08000600 90030000 05001500 6d000000";
+        assert_eq!(layout.ours(&add(&rule)), layout.golden(golden));
+        let v6 = Prefix { address: "fd77::4".parse().unwrap(), length: 128 };
+        let rule = Rule { family: Family::V6, selector: Selector::From(v6), ..rule };
+        assert_eq!(parse(&body(&rule).0), Some(rule));
     }
 
     #[test]

@@ -216,6 +216,7 @@ fn home(number: usize) -> Home {
         address6: None,
         max_download: BitsPerSec::from_kbit(4000),
         max_upload: BitsPerSec::from_kbit(4000),
+        exit: None,
         join_until: None,
     }
 }

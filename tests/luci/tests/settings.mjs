@@ -9,7 +9,7 @@ import { ENABLED, SETTINGS, apply, applyAll, program, root, tab, test, until, wi
 const SOURCES = join(root, '../src');
 /* Options without a field of their own, and why. */
 const WITHOUT_FIELD = {
-	'main.allow': 'only endpoints have it', 'main.threads': 'only endpoints have it',
+	'main.allow': 'only endpoints have it', 'main.threads': 'only endpoints have it', 'main.exit': 'only endpoints have it',
 	'main.role': 'the pages are for routers', 'tunnel.private_key': 'secret: pasted, or made on the router', 'tunnel.join_key': 'secret: pasted', 'tunnel.preshared_key': 'secret: pasted',
 	'level.upload': 'set by "Use these rates"', 'level.download': 'set by "Use these rates"', 'level.cell': 'set by "Use these rates"',
 	'device.address': 'known to the router', 'device.self': 'only in the package for Debian, which has no pages', 'device.policy': 'the column Choice',

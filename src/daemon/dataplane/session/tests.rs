@@ -253,7 +253,7 @@ fn a_silent_endpoint_gets_new_handshakes_from_a_router() {
     assert_eq!(router.poll_rehandshake(s(90)), None, "the job does it");
     let watch = router.key_watch().expect("a watch");
     watch.resume(s(58));
-    assert_eq!([61, 62].map(|second| router.poll_rehandshake(s(second))), [None, Some(s(12))]);
+    assert_eq!([60, 61].map(|second| router.poll_rehandshake(s(second))), [None, Some(s(11))]);
     let watch = router.key_watch().expect("a watch");
     watch.note_handshake(0, s(91));
     watch.note_handshake(1_700_000_000, s(92));

@@ -169,7 +169,7 @@ return baseclass.extend({
 			warnings.push(_('The configuration does not say the server\'s address inside the tunnel: this router has the first address of its network itself. Fill it in under Tunnel. Is this the server\'s own configuration?'));
 
 		if (allowed.some(({ bits }) => bits === 0 || bits === 1) && own.dns?.text)
-			warnings.push(_('This looks like the configuration of a VPN provider. The tunnel works only if millpond runs on the server too ("millpond endpoint"), and providers do not run it: protected devices would have no Internet. Use a server of your own.'));
+			warnings.push(_('This looks like the configuration of a VPN provider. The tunnel works only if millpond runs on the server too ("millpond endpoint"), and providers do not run it: protected devices would have no Internet. Use a server of your own; its option "exit" can send everything on through the provider.'));
 
 		return {
 			private_key: own.privatekey?.text ?? '',
