@@ -4,6 +4,7 @@
 
 pub mod address_pool;
 mod base64;
+mod burst;
 pub mod edit;
 // Integration tests link a library without `test`; on an emulated router processor also without features.
 mod cap_period;
@@ -19,6 +20,7 @@ mod own_policy;
 mod parse;
 pub mod printable;
 mod problem;
+mod router_service;
 pub mod uci;
 
 pub use parse::{KeyFiles, Parsed, parse, parse_with};

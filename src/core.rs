@@ -9,6 +9,7 @@
 //! ```
 
 pub mod audit;
+pub mod burst;
 mod engine;
 mod histogram;
 pub mod lateness;

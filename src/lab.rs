@@ -9,6 +9,7 @@
 //! - [`activity`] infers when the devices were used;
 //! - [`distinguish`] tests whether the tunnel's packets differ between two conditions;
 //! - [`mod@bound`] computes what the best possible test could do;
+//! - [`bursts`] computes what bursts cost and show;
 //! - [`adversary`] runs these tests for every law and condition;
 //! - [`flat_line`] checks sizes, rate and delivery of recorded runs;
 //! - [`leaks`] checks whether packets pass outside the tunnel;
@@ -22,6 +23,7 @@ pub mod activity;
 pub mod adversary;
 pub mod bench;
 pub mod bound;
+pub mod bursts;
 pub mod capture;
 pub mod cli;
 pub mod distinguish;

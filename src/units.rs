@@ -102,6 +102,20 @@ impl fmt::Display for BitsPerSec {
     }
 }
 
+/// A probability in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chance(pub u32);
+
+impl Chance {
+    /// The probability of what is certain.
+    pub const ONE: u32 = 1_000_000;
+
+    /// The probability as a fraction, 0..=1.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(Chance::ONE)
+    }
+}
+
 /// A number with its noun: `1 home`, `2 homes`.
 pub fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

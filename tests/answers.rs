@@ -12,7 +12,9 @@ const UNITS: [&str; 13] =
     ["bytes", "ms", "us", "s", "kbit", "percent", "gb", "unix", "price", "days", "packets", "seconds", "p"];
 
 /// Keys of numbers without a unit: counts, numbers that name something, and a version.
-const COUNTS: [&str; 21] = [
+const COUNTS: [&str; 23] = [
+    "bursts_a_day",
+    "decoys_a_day",
     "train_cells",
     "interface",
     "number",
@@ -107,6 +109,7 @@ fn bare_status() -> StatusAnswer {
         level_by: None,
         wan: None,
         promise: None,
+        burst: None,
         off: None,
         law: None,
         upload_kbit: None,
@@ -132,7 +135,21 @@ fn status() -> StatusAnswer {
         level: Some("balanced".into()),
         level_by: Some("cap-day".into()),
         wan: Some("wwan".into()),
-        promise: Some(true),
+        promise: Some(PromiseAnswer::Weaker("bounded".into())),
+        burst: Some(BurstAnswer {
+            bursting: true,
+            upload_kbit: Rounded(600.0),
+            download_kbit: Rounded(60.5),
+            slot_s: Rounded(10.0),
+            linger_p: Rounded(0.65),
+            watched_days: Rounded(6.5),
+            bursts_a_day: Some(260),
+            decoys_a_day: Some(239),
+            burst_percent: some(7.71),
+            event_percent: some(16.125),
+            event_s: some(31.5),
+            quiet_percent: some(99.978),
+        }),
         off: Some("tunnel".into()),
         law: Some("gamma".into()),
         upload_kbit: some(160.0),
@@ -353,6 +370,13 @@ fn advice() -> AdviceAnswer {
             advised_month_price: some(0.0),
             advised_cell_bytes: Some(1_280),
             advised_saves_gb: some(77.76),
+        }],
+        bursts: vec![BurstPrice {
+            decoy_p: Rounded(0.03),
+            month_gb: Rounded(30.25),
+            flat_month_gb: some(207.36),
+            burst_percent: Rounded(7.71),
+            event_percent: Rounded(16.125),
         }],
     }
 }

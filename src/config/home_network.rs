@@ -70,7 +70,7 @@ impl NetworkFiles {
         };
         let mut settings = settings.clone();
         settings.networks = settings.networks.iter().flat_map(resolve).collect();
-        for wan in settings.wans.iter_mut().filter(|wan| wan.device.is_none()) {
+        for wan in settings.line.wans.iter_mut().filter(|wan| wan.device.is_none()) {
             wan.device = self.interfaces(&wan.network).into_iter().next();
         }
         settings

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use super::burst::Burst;
 pub use super::cap_period::CapPeriod;
 pub use super::host_port::HostPort;
 pub use super::mac::Mac;
+pub use super::router_service::{Protocol, RouterService};
 use crate::law::Law;
 use crate::units::{BitsPerSec, MONTH_DAYS, Nanos};
 
@@ -54,8 +56,8 @@ pub struct Settings {
     pub networks: Vec<Network>,
     /// `schedule` sections, in the order of the file.
     pub schedules: Vec<Schedule>,
-    /// `wan` sections, in the order of the file.
-    pub wans: Vec<Wan>,
+    /// `wan` and `burst` sections.
+    pub line: LineRules,
     /// `home` sections of an endpoint, in the order of the file.
     pub homes: Vec<Home>,
 }
@@ -82,24 +84,6 @@ impl Settings {
         );
         settings
     }
-}
-
-/// A service of the router, by the port that it listens on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RouterService {
-    /// Its transport protocol.
-    pub protocol: Protocol,
-    /// Its port, 1..=65535.
-    pub port: u16,
-}
-
-/// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
 }
 
 /// Which end of the tunnel this host is.
@@ -139,8 +123,7 @@ pub struct Shape {
     pub law: Law,
     /// Standard deviation of the intervals in percent of their mean.
     pub spread_percent: u8,
-    /// `main.train`: cells that leave together, 1..=[`crate::law::MAX_TRAIN`]; `None` if the rate decides, see
-    /// [`Law::train`].
+    /// `main.train`: cells that leave together, 1..=[`crate::law::MAX_TRAIN`]; `None` if [`Law::train`] decides.
     pub train: Option<u8>,
 }
 
@@ -362,6 +345,15 @@ pub struct Schedule {
     pub level: Level,
     /// The level's shape; `None` for `off`.
     pub shape: Option<Shape>,
+}
+
+/// What changes the rates besides the settings and the clock.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LineRules {
+    /// `wan` sections, in the order of the file.
+    pub wans: Vec<Wan>,
+    /// The `burst` section.
+    pub burst: Option<Burst>,
 }
 
 /// A line to the Internet with its own level, while the default route leaves by it.

@@ -1,5 +1,6 @@
 //! Parses a settings file into [`Settings`], or reports all its errors.
 
+mod burst;
 mod context;
 mod device;
 mod dns;
@@ -18,12 +19,13 @@ mod wan;
 use self::context::Context;
 use self::reader::{OptionUse, nearest};
 pub use self::value::KeyFiles;
-use super::model::{Level, Role, Settings, Tunnel};
+use super::model::{Level, LineRules, Role, Settings, Tunnel};
 use super::problem::{SettingsProblem, Severity};
 use super::uci::{self, Section};
 
 /// The known section types.
-const KINDS: [&str; 9] = ["millpond", "level", "tunnel", "dns", "device", "network", "schedule", "wan", "home"];
+const KINDS: [&str; 10] =
+    ["millpond", "level", "tunnel", "dns", "device", "network", "schedule", "wan", "burst", "home"];
 
 /// The result of parsing a settings file.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +106,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
     let networks = device::read_networks(of_kind(sections, "network"), &context, problems);
     let schedules = schedule::read(of_kind(sections, "schedule"), &general, &context, problems);
     let wans = wan::read(of_kind(sections, "wan"), &general, &context, problems);
+    let burst = burst::read(of_kind(sections, "burst"), &general, &devices, &context, problems);
 
     Some(Settings {
         enabled: general.enabled,
@@ -127,7 +130,7 @@ fn settings(sections: &[Section], key_files: KeyFiles<'_>, problems: &mut Vec<Se
         devices,
         networks,
         schedules,
-        wans,
+        line: LineRules { wans, burst },
         homes,
     })
 }

@@ -1,8 +1,11 @@
 //! The engine. The daemon and the simulator drive the same type.
 
+mod bursts;
+
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
+use super::burst::{EngineBursts, SlotPace};
 use super::lateness;
 use super::packer::Packer;
 use super::params::{DEVICES, Pace, Params};
@@ -38,6 +41,10 @@ pub struct Engine {
     reassembler: Reassembler,
     /// The kind of the train built last.
     built: CellKind,
+    /// Slots of a higher rate; `None` without any.
+    bursts: Option<Box<EngineBursts>>,
+    /// The seed of their coins.
+    coins: [u8; 32],
     stats: Stats,
 }
 
@@ -88,6 +95,8 @@ impl Engine {
             reorder: Reorder::new(MAX_CELL_BYTES),
             reassembler: Reassembler::new(),
             built: CellKind::Cover,
+            bursts: None,
+            coins: seeds.random(),
             stats: Stats::default(),
         }
     }
@@ -159,11 +168,11 @@ impl Engine {
             return None;
         }
         let (mut scheduled, mut cells) = (self.schedule.next(), self.schedule.next_train());
-        self.schedule.advance();
+        self.advance();
         while self.schedule.next() <= now {
             self.stats.slots_missed += 1;
             (scheduled, cells) = (self.schedule.next(), self.schedule.next_train());
-            self.schedule.advance();
+            self.advance();
         }
         if !self.cover && self.backlog.is_empty() && self.control.is_none() {
             return None;
@@ -204,18 +213,27 @@ impl Engine {
     /// Changes the pace from the interval after the next departure on. Call it only for changes by the user or by the
     /// clock (invariant I5).
     pub fn set_pace(&mut self, pace: Pace) {
-        self.schedule.set_pace(pace);
+        self.bursts.iter_mut().for_each(|bursts| bursts.base.pace = pace);
+        if !self.is_bursting() {
+            self.schedule.set_pace(pace);
+        }
     }
 
     /// Lets `train` cells leave together from the departure after the next one on, at least 1; a new engine sends
     /// single cells. The pace is then that of the trains. As with the pace: only for the user's changes.
     pub fn set_train(&mut self, train: u8) {
-        self.schedule.set_train(train.max(1));
+        self.bursts.iter_mut().for_each(|bursts| bursts.base.train = train.max(1));
+        if !self.is_bursting() {
+            self.schedule.set_train(train.max(1));
+        }
     }
 
     /// Changes how long before its departure a train is built.
     pub fn set_lead(&mut self, lead: Nanos) {
-        self.lead = lead;
+        self.bursts.iter_mut().for_each(|bursts| bursts.base.lead = lead);
+        if !self.is_bursting() {
+            self.lead = lead;
+        }
     }
 
     /// Number of cells in each train.
@@ -225,7 +243,7 @@ impl Engine {
 
     /// Bytes of the next train at most.
     pub fn train_bytes(&self) -> usize {
-        self.schedule.largest_train() * self.payload_bytes
+        self.schedule.largest_train().max(self.max_train()) * self.payload_bytes
     }
 
     /// Turns cover cells on or off; a new engine sends them. Without cover nothing is hidden, so call this only for
@@ -236,6 +254,11 @@ impl Engine {
 
     /// Restarts the departures, the first one interval after `now`, for a driver that had stopped them.
     pub fn restart(&mut self, pace: Pace, now: Nanos) {
+        if let Some(bursts) = &mut self.bursts {
+            let SlotPace { train, lead, .. } = bursts.restart(pace);
+            self.schedule.set_train(train);
+            self.lead = lead;
+        }
         self.schedule.restart(pace, now);
         self.credit_updated = now;
     }
@@ -272,6 +295,20 @@ impl Engine {
     }
 
     fn build(&mut self, now: Nanos, scheduled: Nanos, cell: &mut [u8]) -> CellKind {
+        // What there is to say of bursts waits for a cell without another message.
+        let message =
+            self.bursts.as_ref().filter(|_| self.control.is_none()).and_then(|bursts| bursts.message(scheduled));
+        if message.is_some() {
+            self.control = message;
+        }
+        let kind = self.fill(now, scheduled, cell);
+        if message.is_some() && self.control.take().is_none() {
+            self.bursts.iter_mut().for_each(|bursts| bursts.note_sent());
+        }
+        kind
+    }
+
+    fn fill(&mut self, now: Nanos, scheduled: Nanos, cell: &mut [u8]) -> CellKind {
         if self.schedule.pace().law.paced_by_kernel() && !self.spend_data_credit(scheduled) {
             self.packer.pack_unsequenced(cell);
             return CellKind::Cover;

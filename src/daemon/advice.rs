@@ -4,8 +4,10 @@
 //! [`RateAdvisor`] runs the virtual shapers; [`Advice`] reads their results. Only the owner changes a rate.
 
 pub mod answer;
+pub mod bursts;
 mod choice;
 mod feed;
+mod needs;
 mod numbers;
 mod passive_monitor;
 mod report;
@@ -17,6 +19,7 @@ use std::net::IpAddr;
 
 pub use self::choice::{ADVISED, Advice, AdvisedShape};
 pub use self::feed::AdviceFeed;
+use self::needs::NeedWatch;
 use self::numbers::{NumberReader, NumberWriter};
 pub use self::passive_monitor::PassiveMonitor;
 use crate::config::model::{Device, Settings};
@@ -107,6 +110,7 @@ pub struct RateAdvisor {
     first: usize,
     count: usize,
     missed: u32,
+    needs: NeedWatch,
 }
 
 impl RateAdvisor {
@@ -131,7 +135,13 @@ impl RateAdvisor {
             first: 0,
             count: 0,
             missed: 0,
+            needs: NeedWatch::default(),
         }
+    }
+
+    /// Watches the need of bursts of these settings.
+    fn watch_needs(&mut self, settings: &Settings, size: CellSize, now: Nanos) {
+        self.needs.update(settings, size, now);
     }
 
     /// Whether the results so far also apply to sessions with these settings.
@@ -146,12 +156,14 @@ impl RateAdvisor {
 
     /// The results so far, to be written down.
     fn save(&mut self, now: Nanos) -> Vec<u8> {
+        self.needs.advance(now);
         let mut numbers = NumberWriter::default();
         [self.key, self.observed_for(now).0, self.missed.into()].into_iter().for_each(|number| numbers.put(number));
         self.visit(&mut |number| {
             numbers.put(number);
             number
         });
+        self.needs.save(&mut numbers);
         numbers.finish()
     }
 
@@ -165,6 +177,10 @@ impl RateAdvisor {
         self.observed_before = Nanos(numbers.get());
         self.missed = numbers.get() as u32;
         self.visit(&mut |_| numbers.get());
+        // Files of a version without bursts end here.
+        if !numbers.is_complete() {
+            self.needs.restore(&mut numbers);
+        }
         numbers.is_complete()
     }
 
@@ -174,6 +190,9 @@ impl RateAdvisor {
 
     /// Queues a packet for [`RateAdvisor::run_pending`].
     pub fn note(&mut self, packet: ObservedPacket) {
+        if packet.direction == Direction::Up {
+            self.needs.note(packet.at, packet.device, packet.bytes);
+        }
         if self.count == MAX_PENDING {
             self.missed = self.missed.saturating_add(1);
             return;

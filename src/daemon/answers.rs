@@ -5,12 +5,14 @@ pub use crate::daemon::advice::AdvisedShape;
 pub use crate::daemon::advice::answer::{
     AdviceAnswer, AdvisedAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays,
 };
+pub use crate::daemon::advice::bursts::{BurstAnswer, BurstPrice};
 pub use crate::daemon::audit::answer::{
     AuditAnswer, AuditFinding, AuditStarted, AuditedAnswer, QuoteAnswer, SizeCount, StatusAudit,
 };
 pub use crate::daemon::control::encode::{EncodeError, to_json, to_table};
 pub use crate::daemon::control::status::{
-    CellBytes, DeviceDelay, DropCounts, PeerAnswer, Percentiles, ProblemAnswer, StateAnswer, StateEvent, StatusAnswer,
+    CellBytes, DeviceDelay, DropCounts, PeerAnswer, Percentiles, ProblemAnswer, PromiseAnswer, StateAnswer, StateEvent,
+    StatusAnswer,
 };
 pub use crate::daemon::devices::answer::{DeviceAnswer, DevicesAnswer};
 pub use crate::daemon::history::HistoryAnswer;

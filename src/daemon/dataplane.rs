@@ -2,6 +2,7 @@
 //!
 //! [`DataPlane`] has no descriptor and no clock. [`driver`] moves packets and cells between it and the kernel.
 
+mod bursts;
 mod departure_queue;
 pub mod device_traffic;
 pub mod driver;
@@ -334,7 +335,7 @@ impl DataPlane {
 
     /// Whether cells leave or arrive in trains.
     pub fn has_trains(&self) -> bool {
-        self.sessions.all().iter().any(|session| session.trains().into_iter().any(|train| train > 1))
+        self.sessions.all().iter().any(|session| session.has_trains())
     }
 
     /// How long the loop may spin before a departure of the only session. Trains of a fast line come so often that

@@ -65,6 +65,8 @@ pub enum Code {
     DataCap,
     /// The endpoint knows no trains, and the settings need them.
     Trains,
+    /// The endpoint knows no bursts, and the settings have some.
+    Bursts,
     /// The last audit of the wire found a fault.
     Audit,
     /// The last audit of the wire found packets from the router that quote a confined device.
@@ -74,7 +76,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 31] = [
+    const ALL: [Code; 32] = [
         Code::Settings,
         Code::Name,
         Code::Guard,
@@ -103,6 +105,7 @@ impl Code {
         Code::Zone,
         Code::DataCap,
         Code::Trains,
+        Code::Bursts,
         Code::Audit,
         Code::RouterQuotes,
         Code::Overload,
@@ -140,6 +143,7 @@ impl Code {
             Code::Zone => "zone",
             Code::DataCap => "data-cap",
             Code::Trains => "trains",
+            Code::Bursts => "bursts",
             Code::Audit => "audit",
             Code::RouterQuotes => "router-quotes",
             Code::Overload => "overload",
@@ -162,7 +166,7 @@ impl Code {
             Code::RuleBefore | Code::MarkTaken | Code::TableTaken | Code::Realtime | Code::Clock | Code::Socket => {
                 "warning"
             }
-            Code::Zone | Code::DataCap | Code::Trains | Code::AddressConflict => "warning",
+            Code::Zone | Code::DataCap | Code::Trains | Code::Bursts | Code::AddressConflict => "warning",
             Code::UnknownDevice | Code::Overload | Code::InOtherTunnel => "warning",
             Code::Preflight(PreflightIssueKind::MeshPort | PreflightIssueKind::CellTooLong) => "info",
             Code::Preflight(kind) if !kind.is_error() => "warning",
@@ -233,6 +237,7 @@ impl Code {
                 "update millpond on the endpoint; or set main.train to 1, and rates at which single cells are at least \
                  0.1 ms apart"
             }
+            Code::Bursts => "update millpond on the endpoint; or remove the section config burst",
             Code::Audit => {
                 "see the text; repeat the audit (millpond audit); stray connections end at the next reload of the guard"
             }

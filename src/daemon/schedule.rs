@@ -82,7 +82,7 @@ impl LevelClock {
             true => self.calendar.in_force(configured, moment.unix_s, (moment.draw)()),
             false => None,
         };
-        let line = configured.wans.iter().find(|wan| Some(&wan.network) == self.wan.as_ref());
+        let line = configured.line.wans.iter().find(|wan| Some(&wan.network) == self.wan.as_ref());
         let line = line.filter(|_| scheduled.is_none_or(|scheduled| scheduled.level != Level::Off));
         let by_line = line.map(|wan| ScheduledLevel { level: wan.level, shape: Some(wan.shape), by: LevelSource::Wan });
         let scheduled = by_line.or(scheduled);

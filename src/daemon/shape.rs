@@ -1,11 +1,12 @@
 //! Derives from the settings the parameters of the session, of the request to the peer and of the queueing tree.
 
-use crate::config::model::{Level, OffPolicy, Role, Settings, Shape};
-use crate::core::Pace;
+use crate::config::model::{Burst, Level, OffPolicy, Role, Settings, Shape};
+use crate::core::burst::{BurstParams, BurstRules, SlotPace};
+use crate::core::{Limits, Pace};
 use crate::daemon::error::Error;
 use crate::law::MIN_INTERVAL;
 use crate::plan::qdisc_tree::ShaperLimits;
-use crate::units::{BitsPerSec, Nanos};
+use crate::units::{BitsPerSec, Chance, Nanos};
 use crate::wire::control::{self, ShapingRequest};
 use crate::wire::size::{CellSize, Encapsulation};
 
@@ -88,6 +89,36 @@ pub fn request(settings: &Settings, size: CellSize) -> ShapingRequest {
     }
 }
 
+/// A router's bursts. None at level `off`, which promises nothing, and none at a level that is faster. `watched` is the
+/// probability `linger` that follows from what was watched, if there is one.
+pub fn bursts(settings: &Settings, size: CellSize, watched: Option<Chance>) -> Option<BurstParams> {
+    let (burst, shape) = (settings.line.burst?, &settings.shape);
+    if settings.level == Level::Off || burst.upload < shape.upload || burst.download < shape.download {
+        return None;
+    }
+    let [train, peer_train] = trains(&Shape { upload: burst.upload, download: burst.download, ..*shape }, size);
+    let pace = Pace::of_trains(shape.law, shape.spread_percent, burst.upload, size.wire_bytes, train);
+    let Burst { begin, decoy, keep, linger, slot, .. } = burst;
+    let linger = linger.or(watched).unwrap_or(Burst::LINGER).min(keep).max(decoy.min(keep));
+    // The decision on a slot is one slot old when it begins, and a queue may take another to drain.
+    let wait = Nanos(3 * slot.0).max(Limits::default().age);
+    let carried = |rate: BitsPerSec, wait: Nanos| {
+        rate.0 / 8 * size.block_bytes as u64 / size.wire_bytes as u64 * (wait.0 / 1_000_000_000)
+    };
+    Some(BurstParams {
+        rules: BurstRules { begin, decoy, keep, linger, slot },
+        burst: SlotPace { pace, train, lead: lead(pace, train) },
+        peer_rate: burst.download,
+        peer_train,
+        devices: burst.devices,
+        need_bytes: carried(shape.upload, Nanos::from_secs(1)),
+        limits: Limits {
+            bytes: Limits::default().bytes + carried(burst.upload, Nanos(2 * slot.0)) as usize,
+            age: wait,
+        },
+    })
+}
+
 /// The cells in each train, upload first.
 fn trains(shape: &Shape, size: CellSize) -> [u8; 2] {
     [shape.upload, shape.download].map(|rate| shape.law.train(shape.train, rate.interval(size.wire_bytes)))
@@ -106,12 +137,12 @@ impl Shaping {
 /// home with the longest train.
 pub fn limits(settings: &Settings, size: CellSize, granted: Option<&ShapingRequest>) -> ShaperLimits {
     let train = match settings.role {
-        Role::Router => trains(&settings.shape, size)[0].into(),
+        Role::Router => trains(&fastest(settings), size)[0].into(),
         Role::Endpoint => granted.map_or(1, |granted| u32::from(granted.trains[1])),
     };
     let wire_bytes = size.wire_bytes as u16;
     let (paced, rate, wire_bytes) = match (settings.role, granted) {
-        (Role::Router, _) => (settings.shape.law.paced_by_kernel(), settings.shape.upload, wire_bytes),
+        (Role::Router, _) => (settings.shape.law.paced_by_kernel(), fastest(settings).upload, wire_bytes),
         // The law `kernel` is granted to a single home only; see `negotiation::HomeLimits`.
         (Role::Endpoint, Some(request)) if request.law.paced_by_kernel() => (true, request.rate, request.cell_bytes),
         // The rate does not depend on the homes' requests, so no home can disturb the queue of another.
@@ -137,6 +168,12 @@ pub fn limits(settings: &Settings, size: CellSize, granted: Option<&ShapingReque
             cover_limit: CEILING_BAND_CELLS * train,
         }
     }
+}
+
+/// The shape with the upload of bursts, which the queueing tree must let pass.
+fn fastest(settings: &Settings) -> Shape {
+    let burst = settings.line.burst.map_or(settings.shape.upload, |burst| burst.upload);
+    Shape { upload: settings.shape.upload.max(burst), ..settings.shape }
 }
 
 /// The maximum download of all homes together, at least 1 Mbit/s.

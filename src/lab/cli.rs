@@ -4,6 +4,7 @@ mod activity;
 mod adversary;
 mod bench;
 mod bound;
+mod bursts;
 mod distinguish;
 mod flat_line;
 mod home;
@@ -41,6 +42,7 @@ enum Command {
     Adversary(adversary::AdversaryCommand),
     Bench(bench::BenchCommand),
     Bound(bound::BoundCommand),
+    Bursts(bursts::BurstsCommand),
     Distinguish(distinguish::DistinguishCommand),
     FlatLine(flat_line::FlatLineCommand),
     Identify(identify::IdentifyCommand),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Adversary(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Bound(command) => command.run(),
+        Command::Bursts(command) => command.run(),
         Command::Distinguish(command) => command.run(),
         Command::FlatLine(command) => command.run(),
         Command::Identify(command) => command.run(),

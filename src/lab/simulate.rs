@@ -19,6 +19,7 @@ pub use result::{DeviceResult, DirectionResult, SimulationResult};
 
 use super::error::Error;
 use super::trace::Direction;
+use crate::core::burst::BurstParams;
 use crate::core::{DEVICES, Limits, Pace, Params};
 use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
@@ -45,6 +46,8 @@ pub struct SimulationConfig {
     pub cell_bytes: usize,
     /// Cells in each train; `None` if the rate decides.
     pub train: Option<u8>,
+    /// Slots of a higher rate for some devices.
+    pub bursts: Option<BurstParams>,
     /// Limits of the queue at each end.
     pub limits: Limits,
     /// Time between building a cell and its departure.
@@ -67,6 +70,7 @@ impl Default for SimulationConfig {
             download: BitsPerSec::from_kbit(320),
             cell_bytes: 512,
             train: None,
+            bursts: None,
             limits: Limits::default(),
             lead: Nanos::ZERO,
             path_delay: Nanos::ZERO,

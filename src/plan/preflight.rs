@@ -280,7 +280,7 @@ fn check_networks(settings: &Settings, facts: &Facts, issues: &mut Vec<Preflight
             });
         }
     }
-    for wan in &settings.wans {
+    for wan in &settings.line.wans {
         let interface = wan.device.as_ref().unwrap_or(&wan.network);
         if facts.missing.contains(interface) {
             issues.push(PreflightIssue {

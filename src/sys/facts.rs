@@ -55,7 +55,7 @@ impl HostView<'_> {
         let exists = |name: &String| self.links.iter().any(|link| link.name == *name);
         facts.missing =
             named.into_iter().filter(|name| !exists(name) && !self.zones.configured.contains(name)).collect();
-        let of_wans = settings.wans.iter().map(|wan| wan.device.as_ref().unwrap_or(&wan.network));
+        let of_wans = settings.line.wans.iter().map(|wan| wan.device.as_ref().unwrap_or(&wan.network));
         facts.missing.extend(of_wans.filter(|name| !exists(name) && !self.zones.configured.contains(*name)).cloned());
         facts.wan = line_in_use(settings, self.links, self.routes);
         facts.networks = self.networks(&facts.lan, before);

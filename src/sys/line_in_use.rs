@@ -17,7 +17,7 @@ pub(super) fn line_in_use(settings: &Settings, links: &[LinkEntry], routes: &[Ro
     let route = defaults.min_by_key(|route| (route.prefix.address.is_ipv6(), route.metric))?;
     let index = route.oif.or(route.hops.first().copied())?;
     let link = links.iter().find(|link| link.index == index)?;
-    settings.wans.iter().find(|wan| carries(wan, &link.name)).map(|wan| wan.network.clone())
+    settings.line.wans.iter().find(|wan| carries(wan, &link.name)).map(|wan| wan.network.clone())
 }
 
 /// Whether a line's packets leave by that interface. netifd calls a dialled interface `PROTOCOL-NETWORK`, such as
@@ -31,7 +31,7 @@ fn carries(wan: &Wan, interface: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::example;
-    use crate::config::model::Level;
+    use crate::config::model::{Level, LineRules};
     use crate::plan::routing::{Family, Prefix};
 
     fn link(index: u32, name: &str) -> LinkEntry {
@@ -70,7 +70,8 @@ mod tests {
             shape: example::router().shape,
         };
         let wans = vec![wan("wired", Some("wan")), wan("lte", Some("wwan0")), wan("dsl", None)];
-        let settings = Settings { wans, ..example::router() };
+        let line = LineRules { wans, burst: None };
+        let settings = Settings { line, ..example::router() };
         let links = [link(1, "wan"), link(2, "wwan0"), link(3, "eth9"), link(4, "pppoe-dsl")];
         let of = |routes: &[RouteEntry]| line_in_use(&settings, &links, routes);
         assert_eq!(of(&[]), None);

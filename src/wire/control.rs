@@ -9,6 +9,8 @@
 //! 1 ShapingRequest: id u16, law u8, spread u8, cell u16, flags u16, rate u32                        (12 bytes)
 //! 2 ShapingGrant:   id u16, law u8, zero u8, cell u16, flags u16, rate u32, received u64, lost u64 (28 bytes)
 //! 3 KeyUpdate:      public key, 32 bytes                                                           (32 bytes)
+//! 4 BurstPlan:      number u16, burst u8, train - 1 u8, rate u32, starts in us u32, slot in ms u32 (16 bytes)
+//! 5 BurstGrant:     number u16, zero u16, rate u32                                                  (8 bytes)
 //! ```
 //!
 //! Flags, from bit 0, the least significant: 0 without cover (request only); 1 to 3 zero; 4 to 9 the download's train
@@ -24,6 +26,9 @@
 //! endpoint answers every valid request with a grant in its next cell. A router that uses the key of a join text also
 //! sends a [`KeyUpdate`](ControlMessage::KeyUpdate) between its requests until the endpoint accepts its own key.
 
+mod burst;
+
+pub use self::burst::{BurstGrant, BurstPlan};
 use crate::law::{Law, MAX_TRAIN};
 use crate::units::BitsPerSec;
 
@@ -43,6 +48,8 @@ pub const MAX_BYTES: usize = HEADER_BYTES + KEY_UPDATE_BYTES;
 const KIND_REQUEST: u8 = 1;
 const KIND_GRANT: u8 = 2;
 const KIND_KEY_UPDATE: u8 = 3;
+const KIND_BURST_PLAN: u8 = 4;
+const KIND_BURST_GRANT: u8 = 5;
 const REQUEST_BYTES: usize = 12;
 /// Bit 0 of a request's flags: the endpoint is to send no cover cells. Bits 1 to 3 are ignored.
 const WITHOUT_COVER: u16 = 1;
@@ -65,6 +72,10 @@ pub enum ControlMessage {
     /// that replaces the join text's key as this home's key. The endpoint does not answer it; the router repeats it
     /// while it uses the join text's key.
     KeyUpdate([u8; 32]),
+    /// Kind 4, from a router whose settings have bursts.
+    BurstPlan(BurstPlan),
+    /// Kind 5, from the endpoint: the answer to a plan.
+    BurstGrant(BurstGrant),
 }
 
 /// The shaping that the router requests for the cells from the endpoint.
@@ -136,6 +147,8 @@ impl ControlMessage {
             KIND_REQUEST => reader.request().map(ControlMessage::ShapingRequest),
             KIND_GRANT => reader.grant().map(ControlMessage::ShapingGrant),
             KIND_KEY_UPDATE => reader.read().map(ControlMessage::KeyUpdate),
+            KIND_BURST_PLAN => BurstPlan::read(&reader.read()?).map(ControlMessage::BurstPlan).ok_or(Malformed::Value),
+            KIND_BURST_GRANT => Ok(ControlMessage::BurstGrant(BurstGrant::read(&reader.read()?))),
             _ => Err(Malformed::Kind),
         }
     }
@@ -147,6 +160,8 @@ impl ControlMessage {
                 ControlMessage::ShapingRequest(_) => REQUEST_BYTES,
                 ControlMessage::ShapingGrant(_) => GRANT_BYTES,
                 ControlMessage::KeyUpdate(_) => KEY_UPDATE_BYTES,
+                ControlMessage::BurstPlan(_) => BurstPlan::BYTES,
+                ControlMessage::BurstGrant(_) => BurstGrant::BYTES,
             }
     }
 
@@ -170,8 +185,18 @@ impl ControlMessage {
                 (KIND_GRANT, grant.id, grant.law, 0, grant.cell_bytes, grant.rate)
             }
             ControlMessage::KeyUpdate(key) => {
+                body.copy_from_slice(key);
                 buf[1] = KIND_KEY_UPDATE;
-                buf[HEADER_BYTES..length].copy_from_slice(key);
+                return;
+            }
+            ControlMessage::BurstPlan(plan) => {
+                plan.emit(body);
+                buf[1] = KIND_BURST_PLAN;
+                return;
+            }
+            ControlMessage::BurstGrant(grant) => {
+                grant.emit(body);
+                buf[1] = KIND_BURST_GRANT;
                 return;
             }
         };

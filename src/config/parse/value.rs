@@ -18,7 +18,7 @@ pub(in crate::config) struct ValueError {
 }
 
 impl ValueError {
-    fn new(problem: &'static str, got: &str, want: impl Into<String>) -> ValueError {
+    pub(super) fn new(problem: &'static str, got: &str, want: impl Into<String>) -> ValueError {
         ValueError { problem, got: shown(got), want: want.into() }
     }
 }

@@ -48,7 +48,7 @@ mod tests {
         let text = "config wan\n\toption network 'wwan'\n\toption level 'saver'\n\
             config wan\n\toption network 'usb'\n\toption device 'usb0'\n\toption level 'balanced'\n";
         let settings = parsed(text).settings.unwrap();
-        let [lte, usb] = &settings.wans[..] else { panic!("two lines") };
+        let [lte, usb] = &settings.line.wans[..] else { panic!("two lines") };
         assert_eq!((lte.network.as_str(), lte.level, lte.device.as_deref()), ("wwan", Level::Saver, None));
         assert_eq!(lte.shape.upload.0, 30_000);
         assert_eq!((usb.device.as_deref(), usb.level), (Some("usb0"), Level::Balanced));

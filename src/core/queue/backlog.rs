@@ -30,6 +30,18 @@ impl Backlog {
         self.queue.is_empty()
     }
 
+    /// Lists devices, bit N for number N: what waits of them is counted from now on, they may wait as long as `limits`
+    /// says, and there is at least as much memory.
+    pub fn list_devices(&mut self, devices: u64, limits: Limits) {
+        self.queue.set_patience(devices, limits.age);
+        self.pool.list_devices(devices, limits.bytes);
+    }
+
+    /// Bytes of the listed devices that wait.
+    pub fn listed_bytes(&self) -> u64 {
+        self.pool.listed_bytes()
+    }
+
     /// Adds a packet. If there is no room, drops other packets first; see [`FairQueue::make_room`].
     pub fn push(&mut self, now: Nanos, packet: &Packet<'_>, bytes: &[u8], drops: &mut Drops) {
         if !self.queue.make_room(&mut self.pool, bytes.len(), drops) {

@@ -50,6 +50,8 @@ pub enum Pick {
 /// packets.
 pub struct FairQueue<const FLOWS: usize> {
     age: Nanos,
+    /// Devices that wait longer, bit N for number N, and how long.
+    patient: (u64, Nanos),
     flows: [Flow; FLOWS],
     /// Flows that just became busy. They are served first, for one quantum.
     sparse: FlowList,
@@ -65,12 +67,18 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
     pub fn new(age: Nanos) -> FairQueue<FLOWS> {
         FairQueue {
             age,
+            patient: (0, Nanos::ZERO),
             flows: [Flow::IDLE; FLOWS],
             sparse: FlowList::EMPTY,
             bulk: FlowList::EMPTY,
             busy_flows: [0; DEVICES],
             packets: 0,
         }
+    }
+
+    /// Lets the packets of these devices, bit N for number N, wait for `age` if that is longer.
+    pub fn set_patience(&mut self, devices: u64, age: Nanos) {
+        self.patient = (devices, age.max(self.age));
     }
 
     /// Whether no packet waits. The open packet still waits.
@@ -240,7 +248,9 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
                 return None;
             }
             let id = PacketId(head);
-            if now.saturating_since(store.meta(id).arrived) <= self.age {
+            let Meta { arrived, device, .. } = store.meta(id);
+            let age = if self.patient.0 >> device & 1 == 1 { self.patient.1 } else { self.age };
+            if now.saturating_since(arrived) <= age {
                 return Some(id);
             }
             self.flows[usize::from(index)].unlink_head(store);

@@ -27,6 +27,9 @@ pub struct PacketPool {
     /// Head of the list of freed chunks.
     free: u16,
     in_use: usize,
+    /// The devices whose bytes are counted, bit N for number N.
+    listed: u64,
+    listed_bytes: u64,
 }
 
 impl PacketPool {
@@ -39,7 +42,31 @@ impl PacketPool {
             meta: Vec::with_capacity(chunks),
             free: NIL,
             in_use: 0,
+            listed: 0,
+            listed_bytes: 0,
         }
+    }
+
+    /// Counts the bytes of these devices' packets from now on, and grows to `bytes` if it is smaller.
+    pub fn list_devices(&mut self, devices: u64, bytes: usize) {
+        if devices != self.listed {
+            (self.listed, self.listed_bytes) = (devices, 0);
+        }
+        let chunks = bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES;
+        if chunks > self.next.len() {
+            self.data.resize(chunks * CHUNK_BYTES, 0);
+            self.next.resize(chunks, 0);
+            self.meta.reserve(chunks - self.meta.len());
+        }
+    }
+
+    /// Bytes of the listed devices' packets.
+    pub fn listed_bytes(&self) -> u64 {
+        self.listed_bytes
+    }
+
+    fn listed(&self, meta: &Meta) -> u64 {
+        u64::from(meta.bytes) * (self.listed >> meta.device & 1)
     }
 
     /// Stores a copy of a packet with DSCP 0. Returns `None` if there is no room.
@@ -63,6 +90,7 @@ impl PacketPool {
         let header = packet.start_without_dscp();
         let start = usize::from(first) * CHUNK_BYTES;
         self.data[start..start + header.len()].copy_from_slice(&header);
+        self.listed_bytes += self.listed(&meta);
         self.meta[usize::from(first)] = meta;
         Some(PacketId(first))
     }
@@ -117,6 +145,8 @@ impl Store for PacketPool {
     }
 
     fn remove(&mut self, id: PacketId) {
+        // A packet may have come before its device was listed.
+        self.listed_bytes = self.listed_bytes.saturating_sub(self.listed(&self.meta(id)));
         let mut chunk = id.0;
         while chunk != NIL {
             let next = self.next[usize::from(chunk)];

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::bursts::BurstPrice;
 use super::choice::AdvisedShape;
 use crate::daemon::rounded::Rounded;
 
@@ -37,6 +38,9 @@ pub struct AdviceAnswer {
     pub devices: Vec<DeviceAdvice>,
     /// The levels of the settings.
     pub levels: Vec<LevelAdvice>,
+    /// The prices of bursts for several shares of decoys; absent without bursts, or if too little was watched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bursts: Vec<BurstPrice>,
 }
 
 /// One simulated rate.

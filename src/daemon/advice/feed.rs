@@ -10,7 +10,7 @@ use crate::config::model::{Policy, Role, Settings};
 use crate::daemon::token::Token;
 use crate::sys::epoll::Poll;
 use crate::sys::{random, timer};
-use crate::units::Nanos;
+use crate::units::{Chance, Nanos};
 use crate::wire::size::Encapsulation;
 
 /// The advisor's smallest part of work takes less time than this.
@@ -25,13 +25,19 @@ pub struct AdviceFeed {
     file: ObservationFile,
     passive_monitor: Option<PassiveMonitor>,
     next_interface_refresh: Nanos,
+    linger: Option<Chance>,
 }
 
 impl AdviceFeed {
     /// Nothing observed yet. What was observed before is in a file beside the data usage, which is at `usage_file`.
     pub fn new(usage_file: &Path, now: Nanos) -> AdviceFeed {
         let file = ObservationFile::beside(usage_file, now);
-        AdviceFeed { advisor: None, file, passive_monitor: None, next_interface_refresh: Nanos::ZERO }
+        AdviceFeed { advisor: None, file, passive_monitor: None, next_interface_refresh: Nanos::ZERO, linger: None }
+    }
+
+    /// The probability `linger` of bursts that fitted what had been watched before the last start.
+    pub fn linger(&self) -> Option<Chance> {
+        self.linger
     }
 
     /// Records a packet from or to a device.
@@ -63,11 +69,24 @@ impl AdviceFeed {
         if !self.advisor.as_ref().is_some_and(|advisor| advisor.fits(settings, encapsulation)) {
             // The seed is not secret: without randomness from the kernel a constant will do.
             let seed = random::seed().map_or(1, |seed| seed.iter().fold(1, |sum, byte| sum << 1 ^ u64::from(*byte)));
-            let mut advisor = RateAdvisor::new(settings, encapsulation, seed, now);
+            let size = encapsulation.largest_cell(settings.shape.cell_bytes.into());
+            let fresh = || {
+                let mut advisor = RateAdvisor::new(settings, encapsulation, seed, now);
+                size.into_iter().for_each(|size| advisor.watch_needs(settings, size, now));
+                advisor
+            };
+            let mut advisor = fresh();
             if !self.file.read_into(&mut advisor) {
-                advisor = RateAdvisor::new(settings, encapsulation, seed, now);
+                advisor = fresh();
             }
+            // What the provider may see changes only here: at a start, and with other devices.
+            self.linger = advisor.needs.linger();
             self.advisor = Some(advisor);
+        }
+        if let (Some(advisor), Some(size)) =
+            (&mut self.advisor, encapsulation.largest_cell(settings.shape.cell_bytes.into()))
+        {
+            advisor.watch_needs(settings, size, now);
         }
         let opened = PassiveMonitor::open(settings, |device| device.watch && device.policy == Policy::Direct);
         let opened = opened.and_then(|passive_monitor| {

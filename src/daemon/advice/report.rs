@@ -1,6 +1,7 @@
 //! Describes the advice as an answer.
 
 use super::answer::{AdviceAnswer, DeviceAdvice, LevelAdvice, StepAdvice, StepDelays};
+use super::bursts::burst_prices;
 use super::choice::{Confidence, DeviceDelays};
 use super::{Advice, Direction, RATES_KBIT, SHOWN_EVERY};
 use crate::config::model::{Level, Shape};
@@ -34,6 +35,7 @@ impl Advice<'_> {
                 .collect(),
             devices: self.devices.iter().map(device).collect(),
             levels: self.settings.levels.iter().map(|(level, shape)| self.level(*level, shape)).collect(),
+            bursts: burst_prices(self),
         }
     }
 

@@ -172,3 +172,86 @@ fn pending_packets_wait_and_excess_ones_are_missed() {
     assert_eq!(advice.confidence().name(), "low");
     assert!(advice.answer().to_string().contains("(44 missed)"));
 }
+
+const BURST: &str = "config burst\n\tlist device 'camera'\n\toption upload '600'\n\toption download '160'\n";
+
+/// An advisor that has watched a camera which uploads 200 KB each ten minutes, for `hours`.
+fn watched(settings: &Settings, hours: u64) -> RateAdvisor {
+    let mut advisor = advisor(settings);
+    let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+    advisor.watch_needs(settings, size, Nanos::ZERO);
+    for minute in (5..60 * hours).step_by(10) {
+        for _ in 0..143 {
+            let at = Nanos::from_secs(60 * minute);
+            // Neither another device nor the other direction is need.
+            for (device, direction) in [(2, Direction::Up), (1, Direction::Up), (2, Direction::Down)] {
+                advisor.note(ObservedPacket { at, bytes: 1_400, device, direction });
+            }
+        }
+    }
+    advisor.needs.advance(Nanos(hours * HOUR.0));
+    advisor
+}
+
+/// 200 KB wait at the first boundary, and 120 KB at the second; the third slot is a burst.
+#[test]
+fn needs_are_counted_by_events_and_their_slots() {
+    let settings = settings(BURST);
+    let advisor = watched(&settings, 24);
+    assert_eq!(advisor.needs.event_slots(), 2.0);
+    let need = advisor.needs.pattern(0).expect("a day is enough");
+    assert!((need.shares()[1] * 8_640.0 - 288.0).abs() < 1.0, "144 events of two slots: {need:?}");
+    assert_eq!(advisor.needs.linger(), Some(crate::config::model::Burst::LINGER), "short events, short decoys");
+    assert_eq!(watched(&settings, 0).needs.pattern(1), None);
+}
+
+#[test]
+fn needs_survive_a_restart_and_files_from_before_bursts_are_read() {
+    let settings_with = settings(BURST);
+    let saved = watched(&settings_with, 24).save(Nanos(24 * HOUR.0));
+    let mut next = watched(&settings_with, 0);
+    assert!(next.restore(&saved));
+    assert_eq!((next.needs.event_slots(), next.needs.watched()), (2.0, Nanos(24 * HOUR.0 + 10_000_000_000)));
+    let before = advisor(&settings("")).save(HOUR);
+    let mut next = watched(&settings_with, 0);
+    assert!(next.restore(&before), "a file of a version without bursts");
+    assert_eq!(next.needs.event_slots(), 1.0);
+    let mut cut = watched(&settings_with, 0);
+    assert!(!cut.restore(&saved[..saved.len() - 1]));
+}
+
+/// The status says what anyone can learn, and rounds no number in favour of millpond.
+#[test]
+fn what_bursts_show_is_told_in_words() {
+    let settings = settings(BURST);
+    let size = Encapsulation::wireguard(IpVersion::V4).largest_cell(512).unwrap();
+    let params = crate::daemon::shape::bursts(&settings, size, None).expect("bursts");
+    let rates = [BitsPerSec::from_kbit(600), BitsPerSec::from_kbit(160)];
+    let answer = watched(&settings, 24).bursts(&params, rates, false);
+    let (bursts, decoys) = (answer.bursts_a_day.unwrap(), answer.decoys_a_day.unwrap());
+    assert!((120..=150).contains(&(bursts - decoys)) && (200..=260).contains(&decoys), "{answer:?}");
+    let odds = crate::core::burst::odds::BurstOdds::new(
+        &params.rules,
+        &crate::core::burst::odds::NeedPattern::new(144.9, 2.0, params.rules.slot),
+    );
+    assert!(answer.burst_percent.unwrap().0 >= 100.0 * odds.at_begin, "{answer:?}");
+    assert!(answer.burst_percent.unwrap().0 < 100.0 * odds.at_begin + 0.1, "{answer:?}");
+    assert!(answer.event_percent > answer.burst_percent);
+    let text = answer.to_string();
+    assert!(text.starts_with("bounded promise") && text.contains(&format!("{decoys} are decoys")), "{text}");
+    let text = watched(&settings, 0).bursts(&params, rates, false).to_string();
+    assert!(text.contains("not known yet"), "{text}");
+}
+
+#[test]
+fn bursts_have_a_price_for_each_share_of_decoys() {
+    let settings = settings(BURST);
+    let advisor = watched(&settings, 24);
+    let prices = bursts::burst_prices(&Advice::new(&settings, &advisor, HOUR));
+    assert_eq!(prices.len(), 5);
+    for pair in prices.windows(2) {
+        assert!(pair[1].month_gb > pair[0].month_gb && pair[1].burst_percent < pair[0].burst_percent, "{prices:?}");
+    }
+    assert!(prices[0].month_gb.0 > 77.0 && prices[4].month_gb.0 < 246.0, "between base and burst: {prices:?}");
+    assert_eq!(bursts::burst_prices(&Advice::new(&self::settings(""), &advisor, HOUR)), []);
+}

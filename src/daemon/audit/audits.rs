@@ -173,6 +173,8 @@ fn audit_job<'a>(packets: u32, deep: bool, view: AuditView<'a>) -> Result<(&'a S
     let place = tunnel::capture_point(settings, view.endpoint);
     let bytes = if matches!(place, CapturePoint::Wire { .. }) { size.wire_bytes } else { size.inner_bytes };
     let (paces, trains) = match sessions {
+        // No one pace holds for a window with bursts.
+        [session] if session.has_bursts => ([None; 2], [1; 2]),
         [session] => (session.paces, session.trains),
         _ => ([None; 2], [1; 2]),
     };

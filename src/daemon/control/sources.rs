@@ -101,9 +101,15 @@ impl Sources<'_> {
 
     fn status(&self) -> StatusAnswer {
         let unix_s = wall_clock::unix_time_s();
+        let sessions = &self.plane.reports();
+        let burst = sessions.first().and_then(|session| session.bursts).zip(self.advice.advisor());
         let view = StatusView {
             settings: self.config.in_force(),
-            sessions: &self.plane.reports(),
+            sessions,
+            burst: burst.zip(self.config.in_force()).and_then(|((report, advisor), settings)| {
+                let rates = [settings.line.burst?.upload, report.granted];
+                Some(advisor.bursts(&report.params, rates, report.is_bursting))
+            }),
             problems: self.health.problems(),
             cell_bytes: self.plane.size().map(|size| (size.inner_bytes, size.wire_bytes)),
             state_since: self.health.state_since(),

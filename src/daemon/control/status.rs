@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use self::view::StatusView;
+use crate::daemon::advice::bursts::BurstAnswer;
 use crate::daemon::audit::answer::StatusAudit;
 use crate::daemon::rounded::Rounded;
 use crate::daemon::schedule::data_usage::UsageAnswer;
@@ -39,9 +40,12 @@ pub struct StatusAnswer {
     /// The network of the line in use, if the level is that line's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wan: Option<String>,
-    /// Whether the promise holds now.
+    /// Whether the promise holds now: `true`, `false`, or `bounded` with bursts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub promise: Option<bool>,
+    pub promise: Option<PromiseAnswer>,
+    /// What bursts show; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<BurstAnswer>,
     /// The effect of level `off`: `tunnel` or `block`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<Cow<'static, str>>,
@@ -80,6 +84,17 @@ pub struct StatusAnswer {
     pub peers: Vec<PeerAnswer>,
     /// The current problems.
     pub problems: Vec<ProblemAnswer>,
+}
+
+/// Whether the promise holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "lab"), derive(serde::Deserialize))]
+#[serde(untagged)]
+pub enum PromiseAnswer {
+    /// It does, or not.
+    Holds(bool),
+    /// `bounded`: the weaker promise of a line with bursts does.
+    Weaker(Cow<'static, str>),
 }
 
 /// The size of a cell in bytes.

@@ -1,10 +1,13 @@
 //! A session: the engine towards one peer, the next cell to leave, and the negotiation with the peer.
 
+mod burst_state;
+mod line;
 mod step;
-mod wireguard;
 
 use std::net::Ipv4Addr;
 
+pub use self::burst_state::BurstReport;
+use self::burst_state::BurstState;
 pub use self::step::{Change, SessionStep};
 use crate::config::model::Key;
 use crate::core::{Engine, Limits, Pace, Params};
@@ -43,6 +46,8 @@ pub struct Session {
     key_watch: Option<KeyWatch>,
     /// Whether the next cell is the only one, while others are held back.
     knocks: bool,
+    /// A router's bursts, if the settings have any.
+    bursts: Option<BurstState>,
     state_since: StateSince,
     side: Side,
     /// Bytes that a cell has on the wire besides its UDP payload.
@@ -101,6 +106,7 @@ impl Session {
             rehandshake: Rehandshake::default(),
             key_watch: None,
             knocks: false,
+            bursts: None,
             state_since: StateSince::new(now),
             side,
             overhead_bytes: 0,
@@ -163,23 +169,6 @@ impl Session {
             Side::Endpoint { .. } => None,
         };
         [Some(self.engine.pace()), peer]
-    }
-
-    /// The cells in each train of this end, and of the peer if they are known.
-    pub fn trains(&self) -> [u8; 2] {
-        let peer = match &self.side {
-            Side::Router(request_state) => request_state.peer_train(),
-            Side::Endpoint { granted, .. } => granted.map_or(1, |granted| granted.trains[0]),
-        };
-        [self.engine.train() as u8, peer]
-    }
-
-    /// Why a router's trains are not in force; `None` if they are, or were not requested.
-    pub fn missing_trains(&self) -> Option<String> {
-        match &self.side {
-            Side::Router(request_state) => request_state.missing_trains(),
-            Side::Endpoint { .. } => None,
-        }
     }
 
     /// Whether the devices' packets are forwarded at all.
@@ -254,6 +243,8 @@ impl Session {
                 *key_update = Some(Key(key));
                 change
             }
+            Some(ControlMessage::BurstPlan(plan)) => self.handle_burst_plan(now, &plan, change),
+            Some(ControlMessage::BurstGrant(grant)) => self.handle_burst_grant(now, grant, change),
             None => change,
         }
     }
@@ -283,6 +274,7 @@ impl Session {
                 }
             }
         }
+        self.tick_bursts(state.is_up(), now);
         self.state_since.note(self.state(now), now);
     }
 

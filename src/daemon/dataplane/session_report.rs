@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::session::Session;
+use super::session::{BurstReport, Session};
 use crate::core::{Pace, Stats};
 use crate::daemon::state::StateSince;
 use crate::units::Nanos;
@@ -24,6 +24,10 @@ pub struct SessionReport {
     pub paces: [Option<Pace>; 2],
     /// Cells that leave together at each end, in the order of `paces`.
     pub trains: [u8; 2],
+    /// A router's bursts, once its endpoint knows them.
+    pub bursts: Option<BurstReport>,
+    /// Whether some slots have a higher rate.
+    pub has_bursts: bool,
     /// The request as granted to a home.
     pub granted: Option<ShapingRequest>,
     /// The engine's counters.
@@ -46,6 +50,8 @@ impl SessionReport {
             covers: session.covers(),
             paces: session.paces(),
             trains: session.trains(),
+            bursts: session.bursts(),
+            has_bursts: session.has_bursts(),
             granted: session.granted().copied(),
             stats: session.engine().stats().clone(),
             #[cfg(feature = "endpoint")]

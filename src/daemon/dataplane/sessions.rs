@@ -15,7 +15,7 @@ use crate::daemon::error::Error;
 use crate::daemon::shape;
 use crate::sys::random;
 use crate::tunnel;
-use crate::units::Nanos;
+use crate::units::{Chance, Nanos};
 use crate::wire::size::{CellSize, Encapsulation};
 
 /// The sessions, and their indices by address.
@@ -33,6 +33,8 @@ pub struct Sessions {
     #[cfg(feature = "endpoint")]
     removed: Box<RemovedHomes>,
     draw_seed: SeedSource,
+    /// The probability `linger` of bursts that follows from what was watched, if there is one.
+    linger: Option<Chance>,
 }
 
 /// Where the seeds of new engines come from.
@@ -58,7 +60,13 @@ impl Sessions {
             #[cfg(feature = "endpoint")]
             removed: Box::default(),
             draw_seed: random::seed,
+            linger: None,
         }
+    }
+
+    /// Sets the probability `linger` of bursts that follows from what was watched, for the next update.
+    pub fn set_linger(&mut self, linger: Option<Chance>) {
+        self.linger = linger;
     }
 
     /// Serves only these homes of an endpoint, from the next update on.
@@ -205,6 +213,7 @@ impl Sessions {
             [session] if session.peer() == peer => session.reshape(shaping, request, now),
             _ => self.all = vec![Box::new(Session::router(peer, shaping, request, self.seed()?, now))],
         }
+        self.all[0].set_bursts(shape::bursts(settings, size, self.linger), now);
         self.all[0].set_key_update(key_update(settings));
         let has_handshakes = tunnel::properties(settings).is_some_and(|tunnel| tunnel.handshake_key.is_some());
         self.all[0].set_key_watch(has_handshakes, now);

@@ -122,6 +122,7 @@ impl Parts {
             self.reconciler.note_cells(now);
         }
         self.health.set(Code::Trains, self.plane.missing_trains());
+        self.health.set(Code::Bursts, self.plane.local().missing_bursts(now));
         self.plane.update_batching();
         self.tick_failover(now);
         #[cfg(feature = "endpoint")]

@@ -203,13 +203,14 @@ impl Parts {
             self.plane.local_mut().pause_cells(now);
         }
         self.reconciler.update_openvpn(settings, report.profile, is_new, interface_changed, now);
-        self.plane.update(settings, encapsulation, is_new, now)?;
         if is_new {
             self.advice.update(settings, encapsulation, poll, now);
-            if self.audits.stop(poll) {
-                let why = Err("the settings changed during the audit: try again".to_owned());
-                self.control.answer_audit(&why, true, poll, now);
-            }
+            self.plane.local_mut().set_linger(self.advice.linger());
+        }
+        self.plane.update(settings, encapsulation, is_new, now)?;
+        if is_new && self.audits.stop(poll) {
+            let why = Err("the settings changed during the audit: try again".to_owned());
+            self.control.answer_audit(&why, true, poll, now);
         }
         Ok(())
     }

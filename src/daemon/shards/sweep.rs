@@ -62,7 +62,7 @@ impl SweepReport {
         self.state = State::best([self.state, session.state_since().state]);
         let granted = session.granted().filter(|one| self.granted.is_none_or(|first| one.trains[1] > first.trains[1]));
         self.granted = granted.copied().or(self.granted);
-        self.has_trains |= session.trains().into_iter().any(|train| train > 1);
+        self.has_trains |= session.has_trains();
         let (stats, [sent, received]) = (session.engine().stats(), session.wire_bytes());
         self.totals.home_upload += stats.bytes_out;
         self.totals.wire_upload += received;

@@ -185,6 +185,7 @@ impl SimulateCommand {
             upload: BitsPerSec::from_kbit(self.upload),
             download: BitsPerSec::from_kbit(self.download),
             cell_bytes: self.cell,
+            bursts: None,
             limits,
             lead: Nanos::ZERO,
             path_delay: Nanos::from_millis(self.path_ms),

@@ -7,11 +7,13 @@ use rand::{RngExt, SeedableRng};
 
 use super::result::{DeviceResult, PacketAccounting, SimulationResult};
 use super::{MAX_DEVICES, SimulationConfig, packet};
-use crate::core::{CellKind, Engine};
+use crate::core::burst::{AnnouncedSlot, SlotPace};
+use crate::core::{CellKind, Engine, Pace};
 use crate::lab::error::Error;
 use crate::lab::stats::Summary;
 use crate::lab::trace::{Direction, HomeTrace, MAX_PACKET_BYTES, PacketRecord};
 use crate::units::Nanos;
+use crate::wire::control::ControlMessage;
 
 /// A cell that leaves an engine.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +66,8 @@ fn packets_in_order(home: &HomeTrace) -> Vec<(PacketRecord, usize)> {
 }
 
 struct TunnelSimulation {
+    /// The law and size by which the endpoint follows bursts.
+    config: SimulationConfig,
     /// The router, which sends up, and the endpoint, which sends down.
     ends: [TunnelEnd; 2],
     path: Path,
@@ -97,7 +101,7 @@ impl TunnelSimulation {
             engine.set_train(config.train(direction)?);
             Ok(TunnelEnd { engine, underway: VecDeque::new(), accounting: PacketAccounting::new(direction, devices) })
         };
-        let ends = [end(Direction::Up)?, end(Direction::Down)?];
+        let mut ends = [end(Direction::Up)?, end(Direction::Down)?];
         let cell = config.cell()?;
         let path = Path {
             delay: config.path_delay,
@@ -106,7 +110,12 @@ impl TunnelSimulation {
             wire_bytes: cell.wire_bytes as u64,
             spare: Vec::new(),
         };
+        if config.bursts.is_some() {
+            ends[0].engine.set_bursts(config.bursts, Nanos::ZERO);
+            ends[0].engine.arm_bursts(true);
+        }
         Ok(TunnelSimulation {
+            config: *config,
             ends,
             path,
             delays: vec![Vec::new(); devices],
@@ -176,6 +185,7 @@ impl TunnelSimulation {
             let [up, down] = &mut self.ends;
             let (sender, receiver) = if direction == Direction::Up { (up, down) } else { (down, up) };
             receiver.engine.handle_cell(payload);
+            follow(now, &mut receiver.engine, &self.config);
             collect(now, &mut receiver.engine, &mut sender.accounting, &mut self.packet, &mut self.delays);
         } else {
             let mut copy = self.path.spare.pop().unwrap_or_default();
@@ -190,6 +200,7 @@ impl TunnelSimulation {
         let (sender, receiver) = if direction == Direction::Up { (up, down) } else { (down, up) };
         let Some((_, cell)) = sender.underway.pop_front() else { return };
         receiver.engine.handle_cell(&cell);
+        follow(now, &mut receiver.engine, &self.config);
         self.path.spare.push(cell);
         collect(now, &mut receiver.engine, &mut sender.accounting, &mut self.packet, &mut self.delays);
     }
@@ -251,6 +262,20 @@ type Causes = Vec<(&'static str, u64)>;
 fn split_drops<const N: usize>(drops: [(&'static str, u64); N]) -> (Causes, Causes) {
     let counted = drops.into_iter().filter(|(_, count)| *count > 0);
     counted.partition(|(cause, _)| matches!(*cause, "malformed_packet" | "overflow" | "aged"))
+}
+
+/// Lets an endpoint follow the plan that the last cell has brought, if it has brought one.
+fn follow(now: Nanos, engine: &mut Engine, config: &SimulationConfig) {
+    let Some(ControlMessage::BurstPlan(plan)) = engine.poll_control() else { return };
+    let Ok(cell) = config.cell() else { return };
+    let pace = Pace::of_trains(config.law, config.spread_percent, plan.rate, cell.wire_bytes, plan.train);
+    engine.follow_slot(&AnnouncedSlot {
+        number: plan.number,
+        starts: now + Nanos::from_micros(plan.starts_in_us.into()),
+        length: Nanos::from_millis(plan.slot_ms.into()),
+        burst: plan.bursts.then_some(SlotPace { pace, train: plan.train, lead: config.lead }),
+        granted: plan.rate,
+    });
 }
 
 /// Records the packets that the last cell completed.

@@ -27,6 +27,7 @@ const STATES = {
 	'check-failed': [ { extra: { audit: audit([ '3 packets of 96 bytes' ]) } }, 'warning', /last check of the wire found something/ ],
 	'limited': [ { extra: problem('network-missing') }, 'warning', /a problem limits/ ],
 	'weak-law': [ { extra: { law: 'kernel' } }, 'warning', /law of the intervals does not hide/ ],
+	'bounded': [ { extra: { promise: 'bounded', burst: { bursting: false, bursts_a_day: 260, decoys_a_day: 239, burst_percent: 7.71, event_percent: 16.2, event_s: 30, quiet_percent: 99.978 } } }, 'warning', /weaker promise than a flat line/ ],
 	'protected': [ { extra: { audit: audit([]), ...problem('data-cap', 'warning') } }, 'success', /same flat line whatever your protected devices do/ ]
 };
 
@@ -74,3 +75,9 @@ for (const [ name, [ options, style, text ] ] of Object.entries(STATES)) {
 		assert.match(await tile.textContent('[data-name=millpond-tile]'), text);
 	}));
 }
+
+test('bursts are told in numbers that are not rounded in favour of millpond', () => withRouter({ settings: ENABLED, ...STATES.bounded[0] }, async ({ open }) => {
+	const page = await open('overview');
+
+	assert.match((await page.textContent('[data-name=bursts]')).replace(/\u00a0/g, ' '), /Of the 260 bursts .* 239 are decoys\. From a burst .* 8 % .* \(30 seconds\), not surer than 17 %\. .* 99\.978 %/);
+}));

@@ -42,7 +42,7 @@ function codes() {
 	});
 }
 
-test('every option of the program has a field, and every problem has an explanation', () => withRouter({ daemon: 'any', settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n\nconfig wan 'wan'\n\toption network 'wwan'\n\toption level 'saver'\n` }, async ({ open }) => {
+test('every option of the program has a field, and every problem has an explanation', () => withRouter({ daemon: 'any', settings: `${SETTINGS}\nconfig schedule\n\toption start '23:00'\n\toption stop '06:00'\n\toption level 'saver'\n\nconfig wan 'wan'\n\toption network 'wwan'\n\toption level 'saver'\n\nconfig burst 'burst'\n\tlist device 'Front door camera'\n\toption upload '600'\n\toption download '200'\n` }, async ({ open }) => {
 	const settings = await open('settings');
 	const labels = await settings.locator('label[for]').evaluateAll((nodes) => nodes.map((node) => /millpond\.(\w+)\.(\w+)$/.exec(node.htmlFor)?.slice(1)).filter(Boolean));
 	const devices = await open('devices');

@@ -24,6 +24,10 @@ impl fmt::Display for AdviceAnswer {
         self.devices.iter().try_for_each(|device| writeln!(f, "{device}"))?;
         writeln!(f, "\nlevels:")?;
         self.levels.iter().try_for_each(|level| writeln!(f, "{level}"))?;
+        if !self.bursts.is_empty() {
+            writeln!(f, "\nbursts, a weaker promise, by the share of quiet slots that become one for show:")?;
+            self.bursts.iter().try_for_each(|price| writeln!(f, "{price}"))?;
+        }
         writeln!(f, "Rates change only on your command: millpond advise --set LEVEL")
     }
 }

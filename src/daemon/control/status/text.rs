@@ -31,6 +31,9 @@ impl fmt::Display for StatusAnswer {
             }
             _ => "",
         })?;
+        if let Some(burst) = &self.burst {
+            burst.fmt(f)?;
+        }
         if let Some(usage) = &self.data {
             let used = with_decimals(usage.used_bytes as f64 / 1e9, 1);
             let forecast = with_decimals(usage.forecast_bytes as f64 / 1e9, 0);

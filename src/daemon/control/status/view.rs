@@ -1,8 +1,9 @@
 //! Collects the status from the daemon's components.
 
-use super::{CellBytes, DeviceDelay, DropCounts, PeerAnswer, Percentiles, ProblemAnswer, StatusAnswer};
+use super::{CellBytes, DeviceDelay, DropCounts, PeerAnswer, Percentiles, ProblemAnswer, PromiseAnswer, StatusAnswer};
 use crate::config::model::{OffPolicy, Role, Settings};
 use crate::core::{Drops, Histogram};
+use crate::daemon::advice::bursts::BurstAnswer;
 use crate::daemon::audit::AuditReport;
 use crate::daemon::audit::answer::StatusAudit;
 use crate::daemon::dataplane::session_report::SessionReport;
@@ -37,6 +38,8 @@ pub struct StatusView<'a> {
     pub clock_is_set: bool,
     /// The data usage of the billing period, if known.
     pub usage: Option<Usage>,
+    /// What bursts show, if there are any.
+    pub burst: Option<BurstAnswer>,
     /// The last audit's report and when it ended.
     pub last_audit: Option<&'a (AuditReport, Nanos)>,
     /// Whether an audit is running.
@@ -64,7 +67,11 @@ impl StatusView<'_> {
             level: settings.map(|settings| settings.level.name().into()),
             level_by: settings.map(|_| self.level_source.name().into()),
             wan: self.wan.map(Into::into),
-            promise: settings.map(|_| self.state_since.state == State::Shaping),
+            promise: settings.map(|_| match self.state_since.state {
+                State::Shaping if self.burst.is_some() => PromiseAnswer::Weaker("bounded".into()),
+                state => PromiseAnswer::Holds(state == State::Shaping),
+            }),
+            burst: self.burst,
             off: settings
                 .map(|settings| if settings.off == OffPolicy::Block { "block" } else { "tunnel" })
                 .map(Into::into),

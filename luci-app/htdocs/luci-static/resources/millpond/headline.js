@@ -38,6 +38,8 @@ const STATES = [
 		_('Your provider sees the flat line, but a problem limits the protection. See below.') ],
 	[ 'weak-law', shaping(({ law }) => [ 'constant', 'kernel' ].includes(law)), 'warning', _('Protected with limits'),
 		_('Your provider sees packets of one size, but the chosen law of the intervals does not hide how busy the router is.') ],
+	[ 'bounded', shaping(({ promise }) => promise === 'bounded'), 'warning', _('Protected, with bursts'),
+		_('Your provider sees bursts, and cannot tell which of them are real. That is a weaker promise than a flat line.') ],
 	[ 'protected', shaping(() => true), 'success', _('Protected'),
 		_('Your provider sees the same flat line whatever your protected devices do.') ]
 ];

@@ -68,6 +68,25 @@ function watching({ peers }) {
 		[ ' ', _('It takes at least %s of watching to tell a busy home from an idle one.').format(words.span(86400 * Math.min(...days))) ]) ] : [];
 }
 
+/* What bursts show, in numbers that are never rounded in favour of millpond. */
+function bursts({ burst }) {
+	if (!burst)
+		return '';
+
+	const text = burst.bursts_a_day === undefined ? _('How often the devices need a burst is not known yet.') : [
+		_('Of the %d bursts that your provider sees on an ordinary day, %d are decoys.').format(burst.bursts_a_day, burst.decoys_a_day),
+		_('From a burst it cannot be surer than %s that something happened; after one as long as the events here (%s), not surer than %s.').format(percent(burst.burst_percent), words.span(burst.event_s), percent(burst.event_percent)),
+		_('From a quiet slot it cannot be surer than %s that nothing happened.').format(percent(burst.quiet_percent))
+	].join(' ');
+
+	return E('p', { 'class': 'millpond-hint', 'data-name': 'bursts' }, [ text ]);
+}
+
+/* Rounded up, to thousandths only where whole percents would say "certain". */
+function percent(value) {
+	return `${value > 99 ? value.toFixed(3) : Math.ceil(value)}\u00a0%`;
+}
+
 /* Why the level in force differs from the level of the settings. */
 function reason(status) {
 	return { 'schedule': _('by the schedule'), 'cap-day': _('to save data'), 'wan': _('for the line in use (%s)').format(status.wan) }[status.level_by];
@@ -159,6 +178,7 @@ return view.extend({
 			mismatch ? E('div', { 'class': 'alert-message notice', 'data-mismatch': mismatch }, mismatch === 'newer'
 				? _('millpond is newer than these pages. Some information may be missing; update luci-app-millpond.')
 				: _('millpond is older than these pages. Some information may be missing; update millpond.')) : '',
+			bursts(status),
 			status.failure === 'absent' ? this.wayOut(home) : '',
 			...problems.render(status)
 		]);

@@ -51,6 +51,7 @@ return view.extend({
 		this.tunnel(map, key);
 		this.schedules(map);
 		this.wans(map);
+		this.bursts(map);
 
 		return map.render();
 	},
@@ -302,6 +303,46 @@ return view.extend({
 
 		option = section.option(form.ListValue, 'level', _('Level'));
 		levels.NAMES.forEach((level) => option.value(level, words.level(level)));
+	},
+
+	bursts(map) {
+		const section = map.section(form.TypedSection, 'burst', _('Bursts'), _('A weaker promise for less data: the line is faster for a while when a camera needs it, and also at random when none does. Your provider sees these bursts, and cannot tell which are real. The overview says how sure it can be.'));
+		let option;
+
+		section.anonymous = true;
+		section.addremove = true;
+		section.addbtntitle = _('Add bursts');
+
+		option = section.option(form.DynamicList, 'device', _('Devices'), _('protected devices that need more than the line carries, by name or hardware address'));
+		option.rmempty = false;
+		uci.sections('millpond', 'device').filter(({ policy }) => (policy ?? 'shape') === 'shape').forEach(({ name, mac }) => {
+			const shown = name ?? L.toArray(mac)[0];
+
+			if (shown)
+				option.value(shown);
+		});
+
+		for (const [ name, title, standard ] of [ [ 'upload', _('Rate from home'), '600' ], [ 'download', _('Rate to home'), '60' ] ]) {
+			option = section.option(form.Value, name, title, _('kbit/s on the wire'));
+			option.placeholder = standard;
+			option.rmempty = false;
+			option.validate = wholeNumber(8, 1000000);
+		}
+
+		option = section.option(form.Value, 'slot', _('Slot'), _('seconds, 2 to 600: a burst begins and ends with a slot'));
+		option.placeholder = '10';
+		option.validate = (id, value) => value === '' || wholeNumber(2, 600)(id, value);
+
+		for (const [ name, title, description, standard ] of [
+			[ 'begin', _('Begin'), _('probability of a burst after a slot without one, if the devices need it'), '0.9' ],
+			[ 'decoy', _('Decoys'), _('the same if they do not: more decoys hide more and use more data'), '0.03' ],
+			[ 'keep', _('Keep'), _('probability of a burst after one, if the devices need it'), '0.95' ],
+			[ 'linger', _('Linger'), _('the same if they do not; if empty, decoys last as long as real bursts did'), '0.6' ]
+		]) {
+			option = section.option(form.Value, name, title, description);
+			option.placeholder = standard;
+			option.validate = (id, value) => value === '' || /^0?\.\d{1,6}$/.test(value) && value > 0 || _('a number between 0 and 1, such as 0.03');
+		}
 	},
 
 	/* Writes { public_key, settings } without applying the changes. Empty options and null sections are removed. */
