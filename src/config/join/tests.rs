@@ -85,7 +85,11 @@ fn every_single_character_change_is_detected() {
 #[test]
 fn other_texts_and_versions_are_told_apart() {
     for text in ["", "hello", "millpond", "millpond-AAAA", "https://example.org/", "[Interface]\nPrivateKey = x\n"] {
-        let expected = if text == "millpond" { JoinTextError::Truncated } else { JoinTextError::NotJoinText };
+        let expected = match text {
+            "millpond" => JoinTextError::Truncated,
+            "[Interface]\nPrivateKey = x\n" => JoinTextError::Wireguard,
+            _ => JoinTextError::NotJoinText,
+        };
         assert_eq!(Invitation::from_text(text), Err(expected), "{text}");
     }
     let newer = invitation().to_text().replacen('1', "2", 1);

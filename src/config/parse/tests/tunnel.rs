@@ -94,7 +94,7 @@ fn homes_of_an_endpoint_must_differ() {
     let parsed = parse(ENDPOINT.replace("'10.77.0.2'", "'10.77.0.1'").as_bytes());
     let line = &lines(&parsed)[0];
     assert!(
-        line.contains("@home[0].address: duplicate (got 10.77.0.1, already used by 'tunnel' on line 21;"),
+        line.contains("@home[0].address: duplicate (got 10.77.0.1, already used by 'tunnel' on line 23;"),
         "{line}"
     );
 }
