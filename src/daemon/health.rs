@@ -111,6 +111,10 @@ impl Health {
         let lasted = with_decimals(now.saturating_since(before.since).as_secs_f64(), 0);
         info!("state {} -> {} (after {lasted} s)", before.state.name(), state.name());
         self.manager.notify(&format!("STATUS={}", state.name()));
+        if state.is_up() {
+            // The endpoint's address has answered after all.
+            self.set(Code::Name, None);
+        }
         Some(before.state)
     }
 }

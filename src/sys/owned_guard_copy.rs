@@ -83,9 +83,9 @@ impl OwnedGuardCopy {
         self.copy(true)
     }
 
-    /// Adds to these sets of the guard what only the copy still knows, with the time that is left for it. Another program
-    /// may have loaded the guard again from its file, which leaves out the addresses that devices have shown. Does
-    /// nothing without a copy of the same guard. Returns whether the guard changed.
+    /// Adds to these sets of the guard what only the copy still knows, with the time that is left for it. Another
+    /// program may have loaded the guard again from its file, which leaves out the addresses that devices have shown.
+    /// Does nothing without a copy of the same guard. Returns whether the guard changed.
     pub fn restore_learned(&self, sets: &[&str]) -> Result<bool, Cause> {
         let mut netlink = self.0.borrow_mut();
         netlink.drain();

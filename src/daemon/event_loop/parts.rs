@@ -376,10 +376,6 @@ impl Parts {
     pub fn note_state(&mut self, poll: &Poll, now: Nanos) {
         let state = self.state(now);
         let Some(before) = self.health.note_state(state, now) else { return };
-        if state.is_up() {
-            // Its address has answered after all.
-            self.health.set(Code::Name, None);
-        }
         self.control.announce_state(state, before, self.health.problems(), poll, now);
         // Degraded: another program may have removed the peer from WireGuard, and the kernel sends no notification
         // for that.

@@ -48,7 +48,7 @@ pub struct GuardOutcome {
 
 impl Host {
     /// Installs the guard, then updates `file`, from which the guard is loaded at boot. If the kernel refuses the
-    /// guard, installs [`minimal_guard`] instead. `copy` knows what a guard that was loaded from the file has forgotten.
+    /// guard, installs [`minimal_guard`] instead. `copy` knows what a guard that was loaded from the file has not.
     /// This is the first step, does not depend on the tunnel, and is undone only by [`Host::flush`].
     pub fn set_guard(&mut self, settings: &Settings, file: &Path, copy: Option<&OwnedGuardCopy>) -> GuardOutcome {
         let mut outcome = GuardOutcome::default();
