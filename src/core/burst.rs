@@ -5,7 +5,7 @@
 //! burst, and whether the listed devices need one. Nothing else of the traffic has any effect, and inside a slot every
 //! departure is as blind as ever.
 //!
-//! [`machine`] throws the coins, [`plan`] changes an engine's pace at the boundaries, [`odds`] computes what an
+//! `machine` throws the coins, `plan` changes an engine's pace at the boundaries, [`odds`] computes what an
 //! observer can learn.
 
 mod machine;
