@@ -8,7 +8,7 @@ import { USED } from '../answers.mjs';
 import { ENABLED, SETTINGS, Skipped, VIEWS, paste, pictures, remote, root, tab, test, until, withRouter } from '../harness.mjs';
 import { template } from '../template.mjs';
 
-const MAX_BYTES = 42 * 1024;
+const MAX_BYTES = 44 * 1024;
 
 test('a read-only user sees every page and changes nothing', () => withRouter({ daemon: 'any', settings: ENABLED }, async ({ open, router, file }) => {
 	if (!router.reader)
