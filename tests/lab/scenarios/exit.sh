@@ -150,13 +150,17 @@ fails() { ! "$@" > /dev/null 2>&1; }
 # The daemon has no time to put its rule back, so the guard alone has to hold.
 rule_comes_and_goes() {
 	uplink_start "$WORK/rule.pcap"
-	at endpoint sh -c 'while :; do ip rule del priority 912 2> /dev/null; sleep 0.05; done' &
+	: > "$WORK/deleting"
+	# A file ends the loop: a signal would end only the shell around it.
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	at endpoint sh -c 'while [ -e "$1" ]; do ip rule del priority 912 2> /dev/null; sleep 0.05; done' - "$WORK/deleting" &
 	local deleting=$!
 	for _ in 1 2 3; do
 		device_echoes hello > /dev/null 2>&1 || true
 		fetches > /dev/null 2>&1 || true
 	done
-	kill "$deleting"
+	rm "$WORK/deleting"
+	wait "$deleting" || true
 	uplink_stop
 	check "while another program deletes the rule, nothing leaves" silent "$WORK/rule.pcap"
 	opened "when the daemon has its rule back"
