@@ -167,7 +167,7 @@ impl LinuxKernel {
         Some(EndpointRoute { interface: link.name, kind: link.kind.unwrap_or_default(), mtu, table: route.table })
     }
 
-    /// Makes firewalls judge the tunnel's own packets to `endpoint` anew: they may have chosen a line for its
+    /// Makes firewalls judge the tunnel's own packets to `endpoint` again: they may have chosen a line for its
     /// connection that is dead. A `device` whose port is free gets another port, and so is another connection to
     /// every firewall on the way, too. `WIREGUARD` has to be down.
     pub fn renew_connection(&mut self, device: WireguardDevice, endpoint: SocketAddr) {

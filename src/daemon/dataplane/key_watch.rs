@@ -34,7 +34,7 @@ pub struct KeyWatch {
     is_paused: bool,
     /// When a cell or a handshake last came, or the watch began.
     answered: Nanos,
-    /// When WireGuard last began anew since then, and how often.
+    /// When WireGuard last began a new handshake since then, and how often.
     restarted: (Nanos, usize),
 }
 
