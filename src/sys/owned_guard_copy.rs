@@ -7,6 +7,7 @@
 //! include/uapi/linux/netfilter/nf_tables.h.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use netlink_packet_core::NLA_F_NESTED;
 
@@ -98,10 +99,10 @@ impl OwnedGuardCopy {
         let mut transaction = Vec::new();
         for set in sets {
             let known = elements_of(netlink, GUARD_TABLE, set)?;
+            // A device may have filled the set.
+            let keys: BTreeSet<_> = known.iter().map(|element| attribute(element, ELEMENT_KEY)).collect();
             let mut missing = elements_of(netlink, OWNED_COPY_TABLE, set)?;
-            missing.retain(|element| {
-                !known.iter().any(|one| attribute(one, ELEMENT_KEY) == attribute(element, ELEMENT_KEY))
-            });
+            missing.retain(|element| !keys.contains(&attribute(element, ELEMENT_KEY)));
             if !missing.is_empty() {
                 let list =
                     missing.iter().fold(Body::default(), |list, one| list.attribute(ELEMENT | NLA_F_NESTED, one));
