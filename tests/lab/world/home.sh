@@ -52,7 +52,7 @@ home_up() {
 configure_networks() {
 	local name
 	ip -n router -batch - <<- END
-		link add br-iot type bridge
+		link add br-iot address 02:00:00:00:03:01 type bridge
 		addr add 192.168.3.1/24 dev br-iot
 		link set br-iot up
 		addr add 2001:db8:77:3::1/64 dev br-iot nodad

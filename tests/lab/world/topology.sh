@@ -115,8 +115,9 @@ configure_ns() {
 
 router() {
 	local port
+	# As netifd does, so that a port that joins later does not change the address of the bridge.
 	cat <<- END
-		link add br-lan type bridge
+		link add br-lan address 02:00:00:00:01:01 type bridge
 		addr add 192.168.1.1/24 dev br-lan
 		addr add fd00:6d70::1/64 dev br-lan nodad
 		link set br-lan up
