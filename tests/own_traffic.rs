@@ -8,7 +8,7 @@ mod common;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use common::namespace::shell;
+use common::namespace::{load_rules, shell};
 use common::world::{DEVICE, World, can_run};
 use millpond::config::example;
 use millpond::config::model::{Device, Policy};
@@ -63,11 +63,8 @@ fn add_tunnel(world: &World) {
     let tunnel = TunnelFacts { endpoint: "203.0.113.9:51820".parse().ok(), ..TunnelFacts::default() };
     let facts = Facts { tunnel, ..world.facts.clone() };
     let desired = Desired::from_settings(&world.settings, &facts, &common::limits()).unwrap();
-    let file = std::env::temp_dir().join(format!("millpond-own-traffic-{}.nft", std::process::id()));
-    std::fs::write(&file, desired.table.unwrap().file("(digest)")).unwrap();
     world.router.enter();
-    shell(&format!("nft -f {}", file.display()));
-    std::fs::remove_file(file).unwrap();
+    load_rules(&desired.table.unwrap().file("(digest)"));
     shell("ip link add mp0 type veth peer name mp1; ip link set mp1 up; ip link set mp0 arp off up");
     shell("ip addr add 10.77.0.2/32 dev mp0");
     shell("ip route add default dev mp0 table 28016; ip route add unreachable default metric 9999 table 28016");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::namespace::{Namespace, shell};
+use common::namespace::{Namespace, load_rules, shell};
 use millpond::sys::owned_guard_copy::OwnedGuardCopy;
 
 /// The copy also contains rules of any kind that other programs add to the guard, and sets of maximum size.
@@ -45,10 +45,7 @@ fn the_copy_contains_any_rule_and_many_elements() {
         elements("fd00::X"),
         elements("fd01::X:1"),
     );
-    let file = std::env::temp_dir().join(format!("millpond-held-{}.nft", std::process::id()));
-    std::fs::write(&file, &table).unwrap();
-    shell(&format!("nft -f {}", file.display()));
-    std::fs::remove_file(&file).unwrap();
+    load_rules(&table);
     assert!(copy.sync().unwrap());
     let sorted = |set: &str, table: &str| {
         let listing = shell(&format!("nft -s list set inet {table} {set}"));
@@ -96,10 +93,7 @@ fn a_guard_loaded_from_its_file_gets_back_what_the_copy_knows() {
         format!("table inet millpond {{ comment \"{comment}\"\n{}\n}}", sets.join("\n"))
     };
     let load = |table: &str| {
-        let file = std::env::temp_dir().join(format!("millpond-restored-{}.nft", std::process::id()));
-        std::fs::write(&file, format!("add table inet millpond\ndelete table inet millpond\n{table}\n")).unwrap();
-        shell(&format!("nft -f {}", file.display()));
-        std::fs::remove_file(&file).unwrap();
+        load_rules(&format!("add table inet millpond\ndelete table inet millpond\n{table}\n"));
     };
     let add = |set: &str, element: &str| shell(&format!("nft add element inet millpond {set} '{{ {element} }}'"));
     let listed = |set: &str| shell(&format!("nft list set inet millpond {set}"));
@@ -152,10 +146,7 @@ fn a_flush_while_the_guard_is_copied_leaves_a_complete_copy() {
         "table inet millpond {{ chain guard {{ type filter hook forward priority 0; policy accept; {} }}; }}",
         "counter drop; ".repeat(RULES),
     );
-    let file = std::env::temp_dir().join(format!("millpond-flushed-{}.nft", std::process::id()));
-    std::fs::write(&file, &table).unwrap();
-    let load = format!("nft -f {}", file.display());
-    shell(&load);
+    load_rules(&table);
     copy.sync_learned().unwrap();
     let ends = std::sync::atomic::AtomicBool::new(false);
     let mut copies = 0;
@@ -163,7 +154,7 @@ fn a_flush_while_the_guard_is_copied_leaves_a_complete_copy() {
         scope.spawn(|| {
             while !ends.load(std::sync::atomic::Ordering::Relaxed) {
                 shell("nft delete table inet millpond");
-                shell(&load);
+                load_rules(&table);
             }
         });
         for _ in 0..200 {
@@ -177,6 +168,5 @@ fn a_flush_while_the_guard_is_copied_leaves_a_complete_copy() {
         }
         ends.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    std::fs::remove_file(&file).unwrap();
     assert!(copies > 0, "no copy was made while the guard came and went");
 }
