@@ -209,6 +209,25 @@ fn what_another_device_did_excuses_the_router() {
     }
 }
 
+/// A thousand other traces come between the telephone's question and the router's.
+#[test]
+fn what_another_device_did_is_remembered_in_a_busy_home() {
+    let asks = |source, name: &str| ipv4(source, [9, 9, 9, 9], UDP, &udp([40_000, 53], &question(name)));
+    let mut detector = detector();
+    let mut port = 1024;
+    for number in 0..100u64 {
+        let name = format!("host-{number}.example.com");
+        let at = START + Nanos::from_secs(2 * number);
+        detector.note_other(&asks([192, 168, 1, 60], &name));
+        for _ in 0..500 {
+            port = if port == u16::MAX { 1024 } else { port + 1 };
+            detector.note_other(&ipv4([192, 168, 1, 61], SERVER, UDP, &udp([port, 8080], b"hello")));
+        }
+        detector.note_confined(at, CAMERA, &asks(CAMERA_ADDRESS, &name), true);
+        assert_eq!(detector.judge(at + SOON, &asks(WAN, &name)), None, "{name}");
+    }
+}
+
 #[test]
 fn bytes_that_everybody_sends_are_no_quote() {
     let hello_table =

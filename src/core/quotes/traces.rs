@@ -5,8 +5,9 @@ use crate::units::Nanos;
 
 /// Slots for what confined devices did: some hundred packets, at 12 bytes a slot.
 const SLOTS: usize = 4096;
-/// Slots for what others did: more servers and names than a home uses in a minute.
-const BACKGROUND_SLOTS: usize = 2048;
+/// Buckets for what others did, of which each keeps its newest traces: together more than a home leaves in a minute.
+const BUCKETS: usize = 256;
+const BUCKET_TRACES: usize = 16;
 /// Times are kept in units of 2^26 ns, 67 ms; they wrap after 73 minutes, which no audit lasts.
 const TICK_BITS: u32 = 26;
 /// One second, in those units.
@@ -42,20 +43,24 @@ impl RecentTraces {
     }
 }
 
-/// Traces of everybody else, for as long as the audit lasts.
-pub(super) struct Background(Box<[u32]>);
+/// Traces of everybody else, for as long as the audit lasts. A trace stays until sixteen newer ones have come into its
+/// bucket: if one were enough, a correct router would be accused once in some hundred questions.
+pub(super) struct Background(Box<[[u32; BUCKET_TRACES]]>);
 
 impl Background {
     pub fn new() -> Background {
-        Background(vec![0; BACKGROUND_SLOTS].into())
+        Background(vec![[0; BUCKET_TRACES]; BUCKETS].into())
     }
 
     pub fn insert(&mut self, [key, check]: [u32; 2]) {
-        self.0[slot(key, BACKGROUND_SLOTS)] = check;
+        let bucket = &mut self.0[slot(key, BUCKETS)];
+        let last = bucket.iter().position(|known| *known == check).unwrap_or(BUCKET_TRACES - 1);
+        bucket[..=last].rotate_right(1);
+        bucket[0] = check;
     }
 
     pub fn contains(&self, [key, check]: [u32; 2]) -> bool {
-        self.0[slot(key, BACKGROUND_SLOTS)] == check
+        self.0[slot(key, BUCKETS)].contains(&check)
     }
 }
 
