@@ -12,7 +12,7 @@ readonly RESPAWN_S=5
 # Bytes captured of each packet: enough for the payload of a packet that a packet over IPv6 or VXLAN quotes or carries.
 readonly QUOTED_BYTES=256
 
-allowance() { echo 1200; }
+allowance() { echo 1600; }
 
 # The order matters: each event starts in the state that the one before left.
 EVENTS=(
