@@ -6,7 +6,7 @@
 //! one table back as another table, with expressions and elements unchanged. Numbers are those of
 //! include/uapi/linux/netfilter/nf_tables.h.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use netlink_packet_core::NLA_F_NESTED;
@@ -20,7 +20,11 @@ use crate::plan::ASTRAY;
 use crate::plan::ownership::{GUARD_TABLE, OWNED_COPY_TABLE};
 
 /// The copy. [`OwnedGuardCopy::sync`] creates it; dropping this value removes it.
-pub struct OwnedGuardCopy(RefCell<Netlink>);
+pub struct OwnedGuardCopy {
+    netlink: RefCell<Netlink>,
+    /// The handle of the guard that knew everything the copy knows. A guard that was loaded again has another one.
+    complete_guard: Cell<Option<u64>>,
+}
 
 /// Attempts to copy a guard that changes meanwhile.
 const ATTEMPTS: u8 = 5;
@@ -55,6 +59,7 @@ const GET_GENERATION: u16 = 16;
 const GENERATION_NUMBER: u16 = 1;
 const TABLE_NAME: u16 = 1;
 const TABLE_FLAGS: u16 = 2;
+const TABLE_HANDLE: u16 = 4;
 const TABLE_USERDATA: u16 = 6;
 const SET_NAME: u16 = 2;
 const SET_ID: u16 = 10;
@@ -69,34 +74,57 @@ impl OwnedGuardCopy {
     pub fn open() -> Result<OwnedGuardCopy, Cause> {
         let mut netlink = Netlink::open(libc::NETLINK_NETFILTER as isize)?;
         netlink.transact(None, &[(NEW_TABLE, copy_table(None)), (DELETE_TABLE, of_table(OWNED_COPY_TABLE))])?;
-        Ok(OwnedGuardCopy(RefCell::new(netlink)))
+        Ok(OwnedGuardCopy { netlink: RefCell::new(netlink), complete_guard: Cell::new(None) })
     }
 
     /// Replaces the copy with one of the loaded guard, atomically. Returns whether the copy changed. Without a loaded
     /// guard the copy stays as it is. The process that opened this value owns the copy; a forked child may also call
     /// this.
     pub fn sync(&self) -> Result<bool, Cause> {
-        self.copy(false)
+        self.attempt(|netlink| {
+            let generation = generation(netlink)?;
+            let Some(guard) = table(netlink, GUARD_TABLE)? else { return Ok(false) };
+            // Comparing the comment with its fingerprints is enough, since only this process can change the copy.
+            let copy = table(netlink, OWNED_COPY_TABLE)?;
+            if !guard.userdata.is_empty() && copy.is_some_and(|copy| copy.userdata == guard.userdata) {
+                return Ok(false);
+            }
+            replace(netlink, generation, &guard)
+        })
     }
 
-    /// As [`OwnedGuardCopy::sync`], and copies again what the guard has learned since.
-    pub fn sync_learned(&self) -> Result<bool, Cause> {
-        self.copy(true)
+    /// As [`OwnedGuardCopy::sync`], and copies again what the guard has learned since. First restores `sets` as
+    /// [`OwnedGuardCopy::restore_learned`] does if the guard was loaded again since that was called.
+    pub fn sync_learned(&self, sets: &[&str]) -> Result<bool, Cause> {
+        self.attempt(|netlink| {
+            let mut generation = generation(netlink)?;
+            let Some(guard) = table(netlink, GUARD_TABLE)? else { return Ok(false) };
+            if self.complete_guard.get() != Some(guard.handle) && self.restore(netlink, generation, sets)? {
+                generation = self::generation(netlink)?;
+                // Loaded once more in between?
+                if table(netlink, GUARD_TABLE)? != Some(guard.clone()) {
+                    return Err(NetlinkError::Changing);
+                }
+            }
+            replace(netlink, generation, &guard)
+        })
     }
 
     /// Adds to these sets of the guard what only the copy still knows, with the time that is left for it. Another
     /// program may have loaded the guard again from its file, which leaves out the addresses that devices have shown.
     /// Does nothing without a copy of the same guard. Returns whether the guard changed.
     pub fn restore_learned(&self, sets: &[&str]) -> Result<bool, Cause> {
-        let mut netlink = self.0.borrow_mut();
-        netlink.drain();
-        let netlink = &mut *netlink;
-        let generation = generation(netlink)?;
-        let [guard, copy] = [userdata_of(netlink, GUARD_TABLE)?, userdata_of(netlink, OWNED_COPY_TABLE)?];
-        if guard.is_none() || guard != copy {
-            return Ok(false);
-        }
+        self.attempt(|netlink| {
+            let generation = generation(netlink)?;
+            self.restore(netlink, generation, sets)
+        })
+    }
+
+    fn restore(&self, netlink: &mut Netlink, generation: u32, sets: &[&str]) -> Result<bool, NetlinkError> {
+        let Some(guard) = table(netlink, GUARD_TABLE)? else { return Ok(false) };
         let mut transaction = Vec::new();
+        let copy = table(netlink, OWNED_COPY_TABLE)?;
+        let sets = if copy.is_some_and(|copy| copy.userdata == guard.userdata) { sets } else { &[] };
         for set in sets {
             let known = elements_of(netlink, GUARD_TABLE, set)?;
             // A device may have filled the set.
@@ -113,25 +141,29 @@ impl OwnedGuardCopy {
         if !transaction.is_empty() {
             netlink.transact(Some(generation), &transaction)?;
         }
+        self.complete_guard.set(Some(guard.handle));
         Ok(!transaction.is_empty())
     }
 
     /// The shaped devices whose packets the copy has refused because they were routed past the tunnel. The copy sees
     /// packets before the guard does. Empty if there is no copy.
     pub fn astray(&self) -> Vec<Mac> {
-        let mut netlink = self.0.borrow_mut();
+        let mut netlink = self.netlink.borrow_mut();
         netlink.drain();
         let elements = elements_of(&mut netlink, OWNED_COPY_TABLE, ASTRAY).unwrap_or_default();
         let keys = elements.iter().filter_map(|element| attribute(element, ELEMENT_KEY));
         keys.filter_map(|key| attribute(key, DATA_VALUE)?.try_into().ok().map(Mac)).collect()
     }
 
-    fn copy(&self, has_learned: bool) -> Result<bool, Cause> {
-        let mut netlink = self.0.borrow_mut();
-        // A child that was killed during this call may have left answers behind.
+    /// Repeats what the kernel refuses with `ERESTART` because the ruleset changed between the first listing and the
+    /// transaction: the listings might be those of a guard that somebody was just deleting.
+    fn attempt(&self, mut once: impl FnMut(&mut Netlink) -> Result<bool, NetlinkError>) -> Result<bool, Cause> {
+        let mut netlink = self.netlink.borrow_mut();
+        // A child that was killed during a call may have left answers behind.
         netlink.drain();
         for _ in 0..ATTEMPTS {
-            match copy_once(&mut netlink, has_learned) {
+            match once(&mut netlink) {
+                Err(NetlinkError::Changing) => {}
                 Err(error) if error.errno() == Some(libc::ERESTART) => {}
                 result => return Ok(result?),
             }
@@ -140,16 +172,9 @@ impl OwnedGuardCopy {
     }
 }
 
-/// One attempt of [`OwnedGuardCopy::sync`]. The kernel refuses it with `ERESTART` if the ruleset changed between the
-/// first listing and the replacement: the listings might be those of a guard that somebody was just deleting.
-fn copy_once(netlink: &mut Netlink, has_learned: bool) -> Result<bool, NetlinkError> {
-    let generation = generation(netlink)?;
-    let Some(wanted) = userdata_of(netlink, GUARD_TABLE)? else { return Ok(false) };
-    // Comparing the comment with its fingerprints is enough, since only this process can change the copy.
-    if !has_learned && !wanted.is_empty() && userdata_of(netlink, OWNED_COPY_TABLE)?.as_ref() == Some(&wanted) {
-        return Ok(false);
-    }
-    let transaction = copy_transaction(netlink, &wanted)?;
+/// Replaces the copy with one of this guard.
+fn replace(netlink: &mut Netlink, generation: u32, guard: &Table) -> Result<bool, NetlinkError> {
+    let transaction = copy_transaction(netlink, &guard.userdata)?;
     netlink.transact(Some(generation), &transaction)?;
     Ok(true)
 }
@@ -171,14 +196,24 @@ fn elements_of(netlink: &mut Netlink, table: &str, set: &str) -> Result<Vec<Vec<
     Ok(lists.flat_map(attributes).map(|(_, element)| element.to_vec()).collect())
 }
 
-/// The comment of a table, empty if it has none; `None` without the table.
-fn userdata_of(netlink: &mut Netlink, name: &str) -> Result<Option<Vec<u8>>, NetlinkError> {
-    let mut userdata = None;
+/// What tells one table from another of the same name.
+#[derive(Clone, PartialEq, Eq)]
+struct Table {
+    /// The comment, empty if there is none.
+    userdata: Vec<u8>,
+    /// Another one after each load.
+    handle: u64,
+}
+
+fn table(netlink: &mut Netlink, name: &str) -> Result<Option<Table>, NetlinkError> {
+    let mut found = None;
     match netlink.query(message(GET_TABLE), &of_table(name), |table| {
-        userdata = Some(attribute(body(table), TABLE_USERDATA).unwrap_or_default().to_vec());
+        let userdata = attribute(body(table), TABLE_USERDATA).unwrap_or_default().to_vec();
+        let handle = attribute(body(table), TABLE_HANDLE).and_then(|value| value.try_into().ok());
+        found = Some(Table { userdata, handle: handle.map_or(0, u64::from_be_bytes) });
     }) {
         Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
-        result => result.map(|()| userdata),
+        result => result.map(|()| found),
     }
 }
 

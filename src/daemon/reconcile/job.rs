@@ -13,7 +13,7 @@ use crate::daemon::reconcile::host::Host;
 use crate::daemon::reconcile::openvpn;
 use crate::daemon::shape;
 use crate::plan::coexistence::Conflict;
-use crate::plan::{DesiredError, Forwarding};
+use crate::plan::{DesiredError, Forwarding, SHOWN_ADDRESSES};
 use crate::sys::Tun;
 use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::owned_guard_copy::OwnedGuardCopy;
@@ -109,7 +109,8 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
 
 /// Copies a verified guard into the owned copy. `has_learned` says whether the guard has learned something since.
 fn update_guard_copy(guard_copy: Option<&OwnedGuardCopy>, has_learned: bool) {
-    let sync = if has_learned { OwnedGuardCopy::sync_learned } else { OwnedGuardCopy::sync };
+    let sync =
+        |copy: &OwnedGuardCopy| if has_learned { copy.sync_learned(&SHOWN_ADDRESSES) } else { copy.sync() };
     match guard_copy.map_or(Ok(false), sync) {
         Ok(true) if has_learned => {}
         Ok(true) => info!("updated the owned copy of the guard"),

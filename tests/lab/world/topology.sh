@@ -106,7 +106,7 @@ configure_ns() {
 			for link in *; do echo 0 > "$link/accept_dad"; echo 0 > "$link/accept_ra"; echo 0 > "$link/router_solicitations"; done
 			case $1 in router | isp | endpoint) echo 1 > all/forwarding ;; esac
 		else
-			only="^[^:]*$"
+			only="^\\([^:]\\|:[^:]\\)*$" # IPv6 addresses have two colons in a row
 		fi 2> /dev/null
 		for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do echo 1 > "$queue"; done
 		case $1 in router | isp | endpoint) echo 1 > /proc/sys/net/ipv4/ip_forward ;; esac
