@@ -125,7 +125,7 @@ fn packets_routed_past_the_tunnel_are_refused_and_named() {
             world.router.enter();
             let devices: Vec<String> = copy.astray().iter().map(ToString::to_string).collect();
             assert_eq!(devices, ["18:b4:30:26:34:40"][..usize::from(named)], "the owned copy, {policy:?}");
-            copy.sync_learned().unwrap();
+            copy.sync_learned(&[]).unwrap();
             assert_eq!(copy.astray(), [], "{policy:?}");
         }
         assert_eq!(astray(&world.kernel.guard().unwrap().unwrap()), [], "{policy:?}");

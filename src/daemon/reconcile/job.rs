@@ -109,8 +109,7 @@ pub fn reconcile(job: &ReconcileJob<'_>, guard_copy: Option<&OwnedGuardCopy>) ->
 
 /// Copies a verified guard into the owned copy. `has_learned` says whether the guard has learned something since.
 fn update_guard_copy(guard_copy: Option<&OwnedGuardCopy>, has_learned: bool) {
-    let sync =
-        |copy: &OwnedGuardCopy| if has_learned { copy.sync_learned(&SHOWN_ADDRESSES) } else { copy.sync() };
+    let sync = |copy: &OwnedGuardCopy| if has_learned { copy.sync_learned(&SHOWN_ADDRESSES) } else { copy.sync() };
     match guard_copy.map_or(Ok(false), sync) {
         Ok(true) if has_learned => {}
         Ok(true) => info!("updated the owned copy of the guard"),
