@@ -9,10 +9,11 @@ use nix::unistd::pipe2;
 
 use super::child::{Child, no_input};
 use super::netlink::link::{self, LinkEntry};
-use super::netlink::route;
+use super::netlink::route::{self, RouteEntry};
 use super::netlink::socket::Netlink;
 use super::netlink::{addr, wireless};
 use crate::plan::ownership::ROUTE_PROTOCOL;
+use crate::plan::routing::{Family, Prefix};
 
 /// One interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +32,8 @@ pub struct HostInterface {
     pub is_access_point: bool,
     /// Whether it has an IPv4 address.
     pub has_ipv4: bool,
-    /// Whether the host's default route leaves by it.
-    pub has_default_route: bool,
+    /// The least metric of the host's default routes that leave by it.
+    pub default_metric: Option<u32>,
     /// Whether NetworkManager says that it manages it.
     pub is_networkmanagers: bool,
 }
@@ -47,11 +48,14 @@ pub fn list() -> io::Result<Vec<HostInterface>> {
     let access_points = Netlink::open(libc::NETLINK_GENERIC as isize)
         .and_then(|mut generic| wireless::access_points(&mut generic))
         .unwrap_or_default();
-    let defaults = routes.iter().filter(|route| {
-        let is_default = route.prefix.length == 0 && route.prefix.address.is_ipv4();
-        is_default && route.kind == libc::RTN_UNICAST && route.protocol != ROUTE_PROTOCOL
-    });
-    let defaults: Vec<u32> = defaults.flat_map(|route| route.oif.iter().chain(&route.hops)).copied().collect();
+    let is_default = |route: &&RouteEntry| {
+        let is_hosts = route.table == u32::from(libc::RT_TABLE_MAIN) && route.protocol != ROUTE_PROTOCOL;
+        is_hosts && route.prefix == Prefix::all(Family::V4) && route.kind == libc::RTN_UNICAST
+    };
+    let default_metric = |index: u32| {
+        let by = routes.iter().filter(is_default).filter(|route| route.oif == Some(index) || route.hops.contains(&index));
+        by.map(|route| route.metric).min()
+    };
     let interface = |link: &LinkEntry| HostInterface {
         name: link.name.clone(),
         master: links.iter().find(|other| link.master == Some(other.index)).map(|other| other.name.clone()),
@@ -60,7 +64,7 @@ pub fn list() -> io::Result<Vec<HostInterface>> {
         is_wifi: Path::new("/sys/class/net").join(&link.name).join("phy80211").exists(),
         is_access_point: access_points.contains(&link.name),
         has_ipv4: addresses.iter().any(|entry| entry.index == link.index && entry.prefix.address.is_ipv4()),
-        has_default_route: defaults.contains(&link.index),
+        default_metric: default_metric(link.index),
         is_networkmanagers: is_networkmanagers(link.index),
     };
     Ok(links.iter().map(interface).collect())

@@ -26,7 +26,7 @@ pub struct RouterInitCommand {
     /// the interface to the home's devices, such as an access point's; repeat for several
     #[argh(option)]
     lan: Vec<String>,
-    /// the interface to the Internet (default: that of the default route)
+    /// the interface to the Internet (default: that of the default route with the least metric)
     #[argh(option)]
     wan: Option<String>,
     /// what happens to the packets of devices without a section of their own: direct, shape or block (default direct)
@@ -65,15 +65,18 @@ impl RouterInitCommand {
             return Err(Failure::new(CONFIG, text));
         }
         let surroundings = Surroundings::read();
-        let (wan, causes) = surroundings.faults(&self.lan, self.wan.as_deref());
+        let (wans, causes) = surroundings.faults(&self.lan, self.wan.as_deref());
         if !causes.is_empty() && !self.anyway {
             let text = format!("setting up the router: {}: nothing was written", causes.join("; "));
             return Err(Failure::new(OS_ERROR, text));
         }
         self.write(&before, &settings)?;
         println!("{}: wrote a router's settings", self.config.display());
-        let wan = wan.as_deref();
-        println!("the home is behind {}, the Internet behind {}", self.lan.join(", "), wan.unwrap_or("no interface"));
+        let internet = if wans.is_empty() { "no interface".to_owned() } else { wans.join(" and ") };
+        println!("the home is behind {}, the Internet behind {internet}", self.lan.join(", "));
+        if wans.len() > 1 {
+            println!("the default routes by {internet} have the same metric, so the kernel chooses: give one a higher metric");
+        }
         surroundings.left_alone(&self.lan).iter().for_each(|line| println!("{line}"));
         self.start();
         if settings.tunnel.is_none() {

@@ -71,21 +71,24 @@ impl Surroundings {
         }
     }
 
-    /// The interface to the Internet, if there is one, and what prevents a router between it and the interfaces `lan`,
-    /// each with the remedy.
-    pub fn faults(&self, lan: &[String], wan: Option<&str>) -> (Option<String>, Vec<String>) {
+    /// The interfaces to the Internet, and what prevents a router between them and the interfaces `lan`, each with the
+    /// remedy. There are several if the host has default routes of equal metric.
+    pub fn faults(&self, lan: &[String], wan: Option<&str>) -> (Vec<String>, Vec<String>) {
         let mut faults = Vec::new();
-        let default = self.interfaces.iter().find(|interface| interface.has_default_route);
-        let wan = wan.or(default.map(|interface| interface.name.as_str()));
-        match wan.map(|wan| (wan, self.interface(wan))) {
-            None => faults.push("there is no default route: name the interface to the Internet with --wan".to_owned()),
-            Some((wan, None)) => faults.push(self.unknown("--wan", wan)),
-            Some((wan, Some(found))) => faults.extend(self.fault_of_wan(wan, found, lan)),
+        let wans: Vec<String> = wan.map_or_else(|| self.default_interfaces(), |wan| vec![wan.to_owned()]);
+        if wans.is_empty() {
+            faults.push("there is no default route: name the interface to the Internet with --wan".to_owned());
+        }
+        for wan in &wans {
+            match self.interface(wan) {
+                None => faults.push(self.unknown("--wan", wan)),
+                Some(found) => faults.extend(self.fault_of_wan(wan, found, lan)),
+            }
         }
         for name in lan {
             match self.interface(name) {
                 None => faults.push(self.unknown("--lan", name)),
-                Some(found) => faults.extend(fault_of_lan(found, wan)),
+                Some(found) => faults.extend(fault_of_lan(found, &wans)),
             }
         }
         if !self.forwards {
@@ -102,7 +105,14 @@ impl Surroundings {
                  linux-modules-extra-$(uname -r); Raspberry Pi OS: reboot after a kernel upgrade)"
             ));
         }
-        (wan.map(str::to_owned), faults)
+        (wans, faults)
+    }
+
+    /// The interfaces of the default routes with the least metric, which are those that the kernel takes.
+    fn default_interfaces(&self) -> Vec<String> {
+        let least = self.interfaces.iter().filter_map(|interface| interface.default_metric).min();
+        let takes = |interface: &&HostInterface| least.is_some() && interface.default_metric == least;
+        self.interfaces.iter().filter(takes).map(|interface| interface.name.clone()).collect()
     }
 
     /// One line for each thing that millpond leaves alone, with what the owner may have to do there.
@@ -217,15 +227,15 @@ impl Surroundings {
     }
 }
 
-fn fault_of_lan(found: &HostInterface, wan: Option<&str>) -> Option<String> {
+fn fault_of_lan(found: &HostInterface, wans: &[String]) -> Option<String> {
     let name = &found.name;
     if found.is_loopback_or_ptp || name == "mp0" || OWN_INTERFACES.contains(&name.as_str()) {
         return Some(format!("--lan {name}: no devices are behind it: name the access point or the network card"));
     }
-    if wan == Some(name) || found.has_default_route {
+    if wans.contains(name) || found.default_metric.is_some() {
         return Some(format!("--lan {name}: it leads to the Internet: name the other interface"));
     }
-    if let Some(master) = found.master.as_ref().filter(|master| wan != Some(master)) {
+    if let Some(master) = found.master.as_ref().filter(|master| !wans.contains(master)) {
         return Some(format!("{name} is a port of {master}: name the bridge: --lan {master}"));
     }
     if found.is_wifi && !found.is_access_point {

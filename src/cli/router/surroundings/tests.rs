@@ -7,7 +7,7 @@ fn interface(name: &str) -> HostInterface {
 /// A Raspberry Pi that is an access point.
 fn host() -> Surroundings {
     let wlan = HostInterface { is_wifi: true, is_access_point: true, ..interface("wlan0") };
-    let eth = HostInterface { has_default_route: true, ..interface("eth0") };
+    let eth = HostInterface { default_metric: Some(0), ..interface("eth0") };
     let lo = HostInterface { is_loopback_or_ptp: true, ..interface("lo") };
     Surroundings { interfaces: vec![lo, eth, wlan], forwards: true, has_dhcp: true, ..Surroundings::default() }
 }
@@ -18,7 +18,7 @@ fn faults(host: &Surroundings, lan: &str, wan: Option<&str>) -> String {
 
 #[test]
 fn an_access_point_is_fit() {
-    assert_eq!(host().faults(&["wlan0".to_owned()], None), (Some("eth0".to_owned()), Vec::new()));
+    assert_eq!(host().faults(&["wlan0".to_owned()], None), (vec!["eth0".to_owned()], Vec::new()));
     assert_eq!(faults(&host(), "wlan0", Some("eth0")), "");
 }
 
@@ -35,7 +35,7 @@ fn what_cannot_work_is_named_with_the_remedy() {
     assert!(faults(&off, "wlan0", None).contains("net.ipv4.ip_forward=1"));
     let no_address = with(&|host| host.interfaces[2].has_ipv4 = false);
     assert!(faults(&no_address, "wlan0", None).contains("no IPv4 address"));
-    let no_default = with(&|host| host.interfaces[1].has_default_route = false);
+    let no_default = with(&|host| host.interfaces[1].default_metric = None);
     assert!(faults(&no_default, "wlan0", None).contains("--wan"));
     assert_eq!(faults(&no_default, "wlan0", Some("eth0")), "");
     assert!(faults(&host(), "wlan1", None).contains("choose one of lo, eth0, wlan0"));
@@ -47,12 +47,24 @@ fn what_cannot_work_is_named_with_the_remedy() {
 }
 
 #[test]
+fn the_default_route_of_least_metric_leads_to_the_internet() {
+    let mut host = host();
+    let uplink = |name: &str, metric: u32| HostInterface { default_metric: Some(metric), ..interface(name) };
+    host.interfaces.extend([uplink("usb0", 50), uplink("wwan0", 50)]);
+    host.interfaces[1].default_metric = Some(600);
+    let wans = |host: &Surroundings, wan: Option<&str>| host.faults(&["wlan0".to_owned()], wan);
+    assert_eq!(wans(&host, None), (vec!["usb0".to_owned(), "wwan0".to_owned()], Vec::new()));
+    assert_eq!(wans(&host, Some("eth0")), (vec!["eth0".to_owned()], Vec::new()));
+    assert!(faults(&host, "eth0", None).contains("leads to the Internet"), "its default route is a spare one");
+}
+
+#[test]
 fn bridges_are_understood() {
     let mut host = host();
     host.interfaces.push(HostInterface { is_bridge: true, ..interface("br0") });
     // The WAN is a bridge, and the devices have a network of their own.
-    host.interfaces[1].has_default_route = false;
-    host.interfaces[3].has_default_route = true;
+    host.interfaces[1].default_metric = None;
+    host.interfaces[3].default_metric = Some(0);
     host.interfaces[1].master = Some("br0".to_owned());
     assert_eq!(faults(&host, "wlan0", None), "");
     assert!(faults(&host, "wlan0", Some("eth0")).contains("name the bridge: --wan br0"));
@@ -61,8 +73,8 @@ fn bridges_are_understood() {
     let shared = faults(&host, "wlan0", None);
     assert!(shared.contains("take wlan0 out of br0") && !shared.contains("name the bridge"), "{shared}");
     // The devices have a bridge.
-    host.interfaces[3].has_default_route = false;
-    host.interfaces[1] = HostInterface { has_default_route: true, ..interface("eth0") };
+    host.interfaces[3].default_metric = None;
+    host.interfaces[1] = HostInterface { default_metric: Some(0), ..interface("eth0") };
     assert!(faults(&host, "wlan0", None).contains("name the bridge: --lan br0"));
     assert_eq!(faults(&host, "br0", None), "");
 }
