@@ -8,7 +8,9 @@ use std::process::{Command, Output};
 
 /// A function that makes a network card, and a home's network behind one.
 const HOST: &str = "ip link set lo up && sysctl -qw net.ipv4.ip_forward=1
-    card() { ip link add \"$1\" type veth peer name \"peer-$1\" && ip link set \"$1\" up && ip link set \"peer-$1\" up; }
+    card() {
+        ip link add \"$1\" type veth peer name \"peer-$1\" && ip link set \"$1\" up && ip link set \"peer-$1\" up
+    }
     card lan0 && ip addr add 192.168.77.1/24 dev lan0 && card eth0 && card eth1";
 /// The Internet is behind a bridge with the port `eth0`.
 const BRIDGE: &str = "ip link add br0 type bridge && ip link set eth0 master br0 && ip link set br0 up &&
@@ -91,8 +93,10 @@ fn of_two_default_routes_the_kernels_choice_counts() {
     let with = |routes: &str| host.says(&format!("{BRIDGE}; {ETH1}; {routes}"), "lan0");
     let spare = with("ip route add default via 203.0.113.1 metric 50");
     assert!(spare.contains("the Internet behind br0\n"), "{spare}");
-    let first = with("ip route del default; ip route add default via 198.51.100.1 metric 600
-        ip route add default via 203.0.113.1 metric 50");
+    let first = with(
+        "ip route del default; ip route add default via 198.51.100.1 metric 600
+        ip route add default via 203.0.113.1 metric 50",
+    );
     assert!(first.contains("the Internet behind eth1\n"), "{first}");
     // A table of its own belongs to a program with rules, such as mwan3 or Tailscale.
     let foreign = with("ip route add default via 203.0.113.1 table 52");

@@ -53,7 +53,8 @@ pub fn list() -> io::Result<Vec<HostInterface>> {
         is_hosts && route.prefix == Prefix::all(Family::V4) && route.kind == libc::RTN_UNICAST
     };
     let default_metric = |index: u32| {
-        let by = routes.iter().filter(is_default).filter(|route| route.oif == Some(index) || route.hops.contains(&index));
+        let by =
+            routes.iter().filter(is_default).filter(|route| route.oif == Some(index) || route.hops.contains(&index));
         by.map(|route| route.metric).min()
     };
     let interface = |link: &LinkEntry| HostInterface {

@@ -75,7 +75,7 @@ impl RouterInitCommand {
         let internet = if wans.is_empty() { "no interface".to_owned() } else { wans.join(" and ") };
         println!("the home is behind {}, the Internet behind {internet}", self.lan.join(", "));
         if wans.len() > 1 {
-            println!("the default routes by {internet} have the same metric, so the kernel chooses: give one a higher metric");
+            println!("the default routes by {internet} have the same metric, so the kernel chooses");
         }
         surroundings.left_alone(&self.lan).iter().for_each(|line| println!("{line}"));
         self.start();
