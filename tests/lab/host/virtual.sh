@@ -49,8 +49,8 @@ world_date_of() (
 await_lane() { [ "$(jobs -pr | wc -l)" -lt "$1" ] || wait -n || true; }
 
 # compare_runs SCENARIO: checks that the scenario's second run, in OUT/again, left the same files as the first. If not, a
-# third must leave the same as one of them: QEMU's timers and its processor are two threads, and on a host with a load of
-# twelve they once met at another instruction.
+# third must leave the same as one of them: once two runs differed, on a host with a load of twelve, and the cause is not
+# known.
 compare_runs() {
 	local difference others
 	if difference=$(difference_between "$1" again); then
