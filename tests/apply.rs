@@ -281,6 +281,18 @@ fn a_peer_may_have_another_address_than_its_name() {
     }
 }
 
+/// A router's daemon may start before NetworkManager switches forwarding on for an access point.
+#[test]
+fn only_forwarding_that_was_changed_is_restored() {
+    let before = |desired: &Desired| {
+        let applied = apply(&mut Model::new(bare(), vec![]), desired).unwrap();
+        Forwarding::changed_by(&applied.ops, &applied.before)
+    };
+    assert_eq!(before(&router()), None);
+    assert_eq!(before(&with_ipv6(common::router([1; 32], [2; 32]))), None);
+    assert_eq!(before(&endpoint()), Some(Forwarding::of(&bare())));
+}
+
 #[test]
 fn nothing_of_millpond_is_left_after_down() {
     let [router6, endpoint6] = [common::router([1; 32], [2; 32]), common::endpoint([3; 32], [4; 32])].map(with_ipv6);

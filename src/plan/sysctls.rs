@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::op::Op;
 use super::ownership::TUN;
 use super::snapshot::Snapshot;
 use crate::config::model::Settings;
@@ -27,6 +28,13 @@ impl Forwarding {
     /// The values in `snapshot`.
     pub fn of(snapshot: &Snapshot) -> Forwarding {
         Forwarding::read(|key| snapshot.sysctls.get(key).cloned())
+    }
+
+    /// The values `before` operations that change one of them; `None` if they change none. A router changes none: what
+    /// other programs switched on since, such as NetworkManager for an access point, is not millpond's to restore.
+    pub fn changed_by(ops: &[Op], before: &Snapshot) -> Option<Forwarding> {
+        let changes = |op: &Op| matches!(op, Op::SetSysctl { key, .. } if *key == IP_FORWARD || *key == IP6_FORWARD);
+        ops.iter().any(changes).then(|| Forwarding::of(before))
     }
 
     /// Whether the sysctl is known to be off.

@@ -19,8 +19,8 @@ use crate::plan::nft::{TableName, TableText};
 use crate::plan::qdisc_tree::ShaperLimits;
 use crate::plan::wireguard::WireguardDevice;
 use crate::plan::{
-    Desired, Facts, Forwarding, Op, PreflightIssue, Snapshot, confirmed_elements, guard_table, home_peer, plan,
-    plan_guard, preflight_issues,
+    Desired, Facts, Forwarding, Op, PreflightIssue, confirmed_elements, guard_table, home_peer, plan, plan_guard,
+    preflight_issues,
 };
 use crate::sys::kernel::{self, GuardOnly, LinuxKernel, WithoutGuard};
 use crate::sys::openvpn_profile::LoadedProfile;
@@ -37,8 +37,8 @@ pub struct Host {
     encapsulation: Encapsulation,
     /// The profile of the openvpn tunnel, from the last `read_facts`.
     profile: Option<LoadedProfile>,
-    /// The kernel's state before the first `bring_up`; its forwarding sysctls are restored at exit.
-    before: Option<Snapshot>,
+    /// The forwarding sysctls before the first `bring_up` that changed them, to be restored at exit.
+    forwarding_before: Option<Forwarding>,
     /// The forwarding sysctls that an earlier run of this daemon, or of a killed one, found; `None` before that.
     saved_forwarding: Option<Forwarding>,
     /// The sysctl of the attached interface that was changed, and its value before.
@@ -67,7 +67,7 @@ impl Host {
             facts: Facts::default(),
             encapsulation,
             profile: None,
-            before: None,
+            forwarding_before: None,
             saved_forwarding,
             overridden: None,
             tables: None,
@@ -218,9 +218,9 @@ impl Host {
         self.kernel.interface_index(tunnel::interface(settings)).map_err(from_op)
     }
 
-    /// The host's forwarding sysctls before the first `bring_up`.
+    /// The host's forwarding sysctls before the first `bring_up` that changed them.
     pub fn forwarding_before(&self) -> Option<Forwarding> {
-        self.before.as_ref().map(Forwarding::of)
+        self.forwarding_before.clone()
     }
 
     /// The sysctl of the attached interface that the last `bring_up` changed, and its value before.
@@ -255,8 +255,8 @@ impl Host {
             let value = applied.before.sysctls.get(&key).filter(|_| applied.ops.iter().any(changed));
             self.overridden = value.cloned().map(|value| (key, value));
         }
-        if self.before.is_none() {
-            self.before = Some(applied.before.clone());
+        if self.forwarding_before.is_none() {
+            self.forwarding_before = Forwarding::changed_by(&applied.ops, &applied.before);
         }
         Ok(applied)
     }
