@@ -18,6 +18,7 @@ pub mod session;
 pub mod session_report;
 pub mod sessions;
 pub mod share;
+mod spin_window;
 pub mod totals;
 mod train;
 
@@ -338,12 +339,14 @@ impl DataPlane {
         self.sessions.all().iter().any(|session| session.has_trains())
     }
 
-    /// How long the loop may spin before a departure of the only session. Trains of a fast line come so often that
-    /// spinning before each would take the time for their cells.
+    /// How long the loop may spin before a departure. Trains of a fast line come so often that spinning before each would
+    /// take the time for their cells. With several sessions another cell is always about to leave, and the processor
+    /// seldom enters a deep sleep state.
     pub fn spin_limit(&self) -> Nanos {
         match self.sessions.all() {
             [session] if session.engine().train() > 1 => Nanos(session.engine().pace().mean.0 / 16),
-            _ => Nanos(u64::MAX),
+            [_] => Nanos(u64::MAX),
+            _ => Nanos::ZERO,
         }
     }
 

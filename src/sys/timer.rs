@@ -23,22 +23,24 @@ pub fn wall_clock() -> Duration {
 }
 
 /// Waits until `moment`, also across signals. Sleeps first and spins for the last `spin`, because the wake-up latency
-/// depends on the processor's other load.
-pub fn wait_until(moment: Nanos, spin: Nanos) -> io::Result<()> {
+/// depends on the processor's other load. Returns how late the sleep ended, `None` if there was none.
+pub fn wait_until(moment: Nanos, spin: Nanos) -> io::Result<Option<Nanos>> {
     let wake_at = Nanos(moment.0.saturating_sub(spin.0));
+    let mut woken = None;
+    let mut time = now();
     // Skips a sleep that would end at once: it would still program the processor's timer, which is costly in a virtual
     // machine.
-    while now() < wake_at {
+    while time < wake_at {
         match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &time_spec(wake_at)) {
-            Ok(_) => break,
-            Err(Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => time = now(),
             Err(error) => return Err(error.into()),
         }
+        woken = Some(time.saturating_since(wake_at));
     }
     while now() < moment {
         std::hint::spin_loop();
     }
-    Ok(())
+    Ok(woken)
 }
 
 /// A descriptor that becomes readable at a given time.
@@ -91,10 +93,12 @@ mod tests {
     fn sleep_and_timer_never_expire_early() {
         let start = now();
         let moment = start + Nanos::from_millis(2);
-        wait_until(moment, Nanos::ZERO).unwrap();
-        assert!(now() >= moment);
+        assert!(wait_until(moment, Nanos::ZERO).unwrap() <= Some(now() - moment));
         let moment = now() + Nanos::from_millis(2);
-        wait_until(moment, Nanos::from_millis(1)).unwrap();
+        assert!(wait_until(moment, Nanos::from_millis(1)).unwrap().is_some());
+        assert!(now() >= moment);
+        let moment = now() + Nanos::from_millis(1);
+        assert_eq!(wait_until(moment, Nanos::from_millis(2)).unwrap(), None, "nothing but spinning");
         assert!(now() >= moment);
 
         let timer = Timer::new().unwrap();

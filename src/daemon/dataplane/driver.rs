@@ -7,6 +7,7 @@ use log::debug;
 
 use super::io::TunnelIo;
 use super::session::Change;
+use super::spin_window::SpinWindow;
 use super::{DataPlane, Departure};
 use crate::core::CellKind;
 use crate::daemon::error::Error;
@@ -30,11 +31,6 @@ const MAX_TRAIN_CELLS: usize = 2 * MAX_TRAIN as usize;
 
 /// The longest packet that the kernel hands over with its TCP segments still to be cut.
 const MAX_OFFLOADED_BYTES: usize = 65_536;
-
-/// The loop spins for this long before a departure if there is only one session. Spinning takes less than one percent
-/// of a processor at the default rates. With more sessions another cell is always about to leave, and the processor
-/// seldom enters a deep sleep state.
-const SPIN_WINDOW: Nanos = Nanos::from_micros(200);
 
 const _: () = assert!(TUN_MTU as usize == MAX_PACKET_BYTES, "the engine accepts every packet of the TUN interface");
 
@@ -66,6 +62,7 @@ pub enum ArrivalEffect {
 pub struct Driver {
     /// The descriptors.
     pub io: TunnelIo,
+    spin: SpinWindow,
     buffer: Box<[u8; MAX_PACKET_BYTES]>,
     /// Room for what one system call moves, while cells leave or arrive in trains.
     batch: Option<Box<Batch>>,
@@ -82,7 +79,8 @@ struct Batch {
 impl Driver {
     /// A driver without descriptors.
     pub fn new() -> Driver {
-        Driver { io: TunnelIo::default(), buffer: Box::new([0; MAX_PACKET_BYTES]), batch: None }
+        let buffer = Box::new([0; MAX_PACKET_BYTES]);
+        Driver { io: TunnelIo::default(), spin: SpinWindow::new(), buffer, batch: None }
     }
 
     /// Moves many cells and packets by one system call from now on, or one by each: what trains need, and what would
@@ -109,7 +107,7 @@ impl Driver {
     /// # Errors
     /// [`Error::System`] if waiting for a departure fails.
     pub fn run_departures(&mut self, plane: &mut DataPlane) -> Result<(), Error> {
-        let spin = if plane.sessions().all().len() == 1 { plane.spin_limit().min(SPIN_WINDOW) } else { Nanos::ZERO };
+        let limit = plane.spin_limit();
         let many = plane.has_many_sessions();
         let (mut built, mut steps) = (0usize, 0);
         while let Some(next) = plane.next_timeout() {
@@ -123,7 +121,10 @@ impl Driver {
                 break;
             }
             if next > now {
-                timer::wait_until(next, spin).map_err(Error::system("waiting for a departure"))?;
+                let waited = timer::wait_until(next, self.spin.length().min(limit));
+                if let Some(late) = waited.map_err(Error::system("waiting for a departure"))? {
+                    self.spin.note(late);
+                }
                 now = timer::now();
             }
             match plane.handle_timeout(now) {
