@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod burst;
+pub mod device_map;
 mod engine;
 mod histogram;
 pub mod lateness;
@@ -25,5 +26,5 @@ pub mod what_if;
 
 pub use engine::{CellKind, Engine, Transmit, Wake};
 pub use histogram::Histogram;
-pub use params::{DEVICES, Limits, Pace, Params};
+pub use params::{Limits, Pace, Params};
 pub use stats::{DeviceStats, Drops, Stats};

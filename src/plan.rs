@@ -8,6 +8,7 @@ mod bindings;
 mod bridge_guard;
 pub mod coexistence;
 mod desired;
+mod device_numbers;
 mod diff;
 mod endpoint_guard;
 #[cfg(feature = "endpoint")]
@@ -38,6 +39,7 @@ pub mod wireguard;
 pub use bindings::Binding;
 pub use bridge_guard::bridge_guard;
 pub use desired::{Desired, DesiredError};
+pub use device_numbers::device_tag;
 pub use diff::{plan, plan_guard};
 pub use facts::{ExitInterface, Facts, LanInterface, Relay, Relayed, TunnelPort};
 pub use guard::{ASTRAY, astray, forget_astray, guard_table};

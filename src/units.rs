@@ -1,9 +1,12 @@
-//! Units of time and rate, and numbers in texts.
+//! Units of time and rate, numbers of devices, and numbers in texts.
 
 pub mod decimals;
+mod device;
 
 use std::fmt;
 use std::ops::{Add, Sub};
+
+pub use self::device::{DSCP_NUMBERS, DeviceId, DeviceTag, MIN_TAGGED_TTL, RESTORED_TTL};
 
 /// A point in time or a duration, in nanoseconds. Points in time count from an origin that the driver chooses
 /// (`CLOCK_MONOTONIC` in the daemon, zero in the simulator), never from the wall clock.

@@ -7,7 +7,7 @@ use millpond::config::model::{Level, Settings};
 use millpond::daemon::advice::{self, ADVISED, Advice, AdvisedShape, ObservedPacket, RateAdvisor};
 use millpond::lab::simulate::{SimulationConfig, simulate};
 use millpond::lab::trace::{DataFolder, Direction, HomeTrace};
-use millpond::units::{BitsPerSec, Nanos};
+use millpond::units::{BitsPerSec, DeviceId, Nanos};
 use millpond::wire::size::{Encapsulation, IpVersion};
 
 const SEED: u64 = 5;
@@ -129,7 +129,7 @@ fn settings(home: &HomeTrace) -> Settings {
 /// What the daemon advises after it has watched the home.
 fn advised(home: &HomeTrace, settings: &Settings, seed: u64) -> [AdvisedShape; 3] {
     let mut advisor = RateAdvisor::new(settings, Encapsulation::wireguard(IpVersion::V4), seed, Nanos::ZERO);
-    let devices = home.devices.iter().zip(1..);
+    let devices = home.devices.iter().zip((1..).map(DeviceId));
     let mut packets: Vec<_> = devices
         .flat_map(|(trace, device)| {
             trace.packets.iter().map(move |packet| ObservedPacket {

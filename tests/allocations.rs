@@ -9,7 +9,7 @@ use counting_allocator::{ALLOCATIONS, LIVE_BYTES};
 use millpond::core::what_if::{CellShape, WhatIf};
 use millpond::core::{Engine, Limits, Pace, Params};
 use millpond::law::Law;
-use millpond::units::{BitsPerSec, Nanos};
+use millpond::units::{BitsPerSec, DeviceId, DeviceTag, Nanos};
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
@@ -58,13 +58,13 @@ fn running_virtual_shapers_allocate_nothing() {
     let (law, spread_percent, lead) = (Law::Gamma, 33, Nanos::ZERO);
     let shape = CellShape { law, spread_percent, train: None, wire_bytes: 508, block_bytes: 412, lead, limits };
     let rates = WhatIf::rates(BitsPerSec::from_kbit(16), BitsPerSec::from_kbit(5_000));
-    let mut what_if = WhatIf::new(shape, rates, 11, 1, Nanos::ZERO);
+    let mut what_if = WhatIf::new(shape, rates, DeviceId(11), 1, Nanos::ZERO);
     let mut rng = ChaCha12Rng::from_seed([3; 32]);
     let before = ALLOCATIONS.get();
     let mut now = Nanos::ZERO;
     for _ in 0..20_000 {
         now = now + Nanos::from_micros(rng.random_range(0..40_000));
-        what_if.handle_packet(now, rng.random_range(0..64), rng.random_range(20..=1_500));
+        what_if.handle_packet(now, DeviceId(rng.random_range(0..64)), rng.random_range(20..=1_500));
     }
     what_if.advance(now + Nanos::from_secs(20));
     assert_eq!(ALLOCATIONS.get() - before, 0);
@@ -142,4 +142,38 @@ fn an_hour_of_churn_does_not_increase_memory_use() {
     assert!(cells > 100_000, "{cells} cells");
     let stats = ends[0].stats();
     assert!(stats.drops.overflow > 0 && stats.cells_lost > 0 && stats.packets_out > 100, "the engines were busy");
+}
+
+/// IPv4/UDP with the device's number in DSCP and TTL.
+fn packet_of(device: DeviceId) -> Vec<u8> {
+    let mut packet = vec![0x45, device.dscp() << 2, 0, 28, 0, 0, 0x40, 0, device.ttl(), 17, 0, 0];
+    packet.extend([10, 77, 0, 2, 192, 0, 2, 7]);
+    packet.extend(device.0.to_be_bytes());
+    packet.extend([1, 187, 0, 8, 0, 0]);
+    packet
+}
+
+/// A device that was seen once costs little, and 10,000 of them fit beside a queue that keeps its bound. The other 70
+/// of the 200 bytes that are allowed are in `src/daemon/dataplane/device_traffic.rs`.
+#[test]
+fn an_idle_device_costs_the_engine_at_most_130_bytes() {
+    let pace = Pace { law: Law::Gamma, mean: Nanos::from_micros(500), spread_percent: 33 };
+    let params = Params { payload_bytes: 1_340, pace, lead: Nanos::ZERO, limits: Limits::default() };
+    let mut engine = Engine::new(params, [1; 32], Nanos::ZERO);
+    engine.set_device_tag(DeviceTag::DscpAndTtl);
+    let before = LIVE_BYTES.get();
+    let mut cell = [0; MAX_PACKET_BYTES];
+    let mut per_device = Vec::new();
+    for devices in [100u16, 1_000, 10_000] {
+        for device in (1..=devices).map(DeviceId) {
+            let now = engine.poll_timeout().0;
+            engine.handle_packet(now, &packet_of(device));
+            engine.poll_transmit(now, &mut cell);
+        }
+        let seen = engine.stats().devices.iter().filter(|(_, stats)| stats.packets > 0).count();
+        assert_eq!(seen, usize::from(devices));
+        per_device.push((LIVE_BYTES.get() - before) as f64 / f64::from(devices));
+    }
+    println!("bytes for each of 100, 1,000, 10,000 devices: {per_device:?}");
+    assert!(per_device.iter().all(|bytes| *bytes <= 130.0), "{per_device:?}");
 }

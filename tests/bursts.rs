@@ -7,7 +7,7 @@ use millpond::core::burst::{BurstParams, BurstRules, SlotPace};
 use millpond::core::{Engine, Limits, Pace, Params};
 use millpond::law::Law;
 use millpond::plan::guard_table;
-use millpond::units::{BitsPerSec, Chance, Nanos};
+use millpond::units::{BitsPerSec, Chance, DeviceId, Nanos};
 
 const PAYLOAD_BYTES: usize = 420;
 const WIRE_BYTES: usize = 508;
@@ -170,10 +170,10 @@ fn what_listed_devices_send_waits_for_the_burst() {
     });
     let stats = engine.stats();
     assert_eq!((stats.drops.aged, stats.drops.overflow), (0, 0));
-    let camera = &stats.devices[usize::from(CAMERA)];
+    let [camera, plug] = [CAMERA, PLUG].map(|device| stats.devices.get(DeviceId(device.into())).unwrap());
     assert_eq!(camera.packets, 600);
     assert!(camera.delay_max > SLOT && camera.delay_max < Nanos(4 * SLOT.0), "{:?}", camera.delay_max);
-    assert!(stats.devices[usize::from(PLUG)].delay_max < Nanos::from_secs(2), "other devices do not wait for it");
+    assert!(plug.delay_max < Nanos::from_secs(2), "other devices do not wait for it");
 }
 
 /// Settings without bursts, bursts that wait for their endpoint, and bursts that are removed leave the departures of

@@ -17,7 +17,7 @@ use millpond::daemon::QuoteMonitor;
 use millpond::lab::capture::{Frame, Mac, read};
 use millpond::lab::trace::DataFolder;
 use millpond::sys::capture::Test;
-use millpond::units::Nanos;
+use millpond::units::{DeviceId, Nanos};
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn};
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, SeedableRng};
@@ -279,13 +279,13 @@ fn devices_of_a_real_home_are_not_mistaken_for_each_other() {
     assert!(of_device.len() >= 3, "{of_device:?}");
     let (mut judged, mut wrong, mut seen) = (0u64, BTreeMap::new(), Vec::new());
     for confined in of_device.keys() {
-        let detector = || QuoteDetector::new([(Identifier::Mac(confined.0), 1)]);
+        let detector = || QuoteDetector::new([(Identifier::Mac(confined.0), DeviceId(1))]);
         let (mut others, mut own) = (detector(), detector());
         let mut leaks = 0;
         for (at, mac, packet) in &packets {
             if mac == confined {
-                others.note_confined(*at, 1, packet, true);
-                own.note_confined(*at, 1, packet, true);
+                others.note_confined(*at, DeviceId(1), packet, true);
+                own.note_confined(*at, DeviceId(1), packet, true);
                 let copy = translated(packet, true);
                 leaks += u32::from(own.judge(*at + Nanos::from_millis(5), &copy).is_some());
             } else {

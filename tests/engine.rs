@@ -2,7 +2,7 @@
 
 use millpond::core::{CellKind, Engine, Limits, Pace, Params};
 use millpond::law::Law;
-use millpond::units::{BitsPerSec, Nanos};
+use millpond::units::{BitsPerSec, DeviceId, DeviceTag, Nanos, RESTORED_TTL};
 use millpond::wire::MAX_PACKET_BYTES;
 use millpond::wire::control::{ControlMessage, ShapingRequest};
 use rand::rngs::ChaCha12Rng;
@@ -120,7 +120,7 @@ fn a_lost_cell_costs_only_its_packets() {
         }
         let stats = sender.stats();
         assert_eq!(stats.packets_in, u64::from(sent));
-        let left: u64 = stats.devices.iter().map(|device| device.packets).sum();
+        let left: u64 = stats.devices.iter().map(|(_, device)| device.packets).sum();
         assert!(arrived.len() as u64 <= left);
         assert!(arrived.len() + maybe_lost + 200 > left as usize, "{} of {left} arrived", arrived.len());
         let mut unique = arrived.clone();
@@ -160,6 +160,31 @@ fn a_small_packet_overtakes_the_rest_of_a_large_one() {
     assert_eq!(receiver.stats().drops, Default::default());
 }
 
+/// While rules with another tag are loaded, packets arrive with the old and with the new one. None shows a number.
+#[test]
+fn no_number_leaves_while_the_tag_changes() {
+    let (mut sender, mut receiver) = (engine(Law::Gamma), engine(Law::Gamma));
+    let mut ttl_of = |sender: &mut Engine, ttl: u8| {
+        let mut sent = packet(5, 1, 1, 100);
+        sent[8] = ttl;
+        sender.handle_packet(sender.poll_timeout().0, &sent);
+        receiver.handle_cell(&next_cell(sender).2);
+        let got = received(&mut receiver).pop().expect("the packet is in the cell");
+        assert_eq!(got[1], 0, "DSCP is cleared");
+        got[8]
+    };
+    assert_eq!(ttl_of(&mut sender, 70), 70, "a home without many devices keeps its packets' TTL");
+    sender.clear_device_tag(DeviceTag::DscpAndTtl);
+    assert_eq!(ttl_of(&mut sender, 254), RESTORED_TTL);
+    assert_eq!(sender.stats().devices.get(DeviceId(5)).unwrap().packets, 2, "the old tag counts");
+    sender.set_device_tag(DeviceTag::DscpAndTtl);
+    assert_eq!(ttl_of(&mut sender, 254), RESTORED_TTL);
+    assert_eq!(sender.stats().devices.get(DeviceId(68)).unwrap().packets, 1, "the new tag counts");
+    sender.set_device_tag(DeviceTag::Dscp);
+    assert_eq!(ttl_of(&mut sender, 254), RESTORED_TTL, "a packet that was on its way");
+    assert_eq!(ttl_of(&mut sender, 9), 9, "traceroute");
+}
+
 #[test]
 fn devices_share_the_line_regardless_of_their_number_of_flows() {
     let mut sender = engine(Law::Gamma);
@@ -169,7 +194,7 @@ fn devices_share_the_line_regardless_of_their_number_of_flows() {
         sender.handle_packet(now, &packet(2, 7, 0, 700));
         next_cell(&mut sender);
     }
-    let [one, two] = [1, 2].map(|device| sender.stats().devices[device].bytes as f64);
+    let [one, two] = [1, 2].map(|device| sender.stats().devices.get(DeviceId(device)).unwrap().bytes as f64);
     assert!((one / two - 1.0).abs() < 0.1, "twenty flows {one}, one flow {two}");
 }
 

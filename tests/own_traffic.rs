@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::namespace::{load_rules, shell};
 use common::world::{DEVICE, World, can_run};
 use millpond::config::example;
-use millpond::config::model::{Device, Policy};
+use millpond::config::model::{Device, Mac, Policy};
 use millpond::plan::{Desired, Facts, guard_table, minimal_guard, own_mark};
 use millpond::tunnel::TunnelFacts;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -196,6 +196,28 @@ fn everything_goes_into_the_tunnel() {
     shell("ip link del mp0");
     try_everything(&world);
     assert_eq!(outside(&world), 2);
+}
+
+/// With so many sections that a number needs the TTL, too, this machine's packets carry theirs like a device's.
+#[test]
+fn its_number_may_be_beyond_dscp() {
+    if !can_run("its_number_may_be_beyond_dscp") {
+        return;
+    }
+    let mut world = World::new();
+    confine(&mut world, Policy::Shape);
+    let mac = |number: u8| Mac([2, 0, 0, 0, 0, number]);
+    let others = (1..70).map(|number| Device { macs: vec![mac(number)], ..example::device("other", Policy::Shape) });
+    world.settings.devices.splice(0..0, others);
+    add_tunnel(&world);
+    // Number 70. What traceroute sends keeps its TTL, by which the engine knows that it has no number.
+    count_in_tunnel(&world, &["udp dport 9 ip dscp 7 ip ttl 254", "udp dport 10 ip ttl 5", "meta l4proto udp"]);
+    for (port, ttl) in [(9, 64), (9, 255), (10, 5)] {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_ttl(ttl).unwrap();
+        socket.send_to(b"hello", ("198.51.100.7", port)).unwrap();
+    }
+    assert_eq!(counted(), [2, 1, 3]);
 }
 
 /// On a machine with one network card, the home is on the interface that leads to the Internet.

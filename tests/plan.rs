@@ -2,11 +2,8 @@
 
 mod common;
 
-#[cfg(feature = "endpoint")]
 use millpond::config::example;
-#[cfg(feature = "endpoint")]
-use millpond::config::model::{Device, Policy};
-use millpond::config::model::{Mac, Settings, Tunnel};
+use millpond::config::model::{Device, Mac, Policy, Settings, Tunnel};
 #[cfg(feature = "endpoint")]
 use millpond::plan::routing::Prefix;
 use millpond::plan::{Desired, DesiredError, Facts, Forwarding, Op, Snapshot, guard_table, plan, plan_guard};
@@ -131,7 +128,8 @@ fn with_ipv6_the_tunnel_carries_both_families() {
         assert!(plan.lines().any(|line| line == op), "{op} is not in\n{plan}");
     }
     let tables = tables(&settings, &desired);
-    for rule in ["th dport 53 dnat ip6 to 2620:fe::fe", "ether saddr 18:b4:30:26:34:40 ip6 dscp set 0x01"] {
+    let number = "chain dscp_1 {\n\t\tip dscp set 0x01\n\t\tip6 dscp set 0x01\n\t}";
+    for rule in ["th dport 53 dnat ip6 to 2620:fe::fe", number, "ip6 hoplimit set 255", "ip6 hoplimit < 32 return"] {
         assert!(tables.contains(rule), "{rule} is not in\n{tables}");
     }
     let mut settings = common::endpoint([3; 32], [4; 32]);
@@ -151,7 +149,32 @@ fn a_device_with_two_macs_has_one_number() {
     let tables = tables(&settings, &desired);
     let sets = tables.matches("elements = { 18:b4:30:26:34:40, 18:b4:30:26:34:41 }").count();
     assert_eq!(sets, 2, "the guard's set and the tunnel's: {tables}");
-    assert!(tables.contains("ether saddr { 18:b4:30:26:34:40, 18:b4:30:26:34:41 } ip dscp set 0x01"), "{tables}");
+    let numbers = "elements = { 18:b4:30:26:34:40 : goto dscp_1, 18:b4:30:26:34:41 : goto dscp_1 }";
+    assert!(tables.contains(numbers), "{tables}");
+}
+
+/// The rules that number devices are as many with 10,000 devices as with 70, and DSCP alone suffices for 63.
+#[test]
+fn rules_do_not_grow_with_the_number_of_devices() {
+    let chain = |devices: u16| {
+        let mut settings = common::router([1; 32], [2; 32]);
+        settings.networks.clear();
+        let mac = |number: u16| Mac([2, 0, 0, 0, (number >> 8) as u8, number as u8]);
+        let device = |number| Device { macs: vec![mac(number)], ..example::device("device", Policy::Shape) };
+        settings.devices = (0..devices).map(device).collect();
+        let desired = Desired::from_settings(&settings, &common::facts(), &common::limits()).unwrap();
+        let body = desired.table.unwrap().body;
+        let start = body.find("\tchain number_devices {").unwrap();
+        (body[start..start + body[start..].find("\t}").unwrap()].to_owned(), body)
+    };
+    let (small, body) = chain(63);
+    assert!(
+        !body.contains("ttl") && small.contains("ether saddr vmap @number_mac") && small.lines().count() == 5,
+        "{small}"
+    );
+    let ((some, _), (many, body)) = (chain(64), chain(10_000));
+    assert_eq!(some, many);
+    assert!(body.contains("02:00:00:00:27:0f : jump ttl_97") && body.contains("02:00:00:00:27:0f : goto dscp_46"));
 }
 
 #[test]

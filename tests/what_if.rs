@@ -9,7 +9,7 @@ use millpond::lab::simulate::{SimulationConfig, simulate};
 use millpond::lab::stats::Summary;
 use millpond::lab::trace::{DataFolder, Direction, HomeTrace};
 use millpond::law::Law;
-use millpond::units::{BitsPerSec, Nanos};
+use millpond::units::{BitsPerSec, DeviceId, Nanos};
 
 const SEEDS: u64 = 10;
 const TOLERANCE: f64 = 0.05;
@@ -53,7 +53,11 @@ fn every_step_has_the_delays_of_the_engine_at_that_rate() {
                 let name = home.devices.get(device).map_or("home", |trace| trace.device.as_str());
                 let virtual_delays = shapers.iter().map(|shaper| {
                     let (_, delays) = shaper.steps().nth(step).unwrap();
-                    virtual_figures(if name == "home" { delays.home() } else { delays.device(device as u8 + 1) })
+                    virtual_figures(if name == "home" {
+                        delays.home()
+                    } else {
+                        delays.device(DeviceId(device as u16 + 1))
+                    })
                 });
                 let engine_delays = outcomes.iter().map(|outcome| {
                     engine_figures(
@@ -80,11 +84,11 @@ fn floods_and_gaps_are_handled() {
     let mut shaper = Box::new(WhatIf::new(shape(&config), rates, MAX_TRACKED, 3, Nanos::ZERO));
     let mut now = Nanos::from_secs(1);
     for number in 0..20_000u32 {
-        shaper.handle_packet(now, number as u8, (number * 37 % 3_000) as u16);
+        shaper.handle_packet(now, DeviceId(number as u16 % 256), (number * 37 % 3_000) as u16);
         now = now + if number % 5_000 == 0 { Nanos::from_secs(200_000) } else { Nanos::from_micros(100) };
     }
     shaper.advance(now + Nanos::from_secs(20));
-    let offered: u64 = (0..=11).map(|device| u64::from(shaper.offered(device))).sum();
+    let offered: u64 = (0..=11).map(|device| u64::from(shaper.offered(DeviceId(device)))).sum();
     assert_eq!(offered, 20_000);
     let (_, fastest) = shaper.steps().last().unwrap();
     assert_eq!(fastest.home().packets, 20_000, "at a gigabit a second nothing is dropped");
@@ -119,14 +123,15 @@ fn shape(config: &SimulationConfig) -> CellShape {
 }
 
 fn shaper(home: &HomeTrace, config: &SimulationConfig, rates: [BitsPerSec; STEPS], seed: u64) -> Box<WhatIf> {
-    let mut shaper = Box::new(WhatIf::new(shape(config), rates, home.devices.len() as u8, seed, Nanos::ZERO));
+    let mut shaper =
+        Box::new(WhatIf::new(shape(config), rates, DeviceId(home.devices.len() as u16), seed, Nanos::ZERO));
     let devices = home.devices.iter().zip(1..);
     let mut events: Vec<_> = devices
         .flat_map(|(trace, device)| trace.packets.iter().map(move |event| (event.time, device, event.bytes)))
         .collect();
     events.sort();
     for (time, device, bytes) in events {
-        shaper.handle_packet(time, device, bytes);
+        shaper.handle_packet(time, DeviceId(device), bytes);
     }
     shaper.advance(home.length + Nanos::from_secs(30));
     shaper

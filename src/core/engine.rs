@@ -6,19 +6,23 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::burst::{EngineBursts, SlotPace};
+use super::device_map::DeviceMap;
 use super::lateness;
 use super::packer::Packer;
-use super::params::{DEVICES, Pace, Params};
+use super::params::{Pace, Params};
 use super::queue::Backlog;
 use super::reassembler::Reassembler;
 use super::reorder::{Reorder, ReorderEvent};
 use super::schedule::DepartureSchedule;
-use super::stats::{DeviceStats, Stats};
-use crate::units::Nanos;
+use super::stats::Stats;
+use crate::units::{DeviceTag, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::cell::{HEADER_BYTES, Header, SubType};
 use crate::wire::control::ControlMessage;
 use crate::wire::ip::Packet;
+
+/// Devices for whose statistics there is memory from the start: number 0, and those of a small home.
+const INITIAL_DEVICES: usize = 64;
 
 /// The longest cell that is accepted from the peer.
 const MAX_CELL_BYTES: usize = MAX_PACKET_BYTES;
@@ -97,11 +101,11 @@ impl Engine {
             built: CellKind::Cover,
             bursts: None,
             coins: seeds.random(),
-            stats: Stats::default(),
+            stats: Stats { devices: DeviceMap::with_capacity(INITIAL_DEVICES), ..Stats::default() },
         }
     }
 
-    /// Queues one packet from the devices. Its DSCP is the device's number, or 0; the packet leaves with DSCP 0.
+    /// Queues one packet from the devices. It leaves without its device's number; see [`Engine::set_device_tag`].
     pub fn handle_packet(&mut self, now: Nanos, bytes: &[u8]) {
         let packet = match Packet::parse(bytes) {
             Ok(packet) if bytes.len() <= MAX_PACKET_BYTES => packet,
@@ -246,6 +250,16 @@ impl Engine {
         self.schedule.largest_train().max(self.max_train()) * self.payload_bytes
     }
 
+    /// Reads the devices' numbers from these header fields from now on; a new engine reads DSCP.
+    pub fn set_device_tag(&mut self, tag: DeviceTag) {
+        self.backlog.set_device_tag(tag);
+    }
+
+    /// Clears these header fields from now on, too. Call it before rules are loaded that write numbers into them.
+    pub fn clear_device_tag(&mut self, tag: DeviceTag) {
+        self.backlog.clear_device_tag(tag);
+    }
+
     /// Turns cover cells on or off; a new engine sends them. Without cover nothing is hidden, so call this only for
     /// changes by the user or by the clock.
     pub fn set_cover(&mut self, cover: bool) {
@@ -280,7 +294,7 @@ impl Engine {
 
     /// Clears the statistics of all devices. Call it when the numbers are given to other devices.
     pub fn reset_device_stats(&mut self) {
-        self.stats.devices = [DeviceStats::default(); DEVICES];
+        self.stats.devices = Default::default();
     }
 
     /// Continues the counters from these values, so that a test need not wait for large ones.

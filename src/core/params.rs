@@ -4,9 +4,6 @@ use crate::law::Law;
 use crate::units::{BitsPerSec, Nanos};
 use crate::wire::size::CellSize;
 
-/// Number of devices that the engine distinguishes, number 0 ("unknown") included: the range of DSCP.
-pub const DEVICES: usize = 64;
-
 /// All parameters of an engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {

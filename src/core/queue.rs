@@ -8,6 +8,9 @@ mod backlog;
 mod cell_plan;
 mod fair_queue;
 mod flow;
+mod flow_list;
+mod flow_table;
+mod heavy_devices;
 mod packet;
 mod pool;
 #[cfg(test)]

@@ -19,7 +19,7 @@ use self::identifiers::Identifiers;
 pub use self::kind::QuoteKind;
 use self::packet_view::{PacketView, protocol_name};
 use self::traces::{Background, RecentTraces};
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 
 /// Maximum pieces that are remembered of one packet; a packet of 100 bytes has as many.
 const MAX_WINDOWS: usize = 12;
@@ -34,7 +34,7 @@ const FIRST_DRAWN_PORT: u16 = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote {
     /// The device's number, as its packets were noted.
-    pub device: u8,
+    pub device: DeviceId,
     /// What the packet repeats.
     pub kind: QuoteKind,
     /// The packet's protocol and, with ports, its destination port: `UDP port 53`.
@@ -50,14 +50,14 @@ pub struct QuoteDetector {
 
 impl QuoteDetector {
     /// A detector that knows these identifiers of devices, and has seen no packet yet.
-    pub fn new(identifiers: impl IntoIterator<Item = (Identifier, u8)>) -> QuoteDetector {
+    pub fn new(identifiers: impl IntoIterator<Item = (Identifier, DeviceId)>) -> QuoteDetector {
         let identifiers = Identifiers::new(identifiers);
         QuoteDetector { traces: RecentTraces::new(), background: Background::new(), identifiers }
     }
 
     /// Notes an IP packet that the confined device sends to the router. `names` says whether its DNS questions must not
     /// leave outside the tunnel.
-    pub fn note_confined(&mut self, at: Nanos, device: u8, packet: &[u8], names: bool) {
+    pub fn note_confined(&mut self, at: Nanos, device: DeviceId, packet: &[u8], names: bool) {
         let Some(view) = PacketView::parse(packet) else { return };
         for (kind, hash) in weak_traces(&view, Way::In) {
             if kind != QuoteKind::Name || names {
@@ -98,7 +98,7 @@ impl QuoteDetector {
     }
 
     /// The device whose bytes the packet contains.
-    fn quoted(&self, view: &PacketView<'_>, at: Nanos) -> Option<(u8, QuoteKind)> {
+    fn quoted(&self, view: &PacketView<'_>, at: Nanos) -> Option<(DeviceId, QuoteKind)> {
         let is_dns = view.ports().is_some_and(|ports| ports[1] == SHARED_PORTS[0]);
         let body = if is_dns { &[][..] } else { view.transport_bytes() };
         find_window(body, |rolling, window| self.traces.find(rolling, || check(window), at))
@@ -106,7 +106,7 @@ impl QuoteDetector {
 
     /// The device of which the packet repeats a weak trace that nothing excuses. A trace that nobody at home has left
     /// within the last second is the router's own, and excuses later packets.
-    fn repeated(&mut self, view: &PacketView<'_>, at: Nanos) -> Option<(u8, QuoteKind)> {
+    fn repeated(&mut self, view: &PacketView<'_>, at: Nanos) -> Option<(DeviceId, QuoteKind)> {
         let mut found = None;
         for (kind, hash) in weak_traces(view, Way::Out) {
             let halves = halves(hash);
@@ -122,7 +122,7 @@ impl QuoteDetector {
         found
     }
 
-    fn insert_window(&mut self, window: &[u8], at: Nanos, device: u8, kind: QuoteKind) {
+    fn insert_window(&mut self, window: &[u8], at: Nanos, device: DeviceId, kind: QuoteKind) {
         self.traces.insert([rolling_hash(window), check(window)], at, device, kind);
     }
 }

@@ -1,11 +1,11 @@
 //! The engine's counters.
 
+use super::device_map::DeviceMap;
 use super::histogram::Histogram;
-use super::params::DEVICES;
 use crate::units::Nanos;
 
 /// Counters since the engine was created.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// Cells built with device bytes or a control message inside.
     pub cells_data: u64,
@@ -33,29 +33,8 @@ pub struct Stats {
     pub lateness: Histogram,
     /// The same of the data cells alone.
     pub data_lateness: Histogram,
-    /// The delays of each device, by its number.
-    pub devices: [DeviceStats; DEVICES],
-}
-
-impl Default for Stats {
-    fn default() -> Stats {
-        Stats {
-            cells_data: 0,
-            cells_cover: 0,
-            slots_missed: 0,
-            cells_received: 0,
-            cells_lost: 0,
-            packets_in: 0,
-            bytes_in: 0,
-            packets_out: 0,
-            bytes_out: 0,
-            drops: Drops::default(),
-            delay: Histogram::default(),
-            lateness: Histogram::default(),
-            data_lateness: Histogram::default(),
-            devices: [DeviceStats::default(); DEVICES],
-        }
-    }
+    /// The delays of each device.
+    pub devices: DeviceMap<DeviceStats>,
 }
 
 impl Stats {

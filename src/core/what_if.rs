@@ -20,19 +20,19 @@ use self::delays::SLOTS;
 pub use self::delays::{Delay, Delays};
 use self::interval_table::IntervalTable;
 use self::step::Step;
-use crate::units::{BitsPerSec, Nanos};
+use crate::core::queue::FairQueue;
+use crate::units::{BitsPerSec, DeviceId, Nanos};
 
 /// Number of rates that run in parallel in each direction: neighbours lie 8 % apart over three orders of magnitude.
 /// Between coarser steps no delay can be interpolated, because drops set in at once.
 pub const STEPS: usize = 80;
 
-/// Highest device number with delays of its own. Numbers are those in DSCP and start at 1. All other devices, number 0
-/// included, count as one.
-pub const MAX_TRACKED: u8 = SLOTS as u8 - 1;
+/// Highest device number with delays of its own. All other devices, number 0 included, count as one.
+pub const MAX_TRACKED: DeviceId = DeviceId(SLOTS as u16 - 1);
 
 /// Maximum memory of the virtual shapers of both directions together, in bytes.
-pub const MAX_BYTES: usize = 2 * (size_of::<WhatIf>() + STEPS * Delays::bytes(MAX_TRACKED));
-const _: () = assert!(MAX_BYTES <= 264 * 1024);
+pub const MAX_BYTES: usize = 2 * (size_of::<WhatIf>() + STEPS * (Delays::bytes(MAX_TRACKED) + FairQueue::bytes(SLOTS)));
+const _: () = assert!(MAX_BYTES <= 312 * 1024);
 
 /// The virtual shapers of one direction, one for each of [`STEPS`] rates. Keep it on the heap: it is large.
 pub struct WhatIf {
@@ -41,14 +41,14 @@ pub struct WhatIf {
     arrivals: Arrivals,
     offered: [u32; SLOTS],
     /// The highest number of a device with delays of its own.
-    tracked: u8,
+    tracked: DeviceId,
     steps: [Step; STEPS],
 }
 
 impl WhatIf {
     /// Virtual shapers whose first departures follow `now`, for devices with the numbers 1 to `tracked`, and all others
     /// as one. The rates must not be zero. `seed` determines all departures.
-    pub fn new(shape: CellShape, rates: [BitsPerSec; STEPS], tracked: u8, seed: u64, now: Nanos) -> WhatIf {
+    pub fn new(shape: CellShape, rates: [BitsPerSec; STEPS], tracked: DeviceId, seed: u64, now: Nanos) -> WhatIf {
         let tracked = tracked.min(MAX_TRACKED);
         let mut index = 0;
         let steps = rates.map(|rate| {
@@ -68,21 +68,27 @@ impl WhatIf {
     }
 
     /// Queues a packet of the device with that number at every rate. `now` must not go backwards.
-    pub fn handle_packet(&mut self, now: Nanos, device: u8, bytes: u16) {
+    pub fn handle_packet(&mut self, now: Nanos, device: DeviceId, bytes: u16) {
         self.advance(now);
         self.steps.iter_mut().for_each(|step| step.pass_idle(now, &self.shape, &self.interval_table));
-        let slot = if device <= self.tracked { device } else { 0 };
+        let slot = self.slot(device);
         if let Some(oldest) = self.arrivals.oldest() {
             self.steps.iter_mut().for_each(|step| step.evict(&mut self.arrivals, oldest));
         }
         let id = self.arrivals.push(now, slot, bytes);
-        self.offered[usize::from(slot)] = self.offered[usize::from(slot)].saturating_add(1);
+        let offered = &mut self.offered[usize::from(slot.0)];
+        *offered = offered.saturating_add(1);
         self.steps.iter_mut().for_each(|step| step.push(&mut self.arrivals, id));
     }
 
     /// Packets of that device so far. For a device without delays of its own: packets of all such devices.
-    pub fn offered(&self, device: u8) -> u32 {
-        self.offered[usize::from(if device <= self.tracked { device } else { 0 })]
+    pub fn offered(&self, device: DeviceId) -> u32 {
+        self.offered[usize::from(self.slot(device).0)]
+    }
+
+    /// The device itself, or number 0 if it has no delays of its own.
+    fn slot(&self, device: DeviceId) -> DeviceId {
+        if device <= self.tracked { device } else { DeviceId::UNKNOWN }
     }
 
     /// Runs the departures of waiting packets up to `now`. Call it regularly while none arrive: the delays include

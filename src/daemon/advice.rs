@@ -26,7 +26,7 @@ use crate::config::model::{Device, Settings};
 use crate::core::Limits;
 use crate::core::what_if::{CellShape, MAX_TRACKED, STEPS, WhatIf};
 use crate::daemon::shape::LEAD;
-use crate::units::{BitsPerSec, Nanos};
+use crate::units::{BitsPerSec, DeviceId, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::size::{CellSize, Encapsulation};
 
@@ -88,7 +88,7 @@ pub struct ObservedPacket {
     /// Length in bytes, IP header included.
     pub bytes: u16,
     /// The device's number.
-    pub device: u8,
+    pub device: DeviceId,
     /// Its direction.
     pub direction: Direction,
 }
@@ -119,7 +119,7 @@ impl RateAdvisor {
     pub fn new(settings: &Settings, encapsulation: Encapsulation, seed: u64, now: Nanos) -> RateAdvisor {
         let shape = shape(settings, encapsulation);
         let sizes = CELLS.map(|limit| encapsulation.largest_cell(limit.into()).map(|size| (limit, size)));
-        let tracked = settings.devices.len().min(MAX_TRACKED.into()) as u8;
+        let tracked = DeviceId(settings.devices.len().min(MAX_TRACKED.0.into()) as u16);
         let rates = RATES_KBIT.map(BitsPerSec::from_kbit);
         // Built one after the other: each is large and is moved over the stack.
         let seeds = [seed, seed.wrapping_add(STEPS as u64)];

@@ -40,8 +40,9 @@ use crate::config::model::Settings;
 use crate::daemon::error::Error;
 use crate::daemon::shape;
 use crate::daemon::state::State;
+use crate::plan::device_tag;
 use crate::plan::qdisc_tree::ShaperLimits;
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 use crate::wire::control::ShapingRequest;
 use crate::wire::size::{CellSize, Encapsulation};
 
@@ -90,8 +91,8 @@ pub enum Departure<'a> {
 pub struct Delivery {
     /// Its length in bytes.
     pub length: usize,
-    /// The number of the device that it is for; 0 if that is unknown.
-    pub device: u8,
+    /// The device that it is for.
+    pub device: DeviceId,
     /// Whether it may be forwarded.
     pub is_accepted: bool,
 }
@@ -196,7 +197,7 @@ impl DataPlane {
 
     /// Queues a packet from the devices. Returns the number of the device that sent it; `None` if the packet is for no
     /// peer.
-    pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) -> Option<u8> {
+    pub fn handle_packet(&mut self, now: Nanos, packet: &[u8]) -> Option<DeviceId> {
         let index = self.sessions.of_packet(packet)?;
         let device = self.device_traffic.note_upload(packet);
         self.sessions.session_mut(index).handle_packet(now, packet);
@@ -304,6 +305,7 @@ impl DataPlane {
         encapsulation: Encapsulation,
         now: Nanos,
     ) -> Result<(), Error> {
+        self.device_traffic.set_device_tag(crate::plan::device_tag(settings));
         self.sessions.update(settings, size, encapsulation, now)?;
         self.departures = self.sessions.departures();
         Ok(())
@@ -339,26 +341,21 @@ impl DataPlane {
         self.sessions.all().iter().any(|session| session.has_trains())
     }
 
-    /// How long the loop may spin before a departure. Trains of a fast line come so often that spinning before each would
-    /// take the time for their cells. With several sessions another cell is always about to leave, and the processor
-    /// seldom enters a deep sleep state.
-    pub fn spin_limit(&self) -> Nanos {
-        match self.sessions.all() {
-            [session] if session.engine().train() > 1 => Nanos(session.engine().pace().mean.0 / 16),
-            [_] => Nanos(u64::MAX),
-            _ => Nanos::ZERO,
-        }
-    }
-
-    /// Why the trains in the settings are not in force, on a router whose endpoint has answered without them.
-    pub fn missing_trains(&self) -> Option<String> {
-        self.sessions.all().iter().find_map(|session| session.missing_trains())
+    /// Lets no number of a device leave while the rules of these settings are loaded, before the settings are in force.
+    pub fn expect_devices(&mut self, settings: &Settings) {
+        let tag = device_tag(settings);
+        self.sessions.all_mut().iter_mut().for_each(|session| session.engine_mut().clear_device_tag(tag));
     }
 
     /// Clears what is known about each device, because the numbers now mean other devices.
     pub fn forget_devices(&mut self) {
         self.device_traffic.clear();
-        self.sessions.all_mut().iter_mut().for_each(|session| session.forget_devices());
+        self.sessions.all_mut().iter_mut().for_each(|session| session.engine_mut().reset_device_stats());
+    }
+
+    /// Why the trains in the settings are not in force, on a router whose endpoint has answered without them.
+    pub fn missing_trains(&self) -> Option<String> {
+        self.sessions.all().iter().find_map(|session| session.missing_trains())
     }
 
     /// The best state of any session, so that an absent home does not degrade its endpoint.

@@ -10,13 +10,13 @@ use std::time::Duration;
 use self::answer::{DeviceAnswer, DevicesAnswer};
 use self::leases::Lease;
 use crate::config::model::{Device, Mac, Policy, Role, Settings};
-use crate::core::{DEVICES, DeviceStats, Stats};
+use crate::core::{DeviceStats, Stats};
 use crate::daemon::dataplane::device_traffic::{Received, TrafficByDevice};
 use crate::daemon::rounded::Rounded;
 use crate::sys::Neighbour;
 use crate::sys::fw4_zones::with_interfaces;
 use crate::sys::lan_neighbours::{LanNeighbour, lan_neighbours, own_macs};
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 
 /// Maximum devices in the list; those seen longest ago are left out.
 const MAX_DEVICES: usize = 128;
@@ -106,7 +106,7 @@ fn merge(
     found.sort_unstable_by(|one, other| one.macs.cmp(&other.macs));
 
     let mut devices = Vec::new();
-    for (number, section) in (1..).zip(&settings.devices) {
+    for (index, section) in settings.devices.iter().enumerate() {
         let (own, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|device| is_of(section, device));
         found = others;
         let mut device = match own.into_iter().reduce(ListedDevice::merged) {
@@ -122,9 +122,9 @@ fn merge(
         let unseen = section.macs.iter().filter(|mac| !device.macs.contains(mac));
         device.macs = device.macs.iter().chain(unseen).copied().collect();
         device.name = Some(section.name.clone());
+        let number = DeviceId::of_section(index);
         device.traffic = stats
-            .filter(|_| number < DEVICES)
-            .map(|stats| (stats.devices[number], device_traffic.received(number as u8)));
+            .map(|stats| (stats.devices.get(number).copied().unwrap_or_default(), device_traffic.received(number)));
         devices.push(device);
     }
     devices.append(&mut found);

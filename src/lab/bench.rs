@@ -1,6 +1,7 @@
 //! Benchmarks that are tracked from commit to commit.
 
 mod delay;
+mod device_scale;
 pub mod endpoint_load;
 mod measured;
 mod sparse;
@@ -9,6 +10,7 @@ mod sparse;
 mod tests;
 
 pub use delay::{Arrangement, DelayRow, HOME, RATES_KBIT, SMALL_DEVICES, delays};
+pub use device_scale::device_scale;
 pub use endpoint_load::{EndpointLoadRow, endpoint_load};
 pub use measured::{Footprint, fixed_hour_cells, instructions};
 pub use sparse::{SparseRow, sparse};
@@ -35,6 +37,8 @@ pub struct BenchReport {
     pub sparse: Vec<SparseRow>,
     /// Load of an endpoint by its number of homes, without cryptography.
     pub endpoint: Vec<EndpointLoadRow>,
+    /// What a packet and a change of the settings cost by the number of devices.
+    pub devices: Option<serde_json::Value>,
     /// `captured` or `synthetic`: the source of the home's traces.
     pub home: &'static str,
 }

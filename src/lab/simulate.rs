@@ -20,13 +20,13 @@ pub use result::{DeviceResult, DirectionResult, SimulationResult};
 use super::error::Error;
 use super::trace::Direction;
 use crate::core::burst::BurstParams;
-use crate::core::{DEVICES, Limits, Pace, Params};
+use crate::core::{Limits, Pace, Params};
 use crate::law::Law;
-use crate::units::{BitsPerSec, Nanos};
+use crate::units::{BitsPerSec, DSCP_NUMBERS, Nanos};
 use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 
 /// Maximum number of devices in a simulated home; the engine uses device number 0 for "unknown".
-pub const MAX_DEVICES: usize = DEVICES - 1;
+pub const MAX_DEVICES: usize = DSCP_NUMBERS as usize;
 
 /// Queue limits that never drop a packet, because a dropped packet would have no delay.
 pub const NO_LIMITS: Limits = Limits { bytes: Limits::MAX_BYTES, age: Nanos::from_secs(3600) };

@@ -8,6 +8,7 @@
 mod set;
 mod table_name;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
@@ -30,7 +31,7 @@ pub struct NftTable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// `type … hook … priority …`; `None` for a chain that only other chains jump to.
     pub hook: Option<&'static str>,
     /// Rules, one line each.
@@ -192,7 +193,7 @@ fn parts(listing: &str) -> (String, Learned) {
     let (mut is_dynamic, mut is_learned) = (false, false);
     let mut block = "";
     while let Some(line) = lines.next() {
-        let is_block = line.starts_with("set ") || line.starts_with("chain ");
+        let is_block = ["set ", "map ", "chain "].iter().any(|block| line.starts_with(block));
         if let Some(first) = line.strip_prefix("elements = {") {
             let mut elements = first.to_owned();
             while !elements.ends_with('}') {
@@ -264,9 +265,9 @@ mod tests {
                 Set { name: "lan", kind: "ifname", elements: Elements::Fixed(Vec::new()) },
             ],
             chains: vec![
-                Chain { name: "confine", hook: None, rules: vec!["drop".into()] },
+                Chain { name: "confine".into(), hook: None, rules: vec!["drop".into()] },
                 Chain {
-                    name: "forward",
+                    name: "forward".into(),
                     hook: Some("type filter hook forward priority filter - 1"),
                     rules: vec!["oifname \"mp0\" accept".into(), "ip saddr @shape_ip goto confine".into()],
                 },

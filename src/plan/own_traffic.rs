@@ -8,13 +8,14 @@
 
 use std::net::IpAddr;
 
+use super::device_numbers::device_tag;
 use super::facts::Facts;
 use super::nft::{Chain, Elements, Set, TableText};
 use super::ownership::TUN;
 use super::policy_sets::{DNS, chain, lan};
 use crate::config::model::{Device, Policy, RoutingIds, Settings};
 use crate::tunnel;
-use crate::units::Nanos;
+use crate::units::{DeviceId, DeviceTag, MIN_TAGGED_TTL, Nanos};
 
 /// The sets of the private networks that this machine reaches without a gateway, IPv4 and IPv6. Neighbours there belong
 /// to the home, also where the machine is not the home's router.
@@ -140,11 +141,17 @@ pub(super) fn tunnel_chains(settings: &Settings, servers: [Option<IpAddr>; 2]) -
         chain("select_own", Some("type route hook output priority mangle"), select),
         chain("nat_own", Some("type nat hook output priority -101"), nat),
     ];
-    let number = (1..=63).zip(&settings.devices).find(|(_, device)| device.is_self);
-    if let Some((number, _)) = number {
-        let families: &[&str] = if settings.address6.is_some() { &["ip", "ip6"] } else { &["ip"] };
-        let rules = families.iter().map(|ip| format!("{into_tunnel} {ip} dscp set {number:#04x}"));
-        chains.push(chain("number_own", Some("type filter hook output priority mangle + 1"), rules));
+    if let Some(index) = settings.devices.iter().position(|device| device.is_self) {
+        let number = DeviceId::of_section(index);
+        let families = [["ip", "ip ttl"], ["ip6", "ip6 hoplimit"]];
+        let families = &families[..if settings.address6.is_some() { 2 } else { 1 }];
+        // As for devices, small values of the TTL stay: the engine then ignores the number.
+        let ttls = families
+            .iter()
+            .filter(|_| device_tag(settings) == DeviceTag::DscpAndTtl)
+            .map(|[_, ttl]| format!("{into_tunnel} {ttl} >= {MIN_TAGGED_TTL} {ttl} set {}", number.ttl()));
+        let dscps = families.iter().map(|[ip, _]| format!("{into_tunnel} {ip} dscp set {:#04x}", number.dscp()));
+        chains.push(chain("number_own", Some("type filter hook output priority mangle + 1"), ttls.chain(dscps)));
     }
     chains
 }

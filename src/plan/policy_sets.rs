@@ -282,5 +282,5 @@ pub(super) fn chain(
     hook: Option<&'static str>,
     rules: impl IntoIterator<Item = impl Into<String>>,
 ) -> Chain {
-    Chain { name, hook, rules: rules.into_iter().map(Into::into).collect() }
+    Chain { name: name.into(), hook, rules: rules.into_iter().map(Into::into).collect() }
 }

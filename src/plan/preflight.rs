@@ -1,5 +1,6 @@
 //! Checks valid settings against the host: reports what cannot work here, and what might fail.
 
+use super::device_numbers::too_many_devices;
 use super::facts::{Facts, Relay, Relayed, TunnelPort};
 use super::path_mtu;
 use super::policy_sets::interface;
@@ -37,11 +38,13 @@ pub enum PreflightIssueKind {
     /// The exit of an endpoint's homes is not there.
     #[cfg(feature = "endpoint")]
     ExitMissing,
+    /// There are more device sections than numbers.
+    DeviceNumbers,
 }
 
 impl PreflightIssueKind {
     /// All kinds.
-    pub const ALL: [PreflightIssueKind; if cfg!(feature = "endpoint") { 13 } else { 12 }] = [
+    pub const ALL: [PreflightIssueKind; if cfg!(feature = "endpoint") { 14 } else { 13 }] = [
         PreflightIssueKind::AddressInLan,
         PreflightIssueKind::ResolverInLan,
         PreflightIssueKind::NetworkOutside,
@@ -56,6 +59,7 @@ impl PreflightIssueKind {
         PreflightIssueKind::CellTooLong,
         #[cfg(feature = "endpoint")]
         PreflightIssueKind::ExitMissing,
+        PreflightIssueKind::DeviceNumbers,
     ];
 
     /// The stable name.
@@ -75,6 +79,7 @@ impl PreflightIssueKind {
             PreflightIssueKind::CellTooLong => "cell-too-long",
             #[cfg(feature = "endpoint")]
             PreflightIssueKind::ExitMissing => "exit-missing",
+            PreflightIssueKind::DeviceNumbers => "device-numbers",
         }
     }
 
@@ -131,6 +136,9 @@ impl PreflightIssueKind {
             PreflightIssueKind::ExitMissing => {
                 "bring that WireGuard or OpenVPN interface up, without routes of its own (wg-quick: Table = off)"
             }
+            PreflightIssueKind::DeviceNumbers => {
+                "choose the devices by their network: config network with policy shape"
+            }
         }
     }
 }
@@ -161,6 +169,8 @@ pub fn preflight_issues(settings: &Settings, facts: &Facts) -> Vec<PreflightIssu
     issues.extend(too_long.map(|text| PreflightIssue { kind: PreflightIssueKind::CellTooLong, text }));
     check_addresses(settings, facts, &mut issues);
     check_networks(settings, facts, &mut issues);
+    let shared = too_many_devices(settings);
+    issues.extend(shared.map(|text| PreflightIssue { kind: PreflightIssueKind::DeviceNumbers, text }));
     let confines = settings.confines();
     if facts.hardware_offload && confines {
         issues.push(PreflightIssue {

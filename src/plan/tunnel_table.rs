@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::device_numbers::device_numbers;
 use super::facts::Facts;
 #[cfg(feature = "endpoint")]
 use super::nft::Chain;
@@ -13,7 +14,9 @@ use super::own_traffic;
 use super::ownership::{CELL_PORT, TUN};
 use super::policy_sets::{DNS, PolicySets, chain, homes};
 use super::sysctls::{IP_FORWARD, IP6_FORWARD};
-use crate::config::model::{DnsMode, Mac, Policy, Settings};
+#[cfg(feature = "endpoint")]
+use crate::config::model::Policy;
+use crate::config::model::{DnsMode, Settings};
 use crate::tunnel;
 
 /// The router's table.
@@ -21,7 +24,8 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
     // The reconcile job fills the learned sets with what the guard has learned.
     let policy_sets = PolicySets::new(settings).without_unconfirmed();
     let carrier = tunnel::interface(settings);
-    let chains = vec![
+    let (maps, mut chains) = device_numbers(settings, facts);
+    chains.extend([
         chain("refuse", None, ["meta l4proto tcp reject with tcp reset", "reject"]),
         chain("into_tunnel", None, [format!("meta mark set meta mark | {:#010x}", settings.routing_ids.mark)]),
         chain("shape", None, shape(settings, facts)),
@@ -34,7 +38,6 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
                 "return",
             )),
         ),
-        chain("number_devices", Some("type filter hook forward priority mangle"), number_devices(settings)),
         chain("nat_in", Some("type nat hook prerouting priority dstnat - 1"), nat_in(settings, facts)),
         chain(
             "nat_out",
@@ -47,10 +50,11 @@ pub(super) fn router(settings: &Settings, facts: &Facts) -> NftTable {
             // The router's own IPv6 neighbour and multicast messages have no receiver in the tunnel.
             [format!("oifname \"{TUN}\" ip6 daddr ff00::/8 drop")],
         ),
-    ];
+    ]);
     #[cfg(feature = "endpoint")]
     let (policy_sets, chains) = with_own_traffic(policy_sets, chains, settings, facts);
-    NftTable { name: TableName::Tunnel, sets: policy_sets.sets, chains }
+    let sets = policy_sets.sets.iter().cloned().chain(maps).collect();
+    NftTable { name: TableName::Tunnel, sets, chains }
 }
 
 /// Adds the chains for what this machine itself sends, if that is shaped.
@@ -176,30 +180,6 @@ fn servers(settings: &Settings, facts: &Facts) -> [Option<IpAddr>; 2] {
     let outside_home = || settings.dns.servers.iter().copied().filter(|server| !facts.is_home(*server));
     let first = |of_family: fn(&IpAddr) -> bool| outside_home().find(of_family);
     [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6).filter(|_| settings.address6.is_some())]
-}
-
-/// Writes each shaped device's number into DSCP: 1..=63 in the order of the settings file. The engine identifies
-/// devices by it and clears it before it builds the cell.
-fn number_devices(settings: &Settings) -> Vec<String> {
-    let families: &[&str] = if settings.address6.is_some() { &["ip", "ip6"] } else { &["ip"] };
-    let out = format!("oifname \"{TUN}\"");
-    let mut rules: Vec<String> = families.iter().map(|ip| format!("{out} {ip} dscp set cs0")).collect();
-    for (device, number) in settings.devices.iter().zip(1..=63) {
-        if device.policy != Policy::Shape {
-            continue;
-        }
-        let macs: Vec<String> = device.macs.iter().map(Mac::to_string).collect();
-        let (key, only) = match (&macs[..], device.address) {
-            ([mac], _) => (format!("ether saddr {mac}"), None),
-            ([_, ..], _) => (format!("ether saddr {{ {} }}", macs.join(", ")), None),
-            ([], Some(IpAddr::V4(address))) => (format!("ip saddr {address}"), Some("ip")),
-            ([], Some(IpAddr::V6(address))) => (format!("ip6 saddr {address}"), Some("ip6")),
-            ([], None) => continue,
-        };
-        let families = families.iter().filter(|ip| only.is_none_or(|only| only == **ip));
-        rules.extend(families.map(|ip| format!("{out} {key} {ip} dscp set {number:#04x}")));
-    }
-    rules
 }
 
 #[cfg(test)]

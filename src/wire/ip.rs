@@ -1,4 +1,6 @@
-//! The parts of IPv4 (RFC 791) and IPv6 (RFC 8200) headers that shaping needs: length, flow, DSCP.
+//! The parts of IPv4 (RFC 791) and IPv6 (RFC 8200) headers that shaping needs: length, flow, and the device's number.
+
+use crate::units::{DeviceId, DeviceTag, RESTORED_TTL};
 
 /// Minimum length of an IP packet in bytes.
 pub const MIN_BYTES: usize = 20;
@@ -69,20 +71,37 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The packet's first twelve bytes with DSCP 0 and, for IPv4, a corrected checksum (RFC 1624).
-    pub fn start_without_dscp(&self) -> [u8; 12] {
+    /// The number of the device that sent the packet.
+    pub fn device(&self, tag: DeviceTag) -> DeviceId {
+        match tag {
+            DeviceTag::Dscp => DeviceId(u16::from(self.dscp())),
+            DeviceTag::DscpAndTtl => DeviceId::from_tag(self.dscp(), self.bytes[if self.is_v4() { 8 } else { 7 }]),
+        }
+    }
+
+    /// The packet's first twelve bytes without its device's number: with DSCP 0, the TTL restored if it held a part of
+    /// the number, and, for IPv4, a valid checksum.
+    pub fn start_without_tag(&self, tag: DeviceTag) -> [u8; 12] {
         let mut start = [0; 12];
         start.copy_from_slice(&self.bytes[..12]);
+        let has_ttl = tag == DeviceTag::DscpAndTtl && self.device(tag) != DeviceId::UNKNOWN;
         if !self.is_v4() {
             start[0] &= 0xf0;
             start[1] &= 0x3f;
+            if has_ttl {
+                start[7] = RESTORED_TTL;
+            }
             return start;
         }
-        let before = u16::from_be_bytes([start[0], start[1]]);
         start[1] &= 0x03;
-        let after = u16::from_be_bytes([start[0], start[1]]);
-        let checksum = u16::from_be_bytes([start[10], start[11]]);
-        start[10..].copy_from_slice(&updated_checksum(checksum, before, after).to_be_bytes());
+        if has_ttl {
+            start[8] = RESTORED_TTL;
+        }
+        let word = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let checksum = [0, 8]
+            .into_iter()
+            .fold(word(&start, 10), |checksum, at| updated_checksum(checksum, word(self.bytes, at), word(&start, at)));
+        start[10..].copy_from_slice(&checksum.to_be_bytes());
         start
     }
 
@@ -201,7 +220,7 @@ mod tests {
             let mut bytes = udp4(dscp, 1000, 0);
             let packet = Packet::parse(&bytes).unwrap();
             assert_eq!(packet.dscp(), dscp);
-            let start = packet.start_without_dscp();
+            let start = packet.start_without_tag(DeviceTag::Dscp);
             bytes[..12].copy_from_slice(&start);
             assert_eq!(bytes[1], 1, "ECN stays");
             assert_eq!(checksum(&bytes[..20]), 0);
@@ -209,7 +228,39 @@ mod tests {
         let bytes = udp6(&[], 17, 9);
         let packet = Packet::parse(&bytes).unwrap();
         assert_eq!(packet.dscp(), 0b111111);
-        assert_eq!(packet.start_without_dscp()[..4], [0x60, 0x10, 0, 9], "ECN and flow label stay");
+        assert_eq!(packet.start_without_tag(DeviceTag::Dscp)[..4], [0x60, 0x10, 0, 9], "ECN and flow label stay");
+    }
+
+    #[test]
+    fn a_number_in_dscp_and_ttl_is_read_and_replaced() {
+        let tag = DeviceTag::DscpAndTtl;
+        for number in [1, 63, 64, 10_000] {
+            let device = DeviceId(number);
+            let mut bytes = udp4(device.dscp(), 1000, 0);
+            bytes[8] = device.ttl();
+            bytes[10..12].fill(0);
+            let sum = checksum(&bytes[..20]);
+            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            let packet = Packet::parse(&bytes).unwrap();
+            assert_eq!(packet.device(tag), device);
+            let start = packet.start_without_tag(tag);
+            bytes[..12].copy_from_slice(&start);
+            assert_eq!((bytes[1], bytes[8], checksum(&bytes[..20])), (1, 64, 0));
+            let mut bytes = udp6(&[], 17, 9);
+            (bytes[0], bytes[1]) = (0x60 | device.dscp() >> 2, device.dscp() << 6 | 0x15);
+            bytes[7] = device.ttl();
+            let packet = Packet::parse(&bytes).unwrap();
+            assert_eq!(packet.device(tag), device);
+            assert_eq!(packet.start_without_tag(tag)[..8], [0x60, 0x15, 0, 9, 0, 8, 17, 64]);
+        }
+        for dscp in [0, 46] {
+            let mut untagged = udp4(dscp, 1000, 0);
+            untagged[8] = 7;
+            let packet = Packet::parse(&untagged).unwrap();
+            assert_eq!(packet.device(tag), DeviceId::UNKNOWN);
+            let start = packet.start_without_tag(tag);
+            assert_eq!((start[1], start[8]), (1, 7), "traceroute works, and DSCP is never seen outside");
+        }
     }
 
     #[test]

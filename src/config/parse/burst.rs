@@ -12,7 +12,7 @@ use crate::law::{MAX_TRAIN, MIN_INTERVAL};
 use crate::units::{BitsPerSec, Chance, Nanos};
 
 const OPTIONS: [&str; 8] = ["device", "upload", "download", "slot", "begin", "decoy", "keep", "linger"];
-/// The highest number that a device has in the engine.
+/// The highest number of a device that is listed: [`Burst::devices`] has 64 bits.
 const MAX_NUMBER: usize = 63;
 
 /// Reads the `burst` section.
@@ -81,7 +81,8 @@ fn listed(reader: &mut SectionReader, devices: &[Device]) -> u64 {
         let is_it = |device: &Device| device.name == text || mac.is_some_and(|mac| device.macs.contains(&mac));
         let place = devices.iter().position(is_it);
         let place = place.filter(|place| *place < MAX_NUMBER && devices[*place].policy == Policy::Shape);
-        place.ok_or_else(|| ValueError::new("no such device", text, "the name or MAC of a device with policy 'shape'"))
+        let wanted = "the name or MAC of one of the first 63 devices, with policy 'shape'";
+        place.ok_or_else(|| ValueError::new("no such device", text, wanted))
     };
     if !reader.given("device") {
         reader.error("device", "missing (want the name or MAC of each device that needs bursts)".to_owned());

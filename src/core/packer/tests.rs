@@ -9,7 +9,7 @@ use crate::core::params::Limits;
 use crate::core::queue::testing::{number_of, udp_packet};
 use crate::core::reassembler::Reassembler;
 use crate::law::Law;
-use crate::units::BitsPerSec;
+use crate::units::{BitsPerSec, DeviceId, DeviceTag};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::wire::block::LENGTH_KNOWN_BYTES;
 use crate::wire::control::ShapingRequest;
@@ -42,7 +42,7 @@ impl Sender {
         let mut packet = udp_packet(device, port, number, bytes);
         let parsed = Packet::parse(&packet).expect("a valid packet");
         self.backlog.push(Nanos::ZERO, &parsed, &packet, &mut self.stats.drops);
-        let start = parsed.start_without_dscp();
+        let start = parsed.start_without_tag(DeviceTag::Dscp);
         packet[..start.len()].copy_from_slice(&start);
         packet
     }
@@ -242,11 +242,12 @@ fn the_delay_of_a_packet_is_recorded_with_its_last_byte() {
     sender.push(4, 1, 1, 100);
     sender.push(3, 1, 2, ROOM + 100);
     sender.cell(ROOM);
-    let recorded = |stats: &Stats| [3, 4].map(|device| (stats.devices[device].packets, stats.devices[device].bytes));
+    let of = |stats: &Stats, device| stats.devices.get(DeviceId(device)).copied().unwrap_or_default();
+    let recorded = |stats: &Stats| [3, 4].map(|device| (of(stats, device).packets, of(stats, device).bytes));
     assert_eq!(recorded(&sender.stats), [(0, 0), (1, 100)]);
     sender.cell(ROOM);
     assert_eq!(recorded(&sender.stats), [(1, ROOM as u64 + 100), (1, 100)]);
-    assert_eq!(sender.stats.devices[3].delay_sum, DEPARTURE);
+    assert_eq!(of(&sender.stats, 3).delay_sum, DEPARTURE);
 }
 
 /// Cells of every size, packets of every size, messages between them: the other end gets what was sent, and each flow

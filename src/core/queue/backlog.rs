@@ -4,25 +4,43 @@ use super::cell_plan::CellPlan;
 use super::fair_queue::FairQueue;
 use super::flow::FlowId;
 use super::packet::{Meta, NIL, PacketId, Store};
-use super::pool::PacketPool;
+use super::pool::{CHUNK_BYTES, PacketPool};
 use crate::core::params::Limits;
 use crate::core::stats::{Drops, Stats};
-use crate::units::Nanos;
+use crate::units::{DeviceTag, Nanos};
 use crate::wire::ip::Packet;
 
-/// Number of flow slots in the engine's queue.
-const FLOWS: usize = 256;
+/// Maximum busy flows of a small queue. A larger one has as many as it can hold packets.
+const MIN_FLOWS: usize = 256;
 
 /// The waiting packets and their order.
 pub struct Backlog {
-    queue: FairQueue<FLOWS>,
+    queue: FairQueue,
     pool: PacketPool,
+    tag: DeviceTag,
+    /// The fields that are cleared in each packet. They never become fewer: packets with the previous tag may be on
+    /// their way.
+    cleared: DeviceTag,
 }
 
 impl Backlog {
     /// An empty backlog.
     pub fn new(limits: Limits) -> Backlog {
-        Backlog { queue: FairQueue::new(limits.age), pool: PacketPool::new(limits.bytes) }
+        let flows = (limits.bytes / CHUNK_BYTES).clamp(MIN_FLOWS, usize::from(NIL) - 1) as u16;
+        let queue = FairQueue::new(limits.age, flows);
+        let tag = DeviceTag::default();
+        Backlog { queue, pool: PacketPool::new(limits.bytes), tag, cleared: tag }
+    }
+
+    /// Reads the devices' numbers from these header fields from now on.
+    pub fn set_device_tag(&mut self, tag: DeviceTag) {
+        self.tag = tag;
+        self.clear_device_tag(tag);
+    }
+
+    /// Clears these header fields from now on, because the rules that write numbers into them are about to be loaded.
+    pub fn clear_device_tag(&mut self, tag: DeviceTag) {
+        self.cleared = self.cleared.max(tag);
     }
 
     /// Whether no packet waits. A packet whose first bytes have left still waits until its last byte has left.
@@ -47,8 +65,8 @@ impl Backlog {
         if !self.queue.make_room(&mut self.pool, bytes.len(), drops) {
             return;
         }
-        let meta = Meta { arrived: now, bytes: bytes.len() as u16, next: NIL, device: packet.dscp() };
-        if let Some(id) = self.pool.insert(packet, bytes, meta) {
+        let meta = Meta { arrived: now, bytes: bytes.len() as u16, next: NIL, device: packet.device(self.tag) };
+        if let Some(id) = self.pool.insert(packet, self.cleared, bytes, meta) {
             self.queue.push(&mut self.pool, id, packet.flow_hash());
         }
     }
@@ -68,7 +86,7 @@ impl Backlog {
         let meta = self.pool.meta(id);
         let delay = departure.saturating_since(meta.arrived);
         stats.delay.record(delay);
-        stats.devices[usize::from(meta.device)].record(usize::from(meta.bytes), delay);
+        stats.devices.entry(meta.device).record(usize::from(meta.bytes), delay);
         self.queue.remove(&mut self.pool, id);
     }
 }

@@ -27,8 +27,8 @@ pub struct CellPlan {
 impl CellPlan {
     /// Fills `room` bytes from the queue. `open` is the packet that an earlier cell began: its flow, and the bytes of
     /// it that have not left.
-    pub fn choose<const FLOWS: usize>(
-        queue: &mut FairQueue<FLOWS>,
+    pub fn choose(
+        queue: &mut FairQueue,
         store: &mut impl Store,
         now: Nanos,
         mut room: usize,

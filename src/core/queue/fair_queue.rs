@@ -1,26 +1,36 @@
 //! The order of waiting packets: deficit round robin over flows, fair between devices, with a boost for
 //! sparse flows.
 //!
-//! Deficit round robin follows M. Shreedhar, G. Varghese (1995). The two lists and the boost follow fq_codel (RFC 8290
+//! Deficit round robin follows M. Shreedhar, G. Varghese (1995). The lists and the boost follow fq_codel (RFC 8290
 //! section 4.2). Flows share the quantum of their device as in sch_cake. Bytes are charged as they enter a cell, so a
 //! large packet that spans cells does not delay the others.
+//!
+//! The number of devices and of their flows changes neither what another device gets nor what a packet costs.
 
 #[cfg(test)]
 mod tests;
 
-use super::flow::{Flow, FlowId, FlowList};
+use super::flow::{Flow, FlowId};
+use super::flow_list::FlowList;
+use super::flow_table::FlowTable;
 use super::packet::{Meta, NIL, PacketId, Store};
-use crate::core::params::DEVICES;
 use crate::core::stats::Drops;
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 use crate::wire::block::LENGTH_KNOWN_BYTES;
 
 /// Bytes that a device may send per round: less than a default cell, so that a turn ends within a cell.
 const QUANTUM_BYTES: i32 = 256;
 
-/// Minimum quantum of a flow in bytes, so that every flow makes progress. Up to 32 busy flows of one device share the
-/// device's quantum exactly; more flows get more than the device's fair share.
-const MIN_QUANTUM_BYTES: i32 = 8;
+/// Flows of one device that are told apart. Flows whose hashes collide share one; they lose fairness, not packets.
+const FLOWS: u32 = 32;
+/// Flows of unknown devices that are told apart. Each counts as a device.
+const UNKNOWN_FLOWS: u32 = 256;
+/// The first number of the flows of unknown devices: greater than any device's.
+const FIRST_UNKNOWN: u16 = 1 << 14;
+
+/// Flows that are asked for a packet that fits beside the open one. If these have none, the open packet goes on, so the
+/// cost of a cell does not grow with the number of flows.
+const MAX_ASKED: usize = 64;
 
 /// What a cell needs from the queue.
 #[derive(Clone, Copy, Debug)]
@@ -46,32 +56,32 @@ pub enum Pick {
     Nothing,
 }
 
-/// Waiting packets, by flow. Flows whose hashes collide share one of the `FLOWS` slots; they lose fairness, not
-/// packets.
-pub struct FairQueue<const FLOWS: usize> {
+/// Waiting packets, by device and flow.
+pub struct FairQueue {
     age: Nanos,
     /// Devices that wait longer, bit N for number N, and how long.
     patient: (u64, Nanos),
-    flows: [Flow; FLOWS],
-    /// Flows that just became busy. They are served first, for one quantum.
+    table: FlowTable,
+    /// Flows that just became busy, one of each device. They are served first, for one quantum.
+    first: FlowList,
+    /// The other flows that just became busy. They are served next, so a device with many of them delays no other.
     sparse: FlowList,
     /// All other busy flows, in round-robin order.
     bulk: FlowList,
-    /// Number of flows of each device that are in one of the lists.
-    busy_flows: [u16; DEVICES],
     packets: usize,
 }
 
-impl<const FLOWS: usize> FairQueue<FLOWS> {
-    /// An empty queue. A packet that has waited longer than `age` is dropped.
-    pub fn new(age: Nanos) -> FairQueue<FLOWS> {
+impl FairQueue {
+    /// An empty queue. A packet that has waited longer than `age` is dropped. With more than `max_flows` busy flows,
+    /// some of them share.
+    pub fn new(age: Nanos, max_flows: u16) -> FairQueue {
         FairQueue {
             age,
             patient: (0, Nanos::ZERO),
-            flows: [Flow::IDLE; FLOWS],
+            table: FlowTable::new(max_flows),
+            first: FlowList::EMPTY,
             sparse: FlowList::EMPTY,
             bulk: FlowList::EMPTY,
-            busy_flows: [0; DEVICES],
             packets: 0,
         }
     }
@@ -79,6 +89,11 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
     /// Lets the packets of these devices, bit N for number N, wait for `age` if that is longer.
     pub fn set_patience(&mut self, devices: u64, age: Nanos) {
         self.patient = (devices, age.max(self.age));
+    }
+
+    /// Memory beside the type itself of a queue with so few flows that all are reserved, in bytes.
+    pub const fn bytes(flows: usize) -> usize {
+        FlowTable::bytes(flows)
     }
 
     /// Whether no packet waits. The open packet still waits.
@@ -101,25 +116,28 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
     /// Appends a packet to its flow; `hash` is the hash of its addresses and ports.
     pub fn push(&mut self, store: &mut impl Store, id: PacketId, hash: u32) {
         let Meta { device, bytes, .. } = store.meta(id);
-        let index = (hash as usize + usize::from(device)) % FLOWS;
-        let flow = &mut self.flows[index];
-        flow.append(store, id, bytes);
+        let (key, bucket) = key(device, hash);
+        let (index, is_new) = self.table.flow(key, bucket, hash);
+        self.table.append(index, store, id, bytes);
         self.packets += 1;
-        if !flow.busy {
-            flow.busy = true;
-            flow.device = device;
-            self.busy_flows[usize::from(device)] += 1;
-            self.flows[index].deficit = self.quantum(device);
-            self.sparse.push(&mut self.flows, index as u16);
+        if is_new {
+            let device = self.table[index].device;
+            self.table[index].deficit = self.quantum(device);
+            let is_first = !std::mem::replace(&mut self.table.device_mut(device).has_first, true);
+            self.table[index].is_first = is_first;
+            let list = if is_first { &mut self.first } else { &mut self.sparse };
+            list.push(&mut self.table, index);
         }
     }
 
     /// Chooses the next bytes of the cell. The caller charges the bytes of a `Start` or `Continue` to the flow
     /// ([`FairQueue::charge`]).
     pub fn pick(&mut self, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Pick {
-        match self.pick_sparse(store, demand, drops) {
-            Pick::Nothing => {}
-            pick => return pick,
+        for is_first in [true, false] {
+            match self.pick_sparse(is_first, store, demand, drops) {
+                Pick::Nothing => {}
+                pick => return pick,
+            }
         }
         match self.pick_bulk(store, demand, drops) {
             // No other packet can start before the open one ends, so continue it out of turn.
@@ -130,15 +148,16 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
 
     /// Charges a flow for bytes that entered the cell.
     pub fn charge(&mut self, flow: FlowId, bytes: usize) {
-        self.flows[usize::from(flow.0)].deficit -= bytes as i32;
+        self.table[flow.0].deficit -= bytes as i32;
     }
 
     /// Drops a packet if it is the first of its flow. For virtual shapers, which push every packet with hash 0, so that
     /// each device has one flow.
     pub fn drop_head(&mut self, store: &mut impl Store, id: PacketId) {
-        let index = usize::from(store.meta(id).device) % FLOWS;
-        if self.flows[index].head == id.0 {
-            self.flows[index].unlink_head(store);
+        let (key, bucket) = key(store.meta(id).device, 0);
+        let index = self.table.find(key, bucket);
+        if index != NIL && self.table[index].head == id.0 {
+            self.table.unlink_head(index, store);
             self.remove(store, id);
         }
     }
@@ -149,11 +168,12 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
         self.packets -= 1;
     }
 
-    fn pick_sparse(&mut self, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Pick {
+    fn pick_sparse(&mut self, is_first: bool, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Pick {
         let mut previous = NIL;
-        let mut index = self.sparse.head;
-        while index != NIL {
-            let Flow { next, deficit, .. } = self.flows[usize::from(index)];
+        let mut index = if is_first { self.first.head } else { self.sparse.head };
+        let mut asked = 0;
+        while index != NIL && asked < MAX_ASKED {
+            let Flow { next, deficit, .. } = self.table[index];
             if deficit <= 0 {
                 self.move_to_bulk(previous, index);
                 index = next;
@@ -163,7 +183,10 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
                 // An emptied flow moves to the bulk list; otherwise a trickle that empties it each time would starve
                 // all other flows (RFC 8290 section 4.2).
                 Service::Empty => self.move_to_bulk(previous, index),
-                Service::NoRoom => previous = index,
+                Service::NoRoom => {
+                    previous = index;
+                    asked += 1;
+                }
                 Service::Picked(pick) => return pick,
             }
             index = next;
@@ -174,31 +197,35 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
     fn pick_bulk(&mut self, store: &mut impl Store, demand: &Demand, drops: &mut Drops) -> Pick {
         let mut previous = NIL;
         let mut index = self.bulk.head;
-        while index != NIL {
-            let flow = self.flows[usize::from(index)];
+        let mut asked = 0;
+        while index != NIL && asked < MAX_ASKED {
+            let flow = self.table[index];
             if flow.deficit <= 0 && !self.could_use(index, store, demand) {
                 // A flow that must wait for the end of the open packet keeps its turn. So does the flow of the open
                 // packet: that packet continues if no other flow can use the room, and the flow pays for it later.
                 previous = index;
                 index = flow.next;
+                asked += 1;
                 continue;
             }
             if flow.deficit <= 0 {
                 // The flow's turn is over. It moves to the end of the list, which this loop reaches if no other flow
                 // can use the room. Its deficit grows each time, so only a few rounds are needed.
-                self.flows[usize::from(index)].deficit += self.quantum(flow.device);
-                self.bulk.remove(&mut self.flows, previous, index);
-                self.bulk.push(&mut self.flows, index);
+                self.table[index].deficit += self.quantum(flow.device);
+                self.bulk.remove(&mut self.table, previous, index);
+                self.bulk.push(&mut self.table, index);
                 index = if flow.next == NIL { index } else { flow.next };
                 continue;
             }
             match self.serve(index, store, demand, drops) {
                 Service::Empty => {
-                    self.bulk.remove(&mut self.flows, previous, index);
-                    self.flows[usize::from(index)].busy = false;
-                    self.busy_flows[usize::from(flow.device)] -= 1;
+                    self.bulk.remove(&mut self.table, previous, index);
+                    self.table.release(index);
                 }
-                Service::NoRoom => previous = index,
+                Service::NoRoom => {
+                    previous = index;
+                    asked += 1;
+                }
                 Service::Picked(pick) => return pick,
             }
             index = flow.next;
@@ -206,12 +233,13 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
         Pick::Nothing
     }
 
-    /// Whether the flow's first packet can use the room now. True for an empty flow as well: it may leave its list.
+    /// Whether the flow's first packet can use the room now. An empty flow waits for its turn like the others: if it
+    /// left its list before it has paid for its last packet, it would be sparse again with the next one.
     fn could_use(&self, index: u16, store: &impl Store, demand: &Demand) -> bool {
-        match (demand.open, self.flows[usize::from(index)].head) {
+        match (demand.open, self.table[index].head) {
             (None, _) => true,
             (Some(flow), _) if flow == FlowId(index) => false,
-            (Some(_), NIL) => true,
+            (Some(_), NIL) => false,
             (Some(_), head) => usize::from(store.meta(PacketId(head)).bytes) <= demand.room,
         }
     }
@@ -223,12 +251,12 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
         let Some(id) = self.first_unexpired(index, store, demand.now, drops) else { return Service::Empty };
         let bytes = usize::from(store.meta(id).bytes);
         if bytes <= demand.room {
-            self.flows[usize::from(index)].unlink_head(store);
+            self.table.unlink_head(index, store);
             self.charge(FlowId(index), bytes);
             return Service::Picked(Pick::Complete(id));
         }
         if demand.open.is_none() && demand.room >= LENGTH_KNOWN_BYTES {
-            self.flows[usize::from(index)].unlink_head(store);
+            self.table.unlink_head(index, store);
             return Service::Picked(Pick::Start(FlowId(index), id));
         }
         Service::NoRoom
@@ -243,17 +271,17 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
         drops: &mut Drops,
     ) -> Option<PacketId> {
         loop {
-            let head = self.flows[usize::from(index)].head;
+            let head = self.table[index].head;
             if head == NIL {
                 return None;
             }
             let id = PacketId(head);
             let Meta { arrived, device, .. } = store.meta(id);
-            let age = if self.patient.0 >> device & 1 == 1 { self.patient.1 } else { self.age };
+            let age = if device.is_in(self.patient.0) { self.patient.1 } else { self.age };
             if now.saturating_since(arrived) <= age {
                 return Some(id);
             }
-            self.flows[usize::from(index)].unlink_head(store);
+            self.table.unlink_head(index, store);
             self.remove(store, id);
             drops.aged += 1;
         }
@@ -262,37 +290,35 @@ impl<const FLOWS: usize> FairQueue<FLOWS> {
     /// Drops the packet at the head of the longest flow of the device that holds most bytes. The packets of that flow
     /// wait longest, and dropping the first one informs the sender soonest. Returns false if no packet waits.
     fn drop_from_longest(&mut self, store: &mut impl Store) -> bool {
-        let mut waiting_bytes = [0; DEVICES];
-        for flow in &self.flows {
-            waiting_bytes[usize::from(flow.device)] += flow.bytes;
-        }
-        let weight = |flow: &Flow| match flow.device {
-            0 => flow.bytes,
-            device => waiting_bytes[usize::from(device)],
-        };
-        let by_weight = |index: &usize| (weight(&self.flows[*index]), self.flows[*index].bytes);
-        let longest = (0..FLOWS).filter(|index| self.flows[*index].head != NIL).max_by_key(by_weight).unwrap_or(0);
-        let head = self.flows[longest].head;
-        if head == NIL {
-            return false;
-        }
-        self.flows[longest].unlink_head(store);
+        let Some(longest) = self.table.longest() else { return false };
+        let head = self.table[longest].head;
+        self.table.unlink_head(longest, store);
         self.remove(store, PacketId(head));
         true
     }
 
     fn move_to_bulk(&mut self, previous: u16, index: u16) {
-        self.sparse.remove(&mut self.flows, previous, index);
-        self.bulk.push(&mut self.flows, index);
+        let Flow { is_first, device, .. } = self.table[index];
+        if is_first {
+            self.table.device_mut(device).has_first = false;
+        }
+        let list = if is_first { &mut self.first } else { &mut self.sparse };
+        list.remove(&mut self.table, previous, index);
+        self.bulk.push(&mut self.table, index);
     }
 
-    /// The quantum of a flow in bytes. The busy flows of a device share its quantum. Number 0 means all unknown
-    /// devices: each flow there counts as a device.
-    fn quantum(&self, device: u8) -> i32 {
-        match device {
-            0 => QUANTUM_BYTES,
-            _ => (QUANTUM_BYTES / i32::from(self.busy_flows[usize::from(device)].max(1))).max(MIN_QUANTUM_BYTES),
-        }
+    /// The quantum of a flow in bytes. The busy flows of a device share its quantum.
+    fn quantum(&self, device: u16) -> i32 {
+        QUANTUM_BYTES / i32::from(self.table.device(device).busy_flows.max(1))
+    }
+}
+
+/// What counts as a device, and as a flow of it: number 0 means all unknown devices, each flow of which counts as a
+/// device.
+fn key(device: DeviceId, hash: u32) -> (DeviceId, u8) {
+    match device {
+        DeviceId::UNKNOWN => (DeviceId(FIRST_UNKNOWN + (hash % UNKNOWN_FLOWS) as u16), 0),
+        device => (device, (hash % FLOWS) as u8),
     }
 }
 

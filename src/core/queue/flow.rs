@@ -1,4 +1,4 @@
-//! One flow's packets in order of arrival, and lists of flows.
+//! One flow's packets in order of arrival.
 
 use super::packet::{Meta, NIL, PacketId, Store};
 
@@ -15,26 +15,25 @@ pub(super) struct Flow {
     tail: u16,
     /// The flow after this one in its list, or [`NIL`].
     pub next: u16,
-    /// Whether the flow is in a list.
-    pub busy: bool,
-    /// The device that made the flow busy.
-    pub device: u8,
+    /// The next flow of the same device, or [`NIL`].
+    pub sibling: u16,
+    /// The position of the device.
+    pub device: u16,
+    /// The part of the hash that tells the device's flows apart.
+    pub bucket: u8,
+    /// Whether the flow is the one of its device that goes before the sparse flows of others.
+    pub is_first: bool,
     /// Bytes that the flow may still send in this round; at most zero if its turn is over.
     pub deficit: i32,
     /// Length of all its packets.
     pub bytes: u32,
 }
 
-/// Flows in order; a flow is in one list at most, because its link is in the flow.
-pub(super) struct FlowList {
-    /// The first flow, or [`NIL`].
-    pub head: u16,
-    tail: u16,
-}
-
 impl Flow {
     /// A flow without packets, in no list.
-    pub const IDLE: Flow = Flow { head: NIL, tail: NIL, next: NIL, busy: false, device: 0, deficit: 0, bytes: 0 };
+    pub fn new(device: u16, bucket: u8, sibling: u16) -> Flow {
+        Flow { head: NIL, tail: NIL, next: NIL, sibling, device, bucket, is_first: false, deficit: 0, bytes: 0 }
+    }
 
     /// Adds a packet of `bytes` bytes behind the others.
     pub fn append(&mut self, store: &mut impl Store, id: PacketId, bytes: u16) {
@@ -53,33 +52,6 @@ impl Flow {
         self.bytes -= u32::from(bytes);
         if self.head == NIL {
             self.tail = NIL;
-        }
-    }
-}
-
-impl FlowList {
-    /// A list without flows.
-    pub const EMPTY: FlowList = FlowList { head: NIL, tail: NIL };
-
-    /// Adds `index` at the end.
-    pub fn push(&mut self, flows: &mut [Flow], index: u16) {
-        flows[usize::from(index)].next = NIL;
-        match self.tail {
-            NIL => self.head = index,
-            tail => flows[usize::from(tail)].next = index,
-        }
-        self.tail = index;
-    }
-
-    /// Removes `index`, whose predecessor is `previous`; [`NIL`] if it is the first.
-    pub fn remove(&mut self, flows: &mut [Flow], previous: u16, index: u16) {
-        let next = flows[usize::from(index)].next;
-        match previous {
-            NIL => self.head = next,
-            _ => flows[usize::from(previous)].next = next,
-        }
-        if self.tail == index {
-            self.tail = previous;
         }
     }
 }

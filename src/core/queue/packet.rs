@@ -1,6 +1,6 @@
 //! A waiting packet as its queue sees it: a number, its metadata, and the storage that holds both.
 
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 
 /// Index that means "no chunk", "no packet" or "no flow".
 pub const NIL: u16 = u16::MAX;
@@ -18,8 +18,8 @@ pub struct Meta {
     pub bytes: u16,
     /// The next packet of its flow, or [`NIL`].
     pub next: u16,
-    /// The number of the device that sent it.
-    pub device: u8,
+    /// The device that sent it.
+    pub device: DeviceId,
 }
 
 /// Storage of the packets in a queue: the engine's [`PacketPool`](super::pool::PacketPool), which holds their bytes, or

@@ -5,6 +5,7 @@ mod tests;
 
 use super::packet::{Meta, NIL, PacketId, Store};
 use crate::core::params::Limits;
+use crate::units::DeviceTag;
 use crate::wire::ip::Packet;
 
 /// Size of a chunk. It is small because most packets of smart-home devices are small: a packet wastes at most 127
@@ -66,11 +67,11 @@ impl PacketPool {
     }
 
     fn listed(&self, meta: &Meta) -> u64 {
-        u64::from(meta.bytes) * (self.listed >> meta.device & 1)
+        if meta.device.is_in(self.listed) { meta.bytes.into() } else { 0 }
     }
 
-    /// Stores a copy of a packet with DSCP 0. Returns `None` if there is no room.
-    pub fn insert(&mut self, packet: &Packet<'_>, bytes: &[u8], meta: Meta) -> Option<PacketId> {
+    /// Stores a copy of a packet without the number that `tag` may hold. Returns `None` if there is no room.
+    pub fn insert(&mut self, packet: &Packet<'_>, tag: DeviceTag, bytes: &[u8], meta: Meta) -> Option<PacketId> {
         if !self.has_room(bytes.len()) {
             return None;
         }
@@ -87,7 +88,7 @@ impl PacketPool {
             }
             last = chunk;
         }
-        let header = packet.start_without_dscp();
+        let header = packet.start_without_tag(tag);
         let start = usize::from(first) * CHUNK_BYTES;
         self.data[start..start + header.len()].copy_from_slice(&header);
         self.listed_bytes += self.listed(&meta);

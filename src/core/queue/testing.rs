@@ -1,7 +1,7 @@
 //! Packets for tests: with bytes, and as sizes alone.
 
 use super::packet::{Meta, NIL, PacketId, Store};
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 
 /// A store of sizes. It never gives a position twice and panics when a packet is used after its removal.
 pub struct SizeStore {
@@ -17,9 +17,9 @@ impl SizeStore {
         SizeStore { packets: Vec::new(), bytes: 0, max_bytes }
     }
 
-    pub fn insert(&mut self, arrived: Nanos, device: u8, bytes: u16) -> PacketId {
+    pub fn insert(&mut self, arrived: Nanos, device: u16, bytes: u16) -> PacketId {
         self.bytes += usize::from(bytes);
-        self.packets.push(Some(Meta { arrived, bytes, next: NIL, device }));
+        self.packets.push(Some(Meta { arrived, bytes, next: NIL, device: DeviceId(device) }));
         PacketId((self.packets.len() - 1) as u16)
     }
 

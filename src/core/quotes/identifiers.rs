@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::packet_view::{ICMP, PacketView};
+use crate::units::DeviceId;
 
 /// An identifier of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,19 +16,19 @@ pub enum Identifier {
 
 /// Identifiers with the numbers of their devices.
 pub(super) struct Identifiers {
-    list: Vec<(Vec<u8>, u8)>,
+    list: Vec<(Vec<u8>, DeviceId)>,
     /// One bit for each hash of two bytes with which an identifier starts, so that a packet is read once.
     starts: [u32; 32],
 }
 
 impl Identifiers {
-    pub fn new(identifiers: impl IntoIterator<Item = (Identifier, u8)>) -> Identifiers {
+    pub fn new(identifiers: impl IntoIterator<Item = (Identifier, DeviceId)>) -> Identifiers {
         let bytes = |identifier| match identifier {
             Identifier::Mac(mac) => mac.to_vec(),
             Identifier::Address(IpAddr::V4(address)) => address.octets().to_vec(),
             Identifier::Address(IpAddr::V6(address)) => address.octets().to_vec(),
         };
-        let list: Vec<(Vec<u8>, u8)> =
+        let list: Vec<(Vec<u8>, DeviceId)> =
             identifiers.into_iter().map(|(identifier, device)| (bytes(identifier), device)).collect();
         let mut starts = [0; 32];
         for (bytes, _) in &list {
@@ -38,7 +39,7 @@ impl Identifiers {
     }
 
     /// The device whose identifier is in the packet.
-    pub fn find(&self, view: &PacketView<'_>) -> Option<u8> {
+    pub fn find(&self, view: &PacketView<'_>) -> Option<DeviceId> {
         let is_end = |bytes: &[u8]| bytes == view.source || bytes == view.destination;
         let ends = self.list.iter().find(|(bytes, _)| is_end(bytes));
         // Four bytes recur by chance, but not where ICMP quotes a header.

@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use super::hash::is_telling;
 use super::*;
 
-const CAMERA: u8 = 3;
+const CAMERA: DeviceId = DeviceId(3);
 const CAMERA_ADDRESS: [u8; 4] = [192, 168, 1, 50];
 const ROUTER: [u8; 4] = [192, 168, 1, 1];
 const WAN: [u8; 4] = [198, 51, 100, 1];

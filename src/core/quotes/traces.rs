@@ -1,9 +1,9 @@
 //! What devices did within the last second, and what others did during the audit, in fixed memory.
 
 use super::kind::QuoteKind;
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 
-/// Slots for what confined devices did: some hundred packets, at 12 bytes a slot.
+/// Slots for what confined devices did: some hundred packets, at 16 bytes a slot.
 const SLOTS: usize = 4096;
 /// Buckets for what others did, of which each keeps its newest traces: together more than a home leaves in a minute.
 const BUCKETS: usize = 256;
@@ -21,7 +21,7 @@ struct TraceSlot {
     key: u32,
     check: u32,
     tick: u16,
-    device: u8,
+    device: DeviceId,
     kind: Option<QuoteKind>,
 }
 
@@ -31,12 +31,12 @@ impl RecentTraces {
     }
 
     /// Remembers a trace by `key` and, to be sure, by `check`.
-    pub fn insert(&mut self, [key, check]: [u32; 2], at: Nanos, device: u8, kind: QuoteKind) {
+    pub fn insert(&mut self, [key, check]: [u32; 2], at: Nanos, device: DeviceId, kind: QuoteKind) {
         self.0[slot(key, SLOTS)] = TraceSlot { key, check, tick: tick(at), device, kind: Some(kind) };
     }
 
     /// The device and the kind of a trace that is at most a second old. `check` is asked only if `key` is known.
-    pub fn find(&self, key: u32, check: impl FnOnce() -> u32, at: Nanos) -> Option<(u8, QuoteKind)> {
+    pub fn find(&self, key: u32, check: impl FnOnce() -> u32, at: Nanos) -> Option<(DeviceId, QuoteKind)> {
         let found = &self.0[slot(key, SLOTS)];
         let kind = found.kind.filter(|_| found.key == key)?;
         (tick(at).wrapping_sub(found.tick) <= WINDOW_TICKS && check() == found.check).then_some((found.device, kind))

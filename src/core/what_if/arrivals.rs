@@ -2,7 +2,7 @@
 
 use super::delays::SLOTS;
 use crate::core::queue::{Meta, NIL, PacketId};
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 
 /// Maximum number of waiting packets. With more, each step drops the oldest as if its queue had overflowed.
 const PACKETS: usize = 1024;
@@ -43,11 +43,11 @@ impl Arrivals {
     }
 
     /// Adds a packet and returns its position.
-    pub fn push(&mut self, now: Nanos, slot: u8, bytes: u16) -> PacketId {
+    pub fn push(&mut self, now: Nanos, slot: DeviceId, bytes: u16) -> PacketId {
         let id = PacketId(self.next);
         self.now = now;
         let bytes = bytes.min((1 << SLOT_SHIFT) - 1);
-        let bytes_and_slot = bytes | u16::from(slot) << SLOT_SHIFT;
+        let bytes_and_slot = bytes | slot.0 << SLOT_SHIFT;
         self.ring[usize::from(id.0)] = Arrival { tick: tick(now), bytes_and_slot, next: NIL };
         self.next = (self.next + 1) % PACKETS as u16;
         self.full |= self.next == 0;
@@ -61,7 +61,7 @@ impl Arrivals {
             arrived: self.now.saturating_since(Nanos(u64::from(age) << TICK_BITS)),
             bytes: arrival.bytes_and_slot & ((1 << SLOT_SHIFT) - 1),
             next: arrival.next,
-            device: (arrival.bytes_and_slot >> SLOT_SHIFT) as u8,
+            device: DeviceId(arrival.bytes_and_slot >> SLOT_SHIFT),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The delays at one step, by device, 88 bytes for each.
 
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 
 /// Slots: one for each tracked device, and slot 0 for all other devices.
 pub(super) const SLOTS: usize = 12;
@@ -47,14 +47,19 @@ struct Counts {
 
 impl Delays {
     /// No delays yet, of the devices with the numbers 1 to `tracked`, and of all others as one.
-    pub(super) fn new(tracked: u8) -> Delays {
+    pub(super) fn new(tracked: DeviceId) -> Delays {
         let none = Counts { sum_us: 0, packets: 0, removed: 0, max_us: 0, buckets: [0; BUCKETS] };
-        Delays(vec![none; usize::from(tracked) + 1].into_boxed_slice())
+        Delays(vec![none; usize::from(tracked.0) + 1].into_boxed_slice())
     }
 
     /// Memory beside the type itself, in bytes.
-    pub(super) const fn bytes(tracked: u8) -> usize {
-        (tracked as usize + 1) * size_of::<Counts>()
+    pub(super) const fn bytes(tracked: DeviceId) -> usize {
+        (tracked.0 as usize + 1) * size_of::<Counts>()
+    }
+
+    /// Number of tracked devices and one for all others.
+    pub(super) fn slots(&self) -> u16 {
+        self.0.len() as u16
     }
 
     /// As [`super::WhatIf::visit`].
@@ -70,9 +75,9 @@ impl Delays {
 
     /// Delays of the device with that number, 1..=[`super::MAX_TRACKED`]. For any other number: of all other devices
     /// together.
-    pub fn device(&self, number: u8) -> Delay {
-        let slot = if usize::from(number) < self.0.len() { number } else { 0 };
-        summary(&self.0[usize::from(slot)..=usize::from(slot)])
+    pub fn device(&self, number: DeviceId) -> Delay {
+        let slot = Some(usize::from(number.0)).filter(|slot| *slot < self.0.len()).unwrap_or(0);
+        summary(&self.0[slot..=slot])
     }
 
     /// Delays of all packets.
@@ -80,13 +85,13 @@ impl Delays {
         summary(&self.0)
     }
 
-    pub(super) fn note_removed(&mut self, slot: u8) {
-        let removed = &mut self.0[usize::from(slot)].removed;
+    pub(super) fn note_removed(&mut self, slot: DeviceId) {
+        let removed = &mut self.0[usize::from(slot.0)].removed;
         *removed = removed.saturating_add(1);
     }
 
-    pub(super) fn record(&mut self, slot: u8, delay: Nanos) {
-        let counts = &mut self.0[usize::from(slot)];
+    pub(super) fn record(&mut self, slot: DeviceId, delay: Nanos) {
+        let counts = &mut self.0[usize::from(slot.0)];
         let us = u32::try_from(delay.0 / 1_000).unwrap_or(u32::MAX);
         counts.sum_us += u64::from(us);
         counts.packets = counts.packets.saturating_add(1);

@@ -2,12 +2,12 @@
 
 use super::arrivals::Arrivals;
 use super::cell_shape::CellShape;
-use super::delays::{Delays, SLOTS};
+use super::delays::Delays;
 use super::interval_table::IntervalTable;
 use crate::core::params::Limits;
 use crate::core::queue::{CHUNK_BYTES, CellPlan, FairQueue, FlowId, Meta, PacketId, Store, chunks};
 use crate::core::stats::Drops;
-use crate::units::{BitsPerSec, Nanos};
+use crate::units::{BitsPerSec, DeviceId, Nanos};
 
 /// Intervals that are simulated one by one at the end of an idle period; earlier ones are skipped. After this number
 /// the phase of the departures is random again.
@@ -26,7 +26,7 @@ pub(super) struct Step {
     /// The next departure.
     next: Nanos,
     random: u64,
-    queue: FairQueue<SLOTS>,
+    queue: FairQueue,
     /// Chunks of the engine's pool that the waiting packets would use.
     in_use: u16,
     /// Chunks of the engine's pool.
@@ -38,7 +38,7 @@ pub(super) struct Step {
 /// A packet whose first bytes have left and whose last have not.
 struct OpenCell {
     flow: FlowId,
-    slot: u8,
+    slot: DeviceId,
     left: u16,
     arrived: Nanos,
 }
@@ -66,7 +66,7 @@ impl Step {
             mean,
             next: now + mean,
             random: seed | 1,
-            queue: FairQueue::new(limits.age),
+            queue: FairQueue::new(limits.age, delays.slots()),
             in_use: 0,
             chunks: u16::try_from(limits.bytes.min(Limits::MAX_BYTES) / CHUNK_BYTES)
                 .unwrap_or(u16::MAX)

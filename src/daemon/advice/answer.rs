@@ -90,7 +90,7 @@ pub struct DeviceAdvice {
     /// Its name in the settings, or `all others`.
     pub name: String,
     /// The place of its section in the settings; 0 is all others.
-    pub number: u8,
+    pub number: u16,
     /// Its tolerance in milliseconds.
     pub tolerance_ms: u64,
     /// Whether its packets pass outside the tunnel.

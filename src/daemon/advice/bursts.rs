@@ -120,8 +120,7 @@ pub(super) fn burst_prices(advice: &Advice<'_>) -> Vec<BurstPrice> {
 
 /// The lowest upload rate at which the listed devices' packets wait no longer than `wait`, 99 of 100.
 fn flat_upload(advice: &Advice<'_>, listed: u64, wait: Nanos) -> Option<BitsPerSec> {
-    let is_listed = |number: u8| listed.checked_shr(number.into()).unwrap_or(0) & 1 == 1;
-    let delays = || advice.devices.iter().filter(|device| is_listed(device.number));
+    let delays = || advice.devices.iter().filter(|device| device.number.is_in(listed));
     // Others than these have no delays of their own.
     delays().next()?;
     let is_met = |step: &usize| delays().all(|device| device.delays[Direction::Up as usize][*step].p99 <= wait);

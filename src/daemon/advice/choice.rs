@@ -3,7 +3,7 @@
 use super::{Direction, RATES_KBIT, RateAdvisor};
 use crate::config::model::{Level, Policy, Settings};
 use crate::core::what_if::{Delay, MAX_TRACKED, STEPS};
-use crate::units::{BitsPerSec, Nanos};
+use crate::units::{BitsPerSec, DeviceId, Nanos};
 use crate::wire::size::CellSize;
 
 /// The tolerance of devices without a number of their own: that of the least tolerant device kind in the settings.
@@ -45,7 +45,7 @@ pub(super) type RateDelays = [[Delay; STEPS]; 2];
 /// The delays of one device, or of all devices without a number of their own.
 pub(super) struct DeviceDelays<'a> {
     pub name: &'a str,
-    pub number: u8,
+    pub number: DeviceId,
     pub tolerance: Nanos,
     pub watched_only: bool,
     pub delays: RateDelays,
@@ -74,7 +74,7 @@ impl<'a> Advice<'a> {
                 std::array::from_fn(|_| steps.next().map(|(_, delays)| of(delays)).unwrap_or_default())
             })
         };
-        let device_delays = |name, number: u8, tolerance, watched_only| DeviceDelays {
+        let device_delays = |name, number: DeviceId, tolerance, watched_only| DeviceDelays {
             name,
             number,
             tolerance,
@@ -82,7 +82,7 @@ impl<'a> Advice<'a> {
             delays: read(&|delays| delays.device(number)),
             offered: Direction::ALL.map(|direction| advisor.shapers[direction as usize].offered(number)),
         };
-        let numbered = settings.devices.iter().zip(1..=MAX_TRACKED);
+        let numbered = settings.devices.iter().zip((1..=MAX_TRACKED.0).map(DeviceId));
         let mut devices: Vec<_> = numbered
             .filter(|(device, _)| device.policy != Policy::Block)
             .map(|(device, number)| {
@@ -90,7 +90,7 @@ impl<'a> Advice<'a> {
             })
             .filter(|device| !device.watched_only || device.offered != [0; 2])
             .collect();
-        let others = device_delays("all others", 0, OTHERS_TOLERANCE, false);
+        let others = device_delays("all others", DeviceId::UNKNOWN, OTHERS_TOLERANCE, false);
         devices.extend((others.offered != [0; 2]).then_some(others));
         let observed_for = advisor.observed_for(now);
         Advice { settings, advisor, observed_for, home: read(&|delays| delays.home()), devices }

@@ -145,7 +145,12 @@ mod tests {
     use crate::wire::size::IpVersion;
 
     fn packet(second: u64) -> ObservedPacket {
-        ObservedPacket { at: Nanos::from_secs(second), bytes: 100, device: 1, direction: Direction::Up }
+        ObservedPacket {
+            at: Nanos::from_secs(second),
+            bytes: 100,
+            device: crate::units::DeviceId(1),
+            direction: Direction::Up,
+        }
     }
 
     /// The feed of a router.

@@ -4,7 +4,7 @@
 use super::numbers::{NumberReader, NumberWriter};
 use crate::config::model::{Burst, Settings};
 use crate::core::burst::odds::{NeedPattern, matching_linger};
-use crate::units::{BitsPerSec, Chance, Nanos};
+use crate::units::{BitsPerSec, Chance, DeviceId, Nanos};
 use crate::wire::size::CellSize;
 
 /// Slots are counted on a grid of their own. Less time says nothing about a day.
@@ -48,9 +48,8 @@ impl NeedWatch {
     }
 
     /// Counts a packet that the device of that number has sent.
-    pub fn note(&mut self, at: Nanos, device: u8, bytes: u16) {
-        let listed = self.burst.map_or(0, |burst| burst.devices);
-        if listed.checked_shr(device.into()).unwrap_or(0) & 1 == 1 {
+    pub fn note(&mut self, at: Nanos, device: DeviceId, bytes: u16) {
+        if device.is_in(self.burst.map_or(0, |burst| burst.devices)) {
             self.advance(at);
             self.waiting += u64::from(bytes);
         }

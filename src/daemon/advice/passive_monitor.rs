@@ -11,7 +11,7 @@ use crate::config::model::{Device, Mac, Settings};
 use crate::core::what_if::MAX_TRACKED;
 use crate::sys::capture::{self, Capture, CapturedPacket, HEAD_BYTES, Layer, Test};
 use crate::sys::timer;
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 
 /// Maximum packets received in one call.
@@ -27,7 +27,7 @@ pub struct PassiveMonitor {
     /// The home's interfaces. A packet also passes others, such as bridge ports, and would count twice there.
     interfaces: Vec<u32>,
     /// The header rules of each device, by direction, and its number.
-    devices: Vec<([Vec<Test>; 2], u8)>,
+    devices: Vec<([Vec<Test>; 2], DeviceId)>,
 }
 
 #[derive(Clone, Copy)]
@@ -39,7 +39,8 @@ enum DeviceAddress {
 impl PassiveMonitor {
     /// Starts to observe the devices that `is_watched` accepts; `None` if there are none.
     pub fn open(settings: &Settings, is_watched: impl Fn(&Device) -> bool) -> io::Result<Option<PassiveMonitor>> {
-        let numbered = settings.devices.iter().zip(1..=MAX_TRACKED).filter(|(device, _)| is_watched(device));
+        let numbered = settings.devices.iter().zip((1..=MAX_TRACKED.0).map(DeviceId));
+        let numbered = numbered.filter(|(device, _)| is_watched(device));
         let rules = |address: DeviceAddress| Direction::ALL.map(|direction| address.rule(direction));
         let devices: Vec<_> = numbered
             .flat_map(|(device, number)| device_addresses(device).map(move |one| (rules(one), number)))
@@ -55,7 +56,7 @@ impl PassiveMonitor {
         PassiveMonitor::with(Vec::new())
     }
 
-    fn with(devices: Vec<([Vec<Test>; 2], u8)>) -> io::Result<PassiveMonitor> {
+    fn with(devices: Vec<([Vec<Test>; 2], DeviceId)>) -> io::Result<PassiveMonitor> {
         let rules: Vec<Vec<Test>> = match devices.is_empty() {
             true => vec![Vec::new()],
             false => devices.iter().flat_map(|(rules, _)| rules.iter().cloned()).collect(),
@@ -98,7 +99,7 @@ impl PassiveMonitor {
 
     /// The device's number, 0 if all count as one, and the direction; `None` for packets that do not go to the
     /// Internet.
-    fn classify(&self, packet: &CapturedPacket, head: &[u8]) -> Option<(u8, Direction)> {
+    fn classify(&self, packet: &CapturedPacket, head: &[u8]) -> Option<(DeviceId, Direction)> {
         let ethertype = u32::from(u16::from_be_bytes(*head.get(12..)?.first_chunk()?));
         let is_multicast = head[0] & 1 != 0;
         if is_multicast || !(ethertype == IPV4 || ethertype == IPV6) || !self.interfaces.contains(&packet.interface) {
@@ -106,7 +107,7 @@ impl PassiveMonitor {
         }
         let direction = if packet.outgoing { Direction::Down } else { Direction::Up };
         if self.devices.is_empty() {
-            return Some((0, direction));
+            return Some((DeviceId::UNKNOWN, direction));
         }
         let is_of = |rules: &[Vec<Test>; 2]| rules[direction as usize].iter().all(|test| passes(test, head));
         self.devices.iter().find(|(rules, _)| is_of(rules)).map(|(_, number)| (*number, direction))

@@ -127,7 +127,7 @@ fn device(device: &DeviceDelays<'_>) -> DeviceAdvice {
     let [upload_packets, download_packets] = device.offered;
     DeviceAdvice {
         name: device.name.to_owned(),
-        number: device.number,
+        number: device.number.0,
         tolerance_ms: device.tolerance.0 / 1_000_000,
         watched_only: device.watched_only,
         upload_packets,

@@ -24,10 +24,10 @@ fn advisor(settings: &Settings) -> RateAdvisor {
 fn simulate_home(advisor: &mut RateAdvisor, seconds: u64) {
     for second in 1..=seconds {
         let at = Nanos::from_secs(second);
-        advisor.note(ObservedPacket { at, bytes: 100, device: 1, direction: Direction::Up });
-        advisor.note(ObservedPacket { at, bytes: 60, device: 1, direction: Direction::Down });
+        advisor.note(ObservedPacket { at, bytes: 100, device: DeviceId(1), direction: Direction::Up });
+        advisor.note(ObservedPacket { at, bytes: 60, device: DeviceId(1), direction: Direction::Down });
         for _ in 0..if second % 60 == 0 { 143 } else { 0 } {
-            advisor.note(ObservedPacket { at, bytes: 1400, device: 2, direction: Direction::Up });
+            advisor.note(ObservedPacket { at, bytes: 1400, device: DeviceId(2), direction: Direction::Up });
         }
         advisor.run_pending(at, || true);
     }
@@ -112,7 +112,7 @@ fn the_departures_of_a_second_are_run_in_small_parts() {
     for advisor in [&mut whole, &mut interrupted] {
         for _ in 0..100 {
             let at = Nanos::from_millis(3);
-            advisor.note(ObservedPacket { at, bytes: 1400, device: 2, direction: Direction::Up });
+            advisor.note(ObservedPacket { at, bytes: 1400, device: DeviceId(2), direction: Direction::Up });
         }
     }
     let end = Nanos::from_secs(30);
@@ -161,7 +161,12 @@ fn pending_packets_wait_and_excess_ones_are_missed() {
     let settings = settings("");
     let mut advisor = advisor(&settings);
     for at in 0..300 {
-        advisor.note(ObservedPacket { at: Nanos(at), bytes: 100, device: MAX_TRACKED + 1, direction: Direction::Up });
+        advisor.note(ObservedPacket {
+            at: Nanos(at),
+            bytes: 100,
+            device: DeviceId(MAX_TRACKED.0 + 1),
+            direction: Direction::Up,
+        });
     }
     advisor.run_pending(HOUR, || false);
     assert_eq!(Advice::new(&settings, &advisor, HOUR).packets(), 0);
@@ -185,7 +190,7 @@ fn watched(settings: &Settings, hours: u64) -> RateAdvisor {
             let at = Nanos::from_secs(60 * minute);
             // Neither another device nor the other direction is need.
             for (device, direction) in [(2, Direction::Up), (1, Direction::Up), (2, Direction::Down)] {
-                advisor.note(ObservedPacket { at, bytes: 1_400, device, direction });
+                advisor.note(ObservedPacket { at, bytes: 1_400, device: DeviceId(device), direction });
             }
         }
     }

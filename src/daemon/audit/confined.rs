@@ -6,6 +6,7 @@ use crate::config::model::{DnsMode, Mac, Policy, Settings};
 use crate::core::quotes::Identifier;
 use crate::plan;
 use crate::sys::lan_neighbours::LanNeighbour;
+use crate::units::DeviceId;
 
 /// Maximum identifiers to look for; a home has fewer.
 const MAX_IDENTIFIERS: usize = 256;
@@ -23,7 +24,7 @@ pub struct ConfinedDevices {
 
 #[derive(Clone, Copy)]
 struct ChosenPolicy {
-    number: u8,
+    number: DeviceId,
     policy: Policy,
     /// A device that is chosen by IPv4 is recognised by its Ethernet address in IPv6 packets only.
     only_ipv6: bool,
@@ -33,7 +34,7 @@ struct ChosenPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfinedSender {
     /// Its number, for [`ConfinedDevices::name`].
-    pub number: u8,
+    pub number: DeviceId,
     /// Whether its DNS questions must not leave outside the tunnel.
     pub hides_names: bool,
 }
@@ -41,7 +42,7 @@ pub struct ConfinedSender {
 impl ConfinedDevices {
     /// The devices of the settings. `neighbours` connect chosen addresses with Ethernet addresses.
     pub fn new(settings: &Settings, neighbours: &[LanNeighbour]) -> ConfinedDevices {
-        let number = |index: usize| u8::try_from(index).unwrap_or(u8::MAX);
+        let number = |index: usize| DeviceId(u16::try_from(index).unwrap_or(u16::MAX));
         let mut confined = ConfinedDevices {
             names: settings.devices.iter().map(|device| device.name.clone()).collect(),
             macs: Vec::new(),
@@ -69,8 +70,8 @@ impl ConfinedDevices {
     }
 
     /// What reports call the device.
-    pub fn name(&self, number: u8) -> &str {
-        self.names.get(usize::from(number)).map_or("a confined device", String::as_str)
+    pub fn name(&self, number: DeviceId) -> &str {
+        self.names.get(usize::from(number.0)).map_or("a confined device", String::as_str)
     }
 
     /// The confined device that sent a packet with these addresses on that interface of the home; `None` if it may send
@@ -90,7 +91,7 @@ impl ConfinedDevices {
     }
 
     /// What no packet outside the tunnel may bear.
-    pub fn identifiers(&self, neighbours: &[LanNeighbour]) -> Vec<(Identifier, u8)> {
+    pub fn identifiers(&self, neighbours: &[LanNeighbour]) -> Vec<(Identifier, DeviceId)> {
         let is_confined = |choice: &ChosenPolicy| choice.policy != Policy::Direct;
         let macs = self.macs.iter().filter(|(_, choice)| is_confined(choice));
         let macs = macs.map(|(mac, choice)| (Identifier::Mac(mac.0), choice.number));
@@ -167,10 +168,10 @@ mod tests {
         assert_eq!(name("br-iot", TELEPHONE, "192.168.3.8"), None, "its own section precedes its network's");
         let found = devices.identifiers(&neighbours);
         let expected = [
-            (Identifier::Mac(CAMERA.0), 0),
-            (Identifier::Address(address("192.168.1.20")), 1),
-            (Identifier::Address(address("192.168.1.20")), 1),
-            (Identifier::Address(address("192.168.3.9")), 3),
+            (Identifier::Mac(CAMERA.0), DeviceId(0)),
+            (Identifier::Address(address("192.168.1.20")), DeviceId(1)),
+            (Identifier::Address(address("192.168.1.20")), DeviceId(1)),
+            (Identifier::Address(address("192.168.3.9")), DeviceId(3)),
         ];
         assert_eq!(found, expected);
     }

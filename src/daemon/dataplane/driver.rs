@@ -16,7 +16,7 @@ use crate::plan::ownership::TUN_MTU;
 use crate::sys::epoll::Poll;
 use crate::sys::timer;
 use crate::sys::udp::ReceiveBuffer;
-use crate::units::Nanos;
+use crate::units::{DeviceId, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 
 /// Maximum packets, and maximum cells, read in one turn with few sessions.
@@ -41,8 +41,8 @@ pub struct PassedPacket {
     pub at: Nanos,
     /// Its length in bytes, IP header included.
     pub bytes: usize,
-    /// The device's number.
-    pub device: u8,
+    /// The device.
+    pub device: DeviceId,
     /// Whether a device sent it.
     pub is_upload: bool,
 }
@@ -107,7 +107,6 @@ impl Driver {
     /// # Errors
     /// [`Error::System`] if waiting for a departure fails.
     pub fn run_departures(&mut self, plane: &mut DataPlane) -> Result<(), Error> {
-        let limit = plane.spin_limit();
         let many = plane.has_many_sessions();
         let (mut built, mut steps) = (0usize, 0);
         while let Some(next) = plane.next_timeout() {
@@ -121,7 +120,7 @@ impl Driver {
                 break;
             }
             if next > now {
-                let waited = timer::wait_until(next, self.spin.length().min(limit));
+                let waited = timer::wait_until(next, self.spin.before(plane.sessions().all()));
                 if let Some(late) = waited.map_err(Error::system("waiting for a departure"))? {
                     self.spin.note(late);
                 }

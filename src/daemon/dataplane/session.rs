@@ -130,16 +130,16 @@ impl Session {
         &self.engine
     }
 
+    /// The engine, for what concerns devices only.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     /// Continues all counters from these, before the first cell: a test need not wait for large ones.
     #[cfg(feature = "lab")]
     pub fn count_from(&mut self, stats: crate::core::Stats, wire_bytes: [u64; 2]) {
         (self.counted_cells, self.wire_bytes) = (stats.cells_data + stats.cells_cover, wire_bytes);
         self.engine.count_from(stats);
-    }
-
-    /// Clears the state of each device.
-    pub fn forget_devices(&mut self) {
-        self.engine.reset_device_stats();
     }
 
     /// The session's state at `now`.

@@ -214,6 +214,7 @@ impl Sessions {
             _ => self.all = vec![Box::new(Session::router(peer, shaping, request, self.seed()?, now))],
         }
         self.all[0].set_bursts(shape::bursts(settings, size, self.linger), now);
+        self.all[0].engine_mut().set_device_tag(crate::plan::device_tag(settings));
         self.all[0].set_key_update(key_update(settings));
         let has_handshakes = tunnel::properties(settings).is_some_and(|tunnel| tunnel.handshake_key.is_some());
         self.all[0].set_key_watch(has_handshakes, now);

@@ -1,13 +1,14 @@
 //! How long the loop spins before a departure.
 
+use super::session::Session;
 use crate::units::Nanos;
 
 /// The longest. A sleep that ends later than this would not have been helped by spinning.
 const LONGEST: Nanos = Nanos::from_micros(200);
 /// What a processor takes from the end of the sleep to the first look at the clock, at least.
 const SHORTEST: Nanos = Nanos::from_micros(10);
-/// The latest end of a sleep loses this part with each departure: after 20 s at 40 a second it counts half.
-const FORGOTTEN_PART: u64 = 1024;
+/// The latest end of a sleep loses this part with each departure: after 4 s at 40 a second it counts half.
+const FORGOTTEN_PART: u64 = 256;
 
 /// The time to spin, from how late sleeps have ended. It grows at once and shrinks slowly, so that a load which comes
 /// and goes does not show in the moments of departures.
@@ -22,8 +23,19 @@ impl SpinWindow {
         SpinWindow { latest: LONGEST }
     }
 
-    /// The time to spin: a quarter more than sleeps have lately been late.
-    pub fn length(&self) -> Nanos {
+    /// The time to spin before a departure. Trains of a fast line come so often that spinning before each would take
+    /// the time for their cells. With several sessions another cell is always about to leave, and the processor seldom
+    /// enters a deep sleep state.
+    pub fn before(&self, sessions: &[Box<Session>]) -> Nanos {
+        match sessions {
+            [session] if session.engine().train() > 1 => self.length().min(Nanos(session.engine().pace().mean.0 / 16)),
+            [_] => self.length(),
+            _ => Nanos::ZERO,
+        }
+    }
+
+    /// A quarter more than sleeps have lately been late.
+    fn length(&self) -> Nanos {
         Nanos(self.latest.0 + self.latest.0 / 4).clamp(SHORTEST, LONGEST)
     }
 
@@ -49,7 +61,7 @@ mod tests {
         assert!((us(20)..us(26)).contains(&window.length()), "{:?}", window.length());
         window.note(us(100));
         assert_eq!(window.length(), us(125), "it grows at once");
-        (0..800).for_each(|_| window.note(us(20)));
+        (0..200).for_each(|_| window.note(us(20)));
         assert!(window.length() > us(50), "and shrinks slowly: {:?}", window.length());
         let before = window.length();
         window.note(us(5000));

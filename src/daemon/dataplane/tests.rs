@@ -6,7 +6,7 @@ use super::*;
 use crate::config::example;
 use crate::core::CellKind;
 use crate::law::Law;
-use crate::units::BitsPerSec;
+use crate::units::{BitsPerSec, DeviceId};
 use crate::wire::control::{ControlMessage, ShapingGrant, ShapingRequest};
 use crate::wire::size::IpVersion;
 use rand::rngs::ChaCha8Rng;
@@ -86,7 +86,7 @@ fn every_train_is_one_segment_list_of_the_promised_size() {
 fn a_packet_reaches_the_other_end_and_counts_for_its_device() {
     let (mut router, mut endpoint) = (plane(&router_settings()), plane(&endpoint_settings(1)));
     run(&mut router, &mut endpoint, Nanos::from_secs(2), |_| ());
-    assert_eq!(router.handle_packet(Nanos::from_secs(2), &packet(5)), Some(5));
+    assert_eq!(router.handle_packet(Nanos::from_secs(2), &packet(5)), Some(DeviceId(5)));
     let mut buffer = [0; 1500];
     let mut kinds = Vec::new();
     while let Some(now) = router.next_timeout().filter(|_| kinds.is_empty()) {
@@ -98,7 +98,7 @@ fn a_packet_reaches_the_other_end_and_counts_for_its_device() {
             kinds.push(endpoint.poll_packet(0, &mut buffer));
         }
     }
-    assert_eq!(kinds, [Some(Delivery { length: 40, device: 0, is_accepted: true })]);
+    assert_eq!(kinds, [Some(Delivery { length: 40, device: DeviceId::UNKNOWN, is_accepted: true })]);
     assert_eq!(buffer[1], 0, "the device's number does not leave the router");
     assert_eq!(endpoint.poll_packet(0, &mut buffer), None);
 }

@@ -43,7 +43,7 @@ fn sample() -> DeviceList {
     ];
     let lease = Lease { mac: Mac(CAMERA), address: "192.168.1.11".parse().unwrap(), hostname: Some("cam\"01".into()) };
     let mut stats = Stats::default();
-    stats.devices[1] =
+    *stats.devices.entry(DeviceId(1)) =
         DeviceStats { packets: 2, bytes: 300, delay_sum: Nanos::from_millis(30), delay_max: Nanos::from_millis(20) };
     merge(&settings(), neighbours, vec![lease], Some(&stats), &TrafficByDevice::default())
 }

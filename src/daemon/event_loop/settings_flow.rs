@@ -74,6 +74,7 @@ impl Parts {
     pub fn change_settings(&mut self, configured: Settings, is_automatic: bool, now: Nanos) {
         let settings = self.schedule.in_force(&configured, moment(now));
         if self.plane.has_tunnel() {
+            self.plane.local_mut().expect_devices(&settings);
             self.reconciler.prepare(&settings, now);
             self.config.start(SettingsChange::of_file(settings, configured, is_automatic));
         } else {
@@ -260,5 +261,7 @@ impl Parts {
 /// Whether both have the same devices in the same order, so that a device keeps its number.
 fn has_same_devices(before: &Settings, after: &Settings) -> bool {
     let same = |(one, other): (&Device, &Device)| (&one.macs, one.address) == (&other.macs, other.address);
-    before.devices.len() == after.devices.len() && before.devices.iter().zip(&after.devices).all(same)
+    crate::plan::device_tag(before) == crate::plan::device_tag(after)
+        && before.devices.len() == after.devices.len()
+        && before.devices.iter().zip(&after.devices).all(same)
 }

@@ -8,8 +8,8 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::bench::{
-    Arrangement, BenchReport, DelayRow, Footprint, HOME, RATES_KBIT, SMALL_DEVICES, delays, endpoint_load,
-    fixed_hour_cells, instructions, sparse,
+    Arrangement, BenchReport, DelayRow, Footprint, HOME, RATES_KBIT, SMALL_DEVICES, delays, device_scale,
+    endpoint_load, fixed_hour_cells, instructions, sparse,
 };
 use crate::lab::error::Error;
 use crate::lab::trace::HomeTrace;
@@ -88,6 +88,7 @@ impl BenchCommand {
             anon_kb: footprint.map(|footprint| footprint.anon_kb),
             sparse: sparse(&self.lab.join("sparse"))?,
             endpoint: endpoint_load(&self.lab.join("endpoint.json"))?,
+            devices: device_scale(&self.lab.join("devices.json"))?,
             home: kind,
         })
     }

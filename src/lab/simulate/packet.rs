@@ -3,7 +3,7 @@
 //! A packet is IPv4 with protocol 253 (RFC 3692 experiments): header, eight bytes with the number, then padding that is
 //! derived from the number.
 
-use crate::core::DEVICES;
+use super::MAX_DEVICES;
 
 const HEADER_BYTES: usize = 20;
 const NUMBER_BYTES: usize = 8;
@@ -12,9 +12,9 @@ const PROTOCOL: u8 = 253;
 const SERVER: [u8; 3] = [192, 0, 2];
 const DEVICE: [u8; 3] = [192, 168, 1];
 
-/// Fills `buf` with packet `number` of a device (1..[`DEVICES`]). DSCP holds the device number.
+/// Fills `buf` with packet `number` of a device (1..=[`MAX_DEVICES`]). DSCP holds the device number.
 pub(super) fn write(buf: &mut [u8], device: usize, number: u64, up: bool) {
-    debug_assert!(device < DEVICES && buf.len() >= HEADER_BYTES + NUMBER_BYTES);
+    debug_assert!(device <= MAX_DEVICES && buf.len() >= HEADER_BYTES + NUMBER_BYTES);
     let (header, rest) = buf.split_at_mut(HEADER_BYTES);
     let [high, low] = (header.len() as u16 + rest.len() as u16).to_be_bytes();
     header.copy_from_slice(&[

@@ -1,13 +1,13 @@
-//! The sets of a table.
+//! The sets and maps of a table.
 
 use std::fmt::Write as _;
 
-/// A named set of single values or networks.
+/// A named set of single values or networks, or a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     /// Its name.
     pub name: &'static str,
-    /// nft's type: `ether_addr`, `ipv4_addr`, `ipv6_addr`, `ifname`.
+    /// nft's type: `ether_addr`, `ipv4_addr`, `ipv6_addr`, `ifname`; of a map with the type of its values.
     pub kind: &'static str,
     /// Its elements.
     pub elements: Elements,
@@ -18,6 +18,8 @@ pub struct Set {
 pub enum Elements {
     /// Fixed elements in nft's notation, without duplicates.
     Fixed(Vec<String>),
+    /// The elements of a map, in nft's notation, without duplicates.
+    Map(Vec<String>),
     /// Fixed networks in nft's notation; none contains another.
     Networks(Vec<String>),
     /// Elements that packets add and that expire.
@@ -38,11 +40,12 @@ pub(in crate::plan) const MAX_INITIAL: usize = MAX_LEARNED / 2;
 impl Set {
     /// Adds the set, as a line for each of its properties.
     pub(super) fn write_to(&self, text: &mut String) {
-        let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", self.name, self.kind);
+        let block = if matches!(self.elements, Elements::Map(_)) { "map" } else { "set" };
+        let _ = writeln!(text, "\t{block} {} {{\n\t\ttype {}", self.name, self.kind);
         text.push_str(if matches!(self.elements, Elements::Networks(_)) { "\t\tflags interval\n" } else { "" });
         let _ = match &self.elements {
             Elements::Fixed(elements) | Elements::Networks(elements) if elements.is_empty() => Ok(()),
-            Elements::Fixed(elements) | Elements::Networks(elements) => {
+            Elements::Fixed(elements) | Elements::Networks(elements) | Elements::Map(elements) => {
                 writeln!(text, "\t\telements = {{ {} }}", elements.join(", "))
             }
             Elements::Learned { timeout } => {

@@ -7,10 +7,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use millpond::core::quotes::{Identifier, QuoteDetector};
-use millpond::units::Nanos;
+use millpond::units::{DeviceId, Nanos};
 
 fuzz_target!(|data: &[u8]| {
-    let mut detector = QuoteDetector::new(std::iter::empty::<(Identifier, u8)>());
+    let mut detector = QuoteDetector::new(std::iter::empty::<(Identifier, DeviceId)>());
     let mut now = Nanos::ZERO;
     let (mut has_device, mut rest) = (false, data);
     while let [sender, high, low, after @ ..] = rest {
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         match sender & 3 {
             0 => detector.note_other(packet),
             1 => {
-                detector.note_confined(now, sender >> 2, packet, sender & 4 == 0);
+                detector.note_confined(now, DeviceId((sender >> 2).into()), packet, sender & 4 == 0);
                 has_device = true;
             }
             _ => {

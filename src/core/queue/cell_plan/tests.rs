@@ -12,13 +12,13 @@ const LARGE: usize = 1500;
 
 /// A queue over sizes whose packets leave by cells.
 struct Harness {
-    queue: FairQueue<64>,
+    queue: FairQueue,
     store: SizeStore,
     drops: Drops,
     /// The open packet with the bytes of it that have not left.
     open: Option<(FlowId, PacketId, usize)>,
     /// The device of every packet.
-    devices: Vec<u8>,
+    devices: Vec<u16>,
 }
 
 /// The packets of a cell with the bytes of each, in the cell's order.
@@ -27,7 +27,7 @@ type Parts = Vec<(PacketId, usize)>;
 impl Harness {
     fn new() -> Harness {
         Harness {
-            queue: FairQueue::new(Nanos(u64::MAX)),
+            queue: FairQueue::new(Nanos(u64::MAX), 1_000),
             store: SizeStore::new(usize::MAX),
             drops: Drops::default(),
             open: None,
@@ -35,7 +35,7 @@ impl Harness {
         }
     }
 
-    fn push(&mut self, device: u8, bytes: u16) -> PacketId {
+    fn push(&mut self, device: u16, bytes: u16) -> PacketId {
         let id = self.store.insert(Nanos::ZERO, device, bytes);
         self.queue.push(&mut self.store, id, 0);
         self.devices.push(device);

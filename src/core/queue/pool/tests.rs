@@ -6,15 +6,15 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::core::queue::testing::udp_packet;
-use crate::units::Nanos;
+use crate::units::{DeviceId, DeviceTag, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
 
 fn meta(bytes: &[u8]) -> Meta {
-    Meta { arrived: Nanos(bytes.len() as u64), bytes: bytes.len() as u16, next: NIL, device: 1 }
+    Meta { arrived: Nanos(bytes.len() as u64), bytes: bytes.len() as u16, next: NIL, device: DeviceId(1) }
 }
 
 fn insert(pool: &mut PacketPool, bytes: &[u8]) -> Option<PacketId> {
-    pool.insert(&Packet::parse(bytes).expect("a valid packet"), bytes, meta(bytes))
+    pool.insert(&Packet::parse(bytes).expect("a valid packet"), DeviceTag::Dscp, bytes, meta(bytes))
 }
 
 /// All bytes of a packet, read in pieces of `piece` bytes.

@@ -18,6 +18,9 @@ use crate::units::{BitsPerSec, Nanos};
 /// Version of the keys, raised when a key changes its meaning or disappears.
 const INTERFACE: u32 = 1;
 
+/// Maximum devices in the answer, those with the lowest numbers.
+const MAX_DEVICES: usize = 128;
+
 /// The sources of a status report.
 pub struct StatusView<'a> {
     /// The settings in force, if any.
@@ -109,7 +112,8 @@ impl StatusView<'_> {
 
     fn peer(&self, session: &SessionReport) -> PeerAnswer {
         let (stats, granted) = (&session.stats, session.granted);
-        let devices = stats.devices.iter().enumerate().filter(|(_, device)| device.packets > 0);
+        let mut devices: Vec<_> = stats.devices.iter().filter(|(_, device)| device.packets > 0).collect();
+        devices.sort_unstable_by_key(|(number, _)| *number);
         PeerAnswer {
             name: session.name.clone(),
             address: session.peer.to_string(),
@@ -133,8 +137,10 @@ impl StatusView<'_> {
             lateness_us: percentiles(&stats.lateness, |late| late.as_millis_f64() * 1e3),
             min_watch_days: session.min_watch_days.map(Rounded),
             devices: devices
+                .into_iter()
+                .take(MAX_DEVICES)
                 .map(|(number, device)| DeviceDelay {
-                    number: number as u64,
+                    number: number.0.into(),
                     packets: device.packets,
                     bytes: device.bytes,
                     delay_mean_ms: Rounded(Nanos(device.delay_sum.0 / device.packets).as_millis_f64()),

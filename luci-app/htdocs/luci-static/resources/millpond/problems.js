@@ -48,6 +48,7 @@ const KNOWN = {
 	'router-closed': [ _('No device can open these pages'), _('Every network of your home is protected or blocked, and such devices cannot open this router\'s pages. Choose "Leave alone" for your computer under Devices before you leave this page.') ],
 	'threads': [ _('The settings ask for more threads than there are processors'), _('On a server: remove option threads from the settings; all processors are then used.') ],
 	'exit-missing': [ _('The exit of homes is not there'), _('On a server: the tunnel by which homes\' packets should leave does not exist or is down, so these homes have no Internet. Nothing leaves another way. Bring the tunnel up.') ],
+	'device-numbers': [ _('More devices than millpond can tell apart'), _('The last ones share a queue with the first ones. Remove their sections, and choose their network under Devices instead.') ],
 	'zone': [ _('The time zone is unknown'), _('Schedules use universal time (UTC) until you choose your zone under System, System.') ],
 	'ubus': [ _('These pages lost their connection to millpond'), _('The router\'s message bus (ubus) does not answer. The devices stay protected; you need not do anything.') ]
 };
