@@ -352,6 +352,7 @@ impl Session {
         let [_, train] = grant.trains;
         let pace = Pace::of_trains(grant.law, grant.spread_percent, grant.rate, grant.cell_bytes.into(), train);
         self.engine.set_train(train);
+        self.engine.set_lead(lead(pace, train));
         let change = if !self.sending {
             self.engine.restart(pace, now);
             self.sending = true;

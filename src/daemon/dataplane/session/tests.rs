@@ -312,6 +312,10 @@ fn trains_leave_once_the_endpoint_has_granted_them() {
     // The real endpoint grants both.
     endpoint.handle_request(Nanos::ZERO, request, CELL);
     assert_eq!((endpoint.engine().train(), endpoint.engine().pace().mean), (64, rate.interval(508 * 64)));
+    // Found by tests/lab/gateway: between build and departure a loop does nothing else.
+    let built = endpoint.next_timeout().unwrap();
+    assert!(matches!(endpoint.handle_timeout(built, &mut Vec::new()), SessionStep::Built));
+    assert!(endpoint.next_timeout().unwrap() <= built + Nanos(rate.interval(508 * 64).0 / 8));
     set_trains(&mut grant, [45, 64]);
     answer(&mut router, grant);
     assert_eq!((router.engine().pace(), router.engine().train(), router.missing_trains()), (pace, 45, None));
