@@ -18,8 +18,10 @@ pub struct CellSocket {
     has_segments: Cell<bool>,
     /// Whether the kernel joins arriving datagrams.
     joins_arrivals: Cell<bool>,
-    /// Datagrams in a row that arrived alone although the kernel was to join them.
-    alone: Cell<u8>,
+    /// Whether it may try to.
+    may_join: Cell<bool>,
+    /// Datagrams in a row that arrived alone although the kernel was to join them, or calls since it stopped.
+    alone: Cell<u16>,
 }
 
 impl CellSocket {
@@ -41,11 +43,11 @@ impl CellSocket {
         set_int(&socket, libc::SOL_SOCKET, libc::SO_PRIORITY, priority as libc::c_int)?;
         // Zero means no segments, as before; a kernel that does not know the option refuses it (udp(7)).
         let has_segments = Cell::new(set_int(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok());
-        Ok(CellSocket { socket, has_segments, joins_arrivals: Cell::new(false), alone: Cell::new(0) })
+        let [joins_arrivals, may_join] = [(); 2].map(|()| Cell::new(false));
+        Ok(CellSocket { socket, has_segments, joins_arrivals, may_join, alone: Cell::new(0) })
     }
 
     /// Makes room for this many bytes of waiting datagrams, also beyond the limit for ordinary programs.
-    #[cfg(feature = "endpoint")]
     pub fn set_receive_buffer(&self, bytes: u32) -> io::Result<()> {
         // The kernel doubles the value, for its own data.
         set_int(&self.socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes as libc::c_int / 2)

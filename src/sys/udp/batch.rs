@@ -21,7 +21,10 @@ const MAX_SENT: usize = 64;
 const MAX_RECEIVED: usize = 32;
 /// So many datagrams in a row that arrive alone show that nothing joins them on this path, such as a driver without
 /// receive offload. `recvmmsg` then takes fewer calls.
-const MAX_ALONE: u8 = 64;
+const MAX_ALONE: u16 = 64;
+/// After so many calls of `recvmmsg` that brought several datagrams, the kernel may try to join them again: until both
+/// ends have agreed on trains, all cells arrive alone.
+const CALLS_UNTIL_RETRY: u16 = 1_024;
 /// Room for each of them.
 const SLOT_BYTES: usize = 2_048;
 
@@ -148,9 +151,31 @@ impl CellSocket {
     /// Asks the kernel to hand over the datagrams of a train joined, or no longer; see [`CellSocket::receive_train`].
     /// A kernel that cannot join them hands them over one by one.
     pub fn join_arrivals(&self, joined: bool) {
+        self.set_joining(joined);
+        // A kernel that cannot is not asked again.
+        self.may_join.set(self.joins_arrivals.get());
+        self.alone.set(0);
+    }
+
+    /// Stops joining where it has no effect, and tries again later.
+    fn watch_joining(&self, received: libc::c_int, is_joined: bool) {
+        if self.joins_arrivals.get() && received > 0 {
+            self.alone.set(if is_joined { 0 } else { self.alone.get() + 1 });
+            if self.alone.get() == MAX_ALONE {
+                self.set_joining(false);
+                self.alone.set(0);
+            }
+        } else if self.may_join.get() && received > 1 {
+            self.alone.set(self.alone.get() + 1);
+            if self.alone.get() == CALLS_UNTIL_RETRY {
+                self.join_arrivals(true);
+            }
+        }
+    }
+
+    fn set_joining(&self, joined: bool) {
         let result = set_int(&self.socket, libc::SOL_UDP, libc::UDP_GRO, joined.into());
         self.joins_arrivals.set(joined && result.is_ok());
-        self.alone.set(0);
     }
 
     /// Receives the datagrams that wait, by one call and at most 64 KiB. Returns whether there are any. A datagram
@@ -192,12 +217,7 @@ impl CellSocket {
             let bytes = bytes.min(slot_bytes);
             buffer.received.push(ReceivedDatagrams { start: index * slot_bytes, bytes, cell_bytes, from });
         }
-        if self.joins_arrivals.get() && received > 0 {
-            self.alone.set(if control.joined_bytes().is_some() { 0 } else { self.alone.get() + 1 });
-            if self.alone.get() == MAX_ALONE {
-                self.join_arrivals(false);
-            }
-        }
+        self.watch_joining(received, control.joined_bytes().is_some());
         Ok(received > 0)
     }
 }
