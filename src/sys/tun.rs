@@ -89,10 +89,21 @@ impl Tun {
         }
     }
 
+    /// Whether each packet has a header.
+    #[cfg(feature = "endpoint")]
+    pub fn has_header(&self) -> bool {
+        self.has_header
+    }
+
     /// Passes a packet to the kernel as received on the interface.
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
+        self.send_with(&[0; HEADER_BYTES], packet)
+    }
+
+    /// The same with a header that says what is left to do to it; without [`Tun::has_header`] nothing may be left.
+    pub fn send_with(&self, header: &[u8; HEADER_BYTES], packet: &[u8]) -> io::Result<()> {
         let written = if self.has_header {
-            (&self.file).write_vectored(&[IoSlice::new(&[0; HEADER_BYTES]), IoSlice::new(packet)])
+            (&self.file).write_vectored(&[IoSlice::new(header), IoSlice::new(packet)])
         } else {
             (&self.file).write(packet)
         };

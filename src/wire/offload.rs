@@ -1,6 +1,11 @@
 //! Packets that the kernel left unfinished for a TUN interface with a packet header (`IFF_VNET_HDR`): TCP segments that
 //! are still one packet, and checksums that are still to be computed (virtio 1.2, section 5.1.6).
 
+#[cfg(feature = "endpoint")]
+mod join;
+
+#[cfg(feature = "endpoint")]
+pub use self::join::SegmentJoiner;
 use super::ip::{self, IPV4_HEADER_BYTES};
 
 /// Length of the header before each packet, in bytes.

@@ -18,6 +18,8 @@ use crate::sys::timer;
 use crate::sys::udp::ReceiveBuffer;
 use crate::units::{DeviceId, Nanos};
 use crate::wire::MAX_PACKET_BYTES;
+#[cfg(feature = "endpoint")]
+use crate::wire::offload::SegmentJoiner;
 
 /// Maximum packets, and maximum cells, read in one turn with few sessions.
 const READ_BATCH: usize = 8;
@@ -74,6 +76,9 @@ struct Batch {
     cells: [ReceiveBuffer; 2],
     /// A packet that stands for many TCP segments.
     packet: Vec<u8>,
+    /// TCP segments for the TUN interface.
+    #[cfg(feature = "endpoint")]
+    joiner: SegmentJoiner,
 }
 
 impl Driver {
@@ -90,6 +95,8 @@ impl Driver {
             let batch = || Batch {
                 cells: [ReceiveBuffer::default(), ReceiveBuffer::default()],
                 packet: vec![0; MAX_OFFLOADED_BYTES],
+                #[cfg(feature = "endpoint")]
+                joiner: SegmentJoiner::default(),
             };
             self.batch = is_batched.then(|| Box::new(batch()));
             self.io.set_batched(is_batched);
@@ -220,11 +227,26 @@ impl Driver {
             while let Some(delivery) = plane.poll_packet(index, &mut self.buffer[..]) {
                 observe(PassedPacket { at: now, bytes: delivery.length, device: delivery.device, is_upload: false });
                 if delivery.is_accepted {
-                    self.io.send_packet(&self.buffer[..delivery.length]);
+                    self.send_packet(delivery.length);
                 }
             }
         }
+        #[cfg(feature = "endpoint")]
+        if let Some(batch) = &mut self.batch {
+            batch.joiner.flush(&mut |header, packet| self.io.send_joined(header, packet));
+        }
         effect
+    }
+
+    /// Writes the packet in the buffer to the TUN interface: now, or with those that follow it in cells that have
+    /// arrived.
+    fn send_packet(&mut self, length: usize) {
+        let packet = &self.buffer[..length];
+        #[cfg(feature = "endpoint")]
+        if let Some(batch) = self.batch.as_mut().filter(|_| self.io.takes_joined()) {
+            return batch.joiner.handle(packet, &mut |header, packet| self.io.send_joined(header, packet));
+        }
+        self.io.send_packet(packet);
     }
 }
 

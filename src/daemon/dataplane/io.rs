@@ -15,6 +15,8 @@ use crate::sys::epoll::Poll;
 #[cfg(feature = "endpoint")]
 use crate::sys::reuseport;
 use crate::sys::udp::{CellSocket, ReceiveBuffer};
+#[cfg(feature = "endpoint")]
+use crate::wire::offload::HEADER_BYTES;
 use crate::wire::offload::Offload;
 
 /// The open descriptors. Each may be missing: the sessions and their schedules do not depend on them.
@@ -26,8 +28,9 @@ pub struct TunnelIo {
     is_batched: bool,
 }
 
-/// Bytes of cells that may wait for a thread of an endpoint: those of 2,500 homes in 15 ms, with the kernel's data.
-#[cfg(feature = "endpoint")]
+/// Bytes of cells that may wait for a thread of an endpoint: those of 2,500 homes in 15 ms, with the kernel's data. The
+/// same for a router whose cells come in trains: those of a gigabit in 25 ms. The kernel's default has room for three
+/// trains, and a thread that is kept from its processor for two milliseconds would lose the next.
 const RECEIVE_BUFFER: u32 = 4 << 20;
 
 /// A thread's sockets: one for each PRIO band, so that no system call between two cells depends on their kind. Both
@@ -89,8 +92,13 @@ impl TunnelIo {
     pub fn set_batched(&mut self, is_batched: bool) {
         self.is_batched = is_batched;
         self.tun.iter().for_each(|tun| _ = tun.set_offload(is_batched));
-        let sockets = self.sockets.iter().flat_map(|sockets| [&sockets.data, &sockets.cover]);
-        sockets.for_each(|socket| socket.join_arrivals(is_batched));
+        for socket in self.sockets.iter().flat_map(|sockets| [&sockets.data, &sockets.cover]) {
+            socket.join_arrivals(is_batched);
+            if is_batched {
+                // Without the privilege, the kernel's default remains.
+                _ = socket.set_receive_buffer(RECEIVE_BUFFER);
+            }
+        }
     }
 
     /// Reads the next packet from the devices into `buffer`. Returns its length and what is left to do to it, or `None`
@@ -107,6 +115,20 @@ impl TunnelIo {
     pub fn send_packet(&self, packet: &[u8]) {
         if let Some(tun) = &self.tun {
             _ = tun.send(packet);
+        }
+    }
+
+    /// Whether the TUN interface takes packets with something left to do.
+    #[cfg(feature = "endpoint")]
+    pub fn takes_joined(&self) -> bool {
+        self.is_batched && self.tun.as_ref().is_some_and(Tun::has_header)
+    }
+
+    /// The same as [`TunnelIo::send_packet`] for a packet with something left to do, as its header says.
+    #[cfg(feature = "endpoint")]
+    pub fn send_joined(&self, header: &[u8; HEADER_BYTES], packet: &[u8]) {
+        if let Some(tun) = &self.tun {
+            _ = tun.send_with(header, packet);
         }
     }
 
