@@ -44,7 +44,7 @@ pub use control::request_error::{REFUSED_PREFIX, RequestError};
 pub use control::{request, ubus};
 pub use error::Error;
 #[cfg(feature = "lab")]
-pub use event_loop::{BareEndpoint, Clocks, RandomSources, VirtualDaemon, VirtualStep, VirtualUsage};
+pub use event_loop::{BareDaemon, Clocks, RandomSources, VirtualDaemon, VirtualStep, VirtualUsage};
 use log::info;
 pub use options::Options;
 pub use problem::Code as ProblemCode;

@@ -14,7 +14,7 @@ use common::namespace::{Namespace, shell};
 use millpond::config::example;
 use millpond::config::model::Settings;
 use millpond::core::{Engine, Limits, Pace, Params};
-use millpond::daemon::{BareEndpoint, Options};
+use millpond::daemon::{BareDaemon, Options};
 use millpond::law::Law;
 use millpond::plan::ownership::CELL_PORT;
 use millpond::sys::{timer, unix_socket};
@@ -132,7 +132,7 @@ fn packets_reach_their_home_out_of_any_queue() {
     let served = thread::spawn(move || {
         let homes = HOMES.map(|host| example::home(host, None)).collect();
         let settings = Settings { homes, threads: Some(2), ..example::endpoint() };
-        let mut endpoint = BareEndpoint::start_with_tun(&options, &settings, "mpx0").unwrap();
+        let mut endpoint = BareDaemon::start_with_tun(&options, &settings, "mpx0").unwrap();
         endpoint.serve(&settings, size()).unwrap();
         ready.send(()).unwrap();
         endpoint.run().unwrap();

@@ -15,7 +15,7 @@ mod virtual_time;
 use log::{info, warn};
 
 #[cfg(feature = "lab")]
-pub use self::bare::BareEndpoint;
+pub use self::bare::BareDaemon;
 use self::moment::{draw_u16, moment};
 use self::parts::{LoopFlow, Parts};
 use self::timers::{LoopTimer, TimerTable};

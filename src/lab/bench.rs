@@ -3,6 +3,7 @@
 mod delay;
 mod device_scale;
 pub mod endpoint_load;
+mod gateway;
 mod measured;
 mod sparse;
 
@@ -12,6 +13,7 @@ mod tests;
 pub use delay::{Arrangement, DelayRow, HOME, RATES_KBIT, SMALL_DEVICES, delays};
 pub use device_scale::device_scale;
 pub use endpoint_load::{EndpointLoadRow, endpoint_load};
+pub use gateway::{GatewayLoad, GatewayReport, gateway};
 pub use measured::{Footprint, fixed_hour_cells, instructions};
 pub use sparse::{SparseRow, sparse};
 
@@ -39,6 +41,8 @@ pub struct BenchReport {
     pub endpoint: Vec<EndpointLoadRow>,
     /// What a packet and a change of the settings cost by the number of devices.
     pub devices: Option<serde_json::Value>,
+    /// A fast flat line with the traffic of many devices, without cryptography.
+    pub gateway: Option<GatewayReport>,
     /// `captured` or `synthetic`: the source of the home's traces.
     pub home: &'static str,
 }

@@ -1,5 +1,5 @@
-//! An endpoint's event loop without a tunnel around its cells, for the laboratory's load generator
-//! (`tests/lab/world/endpoint_load.rs`).
+//! An event loop without a tunnel around its cells, for the laboratory's measurements
+//! (`tests/lab/world/endpoint_load.rs`, `tests/lab/world/gateway.rs`).
 
 use crate::config::model::{Settings, Shape};
 use crate::core::Stats;
@@ -13,32 +13,32 @@ use crate::sys::Tun;
 use crate::sys::timer;
 use crate::wire::size::{CellSize, Encapsulation, IpVersion};
 
-/// An endpoint whose cells leave by any interface without encryption. Event loop, engines and sockets are the daemon's;
+/// A daemon whose cells leave by any interface without encryption. Event loop, engines and sockets are the daemon's;
 /// WireGuard and the queueing tree are left out. It changes nothing in the kernel.
-pub struct BareEndpoint(EventLoop);
+pub struct BareDaemon(EventLoop);
 
-impl BareEndpoint {
-    /// Listens at `options.socket` and opens the cell sockets on `interface`, for as many threads as an endpoint with
+impl BareDaemon {
+    /// Listens at `options.socket` and opens the cell sockets on `interface`, for as many threads as a daemon with
     /// these settings has.
-    pub fn start(options: &Options, settings: &Settings, interface: &str) -> Result<BareEndpoint, Error> {
-        let no_settings = Error::Unfit("this endpoint has no tunnel".to_owned());
+    pub fn start(options: &Options, settings: &Settings, interface: &str) -> Result<BareDaemon, Error> {
+        let no_settings = Error::Unfit("this daemon has no tunnel".to_owned());
         let mut event_loop = EventLoop::start(options, Err(no_settings))?;
         event_loop.parts.plane.bind_to(settings, interface, 1, &event_loop.poll)?;
-        Ok(BareEndpoint(event_loop))
+        Ok(BareDaemon(event_loop))
     }
 
     /// The same with the TUN interface, which the caller sets up.
     #[cfg(feature = "endpoint")]
-    pub fn start_with_tun(options: &Options, settings: &Settings, interface: &str) -> Result<BareEndpoint, Error> {
-        let mut endpoint = BareEndpoint::start(options, settings, interface)?;
-        let EventLoop { parts, poll, .. } = &mut endpoint.0;
+    pub fn start_with_tun(options: &Options, settings: &Settings, interface: &str) -> Result<BareDaemon, Error> {
+        let mut daemon = BareDaemon::start(options, settings, interface)?;
+        let EventLoop { parts, poll, .. } = &mut daemon.0;
         parts.plane.set_tun(Tun::open_queue(TUN).map_err(Error::system(format!("opening {TUN}")))?, poll)?;
         parts.plane.bind_to(settings, interface, 1, poll)?;
-        Ok(endpoint)
+        Ok(daemon)
     }
 
-    /// Serves the homes in an endpoint's `settings` from now on, with cells of `size`, as WireGuard over IPv4 makes
-    /// them.
+    /// Serves the homes in an endpoint's `settings` from now on, or shapes as a router's say, with cells of `size`, as
+    /// WireGuard over IPv4 makes them.
     pub fn serve(&mut self, settings: &Settings, size: CellSize) -> Result<(), Error> {
         let encapsulation = Encapsulation::wireguard(IpVersion::V4);
         let settings =
@@ -51,7 +51,7 @@ impl BareEndpoint {
         self.0.run()
     }
 
-    /// The summed statistics of all homes, without those of single devices.
+    /// The summed statistics of all sessions, without those of single devices.
     pub fn stats(&self) -> Stats {
         let mut sum = Stats::default();
         self.0.parts.plane.reports().iter().for_each(|session| sum.add(&session.stats));

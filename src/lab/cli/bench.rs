@@ -8,8 +8,8 @@ use argh::FromArgs;
 
 use super::home;
 use crate::lab::bench::{
-    Arrangement, BenchReport, DelayRow, Footprint, HOME, RATES_KBIT, SMALL_DEVICES, delays, device_scale,
-    endpoint_load, fixed_hour_cells, instructions, sparse,
+    Arrangement, BenchReport, DelayRow, Footprint, GatewayReport, HOME, RATES_KBIT, SMALL_DEVICES, delays,
+    device_scale, endpoint_load, fixed_hour_cells, gateway, instructions, sparse,
 };
 use crate::lab::error::Error;
 use crate::lab::trace::HomeTrace;
@@ -89,6 +89,7 @@ impl BenchCommand {
             sparse: sparse(&self.lab.join("sparse"))?,
             endpoint: endpoint_load(&self.lab.join("endpoint.json"))?,
             devices: device_scale(&self.lab.join("devices.json"))?,
+            gateway: gateway(&self.lab.join("gateway.json"))?,
             home: kind,
         })
     }
@@ -133,6 +134,44 @@ fn print(results: &BenchReport) {
         );
     }
     print_endpoint(results);
+    match &results.gateway {
+        Some(report) => print_gateway(report),
+        None => println!("gateway                not measured (run tests/lab/gateway as root)"),
+    }
+}
+
+/// Prints what a building's line carries and costs.
+fn print_gateway(report: &GatewayReport) {
+    println!(
+        "\ngateway: a flat line between two ends on a processor each, {} devices, without cryptography",
+        report.devices
+    );
+    println!(
+        "up {:.3} and down {:.3} Gbit/s; the fastest that was held {:.1} of {:.1} that bare loops exchange: {:.2}",
+        report.gbit_up, report.gbit_down, report.max_gbit, report.ceiling_gbit, report.ratio
+    );
+    println!(
+        "us per cell: {:.2} idle, {:.2} under the heaviest load, {:.2} in a bare loop; {} cells lost, {} missed",
+        report.us_per_cell_idle, report.us_per_cell, report.us_per_cell_ceiling, report.lost, report.missed
+    );
+    println!(
+        "{:>7} {:>15} {:>13} {:>11} {:>15} {:>7} {:>13} {:>18}",
+        "Mbit/s", "carried Mbit/s", "us/cell", "cpu %", "sparse us", "ratio", "lost %", "auc"
+    );
+    for row in &report.loads {
+        let pair = |[up, down]: [f64; 2], decimals: usize| format!("{up:.decimals$} {down:.decimals$}");
+        println!(
+            "{:>7} {:>15} {:>13} {:>11} {:>15} {:>7.2} {:>13} {:>18}",
+            row.mbit,
+            pair(row.carried_mbit, 1),
+            pair(row.us_per_cell, 2),
+            pair(row.cpu_percent, 0),
+            pair(row.sparse_us, 0),
+            row.sparse_ratio,
+            pair(row.lost_percent, 2),
+            format!("{:.3}{}", row.auc, if row.told_apart { " told apart" } else { "" })
+        );
+    }
 }
 
 /// Prints the load of an endpoint by its number of homes.

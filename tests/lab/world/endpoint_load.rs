@@ -19,7 +19,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use millpond::config::model::{Home, Settings};
 use millpond::core::{Engine, Limits, Pace, Params, Stats, Transmit};
-use millpond::daemon::{BareEndpoint, Options};
+use millpond::daemon::{BareDaemon, Options};
 use millpond::law::Law;
 use millpond::plan::ownership::CELL_PORT;
 use millpond::sys::{timer, unix_socket};
@@ -183,7 +183,7 @@ fn row((homes, threads): (usize, u16), served: &EndpointResult, received: &Homes
 /// Runs the endpoint until it gets a reload.
 fn serve(options: &Options, homes: usize, threads: u16) -> Result<EndpointResult, String> {
     let settings = settings(homes, threads)?;
-    let mut endpoint = BareEndpoint::start(options, &settings, "mpx0").map_err(|error| error.to_string())?;
+    let mut endpoint = BareDaemon::start(options, &settings, "mpx0").map_err(|error| error.to_string())?;
     let memory_before = resident_bytes()?;
     let start = timer::now();
     endpoint.serve(&settings, cell_size()?).map_err(|error| error.to_string())?;

@@ -13,6 +13,8 @@ mod dns;
 mod echo;
 mod endpoint_load;
 mod flood;
+#[cfg(feature = "endpoint")]
+mod gateway;
 mod journal;
 mod knock;
 mod meet;
@@ -59,6 +61,10 @@ enum Command {
     Proxy(proxy::Proxy),
     EndpointLoad(endpoint_load::EndpointLoad),
     Homes(endpoint_load::Homes),
+    #[cfg(feature = "endpoint")]
+    Gateway(gateway::Gateway),
+    #[cfg(feature = "endpoint")]
+    GatewayEnd(gateway::GatewayEnd),
 }
 
 fn main() {
@@ -86,6 +92,10 @@ fn main() {
         Command::Proxy(proxy) => proxy.run(),
         Command::EndpointLoad(load) => load.run(),
         Command::Homes(homes) => homes.run(),
+        #[cfg(feature = "endpoint")]
+        Command::Gateway(gateway) => gateway.run(),
+        #[cfg(feature = "endpoint")]
+        Command::GatewayEnd(end) => end.run(),
     };
     if let Err(problem) = outcome {
         eprintln!("millpond-world: {problem}");
