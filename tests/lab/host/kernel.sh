@@ -116,10 +116,13 @@ stage_modules() {
 pack_initramfs() { (cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1; }
 
 # drop_signature FILE: removes a module's signature. Checking those of all modules takes an emulated processor as long as
-# all the rest of the boot, twice.
+# all the rest of the boot, twice. At the end of the file are the signature, a header of 12 bytes whose last four are the
+# signature's length, and 28 bytes of text (kernel: include/linux/module_signature.h).
 drop_signature() {
+	local signature
 	if tail -c 28 "$1" | grep -q '^~Module signature appended~$'; then
-		strip --strip-debug "$1"
+		signature=$(tail -c 32 "$1" | od -An -tu4 --endian=big -N4)
+		truncate --size="-$((signature + 12 + 28))" "$1"
 	fi
 }
 
