@@ -1,5 +1,5 @@
-//! Thousands of devices: each packet reaches the engine with its device's number, and the rules take as long for 10,000
-//! devices as for one.
+//! Thousands of devices: each packet reaches the engine with its device's number, and passes the rules as fast with 10,000
+//! devices as with one. Set `DEVICE_SCALE=FILE` to measure them, as `tests/tools/bench` does.
 
 mod common;
 
@@ -225,22 +225,23 @@ fn engine_us(devices: u16) -> f64 {
     (busy() - from).as_secs_f64() * 1e6 / (engine.stats().packets_in - before) as f64
 }
 
-/// What the numbers of devices cost: rows of `{"rows": [...]}`.
+/// What the numbers of devices cost, with `DEVICE_SCALE=FILE` also for 10,000: rows of `{"rows": [...]}`. Only service is
+/// required, not its speed, because this machine may be busy.
 #[test]
-#[ignore = "a measurement, which tests/tools/bench makes"]
 fn measure() {
-    let path = std::env::var("DEVICE_SCALE").expect("DEVICE_SCALE is the file for the result");
     if !can_run("measure") {
         return;
     }
+    let path = std::env::var("DEVICE_SCALE").ok();
     let mut rows = String::new();
-    for devices in [1, 100, 10_000] {
+    for devices in [1, 100, 10_000].into_iter().take(if path.is_some() { 3 } else { 2 }) {
         let mut world = World::new();
         let _tun = add_tun(&mut world);
         let [wanted, changed] = [devices, devices + 1].map(|devices| settings(&world, devices));
         let whole = install(&mut world, &wanted);
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         let rate = (0..5).map(|_| flood(&world, Duration::from_millis(500))).fold(0.0, f64::max);
+        assert!(rate > 0.0, "no packet of {devices} devices reached the engine");
         let [guard, tunnel] = install(&mut world, &changed);
         let comma = if rows.is_empty() { "" } else { ",\n" };
         _ = write!(
@@ -255,5 +256,7 @@ fn measure() {
         );
     }
     println!("{rows}");
-    std::fs::write(path, format!("{{\"rows\": [\n{rows}\n]}}\n")).unwrap();
+    if let Some(path) = path {
+        std::fs::write(path, format!("{{\"rows\": [\n{rows}\n]}}\n")).unwrap();
+    }
 }
