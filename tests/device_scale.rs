@@ -1,5 +1,5 @@
-//! Thousands of devices: each packet reaches the engine with its device's number, and passes the rules as fast with 10,000
-//! devices as with one. Set `DEVICE_SCALE=FILE` to measure them, as `tests/tools/bench` does.
+//! Thousands of devices: each packet reaches the engine with its device's number, and passes the rules as fast with
+//! 10,000 devices as with one. Set `DEVICE_SCALE=FILE` to measure them, as `tests/tools/bench` does.
 
 mod common;
 
